@@ -92,28 +92,14 @@ class LiveVault:
             project="coreflux-mcp-secrets",
             stack="test",
             store=self.store,
-            broker=Broker(
-                kind=BrokerKind.COREFLUX, host="localhost", port=free_port(), protocol=MqttProtocol.V5, tls=True
-            ),
+            broker=Broker(kind=BrokerKind.COREFLUX, host="localhost", port=free_port(), protocol=MqttProtocol.V5,
+                          tls=True),
             grace_seconds=30,
-            secrets=(
-                *(
-                    Secret(
-                        name=name,
-                        kind=kind,
-                        fields=("username", "password"),
-                        readers=readers,
-                        cadence_days=90,
-                        users=(f"{name}-a", f"{name}-b"),
-                    )
-                    for name, (kind, readers) in alternating.items()
-                ),
-                *(
-                    Secret(name=name, kind=SecretKind.SUPPLIED, fields=(text,), readers=both, cadence_days=180)
-                    for name, text in supplied.items()
-                ),
-            ),
-        )
+            secrets=(*(Secret(name=name, kind=kind, fields=("username", "password"), readers=readers, cadence_days=90,
+                              users=(f"{name}-a", f"{name}-b")) for name, (kind, readers) in alternating.items()),
+                     *(Secret(name=name, kind=SecretKind.SUPPLIED, fields=(text,), readers=both, cadence_days=180)
+                       for name, text in supplied.items())),
+        )  # fmt: skip
 
     @property
     def manifest_file(self) -> Path:

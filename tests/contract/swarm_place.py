@@ -28,7 +28,6 @@ if TYPE_CHECKING:  # where the extra is not installed, its row skips
     from secretops.stores.swarm.api import Api
 
 Answer = TypeVar("Answer")
-
 FILES = {"username": "it_username", "password": "it_password", "ca.crt": "ca.crt"}
 SHOW = 'for each in /run/secrets/*; do [ -e "$each" ] && echo "$(basename "$each") $(base64 -w0 "$each")"; done; true'
 """What a container's files are, one a line."""

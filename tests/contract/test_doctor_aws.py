@@ -141,13 +141,9 @@ def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
     names = {one.name: f"{prefix}/{one.name}" for one in secrets}
     topic = aws.client("sns").create_topic(Name=f"{prefix}-alerts")["TopicArn"]
     store = AwsStore(
-        account=ACCOUNT,
-        region=REGION,
-        secrets=names,
-        lease=aws.make_lease(prefix),
-        readers={names["mqtt"]: (SERVER, OPERATOR)},
-        alerts=topic,
-    )
+        account=ACCOUNT, region=REGION, secrets=names, lease=aws.make_lease(prefix),
+        readers={names["mqtt"]: (SERVER, OPERATOR)}, alerts=topic,
+    )  # fmt: skip
     manifest = Manifest(
         project="p", stack="prod", store=store, broker=mosquitto.broker(), grace_seconds=30, secrets=secrets
     )

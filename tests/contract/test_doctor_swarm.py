@@ -42,13 +42,9 @@ def manifest_of(place: InSwarm) -> Manifest:
     it = Secret(name="it", kind=SecretKind.SUPPLIED, fields=tuple(FILES), readers=(Reader.SERVER,), cadence_days=3660)
     broker = Broker(kind=BrokerKind.MOSQUITTO, host="nowhere", port=1, protocol=MqttProtocol.V5, tls=True)
     return Manifest(
-        project="coreflux-mcp-secrets",
-        stack=place.name,
-        store=place.location,
-        broker=broker,
-        secrets=(it,),
+        project="coreflux-mcp-secrets", stack=place.name, store=place.location, broker=broker, secrets=(it,),
         grace_seconds=30,
-    )
+    )  # fmt: skip
 
 
 def examined(place: InMemory) -> dict[str, Result]:
@@ -67,13 +63,10 @@ def test_all_is_well_on_a_stack_as_a_tick_leaves_it(place: InMemory) -> None:
     assert list(found)[-2:] == ["secret it", "secrets that left"]
 
 
-@pytest.mark.parametrize(
-    ("engine", "level"),
-    [
-        *(("20.10.23", Level.ATTENTION), ("20.10.24+dfsg1", Level.OK), ("23.0.2", Level.ATTENTION)),
-        *(("23.0.3", Level.OK), ("28.5.1", Level.OK), ("unreleased", Level.UNKNOWN)),
-    ],
-)
+@pytest.mark.parametrize(("engine", "level"), [
+    *(("20.10.23", Level.ATTENTION), ("20.10.24+dfsg1", Level.OK), ("23.0.2", Level.ATTENTION)),
+    *(("23.0.3", Level.OK), ("28.5.1", Level.OK), ("unreleased", Level.UNKNOWN)),
+])  # fmt: skip
 def test_docker_with_a_broken_encrypted_network_is_reported(
     engine: str, level: Level, place: InMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
@@ -35,9 +34,6 @@ class Stack:
     operator: str
     place: VaultStore
     mending: list[Callable[[], object]] = field(default_factory=list)
-
-    def become(self, **changes: Any) -> None:
-        self.place = self.place.model_copy(update=changes)
 
     def look(self, *named: str) -> dict[str, Result]:
         server = VaultServer(self.place, timing=QUICK)
@@ -93,7 +89,7 @@ def token_is_bad(_stack: Stack) -> None:
 
 
 def nobody_is_there(stack: Stack) -> None:
-    stack.become(address="https://127.0.0.1:1")
+    stack.place = stack.place.model_copy(update={"address": "https://127.0.0.1:1"})
 
 
 @pytest.mark.parametrize("spoil", [sealed, token_is_bad, nobody_is_there])

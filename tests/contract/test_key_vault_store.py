@@ -102,11 +102,6 @@ class LiveVault(InVault):
         return list(self.client.list_properties_of_secret_versions(name))
 
 
-def less_patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "RETRIES", 2)
-    monkeypatch.setattr(api, "LONGEST_PAUSE", 0.01)
-
-
 def while_the_vault_writes(place: LiveVault, deed: Callable[[], object]) -> None:
     """Let somebody do something once, when the vault has the next request that writes and has not done it yet."""
 
@@ -139,7 +134,8 @@ def place(azure: Azure) -> LiveVault:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    less_patient(monkeypatch)
+    monkeypatch.setattr(api, "RETRIES", 2)
+    monkeypatch.setattr(api, "LONGEST_PAUSE", 0.01)
 
 
 def test_reader_finds_one_json_object_with_the_date_of_the_next_rotation(place: LiveVault) -> None:

@@ -255,10 +255,6 @@ def test_tls_takes_a_broker_only_when_its_certificate_names_the_host(
 # As values change
 
 
-def env_in_place(launched: Launched, user: str, password: str) -> None:
-    launched.env(user, password)
-
-
 def mounted_by_kubelet(launched: Launched, user: str, password: str) -> None:
     folder = launched.folder
     version = folder / f"..{secrets.token_hex(4)}"
@@ -276,7 +272,7 @@ def mounted_by_kubelet(launched: Launched, user: str, password: str) -> None:
     ("broker", "source", "lay"),
     [
         pytest.param(ONE_BROKER, "files:{}", mounted_by_kubelet, id="files, by kubelet"),
-        pytest.param("embedded", ENV, env_in_place, marks=pytest.mark.slow, id="file, in place"),
+        pytest.param("embedded", ENV, Launched.env, marks=pytest.mark.slow, id="file, in place"),
     ],
     indirect=["broker"],
 )

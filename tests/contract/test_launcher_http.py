@@ -56,16 +56,10 @@ class Launched:
     def env(self, **variables: str) -> None:
         """Write config/.env as the store does: whole, in one rename."""
         lines = {
-            "MQTT_BROKER": "localhost",
-            "MQTT_PORT": self.broker.port,
-            "MQTT_PROTOCOL": self.broker.broker().protocol,
-            "MQTT_USER": USER,
-            "MQTT_PASSWORD": self.password,
-            "SECRETOPS_VERSION_MQTT": "v-7",
-            "MCP_HTTP_TOKEN": self.token,
-            "SECRETOPS_VERSION_HTTP_TOKEN": "v-3",
-            "LOG_LEVEL": "DEBUG",
-        }
+            "MQTT_BROKER": "localhost", "MQTT_PORT": self.broker.port, "MQTT_PROTOCOL": self.broker.broker().protocol,
+            "MQTT_USER": USER, "MQTT_PASSWORD": self.password, "SECRETOPS_VERSION_MQTT": "v-7",
+            "MCP_HTTP_TOKEN": self.token, "SECRETOPS_VERSION_HTTP_TOKEN": "v-3", "LOG_LEVEL": "DEBUG",
+        }  # fmt: skip
         text = "".join(f"{name}={value}\n" for name, value in (lines | variables).items())
         path = self.root / "config" / ".env"
         new = path.with_name(".env.new")

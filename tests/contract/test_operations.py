@@ -82,14 +82,11 @@ def report(session: MqttSession, user: str, version: str, *, servers: int) -> No
     assert session.publishes(report_topic(user, f"server-{servers - 1}"), text, retain=True)
 
 
-@pytest.mark.parametrize(
-    ("forged", "emptied"),
-    [
-        pytest.param(3, True, id="emptied and replaced"),
-        pytest.param(1_100, False, id="before the real ones in the queue"),
-        pytest.param(60_000, False, id="more than is read", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("forged", "emptied"), [
+    pytest.param(3, True, id="emptied and replaced"),
+    pytest.param(1_100, False, id="before the real ones in the queue"),
+    pytest.param(60_000, False, id="more than is read", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_forged_reports_do_not_retire_the_user_in_use(tmp_path: Path, forged: int, emptied: bool) -> None:
     mosquitto = start_mosquitto(tmp_path)
     try:

@@ -35,15 +35,9 @@ def follow(
     if stack:
         own["SECRETOPS_MANIFEST"] = str(stack.file)
     done = subprocess.run(
-        ["bash", "-ec", block],
-        cwd=cwd,
-        env={**os.environ, **own, **environment},
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+        ["bash", "-ec", block], cwd=cwd, env={**os.environ, **own, **environment}, input=given, capture_output=True,
+        text=True, timeout=DEADLINE, check=False,
+    )  # fmt: skip
     assert done.returncode == code, f"{block}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 

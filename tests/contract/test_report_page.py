@@ -19,10 +19,8 @@ from tools.parts import found
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 DEADLINE = 300_000.0  # Milliseconds that the browser may take for anything.
-
 SIZES = {"phone": (390, 844), "small phone": (320, 568), "desktop": (1280, 900)}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-
 Scheme = Literal["light", "dark"]
 
 

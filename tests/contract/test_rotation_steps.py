@@ -70,9 +70,8 @@ CASES = {
     "first value": Case(*in_order(), current="new", first=True),
     "first value, whose empty version is current": Case(*in_order(), current="new", first=True, empty_current=True),
     "first value, created": Case((CREATE, "new", DONE), current="nothing", first=True),
-    "first value, created, empty is current": Case(
-        (CREATE, "new", DONE), current="nothing", first=True, empty_current=True
-    ),
+    "first value, created, empty is current": Case((CREATE, "new", DONE), current="nothing", first=True,
+         empty_current=True),
     "test of a configuration": Case((TEST, "new", DONE)),
     "test of a configuration, no value": Case((TEST, "new", DONE), current="empty", first=True),
     "test of a configuration, not enabled yet": Case((TEST, "new", DONE), enabled=NONE),
@@ -84,12 +83,8 @@ CASES = {
     **{f"{step} of an unknown version": Case((step, "unknown", REPLACED)) for step in STEPS},
     **{f"{step} of the previous version": Case((step, "previous", REPLACED)) for step in STEPS},
     **{f"{step} of the current version": Case((step, "current", DONE)) for step in STEPS},
-    **{
-        f"{step} of a cancelled rotation": Case(
-            (CREATE, "new", DONE), ("cancel", "", DONE), (step, "cancelled", REPLACED), *in_order(), current="new"
-        )
-        for step in STEPS
-    },
+    **{f"{step} of a cancelled rotation": Case((CREATE, "new", DONE), ("cancel", "", DONE),
+          (step, "cancelled", REPLACED), *in_order(), current="new") for step in STEPS},
     **{f"{step} while rotation is off": Case((step, "new", OFF), enabled=False) for step in STEPS},
     **{f"{step}, never configured": Case((step, "new", OFF), enabled=NONE) for step in STEPS if step != TEST},
     "an unknown step": Case(("deleteSecret", "new", "unknown step")),
@@ -97,7 +92,7 @@ CASES = {
     "no token": Case((CREATE, "", f"{EVENT} ClientRequestToken")),
     "no secret": Case((CREATE, "new", f"{EVENT} SecretId"), secret=""),
     "an empty event": Case(("", "", f"{EVENT} SecretId, no ClientRequestToken, no Step"), secret=""),
-}
+}  # fmt: skip
 
 
 @pytest.fixture

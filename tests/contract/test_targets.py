@@ -33,7 +33,6 @@ from tests.real.ports import free_port
 pytestmark = pytest.mark.real
 
 SHORT = 3.0  # Seconds to wait for an answer that does not come, with all that comes before it.
-
 _numbers = itertools.count()
 
 
@@ -328,15 +327,10 @@ def unspoken_to(ca_file: Path, certificates: Path) -> Iterator[Target]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0)
         broker = Broker(
-            kind=BrokerKind.MOSQUITTO,
-            host="127.0.0.1",
-            port=server.getsockname()[1],
-            protocol=MqttProtocol.V5,
-            tls=True,
-            ca_file=str(ca_file),
-            certificate_file=str(certificates / "client.crt"),
+            kind=BrokerKind.MOSQUITTO, host="127.0.0.1", port=server.getsockname()[1], protocol=MqttProtocol.V5,
+            tls=True, ca_file=str(ca_file), certificate_file=str(certificates / "client.crt"),
             key_file=str(certificates / "client.key"),
-        )
+        )  # fmt: skip
         yield open_target(broker, SecretKind.MQTT_USER)
         with pytest.raises(BlockingIOError):
             server.accept()

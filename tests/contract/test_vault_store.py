@@ -45,8 +45,6 @@ pytestmark = pytest.mark.real
 DEADLINE = 120.0
 MINE = "typed-by-a-person"
 V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
-
-
 Deed = Callable[[], object]
 
 
@@ -403,10 +401,6 @@ class AppRole:
         return Login(server, self.method(wrapped=wrapped), environment={})
 
 
-def server_of(openbao: OpenBao) -> Server:
-    return Server(openbao.address, ca_file=str(openbao.ca_file))
-
-
 def is_good(openbao: OpenBao, token: str) -> bool:
     return bool(openbao.client(token).is_authenticated())
 
@@ -527,7 +521,8 @@ def test_a_jwt_is_read_anew_for_each_login(openbao: OpenBao, tmp_path: Path) -> 
         claims = {"sub": "server", "aud": audience, "iat": int(time.time()), "exp": int(time.time()) + TTL}
         file.write_text(jwt.encode(claims, key, algorithm="ES256"))
 
-    login = Login(server_of(openbao), VaultLogin(method="jwt", mount=mount, role="server", file=str(file)))
+    server = Server(openbao.address, ca_file=str(openbao.ca_file))
+    login = Login(server, VaultLogin(method="jwt", mount=mount, role="server", file=str(file)))
     write("another")
     with pytest.raises(LoginError, match=str(file)) as told:
         login.token()

@@ -81,13 +81,9 @@ def place(tmp_path: Path) -> Iterator[Place]:
     with socket.create_server(("localhost", 0)) as listening:
         port = listening.getsockname()[1]
         broker = Broker(
-            kind=BrokerKind.MOSQUITTO,
-            host="localhost",
-            port=port,
-            protocol=MqttProtocol.V5,
-            tls=True,
+            kind=BrokerKind.MOSQUITTO, host="localhost", port=port, protocol=MqttProtocol.V5, tls=True,
             ca_file=str(tmp_path / "ca.crt"),
-        )
+        )  # fmt: skip
         made = Place(make_stack(tmp_path / "store", broker), tmp_path, authority("test ca"))
         made.ca_file.write_bytes(made.authority[0].public_bytes(Encoding.PEM))
         made.serves(YEAR)

@@ -32,7 +32,6 @@ NEWCOMER, DEV, STAGING, PROD = (f"tests/stacks/test_{name}.py" for name in ("new
 AWS, SWARM = "tests/stacks/test_aws_elsewhere.py", "tests/stacks/test_swarm.py"
 VAULT, PODS = "tests/stacks/test_vault_local.py", "tests/stacks/test_vault_kubernetes.py"
 LEAK, CRASH, CLOUD = "tests/gates/test_leak.py", "tests/gates/test_crash.py", "tests/gates/test_cloud_crash.py"
-
 KEEPS_RULES = "tests/unit/test_policy_pack.py::test_each_stack_that_is_shipped_keeps_every_rule"
 """Among them that no input of any resource is a value: so there is nothing to leak by the state, and to revert."""
 
@@ -49,13 +48,10 @@ NO_DEPLOYMENT = (
 )
 
 LOADS: Mapping[str, Cell] = {
-    "Pulumi.dev.yaml": Cell(
-        (FILES, "tests/gates/test_load.py::test_rotations_under_reconnecting_threads_fail_no_connect")
-    ),
-    "Pulumi.staging.yaml": Cell(
-        (f"{STAGING}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients", FILES),
-        "the pods are run by a stand-in for the kubelet",
-    ),
+    "Pulumi.dev.yaml": Cell((FILES,
+                             "tests/gates/test_load.py::test_rotations_under_reconnecting_threads_fail_no_connect")),
+    "Pulumi.staging.yaml": Cell((f"{STAGING}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients",
+          FILES), "the pods are run by a stand-in for the kubelet"),
     "Pulumi.prod.yaml": Cell(
         (f"{PROD}::test_three_new_versions_in_a_minute_are_one_deployment", FETCHED),
         "with reference NativeRef clients change over when ECS replaces the tasks, and no ECS can be had here",
@@ -66,60 +62,48 @@ LOADS: Mapping[str, Cell] = {
         (f"{PODS}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients", FILES),
         "the pods are run by a stand-in for the kubelet",
     ),
-    "examples/Pulumi.prod-aws-kubernetes.yaml": Cell(
-        (FILES,), "no External Secrets runs here: what it copies is laid down by the test, once"
-    ),
-    "examples/Pulumi.prod-azure-kubernetes.yaml": Cell(
-        (FILES,), "no External Secrets runs here: the launcher's part is proven on files"
-    ),
-    **{
-        f"examples/Pulumi.{name}.yaml": Cell((FETCHED,))
-        for name in ("dev-aws-local", "dev-azure-local", "dev-vault-local")
-    },
-    **{
-        f"examples/Pulumi.{name}.yaml": Cell(
-            (FETCHED,), "not as replicas of a Swarm: these follow by the same launcher, each by itself"
-        )
-        for name in ("prod-aws-swarm", "prod-vault-swarm")
-    },
-}
+    "examples/Pulumi.prod-aws-kubernetes.yaml": Cell((FILES,),
+         "no External Secrets runs here: what it copies is laid down by the test, once"),
+    "examples/Pulumi.prod-azure-kubernetes.yaml": Cell((FILES,),
+         "no External Secrets runs here: the launcher's part is proven on files"),
+    **{f"examples/Pulumi.{name}.yaml": Cell((FETCHED,))
+       for name in ("dev-aws-local", "dev-azure-local", "dev-vault-local")},
+    **{f"examples/Pulumi.{name}.yaml": Cell((FETCHED,),
+          "not as replicas of a Swarm: these follow by the same launcher, each by itself")
+       for name in ("prod-aws-swarm", "prod-vault-swarm")},
+}  # fmt: skip
 """By its stack file."""
 
 LEAKS: Mapping[str, Cell] = {
-    "Pulumi.dev.yaml": Cell(
-        (
-            f"{LEAK}::test_no_value_leaves_its_place_on_a_broker",
-            f"{DEV}::test_values_are_in_no_state_preview_or_log_and_no_preview_changes_them",
-            "tests/gates/test_leak_incident.py::test_no_value_leaves_its_place_when_a_stack_is_compromised",
-        )
-    ),
+    "Pulumi.dev.yaml": Cell((
+        f"{LEAK}::test_no_value_leaves_its_place_on_a_broker",
+        f"{DEV}::test_values_are_in_no_state_preview_or_log_and_no_preview_changes_them",
+        "tests/gates/test_leak_incident.py::test_no_value_leaves_its_place_when_a_stack_is_compromised",
+    )),
     "Pulumi.staging.yaml": Cell((f"{STAGING}::{NOTHING_AND_NOWHERE}",)),
     "Pulumi.prod.yaml": Cell((f"{PROD}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
     "examples/Pulumi.prod-azure.yaml": Cell((f"{PROD}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_value_is_where_somebody_could_see_it",)),
     "examples/Pulumi.prod-vault-kubernetes.yaml": Cell((f"{PODS}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
-    "examples/Pulumi.dev-vault-local.yaml": Cell(
-        (f"{VAULT}::test_no_value_token_or_secret_id_is_in_state_previews_or_what_was_said", IN_A_CLOUD)
-    ),
-    "examples/Pulumi.dev-aws-local.yaml": Cell(
-        (f"{AWS}::test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account", IN_A_CLOUD)
-    ),
-    "examples/Pulumi.prod-aws-kubernetes.yaml": Cell(
-        (f"{AWS}::test_pods_serve_what_external_secrets_copies", IN_A_CLOUD)
-    ),
-    "examples/Pulumi.dev-azure-local.yaml": Cell(
-        (KEEPS_RULES, IN_A_CLOUD), NO_DEPLOYMENT.format(store="prod-azure", server="dev-vault-local")
-    ),
-    "examples/Pulumi.prod-azure-kubernetes.yaml": Cell(
-        (KEEPS_RULES, IN_A_CLOUD), NO_DEPLOYMENT.format(store="prod-azure", server="prod-aws-kubernetes")
-    ),
-    "examples/Pulumi.prod-aws-swarm.yaml": Cell(
-        (KEEPS_RULES, IN_A_CLOUD), NO_DEPLOYMENT.format(store="prod", server="prod-swarm")
-    ),
-    "examples/Pulumi.prod-vault-swarm.yaml": Cell(
-        (KEEPS_RULES, IN_A_CLOUD), NO_DEPLOYMENT.format(store="dev-vault-local", server="prod-swarm")
-    ),
-}
+    "examples/Pulumi.dev-vault-local.yaml": Cell((
+        f"{VAULT}::test_no_value_token_or_secret_id_is_in_state_previews_or_what_was_said",
+        IN_A_CLOUD,
+    )),
+    "examples/Pulumi.dev-aws-local.yaml": Cell((
+        f"{AWS}::test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account",
+        IN_A_CLOUD,
+    )),
+    "examples/Pulumi.prod-aws-kubernetes.yaml": Cell((f"{AWS}::test_pods_serve_what_external_secrets_copies",
+          IN_A_CLOUD)),
+    "examples/Pulumi.dev-azure-local.yaml": Cell((KEEPS_RULES, IN_A_CLOUD),
+         NO_DEPLOYMENT.format(store="prod-azure", server="dev-vault-local")),
+    "examples/Pulumi.prod-azure-kubernetes.yaml": Cell((KEEPS_RULES, IN_A_CLOUD),
+         NO_DEPLOYMENT.format(store="prod-azure", server="prod-aws-kubernetes")),
+    "examples/Pulumi.prod-aws-swarm.yaml": Cell((KEEPS_RULES, IN_A_CLOUD),
+         NO_DEPLOYMENT.format(store="prod", server="prod-swarm")),
+    "examples/Pulumi.prod-vault-swarm.yaml": Cell((KEEPS_RULES, IN_A_CLOUD),
+         NO_DEPLOYMENT.format(store="dev-vault-local", server="prod-swarm")),
+}  # fmt: skip
 
 REVERTS: Mapping[str, Cell] = {
     **{stack: Cell(tuple(one for one in cell.proofs if one != IN_A_CLOUD), cell.gap) for stack, cell in LEAKS.items()},
@@ -139,29 +123,18 @@ CLOUD_CRASHES = (CLOUD_CRASH, *STORE_CRASHES)
 ROTATION_STEPS = "tests/contract/test_rotation_steps.py::test_call_of_a_step_is_idempotent_and_refused_out_of_order"
 
 CRASHES: Mapping[str, Cell] = {
-    "Pulumi.dev.yaml": Cell(
-        (
-            f"{CRASH}::test_rotation_killed_at_an_effect_ends_by_a_tick",
-            YEAR,
-            "tests/gates/test_compromise_crash.py::test_compromise_killed_at_an_effect_is_continued_to_its_end",
-            "tests/gates/test_interrupts.py::test_sigint_ends_with_130_and_the_next_tick_converges",
-        )
-    ),
-    "Pulumi.staging.yaml": Cell(
-        (
-            "tests/gates/test_kubernetes.py::test_rotation_killed_three_times_ends_by_a_tick",
-            "tests/gates/test_kubernetes.py::test_restarted_api_server_only_delays",
-            *STORE_CRASHES,
-        )
-    ),
-    "examples/Pulumi.prod-swarm.yaml": Cell(
-        (
-            f"{SWARM}::test_manager_killed_in_mid_rotation_only_delays_it",
-            f"{SWARM}::test_what_killed_ones_left_is_removed_by_a_tick",
-        ),
-        "killed at moments of its own choosing, and not before and after each effect",
-    ),
-}
+    "Pulumi.dev.yaml": Cell((
+        f"{CRASH}::test_rotation_killed_at_an_effect_ends_by_a_tick",
+        YEAR,
+        "tests/gates/test_compromise_crash.py::test_compromise_killed_at_an_effect_is_continued_to_its_end",
+        "tests/gates/test_interrupts.py::test_sigint_ends_with_130_and_the_next_tick_converges",
+    )),
+    "Pulumi.staging.yaml": Cell(("tests/gates/test_kubernetes.py::test_rotation_killed_three_times_ends_by_a_tick",
+          "tests/gates/test_kubernetes.py::test_restarted_api_server_only_delays", *STORE_CRASHES)),
+    "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_manager_killed_in_mid_rotation_only_delays_it",
+          f"{SWARM}::test_what_killed_ones_left_is_removed_by_a_tick"),
+         "killed at moments of its own choosing, and not before and after each effect"),
+}  # fmt: skip
 
 
 def _cells(stack: str) -> Iterator[tuple[str, Cell]]:

@@ -14,14 +14,11 @@ pytestmark = pytest.mark.real
 KILLS = ("before store.add", "after target.apply", "after store.publish")
 
 
-@pytest.mark.parametrize(
-    ("target", "name", "delivery"),
-    [
-        ("mosquitto", "mqtt", "files"),
-        pytest.param("coreflux", "mqtt", "variables", marks=pytest.mark.slow),
-        pytest.param("mosquitto", "broker-admin", "variables", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("target", "name", "delivery"), [
+    ("mosquitto", "mqtt", "files"),
+    pytest.param("coreflux", "mqtt", "variables", marks=pytest.mark.slow),
+    pytest.param("mosquitto", "broker-admin", "variables", marks=pytest.mark.slow),
+])  # fmt: skip
 def test_rotation_killed_at_an_effect_ends_by_a_tick(
     stack_on: MakeStack, target: str, name: str, delivery: str
 ) -> None:

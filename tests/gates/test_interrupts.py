@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 # Half of them in the first 100 ms, the others until the command has ended by itself.
 MOMENTS = 40
 EARLY_SECONDS = 0.1
-
 ENDS = {0, 3, 5}  # How a command that was quicker than its signal may end.
 
 # What the lines begin with that a command prints as it goes on. A compromise also names its record when it is stopped.
@@ -27,17 +26,11 @@ PROGRESS: dict[str, str | tuple[str, ...]] = {
 }
 
 COMMANDS = {
-    "status": ["status", "--json"],
-    "doctor": ["doctor"],
-    "audit": ["audit"],
-    "report": ["report", "--json"],
-    "put": ["put", "agent-key", "--untested"],
-    "rotate": ["rotate", "mqtt", "--now"],
-    "tick": ["tick"],
-    "compromise": ["compromise", "mqtt", "--yes", "--anew"],
-    "purge": ["purge", "agent-key", "--destroy", "--yes"],
+    "status": ["status", "--json"], "doctor": ["doctor"], "audit": ["audit"], "report": ["report", "--json"],
+    "put": ["put", "agent-key", "--untested"], "rotate": ["rotate", "mqtt", "--now"], "tick": ["tick"],
+    "compromise": ["compromise", "mqtt", "--yes", "--anew"], "purge": ["purge", "agent-key", "--destroy", "--yes"],
     "broker start": ["broker", "start"],
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -70,14 +63,9 @@ def _start(stack: Stack, name: str, folder: Path) -> subprocess.Popen[str]:
     if name == "purge":
         stack.put("agent-key", {"api-key": "of-this-test"})
     process = subprocess.Popen(
-        stack.command(*COMMANDS[name]),
-        cwd=folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **stack.environment},
-    )
+        stack.command(*COMMANDS[name]), cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, env={**os.environ, **stack.environment},
+    )  # fmt: skip
     assert process.stdin
     process.stdin.write("of-this-test")
     process.stdin.close()

@@ -176,13 +176,9 @@ class Watch:
 
     def _run(self, argv: list[str], arguments: tuple[str, ...], given: str, *codes: int) -> bytes:
         done = subprocess.run(
-            argv,
-            input=given.encode(),
-            capture_output=True,
-            timeout=DEADLINE,
-            check=False,
+            argv, input=given.encode(), capture_output=True, timeout=DEADLINE, check=False,
             env={**os.environ, **self.stack.environment},
-        )
+        )  # fmt: skip
         assert done.returncode in codes, (arguments, done.returncode, done.stderr.decode()[-2000:])
         self.outputs.append((" ".join(arguments), done.stdout + done.stderr))
         self.canaries.learn(self.place.values())

@@ -118,19 +118,13 @@ def _configuration(asked: dict[str, str], token: str, folder: str) -> dict[str, 
         "pid_file": f"{HOME}/agent.pid",
         "vault": server,
         "auto_auth": {"method": method, "sink": [{"type": "file", "config": {"path": f"{HOME}/.vault-token"}}]},
-        "template_config": {
-            "exit_on_retry_failure": asked.get("template-config-exit-on-retry-failure", "true") == "true",
-            "static_secret_render_interval": EVERY,
-        },
-        "template": [
-            {
-                "destination": f"{folder}/{asked.get(f'agent-inject-file-{name}', name)}",
-                "contents": asked[f"agent-inject-template-{name}"],
-                **({"perms": perms} if (perms := asked.get(f"agent-inject-perms-{name}")) else {}),
-            }
-            for name in sorted(names)
-        ],
-    }
+        "template_config": {"exit_on_retry_failure": asked.get("template-config-exit-on-retry-failure",
+              "true") == "true", "static_secret_render_interval": EVERY},
+        "template": [{"destination": f"{folder}/{asked.get(f'agent-inject-file-{name}', name)}",
+                      "contents": asked[f"agent-inject-template-{name}"],
+                      **({"perms": perms} if (perms := asked.get(f"agent-inject-perms-{name}")) else {})}
+                     for name in sorted(names)],
+    }  # fmt: skip
 
 
 def _token(pod: Pod, volume: str) -> str:

@@ -11,7 +11,6 @@ import socketserver
 import threading
 
 DEADLINE = 60.0  # Seconds that a tunnel may be idle.
-
 QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 """Where there is one: urllib3 sends to a proxy by Nagle's rule, so an acknowledgement held back costs 40 ms a write."""
 

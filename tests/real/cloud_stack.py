@@ -10,9 +10,7 @@ from typing import Any, ClassVar
 from tests.real.stack import Stack
 
 Event = Mapping[str, str]  # What a cloud gives to its rotator: no more is an hourly tick's.
-
 Calls = tuple[tuple[type, str], ...]  # Methods, by their classes.
-
 TICK: Event = {}
 
 

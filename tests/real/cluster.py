@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # this plugin is loaded where the extra `kubernetes` is not i
     from lightkube import Client
 
 DEADLINE = 120  # Seconds that a test waits for an event before it calls it missing.
-
 CONTEXT = "test"  # The name of the only context in each kubeconfig.
 
 

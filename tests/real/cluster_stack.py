@@ -79,24 +79,15 @@ def _client(kubeconfig: Path) -> Client:
 
 def make_cluster_stack(folder: Path, broker: Broker, cluster: Cluster, *, grace_seconds: int = 30) -> ClusterStack:
     """A stack with users of its own at `broker`, in a namespace of its own; `folder` is for its manifest."""
-    store = KubernetesStore(
-        namespace=cluster.namespace(),
-        versions=VERSIONS,
-        lease=LEASE,
-        delivered={
-            "mqtt": Delivered(name=SECRETS, keys={"username": "mqtt-user", "password": "mqtt-password"}),
-            "agent-key": Delivered(name=SECRETS, keys={"api-key": "api-key"}),
-            "client-cert": Delivered(name=CERTS, keys={name: name for name in ("ca.crt", "client.crt", "client.key")}),
-        },
-    )
+    store = KubernetesStore(namespace=cluster.namespace(), versions=VERSIONS, lease=LEASE, delivered={
+        "mqtt": Delivered(name=SECRETS, keys={"username": "mqtt-user", "password": "mqtt-password"}),
+        "agent-key": Delivered(name=SECRETS, keys={"api-key": "api-key"}),
+        "client-cert": Delivered(name=CERTS, keys={name: name for name in ("ca.crt", "client.crt", "client.key")}),
+    })  # fmt: skip
     manifest = Manifest(
-        project="coreflux-mcp-secrets",
-        stack="test",
-        store=store,
-        broker=broker,
-        grace_seconds=grace_seconds,
+        project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, grace_seconds=grace_seconds,
         secrets=make_catalogue(),
-    )
+    )  # fmt: skip
     file = folder / "secretops.json"
     file.write_text(manifest.model_dump_json())
     return ClusterStack(manifest, manifest_file=file, environment={"KUBECONFIG": str(cluster.admin)})

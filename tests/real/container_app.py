@@ -18,7 +18,6 @@ from tests.real import pod_process
 from tests.real.pod_process import Container, Mount
 
 PROGRAM = "/opt/secretops"  # Where the image has its environment.
-
 TRUST = "/etc/standin"
 """Where a container finds the certificate of the stand-ins' authority. In Azure there is none of ours."""
 

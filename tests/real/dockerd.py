@@ -24,14 +24,12 @@ from tools.parts import SYSTEM_PATH
 from tools.steps import SetupError, run_step
 
 DEADLINE = 120  # Seconds that a test waits for the daemon, or for one command of its client.
-
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,git,ca-certificates"
 BASE = "debian-with-python:1"
 """Debian's python3 where an official image has its own: what is built on it asks PATH for `python3`."""
 
 BUILD_SECONDS = 1800
-
 NOT_ALLOWED = ("cgroup", "mount", "not permitted", "ermission denied")
 """What the log of a daemon says that may not run here at all, whoever starts it."""
 

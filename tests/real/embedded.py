@@ -22,14 +22,9 @@ class Embedded:
 
     def broker(self) -> Broker:
         return Broker(
-            kind=BrokerKind.COREFLUX,
-            host="localhost",
-            port=self.port,
-            protocol=MqttProtocol.V311,
-            tls=False,
-            embedded=True,
-            home=str(self.home),
-        )
+            kind=BrokerKind.COREFLUX, host="localhost", port=self.port, protocol=MqttProtocol.V311, tls=False,
+            embedded=True, home=str(self.home),
+        )  # fmt: skip
 
     def start(self) -> bool:
         """Start it and wait until it lets clients in. False when somebody else has its port."""

@@ -44,7 +44,6 @@ from tests.real.ports import free_port
 
 EVERY_SECONDS = 0.25
 MISSING = ":missing"  # The end of an image's name that no registry has.
-
 DECODED = (Pod, Node, PodBinding, PodStatus, ConfigMap, Secret, ServiceAccountToken, Status)
 """What a node is answered with. msgspec learns a type when it first decodes one, and the process ends by SIGSEGV where
 two threads learn at once (msgspec 0.22 on CPython 3.11): a node knows all of its own before its thread begins."""
@@ -252,22 +251,12 @@ class Kubelet:
         where = {"podIP": address, "podIPs": [{"ip": address}], "hostIP": "10.0.1.1"}
         status: dict[str, Any] = {
             **{"phase": phase, "startTime": running.started or _now(), **where},
-            "conditions": [
-                {"type": kind, "status": value, "lastTransitionTime": _now()}
-                for kind, value in (("Initialized", "True"), ("ContainersReady", ready), ("Ready", ready))
-            ],
-            "containerStatuses": [
-                {
-                    "name": container.name,
-                    "image": container.image,
-                    "imageID": "",
-                    "ready": ready == "True",
-                    "started": running.process is not None and code is None,
-                    "restartCount": 0,
-                    "state": state,
-                }
-            ],
-        }
+            "conditions": [{"type": kind, "status": value, "lastTransitionTime": _now()}
+                           for kind, value in (("Initialized", "True"), ("ContainersReady", ready), ("Ready", ready))],
+            "containerStatuses": [{"name": container.name, "image": container.image, "imageID": "",
+                                   "ready": ready == "True", "started": running.process is not None and code is None,
+                                   "restartCount": 0, "state": state}],
+        }  # fmt: skip
         with _unless_gone():
             self._client.patch(PodStatus, running.name, {"status": status}, namespace=self._namespace)
             running.reported = seen

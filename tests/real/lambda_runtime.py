@@ -98,15 +98,9 @@ def running(
             stderr=logged,
             text=True,
             cwd=task,
-            env={
-                "PATH": os.defpath,
-                **environment,
-                **variables,
-                "LAMBDA_TASK_ROOT": str(task),
-                "_HANDLER": function["handler"],
-                "RUNTIME_BRINGS": json.dumps([str(path) for path in brings]),
-            },
-        )
+            env={"PATH": os.defpath, **environment, **variables, "LAMBDA_TASK_ROOT": str(task),
+                 "_HANDLER": function["handler"], "RUNTIME_BRINGS": json.dumps([str(path) for path in brings])},
+        )  # fmt: skip
     try:
         yield RunningFunction(process, log)
     finally:

@@ -22,15 +22,11 @@ from tests.real.upstream import SMALL_SERVER, real_server
 from tests.real.witness import Witness
 
 DEADLINE = 60  # Seconds that a test waits for an event before it calls it missing.
-
 WITNESS = Value({"username": "witness", "password": new_password()})
-
 RealBroker = Embedded | Mosquitto
-
 ONE_BROKER = "mosquitto" if installed_mosquitto() else "embedded"
 """mosquitto starts in a fraction of the embedded broker's time."""
 ONE_SERVER = "upstream" if real_server() else "small, for want of upstream"
-
 ON_BOTH_BROKERS = pytest.mark.parametrize("broker", ["embedded", "mosquitto"], indirect=True)
 ON_UPSTREAMS_SERVER = pytest.mark.parametrize("server_folder", ["upstream"], indirect=True)
 

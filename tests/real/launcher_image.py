@@ -17,7 +17,6 @@ from tests.real.workshop import PYTHON_VERSION, ROOT, SERVER_FOLDER, open_worksh
 from tools.gobuild import cache_root, only_one
 
 IMAGE = "coreflux-mcp-secrets:test"
-
 MODULES = f"/opt/secretops/lib/python{PYTHON_VERSION}/site-packages/secretops"
 
 THIS_TREE = f"""

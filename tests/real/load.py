@@ -24,13 +24,9 @@ from secretops.values import Value, new_password
 from tests.real.mosquitto import Mosquitto
 
 DEADLINE = 120  # Seconds for what has to happen at some time.
-
 CLIENTS = 4  # MCP clients that call, and subscriptions: one topic filter a client.
-
 GROUP = 40  # Messages to one topic: the server's buffer keeps the last 100 of each (upstream's server.py:373).
-
 FEED_EVERY = 0.01  # Seconds between an acknowledged message to a subscribed topic and the next.
-
 AGAIN_AFTER = 0.1  # Seconds after which a client whose call failed calls again.
 
 

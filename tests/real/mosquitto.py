@@ -244,36 +244,21 @@ def _dynamic_security(admin: Value) -> dict[str, object]:
     iterations = 101  # its own number
     digest = hashlib.pbkdf2_hmac("sha512", admin["password"].encode(), salt, iterations)
     allowed = [
-        ("publishClientSend", "$CONTROL/dynamic-security/#"),
-        ("publishClientReceive", "$CONTROL/dynamic-security/#"),
-        ("subscribePattern", "$CONTROL/dynamic-security/#"),
-        ("publishClientReceive", "$SYS/#"),
-        ("subscribePattern", "$SYS/#"),
-        ("publishClientReceive", "#"),
-        ("subscribePattern", "#"),
+        ("publishClientSend", "$CONTROL/dynamic-security/#"), ("publishClientReceive", "$CONTROL/dynamic-security/#"),
+        ("subscribePattern", "$CONTROL/dynamic-security/#"), ("publishClientReceive", "$SYS/#"),
+        ("subscribePattern", "$SYS/#"), ("publishClientReceive", "#"), ("subscribePattern", "#"),
         ("unsubscribePattern", "#"),
-    ]
+    ]  # fmt: skip
     acls = [{"acltype": kind, "topic": topic, "priority": 0, "allow": True} for kind, topic in allowed]
     return {
-        "defaultACLAccess": {
-            "publishClientSend": False,
-            "publishClientReceive": True,
-            "subscribe": False,
-            "unsubscribe": True,
-        },
-        "clients": [
-            {
-                "username": admin["username"],
-                "textName": "Dynsec admin user",
-                "password": base64.b64encode(digest).decode(),
-                "salt": base64.b64encode(salt).decode(),
-                "iterations": iterations,
-                "roles": [{"rolename": "admin"}],
-            }
-        ],
+        "defaultACLAccess": {"publishClientSend": False, "publishClientReceive": True, "subscribe": False,
+                             "unsubscribe": True},
+        "clients": [{"username": admin["username"], "textName": "Dynsec admin user",
+                     "password": base64.b64encode(digest).decode(), "salt": base64.b64encode(salt).decode(),
+                     "iterations": iterations, "roles": [{"rolename": "admin"}]}],
         "groups": [],
         "roles": [{"rolename": "admin", "acls": acls}],
-    }
+    }  # fmt: skip
 
 
 def _certify(folder: Path, host: str, also: tuple[str, ...]) -> None:

@@ -19,9 +19,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 USER = 10001  # Who runs where the pod names nobody: the image's own user.
-
 PROGRAMS = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))  # What is in the place of the image, at its own path.
-
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
 SETTINGS = ("hosts", "ld.so.cache", "localtime", "nsswitch.conf", "passwd", "resolv.conf", "ssl")
 """Of /etc, what a minimal image has, too."""

@@ -25,7 +25,6 @@ from tests.real import pod_process
 from tests.real.pod_process import Container, Mount
 
 Files = dict[str, tuple[bytes, int]]  # Path below the volume -> content and mode.
-
 DEFAULT_MODE = 0o644
 
 
@@ -199,7 +198,6 @@ def _spec(pod: Pod) -> PodSpec:
 # A Pod as a process gets it: arguments, environment, mounts and rights
 
 ENTRYPOINT = ["secretops"]  # The image's.
-
 EVERY_ADDRESS = "0.0.0.0:"
 
 

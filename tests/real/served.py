@@ -24,7 +24,6 @@ from tests.real.mosquitto import Mosquitto
 from tests.real.stack import Stack, make_stack
 
 GRACE = 3600  # Seconds, longer than any run: only what servers report lets a rotation retire a user.
-
 TOKEN = "MCP_HTTP_TOKEN"
 
 OFTEN = """

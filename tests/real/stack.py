@@ -32,9 +32,7 @@ from secretops.stores import files
 from secretops.values import Value
 
 DEADLINE = 120.0  # Seconds that a test waits for an event before it calls it missing.
-
 PAUSE = 0.05  # Seconds between two logins of a reader, which leave others the processor.
-
 FOLDERS = ("config", "certs", "secrets", "versions", "log")
 
 
@@ -140,14 +138,9 @@ class Stack:
 
     def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*arguments),
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
+            self.command(*arguments), input=given, capture_output=True, text=True, timeout=DEADLINE, check=False,
             env={**os.environ, **self.environment},
-        )
+        )  # fmt: skip
 
 
 def make_stack(
@@ -181,13 +174,9 @@ def make_stack(
     else:
         store.variables["mqtt"]["password"] = "MQTT_PASSWORD"
     manifest = Manifest(
-        project="coreflux-mcp-secrets",
-        stack="test",
-        store=store,
-        broker=broker,
-        grace_seconds=grace_seconds,
+        project="coreflux-mcp-secrets", stack="test", store=store, broker=broker, grace_seconds=grace_seconds,
         secrets=make_catalogue(users, admins),
-    )
+    )  # fmt: skip
     for folder in (root, *(root / name for name in FOLDERS)):
         files.make_folder(folder)
     stack = Stack(manifest)

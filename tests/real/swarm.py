@@ -18,7 +18,6 @@ from tests.real.dockerd import DEADLINE, Daemon, Dockerd, import_base
 from tests.real.network_namespace import NetworkNamespace
 
 BROKER_HOST = "broker.test"  # What tasks call this machine: the one name that their DNS server knows.
-
 SUBNET, MACHINE = "10.99.0.0/24", "10.99.0.1"
 """Of the bridge that leads out of every overlay network; the namespace's own address on it."""
 

@@ -26,11 +26,8 @@ from mcp.types import TextContent
 from tests.real.load import DEADLINE, OtherClient
 
 CLIENTS = 4  # Two for each of two replicas.
-
 LOOK_SECONDS = 0.1  # Between two looks for a replica that is ready.
-
 NAME = "http://coreflux-mcp.localhost"  # What the clients call; the proxy knows where it leads.
-
 ENDED = "Session terminated"  # What mcp's client says of a session whose server answers 404.
 
 

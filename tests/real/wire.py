@@ -10,7 +10,6 @@ from secretops.broker.packets import Message, PacketType
 from secretops.values import Value
 
 SECONDS = 30.0
-
 CONNACK, PUBLISH, SUBACK, PINGRESP = 2, 3, 9, 13
 
 

@@ -13,7 +13,6 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.prefix) / "bin"
 PREFIX = "coreflux-mcp-secrets"
-
 Entry = dict[str, object]
 
 
@@ -52,14 +51,9 @@ class Stack:
         if config:
             command += ["--config-file", str(self.home / f"Pulumi.{self.name}.yaml")]
         done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
+            command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             check=False,
-        )
+        )  # fmt: skip
         return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
 
     def create(self) -> None:
@@ -138,15 +132,9 @@ def new_stack(home: Path, *, port: int, name: str = "dev-test") -> Stack:
     """A dev stack like the shipped one, in `home`."""
     if not (BIN / "pulumi").exists():
         pytest.fail("there is no pulumi in the environment: make setup")
-    stack = Stack(
-        name,
-        home,
-        {
-            "store": {"kind": "dotenv", "root": str(home / "store")},
-            "server": {"kind": "local"},
-            "broker": {"kind": "embedded", "port": port},
-            "rotation": {"grace_seconds": 1},
-        },
-    )
+    stack = Stack(name, home, {
+        "store": {"kind": "dotenv", "root": str(home / "store")}, "server": {"kind": "local"},
+        "broker": {"kind": "embedded", "port": port}, "rotation": {"grace_seconds": 1},
+    })  # fmt: skip
     stack.create()
     return stack

@@ -89,15 +89,10 @@ class Clone:
         try:
             os.write(terminal, typed.encode())
             return subprocess.run(
-                ["bash", "-c", script],
-                cwd=self.folder,
-                env={**kept, **self.environment},
-                stdin=shells if typed else None,
-                input=None if typed else given,
-                capture_output=True,
-                text=True,
+                ["bash", "-c", script], cwd=self.folder, env={**kept, **self.environment},
+                stdin=shells if typed else None, input=None if typed else given, capture_output=True, text=True,
                 check=False,
-            )
+            )  # fmt: skip
         finally:
             os.close(terminal)
             os.close(shells)

@@ -25,7 +25,6 @@ from tools import docker_provider
 
 NAME = "prod-swarm"
 DEADLINE = 600  # Seconds for what has to happen at some time: a service's update replaces one task after the other.
-
 ENDED = ("complete", "failed", "rejected", "shutdown", "orphaned", "remove")
 """States of a task that does not run any more."""
 

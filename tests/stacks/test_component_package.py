@@ -75,14 +75,10 @@ class Program:
         kept = {name: text for name, text in os.environ.items() if not name.startswith((*OF_CLOUDS, "VIRTUAL_ENV"))}
         path = (self.home / "bin", BIN, provide_uv().parent, os.environ.get("PATH", os.defpath))
         return {
-            **kept,
-            "PATH": os.pathsep.join(map(str, path)),
-            "PULUMI_BACKEND_URL": f"file://{self.home / 'state'}",
-            "PULUMI_CONFIG_PASSPHRASE": "",
-            "PULUMI_HOME": str(self.home / "home"),
-            "NO_COLOR": "1",
+            **kept, "PATH": os.pathsep.join(map(str, path)), "PULUMI_BACKEND_URL": f"file://{self.home / 'state'}",
+            "PULUMI_CONFIG_PASSPHRASE": "", "PULUMI_HOME": str(self.home / "home"), "NO_COLOR": "1",
             choice.VARIABLE: "up",
-        }
+        }  # fmt: skip
 
     def configure(self, sections: dict[str, object]) -> None:
         config = {"config": {"shop:mcp": sections}}

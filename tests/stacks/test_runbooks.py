@@ -27,7 +27,6 @@ from tests.stacks.runbook import Clone, Page, new_clone
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 NAME = "plant"  # What the pages call a stack.
-
 PREFIX = "coreflux-mcp-secrets"
 
 

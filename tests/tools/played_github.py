@@ -21,6 +21,7 @@ class Played:
     artifact: bytes = b""
     pulls: list[dict[str, Any]] = field(default_factory=list)
     comments: list[dict[str, Any]] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
     told_storage: list[str | None] = field(default_factory=list)
     url: str = ""
 
@@ -36,8 +37,9 @@ class Played:
                 ]
             case "GET", ["actions", "runs", "9", "artifacts"]:
                 return {"artifacts": [{"id": 3, "name": query["name"][0], "expired": False}]}
-            case "GET", ["issues", number, "comments"]:
-                found = [one for one in self.comments if one["number"] == int(number)]
+            case "GET", ["issues" | "pulls", number, "comments" | "files" as what]:
+                comments = [one for one in self.comments if one["number"] == int(number)]
+                found = comments if what == "comments" else self.files
                 first = (int(query["page"][0]) - 1) * int(query["per_page"][0])
                 return found[first : first + int(query["per_page"][0])]
             case "POST", ["issues", number, "comments"]:

@@ -1,6 +1,5 @@
-"""A review from a preview's events to the comment: what it tells, in which order, and what can't get into it."""
+"""A review from a preview's events to the comment: its content, its order, and what can't get into it."""
 
-import base64
 import json
 import secrets
 from collections.abc import Mapping
@@ -8,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.tools import review_cases
+from tests.tools.review_cases import ended as a_stream
 from tools.review import stream
 from tools.review.comment import comment
 from tools.review.replacing import replacing
@@ -25,6 +26,7 @@ from tools.review.review import (
 )
 from tools.review.risk import Risk, risk
 
+FOLDER, CONFIG_MAP = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder", "kubernetes:core/v1:ConfigMap"
 KEY, ROLE, SERVICE = "aws:kms/key:Key", "aws:iam/rolePolicy:RolePolicy", "aws:ecs/service:Service"
 
 
@@ -34,13 +36,8 @@ def event(op: str, type: str, name: str, old: Any = None, new: Any = None, **mor
         side: None if inputs is None else {"type": type, "urn": urn, "inputs": inputs, "protect": more.get("protect")}
         for side, inputs in (("old", old), ("new", new))
     }
-    told = {key: more[key] for key in ("diffs", "keys", "detailedDiff") if key in more}
-    return {"resourcePreEvent": {"metadata": {"op": op, "urn": urn, "type": type, **states, **told}, "planning": True}}
-
-
-def a_stream(*events: Mapping[str, Any], result: str = "succeeded") -> str:
-    ends: Mapping[str, Any] = {"summaryEvent": {"isPreview": True, "result": result}}
-    return "".join(json.dumps(one) + "\n" for one in (*events, ends))
+    named = {key: more[key] for key in ("diffs", "keys", "detailedDiff") if key in more}
+    return {"resourcePreEvent": {"metadata": {"op": op, "urn": urn, "type": type, **states, **named}}}
 
 
 def reviewed(*changes: Change, **more: Any) -> StackReview:
@@ -49,17 +46,22 @@ def reviewed(*changes: Change, **more: Any) -> StackReview:
 
 
 def of(*events: Mapping[str, Any]) -> StackReview:
-    changes, unchanged = stream.changes(stream.preview(a_stream(*events)))
-    return reviewed(*changes, unchanged=unchanged)
+    found = stream.changes(stream.preview(a_stream(*events)))
+    return reviewed(*found.changes, unchanged=found.unchanged, values_lost=found.values_lost)
+
+
+def compared(base: str, head: str) -> StackReview:
+    found = stream.compared(stream.preview(base), stream.preview(head), replacing)
+    return reviewed(*found.changes, unchanged=found.unchanged, values_lost=found.values_lost)
 
 
 def rows(text: str) -> list[str]:
-    table = text.partition("|---|---|---|---|\n")[2].partition("\n\n")[0]
+    table = text.partition("| what | stack | resource | changed |\n|---|---|---|---|\n")[2].partition("\n\n")[0]
     return [line for line in table.splitlines() if line.startswith("| ")]
 
 
-def test_what_is_replaced_or_deleted_comes_first_and_of_that_what_holds_something() -> None:
-    told = of(
+def test_replaced_and_deleted_resources_come_first_those_with_data_before_others() -> None:
+    review = of(
         event("create", "aws:sqs/queue:Queue", "new-queue", new={}),
         event("update", SERVICE, "service", old={}, new={}, diffs=["desiredCount"]),
         event("update", ROLE, "grants", old={}, new={}, diffs=["policy"]),
@@ -68,7 +70,7 @@ def test_what_is_replaced_or_deleted_comes_first_and_of_that_what_holds_somethin
         event("replace", "aws:ecs/cluster:Cluster", "cluster", old={}, new={}, keys=["name"], protect=True),
     )
     names = ["cluster", "key", "task", "grants", "service", "new-queue"]
-    found = rows(comment([told]))
+    found = rows(comment([review]))
     assert [name for row in found for name in names if f"`{name}`" in row] == names
     assert [row.startswith("| **") for row in found] == [True, True, True, False, False, False]
 
@@ -82,89 +84,209 @@ def test_an_update_of_a_grant_is_above_other_updates() -> None:
     assert of_update("kubernetes:rbac.authorization.k8s.io/v1:Role", "rules") is Risk.GRANTS
 
 
-def test_two_previews_tell_what_a_stack_like_the_base_would_lose_gain_and_change() -> None:
-    base = stream.preview(
+def test_two_previews_differ_in_what_a_stack_like_the_base_gains_loses_and_changes() -> None:
+    found = compared(
         a_stream(
             event("create", KEY, "key", new={"multiRegion": False, "tags": {"a": 1}}),
             event("create", SERVICE, "service", new={"desiredCount": 1, "tags": {"a": 1}}),
             event("create", ROLE, "gone", new={}),
             event("create", ROLE, "same", new={"policy": "p"}),
             event("create", ROLE, "named", new={"name": "named-0a1b2c3"}),
-        )
-    )
-    head = stream.preview(
+            event("create", CONFIG_MAP, "map", new={"data": 1}),
+        ),
         a_stream(
             event("create", KEY, "key", new={"multiRegion": True, "tags": {"a": 1}}),
             event("create", SERVICE, "service", new={"desiredCount": 2, "tags": {"a": 2}}),
             event("create", ROLE, "new", new={}),
             event("create", ROLE, "same", new={"policy": "p"}),
             event("create", ROLE, "named", new={"name": "named-3c2b1a0"}),
-        )
+            event("create", CONFIG_MAP, "map", new={"data": 2}),
+        ),
     )
-    changes, unchanged = stream.compared(base, head, replacing)
-    assert [(one.op, one.name, one.properties) for one in changes] == [
+    assert [(one.op, one.name, one.properties) for one in found.changes] == [
         *((Op.REPLACE, "key", ("multiRegion",)), (Op.UPDATE, "service", ("desiredCount", "tags"))),
-        *((Op.CREATE, "new", ()), (Op.DELETE, "gone", ())),
+        *((Op.CREATE, "new", ()), (Op.UPDATE, "map", ("data",)), (Op.DELETE, "gone", ())),
     ]
-    assert unchanged == 2, "a name that the engine made up is no change"
+    assert found.unchanged == 2, "a name that the engine made up is no change"
+    assert [one.name for one in found.changes if one.may_replace] == ["map"], "there is no table of Kubernetes"
 
 
-def test_a_comment_has_at_most_sixty_lines_and_counts_what_it_leaves_out() -> None:
+def provider(region: str, name: str = "aws", **more: Any) -> dict[str, Any]:
+    return event("create", "pulumi:providers:aws", name, new={"region": region, "allowedAccountIds": '["1"]', **more})
+
+
+def manifest(*secrets: str) -> dict[str, Any]:
+    state = {"outputs": {"secretops": {"secrets": [{"name": one} for one in secrets]}}}
+    return {"resOutputsEvent": {"metadata": {"type": "pulumi:pulumi:Stack", "new": state}}}
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "first"),
+    [
+        ([provider("eu-west-1")], [provider("eu-west-2", "renamed")], "**move**"),
+        ([provider("eu-west-1")], [provider("eu-west-1", allowedAccountIds='["2"]')], "**move**"),
+        ([event("create", FOLDER, "x", new={"root": "a"})], [event("create", FOLDER, "x", new={"root": "b"})], "holds"),
+        ([manifest("mqtt", "key")], [manifest("broker", "key")], "values of `mqtt` are lost"),
+    ],
+    ids=["another region behind a new name", "another account", "a moved root", "a renamed secret"],
+)
+def test_loss_of_values_is_the_first_row(base: list[Any], head: list[Any], first: str) -> None:
+    update = [event("create", ROLE, "policy", new={"policy": text}) for text in "ab"]
+    delete = event("create", "aws:ecs/cluster:Cluster", "cluster", new={})
+    found = rows(comment([compared(a_stream(delete, update[0], *base), a_stream(update[1], *head))]))
+    assert first in found[0]
+    assert "**delete**" in found[1]
+
+
+def grants(kind: str, before: Any, after: Any) -> set[str]:
+    """What is gained (+) and lost (-): action, principal and resource."""
+    names = [
+        event("create", "aws:secretsmanager/secret:Secret", "secret-mqtt", new={"name": "mcp/mqtt"}),
+        event("create", "aws:iam/role:Role", "task-role", new={"name": "mcp@task"}),
+        event("create", "kubernetes:core/v1:Secret", "copy", new={"metadata": {"name": "the-copy"}}),
+        event("create", "vault:index/mount:Mount", "mount", new={"path": "kv"}),
+        event("create", "pulumi:providers:aws", "aws", new={"allowedAccountIds": '["123456789012"]'}),
+    ]
+    both = [a_stream(*names, event("create", kind, "it", new=inputs)) for inputs in (before, after)]
+    return {
+        f"{sign} {one.effect}{' but' if one.exempt else ''} {action} {principal} {resource} {one.conditions}".rstrip()
+        for change in compared(*both).changes
+        for sign, statements in (("+", change.gained), ("-", change.lost))
+        for one in statements
+        for action in one.actions
+        for principal in one.principals
+        for resource in one.resources
+    }
+
+
+def document(**statement: Any) -> dict[str, Any]:
+    each = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*", **statement}
+    return {"policy": json.dumps({"Statement": [each]}), "role": "mcp@task"}
+
+
+ARN = "arn:aws:{}:eu-west-1:{}:{}".format
+READ = {"Action": "secretsmanager:GetSecretValue"}
+MQTT = ARN("secretsmanager", "123456789012", "secret:mcp/mqtt-??????")
+TASK = "arn:aws:iam::123456789012:role/mcp@task"
+OF_SECRET, K8S_ROLE = "aws:secretsmanager/secretPolicy:SecretPolicy", "kubernetes:rbac.authorization.k8s.io/v1:Role"
+ASSIGNED, VAULT = "azure-native:authorization:RoleAssignment", "vault:index/policy:Policy"
+
+
+def others_denied(*principals: str) -> dict[str, Any]:
+    return document(
+        **READ, Effect="Deny", Principal="*", Condition={"ArnNotEquals": {"aws:PrincipalArn": [*principals]}}
+    )
+
+
+def only_by_tls(word: str) -> dict[str, Any]:
+    return document(Condition={"Bool": {"aws:SecureTransport": word}})
+
+
+def of_secrets(*verbs: str, **names: Any) -> dict[str, Any]:
+    return {"rules": [{"resources": ["secrets"], "verbs": [*verbs], **names}]}
+
+
+def assigned(guid: str) -> dict[str, Any]:
+    return {"roleDefinitionId": f"/x/{guid}", "scope": "/subscriptions/a"}
+
+
+SECRETS_USER, OWNER = map(assigned, ["4633458b-17de-408a-b874-0445c86b69e6", "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"])
+HCL = {"policy": 'path "kv/data/canary" { capabilities = ["read"] }\npath "kv/x" { capabilities = ["read"] }'}
+JSON = {"policy": json.dumps({"path": {"*": {"capabilities": ["read"]}}})}
+NARROW, WIDE = document(**READ, Resource=MQTT), document(Action="secretsmanager:*")
+BY_TASK = document(**READ, Principal={"AWS": TASK})
+BY_STRANGERS = document(**READ, Principal={"AWS": [TASK, "999999999999"], "Service": "lambda.amazonaws.com"})
+ODD = document(Action="s3:canary0f1e", Resource=ARN("s3", "", "canary*"))
+GAINS = [
+    (ROLE, NARROW, WIDE, "- Allow {} task-role secret-mqtt; + Allow secretsmanager:* task-role *"),
+    (OF_SECRET, BY_TASK, BY_STRANGERS, "+ Allow {} another account it; + Allow {} lambda.amazonaws.com it"),
+    (OF_SECRET, others_denied(), others_denied(TASK), "+ Deny but {} task-role it"),
+    (ROLE, only_by_tls("true"), only_by_tls("false"), "+ Allow s3:GetObject task-role * changed"),
+    (ROLE, document(), ODD, "- Allow s3:GetObject task-role *; + Allow something else task-role names by a pattern"),
+    (
+        K8S_ROLE,
+        of_secrets("get", resourceNames=["the-copy"]),
+        of_secrets("get"),
+        "- Allow secrets:get it copy; + Allow secrets:get it *",
+    ),
+    (
+        ASSIGNED,
+        SECRETS_USER,
+        OWNER,
+        "- Allow Key Vault Secrets User something else this account; + Allow Owner something else this account",
+    ),
+    (VAULT, HCL, JSON, "- Allow vault:read it mount; + Allow vault:read it *"),
+]
+
+
+@pytest.mark.parametrize(("kind", "before", "after", "expected"), GAINS)
+def test_statements_name_who_gains_what_in_closed_terms(kind: str, before: Any, after: Any, expected: str) -> None:
+    assert grants(kind, before, after) == set(expected.replace("{}", READ["Action"]).split("; "))
+
+
+def test_statement_of_a_deployed_resource_names_it_by_its_arn() -> None:
+    arn = ARN("kms", "123456789012", "key/0a1b")
+    made = event("same", KEY, "key", old={}, new={})
+    made["resourcePreEvent"]["metadata"]["new"]["outputs"] = {"arn": arn}
+    (change,) = of(made, event("update", ROLE, "it", old=document(), new=document(Resource=arn))).changes
+    assert [one.resources for one in change.gained] == [("key",)]
+
+
+@pytest.mark.parametrize("case", review_cases.CASES)
+def test_comment_is_the_golden_one_and_has_no_value(case: str) -> None:
+    file, text = review_cases.text_of_case(case)
+    assert review_cases.CANARY not in file + text
+    assert len(text.splitlines()) <= 25
+    assert text == (review_cases.GOLDEN / f"{case}.md").read_text(), "python -m tests.tools.review_cases"
+    if case == "secret-added":
+        assert len(rows(text)) <= 4
+
+
+def test_comment_of_any_size_is_short_and_counts_what_it_leaves_out() -> None:
     changes = [Change(op=Op.UPDATE, type=KEY, name=f"key-{n}", properties=("policy",) * 30) for n in range(100)]
     broken = tuple(Broken(rule=f"rule-{n}", name="x") for n in range(100))
     text = comment([reviewed(*changes, stack=f"stack-{n}", broken=broken) for n in range(30)])
-    assert len(text.splitlines()) <= 60
+    assert len(text.splitlines()) <= 40
     assert len(text) < 60_000, "GitHub takes 65,536"
-    for more in ("and 2994 more", "and 2976 more", "and 20 more"):
+    for more in ("and 2996 more", "and 2000 more", "and 24 more"):
         assert more in text
 
 
 def test_no_value_gets_from_a_preview_into_a_review_wherever_it_is() -> None:
-    canaries = a, b, c, d, e, f, g, h, i, j, k, m = [f"canary{secrets.token_hex(8)}" for _ in range(12)]
-    deep = {"policy": json.dumps({"Statement": [{"Sid": a}]}), "tags": {b: c}, "list": [{"x": [d]}], "data": e}
-    events = (
-        {"preludeEvent": {"config": {"coreflux-mcp-secrets:store": f}}},
-        {"diagnosticEvent": {"severity": "error", "message": g, "prefix": h, "urn": i}},
-        {"stdoutEvent": {"message": j}},
-        event(
-            "update",
-            SERVICE,
-            "service",
-            old=deep,
-            new={"data": k, "tags": {m: 1}},
-            diffs=[f'tags["{b}"]', f"list[0].{d}"],
-            detailedDiff={f"data.{e}": {"kind": "update"}, f'tags["{m}"].x': {"kind": "add"}},
-        ),
-        event("create", ROLE, "new", new=deep),
-        event("delete", KEY, "old", old=deep),
+    a, b, c, d = canaries = [f"canary{secrets.token_hex(8)}" for _ in range(4)]
+    state = {"policy": json.dumps({"Statement": [{"Sid": a}]}), "tags": {b: c}, "list": [{"x": [d]}], "data": a}
+    paths = [f'tags["{b}"]', f"list[0].{d}", f"data.{c}"]
+    found = stream.preview(
+        a_stream(
+            {"diagnosticEvent": {"severity": "error", "message": f"broker.{a}: x\n  {b}: x", "urn": c}},
+            event("update", SERVICE, "service", old=state, new={}, diffs=paths, detailedDiff={paths[0]: {"kind": d}}),
+            event("create", ROLE, "new", new=state),
+            event("delete", KEY, "old", old=state),
+            result="failed",
+        )
     )
-    found = stream.preview(a_stream(*events, result="failed"))
-    before = stream.preview(a_stream(event("create", SERVICE, "service", new={"data": a, "tags": {c: c}})))
-    for changes, unchanged in (stream.changes(found), stream.compared(before, found, replacing)):
-        told = (reviewed(*changes, unchanged=unchanged, failed=found.failed),)
-        text = written(told) + comment(told)
-        assert '"data"' in text and '"tags"' in text
-        forms = [
-            form for one in canaries for form in (one, one.encode().hex(), base64.b64encode(one.encode()).decode())
-        ]
-        assert not [form for form in forms if form in text]
-    assert not [one for one in canaries if one in repr(list(found.resources.values()))], "nor a traceback's words"
+    each = stream.changes(found)
+    text = written((reviewed(*each.changes, failed=found.failed, errors=found.refused),))
+    assert '"data"' in text and '"tags"' in text
+    shown = text + repr(list(found.resources.values())) + comment(read(text))
+    assert not [one for one in canaries if one in shown], "nor in a traceback"
 
 
 @pytest.mark.parametrize(
     "hostile", ["@everyone", "<img src=x onerror=alert(1)>", "a`b|c\n# d", "!\u202egnp.x", "x" * 5000]
 )
 def test_a_hostile_name_is_no_markdown_html_or_mention(hostile: str) -> None:
-    told = of(
+    review = of(
         event("create", KEY, hostile, new={}), event("update", f"aws:{hostile}", "x", old={}, new={}, diffs=[hostile])
     )
-    text = comment(read(written((told,))))
+    text = comment(read(written((review,))))
     assert not set("@<>[]&\u202e") & set("".join(rows(text)))
     assert "".join(rows(text)).count("|") == 2 * 5
     assert max(map(len, rows(text))) < 400
 
 
 def broken_files() -> list[tuple[str, str]]:
+    """Good ones but for one place."""
     good = json.loads(written((reviewed(Change(op=Op.UPDATE, type=KEY, name="key", properties=("policy",))),)))
 
     def but(*path: Any, to: Any) -> str:
@@ -176,7 +298,12 @@ def broken_files() -> list[tuple[str, str]]:
         return json.dumps(copy)
 
     change = ("stacks", 0, "changes", 0)
+    statement: dict[str, Any] = {"effect": "Allow", "actions": [], "principals": [], "resources": []}
+    statement |= {"exempt": False, "conditions": ""}
     return [
+        ("a mention in a statement", but(*change, "gained", to=[{**statement, "actions": ["@everyone"]}])),
+        ("a value as an action", but(*change, "gained", to=[{**statement, "actions": ["s3:everyone0f1e"]}])),
+        ("a value as a setting", but("stacks", 0, "errors", to=["broker.everyone0f1e"])),
         *(("no JSON", "{"), ("a key more", but("more", to=1)), ("a mention", but(*change, "name", to="@everyone"))),
         ("a mention after a name", but(*change, "name", to="key @everyone")),
         ("an unknown op", but(*change, "op", to="explode")),

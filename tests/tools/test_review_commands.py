@@ -1,17 +1,21 @@
-"""What the jobs call beside the preview and the comment: an approved plan, and the CA of a broker."""
+"""The commands of the jobs: whose rules judge, an approved plan, and the CA of a broker."""
 
 import json
 import random
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from secretops.stores.kubeconfig import chosen
 from tools.review import __main__ as command
 from tools.review import authorities, previews
-from tools.review.review import Against, Broken, Change, Op, Provider, StackReview, written
-from tools.steps import SetupError
+from tools.review.comment import MARK
+from tools.review.review import Against, Broken, Change, Judge, Op, Provider, StackReview, read, written
+from tools.steps import ROOT, SetupError
 
 
 def review(folder: Path, op: Op, unchanged: int = 0) -> str:
@@ -103,11 +107,51 @@ class Answering(previews.Clone):
     def preview(self, *_: Any, **__: Any) -> str:
         return self.STREAM
 
-    def provider(self, *_: Any) -> Provider:
-        return Provider.STANDIN if "STANDIN" in self.environment else Provider.OWN
+    def provider(self, found: Any, stack: str = "") -> Provider:
+        return Provider.STANDIN if "STANDIN" in self.environment else super().provider(found, stack)
 
     def judged(self, *_: Any) -> tuple[int, int, tuple[Broken, ...]]:
-        return 7, 0, ()
+        """A pull request that disabled its rule breaks that of the base alone."""
+        return 7, 0, (Broken(rule="aws-keys-rotate", name="key"),) if self.root.name == "base" else ()
+
+
+def test_rule_of_the_base_that_the_pull_request_disables_fails_it_in_the_first_rows(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = clone.parent / "base"
+    base.mkdir()
+    (base / "Pulumi.prod.yaml").write_text((clone / "Pulumi.prod.yaml").read_text())
+    monkeypatch.setattr(previews, "Clone", Answering)
+    monkeypatch.setattr(previews, "checked_out", lambda *_: base)
+    monkeypatch.setattr(previews, "changed_files", lambda *_: ["policies/aws/keys_rotate.py"])
+    folder = clone.parent / "review"
+    assert command.main(["preview", "--to", str(folder), "--base", "HEAD", "--of", str(clone), "prod"]) == 1
+    (review,) = read((folder / "review.json").read_text())
+    assert [one.judge for one in review.broken] == [Judge.BASE]
+    assert command.main(["comment", "--base", "HEAD", str(folder / "review.json")]) == 0
+    lines = capsys.readouterr().out.partition(MARK)[2].splitlines()
+    assert lines[2].startswith("> **This pull request changes what judges it** (`policies/` 1)")
+    assert "this pull request disables the rule" in lines[5]
+
+
+def test_comment_needs_nothing_but_pythons_standard_library(tmp_path: Path) -> None:
+    file = tmp_path / "review.json"
+    broken = (Broken(rule="aws-keys-rotate", name="key"),)
+    file.write_text(written((StackReview(stack="prod", provider=Provider.OWN, against=Against.BASE, broken=broken),)))
+    argv = [sys.executable, "-S", "-m", "tools.review", "comment", str(file)]
+    assert "aws-keys-rotate" in subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("context", [None, "plant@eu"])
+def test_stack_of_a_cluster_is_rendered_with_a_kubeconfig_that_leads_nowhere(clone: Path, context: str | None) -> None:
+    stack_file = "config:\n  x:server:\n    kind: kubernetes\n" + (f"    context: {context}\n" if context else "")
+    (clone / "Pulumi.prod.yaml").write_text(stack_file)
+    one = answering(clone, KUBECONFIG=str(clone / "none"))
+    one.home.mkdir()
+    environment = one._without_cluster("prod")
+    assert chosen(context, environment) is not None
+    reviewed = previews.review("prod", one, None)
+    assert (reviewed.provider, reviewed.against) == (Provider.RENDERED, Against.NOTHING)
 
 
 CHOSEN = {"PULUMI_BACKEND_URL": "s3://state"}

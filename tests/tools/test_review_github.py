@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from policies.catalogue import rules
 from tests.tools.played_github import Played, comment, playing
 from tools.review import __main__ as command
 from tools.review import identity
 from tools.review.comment import MARK
 from tools.review.github import OURS, GitHub, post
-from tools.review.review import Against, Change, Op, Provider, StackReview, read, written
+from tools.review.review import Against, Broken, Change, Judge, Op, Provider, StackReview, read, written
 from tools.steps import SetupError
 
 pytestmark = pytest.mark.real
@@ -68,11 +69,11 @@ def github(played: Played) -> GitHub:
     return GitHub(url=played.url, repository="owner/project", token=played.token)
 
 
-def test_a_first_review_comments_and_a_second_one_writes_that_comment_anew(played: Played) -> None:
+def test_first_review_comments_and_second_one_updates_the_comment(played: Played) -> None:
     played.pulls = [pull(4)]
     assert post(github(played), EVENT) == "#4 has a comment"
     played.artifact = zipped(REVIEW.replace('"key"', '"other"'))
-    assert post(github(played), EVENT) == "the comment on #4 is written anew"
+    assert post(github(played), EVENT) == "the comment on #4 is updated"
     (one,) = played.comments
     assert one["number"] == 4
     assert "`other`" in one["body"]
@@ -96,7 +97,7 @@ def test_a_comment_of_ours_far_down_is_found_and_anybody_elses_with_the_mark_is_
 )
 def test_no_comment_without_a_pull_request_at_the_commit(played: Played, other: dict[str, Any]) -> None:
     played.pulls = [other]
-    assert "nothing to say" in post(github(played), EVENT)
+    assert "no comment" in post(github(played), EVENT)
     assert played.comments == []
 
 
@@ -126,6 +127,33 @@ def test_the_token_is_not_sent_on_to_where_the_artifact_lies_and_is_in_no_error(
         post(GitHub(url=played.url, repository="owner/project", token="wrong-token"), EVENT)  # nosec B106
     assert "401" in str(refused.value)
     assert "wrong-token" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"filename": "policies/aws/keys_rotate.py"},
+        {"filename": "docs/x.md", "previous_filename": ".github/workflows/review.yml"},
+    ],
+)
+def test_first_row_names_changed_judges_by_githubs_list_and_not_by_the_file(played: Played, file: Any) -> None:
+    played.pulls, played.files = [pull(4)], [*({"filename": f"docs/{n}.md"} for n in range(120)), file]
+    post(github(played), EVENT, server="https://github.example.com")
+    first = played.comments[0]["body"].splitlines()[2]
+    assert first.startswith("> **This pull request changes what judges it**")
+    assert ("`policies/` 1" in first) != ("`.github/` 1" in first)
+
+
+def test_comment_has_the_sentence_and_page_of_a_rule_and_no_text_of_the_file(played: Played) -> None:
+    broken = [Broken(rule=rule, name="key", judge=Judge.BASE) for rule in ("aws-keys-rotate", "a rule of https://x")]
+    played.pulls, played.artifact = [pull(4)], zipped(written((replace(read(REVIEW)[0], broken=tuple(broken)),)))
+    post(github(played), EVENT)
+    body = played.comments[0]["body"]
+    (sentence,) = (one.sentence for one in rules() if one.name == "aws-keys-rotate")
+    page = "https://github.com/owner/project/blob/HEAD/docs/compliance/rules.md#aws-keys-rotate"
+    assert f"[`aws-keys-rotate`]({page}): {sentence}" in body
+    assert body.count("](") == 1
+    assert "`a rule of https://x`" in body
 
 
 @pytest.mark.parametrize(("repository", "fork"), [(77, False), (1, True)], ids=["ours", "a fork"])

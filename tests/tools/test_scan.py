@@ -60,15 +60,9 @@ def repository(tmp_path: Path) -> Repository:
 def scan(folder: Path, *names: str, **extra: str) -> subprocess.CompletedProcess[str]:
     only = [word for name in names for word in ("--only", name)]
     done = subprocess.run(
-        [sys.executable, SCAN, *only, folder],
-        check=False,
-        cwd=ROOT,
-        env=environment(**extra),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+        [sys.executable, SCAN, *only, folder], check=False, cwd=ROOT, env=environment(**extra),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
     assert "Traceback" not in done.stdout + done.stderr
     return done
 

@@ -104,14 +104,11 @@ def test_without_leave_nothing_is_created_changed_or_deleted(standin: Standin) -
             getattr(standin, name)(request, Context())
 
 
-@pytest.mark.parametrize(
-    ("package", "credentials", "needed"),
-    [
-        ("aws", {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}, "region"),
-        ("azure-native", {"ARM_CLIENT_ID": "a", "ARM_CLIENT_SECRET": "b"}, "subscriptionId"),
-        ("vault", {"VAULT_TOKEN": "a"}, "address"),
-    ],
-)
+@pytest.mark.parametrize(("package", "credentials", "needed"), [
+    ("aws", {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}, "region"),
+    ("azure-native", {"ARM_CLIENT_ID": "a", "ARM_CLIENT_SECRET": "b"}, "subscriptionId"),
+    ("vault", {"VAULT_TOKEN": "a"}, "address"),
+])  # fmt: skip
 def test_it_refuses_to_run_with_credentials_or_without_its_configuration(
     package: str,
     credentials: dict[str, str],
@@ -140,13 +137,10 @@ def test_it_deploys_only_into_an_emulator_of_this_machine(url: str) -> None:
             emulator(url)
 
 
-@pytest.mark.parametrize(
-    ("said", "found", "standin", "may_deploy"),
-    [
-        *(("", "", True, False), ("", "env", False, True), ("preview", "env", True, False), ("up", "", True, True)),
-        ("never", "", False, True),
-    ],
-)
+@pytest.mark.parametrize(("said", "found", "standin", "may_deploy"), [
+    *(("", "", True, False), ("", "env", False, True), ("preview", "env", True, False), ("up", "", True, True)),
+    ("never", "", False, True),
+])  # fmt: skip
 def test_credentials_and_the_variable_choose_the_provider(
     said: str, found: str, standin: bool, may_deploy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

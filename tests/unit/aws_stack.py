@@ -25,7 +25,6 @@ READER = "arn:aws:iam::123456789012:user/alice"
 CA = "arn:aws:acm-pca:eu-west-1:210987654321:certificate-authority/01234567-89ab-cdef-0123-456789abcdef"
 """Of another account and region, which shares it."""
 GOLDEN = Path(__file__).with_name("golden") / "aws-roles.txt"
-
 STORE = f'kind: aws, region: eu-central-1, account: "123456789012", operators: {[OPERATOR]}'
 SUBNETS = "[subnet-0123456789abcdef0, subnet-0123456789abcdef1]"
 SERVER = f"kind: ecs, subnets: {SUBNETS}, security_groups: [sg-0123456789abcdef0]"

@@ -25,7 +25,6 @@ READER = "99999999-8888-7777-6666-555555555555"
 ISSUER = f"https://westeurope.oic.prod-aks.azure.com/{TENANT}/0123456789abcdef/"
 OPERATOR = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 GOLDEN = Path(__file__).with_name("golden") / "azure-roles.txt"
-
 NETWORK = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/network/providers/Microsoft.Network"
 SUBNET = f"{NETWORK}/virtualNetworks/plant/subnets/containers"
 OFFICE = f"{NETWORK}/virtualNetworks/office/subnets/desks"

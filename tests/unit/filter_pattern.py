@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Test = Callable[[Mapping[str, Any]], bool]
-
 _TOKEN = re.compile(r'\s*(&&|\|\||!=|=|>|[(){}]|NOT EXISTS|\$(?:\.\w+(?:\[\d+\])?)+|\d+|"[^"]*")')
 _MISSING = object()
 

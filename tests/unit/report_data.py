@@ -26,25 +26,16 @@ def made(secrets: int = 5, readers: int = 4, rotations: int = 4) -> Report:
         store="aws",
         made=NOW,
         since=NOW - 900 * DAY,
-        findings=(
-            Open(where="reads", level=Level.ATTENTION, what=f"{HOSTILE}, 3 times", rule="a rule", remedy="a remedy"),
-            Open(where="alarm", level=Level.UNKNOWN, what="could not be looked at"),
-        ),
+        findings=(Open(where="reads", level=Level.ATTENTION, what=f"{HOSTILE}, 3 times", rule="a rule",
+                       remedy="a remedy"), Open(where="alarm", level=Level.UNKNOWN, what="could not be looked at")),
         examined=True,
         secrets=(*sorted(aged, key=lambda one: -(one.used or 0)), _waiting()),
-        certificates=(
-            Watched(
-                name=f"broker {HOSTILE}",
-                source="what broker.example:8883 shows",
-                begins=NOW - 300 * DAY,
-                ends=NOW + 65 * DAY,
-                remedy="have it renewed at the broker",
-            ),
-        ),
+        certificates=(Watched(name=f"broker {HOSTILE}", source="what broker.example:8883 shows", begins=NOW - 300 * DAY,
+                              ends=NOW + 65 * DAY, remedy="have it renewed at the broker"),),
         steps=tuple(sorted(steps, key=lambda entry: entry.time)),
         steps_lacking="This store keeps each secret's newest entry.",
         reads=Reads(view=View(rows=[_row(number) for number in range(readers)], lines=90, broken=2, broken_in=["log"])),
-    )
+    )  # fmt: skip
 
 
 def _aged(number: int) -> Aged:
@@ -88,15 +79,7 @@ def _steps(one: Aged, rotations: int) -> list[Entry]:
 def _row(number: int) -> Row:
     role = f"arn:aws:sts::123456789012:assumed-role/coreflux-mcp-task/session-{number}"
     return Row(
-        reader=role if number else HOSTILE,
-        secret="mqtt",
-        operation="GetSecretValue",
-        allowed=number != 2,
-        given=number != 2,
-        done=False,
-        declared=number > 0,
-        count=3 + 40 * number,
-        first=NOW - 60 * DAY,
-        last=NOW - DAY,
+        reader=role if number else HOSTILE, secret="mqtt", operation="GetSecretValue", allowed=number != 2,
+        given=number != 2, done=False, declared=number > 0, count=3 + 40 * number, first=NOW - 60 * DAY, last=NOW - DAY,
         sources=["203.0.113.9 <b>curl</b>"],
-    )
+    )  # fmt: skip

@@ -88,13 +88,9 @@ def test_the_rotators_pods_reach_public_hosts_only_where_they_make_keys() -> Non
 
 
 PLATFORMS: dict[str, Callable[..., Deployed]] = {
-    "local": lambda **more: deploy(file(**more), "dev"),
-    "kubernetes": on_kubernetes,
-    "ecs": on_aws,
-    "containerapp": on_azure,
-    "swarm": on_swarm,
-    "vault": for_this_machine,
-}
+    "local": lambda **more: deploy(file(**more), "dev"), "kubernetes": on_kubernetes, "ecs": on_aws,
+    "containerapp": on_azure, "swarm": on_swarm, "vault": for_this_machine,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -109,13 +105,10 @@ def test_every_platforms_server_gets_the_agents_address_and_not_its_owners_token
     assert "agent-admin" not in json.dumps(deployed.exports["references"])
 
 
-@pytest.mark.parametrize(
-    ("on", "allowed"),
-    [
-        *((on_kubernetes, False), (on_kubernetes, True), (lambda server: on_swarm("", server), True)),
-        *((lambda server: on_aws("", server), True), (lambda server: on_azure("", server), True)),
-    ],
-)
+@pytest.mark.parametrize(("on", "allowed"), [
+    *((on_kubernetes, False), (on_kubernetes, True), (lambda server: on_swarm("", server), True)),
+    *((lambda server: on_aws("", server), True), (lambda server: on_azure("", server), True)),
+])  # fmt: skip
 def test_a_stack_file_lets_mcp_clients_choose_the_connection(on: Callable[[str], Deployed], allowed: bool) -> None:
     deployed = on(", connection_tools: true" if allowed else "")
     everything = " ".join(text for one in deployed.resources.values() for text in texts(one.inputs))

@@ -74,16 +74,9 @@ def make(memory: Memory, agent: Agent, *versions: Version) -> AgentKey:
             key = NamedKey.of(one.user)
             agent.keys[key.id] = NamedKey(AGENT, key.id, f"{PREFIX}-made-for-{key.id}")
     return AgentKey(
-        SECRET,
-        prefix=PREFIX,
-        agent=agent,
-        admins=("admin",),
-        store=memory.store(),
-        journal=memory,
-        clock=lambda: NOW,
-        grace=GRACE,
-        sleep=lambda _seconds: None,
-    )
+        SECRET, prefix=PREFIX, agent=agent, admins=("admin",), store=memory.store(), journal=memory, clock=lambda: NOW,
+        grace=GRACE, sleep=lambda _seconds: None,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -94,13 +87,10 @@ def memory() -> Memory:
 CURRENT, PREVIOUS = key_version(Stage.CURRENT), key_version(Stage.PREVIOUS, days_ago=90)
 
 
-@pytest.mark.parametrize(
-    "current",
-    [
-        pytest.param(key_version(Stage.CURRENT, delivered=False), id="the current one is not delivered"),
-        pytest.param(key_version(Stage.CURRENT, days_ago=0), id="the grace has just begun"),
-    ],
-)
+@pytest.mark.parametrize("current", [
+    pytest.param(key_version(Stage.CURRENT, delivered=False), id="the current one is not delivered"),
+    pytest.param(key_version(Stage.CURRENT, days_ago=0), id="the grace has just begun"),
+])  # fmt: skip
 def test_a_key_is_not_deleted_while_its_readers_may_have_no_other(memory: Memory, current: Version) -> None:
     agent = Agent()
     made = make(memory, agent, PREVIOUS, current)

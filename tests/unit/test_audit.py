@@ -26,17 +26,13 @@ BROKER = Broker(kind=BrokerKind.COREFLUX, host="nowhere.invalid", port=1, protoc
 MANIFEST = Manifest(
     project="coreflux-mcp-secrets",
     stack="test",
-    store=KubernetesStore(
-        namespace=NAMESPACE,
-        versions=VERSIONS,
-        lease="coreflux-mcp-rotator",
-        delivered={"mqtt": Delivered(name=SECRETS, keys={"password": "mqtt-password"})},
-        readers={SECRETS: (SERVER, "system:nodes", "ops"), VERSIONS: ("ops",)},
-    ),
+    store=KubernetesStore(namespace=NAMESPACE, versions=VERSIONS, lease="coreflux-mcp-rotator",
+                          delivered={"mqtt": Delivered(name=SECRETS, keys={"password": "mqtt-password"})},
+                          readers={SECRETS: (SERVER, "system:nodes", "ops"), VERSIONS: ("ops",)}),
     broker=BROKER,
     secrets=(),
     grace_seconds=30,
-)
+)  # fmt: skip
 
 
 def event(user: str = "mallory", **changes: Any) -> dict[str, Any]:
@@ -73,18 +69,15 @@ def told(view: View) -> list[tuple[str, str, str, bool]]:
     return [(row.reader, row.operation, row.outcome, row.declared) for row in view.rows]
 
 
-@pytest.mark.parametrize(
-    ("user", "groups", "declared"),
-    [
-        pytest.param(SERVER, [], True, id="by name"),
-        pytest.param("jane", ["ops"], True, id="by group"),
-        pytest.param("system:node:n1", ["system:authenticated"], False, id="a node's name without its group"),
-        pytest.param("jane", ["system:nodes"], False, id="a node's group without its name"),
-        pytest.param("system:apiserver", ["system:masters"], True, id="the API server itself"),
-        pytest.param("system:serviceaccount:default:generic-garbage-collector", [], False, id="a controller's name"),
-        pytest.param("jane", ["system:masters"], False, id="an administrator whom nobody declared"),
-    ],
-)
+@pytest.mark.parametrize(("user", "groups", "declared"), [
+    pytest.param(SERVER, [], True, id="by name"),
+    pytest.param("jane", ["ops"], True, id="by group"),
+    pytest.param("system:node:n1", ["system:authenticated"], False, id="a node's name without its group"),
+    pytest.param("jane", ["system:nodes"], False, id="a node's group without its name"),
+    pytest.param("system:apiserver", ["system:masters"], True, id="the API server itself"),
+    pytest.param("system:serviceaccount:default:generic-garbage-collector", [], False, id="a controller's name"),
+    pytest.param("jane", ["system:masters"], False, id="an administrator whom nobody declared"),
+])  # fmt: skip
 def test_who_is_declared(tmp_path: Path, user: str, groups: list[str], declared: bool) -> None:
     found = view(tmp_path, [event(user, groups=groups)])
     assert told(found) == [(user, "get", "got it", declared)]
@@ -171,15 +164,12 @@ def test_a_file_that_cannot_be_read_is_told_before_anything_is(tmp_path: Path) -
         audit(MANIFEST, [])
 
 
-@pytest.mark.parametrize(
-    ("text", "time"),
-    [
-        ("24h", NOW - timedelta(hours=24)),
-        ("90min", NOW - timedelta(minutes=90)),
-        ("2026-02-28", datetime(2026, 2, 28, tzinfo=UTC)),
-        ("2026-02-28T10:00:00+02:00", datetime(2026, 2, 28, 8, tzinfo=UTC)),
-    ],
-)
+@pytest.mark.parametrize(("text", "time"), [
+    ("24h", NOW - timedelta(hours=24)),
+    ("90min", NOW - timedelta(minutes=90)),
+    ("2026-02-28", datetime(2026, 2, 28, tzinfo=UTC)),
+    ("2026-02-28T10:00:00+02:00", datetime(2026, 2, 28, 8, tzinfo=UTC)),
+])  # fmt: skip
 def test_since_is_a_duration_or_a_time(text: str, time: datetime) -> None:
     assert moment(text, NOW) == time
 

@@ -132,13 +132,10 @@ def test_every_command_does_what_its_page_says(users: Users) -> None:
     assert "alice" not in users
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("-addUser bob word", "-changeUserPassword root word"),
-        *("-changeUserSettings alice AllowedUserManagement true", "-addUserToGroup alice operators"),
-    ],
-)
+@pytest.mark.parametrize("text", [
+    *("-addUser bob word", "-changeUserPassword root word"),
+    *("-changeUserSettings alice AllowedUserManagement true", "-addUserToGroup alice operators"),
+])  # fmt: skip
 @pytest.mark.parametrize("flags", [frozenset(), frozenset({Flag.SYSTEM_CONFIGURATION})])
 def test_users_are_managed_by_those_who_may(users: Users, text: str, flags: frozenset[Flag]) -> None:
     users.add("alice", new_password(), flags=flags)
@@ -168,20 +165,17 @@ SERVER, MANAGER, SYSTEM = frozenset[Flag](), frozenset({Flag.USER_MANAGEMENT}), 
 DESCRIPTIONS = "$SYS/Coreflux/Actions/+/Description"
 
 
-@pytest.mark.parametrize(
-    ("action", "topic", "allowed"),
-    [
-        (Action.SUBSCRIBE, "#", (SERVER, MANAGER, SYSTEM)),
-        (Action.PUBLISH, "plant/a", (SERVER, MANAGER, SYSTEM)),
-        (Action.SUBSCRIBE, DESCRIPTIONS, (SERVER, MANAGER, SYSTEM)),
-        (Action.PUBLISH, "$SYS/Coreflux/Actions/x/Description", ()),
-        *((Action.PUBLISH, COMMAND_TOPIC, (MANAGER, SYSTEM)), (Action.SUBSCRIBE, OUTPUT_TOPIC, (MANAGER, SYSTEM))),
-        *((Action.RECEIVE, OUTPUT_TOPIC, (MANAGER, SYSTEM)), (Action.PUBLISH, OUTPUT_TOPIC, ())),
-        (Action.SUBSCRIBE, COMMAND_TOPIC, (SYSTEM,)),
-        (Action.SUBSCRIBE, "$SYS/#", (SYSTEM,)),
-        (Action.PUBLISH, "$other/a", ()),
-    ],
-)
+@pytest.mark.parametrize(("action", "topic", "allowed"), [
+    (Action.SUBSCRIBE, "#", (SERVER, MANAGER, SYSTEM)),
+    (Action.PUBLISH, "plant/a", (SERVER, MANAGER, SYSTEM)),
+    (Action.SUBSCRIBE, DESCRIPTIONS, (SERVER, MANAGER, SYSTEM)),
+    (Action.PUBLISH, "$SYS/Coreflux/Actions/x/Description", ()),
+    *((Action.PUBLISH, COMMAND_TOPIC, (MANAGER, SYSTEM)), (Action.SUBSCRIBE, OUTPUT_TOPIC, (MANAGER, SYSTEM))),
+    *((Action.RECEIVE, OUTPUT_TOPIC, (MANAGER, SYSTEM)), (Action.PUBLISH, OUTPUT_TOPIC, ())),
+    (Action.SUBSCRIBE, COMMAND_TOPIC, (SYSTEM,)),
+    (Action.SUBSCRIBE, "$SYS/#", (SYSTEM,)),
+    (Action.PUBLISH, "$other/a", ()),
+])  # fmt: skip
 def test_topics_are_open_to_whom_they_are_meant_for(
     users: Users, action: Action, topic: str, allowed: tuple[frozenset[Flag], ...]
 ) -> None:

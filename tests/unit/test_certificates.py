@@ -232,16 +232,13 @@ def certificate(days: float) -> Watched:
     return Watched(name="it", source="here", begins=NOW, ends=NOW + days * DAY, remedy="renew it")
 
 
-@pytest.mark.parametrize(
-    ("days", "left"),
-    [
-        pytest.param(3650, 30, id="a CA of ten years, in its last month"),
-        pytest.param(398, 30, id="a server's of a year, in its last month"),
-        pytest.param(90, 15, id="an ACME client's, which renews when thirty days are left"),
-        pytest.param(30, 5, id="cert-manager's, which renews when ten are left"),
-        pytest.param(1, 1 / 6, id="a day's, which a small CA renews when eight hours are left"),
-    ],
-)
+@pytest.mark.parametrize(("days", "left"), [
+    pytest.param(3650, 30, id="a CA of ten years, in its last month"),
+    pytest.param(398, 30, id="a server's of a year, in its last month"),
+    pytest.param(90, 15, id="an ACME client's, which renews when thirty days are left"),
+    pytest.param(30, 5, id="cert-manager's, which renews when ten are left"),
+    pytest.param(1, 1 / 6, id="a day's, which a small CA renews when eight hours are left"),
+])  # fmt: skip
 def test_certificate_is_reported_in_its_last_sixth_or_month(days: float, left: float) -> None:
     one, at = certificate(days), NOW + (days - left) * DAY
     assert one.finding(at - SECOND) is None

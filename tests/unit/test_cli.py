@@ -45,13 +45,9 @@ def run(stack: Stack, *arguments: str, given: bytes = b"", manifest: bool = True
 
 def process(stack: Stack, *arguments: str, given: bytes = b"", **environ: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        stack.command(*arguments),
-        input=given,
-        capture_output=True,
-        timeout=DEADLINE,
-        check=False,
+        stack.command(*arguments), input=given, capture_output=True, timeout=DEADLINE, check=False,
         env={**os.environ, **environ},
-    )
+    )  # fmt: skip
 
 
 def refused(done: subprocess.CompletedProcess[bytes], code: int, *words: str) -> None:
@@ -80,33 +76,24 @@ def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(
     assert bool(done.stderr) is bool(told)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "given", "code", "words"),
-    [
-        pytest.param(["rotate", "--force", "x"], b"", 2, ["--force", "-> secretops rotate --help\n"], id="help of it"),
-        pytest.param(["rotate", "nothing"], b"", 2, ["no such secret", "agent-key"], id="an unknown secret"),
-        pytest.param(["rotate", "mqt"], b"", 2, ["did you mean mqtt?"], id="a misspelled secret"),
-        pytest.param(["report"], b"", 2, ["--to is missing", "report.html"], id="a report without a place"),
-        pytest.param(["rotate", "agent-key"], b"", 2, ["supplied", "secretops put agent-key"], id="a supplied kind"),
-        pytest.param(["put", "agent-key"], b"", 2, ["no api-key", "-> "], id="put of nothing"),
-        pytest.param(["put", "agent-key", "--untested"], b" \n", 2, ["no api-key", "blank"], id="a blank key"),
-        pytest.param(["put", "agent-key"], b"x" * 8001, 2, ["api-key: 8001 bytes", "8000"], id="a long key"),
-        pytest.param(["put", "mqtt"], b'{"username": "u"}', 2, ["no password"], id="put without a field"),
-        pytest.param(["put", "agent-key"], b"a\0b", 2, ["NUL", "base64"], id="a NUL in a value"),
-        pytest.param(["put", "agent-key"], b"\xff\xfe\xfd", 2, ["UTF-8"], id="a value that is not UTF-8"),
-        pytest.param(
-            ["put", "agent-key", "--file", "api-key=/nowhere/at/all"], b"", 2, ["api-key: No such"], id="no such file"
-        ),
-        pytest.param(
-            ["put", "client-cert"],
-            b'{"ca.crt": "a", "client.crt": "b", "client.key": "c"}',
-            2,
-            ["no certificate", "PEM"],
-            id="a certificate that is none",
-        ),
-        pytest.param(["rotate", "mqtt"], b"", 5, ["secretops put broker-admin"], id="rotate before the first admin"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "given", "code", "words"), [
+    pytest.param(["rotate", "--force", "x"], b"", 2, ["--force", "-> secretops rotate --help\n"], id="help of it"),
+    pytest.param(["rotate", "nothing"], b"", 2, ["no such secret", "agent-key"], id="an unknown secret"),
+    pytest.param(["rotate", "mqt"], b"", 2, ["did you mean mqtt?"], id="a misspelled secret"),
+    pytest.param(["report"], b"", 2, ["--to is missing", "report.html"], id="a report without a place"),
+    pytest.param(["rotate", "agent-key"], b"", 2, ["supplied", "secretops put agent-key"], id="a supplied kind"),
+    pytest.param(["put", "agent-key"], b"", 2, ["no api-key", "-> "], id="put of nothing"),
+    pytest.param(["put", "agent-key", "--untested"], b" \n", 2, ["no api-key", "blank"], id="a blank key"),
+    pytest.param(["put", "agent-key"], b"x" * 8001, 2, ["api-key: 8001 bytes", "8000"], id="a long key"),
+    pytest.param(["put", "mqtt"], b'{"username": "u"}', 2, ["no password"], id="put without a field"),
+    pytest.param(["put", "agent-key"], b"a\0b", 2, ["NUL", "base64"], id="a NUL in a value"),
+    pytest.param(["put", "agent-key"], b"\xff\xfe\xfd", 2, ["UTF-8"], id="a value that is not UTF-8"),
+    pytest.param(["put", "agent-key", "--file", "api-key=/nowhere/at/all"], b"", 2, ["api-key: No such"],
+                 id="no such file"),
+    pytest.param(["put", "client-cert"], b'{"ca.crt": "a", "client.crt": "b", "client.key": "c"}', 2,
+                 ["no certificate", "PEM"], id="a certificate that is none"),
+    pytest.param(["rotate", "mqtt"], b"", 5, ["secretops put broker-admin"], id="rotate before the first admin"),
+])  # fmt: skip
 def test_a_mistake_ends_with_its_code_its_rule_and_its_remedy(
     stack: Stack, arguments: list[str], given: bytes, code: int, words: list[str]
 ) -> None:
@@ -373,14 +360,11 @@ def test_the_access_records_name_the_account_and_not_what_the_environment_says(
 
 @pytest.mark.parametrize(
     ("typed", "shown"),
-    [
-        (["--json", "status"], '"schema": 1'),
-        (["status", "--json"], '"schema": 1'),
-        (["-s", "test", "run", "--from", "env:"], "secretops run --help"),
-        (["--json", "export", "compose", "--to", "nowhere"], "secretops export compose --help"),
-    ],
+    [(["--json", "status"], '"schema": 1'), (["status", "--json"], '"schema": 1'),
+     (["-s", "test", "run", "--from", "env:"], "secretops run --help"),
+     (["--json", "export", "compose", "--to", "nowhere"], "secretops export compose --help")],
     ids=["before", "after", "an option that it lacks", "of a group"],
-)
+)  # fmt: skip
 def test_common_options_may_precede_the_command(
     typed: list[str], shown: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,17 +30,13 @@ OPERATOR = f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/operator
 MANIFEST = Manifest(
     project="coreflux-mcp-secrets",
     stack="prod",
-    store=AwsStore(
-        account=ACCOUNT,
-        region=REGION,
-        secrets={"mqtt": MQTT, "broker-admin": ADMIN},
-        lease=f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/coreflux-mcp-prod-lease",
-        readers={MQTT: (SERVER, "rotator", OPERATOR), ADMIN: ("rotator", OPERATOR)},
-    ),
+    store=AwsStore(account=ACCOUNT, region=REGION, secrets={"mqtt": MQTT, "broker-admin": ADMIN},
+                   lease=f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/coreflux-mcp-prod-lease",
+                   readers={MQTT: (SERVER, "rotator", OPERATOR), ADMIN: ("rotator", OPERATOR)}),
     broker=Broker(kind=BrokerKind.COREFLUX, host="nowhere.invalid", port=1, protocol=MqttProtocol.V5, tls=True),
     secrets=(),
     grace_seconds=30,
-)
+)  # fmt: skip
 
 
 def arn(name: str, suffix: str = "-a1B2c3", region: str = REGION) -> str:
@@ -95,20 +91,17 @@ def test_a_secret_is_known_by_whatever_it_was_asked_for(asked: str, tmp_path: Pa
     assert (row.secret, row.reader, row.given, row.declared) == (MQTT, SERVER, True, True)
 
 
-@pytest.mark.parametrize(
-    ("who", "reader", "declared"),
-    [
-        (session(), SERVER, True),
-        (session(issuer=""), SERVER, True),
-        (session("operator", issuer=OPERATOR, name="ann@example.com"), OPERATOR, True),
-        (session("operator"), f"arn:aws:iam::{ACCOUNT}:role/operator", True),
-        (session("mallory"), f"arn:aws:iam::{ACCOUNT}:role/mallory", False),
-        (session("operator", issuer=OTHERS), OTHERS, False),
-        ({"type": "IAMUser", "arn": USER}, USER, False),
-        ({"type": "AWSService", "invokedBy": "secretsmanager.amazonaws.com"}, "secretsmanager.amazonaws.com", True),
-        ({}, "(not logged in)", False),
-    ],
-)
+@pytest.mark.parametrize(("who", "reader", "declared"), [
+    (session(), SERVER, True),
+    (session(issuer=""), SERVER, True),
+    (session("operator", issuer=OPERATOR, name="ann@example.com"), OPERATOR, True),
+    (session("operator"), f"arn:aws:iam::{ACCOUNT}:role/operator", True),
+    (session("mallory"), f"arn:aws:iam::{ACCOUNT}:role/mallory", False),
+    (session("operator", issuer=OTHERS), OTHERS, False),
+    ({"type": "IAMUser", "arn": USER}, USER, False),
+    ({"type": "AWSService", "invokedBy": "secretsmanager.amazonaws.com"}, "secretsmanager.amazonaws.com", True),
+    ({}, "(not logged in)", False),
+])  # fmt: skip
 def test_session_is_matched_to_its_role(who: dict[str, Any], reader: str, declared: bool, tmp_path: Path) -> None:
     (row,) = view(tmp_path, {**event(), "userIdentity": who}).rows
     assert (row.reader, row.declared, row.alarming) == (reader, declared, not declared)
@@ -139,15 +132,12 @@ def test_an_answer_without_the_value_is_no_read(tmp_path: Path) -> None:
     assert found.exit_code is ExitCode.DONE
 
 
-@pytest.mark.parametrize(
-    ("operation", "asked"),
-    [
-        ("PutSecretValue", {"secretId": arn(MQTT)}),
-        ("UpdateSecret", {"secretId": MQTT}),
-        ("UpdateSecretVersionStage", {"secretId": MQTT, "versionStage": "AWSCURRENT"}),
-        ("CreateSecret", {"name": MQTT}),
-    ],
-)
+@pytest.mark.parametrize(("operation", "asked"), [
+    ("PutSecretValue", {"secretId": arn(MQTT)}),
+    ("UpdateSecret", {"secretId": MQTT}),
+    ("UpdateSecretVersionStage", {"secretId": MQTT, "versionStage": "AWSCURRENT"}),
+    ("CreateSecret", {"name": MQTT}),
+])  # fmt: skip
 def test_change_by_an_undeclared_caller_is_an_alarm(operation: str, asked: dict[str, Any], tmp_path: Path) -> None:
     found = view(tmp_path, event(asked=asked, eventName=operation))
     assert ([row.outcome for row in found.rows], found.exit_code) == (["done"], ExitCode.DONE)
@@ -201,24 +191,21 @@ MANAGEMENT = {"Field": "eventCategory", "Equals": ["Management"]}
 EVERY = frozenset({READS, WRITES})
 
 
-@pytest.mark.parametrize(
-    ("basic", "advanced", "kinds"),
-    [
-        ([], [], EVERY),
-        ([{}], [], EVERY),
-        ([{"ReadWriteType": "ReadOnly"}], [], {READS}),
-        ([{"ReadWriteType": "ReadOnly"}, {"ReadWriteType": "WriteOnly"}], [], EVERY),
-        ([{"IncludeManagementEvents": False}], [], set()),
-        ([{"ExcludeManagementEventSources": ["kms.amazonaws.com", "secretsmanager.amazonaws.com"]}], [], set()),
-        ([], [[MANAGEMENT]], EVERY),
-        ([], [[MANAGEMENT, {"Field": "readOnly", "NotEquals": ["true"]}]], {WRITES}),
-        ([], [[MANAGEMENT, {"Field": "eventSource", "NotEquals": ["secretsmanager.amazonaws.com"]}]], set()),
-        ([], [[MANAGEMENT, {"Field": "eventSource", "NotStartsWith": ["secrets"]}]], set()),
-        ([], [[MANAGEMENT, {"Field": "eventSource", "Equals": ["kms.amazonaws.com"]}]], set()),
-        ([], [[MANAGEMENT, {"Field": "eventName", "NotEquals": ["GetSecretValue"]}]], set()),
-        ([], [[{"Field": "eventCategory", "Equals": ["Data"]}]], set()),
-    ],
-)
+@pytest.mark.parametrize(("basic", "advanced", "kinds"), [
+    ([], [], EVERY),
+    ([{}], [], EVERY),
+    ([{"ReadWriteType": "ReadOnly"}], [], {READS}),
+    ([{"ReadWriteType": "ReadOnly"}, {"ReadWriteType": "WriteOnly"}], [], EVERY),
+    ([{"IncludeManagementEvents": False}], [], set()),
+    ([{"ExcludeManagementEventSources": ["kms.amazonaws.com", "secretsmanager.amazonaws.com"]}], [], set()),
+    ([], [[MANAGEMENT]], EVERY),
+    ([], [[MANAGEMENT, {"Field": "readOnly", "NotEquals": ["true"]}]], {WRITES}),
+    ([], [[MANAGEMENT, {"Field": "eventSource", "NotEquals": ["secretsmanager.amazonaws.com"]}]], set()),
+    ([], [[MANAGEMENT, {"Field": "eventSource", "NotStartsWith": ["secrets"]}]], set()),
+    ([], [[MANAGEMENT, {"Field": "eventSource", "Equals": ["kms.amazonaws.com"]}]], set()),
+    ([], [[MANAGEMENT, {"Field": "eventName", "NotEquals": ["GetSecretValue"]}]], set()),
+    ([], [[{"Field": "eventCategory", "Equals": ["Data"]}]], set()),
+])  # fmt: skip
 def test_what_a_trail_records_of_secrets_manager_is_told_from_its_selectors(
     basic: list[dict[str, Any]], advanced: list[list[dict[str, Any]]], kinds: set[str]
 ) -> None:

@@ -178,13 +178,9 @@ def test_productions_variables_are_the_guides_and_name_files() -> None:
         deliver="files",
     )
     assert lines_of(deployed) == {
-        "MQTT_BROKER": "prod-mqtt.example.com",
-        "MQTT_PORT": "8883",
-        "MQTT_USE_TLS": "true",
-        "MQTT_PROTOCOL": "5",
-        "MQTT_CA_CERT": "/etc/ssl/certs/prod-ca.crt",
-        "LOG_LEVEL": "WARNING",
-    }
+        "MQTT_BROKER": "prod-mqtt.example.com", "MQTT_PORT": "8883", "MQTT_USE_TLS": "true", "MQTT_PROTOCOL": "5",
+        "MQTT_CA_CERT": "/etc/ssl/certs/prod-ca.crt", "LOG_LEVEL": "WARNING",
+    }  # fmt: skip
     assert delivered(deployed) == {"MQTT_USER", "MQTT_PASSWORD_FILE", "DO_AGENT_API_KEY_FILE"}
     store = store_of(deployed)
     assert store.files == {

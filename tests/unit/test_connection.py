@@ -32,31 +32,23 @@ def answer(monkeypatch: pytest.MonkeyPatch, packet: bytes, *, ends: bool = False
     return theirs
 
 
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        pytest.param(0x00, True, id="success"),
-        pytest.param(0x86, False, id="bad user name or password"),
-        pytest.param(0x87, False, id="not authorized"),
-        pytest.param(0x8A, False, id="banned"),
-    ],
-)
+@pytest.mark.parametrize(("code", "expected"), [
+    pytest.param(0x00, True, id="success"), pytest.param(0x86, False, id="bad user name or password"),
+    pytest.param(0x87, False, id="not authorized"), pytest.param(0x8A, False, id="banned"),
+])  # fmt: skip
 def test_logs_in_returns_the_verdict_of_the_broker(monkeypatch: pytest.MonkeyPatch, code: int, expected: bool) -> None:
     with answer(monkeypatch, connack(code)):
         assert logs_in(broker(MqttProtocol.V5), WHO) is expected
 
 
-@pytest.mark.parametrize(
-    ("packet", "ends"),
-    [
-        pytest.param(connack(0x84), False, id="wrong protocol version"),
-        pytest.param(connack(0x88), False, id="server unavailable"),
-        pytest.param(connack(0x89), False, id="server busy"),
-        pytest.param(connack(0x9F), False, id="connection rate exceeded"),
-        pytest.param(b"", True, id="hangs up"),
-        pytest.param(b"", False, id="never answers"),
-    ],
-)
+@pytest.mark.parametrize(("packet", "ends"), [
+    pytest.param(connack(0x84), False, id="wrong protocol version"),
+    pytest.param(connack(0x88), False, id="server unavailable"),
+    pytest.param(connack(0x89), False, id="server busy"),
+    pytest.param(connack(0x9F), False, id="connection rate exceeded"),
+    pytest.param(b"", True, id="hangs up"),
+    pytest.param(b"", False, id="never answers"),
+])  # fmt: skip
 def test_logs_in_raises_without_a_verdict(monkeypatch: pytest.MonkeyPatch, packet: bytes, ends: bool) -> None:
     with answer(monkeypatch, packet, ends=ends), pytest.raises(UnreachableError):
         logs_in(broker(MqttProtocol.V5), WHO, deadline=0.2)

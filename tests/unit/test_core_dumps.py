@@ -22,17 +22,14 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
 IN_LAMBDA = "from secretops.entrypoints import aws_lambda as it\ntry:\n    it._session()\nexcept Exception: pass\n"
 
 
-@pytest.mark.parametrize(
-    ("module", "arguments"),
-    [
-        ("secretops", ["status", "--manifest", "/nowhere/secretops.json"]),
-        ("secretops", ["run", "--from", "dotenv:/nowhere"]),
-        ("secretops.broker", ["/nowhere/broker", "localhost", "1"]),
-        ("secretops.entrypoints.rotator", ["no number"]),
-        ("secretops.entrypoints.carried", ["tick", "--manifest", "/nowhere/secretops.json"]),
-        ("lambda", []),
-    ],
-)
+@pytest.mark.parametrize(("module", "arguments"), [
+    ("secretops", ["status", "--manifest", "/nowhere/secretops.json"]),
+    ("secretops", ["run", "--from", "dotenv:/nowhere"]),
+    ("secretops.broker", ["/nowhere/broker", "localhost", "1"]),
+    ("secretops.entrypoints.rotator", ["no number"]),
+    ("secretops.entrypoints.carried", ["tick", "--manifest", "/nowhere/secretops.json"]),
+    ("lambda", []),
+])  # fmt: skip
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_DUMPABLE is Linux's")
 def test_an_entry_point_forbids_core_dumps(module: str, arguments: list[str], tmp_path: Path) -> None:
     code = REPORT

@@ -83,8 +83,6 @@ OTHERS: dict[str, Issuer] = {
     "life": ISSUER.model_copy(update={"seconds": 2}),
 }  # fmt: skip
 ID = "20260228T120000Z-0123456789abcdef"
-
-
 X509, CA, ADMIN, SUPPLIED = SecretKind.X509, SecretKind.CA, SecretKind.BROKER_ADMIN, SecretKind.SUPPLIED
 TABLE = [
     Case("a secret that was never rotated is rotated", (), Action.ROTATE, [Reason.NEVER_ROTATED]),
@@ -204,14 +202,9 @@ def facts(case: Case) -> Facts:
         issuer=ISSUER if case.issued else None,
     )
     return Facts(
-        secret=secret,
-        versions=Versions(case.versions),
-        grace=GRACE,
-        replicas=case.replicas,
-        expected=case.expected,
-        guarded=case.guarded,
-        let_go=case.let_go,
-    )
+        secret=secret, versions=Versions(case.versions), grace=GRACE, replicas=case.replicas, expected=case.expected,
+        guarded=case.guarded, let_go=case.let_go,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case.sentence)
@@ -225,17 +218,14 @@ def test_decision(case: Case) -> None:
         assert part in said
 
 
-@pytest.mark.parametrize(
-    ("left", "kind", "versions"),
-    [
-        (False, SecretKind.MQTT_USER, ()),
-        (False, SecretKind.MQTT_USER, (pending("a"),)),
-        (True, SecretKind.MQTT_USER, (pending("somebody"),)),
-        (True, SecretKind.MQTT_USER, (current(), pending("somebody"))),
-        (True, ADMIN, (pending("a"),)),
-        (False, ADMIN, (current(), pending("b"))),
-    ],
-)
+@pytest.mark.parametrize(("left", "kind", "versions"), [
+    (False, SecretKind.MQTT_USER, ()),
+    (False, SecretKind.MQTT_USER, (pending("a"),)),
+    (True, SecretKind.MQTT_USER, (pending("somebody"),)),
+    (True, SecretKind.MQTT_USER, (current(), pending("somebody"))),
+    (True, ADMIN, (pending("a"),)),
+    (False, ADMIN, (current(), pending("b"))),
+])  # fmt: skip
 def test_pending_foreign_user_is_operator_supplied(left: bool, kind: SecretKind, versions: tuple[Version, ...]) -> None:
     assert left_by_operator(facts(Case("", versions, None, [], kind=kind))) is left
 

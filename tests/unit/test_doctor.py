@@ -73,14 +73,10 @@ def test_a_broker_that_takes_no_connection_is_told_with_what_helps(stack: Stack,
     assert "start it" in found["remedy"]
 
 
-def _begin_put(stack: Stack) -> None:
-    version = Version(id="v9", stage=Stage.PENDING, created=stack.clock())
-    stack.session().store.add("agent-key", version, Value({"api-key": "of-a-put-that-was-killed"}))
-
-
 def _left_pending(stack: Stack) -> None:
     stack.clock.skip(-2.5 * HOUR)
-    _begin_put(stack)
+    version = Version(id="v9", stage=Stage.PENDING, created=stack.clock())
+    stack.session().store.add("agent-key", version, Value({"api-key": "of-a-put-that-was-killed"}))
 
 
 def _last_years(stack: Stack) -> None:
@@ -111,22 +107,18 @@ def _edited(stack: Stack) -> None:
     stack.env.write_text(stack.env.read_text().replace(CANARY, "by-hand"))
 
 
-@pytest.mark.parametrize(
-    ("plant", "check", "words"),
-    [
-        pytest.param(
-            lambda stack: (stack.root / "versions").chmod(0o755), "folder", "versions has mode 755", id="open folder"
-        ),
-        pytest.param(lambda stack: stack.env.chmod(0o644), "folder", ".env has mode 644", id="readable .env"),
-        pytest.param(_edited, "secret agent-key", "changed by hand", id="edited"),
-        pytest.param(_left_pending, "secret agent-key", "left pending", id="pending left behind"),
-        pytest.param(_left_the_stack, "secrets that left", "agent-key", id="left the stack"),
-        pytest.param(_append_to("access.jsonl"), "audit", "access.jsonl: 1 lines are no record", id="broken record"),
-        pytest.param(_append_to("rotation.jsonl"), "audit", "the first is line 1", id="broken journal"),
-        pytest.param(_set_aside, "set aside", "config_.env", id="set aside"),
-        pytest.param(_last_years, "secret agent-key", "due since", id="due"),
-    ],
-)
+@pytest.mark.parametrize(("plant", "check", "words"), [
+    pytest.param(lambda stack: (stack.root / "versions").chmod(0o755), "folder", "versions has mode 755",
+                 id="open folder"),
+    pytest.param(lambda stack: stack.env.chmod(0o644), "folder", ".env has mode 644", id="readable .env"),
+    pytest.param(_edited, "secret agent-key", "changed by hand", id="edited"),
+    pytest.param(_left_pending, "secret agent-key", "left pending", id="pending left behind"),
+    pytest.param(_left_the_stack, "secrets that left", "agent-key", id="left the stack"),
+    pytest.param(_append_to("access.jsonl"), "audit", "access.jsonl: 1 lines are no record", id="broken record"),
+    pytest.param(_append_to("rotation.jsonl"), "audit", "the first is line 1", id="broken journal"),
+    pytest.param(_set_aside, "set aside", "config_.env", id="set aside"),
+    pytest.param(_last_years, "secret agent-key", "due since", id="due"),
+])  # fmt: skip
 def test_a_planted_fault_is_found_by_its_check_alone(
     stack: Stack, plant: Callable[[Stack], object], check: str, words: str
 ) -> None:

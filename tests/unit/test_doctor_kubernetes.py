@@ -25,7 +25,6 @@ CRONJOB = f"/apis/batch/v1/namespaces/plant/cronjobs/{ROTATOR}"
 DEPLOYMENT = f"/apis/apps/v1/namespaces/plant/deployments/{SERVER}"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/plant/leases/{LEASE}"
 INSTANCE = "coreflux-mcp-plant"
-
 Grant = tuple[str, str, str, str]  # User, verb, resource, name.
 
 
@@ -186,31 +185,28 @@ def status(path: str, part: str, **facts: Any) -> Callable[[Answers], object]:
     return lambda cluster: cluster.paths[path][part].update(facts)
 
 
-@pytest.mark.parametrize(
-    ("plant", "check", "words"),
-    [
-        (label, "namespace", "baseline"),
-        (without(f"{PLACE}/secrets/{SECRETS}"), "secrets", SECRETS),
-        (without(LEASES), "lease", "no Lease"),
-        (held, "lease", "one that was killed"),
-        (status(LEASES, "metadata", labels={"app.kubernetes.io/instance": "another"}), "lease", "another"),
-        (status(CRONJOB, "spec", suspend=True), "rotator", "suspended"),
-        (status(CRONJOB, "status", lastSuccessfulTime="2026-11-29T09:59:00+00:00"), "rotator", "no success since"),
-        (status(DEPLOYMENT, "status", readyReplicas=1), "server", "1 of 2"),
-        (lambda cluster: cluster.grants.discard(("", "create", "secrets", "")), "your rights", "create any secrets"),
-        (may(USERS[SERVER], "list", "secrets"), "server's rights", "list any secrets"),
-        (may(USERS[SERVER], "get", "secrets", VERSIONS), "server's rights", VERSIONS),
-        (may(USERS[ROTATOR], "delete", "secrets", SECRETS), "rotator's rights", "delete"),
-        (may(USERS[ROTATOR], "impersonate", "users"), "rotator's rights", "impersonate any users"),
-        (may(USERS["default"], "get", "secrets", SECRETS), "others' rights", "default service account"),
-        (may("system:authenticated", "list", "secrets"), "others' rights", "anybody who is logged in"),
-        (lambda cluster: cluster.paths.update({"/version": {"gitVersion": "v1.26.15"}}), "api server", "v1.26.15"),
-        (is_set(audited=0.0), "audit", "no audit event"),
-        (is_set(audited=0.5), "audit", f"{READS} audit events"),
-        (is_set(lost=1), "audit", "lost"),
-        (is_set(prefix=""), "encryption-at-rest", "as they are"),
-    ],
-)
+@pytest.mark.parametrize(("plant", "check", "words"), [
+    (label, "namespace", "baseline"),
+    (without(f"{PLACE}/secrets/{SECRETS}"), "secrets", SECRETS),
+    (without(LEASES), "lease", "no Lease"),
+    (held, "lease", "one that was killed"),
+    (status(LEASES, "metadata", labels={"app.kubernetes.io/instance": "another"}), "lease", "another"),
+    (status(CRONJOB, "spec", suspend=True), "rotator", "suspended"),
+    (status(CRONJOB, "status", lastSuccessfulTime="2026-11-29T09:59:00+00:00"), "rotator", "no success since"),
+    (status(DEPLOYMENT, "status", readyReplicas=1), "server", "1 of 2"),
+    (lambda cluster: cluster.grants.discard(("", "create", "secrets", "")), "your rights", "create any secrets"),
+    (may(USERS[SERVER], "list", "secrets"), "server's rights", "list any secrets"),
+    (may(USERS[SERVER], "get", "secrets", VERSIONS), "server's rights", VERSIONS),
+    (may(USERS[ROTATOR], "delete", "secrets", SECRETS), "rotator's rights", "delete"),
+    (may(USERS[ROTATOR], "impersonate", "users"), "rotator's rights", "impersonate any users"),
+    (may(USERS["default"], "get", "secrets", SECRETS), "others' rights", "default service account"),
+    (may("system:authenticated", "list", "secrets"), "others' rights", "anybody who is logged in"),
+    (lambda cluster: cluster.paths.update({"/version": {"gitVersion": "v1.26.15"}}), "api server", "v1.26.15"),
+    (is_set(audited=0.0), "audit", "no audit event"),
+    (is_set(audited=0.5), "audit", f"{READS} audit events"),
+    (is_set(lost=1), "audit", "lost"),
+    (is_set(prefix=""), "encryption-at-rest", "as they are"),
+])  # fmt: skip
 def test_a_fault_is_found_by_its_check(plant: Callable[[Answers], object], check: str, words: str) -> None:
     cluster = cluster_of()
     plant(cluster)
@@ -222,15 +218,12 @@ def test_a_fault_is_found_by_its_check(plant: Callable[[Answers], object], check
     assert found[check].remedy
 
 
-@pytest.mark.parametrize(
-    ("plant", "unknown"),
-    [
-        (flags("--audit-policy-file", "--audit-log-path", "--encryption-provider-config"), "audit"),
-        (is_set(servers=2), "audit"),
-        (is_set(forbidden={"/metrics"}), "audit"),
-        (lambda cluster: cluster.paths.update({"/version": {"gitVersion": "v1.31.2-eks-7f9249a"}}), "audit"),
-    ],
-)
+@pytest.mark.parametrize(("plant", "unknown"), [
+    (flags("--audit-policy-file", "--audit-log-path", "--encryption-provider-config"), "audit"),
+    (is_set(servers=2), "audit"),
+    (is_set(forbidden={"/metrics"}), "audit"),
+    (lambda cluster: cluster.paths.update({"/version": {"gitVersion": "v1.31.2-eks-7f9249a"}}), "audit"),
+])  # fmt: skip
 def test_unseen_is_unknown_until_confirmed(plant: Callable[[Answers], object], unknown: str) -> None:
     cluster = cluster_of()
     plant(cluster)

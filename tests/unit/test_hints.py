@@ -196,14 +196,11 @@ TABLE = f"arn:aws:dynamodb:eu-central-1:{'0' * 12}:table/lease"
 POLLED = AwsStore(account="0" * 12, region="eu-central-1", secrets={"mqtt": "p/mqtt"}, lease=TABLE)
 
 
-@pytest.mark.parametrize(
-    ("store", "readers", "expected"),
-    [
-        pytest.param(POLLED, [Reader.SERVER, Reader.ROTATOR], ["mqtt"] * 3, id="polled by launchers"),
-        pytest.param(POLLED, [Reader.ROTATOR], [], id="of the rotator"),
-        pytest.param(DotenvStore(root="/nowhere/store"), [Reader.SERVER], [], id="watched by launchers"),
-    ],
-)
+@pytest.mark.parametrize(("store", "readers", "expected"), [
+    pytest.param(POLLED, [Reader.SERVER, Reader.ROTATOR], ["mqtt"] * 3, id="polled by launchers"),
+    pytest.param(POLLED, [Reader.ROTATOR], [], id="of the rotator"),
+    pytest.param(DotenvStore(root="/nowhere/store"), [Reader.SERVER], [], id="watched by launchers"),
+])  # fmt: skip
 def test_new_version_is_hinted_at_where_launchers_poll(
     monkeypatch: pytest.MonkeyPatch, store: AwsStore | DotenvStore, readers: list[Reader], expected: list[str]
 ) -> None:

@@ -27,16 +27,9 @@ def stack(tmp_path: Path) -> Stack:
 
 def an_incident(**changes: object) -> Incident:
     incident = Incident(
-        project="coreflux-mcp-secrets",
-        stack="test",
-        store="dotenv",
-        secret="mqtt",
-        kind="mqtt-user",
-        began=BEGAN,
-        since=BEGAN - timedelta(days=1),
-        known=("one", "two"),
-        out=(Out(id="two", stage="current", user="a"),),
-    )
+        project="coreflux-mcp-secrets", stack="test", store="dotenv", secret="mqtt", kind="mqtt-user", began=BEGAN,
+        since=BEGAN - timedelta(days=1), known=("one", "two"), out=(Out(id="two", stage="current", user="a"),),
+    )  # fmt: skip
     return incident.model_copy(update=changes)
 
 
@@ -50,15 +43,10 @@ def test_what_is_kept_is_read_again_as_it_was_by_its_owner_alone(stack: Stack, t
 
 @pytest.mark.parametrize(
     "other",
-    [
-        {"ended": BEGAN},
-        {"began": BEGAN - timedelta(days=1)},
-        {"stack": "another"},
-        {"project": "another"},
-        {"secret": "broker-admin"},
-    ],
+    [{"ended": BEGAN}, {"began": BEGAN - timedelta(days=1)}, {"stack": "another"}, {"project": "another"},
+     {"secret": "broker-admin"}],
     ids=["ended", "of another day", "of another stack", "of another project", "of another secret"],
-)
+)  # fmt: skip
 def test_ended_old_or_foreign_incident_is_not_continued(stack: Stack, tmp_path: Path, other: dict[str, object]) -> None:
     keep(an_incident(**other), tmp_path)
     assert unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC)) is None
@@ -125,19 +113,15 @@ def a_secret(kind: SecretKind, **more: object) -> Secret:
 
 @pytest.mark.parametrize(
     ("secret", "told"),
-    [
-        (a_secret(SecretKind.X509), "revoke certificate serial 1f"),
-        (
-            a_secret(SecretKind.X509, issuer=VaultIssuer(mount="pki", role="r", common_name="c", seconds=1)),
-            "vault write pki/revoke serial_number=…, then vault read pki/crl/rotate",
-        ),
-        (a_secret(SecretKind.CA), "secretops compromise client-cert"),
-        (a_secret(SecretKind.AGENT_KEY), "take the old it back"),
-        (a_secret(SecretKind.SUPPLIED, name="http-token", fields=("token",)), "start each server again"),
-        (a_secret(SecretKind.MQTT_USER), "mine is a user of yours"),
-    ],
+    [(a_secret(SecretKind.X509), "revoke certificate serial 1f"),
+     (a_secret(SecretKind.X509, issuer=VaultIssuer(mount="pki", role="r", common_name="c", seconds=1)),
+      "vault write pki/revoke serial_number=…, then vault read pki/crl/rotate"),
+     (a_secret(SecretKind.CA), "secretops compromise client-cert"),
+     (a_secret(SecretKind.AGENT_KEY), "take the old it back"),
+     (a_secret(SecretKind.SUPPLIED, name="http-token", fields=("token",)), "start each server again"),
+     (a_secret(SecretKind.MQTT_USER), "mine is a user of yours")],
     ids=lambda it: it.name if isinstance(it, Secret) else it,
-)
+)  # fmt: skip
 def test_what_can_only_be_done_elsewhere_is_told_with_where(secret: Secret, told: str) -> None:
     incident = an_incident(out=(Out(id="two", stage="current", serial="1f", user="mine"),))
     assert any(told in text for text in advice.elsewhere(secret, incident))

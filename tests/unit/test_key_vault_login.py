@@ -25,13 +25,9 @@ pytestmark = pytest.mark.real
 OURS, THEIRS = "00000000-0000-0000-0000-00000000AAAA", "00000000-0000-0000-0000-00000000bbbb"
 SCOPE = "https://vault.azure.net/.default"
 STORE = AzureStore(
-    tenant=OURS,
-    vault="https://vault.vault.azure.net",
-    secrets={},
-    pending={},
-    lease="https://127.0.0.1:1/container/blob",
-    workspace="00000000-0000-0000-0000-00000000cccc",
-)
+    tenant=OURS, vault="https://vault.vault.azure.net", secrets={}, pending={},
+    lease="https://127.0.0.1:1/container/blob", workspace="00000000-0000-0000-0000-00000000cccc",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -144,15 +144,10 @@ def test_an_exec_plugin_of_the_present_api_logs_in(admin: Path, tmp_path: Path) 
         "status = {'token': 'of-the-plugin'}\n"
         "print(json.dumps({'apiVersion': asked['apiVersion'], 'kind': 'ExecCredential', 'status': status}))\n"
     )
-    content["users"][0]["user"] = {
-        "exec": {
-            "apiVersion": "client.authentication.k8s.io/v1",
-            "command": sys.executable,
-            "args": [str(plugin), "login"],
-            "env": [{"name": "HINT", "value": "yes"}],
-            "interactiveMode": "Never",
-        }
-    }
+    content["users"][0]["user"] = {"exec": {
+        "apiVersion": "client.authentication.k8s.io/v1", "command": sys.executable, "args": [str(plugin), "login"],
+        "env": [{"name": "HINT", "value": "yes"}], "interactiveMode": "Never",
+    }}  # fmt: skip
     admin.write_text(json.dumps(content))
     user = connect(None, {"KUBECONFIG": str(admin)}).client.config.user
     assert user

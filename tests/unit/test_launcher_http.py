@@ -51,13 +51,10 @@ class Clock:
         return self.now
 
 
-@pytest.mark.parametrize(
-    ("text", "address", "is_loopback"),
-    [
-        *(("127.0.0.1:8000", Address("127.0.0.1", 8000), True), ("localhost:0", Address("127.0.0.1", 0), True)),
-        *(("[::1]:8000", Address("::1", 8000), True), ("0.0.0.0:80", Address("0.0.0.0", 80), False)),
-    ],
-)
+@pytest.mark.parametrize(("text", "address", "is_loopback"), [
+    *(("127.0.0.1:8000", Address("127.0.0.1", 8000), True), ("localhost:0", Address("127.0.0.1", 0), True)),
+    *(("[::1]:8000", Address("::1", 8000), True), ("0.0.0.0:80", Address("0.0.0.0", 80), False)),
+])  # fmt: skip
 def test_an_address_says_whether_other_machines_reach_it(text: str, address: Address, is_loopback: bool) -> None:
     assert parse_listen(text) == address
     assert address.is_loopback is is_loopback
@@ -75,29 +72,23 @@ LOCAL = Names.of(Address("127.0.0.1", 8000), ["mcp.example.com,Other.Example", "
 EVERYWHERE = Names.of(Address("0.0.0.0", 8000))
 
 
-@pytest.mark.parametrize(
-    ("names", "host", "known"),
-    [
-        *((LOCAL, "127.0.0.1:8000", True), (LOCAL, "LOCALHOST:1", True), (LOCAL, "mcp.example.com:443", True)),
-        *((LOCAL, "[2001:db8::1]:8000", True), (LOCAL, "evil.example:8000", False)),
-        *((LOCAL, "localhost.evil.example", False), (LOCAL, "localhost:8000@evil.example", False)),
-        *((LOCAL, None, False), (EVERYWHERE, "10.1.2.3:8000", True), (EVERYWHERE, "evil.example:8000", False)),
-        (EVERYWHERE, "10.1.2.3.evil.example", False),
-    ],
-)
+@pytest.mark.parametrize(("names", "host", "known"), [
+    *((LOCAL, "127.0.0.1:8000", True), (LOCAL, "LOCALHOST:1", True), (LOCAL, "mcp.example.com:443", True)),
+    *((LOCAL, "[2001:db8::1]:8000", True), (LOCAL, "evil.example:8000", False)),
+    *((LOCAL, "localhost.evil.example", False), (LOCAL, "localhost:8000@evil.example", False)),
+    *((LOCAL, None, False), (EVERYWHERE, "10.1.2.3:8000", True), (EVERYWHERE, "evil.example:8000", False)),
+    (EVERYWHERE, "10.1.2.3.evil.example", False),
+])  # fmt: skip
 def test_a_host_header_is_one_of_the_servers_names(names: Names, host: str | None, known: bool) -> None:
     assert names.host(host) is known
 
 
-@pytest.mark.parametrize(
-    ("names", "origin", "host", "allowed"),
-    [
-        *((LOCAL, None, "localhost:8000", True), (LOCAL, "http://localhost:6274", "localhost:8000", True)),
-        *((LOCAL, "http://evil.example", "localhost:8000", False), (LOCAL, "null", "localhost:8000", False)),
-        (EVERYWHERE, "http://10.1.2.3:8000", "10.1.2.3:8000", True),
-        (EVERYWHERE, "http://10.6.6.6", "10.1.2.3:8000", False),
-    ],
-)
+@pytest.mark.parametrize(("names", "origin", "host", "allowed"), [
+    *((LOCAL, None, "localhost:8000", True), (LOCAL, "http://localhost:6274", "localhost:8000", True)),
+    *((LOCAL, "http://evil.example", "localhost:8000", False), (LOCAL, "null", "localhost:8000", False)),
+    (EVERYWHERE, "http://10.1.2.3:8000", "10.1.2.3:8000", True),
+    (EVERYWHERE, "http://10.6.6.6", "10.1.2.3:8000", False),
+])  # fmt: skip
 def test_origin_is_an_allowed_name_or_the_host(names: Names, origin: str | None, host: str, allowed: bool) -> None:
     assert names.origin(origin, host) is allowed
 
@@ -281,16 +272,11 @@ def test_metrics_are_prometheus_text_with_versions_and_counts() -> None:
     plain = {sample.name: sample.value for sample in samples if not sample.labels}
     assert 3500 < plain.pop("secretops_client_certificate_expiry_seconds") <= 3600
     assert plain == {
-        "secretops_last_poll_timestamp_seconds": 1,
-        "secretops_following": 1,
-        "secretops_connection_by_tool": 0,
-        "secretops_waiting": 0,
-        "secretops_broker_connected": 1,
-        "secretops_swaps_total": 1,
-        "secretops_refused_versions_total": 1,
-        "secretops_refused_publishes_total": 0,
+        "secretops_last_poll_timestamp_seconds": 1, "secretops_following": 1, "secretops_connection_by_tool": 0,
+        "secretops_waiting": 0, "secretops_broker_connected": 1, "secretops_swaps_total": 1,
+        "secretops_refused_versions_total": 1, "secretops_refused_publishes_total": 0,
         "secretops_failed_connects_total": 0,
-    }
+    }  # fmt: skip
 
 
 def test_metrics_name_no_version_of_the_connection_that_a_tool_chose() -> None:

@@ -46,18 +46,10 @@ def test_every_variable_arrives_where_it_belongs(tmp_path: Path) -> None:
     for name in ("ca.crt", "client.crt", "client.key"):
         (tmp_path / name).write_text("pem")
     settings = read(
-        tmp_path,
-        MQTT_PORT="9001",
-        MQTT_PROTOCOL="3.1.1",
-        MQTT_USE_TLS="True",
-        MQTT_CA_CERT=f"{tmp_path}/ca.crt",
-        MQTT_CLIENT_CERT=f"{tmp_path}/client.crt",
-        MQTT_CLIENT_KEY=f"{tmp_path}/client.key",
-        MQTT_CLIENT_ID="line-3",
-        DO_AGENT_API_KEY=f"{PASSWORD}key",
-        LOG_LEVEL="warning",
-        DO_AGENT_URL="https://it.agents.do-ai.run",
-    )
+        tmp_path, MQTT_PORT="9001", MQTT_PROTOCOL="3.1.1", MQTT_USE_TLS="True", MQTT_CA_CERT=f"{tmp_path}/ca.crt",
+        MQTT_CLIENT_CERT=f"{tmp_path}/client.crt", MQTT_CLIENT_KEY=f"{tmp_path}/client.key", MQTT_CLIENT_ID="line-3",
+        DO_AGENT_API_KEY=f"{PASSWORD}key", LOG_LEVEL="warning", DO_AGENT_URL="https://it.agents.do-ai.run",
+    )  # fmt: skip
     assert settings.agent_url == "https://it.agents.do-ai.run"
     assert settings.port == 9001
     assert settings.protocol is MqttProtocol.V311
@@ -106,18 +98,15 @@ def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("variables", "told"),
-    [
-        ({"MQTT_BROKER": ""}, "MQTT_BROKER is missing"),
-        ({"DO_AGENT_URL": "http://agent.example"}, "DO_AGENT_URL='http://agent.example'"),
-        *(({"MQTT_BROKER": "mqtt://broker"}, "not a URL"), ({"MQTT_PORT": "65536"}, "MQTT_PORT='65536'")),
-        *(({"MQTT_PROTOCOL": "4"}, "5, 3.1.1"), ({"MQTT_USE_TLS": "yes"}, "true, false")),
-        ({"MQTT_PASSWORD_FILE": "/dev/null"}, "both set"),
-        ({"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/"}, "MQTT_PASSWORD_FILE=/: Is a directory"),
-        ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_CERT": "/dev/null"}, "MQTT_CLIENT_KEY is not"),
-    ],
-)
+@pytest.mark.parametrize(("variables", "told"), [
+    ({"MQTT_BROKER": ""}, "MQTT_BROKER is missing"),
+    ({"DO_AGENT_URL": "http://agent.example"}, "DO_AGENT_URL='http://agent.example'"),
+    *(({"MQTT_BROKER": "mqtt://broker"}, "not a URL"), ({"MQTT_PORT": "65536"}, "MQTT_PORT='65536'")),
+    *(({"MQTT_PROTOCOL": "4"}, "5, 3.1.1"), ({"MQTT_USE_TLS": "yes"}, "true, false")),
+    ({"MQTT_PASSWORD_FILE": "/dev/null"}, "both set"),
+    ({"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/"}, "MQTT_PASSWORD_FILE=/: Is a directory"),
+    ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_CERT": "/dev/null"}, "MQTT_CLIENT_KEY is not"),
+])  # fmt: skip
 def test_a_mistake_is_told_with_its_rule_and_remedy(variables: dict[str, str], told: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         read(tmp_path, **variables)
@@ -128,14 +117,11 @@ def test_a_mistake_is_told_with_its_rule_and_remedy(variables: dict[str, str], t
     assert not (tmp_path / "log").exists()
 
 
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"MQTT_PASSWORD": ""},
-        {"MQTT_PASSWORD": "", "MQTT_USER": ""},
-        {"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/nonexistent/password"},
-    ],
-)
+@pytest.mark.parametrize("variables", [
+    {"MQTT_PASSWORD": ""},
+    {"MQTT_PASSWORD": "", "MQTT_USER": ""},
+    {"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/nonexistent/password"},
+])  # fmt: skip
 def test_a_password_that_is_not_there_yet_is_waited_for(variables: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(WaitingError, match="secretops tick") as caught:
         read(tmp_path, **variables)
@@ -202,13 +188,10 @@ def test_the_server_is_cloned_once_at_the_pinned_commit(
         checkout.find_server()
 
 
-@pytest.mark.parametrize(
-    ("path", "mode", "refused"),
-    [
-        *((".", 0o755, False), (".", 0o775, True), ("server.py", 0o666, True), ("parser.py", 0o620, True)),
-        *(("__pycache__", 0o777, True), ("__pycache__/server.cpython-312.pyc", 0o666, True)),
-    ],
-)
+@pytest.mark.parametrize(("path", "mode", "refused"), [
+    *((".", 0o755, False), (".", 0o775, True), ("server.py", 0o666, True), ("parser.py", 0o620, True)),
+    *(("__pycache__", 0o777, True), ("__pycache__/server.cpython-312.pyc", 0o666, True)),
+])  # fmt: skip
 def test_a_folder_that_others_may_write_to_is_refused_as_the_server(
     nowhere: Path, monkeypatch: pytest.MonkeyPatch, path: str, mode: int, refused: bool
 ) -> None:

@@ -105,15 +105,12 @@ def test_a_lost_lease_is_neither_renewed_nor_released(monkeypatch: pytest.Monkey
     assert (held.asked, released) == ([True], [])
 
 
-@pytest.mark.parametrize(
-    ("renews", "slow_answer", "duration", "expected"),
-    [
-        pytest.param(False, 0, None, TIMING.duration, id="our duration"),
-        pytest.param(False, 0, 10, 10, id="the holder's duration"),
-        pytest.param(False, 20, None, TIMING.duration + 20, id="a first answer that was slow"),
-        pytest.param(True, 0, None, None, id="renews"),
-    ],
-)
+@pytest.mark.parametrize(("renews", "slow_answer", "duration", "expected"), [
+    pytest.param(False, 0, None, TIMING.duration, id="our duration"),
+    pytest.param(False, 0, 10, 10, id="the holder's duration"),
+    pytest.param(False, 20, None, TIMING.duration + 20, id="a first answer that was slow"),
+    pytest.param(True, 0, None, None, id="renews"),
+])  # fmt: skip
 def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
     monkeypatch: pytest.MonkeyPatch, renews: bool, slow_answer: float, duration: float | None, expected: float | None
 ) -> None:

@@ -115,14 +115,11 @@ def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> N
     assert found.exit_code is ExitCode.DONE
 
 
-@pytest.mark.parametrize(
-    ("operation", "path", "found"),
-    [
-        ("SecretBackup", "secrets/mqtt", ("mqtt", "got it")),
-        *(("SecretPurge", "deletedsecrets/mqtt", ("mqtt", "done")), ("SecretList", "secrets", (ALL, "no value"))),
-        ("SecretGet", "secrets/MQTT-pending", ("mqtt-pending", "got it")),
-    ],
-)
+@pytest.mark.parametrize(("operation", "path", "found"), [
+    ("SecretBackup", "secrets/mqtt", ("mqtt", "got it")),
+    *(("SecretPurge", "deletedsecrets/mqtt", ("mqtt", "done")), ("SecretList", "secrets", (ALL, "no value"))),
+    ("SecretGet", "secrets/MQTT-pending", ("mqtt-pending", "got it")),
+])  # fmt: skip
 def test_only_answers_with_a_value_are_reads(operation: str, path: str, found: tuple[str, str], tmp_path: Path) -> None:
     (one,) = view(tmp_path, dedicated(ROTATOR, path, OperationName=operation)).rows
     assert (one.secret, one.outcome, one.declared) == (*found, True)
@@ -146,19 +143,13 @@ def test_what_is_of_another_vault_or_is_no_request_for_a_secret_is_passed_over(t
 
 @pytest.mark.parametrize(
     ("row", "reader"),
-    [
-        (dedicated(claim={"http://schemas.microsoft.com/identity/claims/objectidentifier": SERVER}), SERVER),
-        (dedicated(claim={"oid": SERVER, "upn": "ann@example.com"}), "ann@example.com"),
-        (
-            classic(
-                identity_claim_oid_g="",
-                identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g=SERVER.upper(),
-            ),
-            SERVER.upper(),
-        ),
-    ],
+    [(dedicated(claim={"http://schemas.microsoft.com/identity/claims/objectidentifier": SERVER}), SERVER),
+     (dedicated(claim={"oid": SERVER, "upn": "ann@example.com"}), "ann@example.com"),
+     (classic(identity_claim_oid_g="",
+              identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g=SERVER.upper()),
+      SERVER.upper())],
     ids=["a long claim", "a person", "a long column"],
-)
+)  # fmt: skip
 def test_reader_is_known_by_object_id_and_shown_by_name(row: dict[str, Any], reader: str, tmp_path: Path) -> None:
     (one,) = view(tmp_path, row).rows
     assert (one.reader, one.declared) == (reader, True)
@@ -240,15 +231,12 @@ def test_allowed_lists_are_not_fetched_but_prove_a_trail(workspace: Callable[...
     assert asking.Workspace(STORE).newest(now - timedelta(minutes=30)) is None
 
 
-@pytest.mark.parametrize(
-    ("status", "codes", "kind"),
-    [
-        (400, ("BadArgumentError", "SemanticError", "SEM0529"), UsageError),
-        (400, ("BadArgumentError", "SemanticError", "SEM0019"), StoreError),
-        *((403, ("InsufficientAccessError",), StoreError), (429, ("Throttled",), UnreachableError)),
-        (0, (), UnreachableError),
-    ],
-)
+@pytest.mark.parametrize(("status", "codes", "kind"), [
+    (400, ("BadArgumentError", "SemanticError", "SEM0529"), UsageError),
+    (400, ("BadArgumentError", "SemanticError", "SEM0019"), StoreError),
+    *((403, ("InsufficientAccessError",), StoreError), (429, ("Throttled",), UnreachableError)),
+    (0, (), UnreachableError),
+])  # fmt: skip
 def test_what_the_workspace_refuses_is_told_with_its_remedy(
     status: int, codes: tuple[str, ...], kind: type[SecretopsError], workspace: Callable[..., Played]
 ) -> None:

@@ -95,16 +95,13 @@ def test_what_drift_reads_on_everything_has_no_arn_by_the_stacks_names() -> None
     assert not {"s3", "secretsmanager", "sns", "sqs", "events", "scheduler"} & services
 
 
-@pytest.mark.parametrize(
-    ("subject", "audience", "taken"),
-    [
-        ("repo:OWNER/REPOSITORY:environment:preview", "sts.amazonaws.com", True),
-        ("repo:OWNER/REPOSITORY:environment:prod", "sts.amazonaws.com", False),
-        ("repo:OWNER/REPOSITORY-2:environment:preview", "sts.amazonaws.com", False),
-        ("repo:STRANGER/REPOSITORY:environment:preview", "sts.amazonaws.com", False),
-        ("repo:OWNER/REPOSITORY:environment:preview", "https://github.com/OWNER", False),
-    ],
-)
+@pytest.mark.parametrize(("subject", "audience", "taken"), [
+    ("repo:OWNER/REPOSITORY:environment:preview", "sts.amazonaws.com", True),
+    ("repo:OWNER/REPOSITORY:environment:prod", "sts.amazonaws.com", False),
+    ("repo:OWNER/REPOSITORY-2:environment:preview", "sts.amazonaws.com", False),
+    ("repo:STRANGER/REPOSITORY:environment:preview", "sts.amazonaws.com", False),
+    ("repo:OWNER/REPOSITORY:environment:preview", "https://github.com/OWNER", False),
+])  # fmt: skip
 def test_only_a_job_of_the_environment_preview_takes_it(subject: str, audience: str, taken: bool) -> None:
     (trust,) = TRUST
     assert trust["Action"] == "sts:AssumeRoleWithWebIdentity"

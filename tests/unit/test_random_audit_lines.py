@@ -18,48 +18,27 @@ DOTENV = test_swarm_events.MANIFEST.model_copy(update={"store": DotenvStore(root
 RECORDS = (json.loads(test_swarm_events.record("read")), json.loads(test_swarm_events.record("write")))
 
 LOGS: dict[str, tuple[Manifest, tuple[Any, ...]]] = {
-    "CloudTrail": (
-        test_cloudtrail.MANIFEST,
-        (
-            test_cloudtrail.event(),
-            {"Records": [test_cloudtrail.event(asked={"secretIdList": [test_cloudtrail.MQTT]})]},
-            {"Events": [{"CloudTrailEvent": json.dumps(test_cloudtrail.event())}]},
-            {"detail": test_cloudtrail.event(test_cloudtrail.session(issuer=""))},
-        ),
-    ),
-    "an API server": (
-        test_audit.MANIFEST,
-        (
-            test_audit.event(),
-            test_audit.event(verb="watch", stage="ResponseStarted"),
-            {"kind": "EventList", "items": [test_audit.event(impersonatedUser={"username": "x"})]},
-        ),
-    ),
-    "Log Analytics": (
-        test_log_analytics.MANIFEST,
-        (
-            *(test_log_analytics.dedicated(), test_log_analytics.classic(), [test_log_analytics.dedicated()]),
-            {"tables": [{"columns": [{"name": "TimeGenerated"}], "rows": [["2026-03-01T00:00:00Z"]]}]},
-        ),
-    ),
-    "an audit device": (
-        test_vault_log.MANIFEST,
-        (
-            test_vault_log.entry(),
-            test_vault_log.entry(test_vault_log.account(), type="request", error="permission denied"),
-            test_vault_log.entry(path="sys/wrapping/unwrap", operation="update"),
-        ),
-    ),
-    "a Docker daemon": (
-        test_swarm_events.MANIFEST,
-        (
-            json.loads(test_swarm_events.event("secret", "create", "coreflux-mcp-prod_mqtt-v1")),
-            json.loads(test_swarm_events.event("service", "update", "elsewhere")),
-            *RECORDS,
-        ),
-    ),
+    "CloudTrail": (test_cloudtrail.MANIFEST,
+                   (test_cloudtrail.event(),
+                    {"Records": [test_cloudtrail.event(asked={"secretIdList": [test_cloudtrail.MQTT]})]},
+                    {"Events": [{"CloudTrailEvent": json.dumps(test_cloudtrail.event())}]},
+                    {"detail": test_cloudtrail.event(test_cloudtrail.session(issuer=""))})),
+    "an API server": (test_audit.MANIFEST,
+                      (test_audit.event(), test_audit.event(verb="watch", stage="ResponseStarted"),
+                       {"kind": "EventList", "items": [test_audit.event(impersonatedUser={"username": "x"})]})),
+    "Log Analytics": (test_log_analytics.MANIFEST, (
+        *(test_log_analytics.dedicated(), test_log_analytics.classic(), [test_log_analytics.dedicated()]),
+        {"tables": [{"columns": [{"name": "TimeGenerated"}], "rows": [["2026-03-01T00:00:00Z"]]}]},
+    )),
+    "an audit device": (test_vault_log.MANIFEST,
+                        (test_vault_log.entry(),
+                         test_vault_log.entry(test_vault_log.account(), type="request", error="permission denied"),
+                         test_vault_log.entry(path="sys/wrapping/unwrap", operation="update"))),
+    "a Docker daemon": (test_swarm_events.MANIFEST,
+                        (json.loads(test_swarm_events.event("secret", "create", "coreflux-mcp-prod_mqtt-v1")),
+                         json.loads(test_swarm_events.event("service", "update", "elsewhere")), *RECORDS)),
     "secretops itself": (DOTENV, RECORDS),
-}
+}  # fmt: skip
 
 
 def is_told(row: Row) -> bool:

@@ -58,7 +58,6 @@ INCIDENT = json.loads(
 )
 TERM = {"holder": "rotator:0@task", "token": "t", "since": NOW, "duration": 30.0, "renewals": 2}
 PAGE = {"kept": [{"version": VERSION, "number": 3, "fields": ["username", "password"]}], "next": 4}
-
 Read = Callable[[bytes], object]
 Reader = Callable[[Path], Read]
 
@@ -137,71 +136,46 @@ def last_of_a_journal(folder: Path) -> Entry | None:
 
 
 DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
-    "a folder's versions": (
-        ([VERSION],),
-        of_file("versions/mqtt/state.json", lambda folder: dotenv(folder).versions("mqtt")),
-    ),
-    "a folder's value": (
-        ({"username": "a", "password": "b"},),
-        of_file("versions/mqtt/v1.json", lambda folder: dict(dotenv(folder).read("mqtt", "v1", purpose="test"))),
-    ),
-    "what a folder delivers": (
-        ({"variables": ["MQTT_PASSWORD"], "files": ["secrets/x"]},),
-        of_file(f"versions/mqtt/{NAMES}", lambda folder: dotenv(folder).forget("mqtt")),
-    ),
+    "a folder's versions": (([VERSION],),
+         of_file("versions/mqtt/state.json", lambda folder: dotenv(folder).versions("mqtt"))),
+    "a folder's value": (({"username": "a", "password": "b"},),
+         of_file("versions/mqtt/v1.json", lambda folder: dict(dotenv(folder).read("mqtt", "v1", purpose="test")))),
+    "what a folder delivers": (({"variables": ["MQTT_PASSWORD"], "files": ["secrets/x"]},),
+         of_file(f"versions/mqtt/{NAMES}", lambda folder: dotenv(folder).forget("mqtt"))),
     "a journal": ((ENTRY,), of_file("journal.jsonl", last_of_a_journal)),
     "a rotator's log": ((ENTRY,), of_file("log", lambda folder: entries_of_a_log(str(folder / "log")))),
-    "a manifest": (
-        (json.loads(test_swarm_events.MANIFEST.model_dump_json()),),
-        of_bytes(lambda text: manifests._parse(text, "it")),
-    ),
+    "a manifest": ((json.loads(test_swarm_events.MANIFEST.model_dump_json()),),
+         of_bytes(lambda text: manifests._parse(text, "it"))),
     "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", whose.stack_of)),
     "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: kept._read(folder / "incident.json"))),
-    "a cloud's value": (
-        ({"username": "a", "password": "b"},),
-        of_text(lambda text: dict(document.read("mqtt", "v1", text))),
-    ),
+    "a cloud's value": (({"username": "a", "password": "b"},),
+         of_text(lambda text: dict(document.read("mqtt", "v1", text)))),
     "a cluster's versions": (([VERSION],), of_text(lambda text: kubernetes("versions.mqtt", text).versions("mqtt"))),
     "a cluster's value": (({"username": "a", "password": "b"},), of_bytes(kubernetes_value)),
-    "what a cluster delivers": (
-        ({"coreflux-mcp-secrets": ["mqtt-password"]},),
-        of_text(lambda text: kubernetes("delivered.mqtt", text).names("mqtt")),
-    ),
+    "what a cluster delivers": (({"coreflux-mcp-secrets": ["mqtt-password"]},),
+         of_text(lambda text: kubernetes("delivered.mqtt", text).names("mqtt"))),
     "a cluster's journal": ((ENTRY,), of_text(lambda text: kubernetes("journal.mqtt", text).last_entry("mqtt"))),
     "a Swarm's page": ((PAGE,), of_text(lambda text: swarm("versions.mqtt", text).page("mqtt"))),
     "a Swarm's lease": ((TERM,), of_text(lambda text: swarm("lease", text).term)),
     "a Swarm's journal": ((ENTRY,), of_text(lambda text: swarm("journal.mqtt", text).last_entry("mqtt"))),
-    "a Vault's note of a version": (
-        ({"created": NOW, "published": NOW, "user": "mcp-a", "numbers": [1, 2], "planned": 3, "copies": [2]},),
-        of_text(lambda text: notes.noted(vault(f"{notes.NAMED}v1", text))),
-    ),
+    "a Vault's note of a version": (({"created": NOW, "published": NOW, "user": "mcp-a", "numbers": [1, 2],
+         "planned": 3, "copies": [2]},), of_text(lambda text: notes.noted(vault(f"{notes.NAMED}v1", text)))),
     "a Vault's journal": ((ENTRY,), of_text(lambda text: notes.last_entry("mqtt", vault(notes.LAST, text)))),
-    "a Vault's register": (
-        (["mqtt", "pending/mqtt"],),
-        of_text(lambda text: Register(OnePath(vault(f"{KEPT}mqtt", text)), "lease").paths()),  # type: ignore[arg-type]
-    ),
-    "a key vault's journal": (
-        ([NOW, "v1", "publish", "done"],),
-        of_text(lambda text: key_vault(**{tags.LAST: text}).last("mqtt")),
-    ),
-    "a key vault's time": (
-        (NOW,),
-        of_text(lambda text: key_vault(**{f"{tags.PREFIX}published": text.strip('"')}).versions),
-    ),
+    "a Vault's register": ((["mqtt", "pending/mqtt"],),
+         of_text(lambda text: Register(OnePath(vault(f"{KEPT}mqtt", text)), "lease").paths())),  # type: ignore[arg-type]
+    "a key vault's journal": (([NOW, "v1", "publish", "done"],),
+         of_text(lambda text: key_vault(**{tags.LAST: text}).last("mqtt"))),
+    "a key vault's time": ((NOW,),
+         of_text(lambda text: key_vault(**{f"{tags.PREFIX}published": text.strip('"')}).versions)),
     "a key vault's number": ((7,), of_text(lambda text: key_vault(**{tags.NUMBER: text}).versions)),
     "a launcher's document": (
-        ({"mqtt": {"username": "a", "password": "b", "version": "v1"}, "agent-key": {"api-key": "k"}},),
-        of_file("secrets.json", lambda folder: dict(Json(str(folder / "secrets.json")).variables())),
-    ),
-    "what a launcher fetched": (
-        ({"username": "a", "password": "b"},),
-        of_text(lambda text: bool(polled.read("mqtt", "v1", text))),
-    ),
-    "the embedded broker's users": (
-        ({"users": {"root": {"password": {"salt": "AA==", "hash": "AA=="}, "flags": [], "groups": []}}},),
-        of_file(USERS_FILE, lambda folder: "root" in Users.load(folder)),
-    ),
-}
+         ({"mqtt": {"username": "a", "password": "b", "version": "v1"}, "agent-key": {"api-key": "k"}},),
+         of_file("secrets.json", lambda folder: dict(Json(str(folder / "secrets.json")).variables()))),
+    "what a launcher fetched": (({"username": "a", "password": "b"},),
+         of_text(lambda text: bool(polled.read("mqtt", "v1", text)))),
+    "the embedded broker's users": (({"users": {"root": {"password": {"salt": "AA==", "hash": "AA=="}, "flags": [],
+         "groups": []}}},), of_file(USERS_FILE, lambda folder: "root" in Users.load(folder))),
+}  # fmt: skip
 
 
 def told(found: object) -> Iterator[object]:

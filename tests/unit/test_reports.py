@@ -65,31 +65,23 @@ REAL = [(report_topic(user, f"server-{user}"), TEXT) for user in USERS]
 FORGED = [(report_topic("user-b", f"forged-{number}"), TEXT) for number in range(MOST_MESSAGES)]
 
 
-@pytest.mark.parametrize(
-    ("retained", "expected"),
-    [
-        pytest.param(REAL, ["server-user-a", "server-user-b"], id="those of both users"),
-        pytest.param(
-            [*REAL, (report_topic("mallory", "forged"), TEXT)], ["server-user-a", "server-user-b"], id="other"
-        ),
-        pytest.param([REAL[0], (REAL[0][0], ""), REAL[1]], ["server-user-b"], id="emptied"),
-        pytest.param([], [], id="none"),
-    ],
-)
+@pytest.mark.parametrize(("retained", "expected"), [
+    pytest.param(REAL, ["server-user-a", "server-user-b"], id="those of both users"),
+    pytest.param([*REAL, (report_topic("mallory", "forged"), TEXT)], ["server-user-a", "server-user-b"], id="other"),
+    pytest.param([REAL[0], (REAL[0][0], ""), REAL[1]], ["server-user-b"], id="emptied"),
+    pytest.param([], [], id="none"),
+])  # fmt: skip
 def test_reports_are_read_below_the_users_of_the_secret(
     monkeypatch: pytest.MonkeyPatch, retained: list[tuple[str, str]], expected: list[str]
 ) -> None:
     assert read(monkeypatch, Retaining(retained)) == expected
 
 
-@pytest.mark.parametrize(
-    ("retained", "queue"),
-    [
-        pytest.param([*FORGED, *REAL], MOST_MESSAGES, id="the end is dropped"),
-        pytest.param([*REAL, (report_topic("user-b", "x"), "no report")], MOST_MESSAGES, id="no report"),
-        pytest.param([*REAL, (f"{reports_of('user-b')}/x/y", TEXT)], MOST_MESSAGES, id="of no server"),
-    ],
-)
+@pytest.mark.parametrize(("retained", "queue"), [
+    pytest.param([*FORGED, *REAL], MOST_MESSAGES, id="the end is dropped"),
+    pytest.param([*REAL, (report_topic("user-b", "x"), "no report")], MOST_MESSAGES, id="no report"),
+    pytest.param([*REAL, (f"{reports_of('user-b')}/x/y", TEXT)], MOST_MESSAGES, id="of no server"),
+])  # fmt: skip
 def test_reports_that_may_be_incomplete_are_not_known(
     monkeypatch: pytest.MonkeyPatch, retained: list[tuple[str, str]], queue: int
 ) -> None:
@@ -136,26 +128,15 @@ DENIED = deny(f"{REPORTS}/#", 1)
 
 @pytest.mark.parametrize(
     ("entries", "expected"),
-    [
-        ([], False),
-        ([allow("#")], True),
-        ([allow("+/replicas/+/x")], True),
-        ([allow(f"{TREE}/x/y")], True),
-        ([allow(f"{REPORTS}/%u/#")], True),
-        ([allow(f"{REPORTS}/of-%c")], True),
-        ([allow("#"), deny(f"{REPORTS}/%u/#", 1)], True),
-        ([allow("coreflux-mcp-secrets/+")], False),
-        ([allow("plant/#"), allow(f"{REPORTS}/user-b/#")], False),
-        ([allow("#", kind="publishClientReceive")], False),
-        ([allow("#"), DENIED], False),
-        ([allow("#"), DENIED, allow(f"{TREE}/#", 2)], True),
-        ([allow("#", 1), DENIED], True),
-        ([allow("#"), deny(f"{REPORTS}/+/x", 1)], True),
-        ([allow("#"), deny("coreflux-mcp-secrets/replicas", 1)], True),
-        ([allow("#"), deny("+/+/#", 1)], False),
-    ],
+    [([], False), ([allow("#")], True), ([allow("+/replicas/+/x")], True), ([allow(f"{TREE}/x/y")], True),
+     ([allow(f"{REPORTS}/%u/#")], True), ([allow(f"{REPORTS}/of-%c")], True),
+     ([allow("#"), deny(f"{REPORTS}/%u/#", 1)], True), ([allow("coreflux-mcp-secrets/+")], False),
+     ([allow("plant/#"), allow(f"{REPORTS}/user-b/#")], False), ([allow("#", kind="publishClientReceive")], False),
+     ([allow("#"), DENIED], False), ([allow("#"), DENIED, allow(f"{TREE}/#", 2)], True),
+     ([allow("#", 1), DENIED], True), ([allow("#"), deny(f"{REPORTS}/+/x", 1)], True),
+     ([allow("#"), deny("coreflux-mcp-secrets/replicas", 1)], True), ([allow("#"), deny("+/+/#", 1)], False)],
     ids=str,
-)
+)  # fmt: skip
 def test_role_may_publish_reports_by_its_highest_entry(entries: list[dict[str, object]], expected: bool) -> None:
     assert may_publish(entries, TREE) is expected
 
@@ -186,14 +167,10 @@ def plant(role: str, *groups: str) -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
-    [
-        ({}, {"user-a"}),
-        ({"clients": [plant("all")]}, {"plc"}),
-        ({"clients": [plant("plant", "everything")]}, {"plc"}),
-        ({"groups": [{"groupname": "anonymous", "roles": [{"rolename": "all"}]}]}, None),
-        ({"acls": [{"acltype": "publishClientSend", "allow": True}]}, None),
-    ],
+    [({}, {"user-a"}), ({"clients": [plant("all")]}, {"plc"}), ({"clients": [plant("plant", "everything")]}, {"plc"}),
+     ({"groups": [{"groupname": "anonymous", "roles": [{"rolename": "all"}]}]}, None),
+     ({"acls": [{"acltype": "publishClientSend", "allow": True}]}, None)],
     ids=["its user alone", "by a role", "by a group", "anonymous", "by default"],
-)
+)  # fmt: skip
 def test_publishers_are_found_by_role_group_and_default(changes: dict[str, object], expected: set[str] | None) -> None:
     assert publishers(access(**changes), TREE) == expected

@@ -45,13 +45,9 @@ class StandInTarget:
 
 
 MQTT = Secret(
-    name="mqtt",
-    kind=SecretKind.MQTT_USER,
-    fields=("username", "password"),
-    readers=(Reader.SERVER, Reader.ROTATOR),
-    cadence_days=30,
-    users=("a", "b"),
-)
+    name="mqtt", kind=SecretKind.MQTT_USER, fields=("username", "password"), readers=(Reader.SERVER, Reader.ROTATOR),
+    cadence_days=30, users=("a", "b"),
+)  # fmt: skip
 GRACE = timedelta(hours=1)
 
 
@@ -135,14 +131,11 @@ def test_a_user_that_an_operator_put_is_proven_and_published_and_never_set(memor
     assert target.news == [True], "after it the first of ours is asked for as a new one"
 
 
-@pytest.mark.parametrize(
-    ("current", "refuses", "asked"),
-    [
-        pytest.param(UNDELIVERED, {"verify"}, [("verify", "a"), ("apply", "a"), ("verify", "a")], id="refused"),
-        pytest.param(UNDELIVERED, set(), [("verify", "a")], id="accepted: to set it would end its sessions"),
-        pytest.param(CURRENT, {"verify"}, [], id="readers have it"),
-    ],
-)
+@pytest.mark.parametrize(("current", "refuses", "asked"), [
+    pytest.param(UNDELIVERED, {"verify"}, [("verify", "a"), ("apply", "a"), ("verify", "a")], id="refused"),
+    pytest.param(UNDELIVERED, set(), [("verify", "a")], id="accepted: to set it would end its sessions"),
+    pytest.param(CURRENT, {"verify"}, [], id="readers have it"),
+])  # fmt: skip
 def test_current_version_is_set_again_only_if_refused_and_undelivered(
     memory: Memory, current: Version, refuses: set[str], asked: list[tuple[str, str]]
 ) -> None:
@@ -153,14 +146,11 @@ def test_current_version_is_set_again_only_if_refused_and_undelivered(
     assert target.asked == asked
 
 
-@pytest.mark.parametrize(
-    ("versions", "act", "asked"),
-    [
-        pytest.param((CURRENT,), Rotation.advance, [], id="apply"),
-        pytest.param((PREVIOUS, CURRENT), lambda made: made.retire(PREVIOUS), [], id="retire"),
-        pytest.param((PREVIOUS, UNDELIVERED), Rotation.accept_again, [("verify", "a")], id="accept again"),
-    ],
-)
+@pytest.mark.parametrize(("versions", "act", "asked"), [
+    pytest.param((CURRENT,), Rotation.advance, [], id="apply"),
+    pytest.param((PREVIOUS, CURRENT), lambda made: made.retire(PREVIOUS), [], id="retire"),
+    pytest.param((PREVIOUS, UNDELIVERED), Rotation.accept_again, [("verify", "a")], id="accept again"),
+])  # fmt: skip
 def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
     memory: Memory, versions: tuple[Version, ...], act: Callable[[Rotation], object], asked: list[tuple[str, str]]
 ) -> None:
@@ -177,16 +167,13 @@ def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
     assert all(one.retired is None for one in memory.versions.all)
 
 
-@pytest.mark.parametrize(
-    ("current", "previous", "waits"),
-    [
-        pytest.param(CURRENT, PREVIOUS, False, id="the grace is over"),
-        pytest.param(version(Stage.CURRENT, "a", days_ago=0), PREVIOUS, True, id="the grace has begun"),
-        pytest.param(UNDELIVERED, PREVIOUS, True, id="the current one is not delivered"),
-        pytest.param(UNDELIVERED, version(Stage.PREVIOUS, "b", retired=True), False, id="the previous one is retired"),
-        pytest.param(UNDELIVERED, version(Stage.PREVIOUS, "an operator's"), False, id="its user is an operator's"),
-    ],
-)
+@pytest.mark.parametrize(("current", "previous", "waits"), [
+    pytest.param(CURRENT, PREVIOUS, False, id="the grace is over"),
+    pytest.param(version(Stage.CURRENT, "a", days_ago=0), PREVIOUS, True, id="the grace has begun"),
+    pytest.param(UNDELIVERED, PREVIOUS, True, id="the current one is not delivered"),
+    pytest.param(UNDELIVERED, version(Stage.PREVIOUS, "b", retired=True), False, id="the previous one is retired"),
+    pytest.param(UNDELIVERED, version(Stage.PREVIOUS, "an operator's"), False, id="its user is an operator's"),
+])  # fmt: skip
 def test_password_stays_while_readers_may_use_it(
     memory: Memory, current: Version, previous: Version, waits: bool
 ) -> None:
@@ -206,14 +193,11 @@ def test_a_pending_version_for_the_user_in_use_is_never_applied(memory: Memory) 
     assert target.asked == [("apply", "b"), ("verify", "b")]
 
 
-@pytest.mark.parametrize(
-    ("user", "current", "asked"),
-    [
-        pytest.param("b", CURRENT, [("retire", "b")], id="ours"),
-        pytest.param("a", CURRENT, [], id="its user is in use again"),
-        pytest.param("an operator's", CURRENT, [], id="an operator's"),
-    ],
-)
+@pytest.mark.parametrize(("user", "current", "asked"), [
+    pytest.param("b", CURRENT, [("retire", "b")], id="ours"),
+    pytest.param("a", CURRENT, [], id="its user is in use again"),
+    pytest.param("an operator's", CURRENT, [], id="an operator's"),
+])  # fmt: skip
 def test_only_an_idle_user_of_ours_is_retired(
     memory: Memory, user: str, current: Version, asked: list[tuple[str, str]]
 ) -> None:

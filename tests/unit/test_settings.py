@@ -273,16 +273,10 @@ def test_what_a_stack_file_does_not_say_has_the_guides_default() -> None:
     assert next_step(settings).startswith("secretops put broker-admin")
 
 
-@pytest.mark.parametrize(
-    ("pair", "changes", "replicas"),
-    [
-        ("aws-local", {}, None),
-        ("azure", {}, 1),
-        ("kubernetes", {}, 2),
-        ("aws-ecs", {"replicas": 5}, 5),
-        ("swarm", {"replicas": 1}, 1),
-    ],
-)
+@pytest.mark.parametrize(("pair", "changes", "replicas"), [
+    ("aws-local", {}, None), ("azure", {}, 1), ("kubernetes", {}, 2), ("aws-ecs", {"replicas": 5}, 5),
+    ("swarm", {"replicas": 1}, 1),
+])  # fmt: skip
 def test_the_manifest_says_how_many_servers_report(pair: str, changes: dict[str, int], replicas: int | None) -> None:
     """A rotation waits for as many reports before it retires the user that it replaced."""
     sections = base(pair)

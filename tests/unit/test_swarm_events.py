@@ -16,30 +16,18 @@ from secretops.operations.audit import View, audit
 
 SERVER = "coreflux-mcp-prod_server"
 STORE = SwarmStore(
-    prefix="coreflux-mcp-prod_",
-    book="coreflux-mcp-prod_book",
-    instance="coreflux-mcp-prod",
-    service=SERVER,
-    uid=10001,
+    prefix="coreflux-mcp-prod_", book="coreflux-mcp-prod_book", instance="coreflux-mcp-prod", service=SERVER, uid=10001,
     image="coreflux-mcp-secrets:1",
-)
+)  # fmt: skip
 MANIFEST = Manifest(
     project="coreflux-mcp-secrets",
     stack="prod",
     store=STORE,
     broker=Broker(kind=BrokerKind.MOSQUITTO, host="b", port=8883, protocol=MqttProtocol.V5, tls=True),
-    secrets=(
-        Secret(
-            name="mqtt",
-            kind=SecretKind.MQTT_USER,
-            fields=("username", "password"),
-            readers=(Reader.SERVER, Reader.ROTATOR),
-            cadence_days=90,
-            users=("mcp-a", "mcp-b"),
-        ),
-    ),
+    secrets=(Secret(name="mqtt", kind=SecretKind.MQTT_USER, fields=("username", "password"),
+                    readers=(Reader.SERVER, Reader.ROTATOR), cadence_days=90, users=("mcp-a", "mcp-b")),),
     grace_seconds=30,
-)
+)  # fmt: skip
 
 
 def event(kind: str, action: str, name: str, **attributes: str) -> str:

@@ -85,17 +85,14 @@ STARTING = Task(NEW, state="starting")
 DONE = Answer("completed", (AFTER,))
 
 
-@pytest.mark.parametrize(
-    ("answers", "is_new"),
-    [
-        pytest.param((Answer("completed", (AFTER, BEFORE)), DONE), False, id="a task has the old version"),
-        pytest.param((Answer("updating", (AFTER,)), DONE), False, id="under way"),
-        pytest.param((Answer("completed", (STARTING,)), DONE), True, id="completed, and no task runs"),
-        pytest.param((Answer("completed", (AFTER,), seconds=1), DONE), True, id="the task has just begun"),
-        pytest.param((Answer("completed", (BEFORE,), OLD), DONE), False, id="the service has the old list"),
-        pytest.param((DONE,), False, id="all tasks have it"),
-    ],
-)
+@pytest.mark.parametrize(("answers", "is_new"), [
+    pytest.param((Answer("completed", (AFTER, BEFORE)), DONE), False, id="a task has the old version"),
+    pytest.param((Answer("updating", (AFTER,)), DONE), False, id="under way"),
+    pytest.param((Answer("completed", (STARTING,)), DONE), True, id="completed, and no task runs"),
+    pytest.param((Answer("completed", (AFTER,), seconds=1), DONE), True, id="the task has just begun"),
+    pytest.param((Answer("completed", (BEFORE,), OLD), DONE), False, id="the service has the old list"),
+    pytest.param((DONE,), False, id="all tasks have it"),
+])  # fmt: skip
 def test_wait_ends_with_the_rollout_and_not_before(
     monkeypatch: pytest.MonkeyPatch, answers: tuple[Answer, ...], is_new: bool
 ) -> None:
@@ -105,20 +102,13 @@ def test_wait_ends_with_the_rollout_and_not_before(
     assert docker.now <= sum(answer.seconds for answer in answers[:-1]) + rollout.STEADY + 1
 
 
-@pytest.mark.parametrize(
-    ("answers", "expected", "seconds"),
-    [
-        pytest.param((Answer("paused", (AFTER,)),), UpdateFailedError, 0, id="paused"),
-        pytest.param(
-            (Answer("rollback_started", (BEFORE,), OLD), Answer("rollback_completed", (BEFORE,), OLD)),
-            UpdateFailedError,
-            10,
-            id="went back",
-        ),
-        pytest.param((Answer("completed", (STARTING,)),), UpdateFailedError, rollout.RUNS_WITHIN, id="no task stays"),
-        pytest.param((Answer("updating", (BEFORE,)),), UnreachableError, rollout.longest(1), id="never ends"),
-    ],
-)
+@pytest.mark.parametrize(("answers", "expected", "seconds"), [
+    pytest.param((Answer("paused", (AFTER,)),), UpdateFailedError, 0, id="paused"),
+    pytest.param((Answer("rollback_started", (BEFORE,), OLD), Answer("rollback_completed", (BEFORE,), OLD)),
+                 UpdateFailedError, 10, id="went back"),
+    pytest.param((Answer("completed", (STARTING,)),), UpdateFailedError, rollout.RUNS_WITHIN, id="no task stays"),
+    pytest.param((Answer("updating", (BEFORE,)),), UnreachableError, rollout.longest(1), id="never ends"),
+])  # fmt: skip
 def test_wait_raises_when_an_update_fails(
     monkeypatch: pytest.MonkeyPatch, answers: tuple[Answer, ...], expected: type[Exception], seconds: float
 ) -> None:

@@ -164,15 +164,12 @@ def test_tick_sets_a_refused_password_again_when_no_reader_has_it(
     assert broker.passwords[value["username"]] == value["password"]
 
 
-@pytest.mark.parametrize(
-    ("codes", "expected"),
-    [
-        ([], ExitCode.DONE),
-        ([StoreError("x"), LeaseHeldError("x"), WaitingError("x")], ExitCode.FAILED),
-        *(([WaitingError("x"), LeaseHeldError("x")], ExitCode.BUSY), ([WaitingError("x"), None], ExitCode.WAITING)),
-        ([None], ExitCode.ATTENTION),
-    ],
-)
+@pytest.mark.parametrize(("codes", "expected"), [
+    ([], ExitCode.DONE),
+    ([StoreError("x"), LeaseHeldError("x"), WaitingError("x")], ExitCode.FAILED),
+    *(([WaitingError("x"), LeaseHeldError("x")], ExitCode.BUSY), ([WaitingError("x"), None], ExitCode.WAITING)),
+    ([None], ExitCode.ATTENTION),
+])  # fmt: skip
 def test_exit_code_of_a_tick_is_that_of_the_gravest_outcome(
     codes: list[SecretopsError | None], expected: ExitCode
 ) -> None:
@@ -189,24 +186,17 @@ def reports(stack: Stack, *names: str, secret: str = "mqtt", user: str = "user-b
     return tuple(Replica(id=name, user=user, secret=secret, version=current(stack), since=at) for name in names)
 
 
-@pytest.mark.parametrize(
-    ("found", "guards", "retires"),
-    [
-        pytest.param(lambda stack: reports(stack, *THREE), True, True, id="three of three"),
-        pytest.param(lambda stack: reports(stack, *THREE), False, False, id="others may write there"),
-        pytest.param(lambda stack: reports(stack, *THREE), RefusedError("no"), False, id="access list unreadable"),
-        pytest.param(lambda stack: reports(stack, "forged"), True, False, id="emptied, and one forged"),
-        pytest.param(lambda stack: reports(stack, *THREE, "forged"), True, False, id="one too many"),
-        pytest.param(lambda stack: reports(stack, *THREE, user="user-a"), True, False, id="by the previous user"),
-        pytest.param(
-            lambda stack: reports(stack, *THREE[:2]) + reports(stack, "x", secret="other"),
-            True,
-            False,
-            id="other secret",
-        ),
-        pytest.param(lambda _: UnreachableError("not all arrived"), True, False, id="half-read or flooded"),
-    ],
-)
+@pytest.mark.parametrize(("found", "guards", "retires"), [
+    pytest.param(lambda stack: reports(stack, *THREE), True, True, id="three of three"),
+    pytest.param(lambda stack: reports(stack, *THREE), False, False, id="others may write there"),
+    pytest.param(lambda stack: reports(stack, *THREE), RefusedError("no"), False, id="access list unreadable"),
+    pytest.param(lambda stack: reports(stack, "forged"), True, False, id="emptied, and one forged"),
+    pytest.param(lambda stack: reports(stack, *THREE, "forged"), True, False, id="one too many"),
+    pytest.param(lambda stack: reports(stack, *THREE, user="user-a"), True, False, id="by the previous user"),
+    pytest.param(lambda stack: reports(stack, *THREE[:2]) + reports(stack, "x", secret="other"), True, False,
+                 id="other secret"),
+    pytest.param(lambda _: UnreachableError("not all arrived"), True, False, id="half-read or flooded"),
+])  # fmt: skip
 def test_tick_retires_within_the_grace_only_by_all_reports_that_nobody_can_forge(
     stack: Stack,
     broker: InMemoryBroker,

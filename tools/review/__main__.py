@@ -1,4 +1,4 @@
-"""`python -m tools.review`: what the jobs of .github/workflows run, and anyone can.
+"""`python -m tools.review`: the commands that the jobs of .github/workflows run.
 
 Exit code 0: done. 1: a step failed (named, with the remedy), a preview failed, a rule is broken, or a stack has
 drifted. 2: wrong arguments.
@@ -19,15 +19,16 @@ from pathlib import Path
 from tools.review import authorities, identity, previews, stream
 from tools.review.comment import comment
 from tools.review.github import FILE, GitHub, post
+from tools.review.judges import judges
 from tools.review.review import Against, NoReviewError, Provider, StackReview, read, written
 from tools.steps import ROOT, SetupError, say
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command. Returns its exit code."""
-    asked = _parser().parse_args(arguments)
+    """Run the command and return its exit code."""
+    args = _parser().parse_args(arguments)
     try:
-        return int(asked.does(asked))
+        return int(args.does(args))
     except (SetupError, NoReviewError, stream.NoStreamError) as error:
         sys.stderr.write(f"review: {error}\n")
         return 1
@@ -39,22 +40,25 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("preview", help="preview stacks, and write the review into FOLDER")
     one.add_argument("--to", type=Path, required=True, metavar="FOLDER")
-    one.add_argument("--base", metavar="COMMIT", help="what a stack without a state is compared with")
+    one.add_argument(
+        "--base", metavar="COMMIT", help="compare stacks without a state with this commit, and judge by its rules too"
+    )
     one.add_argument("--deploys", action="store_true", help="refuse a stack that can't be deployed from here")
     one.add_argument("--of", type=Path, default=ROOT, metavar="CLONE", help="of another clone than this one")
     one.add_argument("stacks", nargs="+", metavar="STACK")
     one.set_defaults(does=_preview)
 
-    one = commands.add_parser("drift", help="preview what would bring stacks back to what the program says")
+    one = commands.add_parser("drift", help="preview what would undo the drift of stacks")
     one.add_argument("--of", type=Path, default=ROOT, metavar="CLONE", help="of another clone than this one")
     one.add_argument("stacks", nargs="+", metavar="STACK")
     one.set_defaults(does=_drift)
 
     one = commands.add_parser("comment", help="print a review as Markdown")
+    one.add_argument("--base", metavar="COMMIT", help="report what has changed since then of what judges a review")
     one.add_argument("review", type=Path, metavar=FILE)
     one.set_defaults(does=_comment)
 
-    one = commands.add_parser("plan", help="print what tells one review's changes from another's")
+    one = commands.add_parser("plan", help="print a hash of what a review changes")
     one.add_argument("--approved", metavar="PLAN", help="refuse any other than this one")
     one.add_argument("review", type=Path, metavar=FILE)
     one.set_defaults(does=_plan)
@@ -62,35 +66,35 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("post", help="comment on the pull request, by the event and the token of a job")
     one.set_defaults(does=_post)
 
-    one = commands.add_parser("login", help="lay a token for AWS_ROLE_ARN, for the next steps of a job")
+    one = commands.add_parser("login", help="write a token for AWS_ROLE_ARN, for the next steps of a job")
     one.set_defaults(does=_login)
 
-    one = commands.add_parser("ca", help=f"lay {authorities.FOLDER}/STACK.crt where the stack file has it")
+    one = commands.add_parser("ca", help=f"copy {authorities.FOLDER}/STACK.crt to the path in the stack file")
     one.add_argument("stack", metavar="STACK")
     one.set_defaults(does=_ca)
     return parser
 
 
-def _preview(asked: argparse.Namespace) -> int:
-    asked.to.mkdir(parents=True, exist_ok=True)
+def _preview(args: argparse.Namespace) -> int:
+    args.to.mkdir(parents=True, exist_ok=True)
     found: list[StackReview] = []
     with tempfile.TemporaryDirectory(prefix="review-") as work:
-        head = previews.Clone(root=asked.of.resolve(), home=Path(work) / "head-state")
+        head = previews.Clone(root=args.of.resolve(), home=Path(work) / "head-state")
         base = None
-        if asked.base:
-            root = previews.checked_out(asked.base, head.root, Path(work) / "base")
+        if args.base:
+            root = previews.checked_out(args.base, head.root, Path(work) / "base")
             base = previews.Clone(root=root, home=Path(work) / "base-state", environment=head.environment)
-        for stack in asked.stacks:
+        for stack in args.stacks:
             if not head.has(stack):
                 raise SetupError(f"the stack {stack}", f"  there is no Pulumi.{stack}.yaml", "name one that is there")
-            found.append(_reviewed(stack, head, base, deploys=asked.deploys))
-            # After each: what a later one's failure leaves is still a review.
-            (asked.to / FILE).write_text(written(tuple(found)))
+            found.append(_reviewed(stack, head, base, deploys=args.deploys))
+            # After each stack, so that a failure of a later one leaves a review.
+            (args.to / FILE).write_text(written(tuple(found)))
     return 1 if any(one.failed or one.broken for one in found) else 0
 
 
 def _reviewed(stack: str, head: previews.Clone, base: previews.Clone | None, *, deploys: bool) -> StackReview:
-    """What can't even begin is a failed preview, and the others are told beside it."""
+    """Review a stack. One that can't begin is a failed preview, so that the others are reported."""
     try:
         return previews.review(stack, head, base, deploys=deploys)
     except (SetupError, stream.NoStreamError) as error:
@@ -98,69 +102,69 @@ def _reviewed(stack: str, head: previews.Clone, base: previews.Clone | None, *, 
         return StackReview(stack=stack, provider=Provider.NONE, against=Against.NOTHING, failed=True)
 
 
-def _drift(asked: argparse.Namespace) -> int:
+def _drift(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="review-") as work:
-        clone = previews.Clone(root=asked.of.resolve(), home=Path(work))
-        found = [_drifted(stack, clone) for stack in asked.stacks]
-    _tell(comment(found))
-    # On a stand-in nothing was looked at that is deployed, so nothing is known.
+        clone = previews.Clone(root=args.of.resolve(), home=Path(work))
+        found = [_drifted(stack, clone) for stack in args.stacks]
+    _print(comment(found))
+    # A stand-in knows nothing of what is deployed.
     return 1 if any(one.failed or one.changes or one.provider is not Provider.OWN for one in found) else 0
 
 
 def _drifted(stack: str, clone: previews.Clone) -> StackReview:
-    """A stack that can't be looked at is told as that: a wrong state would else be without drift for ever."""
-    not_looked_at = StackReview(stack=stack, provider=Provider.NONE, against=Against.NOTHING)
+    """Review the drift of a stack. One that can't be previewed is reported as that, and never as without drift."""
+    not_previewed = StackReview(stack=stack, provider=Provider.NONE, against=Against.NOTHING)
     try:
         if why := clone.missing(stack):
-            say(f"- {stack} is not looked at: {why}")
-            return not_looked_at
+            say(f"- {stack} is not previewed: {why}")
+            return not_previewed
         identity.take(clone.environment, clone.home)
         clone.make_ready(stack)
         if not clone.knows(stack):
-            say(f"- {stack} is not looked at: the chosen state has no such stack, or none is chosen")
-            return not_looked_at
-        told = clone.read(clone.preview(stack, deployed=True, refresh=True))
+            say(f"- {stack} is not previewed: the chosen state has no such stack, or none is chosen")
+            return not_previewed
+        preview = clone.read(clone.preview(stack, deployed=True, refresh=True))
     except (SetupError, stream.NoStreamError) as error:
         sys.stderr.write(f"review: {error}\n")
-        return replace(not_looked_at, failed=True)
-    changes, unchanged = stream.changes(told)
+        return replace(not_previewed, failed=True)
+    found = stream.changes(preview)
     return StackReview(
         stack=stack,
-        provider=clone.provider(told),
+        provider=clone.provider(preview),
         against=Against.DEPLOYED,
-        failed=told.failed,
-        unchanged=unchanged,
-        changes=changes,
+        failed=preview.failed,
+        unchanged=found.unchanged,
+        changes=found.changes,
     )
 
 
-def _comment(asked: argparse.Namespace) -> int:
-    _tell(comment(read(asked.review.read_text())))
+def _comment(args: argparse.Namespace) -> int:
+    touched = judges(previews.changed_files(args.base, ROOT)) if args.base else {}
+    _print(comment(read(args.review.read_text()), touched=touched))
     return 0
 
 
-def _plan(asked: argparse.Namespace) -> int:
-    """A hash of what would change, in whatever order the engine came to it.
+def _plan(args: argparse.Namespace) -> int:
+    """Print a hash of what would change, in any order of the engine's events.
 
-    What stays as it is is left out: of it there may be more by then.
+    Resources that stay the same are left out: there may be more of them at the deployment.
     """
-    told = tuple(
+    reviews = tuple(
         replace(
             one,
             unchanged=0,
             rules=0,
             later=0,
+            unread=0,
             changes=tuple(sorted(one.changes, key=lambda each: (each.type, each.name, each.op, each.properties))),
-            broken=tuple(sorted(one.broken, key=lambda each: (each.rule, each.name))),
+            broken=tuple(sorted(one.broken, key=lambda each: (each.rule, each.name, each.judge))),
         )
-        for one in read(asked.review.read_text())
+        for one in read(args.review.read_text())
     )
-    plan = hashlib.sha256(written(told).encode()).hexdigest()
+    plan = hashlib.sha256(written(reviews).encode()).hexdigest()
     print(plan)
-    if asked.approved is not None and asked.approved != plan:
-        raise SetupError(
-            "what would be deployed", "  it is not what was approved: something has changed since", "start deploy again"
-        )
+    if args.approved is not None and args.approved != plan:
+        raise SetupError("the plan", "  it is not what was approved: something has changed since", "start deploy again")
     return 0
 
 
@@ -168,27 +172,28 @@ def _post(_: argparse.Namespace) -> int:
     github = GitHub(
         url=os.environ["GITHUB_API_URL"], repository=os.environ["GITHUB_REPOSITORY"], token=os.environ["GITHUB_TOKEN"]
     )
-    say(post(github, json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text())))
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    say(post(github, json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text()), server=server))
     return 0
 
 
 def _login(_: argparse.Namespace) -> int:
     environment = dict(os.environ)
     if not identity.take(environment, Path(os.environ["RUNNER_TEMP"])):
-        say("- nobody is logged in: there is no AWS_ROLE_ARN, or GitHub gives this job no token")
+        say("- not logged in: there is no AWS_ROLE_ARN, or GitHub gives this job no token")
         return 0
     with Path(os.environ["GITHUB_ENV"]).open("a") as file:
         file.writelines(f"{name}={environment[name]}\n" for name in identity.LAID)
     return 0
 
 
-def _ca(asked: argparse.Namespace) -> int:
-    say(authorities.lay(ROOT, asked.stack))
+def _ca(args: argparse.Namespace) -> int:
+    say(authorities.lay(ROOT, args.stack))
     return 0
 
 
-def _tell(text: str) -> None:
-    """On the standard output, and on the run's page where a job of GitHub's is that."""
+def _print(text: str) -> None:
+    """Print a text, also onto the run's page in a job of GitHub's."""
     print(text, end="")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a") as file:

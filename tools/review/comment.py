@@ -1,28 +1,45 @@
-"""The review as one Markdown comment: what breaks a rule, then a line a stack, then changes, the gravest first.
+"""The review as one Markdown comment: what changes its judges, broken rules, the stacks, then changes, gravest first.
 
-It is short whatever the size: what does not fit is counted.
+It is short at any size: what does not fit is counted. All text but names is the commenting side's, never the review's.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 
-from tools.review.review import Against, Op, Provider, StackReview
+from tools.review import settings_page
+from tools.review.review import (
+    ALL,
+    ELSE,
+    Against,
+    Broken,
+    Change,
+    Conditions,
+    Effect,
+    Judge,
+    Op,
+    Provider,
+    StackReview,
+    Statement,
+)
 from tools.review.risk import Risk, risk
+from tools.review.statements import WORDS
 
+# The first line of the comment: the next review finds this one by it.
 MARK = "<!-- coreflux-mcp-secrets: review -->"
-"""The first line of the comment: by it the next review finds this one."""
-FORKS = ("", "**Of a fork, as the fork's own run says:** its code wrote what follows, and it had no credentials.")
-ROWS = 24
-STACKS = 10
-BROKEN = 6
-PROPERTIES = 6
-"""How many of each are shown."""
+RULES = "docs/compliance/rules.md"
+ITSELF = "itself"
+FORK = "**Of a fork, as the fork's own run says:** its code wrote this review, and it had no credentials."
+# How many of each are shown.
+ROWS, STACKS, BROKEN, STATEMENTS, ERRORS, PROPERTIES, NAMES, ACTIONS = 10, 6, 4, 6, 5, 6, 3, 4
 
 PROVIDERS = {
     Provider.OWN: "Pulumi's own",
     Provider.STANDIN: "**stand-in**, no account reached",
+    Provider.RENDERED: "**rendered**, no cluster reached",
     Provider.NONE: "**not previewed**",
 }
 COMPARED = {
@@ -31,85 +48,248 @@ COMPARED = {
     Against.INSTEAD: "a preview of the base: **the chosen state can't be read**",
     Against.NOTHING: "nothing: all is new",
 }
+JUDGED = {
+    Judge.BOTH: "",
+    Judge.HEAD: " (by the pull request's rules only)",
+    Judge.BASE: " (**by the base's rules only: this pull request disables the rule**)",
+}
+CONDITIONS = {
+    Conditions.NONE: "",
+    Conditions.SOME: ", under conditions",
+    Conditions.CHANGED: ", **under other conditions than before**",
+}
 
 
-def comment(stacks: Sequence[StackReview], *, commit: str = "", fork: bool = False) -> str:
-    """The whole text, which ends with a newline.
+@dataclass(kw_only=True)
+class Row:
+    """Changes that are one row: they differ in nothing but the resource."""
 
-    `commit`, and whether it is a fork's, is told by who comments, not by the review. A fork's run has no credentials,
-    and its own code wrote the review: what that claims of providers and rules is not said as if it were known.
+    risk: Risk
+    stack: str
+    changes: list[Change]
+    note: str = ""
+
+
+def comment(
+    stacks: Sequence[StackReview],
+    *,
+    touched: Mapping[str, int] | None = None,
+    commit: str = "",
+    fork: bool = False,
+    link: str = RULES,
+) -> str:
+    """Return the whole text, which ends with a newline.
+
+    `touched`, the number of changed files of the judges, `commit` and `fork` are from the commenting side, not from the
+    review. A fork's own code wrote the review: its claims of providers and rules are not repeated as facts.
     """
-    lines = [MARK, f"### {_heading(stacks)}", *(FORKS if fork else ()), *_broken(stacks)]
-    lines += [*_table(stacks, fork=fork), *_changes(stacks), ""]
-    of = f" Of commit {commit[:12]}." if commit else ""
-    lines.append(f"<sub>Names of what changes, never contents.{of}</sub>")
-    return "\n".join(lines) + "\n"
+    rows = _rows(stacks)
+    lines = [MARK, f"### {_heading(stacks, touched or {})}", *_touched(touched or {}), *(("", FORK) if fork else ())]
+    lines += [*_failed(stacks), *_broken(stacks, link), *_table(stacks, fork=fork), *_changes(rows), *_grants(stacks)]
+    of = f" Commit {commit[:12]}." if commit else ""
+    return "\n".join([*lines, "", f"<sub>Names, never values.{of}</sub>"]) + "\n"
 
 
-def _heading(stacks: Sequence[StackReview]) -> str:
-    found = Counter(risk(change) for one in stacks for change in one.changes)
-    gone = found[Risk.LOSES_WHAT_IS_KEPT] + found[Risk.GOES]
+def _heading(stacks: Sequence[StackReview], touched: Mapping[str, int]) -> str:
+    ops = Counter(change.op for one in stacks for change in one.changes)
+    kinds = ", ".join(f"{ops[op]} {op}" for op in Op if ops[op])
+    rules = len({(one.stack, each.rule) for one in stacks for each in one.broken})
     words = [
+        "changes its own judges" if touched else "",
         _number(sum(one.failed for one in stacks), "preview failed", "previews failed"),
-        _number(len({(one.stack, each.rule) for one in stacks for each in one.broken}), "rule broken", "rules broken"),
-        _number(gone, "resource replaced or deleted", "resources replaced or deleted"),
-        _number(sum(found.values()) - gone, "other change", "other changes"),
+        _number(rules, "rule broken", "rules broken"),
+        _number(sum(len(one.values_lost) for one in stacks), "secret loses its values", "secrets lose their values"),
+        f"{_number(ops.total(), 'change', 'changes')}: {kinds}" if kinds else "",
+        _number(sum(one.provider is Provider.NONE for one in stacks), "stack not previewed", "stacks not previewed"),
     ]
-    not_previewed = sum(one.provider is Provider.NONE for one in stacks)
-    words.append(_number(not_previewed, "stack not previewed", "stacks not previewed"))
-    return "Preview: " + (", ".join(filter(None, words)) or "nothing changes")
+    return "Preview: " + ("; ".join(filter(None, words)) or "nothing changes")
 
 
 def _number(count: int, one: str, several: str) -> str:
     return f"{count} {one if count == 1 else several}" if count else ""
 
 
-def _broken(stacks: Sequence[StackReview]) -> Iterator[str]:
-    every = [(one.stack, each) for one in stacks for each in one.broken]
-    if not every:
-        return
-    yield ""
-    yield "**Broken rules** (docs/compliance/rules.md says what each is for):"
-    yield ""
-    for stack, each in every[:BROKEN]:
-        yield f"- {code(stack)} {code(each.rule)}: {code(each.name)}"
-    yield from _more(len(every) - BROKEN, "- ")
+def _touched(touched: Mapping[str, int]) -> Iterator[str]:
+    if touched:
+        files = ", ".join(f"{code(part)} {count}" for part, count in touched.items())
+        yield f"> **This pull request changes what judges it** ({files}): review these files first."
+
+
+def _failed(stacks: Sequence[StackReview]) -> Iterator[str]:
+    errors = [(one.stack, each) for one in stacks if one.failed for each in one.errors]
+    if any(one.failed for one in stacks):
+        yield ""
+        yield "**A preview failed**; its job's log has the errors. " + (
+            "The program refuses these settings:" if errors else "The program names no setting."
+        )
+    for stack, setting in errors[:ERRORS]:
+        path = settings_page.known(setting)
+        rule = settings_page.rules().get(path, "an unknown key, or a rule across settings")
+        yield f"- {code(stack)} {code(path) if path else 'a setting'}" + (f": {rule}" if rule else "")
+    yield from _more(len(errors) - ERRORS, "- ")
+
+
+def _broken(stacks: Sequence[StackReview], link: str) -> Iterator[str]:
+    by_rule: dict[tuple[str, str, Judge], list[Broken]] = defaultdict(list)
+    for one in stacks:
+        for each in one.broken:
+            by_rule[one.stack, each.rule, each.judge].append(each)
+    if by_rule:
+        yield from ("", "**Broken rules**")
+    for (stack, rule, judge), found in sorted(by_rule.items(), key=lambda row: row[0][2] is not Judge.BASE)[:BROKEN]:
+        sentence = _sentences().get(rule)
+        about = f"[{code(rule)}]({link}#{rule}): {sentence}" if sentence else f"{code(rule)}, a rule of its own"
+        yield f"- {code(stack)} {about} Broken by {_listed([code(each.name) for each in found])}{JUDGED[judge]}"
+    yield from _more(len(by_rule) - BROKEN, "- ")
+
+
+@cache
+def _sentences() -> Mapping[str, str]:
+    """Return the sentences of the rules of the commenting side."""
+    from policies.catalogue import rules
+
+    return {rule.name: rule.sentence for rule in rules()}
 
 
 def _table(stacks: Sequence[StackReview], *, fork: bool) -> Iterator[str]:
     yield ""
-    yield "| stack | provider | compared with | replace | delete | update | create | same | rules kept |"
-    yield "|---|---|---|--:|--:|--:|--:|--:|--:|"
+    yield "| stack | provider | compared with | changes | same | rules kept |"
+    yield "|---|---|---|---|---|---|"
     for one in stacks[:STACKS]:
-        ops = Counter(change.op for change in one.changes)
-        counts = " | ".join(str(ops[op]) for op in (Op.REPLACE, Op.DELETE, Op.UPDATE, Op.CREATE))
-        failed = " **failed: see the job's log**" if one.failed else ""
-        rules = f"{one.rules}" if one.rules or one.broken else "not asked"
+        provider = (
+            "**stand-in**, or what its code says" if fork and one.provider is Provider.OWN else PROVIDERS[one.provider]
+        )
+        counts = Counter(change.op for change in one.changes)
+        changes = ", ".join(f"{counts[op]} {op}" for op in Op if counts[op]) or "none"
+        if one.failed or one.provider is Provider.NONE:
+            yield f"| {code(one.stack)} | {provider} | {'**preview failed**' if one.failed else ''} | | | |"
+            continue
+        rules = f"{one.rules}{' (it says)' if fork else ''}" if one.rules or one.broken else "not judged"
         rules += f", {one.later} not known yet" if one.later else ""
-        says = " (it says)" if fork else ""
-        provider = "no account reached" if fork and one.provider is Provider.OWN else PROVIDERS[one.provider]
-        compared = "–" if one.failed or one.provider is Provider.NONE else COMPARED[one.against]
-        yield (f"| {code(one.stack)}{failed} | {provider} | {compared} | {counts} | {one.unchanged} | {rules}{says} |")
-    if len(stacks) > STACKS:
-        yield f"| … and {len(stacks) - STACKS} more | | | | | | | | |"
+        yield f"| {code(one.stack)} | {provider} | {COMPARED[one.against]} | {changes} | {one.unchanged} | {rules} |"
+    yield from _more(len(stacks) - STACKS, "\n")
 
 
-def _changes(stacks: Sequence[StackReview]) -> Iterator[str]:
-    every = [(risk(change), one.stack, change) for one in stacks for change in one.changes]
-    every.sort(key=lambda row: (row[0], list(Op).index(row[2].op), row[1], row[2].type, row[2].name))
-    if not every:
+def _rows(stacks: Sequence[StackReview]) -> list[Row]:
+    """Return the rows, the gravest first."""
+    found: dict[tuple[object, ...], Row] = {}
+    follow: Counter[str] = Counter()
+    for one in stacks:
+        moved = {change.type.rpartition(":")[2] for change in one.changes if change.op is Op.MOVE}
+        for change in one.changes:
+            grave = risk(change)
+            follows = change.type.partition(":")[0] in moved and change.op in (Op.UPDATE, Op.REPLACE)
+            if follows and not (change.gained or change.lost):
+                follow[one.stack] += 1
+                continue
+            key: tuple[object, ...] = (one.stack, change.op, change.properties, change.may_replace)
+            if grave <= Risk.GOES:
+                key = (*key, change.type, grave)
+            row = found.setdefault(key, Row(risk=grave, stack=one.stack, changes=[]))
+            row.risk = min(row.risk, grave)
+            row.changes.append(change)
+    for row in found.values():
+        first = row.changes[0]
+        if first.op is Op.MOVE:
+            row.note = f": **all {first.resources} resources and their values are lost**"
+            row.note += f"; {follow[row.stack]} changes that follow are not listed" if follow[row.stack] else ""
+    for stack in stacks:
+        if stack.values_lost:
+            found[stack.stack, "values"] = Row(
+                risk=Risk.LOSES_VALUES,
+                stack=stack.stack,
+                changes=[Change(op=Op.DELETE, type="secret", name=each) for each in stack.values_lost],
+                note=f"values of {_listed(list(map(code, stack.values_lost)))} are lost"
+                + (f"; new: {_listed(list(map(code, stack.values_new)))}" if stack.values_new else ""),
+            )
+    return sorted(found.values(), key=lambda row: (row.risk, list(Op).index(row.changes[0].op), row.stack))
+
+
+def _changes(rows: Sequence[Row]) -> Iterator[str]:
+    if not rows:
         return
     yield ""
     yield "| what | stack | resource | changed |"
     yield "|---|---|---|---|"
-    for grave, stack, change in every[:ROWS]:
-        bold = "**" if grave <= Risk.GOES else ""
-        kept = " (holds data)" if grave is Risk.LOSES_WHAT_IS_KEPT else ""
-        shown = ", ".join(code(each) for each in change.properties[:PROPERTIES])
-        more = f", … {len(change.properties) - PROPERTIES} more" if len(change.properties) > PROPERTIES else ""
-        resource = f"{code(change.name)} {code(change.type)}"
-        yield f"| {bold}{change.op}{bold}{kept} | {code(stack)} | {resource} | {shown}{more} |"
-    yield from _more(len(every) - ROWS, "\n")
+    for row in rows[:ROWS]:
+        first = row.changes[0]
+        bold = "**" if row.risk <= Risk.GOES else ""
+        about = " (holds data)" if row.risk is Risk.LOSES_DATA and first.op is not Op.MOVE else ""
+        about += " (may replace)" if first.may_replace else ""
+        shown = ", ".join(map(code, first.properties[:PROPERTIES]))
+        more = f", … {len(first.properties) - PROPERTIES} more" if len(first.properties) > PROPERTIES else ""
+        resources = _resources(row.changes)
+        yield f"| {bold}{first.op}{bold}{about} | {code(row.stack)} | {resources} | {shown}{more}{row.note} |"
+    rest = sum(len(row.changes) for row in rows[ROWS:])
+    yield from _more(rest, "\n")
+
+
+def _resources(changes: Sequence[Change]) -> str:
+    """Return a row's resources: one with its type, a few by names, more by their kinds."""
+    kinds = Counter(change.type.rpartition(":")[2] for change in changes)
+    if len(changes) == 1:
+        return f"{code(changes[0].name)} {code(changes[0].type)}"
+    counted = _listed([f"{count} {code(kind)}" for kind, count in sorted(kinds.items(), key=lambda one: -one[1])])
+    if len(changes) > 2 * NAMES:
+        return counted
+    return f"{counted}: {', '.join(code(change.name) for change in changes)}"
+
+
+def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
+    """Yield who gains and loses what: first what widens, and of that what is for all or for strangers."""
+    found: dict[tuple[str, bool, Statement], list[str]] = defaultdict(list)
+    for one in stacks:
+        for change in one.changes:
+            for gained, statements in ((True, change.gained), (False, change.lost)):
+                for each in statements:
+                    found[one.stack, gained, _of_itself(each, change.name)].append(change.name)
+    every = sorted(found.items(), key=lambda row: (not _widens(*row[0][1:]), -_reach(row[0][2]), row[0][0], row[1]))
+    if every:
+        yield from ("", "**Who gains (+) and loses (−) what**")
+    for (stack, gained, each), resources in every[:STATEMENTS]:
+        effect = "exempt from Deny:" if each.exempt else str(each.effect)
+        who = f" to {_terms(each.principals)}" if each.principals != (ITSELF,) else ""
+        on = f" on {_terms(each.resources)}" if each.resources != (ITSELF,) else ""
+        actions = _listed(list(map(_term, each.actions)), ACTIONS)
+        at = _listed(list(map(code, resources)))
+        sign = "+" if gained else "−"
+        yield f"- **{sign}** {code(stack)} {at}: {effect} {actions}{who}{on}{CONDITIONS[each.conditions]}"
+    yield from _more(len(every) - STATEMENTS, "- ")
+    if unread := sum(one.unread for one in stacks):
+        yield from ("", f"{unread} policies or roles are known only after the deployment.")
+
+
+def _of_itself(statement: Statement, resource: str) -> Statement:
+    """Return the statement with the resource that has it as ITSELF, so that equal ones of several are one line."""
+    principals, resources = (
+        tuple(ITSELF if term == resource else term for term in terms)
+        for terms in (statement.principals, statement.resources)
+    )
+    return replace(statement, principals=principals, resources=resources)
+
+
+def _widens(gained: bool, statement: Statement) -> bool:
+    return gained == (statement.effect is Effect.ALLOW or statement.exempt)
+
+
+def _reach(statement: Statement) -> int:
+    wide = (ALL, *WORDS, ELSE)
+    return sum(
+        term in wide or ALL in term for term in (*statement.principals, *statement.resources, *statement.actions)
+    )
+
+
+def _terms(terms: Sequence[str]) -> str:
+    return _listed(list(map(_term, terms)))
+
+
+def _term(term: str) -> str:
+    return f"**{term}**" if term in (*WORDS, ELSE, ITSELF) else code(term)
+
+
+def _listed(texts: Sequence[str], most: int = NAMES) -> str:
+    rest = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _more(count: int, before: str) -> Iterator[str]:
@@ -118,5 +298,5 @@ def _more(count: int, before: str) -> Iterator[str]:
 
 
 def code(name: str) -> str:
-    """As code, in which nothing is read: no mention, no link, no tag. A review's names hold no backtick and no bar."""
+    """Return a name as code, in which nothing is read. A review's names hold no backtick and no bar."""
     return f"`{name}`"

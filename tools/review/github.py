@@ -1,7 +1,7 @@
-"""The comment on the pull request, made from what the job that ran its code left behind: one, that is written anew.
+"""The one comment on a pull request, made from the file of the job that ran its code, and updated by each run.
 
-The event says which run and which commit, and GitHub says which pull request that is. Nothing of that is taken from
-what the run left, which anybody may have written.
+The event names the run and the commit; GitHub's API names the pull request and its changed files. None of that is
+taken from the file, which anybody may have written.
 """
 
 from __future__ import annotations
@@ -16,18 +16,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tools.review.comment import MARK, comment
+from tools.review.comment import MARK, RULES, comment
+from tools.review.judges import MORE, judges
 from tools.review.review import MOST_BYTES, NoReviewError, read
 from tools.steps import SetupError
 
 ARTIFACT = "review"
 FILE = "review.json"
+# The author of the comments that are updated. One of another author stays, whatever its mark.
 OURS = "github-actions[bot]"
-"""Whose comments are written over: with this mark anybody else's is his own."""
 SECONDS = 60
 MOST_ZIPPED = 4_000_000
+# Entries of a page, which is as many as GitHub gives, and pages of a list.
 A_PAGE, PAGES = 100, 50
-"""Entries of a page, which is as many as GitHub gives, and pages of a list."""
+# The most files of a pull request that GitHub lists:
+# https://docs.github.com/rest/pulls/pulls#list-pull-requests-files
+MOST_FILES = 3000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +55,15 @@ class GitHub:
         return json.loads(self.raw(method, f"{self.url}/repos/{self.repository}/{path}", body))
 
     def raw(self, method: str, url: str, body: Mapping[str, Any] | None = None, most: int = 20_000_000) -> bytes:
-        """What is answered, of which more than `most` bytes are refused. Raises SetupError."""
-        asked = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())  # noqa: S310
+        """Return the answer. Raises SetupError, also for more than `most` bytes."""
+        request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())  # noqa: S310
         # Not sent on to where a redirect leads: an artifact lies with somebody else.
-        asked.add_unredirected_header("Authorization", f"Bearer {self.token}")
-        asked.add_header("Accept", "application/vnd.github+json")
-        asked.add_header("X-GitHub-Api-Version", "2022-11-28")
+        request.add_unredirected_header("Authorization", f"Bearer {self.token}")
+        request.add_header("Accept", "application/vnd.github+json")
+        request.add_header("X-GitHub-Api-Version", "2022-11-28")
         what = f"GitHub: {method} {urllib.parse.urlsplit(url).path}"
         try:
-            with urllib.request.urlopen(asked, timeout=SECONDS) as answer:  # noqa: S310  # nosec B310
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310  # nosec B310
                 text: bytes = answer.read(most + 1)
         except urllib.error.HTTPError as error:
             raise SetupError(
@@ -101,23 +105,29 @@ class Run:
         )
 
 
-def post(github: GitHub, event: Mapping[str, Any]) -> str:
-    """Comment, and say what was done. Raises SetupError."""
+def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://github.com") -> str:
+    """Comment, and return what was done. Raises SetupError."""
     run = Run.of(event)
     number = _pull_request(github, run)
     if number is None:
-        return f"no open pull request is at {run.commit[:12]} any more: nothing to say"
+        return f"no open pull request is at {run.commit[:12]}: no comment"
     try:
         left = _artifact(github, run)
         if left is None:
-            return f"the run {run.id} left no review: why, its own log says"
-        text = comment(read(left), commit=run.commit, fork=run.fork)
+            return f"the run {run.id} has no review: see its log"
+        text = comment(
+            read(left),
+            touched=judges(_changed_files(github, number)),
+            commit=run.commit,
+            fork=run.fork,
+            link=f"{server.rstrip('/')}/{github.repository}/blob/HEAD/{RULES}",
+        )
     except NoReviewError as error:
         raise SetupError(f"the review of run {run.id}", f"  {error}", "see what that run's code has written") from None
     for one in github.pages(f"issues/{number}/comments"):
         if one["user"]["login"] == OURS and str(one["body"]).startswith(MARK):
             github.json("PATCH", f"issues/comments/{int(one['id'])}", {"body": text})
-            return f"the comment on #{number} is written anew"
+            return f"the comment on #{number} is updated"
     github.json("POST", f"issues/{number}/comments", {"body": text})
     return f"#{number} has a comment"
 
@@ -130,6 +140,16 @@ def _pull_request(github: GitHub, run: Run) -> int | None:
         if at["sha"] == run.commit and (at["repo"] or {}).get("id") == run.repository:
             return int(one["number"])
     return None
+
+
+def _changed_files(github: GitHub, number: int) -> Iterator[str]:
+    """Yield the files that the pull request changes, by their names before and after."""
+    files = list(github.pages(f"pulls/{number}/files"))
+    for one in files:
+        yield str(one["filename"])
+        yield str(one.get("previous_filename") or one["filename"])
+    if len(files) >= MOST_FILES:
+        yield MORE
 
 
 def _artifact(github: GitHub, run: Run) -> str | None:

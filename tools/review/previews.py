@@ -1,6 +1,6 @@
-"""Previews of stacks in a clone: with a state where one is chosen and has the stack, else beside those of the base.
+"""Previews of stacks in a clone: against a state if one is chosen and has the stack, else compared with the base.
 
-It deploys nothing and writes into no stack file: Pulumi is given copies.
+Nothing is deployed, and no stack file is written: Pulumi gets copies.
 """
 
 from __future__ import annotations
@@ -18,21 +18,33 @@ from typing import Any
 
 from tools.review import authorities, identity, stream
 from tools.review.replacing import replacing
-from tools.review.review import Against, Broken, Provider, StackReview, name
+from tools.review.review import Against, Broken, Judge, Provider, StackReview, name
 from tools.steps import SetupError, run_step, say
 
 PROJECT = "coreflux-mcp-secrets"
+# With one of these a state is chosen, which may have the stack.
 CHOSEN = ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN")
-"""With one of these a state was chosen, which may have the stack."""
+# Of a state; empty unless the environment has another, for the state holds no value.
 PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105  # nosec B105 - a variable's name
-"""Of a state; the empty one, for there is nothing in it to keep, unless the environment has another."""
+# Seconds. Pulumi's provider waits for a cluster that does not answer without end.
 AT_MOST = 1200
-"""Seconds that a preview may take; a cluster that does not answer is waited for by Pulumi's provider for ever."""
+# A cluster that is nowhere: a provider that can't reach its API server returns objects as the program writes them. The
+# token keeps it from asking for a user's name, and nothing listens on port 1.
+NO_CLUSTER = """\
+apiVersion: v1
+kind: Config
+current-context: {context}
+clusters: [{{name: none, cluster: {{server: "https://127.0.0.1:1"}}}}]
+users: [{{name: none, user: {{token: none}}}}]
+contexts: [{{name: {context}, context: {{cluster: none, user: none}}}}]
+"""
+_CONTEXT = re.compile(r"^ +context:[ ]*[\"']?([A-Za-z0-9@:/._-]+)", re.MULTILINE)
+_ON_CLUSTER = re.compile(r"^\s*kind:\s*kubernetes\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clone:
-    """A commit that was checked out, and a folder of its own for what Pulumi keeps."""
+    """A checked-out commit, and a folder for what Pulumi keeps of it."""
 
     root: Path
     home: Path
@@ -43,10 +55,11 @@ class Clone:
         return self._file(stack).exists()
 
     def missing(self, stack: str) -> str:
-        """What the program asks of a machine and is not on this one, or nothing."""
-        asks = re.search(r"^\s*kind:\s*kubernetes\b", self._file(stack).read_text(), re.MULTILINE)
+        """Return what the program needs and this machine lacks, or nothing."""
         config = self.environment.get("KUBECONFIG") or str(Path.home() / ".kube/config")
-        if asks and not any(Path(one).exists() for one in config.split(os.pathsep)):
+        if _ON_CLUSTER.search(self._file(stack).read_text()) and not any(
+            Path(one).exists() for one in config.split(os.pathsep)
+        ):
             return "no kubeconfig: the stack is a cluster's"
         return ""
 
@@ -77,7 +90,7 @@ class Clone:
     def preview(self, stack: str, *, deployed: bool, refresh: bool = False, deploys: bool = False) -> str:
         """The event stream of one preview, against the chosen state or against none at all. Raises SetupError."""
         self.home.mkdir(parents=True, exist_ok=True)
-        own = {} if deployed else self._nothing_deployed(stack)
+        own = {} if deployed else self._nothing_deployed(stack) | self._without_cluster(stack)
         identity.take(self.environment, self.home)  # anew, for set-up may have taken longer than a token lives
         environment = {PASSPHRASE: "", **self.environment, **own}
         copy = self.home / f"Pulumi.{stack}.yaml"
@@ -89,20 +102,26 @@ class Clone:
         )
         return done.stdout
 
-    def read(self, told: str) -> stream.Preview:
-        """Of the event stream. Where the clone lies is left out, for that is no change."""
-        return stream.preview(told.replace(str(self.root), "."))
+    def read(self, events: str) -> stream.Preview:
+        """Return the preview of an event stream, without the clone's path, which is no change."""
+        return stream.preview(events.replace(str(self.root), "."))
 
-    def provider(self, found: stream.Preview) -> Provider:
-        """Whom the preview asked: set-up lays a stand-in where Pulumi looks first."""
+    def provider(self, found: stream.Preview, stack: str = "") -> Provider:
+        """Return what the preview reached. Set-up puts a stand-in where Pulumi looks first."""
         plugins = self.root / ".tools/bin"
-        asked = any((plugins / f"pulumi-resource-{package}").exists() for package in found.packages)
-        return Provider.STANDIN if asked else Provider.OWN
+        if any((plugins / f"pulumi-resource-{package}").exists() for package in found.packages):
+            return Provider.STANDIN
+        return Provider.RENDERED if stack and self.missing(stack) else Provider.OWN
 
-    def judged(self, stack: str, told: str) -> tuple[int, int, tuple[Broken, ...]]:
-        """How many rules the preview keeps, how many it can't show yet, and those that it breaks. Raises SetupError."""
+    def judged(self, stack: str, text: str) -> tuple[int, int, tuple[Broken, ...]]:
+        """Judge a preview's events by this clone's rules: return how many are kept, how many not known, and the broken.
+
+        Raises SetupError.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
         events, evidence = self.home / f"{stack}.events", self.home / f"{stack}.evidence.json"
-        events.write_text(told)
+        events.write_text(text)
+        evidence.unlink(missing_ok=True)
         done = subprocess.run(
             [self.root / ".venv/bin/python", "-m", "policies", "--json", evidence, events],
             cwd=self.root,
@@ -112,11 +131,11 @@ class Clone:
             stdout=subprocess.DEVNULL,
         )
         if done.returncode not in (0, 1):
-            raise SetupError(f"the policies over {stack}", "  they can't be asked", "run make preview in this clone")
-        told_of = json.loads(evidence.read_text())["stacks"]
-        if len(told_of) != 1:
-            raise SetupError(f"the policies over {stack}", f"  {len(told_of)} stacks", "run make preview in this clone")
-        judged = told_of[0]
+            raise SetupError(f"the policies over {stack}", "  they can't judge it", "run make preview in this clone")
+        stacks = json.loads(evidence.read_text())["stacks"]
+        if len(stacks) != 1:
+            raise SetupError(f"the policies over {stack}", f"  {len(stacks)} stacks", "run make preview in this clone")
+        judged = stacks[0]
         broken = [
             Broken(rule=name(rule), name=name(urn.rpartition("::")[2]))
             for rule, verdict in sorted(judged["verdicts"].items())
@@ -129,10 +148,19 @@ class Clone:
     def _file(self, stack: str) -> Path:
         return self.root / f"Pulumi.{stack}.yaml"
 
+    def _without_cluster(self, stack: str) -> dict[str, str]:
+        """Return a KUBECONFIG that leads nowhere, for a stack of a cluster that this machine does not reach."""
+        if not self.missing(stack):
+            return {}
+        context = _CONTEXT.search(self._file(stack).read_text())
+        file = self.home / "no-cluster.yaml"
+        file.write_text(NO_CLUSTER.format(context=json.dumps(context[1] if context else "none")))
+        return {"KUBECONFIG": str(file)}
+
     def _nothing_deployed(self, stack: str) -> dict[str, str]:
-        """A state that is empty, whatever this machine has. The stack is made elsewhere, or its file would change."""
+        """Return the variables of an empty state. The stack is made in another folder, or its file would change."""
         state, elsewhere = self.home / "state", self.home / "project"
-        # Pulumi's own home stays, for the plugins that set-up installs lie in it.
+        # Pulumi's own home stays: it has the plugins that set-up installs.
         own = {"PULUMI_BACKEND_URL": f"file://{state}", PASSPHRASE: "", CHOSEN[1]: ""}
         if not (state / f".pulumi/stacks/{PROJECT}/{stack}.json").exists():
             for folder in (state, elsewhere):
@@ -165,48 +193,62 @@ class Clone:
 
 
 def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False) -> StackReview:
-    """Preview one stack, and judge it by the policies. A failed preview is told as one; raises SetupError else.
+    """Preview one stack, and judge it by the policies, those of the base too. Raises SetupError.
 
-    Before a deployment (`deploys`) whatever would make the preview another one than the deployment's is an error.
+    Before a deployment (`deploys`) whatever makes the preview differ from the deployment's is an error.
     """
-    if why := head.missing(stack):
-        if deploys:
-            raise _not_from_here(stack, why)
-        say(f"- {stack} is not previewed: {why}")
-        return StackReview(stack=stack, provider=Provider.NONE, against=Against.NOTHING)
+    rendered = head.missing(stack)
+    if rendered and deploys:
+        raise _not_from_here(stack, rendered)
     if deploys and not head.has_chosen():
         raise _not_from_here(stack, "no state is chosen (PULUMI_BACKEND_URL)")
     identity.take(head.environment, head.home)
     head.make_ready(stack)
-    deployed, instead = _known(stack, head, deploys=deploys)
-    told = head.preview(stack, deployed=deployed, deploys=deploys)
-    found = head.read(told)
-    provider = head.provider(found)
-    if found.failed:
-        _tell_why(told)
-        return StackReview(stack=stack, provider=provider, against=Against.NOTHING, failed=True)
+    # Without its cluster, what is deployed can't be read.
+    deployed, instead = (False, Against.BASE) if rendered else _known(stack, head, deploys=deploys)
+    text = head.preview(stack, deployed=deployed, deploys=deploys)
+    preview = head.read(text)
+    provider = head.provider(preview, stack)
+    if preview.failed:
+        _print_errors(text)
+        return StackReview(stack=stack, provider=provider, against=Against.NOTHING, failed=True, errors=preview.refused)
     if deploys and provider is not Provider.OWN:
-        raise _not_from_here(stack, "no credentials: a stand-in was asked")
-    kept, later, broken = head.judged(stack, told)
-    changes, unchanged = stream.changes(found)
+        raise _not_from_here(stack, "no credentials: a stand-in was used")
+    kept, later, broken = head.judged(stack, text)
+    if base:
+        base.make_ready(stack if base.has(stack) else "dev")
+        broken = _by_both(broken, base.judged(stack, text)[2])
+    found = stream.changes(preview)
     against = Against.DEPLOYED if deployed else Against.NOTHING
     if not deployed and base and base.has(stack) and (before := _of_the_base(stack, base)):
         against = instead
-        changes, unchanged = stream.compared(before, found, replacing)
+        found = stream.compared(before, preview, replacing)
     return StackReview(
         stack=stack,
         provider=provider,
         against=against,
-        unchanged=unchanged,
-        changes=changes,
+        unchanged=found.unchanged,
+        changes=found.changes,
         rules=kept,
         later=later,
+        unread=preview.unread,
         broken=broken,
+        values_lost=found.values_lost,
+        values_new=found.values_new,
     )
 
 
+def _by_both(head: Sequence[Broken], base: Sequence[Broken]) -> tuple[Broken, ...]:
+    """Return what either's rules find broken, each with whose rules find it. A rule that was switched off is broken."""
+    rules = {(one.rule, one.name): Judge.HEAD for one in head}
+    for one in base:
+        key = (one.rule, one.name)
+        rules[key] = Judge.BOTH if key in rules else Judge.BASE
+    return tuple(Broken(rule=rule, name=at, judge=judge) for (rule, at), judge in sorted(rules.items()))
+
+
 def _known(stack: str, head: Clone, *, deploys: bool) -> tuple[bool, Against]:
-    """Whether the chosen state has the stack, and what it is compared with if not. Who only looks need not read it."""
+    """Return whether the chosen state has the stack, and the comparison if not. Only `deploys` must read the state."""
     try:
         return head.knows(stack), Against.BASE
     except SetupError as error:
@@ -217,9 +259,8 @@ def _known(stack: str, head: Clone, *, deploys: bool) -> tuple[bool, Against]:
 
 
 def _of_the_base(stack: str, base: Clone) -> stream.Preview | None:
-    """What fails there takes nothing away from what was found of the pull request."""
+    """Preview the base, or return None. Its failure leaves the review of the pull request as it is."""
     try:
-        base.make_ready(stack)
         before = base.read(base.preview(stack, deployed=False))
         if not before.failed:
             return before
@@ -236,17 +277,23 @@ def _not_from_here(stack: str, why: str) -> SetupError:
     )
 
 
-def _tell_why(told: str) -> None:
-    """Into the job's log, where a preview without --json would have said it."""
-    for line in told.splitlines():
+def _print_errors(text: str) -> None:
+    """Print the preview's errors into the job's log, as a preview without --json does."""
+    for line in text.splitlines():
         event: dict[str, Any] = json.loads(line)
-        said = event.get("diagnosticEvent") or {}
-        if said.get("severity") == "error":
-            sys.stderr.write(said["message"])
+        diagnostic = event.get("diagnosticEvent") or {}
+        if diagnostic.get("severity") == "error":
+            sys.stderr.write(diagnostic["message"])
+
+
+def changed_files(base: str, root: Path) -> list[str]:
+    """Return the files that differ from a commit, by their names before and after. Raises SetupError."""
+    command = ["git", "-C", str(root), "diff", "--name-only", "--no-renames", base]
+    return run_step(f"what has changed since {base}", command, remedy="name a commit that is here").splitlines()
 
 
 def checked_out(commit: str, root: Path, folder: Path) -> Path:
-    """The commit in a clone of its own in `folder`, which takes the objects of `root`. Raises SetupError."""
+    """Check a commit out in a clone in `folder`, which shares the objects of `root`. Raises SetupError."""
     remedy = "check out with its history (fetch-depth: 0), and name a commit that is in it"
     resolve = ["git", "-C", str(root), "rev-parse", "--verify", f"{commit}^{{commit}}"]
     found = run_step(f"which commit {commit} is", resolve, remedy=remedy).strip()

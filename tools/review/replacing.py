@@ -1,17 +1,31 @@
-"""What a change makes anew, where no provider with a state was asked: the tables of the stand-ins."""
+"""Which changes replace a resource, without a provider that has a state: the tables of the stand-ins."""
 
 from __future__ import annotations
 
 import importlib
+from enum import Enum, auto
 
+FOLDER = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder"
+
+# By the package of a type.
 _TABLES = {"aws": "tools.standin.aws", "azure-native": "tools.standin.azure", "vault": "tools.standin.vault"}
-"""By the package of a type. Of Kubernetes and Docker there is none: their changes are told as updates."""
 
 
-def replacing(token: str, properties: frozenset[str]) -> frozenset[str]:
-    """Of a resource's `properties` that change, those that make a new one as far as the table knows."""
+class Replaces(Enum):
+    """Whether a change replaces a resource."""
+
+    YES = auto()
+    NO = auto()
+    MAYBE = auto()
+    """There is no table for the type: all of Kubernetes and Docker."""
+
+
+def replacing(token: str, properties: frozenset[str]) -> Replaces:
+    """Return whether a change of these properties replaces a resource of this type, as far as its table knows."""
+    if token == FOLDER:
+        return Replaces.YES if "root" in properties else Replaces.NO
     module = _TABLES.get(token.partition(":")[0])
     if not module:
-        return frozenset()
-    found: frozenset[str] = importlib.import_module(f"{module}.replacement").replaced_by(token, properties)
-    return found
+        return Replaces.MAYBE
+    found = importlib.import_module(f"{module}.replacement").replaced_by(token, properties)
+    return Replaces.YES if found else Replaces.NO

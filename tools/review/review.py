@@ -1,35 +1,61 @@
-"""The words of a review, and its file: what goes from the job that runs a pull request's code to the one that comments.
+"""The model of a review, and its file: what the job that runs a pull request's code passes to the one that comments.
 
-The file is the only thing that the second job takes from the first, so reading it refuses whatever is not of its form.
+The second job takes nothing else from the first, so reading the file refuses whatever is not of its form.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-FORM = 1
+FORM = 2
+# Bytes of the file; a thousand resources take a tenth of it.
 MOST_BYTES = 2_000_000
-"""Of the file; a thousand resources take a tenth of it."""
+# Entries of a list.
 MOST = 5_000
-"""Of entries in a list."""
 
 _NAME = re.compile(r"[A-Za-z0-9 ._:/$+?-]{1,120}")
 _OTHER = re.compile(r"[^A-Za-z0-9 ._:/$+?-]")
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_SETTING = re.compile(r"[a-z][a-z_]{0,30}(\.[a-z][a-z_]{0,30}){0,4}")
+
+# A service of AWS. Only those whose names have digits may have any: a value that is random has some.
+_DIGITS = "s3|ec2|route53|wafv2"
+SERVICE = re.compile(rf"(?:[a-z-]{{1,30}}\.|(?:{_DIGITS})\.){{1,2}}amazonaws\.com")
+# `secretsmanager:Get*` of AWS, `secrets:get` or `pods/log:get` of Kubernetes, `vault:read`.
+ACTION = re.compile(rf"\*|(?:[a-z][a-z./-]{{0,60}}|{_DIGITS}|\*):[A-Za-z*]{{1,60}}")
+# Built-in roles by their GUIDs, which are the same in every tenant:
+# https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
+AZURE_ROLES = {
+    "8e3af657-a8ff-443c-a75c-2fe8c4bcb635": "Owner",
+    "b24988ac-6180-42a0-ab88-20f7382dd24c": "Contributor",
+    "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9": "User Access Administrator",
+    "acdd72a7-3385-48ef-bd42-f606fba81ae7": "Reader",
+    "00482a5a-887f-4fb3-b363-3b7fe8e74483": "Key Vault Administrator",
+    "b86a8fe4-44ce-4948-aee5-eccb2c155cd7": "Key Vault Secrets Officer",
+    "4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
+    "ba92f5b4-2d11-453d-a403-e96b0029c9fe": "Storage Blob Data Contributor",
+    "73c42c96-874c-492b-b04d-ab87d138a893": "Log Analytics Reader",
+    "7f951dda-4ed3-4680-a7ca-43fe172d538d": "AcrPull",
+    "b93aa761-3e63-49ed-ac28-beffa264f7ac": "Container Registry Repository Reader",
+}
+
+ALL, ELSE = "*", "something else"
 
 
 class NoReviewError(Exception):
-    """What was given is not a review. The text says which part, and never what was in it."""
+    """The input is not a review. The text names the part, and never its content."""
 
 
 class Op(StrEnum):
     """What would be done to a resource, the worst first."""
 
+    MOVE = "move"
+    """Of a provider: it reaches another account, region or cluster. Its resources are made there, and lost here."""
     REPLACE = "replace"
     DELETE = "delete"
     UPDATE = "update"
@@ -37,13 +63,15 @@ class Op(StrEnum):
 
 
 class Provider(StrEnum):
-    """Whom a preview asked."""
+    """What a preview reached."""
 
     OWN = "own"
     """Pulumi's own provider, with the credentials of the job."""
     STANDIN = "stand-in"
+    RENDERED = "rendered"
+    """Pulumi's own provider, without a cluster: objects as the program writes them."""
     NONE = "none"
-    """It was not previewed: what it takes to be is not here."""
+    """The stack was not previewed."""
 
 
 class Against(StrEnum):
@@ -58,24 +86,68 @@ class Against(StrEnum):
     NOTHING = "nothing"
 
 
+class Effect(StrEnum):
+    """The effect of a statement."""
+
+    ALLOW = "Allow"
+    DENY = "Deny"
+
+
+class Conditions(StrEnum):
+    """Whether a statement holds under conditions, other than those that name principals."""
+
+    NONE = ""
+    SOME = "some"
+    CHANGED = "changed"
+
+
+class Judge(StrEnum):
+    """Whose rules a stack breaks."""
+
+    BOTH = "both"
+    HEAD = "head"
+    BASE = "base"
+    """The pull request's own rules do not find it: it changes them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """Who may do what. Terms are of the closed vocabulary in statements.py."""
+
+    effect: Effect
+    actions: tuple[str, ...]
+    principals: tuple[str, ...]
+    resources: tuple[str, ...]
+    exempt: bool = False
+    """The principals are exempt from a Deny."""
+    conditions: Conditions = Conditions.NONE
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One resource that would not stay as it is."""
+    """A resource that changes."""
 
     op: Op
     type: str
     name: str
     properties: tuple[str, ...] = ()
-    """Names of the inputs that change; of one within another the outer's, for what is within may be anybody's words."""
+    """Names of the inputs that change. Keys within them are left out: they may be anybody's words."""
     protected: bool = False
+    may_replace: bool = False
+    """An update that may be a replacement: no provider with a state was used."""
+    resources: int = 0
+    """Number of resources of a provider that moves."""
+    gained: tuple[Statement, ...] = ()
+    lost: tuple[Statement, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A rule of the policies that a stack would break, and the resource that breaks it."""
+    """A rule that a stack breaks, the resource that breaks it, and whose rules find it."""
 
     rule: str
     name: str
+    judge: Judge = Judge.HEAD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +158,22 @@ class StackReview:
     provider: Provider
     against: Against
     failed: bool = False
-    """The preview ended with an error: what is told of it is not all."""
+    """The preview ended with an error, so its changes are not complete."""
     unchanged: int = 0
     changes: tuple[Change, ...] = ()
     rules: int = 0
-    """How many rules were kept; with none broken and none kept, none was asked."""
+    """Number of rules kept; with none broken and none kept, the stack was not judged."""
     later: int = 0
-    """How many hang on what only the provider knows, and are judged once that is made."""
+    """Number of rules that wait for what only the provider knows."""
+    unread: int = 0
+    """Number of policies and roles whose statements only the provider knows."""
     broken: tuple[Broken, ...] = ()
+    values_lost: tuple[str, ...] = ()
+    """Secrets of the stack that are removed or renamed."""
+    values_new: tuple[str, ...] = ()
+    """Secrets that are new."""
+    errors: tuple[str, ...] = ()
+    """Settings that the program refuses, by their paths in the stack file."""
 
 
 def name(text: str) -> str:
@@ -104,6 +184,11 @@ def name(text: str) -> str:
 def is_property(text: str) -> bool:
     """Whether it is what an SDK calls a property. Anything else may be somebody's words."""
     return bool(_PROPERTY.fullmatch(text))
+
+
+def is_setting(text: str) -> bool:
+    """Return whether the text is a setting's path, such as broker.port."""
+    return bool(_SETTING.fullmatch(text))
 
 
 def written(stacks: tuple[StackReview, ...]) -> str:
@@ -136,27 +221,56 @@ def _stack(given: object) -> StackReview:
         changes=tuple(_change(one) for one in _list(entries["changes"], "changes")),
         rules=_count(entries["rules"], "rules"),
         later=_count(entries["later"], "later"),
+        unread=_count(entries["unread"], "unread"),
         broken=tuple(_broken(one) for one in _list(entries["broken"], "broken")),
+        values_lost=_texts(entries["values_lost"], "values_lost", is_name),
+        values_new=_texts(entries["values_new"], "values_new", is_name),
+        errors=_texts(entries["errors"], "errors", is_setting),
     )
 
 
 def _change(given: object) -> Change:
     entries = _entries(given, set(Change.__annotations__), "a change")
-    properties = _list(entries["properties"], "properties")
-    if not all(isinstance(one, str) and is_property(one) for one in properties):
-        raise NoReviewError("properties: not names of properties")
     return Change(
         op=_one_of(Op, entries["op"], "op"),
         type=_name(entries["type"], "type"),
         name=_name(entries["name"], "name"),
-        properties=tuple(properties),
+        properties=_texts(entries["properties"], "properties", is_property),
         protected=_bool(entries["protected"], "protected"),
+        may_replace=_bool(entries["may_replace"], "may_replace"),
+        resources=_count(entries["resources"], "resources"),
+        gained=tuple(_statement(one) for one in _list(entries["gained"], "gained")),
+        lost=tuple(_statement(one) for one in _list(entries["lost"], "lost")),
     )
+
+
+def _statement(given: object) -> Statement:
+    entries = _entries(given, set(Statement.__annotations__), "a statement")
+    return Statement(
+        effect=_one_of(Effect, entries["effect"], "effect"),
+        actions=_texts(entries["actions"], "actions", _is_action),
+        principals=_texts(entries["principals"], "principals", _is_term),
+        resources=_texts(entries["resources"], "resources", _is_term),
+        exempt=_bool(entries["exempt"], "exempt"),
+        conditions=_one_of(Conditions, entries["conditions"], "conditions"),
+    )
+
+
+def _is_action(text: str) -> bool:
+    return bool(ACTION.fullmatch(text)) or text in AZURE_ROLES.values() or text == ELSE
+
+
+def _is_term(text: str) -> bool:
+    return text == ALL or is_name(text)
 
 
 def _broken(given: object) -> Broken:
     entries = _entries(given, set(Broken.__annotations__), "a broken rule")
-    return Broken(rule=_name(entries["rule"], "rule"), name=_name(entries["name"], "name"))
+    return Broken(
+        rule=_name(entries["rule"], "rule"),
+        name=_name(entries["name"], "name"),
+        judge=_one_of(Judge, entries["judge"], "judge"),
+    )
 
 
 def _entries(given: object, keys: set[str], what: str) -> Mapping[str, Any]:
@@ -171,8 +285,20 @@ def _list(given: object, what: str) -> list[Any]:
     return given
 
 
+def _texts(given: object, what: str, form: Callable[[str], bool]) -> tuple[str, ...]:
+    texts = _list(given, what)
+    if not all(isinstance(one, str) and form(one) for one in texts):
+        raise NoReviewError(f"{what}: an entry of another form")
+    return tuple(texts)
+
+
+def is_name(text: str) -> bool:
+    """Return whether a review may have this text as a name."""
+    return bool(_NAME.fullmatch(text)) and text == text.strip()
+
+
 def _name(given: object, what: str) -> str:
-    if not isinstance(given, str) or not _NAME.fullmatch(given) or given != given.strip():
+    if not isinstance(given, str) or not is_name(given):
         raise NoReviewError(f"{what}: not a name")
     return given
 

@@ -1,4 +1,4 @@
-"""How much a change wants to be looked at, by its op, its type and its properties: what this project declares."""
+"""The risk of a change, by its op, its type and its properties: of what this project declares."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from tools.review.review import Change, Op
 
+# Types that hold values, keys or records, which are gone with them.
 _STATEFUL = re.compile(
     r"aws:(kms/(key|replicaKey)|secretsmanager/secret|s3/bucket|cloudtrail/trail|cloudwatch/logGroup|sqs/queue):"
     r"|azure-native:(keyvault:(Vault|Key|Secret)|storage:(StorageAccount|BlobContainer)|operationalinsights:Workspace"
@@ -16,37 +17,40 @@ _STATEFUL = re.compile(
     r"|docker:index/volume:"
     r"|coreflux-mcp-secrets:Folder$"
 )
-"""What holds values, keys or records: gone, they are."""
 
+# Types that say who may do what, who hears of it, and how long records are kept.
 _GRANTS = re.compile(
     r"[Pp]olicy|iam/|[Rr]ole|[Pp]ermission|ServiceAccount|[Ss]ecurityGroup|[Gg]rant|[Pp]ublicAccess|Lock"
     r"|[Tt]rail|[Dd]iagnosticSetting|[Aa]udit|[Aa]larm|[Mm]etricFilter|[Aa]lert|[Ll]ogGroup|[Ll]ogging|scheduledQuery"
     r"|event(Rule|Target)|authBackend|sns/|bucket(Lifecycle|Versioning|ServerSideEncryption)|secretRotation",
     re.ASCII,
 )
-"""Who may do what, who hears of it, and for how long what was written is kept."""
 
+# Properties that say the same, of any type: a key's policy says who may decrypt.
 _GRANTING = re.compile(
     r"[Pp]olicy|[Rr]ole|[Rr]etention|kmsKey|[Rr]ules$|[Pp]rincipal|[Pp]ermission|[Aa]ccess", re.ASCII
 )
-"""Properties that do the same, of whatever they are: a key's policy says who may decrypt."""
 
 
 class Risk(IntEnum):
     """The order of the comment's rows."""
 
-    LOSES_WHAT_IS_KEPT = 0
-    GOES = 1
-    GRANTS = 2
-    CHANGES = 3
-    COMES = 4
+    MOVES = 0
+    LOSES_VALUES = 1
+    LOSES_DATA = 2
+    GOES = 3
+    GRANTS = 4
+    CHANGES = 5
+    COMES = 6
 
 
 def risk(change: Change) -> Risk:
-    """Of one change."""
+    """Return the risk of one change."""
+    if change.op is Op.MOVE:
+        return Risk.MOVES
     if change.op in (Op.REPLACE, Op.DELETE):
         stateful = change.protected or _STATEFUL.search(change.type)
-        return Risk.LOSES_WHAT_IS_KEPT if stateful else Risk.GOES
+        return Risk.LOSES_DATA if stateful else Risk.GOES
     if _GRANTS.search(change.type.partition(":")[2]) or any(map(_GRANTING.search, change.properties)):
         return Risk.GRANTS
     return Risk.CHANGES if change.op is Op.UPDATE else Risk.COMES

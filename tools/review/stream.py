@@ -1,18 +1,24 @@
-"""A preview as the CLI writes it, an event a line, reduced to what a review may hold.
+"""Reduce a preview's event stream, as the CLI writes it, to what a review may hold.
 
-Everything else ends here: inputs are compared and never kept, messages are not even read.
+Inputs are compared and never kept. Of the messages, only the paths of refused settings are read.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tools.review.review import Change, Op, is_property, name
+from tools.review.replacing import Replaces
+from tools.review.review import Change, Op, Statement, is_property, name
+from tools.review.settings_page import known
+from tools.review.statements import Names, is_unread
+from tools.review.statements import compared as of_statements
 
+# The engine's words for what it would do. The three of a replacement are one.
 _OPS = {
     "create": Op.CREATE,
     "update": Op.UPDATE,
@@ -21,59 +27,117 @@ _OPS = {
     "create-replacement": Op.REPLACE,
     "delete-replaced": Op.REPLACE,
 }
-"""The engine's words for what it would do. The three of a replacement are one."""
 _PROVIDER = "pulumi:providers:"
+_STACK = "pulumi:pulumi:Stack"
 _SAME = ("same", "refresh", "read")
+# Inputs of providers that say where resources are.
+_PLACES = frozenset(
+    {
+        *("region", "allowedAccountIds", "assumeRoles", "profile", "endpoints"),
+        *("subscriptionId", "tenantId", "location", "environment"),
+        *("context", "clusterIdentifier", "cluster", "kubeconfig", "address", "namespace", "host"),
+    }
+)
+# A refusal of the program begins with the setting's path (components/problems.py).
+_REFUSED = re.compile(r"^ {0,4}([a-z][a-z_.]*)(?:\[\d+\])?: ", re.MULTILINE)
 
 Inputs = Mapping[str, Any]
-Replacing = Callable[[str, frozenset[str]], frozenset[str]]
-"""Of a type's properties that change, those that make a new resource."""
+# Whether a change of a type's properties replaces the resource.
+Replacing = Callable[[str, frozenset[str]], Replaces]
+Granted = tuple[tuple[Statement, ...], tuple[Statement, ...]]
 
 
 class NoStreamError(Exception):
-    """What was given is not the event stream of a preview."""
+    """The input is not the event stream of a preview."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Planned:
-    """A resource as a preview has it. It has inputs, and so no repr."""
+    """A resource of a preview. It has inputs, and so no repr."""
 
     urn: str
     type: str
     op: str
     properties: frozenset[str]
     inputs: Inputs
+    before: Inputs
+    provider: str
+    arn: str
     protected: bool
 
+    @property
+    def name(self) -> str:
+        """The resource's name in the program."""
+        return self.urn.rpartition("::")[2]
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Preview:
-    """What one preview said."""
+    """What one preview reported. `secrets` are the names of the stack's secrets, None if it ended before them."""
 
     resources: Mapping[str, Planned]
     failed: bool
+    secrets: frozenset[str] | None = None
+    secrets_before: frozenset[str] | None = None
+    refused: tuple[str, ...] = ()
 
     @property
     def packages(self) -> frozenset[str]:
-        """Of Pulumi's providers that it asked."""
+        """The packages of the providers that it uses."""
         return frozenset(
             one.type.removeprefix(_PROVIDER) for one in self.resources.values() if one.type.startswith(_PROVIDER)
         )
 
+    @property
+    def unread(self) -> int:
+        """Number of policies and roles whose statements only the provider knows."""
+        return sum(is_unread(one.inputs) for one in self.resources.values())
+
+    def names(self, *, before: bool = False) -> Names:
+        """Return what the platforms call the resources, by the plan's names."""
+        return Names.of(
+            (one.type, one.name, one.before if before else one.inputs, one.arn) for one in self.resources.values()
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What changes of a stack."""
+
+    changes: tuple[Change, ...]
+    unchanged: int
+    values_lost: tuple[str, ...] = ()
+    values_new: tuple[str, ...] = ()
+
 
 def preview(text: str) -> Preview:
-    """Of the event stream. Raises NoStreamError."""
+    """Return the preview of an event stream. Raises NoStreamError."""
     resources: dict[str, Planned] = {}
     summary: dict[str, Any] = {}
+    secrets: list[frozenset[str] | None] = [None, None]
+    refused: dict[str, None] = {}
     for event in _events(text):
         summary = event.get("summaryEvent") or summary
-        told = (event.get("resourcePreEvent") or {}).get("metadata")
-        if told:
-            before = resources.get(told["urn"])
-            # Of a refreshed resource the first event is that it was looked at; what is done to it comes after.
-            if before is None or before.op not in _OPS or told["op"] == "replace":
-                resources[told["urn"]] = _planned(told)
-    return Preview(resources=resources, failed=summary.get("result") != "succeeded")
+        outputs = (event.get("resOutputsEvent") or {}).get("metadata") or {}
+        if outputs.get("type") == _STACK:
+            found = [_secrets(outputs.get(side) or {}) for side in ("new", "old")]
+            secrets = [one if one is not None else was for one, was in zip(found, secrets, strict=True)]
+        diagnostic = event.get("diagnosticEvent") or {}
+        if diagnostic.get("severity") == "error":
+            refused |= dict.fromkeys(map(known, _REFUSED.findall(str(diagnostic.get("message", "")))))
+        planned = (event.get("resourcePreEvent") or {}).get("metadata")
+        if planned:
+            before = resources.get(planned["urn"])
+            # The first event of a refreshed resource reports the refresh; what is done to it comes after.
+            if before is None or before.op not in _OPS or planned["op"] == "replace":
+                resources[planned["urn"]] = _planned(planned)
+    return Preview(
+        resources=resources,
+        failed=summary.get("result") != "succeeded",
+        secrets=secrets[0],
+        secrets_before=secrets[1],
+        refused=tuple(one for one in refused if one),
+    )
 
 
 def _events(text: str) -> Iterator[dict[str, Any]]:
@@ -87,77 +151,147 @@ def _events(text: str) -> Iterator[dict[str, Any]]:
         yield event
 
 
-def _planned(told: Mapping[str, Any]) -> Planned:
-    old, new = told.get("old") or {}, told.get("new") or {}
-    named = (*(told.get("diffs") or ()), *(told.get("keys") or ()), *(told.get("detailedDiff") or ()))
+def _secrets(state: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return the names of the secrets in the stack's manifest."""
+    manifest = (state.get("outputs") or {}).get("secretops")
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("secrets"), list):
+        return None
+    return frozenset(name(str(one["name"])) for one in manifest["secrets"] if isinstance(one, dict) and "name" in one)
+
+
+def _planned(event: Mapping[str, Any]) -> Planned:
+    old, new = event.get("old") or {}, event.get("new") or {}
+    named = (*(event.get("diffs") or ()), *(event.get("keys") or ()), *(event.get("detailedDiff") or ()))
     return Planned(
-        urn=told["urn"],
-        type=told["type"],
-        op=told["op"],
+        urn=event["urn"],
+        type=event["type"],
+        op=event["op"],
         properties=frozenset(map(outermost, named)),
         inputs=new.get("inputs") or {},
+        before=old.get("inputs") or {},
+        provider=str(new.get("provider") or old.get("provider") or "").rpartition("::")[0],
+        arn=str((new.get("outputs") or {}).get("arn") or (old.get("outputs") or {}).get("arn") or ""),
         protected=bool(new.get("protect") or old.get("protect")),
     )
 
 
 def outermost(path: str) -> str:
-    """The property of a path such as `tags["a.b"]` or `code.assets[0]`."""
+    """Return the property of a path such as `tags["a.b"]` or `code.assets[0]`."""
     for stop, char in enumerate(path):
         if char in ".[":
             return path[:stop]
     return path
 
 
-def changes(found: Preview) -> tuple[tuple[Change, ...], int]:
-    """What a preview against a stack's state says, and how many resources stay as they are."""
-    own = [one for one in found.resources.values() if _is_a_resource(one)]
-    told = tuple(_change(one, _OPS[one.op], one.properties) for one in own if one.op in _OPS)
-    return told, sum(one.op in _SAME for one in own)
+def changes(found: Preview) -> Found:
+    """Return the changes of a preview against a stack's state."""
+    names, was = found.names(), found.names(before=True)
+    all_of = Counter(one.provider for one in found.resources.values())
+    reported = []
+    for one in found.resources.values():
+        moved = _moved(one.before, one.inputs) if one.before else frozenset()
+        if _is_provider(one) and moved:
+            reported.append(_move(one, moved, all_of[one.urn]))
+        elif _is_a_resource(one) and one.op in _OPS:
+            granted = of_statements(one.type, one.name, one.before, one.inputs, old=was, new=names)
+            reported.append(_change(one, _OPS[one.op], one.properties, granted))
+    lost, new = _values(found.secrets_before, found.secrets)
+    same = sum(_is_a_resource(one) and one.op in _SAME for one in found.resources.values())
+    return Found(changes=tuple(reported), unchanged=same, values_lost=lost, values_new=new)
 
 
-def compared(base: Preview, head: Preview, replacing: Replacing) -> tuple[tuple[Change, ...], int]:
-    """What two previews of the same empty state differ in: what would change of a stack that is as the base has it."""
-    told, same = [], 0
+def compared(base: Preview, head: Preview, replacing: Replacing) -> Found:
+    """Return how two previews of the same empty state differ: the changes of a stack that is as the base has it."""
+    was, names = base.names(), head.names()
+    all_of = Counter(one.provider for one in base.resources.values())
+    reported, same = [], 0
     for urn, one in head.resources.items():
         before = base.resources.get(urn)
+        if _is_provider(one):
+            before = before or _renamed(one, base, head)
+            if before and (moved := _moved(before.inputs, one.inputs)):
+                reported.append(_move(one, moved, all_of[before.urn]))
         if not _is_a_resource(one):
             continue
         if before is None:
-            told.append(_change(one, Op.CREATE, frozenset()))
+            reported.append(
+                _change(
+                    one, Op.CREATE, frozenset(), of_statements(one.type, one.name, None, one.inputs, old=was, new=names)
+                )
+            )
             continue
         changed = frozenset(key for key in before.inputs.keys() | one.inputs.keys() if _differs(before, one, key))
         if not changed:
             same += 1
             continue
-        told.append(_change(one, Op.REPLACE if replacing(one.type, changed) else Op.UPDATE, changed))
-    told += [
-        _change(one, Op.DELETE, frozenset())
+        replaces = replacing(one.type, changed)
+        op = Op.REPLACE if replaces is Replaces.YES else Op.UPDATE
+        granted = of_statements(one.type, one.name, before.inputs, one.inputs, old=was, new=names)
+        reported.append(_change(one, op, changed, granted, may_replace=replaces is Replaces.MAYBE))
+    reported += [
+        _change(one, Op.DELETE, frozenset(), of_statements(one.type, one.name, one.inputs, None, old=was, new=names))
         for urn, one in base.resources.items()
         if urn not in head.resources and _is_a_resource(one)
     ]
-    return tuple(told), same
+    lost, new = _values(base.secrets, head.secrets)
+    return Found(changes=tuple(reported), unchanged=same, values_lost=lost, values_new=new)
+
+
+def _renamed(provider: Planned, base: Preview, head: Preview) -> Planned | None:
+    """Return the provider of the base that this one is in the place of: of its package, and gone."""
+    gone = [one for urn, one in base.resources.items() if one.type == provider.type and urn not in head.resources]
+    return gone[0] if gone else None
+
+
+def _moved(before: Inputs, after: Inputs) -> frozenset[str]:
+    """Return the inputs of a provider that put its resources into another place."""
+    return frozenset(key for key in _PLACES if before.get(key) != after.get(key))
+
+
+def _move(provider: Planned, moved: frozenset[str], resources: int) -> Change:
+    return Change(
+        op=Op.MOVE,
+        type=name(provider.type),
+        name=name(provider.name),
+        properties=tuple(sorted(moved)),
+        resources=resources,
+    )
+
+
+def _values(before: frozenset[str] | None, after: frozenset[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the secrets that are gone, and those that are new. Unknown on either side is no difference."""
+    if before is None or after is None:
+        return (), ()
+    return tuple(sorted(before - after)), tuple(sorted(after - before))
 
 
 def _differs(before: Planned, after: Planned, key: str) -> bool:
-    """A name that the engine makes up ends otherwise each time; that is no change."""
+    """Return whether an input differs. The engine ends a name that it makes up otherwise each time: no change."""
     values = [one.inputs.get(key) for one in (before, after)]
-    made_up = re.compile(rf"{re.escape(after.urn.rpartition('::')[2])}-[0-9a-f]{{7}}")
+    made_up = re.compile(rf"{re.escape(after.name)}-[0-9a-f]{{7}}")
     if all(isinstance(one, str) and made_up.fullmatch(one) for one in values):
         return False
     return bool(values[0] != values[1])
 
 
+def _is_provider(one: Planned) -> bool:
+    return one.type.startswith(_PROVIDER)
+
+
 def _is_a_resource(one: Planned) -> bool:
-    """And neither one of the engine's own, the stack or a provider, nor a component, which is only a name."""
+    """Return whether it is neither the engine's own, the stack or a provider, nor a component, which is only a name."""
     return not one.type.startswith("pulumi:") and not one.type.startswith("coreflux-mcp-secrets:")
 
 
-def _change(one: Planned, op: Op, properties: frozenset[str]) -> Change:
+def _change(one: Planned, op: Op, properties: frozenset[str], granted: Granted, *, may_replace: bool = False) -> Change:
     shown = sorted(each for each in properties if is_property(each)) if op in (Op.UPDATE, Op.REPLACE) else ()
     return Change(
         op=op,
         type=name(one.type),
-        name=name(one.urn.rpartition("::")[2]),
+        name=name(one.name),
         properties=tuple(shown),
         protected=one.protected,
+        may_replace=may_replace,
+        gained=granted[0],
+        lost=granted[1],
     )

@@ -6,7 +6,6 @@ from random import Random
 
 HOUR, DAY = 60, 24 * 60
 YEAR = 365 * DAY  # Minutes, as all times here.
-
 SYSTEMS = ("store", "broker", "agent")
 
 
@@ -88,13 +87,9 @@ def drawn(seed: int, *, length: int = YEAR, scale: float = 1.0) -> Plan:
         return max(1, round(random.choice(choices) * scale))
 
     cadences = {
-        "mqtt": days(30, 60, 90),
-        "broker-admin": days(45, 90),
-        "agent-key": days(90, 180),
-        "client-cert": days(365),
-        "client-ca": days(3650),
-        "agent-admin": days(180),
-    }
+        "mqtt": days(30, 60, 90), "broker-admin": days(45, 90), "agent-key": days(90, 180), "client-cert": days(365),
+        "client-ca": days(3650), "agent-admin": days(180),
+    }  # fmt: skip
     grace = random.choice((15, HOUR, 4 * HOUR, DAY))
     certificate_days, authority_days = max(2, days(60, 90)), max(8, days(180, 365))
     events = [

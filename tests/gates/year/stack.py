@@ -58,17 +58,9 @@ def manifest_of(plan: Plan) -> Manifest:
         broker=Broker(kind=BrokerKind.MOSQUITTO, host="broker.invalid", port=1, protocol=MqttProtocol.V5, tls=True),
         grace_seconds=plan.grace * 60,
         replicas=plan.servers,
-        secrets=tuple(
-            Secret(
-                name=name,
-                kind=kind,
-                fields=fields,
-                readers=readers,
-                cadence_days=plan.cadences[name],
-                users={"mqtt": USERS, "broker-admin": ADMINS}.get(name, ()),
-                issuer=issuer if kind is SecretKind.X509 else None,
-                agent=agent if kind is SecretKind.AGENT_KEY else None,
-            )
-            for name, kind, fields, readers in kinds
-        ),
-    )
+        secrets=tuple(Secret(name=name, kind=kind, fields=fields, readers=readers, cadence_days=plan.cadences[name],
+                             users={"mqtt": USERS, "broker-admin": ADMINS}.get(name, ()),
+                             issuer=issuer if kind is SecretKind.X509 else None,
+                             agent=agent if kind is SecretKind.AGENT_KEY else None)
+                      for name, kind, fields, readers in kinds),
+    )  # fmt: skip

@@ -14,7 +14,6 @@ from secretops.stores.leases import held_by, lost_to
 from secretops.values import Value
 
 _numbers = itertools.count()
-
 AGAIN = "verify again"  # What a write is called that says no more than that a version still logs in.
 
 

@@ -44,7 +44,6 @@ logger.setLevel(args.log_level)
 logger.addHandler(logging.FileHandler("small_server.log"))
 logger.addHandler(logging.StreamHandler(sys.stderr))
 logger.propagate = False
-
 requests: Any = None  # upstream asks the agent by it; this server asks none
 mcp = FastMCP("Small server", dependencies=["paho-mqtt"])
 mqtt_client: mqtt.Client | None = None

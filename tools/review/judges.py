@@ -1,0 +1,24 @@
+"""What decides whether a pull request is judged: its changes are the first row of a comment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+# What is judged by, what previews, and what they run. A name that ends with / is a folder.
+JUDGES = (
+    *("policies/", "tools/", ".github/", ".ci/"),
+    *("CODEOWNERS", "docs/CODEOWNERS", "Makefile", "pyproject.toml", "uv.lock", "docs/settings.md"),
+)
+# Reported instead of files that GitHub does not list.
+MORE = "more files than GitHub lists"
+
+
+def judges(paths: Iterable[str]) -> dict[str, int]:
+    """Return the number of changed files for each of JUDGES that has any."""
+    found = Counter(part for path in set(paths) for part in _parts(path))
+    return {part: found[part] for part in (*JUDGES, MORE) if found[part]}
+
+
+def _parts(path: str) -> list[str]:
+    return [one for one in (*JUDGES, MORE) if path == one or (one.endswith("/") and path.startswith(one))]

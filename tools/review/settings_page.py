@@ -1,0 +1,33 @@
+"""The settings and what each may be, as docs/settings.md lists them.
+
+A comment names only settings of that page, as the commenting side has it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from tools.steps import ROOT
+
+_ROW = re.compile(r"\| `([a-z_.]+)` \| [^|]* \| ([^|]*) \|")
+
+
+@cache
+def rules() -> dict[str, str]:
+    """Return what each setting may be, by its path. Nothing where kinds of a section differ."""
+    found: dict[str, set[str]] = {}
+    section = ""
+    for line in (ROOT / "docs/settings.md").read_text().splitlines():
+        if line.startswith("## "):
+            section = line.removeprefix("## ").strip("` ")
+        elif row := _ROW.match(line):
+            found.setdefault(f"{section}.{row[1]}", set()).add(row[2].strip())
+    return {path: rules.pop() if len(rules) == 1 else "" for path, rules in found.items()}
+
+
+def known(path: str) -> str:
+    """Return the path if the page has it, else the nearest above it that is one, such as the section; or nothing."""
+    while path and path not in rules() and not any(one.startswith(f"{path}.") for one in rules()):
+        path = path.rpartition(".")[0]
+    return path
