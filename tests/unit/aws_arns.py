@@ -27,7 +27,7 @@ def arn_of(kind: str, resource: str, inputs: Mapping[str, Any]) -> str:
     cluster = str(inputs.get("cluster", "default")).rpartition("/")[2]
     named = {"name": resource, "family": resource, **inputs, "resource": resource, "cluster": cluster}
     if kind == "iam/role:Role":
-        return f"arn:aws:iam::{ACCOUNT}:role/{named['name']}"
+        return f"arn:aws:iam::{ACCOUNT}:role{named.get('path', '/')}{named['name']}"
     if kind == "s3/bucket:Bucket":
         return f"arn:aws:s3:::{named['bucket']}"
     service, shape = _SHAPES.get(kind, (kind.partition("/")[0], "{resource}"))
