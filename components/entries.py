@@ -190,4 +190,7 @@ Group = Annotated[
         "name it as the broker's rules do",
     ),
 ]
+TagValue = Annotated[
+    str, matching(r"[\w .:/=+@-]{0,256}", "a value of a tag, in quotes if it is a number", "shorten it")
+]
 LogLevel = Literal["NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]

@@ -214,6 +214,12 @@ def _polls_of_vault(plan: Plan) -> float:
 
 
 def _own_networks(plan: Plan) -> float:
+    """Environments in a subnet of yours.
+
+    Each is billed for one standard load balancer and one standard address for egress, internal or not; one that is not
+    internal has a second address, for ingress, and no stack makes such a one. Without a subnet neither is billed.
+    https://learn.microsoft.com/azure/container-apps/custom-virtual-networks#managed-resources
+    """
     environments = plan.of_type("azure-native:app:ManagedEnvironment")
     return sum("vnetConfiguration" in one.properties for one in environments)
 
@@ -264,8 +270,9 @@ def _items() -> Iterator[Item]:
     yield _azure("10,000 requests to Key Vault", 0.03, _KEY_VAULT, secrets, _polls_of_vault)
     endpoints = _count("azure-native:network:PrivateEndpoint")
     yield _azure("private endpoint", 0.01 * HOURS, _PRIVATE_LINK, "`store.network.private_endpoint`", endpoints)
+    # The load balancer with up to 5 rules, and the address (azure.microsoft.com/pricing/details/ip-addresses/).
     network = (0.025 + 0.005) * HOURS
-    yield _azure("load balancer and address of the way out", network, _BALANCER, "`store.subnet`", _own_networks)
+    yield _azure("load balancer and egress address", network, _BALANCER, "`store.subnet`", _own_networks)
 
 
 ITEMS = tuple(_items())

@@ -58,6 +58,16 @@ def judge(of: Resource | Plan, entry: Any, ok: Callable[[Any], bool], what: str,
         yield Finding(of.urn, f"{what} {wrong}")
 
 
+def forbidden(wrong: str) -> Callable[[Resource], Iterator[Finding]]:
+    """Return a judge for Each that accepts no resource of the type."""
+    return lambda one: iter((Finding(one.urn, wrong),))
+
+
+def required(wrong: str, *types: str) -> Callable[[Plan], Iterator[Finding]]:
+    """Return a function across a plan that requires a resource of one of these types."""
+    return lambda plan: iter(() if any(plan.of_type(*types)) else (Finding(plan.urn, wrong),))
+
+
 def listed(entry: Any) -> list[Any]:
     """Return a list unchanged, and [] for anything else."""
     return entry if isinstance(entry, list) else []

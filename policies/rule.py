@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Any
 
 from policies.matchers import judge, select
@@ -49,8 +50,8 @@ PRODUCTION = frozenset({Environment.PRODUCTION})
 class Expect:
     """A condition on one property of a type of resource.
 
-    `path` is dotted; `[]` after a step means each member of that list: `rules[].id`. A type that ends with `*` means
-    every type that begins so. The finding's text is the path and `wrong`, which says what is wrong and the remedy.
+    `path` is dotted; `[]` after a step means each member of that list: `rules[].id`. `*` in a type matches any text.
+    The finding's text is the path and `wrong`, which says what is wrong and the remedy.
     """
 
     types: str | tuple[str, ...]
@@ -58,6 +59,16 @@ class Expect:
     ok: Callable[[Any], bool]
     wrong: str
     environments: frozenset[Environment] = ALL
+
+
+def rows(
+    types: str | tuple[str, ...],
+    *entries: tuple[str, Callable[[Any], bool], str],
+    below: str = "",
+    environments: frozenset[Environment] = ALL,
+) -> tuple[Expect, ...]:
+    """Return an Expect for each (path, ok, wrong); paths begin with `below`."""
+    return tuple(Expect(types, below + path, ok, wrong, environments) for path, ok, wrong in entries)
 
 
 @dataclass(frozen=True)
@@ -116,12 +127,22 @@ class Rule:
 
 
 def is_of(one: Resource, types: tuple[str, ...]) -> bool:
-    """Return whether the resource's type is one of these; `aws:*` is every type that begins with `aws:`."""
-    return any(one.type == kind or (kind.endswith("*") and one.type.startswith(kind[:-1])) for kind in types)
+    """Return whether the resource's type is one of these; `kubernetes:*:Role` is a Role in any version of its API."""
+    return any(one.type == kind or ("*" in kind and fnmatchcase(one.type, kind)) for kind in types)
 
 
 def _types(check: Expect | Each) -> tuple[str, ...]:
     return (check.types,) if isinstance(check.types, str) else check.types
+
+
+def where(condition: Callable[[Resource], Any], types: str, *entries: tuple[str, Callable[[Any], bool], str]) -> Each:
+    """Return a check of `rows` for resources that meet a condition."""
+
+    def judge_rows(one: Resource) -> Iterator[Finding]:
+        for row in rows(types, *entries) if condition(one) else ():
+            yield from _expected(one, row)
+
+    return Each(types, judge_rows)
 
 
 def _expected(one: Resource, row: Expect) -> Iterator[Finding]:

@@ -40,9 +40,9 @@ documentation shows.
   that enforces NetworkPolicies, cert-manager and External Secrets (their objects are checked against the published
   schemas).
 - **AWS.** The tests run the engine and the SDK on a [stand-in provider](operations/standin.md), moto with AWS' rules
-  for versions, labels and certificates, and an evaluator of policies. Never reached: an account. So it is not proven
-  that AWS accepts the program, that a role's rights suffice, that an event, a schedule or an alarm arrives, or that a
-  task starts.
+  for versions, labels and certificates, and an evaluator of policies. Never reached: an account. So it is [not
+  proven](operations/aws.md#what-is-not-proven) that AWS accepts the program, that a role's rights suffice, that an
+  event, a schedule or an alarm arrives, or that a task starts.
 - **Azure.** The tests run the same suite on a stand-in provider, an emulator of Key Vault whose requests and answers
   are checked against Azure's published description, Azurite, and Microsoft's query parser. Never reached: a
   subscription. So it is not proven that a role can be assigned on a secret that does not exist yet, [which the design

@@ -65,7 +65,7 @@ class AwsTrail(pulumi.ComponentResource):
         alarms.of_log(
             log_group,
             group=group,
-            keys=self._watched(keys),
+            keys=[*keys.values(), *([self._key.arn] if self._key else [])],
             declared=declared,
             functions=functions,
             bucket=None if store.existing_trail else names.bucket,
@@ -120,11 +120,6 @@ class AwsTrail(pulumi.ComponentResource):
             opts=self._account.under(self, after=[*ready, granted], protect=self._production),
         )
         return log.name
-
-    def _watched(self, keys: Mapping[str, pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
-        """The keys of values, by region but for the stack's own, and the one of records where there is one."""
-        own = {"" if region == self._store.region else region: key for region, key in keys.items()}
-        return own | ({"records": self._key.arn} if self._key else {})
 
     def _kept(self, *, after: Sequence[pulumi.Resource] = (), protect: bool = False) -> pulumi.ResourceOptions:
         """Of what is a bucket of records, in production: the end of the stack leaves it as it is.

@@ -33,7 +33,7 @@ class Alarms:
         log_group: pulumi.Input[str],
         *,
         group: str,
-        keys: Mapping[str, pulumi.Input[str]],
+        keys: Sequence[pulumi.Input[str]],
         declared: Sequence[str],
         functions: Sequence[str],
         bucket: str | None,
@@ -41,8 +41,8 @@ class Alarms:
     ) -> None:
         """Filters and an alarm for each thing in CloudTrail's log that is worth a person's look.
 
-        `group`, `bucket` and `topic` are what the records and alerts go to, by name and ARN. An alarm has as many
-        filters as patterns.FILTER_LIMIT asks for.
+        `group`, `bucket` and `topic` receive the records and alerts, by name and ARN. An alarm has several filters
+        where one pattern would exceed patterns.FILTER_LIMIT.
         """
         names = self.names
         users = [one for one in declared if names.called(one)[0] == "user"]
@@ -65,7 +65,7 @@ class Alarms:
                 "a key was disabled, will be deleted, or is others' too",
                 _numbered(
                     pulumi.Output.all(*some).apply(patterns.key_change)
-                    for some in _batched(keys.values(), patterns.KEYS_OF_A_FILTER)
+                    for some in _batched(keys, patterns.KEYS_OF_A_FILTER)
                 ),
             ),
             "role-change": (

@@ -11,27 +11,27 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+# An event's time is cut to seconds; a deployment's is not.
 A_SECOND = timedelta(seconds=1)
-"""An event's time is cut to seconds; a deployment's is not."""
 
-
+# Prefix of the id of the empty version that secretops makes current while there is no value.
 NO_VALUE = "secretops-no-value-"
-"""How the id of the version begins that secretops makes current where there is no value."""
 
 
 def handle(
     event: Mapping[str, Any], _context: object, ecs: Any = None, secrets: Any = None
 ) -> dict[str, list[dict[str, str]]]:
-    """Begin a deployment unless one has begun since the newest version came, and say which messages are to come again.
+    """Start a deployment unless one has begun since the newest version, and return the messages that SQS redelivers.
 
-    That is every message until a deployment that has begun since is completed: ECS may roll it back, and tasks then
-    have what they had. One that failed, or that ECS has gone back to, is asked for anew; one under way is waited for.
-    Messages of one rotation may come in several calls, even at once, and the same message twice: another deployment
-    then replaces the first. Raises what ECS raises, and all
-    of them come again (AWS Lambda, Handling errors for an SQS event source).
+    SQS redelivers a message until a deployment that began after it is completed. ECS may roll a deployment back, and
+    tasks then have the values before: so after a failed deployment or a rollback another one starts. Messages of one
+    rotation may arrive in several calls, even at once, and a message may arrive twice: another deployment then replaces
+    the first. Raises what ECS raises; SQS then redelivers all of them.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 
-    While a secret of the tasks has no value none of them starts, and no message is kept: the first value of that secret
-    sends one, whose deployment brings all.
+    While a secret of the tasks has no value, no task can start. The function then starts no deployment and drops the
+    messages: the first value of that secret sends another one, and its deployment brings all values.
     """
     if ecs is None:
         import boto3

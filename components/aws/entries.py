@@ -130,9 +130,6 @@ TagKey = Annotated[
         "write it like cost-center",
     ),
 ]
-TagValue = Annotated[
-    str, matching(r"[\w .:/=+@-]{0,256}", "a value of a tag, in quotes if it is a number", "shorten it")
-]
 CertificateArn = Annotated[
     str,
     matching(

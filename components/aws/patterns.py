@@ -160,10 +160,10 @@ def rotation_failed(names: Names) -> dict[str, Any]:
 
 
 def new_version(names: Names) -> dict[str, Any]:
-    """A secret of the stack has a new current version, except the admin's, which no task is ever given.
+    """Match a new current version of each secret of the stack, except the admin's, which no task reads.
 
-    That of a declared secret for the rotator alone counts, too. Other labels have such events as well (AWS, Secret
-    Label Updated event).
+    Secrets that only the rotator reads match as well. Other labels send such events, too (AWS, Secret Label Updated
+    event).
     """
     return {
         "source": ["aws.secretsmanager"],

@@ -46,7 +46,7 @@ class Redeploy(pulumi.ComponentResource):
         secrets: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """`secrets`: those that a task is started with."""
+        """`secrets` are those that a task starts with."""
         super().__init__("coreflux-mcp-secrets:aws:Redeploy", name, None, opts)
         child = account.under(self)
         rule = aws.cloudwatch.EventRule(

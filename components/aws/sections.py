@@ -21,14 +21,13 @@ from components.aws.entries import (
     SecurityGroups,
     Subnets,
     TagKey,
-    TagValue,
     TopicArn,
     TrailArn,
     VpcId,
     WayOut,
 )
 from components.constraints import between, distinct
-from components.entries import Email, HostName, Image
+from components.entries import Email, HostName, Image, TagValue
 from components.section import Section
 
 
@@ -79,7 +78,7 @@ class AwsStore(Section):
     role_path: RolePath = "/"
     """The path of each role of the stack."""
     tags: dict[TagKey, TagValue] = Field(default_factory=dict, max_length=48)
-    """Tags of each resource, beside project and stack."""
+    """Tags of each resource, in addition to project and stack."""
 
 
 class LoadBalancer(Section):
@@ -115,7 +114,7 @@ class EcsServer(Section):
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Of the tasks: the image has to be for it. Fargate's ARM64 costs a fifth less."""
     container_insights: bool = False
-    """Whether a cluster that the stack makes has Container Insights, whose metrics are charged for."""
+    """Whether a cluster that the stack makes has Container Insights. Its metrics are billed."""
 
 
 class AwsPrivateCa(Section):

@@ -207,7 +207,7 @@ class AwsSecretStore(SecretStore):
         )
 
     def _table(self) -> aws.dynamodb.Table:
-        """The table whose one item says who rotates (docs/adr/0049). Nothing in it is worth a backup."""
+        """Declare the table of the lease, which needs no backup: without an item the lease is free (docs/adr/0049)."""
         return aws.dynamodb.Table(
             "lease",
             name=self._names.lease,

@@ -62,7 +62,7 @@ class AzureTrail(pulumi.ComponentResource):
             opts=place.under(self),
         )
         grants = roles.Grants(parent=self, place=place)
-        for operator in () if store.workspace else store.operators:  # of yours they would read all logs
+        for operator in () if store.workspace else store.operators:  # who could read all logs of your workspace
             grants.to_operator(
                 f"operator-{operator}-reads-trail",
                 roles.LOG_READER,

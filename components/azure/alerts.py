@@ -15,7 +15,7 @@ LATE = "PT30M"
 """How far an alert looks back: Key Vault's log is ten minutes late at most (Azure, Key Vault logging), and Log
 Analytics takes some more to show it. An alert that is on is not told again."""
 
-# The rotator ticks each hour and prints the same findings: over two ticks an alert stays on, and rings once.
+# The rotator prints the same findings each hour: with a window of two ticks an alert stays active, and rings once.
 TWO_TICKS = "PT2H"
 
 # For what an hourly tick prints. A rule costs a third of one that is evaluated every five minutes

@@ -107,6 +107,12 @@ def _of_networks(store: AzureStore, server: object) -> Iterator[Problem]:
             "without a subnet the network is the internet, where no MCP server belongs",
             "add subnet to the store, or take ingress out",
         )
+    if store.zone_redundant and not store.subnet:
+        yield Problem(
+            "store.zone_redundant: true, without store.subnet",
+            "Container Apps spreads only an environment in a network of your own over zones",
+            "add subnet, or take zone_redundant out",
+        )
     endpoint = store.network.private_endpoint if store.network else None
     if endpoint and endpoint.subnet.lower() == (store.subnet or "").lower():
         yield Problem(

@@ -92,4 +92,13 @@ VaultDnsZone = Annotated[str, _dns_zone("privatelink.vaultcore.azure.net")]
 BlobDnsZone = Annotated[str, _dns_zone("privatelink.blob.core.windows.net")]
 WorkspaceId = Annotated[str, _arm_id("Microsoft.OperationalInsights/workspaces", "a Log Analytics workspace")]
 Registry = Annotated[str, _arm_id("Microsoft.ContainerRegistry/registries", "an Azure container registry")]
+# https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources. Azure ignores the case of names.
+TagName = Annotated[
+    str,
+    matching(
+        r"(?!(?i:project|stack)$)[\w .:=+@-]{1,128}",
+        "a name of a tag, other than project and stack, which the stack sets",
+        "write it like cost-center",
+    ),
+]
 PublicAddresses = Annotated[str, AfterValidator(public_addresses)]

@@ -30,7 +30,7 @@ class AzureIdentities(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         child = pulumi.ResourceOptions(parent=self, provider=provider)
-        tags = {"project": PROJECT, "stack": stack}
+        tags = {**store.tags, "project": PROJECT, "stack": stack}
         group: pulumi.Output[str]
         if store.resource_group:
             group = pulumi.Output.from_input(store.resource_group)
@@ -56,6 +56,7 @@ class AzureIdentities(pulumi.ComponentResource):
             # Through a diagnostic setting (access_log.py): a workspace named here wants its shared key, a secret.
             app_logs_configuration={"destination": "azure-monitor"},
             vnet_configuration={"infrastructure_subnet_id": store.subnet, "internal": True} if store.subnet else None,
+            zone_redundant=store.zone_redundant or None,
             workload_profiles=[{"name": "Consumption", "workload_profile_type": "Consumption"}],
             peer_traffic_configuration={"encryption": {"enabled": True}},  # MCP's bearer token passes between nodes
             # Azure takes minutes to believe in a new role, and a container that can't be pulled by then is given up.

@@ -11,6 +11,8 @@ from components.azure.private_endpoint import private_endpoint
 from components.azure.sections import AzureStore
 from components.azure.vault import reaching
 
+_SKU = {True: storage.SkuName.STANDARD_ZRS, False: storage.SkuName.STANDARD_LRS}
+
 
 def lease_account(parent: pulumi.ComponentResource, context: AzureContext) -> storage.BlobContainer:
     """Return the container of an account without keys. secretops makes the blob, which holds no value."""
@@ -22,7 +24,7 @@ def lease_account(parent: pulumi.ComponentResource, context: AzureContext) -> st
         location=place.location,
         tags=place.tags,
         kind=storage.Kind.STORAGE_V2,
-        sku=storage.SkuArgs(name=storage.SkuName.STANDARD_LRS),
+        sku=storage.SkuArgs(name=_SKU[store.zone_redundant]),
         allow_shared_key_access=False,  # roles alone: there is no key to leak
         default_to_o_auth_authentication=True,
         allow_blob_public_access=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -57,8 +58,12 @@ class Grants:
         scope: pulumi.Input[str],
         why: str,
         person: bool,
+        after: Sequence[pulumi.Resource] = (),
     ) -> authorization.RoleAssignment:
-        """To a person or an identity. Which, is told: Entra may not know an identity yet where it is given a role."""
+        """Assign a role to a person or an identity, once the resources of `after` exist.
+
+        The kind of principal is always sent: Entra may not know a new identity yet.
+        """
         kinds = authorization.PrincipalType
         definition = f"providers/Microsoft.Authorization/roleDefinitions/{role.guid}"
         # Azure answers with the scope's own subscription (https://github.com/Azure/azure-rest-api-specs/issues/10939).
@@ -70,5 +75,5 @@ class Grants:
             principal_type=kinds.USER if person else kinds.SERVICE_PRINCIPAL,
             scope=scope,
             description=why,
-            opts=self.place.under(self.parent),
+            opts=self.place.under(self.parent, after=after),
         )

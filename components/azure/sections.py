@@ -14,11 +14,12 @@ from components.azure.entries import (
     PublicAddresses,
     Registry,
     ResourceGroup,
+    TagName,
     VaultDnsZone,
     WorkspaceId,
 )
 from components.constraints import between, distinct
-from components.entries import Email, HostName, Image
+from components.entries import Email, HostName, Image, TagValue
 from components.section import Section
 
 
@@ -58,7 +59,7 @@ class VaultNetwork(Section):
 
 
 class Workspace(Section):
-    """A Log Analytics workspace that is there already, as an organization has one."""
+    """An existing Log Analytics workspace, for example the organization's."""
 
     id: WorkspaceId
     customer_id: Guid
@@ -86,13 +87,17 @@ class AzureStore(Section):
     """The rotator's; without it the server's, where that has one."""
     registry: Registry | None = None
     """Whence Container Apps takes the image as an identity of the stack's; without it, of one that asks nobody."""
+    zone_redundant: bool = False
+    """True spreads environment and lease over the zones of the location. Azure takes it for new ones alone."""
     generation: Annotated[int, between(1, 999, "")] = 1
     """One more where a destroyed stack is made anew while its deleted vault or workspace still holds the name."""
     workspace: Workspace | None = None
-    """Where the trail goes; without it the stack makes one. Retention and readers of yours are your own."""
+    """Where the trail goes; without it the stack makes one. You set its retention and its readers."""
     retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
     """Of the workspace that the stack makes."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
+    tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=48)
+    """Tags of each resource, in addition to project and stack."""
 
 
 class ContainerAppServer(Section):

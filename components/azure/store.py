@@ -114,15 +114,23 @@ class AzureSecretStore(SecretStore):
         return Fetched(source=f"azure-kv:{self._context.names.vault_host}/{'+'.join(secrets)}", secrets=secrets)
 
     def _let_read(self, object_id: pulumi.Input[str], why: str, *, person: bool = False) -> None:
+        """Grant the server its secrets, none of which exists yet.
+
+        The others wait for the first assignment, so that Azure refuses such a scope once, if it does
+        (docs/adr/0023).
+        """
+        first: list[pulumi.Resource] = []
         for secret in self.read_by_server:
-            self._grants.assign(
+            made = self._grants.assign(
                 f"server-reads-{secret}",
                 roles.SECRETS_USER,
                 object_id,
                 scope=self._secret(secret),
                 why=why.format(secret),
                 person=person,
+                after=first,
             )
+            first = first or [made]
 
     def rotate(self) -> Schedule:
         """Grant the rotator the vault and the lease, and have it tick each hour.

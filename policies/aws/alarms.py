@@ -1,52 +1,247 @@
-"""Alarms as rules read them: one that is on, and tells a topic."""
+"""Rules on alarms in AWS: what is watched, that an alarm can ring, and that a topic receives it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
-from policies.matchers import at, listed
-from policies.plan import UNKNOWN, Plan, Resource, Unknown
+from policies import aws
+from policies.matchers import at, between, contains, is_set, judge, listed, matches, one_of, related, require, with_name
+from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown
+from policies.rule import Control, Each, Expect, Framework, Rule
 
-ALARM, FILTER = "aws:cloudwatch/metricAlarm:MetricAlarm", "aws:cloudwatch/logMetricFilter:LogMetricFilter"
-
-
-def told_of_queue(plan: Plan, queue: str) -> list[Resource] | Unknown:
-    """Alarms on what lies in a queue."""
-    return _ringing(plan, {("namespace",): "AWS/SQS", ("dimensions", "QueueName"): queue})
+EVENT_RULE, TARGET = "aws:cloudwatch/eventRule:EventRule", "aws:cloudwatch/eventTarget:EventTarget"
 
 
-def told_of_metric(plan: Plan, name: str) -> list[Resource] | Unknown:
-    """Alarms on a metric."""
-    return _ringing(plan, {("metricName",): name})
-
-
-def told_of_event(plan: Plan, *words: str) -> list[Resource] | Unknown:
-    """Alarms on the metric of a filter over the trail's log, whose pattern has all of `words` in it."""
+def _alarms(plan: Plan, wanted: Mapping[tuple[str, ...], Any]) -> list[Resource] | Unknown:
+    """Return alarms with these properties that are on and notify something; UNKNOWN if one may become such."""
     found: list[Resource] = []
     may_be = False
-    for one in plan.of_type(FILTER):
-        pattern, metric = at(one.properties, "pattern"), at(one.properties, "metricTransformation", "name")
-        if pattern is UNKNOWN or metric is UNKNOWN:
+    for alarm in plan.of_type(aws.ALARM):
+        entries = [(at(alarm.properties, *path), value) for path, value in wanted.items()]
+        if any(entry is not UNKNOWN and entry != value for entry, value in entries):
+            continue
+        actions, is_on = (at(alarm.properties, what) for what in ("alarmActions", "actionsEnabled"))
+        if UNKNOWN in (actions, is_on, *(entry for entry, _ in entries)):
+            may_be = True
+        elif listed(actions) and is_on in (None, True):
+            found.append(alarm)
+    return UNKNOWN if may_be and not found else found
+
+
+def _alarms_on_event(plan: Plan, *words: str) -> list[Resource] | Unknown:
+    """Return alarms on the metric of a filter with all of `words` in its pattern."""
+    found: list[Resource] = []
+    may_be = False
+    for one in plan.of_type(aws.FILTER):
+        pattern = at(one.properties, "pattern")
+        metric, namespace = (at(one.properties, "metricTransformation", what) for what in ("name", "namespace"))
+        if UNKNOWN in (pattern, metric, namespace):
             may_be = True
         elif isinstance(pattern, str) and all(word in pattern for word in words):
-            alarms = told_of_metric(plan, metric)
+            alarms = _alarms(plan, {("metricName",): metric, ("namespace",): namespace})
             may_be |= alarms is UNKNOWN
             found += listed(alarms)
     return UNKNOWN if may_be and not found else found
 
 
-def _ringing(plan: Plan, wanted: Mapping[tuple[str, ...], Any]) -> list[Resource] | Unknown:
-    """Alarms of which all that is `wanted` is so, and that tell somebody; UNKNOWN where one may yet become that."""
-    found: list[Resource] = []
-    may_be = False
-    for alarm in plan.of_type(ALARM):
-        entries = [(at(alarm.properties, *path), value) for path, value in wanted.items()]
-        if any(entry is not UNKNOWN and entry != value for entry, value in entries):
-            continue
-        told, is_on = (at(alarm.properties, what) for what in ("alarmActions", "actionsEnabled"))
-        if UNKNOWN in (told, is_on, *(entry for entry, _ in entries)):
-            may_be = True
-        elif listed(told) and is_on in (None, True):
-            found.append(alarm)
-    return UNKNOWN if may_be and not found else found
+def _silent_queues(plan: Plan) -> Iterator[Finding]:
+    for one in plan.of_type(aws.FUNCTION, aws.SCHEDULE):
+        arn = at(one.properties, *(("target",) if one.type == aws.SCHEDULE else ()), "deadLetterConfig")
+        queue = at(arn, "arn" if one.type == aws.SCHEDULE else "targetArn")
+        if isinstance(queue, str):
+            alarms = _alarms(plan, {("namespace",): "AWS/SQS", ("dimensions", "QueueName"): queue.rpartition(":")[2]})
+            yield from require(one, alarms, "alarm on its dead-letter queue", "its failures are not noticed; add one")
+
+
+READ = '"GetSecretValue"'
+WATCHED_READS = {
+    "undeclared reads": (READ, "userIdentity.arn !="),
+    "denied reads": (READ, '"AccessDenied'),
+}
+# What -> events of CloudTrail that change it.
+TAMPERING: Mapping[str, tuple[str, ...]] = {
+    "a secret": ("DeleteSecret", "PutResourcePolicy", "DeleteResourcePolicy", "CancelRotateSecret"),
+    "a key": ("DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant"),
+    "a role": ("UpdateAssumeRolePolicy", "PutRolePolicy", "AttachRolePolicy"),
+    "a function": ("UpdateFunctionCode", "UpdateFunctionConfiguration"),
+    "the trail": ("StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors"),
+    "its log": ("DeleteLogGroup", "DeleteMetricFilter", "PutRetentionPolicy"),
+    "an alarm": ("DeleteAlarms", "DisableAlarmActions", "DisableRule", "RemoveTargets"),
+    "the topic": ("DeleteTopic", "Unsubscribe"),
+}
+
+
+def _silent_reads(plan: Plan) -> Iterator[Finding]:
+    for store in plan.of_type(aws.STORE):
+        for what, words in WATCHED_READS.items():
+            found = _alarms_on_event(plan, *words)
+            yield from require(store, found, f"alarm on {what}", "add a filter over the trail's log and its alarm")
+
+
+def _silent_tampering(plan: Plan) -> Iterator[Finding]:
+    for store in plan.of_type(aws.STORE):
+        for what, events in TAMPERING.items():
+            alarms = {event: _alarms_on_event(plan, f'"{event}') for event in events}
+            if silent := [event for event, found in alarms.items() if found == []]:
+                wrong = f"no alarm rings when {what} is changed by {', '.join(silent)}"
+                yield Finding(store.urn, f"{wrong}; add a filter over the trail's log, and an alarm on its metric")
+            elif UNKNOWN in alarms.values():
+                yield Finding(store.urn, f"an alarm on {what} is known after pulumi up", unknown=True)
+
+
+# Field of a recorded request -> type of the resource that it names.
+REQUESTS = {
+    **{"secretId": aws.SECRET, "roleName": aws.ROLE, "role": aws.ROLE},
+    **{"functionName": aws.FUNCTION, "alarmName": aws.ALARM},
+}
+
+
+def _deaf_filters(plan: Plan) -> Iterator[Finding]:
+    """Yield filters that read another log, or match the names of another stack instead of all of this one's."""
+    log = at(plan.manifest, "store", "log_group") or UNKNOWN
+    for one in plan.of_type(aws.FILTER):
+        group, pattern = at(one.properties, "logGroupName"), at(one.properties, "pattern")
+        yield from judge(
+            one, (group, log), lambda pair: pair[0] == pair[1], "logGroupName", "is not the trail's; set it"
+        )
+        if pattern is UNKNOWN:
+            yield Finding(one.urn, "pattern is known after pulumi up", unknown=True)
+        for field, kind in REQUESTS.items():
+            globs = re.findall(rf'\$\.requestParameters\.{field} = "([^"]*)"', str(pattern))
+            names = [at(named.properties, "name") for named in plan.of_type(kind) if globs]
+            wrong = f"matches names of other resources than the stack's {', '.join(map(str, names))}; match these"
+            yield from judge(one, names, partial(_match_all, globs), f"pattern by {field}", wrong)
+
+
+def _match_all(globs: list[str], names: list[Any]) -> bool:
+    return all(any(fnmatchcase(str(name), glob) for glob in globs) for name in names)
+
+
+# Operator and threshold of an alarm that a single event sets off, or its absence.
+SENSITIVE = (
+    *(("GreaterThanOrEqualToThreshold", 1), ("GreaterThanThreshold", 0)),
+    *(("LessThanThreshold", 1), ("LessThanOrEqualToThreshold", 0)),
+)
+# Seconds: the shortest period of a metric at standard resolution, and two hours, in which the tick may fail once.
+PERIOD = (60, 7200)
+
+
+def _sensitive(alarm: Resource) -> Iterator[Finding]:
+    operator, threshold = (at(alarm.properties, what) for what in ("comparisonOperator", "threshold"))
+    wrong = "does not ring at the first event, or at none where one is due; set 1, and the operator"
+    yield from judge(alarm, (operator, threshold), lambda pair: pair in SENSITIVE, "threshold", wrong)
+    if contains(operator, "LessThan"):
+        missing, wrong = (
+            at(alarm.properties, "treatMissingData"),
+            "is not breaching: no alarm rings if nothing runs; set it",
+        )
+        yield from judge(alarm, missing, one_of("breaching"), "treatMissingData", wrong)
+
+
+METRICS = {"Overdue": "a rotation is overdue", "Failed": "a tick failed", "Invocations": "the tick does not run"}
+
+
+def _silent_rotations(plan: Plan) -> Iterator[Finding]:
+    for store in plan.of_type(aws.STORE):
+        rules = related(plan, EVENT_RULE, "eventPattern", ok=lambda pattern: contains(pattern, '"RotationFailed"'))
+        yield from require(store, rules, "rule on failed rotations", "they are not noticed; add a rule of EventBridge")
+        for rule in listed(rules):
+            yield from _unreported(plan, rule)
+        for metric, what in METRICS.items():
+            wanted: dict[tuple[str, ...], Any] = {("metricName",): metric}
+            if metric != "Invocations":
+                wanted["dimensions", "Stack"] = plan.stack
+            alarms = _alarms(plan, wanted)
+            yield from require(store, alarms, f"alarm on {metric}", f"nobody notices that {what}; add one")
+
+
+def _unreported(plan: Plan, rule: Resource) -> Iterator[Finding]:
+    targets = with_name(plan, TARGET, "rule", name=at(rule.properties, "name"))
+    yield from require(rule, targets, "target", "nobody is notified; set it to the alert topic")
+    if any(plan.of_type(aws.TOPIC)):  # the policy of another topic is its owner's
+        for target in listed(targets):
+            lets = with_name(plan, aws.TOPIC_POLICY, "arn", name=at(target.properties, "arn"))
+            yield from require(target, lets, "topic that accepts it", "nobody is notified; let events publish to it")
+
+
+RECEIVERS = "Who receives alerts: the stack file, or an operator, subscribes to the topic."
+QUEUE_ARN, NO_QUEUE = matches(r"arn:.*:sqs:.*"), "is no queue: failed calls are lost; set a dead-letter queue"
+
+RULES = (
+    Rule(
+        name="aws-alarms-ring-at-once",
+        sentence="Every alarm notifies somebody within two hours, at the first event or where a due one is missing.",
+        controls=aws.ALERTED,
+        limitation="Whether the metric has values: tests run each pattern over records as AWS documents them.",
+        checks=(
+            Expect(aws.ALARM, "alarmActions", is_set, "is empty: nobody is notified; set it to the alert topic"),
+            Expect(aws.ALARM, "actionsEnabled", one_of(None, True), "is off: nobody is notified; leave it on"),
+            Each(aws.ALARM, _sensitive),
+            Expect(aws.ALARM, "evaluationPeriods", one_of(1), "is not 1: one event would not ring; set it to 1"),
+            Expect(aws.ALARM, "period", between(*PERIOD), f"is not within {PERIOD} seconds: it rings late; set 300"),
+            Expect(aws.ALARM, "statistic", one_of("Sum", "Maximum"), "hides an event; set Sum or Maximum"),
+        ),
+    ),
+    Rule(
+        name="aws-filters-match-this-stack",
+        sentence="Every metric filter reads the trail's log, and matches all resources of the stack that it watches.",
+        controls=(aws.ALERTED[0], aws.REVIEWED, aws.EXAMINED),
+        limitation="Keys, the topic, and the trail's bucket and log, by which a pattern may match as well.",
+        across=_deaf_filters,
+        types=(aws.FILTER,),
+    ),
+    Rule(
+        name="aws-function-failures-alerted",
+        sentence="Every function and schedule has a dead-letter queue with an alarm.",
+        controls=(*aws.ALERTED, aws.TESTED),
+        limitation=RECEIVERS,
+        checks=(
+            Expect(aws.FUNCTION, "deadLetterConfig.targetArn", QUEUE_ARN, NO_QUEUE),
+            Expect(aws.SCHEDULE, "target.deadLetterConfig.arn", QUEUE_ARN, NO_QUEUE),
+        ),
+        across=_silent_queues,
+    ),
+    Rule(
+        name="aws-reads-alerted",
+        sentence="An undeclared read and a denied read each set off an alarm.",
+        controls=(
+            aws.ALERTED[0],
+            Control(Framework.PCI_DSS, "10.2.1.4", "invalid attempts are recorded"),
+            *(aws.REVIEWED, aws.EXAMINED, aws.TESTED),
+        ),
+        limitation=f"{RECEIVERS} Tests run each pattern over records as AWS documents them.",
+        across=_silent_reads,
+        types=(aws.STORE,),
+    ),
+    Rule(
+        name="aws-rotation-failures-alerted",
+        sentence="A failed or overdue rotation, and two hours without a tick, each set off an alarm.",
+        controls=(
+            *aws.ALERTED,
+            Control(Framework.PCI_DSS, "8.6.3", "passwords are changed in time, or an alarm rings"),
+            aws.TESTED,
+        ),
+        limitation=RECEIVERS,
+        checks=(Expect(EVENT_RULE, "state", one_of(None, "ENABLED"), "is off; enable it"),),
+        across=_silent_rotations,
+        types=(aws.STORE,),
+    ),
+    Rule(
+        name="aws-tampering-alerted",
+        sentence="A change or deletion of a secret, key, role, function, alarm or the trail sets off an alarm.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.1", "a change that weakens the configuration is noticed"),
+            *aws.ALERTED,
+            Control(Framework.PCI_DSS, "10.2.1.6", "the stopping of logs is recorded, and alerted"),
+            Control(Framework.PCI_DSS, "10.3.4", "a change of what is recorded sets off an alert"),
+            aws.INTACT,
+        ),
+        limitation=f"{RECEIVERS} Tests run each pattern over records as AWS documents them.",
+        across=_silent_tampering,
+        types=(aws.STORE,),
+    ),
+)

@@ -1,4 +1,4 @@
-"""Policy documents as rules read them. IAM knows no case in actions and in the names of conditions; so doesn't this."""
+"""Read what AWS has as JSON or as an ARN: IAM policies, container definitions, names of secrets."""
 
 from __future__ import annotations
 
@@ -6,120 +6,186 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from policies.matchers import at
-from policies.plan import UNKNOWN, Finding, Resource
+from policies import aws
+from policies.matchers import at, related, require, with_name
+from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown
+from policies.rule import Each
 
+Judge = Callable[[Plan], Iterator[Finding]]
+TASK = "aws:ecs/taskDefinition:TaskDefinition"
+
+# Operators that name who is meant, and not who is excluded.
 POSITIVE = ("StringEquals", "StringLike", "ArnEquals", "ArnLike")
-"""Operators that name who is meant, and not who isn't."""
-
-Conditions = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""Operator -> name, in small letters -> what it is compared with."""
-
-ACCOUNT_AT = 4
-"""Which part of an ARN is its account."""
+_NARROW = re.compile(r"arn(:[^:]*){3}:\d{12}(:.*)?|(?!arn(:|$))[^*?].*")
+# Secrets Manager ends an ARN with a dash and six characters: db is not db-reader.
+_SECRET_ARN = re.compile(r":secret:(.+)-[A-Za-z0-9]{6}$")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """One statement."""
+    """A statement of an IAM policy. Actions and names of conditions are in lower case, since IAM ignores their case."""
 
     allows: bool
     actions: tuple[str, ...]
     resources: tuple[str, ...]
     principals: Mapping[str, tuple[str, ...]]
-    """Kind -> who, as AWS, Service, Federated; `*` has whoever is named by no kind."""
-    conditions: Conditions
+    """Kind -> principals: AWS, Service, Federated; `*` for a principal without a kind."""
+    conditions: Mapping[str, Mapping[str, tuple[str, ...]]]
+    """Operator -> name -> accepted values."""
     negated: bool
-    """Whether it is about all but what it names: NotAction, NotResource, NotPrincipal."""
+    """True for NotAction, NotResource and NotPrincipal: all but what it names."""
 
     def compared(self, operator: str, name: str) -> tuple[str, ...]:
-        """What a name of the request's context is compared with by `operator`."""
+        """Return the values that a condition accepts, none if there is no such condition."""
         return self.conditions.get(operator, {}).get(name.lower(), ())
 
     def is_of(self, action: str) -> bool:
-        """Whether it is about that action."""
+        """Return whether the statement covers an action."""
         wanted = action.lower()
         return any(one in ("*", wanted, f"{wanted.partition(':')[0]}:*") for one in self.actions)
 
-    def is_bound_by(self, *names: str) -> bool:
-        """Whether what begins with one of `names`, in small letters, has to be something narrow."""
+    def is_bound_by(self, *prefixes: str) -> bool:
+        """Return whether a condition whose name begins with a prefix accepts narrow values only."""
         found = [
             wanted
             for operator in POSITIVE
             for name, wanted in self.conditions.get(operator, {}).items()
-            if name.startswith(names)
+            if name.startswith(prefixes)
         ]
         return any(wanted and all(map(narrow, wanted)) for wanted in found)
 
     @property
     def is_for_everybody(self) -> bool:
-        """Let in by any kind of `*`. What is denied to every service of AWS is denied to nobody else."""
+        """Return whether `*` is a principal. A denial counts only if it covers principals of every kind."""
         kinds = self.principals if self.allows else ("*", "AWS")
         return any("*" in self.principals.get(kind, ()) for kind in kinds)
 
 
 def narrow(entry: Any) -> bool:
-    """Whether a pattern names something: an ARN its account, any other text how it begins."""
-    if not isinstance(entry, str):
-        return False
-    parts = entry.split(":")
-    if parts[0] != "arn":
-        return entry[:1] not in ("", "*", "?")
-    return len(parts) > ACCOUNT_AT and re.fullmatch(r"\d{12}", parts[ACCOUNT_AT]) is not None
+    """Accept an ARN with an account, or another text that does not begin with a wildcard."""
+    return isinstance(entry, str) and _NARROW.fullmatch(entry) is not None
 
 
 def wildcard(text: str) -> bool:
-    """Whether it is a pattern."""
+    """Return whether it is a pattern."""
     return "*" in text or "?" in text
 
 
 def statements(document: Any) -> tuple[Statement, ...] | None:
-    """Those of a document; None of what is none."""
+    """Return the statements of a policy; None if it is no policy, or unknown."""
     try:
-        told = json.loads(document)["Statement"]
-        return tuple(_statement(one) for one in (told if isinstance(told, list) else [told]))
+        found = json.loads(document)["Statement"]
+        return tuple(_statement(one) for one in (found if isinstance(found, list) else [found]))
     except (TypeError, ValueError, KeyError, AttributeError):
         return None
 
 
-def judge_document(of: Resource, path: str, wrong: Callable[[Sequence[Statement]], Iterator[str]]) -> Iterator[Finding]:
-    """What is `wrong` with the document that is the property at `path`."""
-    document = at(of.properties, path)
-    if document is UNKNOWN:
-        yield Finding(of.urn, "what its policy says is known after pulumi up", unknown=True)
-        return
-    found = statements(document)
-    told = wrong(found) if found is not None else iter(("its policy is no document of IAM; write it as JSON",))
-    yield from (Finding(of.urn, one) for one in told)
+def policy_check(
+    types: str | tuple[str, ...], wrong: Callable[[Sequence[Statement]], Iterator[str]], path: str = "policy"
+) -> Each:
+    """Return a check of the policy at a property: `wrong` yields what is wrong with its statements."""
+
+    def judge(one: Resource) -> Iterator[Finding]:
+        document = at(one.properties, path)
+        if document is UNKNOWN:
+            yield Finding(one.urn, f"{path} is known after pulumi up", unknown=True)
+            return
+        found = statements(document)
+        broken = wrong(found) if found is not None else iter(("is no IAM policy; write it as JSON",))
+        yield from (Finding(one.urn, f"{path} {message}") for message in broken)
+
+    return Each(types, judge)
 
 
-def _statement(told: Any) -> Statement:
-    principal = told.get("Principal", {})
+def refused(types: str | tuple[str, ...], wrong: str) -> Each:
+    """Return a check that no resource of these types passes."""
+    return Each(types, lambda one: iter([Finding(one.urn, wrong)]))
+
+
+def containers(task: Resource) -> list[Any] | None:
+    """Return a task definition's containers; None if they are unknown, or no list."""
+    try:
+        found = json.loads(at(task.properties, "containerDefinitions"))
+    except (TypeError, ValueError):
+        return None
+    return found if isinstance(found, list) else None
+
+
+def no_containers(task: Resource) -> Finding:
+    """Return the finding for a task definition without a list of containers."""
+    unknown = at(task.properties, "containerDefinitions") is UNKNOWN
+    wrong = "is known after pulumi up" if unknown else "is no list; write it as JSON"
+    return Finding(task.urn, f"containerDefinitions {wrong}", unknown=unknown)
+
+
+def container_check(judge: Callable[[Resource, Any, str], Iterator[Finding]]) -> Each:
+    """Return a check of every container. `judge` receives the task, the container, and how to call the container."""
+
+    def judge_task(task: Resource) -> Iterator[Finding]:
+        found = containers(task)
+        if found is None:
+            yield no_containers(task)
+        for one in found or ():
+            yield from judge(task, one, f"container {at(one, 'name')}:")
+
+    return Each(TASK, judge_task)
+
+
+def secret_name(arn: Any) -> str | None:
+    """Return the name of the secret of an ARN."""
+    found = _SECRET_ARN.search(arn) if isinstance(arn, str) else None
+    return found[1] if found else None
+
+
+def of_secret(plan: Plan, kind: str, path: str, name: Any) -> list[Resource] | Unknown:
+    """Return the resources of a type that have the ARN of the secret of a name at `path`."""
+    return UNKNOWN if name is UNKNOWN else related(plan, kind, path, ok=lambda arn: secret_name(arn) == name)
+
+
+def needs(kind: str, what: str, wrong: str, *, of: str = aws.STORE, by: str = "") -> Judge:
+    """Return a function that yields resources of type `of` for which `kind` is missing, with the same `by` if set."""
+
+    def judge(plan: Plan) -> Iterator[Finding]:
+        for one in plan.of_type(of):
+            found = with_name(plan, kind, by, name=at(one.properties, by)) if by else list(plan.of_type(kind))
+            yield from require(one, found, what, wrong)
+
+    return judge
+
+
+def every(*judges: Judge) -> Judge:
+    """Return a function that yields the findings of all."""
+    return lambda plan: chain.from_iterable(judge(plan) for judge in judges)
+
+
+def _statement(entry: Any) -> Statement:
+    principal = entry.get("Principal", {})
     return Statement(
-        allows={"Allow": True, "Deny": False}[told["Effect"]],
-        actions=tuple(one.lower() for one in _texts(told.get("Action", []))),
-        resources=_texts(told.get("Resource", [])),
+        allows={"Allow": True, "Deny": False}[entry["Effect"]],
+        actions=tuple(one.lower() for one in _texts(entry.get("Action", []))),
+        resources=_texts(entry.get("Resource", [])),
         principals={kind: _texts(who) for kind, who in principal.items()}
         if isinstance(principal, Mapping)
         else {"*": _texts(principal)},
         conditions={
             operator: {name.lower(): _compared(wanted) for name, wanted in names.items()}
-            for operator, names in told.get("Condition", {}).items()
+            for operator, names in entry.get("Condition", {}).items()
         },
-        negated=any(name.startswith("Not") for name in told),
+        negated=any(name.startswith("Not") for name in entry),
     )
 
 
 def _compared(entry: Any) -> tuple[str, ...]:
-    """With what a condition compares. IAM takes a number and a boolean for its text."""
+    """Return a condition's values as texts: IAM accepts numbers and booleans for them."""
     found = entry if isinstance(entry, list) else [entry]
     return _texts([json.dumps(one) if isinstance(one, int) else one for one in found])
 
 
 def _texts(entry: Any) -> tuple[str, ...]:
-    """One text or several. Raises TypeError for anything else."""
+    """Return one text or several. Raises TypeError for anything else."""
     found = entry if isinstance(entry, list) else [entry]
     if not all(isinstance(one, str) for one in found):
         raise TypeError

@@ -1,4 +1,4 @@
-"""Objects of a cluster in a plan, and the pods that some of them start."""
+"""Objects of a cluster, and the pods that some of them start."""
 
 from __future__ import annotations
 
@@ -8,66 +8,60 @@ from typing import Any
 from policies.matchers import at, each
 from policies.plan import UNKNOWN, Plan, Resource
 
+# Kind -> the path of its pod template.
 _TEMPLATE: Mapping[str, tuple[str, ...]] = {
     "Pod": (),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
     **dict.fromkeys(("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job"), ("spec", "template")),
 }
-"""Kind -> where its pods are described."""
 
-_IDENTITY = "coreflux-mcp-secrets:kubernetes:Identity"
+# Types of all objects that start pods, in any version of their API.
+PODS = tuple(f"kubernetes:*:{kind}" for kind in _TEMPLATE)
+
+# Components. A rule can require what belongs to one even if the plan has none of it.
+IDENTITY = "coreflux-mcp-secrets:kubernetes:Identity"
 SERVER = "coreflux-mcp-secrets:kubernetes:McpServer"
 ROTATOR = "coreflux-mcp-secrets:kubernetes:Rotator"
-"""Components: what belongs to them has to be there, whether or not anything of it is."""
-
-
-def objects(plan: Plan) -> Iterator[Resource]:
-    """Everything that the API server is asked for."""
-    return (one for one in plan.resources if one.type.startswith("kubernetes:"))
-
-
-def in_a_cluster(plan: Plan) -> bool:
-    """Whether something of the stack runs in one, and so a namespace is its own."""
-    return any(plan.of_type(_IDENTITY)) or any(of_kind(plan, "Namespace"))
 
 
 def kind_of(one: Resource) -> str:
-    """As Deployment, of whatever version."""
+    """Return the kind, such as Deployment, without the version of its API."""
     return one.type.rpartition(":")[2]
 
 
 def of_kind(plan: Plan, *kinds: str) -> Iterator[Resource]:
-    """The objects of one of these kinds."""
-    return (one for one in objects(plan) if kind_of(one) in kinds)
+    """Yield the objects of these kinds."""
+    return (one for one in plan.resources if one.type.startswith("kubernetes:") and kind_of(one) in kinds)
 
 
-def pods(plan: Plan) -> Iterator[tuple[Resource, Any]]:
-    """Whatever starts pods, and what it says of them."""
-    for one in of_kind(plan, *_TEMPLATE):
-        yield one, at(one.properties, *_TEMPLATE[kind_of(one)], "spec")
+def in_a_cluster(plan: Plan) -> bool:
+    """Return whether the stack runs something in a cluster, and so has a namespace."""
+    return any(plan.of_type(IDENTITY)) or any(of_kind(plan, "Namespace"))
 
 
-def asked_of_pods(plan: Plan) -> Iterator[tuple[Resource, Any]]:
-    """Whatever starts pods, and their annotations."""
-    for one in of_kind(plan, *_TEMPLATE):
-        yield one, at(one.properties, *_TEMPLATE[kind_of(one)], "metadata", "annotations")
+def pod_of(one: Resource) -> Any:
+    """Return the pod spec of an object that starts pods."""
+    return at(one.properties, *_TEMPLATE[kind_of(one)], "spec")
 
 
-def containers(plan: Plan) -> Iterator[tuple[Resource, Any, Any, str]]:
-    """Of each pod: whatever starts it, its description, one of its containers, and that one's name as a person reads
-    it."""
-    for one, pod in pods(plan):
-        for list_of in ("containers", "initContainers", "ephemeralContainers"):
-            for container in each(at(pod, list_of)):
-                name = at(container, "name")
-                yield one, pod, container, "a container" if name is UNKNOWN else f"container {name}"
+def annotations_of(one: Resource) -> Any:
+    """Return the annotations of the pods that an object starts."""
+    return at(one.properties, *_TEMPLATE[kind_of(one)], "metadata", "annotations")
 
 
-def named(one: Resource) -> Any:
-    """Its name in the cluster."""
+def containers_of(one: Resource) -> Iterator[tuple[Any, str]]:
+    """Yield each container of the pods that an object starts, with its name for messages."""
+    for list_of in ("containers", "initContainers", "ephemeralContainers"):
+        for container in each(at(pod_of(one), list_of)):
+            name = at(container, "name")
+            yield container, "a container" if name is UNKNOWN else f"container {name}"
+
+
+def name_of(one: Resource) -> Any:
+    """Return the object's name in the cluster."""
     return at(one.properties, "metadata", "name")
 
 
 def namespace_of(one: Resource) -> Any:
-    """The namespace that it is in."""
+    """Return the object's namespace."""
     return at(one.properties, "metadata", "namespace")

@@ -1,20 +1,21 @@
-"""What gives a value away: by what it is named, or by its own form. Nothing here repeats one."""
+"""Find secret values by their names or by their form. No result contains a value."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 from policies.plan import CONCEALED, UNKNOWN
 
 _PUBLIC = re.compile(r"-----BEGIN (CERTIFICATE|CERTIFICATE REQUEST|PUBLIC KEY)-----.*?-----END \1-----", re.DOTALL)
+# Private keys, tokens with a prefix, and passwords within an address.
 _FORMS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
     r"|\b(AKIA|ASIA)[A-Z0-9]{16}\b"
@@ -22,49 +23,42 @@ _FORMS = re.compile(
     r"|\bxox[abprs]-[\w-]{10}|\bhv[sbr]\.[\w-]{20}|\bdop_v1_[0-9a-f]{64}|\bpul-[0-9a-f]{40}"
     r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.|AccountKey=[\w+/]{40}|://[^/\s:@]+:[^/\s:@]+@"
 )
-"""Private keys, tokens that say what they are, and passwords within an address."""
 _DENSE = re.compile(r"[A-Za-z0-9+]{32,}")
+# Locations, however random the names in them: ARNs, addresses, Azure's ids, images.
 _LOCATOR = re.compile(
     r"\barn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d*:[\w+=,.@:/*?-]+"
     r"|\bhttps?://[\w.:-]+(/[\w.~/-]*)?(?![\w?#@])"
     r"|^/subscriptions/[\w.()/-]+$"
     r"|^[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+:[\w.-]+(@sha256:[0-9a-f]{64})?$"
 )
-"""What says where something is, however random the names in it: ARNs, addresses, Azure's ids, images."""
 _NAMED = re.compile(
     r"^([\w.$/-]*[-_./])?"
     r"(pass(word|wd|phrase)|secret|token|credentials?|(api|access|private|secret|account)[-_.]?key)$"
 )
+# An empty text, a switch, a mode, a location, a path, an id, or a name that is a secret's.
 _REFERENCE = re.compile(
     r"(?i)^(\d{0,4}|true|false|arn:.*|https?://.*|/.*|\{\{.*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     r"|[\w.@-]+(/[\w.@-]+)+|[a-z]+(-[a-z]+)+)$"
     r"|pass(word|phrase)|secret|token|key",
     re.DOTALL,
 )
-"""An empty text, a switch, a mode, a locator, a path, an id, or a name that says itself that it is a secret's."""
 _OF_A_FILE = base64.b64encode(b"-----BEGIN ").decode()[:14]
+# Bits per character: 32 random letters and digits have more, words have fewer.
 _RANDOM = 3.8
-"""Bits a character: of 32 random letters and digits there are more, of words fewer."""
+# Share of neighbors of another kind (lower case, upper case, digit): WordsInThisStyle1 have fewer.
 _CHANGES = 0.37
-"""How often a neighbour is of another kind (small, capital, digit): less often where WordsAreSetLikeThis1."""
 
 
 def names(entry: Any) -> frozenset[str]:
-    """What may be a name as random as a value, in what says who reads or where: roles, users, logs."""
-    match entry:
-        case Mapping():
-            return names(list(entry.values()))
-        case list():
-            return frozenset[str]().union(*map(names, entry))
-        case str():
-            return frozenset(_DENSE.findall(entry))
-    return frozenset()
+    """Return the texts that are as random as a value, of outputs that name readers and logs."""
+    return frozenset(_DENSE.findall(json.dumps(entry, ensure_ascii=False, default=str)))
 
 
-def values(entry: Any, known: frozenset[str], path: tuple[str, ...] = ()) -> Iterator[tuple[str, bool]]:
-    """Where a value lies, or may: the place, and whether that is known yet. Looks into JSON and into lists of pairs.
+def values(entry: Any, known: frozenset[str] | None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, bool]]:
+    """Yield each place that has, or may have, a value, and whether that is known yet.
 
-    `known` are the names that are no values.
+    Looks into JSON and lists of pairs. `known` are random names that are no values; None if they are not known, and
+    so no value is found by its randomness.
     """
     match entry:
         case Mapping():
@@ -73,7 +67,7 @@ def values(entry: Any, known: frozenset[str], path: tuple[str, ...] = ()) -> Ite
                 named = pair if key == "value" and isinstance(pair, str) else key
                 yield from values(inner, known, (*path, named))
         case list():
-            for inner in entry:  # a name of many is of no credential: such a list is of names
+            for inner in entry:  # a key with a list of texts has names, and no credential
                 yield from values(inner, known, path if isinstance(inner, Mapping | list) else (*path, ""))
         case str() if (inner := _document(entry)) is not None:
             yield from values(inner, known, path)
@@ -83,17 +77,13 @@ def values(entry: Any, known: frozenset[str], path: tuple[str, ...] = ()) -> Ite
 
 
 def _document(text: str) -> Any:
-    """What is in a JSON text, if it is one."""
-    if text[:1] not in "{[" or not text:
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
+    """Return what a JSON text has, or None."""
+    with suppress(ValueError):
+        return json.loads(text) if text.startswith(("{", "[")) else None
 
 
-def _is_value(name: str, entry: Any, known: frozenset[str]) -> bool | None:
-    """True: a value. False: one may be there, which is not known yet. None: no value."""
+def _is_value(name: str, entry: Any, known: frozenset[str] | None) -> bool | None:
+    """Return True for a value, False if one may be there and is not known yet, None for no value."""
     named = bool(_NAMED.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
     if entry is CONCEALED:
         return True
@@ -102,24 +92,21 @@ def _is_value(name: str, entry: Any, known: frozenset[str]) -> bool | None:
     if not isinstance(entry, str):
         return None
     text = _PUBLIC.sub("", _decoded(entry))
-    runs = {*_DENSE.findall(_LOCATOR.sub("", text))} - known
+    runs = set() if known is None else {*_DENSE.findall(_LOCATOR.sub("", text))} - known
     if _FORMS.search(text) or any(map(_is_dense, runs)):
         return True
-    return True if named and name not in text and not _REFERENCE.search(text) else None  # its own name is none
+    return True if named and name not in text and not _REFERENCE.search(text) else None  # its own name is no value
 
 
 def _decoded(text: str) -> str:
-    """What a Kubernetes object or a cloud has as base64, where it begins as a file of certificates does."""
-    if not text.startswith(_OF_A_FILE):
-        return text
-    try:
-        return base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return text
+    """Decode a certificate file that a Kubernetes object or a cloud has as base64."""
+    with suppress(ValueError):
+        return base64.b64decode(text, validate=True).decode() if text.startswith(_OF_A_FILE) else text
+    return text
 
 
 def _is_dense(run: str) -> bool:
-    """Whether a run of letters and digits is as random as a password that a machine made."""
+    """Return whether a run of letters and digits is as random as a generated password."""
     mixed = all(re.search(kind, run) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
     kinds = [(one.islower(), one.isupper()) for one in run]
     changes = sum(one != other for one, other in pairwise(kinds)) / (len(run) - 1)

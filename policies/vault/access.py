@@ -1,40 +1,46 @@
-"""Who may what in Vault: the roles that are taken, and what the policies of a plan say."""
+"""Access in Vault: the roles of a plan, and the rights that its policies grant."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from policies.matchers import at, each
-from policies.plan import Plan, Resource
+from policies.plan import Plan
 
-MOUNT = "vault:index/mount:Mount"
 POLICY = "vault:index/policy:Policy"
 APPROLE = "vault:appRole/authBackendRole:AuthBackendRole"
 JWT = "vault:jwt/authBackendRole:AuthBackendRole"
 KUBERNETES = "vault:kubernetes/authBackendRole:AuthBackendRole"
 ROLES = (APPROLE, JWT, KUBERNETES)
-STORE = "coreflux-mcp-secrets:vault:SecretStore"
-"""The component: what belongs to it has to be there, whether or not anything of it is."""
 
 _PATH = re.compile(r'path\s+("(?:[^"\\]|\\.)*")\s*\{\s*capabilities\s*=\s*(\[[^\]]*\])\s*\}')
 
+_CHANGES = frozenset({"create", "update", "patch", "delete", "sudo", "root"})
+# Writes below sys/ that change nothing: this one returns the HMAC of a value that the caller has.
+_HARMLESS = ("sys/audit-hash/",)
+# Vault requires sudo to list its audit devices.
+_NEEDS_SUDO = "sys/audit"
 
-def in_vault(plan: Plan) -> Iterator[Resource]:
-    """Everything that Vault is asked for."""
-    return (one for one in plan.resources if one.type.startswith("vault:"))
+_NEVER = frozenset({"list", "sudo", "root"})
+# Paths of the whole Vault, or of its logins.
+_FOREIGN = ("sys/", "identity/", "auth/")
+# What every token may do with itself.
+_ITS_OWN = frozenset(f"auth/token/{verb}-self" for verb in ("lookup", "renew", "revoke"))
 
 
-def taken(plan: Plan) -> list[Any]:
-    """The policies that a role gives who logs in. All others a person of Vault's own gives away."""
+def role_policies(plan: Plan) -> list[Any]:
+    """Return the policies that roles grant. People get all others by an auth method of Vault's operators."""
     return [policy for role in plan.of_type(*ROLES) for policy in each(at(role.properties, "tokenPolicies"))]
 
 
 def rights(policy: Any) -> Mapping[str, list[str]] | None:
-    """Path -> capabilities, all of a path that is there twice. None for a text that says more than that: no rule judges
-    what it does not understand."""
+    """Return path -> capabilities, merged if a path is there twice.
+
+    None for a text with anything else in it: a rule must not accept what it can't read.
+    """
     if not isinstance(policy, str):
         return None
     text = re.sub(r"(?m)^\s*#.*$", "", policy)
@@ -42,18 +48,40 @@ def rights(policy: Any) -> Mapping[str, list[str]] | None:
         return None
     found: dict[str, list[str]] = {}
     try:
-        for path, may in _PATH.findall(text):
-            found.setdefault(json.loads(path), []).extend(str(one) for one in json.loads(may))
+        for path, capabilities in _PATH.findall(text):
+            found.setdefault(json.loads(path), []).extend(str(one) for one in json.loads(capabilities))
     except ValueError:
         return None
     return found
 
 
-def is_an_address(audience: Any) -> bool:
-    """Whether a token for it is for whoever is there, as the API server, and not for Vault alone."""
-    return isinstance(audience, str) and "://" in audience
+def changes_no_vault(policy: Any) -> bool:
+    """Return whether a policy changes nothing of Vault itself, and reads no value by a wildcard."""
+    granted = rights(policy)
+    return granted is not None and not any(_is_admin(path, {*may}) for path, may in granted.items())
 
 
-def has_wildcard(path: str) -> bool:
-    """Whether it is more than one path: * at its end, + for one part of it."""
+def _is_admin(path: str, may: set[str]) -> bool:
+    if path.startswith("sys/"):
+        allowed = {"sudo"} if path == _NEEDS_SUDO else set()
+        return bool(may & _CHANGES - allowed) and not path.startswith(_HARMLESS)
+    return "sudo" in may or "root" in may or (_has_wildcard(path) and ("/data/" in path or path.endswith("*")))
+
+
+def names_each_path(policy: Any) -> bool:
+    """Return whether a policy has rights on named paths of secrets only, without list or sudo."""
+    granted = rights(policy) or {}
+    return bool(granted) and not any(
+        _has_wildcard(path) or _NEVER & {*may} or (path.startswith(_FOREIGN) and path not in _ITS_OWN)
+        for path, may in granted.items()
+    )
+
+
+def _has_wildcard(path: str) -> bool:
+    """Return whether it matches several paths: * at its end, + for one segment."""
     return path.endswith("*") or "+" in path.split("/")
+
+
+def is_an_address(audience: Any) -> bool:
+    """Return whether an audience is a server's address, such as the API server's, and so not Vault's alone."""
+    return isinstance(audience, str) and "://" in audience

@@ -375,8 +375,7 @@ class InVault(OfAServer):
         vault, rotator = azure.vault(), azure.principal("rotator")
         blob = azurite.new_blob(rotator).url
         place = cls(json.dumps([vault.url, blob, azure.environment(rotator), azure.authority.tenant]))
-        for name in (*place.location.secrets.values(), *place.location.pending.values()):
-            vault.access.grant(rotator.oid, SECRETS_OFFICER, name)
+        vault.access.grant(rotator.oid, SECRETS_OFFICER)
         return place.address
 
     @functools.cached_property

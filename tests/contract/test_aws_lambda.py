@@ -106,20 +106,15 @@ def test_what_aws_rotates_is_known_by_its_own_word(stack: AwsStack) -> None:
     assert "mqtt" not in scheduled
 
 
-def left_empty(stack: AwsStack) -> str:
-    """What a rotation leaves whose first step was refused: here within the grace. AWS gives up."""
+@pytest.mark.slow
+def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rotates_again(stack: AwsStack) -> None:
+    """A rotation leaves one if its first step was refused, here within the grace. AWS gives up."""
     stack.all_steps(stack.begin())
     stack.skip_grace()
     stack.all_steps(stack.begin())
     token = stack.begin()
     with pytest.raises(LambdaError, match="may be in use until"):
         stack.step("createSecret", token)
-    return token
-
-
-@pytest.mark.slow
-def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rotates_again(stack: AwsStack) -> None:
-    token = left_empty(stack)
     for hours in (0, 1, 1.9):
         stack.clock.skip(hours * 3600)
         assert "AWSPENDING" not in str(stack.tick_function()["mqtt"])

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -59,30 +60,21 @@ class Iam:
         return self
 
     def paginate(self, **asked: Any) -> list[dict[str, Any]]:
-        self._refuse("SimulatePrincipalPolicy")
+        if self.refuses:
+            _denied("SimulatePrincipalPolicy")
         self.asked.append(asked)
-        return [
-            {
-                "EvaluationResults": [
-                    {
-                        "EvalActionName": action,
-                        "EvalDecision": "implicitDeny"
-                        if (asked["PolicySourceArn"], action) in self.denies
-                        else "allowed",
-                        "MissingContextValues": ["aws:SourceVpce"] if self.unknown_context else [],
-                    }
-                    for action in asked["ActionNames"]
-                ]
-            }
+        who, missing = asked["PolicySourceArn"], ["aws:SourceVpce"] if self.unknown_context else []
+        decisions = {one: "implicitDeny" if (who, one) in self.denies else "allowed" for one in asked["ActionNames"]}
+        results = [
+            {"EvalActionName": action, "EvalDecision": decision, "MissingContextValues": missing}
+            for action, decision in decisions.items()
         ]
+        return [{"EvaluationResults": results}]
 
     def get_role(self, *, RoleName: str) -> dict[str, Any]:  # noqa: N803
-        self._refuse("GetRole")
-        return {"Role": {"Arn": f"arn:aws:iam::{ACCOUNT}:role/found/{RoleName}"}}
-
-    def _refuse(self, operation: str) -> None:
         if self.refuses:
-            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "said by the stand-in"}}, operation)
+            _denied("GetRole")
+        return {"Role": {"Arn": f"arn:aws:iam::{ACCOUNT}:role/found/{RoleName}"}}
 
 
 @dataclass
@@ -94,26 +86,20 @@ class SecretsManager:
     refuses: set[str] = field(default_factory=set)  # Operations, by the names of boto3.
 
     def __getattr__(self, name: str) -> Any:
-        if name in self.refuses:
-            return _denied
-        return getattr(self.moto, name)
+        return _denied if name in self.refuses else getattr(self.moto, name)
 
     def get_paginator(self, name: str) -> Any:
-        if name in self.refuses:
-            _denied()
-        return self.moto.get_paginator(name)
+        return _denied() if name in self.refuses else self.moto.get_paginator(name)
 
     def list_secret_version_ids(self, **asked: Any) -> dict[str, Any]:
-        if "list_secret_version_ids" in self.refuses:
-            _denied()
-        answer: dict[str, Any] = self.moto.list_secret_version_ids(**asked)
+        answer: dict[str, Any] = self.__getattr__("list_secret_version_ids")(**asked)
         for each in answer["Versions"]:
             each["CreatedDate"] -= self.ages.get(each["VersionId"], timedelta())
         return answer
 
 
-def _denied(**_asked: Any) -> Any:
-    raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "said by the stand-in"}}, "operation")
+def _denied(operation: str = "operation", **_asked: Any) -> Any:
+    raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "said by the stand-in"}}, operation)
 
 
 @dataclass
@@ -295,25 +281,13 @@ def deny_the_server(stack: Stack) -> None:
     stack.iam.denies.add((SERVER, "secretsmanager:GetSecretValue"))
 
 
-def be_in_another_account(stack: Stack) -> None:
-    store = stack.store.model_copy(update={"account": "9" * 12})
-    stack.manifest = stack.manifest.model_copy(update={"store": store})
-
-
 ASKING = f"arn:aws:sts::{ACCOUNT}:user/moto"  # Whom moto takes every caller for.
 
 
 def leave_the_subscription_unconfirmed(stack: Stack) -> None:
     """moto confirms at once; AWS when somebody follows the link in its mail. Played."""
-
-    class Waiting:
-        def get_paginator(self, _name: str) -> Waiting:
-            return self
-
-        def paginate(self, **_asked: Any) -> list[dict[str, Any]]:
-            return [{"Subscriptions": [{"SubscriptionArn": "PendingConfirmation"}]}]
-
-    stack.played["sns"] = Waiting()
+    pages = SimpleNamespace(paginate=lambda **_: [{"Subscriptions": [{"SubscriptionArn": "PendingConfirmation"}]}])
+    stack.played["sns"] = SimpleNamespace(get_paginator=lambda _name: pages)
 
 
 def key_of(stack: Stack) -> str:
@@ -322,15 +296,9 @@ def key_of(stack: Stack) -> str:
 
 def set_the_clock_back(stack: Stack) -> None:
     """AWS' answer is of an hour later. Played."""
-
-    class Later:
-        def get_caller_identity(self) -> dict[str, Any]:
-            found: dict[str, Any] = stack.aws.client("sts").get_caller_identity()
-            later = datetime.now(UTC) + timedelta(hours=1)
-            found["ResponseMetadata"]["HTTPHeaders"]["date"] = format_datetime(later)
-            return found
-
-    stack.played["sts"] = Later()
+    found = stack.aws.client("sts").get_caller_identity()
+    found["ResponseMetadata"]["HTTPHeaders"]["date"] = format_datetime(datetime.now(UTC) + timedelta(hours=1))
+    stack.played["sts"] = SimpleNamespace(get_caller_identity=lambda: found)
 
 
 # Each list is planted together, one fault a check.
@@ -414,7 +382,8 @@ def test_what_secretops_can_repair_is_offered_and_repaired(fault: Fault[Stack], 
 
 
 def test_in_another_account_nothing_else_is_said_of_the_stack(healthy: Stack) -> None:
-    be_in_another_account(healthy)
+    store = healthy.store.model_copy(update={"account": "9" * 12})
+    healthy.manifest = healthy.manifest.model_copy(update={"store": store})
     found = healthy.look()
     others = {name: result for name, result in found.items() if name not in ("credentials", "broker")}
     assert {result.level for result in others.values()} == {Level.UNKNOWN}, others
@@ -456,20 +425,13 @@ def test_what_the_operator_may_not_ask_is_unknown_and_named(rotating: Stack) -> 
     assert rotating.exit_code is ExitCode.ATTENTION
 
 
-QUICK = Timing(duration=1, renew=0.1, look=0.05)
-
-
-def lease(stack: Stack) -> Result:
-    return LeaseMoves(Account(stack.store), QUICK).look()
-
-
 def test_a_holder_of_the_lease_that_lives_is_named_and_no_fault(healthy: Stack) -> None:
-    store = SecretsManagerVersionStore.open(healthy.store, role="operator", timing=QUICK)
-    with store.lease("one that lives"):
-        found = lease(healthy)
-    assert found.level is Level.OK
-    assert found.value.startswith("held by one that lives since 20")
-    assert lease(healthy) == Result(Level.OK, "free")
+    timing = Timing(duration=1, renew=0.1, look=0.05)
+    check = LeaseMoves(Account(healthy.store), timing)
+    with SecretsManagerVersionStore.open(healthy.store, role="operator", timing=timing).lease("one that lives"):
+        found = check.look()
+    assert (found.level, found.value[:31]) == (Level.OK, "held by one that lives since 20")
+    assert check.look() == Result(Level.OK, "free")
 
 
 def test_an_answer_that_hangs_on_the_network_is_no_denial(healthy: Stack) -> None:

@@ -87,10 +87,8 @@ class Stack:
         return made.id
 
     def source(self, names: str = "+".join(NAMES)) -> SecretsManager:
-        def api(region: str) -> Api:
-            return Api(region, lambda _region: cast(Any, self.client))
-
-        return SecretsManager(f"{REGION}/{self.prefix}/{names}", open_api=api, clock=lambda: self.now)
+        where, client = f"{REGION}/{self.prefix}/{names}", cast(Any, self.client)
+        return SecretsManager(where, open_api=lambda region: Api(region, lambda _: client), clock=lambda: self.now)
 
     def asked(self) -> list[str]:
         found, self.client.asked = self.client.asked, []

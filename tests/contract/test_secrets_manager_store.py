@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -84,17 +85,15 @@ def aws_labels(place: Account) -> dict[str, set[str]]:
 # Versions and labels
 
 
-def test_a_reader_finds_one_json_object_of_the_fields_under_awscurrent(place: Account) -> None:
-    value = publish(place, token(1))
+def test_readers_find_one_json_object_under_awscurrent_once_it_is_published(place: Account) -> None:
+    value, store = make(), place.open()
+    store.add("it", version(token(1)), value)
+    assert aws_labels(place) == {NO_VALUE: {CURRENT}, token(1): {PENDING}}
+    assert place.delivered() == dict.fromkeys(FIELDS)
+    store.publish("it", token(1), NOW)
     found = place.client.get_secret_value(SecretId=place.name, VersionStage=CURRENT)
     assert json.loads(found["SecretString"]) == dict(value)
     assert aws_labels(place)[token(1)] == {CURRENT}
-
-
-def test_a_first_version_is_not_given_to_readers_before_it_is_published(place: Account) -> None:
-    place.open().add("it", version(token(1)), make())
-    assert aws_labels(place) == {NO_VALUE: {CURRENT}, token(1): {PENDING}}
-    assert place.delivered() == dict.fromkeys(FIELDS)
 
 
 @pytest.mark.parametrize(("drops", "first"), [(True, True), (False, False)])
@@ -185,10 +184,6 @@ def test_forgetting_leaves_the_secret_of_the_stack_and_what_is_configured_of_it(
     assert store.journal.last("it") is None
 
 
-def forgotten(place: Account) -> bool:
-    return {name: set(has) for name, has in place.labels().items()} == {NO_VALUE: {CURRENT, NO_VALUE_LABEL}}
-
-
 # Before the mark is on the empty version, after it is, and while labels are taken away.
 @pytest.mark.parametrize(("then", "moment", "begun"), [("settle", 1, False), ("settle", 4, True), ("add", 8, True)])
 def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, begun: bool) -> None:
@@ -204,7 +199,7 @@ def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, 
         store.add("it", version(token(4)), make())
         store.discard("it", token(4))
     if begun:
-        assert forgotten(place)
+        assert {name: {*has} for name, has in place.labels().items()} == {NO_VALUE: {CURRENT, NO_VALUE_LABEL}}
         assert store.kept() == ()
     else:
         assert place.delivered() == dict(values[1])
@@ -232,19 +227,15 @@ def test_the_last_step_is_found_again_and_does_not_lengthen_with_its_text(place:
 def test_label_is_moved_after_a_brief_conflict_and_a_lasting_one_reported(place: Account, times: int) -> None:
     publish(place, token(1))
 
-    class Away:
-        left = times
+    conflicts = iter(range(times))
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(place.client, name)
+    def away(**asked: Any) -> Any:
+        if next(conflicts, None) is not None:
+            raise ClientError({"Error": {"Code": "InvalidParameterException"}}, "UpdateSecretVersionStage")
+        return place.client.update_secret_version_stage(**asked)
 
-        def update_secret_version_stage(self, **asked: Any) -> Any:
-            if self.left:
-                self.left -= 1
-                raise ClientError({"Error": {"Code": "InvalidParameterException"}}, "UpdateSecretVersionStage")
-            return place.client.update_secret_version_stage(**asked)
-
-    asked = Api(REGION, lambda _region: cast(Any, Away()))
+    client = SimpleNamespace(update_secret_version_stage=away, describe_secret=place.client.describe_secret)
+    asked = Api(REGION, lambda _region: cast(Any, client))
     refused = pytest.raises(StoreError, match="AWS refused secretsmanager:UpdateSecretVersionStage")
     with refused if times == 3 else contextlib.nullcontext():
         assert asked.move(place.name, "MINE", None, token(1))
@@ -269,40 +260,24 @@ def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptu
     assert place.table().read() is None
 
 
-def followed(place: Account, name: str) -> None:
-    """What a follower does, at once: a holder that renews would keep a real one out."""
-    table = place.table()
-    assert table.write(Term("0" * 16, name, NOW), after=table.read()) is None
-
-
-class Stalled:
-    """A client whose next answer with a value is long in coming: the SDK asks again and again, for minutes."""
-
-    def __init__(self, place: Account, timing: Timing) -> None:
-        self._place, self._timing, self.stalls = place, timing, False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._place.client, name)
-
-    def get_secret_value(self, **asked: Any) -> Any:
-        if self.stalls:
-            self.stalls = False
-            followed(self._place, "the follower")
-            threading.Event().wait(self._timing.trusted + 0.1)
-        return self._place.client.get_secret_value(**asked)
-
-
 def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: Account) -> None:
+    """The answer with the value takes long: the SDK repeats the request, for minutes."""
     publish(place, token(1))
-    timing = Timing(duration=0.6, renew=3600, look=0.1)
-    client = Stalled(place, timing)
+    timing, table, stalls = Timing(duration=0.6, renew=3600, look=0.1), place.table(), []
+
+    def stalled(**asked: Any) -> Any:
+        # What a follower does, at once: a holder that renews would keep a real one out.
+        assert table.write(Term("0" * 16, "the follower", NOW), after=table.read()) is None
+        stalls.append(threading.Event().wait(timing.trusted + 0.1))
+        return place.client.get_secret_value(**asked)
+
+    client = SimpleNamespace(get_secret_value=stalled, describe_secret=place.client.describe_secret)
     api = Api(REGION, lambda _region: cast(Any, client))
     store = SecretsManagerVersionStore(place.location, api, table=place.table(), timing=timing)
     with store.lease("who was held up"):
-        client.stalls = True
         with pytest.raises(StoreError):
             store.read("it", token(1), purpose="test")
-        assert not client.stalls
+        assert len(stalls) == 1
 
 
 # What AWS and its SDK refuse

@@ -132,8 +132,7 @@ def make_azure_stack(folder: Path, broker: Broker, azure: Azure, azurite: Azurit
         due_days={secret.name: secret.cadence_days for secret in catalogue},
         lease=azurite.new_blob(rotator).url,
     )
-    for name in (*store.secrets.values(), *store.pending.values()):
-        vault.access.grant(rotator.oid, SECRETS_OFFICER, name)
+    vault.access.grant(rotator.oid, SECRETS_OFFICER)
     for secret in catalogue:
         if Reader.SERVER in secret.readers:
             vault.access.grant(server.oid, SECRETS_USER, store.secrets[secret.name])

@@ -81,29 +81,13 @@ class StrictPrivateCa:
             raise _refused("ValidationException")
         assert asked["TemplateArn"] == CLIENTS_ALONE, "the one that this stand-in knows"
         assert asked["Validity"]["Type"] == "DAYS"
-        now = datetime.now(UTC)
-        ends = now + timedelta(days=asked["Validity"]["Value"])
+        ends = datetime.now(UTC) + timedelta(days=asked["Validity"]["Value"])
         own = ca.certificate
         assert own
         if ends > own.not_valid_after_utc:
             raise _refused("ValidationException")
         arn = f"{self.arn}/certificate/{uuid.uuid4().hex}"
-        key: Any = ca.key
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(request.subject)
-            .issuer_name(own.subject)
-            .public_key(request.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(ends)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(request.public_key()), critical=False)
-            .add_extension(_usage(signs=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-            .sign(key, hashes.SHA256())
-        )
+        made = _signed(request.subject, request.public_key(), own.subject, ca.key, ends)
         ca.issued_certificates[arn] = made.public_bytes(Encoding.PEM)
         if token:
             self._made[token] = arn
@@ -171,12 +155,13 @@ def _make(moto: Aws, days: int) -> StrictPrivateCa:
     )["CertificateAuthorityArn"]
     root_key = ec.generate_private_key(ec.SECP256R1())
     named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test root")])
-    root = _ca(named, root_key.public_key(), named, root_key, days + 1, depth=1)
+    ends = datetime.now(UTC) + timedelta(days=days)
+    root = _signed(named, root_key.public_key(), named, root_key, ends + timedelta(days=1), depth=1)
     made = StrictPrivateCa(arn, root.public_bytes(Encoding.PEM).decode())
     own = ec.generate_private_key(ec.SECP256R1())
     made.kept.private_bytes = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     made.kept.password = None  # type: ignore[assignment]
-    certificate = _ca(made.kept.issuer, own.public_key(), named, root_key, days, depth=0)
+    certificate = _signed(made.kept.issuer, own.public_key(), named, root_key, ends, depth=0)
     client.import_certificate_authority_certificate(
         CertificateAuthorityArn=arn,
         Certificate=certificate.public_bytes(Encoding.PEM),
@@ -185,44 +170,33 @@ def _make(moto: Aws, days: int) -> StrictPrivateCa:
     return made
 
 
-def _ca(
-    name: x509.Name,
-    public: ec.EllipticCurvePublicKey,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    days: int,
-    *,
-    depth: int,
+def _signed(
+    subject: x509.Name, public: Any, issuer: x509.Name, key: Any, ends: datetime, *, depth: int | None = None
 ) -> x509.Certificate:
-    now = datetime.now(UTC)
-    return (
+    """A client's certificate, or that of a CA with `depth` more CAs below it."""
+    is_ca = depth is not None
+    builder = (
         x509.CertificateBuilder()
-        .subject_name(name)
+        .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=depth), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .not_valid_before(datetime.now(UTC) - timedelta(hours=1))
+        .not_valid_after(ends)
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=depth), critical=is_ca)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
-        .add_extension(_usage(signs=True), critical=True)
-        .sign(key, hashes.SHA256())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(_usage(signs=is_ca), critical=True)
     )
+    if not is_ca:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+    return builder.sign(key, hashes.SHA256())
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    off = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
+    return x509.KeyUsage(digital_signature=True, key_cert_sign=signs, crl_sign=signs, **off)
 
 
 def _refused(code: str) -> Exception:

@@ -1,5 +1,6 @@
 """ARNs as AWS would give them, for what the mocks make. A stand-in: AWS' own end of a secret's ARN is random."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +14,20 @@ _SHAPES = {
     "lambda/function:Function": ("lambda", "function:{name}"),
     "sqs/queue:Queue": ("sqs", "{name}"),
     "sns/topic:Topic": ("sns", "{name}"),
+    "lambda/eventSourceMapping:EventSourceMapping": ("lambda", "event-source-mapping:id"),
+    "lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": ("lambda", "function:{functionName}"),
+    "lambda/permission:Permission": ("lambda", "function:{function}"),
+    "sqs/queuePolicy:QueuePolicy": ("sqs", "coreflux-mcp-prod-new-versions"),
+    "scheduler/schedule:Schedule": ("scheduler", "schedule/default/{name}"),
+    "cloudtrail/trail:Trail": ("cloudtrail", "trail/{name}"),
     "cloudwatch/eventRule:EventRule": ("events", "rule/{name}"),
+    "cloudwatch/eventTarget:EventTarget": ("events", "rule/{rule}"),
     "cloudwatch/logGroup:LogGroup": ("logs", "log-group:{name}"),
+    "cloudwatch/logMetricFilter:LogMetricFilter": ("logs", "log-group:{logGroupName}"),
+    "cloudwatch/metricAlarm:MetricAlarm": ("cloudwatch", "alarm:{name}"),
+    "lb/listener:Listener": ("elasticloadbalancing", "listener/app/coreflux-mcp-prod/0/0"),
+    "lb/loadBalancer:LoadBalancer": ("elasticloadbalancing", "loadbalancer/app/{name}/0"),
+    "lb/targetGroup:TargetGroup": ("elasticloadbalancing", "targetgroup/{name}/0"),
     "ecs/cluster:Cluster": ("ecs", "cluster/{name}"),
     "ecs/service:Service": ("ecs", "service/{cluster}/{name}"),
     "ecs/taskDefinition:TaskDefinition": ("ecs", "task-definition/{family}:1"),
@@ -25,10 +38,10 @@ def arn_of(kind: str, resource: str, inputs: Mapping[str, Any]) -> str:
     """The ARN of a resource called `resource` in the program."""
     kind = kind.removeprefix("aws:")
     cluster = str(inputs.get("cluster", "default")).rpartition("/")[2]
-    named = {"name": resource, "family": resource, **inputs, "resource": resource, "cluster": cluster}
-    if kind == "iam/role:Role":
-        return f"arn:aws:iam::{ACCOUNT}:role{named.get('path', '/')}{named['name']}"
-    if kind == "s3/bucket:Bucket":
+    named = defaultdict(lambda: resource, {**inputs, "resource": resource, "cluster": cluster})
+    if kind.startswith("iam/role"):
+        return f"arn:aws:iam::{ACCOUNT}:role{inputs.get('path', '/')}{inputs.get('role', named['name'])}"
+    if kind.startswith("s3/"):
         return f"arn:aws:s3:::{named['bucket']}"
     service, shape = _SHAPES.get(kind, (kind.partition("/")[0], "{resource}"))
-    return f"arn:aws:{service}:{inputs.get('region', REGION)}:{ACCOUNT}:{shape.format(**named)}"
+    return f"arn:aws:{service}:{inputs.get('region', REGION)}:{ACCOUNT}:{shape.format_map(named)}"

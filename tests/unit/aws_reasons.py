@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+_OF_VPC = (
+    *("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces"),
+    *("ec2:DescribeSubnets", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
+)
+
 REASONS: Mapping[str, str] = MappingProxyType(
     {
         "secretsmanager:DescribeSecret": "which versions there are, and their labels; no value",
@@ -26,15 +31,11 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "ecs:DescribeServices": "whether a deployment is newer than the new version already",
         "ecs:UpdateService": "a new deployment of the one service",
         "ecr:GetAuthorizationToken": "log in to the registry",
-        "ecr:BatchCheckLayerAvailability": "pull the server's image",
-        "ecr:BatchGetImage": "pull the server's image",
-        "ecr:GetDownloadUrlForLayer": "pull the server's image",
-        "ec2:CreateNetworkInterface": "Lambda puts the function into the VPC",
-        "ec2:DeleteNetworkInterface": "Lambda puts the function into the VPC",
-        "ec2:DescribeNetworkInterfaces": "Lambda puts the function into the VPC",
-        "ec2:DescribeSubnets": "Lambda puts the function into the VPC",
-        "ec2:AssignPrivateIpAddresses": "Lambda puts the function into the VPC",
-        "ec2:UnassignPrivateIpAddresses": "Lambda puts the function into the VPC",
+        **dict.fromkeys(
+            ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
+            "pull the server's image",
+        ),
+        **dict.fromkeys(_OF_VPC, "Lambda puts the function into the VPC"),
     }
 )
 """Each action that a role of the stack has, and what for."""

@@ -11,11 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from components.section import PROJECT_FOLDER
 from secretops.manifest import AzureStore, Manifest
-from settings import ConfigurationError
 from tests.unit.aws_stack import a_kubeconfig
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT, object_id
 from tests.unit.harness import Deployed, ca_file, deploy
@@ -89,35 +86,13 @@ def for_this_machine(
     return on_azure(store, server, broker, stack=stack, kind=kind, image="", preview=False, **more)
 
 
-@cache
-def production() -> Deployed:
-    """A stack of production, and nothing more than it needs. Run once: nobody changes what it asked for."""
-    return on_azure()
-
-
-@cache
-def ca() -> Path:
-    return ca_file(Path(tempfile.mkdtemp()))
-
-
-@cache
-def with_ca() -> Deployed:
-    return on_azure(broker=f', ca_file: "{ca()}"')
-
-
-@cache
-def trial() -> Deployed:
-    return on_azure(stack="dev-trial")
-
-
-@cache
-def pods() -> Deployed:
-    return for_pods()
-
-
-@cache
-def here() -> Deployed:
-    return for_this_machine(broker=f', ca_file: "{ca()}"')
+# Stacks that several tests look at, each deployed once. Production has nothing more than it needs.
+production = cache(on_azure)
+trial = cache(lambda: on_azure(stack="dev-trial"))
+ca = cache(lambda: ca_file(Path(tempfile.mkdtemp())))
+with_ca = cache(lambda: on_azure(broker=f', ca_file: "{ca()}"'))
+pods = cache(for_pods)
+here = cache(lambda: for_this_machine(broker=f', ca_file: "{ca()}"'))
 
 
 @cache
@@ -125,6 +100,7 @@ def with_every_option(*, preview: bool = False) -> Deployed:
     """A stack with each option that adds something. Run once."""
     return on_azure(
         f', resource_group: plant, subnet: "{SUBNET}", registry: "{REGISTRY}", alert_emails: [ops@example.com], '
+        "tags: {Cost-Center: plant}, zone_redundant: true, "
         f'network: {{addresses: [203.0.113.7], subnets: ["{OFFICE}"], '
         f"private_endpoint: {ENDPOINT}}}",
         ", ingress: network, allowed_hosts: [mcp.example.com], bootstrapped: true",
@@ -178,12 +154,6 @@ def container(deployed: Deployed, name: str) -> Any:
 
 def variables(one: Any) -> dict[str, str]:
     return {entry["name"]: entry["value"] for entry in one["env"]}
-
-
-def refusals(store: str = "", server: str = "", broker: str = "", **more: str) -> list[str]:
-    with pytest.raises(ConfigurationError) as refused:
-        file_on_azure(store, server, broker, **more).parse("prod")
-    return [" ".join(str(problem).split()) for problem in refused.value.problems]
 
 
 def whole(entry: Any) -> Any:

@@ -90,8 +90,6 @@ def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
         "arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@tick",
         OPERATOR,
     )
-    roles = {f"arn:aws:iam::123456789012:role/{role.inputs['name']}" for role in prod.of_type(ROLE)}
-    assert {reader for who in store.readers.values() for reader in who} <= {*roles, OPERATOR}
 
 
 def test_values_and_records_are_protected_in_production_alone(prod: Deployed, trial: Deployed) -> None:
@@ -149,14 +147,12 @@ def test_a_user_and_a_role_with_a_path_are_known_as_cloudtrail_shows_them() -> N
 # Rotation
 
 
-def test_what_secretops_makes_values_for_rotates_on_aws_schedule_with_the_guides_cadence(prod: Deployed) -> None:
-    rules = {one.name: one.inputs["rotationRules"] for one in prod.of_type(ROTATION)}
-    quarterly = {"automaticallyAfterDays": 90, "duration": "3h"}
-    assert rules == {"rotate-broker-admin-schedule": quarterly, "rotate-mqtt-schedule": quarterly}
-
-
-def test_a_rotation_does_not_begin_while_a_secret_has_no_value(prod: Deployed) -> None:
-    assert {one.inputs["rotateImmediately"] for one in prod.of_type(ROTATION)} == {False}
+def test_what_secretops_makes_rotates_quarterly_and_not_at_once(prod: Deployed) -> None:
+    rotations = {one.name: one.inputs for one in prod.of_type(ROTATION)}
+    assert rotations.keys() == {"rotate-broker-admin-schedule", "rotate-mqtt-schedule"}
+    for one in rotations.values():
+        assert one["rotationRules"] == {"automaticallyAfterDays": 90, "duration": "3h"}
+        assert one["rotateImmediately"] is False, "the secret has no value yet"
 
 
 @pytest.mark.parametrize("secret", ["mqtt", "broker-admin"])
@@ -188,15 +184,11 @@ def test_failed_call_is_retried_and_never_overlaps_the_next(prod: Deployed, func
     assert code["timeout"] < queue["maximumEventAgeInSeconds"] <= 1800, "a retry of the tick ends within its hour"
 
 
-def test_functions_reserve_nothing_log_json_and_keep_failures(prod: Deployed) -> None:
+def test_each_function_has_a_role_of_its_own_and_logs_json(prod: Deployed) -> None:
     for deployed in (prod, with_every_option()):
-        logs = {one.inputs["name"]: one.inputs["retentionInDays"] for one in deployed.of_type(LOG)}
         for function in deployed.of_type(FUNCTION):
             given = function.inputs
-            assert "reservedConcurrentExecutions" not in given
             assert given["loggingConfig"] == {"logFormat": "JSON", "logGroup": f"/aws/lambda/{given['name']}"}
-            assert logs[given["loggingConfig"]["logGroup"]] == 90
-            assert given["deadLetterConfig"]["targetArn"].endswith(":coreflux-mcp-prod-letters")
             assert given["role"].startswith("arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@")
             assert (given["runtime"], given["architectures"]) == (f"python{PYTHON}", [ARCHITECTURE])
         roles = [function.inputs["role"] for function in deployed.of_type(FUNCTION)]
@@ -337,9 +329,6 @@ class Service:
 
     def update_service(self, **asked: Any) -> None:
         self.asked.append(asked)
-        self.begins()
-
-    def begins(self) -> None:
         self.primary["status"] = "ACTIVE"
         self.deployments.insert(0, {"status": "PRIMARY", "createdAt": self.now, "rolloutState": "IN_PROGRESS"})
 
@@ -389,22 +378,20 @@ def test_three_labels_in_a_minute_are_one_deployment(service: Service) -> None:
     assert service.asked == [{"cluster": "a-cluster", "service": "a-service", "forceNewDeployment": True}]
 
 
-def test_a_label_that_moved_in_the_second_of_a_deployment_is_another_one(service: Service) -> None:
-    service.primary["createdAt"] = NOON + timedelta(seconds=0.5)  # the label may have moved at 0.9
+@pytest.mark.parametrize(
+    ("begun", "state", "asked"),
+    [
+        pytest.param(timedelta(seconds=0.5), "COMPLETED", 1, id="in the second of the label, which may be later"),
+        pytest.param(A_MINUTE, "IN_PROGRESS", 0, id="since, and under way"),
+        pytest.param(A_MINUTE, "FAILED", 1, id="since, and failed with nothing to go back to"),
+    ],
+)
+def test_deployment_starts_unless_one_has_begun_since(
+    service: Service, begun: timedelta, state: str, asked: int
+) -> None:
+    service.primary.update(createdAt=NOON + begun, rolloutState=state)
     assert again(service, NOON) == {"12:00:00"}
-    assert len(service.asked) == 1
-
-
-def test_a_version_waits_for_a_deployment_under_way_that_has_begun_since(service: Service) -> None:
-    service.begins()
-    assert again(service, NOON) == {"12:00:00"}
-    assert service.asked == []
-
-
-def test_a_deployment_that_failed_with_nothing_to_go_back_to_is_asked_for_anew(service: Service) -> None:
-    service.deployments = [{"status": "PRIMARY", "createdAt": service.now, "rolloutState": "FAILED"}]
-    assert again(service, NOON) == {"12:00:00"}
-    assert len(service.asked) == 1
+    assert len(service.asked) == asked
 
 
 @pytest.mark.parametrize("http_token", [{}, {"http-token": NO_VALUE}], ids=["never", "empty"])

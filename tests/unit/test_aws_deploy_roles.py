@@ -37,24 +37,7 @@ def place(resource: Registered) -> str:
     owner = next((given[key] for key in ("secretArn", "secretId", "topic") if key in given), None)
     if owner or kind == "sns/topicPolicy:TopicPolicy":
         return str(owner or given["arn"])
-    at, function, name = f"{REGION}:{ACCOUNT}", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function", kind.partition(":")[2]
-    made = {
-        "s3": lambda: f"arn:aws:s3:::{given['bucket']}",
-        "iam": lambda: f"arn:aws:iam::{ACCOUNT}:role/{given.get('role') or given['name']}",
-        "lb/targetGroup:TargetGroup": lambda: f"arn:aws:elasticloadbalancing:{at}:targetgroup/coreflux-mcp-prod/id",
-        "lb": lambda: f"arn:aws:elasticloadbalancing:{at}:{name.lower()}/app/coreflux-mcp-prod/id",
-        "lambda": lambda: f"{function}:{given.get('name') or given.get('functionName')}",
-        "sqs": lambda: f"arn:aws:sqs:{at}:{given.get('name') or 'coreflux-mcp-prod-new-versions'}",
-        "scheduler": lambda: f"arn:aws:scheduler:{at}:schedule/default/{given['name']}",
-        "cloudtrail": lambda: f"arn:aws:cloudtrail:{at}:trail/{given['name']}",
-        "lambda/eventSourceMapping:EventSourceMapping": lambda: f"arn:aws:lambda:{at}:event-source-mapping:id",
-        "lambda/permission:Permission": lambda: f"{function}:{given['function']}",
-        "cloudwatch/logMetricFilter:LogMetricFilter": lambda: f"arn:aws:logs:{at}:log-group:{given['logGroupName']}",
-        "cloudwatch/metricAlarm:MetricAlarm": lambda: f"arn:aws:cloudwatch:{at}:alarm:{given['name']}",
-        "cloudwatch/eventTarget:EventTarget": lambda: f"arn:aws:events:{at}:rule/{given['rule']}",
-    }
-    make = made.get(kind) or made.get(kind.partition("/")[0])
-    return make() if make else arn_of(resource.type, resource.name, given)
+    return arn_of(resource.type, resource.name, given)
 
 
 def key_policy(resource: Registered) -> list[Any]:

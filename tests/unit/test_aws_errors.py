@@ -29,6 +29,7 @@ CASES: list[tuple[Exception, type[SecretopsError]]] = [
     (answered("AccessDeniedException", DENIED + "no identity-based policy allows the action"), DeniedError),
     (answered("AccessDeniedException", DENIED + "with an explicit deny in a resource-based policy"), DeniedError),
     (answered("AccessDeniedException", "Access to KMS is not allowed"), DeniedError),
+    (answered("AccessDenied"), DeniedError),  # as IAM calls it
     (answered("ExpiredTokenException"), UsageError),
     (answered("UnrecognizedClientException"), UsageError),
     (answered("ThrottlingException"), UnreachableError),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.aws.names import Names
-from components.aws.patterns import EVENT_LIMIT, FILTER_LIMIT
+from components.aws.patterns import EVENT_LIMIT, FILTER_LIMIT, KEYS_OF_A_FILTER, key_change
 from tests.unit.aws_stack import OPERATOR, READER, on_aws, prod
 from tests.unit.filter_pattern import matches
 from tests.unit.harness import Deployed
@@ -49,15 +49,6 @@ def refusal(secret: str) -> str:
 
 def written(name: str, asked: Any = MQTT, **changes: Any) -> Event:
     return event(user("deployer"), asked, eventName=name, readOnly=False, **changes)
-
-
-def of_key(name: str, key: str = KEY, **more: Any) -> Event:
-    parameters = {"keyId": key, **more}
-    return event(user(), parameters, eventName=name, eventSource="kms.amazonaws.com", readOnly=False)
-
-
-def of_trail(name: str, **more: Any) -> Event:
-    return event(user(), {"name": "any", **more}, eventName=name, eventSource="cloudtrail.amazonaws.com")
 
 
 def of(service: str, name: str, /, **parameters: Any) -> Event:
@@ -106,9 +97,9 @@ COUNTED: dict[str, dict[str, Event]] = {
         "a copy": written("ReplicateSecretToRegions", {"secretId": MQTT, "addReplicaRegions": [{"region": "x"}]}),
     },
     "key-change": {
-        "disabled": of_key("DisableKey"),
-        "a replica's": of_key("DisableKey", "key-eu-west-1-id"),
-        "the records'": of_key("ScheduleKeyDeletion", "trail-key-id"),
+        "disabled": of("kms", "DisableKey", keyId=KEY),
+        "a replica's": of("kms", "DisableKey", keyId="key-eu-west-1-id"),
+        "the records'": of("kms", "ScheduleKeyDeletion", keyId="trail-key-id"),
     },
     "role-change": {
         "who may take it": iam("UpdateAssumeRolePolicy", roleName=f"{ROLES}tick", policyDocument="{}"),
@@ -123,7 +114,7 @@ COUNTED: dict[str, dict[str, Event]] = {
         "the stack's task, with another command": of("ecs", "RunTask", taskDefinition=TASK),
     },
     "trail-change": {
-        "stopped": of_trail("StopLogging"),
+        "stopped": of("cloudtrail", "StopLogging", name="any"),
         "its log": of("logs", "DeleteLogGroup", logGroupName="/coreflux-mcp/prod/trail"),
         "an alarm among others": of("monitoring", "DeleteAlarms", alarmNames=["x", "y", "coreflux-mcp-prod-deletion"]),
         "a rule": of("events", "DisableRule", name="coreflux-mcp-prod-rotation-failures"),
@@ -141,19 +132,15 @@ QUIET: dict[str, Event] = {
     "a rotation begins": written("RotateSecret", {"secretId": MQTT, "rotateImmediately": True}),
     "a version is written": event(session(f"{ROLES}rotate-mqtt"), arn(MQTT), eventName="PutSecretValue"),
     "another stack's function is changed": of("lambda", LAMBDA_CODE, functionName="coreflux-mcp-prod2-tick"),
-    "the key decrypts": of_key("Decrypt"),
-    "another key is disabled": of_key("DisableKey", "of-somebody-else"),
+    "the key decrypts": of("kms", "Decrypt", keyId=KEY),
+    "another key is disabled": of("kms", "DisableKey", keyId="of-somebody-else"),
 }
 """What none of them may count."""
 
 
 @pytest.mark.parametrize(
     ("what", "event"),
-    [
-        pytest.param(what, event, id=f"{what}: {why}")
-        for what, events in COUNTED.items()
-        for why, event in events.items()
-    ],
+    [pytest.param(what, one, id=f"{what}: {why}") for what, events in COUNTED.items() for why, one in events.items()],
 )
 def test_what_should_not_happen_is_counted_for_its_alarm_and_for_no_other(what: str, event: Event) -> None:
     assert _counted(event) == {what}
@@ -187,6 +174,15 @@ def test_patterns_are_no_longer_than_aws_takes() -> None:
     assert {one.name for one in rules if len(one.inputs["eventPattern"]) > EVENT_LIMIT} == set()
 
 
+def test_more_keys_than_a_filter_has_room_for_have_two_filters() -> None:
+    longest = "arn:aws:kms:eu-central-1:123456789012:key/mrk-1234567890abcdef1234567890abcdef"
+    assert len(key_change([longest] * KEYS_OF_A_FILTER)) <= FILTER_LIMIT
+    regions = ", ".join(f"{of}-{at}" for of in ("eu-west", "us-east", "us-west") for at in (1, 2))
+    deployed = on_aws(f", replicas: [{regions}, eu-west-3, eu-north-1, eu-south-1]")
+    patterns = [one.inputs["pattern"] for one in deployed.of_type(FILTER) if "key-change" in one.name]
+    assert [one.count("keyId") for one in patterns] == [KEYS_OF_A_FILTER, 1], "nine replicas', ours, that of records"
+
+
 def _counted(event: Event) -> set[str]:
     return {
         one.inputs["metricTransformation"]["name"].removeprefix("coreflux-mcp-prod-")
@@ -208,18 +204,9 @@ def _bus(detail_type: str, detail: Event, *resources: str) -> Event:
 
 
 def _service_event(name: str, secret: str) -> Event:
-    return _bus(
-        "AWS Service Event via CloudTrail",
-        {
-            "eventVersion": "1.10",
-            "userIdentity": {"accountId": ACCOUNT, "invokedBy": "secretsmanager.amazonaws.com"},
-            "eventSource": "secretsmanager.amazonaws.com",
-            "eventName": name,
-            "additionalEventData": {"SecretId": secret},
-            "readOnly": False,
-            "eventType": "AwsServiceEvent",
-        },
-    )
+    who = {"accountId": ACCOUNT, "invokedBy": "secretsmanager.amazonaws.com"}
+    about = {"additionalEventData": {"SecretId": secret}, "eventType": "AwsServiceEvent"}
+    return _bus("AWS Service Event via CloudTrail", event(who, None, eventName=name, readOnly=False, **about))
 
 
 def _label(secret: str, label: str) -> Event:

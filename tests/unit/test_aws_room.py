@@ -3,7 +3,6 @@
 import json
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Iterable
 from unittest import mock
 
 import pytest
@@ -22,20 +21,14 @@ ROLE_LIMIT = 10_240
 KEY_LIMIT = 32_768  # Bytes of a key's policy (AWS KMS, Resource quotas).
 
 
-def lengths(texts: Iterable[tuple[str, str]]) -> dict[str, int]:
+def lengths(deployed: Deployed, kind: str, holder: str) -> dict[str, int]:
+    """Characters of the policies of each `holder`."""
     found: defaultdict[str, int] = defaultdict(int)
-    for holder, text in texts:
-        found[holder] += len(json.dumps(json.loads(text), separators=(",", ":")))
+    for one in deployed.of_type(kind):
+        found[one.inputs.get(holder, one.name)] += len(
+            json.dumps(json.loads(one.inputs["policy"]), separators=(",", ":"))
+        )
     return found
-
-
-def of_roles(deployed: Deployed) -> dict[str, int]:
-    every = deployed.of_type("aws:iam/rolePolicy:RolePolicy")
-    return lengths((one.inputs["role"], one.inputs["policy"]) for one in every)
-
-
-def of_keys(deployed: Deployed) -> dict[str, int]:
-    return lengths((one.name, one.inputs["policy"]) for one in deployed.of_type("aws:kms/key:Key"))
 
 
 def so_many(count: int) -> str:
@@ -56,13 +49,11 @@ def test_the_largest_accepted_stack_keeps_each_role_and_key_below_its_quota() ->
     count = bisect(range(100), False, key=lambda count: refused(count) is not None) - 1
     largest, problem = on_aws(secrets=so_many(count)), refused(count + 1)
     assert problem
-    roles = of_roles(largest)
+    roles = lengths(largest, "aws:iam/rolePolicy:RolePolicy", "role")
     tick = max(roles.values())
     assert tick <= ROLE_LIMIT
-    assert roles[next(role for role in roles if "tick" in role)] == tick, (
-        "no role has more than the one that is counted"
-    )
-    assert max(of_keys(largest).values()) <= KEY_LIMIT
+    assert roles[next(role for role in roles if "tick" in role)] == tick, "no role has more than the counted one"
+    assert max(lengths(largest, "aws:kms/key:Key", "").values()) <= KEY_LIMIT
     assert problem.what.startswith(f"secrets: {count + 1} of them")
     one_more = int(problem.rule.rpartition(" ")[2].replace(",", "")) - tick
     assert 0 < ROLE_LIMIT - tick < one_more, "one secret more would not have fitted"

@@ -14,14 +14,15 @@ from secretops.entrypoints import lay_files
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import Manifest
+from settings import ConfigurationError
 from tests.unit import azure_stack
 from tests.unit.azure_ids import DOMAIN, SUBSCRIPTION, TENANT, client_id, object_id
 from tests.unit.azure_stack import IMAGE, assignments, ca, container, here, inputs, manifest_of, pods, role_of
 from tests.unit.harness import Deployed, texts
-from tools.standin.sdk_types import resource_class
+from tools.standin.sdk_types import arguments_class, input_types, resource_class
 
-KINDS = {
-    each.__name__: each for each in (azure_stack.with_ca, azure_stack.with_every_option, azure_stack.trial, pods, here)
+KINDS: dict[str, Callable[[], Deployed]] = {
+    name: getattr(azure_stack, name) for name in ("with_ca", "with_every_option", "trial", "pods", "here")
 }
 
 
@@ -52,6 +53,20 @@ def test_api_versions_are_those_that_the_decision_lists() -> None:
     made = {token.partition(":")[2]: resource_class(token) for token in types if re.match("azure-native:.*:", token)}
     version = re.compile(r"Uses Azure REST API version (\S+)\.")
     assert {name: version.findall(inspect.getsource(sdk))[0] for name, sdk in made.items()} == listed
+
+
+def test_own_tags_are_on_each_resource_that_takes_tags() -> None:
+    made = [one for one in azure_stack.with_every_option().resources.values() if one.type.startswith("azure-native:")]
+    tagged = {one.name: one.inputs["tags"] for one in made if "tags" in input_types(arguments_class(one.type))}
+    wanted = {"Cost-Center": "plant", "project": "coreflux-mcp-secrets", "stack": "prod"}
+    assert len(tagged) > 15 and [name for name, tags in tagged.items() if tags != wanted] == []
+
+
+def test_environment_and_lease_are_zone_redundant_where_declared() -> None:
+    plain, declared = azure_stack.production(), azure_stack.with_every_option()
+    assert "zoneRedundant" not in inputs(plain, "environment") and inputs(declared, "environment")["zoneRedundant"]
+    skus = [inputs(made, "lease-account")["sku"]["name"] for made in (plain, declared)]
+    assert skus == ["Standard_LRS", "Standard_ZRS"]
 
 
 def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
@@ -232,3 +247,15 @@ def test_the_clients_entry_says_where_to_fetch_and_what_is_public() -> None:
     open_source(source)  # which the launcher understands
     assert entry["env"]["MQTT_BROKER"] == "mqtt.example.com"
     assert entry["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES, "COREFLUX_SERVER_DIR"}
+
+
+def test_a_bundle_that_no_variable_of_linux_holds_is_refused(tmp_path: Path) -> None:
+    one = azure_stack.ca()
+    fits, more = tmp_path / "fits.crt", tmp_path / "more.crt"
+    times = lay_files.LIMIT // len(one.read_bytes())
+    fits.write_bytes(one.read_bytes() * times)
+    more.write_bytes(one.read_bytes() * (times + 1))
+    azure_stack.file_on_azure(broker=f', ca_file: "{fits}"').parse("prod")
+    with pytest.raises(ConfigurationError) as refused:
+        azure_stack.file_on_azure(broker=f', ca_file: "{more}"').parse("prod")
+    assert [str(one).partition(":")[0] for one in refused.value.problems] == ["broker.ca_file"]

@@ -113,6 +113,12 @@ def test_a_role_is_defined_in_the_subscription_of_its_scope() -> None:
         assert one["roleDefinitionId"].split("/")[2] == one["scope"].split("/")[2]
 
 
+def test_roles_on_missing_secrets_wait_for_the_first_of_them(everything: Deployed) -> None:
+    roles = everything.of_type("azure-native:authorization:RoleAssignment")
+    first, *others = (one for one in roles if "/secrets/" in one.inputs["scope"])
+    assert len(others) == 3 and [one.name for one in others if first.name not in one.depends_on] == []
+
+
 def test_a_reviewer_is_shown_every_role_assignment() -> None:
     assert GOLDEN.read_text() == every_role(), "python -m tests.unit.azure_stack > tests/unit/golden/azure-roles.txt"
 

@@ -236,6 +236,7 @@ DELIVERED: list[tuple[str, dict[str, str], str]] = [
     (LOG_GROUP.replace(ACCOUNT, "210987654321"), {}, "210987654321"),
     (LOG_GROUP, {"LatestCloudWatchLogsDeliveryError": "ACCESS_DENIED"}, "ACCESS_DENIED"),
     (LOG_GROUP, {"LatestDeliveryError": "NoSuchBucket"}, "NoSuchBucket"),
+    (LOG_GROUP, {"LatestDigestDeliveryError": "SlowDown"}, "SlowDown"),
 ]
 
 

@@ -1,6 +1,8 @@
 """What the tags of Key Vault's versions say of ours, and who holds the lease of a blob that lies in memory."""
 
+import dataclasses
 import threading
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,81 +25,64 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ENTRY = Entry(time=NOW, secret="it", version="1", step="verify", outcome="done")
 
 
-def kept(number: int, second: int, *, of: str = "", write: int = 0, enabled: bool = True, **times: Any) -> Kept:
-    """Key Vault's version of that second which holds ours of `number`; a copy of a write has that write's number."""
-    version = Version(id=of or f"v{number}", stage=Stage.PENDING, created=NOW, **times)
-    made = tags.facts(version, number, f"w{write or number}")
-    return Kept(f"kv{second}", enabled, NOW + timedelta(seconds=second), None, made)
+def kept(number: int, second: int, **facts: Any) -> Kept:
+    """Return Key Vault's version of that second, which holds ours of `number` and of the write of that number."""
+    version = Version(id=f"v{number}", stage=Stage.PENDING, created=NOW, **facts)
+    made = tags.facts(version, number, f"w{number}")
+    return Kept(f"kv{second}", True, NOW + timedelta(seconds=second), None, made)
 
 
-def theirs(second: int) -> Kept:
-    return Kept(f"kv{second}", True, NOW + timedelta(seconds=second), None, {})
+def ids(versions: Iterable[Version | None]) -> str:
+    return " ".join(version.id if version else "-" for version in versions)
 
 
-def stages(state: State) -> dict[str, Stage]:
-    return {version.id: version.stage for version in state.versions.all}
+def tagged(one: Kept, tags: dict[str, str], *, enabled: bool = False) -> Kept:
+    return dataclasses.replace(one, enabled=enabled, tags=tags)
 
 
-def forgotten(state: State) -> set[str]:
-    return {copy.kept.id for _, copy in state.surplus}
+GIVEN_UP, LEAVING = (
+    tagged(kept(2, 1), tags.forgotten(kept(2, 1), NOW)),
+    tagged(kept(2, 1), tags.forgetting(kept(2, 1), NOW)),
+)
+BACK = tagged(kept(2, 1), tags.brought_back(LEAVING), enabled=True)
+OUT: dict[str, Any] = {"published": NOW}
+RETIRED: dict[str, Any] = {"published": NOW, "retired": NOW}
 
 
-def test_versions_are_staged_by_the_order_of_their_publication() -> None:
-    state = State((kept(3, 2), kept(1, 0), kept(2, 1)), (kept(4, 3),))
-    assert stages(state) == {"v2": Stage.PREVIOUS, "v3": Stage.CURRENT, "v4": Stage.PENDING}
-    assert forgotten(state) == {"kv0"}
-
-
-def test_a_publication_that_comes_after_its_successor_is_late_and_not_current() -> None:
-    state = State((kept(1, 0), kept(3, 2), kept(2, 5)), ())
-    assert state.late == {"kv5"}
-    assert stages(state) == {"v1": Stage.PREVIOUS, "v3": Stage.CURRENT}
-    assert state.rolled_back is None
-
-
-def test_what_is_pending_and_comes_after_another_was_published_is_not_pending() -> None:
-    state = State((kept(1, 0), kept(3, 2)), (kept(2, 5),))
-    assert stages(state) == {"v1": Stage.PREVIOUS, "v3": Stage.CURRENT}
-    assert forgotten(state) == {"kv5"}
-
-
-def test_what_was_given_up_is_not_pending_when_it_comes_once_more() -> None:
-    given_up = kept(2, 1)
-    ended = Kept(given_up.id, False, given_up.created, None, tags.forgotten(given_up, NOW))
-    again = kept(2, 4)
-    state = State((kept(1, 0),), (ended, again))
-    assert stages(state) == {"v1": Stage.CURRENT}
-    assert forgotten(state) == {"kv4"}
-
-
-def test_an_older_version_that_a_person_gives_again_is_current_since_an_unknown_time() -> None:
-    old = kept(1, 0, published=NOW)
-    state = State((old, kept(2, 1, published=NOW), kept(1, 9, published=NOW)), ())
-    assert state.rolled_back and state.rolled_back.kept.id == "kv9"
-    current = state.versions.current
-    assert current and (current.id, current.published) == ("v1", None)
-    assert stages(state) == {"v2": Stage.PREVIOUS, "v1": Stage.CURRENT}
-
-
-def test_a_retired_version_that_a_person_gives_again_is_not_current() -> None:
-    state = State((kept(1, 0, retired=NOW), kept(2, 1), kept(1, 9)), ())
-    assert state.rolled_back is None
-    assert stages(state)["v2"] is Stage.CURRENT
+@pytest.mark.parametrize(
+    # told: previous, current and pending version; late ones; surplus ones; the one that was rolled back to.
+    ("main", "apart", "told"),
+    [
+        # In order; Key Vault lists them in none.
+        ((kept(3, 2), kept(1, 0), kept(2, 1)), (kept(4, 3),), ("v2 v3 v4", "", "kv0", "")),
+        # A publication comes after its successor; so does a pending version; one that was given up comes once more.
+        ((kept(1, 0), kept(3, 2), kept(2, 5)), (), ("v1 v3 -", "kv5", "", "")),
+        ((kept(1, 0), kept(3, 2)), (kept(2, 5),), ("v1 v3 -", "kv5", "kv5", "")),
+        ((kept(1, 0),), (GIVEN_UP, kept(2, 4)), ("- v1 -", "kv4", "kv4", "")),
+        # A person makes an older version the newest: one that was in time, one that is retired, one that was late.
+        ((kept(1, 0, **OUT), kept(2, 1, **OUT), kept(1, 9, **OUT)), (), ("v2 v1 -", "", "", "kv9")),
+        ((kept(1, 0, **RETIRED), kept(2, 1), kept(1, 9)), (), ("v1 v2 -", "", "kv0", "")),
+        ((kept(1, 0), kept(3, 2), kept(2, 5), kept(2, 9)), (), ("v1 v3 -", "kv5 kv9", "kv5", "")),
+        # All are being forgotten, and are in use again.
+        ((kept(1, 0), LEAVING), (), ("- - -", "", "kv0", "")),
+        ((kept(1, 0), BACK), (), ("v1 v2 -", "", "", "")),
+    ],
+)
+def test_history_of_a_secret_tells_stages_late_and_surplus_versions(
+    main: tuple[Kept, ...], apart: tuple[Kept, ...], told: tuple[str, str, str, str]
+) -> None:
+    state = State(main, apart)
+    versions, back = state.versions, state.rolled_back
+    surplus = sorted(copy.kept.id for _, copy in state.surplus)
+    stages = ids((versions.previous, versions.current, versions.pending))
+    assert (stages, " ".join(sorted(state.late)), " ".join(surplus), back.kept.id if back else "") == told
+    assert not back or (versions.current and versions.current.published is None), "since when is not known"
 
 
 def test_of_one_second_the_version_counts_that_readers_find() -> None:
     both = (kept(1, 0), kept(2, 0), Kept("theirs", True, NOW, None, {}))
     assert len(State(both, ()).newest) == 3
     assert [one.id for one in State(both, (), found="theirs").newest] == ["theirs"]
-
-
-def test_a_secret_that_is_being_forgotten_has_no_version_of_ours() -> None:
-    newest = kept(2, 1)
-    leaving = Kept(newest.id, False, newest.created, None, tags.forgetting(newest, NOW))
-    state = State((kept(1, 0), leaving), ())
-    assert state.forgetting and stages(state) == {}
-    back = Kept(newest.id, True, newest.created, None, tags.brought_back(leaving))
-    assert stages(State((kept(1, 0), back), ())) == {"v1": Stage.PREVIOUS, "v2": Stage.CURRENT}
 
 
 def test_facts_find_room_among_the_tags_of_others_and_the_journals_entry_goes_first() -> None:

@@ -9,7 +9,7 @@ import pytest
 from policies.catalogue import rules
 from policies.plan import UNKNOWN, Environment
 from policies.vault.access import rights
-from tests.unit.policy_breaks import BREAKS
+from tests.unit.policy_breaks import BREAKS, DESCRIBES
 from tests.unit.policy_plans import OPTIONS, OWN, Break, added, changed, holds, kept, own, plan, verdicts, without
 
 
@@ -75,10 +75,10 @@ def test_a_first_preview_breaks_no_rule_and_what_it_cannot_judge_is_not_kept(sta
     ("rule", "name", "change"),
     [
         ("aws-deletion-waits", "prod", changed("key", "deletionWindowInDays", to=7)),
-        ("aws-trail-kept-a-year", "prod", changed("trail-log", "retentionInDays", to=90)),
+        ("aws-trail-retained-a-year", "prod", changed("trail-log", "retentionInDays", to=90)),
         ("aws-trail-intact", "prod", changed("trail-bucket", "forceDestroy", to=True)),
         ("azure-vault-recovers", "prod-azure", changed("vault", "properties", "softDeleteRetentionInDays", to=7)),
-        ("azure-trail-kept", "prod-azure", changed("workspace", "retentionInDays", to=90)),
+        ("azure-trail-retained", "prod-azure", changed("workspace", "retentionInDays", to=90)),
         ("vault-production-is-recorded", "vault-unrecorded", changed("", "trail", "policy", to="")),
     ],
 )
@@ -97,13 +97,14 @@ _OUTWARD = {"type": "egress", "cidrBlocks": ["0.0.0.0/0"]}
     ("rule", "name", "change"),
     [
         ("aws-tick-hourly", "prod", changed("schedule", "scheduleExpression", to="rate(30 minutes)")),
+        ("aws-least-privilege", "prod", added("aws:iam/rolePolicy:RolePolicy", {"policy": DESCRIBES})),
         ("aws-network-not-public", "prod", added("aws:ec2/securityGroupRule:SecurityGroupRule", _OUTWARD)),
         (
             "aws-roles-taken-by-named",
             "prod",
             changed("schedule-role", *_TRUST, to=lambda there: {"ArnEquals": there["ArnLike"], **there}),
         ),
-        ("aws-rotation-failures-told", "prod", added("aws:cloudwatch/eventTarget:EventTarget", {"rule": UNKNOWN})),
+        ("aws-rotation-failures-alerted", "prod", added("aws:cloudwatch/eventTarget:EventTarget", {"rule": UNKNOWN})),
         ("azure-tick-hourly", "prod-azure", changed("job", *_CRON, to="*/10 * * * *")),
         ("azure-storage-closed", "prod-azure", changed("lease-account", "minimumTlsVersion", to="TLS1_3")),
         ("kubernetes-ticks-are-alone", "staging", changed("rotator-cronjob", "spec", "schedule", to="@hourly")),
@@ -127,7 +128,7 @@ def test_what_is_as_good_is_kept(rule: str, name: str, change: Any) -> None:
         ("azure-tick-hourly", "prod-azure", "job"),
         ("dotenv-ticks-by-the-hour", "dev", "rotator"),
         ("swarm-network-is-encrypted", "swarm+", "network"),
-        ("vault-versions-are-kept", "prod-vault-kubernetes", "versions"),
+        ("vault-versions-are-retained", "prod-vault-kubernetes", "versions"),
     ],
 )
 def test_a_resource_that_is_not_there_breaks_the_rule_that_needs_it(rule: str, name: str, at: str) -> None:
@@ -140,8 +141,8 @@ def test_a_trail_that_somebody_else_keeps_is_not_judged_and_its_alarms_are() -> 
 
     theirs = "{arn: 'arn:aws:cloudtrail:eu-central-1:123456789012:trail/all', log_group: /org/trail}"
     said = verdicts(plan_of(aws_stack.on_aws(f", existing_trail: {theirs}"), "prod"))
-    assert not {"aws-trail-intact", "aws-trail-kept-a-year", "aws-trail-records-reads"} & set(said)
-    assert said["aws-reads-are-told"] == said["aws-tampering-is-told"] == "kept"
+    assert not {"aws-trail-intact", "aws-trail-retained-a-year", "aws-trail-records-reads"} & set(said)
+    assert said["aws-reads-alerted"] == said["aws-tampering-alerted"] == "kept"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from policies.evidence import Verdict, judge_by
 from policies.plan import Environment, Finding, Plan
-from policies.stack import protected
+from policies.stack.rules import HOLDS
 from secretops.values import new_password
 from tests.unit.policy_breaks import NO_VALUE, key_file, secret
 from tests.unit.policy_plans import OWN, broken, kept, named, own, plan, planned, text_of, verdicts
@@ -17,7 +17,7 @@ from tests.unit.policy_plans import OWN, broken, kept, named, own, plan, planned
 TENANT = ", create_namespace: false, run_as: platform"
 CONFIG = "kubernetes:core/v1:ConfigMap"
 PROTECTED, IN_TIME = "stack-is-protected-in-production", "stack-rotates-in-time"
-ADMINS, APART = "stack-keeps-admins-from-the-server", "stack-is-apart"
+ADMINS, APART = "stack-server-reads-no-admin-secret", "stack-is-isolated"
 
 
 def test_nearly_each_password_that_secretops_makes_is_noticed_under_any_name() -> None:
@@ -130,6 +130,6 @@ def test_a_finding_names_the_key_of_the_stack_file() -> None:
     assert "server.encrypted" in finding.message
 
 
-@pytest.mark.parametrize("kind", sorted(protected.HOLDS | {protected.LOG, protected.DIAGNOSTICS}))
+@pytest.mark.parametrize("kind", sorted(HOLDS))
 def test_each_type_that_has_to_be_protected_is_one_that_some_stack_makes(kind: str) -> None:
     assert any(list(plan(stack).of_type(kind)) for stack in OWN)

@@ -1,4 +1,4 @@
-"""The policies in docs/operations: of the roles that previews and drift take, and of an operator."""
+"""The policies in docs/operations: of the roles of previews, drift and deployments, and of an operator."""
 
 from pathlib import Path
 from typing import Any
@@ -14,26 +14,15 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:Deprecatio
 """The SDK warns of what nobody here uses."""
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations"
-ROLES = {name: statements((OPERATIONS / f"{name}-role.json").read_text()) for name in ("preview", "drift")}
+ROLES = {name: statements((OPERATIONS / f"{name}-role.json").read_text()) for name in ("preview", "drift", "deploy")}
 TRUST = statements((OPERATIONS / "preview-trust.json").read_text())
 ISSUER = "token.actions.githubusercontent.com"
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/key"
 PREVIEWER = "arn:aws:iam::123456789012:role/preview"
 OPENS = {
-    "secretsmanager:GetSecretValue",
-    "secretsmanager:BatchGetSecretValue",
-    "kms:Decrypt",
-    "kms:ReEncryptFrom",
-    "ssm:GetParameter",
-    "logs:GetLogEvents",
-    "logs:FilterLogEvents",
-    "logs:StartQuery",
-    "sqs:ReceiveMessage",
-    "iam:PassRole",
-    "lambda:InvokeFunction",
-    "sts:AssumeRole",
-    "ecs:ExecuteCommand",
-    "cloudtrail:LookupEvents",
+    *("secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue", "kms:Decrypt", "kms:ReEncryptFrom"),
+    *("ssm:GetParameter", "logs:GetLogEvents", "logs:FilterLogEvents", "logs:StartQuery", "sqs:ReceiveMessage"),
+    *("iam:PassRole", "lambda:InvokeFunction", "sts:AssumeRole", "ecs:ExecuteCommand", "cloudtrail:LookupEvents"),
 }
 """What leads to a value, a record or another's rights."""
 
@@ -43,7 +32,7 @@ def prod() -> Deployed:
     return on_aws()
 
 
-@pytest.fixture(params=ROLES)
+@pytest.fixture(params=["preview", "drift"])
 def role(request: pytest.FixtureRequest) -> list[Any]:
     return ROLES[request.param]
 
@@ -58,14 +47,17 @@ def test_a_role_only_describes_gets_and_lists_and_opens_nothing(role: list[Any])
     assert not {f"secretsmanager:{one}" for one in (*READ, *WRITE)} - {"secretsmanager:DescribeSecret"} & actions(role)
 
 
+@pytest.mark.parametrize("role", ROLES.values(), ids=ROLES)
 def test_by_the_policies_of_the_stack_a_role_is_given_no_value(prod: Deployed, role: list[Any]) -> None:
-    for name in ("policy-mqtt", "policy-broker-admin"):
-        arn = f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod/{name}-AbCdEf"
-        policy = statements(prod.resources[name].inputs["policy"])
-        for action in {*OPENS, *WRITE} - {"secretsmanager:DescribeSecret"}:
-            assert not is_allowed(Request(PREVIEWER, action, arn), identity=role, resource=policy), action
     key = statements(prod.resources["key"].inputs["policy"])
-    assert not is_allowed(Request(PREVIEWER, "kms:Decrypt", KEY), identity=role, resource=key)
+    for name in ("mqtt", "broker-admin"):
+        arn = f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod/{name}-AbCdEf"
+        policy = statements(prod.resources[f"policy-{name}"].inputs["policy"])
+        for action in {*OPENS, *WRITE} - {"secretsmanager:DescribeSecret", "lambda:InvokeFunction"}:
+            assert not is_allowed(Request(PREVIEWER, action, arn), identity=role, resource=policy), action
+        via = {"kms:ViaService": "secretsmanager.eu-central-1.amazonaws.com", "kms:EncryptionContext:SecretARN": arn}
+        for context in ({}, {**via, "aws:ResourceTag/project": "coreflux-mcp-secrets"}):
+            assert not is_allowed(Request(PREVIEWER, "kms:Decrypt", KEY, context), identity=role, resource=key)
 
 
 def test_a_role_reads_the_states_of_this_project_and_no_other_object(role: list[Any]) -> None:

@@ -29,8 +29,8 @@ ACTIONS = {
 }
 """An operation of the description, and the data action that it takes."""
 
-OF_DELETED = frozenset({"GetDeletedSecret", "RecoverDeletedSecret", "PurgeDeletedSecret"})
-"""Operations on `/deletedsecrets/{name}`."""
+# A role on one secret allows reading only (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
+READS = frozenset({"GetSecret", "GetSecretVersions"})
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,6 @@ class Access:
     """The assignments of one vault. Nobody may do anything at first."""
 
     assignments: list[Assignment] = field(default_factory=list)
-    reaches_deleted: bool = True
-    """Whether a role on one secret is still one on it when it is deleted. Azure's pages do not say; a test says."""
 
     def grant(self, principal: str, role: Role | str, secret: str | None = None) -> Assignment:
         """Give a role, or the built-in one of that id, to a principal's object id: for one secret or for the vault."""
@@ -88,9 +86,7 @@ class Access:
     def allowing(self, principal: str, operation: str, secret: str | None) -> Assignment | None:
         """The assignment that lets a principal do it; None is a denial. A list of the whole vault has no secret."""
         for each in self.assignments:
-            in_scope = each.secret is None or (secret is not None and each.secret.lower() == secret.lower())
-            if each.secret and operation in OF_DELETED and not self.reaches_deleted:
-                continue
-            if each.principal == principal and in_scope and each.role.allows(ACTIONS[operation]):
+            on_one = secret is not None and str(each.secret).lower() == secret.lower() and operation in READS
+            if each.principal == principal and (each.secret is None or on_one) and each.role.allows(ACTIONS[operation]):
                 return each
         return None

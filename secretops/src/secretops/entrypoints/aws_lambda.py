@@ -173,7 +173,8 @@ def _rotated(session: Session, secret_id: str) -> Secret:
 def _refuse_unscheduled(described: DescribeSecretResponseTypeDef, step: str) -> None:
     """Raise RefusedError for a secret that AWS does not rotate.
 
-    RotationEnabled is null for a secret that was never configured for rotation (API reference of DescribeSecret).
+    RotationEnabled is null for a secret that was never configured for rotation.
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
     RotateSecret runs testSecret while it configures rotation, and no page says that RotationEnabled is true by then:
     so testSecret, which changes no value and no user, accepts null.
     """
@@ -256,9 +257,10 @@ def _what(error: SecretopsError | None) -> list[str]:
 
 
 class _Scheduled:
-    """The secrets that AWS rotates when they are due. Asked for under the lease, it costs the one look at their labels.
+    """The secrets that AWS rotates when they are due.
 
-    A secret that can't be read counts as not scheduled: the tick's own look reports it.
+    Under the lease a lookup also reads the labels, which are then not read again. A secret that can't be read counts
+    as not scheduled: the tick reports it.
     """
 
     def __init__(self, session: Session) -> None:

@@ -24,13 +24,13 @@ It says nothing of a version that is kept, and so is none of those (secretops.â€
 
 
 def api_of(store: VersionStore) -> Api:
-    """The client of `store`. Raises UsageError where it is another platform's."""
+    """Return the client of `store`. Raises UsageError for the store of another platform."""
     if isinstance(store, SecretsManagerVersionStore):
         return store.api
     raise UsageError(
         "the stack's store is another platform's",
         rule="this is a request to Secrets Manager",
-        remedy="give the manifest of a stack whose store is aws",
+        remedy="pass the manifest of a stack with store.kind: aws",
     )
 
 

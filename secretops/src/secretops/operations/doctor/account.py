@@ -87,7 +87,7 @@ class Account:
         return tuple(self.location.secrets.values())
 
     def lease(self) -> Term | None:
-        """The term of whoever holds the lease, read now; None while it is free."""
+        """Return the term of the current holder of the lease, or None while it is free."""
         return self._table.read()
 
     @functools.cached_property

@@ -32,6 +32,7 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
 # What GetTrailStatus calls the last failed delivery, and where to.
 _DELIVERIES = {
     "LatestDeliveryError": "its bucket",
+    "LatestDigestDeliveryError": "its bucket, of digest files",
     "LatestCloudWatchLogsDeliveryError": "CloudWatch Logs",
 }
 _RULE = (

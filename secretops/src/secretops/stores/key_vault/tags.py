@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from urllib.parse import quote, unquote
 
 from secretops.engine.journal import Entry
@@ -69,7 +70,7 @@ class State:
                     return dataclasses.replace(state, found=asked.id)
         return state
 
-    @property
+    @cached_property
     def versions(self) -> Versions:
         """Ours. Those that somebody else made are none of them: they have no tag of ours."""
         if self.forgetting:
@@ -85,7 +86,7 @@ class State:
         """Whether every version is being forgotten: none is ours any more, and whoever finds it ends that."""
         return any(FORGETTING in kept.tags for kept in (*self.main, *self.apart))
 
-    @property
+    @cached_property
     def rolled_back(self) -> Copy | None:
         """What somebody gave to readers again: a version made after the current one, of an older one's tags.
 
@@ -99,16 +100,15 @@ class State:
         retired = any(copy.version.retired for copy in copies if copy.version.id == found.version.id)
         return None if retired else found
 
-    @property
+    @cached_property
     def late(self) -> frozenset[str]:
         """Key Vault's versions that came when what was to follow them had come already, or after they were given up.
 
         So comes what whoever was followed had sent, and Azure was long in carrying out. Readers were never to get it:
         its user may have another password by now. A person gives again what was written in time, and it is not late.
         """
-        main, apart = _copies(self.main), _copies(self.apart)
-        beside = [*main, *apart]  # what is pending overtakes no publication
-        return self._late(self.main, main, main) | self._late(self.apart, apart, beside)
+        main, apart = self._main, self._apart  # what is pending overtakes no publication
+        return self._late(self.main, main, main) | self._late(self.apart, apart, [*main, *apart])
 
     @property
     def next_number(self) -> int:
@@ -117,11 +117,11 @@ class State:
 
     def copies(self, version: str) -> tuple[Copy, ...]:
         """Those of the published secret that hold `version` of ours, the newest last."""
-        return tuple(copy for copy in _copies(self.main) if copy.version.id == version)
+        return tuple(copy for copy in self._main if copy.version.id == version)
 
     def pending_copies(self, version: str) -> tuple[Copy, ...]:
         """The same of the secret that holds what is pending: only those that are given to whoever asks."""
-        return tuple(copy for copy in _copies(self.apart) if copy.version.id == version and copy.kept.enabled)
+        return tuple(copy for copy in self._apart if copy.version.id == version and copy.kept.enabled)
 
     @property
     def newest(self) -> tuple[Kept, ...]:
@@ -138,11 +138,11 @@ class State:
         versions, newest, late = self.versions, self.newest, self.late
         pending = versions.pending
         living = {version.id for version in versions.living if version is not pending}
-        for copy in _copies(self.main):
+        for copy in self._main:
             unwanted = copy.version.id not in living or copy.kept.id in late
             if copy.kept.enabled and unwanted and copy.kept not in newest:
                 yield False, copy
-        for copy in _copies(self.apart):
+        for copy in self._apart:
             unwanted = copy.version.id != (pending and pending.id) or copy.kept.id in late
             if copy.kept.enabled and unwanted:
                 yield True, copy
@@ -166,32 +166,31 @@ class State:
     def _in_time(self) -> list[Copy]:
         """Copies of what was published while nothing later was."""
         late = self.late
-        return [copy for copy in _copies(self.main) if copy.kept.id not in late]
+        return [copy for copy in self._main if copy.kept.id not in late]
 
-    def _late(self, kept: Iterable[Kept], copies: Iterable[Copy], others: Iterable[Copy]) -> frozenset[str]:
-        """Of one secret's `copies` those whose write was given up, or first came after a later one of `others`."""
+    def _late(self, kept: Iterable[Kept], copies: Iterable[Copy], history: Iterable[Copy]) -> frozenset[str]:
+        """Return the ids of `copies` whose write was given up, or first came after a later write of `history`."""
         late = {one.tags.get(WRITE) for one in kept if FORGOTTEN in one.tags}
-        first: dict[str, Copy] = {}
-        for copy in sorted(copies, key=self._made):
-            first.setdefault(copy.write, copy)
-        late.update(write for write, copy in first.items() if self._is_overtaken(copy, others))
+        first = {copy.write: copy for copy in sorted(copies, key=self._made, reverse=True)}
+        for other in history:
+            late.update(
+                w for w, copy in first.items() if copy.number < other.number and self._made(other) < self._made(copy)
+            )
         return frozenset(copy.kept.id for copy in copies if copy.write in late)
 
-    def _is_overtaken(self, copy: Copy, copies: Iterable[Copy]) -> bool:
-        """Whether one of `copies` that was written later was made before."""
-        return any(other.number > copy.number and self._is_before(other.kept, copy.kept) for other in copies)
-
-    def _is_before(self, one: Kept, other: Kept) -> bool:
-        """Whether Key Vault made `one` sooner. Within a second that is known only where readers find the other."""
-        if one.created == other.created:
-            return other.id == self.found and one in self.main
-        return one.created < other.created
-
     def _made(self, copy: Copy) -> tuple[datetime, bool, int]:
-        """Sorts by when Key Vault made it, as far as that is known, then by us."""
+        """Return a sort key: when Key Vault made it, as far as that is known, then our number."""
         return copy.kept.created, copy.kept.id == self.found, copy.number
 
-    @property
+    @cached_property
+    def _main(self) -> list[Copy]:
+        return _copies(self.main)
+
+    @cached_property
+    def _apart(self) -> list[Copy]:
+        return _copies(self.apart)
+
+    @cached_property
     def _published(self) -> list[Version]:
         """Each version of ours once, in the order of their publication; no time is ever taken back.
 
@@ -213,7 +212,7 @@ class State:
     @property
     def _pending(self) -> Version | None:
         late, done = self.late, {version.id for version in self._published}
-        found = [copy.version for copy in _copies(self.apart) if copy.kept.enabled and copy.kept.id not in late]
+        found = [copy.version for copy in self._apart if copy.kept.enabled and copy.kept.id not in late]
         return found[-1] if found and found[-1].id not in done else None
 
 

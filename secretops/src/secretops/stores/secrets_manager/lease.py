@@ -58,6 +58,9 @@ class Term:
         return self.token, self.renewed
 
 
+_FREED = Term("", "nobody", None)  # Prevents a renewal after the item was deleted by hand.
+
+
 class LeaseTable:
     """The table with the ARN `arn`. Connects with the first request. Raises what `errors.told` does."""
 
@@ -75,8 +78,9 @@ class LeaseTable:
         return self._open(self.region)
 
     def write(self, term: Term, *, after: Term | None) -> Term | None:
-        """Write `term` where the lease is free, is `term`'s own, or is as `after` says. Returns the term that is in
-        the way, else None. The same write again is a no-op, so a lost answer does no harm.
+        """Write `term` if the lease is free, is `term`'s own, or still has the term `after`.
+
+        Returns the term that prevents it, or None. The same write again is a no-op, so a lost answer does no harm.
         """
         values = {
             ":holder": {"S": term.holder},
@@ -126,9 +130,7 @@ class LeaseTable:
             except ClientError as error:
                 if errors.code(error) != "ConditionalCheckFailedException":
                     raise
-                return _term(cast(Mapping[str, Any], error.response).get("Item", {})) or Term(
-                    "", "nobody", None
-                )  # it was freed by hand
+                return _term(cast(Mapping[str, Any], error.response).get("Item", {})) or _FREED
         return None
 
     @contextmanager

@@ -1,0 +1,403 @@
+"""Rules on who may do what in AWS: accounts, roles, keys, and the policies of secrets and other resources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+from policies import aws
+from policies.aws.documents import (
+    Statement,
+    every,
+    narrow,
+    needs,
+    of_secret,
+    policy_check,
+    refused,
+    secret_name,
+    statements,
+    wildcard,
+)
+from policies.matchers import at, contains, is_true, known, matches, not_set, one_of, require
+from policies.plan import UNKNOWN, Finding, Plan, Resource
+from policies.rule import Control, Each, Expect, Framework, Rule
+
+PROVIDER, ROLE_POLICY = "pulumi:providers:aws", "aws:iam/rolePolicy:RolePolicy"
+BUCKET_POLICY, QUEUE_POLICY = "aws:s3/bucketPolicy:BucketPolicy", "aws:sqs/queuePolicy:QueuePolicy"
+PERMISSION, URL = "aws:lambda/permission:Permission", "aws:lambda/functionUrl:FunctionUrl"
+SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
+# Types that grant rights beside a role's own policy, of policies that a plan does not show, or to persons.
+OTHER_GRANTS = (
+    *("aws:iam/policy:*", "aws:iam/policyAttachment:*", "aws:iam/rolePolicyAttachment:*"),
+    *("aws:iam/userPolicy*", "aws:iam/groupPolicy*"),
+)
+# Types with a policy that may let in other accounts.
+LEASE_POLICY = "aws:dynamodb/resourcePolicy:ResourcePolicy"
+RESOURCE_POLICIES = (aws.SECRET_POLICY, aws.KEY, BUCKET_POLICY, aws.TOPIC_POLICY, QUEUE_POLICY, LEASE_POLICY)
+# Types that can have their policy inline as well.
+INLINE = (aws.SECRET, aws.TOPIC, aws.QUEUE, aws.BUCKET)
+# Protocols of SNS that do not send alerts in plain text.
+ENCRYPTED_BY = ("email", "email-json", "https", "sqs", "lambda", "firehose")
+# Type -> what its policy denies in plain text. For a topic it is the only action with a content.
+PLAIN_TEXT = {
+    **{aws.SECRET_POLICY: "secretsmanager:*", BUCKET_POLICY: "s3:*"},
+    **{aws.TOPIC_POLICY: "sns:publish", QUEUE_POLICY: "sqs:*"},
+}
+
+
+def _by_provider(one: Resource) -> Iterator[Finding]:
+    if not one.provider:
+        yield Finding(one.urn, "is made by any credentials of the machine; give it the stack's provider")
+
+
+# Actions for which AWS accepts no resource but `*`, or that Lambda needs before it knows the resource.
+EVERYWHERE = {
+    *("ec2:createnetworkinterface", "ec2:deletenetworkinterface", "ec2:describenetworkinterfaces"),
+    *("ec2:describesubnets", "ec2:assignprivateipaddresses", "ec2:unassignprivateipaddresses"),
+    "ecr:getauthorizationtoken",
+}
+# Prefixes of actions that grant rights, or assume another role.
+ESCALATIONS = (
+    *("iam:", "sts:assume", "kms:creategrant", "kms:putkeypolicy"),
+    *("secretsmanager:putresourcepolicy", "secretsmanager:deleteresourcepolicy", "lambda:addpermission"),
+)
+# The six random characters at the end of a secret's ARN, as a pattern.
+SUFFIX = "-??????"
+# Finds secrets by a filter, as a list does.
+BATCH = "secretsmanager:batchgetsecretvalue"
+
+
+def _whole(resource: str, actions: Sequence[str]) -> str:
+    """Return the pattern at an ARN's end that is still one resource: a log's streams, or a secret without its value."""
+    return ":*" if ":log-group:" in resource else SUFFIX if set(actions) == {"secretsmanager:describesecret"} else ""
+
+
+def _excess(found: Sequence[Statement]) -> Iterator[str]:
+    for one in found:
+        if not one.allows:
+            continue
+        if one.negated:
+            yield "allows all but what it names; name what is allowed, by Action and Resource"
+        for action in one.actions:
+            if wildcard(action):
+                yield f"allows {action}, which is a pattern; name each action"
+            if action.startswith(ESCALATIONS):
+                yield f"allows {action}, by which a role can extend its rights; leave that to the deployer"
+            if action.partition(":")[2].startswith("list") or action == BATCH:
+                yield f"allows {action}, which lists; give the role the ARNs that it needs"
+        for resource in one.resources:
+            if resource == "*" and not EVERYWHERE.issuperset(one.actions):
+                yield f"allows {', '.join(one.actions)} on all resources; name the ARN"
+            elif resource != "*" and wildcard(resource.removesuffix(_whole(resource, one.actions))):
+                yield f"allows {', '.join(one.actions)} on a pattern of ARNs; name the ARN"
+
+
+CLOUDTRAIL = "cloudtrail.amazonaws.com"
+# Services that assume a role without aws:SourceAccount and aws:SourceArn; of CloudTrail, for CloudWatch Logs:
+# https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-required-policy-for-cloudwatch-logs.html
+UNBOUND = {"lambda.amazonaws.com", CLOUDTRAIL}
+
+
+def _trust(found: Sequence[Statement]) -> Iterator[str]:
+    for one in (statement for statement in found if statement.allows):
+        services = set(one.principals.get("Service", ()))
+        if one.is_for_everybody or not one.principals or "AWS" in one.principals:
+            yield "trusts more than a service; name one service, or a cluster's OIDC provider, as the principal"
+        by_source = one.compared("ArnLike", "aws:SourceArn") or one.compared("ArnEquals", "aws:SourceArn")
+        bound = one.compared("StringEquals", "aws:SourceAccount") and by_source and all(map(narrow, by_source))
+        if services - UNBOUND and not bound:
+            yield "trusts a service for any account; bind it by aws:SourceAccount and aws:SourceArn"
+        if CLOUDTRAIL in services and one.conditions:
+            yield "has a condition, which CloudTrail does not support: no trail could be created; remove the condition"
+        for provider in one.principals.get("Federated", ()):
+            issuer = provider.partition(":oidc-provider/")[2]
+            claims = {name: one.compared("StringEquals", f"{issuer}:{name}") for name in ("sub", "aud")}
+            for name in sorted(name for name, wanted in claims.items() if len(wanted) != 1 or wildcard(wanted[0])):
+                yield f"trusts any token of its provider; bind it by StringEquals to one {name}"
+
+
+# Prefixes of actions that encrypt or decrypt.
+USES = ("kms:decrypt", "kms:encrypt", "kms:generatedatakey", "kms:reencrypt")
+# Prefixes of conditions that bind a service to a purpose.
+PURPOSES = ("kms:encryptioncontext:", "kms:viaservice", "aws:sourcearn")
+
+
+def _via_secrets_manager(one: Statement) -> bool:
+    through = one.compared("StringEquals", "kms:ViaService")
+    return bool(through) and all(service.startswith("secretsmanager.") for service in through)
+
+
+def _bound(one: Statement) -> bool:
+    """Accept use through Secrets Manager, for a record that a service of AWS wrote, or by a service for a purpose.
+
+    An encryption context alone does not do: a caller of KMS chooses it.
+    https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
+    """
+    if set(one.principals) == {"Service"}:
+        return one.is_bound_by(*PURPOSES)
+    return _via_secrets_manager(one) or one.is_bound_by("kms:encryptioncontext:aws:")
+
+
+def _key_policy(found: Sequence[Statement]) -> Iterator[str]:
+    for one in found:
+        if not one.allows:
+            continue
+        if one.negated or any(wildcard(action) or action == "kms:creategrant" for action in one.actions):
+            yield "lets a principal pass on the use of the key; name actions, without kms:CreateGrant"
+        if any(action.startswith(USES) for action in one.actions) and not _bound(one):
+            yield "lets the key be used for any purpose; bind it by kms:ViaService to Secrets Manager"
+
+
+def _key_use(found: Sequence[Statement]) -> Iterator[str]:
+    for one in found:
+        if not one.allows or not any(action.startswith(("kms:", "*")) for action in one.actions):
+            continue
+        if not _via_secrets_manager(one):
+            yield "allows use of a key by itself; bind it by kms:ViaService to Secrets Manager"
+        secrets = one.compared("StringLike", "kms:EncryptionContext:SecretARN")
+        if not secrets or any(wildcard(secret.removesuffix(SUFFIX)) for secret in secrets):
+            yield "allows a key for any secret; name the secrets by kms:EncryptionContext:SecretARN"
+
+
+# Prefixes of conditions that say for whom a service acts; the context of a key names one resource.
+ORIGINS = ("aws:sourcearn", "aws:sourceaccount", "kms:encryptioncontext:")
+
+
+def _public(found: Sequence[Statement]) -> Iterator[str]:
+    principals = [who for one in found if one.allows for who in one.principals.get("AWS", ())]
+    if len({re.sub(r"arn:.*::(\d*):.*", r"\1", who) for who in principals if who != "*"}) > 1:
+        yield "allows principals of several accounts; name those of the stack's account"
+    for one in (statement for statement in found if statement.allows):
+        if one.is_for_everybody or not one.principals:
+            yield "allows everybody; name a service or an account as the principal"
+        elif "Service" in one.principals and not one.is_bound_by(*ORIGINS):
+            yield "allows a service for any account; bind it by aws:SourceArn or aws:SourceAccount"
+
+
+def _foreign(plan: Plan) -> Iterator[Finding]:
+    """Yield policies that allow a principal of another account."""
+    account = at(plan.manifest, "store", "account") or None
+    own = re.compile(rf"{account}|arn:aws[a-z-]*:iam::{account}:.*")
+    for policy in plan.of_type(*RESOURCE_POLICIES):
+        if account is None:
+            yield Finding(policy.urn, "the stack's account is known after pulumi up", unknown=True)
+            continue
+        for one in statements(at(policy.properties, "policy")) or ():
+            others = [who for kind, who in one.principals.items() if kind not in ("Service", "*")]
+            if one.allows and not all(own.fullmatch(name) for who in others for name in who):
+                wrong = "policy allows a principal of another account; name principals of the stack's account"
+                yield Finding(policy.urn, wrong)
+
+
+def _plain_text(action: str, found: Sequence[Statement]) -> Iterator[str]:
+    denied = any(
+        not (one.allows or one.negated)
+        and action in one.actions
+        and one.is_for_everybody
+        and one.conditions == {"Bool": {"aws:securetransport": ("false",)}}
+        and (action != "s3:*" or any(resource.endswith("/*") for resource in one.resources))
+        for one in found
+    )
+    if not denied:
+        yield f"allows calls in plain text; deny {action} to everybody where aws:SecureTransport is false"
+
+
+READ = "GetSecretValue"
+GUARDED = (READ, "PutSecretValue", "UpdateSecretVersionStage", "UpdateSecret")
+PRINCIPAL, SERVICE = "aws:PrincipalArn", "aws:PrincipalIsAWSService"
+# Conditions that such a denial may have; any other would leave a gap.
+BESIDE = {("ArnNotEquals", PRINCIPAL.lower()), ("Bool", SERVICE.lower())}
+
+
+def _denies(statement: Statement, action: str) -> bool:
+    """Return whether it denies the action to all but principals that it names in full."""
+    named = statement.compared("ArnNotEquals", PRINCIPAL)
+    depends = {(operator, name) for operator, names in statement.conditions.items() for name in names}
+    return (
+        not (statement.allows or statement.negated)
+        and statement.is_of(f"secretsmanager:{action}")
+        and statement.is_for_everybody
+        and statement.resources == ("*",)
+        and bool(named)
+        and not any(map(wildcard, named))
+        and statement.compared("Bool", SERVICE) in ((), ("false",))
+        and depends <= BESIDE
+    )
+
+
+def _gaps(found: Sequence[Statement]) -> Iterator[str]:
+    for action in GUARDED:
+        if not any(_denies(one, action) for one in found):
+            yield f"does not deny {action} to all but named principals; add that denial, by {PRINCIPAL}"
+
+
+def _unguarded(plan: Plan) -> Iterator[Finding]:
+    for secret in plan.of_type(aws.SECRET):
+        found = of_secret(plan, aws.SECRET_POLICY, "secretArn", at(secret.properties, "name"))
+        yield from require(secret, found, "policy of its own", "any principal of the account may be let in; add one")
+
+
+def _undeclared(plan: Plan) -> Iterator[Finding]:
+    """Yield readers of a secret that the manifest does not have, or that are neither a role of the stack nor declared.
+
+    A declared reader from outside the stack is one whose reads raise no alarm. Before a secret has an ARN, its readers
+    are those of any secret.
+    """
+    roles = {at(role.properties, "name") for role in plan.of_type(aws.ROLE)}
+    patterns = [at(one.properties, "pattern") for one in plan.of_type(aws.FILTER)]
+    excepted = [pattern for pattern in patterns if contains(pattern, "userIdentity.arn !=")]
+    readers = at(plan.manifest, "store", "readers")
+    for policy in plan.of_type(aws.SECRET_POLICY):
+        found, name = statements(at(policy.properties, "policy")), secret_name(at(policy.properties, "secretArn"))
+        if found is None or not isinstance(readers, Mapping) or not known(readers):
+            yield Finding(policy.urn, "whether its readers are declared is known after pulumi up", unknown=True)
+            continue
+        declared = {reader for secret, who in readers.items() if name in (None, secret) for reader in who}
+        for reader in {who for one in found if _denies(one, READ) for who in one.compared("ArnNotEquals", PRINCIPAL)}:
+            role = reader.rpartition("/")[2]
+            sessions = f"assumed-role/{role}/*" if ":role/" in reader else reader
+            if reader not in declared or not (role in roles or any(f'{sessions}"' in one for one in excepted)):
+                unknown = reader in declared and (UNKNOWN in roles or not excepted)
+                yield Finding(policy.urn, f"policy lets {reader} read, which is not declared; remove it", unknown)
+
+
+UNREAD = "grants rights that no rule reads; use a RolePolicy"
+IDENTIFIED = (
+    Control(Framework.SOC_2, "CC6.1", "principals are identified and authorized"),
+    aws.LEAST,
+    Control(Framework.HIPAA, "164.312(d)", "the principal is the one claimed"),
+)
+KEYS = (
+    Control(Framework.SOC_2, "CC6.1", "a key decrypts only what its user may read"),
+    Control(Framework.PCI_DSS, "3.6.1", "only those who need a key have access to it"),
+    Control(Framework.HIPAA, "164.312(a)(2)(iv)", "only readers decrypt"),
+)
+RULES = (
+    Rule(
+        name="aws-account-named",
+        sentence="All resources are made in the one account that the stack file names, by the stack's provider.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "environments are separated by account"),
+            Control(Framework.SOC_2, "CC8.1", "a change reaches the account that it was approved for"),
+            Control(Framework.PCI_DSS, "6.5.3", "production is separated from other environments"),
+            aws.CONFIDENTIAL,
+        ),
+        limitation="Another environment's file may name the same account: compare the files.",
+        checks=(
+            Expect(
+                PROVIDER, "allowedAccountIds", matches(r'\["\d{12}"\]'), "is not one account; set allowed_account_ids"
+            ),
+            Each("aws:*", _by_provider),
+        ),
+    ),
+    Rule(
+        name="aws-functions-called-by-named",
+        sentence="Only services of AWS call a function, each for one resource of the stack's account.",
+        controls=(*IDENTIFIED, Control(Framework.SOC_2, "CC6.6", "nothing is open to the internet")),
+        limitation="Principals of the account that may call a function by their own policies.",
+        checks=(
+            Expect(PERMISSION, "principal", matches(r".+\.amazonaws\.com"), "is no service of AWS; name one"),
+            *(Expect(PERMISSION, what, narrow, "is any: name the caller's") for what in ("sourceArn", "sourceAccount")),
+            refused(URL, "gives a function an address on the internet; remove it: AWS services need none"),
+        ),
+        types=(aws.FUNCTION,),
+    ),
+    Rule(
+        name="aws-key-policies-bound",
+        sentence="A key's policy separates administrators from users, and binds each use to its purpose.",
+        controls=(
+            *KEYS,
+            Control(Framework.SOC_2, "CC6.3", "administration and use are separate duties"),
+            Control(Framework.PCI_DSS, "3.7.7", "a key can't be replaced unnoticed: no grants, and no wildcards"),
+        ),
+        limitation="An administrator can add a right to the policy: aws-tampering-alerted reports that.",
+        checks=(policy_check(aws.KEY, _key_policy),),
+    ),
+    Rule(
+        name="aws-keys-open-named-secrets",
+        sentence="A role uses a key through Secrets Manager only, and only for secrets that are named.",
+        controls=(*KEYS, aws.LEAST),
+        limitation="Principals that the key's own policy lets in: aws-key-policies-bound judges that.",
+        checks=(policy_check(ROLE_POLICY, _key_use),),
+    ),
+    Rule(
+        name="aws-least-privilege",
+        sentence="A role's rights are named: no wildcard in an action or ARN, no list, no policy of another owner.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "access by least privilege"),
+            Control(Framework.PCI_DSS, "7.2.2", "privileges are the least that a function needs"),
+            *(aws.LEAST, aws.GRANTED, aws.CONFIDENTIAL),
+        ),
+        limitation="Whether a named action is needed: tests/unit/golden/aws-roles.txt gives the purpose of each.",
+        checks=(
+            policy_check(ROLE_POLICY, _excess),
+            *(Expect(aws.ROLE, what, not_set, UNREAD) for what in ("managedPolicyArns", "inlinePolicies")),
+            refused(OTHER_GRANTS, UNREAD),
+        ),
+    ),
+    Rule(
+        name="aws-plain-text-denied",
+        sentence="Secrets, the trail's bucket, the alert topic and queues refuse plain text; alerts travel encrypted.",
+        controls=(
+            *aws.TRANSMITTED,
+            Control(Framework.PCI_DSS, "8.3.2", "authentication factors are encrypted in transmission"),
+            Control(Framework.HIPAA, "164.312(e)(2)(i)", "data is not altered unnoticed in transmission"),
+        ),
+        limitation="The version of TLS that a caller uses: AWS accepts 1.2 and later.",
+        checks=(
+            *(policy_check(kind, partial(_plain_text, action)) for kind, action in PLAIN_TEXT.items()),
+            Expect(SUBSCRIPTION, "protocol", one_of(*ENCRYPTED_BY), "sends alerts in plain text; use https or email"),
+        ),
+        across=needs(
+            BUCKET_POLICY, "policy", "it accepts plain text; add one that denies it", of=aws.BUCKET, by="bucket"
+        ),
+        types=(aws.BUCKET,),
+    ),
+    Rule(
+        name="aws-policies-not-public",
+        sentence="No policy of a resource lets in another account, or a service for another account.",
+        controls=(*aws.OUTSIDE, Control(Framework.PCI_DSS, "7.3.3", "access that is not granted is denied")),
+        limitation="Which principals of the account a policy names, except for secrets: aws-secret-readers-declared.",
+        checks=(
+            policy_check(RESOURCE_POLICIES, _public),
+            Expect(aws.SECRET_POLICY, "blockPublicPolicy", is_true, "is off: AWS would accept a public policy; set it"),
+            Expect(INLINE, "policy", not_set, "is inline, where no rule judges it; use a policy resource of its own"),
+        ),
+        across=_foreign,
+    ),
+    Rule(
+        name="aws-roles-taken-by-named",
+        sentence="Only one service for the stack's account, or one service account of a cluster, assumes a role.",
+        controls=(*IDENTIFIED, Control(Framework.PCI_DSS, "8.6.1", "an application account is not for persons")),
+        limitation="Who may pass a role to Lambda or CloudTrail, which can't be bound: iam:PassRole decides.",
+        checks=(policy_check(aws.ROLE, _trust, "assumeRolePolicy"),),
+    ),
+    Rule(
+        name="aws-secret-readers-declared",
+        sentence="Each principal that may read a secret is a role of the stack or an operator, and is in the manifest.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "access is granted by role, and the grant can be reviewed"),
+            Control(Framework.PCI_DSS, "7.2.1", "access follows a model: the readers of each secret"),
+            aws.GRANTED,
+        ),
+        limitation="Whether an operator in the stack file should be one: a reviewer of that file decides.",
+        across=_undeclared,
+        types=(aws.SECRET_POLICY,),
+    ),
+    Rule(
+        name="aws-secrets-deny-others",
+        sentence="Every secret has a policy that denies reads and writes to all but principals named in full.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "access to credentials is restricted to authorized principals"),
+            Control(Framework.SOC_2, "CC6.3", "readers and writers are separate, secret by secret"),
+            Control(Framework.PCI_DSS, "7.2.1", "access follows a model: readers and writers of each secret"),
+            Control(Framework.PCI_DSS, "7.3.3", "access that is not granted is denied"),
+            *(aws.GRANTED, aws.CONFIDENTIAL),
+        ),
+        limitation="Whether the named principals should have access: aws-secret-readers-declared.",
+        checks=(policy_check(aws.SECRET_POLICY, _gaps),),
+        across=every(needs(aws.SECRET, "secret", "no policy guards values; add one"), _unguarded),
+        types=(aws.STORE, aws.SECRET),
+    ),
+)

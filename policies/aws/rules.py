@@ -1,0 +1,325 @@
+"""Rules on what runs in AWS, on its network, and on how secrets are encrypted, rotated and deleted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from policies import aws
+from policies.aws.documents import container_check, needs, of_secret
+from policies.containers import in_plain_sight, of_a_value
+from policies.matchers import at, between, is_set, is_true, judge, listed, matches, not_set, one_of, open_cidr, require
+from policies.plan import UNKNOWN, Finding, Plan, Resource
+from policies.rule import PRODUCTION, Control, Each, Expect, Framework, Rule
+
+LISTENER, BALANCER = "aws:lb/listener:Listener", "aws:lb/loadBalancer:LoadBalancer"
+SERVICE = "aws:ecs/service:Service"
+GROUP, GROUP_RULE = "aws:ec2/securityGroup:SecurityGroup", "aws:ec2/securityGroupRule:SecurityGroupRule"
+BLOCKS = ("cidrBlocks", "ipv6CidrBlocks")
+INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+ROTATION = "aws:secretsmanager/secretRotation:SecretRotation"
+# Days that AWS waits, at most and by default, before it deletes a key or a secret.
+RECOVERY_DAYS = 30
+# The provider rotates at once by default, and AWS calls the function with a version that has no value yet:
+# https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html
+AT_ONCE = "is on: pulumi up fails, because the secret has no value yet; set it to False"
+SECRET_ARN = matches(r"arn:aws[a-z-]*:secretsmanager:.*")
+MODERN = "ELBSecurityPolicy-TLS13-1-"
+# Days after which a password is changed, at the latest (PCI DSS 8.3.9).
+MOST_DAYS = 90
+
+
+# Prefix of the handlers that read values: those that rotate and tick. The one that redeploys reads none.
+READS = "secretops."
+
+
+def _reading(plan: Plan) -> list[Resource]:
+    return [one for one in plan.of_type(aws.FUNCTION) if str(at(one.properties, "handler")).startswith(READS)]
+
+
+def _any_in_vpc(plan: Plan) -> bool:
+    """Return whether a function is in a VPC, or may be: whether a stack needs one, its file decides."""
+    networks = [at(one.properties, "vpcConfig", "subnetIds") for one in _reading(plan)]
+    return any(network is UNKNOWN or network for network in networks)
+
+
+def _outside_vpc(plan: Plan) -> Iterator[Finding]:
+    for one in _reading(plan):
+        for what in ("subnetIds", "securityGroupIds"):
+            wrong = "is none, while another function's is in the VPC; set store.vpc for all"
+            yield from judge(one, at(one.properties, "vpcConfig", what), is_set, f"vpcConfig.{what}", wrong)
+
+
+def _variables_of_function(function: Resource) -> Iterator[Finding]:
+    variables = at(function.properties, "environment", "variables")
+    wrong = "is no mapping of names to texts; write it so"
+    names = {} if isinstance(variables, Mapping) else variables
+    yield from judge(function, names, lambda names: names in (None, {}), "environment.variables", wrong)
+    for name, text in variables.items() if isinstance(variables, Mapping) else ():
+        if in_plain_sight(name, text):
+            yield Finding(function.urn, f"environment.variables.{name} is a credential; read the secret by its ARN")
+
+
+def _values_of_container(task: Resource, container: Any, of: str) -> Iterator[Finding]:
+    for variable in listed(at(container, "environment")):
+        name = at(variable, "name")
+        if in_plain_sight(name, at(variable, "value")):
+            yield Finding(task.urn, f"{of} environment {name} is a value; inject it by secrets and valueFrom")
+    for variable in listed(at(container, "secrets")):
+        what = f"{of} secrets {at(variable, 'name')}"
+        yield from judge(task, at(variable, "valueFrom"), SECRET_ARN, what, "is from no secret; name its ARN")
+    if at(container, "environmentFiles"):
+        yield Finding(task.urn, f"{of} environmentFiles are values in a bucket; inject them by secrets")
+    for path in ("command", "entryPoint", "healthCheck.command"):
+        words = listed(at(container, *path.split(".")))
+        yield from judge(task, words, _no_credential, f"{of} {path}", "has a credential; inject it by secrets")
+
+
+def _no_credential(arguments: list[Any]) -> bool:
+    """Accept arguments without `NAME=text` or `--name text` where the name is a credential's and the text no path."""
+    command = " ".join(map(str, arguments))
+    for word, after in pairwise([*command.split(), "-"]):
+        name, assigned, text = word.lstrip("-").partition("=")
+        is_flag = word.startswith("-") and not assigned
+        last = re.split(r"[-_]", name)[-1]
+        if of_a_value(last) and (assigned or is_flag) and (after if is_flag else text)[:1] not in ("", "-", "/", "$"):
+            return False
+    return not in_plain_sight("", command)
+
+
+def _closed(task: Resource, container: Any, of: str) -> Iterator[Finding]:
+    rows: list[tuple[str, Any, str]] = [
+        ("privileged", not_set, "is on; leave it off"),
+        ("readonlyRootFilesystem", is_true, "is off: the root can be written; set it"),
+        ("linuxParameters.capabilities", _no_capability, "are more than none; drop ALL and add none"),
+        ("logConfiguration.logDriver", one_of("awslogs"), "is none; set awslogs"),
+    ]
+    if at(container, "essential") is not False:
+        rows.append(("user", _not_root, "is root, or not set; set the image's own"))
+    for path, ok, wrong in rows:
+        yield from judge(task, at(container, *path.split(".")), ok, f"{of} {path}", wrong)
+
+
+def _no_capability(capabilities: Any) -> bool:
+    return "ALL" in listed(at(capabilities, "drop")) and not at(capabilities, "add")
+
+
+def _not_root(user: Any) -> bool:
+    return isinstance(user, str) and user.partition(":")[0] not in ("", "0", "root")
+
+
+def _group_rule(one: Resource) -> Iterator[Finding]:
+    for what in BLOCKS if at(one.properties, "type") != "egress" else ():
+        yield from judge(one, at(one.properties, what), lambda all_: not any(map(open_cidr, listed(all_))), what, OPEN)
+
+
+def _unencrypted(one: Resource) -> Iterator[Finding]:
+    entries = [at(one.properties, what) for what in ("sqsManagedSseEnabled", "kmsMasterKeyId")]
+    wrong = "is off: messages are stored in plain text; set it"
+    yield from judge(one, entries, lambda entries: entries[0] is True or bool(entries[1]), "encryption", wrong)
+
+
+HOURLY = matches(r"rate\((1 hour|[1-9] minutes?|[1-5]\d minutes|60 minutes)\)")
+# Kinds of secret that alternate between two users of a broker.
+ALTERNATING = ("mqtt-user", "broker-admin")
+
+
+def _unrotated(plan: Plan) -> Iterator[Finding]:
+    for store in plan.of_type(aws.STORE):
+        if not plan.manifest:
+            yield Finding(store.urn, "which secrets have to rotate is known after pulumi up", unknown=True)
+        for secret in listed(at(plan.manifest, "secrets")):
+            name = at(plan.manifest, "store", "secrets", str(at(secret, "name")))
+            if at(secret, "kind") in ALTERNATING and isinstance(name, str):
+                found = of_secret(plan, ROTATION, "secretId", name)
+                yield from require(store, found, f"rotation of {name}", "its value stays; add a schedule")
+
+
+OPEN = "is open to the internet; name the networks of clients"
+OWN_KEY = matches(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/.+")
+NOT_OWN = "is no key of the account's own, and nobody can change the policy of AWS' common one; set kms_key_id"
+EARLY = f"is below {RECOVERY_DAYS} days: a deletion by mistake could not be undone; leave it to its default"
+WITHIN = between(1, MOST_DAYS)
+NEVER, TOO_LATE = "is not set: nothing rotates; name it", f"is not 1 to {MOST_DAYS}: set automatically_after_days"
+FOREIGN = "adds code that this program does not pack; put it into the package"
+RESERVED = "is set: pulumi up fails by the quota of a new account; leave it out"
+LEAK = "Values under another name: the leak gate of the tests looks for real values."
+
+RULES = (
+    Rule(
+        name="aws-balancer-speaks-tls",
+        sentence="A load balancer listens by HTTPS only, with TLS 1.2 or later.",
+        controls=aws.TRANSMITTED,
+        limitation="The way from the load balancer to the task, which is HTTP within the VPC.",
+        checks=(
+            Expect(LISTENER, "protocol", one_of("HTTPS"), "is not HTTPS: a bearer token travels in plain text; set it"),
+            Expect(LISTENER, "sslPolicy", matches(f"{MODERN}[23]-.+"), f"accepts TLS before 1.2; set an {MODERN}2"),
+            Expect(LISTENER, "certificateArn", is_set, "is not set; name a certificate"),
+            Expect(BALANCER, "dropInvalidHeaderFields", is_true, "is off: a header may smuggle a request; set it"),
+        ),
+    ),
+    Rule(
+        name="aws-deletion-waits",
+        sentence="In production a deleted secret or key can be restored for 30 days.",
+        controls=(
+            Control(Framework.SOC_2, "A1.2", "a deletion by mistake can be undone"),
+            Control(Framework.PCI_DSS, "3.7.5", "the retirement of a key can be stopped"),
+            aws.INTACT,
+            Control(Framework.GDPR, "32(1)(c)", "access is restored in time after an incident"),
+        ),
+        limitation="Whether somebody notices the deletion in time: aws-tampering-alerted judges that.",
+        checks=(
+            Expect(aws.KEY, "deletionWindowInDays", one_of(None, RECOVERY_DAYS), EARLY),
+            Expect(aws.SECRET, "recoveryWindowInDays", one_of(None, RECOVERY_DAYS), EARLY),
+        ),
+        environments=PRODUCTION,
+    ),
+    Rule(
+        name="aws-functions-hold-no-value",
+        sentence="No variable of a function is a credential.",
+        controls=aws.CREDENTIALS,
+        limitation=LEAK,
+        checks=(Each(aws.FUNCTION, _variables_of_function),),
+    ),
+    Rule(
+        name="aws-functions-reserve-no-concurrency",
+        sentence="No function reserves concurrency, which a new account does not have; the lease serializes rotations.",
+        controls=(Control(Framework.GDPR, "32(1)(b)", "availability: functions that rotate can be deployed"),),
+        limitation="Whether other functions use up the account's quota.",
+        checks=(Expect(aws.FUNCTION, "reservedConcurrentExecutions", one_of(None, -1), RESERVED),),
+    ),
+    Rule(
+        name="aws-functions-run-own-code",
+        sentence="A function runs only the code that this program packs: no layer, image or object of a bucket.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.8", "no unauthorized code runs where values are read"),
+            Control(Framework.PCI_DSS, "6.5.1", "a change of the code is one that was reviewed"),
+            aws.INTACT,
+        ),
+        limitation="What is in the package: it is scanned where it is built.",
+        checks=tuple(Expect(aws.FUNCTION, what, not_set, FOREIGN) for what in ("layers", "imageUri", "s3Bucket")),
+    ),
+    Rule(
+        name="aws-functions-share-network",
+        sentence="If a function that reads values is in a VPC, all of them are.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.6", "readers of values are behind the network's boundary"),
+            Control(Framework.PCI_DSS, "1.3.2", "outbound traffic leaves by the VPC"),
+            Control(Framework.HIPAA, "164.312(e)(1)", "transmitted data stays within the network"),
+        ),
+        limitation="What the VPC's security groups and endpoints let out: their owner decides.",
+        across=_outside_vpc,
+        applies=_any_in_vpc,
+    ),
+    Rule(
+        name="aws-keys-rotate",
+        sentence="AWS renews every key of the stack each year.",
+        controls=(*aws.ENCRYPTED, Control(Framework.PCI_DSS, "3.7.4", "a key ends with its cryptoperiod")),
+        limitation="A key that the stack file names, and data under older key material, which AWS can still decrypt.",
+        checks=(Expect(aws.KEY, "enableKeyRotation", is_true, "is off: a key is renewed each year; set it"),),
+    ),
+    Rule(
+        name="aws-messages-encrypted",
+        sentence="Every queue and topic is encrypted.",
+        controls=aws.ENCRYPTED,
+        limitation="Whether a message has a value: the leak gate of the tests looks for it.",
+        checks=(Each((aws.QUEUE, aws.TOPIC), _unencrypted),),
+    ),
+    Rule(
+        name="aws-network-not-public",
+        sentence="No task, load balancer or security group of the stack is open to the internet.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.6", "nobody from outside reaches the server"),
+            Control(Framework.PCI_DSS, "1.3.1", "inbound traffic is what is needed"),
+            Control(Framework.PCI_DSS, "1.4.2", "no traffic from untrusted networks"),
+            aws.GRANTED,
+        ),
+        limitation="What the security groups that a stack file names let in: their owner decides.",
+        checks=(
+            Expect(SERVICE, "networkConfiguration.assignPublicIp", not_set, "makes tasks public; leave it off"),
+            Expect(BALANCER, "internal", is_true, "is off: it gets an address on the internet; set it"),
+            *(Expect(GROUP, f"ingress[].{what}[]", lambda cidr: not open_cidr(cidr), OPEN) for what in BLOCKS),
+            *(Expect(INGRESS, what, lambda cidr: not open_cidr(cidr), OPEN) for what in ("cidrIpv4", "cidrIpv6")),
+            Each(GROUP_RULE, _group_rule),
+        ),
+    ),
+    Rule(
+        name="aws-rotation-scheduled",
+        sentence="Secrets Manager rotates each broker user's and admin's password every 90 days or sooner.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "credentials are managed through their life"),
+            Control(Framework.PCI_DSS, "8.3.9", "a password that is the only factor is changed every 90 days"),
+            Control(Framework.PCI_DSS, "8.6.3", "application accounts' passwords are changed periodically"),
+            Control(Framework.HIPAA, "164.312(d)", "a credential that leaked stops working"),
+            aws.CONFIDENTIAL,
+        ),
+        limitation="Whether rotations succeed: secretops status. An operator-supplied secret only has a reminder.",
+        checks=(
+            Expect(ROTATION, "rotationRules.automaticallyAfterDays", WITHIN, TOO_LATE),
+            Expect(ROTATION, "rotationLambdaArn", is_set, NEVER),
+            Expect(ROTATION, "rotateImmediately", one_of(False), AT_ONCE),
+        ),
+        across=_unrotated,
+        types=(aws.STORE,),
+    ),
+    Rule(
+        name="aws-secrets-under-own-key",
+        sentence="Every secret, and every replica of one, is encrypted by a KMS key of its own account.",
+        controls=(
+            *aws.ENCRYPTED,
+            Control(Framework.PCI_DSS, "3.5.1", "stored data is unreadable without its key"),
+            Control(Framework.PCI_DSS, "8.3.2", "authentication factors are encrypted in storage"),
+        ),
+        limitation="Who may use the key: aws-key-policies-bound judges that.",
+        checks=tuple(Expect(aws.SECRET, path, OWN_KEY, NOT_OWN) for path in ("kmsKeyId", "replicas[].kmsKeyId")),
+    ),
+    Rule(
+        name="aws-tasks-closed",
+        sentence="No container has a privilege, a writable root, or no log; no container that stays runs as root.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "an attacker in the server finds little"),
+            Control(Framework.SOC_2, "CC6.8", "no program can be added to the container"),
+            Control(Framework.PCI_DSS, "2.2.6", "parameters are set against misuse"),
+            aws.LEAST,
+        ),
+        limitation="What is in the image: it is scanned where it is built.",
+        checks=(container_check(_closed),),
+    ),
+    Rule(
+        name="aws-tasks-have-no-shell",
+        sentence="ECS Exec is off: nobody opens a shell in a task.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "a value is read from its secret, where reads are recorded"),
+            Control(Framework.PCI_DSS, "8.6.1", "an application account is not for persons"),
+            Control(Framework.PCI_DSS, "10.2.1.1", "no access of a person is unrecorded"),
+            aws.EXAMINED,
+        ),
+        limitation="A task that is run by hand: an alarm rings when one of the stack's roles is used for it.",
+        checks=(Expect(SERVICE, "enableExecuteCommand", not_set, "lets a shell read values unrecorded; leave it off"),),
+    ),
+    Rule(
+        name="aws-tasks-hold-no-value",
+        sentence="No variable or command of a task has a credential; variables name the ARN of a secret instead.",
+        controls=aws.CREDENTIALS,
+        limitation=LEAK,
+        checks=(container_check(_values_of_container),),
+    ),
+    Rule(
+        name="aws-tick-hourly",
+        sentence="The tick runs each hour.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.2", "the state of secrets is checked each hour"),
+            Control(Framework.PCI_DSS, "8.6.3", "a replaced password stops working in time"),
+            aws.TESTED,
+        ),
+        limitation="Whether a tick succeeds: aws-rotation-failures-alerted judges that a failure is noticed.",
+        checks=(
+            Expect(aws.SCHEDULE, "scheduleExpression", HOURLY, "is less often than hourly; set rate(1 hour)"),
+            Expect(aws.SCHEDULE, "state", one_of(None, "ENABLED"), "is off; enable it"),
+        ),
+        across=needs(aws.SCHEDULE, "schedule", "nothing calls the tick, and rotations are not finished; add one"),
+        types=(aws.STORE,),
+    ),
+)

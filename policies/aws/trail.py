@@ -1,0 +1,209 @@
+"""Rules on the records of access in AWS: CloudTrail's trail, its bucket, and logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from policies import aws
+from policies.aws.documents import Judge, every, needs
+from policies.matchers import at, between, is_set, is_true, judge, listed, not_set, one_of, related, require, with_name
+from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown
+from policies.rule import ALL, PRODUCTION, Control, Expect, Framework, Rule
+
+BLOCK = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
+OWNERSHIP = "aws:s3/bucketOwnershipControls:BucketOwnershipControls"
+LOCK = "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration"
+VERSIONS = "aws:s3/bucketVersioning:BucketVersioning"
+LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+ENCRYPTION = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+OWNER, MODES = "BucketOwnerEnforced", ("GOVERNANCE", "COMPLIANCE")
+BY_DEFAULT = "applyServerSideEncryptionByDefault"
+BLOCKS = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
+# Days: what PCI DSS 10.5.1 requires of audit logs, how much of that at hand, and CloudWatch's longest retention.
+YEAR, AT_HAND, LONGEST = 365, 90, 3653
+
+
+def _needs_trail(plan: Plan) -> bool:
+    """Return whether the stack has to have a trail of its own. One that the stack file names shows by its ARN."""
+    records = at(plan.outputs, "trail", "records")
+    return any(plan.of_type(aws.STORE)) and not (isinstance(records, str) and records.startswith("arn:"))
+
+
+def _of_own_trail(judge_plan: Judge) -> Judge:
+    return lambda plan: judge_plan(plan) if _needs_trail(plan) else iter(())
+
+
+def _applies(plan: Plan) -> bool:
+    return _needs_trail(plan) or any(plan.of_type(aws.TRAIL))
+
+
+def _log_of(plan: Plan, trail: Resource) -> list[Resource] | Unknown:
+    """Return the log group of the stack that the trail names by its ARN."""
+    arn = at(trail.properties, "cloudWatchLogsGroupArn")
+    named = related(plan, aws.LOG, "name", ok=lambda name: f":log-group:{name}:" in str(arn))
+    return UNKNOWN if arn is UNKNOWN else named
+
+
+def _all_management(selectors: Any) -> bool:
+    """Accept none, which is AWS' default, or a selector of all management events. A read of a secret is one."""
+    fields = [at(one, "fieldSelectors") for one in listed(selectors)]
+    return not selectors or [{"field": "eventCategory", "equals": ["Management"]}] in fields
+
+
+def _a_year(days: Any) -> bool:
+    return isinstance(days, int) and days >= YEAR
+
+
+def _locked_a_year(retention: Any) -> bool:
+    return _a_year(at(retention, "days")) or _a_year((at(retention, "years") or 0) * YEAR)
+
+
+def _expires_late(rule: Any) -> bool:
+    days = at(rule, "expiration", "days")
+    return at(rule, "status") == "Disabled" or days is None or _a_year(days)
+
+
+def _log_is(what: str, ok: Callable[[Any], bool], wrong: str) -> Judge:
+    """Return a function that judges a property of the trail's log, which has to be in the stack."""
+
+    def judge_logs(plan: Plan) -> Iterator[Finding]:
+        for trail in plan.of_type(aws.TRAIL):
+            found = _log_of(plan, trail)
+            yield from require(trail, found, "log group in this stack", f"its {what} is unknown; make it in this stack")
+            for log in listed(found):
+                yield from judge(log, at(log.properties, what), ok, what, wrong)
+
+    return judge_logs
+
+
+def _log_of_functions(plan: Plan) -> Iterator[Finding]:
+    for function in plan.of_type(aws.FUNCTION):
+        name, log = at(function.properties, "name"), at(function.properties, "loggingConfig", "logGroup")
+        if log is None:
+            log = name if name is UNKNOWN else f"/aws/lambda/{name}"
+        found = with_name(plan, aws.LOG, "name", name=log)
+        yield from require(function, found, "log group in this stack", "Lambda's own would never expire; add one")
+
+
+NO_KEY = "is no key of the stack; set the key of records"
+SHORT = f"is below {YEAR} days, for which records are retained; set store.retention_days"
+NO_RETENTION = f"is not set, or below {AT_HAND} days in production; set it, for the trail by store.retention_days"
+UNRECORDED = "leaves reads unrecorded: a trail is on, in all regions; set it"
+PUBLIC, REMOVABLE = "the bucket could be made public; add it", "a record can be removed; add it"
+RETAINED = (
+    Control(Framework.SOC_2, "CC7.3", "security events can be evaluated"),
+    Control(Framework.PCI_DSS, "10.5.1", "records are retained for 12 months, three of them at hand"),
+    aws.EXAMINED,
+)
+
+RULES = (
+    Rule(
+        name="aws-buckets-closed",
+        sentence="Every bucket blocks public access in all four ways, and its account owns each object.",
+        controls=(*aws.OUTSIDE, Control(Framework.PCI_DSS, "10.3.1", "only those who need records read them")),
+        limitation="Principals of the account that may read the bucket by their own policies.",
+        checks=(
+            *(Expect(BLOCK, what, is_true, "is off: the bucket could be made public; set it") for what in BLOCKS),
+            Expect(aws.BUCKET, "acl", one_of(None, "private"), "lets others in; remove it"),
+            Expect(OWNERSHIP, "rule.objectOwnership", one_of(OWNER), f"lets others own an object; set {OWNER}"),
+        ),
+        across=every(
+            needs(BLOCK, "block of public access", PUBLIC, of=aws.BUCKET, by="bucket"),
+            needs(OWNERSHIP, "owner of its objects", PUBLIC, of=aws.BUCKET, by="bucket"),
+        ),
+        types=(aws.BUCKET,),
+    ),
+    Rule(
+        name="aws-logs-retained",
+        sentence="Every log, that of each function too, has a retention; in production 90 days or more.",
+        controls=RETAINED,
+        limitation="The year of the trail: aws-trail-retained-a-year judges that.",
+        checks=(
+            Expect(aws.LOG, "retentionInDays", between(1, LONGEST), NO_RETENTION, ALL - PRODUCTION),
+            Expect(aws.LOG, "retentionInDays", between(AT_HAND, LONGEST), NO_RETENTION, PRODUCTION),
+        ),
+        across=_log_of_functions,
+    ),
+    Rule(
+        name="aws-records-encrypted",
+        sentence="The trail, its bucket and its log are encrypted by a KMS key of the stack's own.",
+        controls=(*aws.ENCRYPTED, Control(Framework.PCI_DSS, "10.3.1", "only those who may use the key read records")),
+        limitation="The logs of functions and tasks, which have no record of a read: store.log_kms_key encrypts them.",
+        checks=(
+            Expect(aws.TRAIL, "kmsKeyId", is_set, NO_KEY),
+            Expect(ENCRYPTION, "rules", is_set, NO_KEY),
+            Expect(ENCRYPTION, f"rules[].{BY_DEFAULT}.sseAlgorithm", one_of("aws:kms"), NO_KEY),
+            Expect(ENCRYPTION, f"rules[].{BY_DEFAULT}.kmsMasterKeyId", is_set, NO_KEY),
+        ),
+        across=every(
+            _log_is("kmsKeyId", is_set, NO_KEY),
+            needs(ENCRYPTION, "encryption", "add one, by the key of records", of=aws.BUCKET, by="bucket"),
+        ),
+    ),
+    Rule(
+        name="aws-trail-intact",
+        sentence="Records of the trail are locked and validated: nobody alters or removes one unnoticed.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.3", "security events can be evaluated"),
+            Control(Framework.PCI_DSS, "10.3.2", "records are protected from modification"),
+            Control(Framework.PCI_DSS, "10.3.3", "records go at once to a place where they are difficult to alter"),
+            Control(Framework.PCI_DSS, "10.3.4", "an altered record is noticed"),
+            aws.INTACT,
+            Control(Framework.HIPAA, "164.312(c)(2)", "a mechanism shows that nothing was altered"),
+        ),
+        limitation="Who may end a lock of mode GOVERNANCE by s3:BypassGovernanceRetention: COMPLIANCE prevents it.",
+        checks=(
+            Expect(aws.TRAIL, "enableLogFileValidation", is_true, "is off: an altered record goes unnoticed; set it"),
+            Expect(aws.BUCKET, "objectLockEnabled", is_true, "is off: a record can be removed; enable it"),
+            Expect(aws.BUCKET, "forceDestroy", not_set, "deletes records with the stack; leave it off", PRODUCTION),
+            Expect(LOCK, "rule.defaultRetention.mode", one_of(*MODES), f"locks no record; set one of {MODES}"),
+            Expect(
+                VERSIONS, "versioningConfiguration.status", one_of("Enabled"), "lets records be replaced; enable it"
+            ),
+        ),
+        across=every(
+            _of_own_trail(needs(aws.BUCKET, "bucket of records", "add one")),
+            needs(LOCK, "object lock", REMOVABLE, of=aws.BUCKET, by="bucket"),
+            needs(VERSIONS, "versioning", REMOVABLE, of=aws.BUCKET, by="bucket"),
+        ),
+        applies=_applies,
+    ),
+    Rule(
+        name="aws-trail-records-reads",
+        sentence="The stack's trail is on in every region, records reads, and sends them to a log with alarms.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.2", "access is recorded"),
+            Control(Framework.PCI_DSS, "10.2.1", "audit logs are on"),
+            Control(Framework.PCI_DSS, "10.2.1.1", "each access of a user is recorded"),
+            Control(Framework.PCI_DSS, "10.2.1.2", "each action of an administrator is recorded"),
+            Control(Framework.PCI_DSS, "10.2.1.5", "each change of a credential is recorded"),
+            Control(Framework.PCI_DSS, "10.2.2", "a record has who, what, when, from where and the result"),
+            *(aws.EXAMINED, aws.TESTED),
+        ),
+        limitation="Which version was read, or what a server does with a value: CloudTrail records neither.",
+        checks=(
+            Expect(aws.TRAIL, "enableLogging", one_of(None, True), UNRECORDED),
+            Expect(aws.TRAIL, "isMultiRegionTrail", is_true, UNRECORDED),
+            Expect(aws.TRAIL, "includeGlobalServiceEvents", one_of(None, True), UNRECORDED),
+            Expect(aws.TRAIL, "advancedEventSelectors", _all_management, UNRECORDED),
+            Expect(aws.TRAIL, "eventSelectors", not_set, UNRECORDED),
+            Expect(aws.TRAIL, "cloudWatchLogsGroupArn", is_set, "is none: no alarm notices a read; name a log group"),
+        ),
+        across=_of_own_trail(needs(aws.TRAIL, "trail", "no read is recorded; add one, or name store.existing_trail")),
+        applies=_applies,
+    ),
+    Rule(
+        name="aws-trail-retained-a-year",
+        sentence="In production the trail's records and its log are retained for 365 days or more.",
+        controls=RETAINED,
+        limitation="The six years of HIPAA's documentation (164.316): set store.retention_days for them.",
+        checks=(
+            Expect(LOCK, "rule.defaultRetention", _locked_a_year, SHORT),
+            Expect(LIFECYCLE, "rules[]", _expires_late, f"expiration {SHORT}"),
+        ),
+        across=_log_is("retentionInDays", _a_year, SHORT),
+        types=(aws.TRAIL,),
+        environments=PRODUCTION,
+    ),
+)

@@ -1,0 +1,202 @@
+"""Rules about access: which networks reach a stack on Azure, and which role is assigned on what, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from policies.azure.rules import ACCOUNT, APP, ENVIRONMENT, FEDERATION, JOB, VAULT
+from policies.matchers import at, is_set, judge, matches, one_of, open_cidr, require, with_name
+from policies.plan import PROJECT, UNKNOWN, Finding, Plan, Resource
+from policies.rule import Control, Each, Framework, Rule, rows
+
+ASSIGNMENT, DEFINITION = "azure-native:authorization:RoleAssignment", "azure-native:authorization:RoleDefinition"
+ENDPOINT, ZONE_GROUP = "azure-native:network:PrivateEndpoint", "azure-native:network:PrivateDnsZoneGroup"
+_NAME = "privateEndpointName"
+USER, OFFICER = "4633458b-17de-408a-b874-0445c86b69e6", "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
+BLOBS = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
+
+_RESOURCE = "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+"
+_BLOBS = f"{_RESOURCE}/blobServices/default/containers/[^/]+"
+_VAULT = "/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.KeyVault/vaults/[^/]+"
+_PERSON, _IDENTITY = "User", "ServicePrincipal"
+
+# Azure's built-in roles for one purpose, by GUID: name, narrowest scope, types of principals. None assigns roles
+# (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles). Writing a secret takes a role on the
+# vault (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
+ROLES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    USER: ("Key Vault Secrets User", f"{_VAULT}/secrets/[^/]+", (_PERSON, _IDENTITY)),
+    OFFICER: ("Key Vault Secrets Officer", _VAULT, (_PERSON, _IDENTITY)),
+    BLOBS: ("Storage Blob Data Contributor", _BLOBS, (_PERSON, _IDENTITY)),
+    "73c42c96-874c-492b-b04d-ab87d138a893": ("Log Analytics Reader", _RESOURCE, (_PERSON,)),
+    "7f951dda-4ed3-4680-a7ca-43fe172d538d": ("AcrPull", _RESOURCE, (_IDENTITY,)),
+    "b93aa761-3e63-49ed-ac28-beffa264f7ac": ("Container Registry Repository Reader", _RESOURCE, (_IDENTITY,)),
+}
+_OTHER = ("another role", f"{_RESOURCE}(/.+)?", (_PERSON, _IDENTITY))
+
+
+def _role(role: Any) -> str:
+    return str(role).rpartition("/")[2].lower()
+
+
+def _placed(one: Resource) -> Iterator[Finding]:
+    role, scope, kind = (at(one.properties, key) for key in ("roleDefinitionId", "scope", "principalType"))
+    _, narrowest, kinds = ROLES.get(_role(role), _OTHER)
+    wrong = "is not the one secret, vault, container or resource that the role is for; assign it there"
+    yield from judge(one, UNKNOWN if role is UNKNOWN else scope, matches(narrowest), "scope", wrong)
+    # Azure looks a new identity up, and may not find it yet, unless its type is given
+    # (https://learn.microsoft.com/azure/role-based-access-control/troubleshooting).
+    wrong = f"is missing or wrong for the role; set {' or '.join(kinds)}"
+    yield from judge(one, UNKNOWN if role is UNKNOWN else kind, one_of(*kinds), "principalType", wrong)
+
+
+def _declared(entry: Any) -> bool:
+    """Accept who may read by the manifest: a role on one secret is its reader's, one on the vault reads all."""
+    readers, role, scope, principal = entry
+    if _role(role) not in (USER, OFFICER):
+        return True
+    secret = str(scope).partition("/secrets/")[2]
+    lists = [at(readers, secret)] if secret else [*readers.values()]
+    return bool(lists) and all(principal in (one or ()) for one in lists)
+
+
+def _readers(plan: Plan) -> Iterator[Finding]:
+    readers = at(plan.outputs, "secretops", "store", "readers") or UNKNOWN
+    kinds: dict[str, list[Any]] = {}
+    for one in plan.of_type(ASSIGNMENT):
+        role, *of = (at(one.properties, key) for key in ("roleDefinitionId", "scope", "principalId"))
+        wrong = "is no declared reader of all that the role reads; assign it to the server, the rotator or an operator"
+        yield from judge(one, (readers, role, *of), _declared, "principalId", wrong)
+        kinds.setdefault(_role(role), []).append(at(one.properties, "principalType"))
+    for role, runs, enough in (USER, (APP, FEDERATION), all), (OFFICER, (JOB,), any), (BLOBS, (JOB,), any):
+        if any(plan.of_type(*runs)):
+            wrong = "is not the server's or the rotator's; assign it to the identity, as ServicePrincipal"
+            are = [kind if kind is UNKNOWN else kind == _IDENTITY for kind in kinds.get(role, [])]
+            yield from judge(plan, are, enough, f"the role {ROLES[role][0]}", wrong)
+
+
+def _public_app(plan: Plan) -> Iterator[Finding]:
+    inside = [at(one.properties, "vnetConfiguration", "internal") for one in plan.of_type(ENVIRONMENT)]
+    for app in plan.of_type(APP):
+        external = at(app.properties, "configuration", "ingress", "external")
+        seen = UNKNOWN if external is UNKNOWN else (external and inside)
+        wrong = "is true in an environment that answers the internet; set store.subnet, or ingress: environment"
+        yield from judge(app, seen, lambda seen: not seen or all(seen), "configuration.ingress.external", wrong)
+
+
+def _is_narrow(address: Any) -> bool:
+    return isinstance(address, str) and not open_cidr(address)
+
+
+def _open_network(plan: Plan) -> Iterator[Finding]:
+    """Yield what is open although the stack does not declare it. Another project's program has no such output."""
+    vaults = [at(one.properties, "properties") for one in plan.of_type(VAULT)]
+    actions = [at(one, "networkAcls", "defaultAction") for one in vaults]
+    closed = "Deny" in actions or "Disabled" in [at(one, "publicNetworkAccess") for one in vaults]
+    declared = plan.project != PROJECT or bool(at(plan.outputs, "gaps", "network"))
+    if declared and not closed and UNKNOWN not in actions and not any(plan.of_type(ENDPOINT)):
+        return
+    wrong = "is not Deny: every network reaches it; set store.network, or declare open_to_internet: true"
+    for kind, *path in (VAULT, "properties", "networkAcls"), (ACCOUNT, "networkRuleSet"):
+        for one in plan.of_type(kind):
+            action = at(one.properties, *path, "defaultAction")
+            yield from judge(one, action, one_of("Deny"), f"{path[-1]}.defaultAction", wrong)
+
+
+def _unnamed_endpoint(plan: Plan) -> Iterator[Finding]:
+    for endpoint in plan.of_type(ENDPOINT):
+        found = with_name(plan, ZONE_GROUP, _NAME, name=at(endpoint.properties, _NAME))
+        yield from require(endpoint, found, "DNS zone group", "clients don't find it; add one")
+
+
+RULES = (
+    Rule(
+        name="azure-app-not-public",
+        sentence="The app answers inside its environment or a network, never the internet.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.6", "the internet does not reach the server"),
+            Control(Framework.PCI_DSS, "1.3.1", "inbound traffic is limited to what is needed"),
+            Control(Framework.PCI_DSS, "1.4.2", "untrusted networks send no traffic"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "only programs and persons with a grant have access"),
+        ),
+        limitation="Who is in the network that the subnet belongs to.",
+        checks=rows(
+            ENVIRONMENT,
+            ("vnetConfiguration", lambda net: net is None or at(net, "internal") is True, "is public; set internal"),
+        ),
+        across=_public_app,
+    ),
+    Rule(
+        name="azure-network-closed-wholly",
+        sentence="Vault and storage account deny other networks and Azure's services, or the stack declares the gap.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.6", "the internet does not reach the vault"),
+            Control(Framework.PCI_DSS, "1.4.2", "traffic from untrusted networks is restricted"),
+            Control(Framework.PCI_DSS, "1.4.4", "untrusted networks don't reach stored data directly"),
+            Control(Framework.HIPAA, "164.312(e)(1)", "only named networks have access"),
+        ),
+        limitation="A stack with store.open_to_internet: roles alone protect its vault, as its output gaps says.",
+        checks=(
+            *rows(
+                VAULT,
+                ("bypass", one_of("None"), "lets Azure's trusted services pass the firewall; set None"),
+                ("ipRules[].value", _is_narrow, "is a large part of the internet; name the office's addresses"),
+                below="properties.networkAcls.",
+            ),
+            *rows(
+                ACCOUNT,
+                ("bypass", one_of("None"), "lets Azure's trusted services pass the firewall; set None"),
+                ("ipRules[].iPAddressOrRange", _is_narrow, "is a large part of the internet; name the office's"),
+                below="networkRuleSet.",
+            ),
+        ),
+        across=_open_network,
+    ),
+    Rule(
+        name="azure-private-endpoints-named",
+        sentence="Every private endpoint has a name in a private DNS zone.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.6", "clients reach the vault inside the network"),
+            Control(Framework.PCI_DSS, "1.4.1", "trusted and untrusted networks are separate"),
+            Control(Framework.HIPAA, "164.312(e)(1)", "transmitted values stay inside the network"),
+        ),
+        limitation="That the zone is linked to the clients' networks: the network's operator does that.",
+        checks=rows(ZONE_GROUP, ("privateDnsZoneConfigs", is_set, "is empty: no client resolves it; name a zone")),
+        across=_unnamed_endpoint,
+        types=(ENDPOINT,),
+    ),
+    Rule(
+        name="azure-roles-narrow",
+        sentence="Every assigned role is one of Azure's for one purpose, with its reason; none assigns or manages.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "access by least privilege"),
+            Control(Framework.PCI_DSS, "7.2.2", "privileges are the least that a function needs"),
+            Control(Framework.PCI_DSS, "7.2.5", "application accounts have the least that they need"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "programs have no more access than granted"),
+            Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
+        ),
+        limitation="That the rotator's role is the least: Azure's smallest that writes a secret also deletes one.",
+        checks=(
+            *rows(
+                ASSIGNMENT,
+                ("roleDefinitionId", lambda role: _role(role) in ROLES, "is not a role for one purpose; assign one"),
+                ("description", is_set, "is missing; write the reason for a reviewer"),
+            ),
+            *rows(DEFINITION, ("roleName", lambda _: False, "is a custom role's; assign one of Azure's")),
+        ),
+    ),
+    Rule(
+        name="azure-roles-scoped",
+        sentence="A role is on one secret, vault or resource, and only declared readers have one on secrets.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "access by least privilege, secret by secret"),
+            Control(Framework.PCI_DSS, "7.2.1", "access follows a model: readers and writers of each secret"),
+            Control(Framework.PCI_DSS, "7.2.5", "application accounts have the least that they need"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "programs have no more access than granted"),
+            Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
+        ),
+        limitation="Roles that others assign on the resource group or the subscription.",
+        checks=(Each(ASSIGNMENT, _placed),),
+        across=_readers,
+    ),
+)

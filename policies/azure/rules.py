@@ -1,0 +1,255 @@
+"""Rules about the containers, the vault, the lease's storage account and the provider of a stack on Azure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from policies.containers import in_plain_sight
+from policies.matchers import at, between, is_set, is_true, judge, matches, not_set, one_of, require, select
+from policies.plan import Finding, Plan, Resource
+from policies.rule import PRODUCTION, Control, Each, Framework, Rule, rows
+
+STORE = "coreflux-mcp-secrets:azure:SecretStore"
+PROVIDER = "pulumi:providers:azure-native"
+APP, JOB = "azure-native:app:ContainerApp", "azure-native:app:Job"
+RUN, _OF = (APP, JOB), "configuration."
+ENVIRONMENT = "azure-native:app:ManagedEnvironment"
+VAULT = "azure-native:keyvault:Vault"
+ACCOUNT, CONTAINER = "azure-native:storage:StorageAccount", "azure-native:storage:BlobContainer"
+FEDERATION = "azure-native:managedidentity:FederatedIdentityCredential"
+
+# Of tokens that Entra exchanges (https://learn.microsoft.com/entra/workload-id/workload-identity-federation).
+AUDIENCE = "api://AzureADTokenExchange"
+
+
+def store_needs(kind: str, what: str, wrong: str) -> Callable[[Plan], Iterator[Finding]]:
+    """Return a rule's `across`: a stack with a store has a resource of this type."""
+
+    def look(plan: Plan) -> Iterator[Finding]:
+        for store in plan.of_type(STORE):
+            yield from require(store, list(plan.of_type(kind)), what, wrong)
+
+    return look
+
+
+def _variables(one: Resource) -> Iterator[Finding]:
+    for kind in ("containers", "initContainers"):
+        for variable in select(one.properties, f"template.{kind}[].env[]"):
+            name = at(variable, "name")
+            pair = (name, str(at(variable, "value")))  # an unknown id is not secret by its name
+            wrong = "has a secret value: readers of the resource see it; let the launcher fetch it"
+            yield from judge(one, pair, lambda pair: not in_plain_sight(*pair), f"the variable {name}", wrong)
+
+
+def _is_mains(lives: list[Any]) -> bool:
+    return lives.count("Main") == 1 and {*lives} <= {"Main", "None"}
+
+
+def _identities(one: Resource) -> Iterator[Finding]:
+    """Judge when each identity is available. Which identity it is may be unknown."""
+    lives = [*select(one.properties, f"{_OF}identitySettings[].lifecycle")]
+    wrong = "give more than the main container an identity; set one lifecycle to Main and all others to None"
+    yield from judge(one, lives, _is_mains, "configuration.identitySettings", wrong)
+
+
+def _made_elsewhere(one: Resource) -> Iterator[Finding]:
+    if not one.provider:
+        yield Finding(one.urn, "it has the default provider: az login selects where; set the stack's provider")
+
+
+RULES = (
+    Rule(
+        name="azure-app-speaks-tls",
+        sentence="The app accepts no plain-text request, and traffic between nodes is encrypted.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.7", "transmitted information is protected"),
+            Control(Framework.PCI_DSS, "4.2.1", "strong cryptography in transmission"),
+            Control(Framework.HIPAA, "164.312(e)(1)", "nobody reads transmitted tokens"),
+            Control(Framework.GDPR, "32(1)(a)", "encryption"),
+        ),
+        limitation="Which version of TLS a client uses: Container Apps accepts 1.2 and later.",
+        checks=(
+            *rows(APP, (f"{_OF}ingress.allowInsecure", one_of(False), "exposes clients' tokens; set it to false")),
+            *rows(
+                ENVIRONMENT,
+                ("peerTrafficConfiguration.encryption.enabled", is_true, "is off: nodes use plain text; set true"),
+            ),
+        ),
+    ),
+    Rule(
+        name="azure-app-stays-up",
+        sentence="At least one replica of the server always runs.",
+        controls=(
+            Control(Framework.PCI_DSS, "8.6.3", "a changed password reaches the server, which reports its use"),
+            Control(Framework.GDPR, "32(1)(b)", "the server is available"),
+        ),
+        limitation="That a replica is healthy: its probes check that.",
+        # A missing minimum is 0 (https://learn.microsoft.com/azure/container-apps/scale-app).
+        checks=rows(APP, ("template.scale.minReplicas", between(1, 1000), "is 0: no server follows a rotation; set 1")),
+    ),
+    Rule(
+        name="azure-containers-hold-no-value",
+        sentence="No app and no job has a secret value: an identity fetches values and pulls images.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "credentials are in one store"),
+            Control(Framework.PCI_DSS, "8.6.2", "no password is in a configuration"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "only readers of a secret get its value"),
+            Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
+        ),
+        limitation="What a variable of another name holds: the leak gate of the tests searches for real values.",
+        checks=(
+            *rows(
+                RUN,
+                ("secrets[].keyVaultUrl", is_set, "is missing: the app has the value; set it, or fetch the secret"),
+                ("secrets[].identity", is_set, "is missing; set the server's identity, or fetch the secret"),
+                ("secrets[].value", not_set, "is set: others see it; set keyVaultUrl, or fetch the secret"),
+                ("registries[].username", not_set, "is set: a password pulls the image; set an identity"),
+                ("registries[].passwordSecretRef", not_set, "is set: a password pulls the image; set an identity"),
+                below=_OF,
+            ),
+            Each(RUN, _variables),
+        ),
+    ),
+    Rule(
+        name="azure-federation-bound",
+        sentence="A cluster's identity belongs to one service account, by tokens issued for Entra.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "a program that uses an identity is identified and authorized"),
+            Control(Framework.PCI_DSS, "7.2.5", "an application account is for the system that needs it"),
+            Control(Framework.PCI_DSS, "8.6.1", "an application account is not for persons"),
+            Control(Framework.HIPAA, "164.312(d)", "the identity of a reader is verified"),
+        ),
+        limitation="Who in the cluster may start a pod as that service account.",
+        checks=rows(
+            FEDERATION,
+            ("subject", matches("system:serviceaccount:[a-z0-9-]+:[a-z0-9.-]+"), "is not one account; name one"),
+            ("issuer", matches("https://.*"), "is not HTTPS: anybody could issue tokens; set the cluster's issuer"),
+            ("audiences", one_of([AUDIENCE]), f"accept tokens for other services; set {AUDIENCE} alone"),
+        ),
+    ),
+    Rule(
+        name="azure-identities-for-program-only",
+        sentence="Only the main container of an app or a job has the identity that reads secrets.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "access by least privilege"),
+            Control(Framework.PCI_DSS, "7.2.5", "an application account is for the program that needs it"),
+            Control(Framework.HIPAA, "164.312(d)", "the identity of a reader is verified"),
+        ),
+        limitation="That nobody opens a shell in the container: an alert reports the token that this needs.",
+        checks=(
+            Each(RUN, _identities),
+            *rows(RUN, ("identity.type", one_of("UserAssigned"), "is too late for its roles; set UserAssigned")),
+        ),
+    ),
+    Rule(
+        name="azure-storage-closed",
+        sentence="The storage account accepts TLS 1.2 and roles only: no key, no local user, nothing public.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "callers are identified and authorized"),
+            Control(Framework.SOC_2, "CC6.7", "transmitted information is protected"),
+            Control(Framework.PCI_DSS, "4.2.1", "strong cryptography in transmission"),
+            Control(Framework.PCI_DSS, "8.3.1", "every access is authenticated"),
+            Control(Framework.HIPAA, "164.312(e)(1)", "nobody reads transmitted data"),
+            Control(Framework.GDPR, "32(1)(a)", "encryption"),
+        ),
+        limitation="Encryption at rest: Azure encrypts every account, and nobody can turn that off.",
+        checks=rows(
+            ACCOUNT,
+            ("enableHttpsTrafficOnly", is_true, "is not true: it accepts plain text; set true"),
+            ("minimumTlsVersion", one_of("TLS1_2", "TLS1_3"), "is below 1.2: old versions are weak; set TLS1_2"),
+            ("allowSharedKeyAccess", one_of(False), "is not false: a key needs no role; set false"),
+            ("isLocalUserEnabled", one_of(False), "is not false: a local user needs no role; set false"),
+            ("allowBlobPublicAccess", one_of(False), "is not false: blobs may be public; set false"),
+            ("allowCrossTenantReplication", one_of(False), "is not false: another tenant may copy it; set false"),
+        )
+        + rows(CONTAINER, ("publicAccess", one_of(None, "None"), "is on: the internet reads blobs; set None")),
+        across=store_needs(ACCOUNT, "storage account", "no lease keeps two rotations apart; add it"),
+        types=(STORE,),
+    ),
+    Rule(
+        name="azure-subscription-named",
+        sentence="Everything is in the subscription and tenant that the stack file names.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "each environment has its own subscription"),
+            Control(Framework.SOC_2, "CC8.1", "a change is made where it was approved"),
+            Control(Framework.PCI_DSS, "6.5.3", "environments before production are separate"),
+            Control(Framework.GDPR, "32(1)(b)", "confidentiality and integrity"),
+        ),
+        limitation="That another environment's file names another subscription: compare the two files.",
+        checks=(
+            *rows(
+                PROVIDER,
+                ("subscriptionId", is_set, "is missing: az login selects it; set store.subscription"),
+                ("tenantId", is_set, "is missing: az login selects it; set store.tenant"),
+            ),
+            Each("azure-native:*", _made_elsewhere),
+        ),
+    ),
+    Rule(
+        name="azure-tick-hourly",
+        sentence="A job runs the tick, which rotates what is due, every hour and one at a time.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "credentials are managed through their life"),
+            Control(Framework.SOC_2, "CC7.2", "each hour checks all secrets"),
+            Control(Framework.PCI_DSS, "8.3.9", "a password that is due after 90 days is changed within the hour"),
+            Control(Framework.PCI_DSS, "8.6.3", "application passwords are changed periodically"),
+            Control(Framework.GDPR, "32(1)(d)", "the measure is tested every hour"),
+        ),
+        limitation="That a tick succeeds: azure-rotation-failures-alerted covers its failures.",
+        checks=rows(
+            JOB,
+            (f"{_OF}triggerType", one_of("Schedule"), "is not Schedule: secrets become overdue; set Schedule"),
+            (f"{_OF}scheduleTriggerConfig.cronExpression", matches(r"\S+( \*){4}"), "is not hourly; set 0 * * * *"),
+            (f"{_OF}scheduleTriggerConfig.parallelism", one_of(1), "is not 1: ticks compete for the lease; set 1"),
+            (f"{_OF}replicaTimeout", between(1, 3599), "is an hour or more: a hanging tick delays the next; set 1800"),
+            ("template.containers[].args", lambda args: "tick" in (args or ()), "lack tick: nothing rotates; add it"),
+        ),
+        across=store_needs(JOB, "scheduled job", "nothing is rotated; add one"),
+        types=(STORE,),
+    ),
+    Rule(
+        name="azure-vault-by-role",
+        sentence="Access to the vault is by role assignments only.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "access to credentials is restricted to authorized readers"),
+            Control(Framework.SOC_2, "CC6.3", "access is by role, secret by secret"),
+            Control(Framework.PCI_DSS, "7.3.1", "an access control system restricts access by need to know"),
+            Control(Framework.PCI_DSS, "7.3.2", "permissions are enforced by function"),
+            Control(Framework.PCI_DSS, "7.3.3", "access without a role is denied"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "only programs and persons with a grant have access"),
+            Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
+        ),
+        limitation="Roles on the resource group or the subscription: they reach the vault, too.",
+        checks=rows(
+            VAULT,
+            ("enableRbacAuthorization", is_true, "is off: access is to the whole vault; set true"),
+            ("accessPolicies", not_set, "let a principal read all secrets; assign roles on single secrets"),
+            ("enabledForDeployment", not_set, "lets a service of Azure read without a role; set false"),
+            ("enabledForDiskEncryption", not_set, "lets a service of Azure read without a role; set false"),
+            ("enabledForTemplateDeployment", not_set, "lets a service of Azure read without a role; set false"),
+            below="properties.",
+        ),
+    ),
+    Rule(
+        name="azure-vault-recovers",
+        sentence="Deleted secrets can be recovered; in production for 90 days, and nobody purges them sooner.",
+        controls=(
+            Control(Framework.SOC_2, "A1.2", "a mistaken deletion is recovered"),
+            Control(Framework.PCI_DSS, "3.7.5", "retirement can be stopped"),
+            Control(Framework.HIPAA, "164.312(c)(1)", "no improper destruction"),
+            Control(Framework.GDPR, "32(1)(c)", "lost secrets are restored in time"),
+        ),
+        limitation="That somebody notices within that time: azure-tampering-alerted covers that.",
+        checks=(
+            *rows(
+                VAULT,
+                ("enablePurgeProtection", is_true, "is off: a deleter can purge; set enable_purge_protection"),
+                ("softDeleteRetentionInDays", one_of(None, 90), "is not 90 days, the longest; take it out"),
+                below="properties.",
+                environments=PRODUCTION,
+            ),
+            *rows(VAULT, ("properties.enableSoftDelete", one_of(None, True), "is off: a deletion is final; set true")),
+        ),
+    ),
+)

@@ -1,0 +1,272 @@
+"""Rules about the trail: what is recorded and retained, and what alerts report to whom."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from policies.azure.rules import ENVIRONMENT, STORE, VAULT, store_needs
+from policies.matchers import at, between, each, is_set, is_true, judge, listed, not_set, one_of, related, require
+from policies.plan import UNKNOWN, Finding, Plan, Resource
+from policies.rule import PRODUCTION, Control, Each, Framework, Rule, rows
+
+QUERY, ACTIVITY = "azure-native:monitor:ScheduledQueryRule", "azure-native:monitor:ActivityLogAlert"
+GROUP = "azure-native:monitor:ActionGroup"
+WORKSPACE, SETTING = "azure-native:operationalinsights:Workspace", "azure-native:monitor:DiagnosticSetting"
+# Days: Log Analytics' shortest retention, what PCI DSS 10.5.1 requires, the longest.
+SHORT, YEAR, MOST = 30, 365, 730
+# Type -> the property with its name, and the log categories or groups of which it needs one.
+_LOGS = {
+    VAULT: ("vaultName", ("audit", "allLogs", "AuditEvent")),
+    ENVIRONMENT: ("environmentName", ("ContainerAppConsoleLogs", "allLogs")),
+}
+# Tables of the trail -> the names that a query of them needs, of both layouts of the vault's log
+# (https://learn.microsoft.com/azure/azure-monitor/reference/tables/azkvauditlogs, …/azurediagnostics,
+# …/containerappconsolelogs). Kusto's names are case-sensitive; a query with a wrong one finds nothing.
+_NAMES = {
+    "AZKVAuditLogs|AzureDiagnostics": "AZKVAuditLogs HttpStatusCode CallerIpAddress RequestUri Identity.claim.oid "
+    "AzureDiagnostics httpStatusCode_d CallerIPAddress requestUri_s identity_claim_oid_g "
+    "eventGridEventProperties_subject_s OperationName TimeGenerated _ResourceId",
+    "ContainerAppConsoleLogs": "ContainerAppConsoleLogs ContainerGroupName ContainerName Stream Log _ResourceId",
+}
+# What -> words of a query that finds it.
+READS = {
+    "undeclared reads": ('"SecretGet"', "Status == 200", "!in ("),
+    "denied reads": ('"SecretGet"', "Status == 403"),
+    "deleted secrets": ('"SecretDelete"', '"SecretPurge"'),
+}
+FAILURES = {
+    "failed ticks": ("ContainerAppConsoleLogs", '"stderr"'),
+    "overdue secrets": ("ContainerAppConsoleLogs", '"overdue since"', '"SecretExpiredEventGridNotification"'),
+    "secrets that a person has to renew": ("ContainerAppConsoleLogs", '"SecretNearExpiryEventGridNotification"'),
+}
+# Operations, below Microsoft., that give access to secrets or disable the trail or its alerts.
+_OPERATIONS = """
+    App/containerApps/write App/jobs/start/action App/jobs/write App/managedEnvironments/write
+    AlertsManagement/actionRules/write Authorization/roleAssignments/delete Authorization/roleAssignments/write
+    Insights/actionGroups/delete Insights/actionGroups/write Insights/activityLogAlerts/delete
+    Insights/activityLogAlerts/write Insights/diagnosticSettings/delete Insights/diagnosticSettings/write
+    Insights/scheduledQueryRules/delete Insights/scheduledQueryRules/write KeyVault/vaults/delete
+    KeyVault/vaults/secrets/write KeyVault/vaults/write ManagedIdentity/userAssignedIdentities/assign/action
+    ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write OperationalInsights/workspaces/delete
+    OperationalInsights/workspaces/purge/action OperationalInsights/workspaces/tables/write
+    OperationalInsights/workspaces/write Storage/storageAccounts/delete Storage/storageAccounts/write
+"""
+OPERATIONS = tuple(f"Microsoft.{one}" for one in _OPERATIONS.split())
+# Minutes: what Key Vault's log takes at most, with its ingestion
+# (https://learn.microsoft.com/azure/key-vault/general/logging); two ticks; evaluations; the longest window.
+DELAY, TWO_TICKS, OFTEN, SELDOM, LONGEST = 15, 120, 5, 60, 360
+
+
+def _has(query: Any, word: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", str(query)) is not None
+
+
+def _minutes(text: Any) -> int:
+    found = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?", str(text))
+    return int(found[1] or 0) * 60 + int(found[2] or 0) if found else 0
+
+
+def _is_timed(entry: tuple[Any, Any, Any]) -> bool:
+    operator, every, window = entry[0], _minutes(entry[1]), _minutes(entry[2])
+    least = max(every + DELAY, TWO_TICKS if operator == "LessThan" else 0)
+    return OFTEN <= every <= SELDOM and least <= window <= LONGEST
+
+
+def _timed(alert: Resource) -> Iterator[Finding]:
+    times = [at(alert.properties, key) for key in ("evaluationFrequency", "windowSize")]
+    for one in each(at(alert.properties, "criteria", "allOf")):
+        entry = (at(one, "operator"), *times)
+        wrong = f"does not cover evaluationFrequency and {DELAY} minutes' delay, or is over 6 hours; set PT30M and PT5M"
+        yield from judge(alert, entry, _is_timed, "windowSize", wrong)
+        first = (at(one, "operator"), at(one, "threshold"))
+        wrong = "is not the first row; set GreaterThan 0, or LessThan 1"
+        yield from judge(alert, first, (("GreaterThan", 0), ("LessThan", 1)).__contains__, "threshold", wrong)
+
+
+def _reads(query: Any) -> bool:
+    needed = [names for tables, names in _NAMES.items() if any(_has(query, table) for table in tables.split("|"))]
+    return bool(needed) and all(_has(query, name) for names in needed for name in names.split())
+
+
+def _unfiltered(alert: Resource) -> Iterator[Finding]:
+    conditions = at(alert.properties, "condition", "allOf")
+    leaves = {at(one, "field"): at(one, "equals") for one in listed(conditions) if at(one, "field")}
+    all_of = {"category": "Administrative", "status": "Succeeded"}
+    wrong = "filters operations out; set category Administrative and status Succeeded, and nothing else"
+    yield from judge(alert, UNKNOWN if conditions is UNKNOWN else leaves, all_of.__eq__, "condition.allOf", wrong)
+
+
+def _active(plan: Plan, kind: str, key: str) -> Iterator[Any]:
+    """Yield each criterion or condition of the alerts that are on and notify a group."""
+    for alert in plan.of_type(kind):
+        groups = at(alert.properties, "actions", "actionGroups")
+        if at(alert.properties, "enabled") is not False and groups not in (None, []):
+            yield from each(at(alert.properties, key, "allOf"))
+
+
+def _queries(plan: Plan, queries: dict[str, tuple[str, ...]], operator: str = "GreaterThan") -> Iterator[Finding]:
+    pairs = [(at(one, "query"), at(one, "operator")) for one in _active(plan, QUERY, "criteria")]
+    known = [query for query, by in pairs if query is not UNKNOWN and by == operator]
+    for store in plan.of_type(STORE):
+        for what, words in queries.items():
+            found = any(all(_has(query, word) for word in words) for query in known)
+            missing = UNKNOWN if not found and any(UNKNOWN in pair for pair in pairs) else not found
+            yield from judge(
+                store, missing, not_set, f"an alert on {what}", "is missing; add one, with an action group"
+            )
+
+
+def _failures(plan: Plan) -> Iterator[Finding]:
+    yield from _queries(plan, FAILURES)
+    yield from _queries(plan, {"missing ticks": ("ContainerAppConsoleLogs",)}, operator="LessThan")
+
+
+def _tampering(plan: Plan) -> Iterator[Finding]:
+    alerted = {at(leaf, "equals") for one in _active(plan, ACTIVITY, "condition") for leaf in each(at(one, "anyOf"))}
+    for store in plan.of_type(STORE):
+        missing = [one for one in OPERATIONS if one not in alerted]
+        wrong = f"leave out {', '.join(missing)}; add them to an alert that has an action group"
+        yield from judge(store, UNKNOWN if missing and UNKNOWN in alerted else missing, not_set, "its alerts", wrong)
+
+
+def _includes(wanted: tuple[str, ...], logs: Any) -> bool:
+    return any(
+        at(log, "enabled") is True and (at(log, "categoryGroup") in wanted or at(log, "category") in wanted)
+        for log in listed(logs)
+    )
+
+
+def _unrecorded(plan: Plan) -> Iterator[Finding]:
+    yield from store_needs(VAULT, "vault", "no log records who reads a value; add it")(plan)
+    for kind, (key, wanted) in _LOGS.items():
+        for one in plan.of_type(kind):
+            name = at(one.properties, key)
+            settings = related(plan, SETTING, "resourceUri", ok=lambda uri: str(uri).endswith(f"/{name}"))  # noqa: B023
+            found = UNKNOWN if name is UNKNOWN else settings
+            yield from require(one, found, "diagnostic setting", "no workspace receives its log; add one")
+            for setting in listed(found):
+                wrong = f"have none of {', '.join(wanted)}: no alert finds what happens; enable one"
+                yield from judge(setting, at(setting.properties, "logs"), partial(_includes, wanted), "logs", wrong)
+
+
+RULES = (
+    Rule(
+        name="azure-alerts-fire",
+        sentence="Every alert is on, reads the trail's tables and columns, fires at once and notifies a group.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.2", "monitoring works"),
+            Control(Framework.PCI_DSS, "10.4.1.1", "audit logs are reviewed by machine"),
+            Control(Framework.PCI_DSS, "10.7.2", "failures of a control are detected and reported"),
+            Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
+        ),
+        limitation="That somebody reads the notification, and that Azure fires the alert: no account proved it.",
+        checks=(
+            *rows((QUERY, ACTIVITY, GROUP), ("enabled", is_true, "is not true: nobody is notified; set true")),
+            *rows((QUERY, ACTIVITY), ("actions.actionGroups", is_set, "is empty: nobody is notified; name one")),
+            *rows(
+                QUERY,
+                ("scopes[]", lambda uri: "/workspaces/" in str(uri), "is not the trail's workspace; name it"),
+                ("muteActionsDuration", not_set, "mutes notifications; take it out"),
+                ("criteria.allOf", lambda every: len(listed(every)) == 1, "is not one criterion; write an alert each"),
+                ("criteria.allOf[].timeAggregation", one_of("Count"), "does not count rows; set Count"),
+                ("criteria.allOf[].failingPeriods.minFailingPeriodsToAlert", one_of(1), "is not 1: it waits; set 1"),
+                ("criteria.allOf[].query", _reads, "has a wrong table or column of the trail; correct it"),
+            ),
+            Each(QUERY, _timed),
+            Each(ACTIVITY, _unfiltered),
+        ),
+    ),
+    Rule(
+        name="azure-reads-alerted",
+        sentence="An alert reports undeclared reads, denied reads and deleted secrets.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.2", "components are watched for anomalies"),
+            Control(Framework.PCI_DSS, "10.2.1.4", "denied attempts are found"),
+            Control(Framework.PCI_DSS, "10.4.1.1", "audit logs are reviewed by machine"),
+            Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
+            Control(Framework.GDPR, "32(1)(d)", "access is compared with its declaration continuously"),
+        ),
+        limitation="That somebody is notified: an action group without alert_emails has no receiver.",
+        across=lambda plan: _queries(plan, READS),
+        types=(STORE,),
+    ),
+    Rule(
+        name="azure-rotation-failures-alerted",
+        sentence="An alert reports a tick that failed or is missing, and overdue secrets.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.2", "failures are monitored"),
+            Control(Framework.PCI_DSS, "8.6.3", "overdue passwords are found"),
+            Control(Framework.PCI_DSS, "10.7.2", "failures of a control are detected and reported"),
+            Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
+            Control(Framework.GDPR, "32(1)(d)", "the measure is tested continuously"),
+        ),
+        limitation="That somebody is notified: an action group without alert_emails has no receiver.",
+        across=_failures,
+        types=(STORE,),
+    ),
+    Rule(
+        name="azure-tampering-alerted",
+        sentence="An alert reports changes of roles, the vault, identities, the trail and the alerts.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.1", "changes that weaken the configuration are found"),
+            Control(Framework.SOC_2, "CC7.2", "malicious acts are found"),
+            Control(Framework.PCI_DSS, "10.2.1.6", "stopping the audit log is recorded and reported"),
+            Control(Framework.PCI_DSS, "10.3.4", "a change of the audit log raises an alert"),
+            Control(Framework.PCI_DSS, "10.7.2", "failures of a control are detected and reported"),
+            Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
+            Control(Framework.HIPAA, "164.312(c)(1)", "no improper alteration or destruction goes unseen"),
+        ),
+        limitation="Changes above the stack's resource group, and that Azure logs each of these: no account proved it.",
+        across=_tampering,
+        types=(STORE,),
+    ),
+    Rule(
+        name="azure-reads-recorded",
+        sentence="A workspace receives the vault's audit log and the console log of the environment.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.2", "access is recorded"),
+            Control(Framework.PCI_DSS, "10.2.1", "audit logs are on"),
+            Control(Framework.PCI_DSS, "10.2.1.1", "each access of a user is recorded"),
+            Control(Framework.PCI_DSS, "10.2.1.5", "each change of a credential is recorded"),
+            Control(Framework.PCI_DSS, "10.2.2", "a record has who, what, when, from where and the result"),
+            Control(Framework.HIPAA, "164.312(b)", "activity is recorded"),
+            Control(Framework.GDPR, "32(1)(d)", "reads can be examined"),
+        ),
+        limitation="That no record is lost: Azure delivers logs on best effort.",
+        checks=rows(
+            SETTING,
+            ("workspaceId", is_set, "is missing: no alert finds a read; name the trail's workspace"),
+            ("logs[].enabled", is_true, "is off: the category is not recorded; enable it"),
+        ),
+        across=_unrecorded,
+        types=(STORE, VAULT),
+    ),
+    Rule(
+        name="azure-trail-retained",
+        sentence="The workspace retains records for 365 days in production, and no key of its own writes any.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.3", "events can be evaluated afterwards"),
+            Control(Framework.PCI_DSS, "10.3.2", "only Azure writes records"),
+            Control(Framework.PCI_DSS, "10.5.1", "records are retained for 12 months, three of them at hand"),
+            Control(Framework.HIPAA, "164.312(b)", "recorded activity can be examined"),
+            Control(Framework.HIPAA, "164.312(c)(1)", "no improper alteration"),
+        ),
+        limitation="The retention of an organization's own workspace (store.workspace), and purges by its managers.",
+        checks=(
+            *rows(
+                WORKSPACE,
+                ("retentionInDays", between(SHORT, MOST), f"is below {SHORT} days; set store.retention_days"),
+                ("features.immediatePurgeDataOn30Days", not_set, "deletes records after 30 days; set false"),
+                ("features.disableLocalAuth", is_true, "is not true: a key can write false records; set true"),
+            ),
+            *rows(
+                WORKSPACE,
+                ("retentionInDays", between(YEAR, MOST), "is below a year; set store.retention_days"),
+                environments=PRODUCTION,
+            ),
+        ),
+    ),
+)

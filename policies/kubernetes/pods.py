@@ -1,0 +1,211 @@
+"""Rules about pods and their containers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from policies.containers import carries_value, drops_all
+from policies.kubernetes.objects import PODS, containers_of, of_kind, pod_of
+from policies.matchers import at, each, is_true, judge, not_set, one_of, select
+from policies.plan import UNKNOWN, Finding, Plan, Resource
+from policies.rule import Control, Each, Expect, Framework, Rule
+
+# Mode bits that the file of a secret must not have: write, execute, and anything for others.
+_TOO_OPEN = 0o227
+
+_AUTOMOUNT = "automountServiceAccountToken"
+_ACCOUNT = "kubernetes:*:ServiceAccount"
+_VARIABLE = "comes from a Secret, and a variable never changes in a running pod; mount the Secret as files"
+
+
+def _pod(path: str, ok: Callable[[Any], bool], wrong: str) -> Each:
+    """Return a row about a property of every pod spec."""
+
+    def look(one: Resource) -> Iterator[Finding]:
+        for entry in select(pod_of(one), path):
+            yield from judge(one, entry, ok, f"its pods' {path}", wrong)
+
+    return Each(PODS, look)
+
+
+def _container(path: str, ok: Callable[[Any], bool], wrong: str, *, or_pod: bool = False) -> Each:
+    """Return a row about a property of every container; `or_pod` reads it from the pod where the container has none."""
+
+    def look(one: Resource) -> Iterator[Finding]:
+        for container, name in containers_of(one):
+            for entry in select(container, path):
+                found = at(pod_of(one), *path.split(".")) if or_pod and entry is None else entry
+                yield from judge(one, found, ok, f"{name}: {path}", wrong)
+
+    return Each(PODS, look)
+
+
+def _look_at_variables(one: Resource) -> Iterator[Finding]:
+    for container, name in containers_of(one):
+        for entry in each(at(container, "env")):
+            yield from carries_value(one, name, at(entry, "name"), at(entry, "value"))
+
+
+def _is_no_root(user: Any) -> bool:
+    return user is None or (isinstance(user, int) and user > 0)
+
+
+def _is_closed(mode: Any) -> bool:
+    return isinstance(mode, int) and not mode & _TOO_OPEN
+
+
+def _sources(volume: Any) -> list[Any]:
+    """Return the parts of a volume that hold secrets or tokens."""
+    projected, secret = at(volume, "projected"), at(volume, "secret")
+    of_secrets = any(
+        source is UNKNOWN or at(source, "secret") is not None or at(source, "serviceAccountToken") is not None
+        for source in each(at(projected, "sources"))
+    )
+    return [*([secret] if secret is not None else []), *([projected] if of_secrets else [])]
+
+
+def _look_at_secret_files(one: Resource) -> Iterator[Finding]:
+    volumes = [(at(volume, "name"), _sources(volume)) for volume in each(at(pod_of(one), "volumes"))]
+    for name, sources in volumes:
+        for source in sources:
+            wrong = "lets others read its files, or anybody write them; set defaultMode to 0440"
+            yield from judge(one, at(source, "defaultMode"), _is_closed, f"the defaultMode of volume {name}", wrong)
+    secret = [name for name, sources in volumes if sources]
+    for container, _ in containers_of(one):
+        for mount in each(at(container, "volumeMounts")):
+            name = at(mount, "name")
+            if name in secret or UNKNOWN in (name, *secret):
+                wrong = "is set: kubelets never update such a mount; mount the folder"
+                path = (at(mount, "subPath"), name)
+                yield from judge(one, path, lambda pair: pair[0] is None, f"the subPath of a mount of {name}", wrong)
+
+
+def _look_at_tokens(plan: Plan) -> Iterator[Finding]:
+    bound = [
+        at(subject, "name") for one in of_kind(plan, "RoleBinding") for subject in each(at(one.properties, "subjects"))
+    ]
+    for one in (one for kind in PODS for one in of_kind(plan, kind.rpartition(":")[2])):
+        mounts, account = at(pod_of(one), _AUTOMOUNT), at(pod_of(one), "serviceAccountName")
+        if mounts is False or (account is not UNKNOWN and account in bound):
+            continue
+        wrong = f"is mounted and its account has no Role: nothing needs it; set {_AUTOMOUNT}: false"
+        entry = UNKNOWN if UNKNOWN in (mounts, account, *bound) else account
+        yield from judge(one, entry, lambda _: False, "the token in its pods", wrong)
+
+
+_LEAST_PRIVILEGE = (
+    Control(Framework.SOC_2, "CC6.3", "programs have only the privileges that they need"),
+    Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
+    Control(Framework.HIPAA, "164.312(a)(1)", "a compromised pod reaches no other secrets of its node"),
+    Control(Framework.GDPR, "32(1)(b)", "readers of secrets are isolated"),
+)
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        name="kubernetes-pods-are-isolated",
+        sentence="No pod shares its node's network, processes or folders, and every pod has a seccomp profile.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "pods are isolated from their node and from each other"),
+            Control(Framework.PCI_DSS, "2.2.6", "containers are configured against misuse"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "a compromised pod reaches no other secrets of its node"),
+            Control(Framework.GDPR, "32(1)(b)", "readers of secrets are isolated"),
+        ),
+        limitation="What the seccomp profile of the container runtime allows.",
+        checks=(
+            *(
+                _pod(key, one_of(None, False), "is on: a pod has its own; remove it")
+                for key in ("hostNetwork", "hostPID", "hostIPC")
+            ),
+            _pod("volumes[].hostPath", one_of(None), "mounts a folder of the node with data of others; remove it"),
+            _container("ports[].hostPort", not_set, "opens a port of the node; remove it, use a Service"),
+            _container(
+                "securityContext.seccompProfile.type",
+                one_of("RuntimeDefault", "Localhost"),
+                "allows every system call; set RuntimeDefault",
+                or_pod=True,
+            ),
+        ),
+    ),
+    Rule(
+        name="kubernetes-pods-run-as-non-root",
+        sentence="Every container runs as a user other than root.",
+        controls=_LEAST_PRIVILEGE,
+        limitation="Which user that is if the stack names none, and whether another pod of the node runs as it.",
+        checks=(
+            _container("securityContext.runAsNonRoot", is_true, "is not true; set it to true", or_pod=True),
+            _container(
+                "securityContext.runAsUser",
+                _is_no_root,
+                "is root; set another uid, or none where the platform assigns it",
+                or_pod=True,
+            ),
+        ),
+    ),
+    Rule(
+        name="kubernetes-pods-gain-nothing",
+        sentence="Every container drops all capabilities and can't gain privileges.",
+        controls=_LEAST_PRIVILEGE,
+        limitation="Whether the node's kernel has a hole that needs no capability.",
+        checks=(
+            _container("securityContext.privileged", one_of(None, False), "has the node's privileges; remove it"),
+            _container("securityContext.allowPrivilegeEscalation", one_of(False), "is not false; set it to false"),
+            _container("securityContext.capabilities.drop", drops_all, "leaves capabilities; set it to [ALL]"),
+            _container("securityContext.capabilities.add", not_set, "adds capabilities; remove it"),
+        ),
+    ),
+    Rule(
+        name="kubernetes-root-is-read-only",
+        sentence="No container can write to its root file system.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.8", "no program can be added to a running container"),
+            Control(Framework.PCI_DSS, "2.2.6", "containers are configured against misuse"),
+            Control(Framework.HIPAA, "164.312(c)(1)", "the program that reads secrets is the one that was deployed"),
+            Control(Framework.GDPR, "32(1)(b)", "readers of secrets keep their integrity"),
+        ),
+        limitation="Whether a program runs from a folder that is mounted for writing, such as /tmp.",
+        checks=(_container("securityContext.readOnlyRootFilesystem", is_true, "is not true; set it to true"),),
+    ),
+    Rule(
+        name="kubernetes-secret-files-are-closed",
+        sentence="Only its pod's user and group read a secret's file; it is read-only and updated in place.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "a reader may only read"),
+            Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
+            Control(Framework.HIPAA, "164.312(c)(1)", "no process of a pod changes a secret"),
+            Control(Framework.GDPR, "32(1)(b)", "values stay confidential and correct within a pod"),
+        ),
+        limitation="Who may run a command in the pod, and so act as its user.",
+        checks=(Each(PODS, _look_at_secret_files),),
+    ),
+    Rule(
+        name="kubernetes-secrets-are-files",
+        sentence="No container has a secret in a variable.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "a value is only in the file that its reader opens"),
+            Control(Framework.PCI_DSS, "8.6.3", "a password can change while its reader runs"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "child processes and crash dumps do not get the value"),
+            Control(Framework.GDPR, "32(1)(b)", "logs of the environment leak no value"),
+        ),
+        limitation="What the program in the container does with a value after reading it.",
+        checks=(
+            _container("env[].valueFrom.secretKeyRef", one_of(None), _VARIABLE),
+            _container("envFrom[].secretRef", one_of(None), _VARIABLE),
+            Each(PODS, _look_at_variables),
+        ),
+    ),
+    Rule(
+        name="kubernetes-tokens-are-used",
+        sentence="A pod has a token of the API server only if a Role is bound to its account.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "no credential is where nothing uses it"),
+            Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
+            Control(Framework.HIPAA, "164.312(d)", "only named accounts call the API server"),
+            Control(Framework.GDPR, "32(1)(b)", "a compromised pod has no login to the API server"),
+        ),
+        limitation="Roles that others bind to these accounts.",
+        checks=(Expect(_ACCOUNT, _AUTOMOUNT, one_of(False), "is not false: every pod gets a token; set it per pod"),),
+        across=_look_at_tokens,
+        types=PODS,
+    ),
+)

@@ -1,0 +1,327 @@
+"""Rules about a cluster's objects: access, network, copies of secrets, the schedule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from policies.kubernetes.objects import ROTATOR, SERVER, in_a_cluster, name_of, namespace_of, of_kind
+from policies.matchers import at, between, each, forbidden, judge, known, listed, not_set, one_of, open_cidr, required
+from policies.plan import Finding, Plan, Resource, type_of
+from policies.rule import Control, Each, Expect, Framework, Rule
+
+_PROVIDER = "pulumi:providers:kubernetes"
+_ROLE = "kubernetes:*:Role"
+_CLUSTER_ROLE = "kubernetes:*:ClusterRole"
+_BINDING = "kubernetes:*:RoleBinding"
+_BINDING_OF_ALL = "kubernetes:*:ClusterRoleBinding"
+_CERTIFICATE = "kubernetes:*:Certificate"
+_COPY = "kubernetes:*:ExternalSecret"
+_SERVICE = "kubernetes:*:Service"
+_STORE = "kubernetes:*:SecretStore"
+_CLUSTER_STORE = "kubernetes:*:ClusterSecretStore"
+_POLICY = "kubernetes:*:NetworkPolicy"
+_INGRESS = "kubernetes:*:Ingress"
+_CRON_JOB = "kubernetes:batch/v1:CronJob"
+# Components whose secrets the cluster rotates. Vault runs no program: the server's cluster rotates its secrets.
+_OWN_STORE = "coreflux-mcp-secrets:kubernetes:SecretStore"
+_VAULT = "coreflux-mcp-secrets:vault:SecretStore"
+
+_LEVEL = "pod-security.kubernetes.io/enforce"
+_DEADLINE = "spec.jobTemplate.spec.activeDeadlineSeconds"
+# Hours of a client certificate: 90 days, the longest of the Secret Management Guide.
+_LONGEST_HOURS = 90 * 24
+# Seconds between two reads of the store: well below the shortest grace time of an old password.
+_LONGEST_REFRESH = 600
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_CLIENT_USAGES = ("client auth", "digital signature")
+# Verbs of Roles. All others remove what is in use, are not limited by a name, or grant more than themselves.
+_READS = ("get",)
+_ROTATES = ("get", "update", "patch")
+# Ports that must not be open to every address: DNS carries values out unseen, and HTTP reaches a cloud's metadata.
+_NEVER = (53, 80)
+_METADATA = "169.254.169.254/32"
+
+
+def _is_short(duration: Any) -> bool:
+    hours = re.fullmatch(r"(\d+)h(0m)?(0s)?", duration) if isinstance(duration, str) else None
+    return hours is not None and 0 < int(hours[1]) <= _LONGEST_HOURS
+
+
+def _is_often(interval: Any) -> bool:
+    parts = re.findall(r"(\d+)([smh])", interval) if isinstance(interval, str) else []
+    seconds = sum(int(count) * _SECONDS[unit] for count, unit in parts)
+    return 0 < seconds <= _LONGEST_REFRESH and "".join(map("".join, parts)) == interval
+
+
+def _is_hourly(schedule: Any) -> bool:
+    """Return whether it runs at least once in every hour of every day."""
+    fields = schedule.split() if isinstance(schedule, str) else []
+    return schedule == "@hourly" or fields[1:] == ["*"] * 4
+
+
+def _names_account(name: Any) -> bool:
+    return bool(name) and name not in ("*", "default")
+
+
+def _names(entry: Any) -> bool:
+    return bool(listed(entry)) and "*" not in entry
+
+
+def _only(entries: Any, *, allowed: tuple[str, ...]) -> bool:
+    return bool(listed(entries)) and all(entry in allowed for entry in entries)
+
+
+def _look_at_subjects(binding: Resource) -> Iterator[Finding]:
+    for subject in each(at(binding.properties, "subjects")):
+        both = (at(subject, "namespace"), namespace_of(binding))
+        wrong = "is another than the binding's: that namespace's owners read the stack's secrets; use the stack's"
+        yield from judge(binding, both, lambda both: both[0] == both[1], "a subject's namespace", wrong)
+
+
+def _look_at_verbs(role: Resource) -> Iterator[Finding]:
+    allowed = _ROTATES if type_of(role.parent) == ROTATOR else _READS
+    for rule in each(at(role.properties, "rules")):
+        wrong = f"has more than its account needs, or none; use {', '.join(allowed)}"
+        yield from judge(role, at(rule, "verbs"), partial(_only, allowed=allowed), "rules[].verbs", wrong)
+
+
+def _keys(entry: Any) -> Iterator[str]:
+    """Yield every key, at any depth."""
+    if isinstance(entry, Mapping):
+        yield from entry
+    for inner in entry.values() if isinstance(entry, Mapping) else listed(entry):
+        yield from _keys(inner)
+
+
+def _reads_as_account(provider: Any) -> bool:
+    keys = {*_keys(provider)}
+    return "serviceAccountRef" in keys and not any(re.search(r"(?i)secret(access)?(key)?ref$", key) for key in keys)
+
+
+def _denies_all(spec: Any) -> bool:
+    allows = any(at(spec, key) for key in ("podSelector", "ingress", "egress"))
+    return {"Ingress", "Egress"} <= {*listed(at(spec, "policyTypes"))} and not allows
+
+
+def _look_at_namespaces(plan: Plan) -> Iterator[Finding]:
+    policies = [(namespace_of(one), at(one.properties, "spec")) for one in of_kind(plan, "NetworkPolicy")]
+    closed = [where for where, spec in policies if known(spec) and _denies_all(spec)]
+    if not any(of_kind(plan, "Namespace")) and not closed:
+        yield Finding(plan.urn, "no NetworkPolicy closes the namespace; add one that allows nothing in and nothing out")
+    for namespace in of_kind(plan, "Namespace"):
+        if name_of(namespace) not in closed:
+            wrong = "has no limit; add a NetworkPolicy for all pods that allows nothing in and nothing out"
+            entry = (policies, name_of(namespace))
+            yield from judge(namespace, entry, lambda _: False, "the network of its pods", wrong)
+
+
+def _is_from_few(peers: Any) -> bool:
+    return not any(open_cidr(at(peer, "ipBlock", "cidr")) for peer in listed(peers))
+
+
+def _goes_to_few(rule: Any) -> bool:
+    ports = listed(at(rule, "ports"))
+    numbers = [at(port, "port") if at(port, "endPort") is None else None for port in ports]
+    if any(at(peer, "ipBlock", "cidr") == _METADATA for peer in listed(at(rule, "to"))) and {80, None} & {*numbers}:
+        return False
+    return _is_from_few(at(rule, "to")) or not any(number in (None, *_NEVER) for number in numbers)
+
+
+def _rotates(plan: Plan) -> bool:
+    of_vault = any(plan.of_type(_VAULT)) and any(plan.of_type(SERVER))
+    return of_vault or any(plan.of_type(_OWN_STORE, ROTATOR)) or any(of_kind(plan, "CronJob"))
+
+
+_NETWORK_CONTROLS = (
+    Control(Framework.SOC_2, "CC6.6", "connections from outside are denied unless a policy names them"),
+    Control(Framework.PCI_DSS, "1.3.1", "inbound traffic is limited to what is needed"),
+    Control(Framework.PCI_DSS, "1.3.2", "outbound traffic is limited to what is needed"),
+    Control(Framework.HIPAA, "164.312(e)(1)", "network access to secrets needs a policy"),
+    Control(Framework.GDPR, "32(1)(b)", "a compromised pod has few ways to send a value out"),
+)
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        name="kubernetes-bindings-name-accounts",
+        sentence="Every Role is bound to named service accounts of its namespace; nothing is granted cluster-wide.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "access is by role, for named accounts"),
+            Control(Framework.PCI_DSS, "7.2.5", "each system account gets its own access"),
+            Control(Framework.HIPAA, "164.312(a)(2)(i)", "each reader is one account, which the audit log names"),
+            Control(Framework.GDPR, "32(1)(b)", "values are confidential between programs of one cluster"),
+        ),
+        limitation="Who may create pods in the namespace, and so run as such an account.",
+        checks=(
+            Each((_BINDING_OF_ALL, _CLUSTER_ROLE), forbidden("is cluster-wide; use a Role of the namespace")),
+            Expect(_BINDING, "roleRef.kind", one_of("Role"), "is cluster-wide, and others can widen it; use a Role"),
+            Expect(_BINDING, "subjects[].kind", one_of("ServiceAccount"), "is a user or group; use a service account"),
+            Expect(_BINDING, "subjects[].name", _names_account, "is no account of the stack; name one"),
+            Each(_BINDING, _look_at_subjects),
+        ),
+    ),
+    Rule(
+        name="kubernetes-certificates-are-new",
+        sentence="A client certificate lasts at most 90 days, gets a new key each time, and is only for clients.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "keys are replaced during their life cycle"),
+            Control(Framework.PCI_DSS, "3.7.4", "a key is replaced at the end of its cryptoperiod"),
+            Control(Framework.PCI_DSS, "4.2.1", "certificates of a transmission are valid and not expired"),
+            Control(Framework.HIPAA, "164.312(d)", "the broker identifies its client by a recent key"),
+            Control(Framework.GDPR, "32(1)(a)", "transmission is encrypted between authenticated ends"),
+        ),
+        limitation="Whether the broker refuses a revoked certificate.",
+        checks=(
+            Expect(_CERTIFICATE, "spec.privateKey.rotationPolicy", one_of("Always"), "keeps the old key; set Always"),
+            Expect(_CERTIFICATE, "spec.duration", _is_short, "is missing or longer than 90 days; set 2160h or less"),
+            Expect(_CERTIFICATE, "spec.usages", partial(_only, allowed=_CLIENT_USAGES), "has more than client auth"),
+        ),
+    ),
+    Rule(
+        name="kubernetes-copies-are-fresh",
+        sentence="Every ExternalSecret reads the store at least every ten minutes, by a store of its namespace.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "readers have the current credential"),
+            Control(Framework.PCI_DSS, "8.6.3", "a changed password reaches the system that uses it"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "a copy is in the namespace of its readers alone"),
+            Control(Framework.GDPR, "32(1)(b)", "the server stays available through a rotation"),
+        ),
+        limitation="Whether External Secrets runs, and whether the cluster encrypts the copies at rest.",
+        checks=(
+            Expect(_COPY, "spec.refreshInterval", _is_often, "is over 600 s, or never; set 1m"),
+            Expect(_COPY, "spec.target.creationPolicy", one_of("Owner"), "leaves copies; set Owner"),
+            Expect(_COPY, "spec.target.deletionPolicy", one_of("Retain"), "deletes in an outage; set Retain"),
+            Expect(_COPY, "spec.secretStoreRef.kind", one_of("SecretStore"), "is cluster-wide; use SecretStore"),
+        ),
+    ),
+    Rule(
+        name="kubernetes-copying-has-no-key",
+        sentence="External Secrets reads as a service account of the namespace, without a stored key.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "no long-lived credential of the store exists"),
+            Control(Framework.PCI_DSS, "8.6.2", "no key of an account is in a configuration"),
+            Control(Framework.HIPAA, "164.312(d)", "the reader of the store identifies itself by an expiring token"),
+            Control(Framework.GDPR, "32(1)(b)", "a copy of the cluster's objects has no key of the store"),
+        ),
+        limitation="Who may create a token of that account: the verb create on its subresource token.",
+        checks=(
+            Each(_CLUSTER_STORE, forbidden("serves every namespace: the stack has one; use a SecretStore")),
+            Expect((_STORE, _CLUSTER_STORE), "spec.provider", _reads_as_account, "has a key; set serviceAccountRef"),
+        ),
+    ),
+    Rule(
+        name="kubernetes-namespace-is-restricted",
+        sentence="The namespace of the secrets enforces the Pod Security level restricted.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.8", "the cluster refuses pods with privileges"),
+            Control(Framework.PCI_DSS, "2.2.1", "one configuration standard, enforced by the cluster"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "no pod near the secrets is root on their node"),
+            Control(Framework.GDPR, "32(1)(b)", "readers of secrets are isolated"),
+        ),
+        limitation="Other namespaces, and one that the stack does not create: secretops doctor checks those.",
+        checks=(
+            Expect(
+                "kubernetes:*:Namespace",
+                "metadata.labels",
+                lambda labels: at(labels, _LEVEL) == "restricted",
+                f"admits pods that are not restricted; set {_LEVEL}: restricted",
+            ),
+        ),
+    ),
+    Rule(
+        name="kubernetes-network-is-closed",
+        sentence="A policy of the namespace denies all traffic that no other policy allows.",
+        controls=_NETWORK_CONTROLS,
+        limitation="Whether the cluster's network plugin enforces policies: some accept them and do nothing.",
+        across=_look_at_namespaces,
+        applies=in_a_cluster,
+    ),
+    Rule(
+        name="kubernetes-network-names-both-ends",
+        sentence="Every allowed connection names its other end and its port; nothing comes in from everywhere.",
+        controls=_NETWORK_CONTROLS,
+        limitation="Whether a network could be narrower: by default the broker's port is open to any address.",
+        checks=(
+            *(
+                Expect(_POLICY, path, lambda entry: bool(listed(entry)), "is missing, and so allows all; list it")
+                for path in ("spec.ingress[].from", "spec.ingress[].ports", "spec.egress[].to", "spec.egress[].ports")
+            ),
+            Expect(_POLICY, "spec.ingress[].from", _is_from_few, "is every address; set server.client_cidrs"),
+            Expect(_POLICY, "spec.egress[]", _goes_to_few, "opens DNS, HTTP or all ports to everywhere; list ports"),
+        ),
+    ),
+    Rule(
+        name="kubernetes-provider-has-no-login",
+        sentence="The provider of the cluster has no kubeconfig among its inputs, and adopts no existing object.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "the operator's login is not in the state"),
+            Control(Framework.PCI_DSS, "8.6.2", "no credential is in a configuration"),
+            Control(Framework.HIPAA, "164.312(d)", "changes of the cluster use the operator's own login"),
+            Control(Framework.GDPR, "32(1)(b)", "the state gives no access to the cluster"),
+        ),
+        limitation="What the operator may do in the cluster.",
+        checks=(
+            Expect(_PROVIDER, "kubeconfig", not_set, "puts a login into the state; set a context"),
+            Expect(
+                _PROVIDER, "upsertExistingObjects", one_of(None, False, "false"), "adopts others' objects; set false"
+            ),
+        ),
+        across=required("the operator's variables select the cluster; add a provider", _PROVIDER),
+        applies=lambda plan: any(plan.of_type(_PROVIDER)) or in_a_cluster(plan),
+    ),
+    Rule(
+        name="kubernetes-roles-name-objects",
+        sentence="Every Role names its objects, and allows only to get them; the rotator's also allows to update them.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "each account reads only the Secrets that it uses"),
+            Control(Framework.PCI_DSS, "7.2.2", "access is by function and least privilege"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "only accounts with a grant read"),
+            Control(Framework.GDPR, "32(1)(b)", "values are confidential between programs of one namespace"),
+        ),
+        limitation="Other Roles of the cluster: secretops doctor and the audit look for other readers.",
+        checks=(
+            Each((_ROLE, _CLUSTER_ROLE), _look_at_verbs),
+            *(
+                Expect((_ROLE, _CLUSTER_ROLE), f"rules[].{key}", _names, "is open; name each")
+                for key in ("apiGroups", "resources", "resourceNames")
+            ),
+        ),
+    ),
+    Rule(
+        name="kubernetes-service-is-inside",
+        sentence="Every Service is a ClusterIP, and every Ingress ends TLS.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.6", "the stack opens no way in from outside"),
+            Control(Framework.PCI_DSS, "1.3.1", "inbound traffic is limited to what is needed"),
+            Control(Framework.HIPAA, "164.312(e)(1)", "no bearer token crosses a network in plain text"),
+            Control(Framework.GDPR, "32(1)(b)", "the server is not public"),
+        ),
+        limitation="What an operator's own ingress admits, and whether it ends TLS.",
+        checks=(
+            Expect(_SERVICE, "spec.type", one_of(None, "ClusterIP"), "is public; use ClusterIP and an ingress"),
+            Expect(_SERVICE, "spec.externalIPs", not_set, "are public; remove them, use an ingress"),
+            Expect(_INGRESS, "spec.tls", bool, "is missing: tokens cross in plain text; set it"),
+        ),
+    ),
+    Rule(
+        name="kubernetes-ticks-are-alone",
+        sentence="The rotator's CronJob runs every hour, one run at a time, and each run ends within the hour.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "credentials are replaced on a schedule"),
+            Control(Framework.PCI_DSS, "8.6.3", "passwords of system accounts change periodically"),
+            Control(Framework.HIPAA, "164.312(d)", "no credential is older than allowed"),
+            Control(Framework.GDPR, "32(1)(d)", "rotation is checked every hour"),
+        ),
+        limitation="Whether runs succeed: secretops status and the Jobs show that.",
+        checks=(
+            Expect(_CRON_JOB, "spec.schedule", _is_hourly, "is not hourly: due secrets wait; set 0 * * * *"),
+            Expect(_CRON_JOB, "spec.suspend", one_of(None, False), "is on: nothing rotates; remove it"),
+            Expect(_CRON_JOB, "spec.concurrencyPolicy", one_of("Forbid"), "allows two runs at a time; set Forbid"),
+            Expect(_CRON_JOB, _DEADLINE, between(1, 3599), "is not below 3600: a run that hangs stops all others"),
+        ),
+        across=required("no CronJob rotates the secrets; add one that runs secretops tick", _CRON_JOB),
+        applies=_rotates,
+    ),
+)

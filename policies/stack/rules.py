@@ -1,0 +1,313 @@
+"""Rules about every stack, on any platform."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from policies.containers import pinned
+from policies.kubernetes.objects import PODS, containers_of
+from policies.matchers import at, between, each, judge, listed, select
+from policies.plan import UNKNOWN, Environment, Finding, Plan, Resource, type_of
+from policies.rule import PRODUCTION, Control, Each, Expect, Framework, Rule
+from policies.stack.isolation import look_at_names, look_at_secrets
+from policies.stack.values import names, values
+
+# A secret's text, a password, a token, a login or a private key as a resource, in any version of a provider's API.
+_OF_VALUES = re.compile(
+    r"aws:iam/(accessKey|userLoginProfile|serviceSpecificCredential):\w+"
+    r"|aws:(secretsmanager/secretVersion|ssm/parameter|kms/ciphertext|lightsail/keyPair):\w+"
+    r"|aws-native:secretsmanager:Secret"
+    r"|azure-native:keyvault(/v\w+)?:(Secret|Key)"
+    r"|azure:keyvault/(secret|key|certificate):\w+"
+    r"|azuread:index/(\w+Password|user):\w+"
+    r"|docker:index/secret:Secret"
+    r"|kubernetes:(core/)?v1:Secret(Patch|List)?"
+    r"|random:index/random(Password|String|Bytes):\w+"
+    r"|tls:index/privateKey:PrivateKey"
+    r"|vault:((kv|generic)/secret(V2)?|generic/endpoint|index/token|appRole/authBackend(RoleSecretId|Login)):\w+"
+    r"|vault:pkiSecret/(secretBackendCert|secretBackendConfigCa|backendExportKey):\w+"
+)
+
+_TRAIL, _LOG = "coreflux-mcp-secrets:aws:Trail", "aws:cloudwatch/logGroup:LogGroup"
+_DIAGNOSTICS = "azure-native:monitor:DiagnosticSetting"
+# Types whose loss is for good, or turns the trail off. Of logs and diagnostic settings only those of the trail.
+HOLDS = (
+    *("aws:secretsmanager/secret:Secret", "aws:kms/key:Key", "aws:s3/bucket:Bucket", "aws:cloudtrail/trail:Trail"),
+    *("azure-native:keyvault:Vault", "azure-native:operationalinsights:Workspace", _LOG, _DIAGNOSTICS),
+    *("kubernetes:core/v1:Namespace", "vault:index/mount:Mount", "vault:index/audit:Audit"),
+)
+
+_TASK = "aws:ecs/taskDefinition:TaskDefinition"
+_APPS = ("azure-native:app:ContainerApp", "azure-native:app:Job")
+_UNPINNED = "is latest, or has no tag, so that it changes by itself; set a tag or a digest"
+
+# Stores that encrypt values by themselves.
+_ENCRYPTED = frozenset({"aws", "azure", "vault"})
+# Hosts to which a password may go without TLS in development.
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+# Kinds and names of secrets that can make others.
+_ADMIN = ("broker-admin", "agent-admin", "ca")
+# Days: the Secret Management Guide's 90 and 6 months; ten years for the stack's own CA, which signs for days.
+_LONGEST = {"mqtt-user": 90, "broker-admin": 90, "agent-key": 183, "ca": 3650}
+# Days until an operator renews what only he can supply.
+_LONGEST_SUPPLIED = 366
+# Seconds that two credentials of one client are valid: a week.
+_LONGEST_GRACE = 604_800
+
+
+def _found(urn: str, places: Iterable[tuple[str, bool]]) -> Iterator[Finding]:
+    for place, is_known in places:
+        wrong = "looks like a value, which the state would contain; have secretops write it, or rename it"
+        yield Finding(urn, f"{place} {wrong if is_known else 'is known after pulumi up'}", unknown=not is_known)
+
+
+def _look_at_inputs(one: Resource) -> Iterator[Finding]:
+    return _found(one.urn, values(one.properties, None))
+
+
+def _look_at_all_values(plan: Plan) -> Iterator[Finding]:
+    # Names of readers and logs can be random: clouds and their tools make them.
+    own = names([at(plan.outputs, "secretops", "store", "readers"), at(plan.outputs, "trail", "records")])
+    yield from _found(plan.urn, ((f"output {place}", is_known) for place, is_known in values(plan.outputs, own)))
+    seen = {one.urn: [*values(one.properties, None)] for one in plan.resources}
+    for one in (*plan.resources, *plan.others):
+        yield from _found(one.urn, (it for it in values(one.properties, own) if it not in seen.get(one.urn, ())))
+
+
+def _look_at_type(one: Resource) -> Iterator[Finding]:
+    kind = one.properties.get("kind") if one.type.startswith("kubernetes:") else None
+    if _OF_VALUES.fullmatch(one.type) or kind == "Secret":
+        yield Finding(one.urn, "has a value, which the state would contain; have secretops or an operator write it")
+
+
+def _outputs(*paths: str, ok: Callable[..., bool], wrong: str) -> Callable[[Plan], Iterator[Finding]]:
+    """Return a function across a plan that judges these outputs together."""
+
+    def look(plan: Plan) -> Iterator[Finding]:
+        entries = [next(select(plan.outputs, path)) for path in paths]
+        return judge(plan, entries, lambda entries: ok(*entries), f"output {paths[0]}", wrong)
+
+    return look
+
+
+def _look_at_task(one: Resource) -> Iterator[Finding]:
+    found = at(one.properties, "containerDefinitions")
+    try:
+        found = json.loads(found) if isinstance(found, str) else found
+    except ValueError:
+        found = None
+    yield from judge(one, found, lambda it: isinstance(it, list), "containerDefinitions", "is no JSON list")
+    for container in listed(found):
+        yield from judge(one, at(container, "image"), pinned, f"{at(container, 'name')}: image", _UNPINNED)
+
+
+def _look_at_pods(one: Resource) -> Iterator[Finding]:
+    for container, name in containers_of(one):
+        yield from judge(one, at(container, "image"), pinned, f"{name}: image", _UNPINNED)
+
+
+def _look_at_protection(one: Resource) -> Iterator[Finding]:
+    categories = [at(log, key) for log in each(one.properties.get("logs")) for key in ("categoryGroup", "category")]
+    is_other_log = one.type == _LOG and type_of(one.parent) != _TRAIL
+    is_other_setting = one.type == _DIAGNOSTICS and "audit" not in categories
+    if not (one.protect or is_other_log or is_other_setting):
+        yield Finding(one.urn, "is removed by pulumi destroy, with secrets, keys or the trail; set protect")
+
+
+def _look_at_broker(plan: Plan) -> Iterator[Finding]:
+    hosts = _LOCAL if plan.environment is Environment.DEVELOPMENT else ()
+    both = [at(plan.outputs, "secretops", "broker", key) for key in ("tls", "host")]
+    wrong = "is off: passwords cross the network in plain text; set broker.tls, or in development use a local broker"
+    yield from judge(plan, both, lambda both: both[0] is True or both[1] in hosts, "broker.tls", wrong)
+
+
+def _look_at_readers(plan: Plan) -> Iterator[Finding]:
+    for secret in each(at(plan.outputs, "secretops", "secrets")):
+        name = at(secret, "name")
+        if secret is UNKNOWN or at(secret, "kind") in _ADMIN or name in _ADMIN:
+            wrong = "include others than the rotator: it makes other credentials; remove them"
+            yield from judge(plan, at(secret, "readers"), lambda by: by == ["rotator"], f"readers of {name}", wrong)
+
+
+def _look_at_ages(plan: Plan) -> Iterator[Finding]:
+    for secret in each(at(plan.outputs, "secretops", "secrets")):
+        kind, days = at(secret, "kind"), at(secret, "cadence_days")
+        most = _LONGEST.get(kind, _LONGEST_SUPPLIED) if isinstance(kind, str) else _LONGEST_SUPPLIED
+        wrong = f"is not from 1 to {most}; shorten it in the section rotation or secrets"
+        yield from judge(plan, days, between(1, most), f"cadence_days of {at(secret, 'name')}", wrong)
+    grace, wrong = at(plan.outputs, "secretops", "grace_seconds"), "is over a week; shorten rotation.grace_seconds"
+    yield from judge(plan, grace, between(0, _LONGEST_GRACE), "grace_seconds", wrong)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        name="stack-declares-no-value",
+        sentence="No secret's text, password, token, login or private key is a resource of the stack.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "values are only in the store, and in no state"),
+            Control(Framework.PCI_DSS, "8.6.2", "no application password is in source or configuration"),
+            Control(Framework.PCI_DSS, "3.6.1.4", "a private key is only where it was made"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "readers of the state read no secret"),
+            Control(Framework.GDPR, "32(1)(b)", "values stay confidential from readers of the state"),
+        ),
+        limitation="Types of other providers, and what others store in the same place.",
+        checks=(Each("*", _look_at_type),),
+        across=lambda plan: (found for one in plan.others for found in _look_at_type(one)),
+        applies=lambda _: True,
+    ),
+    Rule(
+        name="stack-has-a-trail",
+        sentence="The stack outputs where reads are recorded, and which are not.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.2", "reads are recorded where anomalies can be found"),
+            Control(Framework.PCI_DSS, "10.2.1", "audit logs are on, or their gap is known"),
+            Control(Framework.HIPAA, "164.312(b)", "activity is recorded and can be examined"),
+            Control(Framework.GDPR, "32(1)(d)", "access can be tested"),
+        ),
+        limitation="Whether the log is complete or retained: each platform has rules for that.",
+        across=_outputs(
+            *("trail.records", "trail.gap", "gaps.trail of every read"),
+            ok=lambda records, gap, declared: bool(records) and gap in ("", declared),
+            wrong="is empty, or the output gaps lacks the trail's gap; set both",
+        ),
+        applies=lambda plan: "trail" in plan.outputs,
+    ),
+    Rule(
+        name="stack-holds-no-value",
+        sentence="No input and no output of the stack is a secret's value, encrypted or not.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "readers of the state or a preview read no credential"),
+            Control(Framework.PCI_DSS, "8.6.2", "no application password is in source or configuration"),
+            Control(Framework.PCI_DSS, "8.3.2", "no credential is readable in a state file"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "a value is only where access to it is granted"),
+            Control(Framework.GDPR, "32(1)(a)", "keys of the data are not stored with its description"),
+        ),
+        limitation="A password that looks like a name, an address or a path, or is in a list; the files of an archive.",
+        checks=(Each("*", _look_at_inputs),),
+        across=_look_at_all_values,
+        applies=lambda _: True,
+    ),
+    Rule(
+        name="stack-images-are-pinned",
+        sentence="Every container's image has a digest, or a tag other than latest.",
+        controls=(
+            Control(Framework.SOC_2, "CC8.1", "what runs changes only with the stack file"),
+            Control(Framework.PCI_DSS, "6.5.1", "each change of an image can be reviewed"),
+            Control(Framework.HIPAA, "164.312(c)(1)", "the program that reads secrets is the one that was chosen"),
+            Control(Framework.GDPR, "32(1)(b)", "readers of secrets keep their integrity"),
+        ),
+        limitation="Whether a tag is moved in its registry: only a digest prevents that.",
+        checks=(
+            Expect("docker:index/service:Service", "taskSpec.containerSpec.image", pinned, _UNPINNED),
+            *(
+                Expect(_APPS, f"template.{kind}[].image", pinned, _UNPINNED)
+                for kind in ("containers", "initContainers")
+            ),
+            Each(_TASK, _look_at_task),
+            Each(PODS, _look_at_pods),
+        ),
+    ),
+    Rule(
+        name="stack-is-encrypted-or-declares-it",
+        sentence="The store encrypts its values, or the stack declares that its operators must.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "values at rest are encrypted, or known not to be"),
+            Control(Framework.PCI_DSS, "8.3.2", "credentials are unreadable where they are stored"),
+            Control(Framework.HIPAA, "164.312(a)(2)(iv)", "credentials of the data are encrypted"),
+            Control(Framework.GDPR, "32(1)(a)", "encryption is on, or its absence is a decision"),
+        ),
+        limitation="Whether a declared gap was closed: secretops doctor checks what it can.",
+        across=_outputs(
+            *("secretops.store.kind", "gaps.encryption at rest"),
+            ok=lambda kind, gap: kind in _ENCRYPTED or bool(gap),
+            wrong="does not encrypt, and the output gaps does not name who does",
+        ),
+        applies=lambda plan: "secretops" in plan.outputs,
+    ),
+    Rule(
+        name="stack-is-isolated",
+        sentence="What a stack makes and uses is named after it, and is no other environment's.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "a credential of one environment opens no other"),
+            Control(Framework.SOC_2, "CC8.1", "changes are tried in another environment first"),
+            Control(Framework.PCI_DSS, "6.5.3", "environments before production are separated from it"),
+            Control(Framework.GDPR, "32(1)(b)", "an accident in one environment affects no other"),
+        ),
+        limitation="Whether stacks share accounts, clusters, brokers, or names that the stack file sets.",
+        checks=(Each("*", look_at_secrets),),
+        across=look_at_names,
+        applies=lambda plan: "secretops" in plan.outputs,
+    ),
+    Rule(
+        name="stack-is-protected-in-production",
+        sentence="In production everything that holds secrets, keys or the trail is protected from removal.",
+        controls=(
+            Control(Framework.SOC_2, "A1.2", "nothing needed is lost by mistake"),
+            Control(Framework.PCI_DSS, "10.3.2", "no deployment removes the audit log"),
+            Control(Framework.HIPAA, "164.312(c)(1)", "nothing is destroyed by mistake"),
+            Control(Framework.GDPR, "32(1)(b)", "availability survives a wrong command"),
+        ),
+        limitation="Removal without Pulumi: each platform has rules for that.",
+        checks=(Each(HOLDS, _look_at_protection),),
+        environments=PRODUCTION,
+    ),
+    Rule(
+        name="stack-server-reads-no-admin-secret",
+        sentence="Only the rotator reads a secret that can make other credentials.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "using and making credentials are separate duties"),
+            Control(Framework.PCI_DSS, "7.2.5", "the server has the least privileges"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "only the program with the grant has access"),
+            Control(Framework.GDPR, "32(1)(b)", "a compromised server makes no accounts"),
+        ),
+        limitation="Whether the grants agree: each platform has rules for policies and roles.",
+        across=_look_at_readers,
+        applies=lambda plan: "secretops" in plan.outputs,
+    ),
+    Rule(
+        name="stack-rotates-by-schedule",
+        sentence="Due secrets are looked for every hour; if an operator must turn that on, the stack declares it.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "rotation does not depend on memory"),
+            Control(Framework.PCI_DSS, "8.6.3", "passwords of applications change on a schedule"),
+            Control(Framework.GDPR, "32(1)(d)", "due secrets are looked for regularly"),
+        ),
+        limitation="Whether the operator's timer is on: secretops doctor checks that.",
+        across=_outputs(
+            *("schedule", "gaps.rotation schedule"),
+            ok=lambda schedule, gap: at(schedule, "every") == "hour" and bool(not at(schedule, "turn_on") or gap),
+            wrong="is not hourly, or an operator must turn it on and the output gaps does not name that",
+        ),
+        applies=lambda plan: "schedule" in plan.outputs,
+    ),
+    Rule(
+        name="stack-rotates-in-time",
+        sentence="Each secret rotates within 90 days, an API key within 6 months; its old value ends in a week.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "credentials rotate on a schedule"),
+            Control(Framework.PCI_DSS, "8.6.3", "passwords of applications change on a schedule"),
+            Control(Framework.HIPAA, "164.312(d)", "a leaked credential is valid for a short time"),
+            Control(Framework.GDPR, "32(1)(b)", "confidentiality does not depend on one value"),
+        ),
+        limitation="Whether rotations took place: secretops status and the alarms show that.",
+        across=_look_at_ages,
+        applies=lambda plan: "secretops" in plan.outputs,
+    ),
+    Rule(
+        name="stack-speaks-tls-to-the-broker",
+        sentence="Credentials go to the broker by TLS, except to a local broker in development.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.7", "credentials are protected in transit"),
+            Control(Framework.PCI_DSS, "4.2.1", "transmission over networks is strongly encrypted"),
+            Control(Framework.PCI_DSS, "8.3.2", "passwords are unreadable in transit"),
+            Control(Framework.HIPAA, "164.312(e)(1)", "data is guarded in transit"),
+            Control(Framework.HIPAA, "164.312(e)(2)(ii)", "data is encrypted in transit"),
+            Control(Framework.GDPR, "32(1)(a)", "transmission is encrypted"),
+        ),
+        limitation="Which versions and ciphers the broker accepts, and whether its certificate is good.",
+        across=_look_at_broker,
+        applies=lambda plan: "secretops" in plan.outputs,
+    ),
+)

@@ -1,0 +1,500 @@
+"""Rules about Vault: its access, its certificates, its versions and its audit log."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from policies.kubernetes.objects import PODS, annotations_of
+from policies.matchers import at, between, is_true, judge, listed, not_set, one_of, require, required, with_name
+from policies.plan import UNKNOWN, Finding, Plan, Resource
+from policies.rule import PRODUCTION, Control, Each, Enforcement, Expect, Framework, Rule, is_of
+from policies.vault.access import (
+    APPROLE,
+    JWT,
+    KUBERNETES,
+    POLICY,
+    ROLES,
+    changes_no_vault,
+    is_an_address,
+    names_each_path,
+    role_policies,
+)
+
+_PROVIDER = "pulumi:providers:vault"
+_STORE = "coreflux-mcp-secrets:vault:SecretStore"
+_MOUNT = "vault:index/mount:Mount"
+_VERSIONS = "vault:kv/secretBackendV2:SecretBackendV2"
+_AUDIT = "vault:index/audit:Audit"
+_PASSWORDS = "vault:index/passwordPolicy:PasswordPolicy"
+_CAS = (
+    "vault:pkiSecret/secretBackendRootCert:SecretBackendRootCert",
+    "vault:pkiSecret/secretBackendIntermediateCertRequest:SecretBackendIntermediateCertRequest",
+)
+_CA_SIGNED = "vault:pkiSecret/secretBackendRootSignIntermediate:SecretBackendRootSignIntermediate"
+_CA_ROLE = "vault:pkiSecret/secretBackendRole:SecretBackendRole"
+_METHOD = "vault:jwt/authBackend:AuthBackend"
+_COPIES = "kubernetes:*:SecretStore"
+_CRL = "vault:pkiSecret/secretBackendCrlConfig:SecretBackendCrlConfig"
+_URLS = "vault:pkiSecret/secretBackendConfigUrls:SecretBackendConfigUrls"
+
+_AGENT = "vault.hashicorp.com/"
+_AGENT_SECRET = f"{_AGENT}agent-inject-secret-"
+
+_HOUR = 3600
+_DAY = 24 * _HOUR
+_UNITS = {"": 1, "s": 1, "m": 60, "h": _HOUR, "d": _DAY}
+# Seconds of a client certificate: 90 days, the longest of the Secret Management Guide.
+_LONGEST_CERTIFICATE = 90 * _DAY
+_LONGEST_CRL = 72 * _HOUR
+_FEWEST_BITS = {"ec": 256, "rsa": 3072}
+# Versions of a secret: the pending, the current and the previous one; and the most that the stack file accepts.
+_VERSION_COUNTS = (3, 100)
+_SHORTEST_PASSWORD = 32
+# One of each charset that a password must contain.
+_CHARSETS = ("a", "A", "0")
+
+# Settings of a PKI role that let it sign more than one client's name. Some are on by default. A certificate that is
+# not stored can't be revoked.
+_WIDENS = (
+    *("allowAnyName", "allowSubdomains", "allowGlobDomains", "allowWildcardCertificates", "allowLocalhost"),
+    *("allowIpSans", "serverFlag", "codeSigningFlag", "emailProtectionFlag", "noStore"),
+)
+_NARROWS = ("clientFlag", "enforceHostnames", "requireCn")
+
+
+def _is_https(address: Any) -> bool:
+    return isinstance(address, str) and address.startswith("https://")
+
+
+def _is_https_or_none(address: Any) -> bool:
+    return address is None or _is_https(address)
+
+
+def _lasts_at_most(longest: int, duration: Any) -> bool:
+    found = re.fullmatch(r"(\d+)([smhd]?)", str(duration))
+    return found is not None and 0 < int(found[1]) * _UNITS[found[2]] <= longest
+
+
+_is_short = partial(_lasts_at_most, _LONGEST_CERTIFICATE)
+_is_soon = partial(_lasts_at_most, _LONGEST_CRL)
+
+
+def _names_one(entry: Any) -> bool:
+    """Accept one name or a list of names, without patterns."""
+    return all(isinstance(name, str) and name and "*" not in name for name in listed(entry) or [entry])
+
+
+def _signs_one(domains: Any) -> bool:
+    return len(listed(domains)) == 1 and "*" not in str(domains[0])
+
+
+def _is_for_vault(audiences: Any) -> bool:
+    return bool(audiences) and not any(map(is_an_address, listed(audiences) or [audiences]))
+
+
+def _is_one_policy(policies: Any) -> bool:
+    return len(listed(policies)) == 1 and policies[0] not in ("root", "default")
+
+
+def _makes_long(policy: Any) -> bool:
+    length = re.search(r"(?m)^\s*length\s*=\s*(\d+)", str(policy))
+    found = re.findall(r'charset\s*=\s*"([^"]+)"\s*min-chars\s*=\s*(\d+)', str(policy))
+    needed = [charset for charset, least in found if int(least)]
+    is_long = length is not None and int(length[1]) >= _SHORTEST_PASSWORD
+    return is_long and all(any(one in charset for charset in needed) for one in _CHARSETS)
+
+
+def _look_at_agent(one: Resource) -> Iterator[Finding]:
+    found = annotations_of(one)
+    if at(found, f"{_AGENT}agent-inject") is None:
+        return
+    for key, ok, wrong in (
+        ("service", _is_https, "is no https:// address"),
+        ("agent-revoke-on-shutdown", one_of("true"), "is off: the token outlives the pod; set it to true"),
+        ("agent-run-as-user", lambda user: user not in (None, "", "0"), "is root, or the image's; set the pod's uid"),
+    ):
+        if key == "agent-run-as-user" and at(found, f"{_AGENT}agent-set-security-context") == "false":
+            continue  # the platform assigns the pod's uid to the agent, too
+        yield from judge(one, at(found, f"{_AGENT}{key}"), ok, f"the agent's {key}", wrong)
+    for key in sorted(found) if isinstance(found, Mapping) else ():
+        if key.startswith(_AGENT_SECRET):
+            what = f"agent-inject-perms-{key.removeprefix(_AGENT_SECRET)}"
+            wrong = "lets other users of the pod read the secret; set 0400"
+            yield from judge(one, at(found, f"{_AGENT}{what}"), one_of("0400", "0440"), what, wrong)
+
+
+def _look_at_audit_file(device: Resource) -> Iterator[Finding]:
+    if at(device.properties, "type") != "file":
+        return
+    options = at(device.properties, "options")
+    path = at(options, "file_path")
+    yield from judge(
+        device, path, lambda path: path not in (None, "", "discard"), "file_path", "records nothing; set it"
+    )
+    if isinstance(path, str) and path not in ("stdout", "discard"):
+        mode = at(options, "mode")
+        wrong = "lets others than Vault read the log; set 0600"
+        yield from judge(device, mode, lambda mode: str(mode).lstrip("0") in ("600", "400"), "the file's mode", wrong)
+
+
+def _look_at_key(made: Resource) -> Iterator[Finding]:
+    key = (at(made.properties, "keyType"), at(made.properties, "keyBits"))
+    wrong = "is missing or below 128 bits of security; set ec with 256 bits, or rsa with 3072"
+
+    def is_strong(key: tuple[Any, Any]) -> bool:
+        return isinstance(key[1], int) and key[1] >= _FEWEST_BITS.get(str(key[0]), math.inf)
+
+    yield from judge(made, key, is_strong, "the strength of its key", wrong)
+
+
+def _look_at_login(provider: Resource) -> Iterator[Finding]:
+    for key in sorted({"token", *(key for key in provider.properties if key.startswith("authLogin"))}):
+        wrong = "puts a login into the state; use VAULT_TOKEN of the operator"
+        yield from judge(provider, at(provider.properties, key), one_of(None), key, wrong)
+
+
+def _look_at_addresses(plan: Plan) -> Iterator[Finding]:
+    yield from required("the operator's variables select Vault; add a provider", _PROVIDER)(plan)
+    if at(plan.manifest, "store", "kind") == "vault":
+        address = at(plan.manifest, "store", "address")
+        yield from judge(plan, address, _is_https, "the store's address in the manifest", "is not https://")
+
+
+def _look_at_other_logins(one: Resource) -> Iterator[Finding]:
+    if one.type not in ROLES and re.search(r"(?i)authBackend(Role|User|Group)\b|vault:(identity|github)/", one.type):
+        yield Finding(
+            one.urn, "grants policies by a login that no rule checks; use a role of approle, jwt or kubernetes"
+        )
+
+
+def _look_at_role_policies(plan: Plan) -> Iterator[Finding]:
+    own = [at(policy.properties, "name") for policy in plan.of_type(POLICY)]
+    for role in plan.of_type(*ROLES):
+        both = (at(role.properties, "tokenPolicies"), own)
+        wrong = "has one that the stack does not define, and nobody reviews here; use the role's own"
+        yield from judge(role, both, lambda both: {*listed(both[0])} <= {*both[1]}, "tokenPolicies", wrong)
+
+
+def _look_at_policies_of_roles(plan: Plan) -> Iterator[Finding]:
+    granted = role_policies(plan)
+    for policy in plan.of_type(POLICY):
+        name = at(policy.properties, "name")
+        if name in granted or UNKNOWN in (name, *granted):
+            entry = (at(policy.properties, "policy"), name, granted)
+            wrong = "has a wildcard, list, sudo, or a path of Vault itself; grant each right on one path of a secret"
+            yield from judge(policy, entry, lambda entry: names_each_path(entry[0]), "the policy of a role", wrong)
+
+
+def _look_at_trail(plan: Plan) -> Iterator[Finding]:
+    if not any(plan.of_type(_AUDIT)):
+        wrong = "is empty and the stack has no audit device; set audit_files, or check that Vault's operator has one"
+        yield from judge(plan, at(plan.outputs, "trail", "policy"), bool, "the output trail.policy", wrong)
+
+
+def _look_at_cas(plan: Plan) -> Iterator[Finding]:
+    for mount in plan.of_type(_MOUNT):
+        if at(mount.properties, "type") == "pki":
+            for kind in (_CRL, _URLS):
+                found = with_name(plan, kind, "backend", name=at(mount.properties, "path"))
+                yield from require(mount, found, kind.rpartition(":")[2], "clients find no current CRL; add one")
+
+
+def _look_at_mounts(plan: Plan) -> Iterator[Finding]:
+    if not any(at(mount.properties, "type") in ("kv", UNKNOWN) for mount in plan.of_type(_MOUNT)):
+        yield Finding(plan.urn, "the stack has no mount of its secrets; add a Mount of KV v2")
+    for mount in plan.of_type(_MOUNT):
+        kind, path = (at(mount.properties, key) for key in ("type", "path"))
+        yield from judge(mount, (kind, path), lambda _: True, "its type or path", "")
+        if kind == "kv":
+            found = with_name(plan, _VERSIONS, "mount", name=path)
+            yield from require(mount, found, "SecretBackendV2", "Vault's default limits its versions; add one")
+
+
+def _look_at_version(mount: Resource) -> Iterator[Finding]:
+    if at(mount.properties, "type") == "kv":
+        version = at(mount.properties, "options", "version")
+        wrong = "is not 2: version 1 overwrites values; set options.version to 2"
+        yield from judge(mount, version, lambda version: str(version) == "2", "its KV version", wrong)
+
+
+def _has_ca(plan: Plan) -> bool:
+    return any(plan.of_type(_CRL)) or any(at(mount.properties, "type") == "pki" for mount in plan.of_type(_MOUNT))
+
+
+def _has_agent(plan: Plan) -> bool:
+    pods = (one for one in plan.resources if is_of(one, PODS))
+    return any(at(annotations_of(one), f"{_AGENT}agent-inject") is not None for one in pods)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        name="vault-agent-files-are-closed",
+        sentence="The agent writes each secret to a file that only its reader opens, and revokes its token at the end.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "a reader may only read"),
+            Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
+            Control(Framework.HIPAA, "164.312(a)(2)(iii)", "a session ends with its pod"),
+            Control(Framework.GDPR, "32(1)(b)", "values stay confidential within a pod"),
+        ),
+        limitation="What the cluster's injector adds to its agents by default.",
+        checks=(Each(PODS, _look_at_agent),),
+        applies=_has_agent,
+    ),
+    Rule(
+        name="vault-audit-hides-values",
+        sentence="Each audit device writes values as HMACs, to a file that only Vault reads.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.2", "requests are recorded, so that anomalies are found"),
+            Control(Framework.PCI_DSS, "10.3.1", "only those who need audit logs read them"),
+            Control(Framework.PCI_DSS, "8.3.2", "no credential is stored in plain text"),
+            Control(Framework.HIPAA, "164.312(b)", "activity is recorded without values"),
+            Control(Framework.GDPR, "32(1)(b)", "readers of the log read no value"),
+        ),
+        limitation="Who ships and retains the log: Vault's operators do.",
+        checks=(
+            Expect(_AUDIT, "options.log_raw", one_of(None, "false", False), "writes values in plain text; remove it"),
+            Each(_AUDIT, _look_at_audit_file),
+        ),
+    ),
+    Rule(
+        name="vault-ca-keys-stay",
+        sentence="Each CA's key is strong, is made in Vault and never leaves it.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "keys are made and stored where they can't be copied"),
+            Control(Framework.PCI_DSS, "3.6.1.4", "a private key is only where it was made"),
+            Control(Framework.PCI_DSS, "3.7.1", "keys are strong"),
+            Control(Framework.HIPAA, "164.312(d)", "nobody else can make a client that the broker accepts"),
+            Control(Framework.GDPR, "32(1)(a)", "transmission is encrypted between authenticated ends"),
+        ),
+        limitation="How Vault seals its storage: its operators configure that.",
+        checks=(
+            Expect(_CAS, "type", one_of("internal", "kms"), "puts the key into the state; set internal"),
+            Each(_CAS, _look_at_key),
+            Expect(_CA_SIGNED, "maxPathLength", one_of(0), "lets the intermediate sign CAs; set 0"),
+        ),
+    ),
+    Rule(
+        name="vault-ca-signs-clients-alone",
+        sentence="The CA signs one client's name, for at most 90 days, and can revoke its certificates.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "only the one client logs in to the broker"),
+            Control(Framework.PCI_DSS, "3.7.4", "a key is replaced at the end of its cryptoperiod"),
+            Control(Framework.PCI_DSS, "4.2.1", "certificates of a transmission are valid, and can be revoked"),
+            Control(Framework.HIPAA, "164.312(d)", "the broker identifies its client"),
+            Control(Framework.GDPR, "32(1)(a)", "transmission is encrypted between authenticated ends"),
+        ),
+        limitation="Whether the broker trusts only this CA, and reads its CRL.",
+        checks=(
+            *(Expect(_CA_ROLE, key, one_of(False), "is not false: it widens the role; set it") for key in _WIDENS),
+            *(Expect(_CA_ROLE, key, is_true, "is not true: the role is wider without it; set it") for key in _NARROWS),
+            Expect(_CA_ROLE, "allowedDomains", _signs_one, "is not exactly one client's name; set that"),
+            Expect(_CA_ROLE, "maxTtl", _is_short, "is missing or over 90 days; set it"),
+        ),
+    ),
+    Rule(
+        name="vault-is-reached-by-tls",
+        sentence="Operators, readers and the rotator connect to Vault by TLS.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.7", "secrets are encrypted on every way to and from Vault"),
+            Control(Framework.PCI_DSS, "4.2.1", "strong cryptography with verified certificates"),
+            Control(Framework.PCI_DSS, "8.3.2", "no credential is sent in plain text"),
+            Control(Framework.HIPAA, "164.312(e)(2)(ii)", "secrets are encrypted in transit"),
+            Control(Framework.GDPR, "32(1)(a)", "transmission is encrypted"),
+        ),
+        limitation="Which versions and ciphers of TLS the server accepts: its own configuration sets that.",
+        checks=(
+            Expect(_PROVIDER, "address", _is_https, "sends secrets in plain text; use https://"),
+            Expect(_PROVIDER, "skipTlsVerify", one_of(False, "false"), "is on, or left to a variable; set it to false"),
+            Expect(_COPIES, "spec.provider.vault.server", _is_https_or_none, "reads in plain text; use https://"),
+            Expect(_METHOD, "oidcDiscoveryUrl", _is_https, "fetches keys of tokens in plain text; use https://"),
+        ),
+        across=_look_at_addresses,
+        applies=lambda plan: any(plan.of_type(_PROVIDER, _STORE)),
+    ),
+    Rule(
+        name="vault-logins-are-bound",
+        sentence="Every role is bound to one workload: by its subject, its account or a secret id.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "readers are identified before they read"),
+            Control(Framework.PCI_DSS, "8.3.1", "all access is authenticated by a factor of one workload"),
+            Control(Framework.HIPAA, "164.312(d)", "a reader is the one that it claims to be"),
+            Control(Framework.GDPR, "32(1)(b)", "only the intended programs read values"),
+        ),
+        limitation="Who may create a token of that account, or delivers the secret id.",
+        checks=(
+            Expect(JWT, "boundSubject", _names_one, "admits other workloads of the issuer; set one subject"),
+            Expect(JWT, "boundAudiences", _names_one, "admits tokens for other servers; set one audience"),
+            Expect(JWT, "boundAudiences", _is_for_vault, "admits tokens for the API server; set Vault's own audience"),
+            *(
+                Expect(KUBERNETES, key, _names_one, "admits pods of others; set the one account and its namespace")
+                for key in ("boundServiceAccountNames", "boundServiceAccountNamespaces")
+            ),
+            Expect(APPROLE, "bindSecretId", one_of(None, True), "is off: the role id alone logs in; remove it"),
+            Each("vault:*", _look_at_other_logins),
+        ),
+    ),
+    Rule(
+        name="vault-logins-end",
+        sentence="A token lasts an hour unless renewed, and a day at most; a secret id a year at most.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "credentials expire"),
+            Control(Framework.SOC_2, "CC6.3", "a change of access takes effect within a day"),
+            Control(Framework.PCI_DSS, "8.6.3", "credentials of system accounts are replaced on a schedule"),
+            Control(Framework.HIPAA, "164.312(a)(2)(iii)", "a session ends after a time"),
+            Control(Framework.GDPR, "32(1)(b)", "a lost credential is valid for a known time"),
+        ),
+        limitation="Whether an operator replaces a secret id in time: secretops status shows when it expires.",
+        checks=(
+            Expect(ROLES, "tokenTtl", between(1, _HOUR), "is missing or over 3600 s; shorten it"),
+            Expect(ROLES, "tokenMaxTtl", between(1, _DAY), "is missing or over 86400 s; shorten it"),
+            Expect(ROLES, "tokenPeriod", not_set, "lets a token be renewed for ever; remove it"),
+            Expect(APPROLE, "secretIdTtl", between(1, 366 * _DAY), "is missing or over a year; shorten it"),
+        ),
+    ),
+    Rule(
+        name="vault-operators-run-nothing",
+        sentence="No policy of the stack changes Vault itself, or reads values by a wildcard: operators' included.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "operating secrets and operating Vault are separate duties"),
+            Control(Framework.PCI_DSS, "7.2.2", "access is by function and least privilege"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "only those with a grant read"),
+            Control(Framework.GDPR, "32(4)", "an operator can do only what his task needs"),
+        ),
+        limitation="Who gets an operator's policy: an auth method of Vault's operators grants it.",
+        checks=(
+            Expect(POLICY, "policy", changes_no_vault, "changes Vault, reads by a wildcard, or has more than paths"),
+        ),
+    ),
+    Rule(
+        name="vault-passwords-are-long",
+        sentence="Vault makes passwords of at least 32 characters, with letters of both cases and digits.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "credentials can't be guessed"),
+            Control(Framework.PCI_DSS, "8.3.6", "a password has at least 12 characters, letters and digits"),
+            Control(Framework.HIPAA, "164.312(d)", "a password identifies its user"),
+            Control(Framework.GDPR, "32(1)(b)", "values can't be guessed"),
+        ),
+        limitation="Whether an operator uses it instead of a password of his own.",
+        checks=(
+            Expect(_PASSWORDS, "policy", _makes_long, "is too short, or lacks a case or digits; set length, min-chars"),
+        ),
+        across=required("operators invent passwords; add a PasswordPolicy", _PASSWORDS),
+        types=(_STORE,),
+    ),
+    Rule(
+        name="vault-pod-tokens-are-for-vault",
+        sentence="The token that a pod shows to Vault has an audience of Vault alone.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "a credential has one use"),
+            Control(Framework.PCI_DSS, "7.2.5", "a system account's token grants no more than needed"),
+            Control(Framework.HIPAA, "164.312(d)", "a token identifies its pod to one server alone"),
+            Control(Framework.GDPR, "32(1)(b)", "a compromised Vault opens no cluster"),
+        ),
+        limitation="Whether the cluster's auth method checks it: Vault's operators configure that.",
+        checks=(
+            Expect(KUBERNETES, "audience", _is_for_vault, "is the API server's, which Vault could call; set another"),
+        ),
+        enforcement=Enforcement.ADVISORY,
+    ),
+    Rule(
+        name="vault-policies-name-paths",
+        sentence="The policies of server and rotator name each path of each right, without list or sudo.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "each role reads only the secrets that it uses"),
+            Control(Framework.PCI_DSS, "7.2.2", "access is by function and least privilege"),
+            Control(Framework.PCI_DSS, "7.3.3", "all access is denied unless a path allows it"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "only those with a grant read"),
+            Control(Framework.GDPR, "32(1)(b)", "values are confidential between programs of one Vault"),
+        ),
+        limitation="Policies that others grant: who may write policies can grant himself any.",
+        across=_look_at_policies_of_roles,
+        applies=lambda plan: any(plan.of_type(POLICY)) and any(plan.of_type(*ROLES)),
+    ),
+    Rule(
+        name="vault-production-is-recorded",
+        sentence="A production stack enables an audit device, or outputs its configuration for Vault's operators.",
+        controls=(
+            Control(Framework.SOC_2, "CC7.2", "requests are recorded, so that anomalies are found"),
+            Control(Framework.PCI_DSS, "10.2.1", "audit logs are on"),
+            Control(Framework.PCI_DSS, "10.2.1.1", "each read of a secret is logged"),
+            Control(Framework.HIPAA, "164.312(b)", "activity is recorded"),
+            Control(Framework.GDPR, "32(1)(d)", "access can be compared with its grants"),
+        ),
+        limitation="Whether OpenBao's operators added the configuration: secretops doctor checks that.",
+        across=_look_at_trail,
+        types=("vault:*",),
+        environments=PRODUCTION,
+        enforcement=Enforcement.ADVISORY,
+    ),
+    Rule(
+        name="vault-provider-has-no-token",
+        sentence="The provider of Vault has no token and no login among its inputs.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "the operator's login is in no state"),
+            Control(Framework.PCI_DSS, "8.6.2", "no credential is in a configuration"),
+            Control(Framework.HIPAA, "164.312(d)", "changes of Vault use the operator's own login"),
+            Control(Framework.GDPR, "32(1)(b)", "the state gives no access to Vault"),
+        ),
+        limitation="What the operator may do in Vault, and how long his token is valid.",
+        checks=(Each(_PROVIDER, _look_at_login),),
+    ),
+    Rule(
+        name="vault-revocations-are-published",
+        sentence="Each CA has a CRL that renews itself and that its certificates name.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "access is removed when needed"),
+            Control(Framework.PCI_DSS, "3.7.5", "a suspected key is retired"),
+            Control(Framework.PCI_DSS, "4.2.1", "certificates of a transmission are valid and not revoked"),
+            Control(Framework.HIPAA, "164.312(d)", "a lost certificate identifies nobody"),
+            Control(Framework.GDPR, "32(1)(b)", "a lost certificate is valid for a known time"),
+        ),
+        limitation="Whether the broker reads the CRL.",
+        checks=(
+            Expect(_CRL, "disable", one_of(None, False), "hides what was revoked; remove it"),
+            Expect(_CRL, "autoRebuild", is_true, "is off: the CRL expires; set it to true"),
+            Expect(_CRL, "expiry", _is_soon, "is missing or over 72h; shorten it"),
+            Expect(_URLS, "crlDistributionPoints", bool, "is empty: certificates name no CRL; set it"),
+        ),
+        across=_look_at_cas,
+        applies=_has_ca,
+    ),
+    Rule(
+        name="vault-roles-have-one-policy",
+        sentence="Every role grants one policy, which the stack defines, and nothing more.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.3", "a role has the rights that were reviewed"),
+            Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
+            Control(Framework.HIPAA, "164.312(a)(1)", "only those with a grant read"),
+            Control(Framework.GDPR, "32(1)(b)", "values are confidential between programs of one Vault"),
+        ),
+        limitation="Policies that Vault's own entities and groups add to a token.",
+        checks=(
+            Expect(ROLES, "tokenPolicies", _is_one_policy, "is not one policy of its own; set that alone"),
+            Expect(ROLES, "tokenNoDefaultPolicy", is_true, "is not true: Vault adds the policy default; set it"),
+        ),
+        across=_look_at_role_policies,
+    ),
+    Rule(
+        name="vault-versions-are-retained",
+        sentence="The mount of the secrets is KV v2, retains at least three versions, and rejects concurrent writes.",
+        controls=(
+            Control(Framework.SOC_2, "CC6.1", "a stored value is replaced without loss"),
+            Control(Framework.PCI_DSS, "3.7.5", "an old value is destroyed when due, and not before"),
+            Control(Framework.HIPAA, "164.312(c)(1)", "no value is overwritten by mistake"),
+            Control(Framework.GDPR, "32(1)(c)", "the previous value can be restored"),
+        ),
+        limitation="Whether Vault's storage is backed up.",
+        checks=(
+            Each(_MOUNT, _look_at_version),
+            Expect(_VERSIONS, "maxVersions", between(*_VERSION_COUNTS), "is not from 3 to 100; set it"),
+            Expect(_VERSIONS, "casRequired", is_true, "is off: one of two writes is lost; set it to true"),
+            Expect(_VERSIONS, "deleteVersionAfter", not_set, "deletes versions that are in use; remove it"),
+        ),
+        across=_look_at_mounts,
+        types=(_STORE,),
+    ),
+)
