@@ -82,7 +82,6 @@ class AwsRotators(pulumi.ComponentResource):
     def _rotate(self, secret: Secret, others: Sequence[str], code: Code) -> StackFunction:
         """The function of one secret, and its schedule."""
         what = rotator_of(secret.name)
-        own = self._secrets[secret.name]
         itself = self._names.function_arn(what)
         made = self._function(
             what,
@@ -99,12 +98,13 @@ class AwsRotators(pulumi.ComponentResource):
             function=made.function.name,
             principal="secretsmanager.amazonaws.com",
             source_account=self._names.account,
+            # Lambda compares it by StringLike: docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
             source_arn=self._names.secret_pattern(secret.name),
             opts=self._account.under(self),
         )
         aws.secretsmanager.SecretRotation(
             f"{what}-schedule",
-            secret_id=own.arn,
+            secret_id=self._secrets[secret.name].arn,
             rotation_lambda_arn=made.arn,
             rotate_immediately=False,
             rotation_rules={"automatically_after_days": secret.cadence_days, "duration": WINDOW},

@@ -160,7 +160,7 @@ def test_a_rotation_is_set_up_after_who_may_call_what_it_may_and_who_may_read(pr
     what = f"rotate-{secret}"
     assert {f"{what}-called", f"{what}-grants", f"policy-{secret}"} <= before(prod, f"{what}-schedule")
     assert f"{what}-grants" in before(prod, f"{what}-function")
-    assert {"tick-grants", "schedule-grants", "policy-mqtt"} <= before(prod, "schedule")
+    assert {"tick-grants", "schedule-grants", "policy-mqtt", "lease", "letters"} <= before(prod, "schedule")
     assert {"trail-bucket-policy", "trail-grants"} <= before(prod, "trail-trail")
 
 

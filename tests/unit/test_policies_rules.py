@@ -10,7 +10,21 @@ from policies.catalogue import rules
 from policies.plan import UNKNOWN, Environment
 from policies.vault.access import rights
 from tests.unit.policy_breaks import BREAKS, DESCRIBES
-from tests.unit.policy_plans import OPTIONS, OWN, Break, added, changed, holds, kept, own, plan, verdicts, without
+from tests.unit.policy_plans import (
+    OPTIONS,
+    OWN,
+    STACK_FILES,
+    Break,
+    added,
+    changed,
+    holds,
+    kept,
+    own,
+    plan,
+    shipped,
+    verdicts,
+    without,
+)
 
 
 @pytest.mark.parametrize("one", BREAKS, ids=lambda one: one.rule)
@@ -59,7 +73,6 @@ def test_every_rule_applies_to_some_plan() -> None:
 @pytest.mark.parametrize(
     ("stack", "unknown"),
     [
-        ("prod", {"aws-least-privilege", "aws-secrets-deny-others"}),
         ("prod-azure", {"azure-roles-scoped", "azure-reads-recorded"}),
         ("staging", {"kubernetes-tokens-are-used"}),
     ],
@@ -69,6 +82,22 @@ def test_a_first_preview_breaks_no_rule_and_what_it_cannot_judge_is_not_kept(sta
     assert "broken" not in said.values()
     assert {said[rule] for rule in unknown} == {"unknown"}
     assert set(said) == set(kept(stack)), "what applies does not hang on what is known"
+
+
+# Rule -> why a first preview can't judge it. AWS chooses the id of a KMS key when it makes the key.
+KNOWN_LATER = {
+    "aws-secrets-under-own-key": "kmsKeyId of a secret is the ARN of a key that is made in the same run",
+    "aws-tampering-alerted": "the filter of changes of keys matches their ids, by which CloudTrail names keys",
+    "aws-filters-match-this-stack": "the pattern of that filter is unknown",
+}
+
+
+@pytest.mark.parametrize("stack", ["prod", "dev-aws-local", "prod-aws-kubernetes", "prod-aws-swarm"])
+def test_a_first_preview_on_aws_leaves_only_listed_rules_unjudged(stack: str) -> None:
+    assert STACK_FILES[stack].read_text().count("kind: aws")
+    said = verdicts(shipped(stack, preview=True))
+    own_rules = {rule: verdict for rule, verdict in said.items() if rule.startswith(("aws-", "stack-"))}
+    assert {rule for rule, verdict in own_rules.items() if verdict != "kept"} <= KNOWN_LATER.keys()
 
 
 @pytest.mark.parametrize(
