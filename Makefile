@@ -35,8 +35,10 @@ help:
 	@echo "YES=1 lets make up STACK=name go on without a question, as in CI."
 
 setup:
-	@$(PYTHON) tools/setup.py --stack $(STACK) $(DEPLOYS)
+	@$(PYTHON) tools/setup.py --stack $(STACK) $(CHECKS) $(DEPLOYS)
 
+# What is wrong with the stack file is printed before anything is built, which takes minutes.
+up preview: CHECKS := --check
 # A stack of a cloud is not deployed on a stand-in for its provider.
 up: DEPLOYS := --deploys
 
@@ -59,7 +61,6 @@ ifneq ($(STACK),dev)
 endif
 
 up: answerable setup
-	@$(BIN)/python -m components.stack_file --deploys Pulumi.$(STACK).yaml
 	@$(BIN)/pulumi stack select --create $(STACK)
 ifeq ($(STACK),dev)
 	@$(BIN)/pulumi up --yes --skip-preview --policy-pack policies --suppress-outputs --stack $(STACK)
@@ -75,7 +76,6 @@ down:
 	@if [ -x $(BIN)/secretops ]; then $(BIN)/secretops broker stop --stack $(STACK); fi
 
 preview: stack-file setup
-	@$(BIN)/python -m components.stack_file Pulumi.$(STACK).yaml
 	@$(BIN)/pulumi stack select --create $(STACK)
 	@$(BIN)/pulumi preview --policy-pack policies --stack $(STACK)
 

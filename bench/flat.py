@@ -206,9 +206,13 @@ class _Statement:
         ]
 
 
+# Ends of the types whose ARN in tests.unit.aws_arns is that of the resource that they belong to.
+_PARTS = ("Policy", "InvokeConfig", "Permission", "EventTarget", "MetricFilter")
+
+
 def _outputs_of(one: Registered) -> Iterator[tuple[str, str]]:
-    """What the mocks made of a resource: its ARN, its id, and its name."""
-    if one.type.startswith("aws:"):
+    """What the mocks made of a resource: its ARN, its id, and its name. Parts of others have no ARN of their own."""
+    if one.type.startswith("aws:") and not one.type.endswith(_PARTS):
         yield arn_of(one.type, one.name, one.inputs), ".arn"
     yield f"{one.name}-id", ".id"
     for key, value in one.inputs.items():

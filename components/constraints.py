@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from components.plain_values import looks_random
+from components.plain_values import looks_random, shown_name
 
 
 def refused(rule: str, remedy: str, *, shown: str | None = None) -> PydanticCustomError:
-    """Return the error of a validator. `shown` is printed for the entry, which is never printed itself."""
+    """Return the error of a validator. `shown` is printed for the entry; without it misfits decides."""
     context = {"rule": rule, "remedy": remedy} | ({"shown": shown} if shown else {})
     return PydanticCustomError("refused", "{rule}", context)
 
@@ -39,17 +39,19 @@ def parsed(
     *,
     meant: Callable[[str], str | None] = lambda _: None,
     is_id: bool = False,
+    is_host: bool = False,
 ) -> AfterValidator:
     """Return a validator for text that `parse` takes: the setting is what it returns. It raises ValueError.
 
-    `meant` is the remedy for a frequent mistake. `is_id`: the text is made by a machine, and looks random.
+    `meant` is the remedy for a frequent mistake. `is_id`: the text is made by a machine, and looks random. `is_host`:
+    an address, so that an error prints a host's name.
     """
 
     def check(text: str) -> str:
         try:
             found = parse(text)
         except ValueError:
-            raise refused(rule, meant(text) or remedy) from None
+            raise refused(rule, meant(text) or remedy, shown=shown_name(text, host=True) if is_host else None) from None
         return found if is_id else no_value(found)
 
     return AfterValidator(check)
@@ -190,18 +192,19 @@ def public_addresses(text: str) -> str:
         "write it like 203.0.113.7 or 203.0.113.0/28",
     )
     try:
-        found = ipaddress.IPv4Network(text)
+        found = ipaddress.IPv4Interface(text).network
     except ValueError:
-        raise refused(rule, remedy) from None
+        raise refused(rule, remedy, shown=shown_name(text, host=True)) from None
+    meant = str(found.network_address) if found.prefixlen == _ADDRESS else str(found)
     if any(found.subnet_of(private) for private in _PRIVATE):
         rule, remedy = (
             "an address of the internet, and this one is a private network's",
             "name a subnet, or a private endpoint",
         )
-    elif text == (str(found.network_address) if found.prefixlen == _ADDRESS else str(found)) and (
-        _LARGEST <= found.prefixlen <= _SMALLEST or found.prefixlen == _ADDRESS
-    ):
-        return text
+    elif _LARGEST <= found.prefixlen <= _SMALLEST or found.prefixlen == _ADDRESS:
+        if text == meant:
+            return text
+        rule, remedy = "an address alone, or a network in CIDR notation whose host bits are zero", f"write {meant}"
     raise refused(rule, remedy)
 
 

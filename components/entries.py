@@ -47,6 +47,7 @@ Host = Annotated[
         "a host's name (RFC 1123) or IP address alone: no scheme, port, path or space",
         "write it like mqtt.example.com; the port goes into broker.port",
         meant=_host_meant,
+        is_host=True,
     ),
 ]
 HostName = Annotated[
@@ -56,6 +57,7 @@ HostName = Annotated[
         "a host's name (RFC 1123) or IP address alone, as clients write it: no scheme, port or path",
         "write it like mcp.example.com",
         meant=_host_meant,
+        is_host=True,
     ),
 ]
 Network = Annotated[
@@ -65,6 +67,7 @@ Network = Annotated[
         "a network in CIDR notation, its host bits zero",
         "write it like 10.20.0.0/16",
         meant=network_meant,
+        is_host=True,
     ),
 ]
 Networks = Annotated[tuple[Network, ...], Field(min_length=1), AfterValidator(distinct)]
@@ -74,6 +77,7 @@ ClientNetwork = Annotated[
         parse_network_of_clients,
         "a network in CIDR notation, its host bits zero, and not everybody's: from /8 on, of IPv6 from /16 on",
         "write it like 10.20.0.0/16",
+        is_host=True,
     ),
 ]
 ClientNetworks = Annotated[tuple[ClientNetwork, ...], AfterValidator(distinct)]
@@ -154,6 +158,7 @@ AgentUrl = Annotated[
         parse_https_url,
         "the agent's endpoint: https, a host, and no path",
         "write it like https://example.agents.do-ai.run, as the control panel shows it",
+        is_host=True,
     ),
 ]
 
@@ -191,6 +196,11 @@ Group = Annotated[
     ),
 ]
 TagValue = Annotated[
-    str, matching(r"[\w .:/=+@-]{0,256}", "a value of a tag, in quotes if it is a number", "shorten it")
+    str,
+    matching(
+        r"[\w .:/=+@-]{0,256}",
+        "a value of a tag: at most 256 letters, digits, spaces, and . : / = + @ - _, in quotes if it is a number",
+        "write it like team-a",
+    ),
 ]
 LogLevel = Literal["NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from components.matrix import ServerKind, StoreKind
-from components.plain_values import secret_meant, shown_key
+from components.plain_values import secret_meant, shown_key, shown_name
 from components.problems import Problem, did_you_mean, shown
 
 A_SECTION = "a section: keys, each with its entry"
@@ -23,8 +23,11 @@ Keys = Mapping[str, Iterable[str]]
 def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[str] = ()) -> Iterator[Problem]:
     """Each thing that pydantic found wrong with a section. What is missing at a place in `told` was taken out."""
     details = error.errors(include_url=False)
+    wrong_keys = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == ("[key]",)}
     for detail in details:
         place = detail["loc"]
+        if place in wrong_keys:  # its entry may be right under the key that is meant
+            continue
         kind = str(place[0]) if place and place[0] in keys else ""
         parts = (shown_key(str(part)) for part in place[1 if kind else 0 :] if part != "[key]")
         where = ".".join([shown_key(section), *parts])
@@ -114,7 +117,8 @@ _FORMS = {
 def _wrong_entry(where: str, detail: ErrorDetails, kind: str) -> Problem:
     entry, context = detail["input"], detail.get("ctx", {})
     key = where.rpartition(".")[2]
-    what = "its name" if detail["loc"][-1:] == ("[key]",) else shown(entry)
+    named = shown_name(entry) if isinstance(entry, str) else None
+    what = "its name" if detail["loc"][-1:] == ("[key]",) else named or shown(entry)
     match detail["type"]:
         case "refused":
             rule, remedy, what = context["rule"], context["remedy"], context.get("shown", what)

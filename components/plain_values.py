@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -143,6 +144,45 @@ def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> 
                 "take it out, change it if it was committed or Pulumi has read it, and give the provider its login by "
                 "its own environment variables or files",
             )
+
+
+# Characters of an address or a name that an error prints.
+_LONGEST_NAME = 120
+
+_PORT_AND_REST = r"(:\d{1,5})?)(?P<rest>[/?#].*)?"
+_URL = re.compile(r"(?P<begin>[a-z][a-z0-9+.-]{1,11}://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])" + _PORT_AND_REST)
+# A host without a scheme has a dot and a top-level domain: a single word may be a value.
+_BARE_HOST = re.compile(r"(?P<begin>([a-z0-9_-]+\.)+[a-z]{2,}" + _PORT_AND_REST)
+_IPV4 = r"\d{1,3}(\.\d{1,3}){3}"
+_IPV4_NETWORK = re.compile(rf"(?P<begin>{_IPV4}([/-]({_IPV4}|\d{{1,3}})|:\d{{1,5}})?)(?P<rest>)")
+# Before a name: the service, region and account of an ARN, or the root of Azure's resource ids.
+_NAMESPACE = re.compile(
+    r"(?P<begin>arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:\d{0,12}:|/subscriptions/)(?P<rest>[\w+=,.@:/()-]*)", re.ASCII
+)
+
+
+def shown_name(text: str, *, host: bool = False) -> str | None:
+    """Return an address, an ARN or a resource id as an error prints it, or None for any other text.
+
+    No path or query of a URL is in it, and no part that looks random. `host`: also a host's name without a scheme.
+    """
+    forms = (_URL, _IPV4_NETWORK, _NAMESPACE, *([_BARE_HOST] if host else []))
+    found = next((match for form in forms if (match := form.fullmatch(text))), None)
+    if found is None or looks_random(found["begin"]):
+        return text if found is None and _is_ipv6(text) else None
+    if found["rest"] in (None, "", "/"):
+        return text
+    if found.re is not _NAMESPACE or looks_random(found["rest"]):
+        return f"{found['begin']}..."
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Interface(text)
+    except ValueError:
+        return False
+    return True
 
 
 _MEASURE = re.compile(r"_(days|hours|minutes|seconds)$")

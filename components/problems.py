@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -64,16 +65,24 @@ def _foreign(text: str) -> str:
 
 
 def shown(entry: Any, known: Iterable[str] = ()) -> str:
-    """Return an entry as an error prints it. Of text only what is nearly a `known` word: all else may be a value."""
+    """Return an entry as an error prints it: of text only a word of letters where a `known` one belongs, or nearly one.
+
+    All else may be a value.
+    """
     if entry is None or entry == "":
         return "nothing" if entry is None else "an empty text"
     if isinstance(entry, Mapping | list | tuple):
         return "a section" if isinstance(entry, Mapping) else "a list"
     if isinstance(entry, str):
-        near = did_you_mean(entry, known, otherwise="")
+        word = known and _WORD.fullmatch(entry)
+        near = word or did_you_mean(entry, known, otherwise="")
         return json.dumps(entry, ensure_ascii=False) if near else "text (not shown)"
     return json.dumps(entry) if abs(entry) < _LARGEST else "a number (not shown)"
 
+
+# A word of at most 20 letters, or several with dashes between them. A password of letters alone has no other place here
+# than one that takes any text.
+_WORD = re.compile(r"(?=.{1,20}$)[A-Za-z]+([_-][A-Za-z]+)*")
 
 # The smallest number that is not printed: the settings' own are smaller, and a password of digits is not.
 _LARGEST = 10_000_000

@@ -5,8 +5,8 @@ A word stays a word, a structure becomes JSON, nothing becomes "". A `secure:` e
 
     python -m components.stack_file Pulumi.<stack>.yaml
 
-is for `make`, before the engine reads the file. It says where a file is no YAML, or why it can't be read: the engine's
-own reader would repeat what stands there, which may be a value. And it refuses values: the engine's history keeps them.
+is for `make`, before a provider is built and the engine reads the file. It prints every error of the file. Where that
+is no YAML, the engine's own reader would print some of its text, which may be a value; its history keeps values.
 """
 
 from __future__ import annotations
@@ -70,13 +70,14 @@ class StackFileError(Exception):
 
 @dataclass(frozen=True)
 class StackFile:
-    """`Pulumi.<stack>.yaml`: its stack, section -> text, the keys with a `secure:` entry, and what is for other
-    programs, key -> text."""
+    """`Pulumi.<stack>.yaml`: its stack, section -> text, the keys with a `secure:` entry, what is for other programs,
+    key -> text, and whether it imports a Pulumi environment, which may have more sections."""
 
     stack: str
     entries: dict[str, str]
     encrypted: list[str]
     others: dict[str, str]
+    imports: bool
 
     @classmethod
     def read(cls, path: Path) -> StackFile:
@@ -87,7 +88,9 @@ class StackFile:
         text = ""
         try:
             text = path.read_text(encoding="utf-8")
-            config = _config_of(text)
+            document = _document(text)
+            imports = bool(document.get("environment"))
+            config = _config_of({"config": {}} | document if imports else document)
             sections = _own(config)
             others = {str(key): entry for key, entry in config.items() if not _is_own(str(key))}
             return cls(
@@ -95,6 +98,7 @@ class StackFile:
                 entries={name: handed_over(entry) for name, entry in sections.items()},
                 encrypted=encrypted_of(sections | others),
                 others={key: handed_over(entry) for key, entry in others.items()},
+                imports=imports,
             )
         except OSError as error:
             raise StackFileError(f"{path}: {error.strerror}", "a file that this account may read") from None
@@ -134,12 +138,16 @@ def sections_of(text: str) -> dict[str, Any]:
 
     Raises StackFileError, yaml.YAMLError.
     """
-    return _own(_config_of(text))
+    return _own(_config_of(_document(text)))
 
 
-def _config_of(text: str) -> dict[Any, Any]:
-    given = yaml.load(text, _Loader)  # noqa: S506 # nosec B506 - a SafeLoader
-    config = given.get("config") if isinstance(given, dict) else None
+def _document(text: str) -> dict[Any, Any]:
+    found = yaml.load(text, _Loader)  # noqa: S506 # nosec B506 - a SafeLoader
+    return found if isinstance(found, dict) else {}
+
+
+def _config_of(document: Mapping[Any, Any]) -> dict[Any, Any]:
+    config = document.get("config")
     if not isinstance(config, dict):
         raise StackFileError("it has no config:", _SECTIONS)
     return config
@@ -238,23 +246,32 @@ def values_of(file: StackFile) -> Iterator[Problem]:
         yield from values_in(name, decoded(text), secret=name not in SECTIONS and says_secret(name))
 
 
+def check(file: StackFile) -> None:
+    """Raise ConfigurationError with all that is wrong: of a file that imports an environment, with its values alone."""
+    from settings import ConfigurationError, Settings
+
+    if not file.imports:
+        Settings.parse(file.stack, file.entries, encrypted=file.encrypted, others=file.others)
+    elif found := list(values_of(file)):
+        raise ConfigurationError(f"Pulumi.{file.stack}.yaml", found)
+
+
 def main() -> None:
-    """End with 2 unless one file is named, is YAML, and has no value. The rest is the program's to judge.
+    """End with 2 unless one file is named, is YAML, and has no error.
 
     With --deploys: end with 2 also if the port of its embedded broker is taken.
     """
+    from settings import ConfigurationError
+
     deploys = "--deploys" in sys.argv
     try:
         file = StackFile.read(_named([each for each in sys.argv[1:] if each != "--deploys"]))
-        if found := list(values_of(file)):
-            print(f"Pulumi.{file.stack}.yaml has values; Pulumi did not read it:", *found, sep="\n  ", file=sys.stderr)  # noqa: T201
-            sys.exit(int(ExitCode.USAGE))
+        check(file)
         if deploys:
             check_port(file.entries)
-    except StackFileError as error:
-        if error.problem.rule != _SECTIONS:
-            print(error, file=sys.stderr)  # noqa: T201 - for make
-            sys.exit(int(ExitCode.USAGE))
+    except (StackFileError, ConfigurationError) as error:
+        print(error, "Pulumi has not read the file.", sep="\n", file=sys.stderr)  # noqa: T201 - for make
+        sys.exit(int(ExitCode.USAGE))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The page of controls and rules, made of evidence: `python -m policies.compliance EVIDENCE > PAGE`."""
+"""Generate the pages of rules and controls from evidence: `python -m policies.compliance EVIDENCE [FOLDER]`."""
 
 from __future__ import annotations
 
@@ -6,84 +6,134 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from policies.catalogue import rules
-from policies.controls import CONTROLS
+from policies.controls import CONTROLS, TEXTS
 from policies.evidence import FORM, Verdict
-from policies.rule import Framework, Rule
+from policies.rule import Control, Enforcement, Framework, Rule
 
 NOT_APPLICABLE = str(Verdict.NOT_APPLICABLE)
+RULES = "rules.md"
+PAGES = {
+    Framework.SOC_2: "soc2.md",
+    Framework.PCI_DSS: "pci-dss.md",
+    Framework.HIPAA: "hipaa.md",
+    Framework.GDPR: "gdpr.md",
+}
 
 _ABOUT = """\
 # Compliance
 
-What a stack has to hold to, as rules that a machine judges, and the controls that each rule serves. Generated from the
-rules in `policies/` and from [evidence](compliance.json).
+A machine judges each stack by {count} [rules](rules.md). Each rule serves controls of these frameworks:
 
-A rule judges what a stack **declares**: the inputs of its resources and its outputs. A rule that is kept does not show
-that an account looks so now (`secretops doctor` and a drift run do), that people do their part, or that an auditor
-agrees. No rule and no page makes anybody compliant: a control asks for more than one program can declare. What a rule
-does not show stands beside it.
+{frameworks}
 
-`make preview STACK=prod` judges a stack by these rules, as a policy pack of Pulumi: one that is broken fails the
-preview. The same rules judge a preview's JSON where no pack can run, and write the evidence (with `.venv` active, and
-your stack's name in STACK):
+These pages are generated from `policies/` and from [evidence](evidence.json).
+
+## What a kept rule shows
+
+A rule judges what a stack **declares**: the inputs of its resources and its outputs. A kept rule does not show:
+
+- that an account is still so: `secretops doctor` and a drift run check that;
+- that people do their part, or that an auditor agrees;
+- what its page lists as *Does not show*.
+
+No rule and no page makes you compliant. A control requires more than one program can declare.
+
+## Judge a stack
+
+`make preview STACK=prod` judges a stack by these rules, as a policy pack of Pulumi. A broken rule fails the preview.
+`make up` stops before it makes a resource that breaks one.
+
+Where no pack can run, the same rules judge a preview's JSON and write the evidence. With `.venv` active, and your
+stack's name in STACK:
 
 ```sh
 PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview --json --stack $STACK > preview.json
 python -m policies --json evidence.json preview.json
 ```
 
-Exit code 0: every rule is kept, or can't be judged before `pulumi up` has made what it hangs on. 1: one is broken. 2:
-that was no preview. The evidence names stacks, rules, resources and controls, and has no value in it. `--at TIME` and
-`--commit COMMIT` go into it as they are given; `python -m policies.compliance evidence.json` makes this page of it.
+Exit codes:
+
+- 0: no rule is broken. Some may be unknown until `pulumi up` has made what they depend on.
+- 1: a rule is broken.
+- 2: the file is not a preview.
+
+The evidence names stacks, rules, resources and controls, and never contains a value. `--at TIME` and `--commit COMMIT`
+are copied into it. `python -m policies.compliance evidence.json` writes these pages for it into the folder
+`compliance`.
+
 """
 
 _SOURCES = {
-    "mocks": "from the program under Pulumi's mocks, over each stack file that is shipped, as if all of it were made "
-    "already. No account, cluster or Swarm was asked.",
+    "mocks": "from the program under Pulumi's mocks, for each shipped stack file, as if all resources existed. No "
+    "account, cluster or Swarm was called.",
     "preview": "from previews by the Pulumi CLI.",
 }
 
 
-def page(evidence: Mapping[str, Any]) -> str:
-    """The whole page, for this evidence."""
-    return "\n".join([_ABOUT, *_controls(), *_rules(), *_results(evidence)]) + "\n"
-
-
-def _controls() -> Iterator[str]:
-    yield from (
-        "## Controls",
-        "",
-        "What a control asks for is said in our words. PCI DSS, HIPAA and the GDPR speak of card, health and personal",
-        "data: a stack here keeps what opens the systems that may hold such, so a rule serves a control for these",
-        "credentials, and not for that data. A control that is not listed is served by no rule.",
+def pages(evidence: Mapping[str, Any]) -> dict[str, str]:
+    """Return the name and text of each page for this evidence."""
+    about = _ABOUT.format(
+        count=len(rules()),
+        frameworks="\n".join(f"- [{framework}]({page}): {TEXTS[framework].name}" for framework, page in PAGES.items()),
     )
-    for framework in Framework:
-        yield from ("", f"### {framework}")
-        for control, asks in CONTROLS[framework].items():
-            served: dict[str, list[str]] = {}
-            for rule in rules():
-                for one in rule.controls:
-                    if (one.framework, one.id) == (framework, control):
-                        served.setdefault(one.because, []).append(f"[`{rule.name}`](#{rule.name})")
-            if served:
-                yield from ("", f"**{control}**: {asks}", "")
-                yield from (f"* {because}: {', '.join(names)}" for because, names in served.items())
-    yield ""
+    return {
+        "README.md": about + "\n".join(_results(evidence)) + "\n",
+        RULES: "\n".join(_rules()) + "\n",
+        **{page: "\n".join(_framework(framework)) + "\n" for framework, page in PAGES.items()},
+    }
+
+
+def _framework(framework: Framework) -> Iterator[str]:
+    text = TEXTS[framework]
+    yield from (f"# {framework}", "", _wrapped(f"[{text.name}]({text.url.partition('#p-')[0]}). {text.read}"), "")
+    yield _wrapped(f"{text.scope} No rule serves a control that is not listed.")
+    for control, asks in CONTROLS[framework].items():
+        yield from ("", f"## {control}", "")
+        where = f" ([text]({text.url.format(id=control)}))" if "{id}" in text.url else ""
+        yield from (f"{asks[0].upper()}{asks[1:]}{where}.", "")
+        for rule in rules():
+            for served in rule.controls:
+                if (served.framework, served.id) == (framework, control):
+                    yield f"- [{rule.name}]({RULES}#{rule.name}): {served.because}"
 
 
 def _rules() -> Iterator[str]:
-    yield from ("## Rules", "")
-    for rule in rules():
-        yield from (f"### {rule.name}", "", _whole(rule), "")
+    yield from (
+        "# Rules",
+        "",
+        _wrapped(
+            "What each rule requires, what it does not show, and the controls that it serves. `pulumi up` judges a "
+            "rule before it makes each resource, over the whole stack when all resources are known, or both. A broken "
+            "rule fails the preview; advice only warns."
+        ),
+    )
+    for platform, those in groupby(rules(), lambda rule: rule.name.partition("-")[0]):
+        yield from ("", f"## {'AWS' if platform == 'aws' else platform.capitalize()}")
+        for rule in those:
+            controls = ", ".join(map(_link, rule.controls))
+            yield from ("", f"### {rule.name}", "", rule.sentence, "")
+            yield from (f"- Does not show: {rule.limitation}", f"- Judged: {_when(rule)}", f"- Serves: {controls}")
 
 
-def _whole(rule: Rule) -> str:
-    controls = ", ".join(f"{control.framework} {control.id}" for control in rule.controls)
-    return f"{rule.sentence} *Does not show:* {rule.limitation} ({rule.enforcement}; {controls})"
+def _when(rule: Rule) -> str:
+    steps = ("before each resource is made" if rule.checks else "", "over the whole stack" if rule.across else "")
+    advice = "; advice" if rule.enforcement is Enforcement.ADVISORY else ""
+    return " and ".join(filter(None, steps)) + advice
+
+
+def _link(control: Control) -> str:
+    anchor = "".join(filter(str.isalnum, control.id.lower()))
+    return f"[{control.id}]({PAGES[control.framework]}#{anchor})"
+
+
+def _wrapped(paragraph: str) -> str:
+    return fill(paragraph, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _results(evidence: Mapping[str, Any]) -> Iterator[str]:
@@ -92,36 +142,29 @@ def _results(evidence: Mapping[str, Any]) -> Iterator[str]:
     yield from (
         "## Last results",
         "",
-        f"These are {_SOURCES[evidence['source']]}{when}{commit}",
+        _wrapped(f"These are {_SOURCES[evidence['source']]}{when}{commit}"),
         "",
-        "| stack | environment | kept | broken | not known yet | rules of |",
-        "|---|---|---|---|---|---|",
+        "| stack | kept | broken | unknown |",
+        "|---|---|---|---|",
     )
     for stack in evidence["stacks"]:
         counts = Counter(stack["verdicts"].values())
-        platforms = sorted(
-            {name.partition("-")[0] for name, said in stack["verdicts"].items() if said != NOT_APPLICABLE}
-        )
-        yield (
-            f"| {stack['stack']} | {stack['environment']} | {counts[Verdict.KEPT]} | {counts[Verdict.BROKEN]} "
-            f"| {counts[Verdict.UNKNOWN]} | {', '.join(platforms)} |"
-        )
+        yield f"| {stack['stack']} | {counts[Verdict.KEPT]} | {counts[Verdict.BROKEN]} | {counts[Verdict.UNKNOWN]} |"
     judged = {
         name for stack in evidence["stacks"] for name, said in stack["verdicts"].items() if said != NOT_APPLICABLE
     }
-    if spare := [f"`{rule.name}`" for rule in rules() if rule.name not in judged]:
-        yield from ("", f"None of these stacks has anything to judge for {', '.join(spare)}: they are of options.")
+    if spare := [f"- [{rule.name}]({RULES}#{rule.name})" for rule in rules() if rule.name not in judged]:
+        yield from ("", "These rules are about options that none of these stacks uses:", "", *spare)
     for stack in evidence["stacks"]:
         for rule, found in stack["findings"].items():
-            named = ", ".join(f"`{urn.rpartition('::')[2]}`" for urn in found["broken"])
-            if named:
-                yield from ("", f"**{stack['stack']} breaks {rule}**: {named}")
+            if named := ", ".join(f"`{urn.rpartition('::')[2]}`" for urn in found["broken"]):
+                yield from ("", f"**{stack['stack']} breaks [{rule}]({RULES}#{rule})**: {named}")
 
 
 def main(arguments: list[str]) -> int:
-    """Print the page of the evidence in a file."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m policies.compliance EVIDENCE\n")
+    """Write the pages for the evidence in a file. Return 2 if it has none."""
+    if len(arguments) not in (1, 2):
+        sys.stderr.write("usage: python -m policies.compliance EVIDENCE [FOLDER]\n")
         return 2
     try:
         evidence = json.loads(Path(arguments[0]).read_text())
@@ -130,7 +173,10 @@ def main(arguments: list[str]) -> int:
     if not isinstance(evidence, dict) or evidence.get("form") != FORM:
         sys.stderr.write(f"{arguments[0]}: no evidence of form {FORM}: python -m policies --json writes it\n")
         return 2
-    sys.stdout.write(page(evidence))
+    folder = Path(arguments[1] if len(arguments) > 1 else "compliance")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in pages(evidence).items():
+        (folder / name).write_text(text)
     return 0
 
 

@@ -1,94 +1,135 @@
-"""The controls that rules may name, each with what it asks for, in our words and not its own.
-
-SOC 2: the Trust Services Criteria of 2017 with the points of focus of 2022. PCI DSS: 4.0.1, June 2024. HIPAA: 45 CFR
-164.312, technical safeguards. GDPR: Regulation (EU) 2016/679, Article 32.
-"""
+"""The controls that rules serve: what each asks for, in our words, and its public text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from policies.rule import Framework
+from policies.rule import Control, Framework
+
+
+@dataclass(frozen=True)
+class Text:
+    """The public text of a framework."""
+
+    name: str
+    url: str
+    """`{id}` is a control's id, where the text has an anchor for each control."""
+    read: str
+    """Which text the ids were checked against, and what of it was not read."""
+    scope: str
+    """How the framework's subject differs from what a stack has."""
+
+
+TEXTS: Final[Mapping[Framework, Text]] = {
+    Framework.SOC_2: Text(
+        "AICPA, 2017 Trust Services Criteria with revised points of focus (2022)",
+        "https://www.aicpa-cima.com/resources/download/2017-trust-services-criteria-with-revised-points-of-focus-2022",
+        "The publisher requires a free account. We checked each id against the criteria that "
+        "[Turbot quotes](https://github.com/turbot/steampipe-mod-aws-compliance/tree/main/soc_2), and did not read the "
+        "points of focus.",
+        "The criteria are about what a whole organization does. A rule shows one measure of one stack.",
+    ),
+    Framework.PCI_DSS: Text(
+        "PCI Security Standards Council, PCI DSS 4.0.1 (June 2024)",
+        "https://www.pcisecuritystandards.org/document_library/?category=pcidss",
+        "The publisher requires that you accept its license. We checked each id against public copies, such as "
+        "[Microsoft's of version 4.0](https://learn.microsoft.com/entra/standards/pci-dss-guidance), and did not read "
+        "the guidance.",
+        "Rules serve requirements on systems and their accounts. No rule serves a requirement on card data itself, "
+        "such as 1.4.4, 3.5.1 or 10.2.1.1, or on the keys that protect it (3.6 and 3.7). A server, its rotator and "
+        "their broker users are application accounts, so 8.6 applies to their passwords; 8.3.1, 8.3.6 and 8.3.9 are "
+        "for people. Any MQTT client can log in as a broker user, so 8.6.2 applies, too.",
+    ),
+    Framework.HIPAA: Text(
+        "45 CFR 164.312, Technical safeguards",
+        "https://www.ecfr.gov/current/title-45/section-164.312#p-{id}",
+        "We checked each id against [a public copy](http://web.interhack.com/publications/hipaasec-rule164.312.php), "
+        "and did not read the current edition at eCFR.",
+        "The section is about health information. Rules protect the credentials of systems that may have it.",
+    ),
+    Framework.GDPR: Text(
+        "Regulation (EU) 2016/679, Article 32, Security of processing",
+        "https://eur-lex.europa.eu/eli/reg/2016/679/oj#art_32",
+        "We checked each id against [GDPRhub's copy](https://gdprhub.eu/index.php?title=Article_32_GDPR), and did not "
+        "read it at EUR-Lex.",
+        "The article is about personal data. Rules protect the credentials of systems that may have it.",
+    ),
+}
 
 CONTROLS: Final[Mapping[Framework, Mapping[str, str]]] = {
     Framework.SOC_2: {
-        "CC6.1": "access to protected information is restricted, by identity, by encryption, by keys that are managed",
-        "CC6.3": "access is by role, least privilege and separated duties",
-        "CC6.6": "the boundary is guarded against threats from outside of it",
-        "CC6.7": "information is protected while it is sent, moved or removed",
-        "CC6.8": "what is not authorized is kept from running",
-        "CC7.1": "changes of the configuration that weaken it are found",
-        "CC7.2": "components are watched for anomalies",
-        "CC7.3": "security events are evaluated",
-        "CC8.1": "changes are authorized, tested and approved before they are made",
-        "A1.2": "of the criteria for availability: what is lost can be recovered",
+        "CC6.1": "restrict access to protected information: identify users, encrypt data, manage keys and credentials",
+        "CC6.3": "grant and remove access by role, with least privilege and separate duties",
+        "CC6.6": "protect the system against threats from outside its boundary",
+        "CC6.7": "restrict the transmission, movement and removal of information, and protect it meanwhile",
+        "CC6.8": "prevent or detect unauthorized and malicious software",
+        "CC7.1": "detect changes of the configuration that introduce vulnerabilities",
+        "CC7.2": "monitor components for anomalies",
+        "CC7.3": "evaluate security events",
+        "CC8.1": "authorize, test and approve changes before they are made",
+        "A1.2": "availability: maintain backups and the means to recover",
     },
     Framework.PCI_DSS: {
-        "1.3.1": "inbound traffic is what is necessary, and all other is denied",
-        "1.3.2": "outbound traffic is what is necessary, and all other is denied",
-        "1.4.1": "controls stand between trusted and untrusted networks",
-        "1.4.2": "inbound traffic from untrusted networks is restricted",
-        "1.4.4": "what stores data is not reached directly from untrusted networks",
-        "2.2.1": "configuration standards cover all components",
-        "2.2.4": "only necessary services and functions are enabled",
-        "2.2.6": "security parameters are set so as to prevent misuse",
-        "3.5.1": "what is stored can't be read without its key",
-        "3.6.1": "access to keys is restricted to the fewest",
-        "3.6.1.4": "keys are stored in the fewest places",
-        "3.7.1": "strong keys are generated",
-        "3.7.4": "a key is changed at the end of its cryptoperiod",
-        "3.7.5": "keys are retired, replaced or destroyed when they have to be",
-        "3.7.7": "keys are not replaced by somebody else's unnoticed",
-        "4.2.1": "what is sent over open networks is strongly encrypted, and only trusted certificates are accepted",
-        "6.5.1": "changes of components are made by a procedure, documented and tested",
-        "6.5.3": "environments before production are separated from it",
-        "7.2.1": "access is by need and by least privilege",
-        "7.2.2": "privileges are assigned by function, and the least",
-        "7.2.5": "accounts of applications and systems have the least privileges",
-        "7.3.1": "access is restricted by need to know, on all components",
-        "7.3.2": "permissions are enforced by function",
-        "7.3.3": "all access is denied unless it is allowed",
-        "8.3.1": "all access is authenticated",
-        "8.3.2": "authentication factors are unreadable while they are sent and stored",
-        "8.3.6": "a password has twelve characters or more, of letters and digits",
-        "8.3.9": "a password that is the only factor is changed every 90 days",
-        "8.6.1": "accounts of applications are not used interactively",
-        "8.6.2": "passwords of applications are in no script, no configuration and no source",
-        "8.6.3": "passwords of applications are changed on a schedule and upon compromise",
-        "10.2.1": "audit logs are on, of all components and data",
-        "10.2.1.1": "each access to the data is logged",
-        "10.2.1.2": "each action of an administrator is logged",
-        "10.2.1.4": "each access that was denied is logged",
-        "10.2.1.5": "each change of a credential is logged",
-        "10.2.1.6": "the starting and stopping of audit logs is logged",
-        "10.2.2": "each event has who, what, when, from where and on what",
-        "10.3.1": "audit logs are read by those who need them",
-        "10.3.2": "audit logs can't be modified",
-        "10.3.3": "audit logs are promptly kept where they are difficult to modify",
-        "10.3.4": "a change of an audit log is noticed",
-        "10.4.1.1": "audit logs are reviewed by machine",
-        "10.5.1": "audit logs are kept for 12 months, the last three at hand",
-        "10.7.2": "a failure of a critical control is detected and told",
+        "1.3.1": "allow only necessary traffic into the cardholder data environment",
+        "1.3.2": "allow only necessary traffic out of the cardholder data environment",
+        "1.4.1": "put network security controls between trusted and untrusted networks",
+        "1.4.2": "restrict traffic from untrusted to trusted networks",
+        "2.2.1": "apply configuration standards to all components",
+        "2.2.4": "enable only necessary services and functions",
+        "2.2.6": "configure security parameters to prevent misuse",
+        "4.2.1": "encrypt card data on open networks, and accept only trusted, valid and unrevoked certificates",
+        "6.5.1": "change production by a procedure: with reason, approval, tests and a way back",
+        "6.5.3": "separate environments before production from it",
+        "7.2.1": "define an access model by business need, function and least privilege",
+        "7.2.2": "assign access to people by function and least privilege",
+        "7.2.5": "give application accounts the least privileges, for only the systems that need them",
+        "7.3.1": "restrict access by need to know, on all components",
+        "7.3.2": "enforce the permissions of people, applications and systems",
+        "7.3.3": "deny all access by default",
+        "8.3.2": "make authentication factors unreadable in transmission and storage by strong cryptography",
+        "8.6.1": "prevent that people use application accounts interactively",
+        "8.6.2": "hard-code no password of an application account that allows interactive login",
+        "8.6.3": "change passwords of application accounts on a schedule and upon compromise; make them complex enough",
+        "10.2.1": "enable audit logs for all components",
+        "10.2.1.2": "log actions of administrators, and interactive use of application accounts",
+        "10.2.1.4": "log invalid attempts of access",
+        "10.2.1.5": "log changes of credentials",
+        "10.2.1.6": "log the start, stop and pause of audit logs",
+        "10.2.2": "record who, what, when, from where, on what, and the result",
+        "10.3.1": "restrict reads of audit logs to those who need them",
+        "10.3.2": "protect audit logs from modification",
+        "10.3.3": "copy audit logs promptly to a place where they are difficult to modify",
+        "10.3.4": "detect and report changes of audit logs",
+        "10.4.1.1": "review audit logs automatically",
+        "10.5.1": "retain audit logs for 12 months, the last three at hand",
+        "10.7.2": "detect and report failures of critical security controls",
     },
     Framework.HIPAA: {
-        "164.312(a)(1)": "access is for those persons and programs that were granted it",
-        "164.312(a)(2)(i)": "each user has a unique name",
-        "164.312(a)(2)(iii)": "a session ends after a time",
-        "164.312(a)(2)(iv)": "data is encrypted and decrypted",
-        "164.312(b)": "activity is recorded and can be examined",
-        "164.312(c)(1)": "data is protected from improper alteration or destruction",
-        "164.312(c)(2)": "it can be shown that data was not altered or destroyed",
-        "164.312(d)": "who seeks access is the one claimed",
-        "164.312(e)(1)": "data is guarded while it is sent over a network",
-        "164.312(e)(2)(i)": "data is not altered unnoticed while it is sent",
-        "164.312(e)(2)(ii)": "data is encrypted while it is sent",
+        "164.312(a)(1)": "allow access only to people and programs that have a grant",
+        "164.312(a)(2)(i)": "identify each user by a unique name",
+        "164.312(a)(2)(iii)": "end a session after a set time of inactivity",
+        "164.312(a)(2)(iv)": "encrypt and decrypt data",
+        "164.312(b)": "record and examine activity",
+        "164.312(c)(1)": "protect data from improper alteration and destruction",
+        "164.312(d)": "verify that a person or program is the one claimed",
+        "164.312(e)(1)": "protect transmitted data from unauthorized access",
+        "164.312(e)(2)(i)": "detect alterations of transmitted data",
+        "164.312(e)(2)(ii)": "encrypt transmitted data where appropriate",
     },
     Framework.GDPR: {
-        "32(1)(a)": "personal data is pseudonymised and encrypted",
-        "32(1)(b)": "confidentiality, integrity, availability and resilience last",
-        "32(1)(c)": "availability and access are restored in time after an incident",
-        "32(1)(d)": "measures are tested and evaluated regularly",
-        "32(4)": "who acts under the controller's authority acts on its instructions",
+        "32(1)(a)": "pseudonymize and encrypt personal data",
+        "32(1)(b)": "ensure lasting confidentiality, integrity, availability and resilience",
+        "32(1)(c)": "restore availability and access in time after an incident",
+        "32(1)(d)": "test and evaluate the measures regularly",
+        "32(4)": "people with access to personal data process it only on instructions of the controller",
     },
 }
+
+_FRAMEWORKS = {control: framework for framework, asks in CONTROLS.items() for control in asks}
+
+
+def controls(ids: str, because: str) -> tuple[Control, ...]:
+    """Return the controls with these ids, separated by spaces. `because` says how a rule serves them."""
+    return tuple(Control(_FRAMEWORKS[control], control, because) for control in ids.split())

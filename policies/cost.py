@@ -154,7 +154,9 @@ def _replica_secrets(plan: Plan) -> float:
 
 
 def _polls_of_tasks(plan: Plan) -> float:
-    """Tens of thousands. At most: each task polls each secret, and a task with NativeRef polls none."""
+    """Tens of thousands. At most: each task polls each secret. ECS injects NativeRef, and no task polls."""
+    if any(True for _ in plan.of_type("coreflux-mcp-secrets:aws:Redeploy")):
+        return 0
     return _tasks(plan) * _count("aws:secretsmanager/secret:Secret")(plan) * POLLS / 10_000
 
 
@@ -243,6 +245,7 @@ def _azure(what: str, usd: float, source: Source, setting: str, quantity: Callab
 
 def _items() -> Iterator[Item]:
     tasks, secrets = "`server.replicas`, `server.architecture`", "`secrets`, `agent`, `issuer`"
+    polls = "`server.replicas`, `server.reference`, `secrets`"
     trail, of_keys = "`store.existing_trail`", "`store.kms_key`, `store.replicas`, `store.existing_trail`"
     yield _aws("Fargate, vCPU", 0.04656 * HOURS, _FARGATE, tasks, _fargate("cpu", 1024, "X86_64"))
     yield _aws("Fargate, GB", 0.00511 * HOURS, _FARGATE, tasks, _fargate("memory", 1024, "X86_64"))
@@ -250,9 +253,11 @@ def _items() -> Iterator[Item]:
     yield _aws("Fargate on ARM64, GB", 0.00409 * HOURS, _FARGATE, tasks, _fargate("memory", 1024, "ARM64"))
     yield _aws("secret", 0.40, _SECRETS, secrets, _count("aws:secretsmanager/secret:Secret"))
     yield _aws("copy of a secret in another region", 0.40, _SECRETS, "`store.replicas`", _replica_secrets)
-    yield _aws("10,000 requests of launchers, with KMS", 0.05 + 0.03, _SECRETS, tasks, _polls_of_tasks)
+    yield _aws("10,000 requests of launchers, with KMS", 0.05 + 0.03, _SECRETS, polls, _polls_of_tasks)
     keys = _count("aws:kms/key:Key", "aws:kms/replicaKey:ReplicaKey")
-    yield _aws("KMS key; 1 more after each of its first two years", 1.00, _KMS, of_keys, keys)
+    yield _aws(
+        "KMS key; 2.00 from its second year on, 3.00 from its third (yearly rotation)", 1.00, _KMS, of_keys, keys
+    )
     yield _aws("CloudWatch alarm", 0.10, _CLOUDWATCH, trail, _count("aws:cloudwatch/metricAlarm:MetricAlarm"))
     yield _aws("CloudWatch metric of the tick", 0.30, _CLOUDWATCH, "none", _tick_metrics)
     yield _aws("CloudWatch metric of Container Insights", 0.30, _CLOUDWATCH, "`server.container_insights`", _insights)

@@ -27,12 +27,12 @@ class Framework(StrEnum):
 
 @dataclass(frozen=True)
 class Control:
-    """One control that a rule serves, as CC6.1, 3.5.1, 164.312(a)(2)(iv) or 32(1)(a)."""
+    """One control that a rule serves, such as CC6.1, 8.6.3, 164.312(a)(2)(iv) or 32(1)(a)."""
 
     framework: Framework
     id: str
     because: str
-    """One line: what of the control the rule serves."""
+    """One line: how the rule serves it."""
 
 
 class Enforcement(StrEnum):

@@ -56,15 +56,19 @@ PROVIDERS = (("kubernetes", "kubernetes", kubernetes_parts), ("swarm", "docker",
 """A kind of a stack file, the package of Pulumi's provider for it, and what builds the real one."""
 
 
-def make_ready(stack: str | None = None, *, deploys: bool = False) -> None:
+def make_ready(stack: str | None = None, *, deploys: bool = False, checks: bool = False) -> None:
     """uv and the environment, Pulumi, and what `stack` asks of it. Raises SetupError at the first missing one.
 
-    `deploys`: what comes next changes the stack, so a stand-in will not do.
+    `deploys`: what comes next changes the stack, so a stand-in will not do. `checks`: the file of `stack` is checked as
+    soon as there is an environment, and an error in it ends the process before anything is built.
     """
     with synced_environment() as synced:
-        cli = None if pulumi_is_ready() else pulumi_cli.find_or_build()
+        # A build takes minutes, and an error in the file would wait for it.
+        cli = None if checks or pulumi_is_ready() else pulumi_cli.find_or_build()
+    if stack and checks:
+        check_stack_file(stack, deploys=deploys)
     # uv sync makes the environment again for another Python, and then Pulumi is not in it.
-    missing = bool(cli) or (synced and not pulumi_is_ready())
+    missing = bool(cli) or ((synced or checks) and not pulumi_is_ready())
     if missing:
         install_pulumi(cli or pulumi_cli.find_or_build())
     plugins = provide_plugins(stack) if stack else False
@@ -73,6 +77,14 @@ def make_ready(stack: str | None = None, *, deploys: bool = False) -> None:
     for kind in CLOUDS:
         if stack and asks_for(kind, stack):
             provide_cloud(kind, stack, deploys=deploys)
+
+
+def check_stack_file(stack: str, *, deploys: bool) -> None:
+    """Print every error in the file of `stack`. Raises SystemExit if there is one."""
+    command = [str(VENV / "bin/python"), "-m", "components.stack_file", *(["--deploys"] if deploys else [])]
+    done = subprocess.run([*command, f"Pulumi.{stack}.yaml"], cwd=ROOT, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise SystemExit(done.returncode)
 
 
 def provide_uv(tools: Path = TOOLS) -> Path:

@@ -1,12 +1,13 @@
-"""docs/compliance.md and the evidence beside it: the rules over every stack file that is shipped, under mocks."""
+"""docs/compliance and its evidence: the rules over every shipped stack file, under mocks."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from policies.compliance import page
+from policies.compliance import PAGES, RULES, pages
 from policies.evidence import evidence, judge
 
 
@@ -18,11 +19,12 @@ def _evidence() -> dict[str, Any]:
     return evidence(((plan, judge(plan)) for plan in plans), source="mocks", at="", commit="", tools={})
 
 
-def render_evidence() -> str:
-    """The evidence, as JSON."""
-    return json.dumps(_evidence(), indent=1) + "\n"
+def _page(name: str) -> Callable[[], str]:
+    return lambda: pages(_evidence())[name]
 
 
-def render() -> str:
-    """The page."""
-    return page(_evidence())
+RENDERED: Mapping[str, Callable[[], str]] = {
+    "docs/compliance/evidence.json": lambda: json.dumps(_evidence(), indent=1) + "\n",
+    **{f"docs/compliance/{name}": _page(name) for name in ("README.md", RULES, *PAGES.values())},
+}
+"""Path -> a function that returns the file."""

@@ -43,8 +43,7 @@ def _with_tables(path: str, **tables: str) -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/adr/README.md": decisions_page.render,
     "docs/commands.md": commands_page.render,
-    "docs/compliance.json": compliance_page.render_evidence,
-    "docs/compliance.md": compliance_page.render,
+    **compliance_page.RENDERED,
     "docs/operations/aws.md": aws,
     "docs/operations/azure.md": azure,
     "docs/reliability.md": reliability_page.render,

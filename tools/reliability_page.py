@@ -69,8 +69,9 @@ BAD_INPUT = """
 A table of broken stack files checks that each error names its place, the rule and the remedy, that all errors of a
 file are reported at once, and that a wrong entry is not repeated. A table of unusual stack files checks that these are
 accepted. Pulumi's own reader reports a file that is not YAML, with its line. It repeats the name of an unknown anchor,
-which is what a password that begins with `*` looks like. `make up` and `make preview` therefore check first, and print
-the line, the column and the cause without the file's text; a direct call of `pulumi` prints Pulumi's words.
+which is what a password that begins with `*` looks like. `make up` and `make preview` therefore check the whole file
+first, before anything is built, and print the line, the column and the cause without the file's text; a direct call of
+`pulumi` prints Pulumi's words.
 
 Hypothesis draws documents, log lines and answers: correct but for one or two places, cut short, foreign, or any bytes.
 Each run draws the same.

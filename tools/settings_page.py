@@ -57,9 +57,14 @@ AFTER_SECTIONS = """
   nested key is required if its section is there.
 - A wrong file is rejected with all its errors at once: the place, the rule, the remedy. The first 20 are printed, and
   the others counted. Rules across sections are checked as soon as both sections are valid.
-- An error repeats an entry of a wrong form only if it is nearly an allowed word, a number below 10,000,000, or what a
-  remedy corrects: an address, a host's name, an ARN. It repeats a name of a key unless that looks like a secret. An
-  entry of the right form may be repeated: an error that compares two sections shows both.
+- An error prints an entry of a wrong form only if it is one of these. Any other text is printed as `text (not shown)`.
+    - a number below 10,000,000;
+    - nearly an allowed word, or, where one of a list of words belongs, a word of at most 20 letters;
+    - a URL without a login, up to its path; an IP address or a network; where an address belongs, a host's name in
+      lower case, with a dot;
+    - an ARN, or a resource id of Azure. A part that looks random becomes `...`.
+- An error prints the name of a key unless that looks like a secret. An entry of the right form may be printed: an error
+  that compares two sections shows both.
 - An entry is rejected, and not repeated, if its key is a secret's (`password`, `token`, `secretKey`), if it has the
   form of a token, a PEM file, a login or an assignment (`password=...`), if it is encrypted, or if it is 20 characters
   or more of random letters and digits without a word. So are entries for other programs, such as `aws:secretKey` or a

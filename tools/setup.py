@@ -2,7 +2,7 @@
 
 Everything lies in ignored folders of the clone, built binaries in the user's cache. Run again it does no work twice.
 It needs nothing but Python's standard library, for it is what brings everything else. Exit codes: 0 ready, 1 a step
-failed (named, with its last lines and the remedy), 2 wrong arguments.
+failed (named, with its last lines and the remedy), 2 wrong arguments or a wrong stack file.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--packages", action="store_true", help="also the Debian packages of the tests")
     parser.add_argument("--stack", help="also the provider that this stack asks for")
     parser.add_argument("--deploys", action="store_true", help="refuse where only a stand-in would be deployed on")
+    parser.add_argument("--check", action="store_true", help="check that stack's file before anything is built")
     wanted = parser.parse_args(arguments)
 
     import signal
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
     # A terminated set-up takes the same way out as an interrupted one: it ends its child and removes its half.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        make_ready(wanted.stack, deploys=wanted.deploys)
+        make_ready(wanted.stack, deploys=wanted.deploys, checks=wanted.check)
         if wanted.packages:
             install_packages(must=bool(os.environ.get("CI")))
         if wanted.parts:

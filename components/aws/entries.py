@@ -110,8 +110,14 @@ PolicyArn = Annotated[
         "aws iam list-policies --scope Local shows it",
     ),
 ]
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
 RolePath = Annotated[
-    str, matching(r"/([\w+=,.@-]+/)*", "a path of IAM, which begins and ends with /", "write it like /platform/mcp/")
+    str,
+    matching(
+        r"(?=.{1,512}$)/([\w+=,.@-]+/)*",
+        "a path of IAM, which begins and ends with /, of at most 512 characters",
+        "write it like /platform/mcp/",
+    ),
 ]
 KeyArn = Annotated[
     str,
@@ -126,7 +132,8 @@ TagKey = Annotated[
     str,
     matching(
         r"(?!aws:|(project|stack)$)[\w .:/=+@-]{1,128}",
-        "a key of a tag, other than project and stack, which the stack sets; aws: is AWS' own",
+        "a key of a tag: at most 128 letters, digits, spaces, and . : / = + @ - _; project and stack are the stack's, "
+        "and aws:... is AWS' own",
         "write it like cost-center",
     ),
 ]

@@ -19,6 +19,15 @@ Guid = Annotated[
         is_id=True,
     ),
 ]
+WorkspaceCustomerId = Annotated[
+    str,
+    parsed(
+        parse_guid,
+        "a GUID: the workspace id",
+        "az monitor log-analytics workspace show -g GROUP -n NAME --query customerId shows it",
+        is_id=True,
+    ),
+]
 
 # The regions of Azure's public cloud, `az account list-locations`: as of November 2026.
 LOCATIONS = frozenset(
@@ -97,7 +106,7 @@ TagName = Annotated[
     str,
     matching(
         r"(?!(?i:project|stack)$)[\w .:=+@-]{1,128}",
-        "a name of a tag, other than project and stack, which the stack sets",
+        "a name of a tag: at most 128 letters, digits, spaces, and . : = + @ - _; project and stack are the stack's",
         "write it like cost-center",
     ),
 ]

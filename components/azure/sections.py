@@ -16,6 +16,7 @@ from components.azure.entries import (
     ResourceGroup,
     TagName,
     VaultDnsZone,
+    WorkspaceCustomerId,
     WorkspaceId,
 )
 from components.constraints import between, distinct
@@ -62,7 +63,7 @@ class Workspace(Section):
     """An existing Log Analytics workspace, for example the organization's."""
 
     id: WorkspaceId
-    customer_id: Guid
+    customer_id: WorkspaceCustomerId
     """The id that queries name it by: az monitor log-analytics workspace show --query customerId."""
 
 

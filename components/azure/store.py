@@ -28,7 +28,6 @@ from components.rotation import Schedule
 from components.sections import Environment, OutsideBroker
 from components.store import SecretStore
 from secretops.manifest import AzureStore as Location
-from secretops.manifest import Manifest
 from settings import Settings
 
 ALSO = "its role is Azure's smallest that writes, and may delete, recover, purge, back up and restore, too"
@@ -82,11 +81,14 @@ class AzureSecretStore(SecretStore):
         self.register_outputs({"vault": names.vault_host})
 
     @property
-    def told(self) -> pulumi.Output[Mapping[str, Any]]:
-        """With what Entra and Azure Monitor make up: who reads, by object id, and where the trail is."""
-        return pulumi.Output.all(readers=self._readers(), workspace=self._workspace).apply(
-            lambda known: _completed(self.manifest, known)
-        )
+    def told(self) -> Mapping[str, Any]:
+        """With what Entra and Azure Monitor make up: who reads, by object id, and where the trail is.
+
+        Each is an output of its own, so that a preview knows the rest.
+        """
+        manifest = self.manifest.model_dump(mode="json")
+        readers = self._readers().apply(lambda known: {secret: list(who) for secret, who in known.items()})
+        return manifest | {"store": manifest["store"] | {"readers": readers, "workspace": self._workspace}}
 
     def publish(self, *, reader: Principal) -> Fetched | SyncedKey:
         """Grant whoever reads for the server each secret of it, and no other: the role is assigned on that one."""
@@ -221,9 +223,3 @@ class AzureSecretStore(SecretStore):
                 scope=self._container.id,
                 why="secretops put and rotate hold the lease",
             )
-
-
-def _completed(manifest: Manifest, known: Mapping[str, Any]) -> dict[str, Any]:
-    readers = {secret: tuple(who) for secret, who in known["readers"].items()}
-    store = manifest.store.model_copy(update={"readers": readers, "workspace": known["workspace"]})
-    return manifest.model_copy(update={"store": store}).model_dump(mode="json")

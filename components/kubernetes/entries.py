@@ -82,5 +82,6 @@ Issuer = Annotated[
         partial(parse_https_url, path=True),
         "the URL of the cluster's OIDC issuer, as its tokens have it",
         "az aks show --query oidcIssuerProfile.issuerUrl shows it",
+        is_host=True,
     ),
 ]

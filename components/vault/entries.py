@@ -14,6 +14,7 @@ VaultAddress = Annotated[
         parse_https_url,
         "the server's URL: https, a host, a port unless it is 443, and no path",
         "write it like https://vault.example.com:8200; values travel by TLS alone",
+        is_host=True,
     ),
 ]
 VaultPath = Annotated[
@@ -46,6 +47,7 @@ JwtIssuer = Annotated[
         partial(parse_https_url, path=True),
         "the URL of who signs the tokens, below which Vault finds .well-known/openid-configuration",
         "kubectl get --raw /.well-known/openid-configuration shows a cluster's",
+        is_host=True,
     ),
 ]
 Subject = Annotated[

@@ -19,9 +19,10 @@ from policies.aws.documents import (
     wildcard,
     without,
 )
+from policies.controls import controls
 from policies.matchers import at, contains, is_true, known, matches, not_set, one_of
 from policies.plan import UNKNOWN, Finding, Plan, Resource
-from policies.rule import Control, Each, Expect, Framework, Rule
+from policies.rule import Each, Expect, Rule
 
 PROVIDER, ROLE_POLICY = "pulumi:providers:aws", "aws:iam/rolePolicy:RolePolicy"
 BUCKET_POLICY, QUEUE_POLICY = "aws:s3/bucketPolicy:BucketPolicy", "aws:sqs/queuePolicy:QueuePolicy"
@@ -270,26 +271,11 @@ def _undeclared(plan: Plan) -> Iterator[Finding]:
 
 
 UNREAD = "grants rights that no rule reads; use a RolePolicy"
-IDENTIFIED = (
-    Control(Framework.SOC_2, "CC6.1", "principals are identified and authorized"),
-    aws.LEAST,
-    Control(Framework.HIPAA, "164.312(d)", "the principal is the one claimed"),
-)
-KEYS = (
-    Control(Framework.SOC_2, "CC6.1", "a key decrypts only what its user may read"),
-    Control(Framework.PCI_DSS, "3.6.1", "only those who need a key have access to it"),
-    Control(Framework.HIPAA, "164.312(a)(2)(iv)", "only readers decrypt"),
-)
 RULES = (
     Rule(
         name="aws-account-named",
         sentence="All resources are made in the one account that the stack file names, by the stack's provider.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "environments are separated by account"),
-            Control(Framework.SOC_2, "CC8.1", "a change reaches the account that it was approved for"),
-            Control(Framework.PCI_DSS, "6.5.3", "production is separated from other environments"),
-            aws.CONFIDENTIAL,
-        ),
+        controls=controls("CC6.1 CC8.1 6.5.3 32(1)(b)", "a change reaches the approved account only"),
         limitation="Another environment's file may name the same account: compare the files.",
         checks=(
             Expect(
@@ -301,7 +287,7 @@ RULES = (
     Rule(
         name="aws-functions-called-by-named",
         sentence="Only services of AWS call a function, each for one resource of the stack's account.",
-        controls=(*IDENTIFIED, Control(Framework.SOC_2, "CC6.6", "nothing is open to the internet")),
+        controls=controls("CC6.1 CC6.6 7.2.5 164.312(d)", "callers are identified and authorized"),
         limitation="Principals of the account that may call a function by their own policies.",
         checks=(
             Expect(PERMISSION, "principal", matches(r".+\.amazonaws\.com"), "is no service of AWS; name one"),
@@ -313,29 +299,21 @@ RULES = (
     Rule(
         name="aws-key-policies-bound",
         sentence="A key's policy separates administrators from users, and binds each use to its purpose.",
-        controls=(
-            *KEYS,
-            Control(Framework.SOC_2, "CC6.3", "administration and use are separate duties"),
-            Control(Framework.PCI_DSS, "3.7.7", "a key can't be replaced unnoticed: no grants, and no wildcards"),
-        ),
+        controls=controls("CC6.1 CC6.3 8.3.2 164.312(a)(2)(iv)", "administrators of a key are not its users"),
         limitation="An administrator can add a right to the policy: aws-tampering-alerted reports that.",
         checks=(policy_check(aws.KEY, _key_policy),),
     ),
     Rule(
         name="aws-keys-open-named-secrets",
         sentence="A role uses a key through Secrets Manager only, and only for secrets that are named.",
-        controls=(*KEYS, aws.LEAST),
+        controls=controls("CC6.1 7.2.5 8.3.2 164.312(a)(2)(iv)", "a key decrypts only what its user may read"),
         limitation="Principals that the key's own policy lets in: aws-key-policies-bound judges that.",
         checks=(policy_check(ROLE_POLICY, _key_use),),
     ),
     Rule(
         name="aws-least-privilege",
         sentence="A role's rights are named: no wildcard in an action or ARN, no list, no policy of another owner.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "access by least privilege"),
-            Control(Framework.PCI_DSS, "7.2.2", "privileges are the least that a function needs"),
-            *(aws.LEAST, aws.GRANTED, aws.CONFIDENTIAL),
-        ),
+        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a program has only the rights that it needs"),
         limitation="Whether a named action is needed: tests/unit/golden/aws-roles.txt gives the purpose of each.",
         checks=(
             policy_check(ROLE_POLICY, _excess),
@@ -346,10 +324,9 @@ RULES = (
     Rule(
         name="aws-plain-text-denied",
         sentence="Secrets, the trail's bucket, the alert topic and queues refuse plain text; alerts travel encrypted.",
-        controls=(
-            *aws.TRANSMITTED,
-            Control(Framework.PCI_DSS, "8.3.2", "authentication factors are encrypted in transmission"),
-            Control(Framework.HIPAA, "164.312(e)(2)(i)", "data is not altered unnoticed in transmission"),
+        controls=controls(
+            "CC6.7 8.3.2 164.312(e)(1) 164.312(e)(2)(i) 164.312(e)(2)(ii) 32(1)(a)",
+            "values and alerts are encrypted in transit",
         ),
         limitation="The version of TLS that a caller uses: AWS accepts 1.2 and later.",
         checks=(
@@ -364,7 +341,7 @@ RULES = (
     Rule(
         name="aws-policies-not-public",
         sentence="No policy of a resource lets in another account, or a service for another account.",
-        controls=(*aws.OUTSIDE, Control(Framework.PCI_DSS, "7.3.3", "access that is not granted is denied")),
+        controls=controls("CC6.6 7.3.3 164.312(a)(1)", "access from other accounts is denied"),
         limitation="Which principals of the account a policy names, except for secrets: aws-secret-readers-declared.",
         checks=(
             policy_check(RESOURCE_POLICIES, _public),
@@ -376,18 +353,14 @@ RULES = (
     Rule(
         name="aws-roles-taken-by-named",
         sentence="Only one service for the stack's account, or one service account of a cluster, assumes a role.",
-        controls=(*IDENTIFIED, Control(Framework.PCI_DSS, "8.6.1", "an application account is not for persons")),
+        controls=controls("CC6.1 7.2.5 8.6.1 164.312(d)", "only its program uses an application account"),
         limitation="Who may pass a role to Lambda or CloudTrail, which can't be bound: iam:PassRole decides.",
         checks=(policy_check(aws.ROLE, _trust, "assumeRolePolicy"),),
     ),
     Rule(
         name="aws-secret-readers-declared",
         sentence="Each principal that may read a secret is a role of the stack or an operator, and is in the manifest.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "access is granted by role, and the grant can be reviewed"),
-            Control(Framework.PCI_DSS, "7.2.1", "access follows a model: the readers of each secret"),
-            aws.GRANTED,
-        ),
+        controls=controls("CC6.3 7.2.1 164.312(a)(1)", "a review shows who may read each secret"),
         limitation="Whether an operator in the stack file should be one: a reviewer of that file decides.",
         across=_undeclared,
         types=(aws.SECRET_POLICY,),
@@ -395,13 +368,7 @@ RULES = (
     Rule(
         name="aws-secrets-deny-others",
         sentence="Every secret has a policy that denies reads and writes to all but principals named in full.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "access to credentials is restricted to authorized principals"),
-            Control(Framework.SOC_2, "CC6.3", "readers and writers are separate, secret by secret"),
-            Control(Framework.PCI_DSS, "7.2.1", "access follows a model: readers and writers of each secret"),
-            Control(Framework.PCI_DSS, "7.3.3", "access that is not granted is denied"),
-            *(aws.GRANTED, aws.CONFIDENTIAL),
-        ),
+        controls=controls("CC6.1 CC6.3 7.2.1 7.3.3 164.312(a)(1) 32(1)(b)", "access without a grant is denied"),
         limitation="Whether the named principals should have access: aws-secret-readers-declared.",
         checks=(policy_check(aws.SECRET_POLICY, _gaps),),
         across=every(needs(aws.SECRET, "secret", "no policy guards values; add one"), _unguarded),

@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any
 
 from policies import aws
+from policies.controls import controls
 from policies.matchers import at, between, contains, is_set, judge, listed, matches, one_of, related, require, with_name
 from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown
-from policies.rule import Control, Each, Expect, Framework, Rule
+from policies.rule import Each, Expect, Rule
 
 EVENT_RULE, TARGET = "aws:cloudwatch/eventRule:EventRule", "aws:cloudwatch/eventTarget:EventTarget"
 
@@ -175,7 +176,7 @@ RULES = (
     Rule(
         name="aws-alarms-ring-at-once",
         sentence="Every alarm notifies somebody within two hours, at the first event or where a due one is missing.",
-        controls=aws.ALERTED,
+        controls=controls("CC7.2 10.7.2 164.312(b)", "failures and anomalies are reported in time"),
         limitation="Whether the metric has values: tests run each pattern over records as AWS documents them.",
         checks=(
             Expect(aws.ALARM, "alarmActions", is_set, "is empty: nobody is notified; set it to the alert topic"),
@@ -189,7 +190,7 @@ RULES = (
     Rule(
         name="aws-filters-match-this-stack",
         sentence="Every metric filter reads the trail's log, and matches all resources of the stack that it watches.",
-        controls=(aws.ALERTED[0], aws.REVIEWED, aws.EXAMINED),
+        controls=controls("CC7.2 10.4.1.1 164.312(b)", "a filter reviews every record of the stack"),
         limitation="Keys, the topic, and the trail's bucket and log, by which a pattern may match as well.",
         across=_deaf_filters,
         types=(aws.FILTER,),
@@ -197,7 +198,7 @@ RULES = (
     Rule(
         name="aws-function-failures-alerted",
         sentence="Every function and schedule has a dead-letter queue with an alarm.",
-        controls=(*aws.ALERTED, aws.TESTED),
+        controls=controls("CC7.2 10.7.2 164.312(b) 32(1)(d)", "a failed call is reported, and not lost"),
         limitation=RECEIVERS,
         checks=(
             Expect(aws.FUNCTION, "deadLetterConfig.targetArn", QUEUE_ARN, NO_QUEUE),
@@ -208,11 +209,7 @@ RULES = (
     Rule(
         name="aws-reads-alerted",
         sentence="An undeclared read and a denied read each set off an alarm.",
-        controls=(
-            aws.ALERTED[0],
-            Control(Framework.PCI_DSS, "10.2.1.4", "invalid attempts are recorded"),
-            *(aws.REVIEWED, aws.EXAMINED, aws.TESTED),
-        ),
+        controls=controls("CC7.2 10.2.1.4 10.4.1.1 164.312(b) 32(1)(d)", "undeclared and denied reads are found"),
         limitation=f"{RECEIVERS} Tests run each pattern over records as AWS documents them.",
         across=_silent_reads,
         types=(aws.STORE,),
@@ -220,11 +217,7 @@ RULES = (
     Rule(
         name="aws-rotation-failures-alerted",
         sentence="A failed or overdue rotation, and two hours without a tick, each set off an alarm.",
-        controls=(
-            *aws.ALERTED,
-            Control(Framework.PCI_DSS, "8.6.3", "passwords are changed in time, or an alarm rings"),
-            aws.TESTED,
-        ),
+        controls=controls("CC7.2 8.6.3 10.7.2 164.312(b) 32(1)(d)", "an overdue password is reported"),
         limitation=RECEIVERS,
         checks=(Expect(EVENT_RULE, "state", one_of(None, "ENABLED"), "is off; enable it"),),
         across=_silent_rotations,
@@ -233,12 +226,8 @@ RULES = (
     Rule(
         name="aws-tampering-alerted",
         sentence="A change or deletion of a secret, key, role, function, alarm or the trail sets off an alarm.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.1", "a change that weakens the configuration is noticed"),
-            *aws.ALERTED,
-            Control(Framework.PCI_DSS, "10.2.1.6", "the stopping of logs is recorded, and alerted"),
-            Control(Framework.PCI_DSS, "10.3.4", "a change of what is recorded sets off an alert"),
-            aws.INTACT,
+        controls=controls(
+            "CC7.1 CC7.2 10.2.1.6 10.3.4 10.7.2 164.312(b) 164.312(c)(1)", "a change that weakens the stack is reported"
         ),
         limitation=f"{RECEIVERS} Tests run each pattern over records as AWS documents them.",
         across=_silent_tampering,

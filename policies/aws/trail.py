@@ -7,6 +7,7 @@ from typing import Any
 
 from policies import aws
 from policies.aws.documents import Judge, every, needs
+from policies.controls import controls
 from policies.matchers import (
     at,
     between,
@@ -22,7 +23,7 @@ from policies.matchers import (
     with_name,
 )
 from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown
-from policies.rule import ALL, PRODUCTION, Control, Expect, Framework, Rule
+from policies.rule import ALL, PRODUCTION, Expect, Rule
 
 BLOCK = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
 OWNERSHIP = "aws:s3/bucketOwnershipControls:BucketOwnershipControls"
@@ -104,17 +105,12 @@ SHORT = f"is below {YEAR} days, for which records are retained; set store.retent
 NO_RETENTION = f"is not set, or below {AT_HAND} days in production; set it, for the trail by store.retention_days"
 UNRECORDED = "leaves reads unrecorded: a trail is on, in all regions; set it"
 PUBLIC, REMOVABLE = "the bucket could be made public; add it", "a record can be removed; add it"
-RETAINED = (
-    Control(Framework.SOC_2, "CC7.3", "security events can be evaluated"),
-    Control(Framework.PCI_DSS, "10.5.1", "records are retained for 12 months, three of them at hand"),
-    aws.EXAMINED,
-)
 
 RULES = (
     Rule(
         name="aws-buckets-closed",
         sentence="Every bucket blocks public access in all four ways, and its account owns each object.",
-        controls=(*aws.OUTSIDE, Control(Framework.PCI_DSS, "10.3.1", "only those who need records read them")),
+        controls=controls("CC6.6 10.3.1 164.312(a)(1)", "only principals with a grant read the records"),
         limitation="Principals of the account that may read the bucket by their own policies.",
         checks=(
             *(Expect(BLOCK, what, is_true, "is off: the bucket could be made public; set it") for what in BLOCKS),
@@ -130,7 +126,7 @@ RULES = (
     Rule(
         name="aws-logs-retained",
         sentence="Every log, that of each function too, has a retention; in production 90 days or more.",
-        controls=RETAINED,
+        controls=controls("CC7.3 10.5.1 164.312(b)", "events of the last months can be evaluated"),
         limitation="The year of the trail: aws-trail-retained-a-year judges that.",
         checks=(
             Expect(aws.LOG, "retentionInDays", between(1, LONGEST), NO_RETENTION, ALL - PRODUCTION),
@@ -141,7 +137,7 @@ RULES = (
     Rule(
         name="aws-records-encrypted",
         sentence="The trail, its bucket and its log are encrypted by a KMS key of the stack's own.",
-        controls=(*aws.ENCRYPTED, Control(Framework.PCI_DSS, "10.3.1", "only those who may use the key read records")),
+        controls=controls("CC6.1 10.3.1 164.312(a)(2)(iv) 32(1)(a)", "only users of the key read the records"),
         limitation="The logs of functions and tasks, which have no record of a read: store.log_kms_key encrypts them.",
         checks=(
             Expect(aws.TRAIL, "kmsKeyId", is_present, NO_KEY),
@@ -157,14 +153,7 @@ RULES = (
     Rule(
         name="aws-trail-intact",
         sentence="Records of the trail are locked and validated: nobody alters or removes one unnoticed.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.3", "security events can be evaluated"),
-            Control(Framework.PCI_DSS, "10.3.2", "records are protected from modification"),
-            Control(Framework.PCI_DSS, "10.3.3", "records go at once to a place where they are difficult to alter"),
-            Control(Framework.PCI_DSS, "10.3.4", "an altered record is noticed"),
-            aws.INTACT,
-            Control(Framework.HIPAA, "164.312(c)(2)", "a mechanism shows that nothing was altered"),
-        ),
+        controls=controls("CC7.3 10.3.2 10.3.3 10.3.4 164.312(b)", "nobody alters a record unnoticed"),
         limitation="Who may end a lock of mode GOVERNANCE by s3:BypassGovernanceRetention: COMPLIANCE prevents it.",
         checks=(
             Expect(aws.TRAIL, "enableLogFileValidation", is_true, "is off: an altered record goes unnoticed; set it"),
@@ -185,14 +174,8 @@ RULES = (
     Rule(
         name="aws-trail-records-reads",
         sentence="The stack's trail is on in every region, records reads, and sends them to a log with alarms.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.2", "access is recorded"),
-            Control(Framework.PCI_DSS, "10.2.1", "audit logs are on"),
-            Control(Framework.PCI_DSS, "10.2.1.1", "each access of a user is recorded"),
-            Control(Framework.PCI_DSS, "10.2.1.2", "each action of an administrator is recorded"),
-            Control(Framework.PCI_DSS, "10.2.1.5", "each change of a credential is recorded"),
-            Control(Framework.PCI_DSS, "10.2.2", "a record has who, what, when, from where and the result"),
-            *(aws.EXAMINED, aws.TESTED),
+        controls=controls(
+            "CC7.2 10.2.1 10.2.1.2 10.2.1.5 10.2.2 164.312(b) 32(1)(d)", "reads and changes of secrets are recorded"
         ),
         limitation="Which version was read, or what a server does with a value: CloudTrail records neither.",
         checks=(
@@ -209,7 +192,7 @@ RULES = (
     Rule(
         name="aws-trail-retained-a-year",
         sentence="In production the trail's records and its log are retained for 365 days or more.",
-        controls=RETAINED,
+        controls=controls("CC7.3 10.5.1 164.312(b)", "events of the last year can be evaluated"),
         limitation="The six years of HIPAA's documentation (164.316): set store.retention_days for them.",
         checks=(
             Expect(LOCK, "rule.defaultRetention", _locked_a_year, SHORT),

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies.azure.rules import ACCOUNT, APP, ENVIRONMENT, FEDERATION, JOB, VAULT
+from policies.controls import controls
 from policies.matchers import at, is_set, judge, matches, one_of, open_cidr, require, with_name
 from policies.plan import PROJECT, UNKNOWN, Finding, Plan, Resource
-from policies.rule import Control, Each, Framework, Rule, rows
+from policies.rule import Each, Rule, rows
 
 ASSIGNMENT, DEFINITION = "azure-native:authorization:RoleAssignment", "azure-native:authorization:RoleDefinition"
 ENDPOINT, ZONE_GROUP = "azure-native:network:PrivateEndpoint", "azure-native:network:PrivateDnsZoneGroup"
@@ -113,12 +114,7 @@ RULES = (
     Rule(
         name="azure-app-not-public",
         sentence="The app answers inside its environment or a network, never the internet.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.6", "the internet does not reach the server"),
-            Control(Framework.PCI_DSS, "1.3.1", "inbound traffic is limited to what is needed"),
-            Control(Framework.PCI_DSS, "1.4.2", "untrusted networks send no traffic"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "only programs and persons with a grant have access"),
-        ),
+        controls=controls("CC6.6 1.3.1 1.4.2 164.312(a)(1)", "nobody on the internet reaches the server"),
         limitation="Who is in the network that the subnet belongs to.",
         checks=rows(
             ENVIRONMENT,
@@ -129,12 +125,7 @@ RULES = (
     Rule(
         name="azure-network-closed-wholly",
         sentence="Vault and storage account deny other networks and Azure's services, or the stack declares the gap.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.6", "the internet does not reach the vault"),
-            Control(Framework.PCI_DSS, "1.4.2", "traffic from untrusted networks is restricted"),
-            Control(Framework.PCI_DSS, "1.4.4", "untrusted networks don't reach stored data directly"),
-            Control(Framework.HIPAA, "164.312(e)(1)", "only named networks have access"),
-        ),
+        controls=controls("CC6.6 1.4.1 1.4.2 164.312(a)(1)", "only named networks reach the vault"),
         limitation="A stack with store.open_to_internet: roles alone protect its vault, as its output gaps says.",
         checks=(
             *rows(
@@ -155,11 +146,7 @@ RULES = (
     Rule(
         name="azure-private-endpoints-named",
         sentence="Every private endpoint has a name in a private DNS zone.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.6", "clients reach the vault inside the network"),
-            Control(Framework.PCI_DSS, "1.4.1", "trusted and untrusted networks are separate"),
-            Control(Framework.HIPAA, "164.312(e)(1)", "transmitted values stay inside the network"),
-        ),
+        controls=controls("CC6.6 1.3.2 164.312(e)(1)", "values stay within the network"),
         limitation="That the zone is linked to the clients' networks: the network's operator does that.",
         checks=rows(ZONE_GROUP, ("privateDnsZoneConfigs", is_set, "is empty: no client resolves it; name a zone")),
         across=_unnamed_endpoint,
@@ -168,13 +155,7 @@ RULES = (
     Rule(
         name="azure-roles-narrow",
         sentence="Every assigned role is one of Azure's for one purpose, with its reason; none assigns or manages.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "access by least privilege"),
-            Control(Framework.PCI_DSS, "7.2.2", "privileges are the least that a function needs"),
-            Control(Framework.PCI_DSS, "7.2.5", "application accounts have the least that they need"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "programs have no more access than granted"),
-            Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
-        ),
+        controls=controls("CC6.3 7.2.2 7.2.5 164.312(a)(1) 32(1)(b)", "a role has only the rights for its purpose"),
         limitation="That the rotator's role is the least: Azure's smallest that writes a secret also deletes one.",
         checks=(
             *rows(
@@ -188,13 +169,7 @@ RULES = (
     Rule(
         name="azure-roles-scoped",
         sentence="A role is on one secret, vault or resource, and only declared readers have one on secrets.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "access by least privilege, secret by secret"),
-            Control(Framework.PCI_DSS, "7.2.1", "access follows a model: readers and writers of each secret"),
-            Control(Framework.PCI_DSS, "7.2.5", "application accounts have the least that they need"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "programs have no more access than granted"),
-            Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
-        ),
+        controls=controls("CC6.3 7.2.1 7.2.5 164.312(a)(1) 32(1)(b)", "each secret has its own readers"),
         limitation="Roles that others assign on the resource group or the subscription.",
         checks=(Each(ASSIGNMENT, _placed),),
         across=_readers,

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from policies.containers import in_plain_sight
+from policies.controls import controls
 from policies.matchers import at, between, is_set, is_true, judge, matches, not_set, one_of, require, select
 from policies.plan import Finding, Plan, Resource
-from policies.rule import PRODUCTION, Control, Each, Framework, Rule, rows
+from policies.rule import PRODUCTION, Each, Rule, rows
 
 STORE = "coreflux-mcp-secrets:azure:SecretStore"
 PROVIDER = "pulumi:providers:azure-native"
@@ -62,11 +63,8 @@ RULES = (
     Rule(
         name="azure-app-speaks-tls",
         sentence="The app accepts no plain-text request, and traffic between nodes is encrypted.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.7", "transmitted information is protected"),
-            Control(Framework.PCI_DSS, "4.2.1", "strong cryptography in transmission"),
-            Control(Framework.HIPAA, "164.312(e)(1)", "nobody reads transmitted tokens"),
-            Control(Framework.GDPR, "32(1)(a)", "encryption"),
+        controls=controls(
+            "CC6.7 4.2.1 8.3.2 164.312(e)(1) 164.312(e)(2)(ii) 32(1)(a)", "tokens and replies are encrypted in transit"
         ),
         limitation="Which version of TLS a client uses: Container Apps accepts 1.2 and later.",
         checks=(
@@ -80,10 +78,7 @@ RULES = (
     Rule(
         name="azure-app-stays-up",
         sentence="At least one replica of the server always runs.",
-        controls=(
-            Control(Framework.PCI_DSS, "8.6.3", "a changed password reaches the server, which reports its use"),
-            Control(Framework.GDPR, "32(1)(b)", "the server is available"),
-        ),
+        controls=controls("32(1)(b)", "the server stays available"),
         limitation="That a replica is healthy: its probes check that.",
         # A missing minimum is 0 (https://learn.microsoft.com/azure/container-apps/scale-app).
         checks=rows(APP, ("template.scale.minReplicas", between(1, 1000), "is 0: no server follows a rotation; set 1")),
@@ -91,12 +86,7 @@ RULES = (
     Rule(
         name="azure-containers-hold-no-value",
         sentence="No app and no job has a secret value: an identity fetches values and pulls images.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "credentials are in one store"),
-            Control(Framework.PCI_DSS, "8.6.2", "no password is in a configuration"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "only readers of a secret get its value"),
-            Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
-        ),
+        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of a configuration read no credential"),
         limitation="What a variable of another name holds: the leak gate of the tests searches for real values.",
         checks=(
             *rows(
@@ -114,12 +104,7 @@ RULES = (
     Rule(
         name="azure-federation-bound",
         sentence="A cluster's identity belongs to one service account, by tokens issued for Entra.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "a program that uses an identity is identified and authorized"),
-            Control(Framework.PCI_DSS, "7.2.5", "an application account is for the system that needs it"),
-            Control(Framework.PCI_DSS, "8.6.1", "an application account is not for persons"),
-            Control(Framework.HIPAA, "164.312(d)", "the identity of a reader is verified"),
-        ),
+        controls=controls("CC6.1 7.2.5 8.6.1 164.312(d)", "only its program uses an application account"),
         limitation="Who in the cluster may start a pod as that service account.",
         checks=rows(
             FEDERATION,
@@ -131,11 +116,7 @@ RULES = (
     Rule(
         name="azure-identities-for-program-only",
         sentence="Only the main container of an app or a job has the identity that reads secrets.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "access by least privilege"),
-            Control(Framework.PCI_DSS, "7.2.5", "an application account is for the program that needs it"),
-            Control(Framework.HIPAA, "164.312(d)", "the identity of a reader is verified"),
-        ),
+        controls=controls("CC6.3 7.2.5 164.312(d)", "only the program that needs an identity has it"),
         limitation="That nobody opens a shell in the container: an alert reports the token that this needs.",
         checks=(
             Each(RUN, _identities),
@@ -145,14 +126,7 @@ RULES = (
     Rule(
         name="azure-storage-closed",
         sentence="The storage account accepts TLS 1.2 and roles only: no key, no local user, nothing public.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "callers are identified and authorized"),
-            Control(Framework.SOC_2, "CC6.7", "transmitted information is protected"),
-            Control(Framework.PCI_DSS, "4.2.1", "strong cryptography in transmission"),
-            Control(Framework.PCI_DSS, "8.3.1", "every access is authenticated"),
-            Control(Framework.HIPAA, "164.312(e)(1)", "nobody reads transmitted data"),
-            Control(Framework.GDPR, "32(1)(a)", "encryption"),
-        ),
+        controls=controls("CC6.1 CC6.7 7.3.2 164.312(e)(1) 32(1)(a)", "a caller needs a role and TLS"),
         limitation="Encryption at rest: Azure encrypts every account, and nobody can turn that off.",
         checks=rows(
             ACCOUNT,
@@ -170,12 +144,7 @@ RULES = (
     Rule(
         name="azure-subscription-named",
         sentence="Everything is in the subscription and tenant that the stack file names.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "each environment has its own subscription"),
-            Control(Framework.SOC_2, "CC8.1", "a change is made where it was approved"),
-            Control(Framework.PCI_DSS, "6.5.3", "environments before production are separate"),
-            Control(Framework.GDPR, "32(1)(b)", "confidentiality and integrity"),
-        ),
+        controls=controls("CC6.1 CC8.1 6.5.3 32(1)(b)", "a change reaches the approved subscription only"),
         limitation="That another environment's file names another subscription: compare the two files.",
         checks=(
             *rows(
@@ -189,13 +158,7 @@ RULES = (
     Rule(
         name="azure-tick-hourly",
         sentence="A job runs the tick, which rotates what is due, every hour and one at a time.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "credentials are managed through their life"),
-            Control(Framework.SOC_2, "CC7.2", "each hour checks all secrets"),
-            Control(Framework.PCI_DSS, "8.3.9", "a password that is due after 90 days is changed within the hour"),
-            Control(Framework.PCI_DSS, "8.6.3", "application passwords are changed periodically"),
-            Control(Framework.GDPR, "32(1)(d)", "the measure is tested every hour"),
-        ),
+        controls=controls("CC6.1 CC7.2 8.6.3 32(1)(d)", "due passwords are changed within the hour"),
         limitation="That a tick succeeds: azure-rotation-failures-alerted covers its failures.",
         checks=rows(
             JOB,
@@ -211,15 +174,7 @@ RULES = (
     Rule(
         name="azure-vault-by-role",
         sentence="Access to the vault is by role assignments only.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "access to credentials is restricted to authorized readers"),
-            Control(Framework.SOC_2, "CC6.3", "access is by role, secret by secret"),
-            Control(Framework.PCI_DSS, "7.3.1", "an access control system restricts access by need to know"),
-            Control(Framework.PCI_DSS, "7.3.2", "permissions are enforced by function"),
-            Control(Framework.PCI_DSS, "7.3.3", "access without a role is denied"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "only programs and persons with a grant have access"),
-            Control(Framework.GDPR, "32(1)(b)", "confidentiality"),
-        ),
+        controls=controls("CC6.1 CC6.3 7.3.1 7.3.2 7.3.3 164.312(a)(1) 32(1)(b)", "access without a role is denied"),
         limitation="Roles on the resource group or the subscription: they reach the vault, too.",
         checks=rows(
             VAULT,
@@ -234,12 +189,7 @@ RULES = (
     Rule(
         name="azure-vault-recovers",
         sentence="Deleted secrets can be recovered; in production for 90 days, and nobody purges them sooner.",
-        controls=(
-            Control(Framework.SOC_2, "A1.2", "a mistaken deletion is recovered"),
-            Control(Framework.PCI_DSS, "3.7.5", "retirement can be stopped"),
-            Control(Framework.HIPAA, "164.312(c)(1)", "no improper destruction"),
-            Control(Framework.GDPR, "32(1)(c)", "lost secrets are restored in time"),
-        ),
+        controls=controls("A1.2 164.312(c)(1) 32(1)(c)", "a deletion by mistake can be undone"),
         limitation="That somebody notices within that time: azure-tampering-alerted covers that.",
         checks=(
             *rows(

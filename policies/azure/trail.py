@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from policies.azure.rules import ENVIRONMENT, STORE, VAULT, store_needs
+from policies.controls import controls
 from policies.matchers import at, between, each, is_set, is_true, judge, listed, not_set, one_of, related, require
 from policies.plan import UNKNOWN, Finding, Plan, Resource
-from policies.rule import PRODUCTION, Control, Each, Framework, Rule, rows
+from policies.rule import PRODUCTION, Each, Rule, rows
 
 QUERY, ACTIVITY = "azure-native:monitor:ScheduledQueryRule", "azure-native:monitor:ActivityLogAlert"
 GROUP = "azure-native:monitor:ActionGroup"
@@ -156,12 +157,7 @@ RULES = (
     Rule(
         name="azure-alerts-fire",
         sentence="Every alert is on, reads the trail's tables and columns, fires at once and notifies a group.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.2", "monitoring works"),
-            Control(Framework.PCI_DSS, "10.4.1.1", "audit logs are reviewed by machine"),
-            Control(Framework.PCI_DSS, "10.7.2", "failures of a control are detected and reported"),
-            Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
-        ),
+        controls=controls("CC7.2 10.4.1.1 10.7.2 164.312(b)", "failures and anomalies are reported in time"),
         limitation="That somebody reads the notification, and that Azure fires the alert: no account proved it.",
         checks=(
             *rows((QUERY, ACTIVITY, GROUP), ("enabled", is_true, "is not true: nobody is notified; set true")),
@@ -182,13 +178,7 @@ RULES = (
     Rule(
         name="azure-reads-alerted",
         sentence="An alert reports undeclared reads, denied reads and deleted secrets.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.2", "components are watched for anomalies"),
-            Control(Framework.PCI_DSS, "10.2.1.4", "denied attempts are found"),
-            Control(Framework.PCI_DSS, "10.4.1.1", "audit logs are reviewed by machine"),
-            Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
-            Control(Framework.GDPR, "32(1)(d)", "access is compared with its declaration continuously"),
-        ),
+        controls=controls("CC7.2 10.2.1.4 10.4.1.1 164.312(b) 32(1)(d)", "undeclared and denied reads are found"),
         limitation="That somebody is notified: an action group without alert_emails has no receiver.",
         across=lambda plan: _queries(plan, READS),
         types=(STORE,),
@@ -196,13 +186,7 @@ RULES = (
     Rule(
         name="azure-rotation-failures-alerted",
         sentence="An alert reports a tick that failed or is missing, and overdue secrets.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.2", "failures are monitored"),
-            Control(Framework.PCI_DSS, "8.6.3", "overdue passwords are found"),
-            Control(Framework.PCI_DSS, "10.7.2", "failures of a control are detected and reported"),
-            Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
-            Control(Framework.GDPR, "32(1)(d)", "the measure is tested continuously"),
-        ),
+        controls=controls("CC7.2 8.6.3 10.7.2 164.312(b) 32(1)(d)", "an overdue password is reported"),
         limitation="That somebody is notified: an action group without alert_emails has no receiver.",
         across=_failures,
         types=(STORE,),
@@ -210,14 +194,8 @@ RULES = (
     Rule(
         name="azure-tampering-alerted",
         sentence="An alert reports changes of roles, the vault, identities, the trail and the alerts.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.1", "changes that weaken the configuration are found"),
-            Control(Framework.SOC_2, "CC7.2", "malicious acts are found"),
-            Control(Framework.PCI_DSS, "10.2.1.6", "stopping the audit log is recorded and reported"),
-            Control(Framework.PCI_DSS, "10.3.4", "a change of the audit log raises an alert"),
-            Control(Framework.PCI_DSS, "10.7.2", "failures of a control are detected and reported"),
-            Control(Framework.HIPAA, "164.312(b)", "activity is examined"),
-            Control(Framework.HIPAA, "164.312(c)(1)", "no improper alteration or destruction goes unseen"),
+        controls=controls(
+            "CC7.1 CC7.2 10.2.1.6 10.3.4 10.7.2 164.312(b) 164.312(c)(1)", "a change that weakens the stack is reported"
         ),
         limitation="Changes above the stack's resource group, and that Azure logs each of these: no account proved it.",
         across=_tampering,
@@ -226,14 +204,8 @@ RULES = (
     Rule(
         name="azure-reads-recorded",
         sentence="A workspace receives the vault's audit log and the console log of the environment.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.2", "access is recorded"),
-            Control(Framework.PCI_DSS, "10.2.1", "audit logs are on"),
-            Control(Framework.PCI_DSS, "10.2.1.1", "each access of a user is recorded"),
-            Control(Framework.PCI_DSS, "10.2.1.5", "each change of a credential is recorded"),
-            Control(Framework.PCI_DSS, "10.2.2", "a record has who, what, when, from where and the result"),
-            Control(Framework.HIPAA, "164.312(b)", "activity is recorded"),
-            Control(Framework.GDPR, "32(1)(d)", "reads can be examined"),
+        controls=controls(
+            "CC7.2 10.2.1 10.2.1.5 10.2.2 164.312(b) 32(1)(d)", "reads and changes of secrets are recorded"
         ),
         limitation="That no record is lost: Azure delivers logs on best effort.",
         checks=rows(
@@ -247,13 +219,7 @@ RULES = (
     Rule(
         name="azure-trail-retained",
         sentence="The workspace retains records for 365 days in production, and no key of its own writes any.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.3", "events can be evaluated afterwards"),
-            Control(Framework.PCI_DSS, "10.3.2", "only Azure writes records"),
-            Control(Framework.PCI_DSS, "10.5.1", "records are retained for 12 months, three of them at hand"),
-            Control(Framework.HIPAA, "164.312(b)", "recorded activity can be examined"),
-            Control(Framework.HIPAA, "164.312(c)(1)", "no improper alteration"),
-        ),
+        controls=controls("CC7.3 10.3.2 10.5.1 164.312(b)", "events of the last year can be evaluated"),
         limitation="The retention of an organization's own workspace (store.workspace), and purges by its managers.",
         checks=(
             *rows(

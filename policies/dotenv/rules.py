@@ -8,9 +8,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from policies.containers import carries_value
+from policies.controls import controls
 from policies.matchers import at, contains, is_true, judge, listed, matches
 from policies.plan import CONCEALED, UNKNOWN, Finding, Plan, Resource
-from policies.rule import PRODUCTION, Control, Each, Enforcement, Framework, Rule, rows
+from policies.rule import PRODUCTION, Each, Enforcement, Rule, rows
 
 FOLDER = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder"
 _VAULT, _PODS = "coreflux-mcp-secrets:vault:SecretStore", "coreflux-mcp-secrets:kubernetes:McpServer"
@@ -120,12 +121,7 @@ RULES = (
     Rule(
         name="dotenv-files-are-the-owners",
         sentence="Files with secret values have mode 600, and each pulumi up repairs a wrong mode.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "only the account that uses values reads them"),
-            Control(Framework.PCI_DSS, "7.2.2", "access is by function and least privilege"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "only accounts with a grant have access"),
-            Control(Framework.GDPR, "32(1)(b)", "values stay confidential on a machine of several accounts"),
-        ),
+        controls=controls("CC6.1 7.3.1 164.312(a)(1) 32(1)(b)", "other accounts of the machine read no value"),
         limitation="What root, and other programs of the same account, read.",
         checks=(Each(FOLDER, _modes),),
         across=_no_store,
@@ -134,12 +130,7 @@ RULES = (
     Rule(
         name="dotenv-folder-is-one-stacks",
         sentence="The folder of the values belongs to one stack.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "environments don't share values"),
-            Control(Framework.PCI_DSS, "6.5.3", "environments are separated"),
-            Control(Framework.HIPAA, "164.312(c)(1)", "another stack's rotation does not overwrite a value"),
-            Control(Framework.GDPR, "32(1)(b)", "values stay confidential between stacks"),
-        ),
+        controls=controls("CC6.1 6.5.3 164.312(c)(1) 32(1)(b)", "environments share no value"),
         limitation="That nobody copies the folder.",
         checks=(
             *rows(FOLDER, ("root", _is_own, "is relative, or a folder of the system; name a folder by its whole path")),
@@ -150,12 +141,7 @@ RULES = (
     Rule(
         name="dotenv-is-for-development",
         sentence="No production stack stores its secrets in a folder of plain files.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "production secrets are in a store that encrypts and records"),
-            Control(Framework.PCI_DSS, "6.5.3", "environments before production are separated from it"),
-            Control(Framework.HIPAA, "164.312(a)(2)(iv)", "unencrypted data is known, and no patient's"),
-            Control(Framework.GDPR, "32(1)(a)", "unencrypted data is known"),
-        ),
+        controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "values of production are encrypted"),
         limitation="That the disk under the folder is encrypted.",
         checks=rows(
             FOLDER,
@@ -168,24 +154,14 @@ RULES = (
     Rule(
         name="dotenv-public-files-are-public",
         sentence="Pulumi writes no secret value into a folder.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "values are in the store only, and in no state file"),
-            Control(Framework.PCI_DSS, "8.6.2", "no password is in the program's text or configuration"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "a reader of the state reads no secret"),
-            Control(Framework.GDPR, "32(1)(b)", "values stay confidential if the state leaks"),
-        ),
+        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of the state read no credential"),
         limitation="What a person writes into config/.env.",
         checks=(Each(FOLDER, _public),),
     ),
     Rule(
         name="dotenv-ticks-by-the-hour",
         sentence="One hourly timer rotates on a machine, and its service leaves no value behind.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "a schedule replaces credentials, not a person's memory"),
-            Control(Framework.PCI_DSS, "8.6.3", "application passwords are changed periodically"),
-            Control(Framework.HIPAA, "164.312(d)", "no credential is older than its limit"),
-            Control(Framework.GDPR, "32(1)(d)", "each hour tests that rotation works"),
-        ),
+        controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(d)", "due passwords are changed within the hour"),
         limitation="That the timer is enabled: an operator does that, and the output gaps says so.",
         checks=(Each(FOLDER, _lines),),
         across=_one_timer,

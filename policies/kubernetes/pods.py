@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from policies.containers import carries_value, drops_all
+from policies.controls import controls
 from policies.kubernetes.objects import PODS, containers_of, of_kind, pod_of
 from policies.matchers import at, each, is_true, judge, not_set, one_of, select
 from policies.plan import UNKNOWN, Finding, Plan, Resource
-from policies.rule import Control, Each, Expect, Framework, Rule
+from policies.rule import Each, Expect, Rule
 
 # Mode bits that the file of a secret must not have: write, execute, and anything for others.
 _TOO_OPEN = 0o227
@@ -94,23 +95,11 @@ def _look_at_tokens(plan: Plan) -> Iterator[Finding]:
         yield from judge(one, entry, lambda _: False, "the token in its pods", wrong)
 
 
-_LEAST_PRIVILEGE = (
-    Control(Framework.SOC_2, "CC6.3", "programs have only the privileges that they need"),
-    Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
-    Control(Framework.HIPAA, "164.312(a)(1)", "a compromised pod reaches no other secrets of its node"),
-    Control(Framework.GDPR, "32(1)(b)", "readers of secrets are isolated"),
-)
-
 RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-pods-are-isolated",
         sentence="No pod shares its node's network, processes or folders, and every pod has a seccomp profile.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "pods are isolated from their node and from each other"),
-            Control(Framework.PCI_DSS, "2.2.6", "containers are configured against misuse"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "a compromised pod reaches no other secrets of its node"),
-            Control(Framework.GDPR, "32(1)(b)", "readers of secrets are isolated"),
-        ),
+        controls=controls("CC6.1 2.2.6 164.312(a)(1) 32(1)(b)", "a compromised pod reaches no other secrets"),
         limitation="What the seccomp profile of the container runtime allows.",
         checks=(
             *(
@@ -130,7 +119,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-pods-run-as-non-root",
         sentence="Every container runs as a user other than root.",
-        controls=_LEAST_PRIVILEGE,
+        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a compromised pod reaches no other secrets"),
         limitation="Which user that is if the stack names none, and whether another pod of the node runs as it.",
         checks=(
             _container("securityContext.runAsNonRoot", is_true, "is not true; set it to true", or_pod=True),
@@ -145,7 +134,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-pods-gain-nothing",
         sentence="Every container drops all capabilities and can't gain privileges.",
-        controls=_LEAST_PRIVILEGE,
+        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a compromised pod reaches no other secrets"),
         limitation="Whether the node's kernel has a hole that needs no capability.",
         checks=(
             _container("securityContext.privileged", one_of(None, False), "has the node's privileges; remove it"),
@@ -157,36 +146,21 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-root-is-read-only",
         sentence="No container can write to its root file system.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.8", "no program can be added to a running container"),
-            Control(Framework.PCI_DSS, "2.2.6", "containers are configured against misuse"),
-            Control(Framework.HIPAA, "164.312(c)(1)", "the program that reads secrets is the one that was deployed"),
-            Control(Framework.GDPR, "32(1)(b)", "readers of secrets keep their integrity"),
-        ),
+        controls=controls("CC6.8 2.2.6 164.312(c)(1) 32(1)(b)", "nobody adds a program to a running container"),
         limitation="Whether a program runs from a folder that is mounted for writing, such as /tmp.",
         checks=(_container("securityContext.readOnlyRootFilesystem", is_true, "is not true; set it to true"),),
     ),
     Rule(
         name="kubernetes-secret-files-are-closed",
         sentence="Only its pod's user and group read a secret's file; it is read-only and updated in place.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "a reader may only read"),
-            Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
-            Control(Framework.HIPAA, "164.312(c)(1)", "no process of a pod changes a secret"),
-            Control(Framework.GDPR, "32(1)(b)", "values stay confidential and correct within a pod"),
-        ),
+        controls=controls("CC6.3 7.2.5 164.312(c)(1) 32(1)(b)", "a reader can only read"),
         limitation="Who may run a command in the pod, and so act as its user.",
         checks=(Each(PODS, _look_at_secret_files),),
     ),
     Rule(
         name="kubernetes-secrets-are-files",
         sentence="No container has a secret in a variable.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "a value is only in the file that its reader opens"),
-            Control(Framework.PCI_DSS, "8.6.3", "a password can change while its reader runs"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "child processes and crash dumps do not get the value"),
-            Control(Framework.GDPR, "32(1)(b)", "logs of the environment leak no value"),
-        ),
+        controls=controls("CC6.1 8.6.3 164.312(a)(1) 32(1)(b)", "a value changes while its one reader runs"),
         limitation="What the program in the container does with a value after reading it.",
         checks=(
             _container("env[].valueFrom.secretKeyRef", one_of(None), _VARIABLE),
@@ -197,12 +171,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-tokens-are-used",
         sentence="A pod has a token of the API server only if a Role is bound to its account.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "no credential is where nothing uses it"),
-            Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
-            Control(Framework.HIPAA, "164.312(d)", "only named accounts call the API server"),
-            Control(Framework.GDPR, "32(1)(b)", "a compromised pod has no login to the API server"),
-        ),
+        controls=controls("CC6.1 7.2.5 164.312(d) 32(1)(b)", "no pod has a credential that it does not use"),
         limitation="Roles that others bind to these accounts.",
         checks=(Expect(_ACCOUNT, _AUTOMOUNT, one_of(False), "is not false: every pod gets a token; set it per pod"),),
         across=_look_at_tokens,

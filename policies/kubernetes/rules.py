@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from policies.controls import controls
 from policies.kubernetes.objects import ROTATOR, SERVER, in_a_cluster, name_of, namespace_of, of_kind
 from policies.matchers import at, between, each, forbidden, judge, known, listed, not_set, one_of, open_cidr, required
 from policies.plan import Finding, Plan, Resource, type_of
-from policies.rule import Control, Each, Expect, Framework, Rule
+from policies.rule import Each, Expect, Rule
 
 _PROVIDER = "pulumi:providers:kubernetes"
 _ROLE = "kubernetes:*:Role"
@@ -135,24 +136,11 @@ def _rotates(plan: Plan) -> bool:
     return of_vault or any(plan.of_type(_OWN_STORE, ROTATOR)) or any(of_kind(plan, "CronJob"))
 
 
-_NETWORK_CONTROLS = (
-    Control(Framework.SOC_2, "CC6.6", "connections from outside are denied unless a policy names them"),
-    Control(Framework.PCI_DSS, "1.3.1", "inbound traffic is limited to what is needed"),
-    Control(Framework.PCI_DSS, "1.3.2", "outbound traffic is limited to what is needed"),
-    Control(Framework.HIPAA, "164.312(e)(1)", "network access to secrets needs a policy"),
-    Control(Framework.GDPR, "32(1)(b)", "a compromised pod has few ways to send a value out"),
-)
-
 RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-bindings-name-accounts",
         sentence="Every Role is bound to named service accounts of its namespace; nothing is granted cluster-wide.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "access is by role, for named accounts"),
-            Control(Framework.PCI_DSS, "7.2.5", "each system account gets its own access"),
-            Control(Framework.HIPAA, "164.312(a)(2)(i)", "each reader is one account, which the audit log names"),
-            Control(Framework.GDPR, "32(1)(b)", "values are confidential between programs of one cluster"),
-        ),
+        controls=controls("CC6.3 7.2.5 164.312(a)(2)(i) 32(1)(b)", "each reader is one named account"),
         limitation="Who may create pods in the namespace, and so run as such an account.",
         checks=(
             Each((_BINDING_OF_ALL, _CLUSTER_ROLE), forbidden("is cluster-wide; use a Role of the namespace")),
@@ -165,13 +153,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-certificates-are-new",
         sentence="A client certificate lasts at most 90 days, gets a new key each time, and is only for clients.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "keys are replaced during their life cycle"),
-            Control(Framework.PCI_DSS, "3.7.4", "a key is replaced at the end of its cryptoperiod"),
-            Control(Framework.PCI_DSS, "4.2.1", "certificates of a transmission are valid and not expired"),
-            Control(Framework.HIPAA, "164.312(d)", "the broker identifies its client by a recent key"),
-            Control(Framework.GDPR, "32(1)(a)", "transmission is encrypted between authenticated ends"),
-        ),
+        controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "the broker's client has a current certificate"),
         limitation="Whether the broker refuses a revoked certificate.",
         checks=(
             Expect(_CERTIFICATE, "spec.privateKey.rotationPolicy", one_of("Always"), "keeps the old key; set Always"),
@@ -182,12 +164,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-copies-are-fresh",
         sentence="Every ExternalSecret reads the store at least every ten minutes, by a store of its namespace.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "readers have the current credential"),
-            Control(Framework.PCI_DSS, "8.6.3", "a changed password reaches the system that uses it"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "a copy is in the namespace of its readers alone"),
-            Control(Framework.GDPR, "32(1)(b)", "the server stays available through a rotation"),
-        ),
+        controls=controls("CC6.1 8.6.3 164.312(a)(1) 32(1)(b)", "a changed password reaches its readers"),
         limitation="Whether External Secrets runs, and whether the cluster encrypts the copies at rest.",
         checks=(
             Expect(_COPY, "spec.refreshInterval", _is_often, "is over 600 s, or never; set 1m"),
@@ -199,12 +176,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-copying-has-no-key",
         sentence="External Secrets reads as a service account of the namespace, without a stored key.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "no long-lived credential of the store exists"),
-            Control(Framework.PCI_DSS, "8.6.2", "no key of an account is in a configuration"),
-            Control(Framework.HIPAA, "164.312(d)", "the reader of the store identifies itself by an expiring token"),
-            Control(Framework.GDPR, "32(1)(b)", "a copy of the cluster's objects has no key of the store"),
-        ),
+        controls=controls("CC6.1 8.3.2 164.312(d) 32(1)(b)", "the cluster stores no key of the store"),
         limitation="Who may create a token of that account: the verb create on its subresource token.",
         checks=(
             Each(_CLUSTER_STORE, forbidden("serves every namespace: the stack has one; use a SecretStore")),
@@ -214,12 +186,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-namespace-is-restricted",
         sentence="The namespace of the secrets enforces the Pod Security level restricted.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.8", "the cluster refuses pods with privileges"),
-            Control(Framework.PCI_DSS, "2.2.1", "one configuration standard, enforced by the cluster"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "no pod near the secrets is root on their node"),
-            Control(Framework.GDPR, "32(1)(b)", "readers of secrets are isolated"),
-        ),
+        controls=controls("CC6.3 2.2.1 164.312(a)(1) 32(1)(b)", "the cluster refuses pods with privileges"),
         limitation="Other namespaces, and one that the stack does not create: secretops doctor checks those.",
         checks=(
             Expect(
@@ -233,7 +200,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-network-is-closed",
         sentence="A policy of the namespace denies all traffic that no other policy allows.",
-        controls=_NETWORK_CONTROLS,
+        controls=controls("CC6.6 1.3.1 1.3.2 164.312(e)(1) 32(1)(b)", "traffic that no policy names is denied"),
         limitation="Whether the cluster's network plugin enforces policies: some accept them and do nothing.",
         across=_look_at_namespaces,
         applies=in_a_cluster,
@@ -241,7 +208,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-network-names-both-ends",
         sentence="Every allowed connection names its other end and its port; nothing comes in from everywhere.",
-        controls=_NETWORK_CONTROLS,
+        controls=controls("CC6.6 1.3.1 1.3.2 164.312(e)(1) 32(1)(b)", "traffic that no policy names is denied"),
         limitation="Whether a network could be narrower: by default the broker's port is open to any address.",
         checks=(
             *(
@@ -255,12 +222,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-provider-has-no-login",
         sentence="The provider of the cluster has no kubeconfig among its inputs, and adopts no existing object.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "the operator's login is not in the state"),
-            Control(Framework.PCI_DSS, "8.6.2", "no credential is in a configuration"),
-            Control(Framework.HIPAA, "164.312(d)", "changes of the cluster use the operator's own login"),
-            Control(Framework.GDPR, "32(1)(b)", "the state gives no access to the cluster"),
-        ),
+        controls=controls("CC6.1 8.3.2 164.312(d) 32(1)(b)", "the state has no operator's login"),
         limitation="What the operator may do in the cluster.",
         checks=(
             Expect(_PROVIDER, "kubeconfig", not_set, "puts a login into the state; set a context"),
@@ -274,12 +236,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-roles-name-objects",
         sentence="Every Role names its objects, and allows only to get them; the rotator's also allows to update them.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "each account reads only the Secrets that it uses"),
-            Control(Framework.PCI_DSS, "7.2.2", "access is by function and least privilege"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "only accounts with a grant read"),
-            Control(Framework.GDPR, "32(1)(b)", "values are confidential between programs of one namespace"),
-        ),
+        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "an account reads only the Secrets that it uses"),
         limitation="Other Roles of the cluster: secretops doctor and the audit look for other readers.",
         checks=(
             Each((_ROLE, _CLUSTER_ROLE), _look_at_verbs),
@@ -292,12 +249,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-service-is-inside",
         sentence="Every Service is a ClusterIP, and every Ingress ends TLS.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.6", "the stack opens no way in from outside"),
-            Control(Framework.PCI_DSS, "1.3.1", "inbound traffic is limited to what is needed"),
-            Control(Framework.HIPAA, "164.312(e)(1)", "no bearer token crosses a network in plain text"),
-            Control(Framework.GDPR, "32(1)(b)", "the server is not public"),
-        ),
+        controls=controls("CC6.6 1.3.1 164.312(e)(1) 32(1)(b)", "the stack opens no way in from outside"),
         limitation="What an operator's own ingress admits, and whether it ends TLS.",
         checks=(
             Expect(_SERVICE, "spec.type", one_of(None, "ClusterIP"), "is public; use ClusterIP and an ingress"),
@@ -308,12 +260,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="kubernetes-ticks-are-alone",
         sentence="The rotator's CronJob runs every hour, one run at a time, and each run ends within the hour.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "credentials are replaced on a schedule"),
-            Control(Framework.PCI_DSS, "8.6.3", "passwords of system accounts change periodically"),
-            Control(Framework.HIPAA, "164.312(d)", "no credential is older than allowed"),
-            Control(Framework.GDPR, "32(1)(d)", "rotation is checked every hour"),
-        ),
+        controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(d)", "due passwords are changed within the hour"),
         limitation="Whether runs succeed: secretops status and the Jobs show that.",
         checks=(
             Expect(_CRON_JOB, "spec.schedule", _is_hourly, "is not hourly: due secrets wait; set 0 * * * *"),

@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from policies.containers import pinned
+from policies.controls import controls
 from policies.kubernetes.objects import PODS, containers_of
 from policies.matchers import at, between, each, judge, listed, select
 from policies.plan import UNKNOWN, Environment, Finding, Plan, Resource, type_of
-from policies.rule import PRODUCTION, Control, Each, Expect, Framework, Rule
+from policies.rule import PRODUCTION, Each, Expect, Rule
 from policies.stack.isolation import look_at_names, look_at_secrets
 from policies.stack.values import names, values
 
@@ -145,13 +146,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-declares-no-value",
         sentence="No secret's text, password, token, login or private key is a resource of the stack.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "values are only in the store, and in no state"),
-            Control(Framework.PCI_DSS, "8.6.2", "no application password is in source or configuration"),
-            Control(Framework.PCI_DSS, "3.6.1.4", "a private key is only where it was made"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "readers of the state read no secret"),
-            Control(Framework.GDPR, "32(1)(b)", "values stay confidential from readers of the state"),
-        ),
+        controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "readers of the state read no credential"),
         limitation="Types of other providers, and what others store in the same place.",
         checks=(Each("*", _look_at_type),),
         across=lambda plan: (found for one in plan.others for found in _look_at_type(one)),
@@ -160,12 +155,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-has-a-trail",
         sentence="The stack outputs where reads are recorded, and which are not.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.2", "reads are recorded where anomalies can be found"),
-            Control(Framework.PCI_DSS, "10.2.1", "audit logs are on, or their gap is known"),
-            Control(Framework.HIPAA, "164.312(b)", "activity is recorded and can be examined"),
-            Control(Framework.GDPR, "32(1)(d)", "access can be tested"),
-        ),
+        controls=controls("CC7.2 10.2.1 164.312(b) 32(1)(d)", "reads are recorded, or the gap is known"),
         limitation="Whether the log is complete or retained: each platform has rules for that.",
         across=_outputs(
             *("trail.records", "trail.gap", "gaps.trail of every read"),
@@ -177,13 +167,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-holds-no-value",
         sentence="No input and no output of the stack is a secret's value, encrypted or not.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "readers of the state or a preview read no credential"),
-            Control(Framework.PCI_DSS, "8.6.2", "no application password is in source or configuration"),
-            Control(Framework.PCI_DSS, "8.3.2", "no credential is readable in a state file"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "a value is only where access to it is granted"),
-            Control(Framework.GDPR, "32(1)(a)", "keys of the data are not stored with its description"),
-        ),
+        controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "readers of the state read no credential"),
         limitation="A password that looks like a name, an address or a path, or is in a list; the files of an archive.",
         checks=(Each("*", _look_at_inputs),),
         across=_look_at_all_values,
@@ -192,12 +176,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-images-are-pinned",
         sentence="Every container's image has a digest, or a tag other than latest.",
-        controls=(
-            Control(Framework.SOC_2, "CC8.1", "what runs changes only with the stack file"),
-            Control(Framework.PCI_DSS, "6.5.1", "each change of an image can be reviewed"),
-            Control(Framework.HIPAA, "164.312(c)(1)", "the program that reads secrets is the one that was chosen"),
-            Control(Framework.GDPR, "32(1)(b)", "readers of secrets keep their integrity"),
-        ),
+        controls=controls("CC8.1 6.5.1 164.312(c)(1) 32(1)(b)", "a change of the code can be reviewed"),
         limitation="Whether a tag is moved in its registry: only a digest prevents that.",
         checks=(
             Expect("docker:index/service:Service", "taskSpec.containerSpec.image", pinned, _UNPINNED),
@@ -212,12 +191,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-is-encrypted-or-declares-it",
         sentence="The store encrypts its values, or the stack declares that its operators must.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "values at rest are encrypted, or known not to be"),
-            Control(Framework.PCI_DSS, "8.3.2", "credentials are unreadable where they are stored"),
-            Control(Framework.HIPAA, "164.312(a)(2)(iv)", "credentials of the data are encrypted"),
-            Control(Framework.GDPR, "32(1)(a)", "encryption is on, or its absence is a decision"),
-        ),
+        controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "values are encrypted, or the gap is known"),
         limitation="Whether a declared gap was closed: secretops doctor checks what it can.",
         across=_outputs(
             *("secretops.store.kind", "gaps.encryption at rest"),
@@ -229,12 +203,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-is-isolated",
         sentence="What a stack makes and uses is named after it, and is no other environment's.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "a credential of one environment opens no other"),
-            Control(Framework.SOC_2, "CC8.1", "changes are tried in another environment first"),
-            Control(Framework.PCI_DSS, "6.5.3", "environments before production are separated from it"),
-            Control(Framework.GDPR, "32(1)(b)", "an accident in one environment affects no other"),
-        ),
+        controls=controls("CC6.1 CC8.1 6.5.3 32(1)(b)", "a credential of one environment opens no other"),
         limitation="Whether stacks share accounts, clusters, brokers, or names that the stack file sets.",
         checks=(Each("*", look_at_secrets),),
         across=look_at_names,
@@ -243,12 +212,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-is-protected-in-production",
         sentence="In production everything that holds secrets, keys or the trail is protected from removal.",
-        controls=(
-            Control(Framework.SOC_2, "A1.2", "nothing needed is lost by mistake"),
-            Control(Framework.PCI_DSS, "10.3.2", "no deployment removes the audit log"),
-            Control(Framework.HIPAA, "164.312(c)(1)", "nothing is destroyed by mistake"),
-            Control(Framework.GDPR, "32(1)(b)", "availability survives a wrong command"),
-        ),
+        controls=controls("A1.2 10.3.2 164.312(c)(1) 32(1)(b)", "a wrong command destroys nothing"),
         limitation="Removal without Pulumi: each platform has rules for that.",
         checks=(Each(HOLDS, _look_at_protection),),
         environments=PRODUCTION,
@@ -256,12 +220,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-server-reads-no-admin-secret",
         sentence="Only the rotator reads a secret that can make other credentials.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "using and making credentials are separate duties"),
-            Control(Framework.PCI_DSS, "7.2.5", "the server has the least privileges"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "only the program with the grant has access"),
-            Control(Framework.GDPR, "32(1)(b)", "a compromised server makes no accounts"),
-        ),
+        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "the server can't make credentials"),
         limitation="Whether the grants agree: each platform has rules for policies and roles.",
         across=_look_at_readers,
         applies=lambda plan: "secretops" in plan.outputs,
@@ -269,11 +228,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-rotates-by-schedule",
         sentence="Due secrets are looked for every hour; if an operator must turn that on, the stack declares it.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "rotation does not depend on memory"),
-            Control(Framework.PCI_DSS, "8.6.3", "passwords of applications change on a schedule"),
-            Control(Framework.GDPR, "32(1)(d)", "due secrets are looked for regularly"),
-        ),
+        controls=controls("CC6.1 8.6.3 32(1)(d)", "rotation does not depend on memory"),
         limitation="Whether the operator's timer is on: secretops doctor checks that.",
         across=_outputs(
             *("schedule", "gaps.rotation schedule"),
@@ -285,12 +240,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-rotates-in-time",
         sentence="Each secret rotates within 90 days, an API key within 6 months; its old value ends in a week.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "credentials rotate on a schedule"),
-            Control(Framework.PCI_DSS, "8.6.3", "passwords of applications change on a schedule"),
-            Control(Framework.HIPAA, "164.312(d)", "a leaked credential is valid for a short time"),
-            Control(Framework.GDPR, "32(1)(b)", "confidentiality does not depend on one value"),
-        ),
+        controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(b)", "a leaked credential is valid for a limited time"),
         limitation="Whether rotations took place: secretops status and the alarms show that.",
         across=_look_at_ages,
         applies=lambda plan: "secretops" in plan.outputs,
@@ -298,13 +248,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="stack-speaks-tls-to-the-broker",
         sentence="Credentials go to the broker by TLS, except to a local broker in development.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.7", "credentials are protected in transit"),
-            Control(Framework.PCI_DSS, "4.2.1", "transmission over networks is strongly encrypted"),
-            Control(Framework.PCI_DSS, "8.3.2", "passwords are unreadable in transit"),
-            Control(Framework.HIPAA, "164.312(e)(1)", "data is guarded in transit"),
-            Control(Framework.HIPAA, "164.312(e)(2)(ii)", "data is encrypted in transit"),
-            Control(Framework.GDPR, "32(1)(a)", "transmission is encrypted"),
+        controls=controls(
+            "CC6.7 4.2.1 8.3.2 164.312(e)(1) 164.312(e)(2)(ii) 32(1)(a)",
+            "passwords and messages are encrypted in transit",
         ),
         limitation="Which versions and ciphers the broker accepts, and whether its certificate is good.",
         across=_look_at_broker,

@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 from policies.containers import carries_value, drops_all
+from policies.controls import controls
 from policies.matchers import at, each, is_true, judge, listed, matches, not_set, one_of
 from policies.plan import UNKNOWN, Environment, Finding, Plan, Resource
-from policies.rule import ALL, Control, Each, Enforcement, Framework, Rule, rows, where
+from policies.rule import ALL, Each, Enforcement, Rule, rows, where
 
 SERVICE, NETWORK = "docker:index/service:Service", "docker:index/network:Network"
 PROVIDER = "pulumi:providers:docker"
@@ -98,24 +99,14 @@ RULES = (
     Rule(
         name="swarm-logs-retained",
         sentence="No service discards its log: it records who read which secret.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.2", "reads are recorded, so that anomalies are found"),
-            Control(Framework.PCI_DSS, "10.2.1", "audit logs are on"),
-            Control(Framework.HIPAA, "164.312(b)", "activity is recorded and can be examined"),
-            Control(Framework.GDPR, "32(1)(d)", "access can be compared with grants"),
-        ),
+        controls=controls("CC7.2 10.2.1 164.312(b) 32(1)(d)", "reads of secrets are recorded"),
         limitation="How long daemons retain a log, and reads by others: a Swarm records none (output gaps).",
         checks=rows(SERVICE, ("taskSpec.logDriver.name", lambda name: name != "none", "discards reads; name another")),
     ),
     Rule(
         name="swarm-network-is-encrypted",
         sentence="Outside of development the stack's network is an encrypted overlay.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.7", "tokens are encrypted between nodes"),
-            Control(Framework.PCI_DSS, "8.3.2", "no credential is sent in plain text"),
-            Control(Framework.HIPAA, "164.312(e)(2)(ii)", "traffic between nodes is encrypted"),
-            Control(Framework.GDPR, "32(1)(a)", "traffic is encrypted"),
-        ),
+        controls=controls("CC6.7 8.3.2 164.312(e)(2)(ii) 32(1)(a)", "tokens are encrypted between nodes"),
         limitation="Other networks that the server joins, and that the nodes' kernels have IPsec.",
         checks=rows(
             NETWORK,
@@ -130,12 +121,7 @@ RULES = (
     Rule(
         name="swarm-provider-has-no-login",
         sentence="The Swarm's provider has no registry login and no key among its inputs.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "the deployer's login is in no state"),
-            Control(Framework.PCI_DSS, "8.6.2", "no credential is in a configuration"),
-            Control(Framework.HIPAA, "164.312(d)", "the person who deploys changes the Swarm"),
-            Control(Framework.GDPR, "32(1)(b)", "a leaked state opens no registry"),
-        ),
+        controls=controls("CC6.1 8.3.2 164.312(d) 32(1)(b)", "the state has no operator's login"),
         limitation="What the managers store of a login that a service was deployed with.",
         checks=(
             Each(PROVIDER, _logins),
@@ -149,13 +135,7 @@ RULES = (
     Rule(
         name="swarm-publishes-one-port",
         sentence="A service publishes only the launcher's port, which requires a bearer token.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.6", "the stack has no unintended entry"),
-            Control(Framework.PCI_DSS, "1.3.1", "inbound traffic is limited to what is needed"),
-            Control(Framework.PCI_DSS, "2.2.4", "only necessary services listen"),
-            Control(Framework.HIPAA, "164.312(e)(1)", "nobody reaches secrets over a network without a token"),
-            Control(Framework.GDPR, "32(1)(b)", "the server is not open to everybody"),
-        ),
+        controls=controls("CC6.6 1.3.1 2.2.4 164.312(e)(1) 32(1)(b)", "the stack opens one way in, for a token"),
         limitation="That TLS ends before a published port: the operator of the balancer or proxy does that.",
         checks=(
             *rows(
@@ -171,36 +151,21 @@ RULES = (
     Rule(
         name="swarm-root-is-read-only",
         sentence="No service's containers write their root file system.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.8", "nobody adds a program to a running container"),
-            Control(Framework.PCI_DSS, "2.2.6", "containers are configured to prevent misuse"),
-            Control(Framework.HIPAA, "164.312(c)(1)", "the deployed program reads the secrets"),
-            Control(Framework.GDPR, "32(1)(b)", "readers of secrets are not altered"),
-        ),
+        controls=controls("CC6.8 2.2.6 164.312(c)(1) 32(1)(b)", "nobody adds a program to a running container"),
         limitation="Programs in a writable mount, as /tmp.",
         checks=rows(SERVICE, (f"{_CONTAINER}readOnly", is_true, "is not true: the program can change; set true")),
     ),
     Rule(
         name="swarm-secrets-are-files",
         sentence="No service has a secret in a variable, and only its container's user reads a secret's file.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "a value is only where its reader opens it"),
-            Control(Framework.PCI_DSS, "8.6.2", "no password is in a service's description"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "only the reading process has a value"),
-            Control(Framework.GDPR, "32(1)(b)", "docker inspect shows no value"),
-        ),
+        controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of a configuration read no credential"),
         limitation="The files of versions that secretops attaches later: secretops sets their modes.",
         checks=(Each(SERVICE, _secrets),),
     ),
     Rule(
         name="swarm-services-gain-nothing",
         sentence="Every container drops all capabilities, and only the one with the daemon's socket is root.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "no program has more rights than it needs"),
-            Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "a broken program reaches no other's secrets on its node"),
-            Control(Framework.GDPR, "32(1)(b)", "readers of secrets are separate"),
-        ),
+        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a program has only the rights that it needs"),
         limitation="That no process gains a privilege by a setuid file: Swarm services have no such option.",
         checks=(
             *rows(
@@ -215,12 +180,7 @@ RULES = (
     Rule(
         name="swarm-socket-is-the-rotators",
         sentence="Only one service, of one replica on a manager and without a port, has the daemon's socket.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "one program may grant any secret"),
-            Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "nobody reaches the program that can read every secret"),
-            Control(Framework.GDPR, "32(1)(b)", "readers of secrets are separate"),
-        ),
+        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "only the rotator can grant secrets"),
         limitation="Who else may use a manager's socket: members of its group docker.",
         checks=(
             Each(SERVICE, _mounts),
@@ -238,12 +198,7 @@ RULES = (
     Rule(
         name="swarm-updates-roll-back",
         sentence="Replicas are replaced one at a time, each after its successor is healthy, or rolled back.",
-        controls=(
-            Control(Framework.SOC_2, "CC8.1", "a change that does not work is undone"),
-            Control(Framework.PCI_DSS, "8.6.3", "a changed password reaches the system that uses it"),
-            Control(Framework.HIPAA, "164.312(c)(1)", "a rotation removes no working credential"),
-            Control(Framework.GDPR, "32(1)(b)", "the server stays available during a rotation"),
-        ),
+        controls=controls("CC8.1 6.5.1 164.312(c)(1) 32(1)(b)", "an update that fails is undone"),
         limitation="How long a rotation takes in a service of many replicas.",
         checks=(
             where(  # two rotators never run at a time

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from policies.controls import controls
 from policies.kubernetes.objects import PODS, annotations_of
 from policies.matchers import at, between, is_true, judge, listed, not_set, one_of, require, required, with_name
 from policies.plan import UNKNOWN, Finding, Plan, Resource
-from policies.rule import PRODUCTION, Control, Each, Enforcement, Expect, Framework, Rule, is_of
+from policies.rule import PRODUCTION, Each, Enforcement, Expect, Rule, is_of
 from policies.vault.access import (
     APPROLE,
     JWT,
@@ -234,12 +235,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-agent-files-are-closed",
         sentence="The agent writes each secret to a file that only its reader opens, and revokes its token at the end.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "a reader may only read"),
-            Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
-            Control(Framework.HIPAA, "164.312(a)(2)(iii)", "a session ends with its pod"),
-            Control(Framework.GDPR, "32(1)(b)", "values stay confidential within a pod"),
-        ),
+        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "only its reader opens a value"),
         limitation="What the cluster's injector adds to its agents by default.",
         checks=(Each(PODS, _look_at_agent),),
         applies=_has_agent,
@@ -247,13 +243,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-audit-hides-values",
         sentence="Each audit device writes values as HMACs, to a file that only Vault reads.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.2", "requests are recorded, so that anomalies are found"),
-            Control(Framework.PCI_DSS, "10.3.1", "only those who need audit logs read them"),
-            Control(Framework.PCI_DSS, "8.3.2", "no credential is stored in plain text"),
-            Control(Framework.HIPAA, "164.312(b)", "activity is recorded without values"),
-            Control(Framework.GDPR, "32(1)(b)", "readers of the log read no value"),
-        ),
+        controls=controls("CC7.2 8.3.2 10.3.1 164.312(b) 32(1)(b)", "readers of the audit log read no value"),
         limitation="Who ships and retains the log: Vault's operators do.",
         checks=(
             Expect(_AUDIT, "options.log_raw", one_of(None, "false", False), "writes values in plain text; remove it"),
@@ -263,13 +253,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-ca-keys-stay",
         sentence="Each CA's key is strong, is made in Vault and never leaves it.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "keys are made and stored where they can't be copied"),
-            Control(Framework.PCI_DSS, "3.6.1.4", "a private key is only where it was made"),
-            Control(Framework.PCI_DSS, "3.7.1", "keys are strong"),
-            Control(Framework.HIPAA, "164.312(d)", "nobody else can make a client that the broker accepts"),
-            Control(Framework.GDPR, "32(1)(a)", "transmission is encrypted between authenticated ends"),
-        ),
+        controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "nobody else signs a trusted certificate"),
         limitation="How Vault seals its storage: its operators configure that.",
         checks=(
             Expect(_CAS, "type", one_of("internal", "kms"), "puts the key into the state; set internal"),
@@ -280,13 +264,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-ca-signs-clients-alone",
         sentence="The CA signs one client's name, for at most 90 days, and can revoke its certificates.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "only the one client logs in to the broker"),
-            Control(Framework.PCI_DSS, "3.7.4", "a key is replaced at the end of its cryptoperiod"),
-            Control(Framework.PCI_DSS, "4.2.1", "certificates of a transmission are valid, and can be revoked"),
-            Control(Framework.HIPAA, "164.312(d)", "the broker identifies its client"),
-            Control(Framework.GDPR, "32(1)(a)", "transmission is encrypted between authenticated ends"),
-        ),
+        controls=controls("CC6.1 4.2.1 164.312(d) 32(1)(a)", "a certificate identifies one client"),
         limitation="Whether the broker trusts only this CA, and reads its CRL.",
         checks=(
             *(Expect(_CA_ROLE, key, one_of(False), "is not false: it widens the role; set it") for key in _WIDENS),
@@ -298,13 +276,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-is-reached-by-tls",
         sentence="Operators, readers and the rotator connect to Vault by TLS.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.7", "secrets are encrypted on every way to and from Vault"),
-            Control(Framework.PCI_DSS, "4.2.1", "strong cryptography with verified certificates"),
-            Control(Framework.PCI_DSS, "8.3.2", "no credential is sent in plain text"),
-            Control(Framework.HIPAA, "164.312(e)(2)(ii)", "secrets are encrypted in transit"),
-            Control(Framework.GDPR, "32(1)(a)", "transmission is encrypted"),
-        ),
+        controls=controls("CC6.7 8.3.2 164.312(e)(1) 164.312(e)(2)(ii) 32(1)(a)", "secrets are encrypted in transit"),
         limitation="Which versions and ciphers of TLS the server accepts: its own configuration sets that.",
         checks=(
             Expect(_PROVIDER, "address", _is_https, "sends secrets in plain text; use https://"),
@@ -318,12 +290,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-logins-are-bound",
         sentence="Every role is bound to one workload: by its subject, its account or a secret id.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "readers are identified before they read"),
-            Control(Framework.PCI_DSS, "8.3.1", "all access is authenticated by a factor of one workload"),
-            Control(Framework.HIPAA, "164.312(d)", "a reader is the one that it claims to be"),
-            Control(Framework.GDPR, "32(1)(b)", "only the intended programs read values"),
-        ),
+        controls=controls("CC6.1 7.2.5 164.312(d) 32(1)(b)", "a reader is identified before it reads"),
         limitation="Who may create a token of that account, or delivers the secret id.",
         checks=(
             Expect(JWT, "boundSubject", _names_one, "admits other workloads of the issuer; set one subject"),
@@ -340,12 +307,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-logins-end",
         sentence="A token lasts an hour unless renewed, and a day at most; a secret id a year at most.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "credentials expire"),
-            Control(Framework.SOC_2, "CC6.3", "a change of access takes effect within a day"),
-            Control(Framework.PCI_DSS, "8.6.3", "credentials of system accounts are replaced on a schedule"),
-            Control(Framework.HIPAA, "164.312(a)(2)(iii)", "a session ends after a time"),
-            Control(Framework.GDPR, "32(1)(b)", "a lost credential is valid for a known time"),
+        controls=controls(
+            "CC6.1 CC6.3 8.6.3 164.312(a)(2)(iii) 32(1)(b)", "a leaked credential is valid for a limited time"
         ),
         limitation="Whether an operator replaces a secret id in time: secretops status shows when it expires.",
         checks=(
@@ -358,12 +321,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-operators-run-nothing",
         sentence="No policy of the stack changes Vault itself, or reads values by a wildcard: operators' included.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "operating secrets and operating Vault are separate duties"),
-            Control(Framework.PCI_DSS, "7.2.2", "access is by function and least privilege"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "only those with a grant read"),
-            Control(Framework.GDPR, "32(4)", "an operator can do only what his task needs"),
-        ),
+        controls=controls("CC6.3 7.2.2 164.312(a)(1) 32(4)", "an operator has only the rights for his task"),
         limitation="Who gets an operator's policy: an auth method of Vault's operators grants it.",
         checks=(
             Expect(POLICY, "policy", changes_no_vault, "changes Vault, reads by a wildcard, or has more than paths"),
@@ -372,12 +330,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-passwords-are-long",
         sentence="Vault makes passwords of at least 32 characters, with letters of both cases and digits.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "credentials can't be guessed"),
-            Control(Framework.PCI_DSS, "8.3.6", "a password has at least 12 characters, letters and digits"),
-            Control(Framework.HIPAA, "164.312(d)", "a password identifies its user"),
-            Control(Framework.GDPR, "32(1)(b)", "values can't be guessed"),
-        ),
+        controls=controls("CC6.1 8.6.3 164.312(d) 32(1)(b)", "passwords can't be guessed"),
         limitation="Whether an operator uses it instead of a password of his own.",
         checks=(
             Expect(_PASSWORDS, "policy", _makes_long, "is too short, or lacks a case or digits; set length, min-chars"),
@@ -388,12 +341,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-pod-tokens-are-for-vault",
         sentence="The token that a pod shows to Vault has an audience of Vault alone.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "a credential has one use"),
-            Control(Framework.PCI_DSS, "7.2.5", "a system account's token grants no more than needed"),
-            Control(Framework.HIPAA, "164.312(d)", "a token identifies its pod to one server alone"),
-            Control(Framework.GDPR, "32(1)(b)", "a compromised Vault opens no cluster"),
-        ),
+        controls=controls("CC6.1 7.2.5 164.312(d) 32(1)(b)", "a token opens one server"),
         limitation="Whether the cluster's auth method checks it: Vault's operators configure that.",
         checks=(
             Expect(KUBERNETES, "audience", _is_for_vault, "is the API server's, which Vault could call; set another"),
@@ -403,13 +351,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-policies-name-paths",
         sentence="The policies of server and rotator name each path of each right, without list or sudo.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "each role reads only the secrets that it uses"),
-            Control(Framework.PCI_DSS, "7.2.2", "access is by function and least privilege"),
-            Control(Framework.PCI_DSS, "7.3.3", "all access is denied unless a path allows it"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "only those with a grant read"),
-            Control(Framework.GDPR, "32(1)(b)", "values are confidential between programs of one Vault"),
-        ),
+        controls=controls("CC6.3 7.2.5 7.3.3 164.312(a)(1) 32(1)(b)", "a role reads only the secrets that it uses"),
         limitation="Policies that others grant: who may write policies can grant himself any.",
         across=_look_at_policies_of_roles,
         applies=lambda plan: any(plan.of_type(POLICY)) and any(plan.of_type(*ROLES)),
@@ -417,13 +359,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-production-is-recorded",
         sentence="A production stack enables an audit device, or outputs its configuration for Vault's operators.",
-        controls=(
-            Control(Framework.SOC_2, "CC7.2", "requests are recorded, so that anomalies are found"),
-            Control(Framework.PCI_DSS, "10.2.1", "audit logs are on"),
-            Control(Framework.PCI_DSS, "10.2.1.1", "each read of a secret is logged"),
-            Control(Framework.HIPAA, "164.312(b)", "activity is recorded"),
-            Control(Framework.GDPR, "32(1)(d)", "access can be compared with its grants"),
-        ),
+        controls=controls("CC7.2 10.2.1 164.312(b) 32(1)(d)", "reads of secrets are recorded"),
         limitation="Whether OpenBao's operators added the configuration: secretops doctor checks that.",
         across=_look_at_trail,
         types=("vault:*",),
@@ -433,25 +369,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-provider-has-no-token",
         sentence="The provider of Vault has no token and no login among its inputs.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "the operator's login is in no state"),
-            Control(Framework.PCI_DSS, "8.6.2", "no credential is in a configuration"),
-            Control(Framework.HIPAA, "164.312(d)", "changes of Vault use the operator's own login"),
-            Control(Framework.GDPR, "32(1)(b)", "the state gives no access to Vault"),
-        ),
+        controls=controls("CC6.1 8.3.2 164.312(d) 32(1)(b)", "the state has no operator's login"),
         limitation="What the operator may do in Vault, and how long his token is valid.",
         checks=(Each(_PROVIDER, _look_at_login),),
     ),
     Rule(
         name="vault-revocations-are-published",
         sentence="Each CA has a CRL that renews itself and that its certificates name.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "access is removed when needed"),
-            Control(Framework.PCI_DSS, "3.7.5", "a suspected key is retired"),
-            Control(Framework.PCI_DSS, "4.2.1", "certificates of a transmission are valid and not revoked"),
-            Control(Framework.HIPAA, "164.312(d)", "a lost certificate identifies nobody"),
-            Control(Framework.GDPR, "32(1)(b)", "a lost certificate is valid for a known time"),
-        ),
+        controls=controls("CC6.3 4.2.1 164.312(d) 32(1)(b)", "a revoked certificate is known"),
         limitation="Whether the broker reads the CRL.",
         checks=(
             Expect(_CRL, "disable", one_of(None, False), "hides what was revoked; remove it"),
@@ -465,12 +390,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-roles-have-one-policy",
         sentence="Every role grants one policy, which the stack defines, and nothing more.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.3", "a role has the rights that were reviewed"),
-            Control(Framework.PCI_DSS, "7.2.5", "system accounts have the least privileges"),
-            Control(Framework.HIPAA, "164.312(a)(1)", "only those with a grant read"),
-            Control(Framework.GDPR, "32(1)(b)", "values are confidential between programs of one Vault"),
-        ),
+        controls=controls("CC6.3 7.2.5 164.312(a)(1) 32(1)(b)", "a role has the rights that were reviewed"),
         limitation="Policies that Vault's own entities and groups add to a token.",
         checks=(
             Expect(ROLES, "tokenPolicies", _is_one_policy, "is not one policy of its own; set that alone"),
@@ -481,12 +401,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="vault-versions-are-retained",
         sentence="The mount of the secrets is KV v2, retains at least three versions, and rejects concurrent writes.",
-        controls=(
-            Control(Framework.SOC_2, "CC6.1", "a stored value is replaced without loss"),
-            Control(Framework.PCI_DSS, "3.7.5", "an old value is destroyed when due, and not before"),
-            Control(Framework.HIPAA, "164.312(c)(1)", "no value is overwritten by mistake"),
-            Control(Framework.GDPR, "32(1)(c)", "the previous value can be restored"),
-        ),
+        controls=controls("A1.2 164.312(c)(1) 32(1)(c)", "the previous value can be restored"),
         limitation="Whether Vault's storage is backed up.",
         checks=(
             Each(_MOUNT, _look_at_version),

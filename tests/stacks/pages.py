@@ -29,7 +29,7 @@ ON_A_STACK = (
 )
 
 NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
-    "docs/compliance.md": {
+    "docs/compliance/README.md": {
         "tests/unit/test_policy_command.py calls the command on a preview": (
             "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview",
             "python -m policies",

@@ -65,25 +65,6 @@ def test_the_keys_of_an_agent_of_ones_own_are_made_with_a_token_that_the_rotator
     )
 
 
-@pytest.mark.parametrize(
-    ("agent", "told"),
-    [
-        ("{kind: mine}", ["agent.kind: text (not shown) one of external, owned -> name one of them"]),
-        ("{kind: owned}", ["agent.id: missing", "agent.url: missing"]),
-        (f"{{kind: owned, id: Plant, url: '{URL}'}}", ["agent.id: text (not shown) the UUID of a DigitalOcean agent"]),
-        (f"{{kind: owned, id: {UUID}, url: '{URL}/api/v1'}}", ["and no path -> write it like https://"]),
-        ("{kind: external, url: 'http://plant.example'}", ["the agent's endpoint: https"]),
-        (f"{{kind: external, id: {UUID}}}", ["agent.id: unknown key an agent of kind external has kind, url"]),
-        (f"{OWNED[:-1]}, token: it-is-secret}}", ["what looks like a secret's value (not shown)"]),
-    ],
-)
-def test_a_wrong_section_is_refused_with_value_rule_and_remedy(agent: str, told: list[str]) -> None:
-    found = refusals(agent)
-    assert len(found) == len(told)
-    for problem, text in zip(found, told, strict=True):
-        assert text in problem and "it-is-secret" not in problem
-
-
 def test_a_platform_that_reaches_no_agent_can_make_no_keys() -> None:
     sections = {
         "store": "{kind: kubernetes}",

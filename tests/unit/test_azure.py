@@ -86,7 +86,7 @@ def test_a_preview_that_knows_no_id_asks_for_the_same() -> None:
     assert inputs(before_anything, "vault") == inputs(everything, "vault")
     for output in ("references", "next", "trail", "gaps", "schedule"):
         assert before_anything.exports[output] == everything.exports[output]
-    assert before_anything.exports["secretops"] == before_anything.exports["server"], "both unknown"
+    assert before_anything.exports["secretops"]["secrets"] == everything.exports["secretops"]["secrets"]
 
 
 def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,9 @@ def test_a_broken_stack_file_is_refused_with_each_of_its_errors(name: str) -> No
     assert Counter(map(place_of, error.problems)) == Counter(place for place, _ in broken.errors)
     assert all(problem.remedy for problem in error.problems)
     for place, part in broken.errors:
-        assert any(part in one.rule + one.remedy for one in error.problems if place_of(one) == place), part
+        assert any(part in f"{one.what} {one.rule} {one.remedy}" for one in error.problems if place_of(one) == place), (
+            part
+        )
     assert CANARY not in str(error) + repr(error.problems)
     for line in str(error).splitlines():
         assert line.isprintable()
@@ -123,13 +125,14 @@ def test_a_file_of_another_name_is_no_stack_file(tmp_path: Path, name: str) -> N
         (f"{GOOD}{OWN}log_level: *{CANARY}\n", ExitCode.USAGE),  # the engine's own reader would repeat it
         (f"{GOOD}{OWN}password: {CANARY}\n", ExitCode.USAGE),  # its history would keep it
         (f"{GOOD}  aws:secretKey: {CANARY}\n", ExitCode.USAGE),
-        (f"{GOOD}{OWN}log_level: LOUD\n", None),  # YAML: the program judges it
+        (f"{GOOD}{OWN}log_level: LOUD\n", ExitCode.USAGE),
+        (GOOD, None),
         ("environment:\n  - plant/dev\n", None),  # its sections may come from a Pulumi environment
         (None, ExitCode.USAGE),
     ],
-    ids=["no YAML", "value", "value of another program", "YAML", "no sections", "not there"],
+    ids=["no YAML", "value", "value of another program", "wrong", "good", "no sections", "not there"],
 )
-def test_make_refuses_values_and_what_it_cannot_read(
+def test_make_refuses_a_wrong_stack_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

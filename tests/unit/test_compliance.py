@@ -1,4 +1,4 @@
-"""The page of controls and rules, and what makes it. That it is up to date is in test_pages.py."""
+"""The pages of rules and controls, and the command that writes them. test_pages.py checks that they are up to date."""
 
 import json
 from pathlib import Path
@@ -6,40 +6,40 @@ from pathlib import Path
 import pytest
 
 from policies.catalogue import rules
-from policies.compliance import main, page
+from policies.compliance import PAGES, main, pages
 from policies.evidence import evidence, judge
 from policies.plan import Plan
 from tests.unit.policy_plans import broken, own, unprotected
 
 
-def made(*plans: Plan, at: str = "", commit: str = "") -> str:
+def made(*plans: Plan) -> dict[str, str]:
     told = [(plan, judge(plan)) for plan in plans or (own("dev"),)]
-    return page(evidence(told, source="mocks", at=at, commit=commit, tools={}))
+    return pages(evidence(told, source="mocks", at="", commit="", tools={}))
 
 
-def test_each_control_is_listed_in_its_framework_with_the_rules_that_serve_it_and_why() -> None:
+def test_each_control_lists_its_rules_and_each_rule_links_its_controls() -> None:
     text = made()
     for rule in rules():
+        of_rule = text["rules.md"].partition(f"\n### {rule.name}\n")[2].partition("\n#")[0]
         for control in rule.controls:
-            controls = text.partition(f"\n### {control.framework}\n")[2].partition("\n#")[0]
-            served = controls.partition(f"\n**{control.id}**: ")[2].partition("\n**")[0].splitlines()
-            (line,) = (one for one in served if one.startswith(f"* {control.because}: "))
-            assert f"[`{rule.name}`](#{rule.name})" in line
+            page = PAGES[control.framework]
+            served = text[page].partition(f"\n## {control.id}\n")[2].partition("\n## ")[0].splitlines()
+            assert f"- [{rule.name}](rules.md#{rule.name}): {control.because}" in served
+            assert f"[{control.id}]({page}#" in of_rule
 
 
 def test_results_count_each_stack_and_name_what_is_broken() -> None:
-    text = made(own("dev"), unprotected("secret-mqtt")(own("prod")), own("staging", preview=True))
-    (prod,) = (line for line in text.splitlines() if line.startswith("| prod | production |"))
-    assert prod.split(" | ")[3:5] == ["1", "0"]
-    assert "**prod breaks stack-is-protected-in-production**: `secret-mqtt`" in text
-    (early,) = (line for line in text.splitlines() if line.startswith("| staging | staging |"))
-    assert int(early.split(" | ")[4]) > 0
+    text = made(own("dev"), unprotected("secret-mqtt")(own("prod")), own("staging", preview=True))["README.md"]
+    counts = {line.split(" | ")[0]: line.strip("| ").split(" | ")[2:] for line in text.splitlines() if "|" in line}
+    assert counts["| prod"] == ["1", "0"]
+    assert int(counts["| staging"][1]) > 0
+    assert "**prod breaks [stack-is-protected-in-production]" in text
 
 
-def test_the_command_makes_the_page_of_evidence_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_the_pages_of_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = broken(own("staging"), "", ("secretops", "broker", "tls"), False)
-    (tmp_path / "evidence.json").write_text(
-        json.dumps(evidence([(plan, judge(plan))], source="preview", at="", commit="", tools={"pulumi": "3"}))
-    )
-    assert main([str(tmp_path / "evidence.json")]) == 0
-    assert "**staging breaks stack-speaks-tls-to-the-broker**" in capsys.readouterr().out
+    made = evidence([(plan, judge(plan))], source="preview", at="", commit="", tools={"pulumi": "3"})
+    monkeypatch.chdir(tmp_path)
+    Path("evidence.json").write_text(json.dumps(made))
+    assert main(["evidence.json"]) == 0
+    assert "**staging breaks [stack-speaks-tls-to-the-broker]" in Path("compliance/README.md").read_text()

@@ -1,11 +1,11 @@
 """The estimate of cost: quantities from a plan, by the list prices that its pages name."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.section import PROJECT_FOLDER
 from policies import cost
 from policies.plan import UNKNOWN, Environment, Plan, Resource
 from tests.unit.policy_plans import OPTIONS, STACK_FILES, plan, shipped
@@ -56,18 +56,21 @@ def test_an_estimate_is_quantity_times_list_price(declared: list[Declared], usd:
 
 def test_requests_at_rest_are_the_polls_of_each_secret() -> None:
     vault = plan_of(("azure-native:keyvault:Vault", {}), secrets=4)
-    for shown, count in ((plan_of(*service(2), (SECRET, {})), 1.752), (vault, 3.796)):
-        assert [one.quantity for one in cost.estimate(shown) if "requests" in one.item.what] == [pytest.approx(count)]
+    injected = plan_of(*service(2), (SECRET, {}), ("coreflux-mcp-secrets:aws:Redeploy", {}))
+    for shown, counts in ((plan_of(*service(2), (SECRET, {})), [1.752]), (vault, [3.796]), (injected, [])):
+        assert [one.quantity for one in cost.estimate(shown) if "requests" in one.item.what] == pytest.approx(counts)
 
 
 @pytest.mark.parametrize(("name", "before"), [("prod", 35), ("prod-azure", 20.67)])
 def test_a_shipped_prod_stack_costs_less_than_before_at_rest(name: str, before: float) -> None:
     """Before (docs/adr/0055) the Azure stack had no subnet: its load balancer is compared with nothing."""
     lines = cost.estimate(shipped(name))
+    assert lines == cost.estimate(shipped(name, preview=True))
     closing = sum(line.usd for line in lines if line.item.setting == "`store.subnet`")
     assert cost.total(lines) - closing < before
+    page = (PROJECT_FOLDER / f"docs/operations/{name.removeprefix('prod-').replace('prod', 'aws')}.md").read_text()
+    assert f" makes {len(shipped(name).resources) + 1} resources" in page, "and the stack itself"
     if closing:
-        page = (Path(__file__).resolve().parents[2] / "docs/operations/azure.md").read_text()
         amounts = closing, cost.total(lines) - closing, cost.total(lines)
         assert [one for one in amounts if f"{one:.2f} USD" not in page] == [], "what closing the network costs"
 

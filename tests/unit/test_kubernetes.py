@@ -1,16 +1,20 @@
 """The Kubernetes platform under mocks: what the program asks the engine for. No cluster is asked anything here."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from components.section import PROJECT_FOLDER
 from secretops.launcher.listening import Names, parse_listen
 from secretops.manifest import Delivered, KubernetesStore, Manifest
 from tests.unit.harness import Deployed, Registered, ca_file, deploy
+from tests.unit.policy_plans import OWN, plan
 from tests.unit.stack_file import StackFile
 
 NAMESPACE = "coreflux-mcp"
@@ -121,6 +125,23 @@ def walk(entry: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 def test_the_namespace_is_protected_because_the_values_go_with_it(staging: Deployed) -> None:
     assert [each.name for each in staging.resources.values() if each.protected] == ["namespace"]
+
+
+@pytest.mark.parametrize("stack", [name for name in OWN if "{kind: kubernetes" in str(OWN[name])])
+def test_role_of_the_page_covers_what_a_stack_creates(stack: str) -> None:
+    (text,) = re.findall(
+        r"```yaml\n(.*?)```", (PROJECT_FOLDER / "docs/operations/kubernetes.md").read_text(), re.DOTALL
+    )
+    may = {
+        (group, resource): rule["verbs"]
+        for rule in yaml.safe_load(text)["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    for one in (each for each in plan(stack).resources if each.type.startswith("kubernetes:")):
+        _, group, kind = one.type.lower().split(":")
+        resource = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+        assert {"create", "update", "patch", "delete"} <= {*may[group.partition("/")[0].replace("core", ""), resource]}
 
 
 def test_of_a_ca_file_only_the_certificates_are_taken(ca: Path, tmp_path: Path) -> None:

@@ -79,10 +79,10 @@ def test_make_up_of_a_stack_begins_at_a_terminal(folder: Folder) -> None:
     assert folder.has_begun
 
 
-@pytest.mark.parametrize("words", [("STACK=plant", "YES=1"), ()], ids=["YES=1", "dev"])
-def test_make_up_begins_without_a_terminal_where_nothing_is_asked(folder: Folder, words: tuple[str, ...]) -> None:
-    folder.make("up", *words)
-    assert folder.has_begun
+@pytest.mark.parametrize("words", ["up STACK=plant YES=1", "up", "preview"])
+def test_make_begins_without_a_terminal_where_nothing_is_asked(folder: Folder, words: str) -> None:
+    folder.make(*words.split())
+    assert "--check" in (folder.path / "asked").read_text()
 
 
 @pytest.mark.parametrize("target", ["up", "preview"])

@@ -67,6 +67,15 @@ def operated_by(*operators: str) -> dict[str, str]:
     return on_aws() | {"store": AWS_STORE.replace(f"['{OPERATOR}']", str(list(operators)))}
 
 
+@pytest.mark.parametrize(
+    ("entry", "most"),
+    [(f"role_path: /{'p/' * 256}", 512), (f"tags: {{{'k' * 129}: x}}", 128), (f"tags: {{k: {'v' * 257}}}", 256)],
+)
+def test_an_entry_longer_than_aws_takes_is_refused_with_the_limit(entry: str, most: int) -> None:
+    (problem,) = problems(stack_file(**on_aws(f", {entry}")))
+    assert f"at most {most} " in problem.rule
+
+
 def in_govcloud() -> str:
     store = AWS_STORE.replace("arn:aws:", "arn:aws-us-gov:").replace("eu-central-1", "us-gov-west-1")
     return f"{store.removesuffix('}')}, alert_topic: 'arn:aws-us-gov:sns:us-gov-west-1:123456789012:alarms'}}"

@@ -69,7 +69,7 @@ def _broken(stacks: Sequence[StackReview]) -> Iterator[str]:
     if not every:
         return
     yield ""
-    yield "**Broken rules** (docs/compliance.md says what each is for):"
+    yield "**Broken rules** (docs/compliance/rules.md says what each is for):"
     yield ""
     for stack, each in every[:BROKEN]:
         yield f"- {code(stack)} {code(each.rule)}: {code(each.name)}"
