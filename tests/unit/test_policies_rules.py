@@ -9,7 +9,8 @@ import pytest
 from policies.catalogue import rules
 from policies.plan import UNKNOWN, Environment
 from policies.vault.access import rights
-from tests.unit.policy_breaks import BREAKS, DESCRIBES
+from tests.unit import policy_plans
+from tests.unit.policy_breaks import BREAKS
 from tests.unit.policy_plans import OPTIONS, OWN, Break, added, changed, holds, kept, own, plan, verdicts, without
 
 
@@ -59,7 +60,6 @@ def test_every_rule_applies_to_some_plan() -> None:
 @pytest.mark.parametrize(
     ("stack", "unknown"),
     [
-        ("prod", {"aws-least-privilege", "aws-secrets-deny-others"}),
         ("prod-azure", {"azure-roles-scoped", "azure-reads-recorded"}),
         ("staging", {"kubernetes-tokens-are-used"}),
     ],
@@ -69,6 +69,22 @@ def test_a_first_preview_breaks_no_rule_and_what_it_cannot_judge_is_not_kept(sta
     assert "broken" not in said.values()
     assert {said[rule] for rule in unknown} == {"unknown"}
     assert set(said) == set(kept(stack)), "what applies does not hang on what is known"
+
+
+# Rule -> why a first preview can't judge it. AWS chooses the id of a KMS key when it makes the key.
+KNOWN_LATER = {
+    "aws-secrets-under-own-key": "kmsKeyId of a secret is the ARN of a key that is made in the same run",
+    "aws-tampering-alerted": "the filter of changes of keys matches their ids, by which CloudTrail names keys",
+    "aws-filters-match-this-stack": "the pattern of that filter is unknown",
+}
+
+
+@pytest.mark.parametrize("stack", ["prod", "dev-aws-local", "prod-aws-kubernetes", "prod-aws-swarm"])
+def test_a_first_preview_on_aws_leaves_only_listed_rules_unjudged(stack: str) -> None:
+    said = verdicts(policy_plans.shipped(stack, preview=True))
+    assert "broken" not in said.values()
+    unknown = {rule for rule, verdict in said.items() if verdict == "unknown"}
+    assert {rule for rule in unknown if rule.startswith(("aws-", "stack-"))} <= KNOWN_LATER.keys()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +113,6 @@ _OUTWARD = {"type": "egress", "cidrBlocks": ["0.0.0.0/0"]}
     ("rule", "name", "change"),
     [
         ("aws-tick-hourly", "prod", changed("schedule", "scheduleExpression", to="rate(30 minutes)")),
-        ("aws-least-privilege", "prod", added("aws:iam/rolePolicy:RolePolicy", {"policy": DESCRIBES})),
         ("aws-network-not-public", "prod", added("aws:ec2/securityGroupRule:SecurityGroupRule", _OUTWARD)),
         (
             "aws-roles-taken-by-named",
@@ -133,6 +148,8 @@ def test_what_is_as_good_is_kept(rule: str, name: str, change: Any) -> None:
 )
 def test_a_resource_that_is_not_there_breaks_the_rule_that_needs_it(rule: str, name: str, at: str) -> None:
     assert verdicts(without(at)(plan(name)))[rule] == "broken"
+    if rule.startswith("aws-"):
+        assert verdicts(without(at)(own(name, preview=True)))[rule] == "broken"
 
 
 def test_a_trail_that_somebody_else_keeps_is_not_judged_and_its_alarms_are() -> None:
