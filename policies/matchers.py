@@ -52,7 +52,7 @@ def known(entry: Any) -> bool:
 
 def judge(of: Resource | Plan, entry: Any, ok: Callable[[Any], bool], what: str, wrong: str) -> Iterator[Finding]:
     """Yield a finding unless `ok(entry)`. `what` and `wrong` together are the sentence."""
-    if not known(entry):
+    if ok is not is_present and not known(entry):
         yield Finding(of.urn, f"{what} is known after pulumi up", unknown=True)
     elif not ok(entry):
         yield Finding(of.urn, f"{what} {wrong}")
@@ -99,6 +99,11 @@ def is_true(entry: Any) -> bool:
 def is_set(entry: Any) -> bool:
     """Accept any value that is not empty."""
     return bool(entry)
+
+
+def is_present(entry: Any) -> bool:
+    """Accept any value that is not empty, also an unknown one: an output of another resource. `up` judges it again."""
+    return entry is UNKNOWN or bool(entry)
 
 
 def not_set(entry: Any) -> bool:

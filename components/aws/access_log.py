@@ -11,7 +11,7 @@ import pulumi_aws as aws
 from components.access_log import Trail
 from components.aws import policies, resource_policies
 from components.aws.alarms import Alarms
-from components.aws.names import Names
+from components.aws.names import Names, arn_after
 from components.aws.patterns import rotation_failed, who_read_what
 from components.aws.roles import stack_role
 from components.aws.sections import AwsStore
@@ -38,7 +38,7 @@ class AwsTrail(pulumi.ComponentResource):
         production: bool,
         names: Names,
         account: AwsAccount,
-        keys: Mapping[str, policies.Arn],
+        keys: Mapping[str, pulumi.Input[str]],
         declared: Sequence[str],
         functions: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
@@ -58,7 +58,7 @@ class AwsTrail(pulumi.ComponentResource):
                 )
             log_group, records = self._record(), f"s3://{names.bucket}/AWSLogs/{names.account}/CloudTrail/"
         rule = self._rule()
-        topic = store.alert_topic or self._topic(rule)
+        topic = store.alert_topic or self._topic()
         aws.cloudwatch.EventTarget("rotation-failures-told", rule=rule.name, arn=topic, opts=account.under(self))
         alarms = Alarms(parent=self, account=account, names=names, topic=topic)
         group = alarmed_log_group(store, names)
@@ -69,7 +69,7 @@ class AwsTrail(pulumi.ComponentResource):
             declared=declared,
             functions=functions,
             bucket=None if store.existing_trail else names.bucket,
-            topic=store.alert_topic or names.arn("sns", names.plain("alerts")),
+            topic=store.alert_topic or names.alerts_arn,
         )
         alarms.of_functions()
         self.trail = Trail(
@@ -84,9 +84,10 @@ class AwsTrail(pulumi.ComponentResource):
         trail = self._names.arn("cloudtrail", f"trail/{self._names.plain('trail')}")
         key = self._records_key(trail)
         bucket, ready = self._bucket(key, trail)
+        group = self._names.log_group("trail")
         log = aws.cloudwatch.LogGroup(
             "trail-log",
-            name=self._names.log_group("trail"),
+            name=group,
             retention_in_days=self._store.retention_days,
             kms_key_id=key.arn,
             opts=self._account.under(self, protect=self._production),
@@ -97,7 +98,7 @@ class AwsTrail(pulumi.ComponentResource):
         granted = aws.iam.RolePolicy(
             "trail-grants",
             role=role.name,
-            policy=policies.document(policies.own_log(log.arn)),
+            policy=policies.document(policies.own_log(self._names.log_arn(group))),
             opts=self._account.under(self),
         )
         aws.cloudtrail.Trail(
@@ -108,8 +109,8 @@ class AwsTrail(pulumi.ComponentResource):
             is_multi_region_trail=True,
             include_global_service_events=True,
             enable_log_file_validation=True,
-            cloud_watch_logs_group_arn=pulumi.Output.concat(log.arn, ":*"),
-            cloud_watch_logs_role_arn=role.arn,
+            cloud_watch_logs_group_arn=arn_after(log.name, f"{self._names.log_arn(group)}:*"),
+            cloud_watch_logs_role_arn=arn_after(role.name, self._names.role_arn("trail")),
             advanced_event_selectors=[
                 {
                     "name": "Management events, reads too",
@@ -192,7 +193,7 @@ class AwsTrail(pulumi.ComponentResource):
         policy = aws.s3.BucketPolicy(
             "trail-bucket-policy",
             bucket=at,
-            policy=resource_policies.trail_bucket_policy(bucket.arn, trail, self._names.account),
+            policy=resource_policies.trail_bucket_policy(self._names.bucket_arn, trail, self._names.account),
             opts=self._kept(after=[closed]),
         )
         return bucket, [policy, closed, owned, encrypted, locked]
@@ -210,8 +211,8 @@ class AwsTrail(pulumi.ComponentResource):
                     number=self._names.account,
                     region=self._names.region,
                     trail=trail or self._names.arn("cloudtrail", f"trail/{self._names.plain('trail')}"),
-                    groups=self._names.arn("logs", f"log-group:{self._names.log_group('trail')}"),
-                    topic=self._names.arn("sns", self._names.plain("alerts")),
+                    groups=self._names.log_arn(self._names.log_group("trail")),
+                    topic=self._names.alerts_arn,
                 ),
                 opts=self._kept(protect=self._production),
             )
@@ -227,7 +228,7 @@ class AwsTrail(pulumi.ComponentResource):
             opts=self._account.under(self),
         )
 
-    def _topic(self, rule: aws.cloudwatch.EventRule) -> pulumi.Output[str]:
+    def _topic(self) -> pulumi.Output[str]:
         """Where alerts go, for whoever subscribes: the stack's alert_emails do."""
         topic = aws.sns.Topic(
             "alerts",
@@ -235,19 +236,23 @@ class AwsTrail(pulumi.ComponentResource):
             kms_master_key_id=self._records_key().arn,
             opts=self._account.under(self),
         )
+        arn = self._names.alerts_arn
+        told = arn_after(topic.name, arn)
         alarms = self._names.arn("cloudwatch", f"alarm:{self._names.plain('')}*")
         aws.sns.TopicPolicy(
             "alerts-policy",
-            arn=topic.arn,
-            policy=resource_policies.publishers(topic.arn, self._names.account, alarms, [rule.arn]),
+            arn=told,
+            policy=resource_policies.publishers(
+                arn, self._names.account, alarms, [self._names.rule_arn("rotation-failures")]
+            ),
             opts=self._account.under(self),
         )
         for email in self._store.alert_emails:
             aws.sns.TopicSubscription(
                 f"alerts-email-{hashlib.sha256(email.encode()).hexdigest()[:8]}",  # by its place, others would be lost
-                topic=topic.arn,
+                topic=told,
                 protocol="email",
                 endpoint=email,
                 opts=self._account.under(self),
             )
-        return topic.arn
+        return told

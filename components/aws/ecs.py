@@ -9,7 +9,7 @@ import pulumi_aws as aws
 
 from components.aws import policies
 from components.aws.functions import LOG_DAYS
-from components.aws.names import Names, names_of
+from components.aws.names import Names, arn_after, names_of
 from components.aws.redeploy import Redeploy
 from components.aws.sections import AwsStore, EcsServer, LoadBalancer
 from components.aws.task import CA_FILE, PORT, STACK, START_WITHIN, containers
@@ -45,6 +45,7 @@ class EcsMcpServer(McpServer):
         super().__init__("coreflux-mcp-secrets:aws:McpServer", name, None, opts)
         self._server, self._account, self._names = server, task.account, names_of(store, settings.stack)
         self._production = settings.environment is Environment.PRODUCTION
+        self._cluster_name = server.cluster or self._names.plain("cluster")
         self._child = task.account.under(self)
         log = aws.cloudwatch.LogGroup(
             "server-log",
@@ -56,7 +57,9 @@ class EcsMcpServer(McpServer):
         granted = aws.iam.RolePolicy(
             "task-start-grants",
             role=task.starts.name,
-            policy=policies.document(policies.own_log(log.arn), *_image_pull(server.image)),
+            policy=policies.document(
+                policies.own_log(self._names.log_arn(self._names.log_group("server"))), *_image_pull(server.image)
+            ),
             opts=self._child,
         )
         definition = aws.ecs.TaskDefinition(
@@ -131,6 +134,7 @@ class EcsMcpServer(McpServer):
                 account=self._account,
                 cluster=cluster,
                 service=service,
+                service_arn=self._names.arn("ecs", f"service/{self._cluster_name}/{self._names.plain('server')}"),
                 secrets=secrets.secrets,
                 opts=pulumi.ResourceOptions(parent=self),
             )
@@ -138,11 +142,12 @@ class EcsMcpServer(McpServer):
 
     def _cluster(self) -> pulumi.Output[str]:
         """The ARN of the cluster that is named, or of one of the stack's own."""
+        arn = self._names.arn("ecs", f"cluster/{self._cluster_name}")
         if self._server.cluster:
-            return pulumi.Output.from_input(self._names.arn("ecs", f"cluster/{self._server.cluster}"))
-        return aws.ecs.Cluster(
+            return pulumi.Output.from_input(arn)
+        made = aws.ecs.Cluster(
             "cluster",
-            name=self._names.plain("cluster"),
+            name=self._cluster_name,
             settings=[
                 {
                     "name": "containerInsights",
@@ -150,7 +155,8 @@ class EcsMcpServer(McpServer):
                 }
             ],
             opts=self._child,
-        ).arn
+        )
+        return arn_after(made.name, arn)
 
     def _balanced(self, balancer: LoadBalancer) -> tuple[aws.lb.TargetGroup, aws.lb.Listener]:
         """An internal load balancer, before one task: sessions live in it."""

@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.aws import policies
-from components.aws.names import Names
+from components.aws.names import Names, arn_after
 from components.aws.roles import stack_role
 from components.aws.sections import Vpc
 from components.principals import AwsAccount
@@ -59,6 +59,7 @@ class StackFunction(pulumi.ComponentResource):
     """
 
     function: aws.lambda_.Function
+    arn: pulumi.Output[str]
     granted: aws.iam.RolePolicy
     """What has to be there before somebody calls the function."""
 
@@ -75,10 +76,11 @@ class StackFunction(pulumi.ComponentResource):
     ) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Function", name, None, opts)
         child = account.under(self)
+        group = f"/aws/lambda/{names.plain(name)}"
         role = stack_role(name, policies.trusted("lambda"), names=names, account=account, parent=self)
         log = aws.cloudwatch.LogGroup(
             f"{name}-log",
-            name=f"/aws/lambda/{names.plain(name)}",
+            name=group,
             retention_in_days=LOG_DAYS,
             kms_key_id=account.log_key,
             opts=child,
@@ -87,8 +89,8 @@ class StackFunction(pulumi.ComponentResource):
             f"{name}-grants",
             role=role.name,
             policy=policies.document(
-                policies.own_log(log.arn),
-                policies.allow(("sqs:SendMessage",), [account.letters]),
+                policies.own_log(names.log_arn(group)),
+                policies.allow(("sqs:SendMessage",), [names.letters_arn]),
                 *(policies.in_vpc(names.function_arn(name)) if vpc else []),
                 *grants,
             ),
@@ -97,7 +99,7 @@ class StackFunction(pulumi.ComponentResource):
         self.function = aws.lambda_.Function(
             f"{name}-function",
             name=names.plain(name),
-            role=role.arn,
+            role=arn_after(role.name, names.role_arn(name)),
             runtime=RUNTIME,
             architectures=[ARCHITECTURE],
             handler=code.handler,
@@ -113,6 +115,7 @@ class StackFunction(pulumi.ComponentResource):
             # Lambda tries the role when it makes the function: dead letters and network have to be granted by then.
             opts=account.under(self, after=[self.granted]),
         )
+        self.arn = arn_after(self.function.name, names.function_arn(name))
         if code.queue:
             aws.lambda_.FunctionEventInvokeConfig(
                 f"{name}-queue",
@@ -121,4 +124,4 @@ class StackFunction(pulumi.ComponentResource):
                 maximum_event_age_in_seconds=code.queue.seconds,
                 opts=child,
             )
-        self.register_outputs({"function": self.function.arn})
+        self.register_outputs({"function": self.arn})

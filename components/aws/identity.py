@@ -6,7 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.aws import policies
-from components.aws.names import names_of
+from components.aws.names import arn_after, names_of
 from components.aws.roles import stack_role
 from components.aws.sections import AwsStore, EcsServer
 from components.principals import AwsAccount, AwsRole, EcsTask
@@ -47,7 +47,7 @@ class AwsIdentity(pulumi.ComponentResource):
             region=store.region,
             permissions_boundary=store.permissions_boundary,
             log_key=store.log_kms_key,
-            letters=letters.arn,
+            letters=arn_after(letters.name, self._names.letters_arn),
             provider=provider,
         )
         self.register_outputs({"account": store.account})
@@ -63,6 +63,7 @@ class AwsIdentity(pulumi.ComponentResource):
         """The role that a cluster's service account takes, which `provider` knows."""
         return self._role(SYNC, policies.trusted_of(provider, service_account))
 
-    def _role(self, what: str, trust: pulumi.Output[str]) -> AwsRole:
+    def _role(self, what: str, trust: str) -> AwsRole:
         made = stack_role(what, trust, names=self._names, account=self.account, parent=self)
-        return AwsRole(name=made.name, arn=self._names.role_arn(what), made=made.arn)
+        arn = self._names.role_arn(what)
+        return AwsRole(name=made.name, arn=arn, made=arn_after(made.name, arn))

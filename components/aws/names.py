@@ -6,6 +6,8 @@ import hashlib
 import re
 from dataclasses import dataclass, replace
 
+import pulumi
+
 from components.aws.sections import AwsStore
 from components.naming import physical_name
 
@@ -113,6 +115,31 @@ class Names:
         return self.plain("letters")
 
     @property
+    def letters_arn(self) -> str:
+        return self.queue_arn("letters")
+
+    def queue_arn(self, what: str) -> str:
+        """A queue's ARN."""
+        return self.arn("sqs", self.plain(what))
+
+    @property
+    def alerts_arn(self) -> str:
+        """The ARN of the topic of alerts."""
+        return self.arn("sns", self.plain("alerts"))
+
+    def rule_arn(self, what: str) -> str:
+        """The ARN of a rule on the default event bus."""
+        return self.arn("events", f"rule/{self.plain(what)}")
+
+    @property
+    def any_key(self) -> str:
+        """The ARN pattern of the KMS keys of this account and region: AWS chooses a key's id when it makes the key.
+
+        https://docs.aws.amazon.com/kms/latest/developerguide/cmks-in-iam-policies.html
+        """
+        return self.arn("kms", "key/*")
+
+    @property
     def balancer(self) -> str:
         """Of the load balancer and its target group."""
         return _plain(BASE, self.stack, limit=_BALANCER_LIMIT)
@@ -120,6 +147,14 @@ class Names:
     def log_group(self, what: str) -> str:
         """Of a log group."""
         return f"/{BASE}/{self.stack}/{what}"
+
+    def log_arn(self, group: str) -> str:
+        """The ARN of a log group of that whole name."""
+        return self.arn("logs", f"log-group:{group}")
+
+    @property
+    def bucket_arn(self) -> str:
+        return f"arn:{self.partition}:s3:::{self.bucket}"
 
     @property
     def bucket(self) -> str:
@@ -131,6 +166,15 @@ class Names:
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource of this account and region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+
+def arn_after(name: pulumi.Output[str], arn: str) -> pulumi.Output[str]:
+    """Return `arn` as an output of the resource whose output `name` is.
+
+    A preview knows the name that the program sets, and no ARN before the resource exists. What takes the result is
+    still made after that resource, and replaced with it.
+    """
+    return name.apply(lambda _: arn)
 
 
 def names_of(store: AwsStore, stack: str) -> Names:

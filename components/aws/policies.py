@@ -10,11 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pulumi
-
 from secretops.manifest import AwsPrivateCaIssuer
 
-Arn = pulumi.Input[str]
+Arn = str
 Statement = dict[str, Any]
 """One statement of a document, as IAM writes it."""
 
@@ -29,20 +27,9 @@ COPY = (*USE, "kms:Encrypt")
 """With a replica's key: what is written is written there too (AWS, ReplicateSecretToRegions)."""
 
 
-def document(*statements: Statement) -> pulumi.Output[str]:
-    """A policy of `statements`. One known whole is written at once: Pulumi would make a task of each of its texts."""
-    whole = {"Version": VERSION, "Statement": list(statements)}
-    if not _has_outputs(whole):
-        return pulumi.Output.from_input(json.dumps(whole, sort_keys=True))
-    return pulumi.Output.json_dumps(whole, sort_keys=True)
-
-
-def _has_outputs(entry: object) -> bool:
-    if isinstance(entry, Mapping):
-        return any(map(_has_outputs, entry.values()))
-    if isinstance(entry, list | tuple):
-        return any(map(_has_outputs, entry))
-    return isinstance(entry, pulumi.Output)
+def document(*statements: Statement) -> str:
+    """Return a policy of `statements`. It has no output of a resource, so that a first preview judges all of it."""
+    return json.dumps({"Version": VERSION, "Statement": list(statements)}, sort_keys=True)
 
 
 def allow(
@@ -52,7 +39,7 @@ def allow(
     return statement("Allow", actions, resources, conditions)
 
 
-def trusted(service: str, *, account: str | None = None, source: str | None = None) -> pulumi.Output[str]:
+def trusted(service: str, *, account: str | None = None, source: str | None = None) -> str:
     """Let one service assume a role, only on behalf of `account` and of `source` where they are set.
 
     Set neither for Lambda, which sends no such keys, nor for the role by which CloudTrail writes to CloudWatch Logs:
@@ -77,7 +64,7 @@ def trusted(service: str, *, account: str | None = None, source: str | None = No
     )
 
 
-def trusted_of(provider: str, account: str) -> pulumi.Output[str]:
+def trusted_of(provider: str, account: str) -> str:
     """That one service account of a cluster takes a role, by a token that its OIDC provider vouches for (AWS, IRSA).
 
     `account` is as the API server names it. The token has to be meant for STS: a cluster's others are not.
@@ -106,7 +93,13 @@ def values(
 
 
 def key_use(actions: Sequence[str], key: Arn, region: str, secrets: Sequence[Arn]) -> Statement:
-    """A key, only through Secrets Manager of that region and only for these secrets."""
+    """Allow `actions` with a key, only through Secrets Manager of that region and only for these secrets.
+
+    With `key/*` the statement opens no other value. Secrets Manager passes a secret's ARN as the encryption context of
+    each call, and KMS decrypts nothing under another context; a value of these secrets under another key of the account
+    is one that an operator put there by UpdateSecret. That key's own policy still has to let the account decide.
+    https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
+    """
     return allow(
         actions,
         [key],
@@ -129,8 +122,7 @@ def lease(table: Arn) -> Statement:
 
 def own_log(group: Arn) -> Statement:
     """Streams of one log group."""
-    streams = f"{group}:*" if isinstance(group, str) else pulumi.Output.concat(group, ":*")
-    return allow(("logs:CreateLogStream", "logs:PutLogEvents"), [streams])
+    return allow(("logs:CreateLogStream", "logs:PutLogEvents"), [f"{group}:*"])
 
 
 def in_vpc(function: Arn) -> list[Statement]:

@@ -11,7 +11,7 @@ import pulumi_aws as aws
 from components.aws import policies, resource_policies
 from components.aws.arrival import DELAY, WINDOW
 from components.aws.functions import Code, StackFunction
-from components.aws.names import Names
+from components.aws.names import Names, arn_after
 from components.aws.patterns import new_version
 from components.principals import AwsAccount
 
@@ -42,6 +42,7 @@ class Redeploy(pulumi.ComponentResource):
         account: AwsAccount,
         cluster: pulumi.Output[str],
         service: aws.ecs.Service,
+        service_arn: str,
         secrets: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -65,10 +66,14 @@ class Redeploy(pulumi.ComponentResource):
             opts=child,
         )
         sending = aws.sqs.QueuePolicy(
-            "new-versions-policy", queue_url=queue.id, policy=resource_policies.senders(queue.arn, rule.arn), opts=child
+            "new-versions-policy",
+            queue_url=queue.id,
+            policy=resource_policies.senders(names.queue_arn(NEW_VERSIONS), names.rule_arn("new-version")),
+            opts=child,
         )
+        gathered = arn_after(queue.name, names.queue_arn(NEW_VERSIONS))
         aws.cloudwatch.EventTarget(
-            "new-version-queued", rule=rule.name, arn=queue.arn, opts=account.under(self, after=[sending])
+            "new-version-queued", rule=rule.name, arn=gathered, opts=account.under(self, after=[sending])
         )
         function = StackFunction(
             AGAIN,
@@ -88,17 +93,17 @@ class Redeploy(pulumi.ComponentResource):
             grants=[
                 policies.allow(
                     ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
-                    [queue.arn],
+                    [names.queue_arn(NEW_VERSIONS)],
                 ),
-                policies.allow(("ecs:DescribeServices", "ecs:UpdateService"), [service.arn]),
+                policies.allow(("ecs:DescribeServices", "ecs:UpdateService"), [service_arn]),
                 policies.values(("secretsmanager:DescribeSecret",), [names.secret_pattern(one) for one in secrets]),
             ],
             opts=pulumi.ResourceOptions(parent=self),
         )
         aws.lambda_.EventSourceMapping(
             "new-versions-taken",
-            event_source_arn=queue.arn,
-            function_name=function.function.arn,
+            event_source_arn=gathered,
+            function_name=function.arn,
             batch_size=100,
             maximum_batching_window_in_seconds=WINDOW,
             function_response_types=["ReportBatchItemFailures"],

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pulumi
-
 from components.aws.policies import COPY, WRITE, Arn, Statement, allow, document, of_secrets, statement
 
 ADMINISTRATION = (
@@ -22,7 +20,7 @@ ADMINISTRATION = (
 """Of a key: everything but using it, and but letting others use it by a grant."""
 
 
-def secret_policy(readers: Sequence[str], writers: Sequence[str], operators: Sequence[str]) -> pulumi.Output[str]:
+def secret_policy(readers: Sequence[str], writers: Sequence[str], operators: Sequence[str]) -> str:
     """Of one secret: no plain text, no other reader, no other writer, whatever anybody's own policy allows.
 
     UpdateSecret writes a value as well, under a key of the caller's choice, and no condition tells such a call from one
@@ -46,7 +44,7 @@ def secrets_key_policy(
     writers: Sequence[str],
     written: Sequence[str],
     is_replicas: bool,
-) -> pulumi.Output[str]:
+) -> str:
     """Of the key of a region: administered by the account, used by those roles alone, through Secrets Manager alone.
 
     `readers` are those that do not write; without any their statement is left out. Statements for the account's root
@@ -66,9 +64,7 @@ def secrets_key_policy(
     )
 
 
-def records_key_policy(
-    account: Arn, *, number: str, region: str, trail: str, groups: str, topic: str
-) -> pulumi.Output[str]:
+def records_key_policy(account: Arn, *, number: str, region: str, trail: str, groups: str, topic: str) -> str:
     """Of the key of trail and alerts: the services that write them, and who in the account may read the trail."""
     of_topic = {"kms:EncryptionContext:aws:sns:topicArn": topic}
     context = {"StringLike": {"kms:EncryptionContext:aws:cloudtrail:arn": trail}}
@@ -90,13 +86,13 @@ def records_key_policy(
     )
 
 
-def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> pulumi.Output[str]:
+def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> str:
     """CloudTrail's own two rights (AWS, Amazon S3 bucket policy for CloudTrail), and nothing in plain text."""
-    records = pulumi.Output.concat(bucket, f"/AWSLogs/{account}/*")
+    records = f"{bucket}/AWSLogs/{account}/*"
     of_trail = {"StringEquals": {"aws:SourceArn": trail}}
     owned = {"StringEquals": {**of_trail["StringEquals"], "s3:x-amz-acl": "bucket-owner-full-control"}}
     by = {"Principal": {"Service": "cloudtrail.amazonaws.com"}}
-    everything: list[Arn] = [bucket, pulumi.Output.concat(bucket, "/*")]
+    everything: list[Arn] = [bucket, f"{bucket}/*"]
     return document(
         allow(["s3:GetBucketAcl"], [bucket], of_trail) | by,
         allow(["s3:PutObject"], [records], owned) | by,
@@ -104,7 +100,7 @@ def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> pulumi.Output[
     )
 
 
-def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> pulumi.Output[str]:
+def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> str:
     """Who may publish to the topic: the stack's alarms and its rules."""
     of_alarms = {"ArnLike": {"aws:SourceArn": alarms}, "StringEquals": {"aws:SourceAccount": account}}
     return document(
@@ -115,7 +111,7 @@ def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> p
     )
 
 
-def senders(queue: Arn, rule: Arn) -> pulumi.Output[str]:
+def senders(queue: Arn, rule: Arn) -> str:
     """Who may send to the queue: one rule."""
     return document(
         allow(["sqs:SendMessage"], [queue], {"ArnEquals": {"aws:SourceArn": rule}})

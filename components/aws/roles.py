@@ -10,7 +10,7 @@ from components.principals import AwsAccount
 
 
 def stack_role(
-    what: str, trust: pulumi.Output[str], *, names: Names, account: AwsAccount, parent: pulumi.ComponentResource
+    what: str, trust: str, *, names: Names, account: AwsAccount, parent: pulumi.ComponentResource
 ) -> aws.iam.Role:
     """Declare the role called `what`, which `trust` lets somebody assume."""
     return aws.iam.Role(

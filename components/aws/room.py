@@ -19,17 +19,14 @@ from secretops.manifest import AwsPrivateCaIssuer
 ROLE_LIMIT = 10_240
 """Characters of all of a role's inline policies; white space is not counted (AWS, IAM and AWS STS quotas)."""
 
-_KEY = "12345678-1234-1234-1234-123456789012"
-"""A key's id is as long as this."""
-
 
 def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: IssuerSettings | None) -> int:
     """Of what the tick's role may: as rotation.py and functions.py write it, of ARNs that are as long as AWS' own."""
     endpoint = store.vpc.way_out if store.vpc else None
     asked = catalogue.issuer_of(issuer, names.stack) if isinstance(issuer, AwsPrivateCa) else None
     statements = [
-        policies.own_log(names.arn("logs", f"log-group:/aws/lambda/{names.plain(TICK)}")),
-        policies.allow(("sqs:SendMessage",), [names.arn("sqs", names.letters)]),
+        policies.own_log(names.log_arn(f"/aws/lambda/{names.plain(TICK)}")),
+        policies.allow(("sqs:SendMessage",), [names.letters_arn]),
         *(policies.in_vpc(names.function_arn(TICK)) if store.vpc else []),
         policies.values(
             (*policies.READ, *policies.WRITE),
@@ -40,7 +37,7 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
         *(
             policies.key_use(
                 policies.USE if region == store.region else policies.COPY,
-                names.at(region).arn("kms", f"key/{_KEY}"),
+                store.kms_key or names.at(region).any_key,
                 region,
                 [names.at(region).secret_pattern(secret) for secret in secrets],
             )

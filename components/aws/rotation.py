@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from components.aws import policies
 from components.aws.access import TICK, read_to_rotate, rotated, rotator_of
 from components.aws.functions import Code, Queue, StackFunction
-from components.aws.names import Names
+from components.aws.names import Names, arn_after
 from components.aws.package import package_of
 from components.aws.roles import stack_role
 from components.aws.sections import AwsStore
@@ -58,7 +58,7 @@ class AwsRotators(pulumi.ComponentResource):
         lease: aws.dynamodb.Table,
         secrets: Mapping[str, aws.secretsmanager.Secret],
         guards: Mapping[str, pulumi.Resource],
-        keys: Mapping[str, policies.Arn],
+        keys: Mapping[str, str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Rotators", name, None, opts)
@@ -82,14 +82,13 @@ class AwsRotators(pulumi.ComponentResource):
     def _rotate(self, secret: Secret, others: Sequence[str], code: Code) -> StackFunction:
         """The function of one secret, and its schedule."""
         what = rotator_of(secret.name)
-        own = self._secrets[secret.name]
         itself = self._names.function_arn(what)
         made = self._function(
             what,
             code,
-            self._values((*policies.READ, *policies.WRITE), [own.arn], rotated_by=itself),
-            policies.lease(self._lease.arn),
-            *([self._values(policies.READ, [self._secrets[other].arn for other in others])] if others else []),
+            self._values((*policies.READ, *policies.WRITE), (secret.name,), rotated_by=itself),
+            policies.lease(self._names.lease_arn),
+            *([self._values(policies.READ, others)] if others else []),
             *self._key_use(policies.USE, (secret.name,)),
             *(self._key_use(("kms:Decrypt",), others, regions=[self._store.region]) if others else []),
         )
@@ -99,27 +98,27 @@ class AwsRotators(pulumi.ComponentResource):
             function=made.function.name,
             principal="secretsmanager.amazonaws.com",
             source_account=self._names.account,
-            source_arn=own.arn,
+            # Lambda compares it by StringLike: docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
+            source_arn=self._names.secret_pattern(secret.name),
             opts=self._account.under(self),
         )
         aws.secretsmanager.SecretRotation(
             f"{what}-schedule",
-            secret_id=own.arn,
-            rotation_lambda_arn=made.function.arn,
+            secret_id=self._secrets[secret.name].arn,
+            rotation_lambda_arn=made.arn,
             rotate_immediately=False,
             rotation_rules={"automatically_after_days": secret.cadence_days, "duration": WINDOW},
-            opts=self._account.under(self, after=[called, made.granted, self._guards[secret.name]]),
+            opts=self._account.under(self, after=[called, made.granted, self._lease, self._guards[secret.name]]),
         )
         return made
 
     def _tick(self, code: Code, issuers: Sequence[AwsPrivateCaIssuer]) -> StackFunction:
         """The function of the tick, which has certificates signed by `issuers`, and what calls it each hour."""
-        everything = [secret.arn for secret in self._secrets.values()]
         made = self._function(
             TICK,
             code,
-            self._values((*policies.READ, *policies.WRITE), everything),
-            policies.lease(self._lease.arn),
+            self._values((*policies.READ, *policies.WRITE), tuple(self._secrets)),
+            policies.lease(self._names.lease_arn),
             *self._key_use(policies.USE, tuple(self._secrets)),
             *(statement for issuer in issuers for statement in policies.signature(issuer)),
         )
@@ -134,8 +133,8 @@ class AwsRotators(pulumi.ComponentResource):
             "schedule-grants",
             role=role.name,
             policy=policies.document(
-                policies.allow(("lambda:InvokeFunction",), [made.function.arn]),
-                policies.allow(("sqs:SendMessage",), [self._account.letters]),
+                policies.allow(("lambda:InvokeFunction",), [self._names.function_arn(TICK)]),
+                policies.allow(("sqs:SendMessage",), [self._names.letters_arn]),
             ),
             opts=self._account.under(self),
         )
@@ -146,12 +145,12 @@ class AwsRotators(pulumi.ComponentResource):
             schedule_expression="rate(1 hour)",
             flexible_time_window={"mode": "FLEXIBLE", "maximum_window_in_minutes": 5},
             target={
-                "arn": made.function.arn,
-                "role_arn": role.arn,
+                "arn": made.arn,
+                "role_arn": arn_after(role.name, self._names.role_arn("schedule")),
                 "dead_letter_config": {"arn": self._account.letters},
                 "retry_policy": {"maximum_retry_attempts": DELIVERIES, "maximum_event_age_in_seconds": 1800},
             },
-            opts=self._account.under(self, after=[granted, made.granted, *self._guards.values()]),
+            opts=self._account.under(self, after=[granted, made.granted, self._lease, *self._guards.values()]),
         )
         return made
 
@@ -167,12 +166,13 @@ class AwsRotators(pulumi.ComponentResource):
         )
 
     def _values(
-        self, actions: Sequence[str], secrets: Sequence[policies.Arn], *, rotated_by: str | None = None
+        self, actions: Sequence[str], secrets: Sequence[str], *, rotated_by: str | None = None
     ) -> policies.Statement:
         """Through the VPC's endpoint alone, where there is one."""
         way_out = self._store.vpc.way_out if self._store.vpc else None
         endpoint = way_out if way_out and way_out.startswith("vpce-") else None
-        return policies.values(actions, secrets, rotated_by=rotated_by, endpoint=endpoint)
+        arns = [self._names.secret_pattern(secret) for secret in secrets]
+        return policies.values(actions, arns, rotated_by=rotated_by, endpoint=endpoint)
 
     def _key_use(
         self, actions: Sequence[str], secrets: Sequence[str], *, regions: Sequence[str] | None = None

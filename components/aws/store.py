@@ -73,19 +73,20 @@ class AwsSecretStore(SecretStore):
                 secrets={secret.name: self._names.secret(secret.name) for secret in secrets},
                 fields={secret.name: secret.fields for secret in secrets},
                 lease=self._names.lease_arn,
-                alerts=store.alert_topic or self._names.arn("sns", self._names.plain("alerts")),
+                alerts=store.alert_topic or self._names.alerts_arn,
                 log_group=alarmed_log_group(store, self._names),
                 readers={self._names.secret(secret): who.readers for secret, who in self._access.items()},
             ),
             broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
         )
         self._guards: dict[str, pulumi.Resource] = {}
-        self._keys: dict[str, policies.Arn] = (
+        self._keys: dict[str, pulumi.Input[str]] = (
             {store.region: store.kms_key}
             if store.kms_key
             else {region: self._key(region).arn for region in (store.region, *store.replicas)}
         )
         self._lease = self._table()
+        self._named_keys = {region: store.kms_key or self._names.at(region).any_key for region in self._keys}
         self._secrets = {secret: self._secret(secret, who) for secret, who in self._access.items()}
         self.register_outputs({"region": store.region})
 
@@ -96,32 +97,32 @@ class AwsSecretStore(SecretStore):
         """
         for_server = tuple(secret for secret in self.manifest.secrets if self._is_read(secret))
         secrets = tuple(secret.name for secret in for_server)
-        arns = [self._secrets[name].arn for name in secrets]
         match reader:
             case AwsCaller():
                 return self._fetched(secrets)
             case AwsPods():
-                self._grant(reader.reads.name, ("secretsmanager:GetSecretValue",), arns)
+                self._grant(reader.reads.name, ("secretsmanager:GetSecretValue",), secrets)
                 jwt = {"serviceAccountRef": {"name": reader.syncs_as}}
                 provider = {"service": "SecretsManager", "region": self._store.region, "auth": {"jwt": jwt}}
                 remotes = {name: self._names.secret(name) for name in secrets}
                 return SyncedKey(provider={"aws": provider}, secrets=secrets, remotes=remotes)
             case EcsTask() if not self._injected:
-                self._grant(reader.reads.name, policies.READ, arns)
+                self._grant(reader.reads.name, policies.READ, secrets)
                 return self._fetched(secrets)
             case EcsTask():
-                self._grant(reader.reads.name, ("secretsmanager:GetSecretValue",), arns)
+                self._grant(reader.reads.name, ("secretsmanager:GetSecretValue",), secrets)
                 return self._native(for_server)
             case _:
                 raise TypeError(f"{reader}: has no AWS identity to read with")
 
-    def _grant(self, role: pulumi.Output[str], actions: Sequence[str], secrets: Sequence[pulumi.Output[str]]) -> None:
+    def _grant(self, role: pulumi.Output[str], actions: Sequence[str], secrets: Sequence[str]) -> None:
+        arns = [self._names.secret_pattern(secret) for secret in secrets]
         aws.iam.RolePolicy(
             "server-secrets",
             role=role,
             policy=policies.document(
-                policies.values(actions, secrets),
-                policies.key_use(("kms:Decrypt",), self._keys[self._store.region], self._store.region, secrets),
+                policies.values(actions, arns),
+                policies.key_use(("kms:Decrypt",), self._named_keys[self._store.region], self._store.region, arns),
             ),
             opts=self._account.under(self),
         )
@@ -154,7 +155,7 @@ class AwsSecretStore(SecretStore):
             lease=self._lease,
             secrets=self._secrets,
             guards=self._guards,
-            keys=self._keys,
+            keys=self._named_keys,
             opts=pulumi.ResourceOptions(parent=self),
         )
         return Schedule(every="hour", turn_on="")

@@ -12,15 +12,15 @@ from policies.aws.documents import (
     every,
     narrow,
     needs,
-    of_secret,
     policy_check,
     refused,
     secret_name,
     statements,
     wildcard,
+    without,
 )
 from policies.controls import controls
-from policies.matchers import at, contains, is_true, known, matches, not_set, one_of, require
+from policies.matchers import at, contains, is_true, known, matches, not_set, one_of
 from policies.plan import UNKNOWN, Finding, Plan, Resource
 from policies.rule import Each, Expect, Rule
 
@@ -69,9 +69,15 @@ SUFFIX = "-??????"
 BATCH = "secretsmanager:batchgetsecretvalue"
 
 
-def _whole(resource: str, actions: Sequence[str]) -> str:
-    """Return the pattern at an ARN's end that is still one resource: a log's streams, or a secret without its value."""
-    return ":*" if ":log-group:" in resource else SUFFIX if set(actions) == {"secretsmanager:describesecret"} else ""
+# Part of an ARN -> a pattern that AWS' own part of it allows: a log's streams, a secret's random characters, and the id
+# of a key, whose use aws-keys-open-named-secrets binds to named secrets.
+ENDINGS = {":log-group:": ":*", ":secretsmanager:": SUFFIX, ":kms:": "key/*"}
+
+
+def _named(resource: str) -> bool:
+    """Return whether an ARN names one resource, except for the part that AWS chooses."""
+    ending = next((ending for part, ending in ENDINGS.items() if part in resource), "")
+    return not wildcard(resource.removesuffix(ending))
 
 
 def _excess(found: Sequence[Statement]) -> Iterator[str]:
@@ -90,7 +96,7 @@ def _excess(found: Sequence[Statement]) -> Iterator[str]:
         for resource in one.resources:
             if resource == "*" and not EVERYWHERE.issuperset(one.actions):
                 yield f"allows {', '.join(one.actions)} on all resources; name the ARN"
-            elif resource != "*" and wildcard(resource.removesuffix(_whole(resource, one.actions))):
+            elif resource != "*" and not _named(resource):
                 yield f"allows {', '.join(one.actions)} on a pattern of ARNs; name the ARN"
 
 
@@ -234,9 +240,10 @@ def _gaps(found: Sequence[Statement]) -> Iterator[str]:
 
 
 def _unguarded(plan: Plan) -> Iterator[Finding]:
-    for secret in plan.of_type(aws.SECRET):
-        found = of_secret(plan, aws.SECRET_POLICY, "secretArn", at(secret.properties, "name"))
-        yield from require(secret, found, "policy of its own", "any principal of the account may be let in; add one")
+    names = {at(secret.properties, "name"): secret for secret in plan.of_type(aws.SECRET)}
+    for name in without(plan, aws.SECRET_POLICY, "secretArn", names):
+        wrong = "it has no policy of its own: any principal of the account may be let in; add one"
+        yield Finding(names[name].urn, wrong)
 
 
 def _undeclared(plan: Plan) -> Iterator[Finding]:

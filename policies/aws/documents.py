@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from policies import aws
-from policies.matchers import at, related, require, with_name
-from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown
+from policies.matchers import at, require, with_name
+from policies.plan import UNKNOWN, Finding, Plan, Resource
 from policies.rule import Each
 
 Judge = Callable[[Plan], Iterator[Finding]]
@@ -140,9 +140,15 @@ def secret_name(arn: Any) -> str | None:
     return found[1] if found else None
 
 
-def of_secret(plan: Plan, kind: str, path: str, name: Any) -> list[Resource] | Unknown:
-    """Return the resources of a type that have the ARN of the secret of a name at `path`."""
-    return UNKNOWN if name is UNKNOWN else related(plan, kind, path, ok=lambda arn: secret_name(arn) == name)
+def without(plan: Plan, kind: str, path: str, names: Iterable[str]) -> list[str]:
+    """Return the names of secrets whose ARN no resource of a type has at `path`.
+
+    Before a secret exists, its ARN is unknown. Resources with an unknown ARN belong to the secrets that have none yet,
+    if there are enough; `pulumi up` judges by the ARNs.
+    """
+    arns = [at(one.properties, path) for one in plan.of_type(kind)]
+    left = sorted(set(names) - {secret_name(arn) for arn in arns})
+    return left if len(left) > arns.count(UNKNOWN) else []
 
 
 def needs(kind: str, what: str, wrong: str, *, of: str = aws.STORE, by: str = "") -> Judge:

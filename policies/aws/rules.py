@@ -8,10 +8,22 @@ from itertools import pairwise
 from typing import Any
 
 from policies import aws
-from policies.aws.documents import container_check, needs, of_secret
+from policies.aws.documents import container_check, needs, without
 from policies.containers import in_plain_sight, of_a_value
 from policies.controls import controls
-from policies.matchers import at, between, is_set, is_true, judge, listed, matches, not_set, one_of, open_cidr, require
+from policies.matchers import (
+    at,
+    between,
+    is_present,
+    is_set,
+    is_true,
+    judge,
+    listed,
+    matches,
+    not_set,
+    one_of,
+    open_cidr,
+)
 from policies.plan import UNKNOWN, Finding, Plan, Resource
 from policies.rule import PRODUCTION, Each, Expect, Rule
 
@@ -117,9 +129,9 @@ def _group_rule(one: Resource) -> Iterator[Finding]:
 
 
 def _unencrypted(one: Resource) -> Iterator[Finding]:
-    entries = [at(one.properties, what) for what in ("sqsManagedSseEnabled", "kmsMasterKeyId")]
-    wrong = "is off: messages are stored in plain text; set it"
-    yield from judge(one, entries, lambda entries: entries[0] is True or bool(entries[1]), "encryption", wrong)
+    if at(one.properties, "sqsManagedSseEnabled") is not True:
+        wrong = "is not set: messages are stored in plain text; set it"
+        yield from judge(one, at(one.properties, "kmsMasterKeyId"), is_present, "kmsMasterKeyId", wrong)
 
 
 HOURLY = matches(r"rate\((1 hour|[1-9] minutes?|[1-5]\d minutes|60 minutes)\)")
@@ -131,11 +143,10 @@ def _unrotated(plan: Plan) -> Iterator[Finding]:
     for store in plan.of_type(aws.STORE):
         if not plan.manifest:
             yield Finding(store.urn, "which secrets have to rotate is known after pulumi up", unknown=True)
-        for secret in listed(at(plan.manifest, "secrets")):
-            name = at(plan.manifest, "store", "secrets", str(at(secret, "name")))
-            if at(secret, "kind") in ALTERNATING and isinstance(name, str):
-                found = of_secret(plan, ROTATION, "secretId", name)
-                yield from require(store, found, f"rotation of {name}", "its value stays; add a schedule")
+        rotated = [one for one in listed(at(plan.manifest, "secrets")) if at(one, "kind") in ALTERNATING]
+        names = [at(plan.manifest, "store", "secrets", str(at(one, "name"))) for one in rotated]
+        for name in without(plan, ROTATION, "secretId", [name for name in names if isinstance(name, str)]):
+            yield Finding(store.urn, f"it has no rotation of {name}: its value stays; add a schedule")
 
 
 OPEN = "is open to the internet; name the networks of clients"

@@ -8,7 +8,20 @@ from typing import Any
 from policies import aws
 from policies.aws.documents import Judge, every, needs
 from policies.controls import controls
-from policies.matchers import at, between, is_set, is_true, judge, listed, not_set, one_of, related, require, with_name
+from policies.matchers import (
+    at,
+    between,
+    is_present,
+    is_set,
+    is_true,
+    judge,
+    listed,
+    not_set,
+    one_of,
+    related,
+    require,
+    with_name,
+)
 from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown
 from policies.rule import ALL, PRODUCTION, Expect, Rule
 
@@ -127,13 +140,13 @@ RULES = (
         controls=controls("CC6.1 10.3.1 164.312(a)(2)(iv) 32(1)(a)", "only users of the key read the records"),
         limitation="The logs of functions and tasks, which have no record of a read: store.log_kms_key encrypts them.",
         checks=(
-            Expect(aws.TRAIL, "kmsKeyId", is_set, NO_KEY),
-            Expect(ENCRYPTION, "rules", is_set, NO_KEY),
+            Expect(aws.TRAIL, "kmsKeyId", is_present, NO_KEY),
+            Expect(ENCRYPTION, "rules", is_present, NO_KEY),
             Expect(ENCRYPTION, f"rules[].{BY_DEFAULT}.sseAlgorithm", one_of("aws:kms"), NO_KEY),
-            Expect(ENCRYPTION, f"rules[].{BY_DEFAULT}.kmsMasterKeyId", is_set, NO_KEY),
+            Expect(ENCRYPTION, f"rules[].{BY_DEFAULT}.kmsMasterKeyId", is_present, NO_KEY),
         ),
         across=every(
-            _log_is("kmsKeyId", is_set, NO_KEY),
+            _log_is("kmsKeyId", is_present, NO_KEY),
             needs(ENCRYPTION, "encryption", "add one, by the key of records", of=aws.BUCKET, by="bucket"),
         ),
     ),

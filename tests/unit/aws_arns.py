@@ -40,7 +40,7 @@ def arn_of(kind: str, resource: str, inputs: Mapping[str, Any]) -> str:
     cluster = str(inputs.get("cluster", "default")).rpartition("/")[2]
     named = defaultdict(lambda: resource, {**inputs, "resource": resource, "cluster": cluster})
     if kind.startswith("iam/role"):
-        return f"arn:aws:iam::{ACCOUNT}:role/{inputs.get('role', named['name'])}"
+        return f"arn:aws:iam::{ACCOUNT}:role{inputs.get('path', '/')}{inputs.get('role', named['name'])}"
     if kind.startswith("s3/"):
         return f"arn:aws:s3:::{named['bucket']}"
     service, shape = _SHAPES.get(kind, (kind.partition("/")[0], "{resource}"))
