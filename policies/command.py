@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from policies import cost
-from policies.evidence import Judgement, Verdict, evidence, judge
+from policies.evidence import Judgement, Verdict, evidence, judge, unjudged
 from policies.plan import NoPlanError, Plan, plan_of_preview
 from policies.rule import Enforcement
 
@@ -62,9 +62,8 @@ def text(plan: Plan, judgements: Sequence[Judgement]) -> Iterator[str]:
     for one in judgements:
         if one.verdict is Verdict.BROKEN:
             yield from _broken(one)
-    later = [one.rule.name for one in judgements if one.verdict is Verdict.UNKNOWN]
-    if later:
-        yield from _wrapped(f"judged after pulumi up: {', '.join(later)}", "  ")
+    for one in unjudged(judgements):
+        yield from _wrapped(f"judged after pulumi up: {one}", "  ")
     kept = Counter(one.rule.name.partition("-")[0] for one in judgements if one.verdict is Verdict.KEPT)
     if kept:
         yield from _wrapped(f"kept: {', '.join(f'{name} {count}' for name, count in sorted(kept.items()))}", "  ")

@@ -119,6 +119,8 @@ def _rules() -> Iterator[str]:
             controls = ", ".join(map(_link, rule.controls))
             yield from ("", f"### {rule.name}", "", rule.sentence, "")
             yield from (f"- Does not show: {rule.limitation}", f"- Judged: {_when(rule)}", f"- Serves: {controls}")
+            if rule.later:
+                yield f"- A first preview can't judge it in full: {rule.later}."
 
 
 def _when(rule: Rule) -> str:

@@ -72,6 +72,12 @@ def _judgement(rule: Rule, found: tuple[Finding, ...]) -> Judgement:
     return Judgement(rule, Verdict.UNKNOWN if found else Verdict.KEPT, found)
 
 
+def unjudged(judgements: Iterable[Judgement]) -> list[str]:
+    """Return the rules that can't be judged yet, each with the reason if it is a known one."""
+    rules_ = [one.rule for one in judgements if one.verdict is Verdict.UNKNOWN]
+    return [f"{rule.name} ({rule.later})" if rule.later else rule.name for rule in rules_]
+
+
 def evidence(
     told: Iterable[tuple[Plan, Sequence[Judgement]]], *, source: str, at: str, commit: str, tools: Mapping[str, str]
 ) -> dict[str, Any]:

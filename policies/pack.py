@@ -23,7 +23,7 @@ from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, engine_pb2, en
 
 from policies import cost
 from policies.catalogue import rules
-from policies.evidence import Judgement, Verdict, judge, judge_resource
+from policies.evidence import Judgement, Verdict, judge, judge_resource, unjudged
 from policies.plan import (
     PROJECT,
     STACK,
@@ -122,8 +122,8 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
                     analyzer_pb2.PolicyNotApplicable(policy_name=one.rule.name, reason=str(one.verdict))
                 )
             response.diagnostics.extend(self._new(one))
-        if later := [one.rule.name for one in judgements if one.verdict is Verdict.UNKNOWN]:
-            names = textwrap.fill(f"Not judged yet: {', '.join(later)}", 70, break_on_hyphens=False)
+        if later := unjudged(judgements):
+            names = textwrap.fill(f"Not judged yet: {'; '.join(later)}", 70, break_on_hyphens=False)
             told = f"{LATER_SAYS}\n{names}"
             response.diagnostics.append(_diagnostic(LATER, LATER_SAYS, told, "", analyzer_pb2.ADVISORY))
         return response

@@ -94,6 +94,8 @@ class Rule:
     controls: tuple[Control, ...]
     limitation: str
     """What a kept rule does not show, one sentence."""
+    later: str = ""
+    """Why a first preview can't judge it in full; empty if it can, on every shipped stack."""
     checks: tuple[Expect | Each, ...] = ()
     across: Callable[[Plan], Iterator[Finding]] | None = None
     types: tuple[str, ...] = ()

@@ -191,6 +191,7 @@ RULES = (
         name="aws-filters-match-this-stack",
         sentence="Every metric filter reads the trail's log, and matches all resources of the stack that it watches.",
         controls=controls("CC7.2 10.4.1.1 164.312(b)", "a filter reviews every record of the stack"),
+        later="AWS makes the id of a KMS key, which the filter of changes of keys matches",
         limitation="Keys, the topic, and the trail's bucket and log, by which a pattern may match as well.",
         across=_deaf_filters,
         types=(aws.FILTER,),
@@ -229,6 +230,7 @@ RULES = (
         controls=controls(
             "CC7.1 CC7.2 10.2.1.6 10.3.4 10.7.2 164.312(b) 164.312(c)(1)", "a change that weakens the stack is reported"
         ),
+        later="AWS makes the id of a KMS key, which the filter of changes of keys matches",
         limitation=f"{RECEIVERS} Tests run each pattern over records as AWS documents them.",
         across=_silent_tampering,
         types=(aws.STORE,),

@@ -258,6 +258,7 @@ RULES = (
         name="aws-secrets-under-own-key",
         sentence="Every secret, and every replica of one, is encrypted by a KMS key of its own account.",
         controls=controls("CC6.1 8.3.2 164.312(a)(2)(iv) 32(1)(a)", "credentials are encrypted by a managed key"),
+        later="AWS makes the id of a KMS key",
         limitation="Who may use the key: aws-key-policies-bound judges that.",
         checks=tuple(Expect(aws.SECRET, path, OWN_KEY, NOT_OWN) for path in ("kmsKeyId", "replicas[].kmsKeyId")),
     ),

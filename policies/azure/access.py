@@ -184,6 +184,7 @@ RULES = (
         name="azure-roles-scoped",
         sentence="A role is on one secret, vault or resource, and only declared readers have one on secrets.",
         controls=controls("CC6.3 7.2.1 7.2.5 164.312(a)(1) 32(1)(b)", "each secret has its own readers"),
+        later="Entra makes the object ids of server and rotator: how many may read each secret is judged",
         limitation="Roles that others assign on the resource group or the subscription.",
         checks=(Each(ASSIGNMENT, _placed),),
         across=_readers,

@@ -159,6 +159,7 @@ RULES = (
         name="azure-alerts-fire",
         sentence="Every alert is on, reads the trail's tables and columns, fires at once and notifies a group.",
         controls=controls("CC7.2 10.4.1.1 10.7.2 164.312(b)", "failures and anomalies are reported in time"),
+        later="Entra makes the object ids that the query of undeclared reads lists",
         limitation="That somebody reads the notification, and that Azure fires the alert: no account proved it.",
         checks=(
             *rows((QUERY, ACTIVITY, GROUP), ("enabled", is_true, "is not true: nobody is notified; set true")),
@@ -180,6 +181,7 @@ RULES = (
         name="azure-reads-alerted",
         sentence="An alert reports undeclared reads, denied reads and deleted secrets.",
         controls=controls("CC7.2 10.2.1.4 10.4.1.1 164.312(b) 32(1)(d)", "undeclared and denied reads are found"),
+        later="Entra makes the object ids that the query of undeclared reads lists",
         limitation="That somebody is notified: an action group without alert_emails has no receiver.",
         across=lambda plan: _queries(plan, READS),
         types=(STORE,),
