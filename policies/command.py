@@ -62,8 +62,8 @@ def text(plan: Plan, judgements: Sequence[Judgement]) -> Iterator[str]:
     for one in judgements:
         if one.verdict is Verdict.BROKEN:
             yield from _broken(one)
-    for one in unjudged(judgements):
-        yield from _wrapped(f"judged after pulumi up: {one}", "  ")
+    for name in unjudged(judgements):
+        yield from _wrapped(f"judged after pulumi up: {name}", "  ")
     kept = Counter(one.rule.name.partition("-")[0] for one in judgements if one.verdict is Verdict.KEPT)
     if kept:
         yield from _wrapped(f"kept: {', '.join(f'{name} {count}' for name, count in sorted(kept.items()))}", "  ")

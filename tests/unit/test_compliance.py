@@ -29,10 +29,10 @@ def test_each_control_lists_its_rules_and_each_rule_links_its_controls() -> None
 
 
 def test_results_count_each_stack_and_name_what_is_broken() -> None:
-    text = made(own("dev"), unprotected("secret-mqtt")(own("prod")), own("staging", preview=True))["README.md"]
+    text = made(own("dev"), unprotected("secret-mqtt")(own("prod")), own("prod-azure", preview=True))["README.md"]
     counts = {line.split(" | ")[0]: line.strip("| ").split(" | ")[2:] for line in text.splitlines() if "|" in line}
     assert counts["| prod"] == ["1", "0"]
-    assert int(counts["| staging"][1]) > 0
+    assert int(counts["| prod-azure"][1]) > 0
     assert "**prod breaks [stack-is-protected-in-production]" in text
 
 
