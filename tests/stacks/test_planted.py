@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct  # type: ignore[import-untyped]
 
 from policies.plan import Finding, Plan
 from policies.rule import Enforcement
@@ -217,7 +217,7 @@ def new_planted(name: str, home: Path) -> PlantedStack:
     (home / "kubeconfig").write_text(json.dumps(KUBECONFIG))
     stack = PlantedStack(name, home, yaml.safe_load(text)["config"], leads)
     stack.create()
-    if cloud := CLOUDS.get(stack.config["store"]["kind"]):
+    if cloud := CLOUDS.get(str(stack.config["store"]["kind"])):
         choice.lay(home / "bin", cloud.package, cloud.version, clone=ROOT, python=BIN / "python")
     (home / "home/plugins").mkdir(parents=True, exist_ok=True)
     if stack.config["server"]["kind"] == "kubernetes":
