@@ -161,6 +161,7 @@ def grants(kind: str, before: Any, after: Any) -> set[str]:
         event("create", "aws:secretsmanager/secret:Secret", "secret-mqtt", new={"name": "mcp/mqtt"}),
         event("create", "aws:iam/role:Role", "task-role", new={"name": "mcp@task"}),
         event("create", "kubernetes:core/v1:Secret", "copy", new={"metadata": {"name": "the-copy"}}),
+        event("create", "aws:s3/bucket:Bucket", "trail", new={"bucket": "trail"}),
         event("create", "vault:index/mount:Mount", "mount", new={"path": "kv"}),
         event("create", "pulumi:providers:aws", "aws", new={"allowedAccountIds": '["123456789012"]'}),
     ]
@@ -231,6 +232,24 @@ GAINS = [
         SECRETS_USER,
         OWNER,
         "- Allow Key Vault Secrets User something else this account; + Allow Owner something else this account",
+    ),
+    (
+        ROLE,
+        NARROW,
+        document(**READ, Resource=MQTT.replace("??????", "*")),
+        "- Allow {} task-role secret-mqtt; + Allow {} task-role names by a pattern",
+    ),
+    (
+        ROLE,
+        NARROW,
+        document(**READ, Resource=ARN("s3", "", "foreign/trail")),
+        "- Allow {} task-role secret-mqtt; + Allow {} task-role something else",
+    ),
+    (
+        OF_SECRET,
+        BY_TASK,
+        document(**READ, Principal={"AWS": "=canary"}),
+        "- Allow {} task-role it; + Allow {} something else it",
     ),
     (VAULT, HCL, JSON, "- Allow vault:read it mount; + Allow vault:read it *"),
 ]
