@@ -190,7 +190,8 @@ def changes(found: Preview) -> Found:
     all_of = Counter(one.provider for one in found.resources.values())
     providers = [one for one in found.resources.values() if _is_provider(one)]
     gone = {one.type: one.before for one in providers if one.op == "delete"}
-    reported, places = [], {}
+    reported: list[Change] = []
+    places: dict[str, str] = {}
     for one in providers:
         before = one.before or gone.get(one.type)  # of one that is renamed
         if one.op != "delete" and before and (moved := _moved(before, one.inputs)):
@@ -211,7 +212,9 @@ def compared(base: Preview, head: Preview, replacing: Replacing) -> Found:
     was, names = base.names(), head.names()
     all_of = Counter(one.provider for one in base.resources.values())
     gone = {one.type: one for urn, one in base.resources.items() if _is_provider(one) and urn not in head.resources}
-    reported, places, same = [], {}, 0
+    reported: list[Change] = []
+    places: dict[str, str] = {}
+    same = 0
     for urn, one in head.resources.items():
         before = base.resources.get(urn) or gone.get(one.type)
         if _is_provider(one) and before and (moved := _moved(before.inputs, one.inputs)):
@@ -235,8 +238,8 @@ def compared(base: Preview, head: Preview, replacing: Replacing) -> Found:
         replaces = replacing(one.type, changed)
         op = Op.REPLACE if replaces is Replaces.YES else Op.UPDATE
         granted = of_statements(one.type, one.name, before.inputs, one.inputs, old=was, new=names)
-        inputs = [{key: side.inputs.get(key) for key in changed} for side in (before, one)]
-        follows = _follows(*inputs, places)
+        was_then, is_now = ({key: side.inputs.get(key) for key in changed} for side in (before, one))
+        follows = _follows(was_then, is_now, places)
         reported.append(_change(one, op, changed, granted, may_replace=replaces is Replaces.MAYBE, follows=follows))
     reported += [
         _change(one, Op.DELETE, frozenset(), of_statements(one.type, one.name, one.inputs, None, old=was, new=names))
