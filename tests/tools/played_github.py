@@ -18,7 +18,7 @@ class Played:
     """A repository with pull requests, their comments and a run's artifact; and the tokens of a job."""
 
     token: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
-    artifact: bytes = b""
+    artifact: bytes | None = b""
     pulls: list[dict[str, Any]] = field(default_factory=list)
     comments: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Played:
                     if (one["head"]["user"], one["head"]["ref"]) == (owner, branch) and query["page"] == ["1"]
                 ]
             case "GET", ["actions", "runs", "9", "artifacts"]:
-                return {"artifacts": [{"id": 3, "name": query["name"][0], "expired": False}]}
+                return {"artifacts": [{"id": 3, "name": query["name"][0], "expired": self.artifact is None}]}
             case "GET", ["issues" | "pulls", number, "comments" | "files" as what]:
                 comments = [one for one in self.comments if one["number"] == int(number)]
                 found = comments if what == "comments" else self.files
@@ -67,7 +67,7 @@ def playing() -> Iterator[Played]:
             body = json.loads(self.rfile.read(length)) if length else None
             if url.path == "/storage":
                 made.told_storage.append(self.headers.get("Authorization"))
-                self.end(200, made.artifact)
+                self.end(200, made.artifact or b"")
             elif url.path == "/token":
                 right = self.headers.get("Authorization") == f"Bearer {made.token}"
                 audience = parse_qs(url.query).get("audience", [""])[0]

@@ -127,8 +127,9 @@ def manifest(*secrets: str) -> dict[str, Any]:
         ([provider("eu-west-1")], [provider("eu-west-1", allowedAccountIds='["2"]')], "**move**"),
         ([event("create", FOLDER, "x", new={"root": "a"})], [event("create", FOLDER, "x", new={"root": "b"})], "holds"),
         ([manifest("mqtt", "key")], [manifest("broker", "key")], "values of `mqtt` are lost"),
+        ([manifest("mqtt")], [], "values of `mqtt` are lost"),
     ],
-    ids=["another region behind a new name", "another account", "a moved root", "a renamed secret"],
+    ids=["another region behind a new name", "another account", "a moved root", "a renamed secret", "no manifest"],
 )
 def test_loss_of_values_is_the_first_row(base: list[Any], head: list[Any], first: str) -> None:
     update = [event("create", ROLE, "policy", new={"policy": text}) for text in "ab"]
@@ -138,12 +139,29 @@ def test_loss_of_values_is_the_first_row(base: list[Any], head: list[Any], first
     assert "**delete**" in found[1]
 
 
+def test_a_renamed_provider_of_a_deployed_stack_that_moves_is_a_move() -> None:
+    region = "pulumi:providers:aws", "aws", {"region": "eu-west-1"}
+    review = of(event("delete", *region), event("create", region[0], "new", new={"region": "eu-west-2"}))
+    assert [(one.op, one.name) for one in review.changes] == [(Op.MOVE, "new")]
+
+
+def test_a_move_hides_no_change_that_does_not_follow_from_it() -> None:
+    def streamed(region: str, days: int) -> str:
+        of_logs = event("create", "aws:cloudwatch/logGroup:LogGroup", "logs", new={"retentionInDays": days})
+        return a_stream(provider(region), event("create", KEY, "key", new={"description": f"of {region}"}), of_logs)
+
+    text = comment([compared(streamed("eu-west-1", 365), streamed("eu-west-2", 1))])
+    assert "1 change that only follows" in text
+    assert [one for one in rows(text) if "`retentionInDays`" in one]
+
+
 def grants(kind: str, before: Any, after: Any) -> set[str]:
     """What is gained (+) and lost (-): action, principal and resource."""
     names = [
         event("create", "aws:secretsmanager/secret:Secret", "secret-mqtt", new={"name": "mcp/mqtt"}),
         event("create", "aws:iam/role:Role", "task-role", new={"name": "mcp@task"}),
         event("create", "kubernetes:core/v1:Secret", "copy", new={"metadata": {"name": "the-copy"}}),
+        event("create", "aws:s3/bucket:Bucket", "trail", new={"bucket": "trail"}),
         event("create", "vault:index/mount:Mount", "mount", new={"path": "kv"}),
         event("create", "pulumi:providers:aws", "aws", new={"allowedAccountIds": '["123456789012"]'}),
     ]
@@ -214,6 +232,24 @@ GAINS = [
         SECRETS_USER,
         OWNER,
         "- Allow Key Vault Secrets User something else this account; + Allow Owner something else this account",
+    ),
+    (
+        ROLE,
+        NARROW,
+        document(**READ, Resource=MQTT.replace("??????", "*")),
+        "- Allow {} task-role secret-mqtt; + Allow {} task-role names by a pattern",
+    ),
+    (
+        ROLE,
+        NARROW,
+        document(**READ, Resource=ARN("s3", "", "foreign/trail")),
+        "- Allow {} task-role secret-mqtt; + Allow {} task-role something else",
+    ),
+    (
+        OF_SECRET,
+        BY_TASK,
+        document(**READ, Principal={"AWS": "=canary"}),
+        "- Allow {} task-role it; + Allow {} something else it",
     ),
     (VAULT, HCL, JSON, "- Allow vault:read it mount; + Allow vault:read it *"),
 ]

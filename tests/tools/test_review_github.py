@@ -1,8 +1,10 @@
 """What is written to and read from GitHub: the comment on a pull request, and the login of a job."""
 
 import io
+import secrets
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +16,8 @@ from policies.catalogue import rules
 from tests.tools.played_github import Played, comment, playing
 from tools.review import __main__ as command
 from tools.review import identity
-from tools.review.comment import MARK
-from tools.review.github import OURS, GitHub, post
+from tools.review.comment import COMPARED, MARK
+from tools.review.github import MOST_ZIPPED, OURS, GitHub, post
 from tools.review.review import Against, Broken, Change, Judge, Op, Provider, StackReview, read, written
 from tools.steps import SetupError
 
@@ -105,16 +107,24 @@ def test_no_comment_without_a_pull_request_at_the_commit(played: Played, other: 
     "artifact",
     [
         *(b"not a zip", zipped(REVIEW, "../review.json"), zipped(REVIEW.replace('"key"', '"@everyone"'))),
-        zipped(" " * 50_000_000),
+        *(zipped(" " * 50_000_000), secrets.token_bytes(MOST_ZIPPED + 1), None),
+        zipped(REVIEW).replace(zlib.compress(REVIEW.encode(), wbits=-15)[:20], b"\xff" * 20),
     ],
-    ids=["no zip", "another's path", "a mention", "a bomb"],
+    ids=["no zip", "another's path", "a mention", "a bomb", "too large", "no artifact", "broken bytes"],
 )
-def test_an_artifact_that_is_no_review_is_refused_and_nothing_of_it_is_said(played: Played, artifact: bytes) -> None:
-    played.pulls, played.artifact = [pull(4)], artifact
+def test_run_without_a_review_replaces_the_comment_and_names_changed_judges(
+    played: Played, artifact: bytes | None
+) -> None:
+    played.pulls, played.files = [pull(4)], [{"filename": "policies/rule.py"}]
+    post(github(played), EVENT)
+    played.artifact = artifact
     with pytest.raises(SetupError) as refused:
         post(github(played), EVENT)
-    assert "everyone" not in str(refused.value)
-    assert played.comments == []
+    (body,) = (one["body"] for one in played.comments)
+    assert "everyone" not in str(refused.value) + body
+    assert "no review of this commit" in body
+    assert "`policies/` 1" in body
+    assert "`prod`" not in body
 
 
 def test_the_token_is_not_sent_on_to_where_the_artifact_lies_and_is_in_no_error(played: Played) -> None:
@@ -158,12 +168,12 @@ def test_comment_has_the_sentence_and_page_of_a_rule_and_no_text_of_the_file(pla
 
 @pytest.mark.parametrize(("repository", "fork"), [(77, False), (1, True)], ids=["ours", "a fork"])
 def test_claims_of_a_forks_run_are_not_repeated_as_facts(played: Played, repository: int, fork: bool) -> None:
-    claims = replace(read(REVIEW)[0], provider=Provider.OWN, rules=300)
+    claims = replace(read(REVIEW)[0], provider=Provider.OWN, against=Against.DEPLOYED, rules=300)
     played.pulls, played.artifact = [pull(4)], zipped(written((claims,)))
     post(github(played), {**EVENT, "repository": {"id": repository}})
     body = played.comments[0]["body"]
     assert ("as the fork's own run says" in body) == fork
-    assert ("Pulumi's own" in body) != fork
+    assert ("Pulumi's own" in body, COMPARED[Against.DEPLOYED] in body) == (not fork, not fork)
     assert ("300 (it says)" in body) == fork
 
 

@@ -46,12 +46,13 @@ COMPARED = {
     Against.DEPLOYED: "what is deployed",
     Against.BASE: "a preview of the base",
     Against.INSTEAD: "a preview of the base: **the chosen state can't be read**",
+    Against.NO_BASE: "nothing: **the base can't be previewed**",
     Against.NOTHING: "nothing: all is new",
 }
 JUDGED = {
     Judge.BOTH: "",
     Judge.HEAD: " (by the pull request's rules only)",
-    Judge.BASE: " (**by the base's rules only: this pull request disables the rule**)",
+    Judge.BASE: " (**by the base's rules only: the pull request removes or relaxes the rule**)",
 }
 CONDITIONS = {
     Conditions.NONE: "",
@@ -84,8 +85,10 @@ def comment(
     review. A fork's own code wrote the review: its claims of providers and rules are not repeated as facts.
     """
     rows = _rows(stacks)
-    lines = [MARK, f"### {_heading(stacks, touched or {})}", *_touched(touched or {}), *(("", FORK) if fork else ())]
-    lines += [*_failed(stacks), *_broken(stacks, link), *_table(stacks, fork=fork), *_changes(rows), *_grants(stacks)]
+    lines = [MARK, f"### {_heading(stacks, touched or {})}", *_touched(touched or {})]
+    if stacks:
+        lines += [*(("", FORK) if fork else ()), *_failed(stacks), *_broken(stacks, link)]
+        lines += [*_table(stacks, fork=fork), *_changes(rows), *_grants(stacks)]
     of = f" Commit {commit[:12]}." if commit else ""
     return "\n".join([*lines, "", f"<sub>Names, never values.{of}</sub>"]) + "\n"
 
@@ -96,6 +99,7 @@ def _heading(stacks: Sequence[StackReview], touched: Mapping[str, int]) -> str:
     rules = len({(one.stack, each.rule) for one in stacks for each in one.broken})
     words = [
         "changes its own judges" if touched else "",
+        "" if stacks else "**no review of this commit**, its run left none",
         _number(sum(one.failed for one in stacks), "preview failed", "previews failed"),
         _number(rules, "rule broken", "rules broken"),
         _number(sum(len(one.values_lost) for one in stacks), "secret loses its values", "secrets lose their values"),
@@ -159,6 +163,9 @@ def _table(stacks: Sequence[StackReview], *, fork: bool) -> Iterator[str]:
         provider = (
             "**stand-in**, or what its code says" if fork and one.provider is Provider.OWN else PROVIDERS[one.provider]
         )
+        compared = (
+            "the base, or what its code says" if fork and one.against is Against.DEPLOYED else COMPARED[one.against]
+        )
         counts = Counter(change.op for change in one.changes)
         changes = ", ".join(f"{counts[op]} {op}" for op in Op if counts[op]) or "none"
         if one.failed or one.provider is Provider.NONE:
@@ -166,7 +173,7 @@ def _table(stacks: Sequence[StackReview], *, fork: bool) -> Iterator[str]:
             continue
         rules = f"{one.rules}{' (it says)' if fork else ''}" if one.rules or one.broken else "not judged"
         rules += f", {one.later} not known yet" if one.later else ""
-        yield f"| {code(one.stack)} | {provider} | {COMPARED[one.against]} | {changes} | {one.unchanged} | {rules} |"
+        yield f"| {code(one.stack)} | {provider} | {compared} | {changes} | {one.unchanged} | {rules} |"
     yield from _more(len(stacks) - STACKS, "\n")
 
 
@@ -178,8 +185,7 @@ def _rows(stacks: Sequence[StackReview]) -> list[Row]:
         moved = {change.type.rpartition(":")[2] for change in one.changes if change.op is Op.MOVE}
         for change in one.changes:
             grave = risk(change)
-            follows = change.type.partition(":")[0] in moved and change.op in (Op.UPDATE, Op.REPLACE)
-            if follows and not (change.gained or change.lost):
+            if change.follows and change.type.partition(":")[0] in moved and not (change.gained or change.lost):
                 follow[one.stack] += 1
                 continue
             key: tuple[object, ...] = (one.stack, change.op, change.properties, change.may_replace)
@@ -192,7 +198,8 @@ def _rows(stacks: Sequence[StackReview]) -> list[Row]:
         first = row.changes[0]
         if first.op is Op.MOVE:
             row.note = f": **all {first.resources} resources and their values are lost**"
-            row.note += f"; {follow[row.stack]} changes that follow are not listed" if follow[row.stack] else ""
+            hidden = _number(follow[row.stack], "change that only follows is", "changes that only follow are")
+            row.note += f"; {hidden} not listed" if hidden else ""
     for stack in stacks:
         if stack.values_lost:
             found[stack.stack, "values"] = Row(

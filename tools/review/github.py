@@ -18,7 +18,7 @@ from typing import Any
 
 from tools.review.comment import MARK, RULES, comment
 from tools.review.judges import MORE, judges
-from tools.review.review import MOST_BYTES, NoReviewError, read
+from tools.review.review import MOST_BYTES, NoReviewError, StackReview, read
 from tools.steps import SetupError
 
 ARTIFACT = "review"
@@ -111,19 +111,28 @@ def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://git
     number = _pull_request(github, run)
     if number is None:
         return f"no open pull request is at {run.commit[:12]}: no comment"
+    reviews: tuple[StackReview, ...] = ()
+    refused = ""
     try:
-        left = _artifact(github, run)
-        if left is None:
-            return f"the run {run.id} has no review: see its log"
-        text = comment(
-            read(left),
-            touched=judges(_changed_files(github, number)),
-            commit=run.commit,
-            fork=run.fork,
-            link=f"{server.rstrip('/')}/{github.repository}/blob/HEAD/{RULES}",
-        )
-    except NoReviewError as error:
-        raise SetupError(f"the review of run {run.id}", f"  {error}", "see what that run's code has written") from None
+        reviews = read(_artifact(github, run))
+    except (NoReviewError, SetupError) as error:
+        refused = str(error)
+    # Also without a review, or a run that leaves none would keep the last comment and hide that it changes its judges.
+    text = comment(
+        reviews,
+        touched=judges(_changed_files(github, number)),
+        commit=run.commit,
+        fork=run.fork,
+        link=f"{server.rstrip('/')}/{github.repository}/blob/HEAD/{RULES}",
+    )
+    done = _put(github, number, text)
+    if refused:
+        raise SetupError(f"the review of run {run.id}", f"  {refused}", "see that run's log, and what its code writes")
+    return done
+
+
+def _put(github: GitHub, number: int, text: str) -> str:
+    """Update the comment, or add it, and return which. Raises SetupError."""
     for one in github.pages(f"issues/{number}/comments"):
         if one["user"]["login"] == OURS and str(one["body"]).startswith(MARK):
             github.json("PATCH", f"issues/comments/{int(one['id'])}", {"body": text})
@@ -152,12 +161,12 @@ def _changed_files(github: GitHub, number: int) -> Iterator[str]:
         yield MORE
 
 
-def _artifact(github: GitHub, run: Run) -> str | None:
-    """The one file of the run's artifact, read and never unpacked. None where it has none: that run is red itself."""
+def _artifact(github: GitHub, run: Run) -> str:
+    """Return the one file of the run's artifact, read and never unpacked. Raises NoReviewError, SetupError."""
     listed = github.json("GET", f"actions/runs/{run.id}/artifacts?name={ARTIFACT}")["artifacts"]
     found = [one for one in listed if one["name"] == ARTIFACT and not one["expired"]]
     if not found:
-        return None
+        raise NoReviewError("the run has no artifact")
     zipped = github.raw(
         "GET",
         f"{github.url}/repos/{github.repository}/actions/artifacts/{int(found[-1]['id'])}/zip",
@@ -167,13 +176,5 @@ def _artifact(github: GitHub, run: Run) -> str | None:
         with zipfile.ZipFile(io.BytesIO(zipped)) as archive, archive.open(FILE) as file:
             text = file.read(MOST_BYTES + 1)  # whatever size it claims
         return text.decode()
-    except (
-        zipfile.BadZipFile,
-        KeyError,
-        UnicodeDecodeError,
-        RuntimeError,
-        NotImplementedError,
-        OSError,
-        EOFError,
-    ) as error:
+    except Exception as error:  # anybody may have written the archive: whatever zipfile raises
         raise NoReviewError(f"no {FILE} in it ({type(error).__name__})") from None

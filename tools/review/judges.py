@@ -8,7 +8,8 @@ from collections.abc import Iterable
 # What is judged by, what previews, and what they run. A name that ends with / is a folder.
 JUDGES = (
     *("policies/", "tools/", ".github/", ".ci/"),
-    *("CODEOWNERS", "docs/CODEOWNERS", "Makefile", "pyproject.toml", "uv.lock", "docs/settings.md"),
+    *("CODEOWNERS", "docs/CODEOWNERS", "Makefile", "Pulumi.yaml", "pyproject.toml", "uv.lock", "uv.toml"),
+    "docs/settings.md",
 )
 # Reported instead of files that GitHub does not list.
 MORE = "more files than GitHub lists"

@@ -220,9 +220,11 @@ def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False
         broken = _by_both(broken, base.judged(stack, text)[2])
     found = stream.changes(preview)
     against = Against.DEPLOYED if deployed else Against.NOTHING
-    if not deployed and base and base.has(stack) and (before := _of_the_base(stack, base)):
-        against = instead
-        found = stream.compared(before, preview, replacing)
+    if not deployed and base and base.has(stack):
+        against = Against.NO_BASE
+        if before := _of_the_base(stack, base):
+            against = instead
+            found = stream.compared(before, preview, replacing)
     return StackReview(
         stack=stack,
         provider=provider,

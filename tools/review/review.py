@@ -83,6 +83,8 @@ class Against(StrEnum):
     """A preview of the commit that the pull request would be merged into."""
     INSTEAD = "base instead"
     """The same, for the state that was chosen can't be read."""
+    NO_BASE = "no base"
+    """Nothing, for the base can't be previewed."""
     NOTHING = "nothing"
 
 
@@ -135,6 +137,8 @@ class Change:
     protected: bool = False
     may_replace: bool = False
     """An update that may be a replacement: no provider with a state was used."""
+    follows: bool = False
+    """An update or a replacement that only follows from a provider that moves."""
     resources: int = 0
     """Number of resources of a provider that moves."""
     gained: tuple[Statement, ...] = ()
@@ -238,6 +242,7 @@ def _change(given: object) -> Change:
         properties=_texts(entries["properties"], "properties", is_property),
         protected=_bool(entries["protected"], "protected"),
         may_replace=_bool(entries["may_replace"], "may_replace"),
+        follows=_bool(entries["follows"], "follows"),
         resources=_count(entries["resources"], "resources"),
         gained=tuple(_statement(one) for one in _list(entries["gained"], "gained")),
         lost=tuple(_statement(one) for one in _list(entries["lost"], "lost")),

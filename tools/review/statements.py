@@ -26,15 +26,15 @@ _ARN_COLONS = 5
 _MODULES = {"logs": "cloudwatch", "states": "sfn", "events": "cloudwatch"}
 # The inputs that name a resource to its platform.
 _NAMED_BY = ("name", "bucket", "resourceGroupName", "vaultName", "accountName", "resourceName", "path")
-# The six characters that Secrets Manager adds to a name, or what policies write in their place:
+# The six characters that Secrets Manager adds to a name, or question marks for them. `-*` would match other names too:
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_iam-permissions.html
-_SECRET_SUFFIX = re.compile(r"-(\?{6}|\*|[A-Za-z0-9]{6})$")
+_SECRET_SUFFIX = re.compile(r"-(\?{6}|[A-Za-z0-9]{6})$")
 _PATH = re.compile(r'path\s+"([^"]*)"\s*\{(.*?)\}', re.DOTALL)
 _CAPABILITIES = re.compile(r"capabilities\s*=\s*\[([^\]]*)\]")
 
 
 class Atom(NamedTuple):
-    """One action of one principal on one resource. Terms may be raw: `Names.words` makes words of them."""
+    """One action of one principal on one resource. Terms are raw, or words after `=`: see `Names.words`."""
 
     effect: Effect
     action: str
@@ -49,6 +49,7 @@ class Names:
     """The names that the plan gives to what its resources are called on their platform."""
 
     by_module: Mapping[tuple[str, str], str]
+    words_known: frozenset[str]
     accounts: frozenset[str]
     regions: frozenset[str]
 
@@ -58,7 +59,9 @@ class Names:
         found: dict[tuple[str, str], str] = {}
         accounts: set[str] = set()
         regions: set[str] = set()
+        words = {ALL, THIS_ACCOUNT, *_MANAGED}
         for kind, called, inputs, arn in resources:
+            words.add(name(called))
             found["arn", arn] = name(called)
             metadata = inputs.get("metadata")
             texts = [inputs.get(key) for key in _NAMED_BY]
@@ -69,7 +72,7 @@ class Names:
             if kind == "pulumi:providers:aws" and isinstance(inputs.get("region"), str):
                 regions.add(inputs["region"])
             accounts.update(re.findall(r"\d{12}", str(inputs.get("allowedAccountIds", ""))))
-        return cls(found, frozenset(accounts), frozenset(regions))
+        return cls(found, frozenset(words), frozenset(accounts), frozenset(regions))
 
     def own(self, module: str, text: str) -> str:
         """Return the plan's name of what is called so, or nothing."""
@@ -83,10 +86,12 @@ class Names:
 
     def words(self, term: str) -> str:
         """Return a term's words. An ARN of the plan's own is its resource's name."""
-        if term in (ALL, THIS_ACCOUNT) or term.startswith("=") or SERVICE.fullmatch(term):
-            return term.removeprefix("=")
-        if term and (called := self.own("arn", term)):
-            return called
+        if term == ALL or SERVICE.fullmatch(term):
+            return term
+        # A document may have a text that begins so, too.
+        known = term[1:] if term.startswith("=") and term[1:] in self.words_known else term and self.own("arn", term)
+        if known:
+            return known
         if re.fullmatch(r"\d{12}", term):
             return THIS_ACCOUNT if term in self.accounts else OTHER_ACCOUNT
         if term.startswith("arn:") and term.count(":") >= _ARN_COLONS:
@@ -103,8 +108,12 @@ class Names:
             return THIS_ACCOUNT if account in self.accounts else ELSE
         resource = _SECRET_SUFFIX.sub("", resource) if service == "secretsmanager" else resource
         module = _MODULES.get(service, service)
-        parts = (resource, resource.partition(":")[2], resource.partition("/")[2], resource.rpartition("/")[2])
-        for text in (*parts, *(one.removesuffix(":*").removesuffix("/*") for one in parts)):
+        parts = [resource, resource.partition(":")[2], resource.partition("/")[2]]
+        if service == "s3":
+            parts = [resource.partition("/")[0]]
+        elif service == "iam":
+            parts.append(resource.rpartition("/")[2])
+        for text in (*parts, *(one.removesuffix(":*") for one in parts)):
             if text and (called := self.own(module, text)):
                 return called
         if re.fullmatch(r"([a-z-]+[:/])?\*", resource):
@@ -133,12 +142,18 @@ def compared(
 
 
 def _named(one: Atom, names: Names) -> Atom:
-    terms = [
-        f"={words}" if term.startswith("arn:") and (words := names.words(term)) not in _VAGUE else term
-        for term in (one.principal, one.resource)
-    ]
-    principal, resource, condition = (names.without_region(text) for text in (*terms, one.condition))
-    return one._replace(principal=principal, resource=resource, condition=condition)
+    return one._replace(
+        principal=_marked(one.principal, names),
+        resource=_marked(one.resource, names),
+        condition=names.without_region(one.condition),
+    )
+
+
+def _marked(term: str, names: Names) -> str:
+    """Return `=` and the words of an ARN that the plan names, another term without the stack's region."""
+    if term.startswith("arn:") and (words := names.words(term)) not in _VAGUE:
+        return f"={words}"
+    return term if term.startswith("=") else names.without_region(term)
 
 
 _VAGUE = (ELSE, PATTERN, OTHER_ACCOUNT)
@@ -189,7 +204,7 @@ def _atoms(kind: str, called: str, inputs: Mapping[str, Any], names: Names) -> I
         role = AZURE_ROLES.get(guid, ELSE)
         scope = str(inputs.get("scope", ""))
         at = names.own("azure-native", scope.rpartition("/")[2])
-        where = f"={at}" if at else THIS_ACCOUNT if re.fullmatch(r"/?subscriptions/[^/]+/?", scope) else scope
+        where = f"={at}" if at else f"={THIS_ACCOUNT}" if re.fullmatch(r"/?subscriptions/[^/]+/?", scope) else scope
         yield Atom(Effect.ALLOW, role, str(inputs.get("principalId", "")), where, False, "")
     elif kind == "vault:index/policy:Policy":
         for path, capabilities in _of_vault(str(inputs.get("policy", ""))):

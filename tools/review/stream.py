@@ -15,7 +15,7 @@ from typing import Any
 from tools.review.replacing import Replaces
 from tools.review.review import Change, Op, Statement, is_property, name
 from tools.review.settings_page import known
-from tools.review.statements import Names, is_unread
+from tools.review.statements import UNKNOWN, Names, is_unread
 from tools.review.statements import compared as of_statements
 
 # The engine's words for what it would do. The three of a replacement are one.
@@ -38,6 +38,7 @@ _PLACES = frozenset(
         *("context", "clusterIdentifier", "cluster", "kubeconfig", "address", "namespace", "host"),
     }
 )
+_PLACE = re.compile(r"[^\s\[\]{}'\",]+")
 # A refusal of the program begins with the setting's path (components/problems.py).
 _REFUSED = re.compile(r"^ {0,4}([a-z][a-z_.]*)(?:\[\d+\])?: ", re.MULTILINE)
 
@@ -187,15 +188,21 @@ def changes(found: Preview) -> Found:
     """Return the changes of a preview against a stack's state."""
     names, was = found.names(), found.names(before=True)
     all_of = Counter(one.provider for one in found.resources.values())
-    reported = []
-    for one in found.resources.values():
-        moved = _moved(one.before, one.inputs) if one.before else frozenset()
-        if _is_provider(one) and moved:
+    providers = [one for one in found.resources.values() if _is_provider(one)]
+    gone = {one.type: one.before for one in providers if one.op == "delete"}
+    reported: list[Change] = []
+    places: dict[str, str] = {}
+    for one in providers:
+        before = one.before or gone.get(one.type)  # of one that is renamed
+        if one.op != "delete" and before and (moved := _moved(before, one.inputs)):
             reported.append(_move(one, moved, all_of[one.urn]))
-        elif _is_a_resource(one) and one.op in _OPS:
+            places |= _places(before, one.inputs)
+    for one in found.resources.values():
+        if _is_a_resource(one) and one.op in _OPS:
             granted = of_statements(one.type, one.name, one.before, one.inputs, old=was, new=names)
-            reported.append(_change(one, _OPS[one.op], one.properties, granted))
-    lost, new = _values(found.secrets_before, found.secrets)
+            follows = _follows(one.before, one.inputs, places)
+            reported.append(_change(one, _OPS[one.op], one.properties, granted, follows=follows))
+    lost, new = _values(found.secrets_before, found)
     same = sum(_is_a_resource(one) and one.op in _SAME for one in found.resources.values())
     return Found(changes=tuple(reported), unchanged=same, values_lost=lost, values_new=new)
 
@@ -204,13 +211,17 @@ def compared(base: Preview, head: Preview, replacing: Replacing) -> Found:
     """Return how two previews of the same empty state differ: the changes of a stack that is as the base has it."""
     was, names = base.names(), head.names()
     all_of = Counter(one.provider for one in base.resources.values())
-    reported, same = [], 0
+    gone = {one.type: one for urn, one in base.resources.items() if _is_provider(one) and urn not in head.resources}
+    reported: list[Change] = []
+    places: dict[str, str] = {}
+    same = 0
+    for urn, one in head.resources.items():
+        before = base.resources.get(urn) or gone.get(one.type)
+        if _is_provider(one) and before and (moved := _moved(before.inputs, one.inputs)):
+            reported.append(_move(one, moved, all_of[before.urn]))
+            places |= _places(before.inputs, one.inputs)
     for urn, one in head.resources.items():
         before = base.resources.get(urn)
-        if _is_provider(one):
-            before = before or _renamed(one, base, head)
-            if before and (moved := _moved(before.inputs, one.inputs)):
-                reported.append(_move(one, moved, all_of[before.urn]))
         if not _is_a_resource(one):
             continue
         if before is None:
@@ -227,25 +238,43 @@ def compared(base: Preview, head: Preview, replacing: Replacing) -> Found:
         replaces = replacing(one.type, changed)
         op = Op.REPLACE if replaces is Replaces.YES else Op.UPDATE
         granted = of_statements(one.type, one.name, before.inputs, one.inputs, old=was, new=names)
-        reported.append(_change(one, op, changed, granted, may_replace=replaces is Replaces.MAYBE))
+        was_then, is_now = ({key: side.inputs.get(key) for key in changed} for side in (before, one))
+        follows = _follows(was_then, is_now, places)
+        reported.append(_change(one, op, changed, granted, may_replace=replaces is Replaces.MAYBE, follows=follows))
     reported += [
         _change(one, Op.DELETE, frozenset(), of_statements(one.type, one.name, one.inputs, None, old=was, new=names))
         for urn, one in base.resources.items()
         if urn not in head.resources and _is_a_resource(one)
     ]
-    lost, new = _values(base.secrets, head.secrets)
+    lost, new = _values(base.secrets, head)
     return Found(changes=tuple(reported), unchanged=same, values_lost=lost, values_new=new)
-
-
-def _renamed(provider: Planned, base: Preview, head: Preview) -> Planned | None:
-    """Return the provider of the base that this one is in the place of: of its package, and gone."""
-    gone = [one for urn, one in base.resources.items() if one.type == provider.type and urn not in head.resources]
-    return gone[0] if gone else None
 
 
 def _moved(before: Inputs, after: Inputs) -> frozenset[str]:
     """Return the inputs of a provider that put its resources into another place."""
     return frozenset(key for key in _PLACES if before.get(key) != after.get(key))
+
+
+def _places(before: Inputs, after: Inputs) -> dict[str, str]:
+    """Return the texts that name the places of a provider, each with what it becomes."""
+    found: dict[str, str] = {}
+    for key in _PLACES:
+        old, new = (_PLACE.findall(str(inputs.get(key) or "")) for inputs in (before, after))
+        found |= dict(zip(old, new, strict=False))
+    return found
+
+
+def _follows(before: Any, after: Any, places: Mapping[str, str]) -> bool:
+    """Return whether an input changes only with the places, or is unknown until a provider has made it there."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return before.keys() == after.keys() and all(_follows(before[key], after[key], places) for key in before)
+    if isinstance(before, list) and isinstance(after, list):
+        return len(before) == len(after) and all(_follows(*both, places) for both in zip(before, after, strict=True))
+    if isinstance(before, str) and isinstance(after, str):
+        for old, new in places.items():
+            before = before.replace(old, new)
+        return before == after or UNKNOWN in after
+    return bool(before == after)
 
 
 def _move(provider: Planned, moved: frozenset[str], resources: int) -> Change:
@@ -258,10 +287,11 @@ def _move(provider: Planned, moved: frozenset[str], resources: int) -> Change:
     )
 
 
-def _values(before: frozenset[str] | None, after: frozenset[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the secrets that are gone, and those that are new. Unknown on either side is no difference."""
-    if before is None or after is None:
+def _values(before: frozenset[str] | None, found: Preview) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the secrets that are gone, and those that are new. A stack without the manifest has lost them all."""
+    if before is None or (found.secrets is None and found.failed):
         return (), ()
+    after = found.secrets or frozenset()
     return tuple(sorted(before - after)), tuple(sorted(after - before))
 
 
@@ -283,7 +313,15 @@ def _is_a_resource(one: Planned) -> bool:
     return not one.type.startswith("pulumi:") and not one.type.startswith("coreflux-mcp-secrets:")
 
 
-def _change(one: Planned, op: Op, properties: frozenset[str], granted: Granted, *, may_replace: bool = False) -> Change:
+def _change(
+    one: Planned,
+    op: Op,
+    properties: frozenset[str],
+    granted: Granted,
+    *,
+    may_replace: bool = False,
+    follows: bool = False,
+) -> Change:
     shown = sorted(each for each in properties if is_property(each)) if op in (Op.UPDATE, Op.REPLACE) else ()
     return Change(
         op=op,
@@ -292,6 +330,7 @@ def _change(one: Planned, op: Op, properties: frozenset[str], granted: Granted, 
         properties=tuple(shown),
         protected=one.protected,
         may_replace=may_replace,
+        follows=follows and op in (Op.UPDATE, Op.REPLACE),
         gained=granted[0],
         lost=granted[1],
     )
