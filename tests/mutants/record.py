@@ -74,10 +74,11 @@ def read_mutants(folder: Path = RECORDS) -> list[Mutant]:
 def _mutant(id_: str, entry: dict[str, Any]) -> Mutant:
     """Return the mutant of a table.
 
-    `at` is "package:where", or "package:module:where" if two modules match. `change` has both expressions.
+    `change` has the address, the expression and what replaces it. The address is "package:where", or
+    "package:module:where" if two modules match.
     """
-    package, *module, where = entry["at"].split(":")
-    expression, becomes = entry["change"]
+    at, expression, becomes = entry["change"]
+    package, *module, where = at.split(":")
     return Mutant(
         id=id_,
         bug=entry["bug"],

@@ -1,7 +1,8 @@
 """The project's own program, with what PLANTED names changed in what it asks the engine for.
 
-test_planted.py runs it as the __main__.py of a project. PLANTED is a file of edits: {"at": a resource's name or "" for the
-outputs, "path": steps, "to": the new entry}, {"at", "protect": false}, or {"type", "name", "inputs"} for a resource more.
+test_planted.py runs it as the __main__.py of a project. PLANTED is a file of edits: {"at": a resource's name or "" for
+the outputs, "path": steps, "to": the new entry}, {"at", "protect": false}, or {"type", "name", "inputs"} for a resource
+that is added.
 """
 
 from __future__ import annotations

@@ -1,0 +1,63 @@
+"""No false alarm: every valid stack file of the tables keeps each rule, and together they set every option there is."""
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from components.section import Section
+from components.section_models import _MODELS
+from components.stack_file import sections_of
+from components.swarm import deployer
+from tests.unit.broken_stack_files import unusual, unusual_names
+from tests.unit.policy_plans import OWN, STACK_FILES, planned, text_of, verdicts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", unusual_names())
+def test_valid_stack_file_breaks_no_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployer, "logged_in", lambda registry: registry)
+    row, _ = unusual(name)
+    assert {rule: found for rule, found in verdicts(planned(row.text, row.stack)).items() if found != "kept"} == {}
+
+
+def options(model: type[BaseModel], at: str) -> Iterator[str]:
+    for name, entry in model.model_fields.items():
+        yield f"{at}.{name}"
+        for inner in models(entry.annotation):
+            yield from options(inner, f"{at}.{name}")
+
+
+def models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from models(inner)
+
+
+def options_set(entry: dict[str, Any], at: str) -> Iterator[str]:
+    for key, inner in entry.items():
+        yield f"{at}.{key}"
+        for one in inner if isinstance(inner, list) else [inner]:
+            if isinstance(one, dict):
+                yield from options_set(one, f"{at}.{key}")
+
+
+def test_every_option_is_set_in_a_stack_file_that_is_judged() -> None:
+    texts = [path.read_text() for path in STACK_FILES.values()]
+    texts += [*map(text_of, OWN), *(unusual(name)[0].text for name in unusual_names())]
+    known: dict[tuple[str, str], type[Section]] = {
+        (section, kind): model for section, kinds in _MODELS.items() for kind, model in kinds.items()
+    }
+    found = {
+        option
+        for text in texts
+        for section, entry in sections_of(text).items()
+        if isinstance(entry, dict) and (model := known.get((section, entry.get("kind", ""))))
+        for option in options_set(entry, f"{section}:{model.__name__}")
+    }
+    there = {
+        option for (section, _), model in known.items() for option in options(model, f"{section}:{model.__name__}")
+    }
+    assert there - found == set()
