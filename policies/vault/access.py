@@ -71,7 +71,8 @@ def _is_admin(path: str, may: set[str]) -> bool:
         return bool(may & _CHANGES - allowed) and not path.startswith(_HARMLESS)
     if path.startswith(_FOREIGN) and path not in _ITS_OWN and may & _CHANGES and not _SECRET_ID.search(path):
         return True
-    return bool({"sudo", "root"} & may) or (_has_wildcard(path) and (path.endswith("*") or "/metadata/" not in path))
+    reads = _has_wildcard(path) and (path.endswith("*") or "/metadata/" not in path)
+    return "sudo" in may or "root" in may or reads
 
 
 def names_each_path(policy: Any) -> bool:
