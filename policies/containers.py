@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from policies.matchers import judge, listed
 from policies.plan import UNKNOWN, Finding, Resource
 
-_OF_A_VALUE = frozenset({"PASSWORD", "PASSWD", "SECRET", "TOKEN", "KEY", "CREDENTIALS", "CREDENTIAL"})
-"""Words of a variable's name that make its text a value, unless that is a path."""
+# Words of a variable's name that make its text a value, unless that is a path.
+_OF_A_VALUE = frozenset(
+    ("PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "SECRET", "TOKEN", "KEY", "APIKEY", "CREDENTIALS", "CREDENTIAL")
+)
+HAS_CREDENTIAL = "has a credential: others of the host can read it; let the program read it from a file"
 
 
 def pinned(image: Any) -> bool:
@@ -34,6 +38,18 @@ def of_a_value(name: Any) -> bool:
 def in_plain_sight(name: Any, text: Any) -> bool:
     """Whether a variable is a credential's by its name, or has a private key in it. One not known yet has none."""
     return of_a_value(name) or "PRIVATE KEY-----" in str(text)
+
+
+def no_credential(arguments: Any) -> bool:
+    """Accept arguments without `NAME=text` or `--name text` where the name is a credential's and the text no path."""
+    command = " ".join(map(str, listed(arguments)))
+    for word, after in pairwise([*command.split(), "-"]):
+        name, assigned, text = word.lstrip("-").partition("=")
+        is_flag = word.startswith("-") and not assigned
+        last = re.split(r"[-_.]", name)[-1]
+        if of_a_value(last) and (assigned or is_flag) and (after if is_flag else text)[:1] not in ("", "-", "/", "$"):
+            return False
+    return not in_plain_sight("", command)
 
 
 def carries_value(of: Resource, container: str, name: Any, text: Any) -> Iterator[Finding]:

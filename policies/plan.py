@@ -23,6 +23,8 @@ _SIGNATURE = "4dabf18193072939515e22adb298388d"
 """The key that says what kind of thing a mapping is."""
 _CONCEALS = "1b47061264138c4ac30d75fd1eb44270"
 """What it says of one that is encrypted."""
+# Keys that the engine's bridges and the SDK add for themselves. Any other that begins so is the program's.
+_ENGINES = frozenset({"__defaults", "__provider", "__pulumi_raw_state_delta"})
 _OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 _UNKNOWNS = frozenset(
     {
@@ -150,7 +152,7 @@ def judged(entry: Any) -> Any:
 def _mapping(entry: Mapping[str, Any]) -> Any:
     match entry.get(_SIGNATURE):
         case None:
-            return {key: judged(inner) for key, inner in entry.items() if not key.startswith("__")}
+            return {key: judged(inner) for key, inner in entry.items() if key not in _ENGINES}
         case signature if signature == _CONCEALS or entry.get("secret"):
             return CONCEALED
         case signature if signature == _OUTPUT:

@@ -20,7 +20,7 @@ from policies.aws.documents import (
     without,
 )
 from policies.controls import controls
-from policies.matchers import at, contains, is_true, known, matches, not_set, one_of
+from policies.matchers import at, contains, is_true, judge, known, matches, not_set, one_of
 from policies.plan import UNKNOWN, Finding, Plan, Resource
 from policies.rule import Each, Expect, Rule
 
@@ -30,8 +30,9 @@ PERMISSION, URL = "aws:lambda/permission:Permission", "aws:lambda/functionUrl:Fu
 SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
 # Types that grant rights beside a role's own policy, of policies that a plan does not show, or to persons.
 OTHER_GRANTS = (
-    *("aws:iam/policy:*", "aws:iam/policyAttachment:*", "aws:iam/rolePolicyAttachment:*"),
-    *("aws:iam/userPolicy*", "aws:iam/groupPolicy*"),
+    *("aws:iam/policy:*", "aws:iam/policyAttachment:*", "aws:iam/rolePolicyAttachment*", "aws:iam/*Exclusive:*"),
+    *("aws:iam/userPolicy*", "aws:iam/groupPolicy*", "aws:kms/grant:*", "aws:kms/keyPolicy:*"),
+    *("aws:cloudformation/*", "aws:cloudcontrol/*"),
 )
 # Types with a policy that may let in other accounts.
 LEASE_POLICY = "aws:dynamodb/resourcePolicy:ResourcePolicy"
@@ -109,7 +110,7 @@ UNBOUND = {"lambda.amazonaws.com", CLOUDTRAIL}
 def _trust(found: Sequence[Statement]) -> Iterator[str]:
     for one in (statement for statement in found if statement.allows):
         services = set(one.principals.get("Service", ()))
-        if one.is_for_everybody or not one.principals or "AWS" in one.principals:
+        if one.is_for_everybody or not one.principals or one.principals.keys() - {"Service", "Federated"}:
             yield "trusts more than a service; name one service, or a cluster's OIDC provider, as the principal"
         by_source = one.compared("ArnLike", "aws:SourceArn") or one.compared("ArnEquals", "aws:SourceArn")
         bound = one.compared("StringEquals", "aws:SourceAccount") and by_source and all(map(narrow, by_source))
@@ -182,8 +183,21 @@ def _public(found: Sequence[Statement]) -> Iterator[str]:
             yield "allows a service for any account; bind it by aws:SourceArn or aws:SourceAccount"
 
 
+def _account(source: str) -> str | None:
+    """Return the account of an ARN, or an account itself; None for an ARN without one."""
+    found = re.fullmatch(r"(?:arn(?::[^:]*){3}:)?(\d{12})(?::.*)?", source)
+    return found[1] if found else None
+
+
+def _sources(one: Statement) -> Iterator[str]:
+    """Yield the accounts and ARNs for which a service may act."""
+    for names in one.conditions.values():
+        for name in ("aws:sourceaccount", "aws:sourcearn"):
+            yield from names.get(name, ())
+
+
 def _foreign(plan: Plan) -> Iterator[Finding]:
-    """Yield policies that allow a principal of another account."""
+    """Yield policies that allow a principal of another account, or a service for one."""
     account = at(plan.manifest, "store", "account") or None
     own = re.compile(rf"{account}|arn:aws[a-z-]*:iam::{account}:.*")
     for policy in plan.of_type(*RESOURCE_POLICIES):
@@ -195,6 +209,16 @@ def _foreign(plan: Plan) -> Iterator[Finding]:
             if one.allows and not all(own.fullmatch(name) for who in others for name in who):
                 wrong = "policy allows a principal of another account; name principals of the stack's account"
                 yield Finding(policy.urn, wrong)
+            if one.allows and {_account(source) for source in _sources(one)} - {None, account}:
+                wrong = "policy allows a service for another account; bind it by aws:SourceAccount to the stack's"
+                yield Finding(policy.urn, wrong)
+
+
+def _foreign_callers(plan: Plan) -> Iterator[Finding]:
+    account = at(plan.manifest, "store", "account") or UNKNOWN
+    for one in plan.of_type(PERMISSION):
+        pair = (at(one.properties, "sourceAccount"), account)
+        yield from judge(one, pair, lambda pair: pair[0] == pair[1], "sourceAccount", "is not the stack's; set that")
 
 
 def _plain_text(action: str, found: Sequence[Statement]) -> Iterator[str]:
@@ -270,7 +294,7 @@ def _undeclared(plan: Plan) -> Iterator[Finding]:
                 yield Finding(policy.urn, f"policy lets {reader} read, which is not declared; remove it", unknown)
 
 
-UNREAD = "grants rights that no rule reads; use a RolePolicy"
+UNREAD = "grants rights that no rule reads; use a RolePolicy, or the key's own policy"
 RULES = (
     Rule(
         name="aws-account-named",
@@ -294,6 +318,7 @@ RULES = (
             *(Expect(PERMISSION, what, narrow, "is any: name the caller's") for what in ("sourceArn", "sourceAccount")),
             refused(URL, "gives a function an address on the internet; remove it: AWS services need none"),
         ),
+        across=_foreign_callers,
         types=(aws.FUNCTION,),
     ),
     Rule(

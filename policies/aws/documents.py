@@ -20,6 +20,13 @@ TASK = "aws:ecs/taskDefinition:TaskDefinition"
 # Operators that name who is meant, and not who is excluded.
 POSITIVE = ("StringEquals", "StringLike", "ArnEquals", "ArnLike")
 _NARROW = re.compile(r"arn(:[^:]*){3}:\d{12}(:.*)?|(?!arn(:|$))[^*?].*")
+# IAM's elements of a statement. A statement with any other, such as `action`, can't be judged.
+_ELEMENTS = {
+    "Sid",
+    "Effect",
+    "Condition",
+    *(no + one for one in ("Principal", "Action", "Resource") for no in ("", "Not")),
+}
 # Secrets Manager ends an ARN with a dash and six characters: db is not db-reader.
 _SECRET_ARN = re.compile(r":secret:(.+)-[A-Za-z0-9]{6}$")
 
@@ -168,6 +175,8 @@ def every(*judges: Judge) -> Judge:
 
 
 def _statement(entry: Any) -> Statement:
+    if entry.keys() - _ELEMENTS:
+        raise KeyError
     principal = entry.get("Principal", {})
     return Statement(
         allows={"Allow": True, "Deny": False}[entry["Effect"]],

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from typing import Any
 
 from policies import aws
 from policies.aws.documents import container_check, needs, without
-from policies.containers import in_plain_sight, of_a_value
+from policies.containers import in_plain_sight, no_credential
 from policies.controls import controls
 from policies.matchers import (
     at,
@@ -87,19 +85,7 @@ def _values_of_container(task: Resource, container: Any, of: str) -> Iterator[Fi
         yield Finding(task.urn, f"{of} environmentFiles are values in a bucket; inject them by secrets")
     for path in ("command", "entryPoint", "healthCheck.command"):
         words = listed(at(container, *path.split(".")))
-        yield from judge(task, words, _no_credential, f"{of} {path}", "has a credential; inject it by secrets")
-
-
-def _no_credential(arguments: list[Any]) -> bool:
-    """Accept arguments without `NAME=text` or `--name text` where the name is a credential's and the text no path."""
-    command = " ".join(map(str, arguments))
-    for word, after in pairwise([*command.split(), "-"]):
-        name, assigned, text = word.lstrip("-").partition("=")
-        is_flag = word.startswith("-") and not assigned
-        last = re.split(r"[-_]", name)[-1]
-        if of_a_value(last) and (assigned or is_flag) and (after if is_flag else text)[:1] not in ("", "-", "/", "$"):
-            return False
-    return not in_plain_sight("", command)
+        yield from judge(task, words, no_credential, f"{of} {path}", "has a credential; inject it by secrets")
 
 
 def _closed(task: Resource, container: Any, of: str) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from policies.containers import in_plain_sight
+from policies.containers import HAS_CREDENTIAL, in_plain_sight, no_credential
 from policies.controls import controls
 from policies.matchers import at, between, is_set, is_true, judge, matches, not_set, one_of, require, select
 from policies.plan import Finding, Plan, Resource
@@ -41,6 +41,10 @@ def _variables(one: Resource) -> Iterator[Finding]:
             pair = (name, str(at(variable, "value")))  # an unknown id is not secret by its name
             wrong = "has a secret value: readers of the resource see it; let the launcher fetch it"
             yield from judge(one, pair, lambda pair: not in_plain_sight(*pair), f"the variable {name}", wrong)
+        for what in (f"template.{kind}[].command", f"template.{kind}[].args"):
+            for words in select(one.properties, what):
+                entry = words and [str(word) for word in words]  # an unknown id is no credential
+                yield from judge(one, entry, no_credential, what, HAS_CREDENTIAL)
 
 
 def _is_mains(lives: list[Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from policies.containers import carries_value, drops_all
+from policies.containers import HAS_CREDENTIAL, carries_value, drops_all, no_credential
 from policies.controls import controls
 from policies.kubernetes.objects import PODS, containers_of, of_kind, pod_of
 from policies.matchers import at, each, is_true, judge, not_set, one_of, select
@@ -159,12 +159,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="kubernetes-secrets-are-files",
-        sentence="No container has a secret in a variable.",
+        sentence="No container has a secret in a variable or a command.",
         controls=controls("CC6.1 8.6.3 164.312(a)(1) 32(1)(b)", "a value changes while its one reader runs"),
         limitation="What the program in the container does with a value after reading it.",
         checks=(
             _container("env[].valueFrom.secretKeyRef", one_of(None), _VARIABLE),
             _container("envFrom[].secretRef", one_of(None), _VARIABLE),
+            *(_container(what, no_credential, HAS_CREDENTIAL) for what in ("command", "args")),
             Each(PODS, _look_at_variables),
         ),
     ),

@@ -82,6 +82,14 @@ def _look_at_subjects(binding: Resource) -> Iterator[Finding]:
         yield from judge(binding, both, lambda both: both[0] == both[1], "a subject's namespace", wrong)
 
 
+def _look_at_bound_roles(plan: Plan) -> Iterator[Finding]:
+    roles = [name_of(role) for role in of_kind(plan, "Role")]
+    for binding in of_kind(plan, "RoleBinding"):
+        both = (at(binding.properties, "roleRef", "name"), roles)
+        wrong = "is no Role of the stack, so that no rule judges it; bind the stack's own"
+        yield from judge(binding, both, lambda both: both[0] in both[1], "roleRef.name", wrong)
+
+
 def _look_at_verbs(role: Resource) -> Iterator[Finding]:
     allowed = _ROTATES if type_of(role.parent) == ROTATOR else _READS
     for rule in each(at(role.properties, "rules")):
@@ -149,6 +157,7 @@ RULES: tuple[Rule, ...] = (
             Expect(_BINDING, "subjects[].name", _names_account, "is no account of the stack; name one"),
             Each(_BINDING, _look_at_subjects),
         ),
+        across=_look_at_bound_roles,
     ),
     Rule(
         name="kubernetes-certificates-are-new",

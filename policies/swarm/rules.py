@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from policies.containers import carries_value, drops_all
+from policies.containers import HAS_CREDENTIAL, carries_value, drops_all, no_credential
 from policies.controls import controls
 from policies.matchers import at, each, is_true, judge, listed, matches, not_set, one_of
 from policies.plan import UNKNOWN, Environment, Finding, Plan, Resource
-from policies.rule import ALL, Each, Enforcement, Rule, rows, where
+from policies.rule import ALL, Each, Enforcement, Expect, Rule, rows, where
 
 SERVICE, NETWORK = "docker:index/service:Service", "docker:index/network:Network"
 PROVIDER = "pulumi:providers:docker"
@@ -157,10 +157,13 @@ RULES = (
     ),
     Rule(
         name="swarm-secrets-are-files",
-        sentence="No service has a secret in a variable, and only its container's user reads a secret's file.",
+        sentence="No variable and no command has a secret, and only its container's user reads a secret's file.",
         controls=controls("CC6.1 8.6.2 164.312(a)(1) 32(1)(b)", "readers of a configuration read no credential"),
         limitation="The files of versions that secretops attaches later: secretops sets their modes.",
-        checks=(Each(SERVICE, _secrets),),
+        checks=(
+            *(Expect(SERVICE, f"{_CONTAINER}{what}", no_credential, HAS_CREDENTIAL) for what in ("commands", "args")),
+            Each(SERVICE, _secrets),
+        ),
     ),
     Rule(
         name="swarm-services-gain-nothing",

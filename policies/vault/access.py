@@ -27,6 +27,8 @@ _NEEDS_SUDO = "sys/audit"
 _NEVER = frozenset({"list", "sudo", "root"})
 # Paths of the whole Vault, or of its logins.
 _FOREIGN = ("sys/", "identity/", "auth/")
+# Ids of secrets for AppRole, which an operator makes; all else below auth/ and identity/ can change who has a policy.
+_SECRET_ID = re.compile(r"/role/[^/+*]+/(custom-)?secret-id")
 # What every token may do with itself.
 _ITS_OWN = frozenset(f"auth/token/{verb}-self" for verb in ("lookup", "renew", "revoke"))
 
@@ -37,7 +39,7 @@ def role_policies(plan: Plan) -> list[Any]:
 
 
 def rights(policy: Any) -> Mapping[str, list[str]] | None:
-    """Return path -> capabilities, merged if a path is there twice.
+    """Return path -> capabilities, merged if a path is there twice. A leading / is dropped, as Vault does.
 
     None for a text with anything else in it: a rule must not accept what it can't read.
     """
@@ -49,7 +51,9 @@ def rights(policy: Any) -> Mapping[str, list[str]] | None:
     found: dict[str, list[str]] = {}
     try:
         for path, capabilities in _PATH.findall(text):
-            found.setdefault(json.loads(path), []).extend(str(one) for one in json.loads(capabilities))
+            found.setdefault(json.loads(path).removeprefix("/"), []).extend(
+                str(one) for one in json.loads(capabilities)
+            )
     except ValueError:
         return None
     return found
@@ -65,7 +69,10 @@ def _is_admin(path: str, may: set[str]) -> bool:
     if path.startswith("sys/"):
         allowed = {"sudo"} if path == _NEEDS_SUDO else set()
         return bool(may & _CHANGES - allowed) and not path.startswith(_HARMLESS)
-    return "sudo" in may or "root" in may or (_has_wildcard(path) and ("/data/" in path or path.endswith("*")))
+    if path.startswith(_FOREIGN) and path not in _ITS_OWN and may & _CHANGES and not _SECRET_ID.search(path):
+        return True
+    reads = _has_wildcard(path) and (path.endswith("*") or "/metadata/" not in path)
+    return "sudo" in may or "root" in may or reads
 
 
 def names_each_path(policy: Any) -> bool:

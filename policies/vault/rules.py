@@ -85,8 +85,9 @@ _is_soon = partial(_lasts_at_most, _LONGEST_CRL)
 
 
 def _names_one(entry: Any) -> bool:
-    """Accept one name or a list of names, without patterns."""
-    return all(isinstance(name, str) and name and "*" not in name for name in listed(entry) or [entry])
+    """Accept one name, or a list of one, that is no pattern."""
+    first, *others = listed(entry) or [entry]
+    return not others and isinstance(first, str) and bool(first) and "*" not in first
 
 
 def _signs_one(domains: Any) -> bool:
@@ -300,6 +301,7 @@ RULES: tuple[Rule, ...] = (
                 Expect(KUBERNETES, key, _names_one, "admits pods of others; set the one account and its namespace")
                 for key in ("boundServiceAccountNames", "boundServiceAccountNamespaces")
             ),
+            Expect(KUBERNETES, "boundServiceAccountNamespaceSelector", not_set, "admits other namespaces; remove it"),
             Expect(APPROLE, "bindSecretId", one_of(None, True), "is off: the role id alone logs in; remove it"),
             Each("vault:*", _look_at_other_logins),
         ),

@@ -75,6 +75,8 @@ ANYBODY = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
 PUBLIC = json.dumps({"Statement": ANYBODY})
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 MANAGED = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+EXCLUSIVE = "aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive"
+KEY_POLICY = "aws:kms/keyPolicy:KeyPolicy"
 INTRUDER = "arn:aws:iam::123456789012:role/intruder"
 LAYER = "arn:aws:lambda:eu-central-1:210987654321:layer:tracing:1"
 VARIABLE = "environment>variables>MQTT_PASSWORD"
@@ -110,6 +112,7 @@ AWS = (
     row("aws-filters-match-this-stack", "prod", "filter-deletion", "logGroupName", "/coreflux-mcp/other/trail"),
     row("aws-function-failures-alerted", "prod", "alarm-letters", "alarmActions", [], also=RING),
     row("aws-functions-called-by-named", "prod", "rotate-mqtt-called", "sourceArn", "*"),
+    row("aws-functions-called-by-named", "prod", "rotate-mqtt-called", "sourceAccount", "210987654321"),
     row("aws-functions-hold-no-value", "prod", "tick-function", VARIABLE, "a text", unknown=False, also=NO_VALUE),
     row("aws-functions-reserve-no-concurrency", "prod", "tick-function", "reservedConcurrentExecutions", 1),
     row("aws-functions-run-own-code", "prod", "tick-function", "layers", [LAYER]),
@@ -123,7 +126,14 @@ AWS = (
     row(LEAST, "prod", "tick-grants", f"{TICK}Action", "secretsmanager:*"),
     row(LEAST, "prod", "task-role", "managedPolicyArns", [ADMINISTRATOR]),
     row(LEAST, "prod", "task-role", "inlinePolicies", [{"name": "all", "policy": PUBLIC}]),
-    more(LEAST, "prod", MANAGED, {"role": "task"}, also="aws-account-named"),
+    *(
+        more(LEAST, "prod", kind, {"policy": PUBLIC}, also="aws-account-named")
+        for kind in (MANAGED, EXCLUSIVE, KEY_POLICY)
+    ),
+    row(
+        *(LEAST, "prod", "tick-grants", "policy>Statement", add({"Effect": "Allow", "action": "*", "resource": "*"})),
+        also="aws-keys-open-named-secrets",
+    ),
     row("aws-logs-retained", "prod", "tick-log", "retentionInDays", 30),
     row("aws-logs-retained", "prod", "tick-log", "retentionInDays", None),
     row("aws-logs-retained", "prod", "tick-function", "loggingConfig>logGroup", "/aws/lambda/other"),
@@ -134,11 +144,13 @@ AWS = (
     row(NOT_PUBLIC, "prod", "alerts-policy", "policy>Statement>0>Principal", "*"),
     row(NOT_PUBLIC, "prod", "trail-bucket-policy", "policy>Statement", add({**ANYBODY, "Action": "s3:GetObject"})),
     row(NOT_PUBLIC, "prod", "key", f"{DENIAL}Principal>AWS", "arn:aws:iam::210987654321:root"),
+    row(NOT_PUBLIC, "prod", "alerts-policy", "policy", as_if("123456789012", "210987654321")),
     *(row(NOT_PUBLIC, "prod", at, "policy", PUBLIC) for at in ("secret-mqtt", "alerts", "letters", "trail-bucket")),
     row("aws-reads-alerted", "prod", "alarm-undeclared-read", "alarmActions", [], also=RING),
     row("aws-reads-alerted", "prod", "alarm-undeclared-read", "namespace", "AWS/Lambda"),
     row("aws-records-encrypted", "prod", "trail-log", "kmsKeyId", None, unknown=False),
     row("aws-roles-taken-by-named", "prod", "schedule-role", f"{TRUST}Condition", {}),
+    row("aws-roles-taken-by-named", "prod", "task-role", f"{TRUST}Principal>CanonicalUser", "another"),
     row("aws-roles-taken-by-named", "prod", "trail-role", f"{TRUST}Condition>Bool>aws:ViaAWSService", "true"),
     row("aws-rotation-failures-alerted", "prod", "rotation-failures", "state", "DISABLED"),
     row("aws-rotation-failures-alerted", "prod", FAILED, "dimensions>Stack", "other"),
@@ -185,6 +197,7 @@ AZURE = (
     row("azure-app-stays-up", PLAIN, "app", "template>scale>minReplicas", 0),
     row("azure-app-stays-up", PLAIN, "app", "template>scale", None),
     row("azure-containers-hold-no-value", PLAIN, "app", f"{SETTINGS}secrets", [{"name": "mqtt", "value": "a text"}]),
+    row("azure-containers-hold-no-value", PLAIN, "app", "template>containers>0>args", ["--password", "hunter2"]),
     row("azure-federation-bound", "prod-azure-kubernetes", "sync-federation", "subject", "system:serviceaccount:x:*"),
     row("azure-identities-for-program-only", PLAIN, "app", f"{SETTINGS}identitySettings>1>lifecycle", "All"),
     row(CLOSED, PLAIN, "vault", f"properties>{ACL}bypass", "AzureServices"),
@@ -260,6 +273,7 @@ KUBERNETES = (
     ),
     row("kubernetes-bindings-name-accounts", "staging", "rotator-binding", "subjects>0>namespace", "other"),
     row("kubernetes-bindings-name-accounts", "staging", "rotator-binding", "roleRef>kind", "ClusterRole"),
+    row("kubernetes-bindings-name-accounts", "staging", "rotator-binding", "roleRef>name", "another"),
     more("kubernetes-bindings-name-accounts", "staging", f"{RBAC}:ClusterRoleBinding", {}),
     row("kubernetes-certificates-are-new", "staging-certified", "certificate", "spec>duration", "8760h"),
     row("kubernetes-copies-are-fresh", "prod-aws-kubernetes", "synced-mqtt", "spec>refreshInterval", "1h"),
@@ -297,6 +311,7 @@ KUBERNETES = (
     row("kubernetes-roles-name-objects", "staging", "rotator-role", "rules>0>resourceNames", None),
     row("kubernetes-root-is-read-only", "staging", "deployment", f"{BOX}securityContext>readOnlyRootFilesystem", False),
     row("kubernetes-secret-files-are-closed", "staging", "deployment", f"{POD}volumes>1>projected>defaultMode", 0o444),
+    row("kubernetes-secrets-are-files", "staging", "deployment", f"{BOX}args", ["--password", "hunter2"]),
     row("kubernetes-secrets-are-files", "staging", "deployment", f"{BOX}envFrom>0>secretRef", {"name": "s"}),
     row(
         *("kubernetes-secrets-are-files", "staging", "deployment", f"{BOX}env"),
@@ -363,6 +378,7 @@ SWARM = (
     row("swarm-root-is-read-only", "swarm+", "service", f"{SERVICE}readOnly", False),
     row("swarm-secrets-are-files", "swarm+", "service", f"{SERVICE}secrets>0>fileUid", "0"),
     row("swarm-secrets-are-files", "swarm+", "service", f"{SERVICE}secrets>0>fileMode", 0o440),
+    row("swarm-secrets-are-files", "swarm+", "service", f"{SERVICE}args", ["--password", "hunter2"]),
     row("swarm-secrets-are-files", "swarm+", "service", f"{SERVICE}env>MQTT_PASSWORD", "a text", also=NO_VALUE),
     row(GAIN, "swarm+", "service", f"{SERVICE}capDrops", ["NET_RAW"]),
     row(GAIN, "swarm+", "service", f"{SERVICE}capAdds", ["NET_ADMIN"]),
@@ -395,12 +411,17 @@ VAULT = (
     row("vault-logins-are-bound", EVERY, "server-role", "boundSubject", None),
     row("vault-logins-are-bound", EVERY, "server-role", "boundAudiences", ["https://kubernetes.default.svc"]),
     row("vault-logins-are-bound", PODS, "server-role", "boundServiceAccountNames", ["*"]),
+    row("vault-logins-are-bound", PODS, "server-role", "boundServiceAccountNames", add("default")),
+    row("vault-logins-are-bound", PODS, "server-role", "boundServiceAccountNamespaceSelector", "{}"),
     more("vault-logins-are-bound", PODS, "vault:aws/authBackendRole:AuthBackendRole", {"tokenPolicies": ["root"]}),
     row("vault-logins-end", PODS, "server-role", "tokenMaxTtl", 0),
     row("vault-logins-end", PODS, "server-role", "tokenTtl", 86400),
     row("vault-logins-end", PODS, "server-role", "tokenPeriod", 3600),
     row(RUN, PODS, "operator-policy", "policy", right("sys/audit", "update")),
-    row(RUN, PODS, "operator-policy", "policy", right(f"{DATA}*", "read")),
+    *(
+        row(RUN, PODS, "operator-policy", "policy", right(path, "update"))
+        for path in (f"{DATA}*", "/sys/policies/acl/x", "+/policies/acl/x", "identity/entity", "auth/kubernetes/role/x")
+    ),
     row(
         "vault-passwords-are-long", PODS, "passwords", "policy", lambda text: text.replace("length = 40", "length = 9")
     ),
