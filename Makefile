@@ -77,7 +77,7 @@ down:
 
 preview: stack-file setup
 	@$(BIN)/pulumi stack select --create $(STACK)
-	@$(BIN)/pulumi preview --policy-pack policies --stack $(STACK)
+	@$(BIN)/pulumi preview --policy-pack policies --suppress-outputs --stack $(STACK)
 
 TAG ?= coreflux-mcp
 DOCKER ?= docker

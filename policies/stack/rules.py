@@ -60,7 +60,7 @@ _LONGEST_GRACE = 604_800
 
 def _found(urn: str, places: Iterable[tuple[str, bool]]) -> Iterator[Finding]:
     for place, is_known in places:
-        wrong = "looks like a value, which the state would contain; have secretops write it, or rename it"
+        wrong = "looks like a value, which the state would contain; have secretops write it"
         yield Finding(urn, f"{place} {wrong if is_known else 'is known after pulumi up'}", unknown=not is_known)
 
 
@@ -168,7 +168,8 @@ RULES: tuple[Rule, ...] = (
         name="stack-holds-no-value",
         sentence="No input and no output of the stack is a secret's value, encrypted or not.",
         controls=controls("CC6.1 8.3.2 8.6.2 164.312(a)(1) 32(1)(b)", "readers of the state read no credential"),
-        limitation="A password that looks like a name, an address or a path, or is in a list; the files of an archive.",
+        limitation="Under a neutral name a password without a symbol and of under 32 characters; one that looks like a"
+        " location, or is in a list; the files of an archive.",
         checks=(Each("*", _look_at_inputs),),
         across=_look_at_all_values,
         applies=lambda _: True,

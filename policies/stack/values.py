@@ -39,9 +39,11 @@ _NAMED = re.compile(
 _REFERENCE = re.compile(
     r"(?i)^(\d{0,4}|true|false|arn:.*|https?://.*|/.*|\{\{.*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
     r"|[\w.@-]+(/[\w.@-]+)+|[a-z]+(-[a-z]+)+)$"
-    r"|pass(word|phrase)|secret|token|key",
+    r"|(?<![a-z])(pass(word|phrase)|secret|token|key)s?(?![a-z])",
     re.DOTALL,
 )
+# One word of 12 to 64 characters with a symbol that names do not have; a location has a colon or a slash.
+_SYMBOLS = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)(?=.*[!#$%^&*~?])[^\s:/{}\[\]]{12,64}")
 _OF_A_FILE = base64.b64encode(b"-----BEGIN ").decode()[:14]
 # Bits per character: 32 random letters and digits have more, words have fewer.
 _RANDOM = 3.8
@@ -93,7 +95,7 @@ def _is_value(name: str, entry: Any, known: frozenset[str] | None) -> bool | Non
         return None
     text = _PUBLIC.sub("", _decoded(entry))
     runs = set() if known is None else {*_DENSE.findall(_LOCATOR.sub("", text))} - known
-    if _FORMS.search(text) or any(map(_is_dense, runs)):
+    if _FORMS.search(text) or any(map(_is_dense, runs)) or _SYMBOLS.fullmatch(text):
         return True
     return True if named and name not in text and not _REFERENCE.search(text) else None  # its own name is no value
 

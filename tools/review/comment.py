@@ -102,6 +102,7 @@ def _heading(stacks: Sequence[StackReview], touched: Mapping[str, int]) -> str:
         "" if stacks else "**no review of this commit**, its run left none",
         _number(sum(one.failed for one in stacks), "preview failed", "previews failed"),
         _number(rules, "rule broken", "rules broken"),
+        "**all values lost**" if ops[Op.MOVE] else "",
         _number(sum(len(one.values_lost) for one in stacks), "secret loses its values", "secrets lose their values"),
         f"{_number(ops.total(), 'change', 'changes')}: {kinds}" if kinds else "",
         _number(sum(one.provider is Provider.NONE for one in stacks), "stack not previewed", "stacks not previewed"),
@@ -259,7 +260,7 @@ def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
         on = f" on {_terms(each.resources)}" if each.resources != (ITSELF,) else ""
         actions = _listed(list(map(_term, each.actions)), ACTIONS)
         at = _listed(list(map(code, resources)))
-        sign = "+" if gained else "−"
+        sign = "+" if gained else "− widens:" if _widens(gained, each) else "−"
         yield f"- **{sign}** {code(stack)} {at}: {effect} {actions}{who}{on}{CONDITIONS[each.conditions]}"
     yield from _more(len(every) - STATEMENTS, "- ")
     if unread := sum(one.unread for one in stacks):

@@ -17,7 +17,9 @@ from tools.review.review import ACTION, ALL, AZURE_ROLES, ELSE, SERVICE, Conditi
 
 THIS_ACCOUNT, OTHER_ACCOUNT = "this account", "another account"
 PATTERN = "names by a pattern"
-WORDS = (THIS_ACCOUNT, OTHER_ACCOUNT, PATTERN)
+# An operator, for example: a setting names it, and the plan has no such resource.
+OUTSIDE = "a role or user outside this stack"
+WORDS = (THIS_ACCOUNT, OTHER_ACCOUNT, OUTSIDE, PATTERN)
 # What the engine writes in the place of an output that is not known yet.
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
@@ -118,7 +120,9 @@ class Names:
                 return called
         if re.fullmatch(r"([a-z-]+[:/])?\*", resource):
             return ALL
-        return PATTERN if re.search(r"[*?]", resource) else ELSE
+        if re.search(r"[*?]", resource):
+            return PATTERN
+        return OUTSIDE if service == "iam" and resource.startswith(("role/", "user/")) else ELSE
 
 
 def is_unread(inputs: Mapping[str, Any]) -> bool:
@@ -156,7 +160,7 @@ def _marked(term: str, names: Names) -> str:
     return term if term.startswith("=") else names.without_region(term)
 
 
-_VAGUE = (ELSE, PATTERN, OTHER_ACCOUNT)
+_VAGUE = (ELSE, PATTERN, OUTSIDE, OTHER_ACCOUNT)
 
 
 def _in_words(one: Atom, names: Names) -> Atom:
