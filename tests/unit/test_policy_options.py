@@ -1,6 +1,8 @@
 """No false alarm: every valid stack file of the tables keeps each rule, and together they set every option there is."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -9,15 +11,15 @@ from pydantic import BaseModel
 from components.section import Section
 from components.section_models import _MODELS
 from components.stack_file import sections_of
-from components.swarm import deployer
 from tests.unit.broken_stack_files import unusual, unusual_names
 from tests.unit.policy_plans import OWN, STACK_FILES, planned, text_of, verdicts
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", unusual_names())
-def test_valid_stack_file_breaks_no_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deployer, "logged_in", lambda registry: registry)
+def test_valid_stack_file_breaks_no_rule(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"registry.example.com": {}}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))  # for server.registry_login
     row, _ = unusual(name)
     assert {rule: found for rule, found in verdicts(planned(row.text, row.stack)).items() if found != "kept"} == {}
 
