@@ -89,6 +89,8 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
     def ConfigureStack(self, request: Any, context: Any) -> Any:
         """Keep the environment that the stack file sets, else the one that the program derives from the name."""
         self._is_preview = request.dry_run
+        self._asked.clear()
+        self._reported.clear()
         word = request.config.get(f"{PROJECT}:environment") or environment_of(request.stack)
         self._environment = Environment(word) if word in tuple(Environment) else Environment.PRODUCTION
         return analyzer_pb2.AnalyzerStackConfigureResponse()
