@@ -24,7 +24,7 @@ _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _CONCEALS = "1b47061264138c4ac30d75fd1eb44270"
 """What it says of one that is encrypted."""
 # Keys that the engine's bridges and the SDK add for themselves. Any other that begins so is the program's.
-_ENGINES = frozenset({"__defaults", "__provider", "__pulumi_raw_state_delta"})
+_ENGINES = frozenset({"__defaults", "__internal", "__provider", "__pulumi_raw_state_delta"})
 _OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 _UNKNOWNS = frozenset(
     {
