@@ -24,6 +24,4 @@ def _found() -> Iterator[Rule]:
         folder = importlib.import_module(platform.name)
         for module in pkgutil.iter_modules(folder.__path__, f"{platform.name}."):
             found = importlib.import_module(module.name)
-            if hasattr(found, "RULE"):
-                yield found.RULE
             yield from getattr(found, "RULES", ())

@@ -74,8 +74,8 @@ def _judgement(rule: Rule, found: tuple[Finding, ...]) -> Judgement:
 
 def unjudged(judgements: Iterable[Judgement]) -> list[str]:
     """Return the rules that can't be judged yet, each with the reason if it is a known one."""
-    rules_ = [one.rule for one in judgements if one.verdict is Verdict.UNKNOWN]
-    return [f"{rule.name} ({rule.later})" if rule.later else rule.name for rule in rules_]
+    unknown = (one.rule for one in judgements if one.verdict is Verdict.UNKNOWN)
+    return [f"{rule.name} ({rule.later})" if rule.later else rule.name for rule in unknown]
 
 
 def evidence(

@@ -24,7 +24,7 @@ _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _CONCEALS = "1b47061264138c4ac30d75fd1eb44270"
 """What it says of one that is encrypted."""
 # Keys that the engine's bridges and the SDK add for themselves. Any other that begins so is the program's.
-_ENGINES = frozenset({"__defaults", "__internal", "__provider", "__pulumi_raw_state_delta"})
+_ENGINE_KEYS = frozenset({"__defaults", "__internal", "__provider", "__pulumi_raw_state_delta"})
 _OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 _UNKNOWNS = frozenset(
     {
@@ -43,7 +43,7 @@ _STREAM = "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview --json"
 
 
 class Unknown:
-    """In the place of a property that only the provider knows, before it has made the resource."""
+    """Replaces a property that only the provider knows, until it has made the resource."""
 
     def __repr__(self) -> str:
         return "<known after pulumi up>"
@@ -56,7 +56,7 @@ UNKNOWN: Final = Unknown()
 
 
 class Concealed:
-    """In the place of a property that the engine encrypts: a rule sees that it is there, and never what it is."""
+    """Replaces a property that the engine encrypts: a rule sees that there is one, and never its value."""
 
     def __repr__(self) -> str:
         return "<secret>"
@@ -97,9 +97,9 @@ class Plan:
     stack: str
     environment: Environment
     resources: tuple[Resource, ...]
-    """Those that a rule judges. Of another program's, what lies below a component of ours."""
+    """Those that rules judge. In another program: what is below a component of this project."""
     others: tuple[Resource, ...] = ()
-    """The rest of another program's: only values are looked for there."""
+    """All else of another program. Rules look only for values there."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
     """Of the stack: its manifest is `secretops`."""
 
@@ -114,21 +114,21 @@ class Plan:
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """What the stack tells secretops; empty where it is not known yet."""
-        told = self.outputs.get("secretops")
-        return told if isinstance(told, Mapping) else {}
+        """The stack's output `secretops`; empty if it is not known yet."""
+        found = self.outputs.get("secretops")
+        return found if isinstance(found, Mapping) else {}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule has to say of one resource, or of the stack. Nothing found is a rule that is kept."""
+    """What breaks a rule, or is unknown, in one resource or the stack. A rule without findings is kept."""
 
     resource: str
-    """Its URN; the stack's where it is the whole."""
+    """Its URN, or the stack's."""
     message: str
     """What is wrong, the rule, the remedy. Never a value."""
     unknown: bool = False
-    """Not broken: it can't be judged before the provider has made what it hangs on."""
+    """True if it can't be judged before the provider has made what it depends on. Then it is not broken."""
 
 
 class NoPlanError(Exception):
@@ -152,7 +152,7 @@ def judged(entry: Any) -> Any:
 def _mapping(entry: Mapping[str, Any]) -> Any:
     match entry.get(_SIGNATURE):
         case None:
-            return {key: judged(inner) for key, inner in entry.items() if key not in _ENGINES}
+            return {key: judged(inner) for key, inner in entry.items() if key not in _ENGINE_KEYS}
         case signature if signature == _CONCEALS or entry.get("secret"):
             return CONCEALED
         case signature if signature == _OUTPUT:

@@ -139,9 +139,10 @@ def _types(check: Expect | Each) -> tuple[str, ...]:
 
 def where(condition: Callable[[Resource], Any], types: str, *entries: tuple[str, Callable[[Any], bool], str]) -> Each:
     """Return a check of `rows` for resources that meet a condition."""
+    expected = rows(types, *entries)
 
     def judge_rows(one: Resource) -> Iterator[Finding]:
-        for row in rows(types, *entries) if condition(one) else ():
+        for row in expected if condition(one) else ():
             yield from _expected(one, row)
 
     return Each(types, judge_rows)

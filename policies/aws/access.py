@@ -13,14 +13,13 @@ from policies.aws.documents import (
     narrow,
     needs,
     policy_check,
-    refused,
     secret_name,
     statements,
     wildcard,
     without,
 )
 from policies.controls import controls
-from policies.matchers import at, contains, is_true, judge, known, matches, not_set, one_of
+from policies.matchers import at, contains, forbidden, is_true, judge, known, matches, not_set, one_of
 from policies.plan import UNKNOWN, Finding, Plan, Resource
 from policies.rule import Each, Expect, Rule
 
@@ -28,7 +27,7 @@ PROVIDER, ROLE_POLICY = "pulumi:providers:aws", "aws:iam/rolePolicy:RolePolicy"
 BUCKET_POLICY, QUEUE_POLICY = "aws:s3/bucketPolicy:BucketPolicy", "aws:sqs/queuePolicy:QueuePolicy"
 PERMISSION, URL = "aws:lambda/permission:Permission", "aws:lambda/functionUrl:FunctionUrl"
 SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
-# Types that grant rights beside a role's own policy, of policies that a plan does not show, or to persons.
+# Types that grant rights outside of a role's own policy: by policies that a plan does not show, or to persons.
 OTHER_GRANTS = (
     *("aws:iam/policy:*", "aws:iam/policyAttachment:*", "aws:iam/rolePolicyAttachment*", "aws:iam/*Exclusive:*"),
     *("aws:iam/userPolicy*", "aws:iam/groupPolicy*", "aws:kms/grant:*", "aws:kms/keyPolicy:*"),
@@ -316,7 +315,7 @@ RULES = (
         checks=(
             Expect(PERMISSION, "principal", matches(r".+\.amazonaws\.com"), "is no service of AWS; name one"),
             *(Expect(PERMISSION, what, narrow, "is any: name the caller's") for what in ("sourceArn", "sourceAccount")),
-            refused(URL, "gives a function an address on the internet; remove it: AWS services need none"),
+            Each(URL, forbidden("gives a function an address on the internet; remove it: AWS services need none")),
         ),
         across=_foreign_callers,
         types=(aws.FUNCTION,),
@@ -343,7 +342,7 @@ RULES = (
         checks=(
             policy_check(ROLE_POLICY, _excess),
             *(Expect(aws.ROLE, what, not_set, UNREAD) for what in ("managedPolicyArns", "inlinePolicies")),
-            refused(OTHER_GRANTS, UNREAD),
+            Each(OTHER_GRANTS, forbidden(UNREAD)),
         ),
     ),
     Rule(

@@ -107,11 +107,6 @@ def policy_check(
     return Each(types, judge)
 
 
-def refused(types: str | tuple[str, ...], wrong: str) -> Each:
-    """Return a check that no resource of these types passes."""
-    return Each(types, lambda one: iter([Finding(one.urn, wrong)]))
-
-
 def containers(task: Resource) -> list[Any] | None:
     """Return a task definition's containers; None if they are unknown, or no list."""
     try:
