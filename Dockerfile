@@ -62,7 +62,7 @@ ENV PATH=/opt/secretops/bin:/usr/local/bin:/usr/bin:/bin \
 # A number, so that Kubernetes can tell that it is not root; with no entry in /etc/passwd and no file of its own.
 USER 10001:10001
 WORKDIR /
-# Not 8000, where the server's own tool looks for a verifier (components/kubernetes/server.py).
+# Not 8000, where the server's own tool looks for a verifier (components/kubernetes/mcp_server.py).
 EXPOSE 8080
 # No HEALTHCHECK: the rotator has nothing to be asked. docs/operations/image.md has the launcher's.
 ENTRYPOINT ["/opt/secretops/bin/secretops"]

@@ -10,9 +10,9 @@ gc.set_threshold(50_000)
 
 import pulumi  # noqa: E402
 
-from components.here import check_what_lies_here  # noqa: E402
-from components.program import open_stack  # noqa: E402
-from settings import Settings  # noqa: E402
+from components.preflight import check_what_lies_here  # noqa: E402
+from components.settings.settings import Settings  # noqa: E402
+from components.stack import open_stack  # noqa: E402
 
 TOLD = 32
 """Exit code by which Pulumi's language hosts know that the error has been shown (pulumi-language-python-exec)."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.measured import RunFailedError
-from components.naming import PROJECT
+from components.core.naming import PROJECT
 
 CLI = Path(sys.prefix) / "bin" / "pulumi"
 EXECUTOR = b"pulumi-language-python-exec"

@@ -14,7 +14,7 @@ from bench.page import spread, table
 from tests.real.lambda_runtime import ARCHITECTURE, PYTHON
 from tools import lambda_package
 
-HANDLER = "secretops.entrypoints.aws_lambda"
+HANDLER = "secretops.platforms.aws.lambda_handler"
 MODULES = ("boto3", HANDLER)
 RUNS = 7
 """Of each in turn, in a new process without bytecode, as Lambda unpacks the package."""

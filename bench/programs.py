@@ -8,7 +8,7 @@ from bench.engine import Program, new_project
 from bench.flat import flat_program
 from bench.measured import ROOT
 from bench.places import Place
-from components.naming import PROJECT
+from components.core.naming import PROJECT
 from tests.real.ports import free_port
 from tests.unit.aws_stack import a_kubeconfig, a_package
 from tests.unit.harness import ca_file, deploy

@@ -6,18 +6,19 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from components import catalogue
-from components.aws.sections import AwsStore, EcsServer
-from components.azure.sections import AzureStore, ContainerAppServer
-from components.dotenv.sections import LocalServer
-from components.kubernetes.sections import KubernetesServer
-from components.sections import EmbeddedBroker, OwnedAgent
-from components.swarm.sections import SwarmServer
-from components.vault.sections import VaultStore
 from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer, PrivateCaIssuer
 
+from .aws.settings import AwsStore, EcsServer
+from .azure.settings import AzureStore, ContainerAppServer
+from .dotenv.settings import LocalServer
+from .kubernetes.settings import KubernetesServer
+from .settings import catalogue
+from .settings.sections import EmbeddedBroker, OwnedAgent
+from .swarm.settings import SwarmServer
+from .vault.settings import VaultStore
+
 if TYPE_CHECKING:
-    from settings import Settings
+    from .settings.settings import Settings
 
 
 def next_step(settings: Settings) -> str:
@@ -52,7 +53,7 @@ def _tick(settings: Settings) -> str:
     store, server = settings.store, settings.server
     match store:
         case AwsStore():
-            from components.aws.names import names_of
+            from .aws.names import names_of
 
             function = names_of(store, settings.stack).plain("tick")
             return (
@@ -60,7 +61,7 @@ def _tick(settings: Settings) -> str:
                 f"--function-name {function} /dev/stdout (or wait for the full hour)"
             )
         case AzureStore():
-            from components.azure.names import names_of as names_in_azure
+            from .azure.names import names_of as names_in_azure
 
             names = names_in_azure(store, settings.stack)
             return (
@@ -68,7 +69,7 @@ def _tick(settings: Settings) -> str:
                 "(or wait for the full hour)"
             )
         case VaultStore() if isinstance(server, LocalServer | SwarmServer):
-            from components.vault.login import before_a_tick
+            from .vault.login import before_a_tick
 
             return f"{before_a_tick(store, server, settings.stack)}, then secretops tick"
     if isinstance(server, KubernetesServer):

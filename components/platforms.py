@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import pulumi
 
-from components.aws.sections import AwsStore, EcsServer
-from components.azure.sections import AzureStore, ContainerAppServer
-from components.dotenv.sections import DotenvStore, LocalServer
-from components.kubernetes.sections import KubernetesServer, KubernetesStore
-from components.matrix import refusal
-from components.principals import (
+from .aws.settings import AwsStore, EcsServer
+from .azure.settings import AzureStore, ContainerAppServer
+from .core.matrix import refusal
+from .core.mcp_server import Identity, McpServer
+from .core.principals import (
     AwsCaller,
     AwsPods,
     AwsReader,
@@ -24,13 +23,14 @@ from components.principals import (
     SwarmService,
     VaultReader,
 )
-from components.references import Fetched, MountedFiles, NativeRef, Reference, SyncedKey
-from components.sections import OutsideBroker
-from components.server import Identity, McpServer
-from components.store import SecretStore
-from components.swarm.sections import SwarmServer, SwarmStore
-from components.vault.sections import VaultStore
-from settings import Settings
+from .core.references import Fetched, MountedFiles, NativeRef, Reference, SyncedKey
+from .core.secret_store import SecretStore
+from .dotenv.settings import DotenvStore, LocalServer
+from .kubernetes.settings import KubernetesServer, KubernetesStore
+from .settings.sections import OutsideBroker
+from .settings.settings import Settings
+from .swarm.settings import SwarmServer, SwarmStore
+from .vault.settings import VaultStore
 
 
 def open_identity(name: str, settings: Settings, *, opts: pulumi.ResourceOptions | None = None) -> Identity:
@@ -39,7 +39,7 @@ def open_identity(name: str, settings: Settings, *, opts: pulumi.ResourceOptions
         case LocalServer(), DotenvStore():
             return Identity.of_this_account()
         case KubernetesServer() as server, KubernetesStore():
-            from components.kubernetes.identity import KubernetesIdentity
+            from .kubernetes.identity import KubernetesIdentity
 
             return Identity(KubernetesIdentity(name, server=server, stack=settings.stack, opts=opts).principal)
         case SwarmServer() as server, SwarmStore():
@@ -56,14 +56,14 @@ def open_identity(name: str, settings: Settings, *, opts: pulumi.ResourceOptions
 
 def _swarm(name: str, server: SwarmServer, settings: Settings, opts: pulumi.ResourceOptions | None) -> SwarmService:
     """The service that is to be, and the Swarm that it will lie in."""
-    from components.swarm.identity import SwarmIdentity
+    from .swarm.identity import SwarmIdentity
 
     return SwarmIdentity(name, server=server, stack=settings.stack, opts=opts).principal
 
 
 def _reader_of_aws(name: str, settings: Settings, store: AwsStore, opts: pulumi.ResourceOptions | None) -> AwsReader:
     """Who reads in an account: tasks of ECS, what copies into a cluster, or somebody who is there already."""
-    from components.aws.identity import AwsIdentity
+    from .aws.identity import AwsIdentity
 
     match settings.server:
         case LocalServer(reader=str() as arn):
@@ -72,8 +72,8 @@ def _reader_of_aws(name: str, settings: Settings, store: AwsStore, opts: pulumi.
             account = AwsIdentity(f"{name}-aws", store=store, stack=settings.stack, opts=opts).account
             return AwsCaller(account=account, arn=arn, swarm=_swarm(name, server, settings, opts))
         case KubernetesServer(oidc_provider=str() as provider) as server:
-            from components.kubernetes.identity import KubernetesIdentity
-            from components.kubernetes.names import SYNC, user_of
+            from .kubernetes.identity import KubernetesIdentity
+            from .kubernetes.names import SYNC, user_of
 
             cluster = KubernetesIdentity(name, server=server, stack=settings.stack, opts=opts)
             aws = AwsIdentity(f"{name}-aws", store=store, stack=settings.stack, opts=opts)
@@ -90,7 +90,7 @@ def _reader_of_azure(
     name: str, settings: Settings, store: AzureStore, opts: pulumi.ResourceOptions | None
 ) -> AzureReader:
     """Who reads a vault. All of the stack on Azure lies beside it, the rotator too, wherever the server is."""
-    from components.azure.identity import AzureIdentities
+    from .azure.identity import AzureIdentities
 
     match settings.server:
         case ContainerAppServer():
@@ -99,8 +99,8 @@ def _reader_of_azure(
             azure = AzureIdentities(name, store=store, stack=settings.stack, opts=opts)
             return AzureUser(place=azure.place, environment=azure.environment, object_id=user)
         case KubernetesServer(oidc_issuer=str() as issuer) as server:
-            from components.kubernetes.identity import KubernetesIdentity
-            from components.kubernetes.names import SYNC, user_of
+            from .kubernetes.identity import KubernetesIdentity
+            from .kubernetes.names import SYNC, user_of
 
             cluster = KubernetesIdentity(name, server=server, stack=settings.stack, opts=opts)
             azure = AzureIdentities(f"{name}-azure", store=store, stack=settings.stack, opts=opts)
@@ -121,11 +121,11 @@ def _reader_of_vault(
     name: str, settings: Settings, store: VaultStore, opts: pulumi.ResourceOptions | None
 ) -> VaultReader:
     """Who reads a Vault: the server's pods, what copies into their namespace, or a launcher elsewhere."""
-    from components.vault.identity import VaultIdentities
+    from .vault.identity import VaultIdentities
 
     match settings.server:
         case KubernetesServer() as server:
-            from components.kubernetes.identity import KubernetesIdentity
+            from .kubernetes.identity import KubernetesIdentity
 
             cluster = KubernetesIdentity(name, server=server, stack=settings.stack, opts=opts)
             identities = VaultIdentities(f"{name}-vault", store=store, server=server, stack=settings.stack, opts=opts)
@@ -146,7 +146,7 @@ def open_store(
     """The store component that the stack asks for; one of the server's own platform lies beside the identity."""
     match settings.store, settings.server, settings.broker, identity.principal:
         case DotenvStore() as store, _, _, _:
-            from components.dotenv.store import DotenvSecretStore
+            from .dotenv.secret_store import DotenvSecretStore
 
             return DotenvSecretStore(name, store=store, settings=settings, opts=opts)
         case (
@@ -155,13 +155,13 @@ def open_store(
             OutsideBroker() as broker,
             ServiceAccount() as one,
         ):
-            from components.kubernetes.store import KubernetesSecretStore
+            from .kubernetes.secret_store import KubernetesSecretStore
 
             return KubernetesSecretStore(
                 name, store=store, server=server, broker=broker, namespace=one.namespace, settings=settings, opts=opts
             )
         case AwsStore() as store, server, OutsideBroker() as broker, (EcsTask() | AwsPods() | AwsCaller()) as reader:
-            from components.aws.store import AwsSecretStore
+            from .aws.secret_store import AwsSecretStore
 
             return AwsSecretStore(
                 name, store=store, server=server, broker=broker, reader=reader, settings=settings, opts=opts
@@ -172,18 +172,18 @@ def open_store(
             OutsideBroker() as broker,
             (ContainerApp() | AzurePods() | AzureUser()) as reader,
         ):
-            from components.azure.store import AzureSecretStore
+            from .azure.secret_store import AzureSecretStore
 
             image = store.image or ("" if isinstance(server, LocalServer | EcsServer) else server.image)
             return AzureSecretStore(
                 name, store=store, image=image, broker=broker, reader=reader, settings=settings, opts=opts
             )
         case VaultStore() as store, _, broker, VaultReader() as reader:
-            from components.vault.store import VaultSecretStore
+            from .vault.secret_store import VaultSecretStore
 
             return VaultSecretStore(name, store=store, broker=broker, reader=reader, settings=settings, opts=opts)
         case SwarmStore() as store, SwarmServer() as server, OutsideBroker() as broker, SwarmService() as one:
-            from components.swarm.store import SwarmSecretStore
+            from .swarm.secret_store import SwarmSecretStore
 
             return SwarmSecretStore(
                 name, store=store, server=server, broker=broker, place=one.place, settings=settings, opts=opts
@@ -203,7 +203,7 @@ def open_server(
     """The server component that the stack asks for, wired with references."""
     match settings.server, settings.broker, identity.principal, secrets:
         case LocalServer() as server, _, _, (MountedFiles() | Fetched()) as given:
-            from components.dotenv.local import LocalMcpServer
+            from .dotenv.mcp_server import LocalMcpServer
 
             return LocalMcpServer(name, server=server, settings=settings, secrets=given, opts=opts)
         case (
@@ -215,7 +215,7 @@ def open_server(
             | VaultReader(pods=ServiceAccount() as account),
             (MountedFiles() | SyncedKey()) as given,
         ):
-            from components.kubernetes.server import KubernetesMcpServer
+            from .kubernetes.mcp_server import KubernetesMcpServer
 
             return KubernetesMcpServer(
                 name, server=server, broker=broker, account=account, settings=settings, secrets=given, opts=opts
@@ -226,7 +226,7 @@ def open_server(
             EcsTask() as task,
             (NativeRef() | Fetched()) as given,
         ) if isinstance(settings.store, AwsStore):
-            from components.aws.ecs import EcsMcpServer
+            from .aws.ecs import EcsMcpServer
 
             return EcsMcpServer(
                 name,
@@ -244,7 +244,7 @@ def open_server(
             ContainerApp() as app,
             Fetched() as given,
         ) if isinstance(settings.store, AzureStore):
-            from components.azure.container_app import ContainerAppMcpServer
+            from .azure.container_app import ContainerAppMcpServer
 
             return ContainerAppMcpServer(
                 name,
@@ -264,7 +264,7 @@ def open_server(
             | VaultReader(swarm=SwarmService() as account),
             (MountedFiles() | Fetched()) as given,
         ):
-            from components.swarm.service import SwarmMcpServer, given_to
+            from .swarm.mcp_server import SwarmMcpServer, given_to
 
             return SwarmMcpServer(
                 name,

@@ -56,7 +56,7 @@ class Build(BuildHookInterface[Any]):
         shutil.copytree(CLONE / "components", program, ignore=shutil.ignore_patterns("__pycache__", "__init__.py"))
         for init in (CLONE / "components").glob("*/__init__.py"):
             shutil.copy(init, program / init.parent.name)
-        shutil.copy(CLONE / "settings.py", program)
+        shutil.copy(CLONE / "components/settings/settings.py", program)
         (program / "tools").mkdir()
         for tool in TOOLS:
             shutil.copy(CLONE / "tools" / tool, program / "tools")

@@ -24,7 +24,7 @@ POLLS = HOURS * 12
 # Metrics that Container Insights publishes for a cluster with one service of one task family: 8 of their usage each,
 # and 6 counts (docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Container-Insights-metrics-ECS.html).
 INSIGHTS_METRICS = 30
-# Metrics of the tick (secretops.entrypoints.aws_lambda). The others have no value, and no price, at rest.
+# Metrics of the tick (secretops.platforms.aws.lambda_handler). The others have no value, and no price, at rest.
 TICK_METRICS = 3
 # A tick on Azure: 30 s of 0.25 vCPU and 0.5 GiB, billed at the active rate.
 TICK_SECONDS = 30

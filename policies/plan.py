@@ -66,7 +66,7 @@ CONCEALED: Final = Concealed()
 
 
 class Environment(StrEnum):
-    """Of the stack, as its settings say; the same words as components.sections.Environment, which no rule imports."""
+    """Of the stack, as its settings say; the values are those of the stack file, whose module no rule imports."""
 
     DEVELOPMENT = "development"
     STAGING = "staging"

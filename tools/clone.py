@@ -81,7 +81,7 @@ def make_ready(stack: str | None = None, *, deploys: bool = False, checks: bool 
 
 def check_stack_file(stack: str, *, deploys: bool) -> None:
     """Print every error in the file of `stack`. Raises SystemExit if there is one."""
-    command = [str(VENV / "bin/python"), "-m", "components.stack_file", *(["--deploys"] if deploys else [])]
+    command = [str(VENV / "bin/python"), "-m", "components.settings.stack_file", *(["--deploys"] if deploys else [])]
     # In the folder of make, which has the stack file, as the same check by `make up` itself.
     done = subprocess.run([*command, f"Pulumi.{stack}.yaml"], check=False, stdin=subprocess.DEVNULL)
     if done.returncode:

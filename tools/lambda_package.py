@@ -65,9 +65,11 @@ LEFT_OUT = (
     "launcher",
     "operations/compromise",
     "operations/doctor",
+    "platforms/aws/checks",
+    "platforms/aws/source.py",
+    "platforms/aws/trail.py",
+    "platforms/kubernetes",
     "report",
-    "stores/kubeconfig.py",
-    "stores/kubernetes",
     "trails",
 )
 """What of secretops no function imports."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from components import matrix
+from components.core import matrix
 from tools import commands_page, compliance_page, cost_page, decisions_page, reliability_page, settings_page
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,11 +18,11 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from components.entries import LogLevel
-from components.misfits import explain
-from components.section import Section
-from components.section_models import OF_KINDS
-from components.sections import DeclaredSecret, Environment, Rotation
+from components.settings.field_types import LogLevel
+from components.settings.schema import OF_KINDS
+from components.settings.section import Section
+from components.settings.sections import DeclaredSecret, Environment, Rotation
+from components.settings.validation_errors import explain
 
 OF_ONE: dict[str, type[Section]] = {"rotation": Rotation, "secrets.NAME": DeclaredSecret}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from components.aws.names import Names
-from components.aws.sections import AwsStore
 from secretops.manifest import Reader, Secret, SecretKind
+
+from .names import Names
+from .settings import AwsStore
 
 TICK = "tick"
 """The function of the hourly tick: it finishes what a rotation left, retires users, and looks at every secret."""

@@ -9,11 +9,11 @@ from itertools import islice
 import pulumi
 import pulumi_aws as aws
 
-from components.aws import patterns
-from components.aws.access import TICK
-from components.aws.names import Names
-from components.naming import PROJECT
-from components.principals import AwsAccount
+from ..core.naming import PROJECT
+from ..core.principals import AwsAccount
+from . import patterns
+from .access import TICK
+from .names import Names
 
 LATE_TICK = 7200
 """Seconds without a tick until somebody is told: one may fall out."""

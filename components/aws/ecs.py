@@ -7,19 +7,20 @@ import re
 import pulumi
 import pulumi_aws as aws
 
-from components.aws import policies
-from components.aws.functions import LOG_DAYS
-from components.aws.names import Names, arn_after, names_of
-from components.aws.redeploy import Redeploy
-from components.aws.sections import AwsStore, EcsServer, LoadBalancer
-from components.aws.task import CA_FILE, PORT, STACK, START_WITHIN, containers
-from components.broker import public_variables
-from components.principals import EcsTask
-from components.references import Fetched, NativeRef
-from components.sections import Environment, OutsideBroker
-from components.server import McpServer
 from secretops.forms import in_url
-from settings import Settings
+
+from ..core.broker import public_variables
+from ..core.mcp_server import McpServer
+from ..core.principals import EcsTask
+from ..core.references import Fetched, NativeRef
+from ..settings.sections import Environment, OutsideBroker
+from ..settings.settings import Settings
+from . import policies
+from .functions import LOG_DAYS
+from .names import Names, arn_after, names_of
+from .redeploy import Redeploy
+from .settings import AwsStore, EcsServer, LoadBalancer
+from .task import CA_FILE, PORT, STACK, START_WITHIN, containers
 
 CPU, MEMORY = "256", "512"
 """Fargate's smallest, a quarter of a CPU and 512 MB: what the server's own example for Kubernetes asks for."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.aws import policies
-from components.aws.names import Names, arn_after
-from components.aws.roles import stack_role
-from components.aws.sections import Vpc
-from components.principals import AwsAccount
 from tools.lambda_package import ARCHITECTURE, PYTHON
+
+from ..core.principals import AwsAccount
+from . import policies
+from .names import Names, arn_after
+from .roles import stack_role
+from .settings import Vpc
 
 RUNTIME = f"python{PYTHON}"
 """What `make lambda` takes compiled packages for, as it does ARCHITECTURE."""

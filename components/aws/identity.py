@@ -5,11 +5,11 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from components.aws import policies
-from components.aws.names import arn_after, names_of
-from components.aws.roles import stack_role
-from components.aws.sections import AwsStore, EcsServer
-from components.principals import AwsAccount, AwsRole, EcsTask
+from ..core.principals import AwsAccount, AwsRole, EcsTask
+from . import policies
+from .names import arn_after, names_of
+from .roles import stack_role
+from .settings import AwsStore, EcsServer
 
 STARTS, RUNS = "task-start", "task"
 SYNC = "sync"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import pulumi
 
-from components.aws.sections import AwsStore
-from components.naming import physical_name
+from ..core.naming import physical_name
+from .settings import AwsStore
 
 BASE = "coreflux-mcp"
 

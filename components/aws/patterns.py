@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from components.aws.names import Names
+from .names import Names
 
 FILTER_LIMIT = 1024
 """Characters of a filter pattern (AWS, PutMetricFilter)."""

@@ -8,12 +8,12 @@ from pathlib import Path
 import pulumi
 import pulumi_aws as aws
 
-from components.aws import policies, resource_policies
-from components.aws.arrival import DELAY, WINDOW
-from components.aws.functions import Code, StackFunction
-from components.aws.names import Names, arn_after
-from components.aws.patterns import new_version
-from components.principals import AwsAccount
+from ..core.principals import AwsAccount
+from . import policies, resource_policies
+from .functions import Code, StackFunction
+from .names import Names, arn_after
+from .patterns import new_version
+from .propagation_timing import DELAY, WINDOW
 
 SECONDS = 30
 """At most for a request to Secrets Manager for each secret, and two to ECS."""
@@ -28,7 +28,7 @@ TRIES = 10
 NEW_VERSIONS, AGAIN = "new-versions", "redeploy-service"
 """The queue, and the function."""
 
-_CODE = Path(__file__).with_name("deploy_again.py")
+_CODE = Path(__file__).with_name("redeploy_handler.py")
 
 
 class Redeploy(pulumi.ComponentResource):

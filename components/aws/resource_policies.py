@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.aws.policies import COPY, WRITE, Arn, Statement, allow, document, of_secrets, statement
+from .policies import COPY, WRITE, Arn, Statement, allow, document, of_secrets, statement
 
 ADMINISTRATION = (
     *("kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListKeyPolicies", "kms:ListKeyRotations"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from components.aws.names import Names
-from components.principals import AwsAccount
+from ..core.principals import AwsAccount
+from .names import Names
 
 
 def stack_role(

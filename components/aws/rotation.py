@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_aws as aws
 
-from components.aws import policies
-from components.aws.access import TICK, read_to_rotate, rotated, rotator_of
-from components.aws.functions import Code, Queue, StackFunction
-from components.aws.names import Names, arn_after
-from components.aws.package import package_of
-from components.aws.roles import stack_role
-from components.aws.sections import AwsStore
-from components.principals import AwsAccount
-from components.sections import OutsideBroker
 from secretops.manifest import AwsPrivateCaIssuer, Manifest, Secret
+
+from ..core.principals import AwsAccount
+from ..settings.sections import OutsideBroker
+from . import policies
+from .access import TICK, read_to_rotate, rotated, rotator_of
+from .function_package import package_of
+from .functions import Code, Queue, StackFunction
+from .names import Names, arn_after
+from .roles import stack_role
+from .settings import AwsStore
 
 WINDOW = "3h"
 """From midnight UTC on the day that a rotation is due: when Secrets Manager begins it."""
@@ -190,4 +191,4 @@ class AwsRotators(pulumi.ComponentResource):
         ]
 
 
-_ENTRY = "secretops.entrypoints.aws_lambda"
+_ENTRY = "secretops.platforms.aws.lambda_handler"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pulumi
 
-from components.broker import ca_bundle
-from components.references import Fetched, NativeRef
-from components.sections import OutsideBroker
+from ..core.broker import ca_bundle
+from ..core.references import Fetched, NativeRef
+from ..settings.sections import OutsideBroker
 
 PORT = 8080
 """The image's own. Not 8000: there the server's tool verify_lot_snippet looks for a verifier, as on Kubernetes."""

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import pulumi
 from pulumi_azure_native import monitor
 
-from components.azure import queries
-from components.azure.context import AzureContext
-from components.planned import planned
 from secretops.manifest import Secret
+
+from ..core.planned import planned
+from . import queries
+from .context import AzureContext
 
 LATE = "PT30M"
 """How far an alert looks back: Key Vault's log is ten minutes late at most (Azure, Key Vault logging), and Log

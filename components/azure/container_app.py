@@ -8,15 +8,15 @@ from __future__ import annotations
 import pulumi
 from pulumi_azure_native import app as container_apps
 
-from components.azure import containers
-from components.azure.names import names_of
-from components.azure.sections import AzureStore, ContainerAppServer
-from components.broker import ca_bundle, public_variables
-from components.principals import ContainerApp
-from components.references import Fetched
-from components.sections import OutsideBroker
-from components.server import McpServer
-from settings import Settings
+from ..core.broker import ca_bundle, public_variables
+from ..core.mcp_server import McpServer
+from ..core.principals import ContainerApp
+from ..core.references import Fetched
+from ..settings.sections import OutsideBroker
+from ..settings.settings import Settings
+from . import containers
+from .names import names_of
+from .settings import AzureStore, ContainerAppServer
 
 PORT = 8080
 """The image's own. Not 8000: there the server's tool verify_lot_snippet looks for a verifier, as on Kubernetes."""

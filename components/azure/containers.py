@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import app
 
-from components.azure.sections import AzureStore
-from components.principals import AzureEnvironment, AzureIdentity
-from secretops.entrypoints import lay_files
+from secretops.platforms.azure import write_files
+
+from ..core.principals import AzureEnvironment, AzureIdentity
+from .settings import AzureStore
 
 PROFILE = "Consumption"
 PROGRAM = "/opt/secretops/bin/secretops"
@@ -39,10 +40,10 @@ class Files:
             app.InitContainerArgs(
                 name="files",
                 image=image,
-                command=["/opt/secretops/bin/python", "-m", lay_files.__name__],
+                command=["/opt/secretops/bin/python", "-m", write_files.__name__],
                 args=list(self.texts),
                 env=[
-                    app.EnvironmentVarArgs(name=lay_files.variable(at), value=text)
+                    app.EnvironmentVarArgs(name=write_files.variable(at), value=text)
                     for at, text in enumerate(self.texts.values())
                 ],
                 resources=SMALLEST,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.azure.names import Names
-from components.azure.sections import AzureStore
-from components.principals import AzureEnvironment, AzurePlace
+from ..core.principals import AzureEnvironment, AzurePlace
+from .names import Names
+from .settings import AzureStore
 
 
 @dataclass(frozen=True, kw_only=True)

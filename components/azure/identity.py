@@ -5,12 +5,12 @@ from __future__ import annotations
 import pulumi
 import pulumi_azure_native as azure
 
-from components.azure import roles
-from components.azure.names import names_of
-from components.azure.sections import AzureStore
-from components.naming import PROJECT
-from components.planned import planned
-from components.principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp
+from ..core.naming import PROJECT
+from ..core.planned import planned
+from ..core.principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp
+from . import roles
+from .names import names_of
+from .settings import AzureStore
 
 
 class AzureIdentities(pulumi.ComponentResource):

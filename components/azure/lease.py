@@ -5,12 +5,12 @@ from __future__ import annotations
 import pulumi
 from pulumi_azure_native import storage
 
-from components.azure.context import AzureContext
-from components.azure.names import LEASE_CONTAINER
-from components.azure.private_endpoint import private_endpoint
-from components.azure.sections import AzureStore
-from components.azure.vault import reaching
-from components.planned import planned
+from ..core.planned import planned
+from .context import AzureContext
+from .names import LEASE_CONTAINER
+from .private_endpoint import private_endpoint
+from .settings import AzureStore
+from .vault import reaching
 
 _SKU = {True: storage.SkuName.STANDARD_ZRS, False: storage.SkuName.STANDARD_LRS}
 

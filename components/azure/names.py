@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from components.azure.sections import AzureStore
+from .settings import AzureStore
 
 BASE = "coreflux"
 

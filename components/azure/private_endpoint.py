@@ -7,8 +7,8 @@ from typing import Literal
 import pulumi
 from pulumi_azure_native import network
 
-from components.azure.context import AzureContext
-from components.planned import planned
+from ..core.planned import planned
+from .context import AzureContext
 
 
 def private_endpoint(

@@ -1,7 +1,7 @@
 """What is looked for in Log Analytics, in Kusto. Pure functions of ids.
 
-Where a vault's audit log lies, and by what names, says secretops.trails.vault_log. `isfuzzy` passes over a table that
-is not there yet, but not over all of them: so one branch is a table of no rows. A query that fails finds nothing, an
+The tables of a vault's audit log are in secretops.platforms.azure.audit_tables. `isfuzzy` passes over a table that is
+not there yet, but not over all of them: so one branch is a table of no rows. A query that fails finds nothing, an
 alert of nothing does not ring by it, and Azure turns off a rule that has failed for a week. Names of tables, columns
 and operations are held against Azure's own lists (tests/unit/azure_tables.json).
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from secretops.operations import watched
-from secretops.trails import vault_log
-from secretops.trails.vault_log import GIVES_VALUE
+from secretops.operations import external_certificates
+from secretops.platforms.azure import audit_tables
+from secretops.platforms.azure.audit_tables import GIVES_VALUE
 
 DELETED = ("SecretDelete", "SecretPurge", "VaultDelete")
 """No operation is logged of a deleted vault's purge: the vault has no diagnostic setting any more."""
@@ -20,7 +20,7 @@ DELETED = ("SecretDelete", "SecretPurge", "VaultDelete")
 # Key Vault logs both whether or not anybody subscribes to the event (https://learn.microsoft.com/azure/key-vault/general/logging).
 NEAR, EXPIRED = "SecretNearExpiryEventGridNotification", "SecretExpiredEventGridNotification"
 
-# Words of the findings of secretops.engine.decisions and secretops.operations.watched.
+# Words of the findings of secretops.engine.decisions and secretops.operations.external_certificates.
 NEAR_WORDS, EXPIRED_WORDS = ("expires",), ("expired", "due since", "overdue since")
 
 
@@ -71,7 +71,7 @@ def _dated(vault: str, event: str, secrets: Sequence[str], job: str, words: Sequ
     )
     return _lines(
         _events(vault, ticked),
-        f"| where OperationName == {_text(event)} and Secret in ({_list([*secrets, watched.NAME])})",
+        f"| where OperationName == {_text(event)} and Secret in ({_list([*secrets, external_certificates.NAME])})",
         "| project TimeGenerated, Secret, OperationName",
     )
 
@@ -109,19 +109,19 @@ def _events(vault: str, *beside: str) -> str:
     `vault` is its resource id.
     """
     columns = {
-        "Status": vault_log.STATUS,
-        "Source": vault_log.ADDRESS,
-        "Who": vault_log.OID,
-        "Asked": vault_log.ASKED,
-        "Given": vault_log.GIVEN,
-        "Subject": vault_log.SUBJECT,
+        "Status": audit_tables.STATUS,
+        "Source": audit_tables.ADDRESS,
+        "Who": audit_tables.OID,
+        "Asked": audit_tables.ASKED,
+        "Given": audit_tables.GIVEN,
+        "Subject": audit_tables.SUBJECT,
     }
     none = (
         "datatable(TimeGenerated: datetime, OperationName: string, Status: int, Source: string, Who: string,\n"
         "        Asked: string, Given: string, Subject: string) []"
     )
     return _lines(
-        vault_log.either(columns, where=f"tolower(_ResourceId) == {_text(vault.lower())}", beside=[none, *beside]),
+        audit_tables.either(columns, where=f"tolower(_ResourceId) == {_text(vault.lower())}", beside=[none, *beside]),
         "| extend Who = tolower(Who), Secret = tolower(coalesce(",
         '    extract("/(?:deleted)?secrets/([^/?]+)", 1, Asked), extract("/secrets/([^/?]+)", 1, Given), Subject))',
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import authorization
 
-from components.principals import AzurePlace
+from ..core.principals import AzurePlace
 
 
 @dataclass(frozen=True)

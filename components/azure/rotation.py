@@ -5,12 +5,13 @@ from __future__ import annotations
 import pulumi
 from pulumi_azure_native import app
 
-from components.azure import containers
-from components.azure.context import AzureContext
-from components.broker import ca_bundle
-from components.principals import AzureIdentity
-from components.sections import OutsideBroker
 from secretops.manifest import Manifest
+
+from ..core.broker import ca_bundle
+from ..core.principals import AzureIdentity
+from ..settings.sections import OutsideBroker
+from . import containers
+from .context import AzureContext
 
 LONGEST_TICK = 1800
 """Seconds after which a tick is ended: below the hour, so that a hanging one costs the next none."""

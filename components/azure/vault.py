@@ -5,10 +5,10 @@ from __future__ import annotations
 import pulumi
 from pulumi_azure_native import keyvault
 
-from components.azure.context import AzureContext
-from components.azure.private_endpoint import private_endpoint
-from components.azure.sections import AzureStore
-from components.planned import planned
+from ..core.planned import planned
+from .context import AzureContext
+from .private_endpoint import private_endpoint
+from .settings import AzureStore
 
 RECOVERY_DAYS = {True: 90, False: 7}
 """In production, and elsewhere: Key Vault's longest and shortest. For so long a deleted vault holds its name. It can't

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from secretops.manifest import Manifest
 from secretops.stores.files import UNITS
-from secretops.stores.whose import MANIFEST
+from secretops.stores.folder_ownership import MANIFEST
 from secretops.systemd import TIMER
 
 _SERVICE = """\

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import rbac
 
-from components.kubernetes.names import Place, name_of
+from .names import Place, name_of
 
 
 @dataclass(frozen=True)

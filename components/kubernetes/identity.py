@@ -8,12 +8,13 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes import core, meta
 
-from components.kubernetes.names import SERVER, SYNC, Place, labels, name_of
-from components.kubernetes.network import default_deny
-from components.kubernetes.sections import KubernetesServer
-from components.principals import Namespace, ServiceAccount
 from secretops.errors import UsageError
-from secretops.stores.kubeconfig import chosen
+from secretops.platforms.kubernetes.kubeconfig import chosen
+
+from ..core.principals import Namespace, ServiceAccount
+from .names import SERVER, SYNC, Place, labels, name_of
+from .network import default_deny
+from .settings import KubernetesServer
 
 POD_SECURITY = {
     "pod-security.kubernetes.io/enforce": "restricted",

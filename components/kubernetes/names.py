@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import meta
 
-from components.naming import physical_name
-from components.planned import planned
-from components.principals import Namespace
 from secretops.manifest import HTTP_TOKEN, Delivered, Secret, SecretKind
+
+from ..core.naming import physical_name
+from ..core.planned import planned
+from ..core.principals import Namespace
 
 SERVER = "coreflux-mcp-server"
 ROTATOR = "coreflux-mcp-rotator"

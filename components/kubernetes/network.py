@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from pulumi_kubernetes import meta, networking
 
-from components.kubernetes.names import DEFAULT_DENY, Place, selector
-from components.kubernetes.sections import KubernetesServer
-from components.sections import OutsideBroker
+from ..settings.sections import OutsideBroker
+from .names import DEFAULT_DENY, Place, selector
+from .settings import KubernetesServer
 
 Egress = networking.v1.NetworkPolicyEgressRuleArgs
 Ingress = networking.v1.NetworkPolicyIngressRuleArgs

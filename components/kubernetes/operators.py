@@ -14,9 +14,13 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes import apiextensions
 
-from components.catalogue import Catalogue
-from components.kubernetes.contradictions import CHANGE_OVER, TO_A_VOLUME
-from components.kubernetes.names import (
+from secretops.manifest import Secret
+
+from ..core.naming import physical_name
+from ..core.references import SyncedKey
+from ..settings.catalogue import Catalogue
+from .cross_field_rules import CHANGE_OVER, TO_A_VOLUME
+from .names import (
     CERTIFICATE,
     CERTS,
     LABEL_LIMIT,
@@ -25,10 +29,7 @@ from components.kubernetes.names import (
     Place,
     delivered,
 )
-from components.kubernetes.sections import CertificateIssuer
-from components.naming import physical_name
-from components.references import SyncedKey
-from secretops.manifest import Secret
+from .settings import CertificateIssuer
 
 LIFE = "2160h"
 """90 days: cert-manager's default, and the guide's for passwords."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from pulumi_kubernetes import core, meta
 
-from components.kubernetes.names import CERTIFICATE, CERTIFICATE_KEYS, CERTS, STACK, Place
-from components.kubernetes.sections import KubernetesServer, Resources
-from components.sections import OutsideBroker
+from ..settings.sections import OutsideBroker
+from .names import CERTIFICATE, CERTIFICATE_KEYS, CERTS, STACK, Place
+from .settings import KubernetesServer, Resources
 
 USER = 10001
 """uid and gid, as the image has them. Above 10000, so that it is nobody's on a node."""

@@ -12,11 +12,16 @@ from pathlib import Path
 import pulumi
 from pulumi_kubernetes import batch, core, meta
 
-from components.broker import broker_location, ca_bundle
-from components.kubernetes.grants import Grant, grant
-from components.kubernetes.names import LEASE, ROTATOR, STACK, Place, name_of
-from components.kubernetes.network import allow, to_api_server, to_broker, to_copilot, to_dns, to_vault
-from components.kubernetes.pods import (
+from secretops.manifest import KubernetesStore as Location
+from secretops.manifest import Manifest, OwnedAgent
+
+from ..core.broker import broker_location, ca_bundle
+from ..core.principals import Namespace
+from ..settings.sections import OutsideBroker
+from .grants import Grant, grant
+from .names import LEASE, ROTATOR, STACK, Place, name_of
+from .network import allow, to_api_server, to_broker, to_copilot, to_dns, to_vault
+from .pods import (
     CA_FILE,
     CERTS_FOLDER,
     FOLDER,
@@ -32,11 +37,7 @@ from components.kubernetes.pods import (
     shown_token,
     stack_files,
 )
-from components.kubernetes.sections import KubernetesServer, Resources
-from components.principals import Namespace
-from components.sections import OutsideBroker
-from secretops.manifest import KubernetesStore as Location
-from secretops.manifest import Manifest, OwnedAgent
+from .settings import KubernetesServer, Resources
 
 MANIFEST = "secretops.json"
 

@@ -12,17 +12,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from components.broker import ca_bundle
-from components.sections import OutsideBroker
-from components.stack_file import StackFile, StackFileError
-from components.swarm.location import SOURCE, manifest_of
-from components.swarm.names import names_of
-from components.swarm.rotator_shape import rotator_shape
-from components.swarm.sections import SwarmServer, SwarmStore
-from components.swarm.server_shape import server_shape
-from components.swarm.shape import TMP, TMP_BYTES, Shape, Update, seconds
 from secretops.errors import ExitCode, UsageError
-from settings import ConfigurationError, Settings
+
+from ..core.broker import ca_bundle
+from ..settings.sections import OutsideBroker
+from ..settings.settings import ConfigurationError, Settings
+from ..settings.stack_file import StackFile, StackFileError
+from .location import SOURCE, manifest_of
+from .names import names_of
+from .rotator_spec import rotator_shape
+from .server_spec import server_shape
+from .service_spec import TMP, TMP_BYTES, Shape, Update, seconds
+from .settings import SwarmServer, SwarmStore
 
 NETWORK = "mcp"
 """What the file itself calls the stack's own network."""

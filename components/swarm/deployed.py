@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_docker as docker
 
-from components.principals import SwarmPlace
-from components.swarm.names import Names
-from components.swarm.shape import TMP, TMP_BYTES, PublicFile, Shape, Update, seconds
-from secretops.stores.swarm.attached import Attached
+from secretops.platforms.swarm.mounted_secrets import Attached
+
+from ..core.principals import SwarmPlace
+from .names import Names
+from .service_spec import TMP, TMP_BYTES, PublicFile, Shape, Update, seconds
 
 LIST_MOVED = "taskSpec.containerSpec.secrets"
 """What secretops moves, and the engine is never to."""

@@ -14,8 +14,8 @@ from typing import Any
 import pulumi
 
 from secretops.errors import SecretopsError, UsageError
-from secretops.stores.swarm import api
-from secretops.stores.swarm.daemon import address_of, certificates_of
+from secretops.platforms.swarm import api
+from secretops.platforms.swarm.daemon import address_of, certificates_of
 
 _INSTEAD = ("DOCKER_REGISTRY_USER", "DOCKER_REGISTRY_PASS")
 """Variables that the provider takes in place of a login: what is an input of its own may come to lie in the state."""

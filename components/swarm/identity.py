@@ -7,11 +7,12 @@ import hashlib
 import pulumi
 import pulumi_docker as docker
 
-from components.principals import SwarmPlace, SwarmService
-from components.swarm.deployer import logged_in, manager
-from components.swarm.names import Names, names_of
-from components.swarm.sections import SwarmServer
 from secretops.forms import registry_of
+
+from ..core.principals import SwarmPlace, SwarmService
+from .deployer import logged_in, manager
+from .names import Names, names_of
+from .settings import SwarmServer
 
 LEAST_VXLAN, VXLANS = 2**20, 2**24
 VXLAN = "com.docker.network.driver.overlay.vxlanid_list"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from components.broker import broker_location
-from components.catalogue import CLIENT_CERT
-from components.sections import OutsideBroker
-from components.swarm.names import Names, files_of
-from components.swarm.sections import SwarmServer
-from components.swarm.shape import USER
 from secretops.manifest import Manifest, Reader
 from secretops.manifest import SwarmStore as Location
-from settings import Settings
+
+from ..core.broker import broker_location
+from ..settings.catalogue import CLIENT_CERT
+from ..settings.sections import OutsideBroker
+from ..settings.settings import Settings
+from .names import Names, files_of
+from .service_spec import USER
+from .settings import SwarmServer
 
 SOURCE = "env:"
 """The launcher finds each file by its variable: a folder of secrets is not there before the first of them is."""

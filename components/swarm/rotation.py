@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pulumi
 
-from components.principals import SwarmPlace
-from components.sections import OutsideBroker
-from components.swarm.deployed import service
-from components.swarm.names import Names
-from components.swarm.rotator_shape import rotator_shape
-from components.swarm.sections import SwarmServer, SwarmStore
 from secretops.manifest import Manifest
+
+from ..core.principals import SwarmPlace
+from ..settings.sections import OutsideBroker
+from .deployed import service
+from .names import Names
+from .rotator_spec import rotator_shape
+from .settings import SwarmServer, SwarmStore
 
 
 class SwarmRotator(pulumi.ComponentResource):

@@ -12,16 +12,17 @@ from typing import Any
 import pulumi
 import pulumi_vault as vault
 
-from components.broker import ca_bundle
-from components.kubernetes.sections import KubernetesServer
-from components.planned import planned
-from components.principals import ServiceAccount, VaultPlace, VaultReader, VaultRole
-from components.sections import ServerSettings
-from components.vault.login import METHODS, Who, login_file, login_of
-from components.vault.names import ROTATOR, SERVER, names_of
-from components.vault.sections import VaultAppRole, VaultJwt, VaultKubernetes, VaultStore
 from secretops.errors import UsageError
 from secretops.manifest import VaultLogin
+
+from ..core.broker import ca_bundle
+from ..core.planned import planned
+from ..core.principals import ServiceAccount, VaultPlace, VaultReader, VaultRole
+from ..kubernetes.settings import KubernetesServer
+from ..settings.sections import ServerSettings
+from .login import METHODS, Who, login_file, login_of
+from .names import ROTATOR, SERVER, names_of
+from .settings import VaultAppRole, VaultJwt, VaultKubernetes, VaultStore
 
 TOKEN_MINUTES = {SERVER: 60, ROTATOR: 30}
 """For which a token is good that nobody renews. A tick takes no longer (components/kubernetes/rotation.py); a launcher
@@ -182,7 +183,7 @@ class VaultIdentities(pulumi.ComponentResource):
     def _subject(self, jwt: VaultJwt, who: Who, *, copied: bool) -> str | None:
         if not self._namespace:
             return jwt.server if who == SERVER else jwt.rotator
-        from components.kubernetes.names import user_of
+        from ..kubernetes.names import user_of
 
         return user_of(self._namespace, _account(who, copied=copied))
 
@@ -194,8 +195,8 @@ class VaultIdentities(pulumi.ComponentResource):
 
 def _account(who: Who, *, copied: bool) -> str:
     """The service account that takes the role of `who`."""
-    from components.kubernetes.names import ROTATOR as ROTATES
-    from components.kubernetes.names import SERVER as SERVES
-    from components.kubernetes.names import SYNC
+    from ..kubernetes.names import ROTATOR as ROTATES
+    from ..kubernetes.names import SERVER as SERVES
+    from ..kubernetes.names import SYNC
 
     return ROTATES if who == ROTATOR else SYNC if copied else SERVES

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from components.vault.names import CLIENT, names_of
-from components.vault.sections import VaultStore
 from secretops.manifest import VaultIssuer
+
+from .names import CLIENT, names_of
+from .settings import VaultStore
 
 _DAY = 86400
 

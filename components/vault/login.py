@@ -6,13 +6,13 @@ import shlex
 from pathlib import Path
 from typing import Literal
 
-from components.dotenv.sections import LocalServer
-from components.kubernetes.sections import KubernetesServer
-from components.section import PROJECT_FOLDER
-from components.sections import ServerSettings
-from components.swarm.sections import SwarmServer
-from components.vault.names import ROTATOR, SERVER, names_of
-from components.vault.sections import VaultAppRole, VaultJwt, VaultKubernetes, VaultStore
+from ..dotenv.settings import LocalServer
+from ..kubernetes.settings import KubernetesServer
+from ..settings.section import PROJECT_FOLDER
+from ..settings.sections import ServerSettings
+from ..swarm.settings import SwarmServer
+from .names import ROTATOR, SERVER, names_of
+from .settings import VaultAppRole, VaultJwt, VaultKubernetes, VaultStore
 
 Who = Literal["server", "rotator"]
 
@@ -20,7 +20,7 @@ POD_TOKEN = "/var/run/secrets/vault/token"  # noqa: S105  # nosec B105 - a path
 """Where a pod finds the token of its service account that it shows Vault."""
 
 IN_A_CONTAINER = "/run/secrets/login/server"
-"""Where a Swarm's container finds what an operator made a secret of (components/swarm/server_shape.py)."""
+"""Where a Swarm's container finds what an operator made a secret of (components/swarm/server_spec.py)."""
 
 LOGIN_FOLDER = "login"
 """Below the folder of a client's entry, or of the rotator: for what whoever runs on this machine logs in with."""

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from components.naming import physical_name
+from ..core.naming import physical_name
 
 PENDING = "pending/"
 """What the path begins with of a value that is not proven yet. No secret's name has a slash."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import pulumi
 import pulumi_vault as vault
 
-from components.broker import ca_bundle
-from components.planned import planned
-from components.principals import VaultPlace
-from components.vault.names import CLIENT, Names
-from components.vault.sections import VaultPki
+from ..core.broker import ca_bundle
+from ..core.planned import planned
+from ..core.principals import VaultPlace
+from .names import CLIENT, Names
+from .settings import VaultPki
 
 ROOT_YEARS, INTERMEDIATE_YEARS = 10, 5
 CRL_HOURS, REBUILT_BEFORE_HOURS = 72, 24

@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from components.vault.names import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, Names
 from secretops.manifest import Secret, VaultIssuer, VaultLogin
+
+from .names import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, Names
 
 KEEPS = ("create", "read", "update")
 """Of data. The first value of a path is a create, and each next one an update."""

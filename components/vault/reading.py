@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.broker import ca_bundle
-from components.kubernetes.sections import KubernetesServer
-from components.principals import VaultReader, VaultRole
-from components.references import Fetched, InjectedFiles, SyncedKey
-from components.vault.names import Names
 from secretops.manifest import Secret
 
+from ..core.broker import ca_bundle
+from ..core.principals import VaultReader, VaultRole
+from ..core.references import Fetched, InjectedFiles, SyncedKey
+from ..kubernetes.settings import KubernetesServer
+from .names import Names
+
 VERSION = "secretops-version"
-"""The key of a document that says which version it is (secretops.stores.vault.documents)."""
+"""The key of a document that says which version it is (secretops.platforms.vault.documents)."""
 
 CA_FILE = "vault-ca.crt"
 AGENTS_TOKEN = "/var/run/secrets/vault.hashicorp.com/serviceaccount/token"  # noqa: S105  # nosec B105 - a path
@@ -75,7 +76,7 @@ def by_agent(
     template would issue a certificate at each retry (docs/adr/0053). It runs as the launcher's user, which alone may
     read the files.
     """
-    from components.kubernetes.pods import SECRETS_FOLDER, STACK_FOLDER, TOKEN, USER
+    from ..kubernetes.pods import SECRETS_FOLDER, STACK_FOLDER, TOKEN, USER
 
     user = {"agent-run-as-user": str(USER), "agent-run-as-group": str(USER)}
     if server.run_as == "platform":  # which gives all containers of a pod one

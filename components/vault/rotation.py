@@ -6,18 +6,19 @@ from __future__ import annotations
 
 import pulumi
 
-from components.broker import ca_bundle
-from components.dotenv.folder import Folder
-from components.dotenv.rotation import rotator_files, turn_on
-from components.kubernetes.sections import KubernetesServer
-from components.principals import VaultReader, VaultRole
-from components.rotation import Schedule
-from components.sections import OutsideBroker, ServerSettings
-from components.vault.login import LOGIN_FOLDER, home
-from components.vault.reading import CA_FILE
-from components.vault.sections import VaultStore
 from secretops.manifest import Manifest
 from secretops.manifest import VaultStore as Location
+
+from ..core.broker import ca_bundle
+from ..core.principals import VaultReader, VaultRole
+from ..core.secret_store import Schedule
+from ..dotenv.folder import Folder
+from ..dotenv.rotation import rotator_files, turn_on
+from ..kubernetes.settings import KubernetesServer
+from ..settings.sections import OutsideBroker, ServerSettings
+from .login import LOGIN_FOLDER, home
+from .reading import CA_FILE
+from .settings import VaultStore
 
 ROTATOR_FOLDER = "rotator"
 """Beside that one: the manifest and the units."""
@@ -52,8 +53,8 @@ def in_cluster(
     store: VaultStore,
 ) -> Schedule:
     """A CronJob beside the server, whose pods log in as its service account; it runs from the first `pulumi up` on."""
-    from components.kubernetes.pods import STACK_FOLDER
-    from components.kubernetes.rotation import KubernetesRotator, StoreElsewhere
+    from ..kubernetes.pods import STACK_FOLDER
+    from ..kubernetes.rotation import KubernetesRotator, StoreElsewhere
 
     if reader.pods is None:
         raise TypeError(f"{reader.reads.name}: is no role of a cluster")

@@ -20,10 +20,10 @@ import pytest
 from dotenv import dotenv_values
 
 from secretops.access import AccessRecords
+from secretops.engine.ports import VersionStore
 from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore
-from secretops.stores import leases
-from secretops.stores.dotenv import DotenvVersionStore
-from secretops.stores.protocol import VersionStore
+from secretops.platforms.dotenv.store import DotenvVersionStore
+from secretops.stores import lease
 from tests.contract.namespace import InNamespace, OfAServer
 from tests.contract.swarm_place import InSwarm
 from tests.contract.vault_place import InMount
@@ -39,13 +39,13 @@ if TYPE_CHECKING:  # where an extra is not installed, its row skips
     from azure.keyvault.secrets import SecretClient
     from lightkube import Client
 
-    from secretops.stores.key_vault import KeyVaultVersionStore
-    from secretops.stores.key_vault.lease import Timing as BlobTiming
-    from secretops.stores.kubernetes import KubernetesVersionStore
-    from secretops.stores.kubernetes.lease import Timing
-    from secretops.stores.leases import Timing as SlowTiming
-    from secretops.stores.secrets_manager import SecretsManagerVersionStore
-    from secretops.stores.secrets_manager.lease import LeaseTable
+    from secretops.platforms.aws.lease import LeaseTable
+    from secretops.platforms.aws.store import SecretsManagerVersionStore
+    from secretops.platforms.azure.lease import Timing as BlobTiming
+    from secretops.platforms.azure.store import KeyVaultVersionStore
+    from secretops.platforms.kubernetes.lease import Timing
+    from secretops.platforms.kubernetes.store import KubernetesVersionStore
+    from secretops.stores.lease import Timing as SlowTiming
     from tests.real.azure_clients import AzureClients
 
 
@@ -90,7 +90,7 @@ class Place(Protocol):
 
 
 def _as_if_never_renewed(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases.Watch, "is_over", lambda *_, **__: True)
+    monkeypatch.setattr(lease.Watch, "is_over", lambda *_, **__: True)
 
 
 def _ended_by_azure(place: Place, _monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,10 +221,10 @@ class Namespace(InNamespace):
         self, location: KubernetesStore | None = None, *, kubeconfig: Path | None = None, timing: Timing | None = None
     ) -> KubernetesVersionStore:
         """As the admin unless told whose kubeconfig. Its lease ends sooner than the default, so that a test does."""
-        from secretops.stores.kubernetes import KubernetesVersionStore
-        from secretops.stores.kubernetes.api import Api
-        from secretops.stores.kubernetes.kubeconfig import connect
-        from secretops.stores.kubernetes.lease import Timing
+        from secretops.platforms.kubernetes.api import Api
+        from secretops.platforms.kubernetes.connection import connect
+        from secretops.platforms.kubernetes.lease import Timing
+        from secretops.platforms.kubernetes.store import KubernetesVersionStore
 
         environment = {"KUBECONFIG": str(kubeconfig or self.cluster.admin)}
         api = Api(self.name, open_connection=functools.partial(connect, environment=environment))
@@ -308,16 +308,16 @@ class Account(OfAServer):
         )
 
     def open(self, location: AwsStore | None = None, *, timing: SlowTiming | None = None) -> SecretsManagerVersionStore:
-        from secretops.stores.leases import Timing
-        from secretops.stores.secrets_manager import SecretsManagerVersionStore
-        from secretops.stores.secrets_manager.api import Api
+        from secretops.platforms.aws.api import Api
+        from secretops.platforms.aws.store import SecretsManagerVersionStore
+        from secretops.stores.lease import Timing
 
         api = Api(REGION, lambda _region: cast(Any, self.client))
         timing = timing or Timing(duration=6, renew=0.5, look=0.25)
         return SecretsManagerVersionStore(location or self.location, api, table=self.table(), timing=timing)
 
     def table(self, client: Any = None) -> LeaseTable:
-        from secretops.stores.secrets_manager.lease import LeaseTable
+        from secretops.platforms.aws.lease import LeaseTable
 
         return LeaseTable(self.location.lease, lambda _region: client or self.aws.dynamodb())
 
@@ -409,9 +409,9 @@ class InVault(OfAServer):
         client: SecretClient | None = None,
     ) -> KeyVaultVersionStore:
         """Its lease ends as soon as Azure lets one."""
-        from secretops.stores.key_vault import KeyVaultVersionStore
-        from secretops.stores.key_vault.api import Api
-        from secretops.stores.key_vault.lease import LeaseBlob, Timing
+        from secretops.platforms.azure.api import Api
+        from secretops.platforms.azure.lease import LeaseBlob, Timing
+        from secretops.platforms.azure.store import KeyVaultVersionStore
 
         location = location or self.location
         return KeyVaultVersionStore(

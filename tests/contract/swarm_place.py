@@ -23,9 +23,9 @@ from tests.real.dockerd import BASE, DEADLINE
 from tests.real.swarm import Swarm
 
 if TYPE_CHECKING:  # where the extra is not installed, its row skips
-    from secretops.stores.leases import Timing
-    from secretops.stores.swarm import SwarmVersionStore
-    from secretops.stores.swarm.api import Api
+    from secretops.platforms.swarm.api import Api
+    from secretops.platforms.swarm.store import SwarmVersionStore
+    from secretops.stores.lease import Timing
 
 Answer = TypeVar("Answer")
 FILES = {"username": "it_username", "password": "it_password", "ca.crt": "ca.crt"}
@@ -74,8 +74,8 @@ class InSwarm:
         )
 
     def new_api(self) -> Api:
-        from secretops.stores.swarm.api import Api
-        from secretops.stores.swarm.daemon import open_connection
+        from secretops.platforms.swarm.api import Api
+        from secretops.platforms.swarm.daemon import open_connection
 
         return Api(lambda: open_connection(self.environment))
 
@@ -84,8 +84,8 @@ class InSwarm:
         return self.new_api()
 
     def open(self, location: SwarmStore | None = None, *, timing: Timing | None = None) -> SwarmVersionStore:
-        from secretops.stores.leases import Timing
-        from secretops.stores.swarm import SwarmVersionStore
+        from secretops.platforms.swarm.store import SwarmVersionStore
+        from secretops.stores.lease import Timing
 
         return SwarmVersionStore(
             location or self.location,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
+from secretops.engine.ports import LostError, NamedKey
 from secretops.engine.state import Version
 from secretops.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from secretops.manifest import OwnedAgent
@@ -17,7 +18,6 @@ from secretops.operations.doctor.check import Level, Result
 from secretops.operations.purge import purge
 from secretops.operations.put import put
 from secretops.operations.tick import Outcome
-from secretops.targets.agents import LostError, NamedKey
 from secretops.targets.digitalocean import API_VARIABLE, DigitalOceanAgent
 from secretops.targets.https import TRIES, Client, Patience, check_url
 from secretops.values import Value, new_password

@@ -15,7 +15,7 @@ from hvac.exceptions import Forbidden
 
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.trails.vault import NOBODY
+from secretops.platforms.vault.trail import NOBODY
 from secretops.values import Value
 from tests.contract.live_openbao import LiveVault, live_vault
 from tests.real.openbao import OpenBao

@@ -11,13 +11,13 @@ pytest.importorskip("boto3", reason="boto3 is not installed: the extra `aws`")
 
 from botocore.exceptions import ClientError
 
-from secretops.entrypoints import aws_lambda
-from secretops.entrypoints.aws_lambda import LambdaError
 from secretops.errors import UsageError
 from secretops.operations.put import put
 from secretops.operations.session import Session
 from secretops.operations.tick import tick
-from secretops.stores.secrets_manager.api import connect
+from secretops.platforms.aws import lambda_handler
+from secretops.platforms.aws.api import connect
+from secretops.platforms.aws.lambda_handler import LambdaError
 from secretops.values import Value, new_password
 from tests.real.aws_stack import STEPS, AwsStack, make_aws_stack
 from tests.real.mosquitto import Mosquitto
@@ -100,7 +100,7 @@ def test_due_rotation_is_left_to_aws_and_named_late(stack: AwsStack, capsys: pyt
 
 def test_what_aws_rotates_is_known_by_its_own_word(stack: AwsStack) -> None:
     stack.begin()
-    scheduled = aws_lambda._Scheduled(stack.session())
+    scheduled = lambda_handler._Scheduled(stack.session())
     assert [name for name in ("mqtt", "broker-admin", "somebody's") if name in scheduled] == ["mqtt"]
     stack.cancel()
     assert "mqtt" not in scheduled

@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from secretops import certificates
 from secretops.errors import SecretopsError, StoreError, UnreachableError
-from secretops.issuers.aws_private_ca import AwsPrivateCa
+from secretops.platforms.aws.private_ca import AwsPrivateCa
 from tests.real.mosquitto import start_mosquitto
 from tests.real.moto import Aws
 from tests.real.private_ca import (
@@ -72,7 +72,7 @@ def test_what_is_not_ready_yet_is_asked_for_until_it_is(ca: StrictPrivateCa) -> 
 def test_what_aws_refuses_is_told_by_its_name_alone(
     ca: StrictPrivateCa, monkeypatch: pytest.MonkeyPatch, code: str, kind: type[SecretopsError]
 ) -> None:
-    monkeypatch.setattr("secretops.issuers.aws_private_ca.ATTEMPTS", 1)
+    monkeypatch.setattr("secretops.platforms.aws.private_ca.ATTEMPTS", 1)
     ca.fails_with = code
     with pytest.raises(kind) as refused:
         AwsPrivateCa(issuer_of(ca)).sign(request())

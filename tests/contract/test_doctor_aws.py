@@ -26,14 +26,14 @@ from botocore.exceptions import ClientError
 from secretops.errors import ExitCode, UnreachableError
 from secretops.manifest import AwsStore, Manifest
 from secretops.operations.doctor import checks, doctor, exit_code
-from secretops.operations.doctor.account import Account
-from secretops.operations.doctor.aws import LeaseMoves
 from secretops.operations.doctor.check import Level, Result
 from secretops.operations.put import put
 from secretops.operations.rotate import rotate
 from secretops.operations.session import Session
-from secretops.stores.leases import Timing
-from secretops.stores.secrets_manager import SecretsManagerVersionStore
+from secretops.platforms.aws.checks import LeaseMoves
+from secretops.platforms.aws.checks.account import Account
+from secretops.platforms.aws.store import SecretsManagerVersionStore
+from secretops.stores.lease import Timing
 from tests.contract.doctor_fault import Fault, prove, told
 from tests.real.mosquitto import Mosquitto
 from tests.real.moto import ACCOUNT, REGION, Aws

@@ -10,14 +10,15 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 
 from secretops.errors import ExitCode, LeaseHeldError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
-from secretops.operations.doctor import checks, doctor, exit_code, manager, mend
+from secretops.operations.doctor import checks, doctor, exit_code, mend
 from secretops.operations.doctor.check import Level, Result
-from secretops.operations.doctor.manager import Manager
-from secretops.operations.doctor.swarm_secrets import LeaseFree
-from secretops.operations.job import ENTRYPOINT
 from secretops.operations.session import Session
-from secretops.stores.leases import Timing
-from secretops.stores.swarm.names import INSTANCE, TASK
+from secretops.platforms.swarm.checks import manager
+from secretops.platforms.swarm.checks.manager import Manager
+from secretops.platforms.swarm.checks.secrets import LeaseFree
+from secretops.platforms.swarm.job import ENTRYPOINT
+from secretops.platforms.swarm.names import INSTANCE, TASK
+from secretops.stores.lease import Timing
 from tests.contract.swarm_place import FILES, InSwarm
 from tests.contract.versions import NOW, make, publish, version
 from tests.unit.memory_swarm import InMemory, V, in_memory, lead_to, quick

@@ -12,13 +12,14 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.manifest import VaultStore
-from secretops.operations.doctor import doctor, vault
+from secretops.operations.doctor import doctor
 from secretops.operations.doctor.check import Level, Result
-from secretops.operations.doctor.vault_server import VaultServer
 from secretops.operations.session import Session
-from secretops.stores.leases import Timing
-from secretops.stores.vault.api import Api
-from secretops.stores.vault.lease import take
+from secretops.platforms.vault import checks
+from secretops.platforms.vault.api import Api
+from secretops.platforms.vault.checks.server import VaultServer
+from secretops.platforms.vault.lease import take
+from secretops.stores.lease import Timing
 from secretops.values import Value, new_password
 from tests.contract.live_openbao import LEASE, LiveVault, live_vault
 from tests.real.openbao import OpenBao
@@ -37,7 +38,7 @@ class Stack:
 
     def look(self, *named: str) -> dict[str, Result]:
         server = VaultServer(self.place, timing=QUICK)
-        return dict(doctor([one for one in vault.vault_checks(server) if not named or one.name in named]))
+        return dict(doctor([one for one in checks.vault_checks(server) if not named or one.name in named]))
 
     def finds(self, name: str) -> Result:
         return self.look(name)[name]
@@ -97,7 +98,7 @@ def test_doctor_reports_a_server_once_when_it_does_not_serve(
     spoil: Callable[[Stack], None], stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", os.environ["HOME"])
-    monkeypatch.setattr("secretops.stores.vault.server.PAUSES", ())
+    monkeypatch.setattr("secretops.platforms.vault.server.PAUSES", ())
     spoil(stack)
     found = stack.look()
     assert found["server"].level is Level.ATTENTION and found["server"].remedy

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from components.stack_file import StackFileError, check_port
+from components.settings.stack_file import StackFileError, check_port
 from secretops import broker
 from secretops.broker import packets, process, server, sessions
 from secretops.broker.packets import Message, ReturnCode

@@ -27,16 +27,17 @@ from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.launcher import polled
 from secretops.manifest import AzureStore
-from secretops.operations.doctor import key_vault as doctors
-from secretops.operations.doctor.azure import VaultAnswers
 from secretops.operations.doctor.check import Level
-from secretops.stores import leases, open_store
-from secretops.stores.key_vault import KeyVaultVersionStore, api
-from secretops.stores.key_vault.api import Api
-from secretops.stores.key_vault.errors import ForbiddenError
-from secretops.stores.key_vault.lease import Timing
-from secretops.stores.key_vault.tags import PREFIX
-from secretops.stores.leases import LostError
+from secretops.platforms.azure import api
+from secretops.platforms.azure.api import Api
+from secretops.platforms.azure.checks import VaultAnswers
+from secretops.platforms.azure.checks import key_vault as doctors
+from secretops.platforms.azure.errors import ForbiddenError
+from secretops.platforms.azure.lease import Timing
+from secretops.platforms.azure.store import KeyVaultVersionStore
+from secretops.platforms.azure.tags import PREFIX
+from secretops.stores import lease, open_store
+from secretops.stores.lease import LostError
 from tests.contract.places import InVault
 from tests.contract.versions import FIELDS, NOW, make, publish, version
 from tests.real.azure import Azure
@@ -123,8 +124,8 @@ def followed(place: LiveVault) -> None:
 
 def follows(place: LiveVault, monkeypatch: pytest.MonkeyPatch) -> None:
     followed(place)
-    later = leases.awake_or_not() + NOT_RENEWED.trusted + 1
-    monkeypatch.setattr(leases, "awake_or_not", lambda: later)
+    later = lease.awake_or_not() + NOT_RENEWED.trusted + 1
+    monkeypatch.setattr(lease, "awake_or_not", lambda: later)
 
 
 @pytest.fixture

@@ -12,15 +12,16 @@ import pytest
 
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
-from components.elsewhere import FETCHED
+from components.settings.remote_constraints import FETCHED
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.launcher.key_vault import KeyVault
 from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
 from secretops.launcher.sources import open_source
 from secretops.manifest import AzureStore
-from secretops.stores.key_vault import KeyVaultVersionStore, api
-from secretops.stores.key_vault.api import Api
+from secretops.platforms.azure import api
+from secretops.platforms.azure.api import Api
+from secretops.platforms.azure.source import KeyVault
+from secretops.platforms.azure.store import KeyVaultVersionStore
 from secretops.values import Value
 from tests.real.azure import Azure
 from tests.real.azure_clients import AzureClients

@@ -16,17 +16,17 @@ pytest.importorskip("boto3", reason="boto3 is not installed: the extra `aws`")
 
 from botocore.exceptions import ClientError
 
-from components.elsewhere import FETCHED
+from components.settings.remote_constraints import FETCHED
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError
 from secretops.launcher.polled import EVERY_SECONDS, REFUSED_SECONDS, RETRY_SECONDS, SLOWER, WAITING_SECONDS
-from secretops.launcher.secrets_manager import SecretsManager
 from secretops.launcher.settings import NotYetError
 from secretops.launcher.sources import open_source
 from secretops.manifest import AwsStore
-from secretops.stores.secrets_manager import SecretsManagerVersionStore
-from secretops.stores.secrets_manager.api import Api
+from secretops.platforms.aws.api import Api
+from secretops.platforms.aws.source import SecretsManager
+from secretops.platforms.aws.store import SecretsManagerVersionStore
 from secretops.values import Value
 from tests.real.moto import ACCOUNT, REGION, Aws, lease_arn
 from tests.real.strict_secrets_manager import StrictSecretsManager

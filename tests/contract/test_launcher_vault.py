@@ -13,10 +13,10 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 from secretops.errors import StoreError
 from secretops.launcher.polled import EVERY_SECONDS, SLOWER
 from secretops.launcher.settings import NotYetError
-from secretops.launcher.vault import Vault
-from secretops.stores.vault import server
-from secretops.stores.vault.documents import VERSION
-from secretops.stores.vault.errors import LoginError
+from secretops.platforms.vault import server
+from secretops.platforms.vault.documents import VERSION
+from secretops.platforms.vault.errors import LoginError
+from secretops.platforms.vault.source import Vault
 from tests.contract.live_openbao import LiveVault, live_vault, without
 from tests.real.openbao import OpenBao
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from components.broker import broker_location
-from components.sections import OutsideBroker
+from components.core.broker import broker_location
+from components.settings.sections import OutsideBroker
 from secretops import redaction
 from secretops.certificates import private_pem
 from secretops.engine.rotation import GraceError

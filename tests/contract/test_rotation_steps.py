@@ -12,13 +12,13 @@ import pytest
 pytest.importorskip("boto3", reason="boto3 is not installed: the extra `aws`")
 
 from secretops.engine.state import Stage, Version
-from secretops.entrypoints import aws_lambda
-from secretops.entrypoints.aws_lambda import LambdaError
 from secretops.errors import RefusedError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import session as sessions
 from secretops.operations import tick as ticks
-from secretops.stores.secrets_manager.labels import NO_VALUE
+from secretops.platforms.aws import lambda_handler
+from secretops.platforms.aws.labels import NO_VALUE
+from secretops.platforms.aws.lambda_handler import LambdaError
 from secretops.values import Value, new_password
 from tests.real.aws_stack import STEPS, AwsStack, make_aws_stack
 from tests.real.moto import Aws
@@ -157,7 +157,7 @@ def current(stack: AwsStack) -> list[str]:
 
 
 def test_steps_are_those_that_secrets_manager_calls() -> None:
-    assert aws_lambda.STEPS == STEPS
+    assert lambda_handler.STEPS == STEPS
 
 
 class Counted:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from secretops.errors import LeaseHeldError, StoreError
-from secretops.stores.leases import Held, Timing
-from secretops.stores.secrets_manager.lease import ITEM, take
+from secretops.platforms.aws.lease import ITEM, take
+from secretops.stores.lease import Held, Timing
 from tests.contract.places import Account
 from tests.real.accidents import killed_around
 

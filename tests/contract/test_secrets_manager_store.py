@@ -18,11 +18,11 @@ from secretops.engine.journal import Entry
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage
 from secretops.errors import NotFoundError, StoreError
-from secretops.stores.leases import Timing
-from secretops.stores.secrets_manager import SecretsManagerVersionStore
-from secretops.stores.secrets_manager.api import Api
-from secretops.stores.secrets_manager.labels import NO_VALUE, NO_VALUE_LABEL, last_label
-from secretops.stores.secrets_manager.lease import Term
+from secretops.platforms.aws.api import Api
+from secretops.platforms.aws.labels import NO_VALUE, NO_VALUE_LABEL, last_label
+from secretops.platforms.aws.lease import Term
+from secretops.platforms.aws.store import SecretsManagerVersionStore
+from secretops.stores.lease import Timing
 from tests.contract.places import Account
 from tests.contract.versions import FIELDS, NOW, make, publish, publish_with, version
 from tests.real.moto import REGION

@@ -23,12 +23,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secretops.access import AccessRecords
+from secretops.engine.ports import VersionStore
 from secretops.engine.state import Stage, Version
 from secretops.errors import LeaseHeldError, NotFoundError, StoreError, UsageError
 from secretops.manifest import DotenvStore
-from secretops.stores import leases
-from secretops.stores.dotenv import DotenvVersionStore
-from secretops.stores.protocol import VersionStore
+from secretops.platforms.dotenv.store import DotenvVersionStore
+from secretops.stores import lease
 from secretops.values import Value, new_password
 from tests.contract.places import ROWS, Feature, Folder, Place, Row
 from tests.contract.versions import FIELDS, NOW, make
@@ -278,7 +278,7 @@ def test_rotator_with_a_lost_lease_does_not_publish(
         needs(opened, Feature.ASKS_BEFORE_EACH_PUBLISH)
     opened.publish(V[1])
     opened.store.add("it", version(V[2]), make())
-    monkeypatch.setattr(leases.Held, "renew", lambda _self: None)
+    monkeypatch.setattr(lease.Held, "renew", lambda _self: None)
     stalled, new = opened.store, make()
     with contextlib.ExitStack() as held:
         held.enter_context(stalled.lease("the stalled one"))
@@ -290,8 +290,8 @@ def test_rotator_with_a_lost_lease_does_not_publish(
                 follower.add("it", version(name), value)
             follower.publish("it", name, NOW)
         if slept:
-            later = leases.awake_or_not() + 3600
-            monkeypatch.setattr(leases, "awake_or_not", lambda: later)
+            later = lease.awake_or_not() + 3600
+            monkeypatch.setattr(lease, "awake_or_not", lambda: later)
         with pytest.raises(StoreError, match="not ours any more: its follower"):
             stalled.publish("it", V[2], NOW)
     assert opened.stages() == {V[2]: Stage.PREVIOUS, V[3]: Stage.CURRENT}

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from secretops.certificates import new_key, private_pem
+from secretops.engine.ports import Target, UserTakenError
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError, WaitingError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, SecretKind
 from secretops.replicas import report_topic
@@ -24,7 +25,6 @@ from secretops.targets import open_target
 from secretops.targets.connection import Connection
 from secretops.targets.coreflux import CorefluxTarget
 from secretops.targets.mosquitto import ACL_TYPES, DynamicSecurity, MosquittoTarget
-from secretops.targets.protocol import Target, UserTakenError
 from secretops.topics import reports_of
 from secretops.values import Value, new_password
 from tests.real.mosquitto import Mosquitto, make_ca, start_mosquitto

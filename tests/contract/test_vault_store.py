@@ -26,14 +26,15 @@ from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage
 from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.manifest import VaultLogin
-from secretops.stores.leases import LostError, Timing
-from secretops.stores.vault import VaultVersionStore, server
-from secretops.stores.vault.api import Api
-from secretops.stores.vault.documents import VERSION
-from secretops.stores.vault.errors import DeniedError, LoginError, UnwrapError
-from secretops.stores.vault.login import Login
-from secretops.stores.vault.notes import LONGEST_NOTE
-from secretops.stores.vault.server import Answer, Connection, Request, Server
+from secretops.platforms.vault import server
+from secretops.platforms.vault.api import Api
+from secretops.platforms.vault.documents import VERSION
+from secretops.platforms.vault.errors import DeniedError, LoginError, UnwrapError
+from secretops.platforms.vault.login import Login
+from secretops.platforms.vault.server import Answer, Connection, Request, Server
+from secretops.platforms.vault.store import VaultVersionStore
+from secretops.platforms.vault.version_metadata import LONGEST_NOTE
+from secretops.stores.lease import LostError, Timing
 from tests.contract.vault_place import InMount
 from tests.contract.versions import NOW, make, publish, stages, version
 from tests.real.control_plane import make_keys
@@ -429,8 +430,8 @@ def test_a_token_that_somebody_revoked_is_got_anew(openbao: OpenBao, tmp_path: P
 END = """
 import sys
 from secretops.manifest import VaultLogin
-from secretops.stores.vault.login import Login
-from secretops.stores.vault.server import Connection, Request, Server
+from secretops.platforms.vault.login import Login
+from secretops.platforms.vault.server import Connection, Request, Server
 server = Server(sys.argv[1], ca_file=sys.argv[2])
 login = Login(server, VaultLogin.model_validate_json(sys.argv[3]))
 found = Connection(server).ask(Request(method="GET", path="auth/token/lookup-self"), login.token())

@@ -21,8 +21,8 @@ from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import status
 from secretops.operations.doctor import checks, doctor
 from secretops.operations.doctor.check import Level
+from secretops.operations.external_certificates import NAME, Watched, findings, watched
 from secretops.operations.tick import exit_code
-from secretops.operations.watched import NAME, Watched, findings, watched
 from tests.real.mosquitto import signed
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
@@ -155,7 +155,7 @@ def test_failed_certificate_check_keeps_a_ticks_result(place: Place, monkeypatch
     def odd(_: object) -> tuple[Watched, ...]:
         raise ValueError(place.address)
 
-    monkeypatch.setattr("secretops.operations.watched.watched", odd)
+    monkeypatch.setattr("secretops.operations.external_certificates.watched", odd)
     *others, last = place.stack.tick()
     assert [type(one.error) for one in others] == before
     assert last.secret == NAME and "an unexpected ValueError" in str(last.error)

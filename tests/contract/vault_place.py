@@ -21,9 +21,9 @@ from tests.real.openbao import OpenBao, rotators_policy
 if TYPE_CHECKING:  # where the extra is not installed, its row skips
     import hvac
 
-    from secretops.stores.leases import Timing
-    from secretops.stores.vault import VaultVersionStore
-    from secretops.stores.vault.api import Api
+    from secretops.platforms.vault.api import Api
+    from secretops.platforms.vault.store import VaultVersionStore
+    from secretops.stores.lease import Timing
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class InMount:
         )
 
     def api(self, token: str | None = None) -> Api:
-        from secretops.stores.vault.api import Api
-        from secretops.stores.vault.login import Login
-        from secretops.stores.vault.server import Server
+        from secretops.platforms.vault.api import Api
+        from secretops.platforms.vault.login import Login
+        from secretops.platforms.vault.server import Server
 
         place = self.location
         server = Server(place.address, place.namespace, place.ca_file)
@@ -82,8 +82,8 @@ class InMount:
     def open(
         self, location: VaultStore | None = None, *, token: str | None = None, timing: Timing | None = None
     ) -> VaultVersionStore:
-        from secretops.stores.leases import Timing
-        from secretops.stores.vault import VaultVersionStore
+        from secretops.platforms.vault.store import VaultVersionStore
+        from secretops.stores.lease import Timing
 
         timing = timing or Timing(duration=6, renew=0.5, look=0.25)
         return VaultVersionStore(location or self.location, self.api(token), timing=timing)
@@ -152,7 +152,7 @@ class InMount:
         return []
 
     def killed_at(self, work: Callable[[], object], moment: int) -> bool:
-        from secretops.stores.vault.server import Connection
+        from secretops.platforms.vault.server import Connection
 
         return killed_around_writes(work, moment, Connection, "_attempt")
 

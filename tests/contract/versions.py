@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Protocol
 
+from secretops.engine.ports import VersionStore
 from secretops.engine.state import Stage, Version
-from secretops.stores.protocol import VersionStore
 from secretops.values import Value, new_password
 
 FIELDS = ("username", "password", "ca.crt")

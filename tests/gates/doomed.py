@@ -24,7 +24,7 @@ LOOKS = frozenset({"versions", "read", "lease", "confirm", "verify"})
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(  # passed over where its extra is missing
     [
-        *(__name__, "secretops.stores.kubernetes", "tests.real.aws_stack", "tests.real.azure_stack"),
+        *(__name__, "secretops.platforms.kubernetes", "tests.real.aws_stack", "tests.real.azure_stack"),
         "tests.real.openbao_stack",
     ]
 )

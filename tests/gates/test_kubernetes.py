@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from secretops.stores.kubernetes.api import PATIENCE_SECONDS
+from secretops.platforms.kubernetes.api import PATIENCE_SECONDS
 from tests.gates.converging import converged, prepare
 from tests.gates.doomed import start
 from tests.real.cluster import Cluster, OwnCluster

@@ -14,7 +14,6 @@ FOLDERS = {
     "secretops": "secretops/src/secretops",
     "components": "components",
     "policies": "policies",
-    "settings": "settings.py",
     "tools": "tools",
 }
 

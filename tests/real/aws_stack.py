@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 from unittest import mock
 
 from secretops.engine.state import Version
-from secretops.entrypoints import aws_lambda
 from secretops.manifest import AwsStore, Broker, Manifest, Reader
 from secretops.operations.session import Session
-from secretops.stores.leases import Timing
-from secretops.stores.secrets_manager import SecretsManagerVersionStore
-from secretops.stores.secrets_manager.api import Api
-from secretops.stores.secrets_manager.lease import LeaseTable
+from secretops.platforms.aws import lambda_handler
+from secretops.platforms.aws.api import Api
+from secretops.platforms.aws.lease import LeaseTable
+from secretops.platforms.aws.store import SecretsManagerVersionStore
+from secretops.stores.lease import Timing
 from secretops.values import Value
 from tests.real.cloud_stack import Attempt, Calls, CloudStack, Event
 from tests.real.moto import ACCOUNT, REGION, Aws
@@ -81,16 +81,16 @@ class AwsStack(CloudStack):
         self.call(self.event(step, token, name))
 
     def call(self, event: dict[str, str]) -> None:
-        with mock.patch.object(aws_lambda, "_session", lambda: self.session("rotator")):
-            aws_lambda.rotate(event, None)
+        with mock.patch.object(lambda_handler, "_session", lambda: self.session("rotator")):
+            lambda_handler.rotate(event, None)
 
     def all_steps(self, token: str, name: str = "mqtt") -> None:
         for step in STEPS:
             self.step(step, token, name)
 
     def tick_function(self) -> dict[str, Any]:
-        with mock.patch.object(aws_lambda, "_session", lambda: self.session("rotator")):
-            return aws_lambda.tick({}, None)
+        with mock.patch.object(lambda_handler, "_session", lambda: self.session("rotator")):
+            return lambda_handler.tick({}, None)
 
     @property
     def source(self) -> str:

@@ -14,7 +14,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.keyvault.secrets import SecretClient
 from azure.storage.blob import BlobClient
 
-from secretops.stores.key_vault import api, lease
+from secretops.platforms.azure import api, lease
 
 DEADLINE = 60.0
 

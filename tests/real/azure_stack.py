@@ -15,10 +15,10 @@ from azure.keyvault.secrets import SecretClient, SecretProperties
 from secretops.engine.state import Version
 from secretops.manifest import AzureStore, Broker, Manifest, Reader
 from secretops.operations.session import Session
-from secretops.stores.key_vault import KeyVaultVersionStore
-from secretops.stores.key_vault.api import JSON, Api
-from secretops.stores.key_vault.lease import LeaseBlob, Timing
-from secretops.stores.key_vault.tags import ID
+from secretops.platforms.azure.api import JSON, Api
+from secretops.platforms.azure.lease import LeaseBlob, Timing
+from secretops.platforms.azure.store import KeyVaultVersionStore
+from secretops.platforms.azure.tags import ID
 from secretops.values import Value
 from tests.real.azure import Azure
 from tests.real.azure_clients import AzureClients

@@ -42,10 +42,10 @@ class ClusterStack(Stack):
         return self.manifest.store.namespace
 
     def session(self, role: str = "operator") -> Session:
-        from secretops.stores.kubernetes import KubernetesVersionStore
-        from secretops.stores.kubernetes.api import Api
-        from secretops.stores.kubernetes.kubeconfig import connect
-        from secretops.stores.kubernetes.lease import Timing
+        from secretops.platforms.kubernetes.api import Api
+        from secretops.platforms.kubernetes.connection import connect
+        from secretops.platforms.kubernetes.lease import Timing
+        from secretops.platforms.kubernetes.store import KubernetesVersionStore
 
         assert isinstance(self.manifest.store, KubernetesStore)
         connecting = functools.partial(connect, environment=self.environment)

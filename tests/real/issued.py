@@ -11,8 +11,8 @@ from typing import Any
 
 from secretops.manifest import Manifest, Reader, Secret, VaultIssuer, VaultLogin, VaultStore
 from secretops.operations.session import Session
-from secretops.stores.leases import Timing
-from secretops.stores.vault import VaultVersionStore
+from secretops.platforms.vault.store import VaultVersionStore
+from secretops.stores.lease import Timing
 from secretops.values import Value
 from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao, rotators_policy

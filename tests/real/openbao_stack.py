@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 from secretops.engine.state import Version
 from secretops.manifest import Broker, Manifest, Reader, VaultStore
 from secretops.operations.session import Session
-from secretops.stores.leases import Timing
-from secretops.stores.vault import VaultVersionStore
-from secretops.stores.vault.api import Api
-from secretops.stores.vault.documents import VERSION, fields_of
-from secretops.stores.vault.lease import holder_of
-from secretops.stores.vault.login import Login
-from secretops.stores.vault.server import Server
+from secretops.platforms.vault.api import Api
+from secretops.platforms.vault.documents import VERSION, fields_of
+from secretops.platforms.vault.lease import holder_of
+from secretops.platforms.vault.login import Login
+from secretops.platforms.vault.server import Server
+from secretops.platforms.vault.store import VaultVersionStore
+from secretops.stores.lease import Timing
 from secretops.values import Value
 from tests.real.cloud_stack import Calls, TickedStack
 from tests.real.openbao import OpenBao, rotators_policy

@@ -16,7 +16,7 @@ from azure.core.rest._requests_basic import RestRequestsTransportResponse
 from azure.monitor.query import LogsQueryClient
 from requests import Response
 
-from secretops.stores.key_vault import api
+from secretops.platforms.azure import api
 
 COLUMNS = {
     "TimeGenerated": "TIMESTAMPTZ", "OperationName": "VARCHAR", "HttpStatusCode": "INTEGER",

@@ -15,8 +15,8 @@ from unittest import mock
 
 from azure.core.exceptions import HttpResponseError
 
-from secretops.entrypoints import lay_files
 from secretops.launcher.sources import open_source
+from secretops.platforms.azure import write_files
 from secretops.values import Value
 from tests.real.azure import Azure
 from tests.real.container_app import run_job
@@ -61,7 +61,7 @@ class AzureProd(Prod):
     @property
     def packed(self) -> dict[str, Any]:
         (first,), (main,) = (self.resource("job")["template"][which] for which in ("initContainers", "containers"))
-        laid = lay_files.texts(first["args"], {one["name"]: one["value"] for one in first["env"]})
+        laid = write_files.texts(first["args"], {one["name"]: one["value"] for one in first["env"]})
         packed: dict[str, Any] = json.loads(laid[main["args"][main["args"].index("--manifest") + 1]])
         return packed
 

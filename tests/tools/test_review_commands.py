@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from secretops.stores.kubeconfig import chosen
+from secretops.platforms.kubernetes.kubeconfig import chosen
 from tools.review import __main__ as command
 from tools.review import authorities, previews
 from tools.review.comment import JUDGED, MARK

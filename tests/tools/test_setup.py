@@ -116,7 +116,7 @@ def test_a_failing_step_is_named_with_its_last_lines_and_the_remedy_and_no_trace
 def test_wrong_stack_file_ends_a_set_up_before_anything_is_built(fresh: Clone) -> None:
     program(fresh.root / ".venv/bin/python", '#!/bin/sh\necho "python $*" >> "$ASKED"\nexit 2\n')
     assert fresh.set_up("--stack", "plant", "--check", "--deploys")[0] == 2
-    assert fresh.asked()[-1] == "python -m components.stack_file --deploys Pulumi.plant.yaml"
+    assert fresh.asked()[-1] == "python -m components.settings.stack_file --deploys Pulumi.plant.yaml"
     assert not any(line.startswith("pulumi") for line in fresh.asked())
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from components.section import PROJECT_FOLDER
+from components.settings.section import PROJECT_FOLDER
 from secretops.manifest import AzureStore, Manifest
 from tests.unit.aws_stack import a_kubeconfig
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT, object_id

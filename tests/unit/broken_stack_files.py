@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from components.naming import PROJECT
-from components.stack_file import encrypted_of, handed_over
-from settings import ConfigurationError, Settings
+from components.core.naming import PROJECT
+from components.settings.settings import ConfigurationError, Settings
+from components.settings.stack_file import encrypted_of, handed_over
 
 TABLE = Path(__file__).with_suffix(".yaml")
 UNUSUAL = TABLE.with_name("unusual_stack_files.yaml")

@@ -26,8 +26,8 @@ from google.protobuf.json_format import MessageToDict  # type: ignore[import-unt
 from pulumi.runtime import mocks, rpc, stack
 from pulumi.runtime.settings import SETTINGS, set_root_resource
 
-from components.naming import PROJECT
-from components.section import PROJECT_FOLDER
+from components.core.naming import PROJECT
+from components.settings.section import PROJECT_FOLDER
 from tests.real.mosquitto import make_ca
 from tests.unit.aws_arns import arn_of
 from tests.unit.azure_ids import made_by_azure

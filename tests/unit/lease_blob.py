@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from secretops.stores.key_vault.lease import LeaseBlob, Seen
+from secretops.platforms.azure.lease import LeaseBlob, Seen
 
 NOBODY = Seen("", None, "", False, False)
 

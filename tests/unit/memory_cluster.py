@@ -18,10 +18,11 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Secret
 
 from secretops.manifest import KubernetesStore
-from secretops.stores.kubernetes import KubernetesVersionStore, api, lease, secrets
-from secretops.stores.kubernetes.api import Api
-from secretops.stores.kubernetes.kubeconfig import Connection
-from secretops.stores.kubernetes.lease import Timing
+from secretops.platforms.kubernetes import api, lease, secrets
+from secretops.platforms.kubernetes.api import Api
+from secretops.platforms.kubernetes.connection import Connection
+from secretops.platforms.kubernetes.lease import Timing
+from secretops.platforms.kubernetes.store import KubernetesVersionStore
 from tests.contract.namespace import InNamespace
 from tests.real.accidents import killed_in_memory
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import requests
 
-from secretops.stores.swarm.api import Api
-from secretops.stores.swarm.daemon import Connection
+from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.daemon import Connection
 from tests.contract.swarm_place import FILES, InSwarm
 from tests.real.accidents import killed_in_memory
 
@@ -286,10 +286,9 @@ def _response(code: int, answer: Any) -> requests.Response:
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for what happens at once."""
-    from secretops.operations import job
-    from secretops.stores.swarm import api, book, delivery, lease, rollout
+    from secretops.platforms.swarm import api, delivery, job, lease, rollout, version_state
 
-    for module in (api, book, delivery, lease):
+    for module in (api, version_state, delivery, lease):
         monkeypatch.setattr(module, "PAUSES", (0.0, 0.0, 0.0))
     for name, seconds in (("LOOK", 0.0), ("SENT", 0.0), ("STEADY", 0.0), ("RUNS_WITHIN", 0.2)):
         monkeypatch.setattr(rollout, name, seconds)

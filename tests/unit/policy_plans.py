@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 from pulumi.runtime import rpc
 
-from components.naming import PROJECT
-from components.section import PROJECT_FOLDER
-from components.swarm import deployer, service
+from components.core.naming import PROJECT
+from components.settings.section import PROJECT_FOLDER
+from components.swarm import deployer, mcp_server
 from policies.catalogue import rules
 from policies.evidence import Verdict, judge, judge_by
 from policies.plan import CONCEALED, UNKNOWN, Environment, Plan, Resource, judged, plan_from, resource
 from policies.rule import Rule
-from secretops.stores.swarm.attached import Attached
+from secretops.platforms.swarm.mounted_secrets import Attached
 from tests.unit.aws_stack import SERVER, a_kubeconfig, a_package
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT
 from tests.unit.harness import Deployed, ca_file, deploy
@@ -146,8 +146,8 @@ def planned(text: str, stack: str, *, preview: bool = False) -> Plan:
 def stood_in(text: str) -> Iterator[str]:
     """A stack file with CA files, a kubeconfig, a package for AWS and a Swarm's manager stood in for."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        patch.setattr(service, "attached", lambda _name: ())
-        patch.setattr(service, "named", _login)
+        patch.setattr(mcp_server, "attached", lambda _name: ())
+        patch.setattr(mcp_server, "named", _login)
         patch.setattr(deployer, "ask_manager", lambda: None)
         warnings.filterwarnings("ignore", ".*has been deprecated", DeprecationWarning)
         with a_kubeconfig(), a_package():

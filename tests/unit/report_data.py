@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from secretops.engine.journal import Entry
 from secretops.operations.audit import Row, View
 from secretops.operations.doctor.check import Level
+from secretops.operations.external_certificates import Watched
 from secretops.operations.report import Aged, Open, Reads, Report
 from secretops.operations.status import Standing
-from secretops.operations.watched import Watched
 
 NOW = datetime(2026, 11, 26, 6, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

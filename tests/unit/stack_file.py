@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from components.stack_file import encrypted_of, handed_over, sections_of
-from settings import Settings
+from components.settings.settings import Settings
+from components.settings.stack_file import encrypted_of, handed_over, sections_of
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from components.swarm import deployer, service
-from secretops.stores.swarm.attached import Attached
+from components.swarm import deployer, mcp_server
+from secretops.platforms.swarm.mounted_secrets import Attached
 from tests.unit.harness import Deployed, deploy
 from tests.unit.stack_file import StackFile
 
@@ -45,7 +45,7 @@ def on_swarm(
     **more: str,
 ) -> Deployed:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service, "attached", lambda _name: tuple(attached))
+        patch.setattr(mcp_server, "attached", lambda _name: tuple(attached))
         patch.setattr(deployer, "ask_manager", lambda: None)
         return deploy(file_on_swarm(store, server, broker, **more), stack, preview=preview)
 

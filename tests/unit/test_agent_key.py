@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from secretops.engine.agent_key import TRIES, AgentKey
+from secretops.engine.ports import LostError, NamedKey
 from secretops.engine.rotation import GraceError
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError, StoreError
 from secretops.manifest import OwnedAgent, Reader, Secret, SecretKind
-from secretops.targets.agents import LostError, NamedKey
 from secretops.values import Value
 from tests.unit.memory import NOW, Memory, version
 

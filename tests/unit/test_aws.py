@@ -11,14 +11,14 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.aws import arrival, deploy_again
+from components.aws import propagation_timing, redeploy_handler
 from components.aws.names import Names
-from components.elsewhere import FETCHED
-from components.sections import Rotation
+from components.settings.remote_constraints import FETCHED
+from components.settings.sections import Rotation
 from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
 from secretops.launcher.variables import SECRET_VARIABLES
 from secretops.manifest import AwsStore, Manifest
-from secretops.stores.secrets_manager.labels import NO_VALUE
+from secretops.platforms.aws.labels import NO_VALUE
 from tests.unit import aws_stack
 from tests.unit.aws_stack import OPERATOR, on_aws, with_every_option
 from tests.unit.harness import Deployed, before, texts
@@ -211,7 +211,7 @@ def test_missing_or_old_package_is_refused_first(tmp_path: Path, monkeypatch: py
     zipped = tmp_path / "lambda.zip"
     if there:
         zipped.write_bytes(b"old")
-    monkeypatch.setattr("components.aws.package.ZIP", zipped)
+    monkeypatch.setattr("components.aws.function_package.ZIP", zipped)
     into = Deployed()
     with pytest.raises(pulumi.RunError, match="make lambda"):
         on_aws(into=into, package=False)
@@ -357,7 +357,7 @@ VALUES = {"mqtt": "a-version", "http-token": "a-version"}
 
 
 def again(service: Service, *times: datetime, secrets: Mapping[str, str] = VALUES) -> set[str]:
-    answer = deploy_again.handle(told(*times), None, service, Secrets(secrets))
+    answer = redeploy_handler.handle(told(*times), None, service, Secrets(secrets))
     return {one["itemIdentifier"] for one in answer["batchItemFailures"]}
 
 
@@ -416,7 +416,7 @@ def test_the_default_grace_is_longer_than_a_new_version_takes(prod: Deployed) ->
     queue, taken = inputs(prod, "new-versions"), inputs(prod, "new-versions-taken")
     looked = queue["visibilityTimeoutSeconds"] * json.loads(queue["redrivePolicy"])["maxReceiveCount"]
     assert taken["functionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert 2 * arrival.ROLLOUT <= looked < manifest_of(prod).grace_seconds
+    assert 2 * propagation_timing.ROLLOUT <= looked < manifest_of(prod).grace_seconds
     gathered = queue["delaySeconds"] + taken["maximumBatchingWindowInSeconds"]
-    assert arrival.REDEPLOYED == gathered + arrival.ROLLOUT < Rotation().grace_seconds
+    assert propagation_timing.REDEPLOYED == gathered + propagation_timing.ROLLOUT < Rotation().grace_seconds
     assert FETCHED >= 1.1 * (EVERY_SECONDS + SLOWER * RETRY_SECONDS), "a poll that fails, and the next"

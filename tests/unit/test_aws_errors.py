@@ -10,7 +10,7 @@ pytest.importorskip("botocore", reason="botocore is not installed: the extra `aw
 from botocore import exceptions as sdk
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.stores.secrets_manager.errors import AbsentError, DeniedError, told
+from secretops.platforms.aws.errors import AbsentError, DeniedError, told
 
 CANARY = f"value-{secrets.token_hex(12)}"
 ROLE = "arn:aws:sts::123456789012:assumed-role/coreflux-mcp-prod-eu-central-1@tick/coreflux-mcp-prod-tick"

@@ -7,8 +7,8 @@ from unittest import mock
 
 import pytest
 
-from components.problems import Problem
-from settings import ConfigurationError
+from components.settings.problems import Problem
+from components.settings.settings import ConfigurationError
 from tests.unit.aws_stack import on_aws
 from tests.unit.harness import Deployed
 

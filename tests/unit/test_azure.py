@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from pulumi.runtime import rpc
 
-from components.section import PROJECT_FOLDER
-from secretops.entrypoints import lay_files
+from components.settings.section import PROJECT_FOLDER
+from components.settings.settings import ConfigurationError
 from secretops.launcher.sources import open_source
 from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import Manifest
-from settings import ConfigurationError
+from secretops.platforms.azure import write_files
 from tests.unit import azure_stack
 from tests.unit.azure_ids import DOMAIN, SUBSCRIPTION, TENANT, client_id, object_id
 from tests.unit.azure_stack import IMAGE, assignments, ca, container, here, inputs, manifest_of, pods, role_of
@@ -179,7 +179,7 @@ def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
 def test_the_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed) -> None:
     (first,) = inputs(prod, "job")["template"]["initContainers"]
     one = container(prod, "job")
-    laid = lay_files.texts(first["args"], azure_stack.variables(first))
+    laid = write_files.texts(first["args"], azure_stack.variables(first))
     path = one["args"][one["args"].index("--manifest") + 1]
     inside = Manifest.model_validate_json(laid[path])
     assert inside.secrets == manifest_of(prod).secrets
@@ -253,7 +253,7 @@ def test_the_clients_entry_says_where_to_fetch_and_what_is_public() -> None:
 def test_a_bundle_that_no_variable_of_linux_holds_is_refused(tmp_path: Path) -> None:
     one = azure_stack.ca()
     fits, more = tmp_path / "fits.crt", tmp_path / "more.crt"
-    times = lay_files.LIMIT // len(one.read_bytes())
+    times = write_files.LIMIT // len(one.read_bytes())
     fits.write_bytes(one.read_bytes() * times)
     more.write_bytes(one.read_bytes() * (times + 1))
     azure_stack.file_on_azure(broker=f', ca_file: "{fits}"').parse("prod")

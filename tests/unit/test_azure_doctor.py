@@ -10,15 +10,15 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 
 from secretops.engine.state import Stage, Version
 from secretops.manifest import AzureStore
-from secretops.operations.doctor import azure as examining
 from secretops.operations.doctor.check import Check, Level
-from secretops.operations.doctor.key_vault import Vault
 from secretops.operations.session import Session
-from secretops.stores.key_vault import tags
-from secretops.stores.key_vault.api import Deleted, Kept
-from secretops.stores.key_vault.errors import ForbiddenError
-from secretops.stores.key_vault.lease import Timing
-from secretops.stores.key_vault.tags import State
+from secretops.platforms.azure import checks as examining
+from secretops.platforms.azure import tags
+from secretops.platforms.azure.api import Deleted, Kept
+from secretops.platforms.azure.checks.key_vault import Vault
+from secretops.platforms.azure.errors import ForbiddenError
+from secretops.platforms.azure.lease import Timing
+from secretops.platforms.azure.tags import State
 from secretops.trails.protocol import Access
 from tests.unit.lease_blob import BlobInMemory
 

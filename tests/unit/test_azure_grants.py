@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from components.section import PROJECT_FOLDER
+from components.settings.section import PROJECT_FOLDER
 from tests.unit import azure_stack
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT, group_id, object_id
 from tests.unit.azure_stack import GOLDEN, OPERATOR, assignments, every_role, production, role_of, with_every_option

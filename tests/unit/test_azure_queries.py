@@ -20,7 +20,7 @@ from secretops.engine import decisions
 from secretops.engine.decisions import Facts, Reason
 from secretops.engine.state import Stage, Version, Versions
 from secretops.manifest import Reader, Secret, SecretKind
-from secretops.trails import log_analytics, vault_log
+from secretops.platforms.azure import audit_tables, trail
 from tools import kusto_parser
 from tools.key_vault import audit
 
@@ -71,7 +71,7 @@ LONG_COLUMN = "identity_claim_http_schemas_microsoft_com_identity_claims_objecti
 def test_every_operation_that_is_looked_for_is_one_that_key_vault_logs() -> None:
     logged = {*PUBLISHED["operations"]["vault"], *PUBLISHED["operations"]["secrets"]}
     assert {*queries.DELETED, queries.NEAR, queries.EXPIRED} <= logged
-    assert {*vault_log.GIVES_VALUE, *log_analytics.LISTS, *audit.OPERATIONS.values()} <= logged
+    assert {*audit_tables.GIVES_VALUE, *trail.LISTS, *audit.OPERATIONS.values()} <= logged
     assert LONG_CLAIM in PUBLISHED["claims"]["identity"]
 
 

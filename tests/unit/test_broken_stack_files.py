@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from components import stack_file
-from components.problems import WIDTH, Problem, place_of
-from components.stack_file import StackFile, StackFileError
+from components.settings import stack_file
+from components.settings.problems import WIDTH, Problem, place_of
+from components.settings.settings import MOST_ERRORS, ConfigurationError, Settings
+from components.settings.stack_file import StackFile, StackFileError
 from secretops.errors import ExitCode
-from settings import MOST_ERRORS, ConfigurationError, Settings
 from tests.unit.broken_stack_files import CANARY, Broken, base, bases, names, row
 
 GOOD = """config:

@@ -3,12 +3,12 @@
 import re
 from datetime import UTC, datetime
 
-from components import catalogue
-from components.catalogue import Catalogue
-from components.section import PROJECT_FOLDER
-from secretops.certifying import new_authority
+from components.settings import catalogue
+from components.settings.catalogue import Catalogue
+from components.settings.section import PROJECT_FOLDER
+from components.settings.settings import Settings
 from secretops.manifest import PrivateCaIssuer, Reader, Secret, SecretKind
-from settings import Settings
+from secretops.signing import new_authority
 from tests.unit.stack_file import StackFile
 
 FULL = """
@@ -93,7 +93,7 @@ def test_no_clients_name_is_too_long_for_its_ca_to_have_one() -> None:
 
 def test_the_servers_variables_are_those_that_the_components_write() -> None:
     """Re-derived from the source: a variable added there is a variable that a declared secret can't take."""
-    source = (PROJECT_FOLDER / "components" / "broker.py").read_text()
+    source = (PROJECT_FOLDER / "components" / "core" / "broker.py").read_text()
     given = [named(name) for name in ("mqtt", "agent-key", "client-cert")]
     written = set(re.findall(r'"((?:MQTT|DO|LOG)_[A-Z_]+)"', source))
     written |= {variable for secret in given for variable in catalogue.variables_of(secret).values()}

@@ -9,14 +9,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from secretops.certificates import certificates_in, checked, new_key, private_pem, request_of
+from secretops.certificate_checks import of_supplied
+from secretops.certificates import Signed, certificates_in, checked, new_key, private_pem, request_of
 from secretops.engine.decisions import Reason
 from secretops.errors import RefusedError, UnreachableError, UsageError
-from secretops.flaws import of_supplied
-from secretops.issuers import Signed
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
-from secretops.operations import watched
-from secretops.operations.watched import Watched
+from secretops.operations import external_certificates
+from secretops.operations.external_certificates import Watched
 from secretops.values import new_password
 from tests.real.stack import Stack, make_stack
 from tests.unit.signing import CLIENT, DAY, NAME, NOW, SERVER, Holder, made
@@ -257,7 +256,7 @@ def test_it_is_told_apart_whether_it_ends_or_has_ended_or_has_not_begun() -> Non
 
 @pytest.mark.parametrize("odd", range(len(ODD)))
 def test_one_whose_content_cannot_be_read_is_told_and_ends_nothing(odd: int) -> None:
-    seen = watched._watched(with_extension(ODD[odd]).certificate, "here", "renew it")
+    seen = external_certificates._watched(with_extension(ODD[odd]).certificate, "here", "renew it")
     found = seen.finding(seen.begins)
     assert found and found.reason is Reason.DISTRUSTED
     assert found.message == "here: without a name is not trusted: its names or extensions can't be read: renew it"

@@ -16,9 +16,9 @@ from botocore.stub import Stubber
 from secretops.errors import ExitCode
 from secretops.manifest import AwsStore, Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations.audit import View, audit
-from secretops.operations.doctor.account import Account
 from secretops.operations.doctor.check import Level
-from secretops.operations.doctor.cloudtrail import READS, WRITES, TrailOn, recorded
+from secretops.platforms.aws.checks.account import Account
+from secretops.platforms.aws.checks.cloudtrail import READS, WRITES, TrailOn, recorded
 from secretops.trails.protocol import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

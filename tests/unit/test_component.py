@@ -11,11 +11,11 @@ import pulumi
 import pytest
 import yaml
 
-from components import component
-from components.component import CorefluxSecrets, CorefluxSecretsArgs
-from components.naming import PROJECT
-from components.section import PROJECT_FOLDER
-from settings import ConfigurationError
+from components import coreflux_secrets
+from components.core.naming import PROJECT
+from components.coreflux_secrets import CorefluxSecrets, CorefluxSecretsArgs
+from components.settings.section import PROJECT_FOLDER
+from components.settings.settings import ConfigurationError
 from tests.unit.harness import Deployed, deploy
 from tests.unit.stack_file import StackFile
 
@@ -40,7 +40,7 @@ def below_a_component(sections: Mapping[str, Any], stack: str = "dev", *, into: 
 
 def test_the_readmes_program_declares_a_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     (text,) = re.findall(r"```python\n(.*?)```", (PROJECT_FOLDER / "README.md").read_text(), re.DOTALL)
-    monkeypatch.setitem(sys.modules, "coreflux_mcp_secrets", component)
+    monkeypatch.setitem(sys.modules, "coreflux_mcp_secrets", coreflux_secrets)
     deployed = deploy(NOTHING, "dev", program=lambda: exec(text, {}))  # noqa: S102 - a page of ours
     assert deployed.exports["secretops"] == below_a_component(DEV).exports["secretops"]
 
@@ -173,7 +173,7 @@ def test_a_platform_that_is_not_installed_is_reported_with_what_installs_it(monk
         raise ModuleNotFoundError("no module", name="pulumi_azure_native.keyvault")
 
     into = Deployed()
-    monkeypatch.setattr(component, "check_what_lies_here", without_its_sdk)
+    monkeypatch.setattr(coreflux_secrets, "check_what_lies_here", without_its_sdk)
     with pytest.raises(pulumi.RunError, match=r"no pulumi_azure_native(.|\n)*-> make setup"):
         below_a_component(DEV, into=into)
     assert into.resources == {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from components.section import PROJECT_FOLDER
+from components.settings.section import PROJECT_FOLDER
 from secretops.manifest import DotenvStore, Manifest
 from tests.unit.harness import Deployed, before, deployed, texts
 

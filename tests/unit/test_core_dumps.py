@@ -26,8 +26,8 @@ IN_LAMBDA = "from secretops.entrypoints import aws_lambda as it\ntry:\n    it._s
     ("secretops", ["status", "--manifest", "/nowhere/secretops.json"]),
     ("secretops", ["run", "--from", "dotenv:/nowhere"]),
     ("secretops.broker", ["/nowhere/broker", "localhost", "1"]),
-    ("secretops.entrypoints.rotator", ["no number"]),
-    ("secretops.entrypoints.carried", ["tick", "--manifest", "/nowhere/secretops.json"]),
+    ("secretops.platforms.swarm.rotator", ["no number"]),
+    ("secretops.platforms.swarm.task_main", ["tick", "--manifest", "/nowhere/secretops.json"]),
     ("lambda", []),
 ])  # fmt: skip
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_DUMPABLE is Linux's")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.section import PROJECT_FOLDER
+from components.settings.section import PROJECT_FOLDER
 from policies import cost
 from policies.plan import UNKNOWN, Environment, Plan, Resource
 from tests.unit.policy_plans import OPTIONS, STACK_FILES, plan, shipped

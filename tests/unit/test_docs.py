@@ -12,9 +12,9 @@ import pytest
 import yaml
 from typer.main import get_command
 
+from components.settings.settings import Settings
 from secretops.cli import app
 from secretops.errors import ExitCode
-from settings import Settings
 from tests.stacks.pages import RUN_BY
 from tests.stacks.runbook import OPERATIONS, blocks, run_of
 from tools.site_pages import OUTSIDE, as_github_does

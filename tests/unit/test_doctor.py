@@ -19,7 +19,7 @@ from secretops import cli
 from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode, SecretopsError, StoreError
 from secretops.manifest import Broker, BrokerKind, DotenvStore, MqttProtocol
-from secretops.operations import watched
+from secretops.operations import external_certificates
 from secretops.operations.doctor import certificates, doctor, exit_code, mend
 from secretops.operations.doctor.check import Level, Repair, Result, ok
 from secretops.values import Value
@@ -145,7 +145,10 @@ def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stac
 
 @pytest.mark.parametrize("text", [None, "elsewhere.example", ""])
 def test_doctor_repairs_each_line_of_the_env(stack: Stack, text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (watched, certificates):  # the listener shows no certificate: each look would wait for one
+    for module in (
+        external_certificates,
+        certificates,
+    ):  # the listener shows no certificate: each look would wait for one
         monkeypatch.setattr(module, "watched", lambda _: ())
     whole = stack.env.read_text()
     assert isinstance(stack.manifest.store, DotenvStore)

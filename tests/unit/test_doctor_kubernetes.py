@@ -11,11 +11,11 @@ import pytest
 
 from secretops.manifest import Delivered, KubernetesStore
 from secretops.operations.doctor.check import Level, Result
-from secretops.operations.doctor.cluster import Cluster, ForbiddenError
-from secretops.operations.doctor.evidence import AUDITED, LOST, READS, STARTED, STORED
-from secretops.operations.doctor.kubernetes import ROTATOR, SERVER, kubernetes_checks
 from secretops.operations.session import Session
-from secretops.stores.kubernetes.kubeconfig import Connection
+from secretops.platforms.kubernetes.checks import ROTATOR, SERVER, kubernetes_checks
+from secretops.platforms.kubernetes.checks.cluster import Cluster, ForbiddenError
+from secretops.platforms.kubernetes.checks.evidence import AUDITED, LOST, READS, STARTED, STORED
+from secretops.platforms.kubernetes.connection import Connection
 
 PLACE = "/api/v1/namespaces/plant"
 USERS = {name: f"system:serviceaccount:plant:{name}" for name in (SERVER, ROTATOR, "default")}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.section import PROJECT_FOLDER
+from components.settings.section import PROJECT_FOLDER
 from secretops import cli
 from secretops.errors import UsageError
 from secretops.manifest import Manifest
@@ -23,7 +23,7 @@ STORE, SERVER = ", rotator: service", f", networks: [{NETWORK}], spread: [node.l
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
-    for name in ("components", "settings.py", "Pulumi.yaml"):
+    for name in ("components", "Pulumi.yaml"):
         (folder / name).symlink_to(PROJECT_FOLDER / name)
     ca = ca_file(folder)
     file = file_on_swarm(STORE, SERVER, f', ca_file: "{ca}"')

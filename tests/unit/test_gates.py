@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from components.section import PROJECT_FOLDER
+from components.settings.section import PROJECT_FOLDER
 from tests.gates.table import GATES, TABLE, files
 
 SHIPPED = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from secretops.entrypoints.health import told
+from secretops.launcher.health import told
 
 pytestmark = pytest.mark.real
 

@@ -11,7 +11,6 @@ import pytest
 from paho.mqtt.client import MQTTMessage
 
 from secretops.engine.state import Stage
-from secretops.entrypoints import aws_lambda
 from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.hints import HINT_FILTER, Hint, parse_hint
 from secretops.launcher import follow_hints, watch
@@ -23,6 +22,7 @@ from secretops.manifest import AwsStore, DotenvStore, Manifest, Reader, Secret, 
 from secretops.operations import put
 from secretops.operations import session as sessions
 from secretops.operations.session import Session
+from secretops.platforms.aws import lambda_handler
 from secretops.values import Value
 from tests.real.agent_stack import NO_BROKER
 from tests.unit.memory import NOW, Memory, version
@@ -208,10 +208,10 @@ def test_new_version_is_hinted_at_where_launchers_poll(
     published: list[str] = []
     monkeypatch.setattr(sessions, "publish_hint", lambda _broker, _value, hint: published.append(hint.secret))
     monkeypatch.setattr(Session, "rotation", lambda *_: moved)
-    monkeypatch.setattr(aws_lambda, "_prepared", lambda *_: replace(version(Stage.PENDING, "b"), verified=NOW))
+    monkeypatch.setattr(lambda_handler, "_prepared", lambda *_: replace(version(Stage.PENDING, "b"), verified=NOW))
     opened, secret = session(store, *readers)
     opened.advance(secret, moved)
-    aws_lambda._take("finishSecret", opened, secret, "v2")
+    lambda_handler._take("finishSecret", opened, secret, "v2")
     put.publish(opened, secret, Value({"username": "b", "password": "of-no-broker"}))
     assert published == expected
 

@@ -14,11 +14,11 @@ pytest.importorskip("azure.storage.blob", reason="Azure's SDK is not installed: 
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError, UsageError
-from secretops.stores.key_vault import api, lease, tags
-from secretops.stores.key_vault.api import Kept
-from secretops.stores.key_vault.lease import Timing, take
-from secretops.stores.key_vault.tags import MOST, PREFIX, State
-from secretops.stores.leases import LostError
+from secretops.platforms.azure import api, lease, tags
+from secretops.platforms.azure.api import Kept
+from secretops.platforms.azure.lease import Timing, take
+from secretops.platforms.azure.tags import MOST, PREFIX, State
+from secretops.stores.lease import LostError
 from tests.unit.lease_blob import BlobInMemory
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

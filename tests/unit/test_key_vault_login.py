@@ -15,10 +15,10 @@ from azure.core.credentials import TokenRequestOptions
 
 from secretops.errors import UnreachableError, UsageError
 from secretops.manifest import AzureStore
-from secretops.stores.key_vault import api, lease
-from secretops.stores.key_vault.lease import LeaseBlob
-from secretops.stores.key_vault.login import Login
-from secretops.trails.workspace import Workspace
+from secretops.platforms.azure import api, lease
+from secretops.platforms.azure.lease import LeaseBlob
+from secretops.platforms.azure.log_workspace import Workspace
+from secretops.platforms.azure.login import Login
 
 pytestmark = pytest.mark.real
 

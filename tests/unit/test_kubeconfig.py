@@ -12,10 +12,10 @@ import pytest
 from lightkube.resources.core_v1 import Secret
 
 from secretops.errors import UsageError
-from secretops.stores import kubeconfig
-from secretops.stores.kubeconfig import Chosen, chosen
-from secretops.stores.kubernetes.api import Api
-from secretops.stores.kubernetes.kubeconfig import connect
+from secretops.platforms.kubernetes import kubeconfig
+from secretops.platforms.kubernetes.api import Api
+from secretops.platforms.kubernetes.connection import connect
+from secretops.platforms.kubernetes.kubeconfig import Chosen, chosen
 from secretops.values import new_password
 from tests.real.control_plane import kubeconfig as kubeconfig_of
 from tests.real.control_plane import make_keys

@@ -10,7 +10,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from components.section import PROJECT_FOLDER
+from components.settings.section import PROJECT_FOLDER
 from secretops.launcher.listening import Names, parse_listen
 from secretops.manifest import Delivered, KubernetesStore, Manifest
 from tests.unit.harness import Deployed, Registered, ca_file, deploy

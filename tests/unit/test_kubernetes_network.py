@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from components.kubernetes.sections import KubernetesServer
-from components.section import PROJECT_FOLDER
-from components.sections import OutsideBroker
+from components.kubernetes.settings import KubernetesServer
+from components.settings.section import PROJECT_FOLDER
+from components.settings.sections import OutsideBroker
 from tests.unit.harness import Deployed, deploy
 from tests.unit.policy_plans import STACK_FILES, stood_in, text_of
 from tests.unit.stack_file import StackFile

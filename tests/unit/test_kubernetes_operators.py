@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from components import catalogue
-from components.kubernetes.contradictions import CHANGE_OVER, TO_A_VOLUME
+from components.core.naming import CERTIFICATE_FILES
+from components.kubernetes.cross_field_rules import CHANGE_OVER, TO_A_VOLUME
 from components.kubernetes.operators import client_certificate, secret_store, sync_minutes, synced_secret
-from components.kubernetes.sections import CertificateIssuer
-from components.naming import CERTIFICATE_FILES
+from components.kubernetes.settings import CertificateIssuer
+from components.settings import catalogue
 from secretops.manifest import Reader, Secret
 from tests.real.cluster import OwnCluster
 from tests.unit.policy_plans import own, planned, text_of

@@ -16,11 +16,11 @@ from lightkube.resources.coordination_v1 import Lease
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage
 from secretops.errors import ExitCode, StoreError, UnreachableError
-from secretops.stores import leases
-from secretops.stores.kubernetes import KubernetesVersionStore
-from secretops.stores.kubernetes.api import PATIENCE_SECONDS
-from secretops.stores.kubernetes.lease import INSTANCE, Timing
-from secretops.stores.kubernetes.secrets import MOST_BYTES, PREFIX
+from secretops.platforms.kubernetes.api import PATIENCE_SECONDS
+from secretops.platforms.kubernetes.lease import INSTANCE, Timing
+from secretops.platforms.kubernetes.secrets import MOST_BYTES, PREFIX
+from secretops.platforms.kubernetes.store import KubernetesVersionStore
+from secretops.stores import lease
 from tests.contract.versions import FIELDS, NOW, make, version
 from tests.contract.versions import publish_with as publish
 from tests.unit.memory_cluster import Clock, InMemory, quick, refused
@@ -260,8 +260,8 @@ def test_nothing_is_written_under_another_stacks_lease(place: InMemory, label: s
 
 def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(place.open(), "v1")
-    store, now, reading = place.open(timing=DEAD), [leases.awake_or_not()], threading.Event()
-    monkeypatch.setattr(leases, "awake_or_not", lambda: now[-1])
+    store, now, reading = place.open(timing=DEAD), [lease.awake_or_not()], threading.Event()
+    monkeypatch.setattr(lease, "awake_or_not", lambda: now[-1])
 
     def stall(_verb: str, name: str) -> None:
         if reading.is_set() and name == place.VERSIONS:

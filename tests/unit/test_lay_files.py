@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from secretops.entrypoints import lay_files
 from secretops.errors import ExitCode, UsageError
+from secretops.platforms.azure import write_files
 
 
 def test_each_file_has_its_text_to_the_byte(tmp_path: Path) -> None:
-    texts = {str(tmp_path / "a.json"): '{"é": 1}\n', str(tmp_path / "b.crt"): "x" * lay_files.LIMIT}
-    given = {lay_files.variable(at): text for at, text in enumerate(texts.values())}
+    texts = {str(tmp_path / "a.json"): '{"é": 1}\n', str(tmp_path / "b.crt"): "x" * write_files.LIMIT}
+    given = {write_files.variable(at): text for at, text in enumerate(texts.values())}
 
-    command = [sys.executable, "-m", lay_files.__name__, *texts]
+    command = [sys.executable, "-m", write_files.__name__, *texts]
     done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (ExitCode.DONE, "", "")
     assert {path: Path(path).read_bytes().decode() for path in texts} == texts
@@ -23,5 +23,5 @@ def test_each_file_has_its_text_to_the_byte(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("paths", "told"), [(["/a", "/b"], "no FILE_1"), ([], "no file to lay down")])
 def test_a_file_without_a_text_is_told_and_none_is_written(paths: list[str], told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        lay_files.lay_down(paths, {"FILE_0": "text"})
+        write_files.lay_down(paths, {"FILE_0": "text"})
     assert not Path("/a").exists()

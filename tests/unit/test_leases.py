@@ -6,20 +6,20 @@ import threading
 import pytest
 
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError
-from secretops.stores import leases
+from secretops.stores import lease
 from tests.unit.memory_cluster import Clock
 
-TIMING = leases.Timing(duration=30)
+TIMING = lease.Timing(duration=30)
 DEADLINE = 10.0
 
 
-class Slow(leases.Held):
+class Slow(lease.Held):
     """A lease whose renewals take as long as they are told to. Stands in for one of a store."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *seconds: float, followed: bool = False) -> None:
         self._now, self._left, self._followed = 0.0, list(seconds), followed
         self.asked: list[bool] = []
-        monkeypatch.setattr(leases, "awake_or_not", lambda: self._now)
+        monkeypatch.setattr(lease, "awake_or_not", lambda: self._now)
         super().__init__(TIMING, asked=0.0)
 
     def _renew(self, *, patiently: bool) -> bool:
@@ -47,11 +47,11 @@ def test_renewals_that_all_take_too_long_are_told_and_not_made_for_ever(monkeypa
     assert len(held.asked) == 2 and told.value.remedy
 
 
-class Renewed(leases.Held):
+class Renewed(lease.Held):
     """A lease whose renewals end as scripted: an error is raised, None is a success. After the script, all succeed."""
 
     def __init__(self, *outcomes: Exception | None, release: Exception | None = None) -> None:
-        super().__init__(TIMING, asked=leases.awake_or_not())
+        super().__init__(TIMING, asked=lease.awake_or_not())
         self._outcomes, self._release_error = list(outcomes), release
         self.done: list[str] = []
         self.script_is_over = threading.Event()
@@ -70,14 +70,14 @@ class Renewed(leases.Held):
             raise self._release_error
 
 
-OFTEN = leases.Timing(renew=0.001)
+OFTEN = lease.Timing(renew=0.001)
 UNREACHABLE, LOST = UnreachableError("no answer"), StoreError("refused")
 
 
 @pytest.mark.parametrize("outcomes", [(UNREACHABLE,), (None, LOST), (UNREACHABLE,) * 5], ids=["first", "later", "many"])
 def test_a_lease_is_renewed_again_after_a_renewal_failed(outcomes: tuple[Exception | None, ...]) -> None:
     held = Renewed(*outcomes)
-    with leases.holding(held, OFTEN):
+    with lease.holding(held, OFTEN):
         assert held.script_is_over.wait(DEADLINE)
 
 
@@ -86,7 +86,7 @@ def test_a_lease_is_renewed_again_after_a_renewal_failed(outcomes: tuple[Excepti
 def test_lease_is_released_once_and_last(error: Exception | None, release: Exception | None) -> None:
     held = Renewed(release=release)
     raised = pytest.raises(RuntimeError, match="of the block") if error else contextlib.nullcontext()
-    with raised, leases.holding(held, OFTEN):
+    with raised, lease.holding(held, OFTEN):
         assert held.script_is_over.wait(DEADLINE)
         if error:
             raise error
@@ -115,8 +115,8 @@ def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
     monkeypatch: pytest.MonkeyPatch, renews: bool, slow_answer: float, duration: float | None, expected: float | None
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(leases, "time", clock)
-    watch = leases.Watch[int](TIMING)
+    monkeypatch.setattr(lease, "time", clock)
+    watch = lease.Watch[int](TIMING)
 
     def look() -> bool:
         asked, sign = clock.now, int(renews and clock.now > 0)

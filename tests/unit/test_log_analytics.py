@@ -19,8 +19,8 @@ pytest.importorskip("azure.monitor.query", reason="Azure's SDK is not installed:
 from secretops.errors import ExitCode, SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.manifest import AzureStore, Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations.audit import View, audit
-from secretops.stores.key_vault import api
-from secretops.trails import workspace as asking
+from secretops.platforms.azure import api
+from secretops.platforms.azure import log_workspace as asking
 from secretops.trails.protocol import ALL
 from tests.real.workspace import NO_OLDER, Played
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.asked import NAMES
-from components.section import PROJECT_FOLDER
+from components.settings.section import PROJECT_FOLDER
 from secretops.errors import ExitCode
 
 pytestmark = pytest.mark.real

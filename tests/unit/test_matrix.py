@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from components.matrix import GAPS, PAIRS, Feature, ServerKind, StoreKind, gaps, pairs_table, refusal
+from components.core.matrix import GAPS, PAIRS, Feature, ServerKind, StoreKind, gaps, pairs_table, refusal
 
 DESIGNED = {
     ("dotenv", "local"): "MountedFiles", ("swarm", "swarm"): "MountedFiles",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from components.naming import physical_name, variable_of
+from components.core.naming import physical_name, variable_of
 from secretops.forms import NAME, is_topic_filter
 
 PARTS = st.lists(st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=60), min_size=1, max_size=4)

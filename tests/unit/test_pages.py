@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from components.section_models import OF_KINDS
+from components.settings.schema import OF_KINDS
 from tools.pages import PAGES, ROOT
 from tools.settings_page import render
 

@@ -7,29 +7,29 @@ import pytest
 
 from secretops.engine.journal import Entry
 from secretops.errors import StoreError, UnreachableError, UsageError
-from secretops.stores import document
+from secretops.stores import payload
 from secretops.stores.journal import StoreJournal
 from secretops.values import Value, new_password
 
-LIMIT = document.Limit(most_bytes=40, store="a store")
+LIMIT = payload.Limit(most_bytes=40, store="a store")
 
 
 def test_document_is_read_back_as_it_was_written() -> None:
     value = Value({"user": "naïve", "pass": '"b\n'})
-    assert document.read("it", "v1", document.written("it", value, LIMIT)) == value
+    assert payload.read("it", "v1", payload.written("it", value, LIMIT)) == value
 
 
 def test_document_is_measured_in_bytes() -> None:
-    assert document.written("it", Value({"a": "x" * 31}), LIMIT)
+    assert payload.written("it", Value({"a": "x" * 31}), LIMIT)
     for text in ("x" * 32, "é" * 16):
         with pytest.raises(UsageError):
-            document.written("it", Value({"a": text}), LIMIT)
+            payload.written("it", Value({"a": text}), LIMIT)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', "not-json"])
 def test_document_of_others_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(StoreError) as told:
-        document.read("it", "v1", text)
+        payload.read("it", "v1", text)
     assert not text or text not in str(told.value)
 
 

@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from components.section import Section
-from components.section_models import _MODELS
-from components.stack_file import sections_of
+from components.settings.schema import _MODELS
+from components.settings.section import Section
+from components.settings.stack_file import sections_of
 from tests.unit.broken_stack_files import unusual, unusual_names
 from tests.unit.policy_plans import OWN, STACK_FILES, planned, text_of, verdicts
 

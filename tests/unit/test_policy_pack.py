@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 from pulumi.runtime.proto import analyzer_pb2
 
-import settings
+from components.settings import settings
 from policies import evidence, pack
 from policies.catalogue import rules
 from policies.controls import CONTROLS

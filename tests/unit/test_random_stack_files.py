@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.problems import WIDTH
-from components.stack_file import encrypted_of, handed_over
-from settings import ConfigurationError, Settings
+from components.settings.problems import WIDTH
+from components.settings.settings import ConfigurationError, Settings
+from components.settings.stack_file import encrypted_of, handed_over
 from tests.unit.broken_stack_files import CANARY, LOGIN, base, bases
 from tests.unit.fuzz import BOUNDED, spoiled
 

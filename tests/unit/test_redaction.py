@@ -12,12 +12,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from components import catalogue
-from components.sections import PrivateCa
+from components.settings import catalogue
+from components.settings.sections import PrivateCa
 from secretops import redaction
 from secretops.manifest import Reader
 from secretops.redaction import HIDDEN, redact
-from secretops.stores import document
+from secretops.stores import payload
 from secretops.values import Value, new_password
 
 
@@ -199,7 +199,7 @@ CATALOGUE = (
 
 def read(fields: dict[str, str]) -> Value:
     """Return what a store reads when it has kept these fields."""
-    return document.read("it", "a version", json.dumps(fields))
+    return payload.read("it", "a version", json.dumps(fields))
 
 
 @pytest.mark.parametrize("made", [Value, read], ids=["written", "read"])

@@ -9,12 +9,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from secretops.certificates import Signed
 from secretops.engine.renewal import Renewal
 from secretops.engine.state import Version, Versions
 from secretops.errors import RefusedError, StoreError, UnreachableError
-from secretops.issuers import Signed
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, VaultIssuer
-from secretops.stores.dotenv import DotenvVersionStore
+from secretops.platforms.dotenv.store import DotenvVersionStore
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
 from tests.unit.signing import NAME, made

@@ -9,17 +9,17 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.broker import broker_location, ca_bundle, public_variables
-from components.contradictions import doubts
-from components.dotenv.sections import DotenvStore, LocalServer
-from components.matrix import PAIRS, StoreKind, can_be_deployed
+from components.core.broker import broker_location, ca_bundle, public_variables
+from components.core.matrix import PAIRS, StoreKind, can_be_deployed
+from components.dotenv.settings import DotenvStore, LocalServer
 from components.next_step import next_step
-from components.problems import Problem
-from components.section import PROJECT_FOLDER
-from components.sections import EmbeddedBroker, Environment, OutsideBroker, Rotation
-from components.stack_file import handed_over
+from components.settings.cross_field_rules import doubts
+from components.settings.problems import Problem
+from components.settings.section import PROJECT_FOLDER
+from components.settings.sections import EmbeddedBroker, Environment, OutsideBroker, Rotation
+from components.settings.settings import ConfigurationError, Settings
+from components.settings.stack_file import handed_over
 from secretops.manifest import DotenvStore as DotenvLocation
-from settings import ConfigurationError, Settings
 from tests.unit.broken_stack_files import base, unusual, unusual_names
 from tests.unit.harness import ca_file
 from tests.unit.stack_file import StackFile

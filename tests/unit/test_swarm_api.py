@@ -8,9 +8,9 @@ import requests
 
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
-from secretops.stores.swarm import api as asking
-from secretops.stores.swarm.api import Api, NoManagerError
-from secretops.stores.swarm.daemon import Connection
+from secretops.platforms.swarm import api as asking
+from secretops.platforms.swarm.api import Api, NoManagerError
+from secretops.platforms.swarm.daemon import Connection
 
 NOT_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node.'
 LOCKED = 'Swarm is encrypted and needs to be unlocked before it can be used. Please use "docker swarm unlock".'

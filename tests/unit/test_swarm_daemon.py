@@ -9,12 +9,12 @@ import pytest
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
 
-from secretops.entrypoints import rotator
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, SwarmStore
-from secretops.operations.load import MANIFEST_FILE, load_of
+from secretops.platforms.swarm import rotator
+from secretops.platforms.swarm.daemon import registry_login
+from secretops.platforms.swarm.task import VARIABLE, actor
+from secretops.platforms.swarm.task_payload import MANIFEST_FILE, load_of
 from secretops.redaction import HIDDEN, redact
-from secretops.stores.swarm.daemon import registry_login
-from secretops.task import VARIABLE, actor
 from secretops.values import Value, new_password
 
 

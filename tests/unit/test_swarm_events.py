@@ -99,7 +99,7 @@ def test_exec_in_the_server_is_an_undeclared_read_without_its_arguments(tmp_path
 
 
 def test_the_daemons_own_health_check_and_other_services_containers_are_no_reads(tmp_path: Path) -> None:
-    health = "exec_create: /opt/secretops/bin/python -m secretops.entrypoints.health"
+    health = "exec_create: /opt/secretops/bin/python -m secretops.launcher.health"
     own, other = ({"com.docker.swarm.service.name": name} for name in (SERVER, "other"))
     view = run(
         tmp_path,
@@ -109,5 +109,5 @@ def test_the_daemons_own_health_check_and_other_services_containers_are_no_reads
         event("container", "die", f"{SERVER}.1.x", **own),
     )
     assert view.rows == []
-    disguised = "exec_create: sh -c 'cat /run/secrets/api_key # -m secretops.entrypoints.health'"
+    disguised = "exec_create: sh -c 'cat /run/secrets/api_key # -m secretops.launcher.health'"
     assert run(tmp_path, event("container", disguised, f"{SERVER}.1.x", **own)).exit_code is ExitCode.ATTENTION

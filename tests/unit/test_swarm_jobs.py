@@ -14,12 +14,12 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 
 from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
-from secretops.operations import carrying, job
-from secretops.operations.job import ENTRYPOINT
-from secretops.operations.load import MANIFEST_FILE, load_of
-from secretops.operations.tasks import Tasks
-from secretops.stores.swarm.api import encoded
-from secretops.stores.swarm.names import INSTANCE, TASK
+from secretops.platforms.swarm import job, remote_command
+from secretops.platforms.swarm.api import encoded
+from secretops.platforms.swarm.job import ENTRYPOINT
+from secretops.platforms.swarm.job_runner import Tasks
+from secretops.platforms.swarm.names import INSTANCE, TASK
+from secretops.platforms.swarm.task_payload import MANIFEST_FILE, load_of
 from secretops.values import Value, new_password
 from tests.contract.versions import publish
 from tests.unit.memory_swarm import NODE, InMemory, Outcome, V, in_memory, lead_to, quick
@@ -55,7 +55,11 @@ def left(place: InMemory) -> list[str]:
 
 def carried(place: InMemory, *command: str, given: Value | None = None) -> tuple[int, bytes, bytes]:
     out, err = io.BytesIO(), io.BytesIO()
-    return carrying.carry(manifest_of(place), command, given=given, out=out, err=err), out.getvalue(), err.getvalue()
+    return (
+        remote_command.carry(manifest_of(place), command, given=given, out=out, err=err),
+        out.getvalue(),
+        err.getvalue(),
+    )
 
 
 def test_a_command_has_every_kept_value_and_what_was_supplied_and_leaves_nothing(place: InMemory) -> None:

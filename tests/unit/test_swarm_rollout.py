@@ -9,9 +9,9 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 
 from secretops.errors import UnreachableError
 from secretops.manifest import SwarmStore
-from secretops.stores.swarm import rollout
-from secretops.stores.swarm.api import Api
-from secretops.stores.swarm.rollout import Rollout, UpdateFailedError
+from secretops.platforms.swarm import rollout
+from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.rollout import Rollout, UpdateFailedError
 
 NEVER_RAN = "starting container failed: unable to remount dir as readonly: device or resource busy"
 OLD, NEW = (({"SecretID": name, "File": {"Name": "it"}},) for name in ("old", "new"))

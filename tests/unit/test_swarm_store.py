@@ -11,12 +11,13 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 from secretops.access import this_actor
 from secretops.engine.state import Stage
 from secretops.errors import StoreError, UnreachableError
-from secretops.stores.leases import Timing
-from secretops.stores.swarm import SwarmVersionStore, rollout
-from secretops.stores.swarm.api import encoded
-from secretops.stores.swarm.attached import Attached, attached, named
-from secretops.stores.swarm.records import LogRecords
-from secretops.stores.swarm.values import Elsewhere
+from secretops.platforms.swarm import rollout
+from secretops.platforms.swarm.api import encoded
+from secretops.platforms.swarm.mounted_secrets import Attached, attached, named
+from secretops.platforms.swarm.records import LogRecords
+from secretops.platforms.swarm.store import SwarmVersionStore
+from secretops.platforms.swarm.values import Elsewhere
+from secretops.stores.lease import Timing
 from tests.contract.versions import NOW, make, publish, version
 from tests.unit.memory_swarm import HOUR, NEVER_RAN, InMemory, V, in_memory, quick
 

@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
 from secretops.operations.doctor.check import Level, Result
-from secretops.operations.doctor.vault import vault_checks
-from secretops.operations.doctor.vault_policy import Rule, rules
-from secretops.operations.doctor.vault_server import Role, VaultServer
+from secretops.platforms.vault.checks import vault_checks
+from secretops.platforms.vault.checks.policy import Rule, rules
+from secretops.platforms.vault.checks.server import Role, VaultServer
 from tests.unit.harness import Deployed
 from tests.unit.vault_stack import (
     by_agent,

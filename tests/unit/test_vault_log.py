@@ -14,9 +14,9 @@ import pytest
 from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, VaultStore
 from secretops.operations.audit import View, audit
+from secretops.platforms.vault.trail import NOBODY
+from secretops.platforms.vault.value_trail import GivenValue
 from secretops.trails.protocol import ALL
-from secretops.trails.vault import NOBODY
-from secretops.trails.vault_given import GivenValue
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MOUNT = "coreflux-mcp-prod"

@@ -16,17 +16,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import requests
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.issuers.vault_pki import VaultPki
 from secretops.launcher.sources import open_source
-from secretops.launcher.vault import SERVICE_ACCOUNT_TOKEN, parsed
 from secretops.manifest import VaultIssuer, VaultLogin
+from secretops.platforms.vault import errors, server
+from secretops.platforms.vault.api import Api
+from secretops.platforms.vault.errors import DeniedError, SealedError
+from secretops.platforms.vault.login import Login
+from secretops.platforms.vault.pki import VaultPki
+from secretops.platforms.vault.server import Answer, Connection, Request, Server
+from secretops.platforms.vault.source import SERVICE_ACCOUNT_TOKEN, parsed
 from secretops.redaction import HIDDEN, redact
-from secretops.stores import leases
-from secretops.stores.vault import errors, server
-from secretops.stores.vault.api import Api
-from secretops.stores.vault.errors import DeniedError, SealedError
-from secretops.stores.vault.login import Login
-from secretops.stores.vault.server import Answer, Connection, Request, Server
+from secretops.stores import lease
 from tests.real.control_plane import make_keys
 
 SERVER = Server("https://127.0.0.1:1")
@@ -83,7 +83,7 @@ class Standin:
         self.asked: list[str] = []
         self._ttls, self._now = list(ttls), 0.0
         monkeypatch.setattr(Connection, "ask", lambda _, request, *__, **___: self._answer(request))
-        monkeypatch.setattr(leases, "awake_or_not", lambda: self._now)
+        monkeypatch.setattr(lease, "awake_or_not", lambda: self._now)
 
     def later(self, seconds: float) -> None:
         self._now += seconds

@@ -12,10 +12,10 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
-from secretops.stores.vault import notes
-from secretops.stores.vault.api import Api, Found, Kept, Metadata
-from secretops.stores.vault.documents import VERSION
-from secretops.stores.vault.notes import LAST, LONGEST_NOTE, Noted, State
+from secretops.platforms.vault import version_metadata
+from secretops.platforms.vault.api import Api, Found, Kept, Metadata
+from secretops.platforms.vault.documents import VERSION
+from secretops.platforms.vault.version_metadata import LAST, LONGEST_NOTE, Noted, State
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -70,7 +70,7 @@ def test_versions_are_staged_by_their_documents_and_older_documents_are_surplus(
     assert stages(state) == {"b": Stage.PREVIOUS, "c": Stage.CURRENT, "d": Stage.PENDING}
     assert state.is_found and not state.taken_away
     assert state.surplus() == [1]
-    assert state.changes() == {f"{notes.NAMED}a": None}
+    assert state.changes() == {f"{version_metadata.NAMED}a": None}
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_a_version_is_read_as_it_was_noted() -> None:
 
 def test_the_journals_entry_is_cut_to_a_note_and_found_again() -> None:
     entry = Entry(time=NOW, secret="it", version="a", step="apply", outcome="it went wrong: ä" * 100)
-    text = notes.entry_note(entry)
+    text = version_metadata.entry_note(entry)
     assert len(text.encode()) <= LONGEST_NOTE
-    found = notes.last_entry("it", Metadata(0, {}, {LAST: text}, 0))
+    found = version_metadata.last_entry("it", Metadata(0, {}, {LAST: text}, 0))
     assert found and found.outcome and entry.outcome and entry.outcome.startswith(found.outcome)
-    assert notes.last_entry("it", Metadata(0, {}, {LAST: "torn {"}, 0)) is None
+    assert version_metadata.last_entry("it", Metadata(0, {}, {LAST: "torn {"}, 0)) is None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.section import PROJECT_FOLDER
+from components.settings.section import PROJECT_FOLDER
 from tests.unit.harness import Deployed, ca_file
 from tests.unit.vault_stack import (
     GOLDEN,

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from components.section import PROJECT_FOLDER
+from components.settings.section import PROJECT_FOLDER
+from components.settings.settings import ConfigurationError
 from secretops.manifest import Manifest, VaultStore
-from settings import ConfigurationError
 from tests.unit.aws_stack import a_kubeconfig
 from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.stack_file import StackFile

@@ -39,7 +39,7 @@ _PLACES = frozenset(
     }
 )
 _PLACE = re.compile(r"[^\s\[\]{}'\",]+")
-# A refusal of the program begins with the setting's path (components/problems.py).
+# A refusal of the program begins with the setting's path (components/settings/problems.py).
 _REFUSED = re.compile(r"^ {0,4}([a-z][a-z_.]*)(?:\[\d+\])?: ", re.MULTILINE)
 
 Inputs = Mapping[str, Any]

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from secretops import lines
+from secretops import jsonl
 from secretops.errors import StoreError
 
 Operation = Literal["read", "write", "delete"]
@@ -48,7 +48,7 @@ class AccessRecords:
             "purpose": purpose,
         }
         try:
-            lines.append(self.path, json.dumps(record))
+            jsonl.append(self.path, json.dumps(record))
         except OSError as error:
             raise StoreError(
                 f"{self.path}: {error.strerror}",

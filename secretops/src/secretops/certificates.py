@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
@@ -11,9 +12,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from secretops.certificate_checks import Flaw, is_readable, of_chain, of_client, of_strength, of_time
 from secretops.errors import RefusedError
-from secretops.flaws import Flaw, is_readable, of_chain, of_client, of_strength, of_time
-from secretops.issuers.protocol import Signed
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What an issuer gave, as PEM. Public, and not looked at yet: `secretops.certificates.checked` does that."""
+
+    certificate: str
+    chain: tuple[str, ...]
+    """Who signed it, then who signed that one."""
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from secretops.engine.ports import UserTakenError
 from secretops.engine.state import Replica, Version
 from secretops.errors import SecretopsError
 from secretops.operations import trust
 from secretops.operations.put import put
 from secretops.operations.rotate import rotate
 from secretops.operations.session import Session
-from secretops.targets.protocol import UserTakenError
 from secretops.values import Value, new_password
 from tests.gates.year.plan import DAY, HOUR, Event, Kind
 from tests.gates.year.store import Delivered

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from secretops import certifying, values
+from secretops import signing, values
 from secretops.engine import agent_key
 from secretops.manifest import SecretKind
-from secretops.operations import put, tick, watched
+from secretops.operations import external_certificates, put, tick
 from secretops.operations import session as sessions
 from tests.gates.year.judge import Violation
 from tests.gates.year.plan import Blow, Kind, Plan, drawn
@@ -93,7 +93,7 @@ def _stand_ins(world: World) -> Iterator[None]:
         patches.enter_context(
             mock.patch.object(sessions, "prove", lambda _m, _s, _v, value: prove(world.broker, world, value))
         )
-        patches.enter_context(mock.patch.object(certifying, "has_signed", signed))  # the same two are asked about often
+        patches.enter_context(mock.patch.object(signing, "has_signed", signed))  # the same two are asked about often
         patches.enter_context(mock.patch.object(agent_key, "FIRST_SECONDS", (0.0,)))
-        patches.enter_context(mock.patch.object(watched, "_of_broker", lambda _session: ()))  # nothing listens there
+        patches.enter_context(mock.patch.object(external_certificates, "_of_broker", lambda _session: ()))
         yield

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Protocol
 
 from secretops.engine.state import Stage, Version, Versions
-from secretops.stores import refusals
-from secretops.stores.leases import held_by, lost_to
+from secretops.stores import store_errors
+from secretops.stores.lease import held_by, lost_to
 from secretops.values import Value
 
 _numbers = itertools.count()
@@ -174,7 +174,7 @@ def _value(kept: Kept, secret: str, version: str) -> Value:
     try:
         return Value(kept.values[secret][version])
     except KeyError:
-        raise refusals.no_value(secret, version) from None
+        raise store_errors.no_value(secret, version) from None
 
 
 def _with(kept: Kept, secret: str, versions: Versions, values: Mapping[str, dict[str, str]] | None = None) -> Kept:

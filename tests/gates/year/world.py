@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import NoReturn, TypeVar
 
 from secretops.engine.decisions import OVERDUE_AFTER, due_at, grace_over, renewal_at
+from secretops.engine.ports import VersionStore
 from secretops.engine.state import Replica, Versions
 from secretops.errors import LeaseHeldError, RefusedError, SecretopsError, StoreError, UnreachableError
 from secretops.manifest import Secret
 from secretops.operations.session import Session
 from secretops.operations.tick import Outcome, tick
-from secretops.stores.protocol import VersionStore
 from tests.gates.year import people
 from tests.gates.year.judge import Judge, Violation
 from tests.gates.year.plan import DAY, HOUR, PEOPLE, UNSEEN, YEAR, Blow, Event, Kind, Plan

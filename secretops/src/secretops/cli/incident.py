@@ -13,8 +13,8 @@ import typer
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, ask, err, open_session, out, print_json, tell
 from secretops.cli.values import supplied
 from secretops.errors import ExitCode, SecretopsError, UsageError
+from secretops.platforms.swarm.task import is_task
 from secretops.printable import printable
-from secretops.task import is_task
 
 if TYPE_CHECKING:
     from secretops.operations.compromise import Incident

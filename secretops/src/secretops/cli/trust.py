@@ -23,13 +23,13 @@ def trust(
     as_json: AsJson = False,
 ) -> int:
     """Print the stack's CAs that the broker has to trust now, as PEM. They are public: send them to its admin."""
-    from secretops.operations import carrying
     from secretops.operations import trust as operation
+    from secretops.platforms.swarm import remote_command
 
     session = open_session(stack, manifest)
-    if carrying.is_needed(session.manifest):
+    if remote_command.is_needed(session.manifest):
         printed = io.BytesIO()
-        code = carrying.carry(session.manifest, ("trust",), out=printed)
+        code = remote_command.carry(session.manifest, ("trust",), out=printed)
         if code != ExitCode.DONE:
             return code
         text = printed.getvalue().decode()

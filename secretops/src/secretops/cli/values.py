@@ -47,8 +47,8 @@ def _user(kind: str, version: Version | None) -> str:
     """Whom a version is for: of an agent's key, its id."""
     if version is None or not version.user:
         return "-"
+    from secretops.engine.ports import NamedKey
     from secretops.manifest import SecretKind
-    from secretops.targets.agents import NamedKey
 
     return NamedKey.of(version.user).id if kind == SecretKind.AGENT_KEY else version.user
 
@@ -119,9 +119,9 @@ def put(  # noqa: PLR0917 - typer calls it by name
 ) -> int:
     """Supply a secret's value: prompted for, or on standard input (JSON, or the text of a single field)."""
     from secretops.engine.decisions import due_at
-    from secretops.operations import carrying
     from secretops.operations import put as operation
     from secretops.operations.session import NO_ARGUMENT
+    from secretops.platforms.swarm import remote_command
 
     if context.args:  # not repeated: it may be the value
         raise UsageError(
@@ -132,12 +132,12 @@ def put(  # noqa: PLR0917 - typer calls it by name
         )
     session = open_session(stack, manifest)
     value = supplied(session.secret(name), file or [], untested=untested)
-    if carrying.is_needed(session.manifest):
+    if remote_command.is_needed(session.manifest):
         operation.check_fields(session.secret(name), value)
         if untested:
             operation.check_untested(session.manifest, session.secret(name))
         command = ("put", name, *options(now=now, untested=untested, json=as_json))
-        return carrying.carry(session.manifest, command, given=value)
+        return remote_command.carry(session.manifest, command, given=value)
     notify: Callable[[str], None] = lambda text: err.print(f"{name}: {text}")  # noqa: E731
     version = operation.put(session, name, value, cut_off=now, untested=untested, notify=notify)
     if as_json:
@@ -223,12 +223,14 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
 ) -> int:
     """Make a new value, prove it, and publish it."""
     from secretops.manifest import SecretKind
-    from secretops.operations import carrying
     from secretops.operations import rotate as operation
+    from secretops.platforms.swarm import remote_command
 
     session = open_session(stack, manifest)
-    if carrying.is_needed(session.manifest):
-        return carrying.carry(session.manifest, ("rotate", name, *options(now=now, discard=discard, json=as_json)))
+    if remote_command.is_needed(session.manifest):
+        return remote_command.carry(
+            session.manifest, ("rotate", name, *options(now=now, discard=discard, json=as_json))
+        )
     if discard:
         version = operation.discard(session, name)
         if as_json:
@@ -263,11 +265,11 @@ def tick(
     as_json: AsJson = False,
 ) -> int:
     """What the schedule calls every hour: finish, retire, rotate what is due, verify the rest."""
-    from secretops.operations import carrying
+    from secretops.platforms.swarm import remote_command
 
     session = open_session(stack, manifest, role="rotator")
-    if carrying.is_needed(session.manifest):
-        return carrying.carry(session.manifest, ("tick", *options(scheduled=scheduled, json=as_json)))
+    if remote_command.is_needed(session.manifest):
+        return remote_command.carry(session.manifest, ("tick", *options(scheduled=scheduled, json=as_json)))
     try:
         code = _tick(session, as_json)
     except LeaseHeldError as error:

@@ -54,7 +54,7 @@ def audit(  # noqa: PLR0917 - typer calls it by name
 
     begin = operation.moment(since, datetime.now(UTC)) if since else None
     if given:
-        from secretops.operations.given import given as trail_of
+        from secretops.platforms.vault.value_lookup import given as trail_of
 
         session = open_session(stack, manifest)
         found, trail = session.manifest, trail_of(session, given)

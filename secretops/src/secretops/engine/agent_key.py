@@ -21,12 +21,11 @@ from datetime import timedelta
 
 from secretops.engine.decisions import Facts, grace_over
 from secretops.engine.journal import Journal, written
+from secretops.engine.ports import AgentKeys, LostError, NamedKey, VersionStore
 from secretops.engine.rotation import Clock, GraceError, new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError
 from secretops.manifest import Secret
-from secretops.stores.protocol import VersionStore
-from secretops.targets.agents import AgentKeys, LostError, NamedKey
 
 TRIES = 3
 """How often a key is asked for in one run. After each answer that was lost it is looked for, and deleted."""

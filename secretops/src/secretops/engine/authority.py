@@ -11,14 +11,14 @@ import secrets
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 
-from secretops import certificates, certifying
+from secretops import certificates, signing
 from secretops.engine.journal import Journal, written
 from secretops.engine.mover import pending_in_time
+from secretops.engine.ports import VersionStore
 from secretops.engine.rotation import Clock, new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import AttentionError, RefusedError, SecretopsError, UnreachableError, WaitingError
 from secretops.manifest import PrivateCaIssuer, Secret
-from secretops.stores.protocol import VersionStore
 from secretops.values import Value
 
 PROBE_SECONDS = 3600
@@ -68,7 +68,7 @@ class Authority:
         now = self._clock()
         token = new_token(now)
         with self._written(token, "prepare"):
-            certificate, key, ends = certifying.new_authority(
+            certificate, key, ends = signing.new_authority(
                 self._issuer.common_name, seconds=self._issuer.ca_seconds, now=now
             )
             version = Version(id=token, stage=Stage.PENDING, created=now, expires=ends)
@@ -83,7 +83,7 @@ class Authority:
         with self._written(version.id, "verify"):
             authority = self._store.read(name, version.id, purpose="prove that the broker trusts it")
             key = certificates.new_key()
-            signed = certifying.sign(
+            signed = signing.sign(
                 certificates.request_of(key, self._issuer.common_name),
                 authority["ca.crt"],
                 authority["ca.key"],

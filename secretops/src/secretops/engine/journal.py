@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from secretops import lines
+from secretops import jsonl
 from secretops.errors import SecretopsError, StoreError
 from secretops.own_files import open_own
 
@@ -81,7 +81,7 @@ class JournalFile:
     def write(self, entry: Entry) -> None:
         time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")
         try:
-            lines.append(self._path, json.dumps({**asdict(entry), "time": time}))
+            jsonl.append(self._path, json.dumps({**asdict(entry), "time": time}))
         except OSError as error:
             raise StoreError(
                 f"{self._path}: {error.strerror}",

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from secretops.engine.decisions import renewal_at
 from secretops.engine.issued_ids import issued_otherwise
+from secretops.engine.ports import VersionStore
 from secretops.engine.state import Version
 from secretops.errors import SecretopsError
 from secretops.manifest import Secret
-from secretops.stores.protocol import VersionStore
 
 
 class Mover(Protocol):

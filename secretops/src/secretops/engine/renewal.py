@@ -16,11 +16,10 @@ from secretops import certificates
 from secretops.engine.issued_ids import issued_id
 from secretops.engine.journal import Journal, written
 from secretops.engine.mover import pending_in_time
+from secretops.engine.ports import Issuer, VersionStore
 from secretops.engine.rotation import Clock, new_token
 from secretops.engine.state import Stage, Version
-from secretops.issuers.protocol import Issuer
 from secretops.manifest import Secret
-from secretops.stores.protocol import VersionStore
 from secretops.values import Value
 
 

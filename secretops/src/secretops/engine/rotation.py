@@ -17,11 +17,10 @@ from datetime import datetime, timedelta
 
 from secretops.engine.decisions import Facts, grace_of, grace_over, left_by_operator
 from secretops.engine.journal import Journal, written
+from secretops.engine.ports import Target, UserTakenError, VersionStore
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import RefusedError, SecretopsError
 from secretops.manifest import Secret
-from secretops.stores.protocol import VersionStore
-from secretops.targets.protocol import Target, UserTakenError
 from secretops.values import Value, new_password
 
 Clock = Callable[[], datetime]

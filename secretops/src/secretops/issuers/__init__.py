@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from secretops.engine.ports import Issuer, VersionStore
 from secretops.errors import UsageError
-from secretops.issuers.protocol import Issuer, Signed
 from secretops.manifest import AwsPrivateCaIssuer, Manifest, PrivateCaIssuer, Secret, VaultIssuer, VaultStore
 from secretops.stores import lacking
-from secretops.stores.protocol import VersionStore
-
-__all__ = ["Issuer", "Signed", "open_issuer"]
 
 
 def open_issuer(manifest: Manifest, secret: Secret, store: VersionStore, clock: Callable[[], datetime]) -> Issuer:
@@ -22,14 +19,14 @@ def open_issuer(manifest: Manifest, secret: Secret, store: VersionStore, clock: 
     match secret.issuer:
         case VaultIssuer() if isinstance(manifest.store, VaultStore):
             try:
-                from secretops.issuers.vault_pki import VaultPki
+                from secretops.platforms.vault.pki import VaultPki
             except ModuleNotFoundError as error:
                 raise lacking(error, "vault") from None
 
             return VaultPki.of(manifest.store, secret.issuer)
         case AwsPrivateCaIssuer():
             try:
-                from secretops.issuers.aws_private_ca import AwsPrivateCa
+                from secretops.platforms.aws.private_ca import AwsPrivateCa
             except ModuleNotFoundError as error:
                 raise lacking(error, "aws") from None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from secretops import certifying
+from secretops import signing
+from secretops.certificates import Signed
+from secretops.engine.ports import VersionStore
 from secretops.errors import StoreError, WaitingError
-from secretops.issuers.protocol import Signed
 from secretops.manifest import PrivateCaIssuer
-from secretops.stores.protocol import VersionStore
 
 
 class PrivateCa:
@@ -30,7 +30,7 @@ class PrivateCa:
             )
         value = self._store.read(name, current.id, purpose="sign a client certificate")
         try:
-            return certifying.sign(
+            return signing.sign(
                 request, value["ca.crt"], value["ca.key"], seconds=self._issuer.seconds, now=self._clock()
             )
         except ValueError:

@@ -158,7 +158,7 @@ def _json(place: str) -> Source:
 
 def _secrets_manager(place: str) -> Source:
     try:
-        from secretops.launcher.secrets_manager import SecretsManager
+        from secretops.platforms.aws.source import SecretsManager
     except ModuleNotFoundError as error:
         raise lacking(error, "aws") from None
     return SecretsManager(place)
@@ -166,7 +166,7 @@ def _secrets_manager(place: str) -> Source:
 
 def _key_vault(place: str) -> Source:
     try:
-        from secretops.launcher.key_vault import KeyVault
+        from secretops.platforms.azure.source import KeyVault
     except ModuleNotFoundError as error:
         raise lacking(error, "azure") from None
     return KeyVault(place)
@@ -174,7 +174,7 @@ def _key_vault(place: str) -> Source:
 
 def _vault(place: str) -> Source:
     try:
-        from secretops.launcher.vault import Vault
+        from secretops.platforms.vault.source import Vault
     except ModuleNotFoundError as error:
         raise lacking(error, "vault") from None
     return Vault(place)

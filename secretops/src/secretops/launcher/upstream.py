@@ -25,7 +25,7 @@ import dotenv
 import paho.mqtt.client as mqtt
 
 from secretops.errors import SecretopsError
-from secretops.installed import how_to_install
+from secretops.install_hints import how_to_install
 from secretops.launcher.checkout import UPSTREAM_COMMIT
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.variables import PUBLIC_VARIABLES, SECRET_VARIABLES

@@ -43,7 +43,7 @@ from secretops.manifest.field_types import (
 )
 from secretops.manifest.model import Model
 
-# The server's variables that `pulumi up` writes into config/.env (components/broker.py), and no other.
+# The server's variables that `pulumi up` writes into config/.env (components/core/broker.py), and no other.
 PublicVariable = Annotated[
     str, Field(pattern=r"^(MQTT_BROKER|MQTT_PORT|MQTT_USE_TLS|MQTT_PROTOCOL|MQTT_CA_CERT|DO_AGENT_URL|LOG_LEVEL)$")
 ]

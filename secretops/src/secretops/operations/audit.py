@@ -13,7 +13,7 @@ from pathlib import Path
 
 from secretops.errors import ExitCode, UsageError
 from secretops.manifest import DotenvStore, Manifest
-from secretops.operations.reading import STDIN, records_of
+from secretops.operations.log_reader import STDIN, records_of
 from secretops.stores.files import RECORDS
 from secretops.trails import ask, open_trail
 from secretops.trails.protocol import ALL, Access, Trail

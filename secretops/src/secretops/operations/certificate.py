@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from secretops.engine.ports import VersionStore
 from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
 from secretops.manifest import Broker, Delivered, KubernetesStore, Manifest, SecretKind
 from secretops.stores import files
-from secretops.stores.protocol import VersionStore
 from secretops.targets.connection import Connection
 from secretops.values import Value, new_password
 
@@ -129,7 +129,7 @@ def _kept(manifest: Manifest, secret: str, store: VersionStore) -> Path:
 
 
 def _issued(location: KubernetesStore, place: Delivered) -> Path:
-    from secretops.stores.kubernetes.issued import read_issued
+    from secretops.platforms.kubernetes.issued_certificate import read_issued
 
     version, value = read_issued(location, place)
     return _laid.get(version) or _lay(version, value)

@@ -23,7 +23,7 @@ from secretops.stores.files import PUBLIC
 from secretops.systemd import TIMER
 
 if TYPE_CHECKING:
-    from secretops.stores.swarm.attached import Attached
+    from secretops.platforms.swarm.mounted_secrets import Attached
 
 PROGRAM = "components.swarm.compose"
 
@@ -111,7 +111,7 @@ def _stack_file(project: Path, stack: str | None) -> Path:
 def delivered(program: Program) -> tuple[Attached, ...]:
     """The secrets that the server's service has now. Raises StoreError, UnreachableError."""
     try:
-        from secretops.stores.swarm.attached import attached
+        from secretops.platforms.swarm.mounted_secrets import attached
     except ModuleNotFoundError as error:
         raise lacking(error, "swarm") from None
     return attached(program.service)

@@ -20,7 +20,7 @@ from secretops.engine.state import Version, Versions
 from secretops.errors import SecretopsError, UsageError
 from secretops.manifest import DotenvStore
 from secretops.operations.audit import named
-from secretops.operations.reading import STDIN, lines_of, open_log
+from secretops.operations.log_reader import STDIN, lines_of, open_log
 from secretops.operations.session import Session
 from secretops.stores.files import JOURNAL
 

@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from secretops.engine.ports import NamedKey
 from secretops.engine.state import Version
 from secretops.errors import SecretopsError, UsageError
 from secretops.manifest import DotenvStore, Manifest, OwnedAgent, SecretKind, SwarmStore
 from secretops.operations import broker
 from secretops.operations.session import Session, is_name
-from secretops.targets.agents import NamedKey
 
 
 def purge(
@@ -59,15 +59,15 @@ def _end_agent_keys(session: Session, found: Mapping[str, tuple[Version, ...]], 
 def _clear(manifest: Manifest) -> None:
     """Remove what else holds values: a task that has one attached keeps it, and so does a file that was set aside."""
     if isinstance(manifest.store, DotenvStore):
+        from secretops.platforms.dotenv.salvage import ASIDE
         from secretops.stores import files
-        from secretops.stores.salvage import ASIDE
 
         aside = Path(manifest.store.root) / ASIDE
         with files.told(aside):
             if aside.exists():
                 shutil.rmtree(aside)
     if isinstance(manifest.store, SwarmStore):
-        from secretops.operations.tasks import Tasks
+        from secretops.platforms.swarm.job_runner import Tasks
 
         Tasks(manifest.store).clear()
 

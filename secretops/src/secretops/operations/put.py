@@ -8,8 +8,9 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime
 
-from secretops import flaws
+from secretops import certificate_checks
 from secretops.engine.decisions import retire_due
+from secretops.engine.ports import NamedKey
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
@@ -18,7 +19,6 @@ from secretops.operations.certificate import is_asked_for, prove
 from secretops.operations.session import Session
 from secretops.stores import env_file
 from secretops.targets import open_agent, open_target
-from secretops.targets.agents import NamedKey
 from secretops.values import Value
 
 ONE_LINE = frozenset({SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN, SecretKind.AGENT_KEY})
@@ -216,13 +216,13 @@ def check_untested(manifest: Manifest, secret: Secret) -> None:
 
 def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
     """When the certificate ends, or the first of its chain. Raises UsageError with everything that is wrong with it."""
-    if found := list(flaws.of_supplied(value, now)):
+    if found := list(certificate_checks.of_supplied(value, now)):
         raise UsageError(
             f"{secret.name}: {'; '.join(flaw.what for flaw in found)}",
             rule="\n".join(dict.fromkeys(flaw.rule for flaw in found)),
             remedy="give what your CA gave you: --file client.crt=PATH --file client.key=PATH; nothing was published",
         )
-    return min(one.not_valid_after_utc for one in flaws.certificates(value["client.crt"]))
+    return min(one.not_valid_after_utc for one in certificate_checks.certificates(value["client.crt"]))
 
 
 def _way_round(secret: Secret) -> str:

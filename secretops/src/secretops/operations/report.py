@@ -11,15 +11,15 @@ from datetime import datetime, timedelta
 
 from secretops.engine.journal import Entry
 from secretops.errors import ExitCode, SecretopsError, UsageError
-from secretops.operations import doctor, watched
+from secretops.operations import doctor, external_certificates
 from secretops.operations.audit import View, audit, named
 from secretops.operations.doctor.check import Level
-from secretops.operations.doctor.stands import NothingLeft
+from secretops.operations.doctor.secret_health import NothingLeft
+from secretops.operations.external_certificates import Watched
 from secretops.operations.history import history
-from secretops.operations.reading import STDIN
+from secretops.operations.log_reader import STDIN
 from secretops.operations.session import Session
 from secretops.operations.status import LEFT, NO_SECRETS, SecretStatus, Standing, status
-from secretops.operations.watched import Watched
 from secretops.trails.protocol import ALL
 
 DAY = timedelta(days=1)
@@ -208,7 +208,7 @@ def _reads(session: Session, trail: Sequence[str], since: datetime | None) -> Re
 def _certificates(session: Session) -> tuple[tuple[Watched, ...], SecretopsError | None]:
     """Those that others renew, or why they can't be seen."""
     try:
-        return watched.watched(session), None
+        return external_certificates.watched(session), None
     except SecretopsError as error:
         return (), error
 
@@ -232,8 +232,14 @@ def _findings(
             where = NothingLeft.name
         if one.standing.needs_a_person and where not in told:
             yield Open(where=where, level=Level.ATTENTION, what="; ".join(one.notes))
-    if unseen and watched.NAME not in told:
-        yield Open(where=watched.NAME, level=Level.UNKNOWN, what=unseen.what, rule=unseen.rule, remedy=unseen.remedy)
+    if unseen and external_certificates.NAME not in told:
+        yield Open(
+            where=external_certificates.NAME,
+            level=Level.UNKNOWN,
+            what=unseen.what,
+            rule=unseen.rule,
+            remedy=unseen.remedy,
+        )
 
 
 def _open_reads(view: View, since: datetime) -> Iterator[Open]:

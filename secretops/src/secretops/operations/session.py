@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from secretops.engine.decisions import Facts, all_report_current, left_by_operator
 from secretops.engine.journal import Journal
 from secretops.engine.mover import Handover, Mover
+from secretops.engine.ports import VersionStore
 from secretops.engine.rotation import Clock, Rotation
 from secretops.engine.state import Replica, Stage, Version, Versions
 from secretops.errors import NotFoundError, SecretopsError, StoreError, UsageError, WaitingError, did_you_mean
@@ -35,10 +36,9 @@ from secretops.manifest import (
     VaultStore,
 )
 from secretops.operations.certificate import authority_of, prove, with_certificate
-from secretops.operations.own_ca import relied_on, signing
+from secretops.operations.private_ca import relied_on, signing
 from secretops.replicas import read_reports
 from secretops.stores import open_store
-from secretops.stores.protocol import VersionStore
 from secretops.targets import open_agent, open_target
 from secretops.values import Value
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from secretops.engine.agent_key import AgentKey
     from secretops.engine.authority import Authority
     from secretops.engine.renewal import Renewal
-    from secretops.stores.salvage import Salvage
+    from secretops.platforms.dotenv.salvage import Salvage
 
 # How long each answer of the broker may take while servers' reports are read. Nothing depends on them.
 REPORT_SECONDS = 5.0
@@ -94,8 +94,8 @@ class Session:
         another tenant's vault, by themselves.
         """
         if isinstance(self.manifest.store, AwsStore):
-            from secretops.stores.secrets_manager import SecretsManagerVersionStore
-            from secretops.stores.secrets_manager.account import refuse_another_account
+            from secretops.platforms.aws.account import refuse_another_account
+            from secretops.platforms.aws.store import SecretsManagerVersionStore
 
             if isinstance(self.store, SecretsManagerVersionStore):
                 refuse_another_account(self.store.api, self.manifest.store)
@@ -274,8 +274,8 @@ class Session:
         """Return what repairs the store's files; None for a store that is no folder."""
         if not isinstance(self.manifest.store, DotenvStore):
             return None
-        from secretops.stores.dotenv import DotenvVersionStore
-        from secretops.stores.salvage import Salvage
+        from secretops.platforms.dotenv.salvage import Salvage
+        from secretops.platforms.dotenv.store import DotenvVersionStore
 
         return Salvage(self.manifest.store, self.store) if isinstance(self.store, DotenvVersionStore) else None
 

@@ -14,8 +14,9 @@ from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Replica, Version, Versions
 from secretops.errors import ExitCode, SecretopsError
 from secretops.manifest import Secret
-from secretops.operations import public_lines, watched
+from secretops.operations import external_certificates
 from secretops.operations.session import Session
+from secretops.platforms.dotenv import public_lines
 
 Read = TypeVar("Read")
 
@@ -24,7 +25,7 @@ LEFT = "left"
 
 
 # Kinds of rows that are no secrets.
-NO_SECRETS = (watched.NAME, public_lines.NAME)
+NO_SECRETS = (external_certificates.NAME, public_lines.NAME)
 
 
 class Standing(StrEnum):
@@ -127,7 +128,7 @@ def _left_one(session: Session, name: str) -> SecretStatus:
 def _beside(session: Session) -> list[SecretStatus]:
     """Return a row for each of NO_SECRETS that needs a person."""
     found = {
-        watched.NAME: [one.message for one in watched.findings(session)],
+        external_certificates.NAME: [one.message for one in external_certificates.findings(session)],
         public_lines.NAME: public_lines.findings(session),
     }
     return [_row(name, name, Standing.ATTENTION, *notes) for name, notes in found.items() if notes]

@@ -12,8 +12,9 @@ from secretops.engine.rotation import GraceError
 from secretops.engine.state import Replica, Version
 from secretops.errors import AttentionError, ExitCode, RefusedError, SecretopsError
 from secretops.manifest import AwsStore, OwnedAgent, Secret, SecretKind
-from secretops.operations import public_lines, watched
+from secretops.operations import external_certificates
 from secretops.operations.session import Session
+from secretops.platforms.dotenv import public_lines
 from secretops.targets import open_target
 
 _log = logging.getLogger(__name__)
@@ -66,12 +67,12 @@ def _turn(secret: Secret) -> int:
 def _watched(session: Session) -> list[Outcome]:
     """One for all certificates that others renew, where one of them needs a person."""
     try:
-        found = watched.findings(session)
+        found = external_certificates.findings(session)
     except Exception as error:  # of what others made; what was done for the secrets is told all the same
-        _log.exception("%s: unexpected", watched.NAME)
-        return [Outcome(watched.NAME, error=_unexpected(watched.NAME, error))]
+        _log.exception("%s: unexpected", external_certificates.NAME)
+        return [Outcome(external_certificates.NAME, error=_unexpected(external_certificates.NAME, error))]
     told, reasons = tuple(one.message for one in found), tuple(one.reason for one in found)
-    return [Outcome(watched.NAME, attention=told, reasons=reasons)] if found else []
+    return [Outcome(external_certificates.NAME, attention=told, reasons=reasons)] if found else []
 
 
 def _public_lines(session: Session) -> list[Outcome]:
@@ -127,7 +128,7 @@ def _free(session: Session, secret: Secret) -> list[str]:
     location = session.manifest.store
     if not isinstance(location, AwsStore):
         return []
-    from secretops.operations.secrets_manager import take_stray_pending
+    from secretops.platforms.aws.rotation_setup import take_stray_pending
 
     taken = take_stray_pending(session, location, secret)
     return [taken] if taken else []

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from secretops.access import AccessRecords, this_actor
 from secretops.engine.journal import Journal, JournalFile
+from secretops.engine.ports import VersionStore
 from secretops.errors import UsageError
-from secretops.installed import how_to_install
+from secretops.install_hints import how_to_install
 from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore, SwarmStore, VaultStore
-from secretops.stores.protocol import VersionStore
 
 
 def open_store(
@@ -21,15 +21,15 @@ def open_store(
     """
     match location:
         case DotenvStore():
+            from secretops.platforms.dotenv.store import DotenvVersionStore
             from secretops.stores import files
-            from secretops.stores.dotenv import DotenvVersionStore
 
             root = Path(location.root)
             records = AccessRecords(root / files.RECORDS, this_actor(role))
             return DotenvVersionStore(location, records), JournalFile(root / files.JOURNAL)
         case KubernetesStore():
             try:
-                from secretops.stores.kubernetes import KubernetesVersionStore
+                from secretops.platforms.kubernetes.store import KubernetesVersionStore
             except ModuleNotFoundError as error:
                 raise lacking(error, "kubernetes") from None
 
@@ -37,7 +37,7 @@ def open_store(
             return store, store.journal
         case AwsStore():
             try:
-                from secretops.stores.secrets_manager import SecretsManagerVersionStore
+                from secretops.platforms.aws.store import SecretsManagerVersionStore
             except ModuleNotFoundError as error:
                 raise lacking(error, "aws") from None
 
@@ -45,7 +45,7 @@ def open_store(
             return found, found.journal
         case AzureStore():
             try:
-                from secretops.stores.key_vault import KeyVaultVersionStore
+                from secretops.platforms.azure.store import KeyVaultVersionStore
             except ModuleNotFoundError as error:
                 raise lacking(error, "azure") from None
 
@@ -53,7 +53,7 @@ def open_store(
             return vault, vault.journal
         case SwarmStore():
             try:
-                from secretops.stores.swarm import SwarmVersionStore
+                from secretops.platforms.swarm.store import SwarmVersionStore
             except ModuleNotFoundError as error:
                 raise lacking(error, "swarm") from None
 
@@ -61,7 +61,7 @@ def open_store(
             return swarm, swarm.journal
         case VaultStore():
             try:
-                from secretops.stores.vault import VaultVersionStore
+                from secretops.platforms.vault.store import VaultVersionStore
             except ModuleNotFoundError as error:
                 raise lacking(error, "vault") from None
 

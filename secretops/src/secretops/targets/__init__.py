@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
+from secretops.engine.ports import AgentKeys, Target
 from secretops.errors import UsageError
 from secretops.manifest import Broker, BrokerKind, OwnedAgent, SecretKind
-from secretops.targets.agents import AgentKeys
 from secretops.targets.coreflux import CorefluxTarget
 from secretops.targets.mosquitto import MosquittoTarget
-from secretops.targets.protocol import Target
 from secretops.values import Value
 
 

@@ -17,12 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from secretops.engine.ports import UserTakenError
 from secretops.errors import RefusedError
 from secretops.manifest import Broker
 from secretops.redaction import redact
 from secretops.targets.connection import DEADLINE_SECONDS, Connection, logs_in
 from secretops.targets.probe import prove_access
-from secretops.targets.protocol import UserTakenError
 from secretops.values import Value, new_password
 
 if TYPE_CHECKING:

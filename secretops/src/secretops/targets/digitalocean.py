@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from secretops.engine.ports import LostError, NamedKey
 from secretops.errors import RefusedError, UnreachableError
 from secretops.manifest import AGENT_ADMIN, OwnedAgent
-from secretops.targets.agents import LostError, NamedKey
 from secretops.targets.https import Answer, Client, NoAnswerError, Patience
 from secretops.values import Value
 

@@ -12,13 +12,13 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from secretops.engine.ports import UserTakenError
 from secretops.errors import RefusedError
 from secretops.manifest import Broker
 from secretops.redaction import redact
 from secretops.targets.access_list import SEND, publishers
 from secretops.targets.connection import DEADLINE_SECONDS, Connection, logs_in
 from secretops.targets.probe import prove_access
-from secretops.targets.protocol import UserTakenError
 from secretops.topics import HINTS, REPORTS, reports_of
 from secretops.values import Value, new_password
 

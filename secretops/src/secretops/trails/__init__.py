@@ -18,23 +18,23 @@ def open_trail(manifest: Manifest) -> Trail:
 
             return OwnRecords(manifest.secrets)
         case KubernetesStore():
-            from secretops.trails.kubernetes import KubernetesAuditLog
+            from secretops.platforms.kubernetes.trail import KubernetesAuditLog
 
             return KubernetesAuditLog(manifest.store)
         case AwsStore():
-            from secretops.trails.cloudtrail import CloudTrail
+            from secretops.platforms.aws.trail import CloudTrail
 
             return CloudTrail(manifest.store)
         case AzureStore():
-            from secretops.trails.log_analytics import LogAnalytics
+            from secretops.platforms.azure.trail import LogAnalytics
 
             return LogAnalytics(manifest.store)
         case VaultStore():
-            from secretops.trails.vault import VaultAuditLog
+            from secretops.platforms.vault.trail import VaultAuditLog
 
             return VaultAuditLog(manifest.store)
         case SwarmStore():
-            from secretops.trails.swarm import SwarmEvents
+            from secretops.platforms.swarm.trail import SwarmEvents
 
             return SwarmEvents(manifest.store, manifest.secrets)
 
@@ -54,7 +54,7 @@ def ask(manifest: Manifest, since: datetime | None) -> Iterator[bytes] | None:
     if not isinstance(manifest.store, AzureStore) or not manifest.store.workspace:
         return None
     try:
-        from secretops.trails.workspace import Workspace
+        from secretops.platforms.azure.log_workspace import Workspace
     except ModuleNotFoundError as error:
         raise lacking(error, "azure") from None
     return Workspace(manifest.store).lines(since)

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from secretops.errors import ExitCode, SecretopsError, WaitingError
 from secretops.manifest import Secret
-from secretops.operations import audit, carrying
+from secretops.operations import audit
 from secretops.operations.compromise.containment import contain
 from secretops.operations.compromise.incident import Incident, Out, Read, Record, Step
 from secretops.operations.compromise.kept import files_of, in_folder, unfinished
 from secretops.operations.compromise.plan import cost, plan
 from secretops.operations.put import check_fields
 from secretops.operations.session import Session
+from secretops.platforms.swarm import remote_command
 from secretops.values import Value
 
 __all__ = ["Incident", "Outcome", "Step", "begun", "compromise", "cost", "files_of", "in_folder", "in_task", "plan"]
@@ -100,9 +101,9 @@ def compromise(
     secret, record = session.secret(incident.secret), in_folder(to)
     given = _supplied(session, secret, incident, ask)
     record(incident)
-    if carrying.is_needed(session.manifest):
+    if remote_command.is_needed(session.manifest):
         progress = _Progress(incident, record)
-        code = carrying.carry(
+        code = remote_command.carry(
             session.manifest,
             ("compromise", secret.name, "--yes"),
             given=given,

@@ -15,7 +15,7 @@ from secretops.operations.doctor.certificates import CertificatesLast
 from secretops.operations.doctor.check import Check, Level, Repair, Result, unknown
 from secretops.operations.doctor.logins import login_checks
 from secretops.operations.doctor.repairs import ticks
-from secretops.operations.doctor.stands import NothingLeft, SecretStands
+from secretops.operations.doctor.secret_health import NothingLeft, SecretStands
 from secretops.operations.session import Session
 from secretops.stores import lacking
 
@@ -62,7 +62,7 @@ def checks(session: Session) -> list[Check]:
     store = session.manifest.store
     match store:
         case DotenvStore():
-            from secretops.operations.doctor.folder import dotenv_checks, reach
+            from secretops.platforms.dotenv.checks import dotenv_checks, reach
 
             there = functools.partial(reach, Path(store.root))
             return [
@@ -75,8 +75,8 @@ def checks(session: Session) -> list[Check]:
                 NothingLeft(session, first=there),
             ]
         case KubernetesStore():
-            from secretops.operations.doctor.cluster import Cluster
-            from secretops.operations.doctor.kubernetes import kubernetes_checks
+            from secretops.platforms.kubernetes.checks import kubernetes_checks
+            from secretops.platforms.kubernetes.checks.cluster import Cluster
 
             cluster = Cluster(store)
             return [
@@ -90,10 +90,10 @@ def checks(session: Session) -> list[Check]:
             ]
         case AwsStore():
             try:
-                from secretops.operations.doctor.account import Account
+                from secretops.platforms.aws.checks.account import Account
             except ModuleNotFoundError as error:
                 raise lacking(error, "aws") from None
-            from secretops.operations.doctor.aws import aws_checks
+            from secretops.platforms.aws.checks import aws_checks
 
             account = Account(store)
             return [
@@ -106,10 +106,10 @@ def checks(session: Session) -> list[Check]:
             ]  # what left the stack is among the unknown secrets: the store knows no others than the stack's
         case AzureStore():
             try:
-                from secretops.operations.doctor.key_vault import Vault
+                from secretops.platforms.azure.checks.key_vault import Vault
             except ModuleNotFoundError as error:
                 raise lacking(error, "azure") from None
-            from secretops.operations.doctor.azure import azure_checks
+            from secretops.platforms.azure.checks import azure_checks
 
             vault = Vault(store)
             return [
@@ -122,10 +122,10 @@ def checks(session: Session) -> list[Check]:
             ]
         case SwarmStore():
             try:
-                from secretops.operations.doctor.manager import Manager
+                from secretops.platforms.swarm.checks.manager import Manager
             except ModuleNotFoundError as error:
                 raise lacking(error, "swarm") from None
-            from secretops.operations.doctor.swarm import swarm_checks
+            from secretops.platforms.swarm.checks import swarm_checks
 
             manager = Manager(store)
             return [
@@ -136,10 +136,10 @@ def checks(session: Session) -> list[Check]:
             ]  # the broker is asked by each tick, from where the server is: an operator's machine need not reach it
         case VaultStore():
             try:
-                from secretops.operations.doctor.vault_server import VaultServer
+                from secretops.platforms.vault.checks.server import VaultServer
             except ModuleNotFoundError as error:
                 raise lacking(error, "vault") from None
-            from secretops.operations.doctor.vault import vault_checks
+            from secretops.platforms.vault.checks import vault_checks
 
             issuers = [one.issuer for one in session.manifest.secrets if isinstance(one.issuer, VaultIssuer)]
             server = VaultServer(store, signs=[f"{one.mount}/sign/{one.role}" for one in issuers])
@@ -166,8 +166,8 @@ def confirm(session: Session, said: Sequence[str]) -> None:
             rule=f"everything about store {store.kind} can be looked at",
             remedy="secretops doctor, without --confirm",
         )
-    from secretops.operations.doctor.cluster import Cluster
-    from secretops.operations.doctor.confirmation import record
+    from secretops.platforms.kubernetes.checks.cluster import Cluster
+    from secretops.platforms.kubernetes.checks.confirmation import record
 
     record(Cluster(store), said)
 

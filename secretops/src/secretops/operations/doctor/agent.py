@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from secretops.engine.ports import NamedKey
 from secretops.engine.state import Version
 from secretops.errors import RefusedError
 from secretops.manifest import ExternalAgent, OwnedAgent, Secret, SecretKind
 from secretops.operations.doctor.check import Result, attention, ok
 from secretops.operations.doctor.repairs import ticks
 from secretops.operations.session import Session
-from secretops.targets.agents import NamedKey
 
 RULE = "readers are given a key that the agent takes, and a key that nobody keeps is deleted"
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from secretops.operations.doctor.check import Result, attention, ok
+from secretops.operations.external_certificates import NAME, watched
 from secretops.operations.session import Session
-from secretops.operations.watched import NAME, watched
 
 
 @dataclass(frozen=True)

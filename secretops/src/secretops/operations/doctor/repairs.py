@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from secretops.errors import ExitCode, SecretopsError
-from secretops.operations import carrying
 from secretops.operations.doctor.check import Repair
 from secretops.operations.session import Session
 from secretops.operations.tick import Outcome, tick
+from secretops.platforms.swarm import remote_command
 from secretops.printable import ScreenedBytes
 
 A_PERSONS = (ExitCode.WAITING, ExitCode.ATTENTION)
@@ -28,7 +28,7 @@ def rotates(session: Session, name: str) -> Repair:
 
 
 def _tick(session: Session) -> str:
-    if carrying.is_needed(session.manifest):
+    if remote_command.is_needed(session.manifest):
         return _carried(session, ("tick",), well=(ExitCode.DONE, *A_PERSONS))
     outcomes = tick(session)
     done = "; ".join(f"{one.secret}: {', '.join(one.done)}" for one in outcomes if one.done)
@@ -49,7 +49,7 @@ def _left(outcome: Outcome) -> tuple[str, ...]:
 
 
 def _rotate(session: Session, name: str) -> str:
-    if carrying.is_needed(session.manifest):
+    if remote_command.is_needed(session.manifest):
         return _carried(session, ("rotate", name), well=(ExitCode.DONE,))
     from secretops.operations.rotate import rotate
 
@@ -59,7 +59,7 @@ def _rotate(session: Session, name: str) -> str:
 
 def _carried(session: Session, command: Sequence[str], *, well: Sequence[ExitCode]) -> str:
     """In the Swarm, where values can be read. What it prints goes beside what doctor prints."""
-    code = carrying.carry(session.manifest, command, out=ScreenedBytes(sys.stderr))
+    code = remote_command.carry(session.manifest, command, out=ScreenedBytes(sys.stderr))
     if code not in well:
         raise SecretopsError(
             f"secretops {' '.join(command)} ended with {code}",

@@ -1,0 +1,258 @@
+"""What is wrong between sections of a stack file whose store or server is in AWS. Refused without the SDK."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..core.broker import ca_bundle
+from ..dotenv.settings import LocalServer
+from ..kubernetes.settings import KubernetesServer
+from ..settings import catalogue
+from ..settings.problems import Problem, did_you_mean
+from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach
+from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation
+from ..swarm.settings import SwarmServer
+from . import propagation_timing
+from .access import declared_callers
+from .field_types import REGION
+from .names import names_of
+from .patterns import FILTER_LIMIT, undeclared_read
+from .quota import ROLE_LIMIT, characters_of_tick
+from .settings import AwsPrivateCa, AwsStore, EcsServer
+from .task import CA_LIMIT
+
+
+def contradictions(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Each of them, from the sections that could be read."""
+    store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
+    secrets, rotation = parsed.get("secrets", {}), parsed.get("rotation")
+    if isinstance(server, EcsServer):
+        yield from _on_ecs(server, broker, secrets)
+        if server.load_balancer:
+            yield from _balanced(server)
+        if rotation:
+            yield from _too_soon(server, rotation)
+    if isinstance(server, EcsServer) and not server.copilot and (agent := parsed.get("agent")):
+        yield Problem(
+            f"server.copilot: false with agent.kind {agent.kind}",
+            "without the Copilot no task is given an agent key, and nobody reads those of an agent",
+            "take copilot out, or the section agent",
+        )
+    if isinstance(store, AwsStore):
+        yield from _in_aws(store, stack, server.reader if isinstance(server, LocalServer | SwarmServer) else None)
+        yield from _of_another_place(store, server)
+        if server and broker:
+            yield from _too_many(store, stack, parsed)
+        if isinstance(issuer := parsed.get("issuer"), AwsPrivateCa):
+            yield from _of_another_partition(store, issuer)
+        if isinstance(server, LocalServer | KubernetesServer | SwarmServer):
+            yield from _read_from_elsewhere(server)
+        if isinstance(server, LocalServer):
+            yield from out_of_reach("store aws", broker, "goes into the functions that rotate")
+            yield from not_fetched(secrets, "store aws and server local", "write readers: [rotator], or take it out")
+
+
+def doubts(store: AwsStore) -> Iterator[str]:
+    """A region of the right form that the SDK does not know. A newer one than the SDK is as good."""
+    from pulumi_aws import Region  # Secrets Manager is in all of them (AWS General Reference), and no one is asked
+
+    every = [str(region.value) for region in Region]
+    for where, region in (("store.region", store.region), *(("store.replicas", one) for one in store.replicas)):
+        if region not in every:
+            names = names_of(store, "")
+            here = [one for one in every if re.fullmatch(REGION, one) and names.at(one).partition == names.partition]
+            meant = did_you_mean(region, here, otherwise="look it up.")
+            yield f"{where}: {region} is no region of AWS, by this program's SDK: {meant} If it is newer, all is well"
+
+
+def _on_ecs(
+    server: EcsServer, broker: BrokerSettings | None, secrets: Mapping[str, DeclaredSecret]
+) -> Iterator[Problem]:
+    """What a task can't do, or can't be given."""
+    yield from out_of_reach("server ecs", broker, "goes into the tasks and the functions that rotate")
+    if isinstance(broker, OutsideBroker) and broker.ca_file and (size := _size(broker.ca_file)) > CA_LIMIT:
+        yield Problem(
+            f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
+            f"at most {CA_LIMIT}: they go into the task definition, and ECS takes 64 KiB of it",
+            "name a file of the one CA's certificate that signs the broker's, not a whole bundle",
+        )
+    if isinstance(broker, OutsideBroker) and broker.client_certificate and server.reference == "NativeRef":
+        yield Problem(
+            "server.reference: NativeRef with broker.client_certificate",
+            "a certificate is files, and ECS injects variables",
+            "write reference: Fetched",
+        )
+    if server.reference == "Fetched":
+        yield from not_fetched(secrets, "reference Fetched", "write reference: NativeRef, or readers: [rotator]")
+
+
+def _size(path: str) -> int:
+    """Bytes of the certificates in a file; 0 where it can't be read, which is told already."""
+    try:
+        return len(ca_bundle(path))
+    except (OSError, ValueError):
+        return 0
+
+
+def _balanced(server: EcsServer) -> Iterator[Problem]:
+    """What a load balancer asks for."""
+    if not server.allowed_hosts:
+        yield Problem(
+            "server.load_balancer: without server.allowed_hosts",
+            "its certificate is for a name, which the launcher has to know too",
+            "add allowed_hosts: [the name that clients call it by]",
+        )
+    if len(server.subnets) == 1:
+        yield Problem(
+            "server.subnets: one, with server.load_balancer",
+            "a load balancer is in at least two availability zones (AWS, Subnets for your Application Load Balancer)",
+            "add a subnet of another zone",
+        )
+    if server.replicas != 1:
+        yield Problem(
+            f"server.replicas: {server.replicas} with server.load_balancer",
+            "an MCP session lives in one task, and most clients keep no cookie by which a balancer finds that again",
+            "write replicas: 1; ECS starts another task where that one ends",
+        )
+
+
+def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
+    """A grace that is over before a new value is in every task."""
+    where = f"reference {server.reference}"
+    if server.reference == "Fetched":
+        yield from fetched_too_late(rotation, where)
+    elif rotation.grace_seconds < propagation_timing.REDEPLOYED:
+        waits = propagation_timing.DELAY + propagation_timing.WINDOW
+        yield Problem(
+            f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
+            f"at least {propagation_timing.REDEPLOYED}: a new value waits {waits} s for others, and "
+            f"a new deployment then takes up to {propagation_timing.ROLLOUT // 60} minutes",
+            "lengthen it, or take it out for its default",
+        )
+
+
+def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem]:
+    """What an account, a region or a trail can't do."""
+    names = names_of(store, stack)
+    if len(undeclared_read(names, declared_callers(store, reader))) > FILTER_LIMIT:
+        yield Problem(
+            f"store.operators: {len(store.operators)} of them",
+            f"the alarm for undeclared readers names each, and CloudWatch's filter has {FILTER_LIMIT} characters",
+            "name one role that all of them may take",
+        )
+    for region in store.replicas:
+        if region == store.region:
+            yield Problem(
+                f"store.replicas: {region}",
+                "a replica is in another region than the secret",
+                "take it out",
+            )
+        elif (partition := names.at(region).partition) != names.partition:
+            yield Problem(
+                f"store.replicas: {region} of partition {partition}",
+                f"secrets are copied within a partition of AWS, here {names.partition}",
+                "name a region there, or take it out",
+            )
+    if store.kms_key and store.replicas:
+        yield Problem(
+            "store.kms_key: with store.replicas",
+            "a replica is encrypted under a key of its own region, and this key is of one region",
+            "take out kms_key, and the stack makes a key in each region; or take out the replicas",
+        )
+    if store.vpc and not store.vpc.way_out:
+        yield Problem(
+            "store.vpc: neither an endpoint nor a NAT gateway",
+            "a function in a VPC reaches Secrets Manager only by one of them, and would wait until it is ended",
+            "add way_out: the id of the VPC's endpoint of Secrets Manager (vpce-...), or of a NAT gateway (nat-...)",
+        )
+    if store.alert_topic and store.alert_emails:
+        yield Problem(
+            "store.alert_emails: with store.alert_topic",
+            "whoever keeps a topic says who subscribes to it",
+            "subscribe them there, or take the topic out and the stack makes one",
+        )
+
+
+def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """More secrets than a role can be let use."""
+    declared, issuer = list(parsed.get("secrets", {})), parsed.get("issuer")
+    secrets = [secret.name for secret in catalogue.secrets_of(stack, parsed)]
+    size = characters_of_tick(store, names_of(store, stack), secrets, issuer)
+    if size > ROLE_LIMIT:
+        remedies = ["put what belongs together into one secret, as its fields", "make it several stacks"]
+        yield Problem(
+            f"secrets: {len(declared)} of them" + (f", with {len(store.replicas)} replicas" if store.replicas else ""),
+            "the role of the hourly tick names each secret twice, and once more for each replica; IAM takes "
+            f"{ROLE_LIMIT:,} characters of a role's policies, and these are {size:,}",
+            ", or ".join((["take a replica out"] if store.replicas else []) + remedies),
+        )
+
+
+def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
+    """What is named by an ARN and is not where the stack is."""
+    for at, operator in enumerate(store.operators):
+        what = "an operator is a role or a user"
+        yield from _not_here(store, f"store.operators.{at}", operator, what, "name a role there that they may take")
+    if store.alert_topic:
+        what = "alarms tell a topic"
+        yield from _not_here(store, "store.alert_topic", store.alert_topic, what, "name one there", regional=True)
+    for name, key in (("kms_key", store.kms_key), ("log_kms_key", store.log_kms_key)):
+        if key:
+            yield from _not_here(store, f"store.{name}", key, "it is a key", "name one there", regional=True)
+    if store.permissions_boundary and ":iam::aws:" not in store.permissions_boundary:
+        arn, what = store.permissions_boundary, "a permissions boundary is a policy"
+        yield from _not_here(store, "store.permissions_boundary", arn, what, "name one there")
+    match server:
+        case LocalServer(reader=str() as arn) | SwarmServer(reader=str() as arn) if arn.startswith("arn:"):
+            yield from _not_here(store, "server.reader", arn, "the launcher reads as one", "name one there")
+        case KubernetesServer(oidc_provider=str() as arn):
+            yield from _not_here(store, "server.oidc_provider", arn, "it is", "name one there")
+        case EcsServer() if server.load_balancer:
+            where, arn = "server.load_balancer.certificate", server.load_balancer.certificate
+            remedy = "ask ACM for one there, or import it"
+            yield from _not_here(store, where, arn, "a load balancer shows a certificate", remedy, regional=True)
+
+
+def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Problem]:
+    """A CA that no role of the stack can be let ask. One of another account or region can be."""
+    own, found = names_of(store, "").partition, issuer.arn.split(":")[1]
+    if found != own:
+        yield Problem(
+            f"issuer.arn: of partition {found}",
+            f"the tick's role is of the stack's own partition, {own}",
+            "name one there",
+        )
+
+
+def _not_here(
+    store: AwsStore, where: str, arn: str, what: str, remedy: str, *, regional: bool = False
+) -> Iterator[Problem]:
+    """The first part of an ARN that is of another place than the stack's."""
+    _, partition, _, region, account, *_ = arn.split(":")
+    own = names_of(store, "")
+    parts = {"partition": (partition, own.partition), "account": (account, own.account)}
+    if regional:
+        parts["region"] = (region, own.region)
+    for part, (found, wanted) in parts.items():
+        if found != wanted:
+            yield Problem(f"{where}: of {part} {found}", f"{what} of the stack's own {part}, {wanted}", remedy)
+            return
+
+
+def _read_from_elsewhere(server: LocalServer | KubernetesServer | SwarmServer) -> Iterator[Problem]:
+    """A server that does not say as whom it reads."""
+    if isinstance(server, LocalServer | SwarmServer) and not (server.reader or "").startswith("arn:"):
+        who = "user/coreflux-mcp-server" if isinstance(server, SwarmServer) else "role/developer"  # its login is a key
+        yield Problem(
+            f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store aws",
+            "the launcher reads as a role or a user of the account, which the store has to know",
+            f"add reader: arn:aws:iam::123456789012:{who}",
+        )
+    if isinstance(server, KubernetesServer) and not server.oidc_provider:
+        yield Problem(
+            "server.oidc_provider: missing with store aws",
+            "External Secrets reads as a service account of the cluster, whose tokens AWS has to know",
+            "add oidc_provider: its ARN (aws iam list-open-id-connect-providers)",
+        )

@@ -1,0 +1,170 @@
+"""What the entries of AWS's sections may be, in a stack file."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from ..settings.constraints import distinct, matching, no_number, one_of
+
+REGION = r"(us-gov|us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-\d"
+"""Each partition's regions are those that botocore's partitions.json knows by their form."""
+Region = Annotated[
+    str,
+    matching(
+        REGION,
+        "an AWS region's code, of the partition aws or aws-us-gov; in others services have other names",
+        "write it like eu-central-1",
+    ),
+]
+_IN = "arn:aws(-us-gov)?"
+
+
+def _id_of(kind: str, called: str = "") -> AfterValidator:
+    return matching(
+        rf"{kind}-[0-9a-f]{{8,17}}",
+        f"the id of a {called or kind}",
+        f"write it like {kind}-0123456789abcdef0",
+        is_id=True,
+    )
+
+
+Subnets = Annotated[tuple[Annotated[str, _id_of("subnet")], ...], Field(min_length=1), AfterValidator(distinct)]
+SecurityGroups = Annotated[
+    tuple[Annotated[str, _id_of("sg", "security group")], ...], Field(min_length=1), AfterValidator(distinct)
+]
+VpcId = Annotated[str, _id_of("vpc", "VPC")]
+WayOut = Annotated[
+    str,
+    matching(
+        r"(vpce|nat)-[0-9a-f]{8,17}",
+        "the VPC's endpoint of Secrets Manager, or the NAT gateway of those subnets",
+        "write it like vpce-0123456789abcdef0 or nat-0123456789abcdef0",
+    ),
+]
+_DIGITS = "its twelve digits, in quotes: YAML reads a number otherwise"
+_YOURS = "aws sts get-caller-identity shows yours"
+Account = Annotated[str, matching(r"\d{12}", _DIGITS, _YOURS), no_number(_DIGITS, f"put quotes around them; {_YOURS}")]
+
+
+def _role_of_session(text: str) -> str | None:
+    """For whoever copied what `aws sts get-caller-identity` shows."""
+    session = re.fullmatch(rf"({_IN}):sts::(\d{{12}}):assumed-role/([\w+=,.@-]+)(?:/.*)?", text, re.ASCII)
+    if not session:
+        return None
+    begin, _, account, role = session.groups()
+    shows = f"aws iam get-role --role-name {role} shows it"
+    return f"write {begin}:iam::{account}:role/{role}, with its path if it has one ({shows})"
+
+
+Operator = Annotated[
+    str,
+    matching(
+        rf"{_IN}:iam::\d{{12}}:(role|user)/[\w+=,.@/-]+",
+        "the ARN of a role or a user, no wildcard",
+        "write it like arn:aws:iam::123456789012:role/secrets-operator",
+        meant=_role_of_session,
+    ),
+]
+
+
+def _name_of_cluster(text: str) -> str | None:
+    cluster = re.fullmatch(rf"{_IN}:ecs:[a-z0-9-]+:\d{{12}}:cluster/([\w-]+)", text, re.ASCII)
+    return f"write {cluster[2]}" if cluster else None
+
+
+Cluster = Annotated[
+    str, matching(r"[\w-]{1,255}", "a cluster's name", "take it out, and the stack makes one", meant=_name_of_cluster)
+]
+OidcProvider = Annotated[
+    str,
+    matching(
+        rf"{_IN}:iam::\d{{12}}:oidc-provider/[\w.-]+(/[\w.-]+)*",
+        "the ARN of the account's OIDC provider that knows the cluster's tokens",
+        "aws iam list-open-id-connect-providers shows it; eksctl utils associate-iam-oidc-provider makes it",
+    ),
+]
+LogGroup = Annotated[
+    str,
+    matching(
+        r"[\w./#-]{1,512}",
+        "the name of the log group of this account and region that it writes to",
+        "aws cloudtrail describe-trails shows its ARN",
+    ),
+]
+TopicArn = Annotated[
+    str,
+    matching(
+        rf"{_IN}:sns:[a-z0-9-]+:\d{{12}}:[\w-]{{1,256}}",
+        "the ARN of an SNS topic, not a FIFO one",
+        "aws sns list-topics shows it",
+    ),
+]
+PolicyArn = Annotated[
+    str,
+    matching(
+        rf"{_IN}:iam::(\d{{12}}|aws):policy/[\w+=,.@/-]+",
+        "the ARN of a managed policy of IAM",
+        "aws iam list-policies --scope Local shows it",
+    ),
+]
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
+RolePath = Annotated[
+    str,
+    matching(
+        r"(?=.{1,512}$)/([\w+=,.@-]+/)*",
+        "a path of IAM, which begins and ends with /, of at most 512 characters",
+        "write it like /platform/mcp/",
+    ),
+]
+KeyArn = Annotated[
+    str,
+    matching(
+        rf"{_IN}:kms:[a-z0-9-]+:\d{{12}}:key/(mrk-)?[0-9a-f-]{{32,36}}",
+        "the ARN of a KMS key, not of an alias",
+        "aws kms describe-key --key-id alias/NAME shows it",
+    ),
+]
+# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+TagKey = Annotated[
+    str,
+    matching(
+        r"(?!aws:|(project|stack)$)[\w .:/=+@-]{1,128}",
+        "a key of a tag: at most 128 letters, digits, spaces, and . : / = + @ - _; project and stack are the stack's, "
+        "and aws:... is AWS' own",
+        "write it like cost-center",
+    ),
+]
+CertificateArn = Annotated[
+    str,
+    matching(
+        rf"{_IN}:acm:[a-z0-9-]+:\d{{12}}:certificate/[\w-]+",
+        "the ARN of a certificate of ACM",
+        "aws acm list-certificates shows it",
+    ),
+]
+PrivateCaArn = Annotated[
+    str,
+    matching(
+        rf"{_IN}:acm-pca:[a-z0-9-]+:\d{{12}}:certificate-authority/[\w-]+",
+        "the ARN of a CA of AWS Private CA, of any region and account",
+        "aws acm-pca list-certificate-authorities shows it",
+    ),
+]
+TrailArn = Annotated[
+    str,
+    matching(
+        rf"{_IN}:cloudtrail:[a-z0-9-]+:\d{{12}}:trail/[\w.-]+",
+        "the ARN of a CloudTrail trail",
+        "aws cloudtrail describe-trails shows it",
+    ),
+]
+Retention = Annotated[
+    int,
+    one_of(
+        (30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
+        "days that CloudWatch Logs can keep a log",
+    ),
+]

@@ -1,0 +1,49 @@
+"""How many secrets a stack may have: the role of the tick names each of them, and IAM takes so much text and no more.
+
+No other role, and no key, names as many: tests hold all of them to AWS' quotas, and this count to the tick's own text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from secretops.manifest import AwsPrivateCaIssuer
+
+from ..settings import catalogue
+from ..settings.sections import IssuerSettings
+from . import policies
+from .access import TICK
+from .names import Names
+from .settings import AwsPrivateCa, AwsStore
+
+ROLE_LIMIT = 10_240
+"""Characters of all of a role's inline policies; white space is not counted (AWS, IAM and AWS STS quotas)."""
+
+
+def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: IssuerSettings | None) -> int:
+    """Of what the tick's role may: as rotation.py and functions.py write it, of ARNs that are as long as AWS' own."""
+    endpoint = store.vpc.way_out if store.vpc else None
+    asked = catalogue.issuer_of(issuer, names.stack) if isinstance(issuer, AwsPrivateCa) else None
+    statements = [
+        policies.own_log(names.log_arn(f"/aws/lambda/{names.plain(TICK)}")),
+        policies.allow(("sqs:SendMessage",), [names.letters_arn]),
+        *(policies.in_vpc(names.function_arn(TICK)) if store.vpc else []),
+        policies.values(
+            (*policies.READ, *policies.WRITE),
+            [names.secret_pattern(secret) for secret in secrets],
+            endpoint=endpoint if endpoint and endpoint.startswith("vpce-") else None,
+        ),
+        policies.lease(names.lease_arn),
+        *(
+            policies.key_use(
+                policies.USE if region == store.region else policies.COPY,
+                store.kms_key or names.at(region).any_key,
+                region,
+                [names.at(region).secret_pattern(secret) for secret in secrets],
+            )
+            for region in (store.region, *store.replicas)
+        ),
+        *(policies.signature(asked) if isinstance(asked, AwsPrivateCaIssuer) else []),
+    ]
+    return len(json.dumps({"Version": policies.VERSION, "Statement": statements}, separators=(",", ":")))

@@ -1,0 +1,157 @@
+"""What is wrong between sections of a stack file whose store or server is in Azure. Judged without the SDK."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from secretops.forms import registry_of
+from secretops.manifest import HTTP_TOKEN
+from secretops.platforms.azure import write_files
+
+from ..dotenv.settings import LocalServer
+from ..kubernetes.settings import KubernetesServer
+from ..settings import catalogue
+from ..settings.problems import Problem
+from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
+from ..settings.sections import DeclaredSecret
+from .names import PENDING
+from .settings import AzureStore, ContainerAppServer
+
+
+def contradictions(parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Each of them, from the sections that could be read."""
+    store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
+    secrets = parsed.get("secrets", {})
+    if isinstance(server, ContainerAppServer):
+        yield from out_of_reach("server containerapp", broker, "goes into the containers of server and rotator")
+        yield from not_fetched(secrets, "server containerapp", "write readers: [rotator], or take it out")
+        yield from fetched_too_late(parsed.get("rotation"), "server containerapp")
+    if isinstance(store, AzureStore):
+        yield from _in_azure(store, server, secrets)
+        yield from _of_networks(store, server)
+        yield from too_many_certificates(
+            broker, write_files.LIMIT, "a container is given them as one variable, of which Linux takes 128 KiB"
+        )
+        if isinstance(server, LocalServer | KubernetesServer):
+            yield from _read_from_elsewhere(server)
+        if isinstance(server, LocalServer):
+            yield from out_of_reach("store azure", broker, "goes into the containers that rotate")
+            yield from not_fetched(secrets, "store azure and server local", "write readers: [rotator], or take it out")
+
+
+def _in_azure(store: AzureStore, server: object, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
+    """What a vault or a registry can't do."""
+    names = {*secrets, *catalogue.GUIDE, HTTP_TOKEN[0]}
+    for name in sorted(secrets):
+        if name.removesuffix(PENDING) in names - {name}:
+            yield Problem(
+                f"secrets.{name}: named like what is prepared for {name.removesuffix(PENDING)}",
+                "in a key vault a value that is not proven yet lies in a secret of its own, of that name",
+                "rename it",
+            )
+    if isinstance(server, LocalServer) and not store.image:
+        yield Problem(
+            "store.image: missing with server local",
+            "the rotator runs in a container of Azure, and a server on this machine has no image that it could share",
+            "add image: the one of docs/operations/image.md, as you have pushed it",
+        )
+    registry = store.registry.rpartition("/")[2].lower() if store.registry else ""
+    for key, image in _images(store, server):
+        host = (registry_of(image) or "").lower()
+        if not registry and host.endswith(".azurecr.io"):
+            yield Problem(
+                f"store.registry: missing, and {key} is of {host}",
+                "Container Apps takes an image of a container registry of Azure as an identity of the stack's, which "
+                "is granted that in the registry",
+                f"add registry: its resource id (az acr show --name {host.partition('.')[0]} --query id)",
+            )
+        if registry and not re.fullmatch(rf"{registry}(-[a-z0-9]+)?\.azurecr\.io", image.partition("/")[0]):
+            yield Problem(
+                f"{key}: {image}",
+                f"with store.registry it is an image of {registry}.azurecr.io, or of {registry}-….azurecr.io where the "
+                "registry's login server has such a label",
+                "name one of there, or take registry out",
+            )
+
+
+def _of_networks(store: AzureStore, server: object) -> Iterator[Problem]:
+    """Subnets that Azure refuses, or that are missing."""
+    if not store.network and not store.open_to_internet:
+        yield Problem(
+            "store.network: missing",
+            "without it vault and lease answer every network, and roles alone guard them",
+            "add subnet and network (docs/operations/azure.md, Networks), or write open_to_internet: true",
+        )
+    if store.network and store.open_to_internet:
+        yield Problem(
+            "store.open_to_internet: true, with store.network",
+            "network closes vault and lease to all that it does not name",
+            "take one of them out",
+        )
+    if store.network and not store.subnet:
+        yield Problem(
+            "store.network: without store.subnet",
+            "the stack's own containers have no address of their own, and would not reach the vault either",
+            "add subnet: the id of one that is delegated to Microsoft.App/environments, or take network out",
+        )
+    if store.network and not store.network.is_way_in(store.subnet):
+        yield Problem(
+            "store.network: no address, no subnet but the stack's own, and no private endpoint",
+            "it closes vault and lease to everybody else, and nobody could put the first value",
+            "name from where operators reach them, or take network out",
+        )
+    if isinstance(server, ContainerAppServer) and server.ingress == "network" and not store.subnet:
+        yield Problem(
+            "server.ingress: network, without store.subnet",
+            "without a subnet the network is the internet, where no MCP server belongs",
+            "add subnet to the store, or take ingress out",
+        )
+    if store.zone_redundant and not store.subnet:
+        yield Problem(
+            "store.zone_redundant: true, without store.subnet",
+            "Container Apps spreads only an environment in a network of your own over zones",
+            "add subnet, or take zone_redundant out",
+        )
+    endpoint = store.network.private_endpoint if store.network else None
+    if endpoint and endpoint.subnet.lower() == (store.subnet or "").lower():
+        yield Problem(
+            f"store.network.private_endpoint.subnet: {endpoint.subnet}",
+            "it is store.subnet, which is delegated to Container Apps, and nothing else lies in such a subnet",
+            "name another of the same virtual network",
+        )
+    for key, subnet, what in (
+        ("store.subnet", store.subnet, "a Container Apps environment"),
+        ("store.network.private_endpoint.subnet", endpoint.subnet if endpoint else None, "a private endpoint"),
+    ):
+        if subnet and (found := subnet.split("/")[2]) != store.subscription:
+            yield Problem(
+                f"{key}: of subscription {found}",
+                f"{what} is of the subscription of its network, here {store.subscription}",
+                "name a subnet there, in the stack's location",
+            )
+
+
+def _images(store: AzureStore, server: object) -> Iterator[tuple[str, str]]:
+    """Those that containers of Azure run, and where the stack file names them."""
+    if store.image:
+        yield "store.image", store.image
+    if isinstance(server, ContainerAppServer) or (isinstance(server, KubernetesServer) and not store.image):
+        yield "server.image", server.image
+
+
+def _read_from_elsewhere(server: LocalServer | KubernetesServer) -> Iterator[Problem]:
+    """A server that does not say as whom it reads."""
+    if isinstance(server, LocalServer) and (not server.reader or server.reader.startswith("arn:")):
+        yield Problem(
+            f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store azure",
+            "the launcher reads as a user, who is granted the server's secrets",
+            "add reader: the user's object id (az ad signed-in-user show --query id)",
+        )
+    if isinstance(server, KubernetesServer) and not server.oidc_issuer:
+        yield Problem(
+            "server.oidc_issuer: missing with store azure",
+            "External Secrets reads as a service account of the cluster, whose tokens Entra has to know",
+            "add oidc_issuer: its URL (az aks show --query oidcIssuerProfile.issuerUrl)",
+        )

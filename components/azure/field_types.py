@@ -1,0 +1,113 @@
+"""What the entries of Azure's sections may be, in a stack file."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from ..settings.constraints import matching, parse_guid, parsed, public_addresses, satisfying
+from ..settings.problems import did_you_mean
+
+Guid = Annotated[
+    str,
+    parsed(
+        parse_guid,
+        "a GUID",
+        "az account show has subscription and tenant, az ad signed-in-user show your own object id",
+        is_id=True,
+    ),
+]
+WorkspaceCustomerId = Annotated[
+    str,
+    parsed(
+        parse_guid,
+        "a GUID: the workspace id",
+        "az monitor log-analytics workspace show -g GROUP -n NAME --query customerId shows it",
+        is_id=True,
+    ),
+]
+
+# The regions of Azure's public cloud, `az account list-locations`: as of November 2026.
+LOCATIONS = frozenset(
+    """
+    australiacentral australiacentral2 australiaeast australiasoutheast austriaeast belgiumcentral brazilsouth
+    brazilsoutheast canadacentral canadaeast centralindia centralus centraluseuap chilecentral denmarkeast eastasia
+    eastus eastus2 eastus2euap eastus3 finlandcentral francecentral francesouth germanynorth germanywestcentral
+    greececentral indiasouthcentral indonesiacentral israelcentral israelnorthwest italynorth japaneast japanwest
+    jioindiacentral jioindiawest koreacentral koreasouth malaysiasouth malaysiawest mexicocentral newzealandnorth
+    northcentralus northeastus5 northeurope northeurope2 norwayeast norwaywest polandcentral qatarcentral
+    saudiarabiaeast southafricanorth southafricawest southcentralus southcentralus2 southeastasia southeastasia3
+    southeastus southeastus3 southeastus5 southindia southwestus spaincentral swedencentral swedensouth
+    switzerlandnorth switzerlandwest taiwannorth taiwannorthwest thailandsouth uaecentral uaenorth uksouth ukwest
+    westcentralus westcentralusfre westeurope westindia westus westus2 westus3
+    """.split()  # noqa: SIM905 - as a list each word would have a line
+)
+AzureLocation = Annotated[
+    str,
+    satisfying(
+        LOCATIONS.__contains__,
+        "a region of Azure's public cloud, by its short name",
+        "write it like westeurope; az account list-locations shows them",
+        meant=lambda text: did_you_mean(text, LOCATIONS, otherwise="") or None,
+    ),
+]
+
+# Azure takes letters and digits of every script for the name of a resource group, and for no other.
+_GROUP = r"(?u:[\w().-]{0,89}[\w()-])"
+ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "take it out, and the stack makes one")]
+
+
+def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
+    """Return a validator for a resource id: `kind` is its provider and types, with a `*` for each name between.
+
+    Azure does not distinguish the case of its own words there. The setting is as its documentation writes them.
+    """
+    words = f"/subscriptions/GUID/resourceGroups/GROUP/providers/{kind}/{name}".split("/")
+
+    def parse(text: str) -> str:
+        return "/".join(_segment(word, part) for word, part in zip(words, text.split("/"), strict=True))
+
+    return parsed(
+        parse,
+        f"the resource id of {what}",
+        "copy it from Azure (Properties, Resource ID); it begins with /subscriptions/",
+    )
+
+
+def _segment(word: str, part: str) -> str:
+    """Return a segment of a resource id where its form has `word`. Raises ValueError."""
+    match word:
+        case "GUID":
+            return parse_guid(part)
+        case "GROUP" | "*":
+            if not re.fullmatch(_GROUP if word == "GROUP" else r"\w[\w.-]{0,79}", part, re.ASCII):
+                raise ValueError
+            return part
+        case _:
+            if part.casefold() != word.casefold():
+                raise ValueError
+            return word
+
+
+def _dns_zone(name: str) -> AfterValidator:
+    """Of a private endpoint. Each service has one of a name that Azure gives."""
+    return _arm_id("Microsoft.Network/privateDnsZones", f"the private DNS zone {name}", name)
+
+
+AzureSubnet = Annotated[str, _arm_id("Microsoft.Network/virtualNetworks/*/subnets", "a subnet")]
+VaultDnsZone = Annotated[str, _dns_zone("privatelink.vaultcore.azure.net")]
+BlobDnsZone = Annotated[str, _dns_zone("privatelink.blob.core.windows.net")]
+WorkspaceId = Annotated[str, _arm_id("Microsoft.OperationalInsights/workspaces", "a Log Analytics workspace")]
+Registry = Annotated[str, _arm_id("Microsoft.ContainerRegistry/registries", "an Azure container registry")]
+# https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources. Azure ignores the case of names.
+TagName = Annotated[
+    str,
+    matching(
+        r"(?!(?i:project|stack)$)[\w .:=+@-]{1,128}",
+        "a name of a tag: at most 128 letters, digits, spaces, and . : = + @ - _; project and stack are the stack's",
+        "write it like cost-center",
+    ),
+]
+PublicAddresses = Annotated[str, AfterValidator(public_addresses)]

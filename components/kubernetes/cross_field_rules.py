@@ -1,0 +1,112 @@
+"""What is wrong between sections of a stack file whose server is in a cluster. Judged without the SDK."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..core.naming import CERTIFICATE_FILES
+from ..settings.field_types import EVERYWHERE
+from ..settings.problems import Problem
+from ..settings.remote_constraints import out_of_reach
+from ..settings.sections import DeclaredSecret, OutsideBroker, OwnedAgent, Rotation, StoreSettings
+from .settings import CERT_MANAGER, KubernetesServer
+
+# Seconds, at most: a kubelet updates a volume (docs/operations/kubernetes.md), and a launcher changes over.
+TO_A_VOLUME, CHANGE_OVER = 120, 60
+
+TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180), "azure": ("three", 180), "vault": ("three", 180)}
+"""Minutes and seconds, by store. Where the grace is as short, External Secrets looks each minute (operators.py)."""
+
+BY_AN_AGENT = ("six", 360)
+"""Vault's agent looks every 30 s, and not at all in the pauses that it makes while a secret of the server's has no
+value yet: they grow to five minutes (OpenBao 2.7; docs/adr/0032-vaults-agent-lays-a-document-a-secret.md)."""
+
+
+def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """Each of them, from the sections that could be read."""
+    store, broker, rotation = parsed.get("store"), parsed.get("broker"), parsed.get("rotation")
+    yield from out_of_reach("server kubernetes", broker, "becomes a ConfigMap that the pods read")
+    if server.certificate_issuer and isinstance(broker, OutsideBroker) and not broker.client_certificate:
+        yield Problem(
+            "server.certificate_issuer: without broker.client_certificate",
+            "it signs the certificate that the broker asks the server for",
+            "add client_certificate: true to the broker, or take the issuer out",
+        )
+    issuer = server.certificate_issuer
+    if issuer and issuer.group == CERT_MANAGER and issuer.kind not in ("Issuer", "ClusterIssuer"):
+        yield Problem(
+            f"server.certificate_issuer.kind: {issuer.kind} with group {CERT_MANAGER}",
+            "that group has the kinds Issuer and ClusterIssuer",
+            "name one of them, or the group of an external issuer: kubectl api-resources lists it",
+        )
+    for at, one in enumerate(server.tolerations):
+        if (one.operator == "Exists" and one.value is not None) or (one.operator == "Equal" and not one.key):
+            yield Problem(
+                f"server.tolerations.{at}: operator {one.operator} {'with a value' if one.key else 'without a key'}",
+                "Equal has a key and a value, and Exists has no value",
+                "write operator: Exists for every value, or name key and value",
+            )
+    if isinstance(broker, OutsideBroker):
+        yield from _outside_of("broker_cidrs", server.broker_cidrs, "broker.host", broker.host)
+    if store and store.kind == "vault":
+        address = urlsplit(store.address).hostname or ""
+        yield from _outside_of("vault_cidrs", server.vault_cidrs, "store.address", address)
+    yield from _of_files(parsed.get("secrets", {}))
+    if store and store.kind != "vault":
+        if server.reference:
+            rule = "it is for store vault; every other store goes with a cluster in one way"
+            yield Problem(f"server.reference: {server.reference} with store {store.kind}", rule, "take it out")
+        if server.vault_cidrs != EVERYWHERE:
+            yield Problem(f"server.vault_cidrs: with store {store.kind}", "it is for store vault", "take it out")
+    if isinstance(parsed.get("agent"), OwnedAgent) and server.copilot_cidrs == ():
+        yield Problem(
+            "server.copilot_cidrs: [] with agent.kind owned",
+            "the rotator makes keys at api.digitalocean.com and tries them at the agent, which both have no fixed "
+            "addresses",
+            "take copilot_cidrs out, or name the addresses of a proxy",
+        )
+    if store and rotation:
+        yield from _too_soon(server, store, rotation)
+
+
+def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterator[Problem]:
+    """Yield a problem for an address that pods may not reach: it is in no network of server.`key`."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return  # a name: only the cluster's DNS has its addresses
+    if not any(address in ipaddress.ip_network(cidr) for cidr in cidrs):
+        yield Problem(
+            f"server.{key}: without {host}",
+            f"pods reach no other address on that port, and {where} is {host}",
+            f"add {ipaddress.ip_network(host)}, or its network",
+        )
+
+
+def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
+    for name, secret in secrets.items():
+        for field in secret.fields:
+            if f"{name}.{field}" in CERTIFICATE_FILES:
+                yield Problem(
+                    f"secrets.{name}: its field {field} is the file {name}.{field}",
+                    "in the server's folder that is a file of its client certificate",
+                    "rename the secret or its field",
+                )
+
+
+def _too_soon(server: KubernetesServer, store: StoreSettings, rotation: Rotation) -> Iterator[Problem]:
+    """A grace that is over before a new value is in every pod."""
+    if store.kind not in TO_A_POD:
+        return
+    by_an_agent = store.kind == "vault" and server.reference != "SyncedKey"
+    minutes, seconds = BY_AN_AGENT if by_an_agent else TO_A_POD[store.kind]
+    if rotation.grace_seconds < seconds + CHANGE_OVER:
+        yield Problem(
+            f"rotation.grace_seconds: {rotation.grace_seconds} with store {store.kind}",
+            f"at least {seconds + CHANGE_OVER}: a new value takes up to {minutes} minutes to reach a pod, "
+            "which has to change over",
+            "lengthen it, or take it out for its default",
+        )

@@ -1,0 +1,88 @@
+"""What the entries of Kubernetes' sections may be, in a stack file."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from secretops.forms import KUBERNETES_NAME, parse_https_url
+
+from ..settings.constraints import is_one_line, matching, parsed, satisfying
+
+KubernetesName = Annotated[
+    str,
+    matching(
+        KUBERNETES_NAME,
+        "a Kubernetes name (RFC 1123): lower-case letters, digits and dashes, with dots between such",
+        "write it as kubectl shows it",
+    ),
+]
+ApiGroup = Annotated[
+    str,
+    matching(
+        KUBERNETES_NAME,
+        "the API group of an issuer of cert-manager's, or of an external one",
+        "kubectl api-resources lists it; take it out for cert-manager.io",
+    ),
+]
+Kind = Annotated[
+    str,
+    matching(r"[A-Z][A-Za-z0-9]*", "a kind of the Kubernetes API", "write it like ClusterIssuer"),
+]
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+LabelKey = Annotated[
+    str,
+    matching(
+        rf"(?!app\.kubernetes\.io/|coreflux-mcp-secrets/)([a-z0-9.-]{{1,253}}/)?{_LABEL}",
+        "a key of a label or an annotation; app.kubernetes.io/... and coreflux-mcp-secrets/... are the stack's",
+        "write it like example.com/team",
+    ),
+]
+LabelValue = Annotated[
+    str,
+    matching(rf"({_LABEL})?", "a label's value: at most 63 letters, digits, dashes, dots, underscores", "shorten it"),
+]
+Annotation = Annotated[str, satisfying(is_one_line, "one line", "write it in one line")]
+Quantity = Annotated[
+    str,
+    matching(
+        r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?",
+        "a quantity of Kubernetes: of CPU like 250m, of bytes like 512Mi",
+        "write it in quotes, as kubectl shows it",
+    ),
+]
+Operator = Annotated[
+    str,
+    satisfying(
+        is_one_line,
+        "a user or a group as the API server names it",
+        "kubectl auth whoami shows yours; or take the entry out",
+    ),
+]
+Namespace = Annotated[
+    str,
+    matching(
+        r"(?!default$|kube-)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+        "a namespace of its own, which the stack makes: a DNS label, not default, not kube-...",
+        "name it like coreflux-mcp",
+    ),
+]
+# Characters of a context that the manifest takes.
+LONGEST_CONTEXT = 253
+Context = Annotated[
+    str,
+    satisfying(
+        lambda text: is_one_line(text) and len(text) <= LONGEST_CONTEXT,
+        "the name of a context of the kubeconfig",
+        "kubectl config get-contexts lists them; take it out for the current one",
+    ),
+]
+Issuer = Annotated[
+    str,
+    parsed(
+        partial(parse_https_url, path=True),
+        "the URL of the cluster's OIDC issuer, as its tokens have it",
+        "az aks show --query oidcIssuerProfile.issuerUrl shows it",
+        is_host=True,
+    ),
+]

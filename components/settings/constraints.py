@@ -1,0 +1,218 @@
+"""Validators for the types of settings: what a text or a number has to be, with the rule and the remedy."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_core import PydanticCustomError
+
+from .plain_values import looks_random, shown_name
+
+
+def refused(rule: str, remedy: str, *, shown: str | None = None) -> PydanticCustomError:
+    """Return the error of a validator. `shown` is printed for the entry; without it misfits decides."""
+    context = {"rule": rule, "remedy": remedy} | ({"shown": shown} if shown else {})
+    return PydanticCustomError("refused", "{rule}", context)
+
+
+def no_value(text: str) -> str:
+    """Return `text`. Raises for letters and digits without a word, as a password generator makes them."""
+    if looks_random(text):
+        raise refused(
+            "no value is configuration: Pulumi would keep it in its state",
+            "name it by a word if it is none; else take it out, change it if it was committed or Pulumi has read it, "
+            "and give the new one to: secretops put NAME",
+            shown="what looks like a secret's value (not shown)",
+        )
+    return text
+
+
+def parsed(
+    parse: Callable[[str], str],
+    rule: str,
+    remedy: str,
+    *,
+    meant: Callable[[str], str | None] = lambda _: None,
+    is_id: bool = False,
+    is_host: bool = False,
+) -> AfterValidator:
+    """Return a validator for text that `parse` takes: the setting is what it returns. It raises ValueError.
+
+    `meant` is the remedy for a frequent mistake. `is_id`: the text is made by a machine, and looks random. `is_host`:
+    an address, so that an error prints a host's name.
+    """
+
+    def check(text: str) -> str:
+        try:
+            found = parse(text)
+        except ValueError:
+            raise refused(rule, meant(text) or remedy, shown=shown_name(text, host=True) if is_host else None) from None
+        return found if is_id else no_value(found)
+
+    return AfterValidator(check)
+
+
+def satisfying(
+    good: Callable[[str], object],
+    rule: str,
+    remedy: str,
+    *,
+    meant: Callable[[str], str | None] = lambda _: None,
+    is_id: bool = False,
+) -> AfterValidator:
+    """Return a validator for text that `good` is true of."""
+
+    def parse(text: str) -> str:
+        if not good(text):
+            raise ValueError
+        return text
+
+    return parsed(parse, rule, remedy, meant=meant, is_id=is_id)
+
+
+def matching(
+    pattern: str,
+    rule: str,
+    remedy: str,
+    *,
+    meant: Callable[[str], str | None] = lambda _: None,
+    is_id: bool = False,
+) -> AfterValidator:
+    r"""Return a validator for text that all of `pattern` matches. \d and \w are ASCII's."""
+    return satisfying(lambda text: re.fullmatch(pattern, text, re.ASCII), rule, remedy, meant=meant, is_id=is_id)
+
+
+def is_one_line(text: str) -> bool:
+    """Return whether all of `text` shows, and no space is around it."""
+    return bool(text) and text.isprintable() and text == text.strip()
+
+
+def parse_guid(text: str) -> str:
+    """Return a GUID in lower case. Raises ValueError for anything but its five groups of digits."""
+    if (found := str(uuid.UUID(text))) != text.lower():
+        raise ValueError
+    return found
+
+
+def no_number(rule: str, remedy: str) -> BeforeValidator:
+    """Return a validator for digits that are text. YAML makes a number of them without quotes."""
+
+    def check(entry: Any) -> Any:
+        if isinstance(entry, int | float) and not isinstance(entry, bool):
+            raise refused(rule, remedy, shown="a number")
+        return entry
+
+    return BeforeValidator(check)
+
+
+def between(low: int, high: int, unit: str) -> AfterValidator:
+    """Return a validator for a number of `unit` from `low` to `high`, both included."""
+
+    def check(number: int) -> int:
+        if not low <= number <= high:
+            raise refused(f"from {low} to {high} {unit}".rstrip(), "name a number in that range")
+        return number
+
+    return AfterValidator(check)
+
+
+def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
+    """Return a validator for one of `numbers` of `unit`, in rising order. The remedy is the next larger one."""
+
+    def check(number: int) -> int:
+        if number not in numbers:
+            remedy = f"write {next((known for known in numbers if known > number), numbers[-1])}"
+            raise refused(f"one of {', '.join(map(str, numbers))} {unit}", remedy)
+        return number
+
+    return AfterValidator(check)
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _parse_network(text: str) -> Network:
+    """Return the network of ADDRESS/PREFIX, no host bit set. Raises ValueError: ipaddress takes a netmask and a zone,
+    too."""
+    found = ipaddress.ip_network(text)
+    if text.partition("/")[2] != str(found.prefixlen) or "%" in text:
+        raise ValueError
+    if isinstance(found, ipaddress.IPv6Network) and found.network_address.ipv4_mapped:
+        raise ValueError
+    return found
+
+
+def parse_network(text: str) -> str:
+    """Return a network in CIDR notation. Raises ValueError."""
+    return str(_parse_network(text))
+
+
+def network_meant(text: str) -> str | None:
+    """Return the remedy for an address, a netmask, or host bits that are set."""
+    try:
+        return f"write {ipaddress.ip_interface(text.partition('%')[0]).network}"
+    except ValueError:
+        return None
+
+
+# Prefixes of the largest network that clients may have: an IPv4 /8 has an owner. Below an IPv6 /16 are all addresses
+# of a provider; unique local ones (RFC 4193) are an organization's own.
+_LARGEST_IPV4, _LARGEST_IPV6 = 8, 16
+_UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
+
+
+def parse_network_of_clients(text: str) -> str:
+    """Return a network in CIDR notation that is not everybody's. Raises ValueError."""
+    found = _parse_network(text)
+    if isinstance(found, ipaddress.IPv4Network):
+        everybody = found.prefixlen < _LARGEST_IPV4
+    else:
+        everybody = found.prefixlen < _LARGEST_IPV6 and not found.subnet_of(_UNIQUE_LOCAL)
+    if everybody:
+        raise ValueError
+    return str(found)
+
+
+# RFC 1918.
+_PRIVATE = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+
+# Prefixes of the networks that Azure's firewalls take, and of an address (Azure Storage, IP network rules).
+_LARGEST, _SMALLEST, _ADDRESS = 8, 30, 32
+
+
+def public_addresses(text: str) -> str:
+    """Return a public IPv4 address, or a network of them without host bits."""
+    rule, remedy = (
+        "a public IPv4 address, or a network of them from /8 to /30",
+        "write it like 203.0.113.7 or 203.0.113.0/28",
+    )
+    try:
+        found = ipaddress.IPv4Interface(text).network
+    except ValueError:
+        raise refused(rule, remedy, shown=shown_name(text, host=True)) from None
+    meant = str(found.network_address) if found.prefixlen == _ADDRESS else str(found)
+    if any(found.subnet_of(private) for private in _PRIVATE):
+        rule, remedy = (
+            "an address of the internet, and this one is a private network's",
+            "name a subnet, or a private endpoint",
+        )
+    elif _LARGEST <= found.prefixlen <= _SMALLEST or found.prefixlen == _ADDRESS:
+        if text == meant:
+            return text
+        rule, remedy = "an address alone, or a network in CIDR notation whose host bits are zero", f"write {meant}"
+    raise refused(rule, remedy)
+
+
+def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a list that names nothing twice."""
+    first: dict[Any, int] = {}
+    for at, entry in enumerate(entries):
+        if entry in first:
+            raise refused("each entry once", f"take entry {at} out", shown=f"{first[entry]} and {at} are the same")
+        first[entry] = at
+    return entries

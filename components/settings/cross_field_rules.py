@@ -1,0 +1,187 @@
+"""What is wrong between sections of a stack file that are each right. A platform's own lies in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from secretops.forms import is_reserved_variable
+from secretops.manifest import HTTP_TOKEN, Reader
+
+from ..aws.settings import AwsPrivateCa, AwsStore, EcsServer
+from ..azure.settings import AzureStore, ContainerAppServer
+from ..core import matrix
+from ..core.matrix import ServerKind, StoreKind
+from ..core.naming import variable_of
+from ..kubernetes.settings import KubernetesServer
+from ..swarm.settings import SwarmServer, SwarmStore
+from ..vault.settings import VaultStore
+from . import catalogue
+from .problems import Problem
+from .sections import (
+    DeclaredSecret,
+    EmbeddedBroker,
+    Environment,
+    IssuerSettings,
+    OutsideBroker,
+    PrivateCa,
+    StoreSettings,
+)
+
+_FOR_STORES: Mapping[str, tuple[str, ...]] = {
+    "reader": ("aws", "azure"),
+    "folder": ("aws", "azure", "vault"),
+    "oidc_provider": ("aws",),
+    "oidc_issuer": ("azure",),
+}
+"""What a server says of a store that is not its own platform's."""
+
+
+def contradictions(
+    stack: str, environment: Environment, parsed: Mapping[str, Any], kinds: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Each of them, from the sections that could be read; of the others `kinds` alone."""
+    broker, rotation, secrets = parsed.get("broker"), parsed.get("rotation"), parsed.get("secrets", {})
+    said = "environment" in parsed
+    where = environment if said else f"{environment}, which follows from the stack's name"
+    if isinstance(broker, EmbeddedBroker) and environment is not Environment.DEVELOPMENT:
+        remedy = "name your broker: kind coreflux or mosquitto, and its host"
+        yield Problem(
+            f"broker.kind: embedded in {where}",
+            "the embedded broker is for development: no TLS, one machine",
+            remedy if said else f"{remedy}; or write environment: development",
+        )
+    if isinstance(broker, OutsideBroker) and not broker.tls:
+        yield Problem(
+            "broker.tls: false",
+            "secrets are only sent over TLS (Secret Management Guide, Transmission); only the embedded broker has none",
+            "take it out; a private CA goes into broker.ca_file",
+        )
+    if isinstance(broker, OutsideBroker) and broker.groups and broker.kind != "coreflux":
+        yield Problem(
+            f"broker.groups with broker.kind: {broker.kind}",
+            "a group is for the rules of a Coreflux broker; on mosquitto a role of secretops has broker.topics",
+            "take out broker.groups",
+        )
+    if rotation and rotation.grace_seconds >= 86400 * min(rotation.mqtt_days, rotation.broker_admin_days):
+        yield Problem(
+            f"rotation.grace_seconds: {rotation.grace_seconds}",
+            "the grace ends before the next rotation is due",
+            "shorten it, or rotate less often",
+        )
+    yield from _of_issuer(parsed)
+    yield from _of_names(secrets)
+    yield from _of_platforms(stack, parsed)
+    store, server = kinds.get("store"), kinds.get("server")
+    refused = matrix.refusal(store, server) if store in set(StoreKind) and server in set(ServerKind) else None
+    if refused:
+        yield Problem(*refused)
+
+
+def doubts(environment: Environment, store: StoreSettings) -> Iterator[str]:
+    """Yield a warning for each setting that is probably a mistake, but may be intended."""
+    match store:
+        case AwsStore(alert_emails=(), alert_topic=None) | AzureStore(alert_emails=()) if (
+            environment is Environment.PRODUCTION
+        ):
+            yield "store.alert_emails: none; nobody receives the alarms of this production stack. Add an address"
+    if isinstance(store, AwsStore):
+        from ..aws.cross_field_rules import doubts as of_aws
+
+        yield from of_aws(store)
+
+
+def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """A section issuer whose certificate nobody asks for, or that somebody else signs."""
+    issuer: IssuerSettings | None = parsed.get("issuer")
+    broker, store, server = parsed.get("broker"), parsed.get("store"), parsed.get("server")
+    if issuer is None:
+        return
+    if broker and not getattr(broker, "client_certificate", False):
+        yield Problem(
+            f"issuer.kind: {issuer.kind}, and the broker asks for no client certificate",
+            "an issuer signs what the broker asks for",
+            "add broker.client_certificate: true, or take out the section issuer",
+        )
+    others = {
+        "store.pki": isinstance(store, VaultStore) and store.pki,
+        "server.certificate_issuer": isinstance(server, KubernetesServer) and server.certificate_issuer,
+    }
+    for other in (name for name, there in others.items() if there):
+        yield Problem(
+            f"issuer.kind: {issuer.kind}, and {other}",
+            "the client certificate has one issuer",
+            f"take out {other}, or the section issuer",
+        )
+    if isinstance(issuer, AwsPrivateCa) and store and not isinstance(store, AwsStore):
+        yield Problem(
+            f"issuer.kind: {issuer.kind} with store {store.kind}",
+            "it is asked as an identity of AWS, and the rotator of store aws alone has one",
+            "write kind: private-ca, or take out the section issuer",
+        )
+    if isinstance(issuer, PrivateCa) and issuer.ca_days < 3 * issuer.days:
+        yield Problem(
+            f"issuer.ca_days: {issuer.ca_days}, with days {issuer.days}",
+            "a CA is replaced at two thirds of its life, and what it signs ends before it does",
+            f"write {3 * issuer.days} or more, or fewer days",
+        )
+
+
+def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
+    """Declared secrets that have another thing's name, or whose field is another thing's variable."""
+    for name in sorted(catalogue.GUIDE & set(secrets)):
+        yield Problem(
+            f"secrets.{name}: declared",
+            "a secret of the stack's own is called so; the guide's are in every stack",
+            "take it out, or give it another name",
+        )
+    name, field = HTTP_TOKEN
+    token = secrets.get(name)
+    if token and (token.fields != (field,) or Reader.SERVER not in token.readers):
+        yield Problem(
+            f"secrets.{name}: fields {', '.join(token.fields)}, readers {', '.join(token.readers)}",
+            f"it is the launcher's bearer token: one field, {field}, that the server reads",
+            f"write {name}: {{fields: [{field}]}}, or give it another name",
+        )
+    carried = dict.fromkeys(catalogue.SERVER_VARIABLES, "the server's own settings")
+    for name, field in [(name, field) for name, secret in secrets.items() for field in secret.fields]:
+        variable = variable_of(name, field)
+        other = next((carried[each] for each in (variable, f"{variable}_FILE") if each in carried), None)
+        if any(map(is_reserved_variable, (variable, f"{variable}_FILE"))):
+            other = "the system, an SDK or secretops itself"
+        carried |= dict.fromkeys((variable, f"{variable}_FILE"), f"secrets.{name}")
+        if other and name not in catalogue.GUIDE:
+            yield Problem(
+                f"secrets.{name}: its field {field} is the variable {variable}",
+                f"a variable carries one thing, and this one is used by {other}",
+                "rename the secret or its field",
+            )
+
+
+def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+    """What the platforms of a stack find themselves, each beside its own limits. Imports a folder when it is asked."""
+    store, server = parsed.get("store"), parsed.get("server")
+    if isinstance(server, KubernetesServer):
+        from ..kubernetes.cross_field_rules import contradictions as on_kubernetes
+
+        yield from on_kubernetes(server, parsed)
+    if isinstance(store, AwsStore) or isinstance(server, EcsServer):
+        from ..aws.cross_field_rules import contradictions as on_aws
+
+        yield from on_aws(stack, parsed)
+    if isinstance(store, AzureStore) or isinstance(server, ContainerAppServer):
+        from ..azure.cross_field_rules import contradictions as in_azure
+
+        yield from in_azure(parsed)
+    if isinstance(store, SwarmStore) or isinstance(server, SwarmServer):
+        from ..swarm.cross_field_rules import contradictions as in_a_swarm
+
+        yield from in_a_swarm(stack, parsed)
+    if isinstance(store, VaultStore):
+        from ..vault.cross_field_rules import contradictions as in_vault
+
+        yield from in_vault(store, parsed)
+    for key, stores in _FOR_STORES.items():
+        if store and store.kind not in stores and getattr(server, key, None):
+            why = f"it is for store {' or '.join(stores)}"
+            yield Problem(f"server.{key}: with store {store.kind}", why, "take it out")

@@ -1,0 +1,207 @@
+"""Types of a stack file's entries, each with its rule and its remedy. Those of one platform are in its folder."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from secretops.forms import GROUP, NAME, is_pinned_image, is_topic_filter, parse_host, parse_https_url
+
+from .constraints import (
+    between,
+    distinct,
+    is_one_line,
+    matching,
+    network_meant,
+    parse_guid,
+    parse_network,
+    parse_network_of_clients,
+    parsed,
+    satisfying,
+)
+
+Name = Annotated[
+    str,
+    matching(NAME, "lower-case letters, digits and dashes, at most 40, a letter first and no dash last", "rename it"),
+]
+Port = Annotated[int, between(1, 65535, "")]
+Ports = Annotated[tuple[Port, ...], Field(min_length=1), AfterValidator(distinct)]
+Days = Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")]
+
+
+def _host_meant(text: str) -> str | None:
+    """Return the remedy for a domain with letters that are not ASCII, and for IPv6 in brackets."""
+    try:
+        name = parse_host(text[1:-1] if text.startswith("[") else text.encode("idna").decode())
+    except ValueError:  # UnicodeError is one
+        return None
+    return f"write {name}" if "." in name or ":" in name else None
+
+
+Host = Annotated[
+    str,
+    parsed(
+        parse_host,
+        "a host's name (RFC 1123) or IP address alone: no scheme, port, path or space",
+        "write it like mqtt.example.com; the port goes into broker.port",
+        meant=_host_meant,
+        is_host=True,
+    ),
+]
+HostName = Annotated[
+    str,
+    parsed(
+        parse_host,
+        "a host's name (RFC 1123) or IP address alone, as clients write it: no scheme, port or path",
+        "write it like mcp.example.com",
+        meant=_host_meant,
+        is_host=True,
+    ),
+]
+Network = Annotated[
+    str,
+    parsed(
+        parse_network,
+        "a network in CIDR notation, its host bits zero",
+        "write it like 10.20.0.0/16",
+        meant=network_meant,
+        is_host=True,
+    ),
+]
+Networks = Annotated[tuple[Network, ...], Field(min_length=1), AfterValidator(distinct)]
+ClientNetwork = Annotated[
+    str,
+    parsed(
+        parse_network_of_clients,
+        "a network in CIDR notation, its host bits zero, and not everybody's: from /8 on, of IPv6 from /16 on",
+        "write it like 10.20.0.0/16",
+        is_host=True,
+    ),
+]
+ClientNetworks = Annotated[tuple[ClientNetwork, ...], AfterValidator(distinct)]
+NetworksOrNone = Annotated[tuple[Network, ...], AfterValidator(distinct)]
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+
+
+def is_own_folder(text: str) -> bool:
+    """Return whether `text` names a folder that can be a store's alone: not the project, nor the system's or git's."""
+    parts = [part for part in posixpath.normpath(text).split("/") if part not in ("", ".")]
+    if not is_one_line(text) or text.startswith("~") or not set(parts) - {".."}:
+        return False
+    if text.startswith("/") and (len(parts) == 1 or parts[0] in ("proc", "sys")):
+        return False
+    return ".git" not in map(str.casefold, parts)
+
+
+Folder = Annotated[
+    str,
+    satisfying(
+        is_own_folder,
+        "a folder of its own, not the project, git's, or a first one below /; a path on one line, ~ is not expanded",
+        "name a folder, for example .coreflux-mcp (below the project) or /etc/coreflux-mcp",
+    ),
+]
+Image = Annotated[
+    str,
+    satisfying(
+        is_pinned_image,
+        "an image by its tag or digest; latest is another one each day, a digest always the same",
+        "write it like registry.example.com/coreflux-mcp-secrets:0.1.0@sha256:DIGEST",
+    ),
+]
+
+
+def _parse_caller(text: str) -> str:
+    arn = re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+", text, re.ASCII)
+    return text if arn else parse_guid(text)
+
+
+Caller = Annotated[
+    str,
+    parsed(
+        _parse_caller,
+        "the ARN of a role or a user of AWS, no wildcard, or the object id of a user of Azure",
+        "write it like arn:aws:iam::123456789012:role/developer; az ad signed-in-user shows an object id",
+        is_id=True,
+    ),
+]
+
+
+def is_email(text: str) -> bool:
+    """Return whether `text` is an address of one mailbox, in ASCII: SNS and Azure Monitor take no other."""
+    from email.errors import MessageError
+    from email.headerregistry import Address
+
+    try:
+        found = Address(addr_spec=text)
+        host = parse_host(found.domain)
+    except (MessageError, ValueError, IndexError):
+        return False
+    return text.isascii() and text == f"{found.username}@{host}" and "." in host and not host[-1].isdigit()
+
+
+Email = Annotated[str, satisfying(is_email, "an e-mail address", "write it like ops@example.com")]
+AgentId = Annotated[
+    str,
+    parsed(
+        parse_guid,
+        "the UUID of a DigitalOcean agent",
+        "its page in the control panel shows it, and doctl genai agent list",
+        is_id=True,
+    ),
+]
+AgentUrl = Annotated[
+    str,
+    parsed(
+        parse_https_url,
+        "the agent's endpoint: https, a host, and no path",
+        "write it like https://example.agents.do-ai.run, as the control panel shows it",
+        is_host=True,
+    ),
+]
+
+
+def parse_absolute_path(text: str) -> str:
+    """Return an absolute path without `..` and doubled slashes. Raises ValueError."""
+    path = f"/{posixpath.normpath(text).lstrip('/')}"
+    if not is_one_line(text) or not text.startswith("/") or path == "/":
+        raise ValueError
+    return path
+
+
+AbsolutePath = Annotated[
+    str,
+    parsed(
+        parse_absolute_path,
+        "an absolute path on this machine",
+        "write the whole path, from / on",
+    ),
+]
+Topic = Annotated[
+    str,
+    satisfying(
+        is_topic_filter,
+        "a topic filter of MQTT, for example plant/#: # alone and last, + alone between slashes, on one line",
+        "correct it, or take the entry out",
+    ),
+]
+Group = Annotated[
+    str,
+    matching(
+        GROUP,
+        "a group of the broker: letters, digits, dots, dashes and underscores, at most 64, no dash first",
+        "name it as the broker's rules do",
+    ),
+]
+TagValue = Annotated[
+    str,
+    matching(
+        r"[\w .:/=+@-]{0,256}",
+        "a value of a tag: at most 256 letters, digits, spaces, and . : / = + @ - _, in quotes if it is a number",
+        "write it like team-a",
+    ),
+]
+LogLevel = Literal["NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]

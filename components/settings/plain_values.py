@@ -1,0 +1,220 @@
+"""Secrets' values in a stack file: what looks like one is refused, and never repeated."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from .problems import Problem
+
+_KEYS = (
+    r"(passw(or)?ds?|pass(phrase)?s?|pwd|secrets?|tokens?|credentials?|auths?|dockerconfigjson|connection[_-]?string"
+    r"|(api|private|client|access|secret|agent|shared|account)[_-]?keys?([_-]data)?)"
+)
+
+# A key with a value, whatever the entry looks like.
+_SAYS_SECRET = re.compile(rf"passw|pwd|secret|token|credential|{_KEYS}$", re.IGNORECASE)
+
+# A key of another program's configuration: aws:secretKey, but not aws:skipCredentialsValidation.
+_ENDS_AS_SECRET = re.compile(rf"{_KEYS}$", re.IGNORECASE)
+
+# Text that is a value, at any place.
+_IS_SECRET = re.compile(
+    r"-----BEGIN "  # PEM
+    r"|\b(do[opr]_v1_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|hv[sb]\.|AKIA[0-9A-Z]{12}|eyJ[\w-]{8,4096}\.)"  # tokens
+    rf"|(?<![\w-]){_KEYS}(\s*=|[\"']\s*:|:\s)\s*[^\s&;,]",  # password=..., "auth": "...", token: ...
+    re.IGNORECASE,
+)
+
+# A URL, up to the name and the password before its host; of a long text each URL is searched once.
+_IS_URL_WITH_LOGIN = re.compile(r"(?<!\S)(?>\S*?[a-z0-9+.-]://)\S*@", re.IGNORECASE)
+_IS_URL_OF_LOGIN = re.compile(r"[a-z0-9+.-]://([^\s/?#]*@|[^\s/?#@:]*:(?!\d{1,5}([/?#\s]|$)))", re.IGNORECASE)
+
+# A name and a password before a host; an image and its digest are not.
+_IS_LOGIN = re.compile(r"^[^\s/:@]+:\S+@(?!sha256:)")
+
+# Places of names with a colon and an @: users of a cluster (oidc:alice@example.com, ISSUER#alice@example.com),
+# contexts, topics, subjects of tokens. Of a URL there only the part before the path can be a login.
+_NAMES_WITH_AT = re.compile(r"^(store\.(operators\.|jwt\.(server|rotator)$)|server\.context$|broker\.topics\.)")
+
+_SECRET_OF = (
+    (re.compile(r"admin", re.IGNORECASE), "broker-admin"),
+    (re.compile(r"api|agent|token", re.IGNORECASE), "agent-key"),
+    (re.compile(r"private|client|cert|pem", re.IGNORECASE), "client-cert"),
+    (re.compile(r"broker|mqtt|pass", re.IGNORECASE), "mqtt"),
+)
+
+_OPENS_VAULT = (
+    (
+        re.compile(r"^store\.(approle|jwt)\."),
+        "lay the new one where server or rotator looks for it, as the stack's output next says",
+    ),
+    (re.compile(r"^store\."), "log in with the new one: bao login or vault login, or VAULT_TOKEN"),
+)
+"""Where what opens a Vault goes. None of it is a secret of the stack: `secretops put` would hand it to a server."""
+
+
+# Keys that say secret, and whose entries are names.
+_NAMES = frozenset({"pull_secrets"})
+
+
+# Characters of a key that an error prints.
+_LONGEST_KEY = 60
+
+
+def shown_key(key: str) -> str:
+    """Return a key as an error prints it: not at all if it looks like a value."""
+    if _IS_SECRET.search(key) or _IS_URL_WITH_LOGIN.search(key) or _IS_LOGIN.search(key) or looks_random(key):
+        return "(not shown)"
+    return key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}..."
+
+
+def secret_meant(text: str) -> str | None:
+    """The stack's secret that a key or a place calls otherwise."""
+    return next((secret for pattern, secret in _SECRET_OF if pattern.search(text)), None)
+
+
+def says_secret(key: str) -> bool:
+    """Whether what stands at `key` is a secret's value by the name of the key alone."""
+    return key not in _NAMES and bool(_SAYS_SECRET.search(key))
+
+
+def values_in(where: str, entry: Any, *, secret: bool = False, kind: object = None) -> Iterator[Problem]:
+    """A problem for each entry below `where` that looks like a secret's value. What it says is never repeated.
+
+    `secret` is what the key above says of it, and `kind` what the whole section is of.
+    """
+    if isinstance(entry, Mapping):
+        kind = kind or entry.get("kind")
+        for name, inner in entry.items():
+            yield from values_in(f"{where}.{shown_key(name)}", inner, secret=says_secret(name), kind=kind)
+    elif isinstance(entry, list):
+        for at, inner in enumerate(entry):
+            yield from values_in(f"{where}.{at}", inner, secret=secret, kind=kind)
+    elif entry not in (None, "") and (
+        (secret and not _measures(where, entry)) or (isinstance(entry, str) and _looks_secret(where, entry))
+    ):
+        yield _value(where, _NOT_SHOWN, pem="-----BEGIN " in str(entry), kind=kind)
+
+
+def _looks_secret(where: str, text: str) -> bool:
+    if _NAMES_WITH_AT.search(where):
+        return bool(_IS_SECRET.search(text) or _IS_URL_OF_LOGIN.search(text))
+    return bool(_IS_SECRET.search(text) or _IS_URL_WITH_LOGIN.search(text) or _IS_LOGIN.search(text))
+
+
+# Characters from which on a text, and a part of it between separators, is taken for a generated value.
+_SHORTEST, _SHORTEST_PART = 20, 12
+
+_SEPARATORS = re.compile(r"[-._:/\s]+")
+_WORD = re.compile(r"[a-z]{3,16}|[A-Z]{3,16}|[A-Z][a-z]{2,15}")
+
+# The last character of each run of one kind: capitals, lower-case letters (with a capital before them), digits. A name
+# such as PlantBroker2 has one in four characters or fewer, a generated value one in two or three.
+_CHANGE = re.compile(r"[a-z](?![a-z])|[0-9](?![0-9])|[A-Z](?![A-Za-z])|[^A-Za-z0-9]")
+
+# An id that is no value by its form.
+_GUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
+
+
+def looks_random(text: str) -> bool:
+    """Return whether a text of 20 characters or more has hardly a word, and mixes letters and digits all over."""
+    parts = _SEPARATORS.split(_GUID.sub("guid", text))
+    size = sum(map(len, parts))
+    words = sum(len(part) for part in parts if _WORD.fullmatch(part))
+    if len(text) < _SHORTEST or max(map(len, parts)) < _SHORTEST_PART or 8 * words >= size:
+        return False
+    changes = sum(len(_CHANGE.findall(part)) - 1 for part in parts if part)
+    return 6 * changes >= size
+
+
+def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> Iterator[Problem]:
+    """Yield a problem for each key of another program, such as aws:secretKey, whose text is a value.
+
+    `entries` is key -> text, `encrypted` the keys with a `secure:` entry.
+    """
+    for key, text in entries.items():
+        secret = bool(_ENDS_AS_SECRET.search(key)) and text not in ("", "true", "false")
+        if secret or key in encrypted or _looks_secret(key, text):
+            yield Problem(
+                f"{shown_key(key)}: {_NOT_SHOWN}",
+                _NO_VALUE,
+                "take it out, change it if it was committed or Pulumi has read it, and give the provider its login by "
+                "its own environment variables or files",
+            )
+
+
+# Characters of an address or a name that an error prints.
+_LONGEST_NAME = 120
+
+_PORT_AND_REST = r"(:\d{1,5})?)(?P<rest>[/?#].*)?"
+_URL = re.compile(r"(?P<begin>[a-z][a-z0-9+.-]{1,11}://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])" + _PORT_AND_REST)
+# A host without a scheme has a dot and a top-level domain: a single word may be a value.
+_BARE_HOST = re.compile(r"(?P<begin>([a-z0-9_-]+\.)+[a-z]{2,}" + _PORT_AND_REST)
+_IPV4 = r"\d{1,3}(\.\d{1,3}){3}"
+_IPV4_NETWORK = re.compile(rf"(?P<begin>{_IPV4}([/-]({_IPV4}|\d{{1,3}})|:\d{{1,5}})?)(?P<rest>)")
+# Before a name: the service, region and account of an ARN, or the root of Azure's resource ids.
+_NAMESPACE = re.compile(
+    r"(?P<begin>arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:\d{0,12}:|/subscriptions/)(?P<rest>[\w+=,.@:/()-]*)", re.ASCII
+)
+
+
+def shown_name(text: str, *, host: bool = False) -> str | None:
+    """Return an address, an ARN or a resource id as an error prints it, or None for any other text.
+
+    No path or query of a URL is in it, and no part that looks random. `host`: also a host's name without a scheme.
+    """
+    forms = (_URL, _IPV4_NETWORK, _NAMESPACE, *([_BARE_HOST] if host else []))
+    found = next((match for form in forms if (match := form.fullmatch(text))), None)
+    if found is None or looks_random(found["begin"]):
+        return text if found is None and _is_ipv6(text) else None
+    if found["rest"] in (None, "", "/"):
+        return text
+    if found.re is not _NAMESPACE or looks_random(found["rest"]):
+        return f"{found['begin']}..."
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Interface(text)
+    except ValueError:
+        return False
+    return True
+
+
+_MEASURE = re.compile(r"_(days|hours|minutes|seconds)$")
+
+
+def _measures(where: str, entry: Any) -> bool:
+    """A number of days is none of a secret, whatever its key calls them: password_days."""
+    return isinstance(entry, int) and not isinstance(entry, bool) and bool(_MEASURE.search(where))
+
+
+def encrypted_entry(section: str) -> Problem:
+    """A section with a `secure:` entry."""
+    return _value(section, "a secure: entry")
+
+
+_NO_VALUE = "no value is configuration, encrypted or not: Pulumi would keep it in its state"
+_NOT_SHOWN = "what looks like a secret's value (not shown)"
+
+
+def _value(where: str, found: str, *, pem: bool = False, kind: object = None) -> Problem:
+    goes = next((way for pattern, way in _OPENS_VAULT if kind == "vault" and pattern.search(where)), None)
+    if goes and pem:
+        goes = "name the file that has the new one"
+    match where.split("."):
+        case ["secrets", declared, _, *_]:
+            name = declared
+        case _:
+            hints = "pem" if pem else where
+            name = secret_meant(hints) or "NAME"
+    return Problem(
+        f"{where}: {found}",
+        _NO_VALUE,
+        "take it out, change it if it was committed or Pulumi has read it, and "
+        + (goes or f"give the new one to: secretops put {name}"),
+    )

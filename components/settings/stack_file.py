@@ -1,0 +1,280 @@
+"""A stack file read without the engine, for what needs no state: as the engine's own reading of `config:` has it.
+
+A word stays a word, a structure becomes JSON, nothing becomes "". A `secure:` entry stays encrypted, and is refused by
+`Settings`.
+
+    python -m components.settings.stack_file Pulumi.<stack>.yaml
+
+is for `make`, before a provider is built and the engine reads the file. It prints every error of the file. Where that
+is no YAML, the engine's own reader would print some of its text, which may be a value; its history keeps values.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from secretops.errors import ExitCode
+
+from ..core.naming import PROJECT
+from .problems import Problem
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as the engine's parser has it: each key once, only true and false are truth values, only digits are
+    numbers, and not 1:30."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.tag == "tag:yaml.org,2002:null":
+                    raise yaml.MarkedYAMLError(problem="found a key that is nothing", problem_mark=key.start_mark)
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(problem="found a key for the second time", problem_mark=key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if not tag.endswith((":bool", ":int", ":timestamp", ":value"))]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$"),
+    list("-+0123456789"),
+)
+
+_RULE = "YAML in UTF-8 that becomes JSON: indented by spaces, each key once, a text with : # @ * & ! or % in quotes"
+_SECTIONS = f"its sections are keys below config:, once each, with {PROJECT}: before them"
+_REMEDY = "write it as the files in examples/ are"
+
+
+class StackFileError(Exception):
+    """No stack file: what is wrong, the rule, the remedy."""
+
+    def __init__(self, what: str, rule: str, remedy: str = _REMEDY) -> None:
+        self.problem = Problem(what, rule, remedy)
+        super().__init__(str(self.problem))
+
+
+@dataclass(frozen=True)
+class StackFile:
+    """`Pulumi.<stack>.yaml`: its stack, section -> text, the keys with a `secure:` entry, what is for other programs,
+    key -> text, and whether it imports a Pulumi environment, which may have more sections."""
+
+    stack: str
+    entries: dict[str, str]
+    encrypted: list[str]
+    others: dict[str, str]
+    imports: bool
+
+    @classmethod
+    def read(cls, path: Path) -> StackFile:
+        """Read it. Raises StackFileError, which has none of the file's text: what is no YAML may be a value."""
+        named = re.fullmatch(r"Pulumi\.(.+)\.ya?ml", path.name)
+        if not named:
+            raise StackFileError(f"{path.name}: no stack file's name", "a stack file is called Pulumi.<stack>.yaml")
+        text = ""
+        try:
+            text = path.read_text(encoding="utf-8")
+            document = _document(text)
+            imports = bool(document.get("environment"))
+            config = _config_of({"config": {}} | document if imports else document)
+            sections = _own(config)
+            others = {str(key): entry for key, entry in config.items() if not _is_own(str(key))}
+            return cls(
+                stack=named[1],
+                entries={name: handed_over(entry) for name, entry in sections.items()},
+                encrypted=encrypted_of(sections | others),
+                others={key: handed_over(entry) for key, entry in others.items()},
+                imports=imports,
+            )
+        except OSError as error:
+            raise StackFileError(f"{path}: {error.strerror}", "a file that this account may read") from None
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+            raise StackFileError(f"{path}{_wrong(error, text)}", _RULE) from None
+        except StackFileError as error:
+            raise StackFileError(f"{path}: {error.problem.what}", error.problem.rule) from None
+
+
+# What PyYAML quotes of its own in an error: a kind of token, or one character.
+_OWN_QUOTE = re.compile(r"""(['"])(<[a-z ]+>|\\?.)\1""")
+
+
+def _wrong(error: Exception, text: str) -> str:
+    """Return where in `text` the error is and what it is, without a word of the file: PyYAML quotes some of it."""
+    match error:
+        case yaml.MarkedYAMLError():
+            message = ": ".join(filter(None, (error.context, error.problem))) or "not readable"
+            mark = error.problem_mark or error.context_mark
+            where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            kept = _OWN_QUOTE.sub(lambda quote: f"\0{quote[2]}\0", message)
+            what = re.sub(r"""(['"]).*\1""", "(not shown)", kept).replace("\0", "'")
+            return f"{where}: {what.partition(';')[0]}"
+        case yaml.reader.ReaderError():
+            line = text.count("\n", 0, error.position) + 1
+            return f", line {line}: found a character that YAML does not allow, U+{error.character:04X}"
+        case UnicodeDecodeError():
+            line = error.object.count(b"\n", 0, error.start) + 1
+            return f", line {line}: not UTF-8"
+        case RecursionError():
+            return ": too many sections within one another"
+    return ": a date, bytes, a number of thousands of digits, or an alias within its anchor, which JSON has not"
+
+
+def sections_of(text: str) -> dict[str, Any]:
+    """Section -> what `config:` has there, with or without the project's name before it; other programs' are left out.
+
+    Raises StackFileError, yaml.YAMLError.
+    """
+    return _own(_config_of(_document(text)))
+
+
+def _document(text: str) -> dict[Any, Any]:
+    found = yaml.load(text, _Loader)  # noqa: S506 # nosec B506 - a SafeLoader
+    return found if isinstance(found, dict) else {}
+
+
+def _config_of(document: Mapping[Any, Any]) -> dict[Any, Any]:
+    config = document.get("config")
+    if not isinstance(config, dict):
+        raise StackFileError("it has no config:", _SECTIONS)
+    return config
+
+
+def _own(config: Mapping[Any, Any]) -> dict[str, Any]:
+    sections = {str(key).removeprefix(f"{PROJECT}:"): entry for key, entry in config.items() if _is_own(str(key))}
+    if len(sections) < len([key for key in config if _is_own(str(key))]):
+        raise StackFileError("a section is there twice", _SECTIONS)
+    return sections
+
+
+def _is_own(key: str) -> bool:
+    return ":" not in key or key.startswith(f"{PROJECT}:")
+
+
+def encrypted_of(sections: Mapping[str, Any]) -> list[str]:
+    """Those that have a `secure:` entry anywhere."""
+    return [name for name, entry in sections.items() if any(_secure(entry))]
+
+
+def handed_over(entry: Any) -> str:
+    """A section as the program gets it."""
+    if entry is None:
+        return ""
+    return entry if isinstance(entry, str) else json.dumps(entry)
+
+
+def decoded(text: str) -> Any:
+    """Return a section from the program's form of it: JSON where it is more than a word."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # or JSON so deep that nobody meant it
+        return text
+
+
+def _secure(entry: Any) -> Iterator[bool]:
+    match entry:
+        case {"secure": _, **rest} if not rest:
+            yield True
+        case dict():
+            for inner in entry.values():
+                yield from _secure(inner)
+        case list():
+            for inner in entry:
+                yield from _secure(inner)
+
+
+def _named(files: Sequence[str]) -> Path:
+    if len(files) == 1:
+        return Path(files[0])
+    raise StackFileError(
+        f"{len(files)} files are named" if files else "no file is named",
+        "it reads one: Pulumi.<stack>.yaml",
+        "python -m components.settings.stack_file Pulumi.dev.yaml",
+    )
+
+
+def check_port(sections: Mapping[str, str]) -> None:
+    """Raise StackFileError if the port of the stack's embedded broker is taken, unless by that broker itself."""
+    store, server, broker = (_section(sections.get(name, "")) for name in ("store", "server", "broker"))
+    if broker.get("kind") != "embedded":
+        return
+    from secretops.broker import accepts, running, vacated
+
+    from .section import PROJECT_FOLDER
+    from .sections import EmbeddedBroker
+
+    port = broker.get("port", EmbeddedBroker.model_fields["port"].default)
+    if not isinstance(port, int) or port not in range(1, 2**16):
+        return
+
+    folders = store.get("root", ".coreflux-mcp"), server.get("folder", ".coreflux-mcp-local")
+    if not accepts("localhost", port) or any(running(PROJECT_FOLDER / str(each) / "broker") for each in folders):
+        return
+    if not vacated("localhost", port):
+        raise StackFileError(
+            f"something listens at localhost:{port}, and it is not this stack's broker",
+            "the embedded broker needs its port for itself",
+            "give the section broker another port, or stop what listens there: another clone's broker by make down",
+        )
+
+
+def _section(text: str) -> dict[str, Any]:
+    section = decoded(text)
+    return section if isinstance(section, dict) else {}
+
+
+def values_of(file: StackFile) -> Iterator[Problem]:
+    """Yield a problem for each value in the file. Pulumi's history keeps what it reads, also of a run that fails."""
+    from .plain_values import encrypted_entry, says_secret, values_in, values_of_others
+    from .schema import SECTIONS
+
+    yield from (encrypted_entry(key) for key in file.encrypted if key not in file.others)
+    yield from values_of_others(file.others, file.encrypted)
+    for name, text in file.entries.items():
+        yield from values_in(name, decoded(text), secret=name not in SECTIONS and says_secret(name))
+
+
+def check(file: StackFile) -> None:
+    """Raise ConfigurationError with all that is wrong: of a file that imports an environment, with its values alone."""
+    from .settings import ConfigurationError, Settings
+
+    if not file.imports:
+        Settings.parse(file.stack, file.entries, encrypted=file.encrypted, others=file.others)
+    elif found := list(values_of(file)):
+        raise ConfigurationError(f"Pulumi.{file.stack}.yaml", found)
+
+
+def main() -> None:
+    """End with 2 unless one file is named, is YAML, and has no error.
+
+    With --deploys: end with 2 also if the port of its embedded broker is taken.
+    """
+    from .settings import ConfigurationError
+
+    deploys = "--deploys" in sys.argv
+    try:
+        file = StackFile.read(_named([each for each in sys.argv[1:] if each != "--deploys"]))
+        check(file)
+        if deploys:
+            check_port(file.entries)
+    except (StackFileError, ConfigurationError) as error:
+        print(error, "Pulumi has not read the file.", sep="\n", file=sys.stderr)  # noqa: T201 - for make
+        sys.exit(int(ExitCode.USAGE))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""What pydantic found wrong with a section, as problems: unknown keys, missing ones, entries of another kind."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from ..core.matrix import ServerKind, StoreKind
+from .plain_values import secret_meant, shown_key, shown_name
+from .problems import Problem, did_you_mean, shown
+
+A_SECTION = "a section: keys, each with its entry"
+
+Keys = Mapping[str, Iterable[str]]
+"""kind -> the keys of a section of that kind; the kind is "" for a section that has none. kind.key: of one within."""
+
+
+def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[str] = ()) -> Iterator[Problem]:
+    """Each thing that pydantic found wrong with a section. What is missing at a place in `told` was taken out."""
+    details = error.errors(include_url=False)
+    wrong_keys = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == ("[key]",)}
+    for detail in details:
+        place = detail["loc"]
+        if place in wrong_keys:  # its entry may be right under the key that is meant
+            continue
+        kind = str(place[0]) if place and place[0] in keys else ""
+        parts = (shown_key(str(part)) for part in place[1 if kind else 0 :] if part != "[key]")
+        where = ".".join([shown_key(section), *parts])
+        follows = detail["type"] == "too_short" and any(
+            other["loc"][: len(place)] == place and other is not detail for other in details
+        )
+        hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in told)
+        if not follows and not hidden:
+            yield _explained(where, detail, section, keys, kind)
+
+
+def without_unknown(section: Any, error: ValidationError, keys: Keys) -> Any:
+    """The section less its unknown keys, or None where anything else is wrong with it.
+
+    For what is to be told at once and needs the rest: no entry of it is guessed.
+    """
+    rest = copy.deepcopy(section)
+    for detail in error.errors(include_url=False):
+        place = detail["loc"]
+        if detail["type"] != "extra_forbidden":
+            return None
+        *above, key = place[1:] if place[0] in keys else place
+        inner = rest
+        for part in above:
+            inner = inner[part]
+        del inner[key]
+    return rest
+
+
+def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind: str) -> Problem:
+    """What is wrong with a section's shape: what is missing, unknown, or of no known kind."""
+    key = where.rpartition(".")[2]
+    kinds = [name for name in keys if "." not in name]
+    match detail["type"]:
+        case "union_tag_not_found":
+            return Problem(f"{where}.kind: missing", "it has no default", f"add kind: one of {', '.join(kinds)}")
+        case "union_tag_invalid":
+            return _unknown_kind(section, detail["input"]["kind"], kinds)
+        case "json_invalid":
+            rule = "Unicode, and no more than a hundred sections within one another"
+            return Problem(f"{where}: text", rule, f"write {key} as the files in examples/ have it")
+        case "missing":
+            return Problem(f"{where}: missing", "it has no default", f"add {_written(kind, key)}")
+        case "extra_forbidden":
+            article = "an" if section[0] in "aeiou" else "a"
+            one = {"secrets": "a declared secret"}.get(section, section)
+            of = f"{article} {section} of kind {kind}" if kind else one
+            within = ".".join(map(str, detail["loc"][:-1]))
+            if "." in within and within in keys:
+                kind, of = within, within.rpartition(".")[2]
+            known = list(keys[kind])
+            inner = next((name for name in keys if name.startswith(f"{kind}.") and key in keys[name]), None)
+            remedy = (
+                f"did you mean {section}.{inner.partition('.')[2]}.{key}?"
+                if inner
+                else did_you_mean(key, known, otherwise=_by_its_secret(key, known))
+            )
+            return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", remedy)
+        case _:
+            return _wrong_entry(where, detail, kind)
+
+
+def _by_its_secret(key: str, known: Iterable[str]) -> str:
+    """The remedy for a key that calls a secret otherwise than here: password_days is mqtt_days."""
+    called, _, measure = key.rpartition("_")
+    secret = secret_meant(called) or ""
+    meant = f"{secret.replace('-', '_')}_{measure}"
+    return f"did you mean {meant}?" if meant in known else "take it out"
+
+
+def _written(kind: str, key: str) -> str:
+    """The key, and how its entry is written where that is not to be guessed."""
+    return f"{key}: {_FORMS[kind, key]}" if (kind, key) in _FORMS else key
+
+
+_FORMS = {
+    ("vault", "address"): "https://vault.example.com:8200",
+    ("vault", "operators"): "[userpass/alice]",
+    ("vault", "pki"): "{}",
+    ("vault", "approle"): "{}",
+    ("vault", "kubernetes"): "{}",
+    ("vault", "audit_files"): "[]",
+}
+"""Of a section's kind and its key."""
+
+
+def _wrong_entry(where: str, detail: ErrorDetails, kind: str) -> Problem:
+    entry, context = detail["input"], detail.get("ctx", {})
+    key = where.rpartition(".")[2]
+    named = shown_name(entry) if isinstance(entry, str) else None
+    what = "its name" if detail["loc"][-1:] == ("[key]",) else named or shown(entry)
+    match detail["type"]:
+        case "refused":
+            rule, remedy, what = context["rule"], context["remedy"], context.get("shown", what)
+        case "literal_error" | "enum":
+            known = re.findall(r"'([^']+)'", context["expected"])
+            what = shown(entry, known)
+            rule, remedy = f"one of {', '.join(known)}", did_you_mean(str(entry), known, otherwise="write one of them")
+            if str(entry) in known:  # a number where text belongs
+                remedy = f'write it in quotes: "{entry}"'
+        case "model_type" | "model_attributes_type" | "dict_type":
+            what = "text" if isinstance(entry, str) else what  # not what it says: nobody knows what that is
+            rule, remedy = A_SECTION, f"put keys below {key}:"
+            if (kind, key) in _FORMS:
+                remedy = f"write {_written(kind, key)}, or {remedy}"
+        case "bool_type":
+            rule, remedy = "true or false", "write true or false, without quotes"
+        case "int_type" | "int_from_float":
+            rule, remedy = "a whole number", "write digits alone, without quotes"
+        case "string_type":
+            rule, remedy = "text", "write one text" if isinstance(entry, Mapping | list) else _IN_QUOTES
+        case "tuple_type":
+            rule, remedy = "a list", f"write it as a list: {key}: [...]"
+            if entry is False and _FORMS.get((kind, key)) == "[]":
+                remedy += f"; for none {_written(kind, key)}"
+        case "too_short":
+            form = _FORMS.get((kind, key))
+            what, rule = "an empty list", "at least one entry"
+            remedy = f"add one: {key}: {form}" if form else "add one"
+        case _:
+            rule, remedy = detail["msg"][0].lower() + detail["msg"][1:], "correct it"
+    return Problem(f"{where}: {what}", rule, _FILL_IN if detail["type"] in _TYPES and entry is None else remedy)
+
+
+_IN_QUOTES, _FILL_IN = "if it is meant, put it in quotes", "fill it in, or take it out"
+_TYPES = ("string_type", "int_type", "bool_type")
+
+
+def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
+    axes: dict[str, type[StoreKind] | type[ServerKind]] = {"store": StoreKind, "server": ServerKind}
+    where, rule = f"{section}.kind", f"one of {', '.join(known)}"
+    for axis, kinds in axes.items() if isinstance(kind, str) and section in axes else ():
+        if kind in set(kinds) and kind not in set(axes[section]):
+            return Problem(f"{where}: {kind} is a {axis}, not a {section}", rule, "name one of them")
+    return Problem(f"{where}: {shown(kind, known)}", rule, did_you_mean(str(kind), known, otherwise="name one of them"))
+
+
+def unknown_section(name: str, known: Iterable[str], keys: Mapping[str, Keys]) -> Problem:
+    """A section that no stack file has. It may be a key of one that there is: `keys` has those."""
+    key = name.rpartition(".")[2]
+    above = next(
+        (section for section, kinds in keys.items() if key in {one for each in kinds.values() for one in each}), ""
+    )
+    remedy = f"put {key} below {above}:" if above else did_you_mean(name, known)
+    return Problem(f"{shown_key(name)}: unknown section", f"one of {', '.join(known)}", remedy)

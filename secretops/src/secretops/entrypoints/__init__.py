@@ -1,1 +1,0 @@
-"""Where a platform that calls functions, and not commands, calls secretops."""

@@ -1,0 +1,195 @@
+"""What staging labels say of a secret's versions, and which ones have to be there for what they should say. Pure.
+
+A label is at most 256 characters, of one version at a time, and a secret has 20 of them at most:
+https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
+We use one a version that is kept, one for the journal, one for the empty version.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote, unquote
+
+from secretops.engine.journal import Entry
+from secretops.engine.state import Stage, Version, Versions
+from secretops.errors import UsageError
+from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels, where
+
+LONGEST = 256
+
+NO_VALUE = "secretops-no-value-0000000000000000"
+"""The version whose value is {}: what readers find before there is a value, and again when it is forgotten. AWS makes
+the very first version of a secret AWSCURRENT, whatever labels are asked for, and ours is to be proven before."""
+
+NO_VALUE_LABEL = "secretops.no-value"
+
+FORGETTING = "secretops.forgetting"
+"""On the empty version from before a secret is forgotten until it is: of such a one no version is kept any more, and
+whoever comes after a crash goes on with it. Where AWSCURRENT is can't say that: people move it back, too."""
+
+_TIMES = {"c": "created", "p": "published", "v": "verified", "r": "retired", "e": "expires"}
+_FACTS = re.compile(r"secretops\.(?P<id>[^.]{32,})\.(?P<times>(?:[cpvre]\d{8}T\d{12}Z\.)+)(?:u(?P<user>.*))?")
+_LAST = re.compile(r"secretops\.last\.(?P<time>\d{8}T\d{12}Z)\.(?P<step>[\w-]+)\.(?P<version>[^.]+)\.(?P<outcome>.*)")
+_FORMAT = "%Y%m%dT%H%M%S%fZ"
+
+
+@dataclass(frozen=True)
+class State:
+    """One secret as its labels tell it."""
+
+    labels: Labels
+
+    @property
+    def current(self) -> str | None:
+        """The version that readers find, whoever made it."""
+        return where(self.labels, CURRENT)
+
+    @property
+    def forgetting(self) -> bool:
+        """Whether the secret is being forgotten, and whoever did that was killed or is at it."""
+        return where(self.labels, FORGETTING) is not None
+
+    @property
+    def versions(self) -> Versions:
+        """Ours. A version that somebody else made is none of them: it has no label of ours.
+
+        Where somebody else's is AWSCURRENT, or a retired one, whose password is worthless, ours is the one that was
+        published last. A current one that was published before the previous one was made current again by hand: its
+        readers hold the previous one, and since when they find it is not known until it is noted.
+        """
+        if self.forgetting:
+            return Versions()
+        known = _merged(self._facts())
+        pending = known.get(where(self.labels, PENDING) or "")
+        current = known.get(self.current or "")
+        if pending is current:  # AWS leaves AWSPENDING where it was, or not
+            pending = None
+        if current and current.retired:
+            current = None
+        shown = [v for v in known.values() if v.published or PREVIOUS in self.labels.get(v.id, ())]
+        shown = sorted((v for v in shown if v not in (pending, current)), key=self._age)
+        current = current or (shown.pop() if shown and not shown[-1].retired else None)
+        previous = shown[-1] if shown else None
+        if current and previous and _before(current.published, previous.published):
+            current = current.at(published=None)
+        staged = ((previous, Stage.PREVIOUS), (current, Stage.CURRENT), (pending, Stage.PENDING))
+        return Versions(tuple(version.at(stage=stage) for version, stage in staged if version))
+
+    def last(self, secret: str) -> tuple[str, Entry] | None:
+        """The label of the newest entry of the journal, and that entry, as of `secret`."""
+        found = [(label, match) for label in self._ours() if (match := _LAST.fullmatch(label))]
+        if not found:
+            return None
+        label, match = max(found, key=lambda one: one[1]["time"])
+        return label, Entry(
+            time=_time(match["time"]),
+            secret=secret,
+            version=unquote(match["version"], errors="replace"),
+            step=match["step"],
+            outcome=unquote(match["outcome"], errors="replace"),
+        )
+
+    def changes(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str | None, str | None]]:
+        """The moves (label, from, to) after which the labels say just `versions` and `last`: first what is added."""
+        wanted = dict(self._wanted(versions, last))
+        if versions.pending:
+            wanted[PENDING] = versions.pending.id
+        for label, target in wanted.items():
+            if (source := where(self.labels, label)) != target:
+                yield label, source, target
+        ours = {version.id for version in self._facts()}
+        living = {version.id for version in versions.living}
+        for version in ours & self.labels.keys():
+            if PENDING in self.labels[version] and PENDING not in wanted:
+                yield PENDING, version, None
+            if PREVIOUS in self.labels[version] and version not in living:
+                yield PREVIOUS, version, None
+        for version, has in self.labels.items():
+            for label in sorted(has):
+                if label.startswith("secretops.") and label not in (NO_VALUE_LABEL, FORGETTING, *wanted):
+                    yield label, version, None
+
+    def _wanted(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str]]:
+        """A retired version's facts are with another, so that it has no label left, and AWS deletes it."""
+        living = [version for version in (versions.current, versions.pending, versions.previous) if version]
+        carrier = next((version.id for version in living if not version.retired), None)
+        carrier = carrier or self.current or next(iter(self.labels), None)
+        for version in versions.all:
+            if holder := carrier if version.retired else version.id:
+                yield facts_label(version), holder
+        if last and carrier:
+            yield last, carrier
+
+    def _facts(self) -> Iterator[Version]:
+        for label in self._ours():
+            if match := _FACTS.fullmatch(label):
+                times = {_TIMES[text[0]]: _time(text[1:]) for text in match["times"].split(".") if text}
+                user = unquote(match["user"]) if match["user"] is not None else None
+                if "created" in times:
+                    yield Version(id=unquote(match["id"]), stage=Stage.PENDING, user=user, **times)
+
+    def _ours(self) -> Iterator[str]:
+        return (label for has in self.labels.values() for label in has)
+
+    def _age(self, version: Version) -> tuple[bool, bool, str]:
+        """Of two that were shown to readers: what orders them, the last one last."""
+        has = self.labels.get(version.id, frozenset())
+        return not version.retired, PREVIOUS in has, _written(version.published) if version.published else "~"
+
+
+def facts_label(version: Version) -> str:
+    """What the stage does not say of `version`, as a label. Raises UsageError when it is longer than a label."""
+    times = {letter: getattr(version, name) for letter, name in _TIMES.items()}
+    said = "".join(f"{letter}{_written(time)}." for letter, time in times.items() if time)
+    label = f"secretops.{_dotless(version.id)}.{said}" + ("" if version.user is None else f"u{quote(version.user)}")
+    room = {"published", "verified", "retired"} - {name for name in _TIMES.values() if getattr(version, name)}
+    if len(label) + len(room) * (len(_written(version.created)) + 2) > LONGEST:
+        raise UsageError(
+            f"version {version.id} of user {version.user}: the names are too long",
+            rule=f"the AWS store keeps both in a staging label, which has {LONGEST} characters; a dot takes three",
+            remedy="give a user of up to 60 characters, and a token of AWS' own form (a UUID)",
+        )
+    return label
+
+
+def last_label(entry: Entry) -> str:
+    """`entry` as a label, its outcome cut to what a label holds."""
+    label = f"secretops.last.{_written(entry.time)}.{entry.step}.{_dotless(entry.version)}."
+    outcome = entry.outcome
+    while len(label) + len(quote(outcome)) > LONGEST:
+        outcome = outcome[:-1]
+    return label + quote(outcome)
+
+
+def _merged(found: Iterator[Version]) -> Mapping[str, Version]:
+    """By id. Of a version there may be two labels for a moment; no time is ever taken back."""
+    known: dict[str, Version] = {}
+    for version in found:
+        other = known.get(version.id, version)
+        times = {
+            name: max(filter(None, (getattr(version, name), getattr(other, name))), default=None)
+            for name in _TIMES.values()
+        }
+        known[version.id] = dataclasses.replace(version, **times)  # type: ignore[arg-type]
+    return known
+
+
+def _dotless(token: str) -> str:
+    """A version's id, in which AWS takes any character, as a part of a label."""
+    return token.replace("%", "%25").replace(".", "%2E")
+
+
+def _before(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and other is not None and one < other
+
+
+def _written(time: datetime) -> str:
+    return f"{time.astimezone(UTC):{_FORMAT}}"
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)

@@ -1,0 +1,137 @@
+"""Key Vault's audit log as Log Analytics has it: rows that a workspace gives (`workspace`), or that were exported.
+
+A row is one request, in one of two layouts: the columns of AZKVAuditLogs, or those of AzureDiagnostics, which some
+workspaces are given all the same. A line is a row, a list of rows, or an answer of the query API ({"tables": […]}).
+https://learn.microsoft.com/azure/azure-monitor/reference/tables/azkvauditlogs
+"""
+
+from __future__ import annotations
+
+import http
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from secretops.manifest import AzureStore
+from secretops.platforms.azure.audit_tables import CLAIM_COLUMNS, CLAIMS, GIVES_VALUE
+from secretops.trails.protocol import ALL, Access
+
+ONLY_LOOKS = ("SecretGet", "SecretList", "SecretBackup")
+"""How an operation's name begins that changes nothing."""
+
+LISTS = frozenset({"SecretList", "SecretListDeleted"})
+"""About every secret of the vault."""
+
+NOBODY = "(not logged in)"
+
+_DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
+
+
+class LogAnalytics:
+    """`Trail` over one stack's secrets. A workspace may have the logs of other vaults, too: those are passed over."""
+
+    form = "rows of Key Vault's audit log, one a line, a list of them, or an answer of the query API"
+
+    def __init__(self, location: AzureStore) -> None:
+        self._host = urlsplit(location.vault).netloc.lower()
+        self._places = {
+            secret: frozenset(place[secret] for place in (location.secrets, location.pending) if secret in place)
+            for secret in location.secrets
+        }
+        self._readers = {
+            name.lower(): frozenset(who.lower() for who in readers) for name, readers in location.readers.items()
+        }
+        named = {*location.secrets.values(), *location.pending.values(), *location.readers}
+        self._secrets = {name.lower(): name for name in named}
+
+    def read(self, line: bytes) -> Iterator[Access]:
+        try:
+            for row in _rows(json.loads(line)):
+                yield from self._access({name.lower(): value for name, value in row.items()})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("not a row of Key Vault's audit log") from error
+
+    def names(self, secret: str) -> frozenset[str]:
+        return self._places.get(secret) or frozenset({secret} & {*self._secrets.values()})
+
+    def known(self) -> Iterable[str]:
+        return (*sorted(self._places), *sorted({*self._secrets.values()} - {*self._places}))
+
+    def _access(self, row: Mapping[str, Any]) -> Iterator[Access]:
+        operation, time = row["operationname"], _time(row["timegenerated"])
+        status = int(_first(row, "httpstatuscode", "httpstatuscode_d") or 0)
+        identity = _identity(row)
+        reader = identity.get("upn") or identity.get("oid") or identity.get("appid") or NOBODY
+        if not operation.startswith("Secret") or (reader == NOBODY and status == http.HTTPStatus.UNAUTHORIZED):
+            return  # every client asks once without a token, to be told where to get one
+        secret = self._secret(operation, row)
+        if secret is None:
+            return
+        source = (_first(row, "calleripaddress"), str(_first(row, "clientinfo", "clientinfo_s") or "").split(" ")[0])
+        yield Access(
+            time=time,
+            reader=reader,
+            operation=operation,
+            secret=secret,
+            allowed=status not in _DENIED,
+            source=" ".join(part for part in source if part),
+            given=operation in GIVES_VALUE and status == http.HTTPStatus.OK,
+            done=not operation.startswith(ONLY_LOOKS) and status < http.HTTPStatus.BAD_REQUEST,
+            declared=self._is_declared(secret, identity.get("oid", "").lower()),
+        )
+
+    def _secret(self, operation: str, row: Mapping[str, Any]) -> str | None:
+        """Which of the stack's secrets it is about, or ALL. A request that was refused may have an empty id.
+
+        The path of a restore names none, and its id the one that came back.
+        """
+        for said in (_first(row, "requesturi", "requesturi_s"), _first(row, "id", "id_s")):
+            found = urlsplit(str(said or ""))
+            parts = [part for part in found.path.split("/") if part]
+            if found.netloc.lower() != self._host or not parts or parts[0] not in ("secrets", "deletedsecrets"):
+                continue
+            name = parts[1].lower() if len(parts) > 1 else ""
+            if name in self._secrets:
+                return self._secrets[name]
+            if not name and operation in LISTS:
+                return ALL
+        return None
+
+    def _is_declared(self, secret: str, who: str) -> bool:
+        asked = self._secrets if secret == ALL else (secret.lower(),)
+        return all(who in self._readers.get(name, ()) for name in asked)
+
+
+def _rows(document: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(document, list):
+        yield from document
+    elif "tables" in document:
+        for table in document["tables"]:
+            names = [column["name"] for column in table["columns"]]
+            for row in table["rows"]:
+                yield dict(zip(names, row, strict=True))
+    else:
+        yield document
+
+
+def _first(row: Mapping[str, Any], *names: str) -> Any:
+    return next((row[name] for name in names if row.get(name) not in (None, "")), None)
+
+
+def _identity(row: Mapping[str, Any]) -> dict[str, str]:
+    """Who it was, by the token's claims."""
+    said = row.get("identity") or {}
+    claims = (json.loads(said) if isinstance(said, str) else said).get("claim") or {}
+    found = {
+        name: _first(claims, *CLAIMS[name]) or _first(row, *(column.lower() for column in CLAIM_COLUMNS[name]))
+        for name in CLAIMS
+    }
+    return {name: str(text) for name, text in found.items() if text}
+
+
+def _time(said: str) -> datetime:
+    """Log Analytics writes up to seven digits of a second, which Python reads from 3.11 on; UTC where it says none."""
+    found = datetime.fromisoformat(said)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

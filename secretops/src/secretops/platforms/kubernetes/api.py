@@ -1,0 +1,222 @@
+"""One namespace's objects at the API server: asked again while it is away, and told in our words when it refuses.
+
+What the server says about an object may quote it, so of its texts only a user's name is ever passed on.
+"""
+
+from __future__ import annotations
+
+import functools
+import http
+import re
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import httpx2
+from lightkube import Client
+from lightkube.core.exceptions import ConfigError
+from lightkube.core.resource import api_info
+from lightkube.resources.coordination_v1 import Lease
+from lightkube.resources.core_v1 import Secret
+
+from secretops.errors import StoreError, UnreachableError, UsageError
+from secretops.platforms.kubernetes.connection import Connection, connect
+
+Kind = TypeVar("Kind", Secret, Lease)
+Answer = TypeVar("Answer")
+
+PATIENCE_SECONDS = 20.0
+"""How long an API server may be away, as one is that restarts or is upgraded, before that is told."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds between two tries: each pause is twice the one before."""
+
+MAKES_SECRETS = (
+    "secretops tick makes those that it has something for, secretops put of any secret all; "
+    "before there is an admin: secretops put broker-admin"
+)
+"""What an operator runs where Secrets are not there. Their tick does what the rotator's could not."""
+
+TRANSIENT = frozenset({429, 500, 502, 503, 504})
+"""Answers of a server that is overloaded or on its way up or down."""
+
+
+class Api:
+    """Secrets and Leases of one namespace. Connects with the first question."""
+
+    def __init__(
+        self,
+        namespace: str,
+        context: str | None = None,
+        *,
+        open_connection: Callable[[str | None], Connection] = connect,
+    ) -> None:
+        self.namespace = namespace
+        self._context, self._open = context, open_connection
+
+    @functools.cached_property
+    def _connection(self) -> Connection:
+        return self._open(self._context)
+
+    @property
+    def server(self) -> str:
+        """Where the API server is. Raises UsageError."""
+        return self._connection.server
+
+    def get(self, kind: type[Kind], name: str, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
+        """The object called `name`, None when there is none. `patience` is in seconds."""
+
+        def send(client: Client) -> Kind:
+            return client.get(kind, name, namespace=self.namespace)
+
+        return self._ask("get", kind, name, send, patience, none_for={404})
+
+    def write(self, thing: Kind, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
+        """Replace an object as it was read, or create one that has not been read.
+
+        None when somebody else has changed, removed or created it meanwhile: read it anew, and decide anew.
+        """
+        kind, meta = type(thing), thing.metadata
+        name = (meta and meta.name) or ""
+        if meta and meta.resourceVersion:
+            replace = functools.partial(_replace, thing)
+            return self._ask("update", kind, name, replace, patience, none_for={404, 409})
+        create = functools.partial(_create, thing)
+        return self._ask("create", kind, name, create, patience, none_for={409})
+
+    def _ask(
+        self,
+        verb: str,
+        kind: type[Kind],
+        name: str,
+        send: Callable[[Client], Answer],
+        patience: float,
+        *,
+        none_for: set[int],
+    ) -> Answer | None:
+        what = f"{api_info(kind).plural}/{name}"
+        end = time.monotonic() + patience
+        pause = FIRST_PAUSE
+        while True:
+            wait = pause
+            try:
+                return send(self._connection.client)
+            except httpx2.HTTPStatusError as error:
+                code = error.response.status_code
+                if code in none_for:
+                    return None
+                if code not in TRANSIENT:
+                    raise self._refused(verb, what, error.response) from None
+                why, wait = f"answered {_named(code)}", _retry_after(error.response) or pause
+            except httpx2.TransportError as error:
+                if _untrusted(error):
+                    raise self._stranger() from None
+                why = str(error) if isinstance(error, httpx2.ConnectError) else type(error).__name__
+            except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError):
+                raise self._no_kubernetes(what) from None
+            except (ConfigError, OSError):
+                raise UsageError(
+                    f"{self._connection.identity}: its token can't be read",
+                    rule="the kubeconfig, or the pod's service account, names a file with a token",
+                    remedy="log in to the cluster again, or mount the service account's token",
+                ) from None
+            if time.monotonic() + wait > end:
+                raise UnreachableError(
+                    f"the API server at {self._connection.server} does not serve {what}: {why}",
+                    rule=f"it was asked again for {patience:.0f} s; nothing is half-written",
+                    remedy="when it answers again (kubectl get --raw /readyz), the next tick goes on from here",
+                )
+            time.sleep(wait)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _refused(self, verb: str, what: str, response: httpx2.Response) -> StoreError:
+        where = f"{what} in namespace {self.namespace}"
+        status = _status(response)
+        match response.status_code:
+            case http.HTTPStatus.UNAUTHORIZED:
+                return StoreError(
+                    f"the API server at {self._connection.server} does not accept {self._connection.identity}",
+                    rule="it answered 401: the credential is wrong or has expired",
+                    remedy=f"log in to the cluster again until this works: kubectl -n {self.namespace} get lease",
+                )
+            case http.HTTPStatus.FORBIDDEN:
+                named = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
+                return StoreError(
+                    f"{named[1] if named else self._connection.identity} may not {verb} {where}",
+                    rule="the rotator may get and update what there is; an operator may also create it",
+                    remedy=self._way_out(verb, what),
+                )
+            case http.HTTPStatus.NOT_FOUND:
+                return StoreError(
+                    f"there is no namespace {self.namespace} at {self._connection.server}",
+                    rule="`pulumi up` makes the namespace; nothing was written",
+                    remedy="pulumi up; if it has run: is this the cluster of its server.context?",
+                )
+        causes = (status.get("details") or {}).get("causes") or ()
+        fields = sorted({f"{cause.get('field')} ({cause.get('reason')})" for cause in causes})
+        return StoreError(
+            f"the API server refused to {verb} {where}: {_named(response.status_code)}",
+            rule=f"not accepted: {', '.join(fields)}" if fields else "nothing was written",
+            remedy=f"look at it, and at the cluster's admission rules: kubectl -n {self.namespace} get {what} -o yaml",
+        )
+
+    def _way_out(self, verb: str, what: str) -> str:
+        if verb != "create":
+            return f"pulumi up grants it to the rotator; for yourself ask for: {verb} {what}"
+        if what.startswith("leases/"):
+            return f"pulumi up makes it; or ask for the right to create leases in {self.namespace}"
+        return f"an operator who may create Secrets: {MAKES_SECRETS}"
+
+    def _stranger(self) -> StoreError:
+        return StoreError(
+            f"the server at {self._connection.server} does not prove to be the kubeconfig's",
+            rule="its certificate has expired, or is not that CA's for that name; values are sent to no stranger",
+            remedy="let your cluster's own command write the kubeconfig anew, or give server.context another context",
+        )
+
+    def _no_kubernetes(self, what: str) -> StoreError:
+        return StoreError(
+            f"what answers at {self._connection.server} for {what} is no Kubernetes API",
+            rule="its answer does not read as a Kubernetes object",
+            remedy="is a proxy or a login page in between? kubectl get --raw /version",
+        )
+
+
+def _replace(thing: Kind, client: Client) -> Kind:
+    return client.replace(thing)
+
+
+def _create(thing: Kind, client: Client) -> Kind:
+    return client.create(thing)
+
+
+def _named(code: int) -> str:
+    try:
+        return f"{code} {http.HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)
+
+
+def _status(response: httpx2.Response) -> dict[str, Any]:
+    """The Status object that the server answers an error with; empty where a proxy answered something else."""
+    try:
+        found = response.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    """Seconds, as the server asks; it never asks with a date."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdigit() else None
+
+
+def _untrusted(error: BaseException | None) -> bool:
+    """Whether TLS ended because the server's certificate is not to be trusted."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

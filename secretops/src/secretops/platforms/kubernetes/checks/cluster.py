@@ -1,0 +1,157 @@
+"""The API server as doctor asks it: any path, JSON, once. Which server and as whom is the store's to find.
+
+The objects' metadata alone is asked for where they hold values: `PartialObjectMetadata`, so that no value travels.
+"""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+from lightkube.config import client_adapter
+
+from secretops.errors import SecretopsError, StoreError, UnreachableError
+from secretops.manifest import KubernetesStore
+from secretops.platforms.kubernetes.connection import ANSWER_SECONDS, Connection, connect
+from secretops.platforms.kubernetes.lease import INSTANCE, check_owner
+
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches"""
+
+SKIPPED = "not looked at"
+
+
+class ForbiddenError(StoreError):
+    """The API server knows the caller, and does not let them do that."""
+
+
+@dataclass
+class Cluster:
+    """One API server, and the namespace of one stack. Connects with the first question."""
+
+    location: KubernetesStore
+    _connection: Connection | None = field(default=None, init=False, repr=False)
+    _http: httpx2.Client | None = field(default=None, init=False, repr=False)
+    _failure: SecretopsError | None = field(default=None, init=False, repr=False)
+    _date: datetime | None = field(default=None, init=False, repr=False)
+
+    @property
+    def connection(self) -> Connection:
+        """Where it leads and as whom. Raises UsageError: the kubeconfig is wrong; told once, later questions skip."""
+        self._go_on()
+        if self._connection is None:
+            try:
+                self._connection = connect(self.location.context)
+            except SecretopsError as error:
+                self._failure = error
+                raise
+        return self._connection
+
+    def reach(self) -> None:
+        """Raise unless the API server answers us."""
+        self.get("/version")
+
+    def get(self, path: str, *, accept: str = "application/json") -> Any | None:
+        """The JSON at `path`, None when there is no such thing (404)."""
+        answer = self._ask("GET", path, headers={"Accept": accept})
+        return None if answer.status_code == http.HTTPStatus.NOT_FOUND else _json(answer)
+
+    def text(self, path: str) -> str:
+        """The text at `path`."""
+        return self._ask("GET", path).text
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any | None:
+        """What the API server answers to `body`: a review, nothing that stays. None when it knows no such path."""
+        answer = self._ask("POST", path, json=dict(body))
+        return None if answer.status_code == http.HTTPStatus.NOT_FOUND else _json(answer)
+
+    def own(self, kind: str, name: str = "", *, group: str = "api/v1", accept: str = "application/json") -> Any | None:
+        """An object of the stack's namespace, or all of a kind."""
+        path = f"/{group}/namespaces/{self.location.namespace}/{kind}"
+        return self.get(f"{path}/{name}" if name else path, accept=accept)
+
+    def lease(self) -> dict[str, Any] | None:
+        """The stack's Lease, None where there is none. Raises StoreError when it is another stack's."""
+        place = self.location
+        found: dict[str, Any] | None = self.own("leases", place.lease, group="apis/coordination.k8s.io/v1")
+        if found is not None:
+            label = (found["metadata"].get("labels") or {}).get(INSTANCE)
+            where = {"name": place.lease, "namespace": place.namespace, "server": self.connection.server}
+            check_owner(label, place.instance, **where)
+        return found
+
+    def now(self) -> datetime:
+        """The API server's own time when it last answered, so that no machine's clock is compared with another's."""
+        if self._date is None:
+            self.reach()
+        return self._date or datetime.now(UTC)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The names of the Secrets that secretops writes: what is delivered, and what only the rotator reads."""
+        place = self.location
+        return tuple(sorted({place.versions, *(one.name for one in place.delivered.values())}))
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The names of all Secrets that the stack declares readers of, and that need not be there."""
+        return tuple(sorted({*self.written, *self.location.readers}))
+
+    def _ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        connection = self.connection
+        if self._http is None:
+            parameters = client_adapter.ConnectionParams(timeout=httpx2.Timeout(ANSWER_SECONDS))
+            self._http = client_adapter.Client(connection.client.config, parameters)
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx2.TransportError as error:
+            self._failure = UnreachableError(
+                f"the API server at {connection.server} does not answer: {type(error).__name__}",
+                rule=str(error) or "no answer within its time",
+                remedy="is that its address, and is it up? kubectl get --raw /readyz",
+            )
+            raise self._failure from None
+        if date := answer.headers.get("Date"):
+            self._date = parsedate_to_datetime(date)
+        if answer.status_code == http.HTTPStatus.UNAUTHORIZED:
+            self._failure = StoreError(
+                f"the API server at {connection.server} does not accept {connection.identity}",
+                rule="it answered 401: the credential is wrong or has expired",
+                remedy="log in to the cluster again until this works: kubectl auth whoami",
+            )
+            raise self._failure
+        if answer.status_code == http.HTTPStatus.FORBIDDEN:
+            raise ForbiddenError(
+                f"{connection.identity} may not {'read' if method == 'GET' else 'ask'} {path.partition('?')[0]}",
+                rule="doctor looks as the operator of the stack",
+                remedy="run it as somebody who may, for example a cluster administrator",
+            )
+        if answer.status_code >= http.HTTPStatus.BAD_REQUEST and answer.status_code != http.HTTPStatus.NOT_FOUND:
+            raise UnreachableError(
+                f"the API server at {connection.server} answers {path.partition('?')[0]} with {answer.status_code}",
+                remedy="try again; if it stays so, look at the API server's log",
+            )
+        return answer
+
+    def _go_on(self) -> None:
+        """Raise when it is known already that nothing can be asked: once is told, the rest is skipped."""
+        if self._failure is not None:
+            raise type(self._failure)(
+                SKIPPED, rule="the API server has to be reached first", remedy="mend what is told above"
+            )
+
+
+def _json(answer: httpx2.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        raise StoreError(
+            f"{answer.request.url.path}: the answer is no JSON",
+            rule="a Kubernetes API answers in JSON",
+            remedy="is a proxy or a login page in between?",
+        ) from None

@@ -1,0 +1,240 @@
+"""The daemon's own interface, as far as a store needs it: objects by compare-and-swap, errors in our words.
+
+Raw requests over Docker's client, whose methods for secrets and configs know no update.
+https://docs.docker.com/reference/api/engine/
+"""
+
+from __future__ import annotations
+
+import base64
+import http
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import requests
+
+from secretops.errors import SecretopsError, StoreError, UnreachableError
+from secretops.platforms.swarm.daemon import ANSWER_SECONDS, Connection, open_connection
+from secretops.redaction import redact
+
+_log = logging.getLogger(__name__)
+
+Kind = Literal["configs", "secrets", "services"]
+
+PATIENCE_SECONDS = 30.0
+"""How long a daemon that has answered may be away: one that is restarted is back in less."""
+
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds after each conflict."""
+
+_LOOK_AGAIN = 0.5
+_STALE, _IN_USE = "out of sequence", "is in use by"
+_NO_MANAGER = "not a swarm manager"
+_LOCKED = "Swarm is encrypted"
+_AWAY = frozenset({http.HTTPStatus.BAD_GATEWAY, http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.GATEWAY_TIMEOUT})
+_AWAY_WORDS = ("no leader", "does not have a leader", "deadline exceeded", "code = Unavailable")
+
+
+class NoManagerError(StoreError):
+    """The daemon is of no Swarm, or no manager of one."""
+
+
+class LockedError(StoreError):
+    """The Swarm's keys are locked: autolock is on, and nobody has unlocked this manager since it started."""
+
+
+class Api:
+    """One daemon. Opened by the first request. Patient with one that goes away, unless told otherwise; one that was
+    never there is told at once, for nothing is under way that would be cut short. `was_there`: it is known to be one
+    that only went away.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Connection] = open_connection, *, patient: bool = True, was_there: bool = False
+    ) -> None:
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._was_there = was_there
+        self._patience = PATIENCE_SECONDS if patient else 0.0
+
+    def another(self) -> Api:
+        """One over a connection of its own, for another thread."""
+        return Api(self._connect, was_there=self._was_there)
+
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """While the block runs nothing is waited for: it is tried again soon anyway."""
+        before, self._patience = self._patience, 0.0
+        try:
+            yield
+        finally:
+            self._patience = before
+
+    def get(self, path: str, **filters: list[str]) -> Any:
+        """What is at `path`; None where there is nothing. Raises StoreError, UnreachableError."""
+        parameters = {"filters": json.dumps(filters)} if filters else None
+        answer = self._ask("GET", path, parameters=parameters)
+        return None if answer.status_code == http.HTTPStatus.NOT_FOUND else self._json(answer)
+
+    def text(self, path: str, **parameters: str) -> bytes | None:
+        """The bytes at `path`, which are no JSON: a log. None where there is nothing."""
+        answer = self._ask("GET", path, parameters=parameters)
+        if answer.status_code == http.HTTPStatus.NOT_FOUND:
+            return None
+        self._raise_for(answer)
+        return answer.content
+
+    def create(self, kind: Kind, spec: dict[str, Any], *, login: str | None = None) -> str | None:
+        """The id of what was made; None when the name is somebody else's. Raises StoreError, UnreachableError.
+
+        Where the answer was lost it is asked for again, and then the name is taken by what was made: the labels tell.
+        `login`: what nodes pull a service's image with (`daemon.registry_login`).
+        """
+        answer = self._ask("POST", f"/{kind}/create", body=spec, headers={"X-Registry-Auth": login} if login else None)
+        if answer.status_code == http.HTTPStatus.CONFLICT:
+            found, labels = self.get(f"/{kind}/{spec['Name']}"), spec.get("Labels")
+            return str(found["ID"]) if found and labels and found["Spec"].get("Labels") == labels else None
+        return str(self._json(answer)["ID"])
+
+    def update(self, kind: Kind, found: dict[str, Any], spec: dict[str, Any]) -> bool:
+        """Make `spec` of what was `found`; False when that has changed since, or is gone."""
+        path, version = f"/{kind}/{found['ID']}/update", {"version": str(found["Version"]["Index"])}
+        answer = self._ask("POST", path, body=spec, parameters=version)
+        if answer.status_code == http.HTTPStatus.NOT_FOUND or _STALE in answer.text:
+            return False
+        self._raise_for(answer)
+        return True
+
+    def remove(self, kind: Kind, name: str) -> bool:
+        """Whether it is gone, now or before; False when a service uses it."""
+        answer = self._ask("DELETE", f"/{kind}/{name}")
+        if _IN_USE in answer.text:
+            return False
+        if answer.status_code != http.HTTPStatus.NOT_FOUND:
+            self._raise_for(answer)
+        return True
+
+    def interrupt(self, container: str) -> None:
+        """Tell what runs in a container of this daemon's own to end. No-op when it has ended."""
+        with self.impatient():  # told twice it would be interrupted in what it does to end
+            answer = self._ask("POST", f"/containers/{container}/kill", parameters={"signal": "SIGTERM"})
+        if answer.status_code not in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.CONFLICT):
+            self._raise_for(answer)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: dict[str, Any] | None = None,
+        parameters: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> requests.Response:
+        end, is_told = time.monotonic() + self._patience, False
+        while True:
+            try:
+                answer = self._send(method, path, json=body, params=parameters, headers=headers)
+                if not _is_away(answer):
+                    return answer
+                error: SecretopsError = self._refusal(answer)
+            except UnreachableError as away:
+                error = away
+            if not self._was_there or time.monotonic() >= end:
+                raise error
+            if not is_told:
+                is_told = True
+                _log.warning("%s; waiting for it, at most %.0f s", error.what, self._patience)
+            time.sleep(_LOOK_AGAIN)
+
+    def _send(self, method: str, path: str, **content: Any) -> requests.Response:
+        if self._connection is None:
+            self._connection = self._connect()
+            self._was_there = True
+        url = f"{self._connection.url}{path}"
+        try:
+            answer: requests.Response = self._connection.session.request(method, url, timeout=ANSWER_SECONDS, **content)
+        except (requests.RequestException, OSError) as error:
+            self._connection = None  # a connection that broke is not used again
+            raise UnreachableError(
+                f"the Docker daemon does not answer ({type(error).__name__})",
+                rule="the daemon of a manager keeps the Swarm's secrets",
+                remedy="is it running? systemctl status docker; the next tick goes on from here",
+            ) from None
+        return answer
+
+    def _json(self, answer: requests.Response) -> Any:
+        self._raise_for(answer)
+        try:
+            return answer.json()
+        except ValueError:
+            raise StoreError(
+                "the Docker daemon's answer is no JSON",
+                rule="the Engine API answers in JSON",
+                remedy="what does DOCKER_HOST lead to? docker version",
+            ) from None
+
+    def _raise_for(self, answer: requests.Response) -> None:
+        if answer.status_code >= http.HTTPStatus.BAD_REQUEST:
+            raise self._refusal(answer)
+
+    def _refusal(self, answer: requests.Response) -> SecretopsError:
+        try:
+            said = str(answer.json()["message"])
+        except (ValueError, KeyError, TypeError):
+            said = f"HTTP {answer.status_code}"
+        said = redact(said.partition("desc = ")[2] or said)
+        if _LOCKED in said:
+            return LockedError(
+                "the Swarm is locked",
+                rule="with autolock a manager that was restarted has no key to its secrets until somebody unlocks it",
+                remedy="docker swarm unlock; the next tick goes on from here",
+            )
+        if _NO_MANAGER in said:
+            return NoManagerError(
+                "this Docker daemon is no manager of a Swarm",
+                rule="only a manager makes secrets and updates services",
+                remedy="run it on a manager, or lead DOCKER_HOST to one; docker node ls names them",
+            )
+        if _is_away(answer):
+            return UnreachableError(
+                f"the Swarm can't answer now: {said}",
+                rule="a Swarm needs more than half of its managers to change anything",
+                remedy="docker node ls on a manager says which are away; the next tick goes on from here",
+            )
+        return StoreError(
+            f"the Docker daemon refused it: {said}",
+            rule="nothing was changed by a request that is refused",
+            remedy="secretops doctor looks at the stack's parts in the Swarm",
+        )
+
+
+def check_manager(info: dict[str, Any]) -> None:
+    """Raise NoManagerError unless the daemon that says this of itself is a manager of a Swarm, and unlocked."""
+    swarm = info.get("Swarm") or {}
+    if swarm.get("ControlAvailable"):
+        return
+    state = swarm.get("LocalNodeState") or "unknown"
+    raise NoManagerError(
+        f"this Docker daemon is no manager of a Swarm (its state: {state})",
+        rule="only a manager shows secrets' names, and updates services",
+        remedy="docker swarm unlock"
+        if state == "locked"
+        else "run it on a manager, or lead DOCKER_HOST to one; docker node ls names them",
+    )
+
+
+def encoded(content: bytes) -> str:
+    """As the API takes the content of a secret or config."""
+    return base64.b64encode(content).decode()
+
+
+def _is_away(answer: requests.Response) -> bool:
+    if answer.status_code in _AWAY:
+        return _LOCKED not in answer.text and _NO_MANAGER not in answer.text
+    return answer.status_code == http.HTTPStatus.INTERNAL_SERVER_ERROR and any(
+        word in answer.text for word in _AWAY_WORDS
+    )

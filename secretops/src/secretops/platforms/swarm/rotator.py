@@ -1,0 +1,80 @@
+"""The rotator as a service of one replica on a manager: carries a tick, waits, and so on until it is told to stop.
+
+    python -m secretops.platforms.swarm.rotator [SECONDS]
+
+SECRETOPS_MANIFEST names the manifest. Where a timer can run on the manager's own machine, that is safer: then no
+container that lives for long has the daemon's socket (docs/operations/swarm.md).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from secretops import printable, redaction
+from secretops.core_dumps import forbid_core_dumps
+from secretops.errors import ExitCode, SecretopsError, UsageError
+from secretops.operations.stack import load_manifest
+from secretops.platforms.swarm import remote_command
+
+EVERY = 3600.0
+"""Seconds from the end of one tick to the next."""
+
+
+def main() -> None:
+    """End 0 when told to stop, and with a documented exit code where it can't begin."""
+    forbid_core_dumps()
+    printable.install()
+    redaction.install()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        every, file = _interval(sys.argv[1:]), os.environ.get("SECRETOPS_MANIFEST")
+        manifest = load_manifest(None, Path(file) if file else None)
+        if not remote_command.is_needed(manifest):
+            raise UsageError(
+                f"store {manifest.store.kind}: nothing to carry",
+                rule="this is the rotator of a Swarm's secrets",
+                remedy="elsewhere a schedule runs secretops tick",
+            )
+        while True:
+            tick(lambda: remote_command.carry(manifest, ("tick", "--scheduled")))
+            threading.Event().wait(every)
+    except SecretopsError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a container's log
+        sys.exit(int(error.exit_code))
+    except KeyboardInterrupt:
+        sys.exit(int(ExitCode.DONE))
+
+
+def tick(carried: Callable[[], int]) -> None:
+    """One tick. What keeps it from running is told, and tried again with the next one.
+
+    A defect, too: a process that ended by it would be started again at once, and so tick without a pause.
+    """
+    try:
+        carried()
+    except SecretopsError as error:
+        said = str(error)
+    except Exception:
+        said = traceback.format_exc()
+    else:
+        return
+    print(redaction.redact(said), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _interval(arguments: list[str]) -> float:
+    try:
+        return float(arguments[0]) if arguments else EVERY
+    except ValueError:
+        raise UsageError(
+            f"{arguments[0]!r}: no number of seconds", remedy="python -m secretops.platforms.swarm.rotator 3600"
+        ) from None
+
+
+if __name__ == "__main__":
+    main()

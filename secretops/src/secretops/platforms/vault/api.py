@@ -1,0 +1,223 @@
+"""KV of version 2, asked one thing at a time: what is known of a path, a document, a new one, notes on a path."""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from secretops.errors import StoreError
+from secretops.manifest import VaultStore
+from secretops.platforms.vault import errors
+from secretops.platforms.vault.login import Login
+from secretops.platforms.vault.server import Answer, Connection, Request, Server
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One of a path's documents, by everything but its content."""
+
+    created: datetime
+    deleted: datetime | None
+    """Since, or from, when it is given to nobody, and can be brought back."""
+    destroyed: bool
+
+    @property
+    def is_given(self) -> bool:
+        return not self.destroyed and (self.deleted is None or self.deleted > datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is known of a path."""
+
+    current: int
+    """The number of the newest document, which readers get; 0 when there never was one."""
+    versions: Mapping[int, Kept]
+    """By their numbers. The oldest go by themselves when there are more than the mount, or the path, has room for."""
+    notes: Mapping[str, str]
+    """Its custom_metadata."""
+    max_versions: int
+    """Of the path itself; 0 leaves it to the mount."""
+
+
+NONE = Metadata(0, {}, {}, 0)
+"""Of a path that has nothing."""
+
+
+@dataclass(frozen=True, repr=False)
+class Found:
+    """One document. Holds a value, so it prints none."""
+
+    number: int
+    created: datetime
+    data: Mapping[str, Any]
+
+
+class Api:
+    """Paths of one mount. Connects, and logs in, with the first question.
+
+    `guard` is asked before each attempt of each write, and raises when we may not write any more; it is told whether
+    the write can't be undone.
+    """
+
+    def __init__(self, server: Server, mount: str, login: Login | None = None) -> None:
+        self.server, self.mount = server, mount
+        self.login = login or Login(server)
+        self.guard: Callable[[bool], None] = lambda _surely: None
+        self._connection = Connection(server)
+
+    @classmethod
+    def of(cls, location: VaultStore) -> Api:
+        """Those of the stack's mount."""
+        server = Server(location.address, location.namespace, location.ca_file)
+        return cls(server, location.mount, Login(server, location.login))
+
+    def beside(self) -> Api:
+        """The same mount and login by a connection, and with a guard, of its own."""
+        return Api(self.server, self.mount, self.login)
+
+    @property
+    def skew(self) -> timedelta | None:
+        """How far the server's clock is ahead of ours, by its last answer."""
+        return self._connection.skew
+
+    def metadata(self, path: str) -> Metadata | None:
+        """What is known of `path`; None where nothing is."""
+        answer = self._ask("look at", "metadata", path, "GET")
+        if answer is None:
+            return None
+        found = answer.data
+        if "current_version" not in found:
+            raise errors.not_version_2(self.server.address, self.mount)
+        return Metadata(
+            int(found["current_version"]),
+            {int(number): _kept(one) for number, one in (found.get("versions") or {}).items()},
+            found.get("custom_metadata") or {},
+            int(found.get("max_versions") or 0),
+        )
+
+    def read(self, path: str, number: int | None = None, *, patiently: bool = True) -> Found | None:
+        """One document, or the newest one; None where nothing is given: it is not there, deleted, destroyed."""
+        query = "" if number is None else f"?version={number}"
+        answer = self._ask("read", "data", path, "GET", query=query, patiently=patiently)
+        if answer is None:
+            return None
+        about, data = answer.data.get("metadata"), answer.data.get("data")
+        if not isinstance(about, dict):
+            raise errors.not_version_2(self.server.address, self.mount)
+        return Found(int(about["version"]), _time(about["created_time"]), data) if isinstance(data, dict) else None
+
+    def write(
+        self, path: str, data: Mapping[str, str], after: int, *, surely: bool = False, patiently: bool = True
+    ) -> int | None:
+        """Make a document, which readers get from then on, if number `after` is the newest one still. Gives its number.
+
+        None, and nothing is changed, when somebody else wrote meanwhile, or we did, and our answer was lost.
+        `surely`: somebody reads it, so that it can't be undone.
+        """
+        body = {"data": dict(data), "options": {"cas": after}}
+        answer = self._ask("write", "data", path, "POST", body, surely=surely, patiently=patiently)
+        if answer is None:
+            return None
+        if "version" not in answer.data:
+            raise errors.not_version_2(self.server.address, self.mount)
+        return int(answer.data["version"])
+
+    def note(self, path: str, changes: Mapping[str, str | None], *, make: bool = True, patiently: bool = True) -> bool:
+        """Change these notes of `path`, and take away those that are None. `make`: also where nothing is yet.
+
+        False where nothing is, and nothing was made.
+        """
+        body = {"custom_metadata": dict(changes)}
+        if self._ask("note", "metadata", path, "PATCH", body, merges=True, patiently=patiently):
+            return True
+        if make:
+            given = {key: text for key, text in changes.items() if text is not None}
+            self._ask("note", "metadata", path, "POST", {"custom_metadata": given}, patiently=patiently)
+            self.metadata(path)  # raises where it is no KV of version 2, which would take a value for anything
+        return make
+
+    def destroy(self, path: str, numbers: list[int]) -> None:
+        """Forget the content of these documents. There is no way back."""
+        self._ask("destroy versions of", "destroy", path, "POST", {"versions": numbers})
+
+    def drop(self, path: str) -> None:
+        """Remove a path: every document, every note. There is no way back. No-op when it is gone."""
+        self._ask("remove", "metadata", path, "DELETE", surely=True)
+
+    def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """What the server answers to any other question, whole; None where nothing is there."""
+        answer = self._sent(Request(method=method, path=path, body=body), "ask", path, ())
+        return None if answer is None else dict(answer.body)
+
+    def close(self) -> None:
+        """Revoke the token that a method gave us."""
+        self.login.close()
+
+    def _ask(
+        self,
+        action: str,
+        kind: str,
+        path: str,
+        method: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: str = "",
+        merges: bool = False,
+        surely: bool = False,
+        patiently: bool = True,
+    ) -> Answer | None:
+        where = f"{quote(self.mount)}/{kind}/{quote(path)}"
+        request = Request(method=method, path=f"{where}{query}", body=body, merges=merges)
+        before = (self.guard, surely) if method != "GET" else ()
+        return self._sent(request, action, f"{self.mount}/{path}", before, patiently=patiently)
+
+    def _sent(
+        self,
+        request: Request,
+        action: str,
+        where: str,
+        before: tuple[Callable[[bool], None], bool] | tuple[()],
+        *,
+        patiently: bool = True,
+    ) -> Answer | None:
+        """The answer; None where nothing is there, or it was written to meanwhile. An ended token is got anew once."""
+
+        def guard() -> None:
+            if before:
+                before[0](before[1])
+
+        for left in (1, 0):
+            token = self.login.token()
+            answer = self._connection.ask(request, token, patiently=patiently, before=guard)
+            if answer.status != http.HTTPStatus.FORBIDDEN or not left or not self.login.refused(token):
+                break
+        if answer.is_good:
+            return answer
+        if answer.status == http.HTTPStatus.NOT_FOUND and not answer.texts:
+            return None
+        if answer.status == http.HTTPStatus.BAD_REQUEST and any(errors.MISMATCH in text for text in answer.texts):
+            return None
+        raise self._connection.refused(answer, action, where, self.mount)
+
+
+def _kept(found: Mapping[str, Any]) -> Kept:
+    deleted = found.get("deletion_time")
+    return Kept(_time(found["created_time"]), _time(deleted) if deleted else None, bool(found.get("destroyed")))
+
+
+def _time(text: str) -> datetime:
+    """Of Go's RFC 3339, whose nanoseconds Python does not take."""
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    try:
+        return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
+    except ValueError:
+        raise StoreError(
+            "the server says a time that is none",
+            rule="its times are UTC, as RFC 3339 has them",
+            remedy="see that it is Vault or OpenBao that answers there",
+        ) from None

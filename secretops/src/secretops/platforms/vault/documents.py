@@ -1,0 +1,44 @@
+"""What lies at a path: the fields of a value, and beside them which version of ours they are.
+
+So one read gives both to every reader: the launcher, an agent's template, External Secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from secretops.errors import UsageError
+from secretops.stores import payload
+from secretops.values import Value
+
+VERSION = "secretops-version"
+"""The key of a version's id. What somebody else wrote has none, or that of the version it was made of."""
+
+LIMIT = payload.Limit(1_000_000, "Vault or OpenBao")
+"""Raft takes entries of 1 MiB, of which the names need some.
+https://openbao.org/docs/configuration/storage/raft/#max_entry_size"""
+
+
+def written(secret: str, version: str, value: Value) -> dict[str, str]:
+    """The document of `value`. Raises UsageError for what no reader could be given, or the store does not hold."""
+    if VERSION in value:
+        raise UsageError(
+            f"{secret}: a field is called {VERSION}",
+            rule="that key of the document says which version it is; nothing was changed",
+            remedy="give the field another name in the stack's file",
+        )
+    payload.written(secret, value, LIMIT)
+    return {**value, VERSION: version}
+
+
+def version_of(data: Mapping[str, Any] | None, number: int) -> str:
+    """Which version of ours a document is; KV's own number where somebody else wrote it."""
+    found = (data or {}).get(VERSION)
+    return found if isinstance(found, str) else str(number)
+
+
+def fields_of(data: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """The fields and their texts; None where it does not read as a value."""
+    found = {name: text for name, text in (data or {}).items() if name != VERSION}
+    return found if all(isinstance(text, str) for text in found.values()) else None

@@ -1,0 +1,182 @@
+"""A server of Vault or OpenBao, asked by hvac: one request, sent again while the server is busy or does not answer."""
+
+from __future__ import annotations
+
+import functools
+import http
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from hvac.adapters import RawAdapter
+
+from secretops.errors import SecretopsError, UnreachableError, UsageError
+from secretops.platforms.vault import errors
+
+PAUSES = (0.2, 0.5, 1.0, 2.0)
+"""Seconds after each time that a request was for nothing; then it is given up. A restart takes a server about that."""
+
+CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
+"""Both together less than what is left of the lease when a write is let through (`Timing.duration` - `Timing.trusted`),
+so that an attempt that is not answered is usually given up before anybody can have followed us. It may take longer:
+each address of the name is tried for the first, and each part of an answer waited for as long as the second. What
+fences a late write is check-and-set; a late note, which has none, says only what is true of its own version."""
+
+MERGE = "application/merge-patch+json"
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where it answers. Public."""
+
+    address: str
+    namespace: str = ""
+    ca_file: str | None = None
+    """None takes VAULT_CACERT's, or the system's."""
+
+    @property
+    def host(self) -> str:
+        return errors.host_of(self.address)
+
+    @property
+    def ca(self) -> str | None:
+        return self.ca_file or os.environ.get("VAULT_CACERT") or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked. Its body may hold a value, so it prints none."""
+
+    method: str
+    path: str
+    """Below /v1/, quoted."""
+    body: Mapping[str, Any] | None = None
+    merges: bool = False
+    """Whether the body is a merge patch."""
+
+    def __repr__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. Its body may hold a value, so it prints none."""
+
+    status: int
+    body: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status})"
+
+    @property
+    def is_good(self) -> bool:
+        return self.status < http.HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What the server says is wrong."""
+        found = self.body.get("errors")
+        return tuple(str(text) for text in found) if isinstance(found, list) else ()
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        found = self.body.get("data")
+        return found if isinstance(found, dict) else {}
+
+
+class Connection:
+    """To one server. It is made with the first question."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.skew: timedelta | None = None
+        """How far the server's clock is ahead of ours, to the second, by its last answer."""
+
+    @functools.cached_property
+    def _adapter(self) -> RawAdapter:
+        if not self.server.address.startswith("https://"):
+            raise UsageError(
+                f"{self.server.address!r} is no address of a server with TLS",
+                rule="tokens and values are sent by https:// alone",
+                remedy="correct it in the stack's file, then pulumi up",
+            )
+        return RawAdapter(
+            base_uri=self.server.address,
+            namespace=self.server.namespace or None,
+            verify=self.server.ca or True,
+            timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
+            allow_redirects=False,
+        )
+
+    def ask(
+        self,
+        request: Request,
+        token: str | None = None,
+        *,
+        patiently: bool = True,
+        before: Callable[[], None] = lambda: None,
+    ) -> Answer:
+        """The answer, be it a refusal. `before` is called before each attempt. `patiently`: more than one of them.
+
+        Raises UnreachableError, StoreError, UsageError where no answer came, or none but that it can't answer now.
+        """
+        for pause in (*PAUSES, None) if patiently else (None,):
+            before()
+            try:
+                answer = self._attempt(request, token)
+            except (requests.exceptions.RequestException, OSError) as error:
+                wrong = errors.unanswered(error, self.server.address, self.server.ca)
+                if not isinstance(wrong, UnreachableError):
+                    raise wrong from None
+            else:
+                if not _is_busy(answer):
+                    return answer
+                wrong = self.refused(answer, "serve", request.path)
+            if pause is None:
+                raise wrong
+            time.sleep(pause)
+        raise AssertionError("unreachable: the last attempt answers or raises")
+
+    def refused(self, answer: Answer, action: str, where: str, mount: str = "") -> SecretopsError:
+        """What a refusal means."""
+        return errors.refused(
+            answer.status,
+            answer.texts,
+            address=self.server.address,
+            action=action,
+            where=f"{where} at {self.server.host}",
+            mount=mount,
+            namespace=self.server.namespace,
+        )
+
+    def _attempt(self, request: Request, token: str | None) -> Answer:
+        adapter, headers = self._adapter, {"Content-Type": MERGE if request.merges else "application/json"}
+        if token:
+            headers["X-Vault-Token"] = token
+        found = adapter.request(
+            request.method.lower(), f"/v1/{request.path}", headers=headers, json=request.body, raise_exception=False
+        )
+        self.skew = _skew(found.headers.get("Date"))
+        try:
+            body = found.json() if found.content else {}
+        except ValueError:  # a proxy's page
+            body = {}
+        return Answer(found.status_code, body if isinstance(body, dict) else {})
+
+
+def _is_busy(answer: Answer) -> bool:
+    return answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in errors.AGAIN
+
+
+def _skew(date: str | None) -> timedelta | None:
+    if date is None:
+        return None
+    try:
+        return parsedate_to_datetime(date) - datetime.now(UTC)
+    except ValueError:
+        return None

@@ -1,0 +1,258 @@
+"""What a path's notes (its custom_metadata) say of a secret's versions, and what is to be done that they say it. Pure.
+
+    secretops-version-<id>   facts of one version of ours, and the numbers of the documents that say it
+    secretops-last           the newest entry of the journal
+
+A path has 64 notes, of 128 and 512 bytes: https://openbao.org/api-docs/secret/kv/kv-v2/#create-update-metadata
+Notes are on the path and not on a document. So that there is no moment at which readers find a document of which
+nothing is known, its facts are written first, with the number that check-and-set will give it: that is planned. Who
+was killed in between leaves a plan. Whether a document of that number came of it, the document itself says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from secretops.engine.journal import Entry
+from secretops.engine.state import Stage, Version, Versions
+from secretops.errors import UsageError
+from secretops.platforms.vault.api import NONE, Api, Found, Metadata
+from secretops.platforms.vault.documents import VERSION, fields_of
+from secretops.redaction import redact
+
+NAMED, LAST = "secretops-version-", "secretops-last"
+LONGEST_KEY, LONGEST_NOTE = 128, 512
+
+_TIMES = ("created", "published", "verified", "retired", "expires")
+_LONGEST_TIME = 45
+"""Bytes of one time in a note, with its name and a number beside it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted:
+    """A version of ours as a path's notes have it."""
+
+    version: Version
+    numbers: tuple[int, ...] = ()
+    """The documents that say it, the newest one last. Older ones are to be destroyed."""
+    planned: int | None = None
+    """The number that the next one was to get, and that none has yet: it may still be on its way."""
+    copies: tuple[int, ...] = ()
+    """Documents of somebody else before it that say the same: they go with the older ones."""
+
+    @property
+    def newest(self) -> int:
+        return self.numbers[-1] if self.numbers else 0
+
+    @property
+    def older(self) -> tuple[int, ...]:
+        """What the newest one makes needless."""
+        return (*self.numbers[:-1], *(number for number in self.copies if number < self.newest))
+
+    def claims(self, number: int) -> bool:
+        return number in self.numbers
+
+    def note(self) -> tuple[str, str]:
+        """Its key and its text. Raises UsageError for what is longer than a note."""
+        version = self.version
+        said: dict[str, Any] = {name: _written(time) for name in _TIMES if (time := getattr(version, name)) is not None}
+        said |= {} if version.user is None else {"user": version.user}
+        said |= {"numbers": list(self.numbers)} if self.numbers else {}
+        said |= {"planned": self.planned} if self.planned else {}
+        said |= {"copies": list(self.copies)} if self.copies else {}
+        key, text = f"{NAMED}{version.id}", json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+        room = _LONGEST_TIME * sum(getattr(version, name) is None for name in _TIMES)
+        if len(key.encode()) > LONGEST_KEY or len(text.encode()) + room > LONGEST_NOTE:
+            raise UsageError(
+                f"version {version.id} of user {version.user}: the names are too long",
+                rule=f"the Vault store keeps both in a note, which has {LONGEST_KEY} and {LONGEST_NOTE} bytes",
+                remedy="give a user of up to 60 characters",
+            )
+        return key, text
+
+
+def noted(metadata: Metadata) -> dict[str, Noted]:
+    """By the versions' ids. What does not read as we wrote it is somebody else's."""
+    found = {}
+    for key, text in metadata.notes.items():
+        if key.startswith(NAMED) and (one := _read(key.removeprefix(NAMED), text)):
+            found[one.version.id] = one
+    return found
+
+
+@dataclass(frozen=True, repr=False)
+class State:
+    """One secret: what readers find, and what lies apart. May hold what somebody else wrote, so it prints none."""
+
+    main: Metadata
+    apart: Metadata
+    published: Mapping[str, Noted]
+    """Versions of ours of which a document was published, by their ids; and plans of which none was."""
+    pending: Noted | None = None
+    rolled_back: bool = False
+    """Whether a person gave an older version of ours to readers again, and it is not noted yet since when."""
+    theirs: Found | None = None
+    """What readers find, where that is no document of ours."""
+
+    @classmethod
+    def of(cls, api: Api, path: str, apart: str) -> State:
+        """As it is now. Reads no document but where notes leave it open whose it is. Raises as `Api`."""
+        main = api.metadata(path) or NONE
+        published = {name: _proven(api, path, main, one) for name, one in noted(main).items()}
+        state = cls(main, api.metadata(apart) or NONE, published)
+        state = dataclasses.replace(state, pending=state._lying_apart(api, apart))
+        newest = main.versions.get(main.current)
+        if newest is None or not newest.is_given or any(one.claims(main.current) for one in published.values()):
+            return state
+        return state._told(api, path)
+
+    @property
+    def versions(self) -> Versions:
+        """Ours. What somebody else wrote is none of them."""
+        shown = sorted((one for one in self.published.values() if one.numbers), key=lambda one: one.newest)
+        current = next((one for one in reversed(shown) if not one.version.retired), None)
+        previous = next((one for one in reversed(shown) if one is not current), None)
+        staged = ((previous, Stage.PREVIOUS), (current, Stage.CURRENT), (self.pending, Stage.PENDING))
+        return Versions(tuple(one.version.at(stage=stage) for one, stage in staged if one))
+
+    @property
+    def is_found(self) -> bool:
+        """Whether readers find the current version."""
+        newest, current = self.main.versions.get(self.main.current), self.versions.current
+        return bool(newest and newest.is_given and current and self.published[current.id].claims(self.main.current))
+
+    @property
+    def may_yet_come(self) -> bool:
+        """Whether the document of a plan may be on its way from who was followed since: nothing newer refuses it."""
+        return any(one.planned for one in self.published.values())
+
+    @property
+    def taken_away(self) -> bool:
+        """Whether somebody deleted, or destroyed, the current version where readers find it."""
+        newest, current = self.main.versions.get(self.main.current), self.versions.current
+        if newest is None or current is None or newest.is_given:
+            return False
+        return self.published[current.id].claims(self.main.current)
+
+    def surplus(self) -> list[int]:
+        """The numbers of our documents whose value nobody is to have any more, and that are there still."""
+        living = {version.id for version in self.versions.living}
+        numbers = {
+            number
+            for name, one in self.published.items()
+            for number in (*one.older, *((one.newest,) if name not in living else ()))
+        }
+        return sorted(number for number in numbers if number in self.main.versions and not self._is_destroyed(number))
+
+    def changes(self) -> dict[str, str | None]:
+        """What is to be noted once the surplus is gone: of the versions that are kept, where each lies; no others."""
+        kept = {version.id for version in self.versions.all} - {self.pending.version.id if self.pending else None}
+        wanted: dict[str, str | None] = {}
+        for name, one in self.published.items():
+            if name in kept:
+                key, text = dataclasses.replace(one, numbers=one.numbers[-1:], copies=()).note()
+                wanted[key] = text
+            elif not one.planned:
+                wanted[f"{NAMED}{name}"] = None
+        return {key: text for key, text in wanted.items() if self.main.notes.get(key) != text}
+
+    def _is_destroyed(self, number: int) -> bool:
+        return self.main.versions[number].destroyed
+
+    def _lying_apart(self, api: Api, apart: str) -> Noted | None:
+        """What is pending. Of two that claim the same document one was late, and the document says which."""
+        newest = self.apart.versions.get(self.apart.current)
+        if newest is None or not newest.is_given:
+            return None
+        claims = {name: one for name, one in noted(self.apart).items() if one.claims(self.apart.current)}
+        if len(claims) > 1:
+            found = api.read(apart, self.apart.current)
+            claims = {name: one for name, one in claims.items() if found and found.data.get(VERSION) == name}
+        return next((one for name, one in claims.items() if not self._is_published(name)), None)
+
+    def _is_published(self, name: str) -> bool:
+        return name in self.published and bool(self.published[name].numbers)
+
+    def _told(self, api: Api, path: str) -> State:
+        """With what readers find, of which no note is: a living version of ours again, or somebody else's."""
+        found = api.read(path, self.main.current)
+        if found is None:
+            return self
+        one = self.published.get(str(found.data.get(VERSION)))
+        if one and one.numbers and not one.version.retired:
+            ours = api.read(path, one.newest)
+            if ours and dict(ours.data) == dict(found.data):
+                again = dataclasses.replace(
+                    one, numbers=(*one.numbers, found.number), version=one.version.at(published=None)
+                )
+                published = {**self.published, one.version.id: again}
+                return dataclasses.replace(self, published=published, rolled_back=True)
+        return dataclasses.replace(self, theirs=found)
+
+
+def says_the_same(one: Found | None, other: Mapping[str, str]) -> bool:
+    """Whether a document has just these fields, whoever wrote it."""
+    return one is not None and fields_of(one.data) == dict(other)
+
+
+def entry_note(entry: Entry) -> str:
+    """An entry of the journal as a note, its outcome cut to what a note holds."""
+    outcome = redact(entry.outcome)
+    while True:
+        said = {"time": _written(entry.time), "version": entry.version, "step": entry.step, "outcome": outcome}
+        text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+        if len(text.encode()) <= LONGEST_NOTE or not outcome:
+            return text
+        outcome = outcome[: -max(1, (len(text.encode()) - LONGEST_NOTE) // 4)]
+
+
+def last_entry(secret: str, metadata: Metadata) -> Entry | None:
+    """The newest entry of the journal that is noted there, as of `secret`."""
+    try:
+        said = json.loads(metadata.notes[LAST])
+        return Entry(
+            time=_time(said["time"]),
+            secret=secret,
+            version=str(said["version"]),
+            step=str(said["step"]),
+            outcome=str(said["outcome"]),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+
+
+def _proven(api: Api, path: str, main: Metadata, one: Noted) -> Noted:
+    """Without its plan, once there is a document of that number: it came of the plan, and says so, or is another."""
+    if one.planned is None or one.planned > main.current:
+        return one
+    kept = main.versions.get(one.planned)
+    found = api.read(path, one.planned) if kept and kept.is_given else None
+    came = found is not None and found.data.get(VERSION) == one.version.id
+    return dataclasses.replace(one, planned=None, numbers=(*one.numbers, one.planned) if came else one.numbers)
+
+
+def _read(name: str, text: str) -> Noted | None:
+    try:
+        said = json.loads(text)
+        times = {name: _time(said[name]) for name in _TIMES if name in said}
+        return Noted(
+            version=Version(id=name, stage=Stage.PENDING, user=said.get("user"), **times),
+            numbers=tuple(int(number) for number in said.get("numbers", ())),
+            planned=int(said["planned"]) if "planned" in said else None,
+            copies=tuple(int(number) for number in said.get("copies", ())),
+        )
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+
+
+def _written(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

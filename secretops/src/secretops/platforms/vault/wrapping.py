@@ -1,0 +1,132 @@
+"""A secret id that comes wrapped: a file has a token, which gives it once, to whoever shows it first.
+
+So that nobody had it before us is seen by that it was not used, and was made where secret ids are made. That we used it
+ourselves, now or when this program ran before, is no theft: a digest of it, beside the file where that can be written,
+says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http
+import re
+from pathlib import Path
+
+from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.manifest import VaultLogin
+from secretops.platforms.vault import errors
+from secretops.platforms.vault.credential_file import read
+from secretops.platforms.vault.server import Answer, Connection, Request
+from secretops.redaction import remember
+from secretops.stores import files
+
+USED = ".used"
+"""What follows the file's name in that of the digest."""
+
+
+class Wrapping:
+    """The secret id that `method`'s file gives."""
+
+    def __init__(self, connection: Connection, method: VaultLogin) -> None:
+        self._connection, self._method = connection, method
+        self._secret_id = self._from = ""  # nosec B105 - none yet
+        """What we have, and the digest of the token that gave it."""
+        self._asked = ""
+        """That of the token which we asked to unwrap last."""
+
+    def secret_id(self) -> str:
+        """The one that we have, which serves for every login, or the one that the file's token gives."""
+        if not self._secret_id:
+            self._take(self._token())
+        return self._secret_id
+
+    def takes_another(self) -> bool:
+        """Take what another token gives that lies there by now. False where none does: what we have is kept, since it
+        is given once, and what it was refused for may pass."""
+        try:
+            token = self._token()
+        except UsageError:
+            return False
+        if _digest(token) == self._from:
+            return False
+        self._take(token)
+        return True
+
+    def _token(self) -> str:
+        return read(self._method.file, "the wrapping token of its secret id")
+
+    def _take(self, token: str) -> None:
+        self._secret_id, self._from = self._unwrapped(token), _digest(token)
+
+    def _unwrapped(self, token: str) -> str:
+        method, connection = self._method, self._connection
+        asked = Request(method="POST", path="sys/wrapping/lookup", body={"token": token})
+        looked = connection.ask(asked)
+        if not looked.is_good:
+            raise self._used(token, looked)
+        # the whole of it: a cubbyhole, or another mount, may have a path that ends alike
+        if not re.fullmatch(rf"auth/{re.escape(method.mount)}/role/[^/]+/secret-id", _made_at(looked)):
+            raise errors.UnwrapError(
+                f"{method.file}: this wrapping token does not wrap a secret id of auth/{method.mount}",
+                rule="it says where it was made; somebody who took the first one would wrap what they like anew",
+                remedy="take it for stolen: revoke the role's secret ids, look in the audit log who unwrapped one, "
+                "and put a new one there",
+            )
+        self._asked = _digest(token)
+        with contextlib.suppress(StoreError):  # what it is shown may lie where nothing is written
+            files.write(self._record, self._asked.encode(), files.PRIVATE)
+        try:
+            answer = connection.ask(Request(method="POST", path="sys/wrapping/unwrap", body={}), token, patiently=False)
+        except UnreachableError as error:
+            raise UnreachableError(
+                f"{error.what}: the wrapping token in {method.file} may be used up by this question",
+                rule="it gives its secret id once, so it is not asked again before it is looked up again",
+                remedy="nothing to do while it can be looked up; if it was used up, put a new one there",
+            ) from None
+        found = answer.data.get("secret_id")
+        if not answer.is_good or not isinstance(found, str):
+            raise self._used(token, answer)
+        remember(found)
+        return found
+
+    def _used(self, token: str, answer: Answer) -> SecretopsError:
+        """That a wrapping token gives nothing: the first use is the only one."""
+        file, host = self._method.file, self._connection.server.host
+        if answer.status != http.HTTPStatus.BAD_REQUEST:
+            return errors.LoginError(
+                f"{host} does not unwrap what {file} has ({answer.status})",
+                rule="a wrapping token gives its secret id once, to whoever shows it",
+                remedy="is it of this server and its namespace? Else put a new one there",
+            )
+        if _digest(token) in (self._asked, self._recorded()):
+            return errors.LoginError(
+                f"{file}: this program asked for what this wrapping token gives before, and it gives it once",
+                rule="the secret id was in the memory of a program that has ended, or in an answer that was lost",
+                remedy="put a new one there, for each start; in doubt the audit log says who unwrapped the last one",
+            )
+        return errors.UnwrapError(
+            f"{file}: this wrapping token was used already, or has ended",
+            rule="it gives its secret id once: unless this program was started before with the same one, SOMEBODY ELSE "
+            "HAS THE SECRET ID",
+            remedy="look in the audit log who unwrapped it; if it was not this program, revoke the role's secret ids. "
+            "Then put a new one there",
+        )
+
+    @property
+    def _record(self) -> Path:
+        return Path(f"{self._method.file}{USED}")
+
+    def _recorded(self) -> str:
+        try:
+            return self._record.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+
+def _made_at(looked: Answer) -> str:
+    return str(looked.data.get("creation_path", ""))
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
