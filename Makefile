@@ -42,7 +42,7 @@ up preview: CHECKS := --check
 # A stack of a cloud is not deployed on a stand-in for its provider.
 up: DEPLOYS := --deploys
 
-# The salt in Pulumi.dev.yaml is that of the empty passphrase (docs/adr/0008): no other opens this stack, on any backend.
+# The salt in Pulumi.dev.yaml is that of the empty passphrase (docs/adr/0001): no other opens this stack, on any backend.
 ifeq ($(STACK),dev)
 up preview: export PULUMI_CONFIG_PASSPHRASE :=
 endif

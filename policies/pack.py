@@ -2,7 +2,7 @@
 
 It speaks the engine's analyzer protocol (analyzer.proto of Pulumi 3.272) itself. Pulumi's own SDK for packs takes the
 mark off a secret before a policy sees it, which would show rules the value, and reads the whole stack anew for each of
-its policies (docs/adr/0041).
+its policies (docs/adr/0017).
 """
 
 # ruff: noqa: N802, ARG002  the protocol gives the names and the arguments

@@ -24,7 +24,7 @@ def secret_policy(readers: Sequence[str], writers: Sequence[str], operators: Seq
     """Of one secret: no plain text, no other reader, no other writer, whatever anybody's own policy allows.
 
     UpdateSecret writes a value as well, under a key of the caller's choice, and no condition tells such a call from one
-    that changes a description: operators alone may (docs/adr/0016). Its resource is `*`, the secret that has
+    that changes a description: operators alone may (docs/adr/0007). Its resource is `*`, the secret that has
     the policy: a replica has the same text, and another ARN.
     """
     return document(

@@ -206,7 +206,7 @@ class AwsSecretStore(SecretStore):
         )
 
     def _table(self) -> aws.dynamodb.Table:
-        """Declare the table of the lease, which needs no backup: without an item the lease is free (docs/adr/0049)."""
+        """Declare the table of the lease, which needs no backup: without an item the lease is free (docs/adr/0006)."""
         return aws.dynamodb.Table(
             "lease",
             name=self._names.lease,

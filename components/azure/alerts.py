@@ -201,7 +201,7 @@ class Alerts:
                     monitor.ConditionArgs(
                         query=query,
                         time_aggregation=monitor.TimeAggregation.COUNT,
-                        # Words of the API; the SDK's enum has another API's (docs/adr/0025).
+                        # Words of the API; the SDK's enum has another API's (docs/adr/0009).
                         operator="LessThan" if none else "GreaterThan",
                         threshold=1 if none else 0,
                         dimensions=[monitor.DimensionArgs(name=one, operator="Include", values=["*"]) for one in by],

@@ -1,6 +1,6 @@
 """The MCP server on Azure Container Apps: the launcher over streamable HTTP, which fetches its secrets itself.
 
-A native reference would want a value when the app is made, and a changed one restarts the server (docs/adr/0024).
+A native reference would want a value when the app is made, and a changed one restarts the server (docs/adr/0009).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The Azure store: a key vault for the secrets of the catalogue, a lease, and who may read and write which.
 
-No secret is a resource of the stack: azure-native keeps its value in the state as it is (docs/adr/0020).
+No secret is a resource of the stack: azure-native keeps its value in the state as it is (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class AzureSecretStore(SecretStore):
         """Grant the server its secrets, none of which exists yet.
 
         The others wait for the first assignment, so that Azure refuses such a scope once, if it does
-        (docs/adr/0023).
+        (docs/adr/0009).
         """
         first: list[pulumi.Resource] = []
         for secret in self.read_by_server:

@@ -22,7 +22,7 @@ TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180), "azure": ("three"
 
 BY_AN_AGENT = ("six", 360)
 """Vault's agent looks every 30 s, and not at all in the pauses that it makes while a secret of the server's has no
-value yet: they grow to five minutes (OpenBao 2.7; docs/adr/0032-vaults-agent-lays-a-document-a-secret.md)."""
+value yet: they grow to five minutes (OpenBao 2.7; docs/adr/0011)."""
 
 
 def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Iterator[Problem]:

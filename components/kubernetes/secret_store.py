@@ -1,6 +1,6 @@
 """The Kubernetes store: Secrets of the server's namespace, which secretops makes and writes.
 
-None of them is a resource of the stack: a refresh would read its values into the state (docs/adr/0011). The stack has
+None of them is a resource of the stack: a refresh would read its values into the state (docs/adr/0005). The stack has
 their names, their readers and their writers.
 """
 

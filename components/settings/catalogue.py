@@ -59,7 +59,7 @@ class Catalogue:
 
 
 def secrets_of(stack: str, sections: Mapping[str, Any]) -> Iterator[Secret]:
-    """Those of a stack whose file has `sections`, by their names, as `section_models.read` gives them."""
+    """Those of a stack whose file has `sections`, by their names, as `schema.read` gives them."""
     store, server, broker = sections["store"], sections["server"], sections["broker"]
     issuer, agent, rotation = sections.get("issuer"), sections.get("agent"), sections.get("rotation", Rotation())
     own: Mapping[str, DeclaredSecret] = sections.get("secrets", {})

@@ -16,7 +16,7 @@ ROOT = "0:0"
 """The socket is root's: whoever may write to it is root on that node, and reads every secret of the Swarm by a task."""
 
 END_WITHIN = 90
-"""Seconds, at most: it waits for the task that it has started, which has 60 (operations/job.py)."""
+"""Seconds, at most: it waits for the task that it has started, which has 60 (platforms/swarm/job.py)."""
 
 
 def rotator_shape(

@@ -1,6 +1,6 @@
 """The Docker Swarm store: secrets of a Swarm, which secretops makes and moves a service to.
 
-None of them is a resource of the stack: the provider keeps a secret's data in the state (docs/adr/0030).
+None of them is a resource of the stack: the provider keeps a secret's data in the state (docs/adr/0012).
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def by_agent(
     """Return the annotations that have the injector add an agent (HashiCorp, Agent Sidecar Injector annotations).
 
     The agent writes one JSON document per secret, so that no reader sees a torn pair. It only reads: a `pkiCert`
-    template would issue a certificate at each retry (docs/adr/0053). It runs as the launcher's user, which alone may
+    template would issue a certificate at each retry (docs/adr/0011). It runs as the launcher's user, which alone may
     read the files.
     """
     from ..kubernetes.pods import SECRETS_FOLDER, STACK_FOLDER, TOKEN, USER

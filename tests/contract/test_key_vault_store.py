@@ -256,7 +256,7 @@ def test_unsaved_metadata_undoes_no_step(place: LiveVault, impatient: None, capl
 
 
 def test_a_secret_that_an_operator_made_with_nothing_in_it_is_no_value_and_no_edit(place: LiveVault) -> None:
-    """Should Azure assign no role on a secret that is not there (docs/adr/0023)."""
+    """Should Azure assign no role on a secret that is not there (docs/adr/0009)."""
     for name in ("it", "it-pending"):
         place.client.set_secret(name, "{}")
     store = place.open()

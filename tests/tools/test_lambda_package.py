@@ -77,9 +77,9 @@ def test_rotation_and_tick_run_from_the_package(unpacked: Path, mosquitto: Mosqu
         said = run(
             unpacked,
             "import json, os\n"
-            "from secretops.entrypoints import aws_lambda\n"
-            "for event in json.loads(os.environ['EVENTS']): aws_lambda.rotate(event, None)\n"
-            "aws_lambda.tick({}, None)\n"
+            "from secretops.platforms.aws import lambda_handler\n"
+            "for event in json.loads(os.environ['EVENTS']): lambda_handler.rotate(event, None)\n"
+            "lambda_handler.tick({}, None)\n"
             "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))",
             {
                 **strictly.environment,

@@ -1,7 +1,7 @@
 """How a rotator hints that there is a new version, and how a launcher reads that: an MQTT message, retained nowhere.
 
 A hint is never evidence. A forged one makes a launcher look at its store, and a lost one is made good by its poll:
-docs/adr/0046.
+docs/adr/0003.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How a running server reports which version it uses, and how a rotator reads it: one retained MQTT message a server.
 
 Below the broker user that it is logged in as: two stacks on one broker have different users, and need not know of
-each other. What a report proves, and when it may shorten a grace: docs/adr/0045.
+each other. What a report proves, and when it may shorten a grace: docs/adr/0003.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 What it may is in its own certificate, where every TLS library reads it: it signs no other CA, no server, and no client
 whose name does not begin with this one. So its key, in the wrong hands, opens what the client's own key opens, and what
-a broker gives to a longer name (docs/adr/0036).
+a broker gives to a longer name (docs/adr/0013).
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Facts:
     # Number of servers expected to report; None where nobody knows it. One that is silent may hold the previous
     # version: it restarts, or has lost the broker for a moment.
     guarded: bool = False
-    # Whether only the user that a report names can have written it, by the broker's access list (docs/adr/0045).
+    # Whether only the user that a report names can have written it, by the broker's access list (docs/adr/0003).
     supplied_by: str = ""
     """The command that brings a first value, where that is not `secretops put`."""
     let_go: bool = False

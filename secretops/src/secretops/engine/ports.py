@@ -108,7 +108,7 @@ class Target(Protocol):
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
         """Return whether each of `usernames`, and no other client, may publish where its servers report.
 
-        False where the target has no access list that secretops writes and reads (docs/adr/0045).
+        False where the target has no access list that secretops writes and reads (docs/adr/0003).
         """
 
 

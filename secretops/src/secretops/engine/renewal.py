@@ -83,7 +83,7 @@ class Renewal:
 
     def retire(self, version: Version) -> None:
         """Forget the key of the one before. Its certificate is good until it ends: to revoke one takes a right over
-        those of others (docs/adr/0034)."""
+        those of others (docs/adr/0013)."""
         with self._written(version.id, "retire"):
             self._store.mark(self._secret.name, version.id, retired=self._clock())
 

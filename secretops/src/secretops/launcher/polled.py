@@ -30,7 +30,7 @@ from secretops.values import Value
 log = logging.getLogger(__name__)
 
 # Seconds between two polls. A rotator's hint is followed by one at once, so this is how late a version is whose hint
-# was lost (docs/adr/0046); components/settings/remote_constraints.py has the least grace that follows from it.
+# was lost (docs/adr/0003); components/settings/remote_constraints.py has the least grace that follows from it.
 EVERY_SECONDS = 300.0
 
 # Seconds between two polls that hints lead to: they cost a store no more than 7 a minute, however many are forged.

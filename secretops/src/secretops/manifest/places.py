@@ -75,7 +75,7 @@ class Delivered(Model):
 
 
 class KubernetesStore(Model):
-    """The Kubernetes store's place: Secrets of a namespace, none of them a resource of the stack (docs/adr/0011)."""
+    """The Kubernetes store's place: Secrets of a namespace, none of them a resource of the stack (docs/adr/0005)."""
 
     kind: Literal["kubernetes"] = "kubernetes"
     namespace: KubernetesNamespace

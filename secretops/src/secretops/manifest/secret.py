@@ -41,7 +41,7 @@ class SecretKind(StrEnum):
 
 
 HTTP_TOKEN = ("http-token", "token")
-"""The secret, and its one field, by which the launcher knows an MCP client over HTTP (docs/adr/0009)."""
+"""The secret, and its one field, by which the launcher knows an MCP client over HTTP (docs/adr/0003)."""
 
 
 class Reader(StrEnum):

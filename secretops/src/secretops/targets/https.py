@@ -1,6 +1,6 @@
 """One question over HTTPS with a bearer token, asked with patience. What it is about, its callers know.
 
-By the standard library: a rotator has no client for HTTP otherwise (docs/adr/0035).
+By the standard library: a rotator has no client for HTTP otherwise (docs/adr/0013).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Repair:
-    """What secretops does about a finding when it is asked to: an operation that it has anyway (docs/adr/0039).
+    """What secretops does about a finding when it is asked to: an operation that it has anyway (docs/adr/0014).
 
     Only where nothing is left for a person to decide, and nothing that works is taken away. What `pulumi up` mends
     stays a remedy.

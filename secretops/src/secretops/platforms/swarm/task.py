@@ -1,4 +1,4 @@
-"""Whether this process is the task of a Swarm that a command was carried into (operations/carrying.py)."""
+"""Whether this process is the task of a Swarm that a command was carried into (platforms/swarm/remote_command.py)."""
 
 from __future__ import annotations
 
