@@ -26,7 +26,7 @@ from tests.real.launched import until
 from tests.real.ports import free_port
 from tests.real.upstream import SMALL_SERVER, real_server
 from tools.clone import provide_uv
-from tools.gobuild import WHEELS, cache_root, only_one
+from tools.toolchain.gobuild import WHEELS, cache_root, only_one
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 60

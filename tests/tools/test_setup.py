@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tools import clone, pulumi_cli, setup
+from tools import clone, setup
 from tools.steps import ROOT
+from tools.toolchain import pulumi_cli
 
 DEADLINE = 60.0
 

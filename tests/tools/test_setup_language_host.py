@@ -24,7 +24,7 @@ DEADLINE = 60.0
 def host(root: Path, executor: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
     """The host's process, and a call of its Run for a program that `executor` stands in for."""
     (root / "executor").write_text(executor)
-    script = ROOT / "tools/language_host/pulumi_language_python.py"
+    script = ROOT / "tools/toolchain/language_host/pulumi_language_python.py"
     command = [sys.executable, str(script), "--executor", str(root / "executor"), "127.0.0.1:1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
