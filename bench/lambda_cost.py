@@ -11,8 +11,8 @@ from pathlib import Path
 
 from bench.measured import Measured, PartMissingError
 from bench.page import spread, table
+from components.aws import lambda_package
 from tests.real.lambda_runtime import ARCHITECTURE, PYTHON
-from tools import lambda_package
 
 HANDLER = "secretops.platforms.aws.lambda_handler"
 MODULES = ("boto3", HANDLER)

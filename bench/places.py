@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from bench.measured import ROOT, PartMissingError
+from components.aws import lambda_package
 from tests.real.cluster import CONTEXT, DEADLINE, Cluster, running_cluster
 from tests.real.control_plane import find_programs
 from tests.stacks.prod import OF_CLOUDS
 from tests.stacks.staging import NAMESPACE, lay_provider
-from tools import lambda_package
 from tools.clone import CLOUDS
 from tools.standin import choice
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pulumi
 
 from secretops.manifest import Manifest
-from tools.lambda_package import MAKE, ZIP, is_current
 
 from ..core.broker import ca_bundle
 from ..settings.sections import OutsideBroker
+from .lambda_package import COMMAND, ZIP, is_current
 
 CODE = "/var/task"
 """Where Lambda unpacks a function's package."""
@@ -23,7 +23,7 @@ def check_package() -> None:
         state = "is not of these sources" if ZIP.exists() else "is not there"
         raise pulumi.RunError(
             f"dist/lambda.zip {state}\n    the functions that rotate run it, and are never older than the program"
-            f"\n    -> {MAKE}"
+            f"\n    -> {COMMAND}"
         )
 
 

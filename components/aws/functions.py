@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from tools.lambda_package import ARCHITECTURE, PYTHON
-
 from ..core.principals import AwsAccount
 from . import policies
+from .lambda_package import ARCHITECTURE, PYTHON
 from .names import Names, arn_after
 from .roles import stack_role
 from .settings import Vpc
