@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_aws as aws
 
-from ..core.matrix import GAPS, Feature, StoreKind
 from ..core.principals import AwsAccount
 from ..core.secret_store import Trail
 from . import policies, resource_policies
@@ -74,7 +73,6 @@ class AwsTrail(pulumi.ComponentResource):
         alarms.of_functions()
         self.trail = Trail(
             records=f"{records} and the log group {group}",
-            gap=GAPS[StoreKind.AWS][Feature.READ_TRAIL],
             query=who_read_what(names),
         )
         self.register_outputs({"records": records})

@@ -6,8 +6,7 @@ import pulumi
 
 from secretops.manifest import Manifest
 
-from ..core.broker import ca_bundle
-from ..settings.sections import OutsideBroker
+from ..core.broker import BrokerArgs, ca_bundle
 from .lambda_package import COMMAND, ZIP, is_current
 
 CODE = "/var/task"
@@ -27,7 +26,7 @@ def check_package() -> None:
         )
 
 
-def package_of(manifest: Manifest, broker: OutsideBroker) -> pulumi.AssetArchive:
+def package_of(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
     """The package with the stack's manifest, and with the CA certificates of a broker that a private CA signs.
 
     Files, because a function's variables have 4 KB together. Both are public.
@@ -41,6 +40,6 @@ def package_of(manifest: Manifest, broker: OutsideBroker) -> pulumi.AssetArchive
     return pulumi.AssetArchive(own)
 
 
-def ca_file_in_package(broker: OutsideBroker) -> str | None:
+def ca_file_in_package(broker: BrokerArgs) -> str | None:
     """Where a function finds those certificates."""
     return f"{CODE}/{CA_FILE}" if broker.ca_file else None

@@ -9,8 +9,8 @@ import pulumi_aws as aws
 
 from secretops.manifest import AwsPrivateCaIssuer, Manifest, Secret
 
+from ..core.broker import BrokerArgs
 from ..core.principals import AwsAccount
-from ..settings.sections import OutsideBroker
 from . import policies
 from .access import TICK, read_to_rotate, rotated, rotator_of
 from .function_package import package_of
@@ -53,7 +53,7 @@ class AwsRotators(pulumi.ComponentResource):
         *,
         manifest: Manifest,
         store: AwsStore,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         names: Names,
         account: AwsAccount,
         lease: aws.dynamodb.Table,

@@ -9,7 +9,6 @@ from pulumi_azure_native import monitor, operationalinsights
 
 from secretops.manifest import Secret
 
-from ..core.matrix import GAPS, Feature, StoreKind
 from ..core.planned import planned
 from ..core.secret_store import Trail
 from . import queries, roles
@@ -81,7 +80,6 @@ class AzureTrail(pulumi.ComponentResource):
         self.workspace = pulumi.Output.from_input(customer_id)
         self.trail = Trail(
             records=f"the tables AZKVAuditLogs (or AzureDiagnostics) of the workspace {shown}",
-            gap=GAPS[StoreKind.AZURE][Feature.READ_TRAIL],
             query=queries.who_read_what(names.vault_id),
         )
         self.register_outputs({"workspace": workspace})

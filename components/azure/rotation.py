@@ -7,9 +7,8 @@ from pulumi_azure_native import app
 
 from secretops.manifest import Manifest
 
-from ..core.broker import ca_bundle
+from ..core.broker import BrokerArgs, ca_bundle
 from ..core.principals import AzureIdentity
-from ..settings.sections import OutsideBroker
 from . import containers
 from .context import AzureContext
 
@@ -27,7 +26,7 @@ class AzureRotator(pulumi.ComponentResource):
         context: AzureContext,
         manifest: Manifest,
         image: str,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         identity: AzureIdentity,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -73,7 +72,7 @@ class AzureRotator(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _files(manifest: Manifest, broker: OutsideBroker) -> containers.Files:
+def _files(manifest: Manifest, broker: BrokerArgs) -> containers.Files:
     """The manifest as it reads in the container, and the certificates of a private CA."""
     ca_file = containers.CA_FILE if broker.ca_file else None
     here = manifest.model_copy(update={"broker": manifest.broker.model_copy(update={"ca_file": ca_file})})

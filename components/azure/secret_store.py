@@ -12,13 +12,13 @@ import pulumi
 
 from secretops.manifest import AzureStore as Location
 
-from ..core.broker import broker_location
+from ..core.broker import BrokerArgs
 from ..core.planned import planned
 from ..core.principals import AzurePods, AzureReader, AzureUser, ContainerApp, Principal
 from ..core.references import Fetched, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, Trail
-from ..settings import catalogue
-from ..settings.sections import Environment, OutsideBroker
+from ..core.secrets import CLIENT_CERT
+from ..settings.sections import Environment
 from ..settings.settings import Settings
 from . import roles
 from .access_trail import AzureTrail
@@ -43,7 +43,7 @@ class AzureSecretStore(SecretStore):
         *,
         store: AzureStore,
         image: str,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         reader: AzureReader,
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
@@ -71,7 +71,7 @@ class AzureSecretStore(SecretStore):
                 due_days={secret.name: secret.cadence_days for secret in secrets},
                 lease=names.lease,
             ),
-            broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
+            broker=broker.location(certificate_secret=CLIENT_CERT),
         )
         self._vault = vault(self, self._context)
         self._container = lease_account(self, self._context)

@@ -8,6 +8,8 @@ from secretops.manifest import HTTP_TOKEN
 
 PROJECT = "coreflux-mcp-secrets"
 
+DAY = 86400  # seconds
+
 BROKER_USER_LIMIT = 64
 """Characters. The MQTT specification sets no limit below 65,535 bytes; brokers' user tables commonly do."""
 

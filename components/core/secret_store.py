@@ -25,10 +25,9 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Trail:
-    """A locator of the records, and the gap in them ("" where there is none)."""
+    """Where the records are."""
 
     records: str
-    gap: str
     policy: str = ""
     """What whoever keeps the records has to be given for it ("" where the stack itself sets it up)."""
     query: str = ""

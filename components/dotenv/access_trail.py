@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..core.matrix import GAPS, Feature, StoreKind
 from ..core.secret_store import Trail
 
 
 def trail_of(root: Path) -> Trail:
     """Where the records are. Written before each access; nothing deletes them, `pulumi destroy` included."""
-    return Trail(records=str(root / "log" / "access.jsonl"), gap=GAPS[StoreKind.DOTENV][Feature.READ_TRAIL])
+    return Trail(records=str(root / "log" / "access.jsonl"))

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pulumi
 
-from ..core.broker import public_variables
 from ..core.mcp_server import McpServer
 from ..core.references import Fetched, MountedFiles
 from ..settings.settings import Settings
-from ..vault.settings import VaultStore
 from .folder import Folder
 from .settings import DotenvStore, LocalServer
 
@@ -33,10 +31,10 @@ class LocalMcpServer(McpServer):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("coreflux-mcp-secrets:local:McpServer", name, None, opts)
-        public = public_variables(settings.broker, log_level=settings.log_level, agent=settings.agent)
+        public = settings.broker.args.public_variables(log_level=settings.log_level, agent_url=settings.agent_url)
         folders: tuple[str, ...]
         # What a store's own rotator and logins have in the folder of the entry.
-        beside = ("login", "rotator") if isinstance(settings.store, VaultStore) else ()
+        beside = ("login", "rotator") if settings.store.kind == "vault" else ()
         if isinstance(settings.store, DotenvStore):
             root, folders, lines, environment = settings.store.folder, (), public, {}
         else:  # no config/.env that the launcher reads: what is public comes to it with the entry

@@ -10,12 +10,10 @@ from secretops.manifest import DotenvStore as Location
 from secretops.manifest import Reader, Secret, SecretKind
 from secretops.stores.files import UNITS
 
-from ..core.broker import broker_location, public_variables
 from ..core.principals import HostUser, Principal
 from ..core.references import MountedFiles
 from ..core.secret_store import Schedule, SecretStore, Trail
-from ..settings.catalogue import variables_of
-from ..settings.sections import OutsideBroker
+from ..core.secrets import variables_of
 from ..settings.settings import Settings
 from .access_trail import trail_of
 from .folder import Folder
@@ -47,8 +45,7 @@ class DotenvSecretStore(SecretStore):
         certificate = next((one for one in settings.catalogue if one.kind is SecretKind.X509), None)
         self.manifest = settings.manifest(
             store=_location(self._root, store, settings),
-            broker=broker_location(
-                settings.broker,
+            broker=settings.broker.args.location(
                 home=self._root / "broker",
                 certificates=self._root / "certs",
                 authority=certificate is not None and "ca.crt" in certificate.fields,
@@ -95,7 +92,7 @@ def _location(root: Path, store: DotenvStore, settings: Settings) -> Location:
     file_variables: dict[str, dict[str, str]] = {}
     for secret in settings.catalogue.for_reader(Reader.SERVER):
         names, places = _delivery(secret, files=store.deliver == "files")
-        if isinstance(settings.broker, OutsideBroker) and settings.broker.ca_file and secret.kind is SecretKind.X509:
+        if settings.broker.args.ca_file and secret.kind is SecretKind.X509:
             names.pop("ca.crt", None)  # Pulumi's line names the operator's file
         variables[secret.name] = {field: name for field, name in names.items() if field not in places}
         paths[secret.name] = places
@@ -109,7 +106,7 @@ def _location(root: Path, store: DotenvStore, settings: Settings) -> Location:
         variables=variables,
         files=paths,
         file_variables=file_variables,
-        lines=public_variables(settings.broker, log_level=settings.log_level, agent=settings.agent),
+        lines=settings.broker.args.public_variables(log_level=settings.log_level, agent_url=settings.agent_url),
     )
 
 

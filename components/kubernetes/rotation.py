@@ -15,9 +15,8 @@ from pulumi_kubernetes import batch, core, meta
 from secretops.manifest import KubernetesStore as Location
 from secretops.manifest import Manifest, OwnedAgent
 
-from ..core.broker import broker_location, ca_bundle
+from ..core.broker import BrokerArgs, ca_bundle
 from ..core.principals import Namespace
-from ..settings.sections import OutsideBroker
 from .grants import Grant, grant
 from .names import LEASE, ROTATOR, STACK, Place, name_of
 from .network import allow, to_api_server, to_broker, to_copilot, to_dns, to_vault
@@ -82,7 +81,7 @@ class KubernetesRotator(pulumi.ComponentResource):
         manifest: Manifest,
         secrets: tuple[str, ...],
         server: KubernetesServer,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         namespace: Namespace,
         elsewhere: StoreElsewhere | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -146,7 +145,7 @@ def minute(stack: str) -> int:
 
 def _pod(
     server: KubernetesServer,
-    broker: OutsideBroker,
+    broker: BrokerArgs,
     account: pulumi.Output[str],
     files: tuple[str, ...],
     elsewhere: StoreElsewhere | None,
@@ -180,12 +179,11 @@ def _pod(
     )
 
 
-def _in_pod(manifest: Manifest, broker: OutsideBroker, server: KubernetesServer) -> Manifest:
+def _in_pod(manifest: Manifest, broker: BrokerArgs, server: KubernetesServer) -> Manifest:
     """The stack's manifest as it reads inside the cluster: other paths, and no kubeconfig."""
     store = manifest.store
     in_cluster = isinstance(store, Location)
-    here = broker_location(
-        broker,
+    here = broker.location(
         certificates=Path(CERTS_FOLDER) if server.certificate_issuer and in_cluster else None,
         authority=False,
         certificate_secret=manifest.broker.certificate_secret,

@@ -60,5 +60,7 @@ class SwarmIdentity(pulumi.ComponentResource):
             labels=[docker.NetworkLabelArgs(label=key, value=value) for key, value in names.labels.items()],
             opts=pulumi.ResourceOptions(parent=self, provider=provider),
         )
-        self.principal = SwarmService(place=SwarmPlace(provider=provider, network=network.id), base=names.base)
+        self.principal = SwarmService(
+            place=SwarmPlace(provider=provider, network=network.id), base=names.base, reader=server.reader
+        )
         self.register_outputs({"network": names.network(server)})

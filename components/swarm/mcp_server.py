@@ -10,10 +10,10 @@ from secretops.errors import SecretopsError
 from secretops.forms import in_url
 from secretops.platforms.swarm.mounted_secrets import Attached, attached, named
 
+from ..core.broker import BrokerArgs
 from ..core.mcp_server import McpServer
 from ..core.principals import SwarmService
 from ..core.references import Fetched, MountedFiles
-from ..settings.sections import OutsideBroker
 from ..settings.settings import Settings
 from .deployed import service
 from .names import Names
@@ -34,7 +34,7 @@ class SwarmMcpServer(McpServer):
         name: str,
         *,
         server: SwarmServer,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         account: SwarmService,
         settings: Settings,
         secrets: MountedFiles | Fetched,

@@ -6,8 +6,8 @@ import pulumi
 
 from secretops.manifest import Manifest
 
+from ..core.broker import BrokerArgs
 from ..core.principals import SwarmPlace
-from ..settings.sections import OutsideBroker
 from .deployed import service
 from .names import Names
 from .rotator_spec import rotator_shape
@@ -24,7 +24,7 @@ class SwarmRotator(pulumi.ComponentResource):
         manifest: Manifest,
         store: SwarmStore,
         server: SwarmServer,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         names: Names,
         place: SwarmPlace,
         opts: pulumi.ResourceOptions | None = None,

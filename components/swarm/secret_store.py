@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pulumi
 
+from ..core.broker import BrokerArgs
 from ..core.principals import Principal, SwarmPlace, SwarmService
 from ..core.references import MountedFiles
 from ..core.secret_store import Schedule, SecretStore, Trail
-from ..settings.sections import OutsideBroker
 from ..settings.settings import Settings
 from .access_trail import trail_of
 from .location import SOURCE, manifest_of
@@ -28,7 +28,7 @@ class SwarmSecretStore(SecretStore):
         *,
         store: SwarmStore,
         server: SwarmServer,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         place: SwarmPlace,
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,

@@ -17,9 +17,9 @@ from secretops.manifest import VaultLogin
 
 from ..core.broker import ca_bundle
 from ..core.planned import planned
-from ..core.principals import ServiceAccount, VaultPlace, VaultReader, VaultRole
+from ..core.principals import HostUser, Pods, SwarmService, VaultPlace, VaultReader, VaultRole
 from ..kubernetes.settings import KubernetesServer
-from ..settings.sections import ServerSettings
+from ..settings.section import ServerSection
 from .login import METHODS, Who, login_file, login_of
 from .names import ROTATOR, SERVER, names_of
 from .settings import VaultAppRole, VaultJwt, VaultKubernetes, VaultStore
@@ -63,7 +63,7 @@ class VaultIdentities(pulumi.ComponentResource):
         name: str,
         *,
         store: VaultStore,
-        server: ServerSettings,
+        server: ServerSection,
         stack: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -89,12 +89,14 @@ class VaultIdentities(pulumi.ComponentResource):
         self._mount = self._method()
         self.register_outputs({"address": store.address})
 
-    def reader(self, *, pods: ServiceAccount | None = None, syncs_as: pulumi.Output[str] | None = None) -> VaultReader:
+    def reader(
+        self, workload: HostUser | Pods | SwarmService, *, syncs_as: pulumi.Output[str] | None = None
+    ) -> VaultReader:
         """The two roles. The server's is taken by its pods, by the account that copies for them, or by a launcher."""
         return VaultReader(
             reads=self._role(SERVER, copied=syncs_as is not None),
             rotates=self._role(ROTATOR),
-            pods=pods,
+            workload=workload,
             syncs_as=syncs_as,
         )
 
