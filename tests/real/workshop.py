@@ -170,7 +170,7 @@ def _wheels() -> Path:
 def _download(work: Path) -> Path:
     locked, fresh = work / "locked.txt", work / "wheels"
     export = ["export", "--quiet", "--frozen", "--no-dev", "--no-emit-workspace", "--format=requirements-txt"]
-    _run(provide_uv(), *export, "--package=secretops", "--all-extras", f"--output-file={locked}")
+    _run(provide_uv(), *export, "--package=coreflux-secretops", "--all-extras", f"--output-file={locked}")
     _run(sys.executable, "-m", "venv", work / "venv")
     pip: list[str | Path] = [
         work / "venv/bin/pip", "download", "--quiet", "--no-deps", "--require-hashes", f"--dest={fresh}",
