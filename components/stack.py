@@ -37,7 +37,7 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
     )
     return {
         "environment": settings.environment.value,
-        "secretops": store.told,
+        "secretops": store.manifest_output,
         "references": vars(references),
         "schedule": asdict(schedule),
         "trail": {**asdict(trail), "gap": of_store.gaps.get(Feature.READ_TRAIL, "")},

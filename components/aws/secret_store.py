@@ -51,7 +51,7 @@ class AwsSecretStore(SecretStore):
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:SecretStore", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:aws:SecretStore", name, opts)
         self._store, self._broker, self._account = store, broker, reader.account
         self._copilot = not isinstance(server, EcsServer) or server.copilot
         self._injected = isinstance(server, EcsServer) and server.reference == "NativeRef"

@@ -58,7 +58,7 @@ class KubernetesSecretStore(SecretStore):
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, opts)
         self._server, self._broker, self._namespace = server, broker, namespace
         places = {secret.name: delivered(secret) for secret in settings.catalogue.for_reader(Reader.SERVER)}
         issued = Delivered(name=CERTIFICATE, keys=CERTIFICATE_KEYS) if server.certificate_issuer else None

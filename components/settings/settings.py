@@ -55,6 +55,29 @@ class Settings:
         """Return the agent that the server asks, if it is not the Coreflux Copilot."""
         return self.agent.url if self.agent else None
 
+    @property
+    def store_args(self) -> dict[str, Any]:
+        """Return the arguments that the stores of all platforms take (core.secret_store.SecretStoreArgs)."""
+        return {
+            "broker": self.broker.args,
+            "secrets": self.catalogue.secrets,
+            "stack": self.stack,
+            "production": self.environment is Environment.PRODUCTION,
+            "grace_seconds": self.rotation.grace_seconds,
+            "replicas": self.server.expected_replicas,
+        }
+
+    @property
+    def server_args(self) -> dict[str, Any]:
+        """Return the arguments that the servers of all platforms take (core.mcp_server.McpServerArgs)."""
+        return {
+            "broker": self.broker.args,
+            "secrets": self.catalogue.secrets,
+            "stack": self.stack,
+            "log_level": self.log_level,
+            "agent_url": self.agent_url,
+        }
+
     def manifest(self, *, store: StoreLocation, broker: Broker) -> Manifest:
         """What secretops is told of a stack whose values are at `store`."""
         return Manifest(
