@@ -4,13 +4,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import pulumi
 
 from secretops.registry import how_to_install
 
+from .arguments import CorefluxSecretsArgs
 from .core import registry
 from .settings.outputs import OUTPUT
 from .settings.plain_values import encrypted_entry
@@ -21,29 +22,6 @@ from .stack import open_stack, run_preflight
 
 _opened: WeakKeyDictionary[pulumi.Resource, str] = WeakKeyDictionary()
 """The component of each stack. A process may run several, one after the other (the Automation API)."""
-
-
-class CorefluxSecretsArgs(TypedDict):
-    """The sections of a stack file, with the keys, defaults and rules of docs/settings.md."""
-
-    store: dict[str, Any]
-    """Where the secrets live."""
-    server: dict[str, Any]
-    """Where the MCP server runs."""
-    broker: dict[str, Any]
-    """Which MQTT broker it speaks to."""
-    agent: NotRequired[dict[str, Any]]
-    """Whose keys the Coreflux Copilot takes."""
-    issuer: NotRequired[dict[str, Any]]
-    """Who signs the client certificate."""
-    rotation: NotRequired[dict[str, Any]]
-    """How often secrets are rotated."""
-    secrets: NotRequired[dict[str, Any]]
-    """More secrets, which an operator supplies."""
-    environment: NotRequired[str]
-    """development, staging or production; by the stack's name if not said."""
-    log_level: NotRequired[str]
-    """The server's; by the environment if not said."""
 
 
 class CorefluxSecrets(pulumi.ComponentResource):

@@ -62,7 +62,7 @@ def model_of(section: str, kind: str) -> type[Section] | None:
 
 def kinds_of(model: type[Section]) -> tuple[str, ...]:
     """Return the kinds that a model is for; ("",) if its section has none."""
-    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ("",)
+    return (get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()) or ("",)
 
 
 def keys(section: str) -> validation_errors.Keys:
