@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .coreflux_secrets import CorefluxSecrets, CorefluxSecretsArgs
+    from .arguments import CorefluxSecretsArgs
+    from .coreflux_secrets import CorefluxSecrets
 
 __all__ = ["CorefluxSecrets", "CorefluxSecretsArgs"]
 

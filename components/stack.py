@@ -8,7 +8,8 @@ from typing import Any
 
 import pulumi
 
-from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer, PrivateCaIssuer
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, PrivateCaIssuer
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 
 from .core.platform import Feature, Platform
 from .core.registry import platform_of
@@ -37,7 +38,7 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
     )
     return {
         "environment": settings.environment.value,
-        "secretops": store.told,
+        "secretops": store.manifest_output,
         "references": vars(references),
         "schedule": asdict(schedule),
         "trail": {**asdict(trail), "gap": of_store.gaps.get(Feature.READ_TRAIL, "")},

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_aws as aws
 
+from ..core.component import Component
 from ..core.principals import AwsAccount
 from ..core.secret_store import Trail
 from . import policies, resource_policies
@@ -26,7 +27,7 @@ def alarmed_log_group(store: AwsStore, names: Names) -> str:
     return store.existing_trail.log_group if store.existing_trail else names.log_group("trail")
 
 
-class AwsTrail(pulumi.ComponentResource):
+class AwsTrail(Component):
     """Owns the trail (unless one is named), its bucket and log, the alarms and the topic; never a value."""
 
     def __init__(
@@ -42,7 +43,7 @@ class AwsTrail(pulumi.ComponentResource):
         functions: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:Trail", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:aws:Trail", name, opts)
         self._store, self._production, self._names, self._account = store, production, names, account
         self._key: aws.kms.Key | None = None
         log_group: pulumi.Input[str]

@@ -43,7 +43,7 @@ class EcsMcpServer(McpServer):
         secrets: NativeRef | Fetched,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:McpServer", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:aws:McpServer", name, opts)
         self._server, self._account, self._names = server, task.account, names_of(store, settings.stack)
         self._production = settings.environment is Environment.PRODUCTION
         self._cluster_name = server.cluster or self._names.plain("cluster")

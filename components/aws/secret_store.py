@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_aws as aws
 
-from secretops.manifest import AwsStore as Location
 from secretops.manifest import Reader, Secret, SecretKind
+from secretops.platforms.aws.location import AwsStoreLocation as Location
 
 from ..core.broker import BrokerArgs
 from ..core.principals import AwsCaller, AwsPods, EcsTask, Principal
@@ -51,7 +51,7 @@ class AwsSecretStore(SecretStore):
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:SecretStore", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:aws:SecretStore", name, opts)
         self._store, self._broker, self._account = store, broker, reader.account
         self._copilot = not isinstance(server, EcsServer) or server.copilot
         self._injected = isinstance(server, EcsServer) and server.reference == "NativeRef"

@@ -9,6 +9,7 @@ from pulumi_azure_native import monitor, operationalinsights
 
 from secretops.manifest import Secret
 
+from ..core.component import Component
 from ..core.planned import planned
 from ..core.secret_store import Trail
 from . import queries, roles
@@ -16,7 +17,7 @@ from .alerts import Alerts
 from .context import AzureContext
 
 
-class AzureTrail(pulumi.ComponentResource):
+class AzureTrail(Component):
     """Owns the workspace, what is sent to it, who may read it, the alerts and whom they tell; never a value."""
 
     trail: Trail
@@ -33,7 +34,7 @@ class AzureTrail(pulumi.ComponentResource):
         readers: Mapping[str, Sequence[pulumi.Input[str]]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:Trail", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:azure:Trail", name, opts)
         store, names, place = context.settings, context.names, context.place
         workspace: pulumi.Input[str]
         customer_id: pulumi.Input[str]

@@ -42,7 +42,7 @@ class ContainerAppMcpServer(McpServer):
         secrets: Fetched,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:McpServer", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:azure:McpServer", name, opts)
         place, environment, physical = app.place, app.environment, names_of(store, settings.stack).plain("server")
         inside = "" if server.ingress == "network" else "internal."
         host = pulumi.Output.concat(physical, f".{inside}", environment.domain)

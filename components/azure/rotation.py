@@ -8,6 +8,7 @@ from pulumi_azure_native import app
 from secretops.manifest import Manifest
 
 from ..core.broker import BrokerArgs, ca_bundle
+from ..core.component import Component
 from ..core.principals import AzureIdentity
 from . import containers
 from .context import AzureContext
@@ -16,7 +17,7 @@ LONGEST_TICK = 1800
 """Seconds after which a tick is ended: below the hour, so that a hanging one costs the next none."""
 
 
-class AzureRotator(pulumi.ComponentResource):
+class AzureRotator(Component):
     """One job and its schedule; never a value."""
 
     def __init__(
@@ -30,7 +31,7 @@ class AzureRotator(pulumi.ComponentResource):
         identity: AzureIdentity,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:Rotator", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:azure:Rotator", name, opts)
         place, environment = context.place, context.environment
         files = _files(manifest, broker)
         app.Job(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pulumi
 
-from secretops.manifest import AzureStore as Location
+from secretops.platforms.azure.location import AzureStoreLocation as Location
 
 from ..core.broker import BrokerArgs
 from ..core.planned import planned
@@ -48,7 +48,7 @@ class AzureSecretStore(SecretStore):
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:SecretStore", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:azure:SecretStore", name, opts)
         self._image, self._broker = image, broker
         self._reader = reader.object_id if isinstance(reader, AzureUser) else reader.reads.object_id
         names = names_of(store, settings.stack)
@@ -81,7 +81,7 @@ class AzureSecretStore(SecretStore):
         self.register_outputs({"vault": names.vault_host})
 
     @property
-    def told(self) -> Mapping[str, Any]:
+    def manifest_output(self) -> Mapping[str, Any]:
         """The manifest as the stack's output. Azure makes object ids and the trail's id, each an output of its own."""
         whole = self.manifest.model_dump(mode="json")
         return {**whole, "store": {**whole["store"], "readers": self._readers(), "workspace": self._workspace}}

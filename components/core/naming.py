@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+import pulumi
+
 from secretops.manifest import HTTP_TOKEN
 
 PROJECT = "coreflux-mcp-secrets"
@@ -34,3 +36,8 @@ def physical_name(*parts: str, limit: int) -> str:
         return whole
     digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
     return f"{whole[: limit - 9].rstrip('-')}-{digest}"
+
+
+def stack_name(given: str | None) -> str:
+    """Return what the names of a stack's resources contain: the Pulumi stack's name, if nothing else is given."""
+    return given or pulumi.get_stack()

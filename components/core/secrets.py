@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from secretops.manifest import (
     AGENT_ADMIN,
     HTTP_TOKEN,
     Agent,
+    ExternalAgent,
     Issuer,
     Reader,
     Secret,
@@ -38,6 +39,16 @@ class Catalogue:
     def for_reader(self, reader: Reader) -> tuple[Secret, ...]:
         """Those that `reader` is granted."""
         return tuple(secret for secret in self.secrets if reader in secret.readers)
+
+
+def guide_secrets(stack: str) -> tuple[Secret, ...]:
+    """Return the secrets of the Secret Management Guide, with its default cadences, and the server's bearer token."""
+    return broker_admin(stack, 90), mqtt(stack, 90), agent_key(180, ExternalAgent()), http_token()
+
+
+def for_server(secrets: Iterable[Secret]) -> tuple[Secret, ...]:
+    """Return those that the server reads."""
+    return tuple(secret for secret in secrets if Reader.SERVER in secret.readers)
 
 
 def mqtt(stack: str, cadence_days: int) -> Secret:

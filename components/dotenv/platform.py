@@ -53,10 +53,17 @@ class Dotenv(Platform):
         principal: Principal,
         opts: pulumi.ResourceOptions,
     ) -> DotenvSecretStore:
-        from .secret_store import DotenvSecretStore
+        from .secret_store import DotenvSecretStore, DotenvSecretStoreArgs
 
         assert isinstance(settings.store, DotenvStore)
-        return DotenvSecretStore(name, store=settings.store, settings=settings, opts=opts)
+        args = DotenvSecretStoreArgs(
+            **settings.store_args,
+            root=str(settings.store.folder),
+            deliver=settings.store.deliver,
+            log_level=settings.log_level,
+            agent_url=settings.agent_url,
+        )
+        return DotenvSecretStore(name, args, opts)
 
     def open_server(
         self,
@@ -66,11 +73,20 @@ class Dotenv(Platform):
         secrets: Reference,
         opts: pulumi.ResourceOptions,
     ) -> LocalMcpServer:
-        from .mcp_server import LocalMcpServer
+        from .mcp_server import LocalMcpServer, LocalMcpServerArgs
 
-        assert isinstance(settings.server, LocalServer)
+        assert isinstance(server := settings.server, LocalServer)
         assert isinstance(secrets, MountedFiles | Fetched)
-        return LocalMcpServer(name, server=settings.server, settings=settings, secrets=secrets, opts=opts)
+        in_store = isinstance(settings.store, DotenvStore)
+        args = LocalMcpServerArgs(
+            **settings.server_args,
+            references=secrets,
+            root=str(settings.store.folder if isinstance(settings.store, DotenvStore) else server.entry_folder),
+            source=server.source,
+            folders=("config", *settings.store.folders_beside_entry),
+            env_file=in_store,
+        )
+        return LocalMcpServer(name, args, opts)
 
 
 PLATFORM = Dotenv()

@@ -79,7 +79,7 @@ class KubernetesMcpServer(McpServer):
         secrets: MountedFiles | SyncedKey,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, opts)
         place = Place.of(self, account.namespace, SERVER, settings.stack)
         self.endpoint = f"http://{SERVER}.{server.namespace}.svc.cluster.local:{PORT}/mcp"
         if server.certificate_issuer:

@@ -12,10 +12,11 @@ from pathlib import Path
 import pulumi
 from pulumi_kubernetes import batch, core, meta
 
-from secretops.manifest import KubernetesStore as Location
 from secretops.manifest import Manifest, OwnedAgent
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 
 from ..core.broker import BrokerArgs, ca_bundle
+from ..core.component import Component
 from ..core.principals import Namespace
 from .grants import Grant, grant
 from .names import LEASE, ROTATOR, STACK, Place, name_of
@@ -68,7 +69,7 @@ class StoreElsewhere:
     """Public files that it needs for that, by name."""
 
 
-class KubernetesRotator(pulumi.ComponentResource):
+class KubernetesRotator(Component):
     """An hourly tick. Owns its account, its grant, its manifest and its network; never a value.
 
     A Job that failed is one that did not work. What needs a person or waits for a value is in its log, and in status.
@@ -86,7 +87,7 @@ class KubernetesRotator(pulumi.ComponentResource):
         elsewhere: StoreElsewhere | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:kubernetes:Rotator", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:kubernetes:Rotator", name, opts)
         place = Place.of(self, namespace, ROTATOR, manifest.stack)
         account = core.v1.ServiceAccount(
             "rotator-account", metadata=place.metadata(ROTATOR), automount_service_account_token=False, opts=place.child

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pulumi
 from pulumi_kubernetes import coordination
 
-from secretops.manifest import Delivered, Reader
-from secretops.manifest import KubernetesStore as Location
+from secretops.manifest import Reader
+from secretops.platforms.kubernetes.location import Delivered
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 
 from ..core.broker import BrokerArgs
 from ..core.principals import Namespace, Principal, ServiceAccount
@@ -58,7 +59,7 @@ class KubernetesSecretStore(SecretStore):
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, opts)
         self._server, self._broker, self._namespace = server, broker, namespace
         places = {secret.name: delivered(secret) for secret in settings.catalogue.for_reader(Reader.SERVER)}
         issued = Delivered(name=CERTIFICATE, keys=CERTIFICATE_KEYS) if server.certificate_issuer else None

@@ -36,6 +36,8 @@ class StoreSection(Section):
     """A section `store` of any platform."""
 
     kind: str
+    folders_beside_entry: ClassVar[tuple[str, ...]] = ()
+    """Folders that the store's rotator and logins have beside a client entry on this machine."""
 
     @property
     def has_own_issuer(self) -> bool:

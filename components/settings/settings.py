@@ -55,6 +55,29 @@ class Settings:
         """Return the agent that the server asks, if it is not the Coreflux Copilot."""
         return self.agent.url if self.agent else None
 
+    @property
+    def store_args(self) -> dict[str, Any]:
+        """Return the arguments that the stores of all platforms take (core.secret_store.SecretStoreArgs)."""
+        return {
+            "broker": self.broker.args,
+            "secrets": self.catalogue.secrets,
+            "stack": self.stack,
+            "production": self.environment is Environment.PRODUCTION,
+            "grace_seconds": self.rotation.grace_seconds,
+            "replicas": self.server.expected_replicas,
+        }
+
+    @property
+    def server_args(self) -> dict[str, Any]:
+        """Return the arguments that the servers of all platforms take (core.mcp_server.McpServerArgs)."""
+        return {
+            "broker": self.broker.args,
+            "secrets": self.catalogue.secrets,
+            "stack": self.stack,
+            "log_level": self.log_level,
+            "agent_url": self.agent_url,
+        }
+
     def manifest(self, *, store: StoreLocation, broker: Broker) -> Manifest:
         """What secretops is told of a stack whose values are at `store`."""
         return Manifest(
@@ -83,12 +106,16 @@ class Settings:
         return settings._after_warnings()
 
     @classmethod
-    def given(cls, by: str, entries: Mapping[str, str]) -> Settings:
+    def given(
+        cls, by: str, entries: Mapping[str, str], outputs: Mapping[str, pulumi.Output[Any]] = MappingProxyType({})
+    ) -> Settings:
         """The settings that the code of another program gives a stack, in the same form; warns of what may be meant.
+
+        `outputs` are those that stand in the entries, by their places.
 
         Raises ConfigurationError with all that is wrong, which names `by`.
         """
-        return cls.parse(pulumi.get_stack(), entries, by=by)._after_warnings()
+        return cls.parse(pulumi.get_stack(), entries, by=by, outputs=outputs)._after_warnings()
 
     def _after_warnings(self) -> Settings:
         for warning in warnings(self.environment, self.store):
@@ -104,6 +131,7 @@ class Settings:
         encrypted: Collection[str] = (),
         others: Mapping[str, str] = MappingProxyType({}),
         by: str | None = None,
+        outputs: Mapping[str, pulumi.Output[Any]] = MappingProxyType({}),
     ) -> Settings:
         """Settings from the engine's form: section name -> text, JSON where it is more than a word.
 
@@ -144,7 +172,7 @@ class Settings:
                 found.append(Problem(f"{name}: empty", "what is named is filled in", remedy))
                 continue
             try:
-                parsed[name] = read(name, _without_values(section) if values else section, kinds.get(name))
+                parsed[name] = read(name, _without_values(section) if values else section, kinds.get(name), outputs)
             except ValidationError as error:
                 told = [place_of(value) for value in values]
                 found += validation_errors.explain(name, error, keys(name), told=told)
@@ -153,7 +181,7 @@ class Settings:
                 )
                 if rest is not None:
                     with suppress(ValidationError):  # what is told already would only be told again
-                        parsed[name] = read(name, rest, kinds.get(name))
+                        parsed[name] = read(name, rest, kinds.get(name), outputs)
         environment = parsed.get("environment", _environment_of(stack))
         found += cross_field_rules(stack, environment, parsed, kinds)
         if found:

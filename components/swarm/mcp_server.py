@@ -41,7 +41,7 @@ class SwarmMcpServer(McpServer):
         given: Sequence[Attached],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:swarm:McpServer", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:swarm:McpServer", name, opts)
         names = Names(account.base)
         shape = server_shape(names, server, broker, settings, source=secrets.source)
         self.endpoint = endpoint(names, server)

@@ -33,7 +33,7 @@ class SwarmSecretStore(SecretStore):
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:swarm:SecretStore", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:swarm:SecretStore", name, opts)
         self._store, self._server, self._broker, self._place = store, server, broker, place
         self._names = names_of(settings.stack)
         self.manifest = manifest_of(self._names, server, broker, settings)

@@ -13,9 +13,10 @@ import pulumi
 import pulumi_vault as vault
 
 from secretops.errors import UsageError
-from secretops.manifest import VaultLogin
+from secretops.platforms.vault.location import VaultLogin
 
 from ..core.broker import ca_bundle
+from ..core.component import Component
 from ..core.planned import planned
 from ..core.principals import HostUser, Pods, SwarmService, VaultPlace, VaultReader, VaultRole
 from ..kubernetes.settings import KubernetesServer
@@ -50,7 +51,7 @@ def check_namespace(store: VaultStore) -> None:
         raise pulumi.RunError(str(error))
 
 
-class VaultIdentities(pulumi.ComponentResource):
+class VaultIdentities(Component):
     """The provider of the one server that the stack file names, an auth method where there is none, and roles.
 
     Owns no policy: what a role may is for the store to say. The provider's token comes from its environment.
@@ -67,7 +68,7 @@ class VaultIdentities(pulumi.ComponentResource):
         stack: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:vault:Identity", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:vault:Identity", name, opts)
         self._server, self._names = server, names_of(stack)
         self._login = login_of(store, server)
         provider = vault.Provider(

@@ -12,7 +12,7 @@ import pulumi
 import pulumi_vault as vault
 
 from secretops.manifest import Reader, Secret
-from secretops.manifest import VaultStore as Location
+from secretops.platforms.vault.location import VaultStoreLocation as Location
 
 from ..core.broker import BrokerArgs
 from ..core.planned import planned
@@ -45,7 +45,7 @@ class VaultSecretStore(SecretStore):
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:vault:SecretStore", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:vault:SecretStore", name, opts)
         self._store, self._broker, self._reader, self._settings = store, broker, reader, settings
         self._place, self._names = reader.reads.place, names_of(settings.stack)
         self._production = settings.environment is Environment.PRODUCTION

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from secretops.manifest import VaultIssuer
+from secretops.platforms.vault.location import VaultIssuer
 
 from ..core.naming import DAY
 from ..settings.constraints import between, distinct
@@ -70,6 +70,7 @@ class VaultStore(StoreSection):
     """A KV v2 mount of a HashiCorp Vault or an OpenBao. Pulumi's own token is in VAULT_TOKEN, and nowhere here."""
 
     kind: Literal["vault"]
+    folders_beside_entry: ClassVar[tuple[str, ...]] = ("login", "rotator")
     address: Annotated[VaultAddress, Field(examples=["https://vault.example.com:8200"])]
     operators: Annotated[
         tuple[VaultReader, ...], Field(min_length=1, examples=["[userpass/alice]"]), AfterValidator(distinct)

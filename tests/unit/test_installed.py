@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from secretops import install_hints
+from secretops import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_remedy_in_the_clone_is_its_own_command() -> None:
-    assert install_hints.how_to_install("aws").startswith("make setup")
+    assert registry.how_to_install("aws").startswith("make setup")
 
 
 @pytest.mark.parametrize(("extra", "named"), [("aws", "aws"), ("report", "cli")])
 def test_remedy_in_another_program_names_an_extra_of_the_wheel(extra: str, named: str, tmp_path: Path) -> None:
     (tmp_path / "coreflux_mcp_secrets").mkdir()
     (tmp_path / "secretops").mkdir()
-    there = shutil.copy(Path(install_hints.__file__), tmp_path / "secretops")
+    there = shutil.copy(Path(registry.__file__), tmp_path / "secretops")
     told = runpy.run_path(str(there))["how_to_install"](extra)
     assert told.startswith(f'pip install "coreflux-mcp-secrets[{named}] @ git+')
 

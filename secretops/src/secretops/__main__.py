@@ -17,19 +17,15 @@ def main() -> None:
     """Run the command line. Exits with a documented code."""
     # Nothing here has a plugin for pydantic; to look for one reads the metadata of every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    try:
-        from secretops import cli
-    except ModuleNotFoundError as error:
-        if error.name != "typer":
-            raise
-        from secretops.errors import ExitCode
-        from secretops.install_hints import how_to_install
+    from secretops.errors import UsageError
+    from secretops.registry import extra
 
-        sys.stderr.write(
-            f"secretops: {error.name} is not installed\n    the command line comes with an extra\n"
-            f"    -> {how_to_install('cli')}\n"
-        )
-        sys.exit(ExitCode.USAGE)
+    try:
+        with extra("cli"):
+            from secretops import cli
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
     cli.main()
 
 
