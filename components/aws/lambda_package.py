@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import secretops
+from secretops.registry import PLATFORMS
 
 # The function's runtime is python<this>.
 PYTHON = "3.13"
@@ -31,7 +32,7 @@ PYTHON = "3.13"
 ARCHITECTURE = "x86_64"
 
 # As uv names them. The runtime is Amazon Linux 2023, whose glibc is 2.34.
-PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
+TARGETS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 
 # Bytes; more than half are cryptography's library. Lambda accepts 50 MB; a lower limit shows unintended content.
 LARGEST = 10_000_000
@@ -71,11 +72,9 @@ LEFT_OUT = (
     "platforms/aws/checks",
     "platforms/aws/source.py",
     "platforms/aws/trail.py",
-    "platforms/azure",
-    "platforms/kubernetes",
-    "platforms/vault",
     "report",
     "trails",
+    *(f"platforms/{kind}" for kind in PLATFORMS if kind != "aws"),
 )
 
 _HERE = Path(__file__).resolve().parents[2]
@@ -124,7 +123,7 @@ def build(target: Path, *, python: str = PYTHON, architecture: str = ARCHITECTUR
         requirements.write_text(_requirements())
         print(f"- the packages of the Lambda function, python{python} on {architecture}", flush=True)  # noqa: T201
         _install(
-            "--python-version", python, "--python-platform", PLATFORMS[architecture],
+            "--python-version", python, "--python-platform", TARGETS[architecture],
             "--target", str(installed), "--requirement", str(requirements),
         )  # fmt: skip
         entries = sorted([*_theirs(installed), *_ours()])
