@@ -55,9 +55,9 @@ def installer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     subprocess.run([uv, "venv", "--quiet", "--python", base_python(), made], check=True)
 
     def install(extras: str) -> Path:
-        command = [uv, "pip", "install", "--quiet", "--python", made / "bin/python", "--constraint", constraints]
+        command = [str(uv), "pip", "install", "--quiet", "--python", str(made / "bin/python")]
         wanted = f"coreflux-mcp-secrets[{extras}] @ git+{repository.as_uri()}#subdirectory=package"
-        subprocess.run([*command, wanted], check=True)
+        subprocess.run([*command, "--constraint", str(constraints), wanted], check=True)
         return made
 
     return install
