@@ -102,7 +102,7 @@ docs: setup
 	@echo "written: .site/index.html"
 
 bench:
-	@$(PYTHON) -m bench.asked $(PART)
+	@$(PYTHON) -m bench --check $(PART)
 	@$(PYTHON) tools/setup.py --parts
 	@$(BIN)/python -m bench $(PART)
 

@@ -18,10 +18,10 @@ from pathlib import Path
 # As `secretops` does it: to look for plugins reads the metadata of every installed package.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
-from secretops import cli  # noqa: E402, F401
-from secretops.errors import ExitCode  # noqa: E402
-from secretops.operations import broker, status, tick  # noqa: E402, F401
-from secretops.operations.stack import OUTPUT  # noqa: E402
+from secretops import cli  # noqa: F401
+from secretops.errors import ExitCode
+from secretops.operations import broker, status, tick  # noqa: F401
+from secretops.operations.stack import OUTPUT
 
 COMMANDS = (("broker", "start"), ("tick",), ("status",))
 
