@@ -28,11 +28,8 @@ from tests.real.mosquitto import Mosquitto, installed_mosquitto, start_mosquitto
 from tests.real.served import ServedByLauncher, prepared_stack
 from tests.real.upstream import real_server
 
-# Limit of the median swap, in milliseconds.
-LONGEST_SWAP = 100
-
-# The launcher's calls at least; the baseline makes as many as it can during its changes.
-LEAST_CALLS = 2000
+# Limits of the launcher: milliseconds of the median swap, and calls at least.
+LONGEST_SWAP, LEAST_CALLS = 100, 2000
 
 # Seconds at first without a change, and seconds in which an acknowledged publish may arrive at the end.
 QUIET_SECONDS, SETTLE_SECONDS = 3.0, 5.0
@@ -50,7 +47,7 @@ CHANGES: Sequence[tuple[str, Change]] = (
 
 # The cost while nothing changes: starts of each form in turn, calls of each tool at each start, and calls before them
 # that are not counted. Messages in an answer of mqtt_read_messages. Seconds without a call.
-STARTS, CALLS, WARM_UP, MESSAGES, IDLE_SECONDS = 3, 300, 20, 10, 20.0
+STARTS, CALLS, WARM_UP, MESSAGES, IDLE_SECONDS = 3, 300, 20, 10, 10.0
 
 BASELINE, STDIO, HTTP = "server alone, stdio", "launcher, stdio", "launcher, HTTP"
 FORMS = (BASELINE, STDIO, HTTP)
@@ -128,8 +125,9 @@ def _versions(mosquitto: str) -> str:
 
 
 def _served(folder: Path, form: str, mosquitto: Mosquitto, server: Path) -> ServedByLauncher:
-    stack, cwd = prepared_stack(folder / "store", mosquitto), folder / "cwd"
-    cwd.mkdir()
+    cwd = folder / "cwd"
+    cwd.mkdir(parents=True)
+    stack = prepared_stack(folder / "store", mosquitto)
     return cast(ServedByLauncher, (Baseline if form == BASELINE else ServedByLauncher)(stack, cwd, server))
 
 
