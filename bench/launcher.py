@@ -61,6 +61,7 @@ class Run:
     lost: int  # Publishes that were answered with success and have not arrived.
     effects: list[tuple[str, float, int]]  # Of each change: the longest seconds without a good answer, failed calls.
     swaps: list[int]  # Milliseconds.
+    restarts: int
 
 
 @dataclass
@@ -164,7 +165,7 @@ async def _users(served: ServedByLauncher, mosquitto: Mosquitto, say: Callable[[
             load.read.update(before)
     effects = [(name, _longest_gap(load, begin, end), failed) for name, begin, end, failed in windows]
     swaps = served.swaps() if isinstance(served, ServedByLauncher) else []
-    return Run(load, len(load.lost_publishes()), effects, swaps)
+    return Run(load, len(load.lost_publishes()), effects, swaps, getattr(served, "restarts", 0))
 
 
 def _longest_gap(load: Load, begin: float, end: float) -> float:
@@ -234,7 +235,7 @@ def _processor_seconds(process: Path) -> float:
 
 
 def _users_rows(launcher: Run, alone: Run) -> Iterator[Sequence[str]]:
-    both, restarts = (launcher.load, alone.load), len([one for one in CHANGES if one[1] is not retirement])
+    both = launcher.load, alone.load
     yield "", "launcher, HTTP", "server alone, restarted"
     yield "calls", *(f"{load.calls:,}" for load in both)
     yield "of them failed", *(f"**{len(load.failures):,}**" for load in both)
@@ -244,7 +245,7 @@ def _users_rows(launcher: Run, alone: Run) -> Iterator[Sequence[str]]:
     yield "of them shown to no client", *(f"**{len(load.unread()):,}**" for load in both)
     yield "a call that went well, median", *(f"{1000 * statistics.median(load.seconds):.1f} ms" for load in both)
     yield "99 of 100 took at most", *(f"{1000 * _p99(load.seconds):.1f} ms" for load in both)
-    yield "changes, each a swap or a restart", f"{restarts}", f"{restarts}"
+    yield "swaps; restarts", f"{len(launcher.swaps)}", f"{alone.restarts}"
     yield "a swap: connect, subscribe, change over", spread(launcher.swaps, "ms", 0), "–"
 
 

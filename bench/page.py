@@ -52,7 +52,8 @@ def spread(numbers: Sequence[float], unit: str, digits: int) -> str:
 
 def table(rows: Iterable[Sequence[str]]) -> str:
     head, *body = rows
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
+    lines = [f"| {' | '.join(row)} |" for row in (head, *body)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
 
 def _machine(versions: str) -> str:

@@ -28,7 +28,7 @@ COMMANDS = (("broker", "start"), ("tick",), ("status",))
 
 def main(stack: str) -> int:
     """Run the commands on the manifest of `stack`. Return the exit code."""
-    pulumi = Path(sys.executable).with_name("pulumi")
+    pulumi = str(Path(sys.executable).with_name("pulumi"))
     with tempfile.NamedTemporaryFile(prefix="manifest-", suffix=".json") as manifest:
         command = [pulumi, "stack", "output", OUTPUT, "--json", "--stack", stack]
         if failed := subprocess.run(command, stdout=manifest, check=False).returncode:
