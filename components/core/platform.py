@@ -46,6 +46,9 @@ class Platform:
     gaps: Mapping[Feature, str] = MappingProxyType({})
     """What the store does not do by itself, and what helps."""
 
+    value_remedies: Mapping[str, str] = MappingProxyType({})
+    """Where a value goes that stands in the stack file and is no secret of the stack: pattern of its place -> remedy."""
+
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Any]:
         """Yield a Problem for each contradiction between sections that are valid by themselves.
 
