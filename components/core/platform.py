@@ -47,7 +47,7 @@ class Platform:
     """What the store does not do by itself, and what helps."""
 
     value_remedies: Mapping[str, str] = MappingProxyType({})
-    """Where a value goes that stands in the stack file and is no secret of the stack: pattern of its place -> remedy."""
+    """Pattern of a place in the stack file -> where a value at it goes that is no secret of the stack."""
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Any]:
         """Yield a Problem for each contradiction between sections that are valid by themselves.

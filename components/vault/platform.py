@@ -47,7 +47,7 @@ class Vault(Platform):
     }
 
     value_remedies = {
-        r"^store\.(approle|jwt)\.": "put the new one where server or rotator looks for it, as the stack's output next says",
+        r"^store\.(approle|jwt)\.": "put the new one where server or rotator looks for it: see the output next",
         r"^store\.": "log in with the new one: bao login or vault login, or VAULT_TOKEN",
     }
 
