@@ -9,10 +9,10 @@ import pulumi
 import pulumi_aws as aws
 
 from ..core.component import Component
-from ..core.principals import AwsAccount
 from . import policies
 from .lambda_package import ARCHITECTURE, PYTHON
 from .names import Names, arn_after
+from .principals import AwsAccount
 from .roles import stack_role
 from .settings import Vpc
 
