@@ -1,9 +1,9 @@
 """The arguments of CorefluxSecrets as types, from the models of a stack file.
 
 components/arguments.py is for Python: a union of TypedDicts per section, told apart by their kinds.
-package/plugin/sections.py is for Pulumi's component analyzer, which takes enums and no unions: one component per kind of
-store, and one TypedDict for all kinds of each other section. Type checkers, editors and the engine read them; the models
-judge the arguments.
+package/plugin/sections.py is for Pulumi's component analyzer, which takes enums and no unions: one component per kind
+of store, and one TypedDict for all kinds of each other section. Type checkers, editors and the engine read them; the
+models judge the arguments.
 """
 
 from __future__ import annotations
