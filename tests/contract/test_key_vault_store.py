@@ -22,7 +22,7 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 from azure.core.exceptions import HttpResponseError
 
 from secretops.engine.journal import Entry
-from secretops.engine.rotation import new_token
+from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.launcher import polled

@@ -10,7 +10,7 @@ from components.core.broker import broker_location
 from components.settings.sections import OutsideBroker
 from secretops import redaction
 from secretops.certificates import private_pem
-from secretops.engine.rotation import GraceError
+from secretops.engine.rotator import GraceError
 from secretops.engine.state import Version
 from secretops.errors import RefusedError, StoreError, UnreachableError, UsageError, WaitingError
 from secretops.operations.tick import exit_code
@@ -171,7 +171,7 @@ def test_put_within_the_grace_is_refused_and_a_forced_put_retires_the_old_user(s
         stack.put("mqtt", fields)
     assert "--now" in refused.value.remedy
     assert stack.log_in(first) == "Success"
-    stack.put("mqtt", fields, cut_off=True)
+    stack.put("mqtt", fields, force=True)
     assert stack.credential() == fields
     assert stack.log_in(first) != "Success"
 
@@ -212,7 +212,7 @@ def test_second_store_keeps_a_user_in_use_until_told(embedded_broker: Embedded, 
         second.put("mqtt", first.credential())
         assert second.credential() == first.credential()
     else:
-        second.rotate(cut_off=True)
+        second.rotate(force=True)
         assert second.log_in() == "Success" and first.log_in() != "Success"
     assert "mqtt" not in errors(second)
 

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from secretops.engine.journal import Entry
-from secretops.engine.rotation import new_token
+from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage
 from secretops.errors import NotFoundError, StoreError
 from secretops.platforms.aws.api import Api

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hvac.exceptions import InvalidPath
 
-from secretops.engine.rotation import new_token
+from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage
 from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.manifest import VaultLogin

@@ -7,7 +7,7 @@ import pytest
 
 from secretops.engine.agent_key import TRIES, AgentKey
 from secretops.engine.ports import LostError, NamedKey
-from secretops.engine.rotation import GraceError
+from secretops.engine.rotator import GraceError
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError, StoreError
 from secretops.manifest import OwnedAgent, Reader, Secret, SecretKind
@@ -97,7 +97,7 @@ def test_a_key_is_not_deleted_while_its_readers_may_have_no_other(memory: Memory
     with pytest.raises(GraceError):
         made.advance()
     assert (agent.calls, memory.versions.pending) == ([], None)
-    made.advance(cut_off=True)
+    made.advance(force=True)
     assert agent.changes == ["delete previous", "create"]
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from secretops.access import AccessRecords
 from secretops.broker.users import USERS_FILE, Users
-from secretops.engine.journal import Entry, JournalFile
+from secretops.engine.journal import Entry
 from secretops.engine.state import Versions
 from secretops.errors import SecretopsError
 from secretops.launcher import polled
@@ -28,6 +28,7 @@ from secretops.operations.compromise import incident, kept
 from secretops.operations.history import _entries as entries_of_a_log
 from secretops.platforms.azure import tags
 from secretops.platforms.azure.api import Kept
+from secretops.platforms.dotenv.journal import JournalFile
 from secretops.platforms.dotenv.store import DotenvVersionStore
 from secretops.platforms.kubernetes.secrets import Sheet
 from secretops.platforms.kubernetes.version_state import Book as KubernetesBook

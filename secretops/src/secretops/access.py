@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from secretops import jsonl
 from secretops.errors import StoreError
+from secretops.own_files import append_line
 
 Operation = Literal["read", "write", "delete"]
 
@@ -48,7 +48,7 @@ class AccessRecords:
             "purpose": purpose,
         }
         try:
-            jsonl.append(self.path, json.dumps(record))
+            append_line(self.path, json.dumps(record))
         except OSError as error:
             raise StoreError(
                 f"{self.path}: {error.strerror}",

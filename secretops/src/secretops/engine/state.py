@@ -98,6 +98,12 @@ class Versions:
         kept = [old.at(stage=Stage.PREVIOUS) for old in self.all if old.stage is Stage.CURRENT]
         return Versions((*kept, version.at(stage=Stage.CURRENT, published=None)))
 
+    def published(self, version: Version, now: datetime) -> Versions:
+        """With `version` current and delivered, as `VersionStore.publish` leaves it."""
+        known = next((old for old in self.all if old.id == version.id), version)
+        moved = self if known.stage is Stage.CURRENT else self.promoted(known)
+        return moved.changed(known.id, published=known.published or now)
+
     def changed(self, version: str, **times: datetime | None) -> Versions:
         """With these times set on the one called `version`; a time that is None stays as it was."""
         given = {name: time for name, time in times.items() if time is not None}

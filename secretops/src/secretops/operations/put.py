@@ -11,11 +11,14 @@ from datetime import datetime
 from secretops import certificate_checks
 from secretops.engine.decisions import retire_due
 from secretops.engine.ports import NamedKey
-from secretops.engine.rotation import new_token
+from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, Manifest, OwnedAgent, Secret, SecretKind
+from secretops.operations.broker_access import hint
 from secretops.operations.certificate import is_asked_for, prove
+from secretops.operations.emergency import emergency
+from secretops.operations.rotators import rotation
 from secretops.operations.session import Session
 from secretops.stores import env_file
 from secretops.targets import open_agent, open_target
@@ -36,13 +39,13 @@ def put(
     name: str,
     value: Value,
     *,
-    cut_off: bool = False,
+    force: bool = False,
     untested: bool = False,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Version:
     """Make `value` the current version of `name`. Nothing is kept when it does not log in or is not what it has to be.
 
-    With `cut_off` the readers of the version before the current one have no grace: its user is retired now. Broken
+    With `force` the readers of the version before the current one have no grace: its user is retired now. Broken
     files of the store are set aside then: `notify` gets a line for each. `untested`
     is for an agent, or a broker that asks for a certificate, which is not reached from here: what it would be shown is
     published all the same.
@@ -67,22 +70,22 @@ def put(
         check_untested(session.manifest, secret)
     check_fields(secret, value)
     command = f"put {name}"
-    with session.emergency(secret, command) if cut_off else session.lease(command) as set_aside:
+    with emergency(session, secret, command) if force else session.lease(command) as set_aside:
         for line in set_aside or ():
             notify(line)
-        return supply(session, secret, value, cut_off=cut_off, untested=untested)
+        return supply(session, secret, value, force=force, untested=untested)
 
 
-def supply(session: Session, secret: Secret, value: Value, *, cut_off: bool = False, untested: bool = False) -> Version:
+def supply(session: Session, secret: Secret, value: Value, *, force: bool = False, untested: bool = False) -> Version:
     """As `put` does it, with fields that fit, under a lease that the caller holds."""
     expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
     proven = not untested and (_taken(session, secret, value) or _answered_to(session, secret, value))
     if secret.kind.alternates:
-        _make_way(session, secret, value, cut_off=cut_off)
+        _make_way(session, secret, value, force=force)
     before = session.store.versions(secret.name)
     version = publish(session, secret, value, verified=proven or secret.kind.alternates, expires=expires)
-    if cut_off and secret.kind.alternates:
-        session.rotation(secret).scramble_unknown(before, version)
+    if force and secret.kind.alternates:
+        rotation(session, secret).scramble_unknown(before, version)
     return version
 
 
@@ -144,25 +147,25 @@ def publish(
             ) from error
         session.store.discard(secret.name, version.id)
         raise
-    session.hint(secret, version.id)
-    return session.published(secret, version)
+    hint(session, secret, version.id)
+    return version.at(stage=Stage.CURRENT, published=now)
 
 
-def _make_way(session: Session, secret: Secret, value: Value, *, cut_off: bool) -> None:
+def _make_way(session: Session, secret: Secret, value: Value, *, force: bool) -> None:
     """Test a broker user's value, and retire the previous version, which the store forgets with the next one.
 
     A new admin does that itself: the one in the store may be what it is put for.
     """
-    rotation = session.rotation(secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
-    if not cut_off:
-        rotation.respect_grace()
+    made = rotation(session, secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
+    if not force:
+        made.respect_grace()
     open_target(session.broker, secret.kind).verify(value)
-    facts = session.facts(secret)
+    facts = session.facts(secret, versions=made.versions)
     previous = facts.versions.previous
     if previous is None or previous.retired or previous.user == value["username"]:
         return
-    if cut_off or retire_due(facts, session.clock()):
-        rotation.retire(previous)
+    if force or retire_due(facts, session.clock()):
+        made.retire(previous)
 
 
 def check_fields(secret: Secret, value: Value) -> None:

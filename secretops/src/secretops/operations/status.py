@@ -14,7 +14,7 @@ from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Replica, Version, Versions
 from secretops.errors import ExitCode, SecretopsError
 from secretops.manifest import Secret
-from secretops.operations import external_certificates
+from secretops.operations import broker_access, external_certificates
 from secretops.operations.session import Session
 from secretops.platforms.dotenv import public_lines
 
@@ -151,7 +151,7 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     except SecretopsError as error:
         failures.append(error)
         return _row(secret.name, secret.kind, Standing.UNREADABLE, _note(error))
-    replicas = session.replicas(secret)
+    replicas = broker_access.replicas(session, secret, facts.versions)
     facts = replace(facts, replicas=replicas or ())
     current = facts.versions.current
     unread: list[SecretopsError] = []

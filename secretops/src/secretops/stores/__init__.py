@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from secretops.access import AccessRecords, this_actor
-from secretops.engine.journal import Journal, JournalFile
+from secretops.engine.journal import Journal
 from secretops.engine.ports import VersionStore
 from secretops.errors import UsageError
 from secretops.install_hints import how_to_install
@@ -21,6 +21,7 @@ def open_store(
     """
     match location:
         case DotenvStore():
+            from secretops.platforms.dotenv.journal import JournalFile
             from secretops.platforms.dotenv.store import DotenvVersionStore
             from secretops.stores import files
 

@@ -117,28 +117,30 @@ def _check_event(step: str, token: str, full_name: str) -> None:
 
 
 def _take(step: str, session: Session, secret: Secret, token: str) -> None:
+    from secretops.operations.broker_access import hint
+    from secretops.operations.rotators import rotation
+
     match step:
         case "createSecret":
-            session.await_admin(secret)
             session.store.settle(secret.name, session.clock())
-            session.rotation(secret).prepare(token=token)
+            rotation(session, secret, waits=True).prepare(token=token)
         case "setSecret":
-            rotation = session.rotation(secret)
-            rotation.apply(_prepared(rotation, secret, token))
+            made = rotation(session, secret)
+            made.apply(_prepared(made, secret, token))
         case "testSecret":
             # Of a rotation that is not to begin at once, only this step is run, with a version that has no value: at
             # the first `pulumi up`, when nothing has one, not even the certificate that a broker may ask for.
             versions = session.facts(secret).versions
             pending = versions.pending
             if tested := pending if pending and pending.id == token else versions.current:
-                session.rotation(secret).verify(tested)
+                rotation(session, secret).verify(tested)
         case _:
-            rotation = session.rotation(secret)
-            version = _prepared(rotation, secret, token)
+            made = rotation(session, secret)
+            version = _prepared(made, secret, token)
             if not version.verified:
-                rotation.verify(version)
-            rotation.publish(version)
-            session.hint(secret, version.id)
+                made.verify(version)
+            made.publish(version)
+            hint(session, secret, version.id)
 
 
 def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
