@@ -10,7 +10,7 @@ from secretops.engine.decisions import Facts, all_report_current
 from secretops.engine.state import Replica, Versions
 from secretops.errors import NotFoundError, SecretopsError, WaitingError
 from secretops.hints import Hint, publish_hint
-from secretops.manifest import AwsStore, AzureStore, Reader, Secret, SecretKind, VaultStore
+from secretops.manifest import Reader, Secret, SecretKind
 from secretops.operations.certificate import relied_on
 from secretops.operations.session import Session
 from secretops.replicas import read_reports
@@ -109,8 +109,7 @@ def _guards_reports(session: Session, secret: Secret) -> bool:
 def hint(session: Session, secret: Secret, version: str) -> None:
     """Hint at the published `version` where launchers poll the store, as the servers' user. Raises nothing."""
     server = session.manifest.of_kind(SecretKind.MQTT_USER)
-    polled = isinstance(session.manifest.store, AwsStore | AzureStore | VaultStore)
-    if not polled or not server or Reader.SERVER not in secret.readers:
+    if not session.platform.is_polled or not server or Reader.SERVER not in secret.readers:
         return
     try:
         current = session.store.versions(server.name).current

@@ -4,26 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from secretops.engine.state import Versions
 from secretops.errors import StoreError
-from secretops.manifest import DotenvStore, Secret, SecretKind
+from secretops.manifest import Secret, SecretKind
 from secretops.operations.session import Session
-
-if TYPE_CHECKING:
-    from secretops.platforms.dotenv.salvage import Salvage
-
-
-def salvage(session: Session) -> Salvage | None:
-    """Return what repairs the store's files; None for a store that is no folder."""
-    if not isinstance(session.manifest.store, DotenvStore):
-        return None
-    from secretops.platforms.dotenv.salvage import Salvage
-    from secretops.platforms.dotenv.store import DotenvVersionStore
-
-    store = session.store
-    return Salvage(session.manifest.store, store) if isinstance(store, DotenvVersionStore) else None
 
 
 @contextmanager
@@ -32,7 +17,7 @@ def emergency(session: Session, secret: Secret, command: str) -> Iterator[list[s
 
     Yields a line for each file. Raises the errors of `lease`, StoreError.
     """
-    repairs = salvage(session)
+    repairs = session.platform.salvage(session.manifest.store, session.store)
     lines = repairs.unblock() if repairs else []
     with session.lease(command):
         if repairs:
@@ -50,7 +35,7 @@ def known_versions(session: Session, secret: str) -> Versions:
     try:
         return session.store.versions(secret)
     except StoreError:
-        if (repairs := salvage(session)) is None:
+        if (repairs := session.platform.salvage(session.manifest.store, session.store)) is None:
             raise
         return repairs.rebuilt(secret)
 
@@ -62,5 +47,5 @@ def had_value(session: Session, secret: Secret) -> bool:
             return True
     except StoreError:
         return True
-    repairs = salvage(session)
+    repairs = session.platform.salvage(session.manifest.store, session.store)
     return repairs is not None and repairs.was_published(secret.name)

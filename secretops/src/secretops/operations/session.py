@@ -16,9 +16,9 @@ from secretops.engine.rotator import Clock
 from secretops.engine.state import Replica, Versions
 from secretops.errors import UsageError, did_you_mean
 from secretops.forms import NAME
-from secretops.manifest import AwsStore, AzureStore, Broker, Manifest, Secret, SecretKind
+from secretops.manifest import Broker, Manifest, Secret, SecretKind, StoreLocation
 from secretops.operations.certificate import with_certificate
-from secretops.stores import open_store
+from secretops.platform import Platform, platform_of
 
 # The rule of an error about a value on the command line.
 NO_ARGUMENT = "a value is never an argument: the shell's history and every process list would show it"
@@ -45,7 +45,7 @@ class Session:
     @classmethod
     def open(cls, manifest: Manifest, *, role: str) -> Session:
         """Open the store of the manifest. Access records name `role`."""
-        store, journal = open_store(manifest.store, role=role)
+        store, journal = platform_of(manifest.store).open_store(manifest.store, role=role)
         return cls(manifest=manifest, store=store, journal=journal)
 
     @property
@@ -58,25 +58,21 @@ class Session:
         """The time that readers of a replaced version have."""
         return timedelta(seconds=self.manifest.grace_seconds)
 
+    @property
+    def platform(self) -> Platform[StoreLocation]:
+        """The platform of the store."""
+        return platform_of(self.manifest.store)
+
     def check_place(self) -> None:
-        """Raise UsageError where the credentials of AWS lead to another account than the stack's.
-
-        Its secrets may have the same names. The stores of Kubernetes and Azure tell another stack's cluster, and
-        another tenant's vault, by themselves.
-        """
-        if isinstance(self.manifest.store, AwsStore):
-            from secretops.platforms.aws.account import refuse_another_account
-            from secretops.platforms.aws.store import SecretsManagerVersionStore
-
-            if isinstance(self.store, SecretsManagerVersionStore):
-                refuse_another_account(self.store.api, self.manifest.store)
+        """Raise UsageError if the credentials lead to another store, with secrets of the same names."""
+        self.platform.check_owner(self.manifest.store, self.store)
 
     def left(self) -> tuple[str, ...]:
         """Return the secrets that left the stack, and that the store still keeps and delivers.
 
-        None in AWS and Azure, whose stores know only the stack's: doctor finds those by their names.
+        None where the store lists only the stack's own: doctor finds those by their names.
         """
-        if isinstance(self.manifest.store, AwsStore | AzureStore):
+        if not self.platform.lists_removed:
             return ()
         return tuple(sorted(set(self.store.kept()) - {secret.name for secret in self.manifest.secrets}))
 

@@ -11,12 +11,12 @@ from secretops.engine.journal import Entry
 from secretops.engine.rotator import GraceError
 from secretops.engine.state import Replica, Versions
 from secretops.errors import AttentionError, ExitCode, RefusedError, SecretopsError
-from secretops.manifest import AwsStore, OwnedAgent, Secret, SecretKind
+from secretops.manifest import OwnedAgent, Secret, SecretKind
 from secretops.operations import external_certificates
 from secretops.operations.broker_access import facts_for_retiring
 from secretops.operations.rotators import advance, agent_key, recover, rotator
 from secretops.operations.session import Session
-from secretops.platforms.dotenv import public_lines
+from secretops.platform import PUBLIC_LINES
 from secretops.targets import open_target
 
 _log = logging.getLogger(__name__)
@@ -77,8 +77,8 @@ def _external_certificates(session: Session) -> list[Outcome]:
 
 
 def _public_lines(session: Session) -> list[Outcome]:
-    found = public_lines.findings(session)
-    return [Outcome(public_lines.NAME, attention=tuple(found))] if found else []
+    found = session.platform.public_drift(session.manifest.store)
+    return [Outcome(PUBLIC_LINES, attention=tuple(found))] if found else []
 
 
 def exit_code(outcomes: list[Outcome]) -> ExitCode:
@@ -94,7 +94,7 @@ def _outcome(session: Session, secret: Secret, *, begins: bool) -> Outcome:
     late: list[Finding] = []
     try:
         recover(session, secret)
-        done += _free(session, secret)
+        done += session.platform.unblock(session, secret)
         versions = session.store.versions(secret.name)
         for _ in range(MOST_ACTIONS):
             facts = facts_for_retiring(session, secret, versions)
@@ -124,17 +124,6 @@ def _outcome(session: Session, secret: Secret, *, begins: bool) -> Outcome:
         reasons=tuple(one.reason for one in late),
         waiting=tuple(one.message for one in left if one.action is Action.NOTIFY and not one.needs_a_person),
     )
-
-
-def _free(session: Session, secret: Secret) -> list[str]:
-    """Let AWS rotate the secret again, where what it left of an attempt of its own keeps it from that."""
-    location = session.manifest.store
-    if not isinstance(location, AwsStore):
-        return []
-    from secretops.platforms.aws.rotation_setup import take_stray_pending
-
-    taken = take_stray_pending(session, location, secret)
-    return [taken] if taken else []
 
 
 def _unexpected(name: str, error: Exception) -> SecretopsError:

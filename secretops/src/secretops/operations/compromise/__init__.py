@@ -20,10 +20,9 @@ from secretops.operations.compromise.containment import contain
 from secretops.operations.compromise.incident import Incident, Out, Read, Record, Step
 from secretops.operations.compromise.kept import files_of, in_folder, unfinished
 from secretops.operations.compromise.plan import cost, plan
-from secretops.operations.emergency import had_value, known_versions, salvage
+from secretops.operations.emergency import had_value, known_versions
 from secretops.operations.put import check_fields
 from secretops.operations.session import Session
-from secretops.platforms.swarm import remote_command
 from secretops.values import Value
 
 __all__ = ["Incident", "Outcome", "Step", "begun", "compromise", "cost", "files_of", "in_folder", "in_task", "plan"]
@@ -67,7 +66,7 @@ def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew
     if lost:
         out += [Out(id=f"the lost value of {user}", stage="unknown", user=user) for user in secret.users]
     users = {version.user for version in versions.all}
-    if lost and (repairs := salvage(session)):
+    if lost and (repairs := session.platform.salvage(session.manifest.store, session.store)):
         users |= repairs.delivered_users(name)
     living = {version.user for version in versions.living}
     return Incident(
@@ -102,10 +101,9 @@ def compromise(
     secret, record = session.secret(incident.secret), in_folder(to)
     given = _supplied(session, secret, incident, ask)
     record(incident)
-    if remote_command.is_needed(session.manifest):
+    if remote := session.platform.remote_command(session.manifest):
         progress = _Progress(incident, record)
-        code = remote_command.carry(
-            session.manifest,
+        code = remote(
             ("compromise", secret.name, "--yes"),
             given=given,
             also={INCIDENT_FILE: incident.model_dump_json().encode()},
