@@ -107,7 +107,7 @@ class Session:
         """
         if isinstance(self.manifest.store, AwsStore | AzureStore):
             return ()
-        return tuple(sorted(set(self.store.kept()) - {secret.name for secret in self.manifest.secrets}))
+        return tuple(sorted(set(self.store.secret_names()) - {secret.name for secret in self.manifest.secrets}))
 
     def secret(self, name: str) -> Secret:
         """The secret called `name`. Raises UsageError that lists those there are."""
@@ -246,14 +246,14 @@ class Session:
         Raises StoreError, NotFoundError for a lost value, and what the steps raise.
         """
         try:
-            self.store.settle(secret.name, self.clock())
+            self.store.recover(secret.name, self.clock())
         except NotFoundError:
             if not replaced:
                 raise
         except StoreError:
             if not secret.kind.alternates or not self.rotation(secret).accept_again():
                 raise
-            self.store.settle(secret.name, self.clock())
+            self.store.recover(secret.name, self.clock())
 
     @contextmanager
     def emergency(self, secret: Secret, command: str) -> Iterator[list[str]]:
