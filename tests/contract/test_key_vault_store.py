@@ -264,11 +264,11 @@ def test_a_secret_that_an_operator_made_with_nothing_in_it_is_no_value_and_no_ed
     for name in ("it", "it-pending"):
         place.client.set_secret(name, "{}")
     store = place.open()
-    store.settle("it", NOW)
-    assert store.versions("it").all == () and store.astray("it") is None
+    store.recover("it", NOW)
+    assert store.versions("it").all == () and store.delivery_drift("it") is None
     assert polled.read("it", "1", "{}") is None
     value = publish(place, V[1])
-    assert place.delivered() == dict(value) and store.astray("it") is None
+    assert place.delivered() == dict(value) and store.delivery_drift("it") is None
 
 
 def test_an_edit_is_not_overwritten_by_a_publish_that_begins_after_it(place: LiveVault) -> None:
@@ -317,12 +317,12 @@ def test_next_tick_takes_back_a_late_write_of_a_writer_without_the_lease(
             store.publish("it", V[2], NOW)
     assert place.delivered() == dict(late), "Key Vault refuses it not"
     store = place.open()
-    assert store.astray("it")
+    assert store.delivery_drift("it")
     assert [(one.id, one.stage) for one in store.versions("it").all] == [(V[1], "previous"), (V[3], "current")]
     with caplog.at_level(logging.WARNING):
-        store.settle("it", NOW + timedelta(hours=1))
+        store.recover("it", NOW + timedelta(hours=1))
     assert V[2] in caplog.text and V[3] in caplog.text
-    assert place.delivered() == dict(new) and store.astray("it") is None
+    assert place.delivered() == dict(new) and store.delivery_drift("it") is None
     assert [(one.id, one.published) for one in store.versions("it").all] == [(V[1], NOW), (V[3], NOW)]
     assert place.keeps(late["password"]) == []
 
@@ -343,7 +343,7 @@ def test_a_value_that_somebody_changed_is_no_rollback_although_it_has_our_tags(p
         publish(place, V[each])
     roll_back(place, V[1], password="typed-by-a-person")
     with pytest.raises(StoreError, match="changed by hand"):
-        place.open().settle("it", NOW)
+        place.open().recover("it", NOW)
     assert place.delivered()["password"] == "typed-by-a-person"
 
 
@@ -354,7 +354,7 @@ def test_forget_reports_what_remains_without_purging(place: LiveVault, caplog: p
         place.open().forget("it")
     assert "protected from purging" in caplog.text
     assert place.open().versions("it").all == ()
-    assert place.open().kept() == (), "else each purge of all would name it until its retention is over"
+    assert place.open().secret_names() == (), "else each purge of all would name it until its retention is over"
     new = publish(place, V[2])
     assert place.delivered() == dict(new), "it is brought back for the next value"
     assert [one.id for one in place.open().versions("it").all] == [V[2]]
@@ -368,7 +368,7 @@ def test_what_a_person_deleted_of_what_is_pending_is_neither_brought_back_nor_pu
     with pytest.raises(StoreError, match="it-pending in kv-"):
         place.open().add("it", version(V[2]), make())
     place.open().forget("it")
-    assert place.open().kept() == ()
+    assert place.open().secret_names() == ()
     assert [one["id"].rpartition("/")[2] for one in place.vault.all_deleted()[0]] == ["it-pending"]
 
 
@@ -383,8 +383,8 @@ def test_a_purge_killed_at_any_request_is_never_undone(azure: Azure) -> None:
         store.add("it", version(V[3]), make())
         killed = place.killed_at(place.open_and_forget, moment)
         begun = begun or store.versions("it").current is None
-        assert store.kept() == ("it",) or place.vault.all_deleted()[0] == [], "a purge of all finds it again"
-        store.settle("it", NOW)
+        assert store.secret_names() == ("it",) or place.vault.all_deleted()[0] == [], "a purge of all finds it again"
+        store.recover("it", NOW)
         assert place.delivered() == (dict.fromkeys(FIELDS) if begun else dict(values[1]))
         for value in values if begun else []:
             assert place.keeps(value["password"]) == []

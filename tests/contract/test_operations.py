@@ -221,14 +221,14 @@ def test_an_unexpected_error_about_one_secret_stops_no_other_and_shows_no_value(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = Value({"api-key": new_password()})["api-key"]
-    plain = type(stack.session().store).settle
+    plain = type(stack.session().store).recover
 
-    def settle(store: object, name: str, now: datetime) -> None:
+    def recover(store: object, name: str, now: datetime) -> None:
         if name == "broker-admin":
             raise ValueError(f"a library's words about {secret}")
         plain(store, name, now)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(stack.session().store), "settle", settle)
+    monkeypatch.setattr(type(stack.session().store), "recover", recover)
     factory = logging.getLogRecordFactory()
     redaction.install()
     try:
@@ -241,7 +241,7 @@ def test_an_unexpected_error_about_one_secret_stops_no_other_and_shows_no_value(
     assert "ValueError" in failed["broker-admin"]
     assert "a library's words" not in failed["broker-admin"]
     assert "Traceback" in caplog.text
-    assert "in settle" in caplog.text
+    assert "in recover" in caplog.text
     assert secret not in caplog.text
     assert stack.log_in() == "Success"
 

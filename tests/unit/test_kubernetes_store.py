@@ -141,7 +141,7 @@ def test_a_persons_own_keys_and_notes_survive_every_version_and_the_purge(place:
         assert place.client.objects[("Secret", name)].metadata.labels == {"mine": "too"}
 
 
-@pytest.mark.parametrize("then", ["settle", "put"])
+@pytest.mark.parametrize("then", ["recover", "put"])
 def test_a_purge_killed_at_any_request_is_never_undone(place: InMemory, then: str) -> None:
     """By the next tick it has ended, or had not begun; and a new value is taken whatever was left."""
     moment, killed, begun = 0, True, False
@@ -150,11 +150,11 @@ def test_a_purge_killed_at_any_request_is_never_undone(place: InMemory, then: st
         value = publish(store, f"v{moment}")
         killed = place.killed_at(lambda: place.open().forget("it"), moment)
         begun = begun or store.versions("it").current is None
-        assert store.kept() == ("it",) or place.keeps(value["password"]) == [], "a purge of all finds it again"
-        if then == "settle":
-            store.settle("it", NOW)
+        assert store.secret_names() == ("it",) or place.keeps(value["password"]) == [], "a purge of all finds it again"
+        if then == "recover":
+            store.recover("it", NOW)
             assert place.delivered() == (dict.fromkeys(FIELDS) if begun else dict(value))
-            assert (store.kept() == ()) is (place.keeps(value["password"]) == []) is begun
+            assert (store.secret_names() == ()) is (place.keeps(value["password"]) == []) is begun
         else:
             new = publish(store, f"new-{moment}")
             assert place.delivered() == dict(new)
@@ -181,7 +181,7 @@ def test_what_does_not_read_is_an_error_and_left(place: InMemory) -> None:
     publish(place.open(), "v1")
     place.set(place.VERSIONS, {"it.v1": b'{"password": "cut sho'})
     with pytest.raises(StoreError, match=r"it\.v1") as caught:
-        place.open().settle("it", NOW)
+        place.open().recover("it", NOW)
     assert "cut sho" not in str(caught.value)
     annotations = place.client.objects[("Secret", place.VERSIONS)].metadata.annotations
     for garbage in ("", "{}", '[{"id": 1}]'):

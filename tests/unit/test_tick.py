@@ -282,7 +282,7 @@ def test_purge_lists_without_destroy_and_removes_with_it(stack: Stack) -> None:
     assert [one.stage for one in found["mqtt"]] == [Stage.CURRENT]
     assert stack.credential()["password"] == password
     purge(stack.session(), "mqtt", destroy=True)
-    assert stack.session().store.kept() == ("broker-admin",)
+    assert stack.session().store.secret_names() == ("broker-admin",)
     assert password not in stack.env.read_text()
 
 

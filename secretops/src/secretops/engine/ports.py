@@ -41,13 +41,13 @@ class VersionStore(Protocol):
         `now` becomes the version's `published` once readers can see it.
         """
 
-    def settle(self, secret: str, now: datetime) -> None:
+    def recover(self, secret: str, now: datetime) -> None:
         """Finish what a crash cut short: a delivery, or a `forget`. No-op when there is none.
 
         Raises StoreError when somebody changed the delivered value by hand: that is for a person to decide.
         """
 
-    def astray(self, secret: str) -> str | None:
+    def delivery_drift(self, secret: str) -> str | None:
         """In what way readers do not find the current version: edited, missing, not delivered yet. None when they do.
 
         Looks only; where that means reading a value, the access is recorded.
@@ -61,7 +61,7 @@ class VersionStore(Protocol):
     def discard(self, secret: str, version: str) -> None:
         """Forget a pending version and its value. No-op when it is gone."""
 
-    def kept(self) -> tuple[str, ...]:
+    def secret_names(self) -> tuple[str, ...]:
         """The secrets of which any version is kept, also those that the stack no longer has."""
 
     def forget(self, secret: str) -> None:

@@ -26,7 +26,7 @@ def purge(
     on. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
     """
     with session.lease("purge"):
-        kept = session.store.kept()
+        kept = session.store.secret_names()
         if only is not None:
             _check(session, only, kept)
         found = {name: known_versions(session, name).living for name in kept if only in (None, name)}

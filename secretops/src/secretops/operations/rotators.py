@@ -52,14 +52,14 @@ def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None
     for a lost value, and what the steps raise.
     """
     try:
-        session.store.settle(secret.name, session.clock())
+        session.store.recover(secret.name, session.clock())
     except NotFoundError:
         if not replaced:
             raise
     except StoreError:
         if not secret.kind.alternates or not rotation(session, secret).accept_again():
             raise
-        session.store.settle(secret.name, session.clock())
+        session.store.recover(secret.name, session.clock())
 
 
 def rotation(

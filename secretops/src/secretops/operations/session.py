@@ -74,7 +74,7 @@ class Session:
         """
         if not self.platform.lists_removed:
             return ()
-        return tuple(sorted(set(self.store.kept()) - {secret.name for secret in self.manifest.secrets}))
+        return tuple(sorted(set(self.store.secret_names()) - {secret.name for secret in self.manifest.secrets}))
 
     def secret(self, name: str) -> Secret:
         """Return the secret called `name`. Raises UsageError that lists those there are."""

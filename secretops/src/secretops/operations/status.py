@@ -169,12 +169,12 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     failed = None if unread else read(lambda: last_failure(session, secret, current))
     if failed:
         notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M}: {failed.outcome}")
-    if astray := read(lambda: session.store.astray(secret.name)):
-        notes.append(astray)
+    if drift := read(lambda: session.store.delivery_drift(secret.name)):
+        notes.append(drift)
     if secret.agent and current and not current.verified:
         notes.append("the agent was never shown this key: it was put with --untested")
     notes += [_note(error) for error in unread]
-    if any(finding.needs_a_person for finding in found) or gone or failed or astray or unread:
+    if any(finding.needs_a_person for finding in found) or gone or failed or drift or unread:
         standing = Standing.ATTENTION
     elif current is None:
         standing = Standing.WAITING

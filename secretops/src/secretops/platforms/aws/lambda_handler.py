@@ -76,7 +76,7 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
             _refuse_unscheduled(described, step)
             current = session.facts(secret).versions.current
             if current and current.id == token:
-                session.store.settle(secret.name, session.clock())  # a crash may have come after the move
+                session.store.recover(secret.name, session.clock())  # a crash may have come after the move
             else:
                 _refuse_another(secret, described, token)
                 _take(step, session, secret, token)
@@ -123,7 +123,7 @@ def _take(step: str, session: Session, secret: Secret, token: str) -> None:
 
     match step:
         case "createSecret":
-            session.store.settle(secret.name, session.clock())
+            session.store.recover(secret.name, session.clock())
             rotation(session, secret, waits=True).prepare(token=token)
         case "setSecret":
             made = rotation(session, secret)

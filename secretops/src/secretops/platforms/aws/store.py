@@ -112,7 +112,7 @@ class SecretsManagerVersionStore:
         self._point(secret, move_on)
         self._shown(secret, now)
 
-    def settle(self, secret: str, now: datetime) -> None:
+    def recover(self, secret: str, now: datetime) -> None:
         def restore(state: State) -> str | None:
             """What readers find instead is empty, or says the same."""
             if state.versions.current is None:
@@ -131,7 +131,7 @@ class SecretsManagerVersionStore:
             if lacking := [field for field in fields if field not in value]:
                 raise store_errors.lacking(secret, lacking)
 
-    def astray(self, secret: str) -> str | None:
+    def delivery_drift(self, secret: str) -> str | None:
         state = self._state(secret)
         current = state.versions.current
         if current is None or state.current == current.id:
@@ -151,7 +151,7 @@ class SecretsManagerVersionStore:
         if pending and pending.id == version:
             self._write(secret, lambda versions: versions.without_pending(version))
 
-    def kept(self) -> tuple[str, ...]:
+    def secret_names(self) -> tuple[str, ...]:
         states = {secret: self._state(secret) for secret in self._location.secrets}
         return tuple(sorted(secret for secret, state in states.items() if state.versions.all or state.forgetting))
 

@@ -110,7 +110,7 @@ class KeyVaultVersionStore:
             self._deliver(secret, state, chosen, now)
         self._tidy(secret)
 
-    def settle(self, secret: str, now: datetime) -> None:
+    def recover(self, secret: str, now: datetime) -> None:
         state = self._state(secret)
         current = state.versions.current
         if current is None:
@@ -128,7 +128,7 @@ class KeyVaultVersionStore:
             if lacking := [field for field in fields if field not in value]:
                 raise store_errors.lacking(secret, lacking)
 
-    def astray(self, secret: str) -> str | None:
+    def delivery_drift(self, secret: str) -> str | None:
         state = self._state(secret)
         current = state.versions.current
         if current is None:
@@ -154,7 +154,7 @@ class KeyVaultVersionStore:
             for copy in state.pending_copies(version):
                 self._forget(self._location.pending[secret], copy.kept)
 
-    def kept(self) -> tuple[str, ...]:
+    def secret_names(self) -> tuple[str, ...]:
         return tuple(sorted(secret for secret in self._location.secrets if self._is_kept(secret)))
 
     def forget(self, secret: str) -> None:

@@ -6,7 +6,7 @@
     <root>/log/                 access records, the rotation journal
 
 state.json is the truth; config/.env and the files are its delivery. `publish` moves the truth in one rename, then
-delivers; a crash in between leaves readers on the previous version, which still works, and `settle` delivers. `forget`
+delivers; a crash in between leaves readers on the previous version, which still works, and `recover` delivers. `forget`
 renames it first: from then on no version is kept, what is left is on its way out, and any crash leaves that mark last.
 """
 
@@ -101,7 +101,7 @@ class DotenvVersionStore:
                 self._save(secret, versions.promoted(chosen))
             self._deliver(secret, now)
 
-    def settle(self, secret: str, now: datetime) -> None:
+    def recover(self, secret: str, now: datetime) -> None:
         with self._changing():
             self._end_forgetting(secret)
             versions = self.versions(secret)
@@ -117,7 +117,7 @@ class DotenvVersionStore:
             if lacking := [field for field in self._delivery.fields(secret) if field not in value]:
                 raise store_errors.lacking(secret, lacking)
 
-    def astray(self, secret: str) -> str | None:
+    def delivery_drift(self, secret: str) -> str | None:
         self._check()
         versions = self.versions(secret)
         current = versions.current
@@ -146,7 +146,7 @@ class DotenvVersionStore:
                 self._records.write("delete", secret, version, "discard")
                 self._save(secret, kept)
 
-    def kept(self) -> tuple[str, ...]:
+    def secret_names(self) -> tuple[str, ...]:
         self._check_if_there()
         folder = self._root / "versions"
         with files.told(folder):

@@ -48,7 +48,7 @@ class Delivery:
         found = {key: value[field].encode() for field, key in keys.items() if field in value}
         return Content(version, {**found, version_key(secret): version.encode()} if place else {})
 
-    def astray(self, secret: str, content: Content, ours: Sequence[Content]) -> str | None:
+    def delivery_drift(self, secret: str, content: Content, ours: Sequence[Content]) -> str | None:
         """In what way readers do not find `content`: something of none of `ours`, or not yet. None when they do.
 
         Raises StoreError, UnreachableError.

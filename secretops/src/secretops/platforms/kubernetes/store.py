@@ -1,7 +1,7 @@
 """`VersionStore` over the Secrets of one namespace.
 
 The versions Secret is the truth, and what is delivered follows it. `publish` moves the truth in one write, then
-delivers in one write; a crash in between leaves readers on the previous version, which still works, and `settle`
+delivers in one write; a crash in between leaves readers on the previous version, which still works, and `recover`
 delivers.
 """
 
@@ -82,7 +82,7 @@ class KubernetesVersionStore:
         self._change(move)
         self._deliver(secret, now)
 
-    def settle(self, secret: str, now: datetime) -> None:
+    def recover(self, secret: str, now: datetime) -> None:
         book = self._deliver(secret, now)
         if current := book.versions(secret).current:
             value = book.value(secret, current.id)
@@ -91,12 +91,12 @@ class KubernetesVersionStore:
         elif _forgetting(book, secret):
             self.forget(secret)
 
-    def astray(self, secret: str) -> str | None:
+    def delivery_drift(self, secret: str) -> str | None:
         book = self._book()
         current = book.versions(secret).current
         if current is None:
             return None
-        return self._delivery.astray(secret, self._content(book, secret, current), self._ours(book, secret))
+        return self._delivery.delivery_drift(secret, self._content(book, secret, current), self._ours(book, secret))
 
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
@@ -116,7 +116,7 @@ class KubernetesVersionStore:
 
         self._change(drop)
 
-    def kept(self) -> tuple[str, ...]:
+    def secret_names(self) -> tuple[str, ...]:
         return self._book().kept()
 
     def forget(self, secret: str) -> None:

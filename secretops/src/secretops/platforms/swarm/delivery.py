@@ -38,7 +38,7 @@ class Delivery:
         if service := self._rollout.service():
             self._refuse_edited(secret, service, wanted, (chosen, *ours))
 
-    def astray(self, secret: str, current: Kept, ours: Sequence[Kept]) -> str | None:
+    def delivery_drift(self, secret: str, current: Kept, ours: Sequence[Kept]) -> str | None:
         """In what way readers do not find `current`. None when they do. Raises StoreError, UnreachableError."""
         if not self.files(secret):
             return None

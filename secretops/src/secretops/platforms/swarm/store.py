@@ -2,7 +2,7 @@
 
 The book is the truth, and the service's list of secrets follows it. `publish` moves the book in one write, then the
 list in one update; a crash in between, or an update that goes back, leaves readers on the previous version, which
-still works, and `settle` delivers.
+still works, and `recover` delivers.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class SwarmVersionStore:
         self._deliver(secret, now)
         self._inventory.sweep(self._shelf.ours(), secret)
 
-    def settle(self, secret: str, now: datetime) -> None:
+    def recover(self, secret: str, now: datetime) -> None:
         book = self._shelf.read()
         page = book.page(secret)
         if page.current:
@@ -128,11 +128,11 @@ class SwarmVersionStore:
         if book.id:
             self._inventory.sweep(self._shelf.ours(), secret)
 
-    def astray(self, secret: str) -> str | None:
+    def delivery_drift(self, secret: str) -> str | None:
         page = self._shelf.read().page(secret)
         if page.current is None:
             return None
-        return self._delivery.astray(secret, page.current, self._ours(page))
+        return self._delivery.delivery_drift(secret, page.current, self._ours(page))
 
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
@@ -163,7 +163,7 @@ class SwarmVersionStore:
 
         self._inventory.sweep(self._shelf.change(drop), secret)
 
-    def kept(self) -> tuple[str, ...]:
+    def secret_names(self) -> tuple[str, ...]:
         book = self._shelf.read()
         return tuple(sorted({*book.kept, *(each.secret for each in self._left(book))}))
 
@@ -189,7 +189,7 @@ class SwarmVersionStore:
             if held := holding.enter_context(hold(self._shelf, holder, self._timing)):
                 holding.enter_context(self._fence.behind(held))
             yield
-            if held and self._forgot and not self.kept():
+            if held and self._forgot and not self.secret_names():
                 self._fence.check(True)
                 self._shelf.close_empty()
 

@@ -93,7 +93,7 @@ class VaultVersionStore:
             self._lost(secret, pause)
         self._tidy(secret, self._state(secret), now)
 
-    def settle(self, secret: str, now: datetime) -> None:
+    def recover(self, secret: str, now: datetime) -> None:
         current = self._restored(secret, now)
         if current is None:
             return
@@ -104,7 +104,7 @@ class VaultVersionStore:
             if lacking := [field for field in fields if field not in value]:
                 raise store_errors.lacking(secret, lacking)
 
-    def astray(self, secret: str) -> str | None:
+    def delivery_drift(self, secret: str) -> str | None:
         state = self._state(secret)
         if state.versions.current is None:
             return None
@@ -132,7 +132,7 @@ class VaultVersionStore:
         if pending and pending.id == version:
             self._api.drop(self._known(secret)[1])
 
-    def kept(self) -> tuple[str, ...]:
+    def secret_names(self) -> tuple[str, ...]:
         """Of a secret that left the stack by what is noted: whoever asks may not be allowed to look any more."""
         looked = (secret for secret in self._location.secrets if self._is_kept(secret))
         return tuple(sorted({*looked, *(self._register.paths().keys() - self._location.secrets.keys())}))
