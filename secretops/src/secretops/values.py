@@ -55,4 +55,4 @@ class Value(Mapping[str, str]):
 
 def new_password() -> str:
     """A password that needs no quoting anywhere: broker commands are split at spaces and quotes."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(PASSWORD_LENGTH))
+    return "".join([secrets.choice(_ALPHABET) for _ in range(PASSWORD_LENGTH)])

@@ -86,7 +86,7 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
             _age(current.published if current else None, now),
             f"{_age(current.verified, now)} ago" if current and current.verified else "-",
             f"{one.due:%Y-%m-%d}" if one.due else "-",
-            one.told_replicas,
+            one.replica_counts,
         ]
         rows.append(row)
     if all(row[-1] == "-" for row in rows):  # no server reports

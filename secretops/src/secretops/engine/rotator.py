@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from secretops.engine.decisions import Facts, grace_of, grace_over, issued_otherwise, renewal_at
 from secretops.engine.journal import DONE, Entry, Journal
@@ -63,14 +64,13 @@ class Rotator(ABC):
     ) -> None:
         """`versions` are those of the store, if the caller has read them under the same lease."""
         self._secret, self._store, self._journal, self._clock, self._grace = secret, store, journal, clock, grace
-        self._versions = versions
+        if versions is not None:
+            self.versions = versions
 
-    @property
+    @cached_property
     def versions(self) -> Versions:
         """The versions of the secret: read once, and after an error again."""
-        if self._versions is None:
-            self._versions = self._store.versions(self._secret.name)
-        return self._versions
+        return self._store.versions(self._secret.name)
 
     def advance(self, *, force: bool = False) -> Version:
         """Finish the pending version or prepare a new one, then publish it. Return the version that is now current.
@@ -94,8 +94,8 @@ class Rotator(ABC):
         with self._step("publish", version.id):
             now = self._clock()
             self._store.publish(self._secret.name, version.id, now)
-            self._versions = self.versions.published(version, now)
-        return self._versions.known(self._secret.name, version.id)
+            self.versions = self.versions.published(version, now)
+        return self.versions.known(self._secret.name, version.id)
 
     def retire(self, version: Version) -> None:
         """Make a replaced version worthless, and have its value forgotten."""
@@ -135,16 +135,16 @@ class Rotator(ABC):
 
     def _add(self, version: Version, value: Value) -> Version:
         self._store.add(self._secret.name, version, value)
-        self._versions = self.versions.with_pending(version)
+        self.versions = self.versions.with_pending(version)
         return version
 
     def _discard(self, version: Version) -> None:
         self._store.discard(self._secret.name, version.id)
-        self._versions = self.versions.without_pending(version.id)
+        self.versions = self.versions.without_pending(version.id)
 
     def _mark(self, version: Version, *, verified: datetime | None = None, retired: datetime | None = None) -> None:
         self._store.mark(self._secret.name, version.id, verified=verified, retired=retired)
-        self._versions = self.versions.changed(version.id, verified=verified, retired=retired)
+        self.versions = self.versions.changed(version.id, verified=verified, retired=retired)
 
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:
@@ -152,7 +152,7 @@ class Rotator(ABC):
         try:
             yield
         except SecretopsError as error:
-            self._versions = None
+            self.__dict__.pop("versions", None)
             self._write(step, version, error.what)
             raise
         self._write(step, version, DONE)

@@ -1,4 +1,4 @@
-"""How every secret stands. Changes nothing. The server's own value is used to ask the broker which servers use it."""
+"""The status of every secret. Changes nothing. Reads the server's value to ask the broker for servers' reports."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ from secretops.platform import PUBLIC_LINES
 
 Read = TypeVar("Read")
 
+# The kind of a secret that left the stack: its own kind is unknown.
 LEFT = "left"
-"""The kind of a secret that the stack has no more, of which nobody knows which it was."""
-
 
 # Kinds of rows that are no secrets.
 NO_SECRETS = (external_certificates.NAME, PUBLIC_LINES)
 
 
 class Standing(StrEnum):
-    """The one word for a secret."""
+    """The status of a secret in one word."""
 
     VERIFIED = "verified"  # current, and it logged in
     CURRENT = "current"  # current; nothing to log in to
     WAITING = "waiting"  # for its first value
     ATTENTION = "attention"  # see its notes
-    UNREADABLE = "unreadable"  # the store does not give its versions; see its notes
+    UNREADABLE = "unreadable"  # its versions can't be read; see its notes
 
     @property
     def needs_a_person(self) -> bool:
@@ -45,7 +44,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SecretStatus:
-    """How one secret stands. Times are UTC."""
+    """The status of one secret. Times are UTC."""
 
     name: str
     kind: str
@@ -53,12 +52,12 @@ class SecretStatus:
     current: Version | None
     due: datetime | None
     notes: tuple[str, ...]
+    # The servers that report which version they use; None if unknown.
     replicas: tuple[Replica, ...] | None = None
-    """The servers that report which version they use; None where nobody does or the broker can't be asked."""
 
     @property
-    def told_replicas(self) -> str:
-        """Them, for a table: how many are on which version."""
+    def replica_counts(self) -> str:
+        """The number of servers on each version, for a table."""
         if not self.replicas:
             return "-"
         counts = Counter(replica.version for replica in self.replicas)
@@ -70,8 +69,8 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Return a row for each secret of the stack, each that left it, and certificates and public lines that need a
-    person. A row has a note for each fact that can't be read.
+    """Return a row for each secret of the stack and each that left it, and for external certificates and public lines
+    that need a person. A row has a note for each fact that can't be read.
 
     Raises the first error if no secret can be read, and UsageError.
     """
@@ -84,21 +83,21 @@ def status(session: Session) -> list[SecretStatus]:
 
 
 def exit_code(statuses: list[SecretStatus]) -> ExitCode:
-    """ATTENTION when a secret needs a person, else DONE."""
+    """Return ATTENTION if a secret needs a person, else DONE."""
     return ExitCode.ATTENTION if any(one.standing.needs_a_person for one in statuses) else ExitCode.DONE
 
 
 def last_failure(session: Session, secret: Secret, current: Version | None) -> Entry | None:
-    """How the last step of `secret` ended, if that was badly and nothing of its current version succeeded since."""
+    """Return the last step of `secret`, if it failed and nothing of its current version succeeded since."""
     last = session.journal.last(secret.name)
     good = [when for when in (current.published, current.verified) if when] if current else []
     return last if last and last.outcome != DONE and not any(when > last.time for when in good) else None
 
 
 def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
-    """That there is no version of `secret` any more, although the journal's last word on it is of one that was used.
+    """Return a note that the versions of `secret` are gone, if the journal's last entry is of a version in use.
 
-    One that was only ever `put` has no word there: it looks as if it had never had a value, and is put again.
+    A secret that was only ever `put` has no entry: it looks as if it had never had a value, and is put again.
     """
     last = None if versions.all else session.journal.last(secret.name)
     if last is None or last.step not in ("publish", "retire"):
