@@ -26,6 +26,8 @@ class Entry:
     """Scheme of the launcher's --from, and what follows it."""
     issuer: str | None = None
     """Kind of the issuer."""
+    command: str | None = None
+    """Name of a command group of its own, in the package's `commands`."""
 
 
 _HERE = "secretops.platforms"
@@ -44,7 +46,7 @@ PLATFORMS: dict[str, Entry] = {
         source=("vault", "<host>[:<port>]/<mount>/data/<secret>[+<secret>…][,<option>…]"),
         issuer="vault",
     ),
-    "swarm": Entry(package=f"{_HERE}.swarm"),
+    "swarm": Entry(package=f"{_HERE}.swarm", command="export"),
 }
 """Kind of a store -> its platform. The kind is also the name of the extra that installs the platform's client."""
 
@@ -52,6 +54,12 @@ PLATFORMS: dict[str, Entry] = {
 def find(kind: str) -> Any:
     """Return PLATFORM of the platform `kind`. Loads no client. Raises KeyError."""
     return importlib.import_module(f"{PLATFORMS[kind].package}.platform").PLATFORM
+
+
+def commands() -> dict[str, Any]:
+    """Return the platforms' command groups by name."""
+    entries = [(entry.command, entry.package) for entry in PLATFORMS.values() if entry.command]
+    return {name: getattr(importlib.import_module(f"{package}.commands"), name) for name, package in entries}
 
 
 def sources() -> dict[str, str]:
