@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from secretops.launcher.variables import OWN_VARIABLES
 from secretops.manifest import HTTP_TOKEN, SWARM_INSTANCE, Secret, SecretKind, SwarmFile, version_file
-from secretops.stores.delivery import version_variable
+from secretops.stores.env_file import version_variable
 
 from ..core.naming import variable_of
 from ..settings.catalogue import variables_of

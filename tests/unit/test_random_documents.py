@@ -28,6 +28,7 @@ from secretops.operations.compromise import incident, kept
 from secretops.operations.history import _entries as entries_of_a_log
 from secretops.platforms.azure import tags
 from secretops.platforms.azure.api import Kept
+from secretops.platforms.dotenv.delivery import NAMES
 from secretops.platforms.dotenv.store import DotenvVersionStore
 from secretops.platforms.kubernetes.secrets import Sheet
 from secretops.platforms.kubernetes.version_state import Book as KubernetesBook
@@ -35,8 +36,7 @@ from secretops.platforms.swarm.version_state import Book as SwarmBook
 from secretops.platforms.vault import version_metadata as notes
 from secretops.platforms.vault.api import Metadata
 from secretops.platforms.vault.secret_index import KEPT, Register
-from secretops.stores import folder_ownership, payload
-from secretops.stores.delivery import NAMES
+from secretops.stores import files, payload
 from tests.unit import test_swarm_events
 from tests.unit.fuzz import BOUNDED, texts
 
@@ -146,7 +146,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
     "a rotator's log": ((ENTRY,), of_file("log", lambda folder: entries_of_a_log(str(folder / "log")))),
     "a manifest": ((json.loads(test_swarm_events.MANIFEST.model_dump_json()),),
          of_bytes(lambda text: manifests._parse(text, "it"))),
-    "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", folder_ownership.stack_of)),
+    "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", files.stack_of)),
     "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: kept._read(folder / "incident.json"))),
     "a cloud's value": (({"username": "a", "password": "b"},),
          of_text(lambda text: dict(payload.read("mqtt", "v1", text)))),

@@ -32,8 +32,8 @@ from secretops.operations.purge import purge
 from secretops.operations.rotate import rotate
 from secretops.operations.status import Standing, status
 from secretops.operations.tick import Outcome, exit_code
+from secretops.platforms.dotenv.delivery import Content, Delivery
 from secretops.platforms.dotenv.store import DotenvVersionStore
-from secretops.stores.delivery import Content, Delivery
 from secretops.values import Value
 from tests.real.accidents import LOSSES, NOBODY, SPOILS, each_broken, in_child
 from tests.real.stack import Stack, make_stack
@@ -149,15 +149,15 @@ def test_tick_sets_a_refused_password_again_when_no_reader_has_it(
     assert version
     store = stack.session().store
     assert isinstance(store, DotenvVersionStore)
-    store._save("mqtt", Versions((version.at(published=None),)))
+    store._change("mqtt", lambda _: Versions((version.at(published=None),)))
     broker.passwords[value["username"]] = "of-somebody"
     deliver = Delivery.bring
 
-    def bring(self: Delivery, secret: str, content: Content) -> None:
+    def bring(self: Delivery, secret: str, content: Content, record: Callable[[], None]) -> None:
         """Refuse what the broker refuses, as the readers of a store that checks them do."""
         if secret == "mqtt" and broker.passwords[value["username"]] != value["password"]:
             raise StoreError("its readers cannot log in")
-        deliver(self, secret, content)
+        deliver(self, secret, content, record)
 
     monkeypatch.setattr(Delivery, "bring", bring)
     assert of(stack.tick(), "mqtt").error is None

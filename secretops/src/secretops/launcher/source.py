@@ -25,7 +25,7 @@ from secretops.launcher.variables import (
 )
 from secretops.redaction import remember
 from secretops.stores import env_file, files
-from secretops.stores.delivery import version_variable
+from secretops.stores.env_file import version_variable
 
 
 class Source(Protocol):

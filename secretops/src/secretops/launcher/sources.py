@@ -20,7 +20,7 @@ from secretops.launcher.variables import (
     VERSION_VARIABLES,
 )
 from secretops.stores import env_file, files, lacking
-from secretops.stores.delivery import version_variable
+from secretops.stores.env_file import version_variable
 
 _CARRIED = {
     "MQTT_USER": "mqtt-user",

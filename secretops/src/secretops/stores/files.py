@@ -1,21 +1,25 @@
-"""Files that hold secrets: owned by the right account, private, and never half-written."""
+"""Files that hold secrets: owned by the right account, private, and never half-written. And what is in a dotenv
+store's folder, which stack it belongs to, and that nobody else can write there.
+"""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
 import fcntl
+import json
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from secretops import own_files
-from secretops.errors import StoreError
+from secretops.errors import StoreError, UsageError
 
+# Modes that the Secret Management Guide gives to keys and .env, to certificates, and to their folders.
 PRIVATE, PUBLIC, FOLDER = 0o600, 0o644, 0o700
-"""The modes that the Secret Management Guide gives to keys and .env, to certificates, and to their folders."""
 
 # Folders of a dotenv store's root that hold values, or records of them.
 FOLDERS = ("config", "certs", "secrets", "versions", "log", "aside")
@@ -29,6 +33,13 @@ RECORDS, JOURNAL = "log/access.jsonl", "log/rotation.jsonl"
 
 # Files of a dotenv store's root that every command opens.
 FILES = (*LOCKS, "config/.env", RECORDS, JOURNAL)
+
+# File of a dotenv store's root that names the stack.
+MANIFEST = Path("config") / "secretops.json"
+
+
+class AnotherStackError(UsageError):
+    """The folder belongs to another stack."""
 
 
 @contextlib.contextmanager
@@ -57,12 +68,12 @@ def check_store(root: Path) -> None:
     The root alone may be a link: to a folder that is checked in its place. A folder that is not there passes.
     """
     check_folders(root)
-    versions = root / "versions"
     with told(root):
-        for folder in sorted(versions.iterdir()) if versions.is_dir() else ():
-            own_files.check_folder(folder)
-        for file in FILES:
-            own_files.check_file(root / file)
+        versions = root / "versions"
+        if versions.is_dir():
+            with os.scandir(versions) as found:
+                _check([(entry.path, True) for entry in found])
+        _check([(f"{root}/{file}", False) for file in FILES])
 
 
 def check_folders(root: Path) -> None:
@@ -75,9 +86,45 @@ def check_folders(root: Path) -> None:
                 remedy="pulumi up, then try again",
             )
         own_files.check_folder(root, follow=True)
-        for folder in (root / name for name in (*FOLDERS, UNITS)):
-            if os.path.lexists(folder):
-                own_files.check_folder(folder)
+        _check([(f"{root}/{name}", True) for name in (*FOLDERS, UNITS)])
+
+
+def _check(paths: Iterable[tuple[str, bool]]) -> None:
+    """Raise StoreError for the first path that is not as own_files has it: every access to a store asks this, so that
+    what is fine costs one lstat.
+    """
+    account = os.geteuid()
+    for path, is_folder in paths:
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            continue
+        mode, is_ours = found.st_mode, found.st_uid == account
+        if is_folder and not (is_ours and stat.S_ISDIR(mode) and not mode & own_files.OTHERS_WRITE):
+            own_files.check_folder(Path(path))
+        elif not is_folder and not (is_ours and stat.S_ISREG(mode)):
+            own_files.check_file(Path(path))
+
+
+def stack_of(root: Path) -> str | None:
+    """Return the stack that keeps its values below `root`; None if no manifest names one: new, or destroyed."""
+    try:
+        found = json.loads((root / MANIFEST).read_bytes())["stack"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def refuse_another_stack(root: Path, stack: str) -> None:
+    """Raise AnotherStackError if `root` is the store of another stack than `stack`."""
+    found = stack_of(root)
+    if found not in (None, stack):
+        raise AnotherStackError(
+            f"{root} is the store of stack {found}, and this is stack {stack}",
+            rule="a folder holds the values of one stack: a second would write over them, and take them for its own",
+            remedy=f"in Pulumi.{stack}.yaml, at store: root: .coreflux-mcp-{stack}; or, if {found} is no more and its "
+            f"values are to be {stack}'s: rm {root / MANIFEST}, then pulumi up",
+        )
 
 
 def read(path: Path) -> bytes | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from secretops.errors import SecretopsError
 from secretops.manifest import DotenvStore
 from secretops.operations.session import Session
+from secretops.platforms.dotenv.delivery import Delivery
 from secretops.stores import env_file, files
-from secretops.stores.delivery import Delivery
 
 NAME = "public lines"
 REMEDY = "secretops doctor --repair"
