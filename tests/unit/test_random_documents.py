@@ -30,8 +30,8 @@ from secretops.platforms.azure import tags
 from secretops.platforms.azure.api import Kept
 from secretops.platforms.dotenv.delivery import NAMES
 from secretops.platforms.dotenv.store import DotenvVersionStore
-from secretops.platforms.kubernetes.secrets import Sheet
-from secretops.platforms.kubernetes.version_state import Book as KubernetesBook
+from secretops.platforms.kubernetes.secrets import SecretData
+from secretops.platforms.kubernetes.store import SecretState
 from secretops.platforms.swarm.version_state import Book as SwarmBook
 from secretops.platforms.vault import version_metadata as notes
 from secretops.platforms.vault.api import Metadata
@@ -97,16 +97,16 @@ def swarm(label: str, text: str) -> SwarmBook:
     return SwarmBook("book", {f"coreflux-mcp-secrets.{label}": text})
 
 
-def kubernetes(note: str, text: str) -> KubernetesBook:
-    sheet = Sheet(None)
-    sheet.notes[f"coreflux-mcp-secrets/{note}"] = text
-    return KubernetesBook("versions", sheet)
+def kubernetes(note: str, text: str) -> SecretState:
+    content = SecretData(None)
+    content.annotations[f"coreflux-mcp-secrets/{note}"] = text
+    return SecretState("versions", content, "mqtt")
 
 
 def kubernetes_value(text: bytes) -> object:
-    sheet = Sheet(None)
-    sheet.data["mqtt.v1"] = text
-    return dict(KubernetesBook("versions", sheet).value("mqtt", "v1"))
+    content = SecretData(None)
+    content.data["mqtt.v1"] = text
+    return dict(SecretState("versions", content, "mqtt").value("v1"))
 
 
 def vault(note: str, text: str) -> Metadata:
@@ -150,11 +150,11 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
     "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: kept._read(folder / "incident.json"))),
     "a cloud's value": (({"username": "a", "password": "b"},),
          of_text(lambda text: dict(payload.read("mqtt", "v1", text)))),
-    "a cluster's versions": (([VERSION],), of_text(lambda text: kubernetes("versions.mqtt", text).versions("mqtt"))),
+    "a cluster's versions": (([VERSION],), of_text(lambda text: kubernetes("versions.mqtt", text).versions)),
     "a cluster's value": (({"username": "a", "password": "b"},), of_bytes(kubernetes_value)),
     "what a cluster delivers": (({"coreflux-mcp-secrets": ["mqtt-password"]},),
-         of_text(lambda text: kubernetes("delivered.mqtt", text).names("mqtt"))),
-    "a cluster's journal": ((ENTRY,), of_text(lambda text: kubernetes("journal.mqtt", text).last_entry("mqtt"))),
+         of_text(lambda text: kubernetes("delivered.mqtt", text).names)),
+    "a cluster's journal": ((ENTRY,), of_text(lambda text: kubernetes("journal.mqtt", text).last_entry)),
     "a Swarm's page": ((PAGE,), of_text(lambda text: swarm("versions.mqtt", text).page("mqtt"))),
     "a Swarm's lease": ((TERM,), of_text(lambda text: swarm("lease", text).term)),
     "a Swarm's journal": ((ENTRY,), of_text(lambda text: swarm("journal.mqtt", text).last_entry("mqtt"))),
