@@ -32,7 +32,7 @@ from secretops.platforms.dotenv.delivery import NAMES
 from secretops.platforms.dotenv.store import DotenvVersionStore
 from secretops.platforms.kubernetes.secrets import SecretData
 from secretops.platforms.kubernetes.store import SecretState
-from secretops.platforms.swarm.version_state import Book as SwarmBook
+from secretops.platforms.swarm.version_state import VersionState
 from secretops.platforms.vault import version_metadata as notes
 from secretops.platforms.vault.api import Metadata
 from secretops.platforms.vault.secret_index import KEPT, Register
@@ -93,8 +93,8 @@ def dotenv(folder: Path) -> DotenvVersionStore:
     return DotenvVersionStore(location, AccessRecords(folder / "log" / "access.jsonl", "operator:me@here"))
 
 
-def swarm(label: str, text: str) -> SwarmBook:
-    return SwarmBook("book", {f"coreflux-mcp-secrets.{label}": text})
+def swarm(label: str, text: str) -> VersionState:
+    return VersionState("book", {f"coreflux-mcp-secrets.{label}": text})
 
 
 def kubernetes(note: str, text: str) -> SecretState:
@@ -155,8 +155,8 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
     "what a cluster delivers": (({"coreflux-mcp-secrets": ["mqtt-password"]},),
          of_text(lambda text: kubernetes("delivered.mqtt", text).names)),
     "a cluster's journal": ((ENTRY,), of_text(lambda text: kubernetes("journal.mqtt", text).last_entry)),
-    "a Swarm's page": ((PAGE,), of_text(lambda text: swarm("versions.mqtt", text).page("mqtt"))),
-    "a Swarm's lease": ((TERM,), of_text(lambda text: swarm("lease", text).term)),
+    "a Swarm's page": ((PAGE,), of_text(lambda text: swarm("versions.mqtt", text).secret("mqtt"))),
+    "a Swarm's lease": ((TERM,), of_text(lambda text: swarm("lease", text).lease)),
     "a Swarm's journal": ((ENTRY,), of_text(lambda text: swarm("journal.mqtt", text).last_entry("mqtt"))),
     "a Vault's note of a version": (({"created": NOW, "published": NOW, "user": "mcp-a", "numbers": [1, 2],
          "planned": 3, "copies": [2]},), of_text(lambda text: notes.noted(vault(f"{notes.NAMED}v1", text)))),

@@ -14,9 +14,8 @@ from secretops.errors import StoreError, UnreachableError
 from secretops.platforms.swarm import rollout
 from secretops.platforms.swarm.api import encoded
 from secretops.platforms.swarm.mounted_secrets import Attached, attached, named
-from secretops.platforms.swarm.records import LogRecords
 from secretops.platforms.swarm.store import SwarmVersionStore
-from secretops.platforms.swarm.values import Elsewhere
+from secretops.platforms.swarm.values import Elsewhere, LogRecords
 from secretops.stores.lease import Timing
 from tests.contract.versions import NOW, make, publish, version
 from tests.unit.memory_swarm import HOUR, NEVER_RAN, InMemory, V, in_memory, quick

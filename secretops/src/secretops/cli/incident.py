@@ -13,7 +13,7 @@ import typer
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, ask, err, open_session, out, print_json, tell
 from secretops.cli.values import supplied
 from secretops.errors import ExitCode, SecretopsError, UsageError
-from secretops.platforms.swarm.task import is_task
+from secretops.platforms.swarm.remote_command import is_task
 from secretops.printable import printable
 
 if TYPE_CHECKING:

@@ -67,9 +67,9 @@ def _clear(manifest: Manifest) -> None:
             if aside.exists():
                 shutil.rmtree(aside)
     if isinstance(manifest.store, SwarmStore):
-        from secretops.platforms.swarm.job_runner import Tasks
+        from secretops.platforms.swarm.job import JobRunner
 
-        Tasks(manifest.store).clear()
+        JobRunner(manifest.store).clear()
 
 
 def _check(session: Session, name: str, kept: tuple[str, ...]) -> None:

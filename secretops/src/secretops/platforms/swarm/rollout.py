@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from secretops.errors import StoreError, UnreachableError
+from secretops.errors import UnreachableError
 from secretops.manifest import SwarmStore as Location
 from secretops.platforms.swarm.api import Api
+from secretops.stores.document_versions import UndeliverableError
 
 Entry = dict[str, Any]
 """One of a service's list: which secret, and as which file."""
@@ -44,7 +45,7 @@ STARTS = 3
 remount dir as readonly … busy" where a container has secrets or configs (moby/moby, issue 48783)."""
 
 
-class UpdateFailedError(StoreError):
+class UpdateFailedError(UndeliverableError):
     """The service's update was paused or went back: its tasks have the version before, which works."""
 
 

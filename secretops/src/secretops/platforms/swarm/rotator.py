@@ -37,7 +37,7 @@ def main() -> None:
         manifest = load_manifest(None, Path(file) if file else None)
         if not remote_command.is_needed(manifest):
             raise UsageError(
-                f"store {manifest.store.kind}: nothing to carry",
+                f"store {manifest.store.kind}: its commands run where they are typed",
                 rule="this is the rotator of a Swarm's secrets",
                 remedy="elsewhere a schedule runs secretops tick",
             )
