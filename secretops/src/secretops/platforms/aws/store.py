@@ -25,9 +25,9 @@ from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Api, where
 from secretops.platforms.aws.errors import AbsentError, DeniedError
 from secretops.platforms.aws.journal import SecretsManagerJournal
 from secretops.platforms.aws.labels import FORGETTING, NO_VALUE, NO_VALUE_LABEL, State, facts_label
-from secretops.platforms.aws.lease import LeaseTable, take
+from secretops.platforms.aws.lease import LeaseTable
 from secretops.stores import payload, store_errors
-from secretops.stores.lease import Fence, Timing, holding
+from secretops.stores.lease import Fence, Timing, acquire, renewing
 from secretops.values import Value
 
 LIMIT = payload.Limit(65_536, "Secrets Manager")
@@ -174,11 +174,11 @@ class SecretsManagerVersionStore:
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
         try:
-            held = take(self._table, holder, self._timing)
+            held = acquire(self._table, holder, self._timing)
         except (AbsentError, DeniedError):
             refuse_another_account(self._api, self._location)
             raise
-        with holding(held, self._timing), self._fence.behind(held), self._api.remembering():
+        with renewing(held, self._timing), self._fence.behind(held), self._api.remembering():
             self._values = {}
             try:
                 yield

@@ -20,7 +20,7 @@ from secretops.manifest import AzureStore as Location
 from secretops.platforms.azure.api import Api, Kept
 from secretops.platforms.azure.errors import DeletedError, ForbiddenError, vault_name
 from secretops.platforms.azure.journal import KeyVaultJournal
-from secretops.platforms.azure.lease import LeaseBlob, Timing, take
+from secretops.platforms.azure.lease import LeaseBlob, Timing
 from secretops.platforms.azure.tags import (
     FORGETTING,
     FORGOTTEN,
@@ -38,7 +38,7 @@ from secretops.platforms.azure.tags import (
     readers_find,
 )
 from secretops.stores import payload, store_errors
-from secretops.stores.lease import Fence, holding
+from secretops.stores.lease import Fence, hold
 from secretops.values import Value
 
 _log = logging.getLogger(__name__)
@@ -177,8 +177,8 @@ class KeyVaultVersionStore:
 
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
-        held = take(self._open_lease(self._location.lease), holder, self._timing)
-        with holding(held, self._timing), self._fence.behind(held):
+        blob = self._open_lease(self._location.lease)
+        with hold(blob, holder, self._timing) as held, self._fence.behind(held):
             yield
 
     def confirm(self) -> None:

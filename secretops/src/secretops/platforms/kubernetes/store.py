@@ -18,11 +18,11 @@ from secretops.platforms.kubernetes.api import Api
 from secretops.platforms.kubernetes.delivery import Content, Delivery, merged
 from secretops.platforms.kubernetes.journal import KubernetesJournal
 from secretops.platforms.kubernetes.kubeconfig import in_a_pod
-from secretops.platforms.kubernetes.lease import Timing, hold
+from secretops.platforms.kubernetes.lease import LeaseObject, Timing
 from secretops.platforms.kubernetes.secrets import Secrets, Sheet
 from secretops.platforms.kubernetes.version_state import Book
 from secretops.stores import env_file, store_errors
-from secretops.stores.lease import Fence
+from secretops.stores.lease import Fence, hold
 from secretops.values import Value
 
 
@@ -127,10 +127,8 @@ class KubernetesVersionStore:
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
         place = self._location
-        with (
-            hold(self._api, place.lease, holder, self._timing, instance=place.instance) as held,
-            self._fence.behind(held),
-        ):
+        record = LeaseObject(self._api, place.lease, instance=place.instance)
+        with hold(record, holder, self._timing) as held, self._fence.behind(held):
             yield
 
     def confirm(self) -> None:

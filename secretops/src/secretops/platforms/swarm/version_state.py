@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -21,6 +20,7 @@ from secretops.manifest import SwarmStore as Location
 from secretops.platforms.swarm.api import PAUSES, Api, encoded
 from secretops.platforms.swarm.names import INSTANCE
 from secretops.stores import lease, store_errors
+from secretops.stores.lease import LeaseRecord
 
 Noted = TypeVar("Noted")
 
@@ -74,18 +74,7 @@ class Page:
         return next((each for each in self.kept if each.version.stage is Stage.CURRENT), None)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Term:
-    """Who rotates, and since when. Each renewal is another number."""
-
-    holder: str
-    token: str
-    since: datetime
-    duration: float
-    renewals: int = 0
-
-
-_PAGE, _TERM, _ENTRY = TypeAdapter(Page), TypeAdapter(Term), TypeAdapter(Entry)
+_PAGE, _TERM, _ENTRY = TypeAdapter(Page), TypeAdapter(LeaseRecord), TypeAdapter(Entry)
 _PREFIX = "coreflux-mcp-secrets."
 _VERSIONS, _JOURNAL, _LEASE = f"{_PREFIX}versions.", f"{_PREFIX}journal.", f"{_PREFIX}lease"
 
@@ -114,11 +103,11 @@ class Book:
         return tuple(secret for secret in self.secrets if self.page(secret).kept)
 
     @property
-    def term(self) -> Term | None:
+    def term(self) -> LeaseRecord | None:
         """Who holds the lease. Raises StoreError."""
         return self._note(_LEASE, _TERM)
 
-    def write_term(self, term: Term | None) -> None:
+    def write_term(self, term: LeaseRecord | None) -> None:
         if term:
             self.labels[_LEASE] = _TERM.dump_json(term).decode()
         else:

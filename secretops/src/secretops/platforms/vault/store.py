@@ -20,11 +20,11 @@ from secretops.manifest import VaultStore as Location
 from secretops.platforms.vault import documents
 from secretops.platforms.vault.api import NONE, Api
 from secretops.platforms.vault.journal import VaultJournal
-from secretops.platforms.vault.lease import take
+from secretops.platforms.vault.lease import LeaseDocument
 from secretops.platforms.vault.secret_index import Register
 from secretops.platforms.vault.version_metadata import Noted, State, noted, says_the_same
 from secretops.stores import store_errors
-from secretops.stores.lease import Fence, Timing, holding
+from secretops.stores.lease import Fence, Timing, hold
 from secretops.values import Value
 
 PAUSES = (0.05, 0.1, 0.2, 0.4)
@@ -149,8 +149,8 @@ class VaultVersionStore:
 
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
-        held = take(self._api.beside(), self._location.lease, holder, self._timing)
-        with holding(held, self._timing), self._fence.behind(held):
+        document = LeaseDocument(self._api.beside(), self._location.lease)
+        with hold(document, holder, self._timing) as held, self._fence.behind(held):
             yield
 
     def confirm(self) -> None:
