@@ -11,17 +11,17 @@ import contextlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from secretops.engine.journal import Journal
+from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Stage, Version, Versions
 from secretops.manifest import KubernetesStore as Location
-from secretops.platforms.kubernetes.api import Api
+from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.platforms.kubernetes.delivery import Content, Delivery, merged
-from secretops.platforms.kubernetes.journal import KubernetesJournal
 from secretops.platforms.kubernetes.kubeconfig import in_a_pod
 from secretops.platforms.kubernetes.lease import LeaseObject, Timing
 from secretops.platforms.kubernetes.secrets import Secrets, Sheet
 from secretops.platforms.kubernetes.version_state import Book
 from secretops.stores import env_file, store_errors
+from secretops.stores.journal import StoreJournal
 from secretops.stores.lease import Fence, hold
 from secretops.values import Value
 
@@ -34,7 +34,9 @@ class KubernetesVersionStore:
         self._fence = Fence()
         self._secrets = Secrets(api, self._fence.check)
         self._delivery = Delivery(location, self._secrets)
-        self.journal: Journal = KubernetesJournal(self._secrets, location.versions, loud=loud)
+        self.journal: Journal = StoreJournal(
+            self._keep_entry, lambda secret: self._book().last_entry(secret), loud=loud
+        )
 
     @classmethod
     def open(cls, location: Location, *, timing: Timing | None = None) -> KubernetesVersionStore:
@@ -134,16 +136,19 @@ class KubernetesVersionStore:
     def confirm(self) -> None:
         self._fence.check(True)
 
+    def _keep_entry(self, entry: Entry) -> None:
+        self._change(lambda book: book.keep_entry(entry), patience=0)
+
     def _book(self) -> Book:
         return Book(self._location.versions, self._secrets.read(self._location.versions))
 
-    def _change(self, decide: Callable[[Book], None]) -> None:
+    def _change(self, decide: Callable[[Book], None], *, patience: float = PATIENCE_SECONDS) -> None:
         name = self._location.versions
 
         def change(sheet: Sheet) -> None:
             decide(Book(name, sheet))
 
-        self._secrets.change(name, change)
+        self._secrets.change(name, change, patience=patience)
 
     def _deliver(self, secret: str, now: datetime) -> Book:
         """Bring readers to the current version, and note since when they are. Refuses what somebody edited.

@@ -11,14 +11,13 @@ import contextlib
 from collections.abc import Iterator
 from datetime import datetime
 
-from secretops.engine.journal import Journal
+from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import StoreError
 from secretops.manifest import SwarmStore as Location
 from secretops.platforms.swarm.api import Api
 from secretops.platforms.swarm.delivery import Delivery
 from secretops.platforms.swarm.inventory import MOST_NUMBERS, Found, Inventory
-from secretops.platforms.swarm.journal import SwarmJournal
 from secretops.platforms.swarm.lease import hold
 from secretops.platforms.swarm.names import check_value
 from secretops.platforms.swarm.records import LogRecords, Records
@@ -27,6 +26,7 @@ from secretops.platforms.swarm.task import actor
 from secretops.platforms.swarm.values import Elsewhere, Values, found_here
 from secretops.platforms.swarm.version_state import Book, Kept, Page, Shelf
 from secretops.stores import store_errors
+from secretops.stores.journal import StoreJournal
 from secretops.stores.lease import Fence, Timing
 from secretops.values import Value
 
@@ -51,7 +51,9 @@ class SwarmVersionStore:
         """Whether this process has removed a secret's values for good: then the book may have nothing to keep."""
         self._inventory = Inventory(api, location)
         self._delivery = Delivery(api, location, self._inventory, values)
-        self.journal: Journal = SwarmJournal(self._shelf, loud=loud)
+        self.journal: Journal = StoreJournal(
+            self._keep_entry, lambda secret: self._shelf.read().last_entry(secret), loud=loud
+        )
 
     @classmethod
     def open(cls, location: Location, *, role: str) -> SwarmVersionStore:
@@ -195,6 +197,10 @@ class SwarmVersionStore:
 
     def confirm(self) -> None:
         self._fence.check(True)
+
+    def _keep_entry(self, entry: Entry) -> None:
+        with self._shelf.api.impatient():
+            self._shelf.change(lambda book: book.keep_entry(entry))
 
     def _left(self, book: Book, secret: str | None = None) -> list[Found]:
         """The Swarm secrets that `book` knew, also those of versions that it keeps no more."""
