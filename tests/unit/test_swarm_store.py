@@ -152,7 +152,7 @@ def test_who_was_followed_writes_no_more(place: InMemory) -> None:
             *(lambda: stalled.forget("it"), stalled.confirm),
         ]
         for act in acts:
-            with pytest.raises(StoreError, match=r"not ours any more: its follower"):
+            with pytest.raises(StoreError, match=r"lost: its follower"):
                 act()
     assert place.delivered() == dict(value)
 

@@ -24,7 +24,7 @@ from secretops.manifest import KubernetesStore as Location
 from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.platforms.kubernetes.delivery import Content, Delivery, Names, merged
 from secretops.platforms.kubernetes.kubeconfig import in_a_pod
-from secretops.platforms.kubernetes.lease import Timing, hold
+from secretops.platforms.kubernetes.lease import LeaseObject, Timing
 from secretops.platforms.kubernetes.secrets import PREFIX, SecretData, Secrets
 from secretops.stores import env_file, store_errors
 from secretops.stores.document_versions import (
@@ -37,6 +37,7 @@ from secretops.stores.document_versions import (
     deliverable,
 )
 from secretops.stores.journal import StoreJournal
+from secretops.stores.lease import hold
 from secretops.values import Value
 
 _NAMES, _ENTRY = TypeAdapter(Names), TypeAdapter(Entry)
@@ -122,7 +123,11 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         self._location, self._api, self._timing = location, api, timing or Timing()
         self._secrets = Secrets(api, self._fence.check)
         self._delivery = Delivery(location, self._secrets)
-        self.journal: Journal = KubernetesJournal(self, loud=loud)
+        self.journal: Journal = StoreJournal(
+            lambda entry: self._write(entry.secret, lambda state: state.write_entry(entry), patience=0),
+            lambda secret: self._read(secret).last_entry,
+            loud=loud,
+        )
 
     @classmethod
     def open(cls, location: Location, *, timing: Timing | None = None) -> KubernetesVersionStore:
@@ -136,20 +141,14 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
         place = self._location
-        with (
-            hold(self._api, place.lease, holder, self._timing, instance=place.instance) as held,
-            self._fence.behind(held),
-        ):
+        record = LeaseObject(self._api, place.lease, instance=place.instance)
+        with hold(record, holder, self._timing) as held, self._fence.behind(held):
             yield
 
-    def state(self, secret: str) -> SecretState:
-        """Return what the versions Secret has of `secret`. Raises StoreError, UnreachableError."""
-        return SecretState(self._location.versions, self._secrets.read(self._location.versions), secret)
-
-    def change(
+    def _write(
         self, secret: str, decide: Callable[[SecretState], None], *, patience: float = PATIENCE_SECONDS
     ) -> SecretState:
-        """Write what `decide` changes. Returns it as written. Raises as `Secrets.change` does."""
+        """Write what `decide` changes, and return it. Raises as `Secrets.change` does."""
         name = self._location.versions
         written = self._secrets.change(
             name, lambda content: decide(SecretState(name, content, secret)), patience=patience
@@ -157,10 +156,10 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         return SecretState(name, written, secret)
 
     def _read(self, secret: str) -> SecretState:
-        return self.state(secret)
+        return SecretState(self._location.versions, self._secrets.read(self._location.versions), secret)
 
     def _change(self, secret: str, decide: Change) -> SecretState:
-        return self.change(secret, lambda state: state.write(decide(state.versions), {}))
+        return self._write(secret, lambda state: state.write(decide(state.versions), {}))
 
     def _check_value(self, secret: str, state: SecretState, value: Value) -> None:  # noqa: ARG002
         for field, text in value.items():
@@ -169,7 +168,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
     def _keep(self, secret: str, version: Version, value: Value) -> SecretState:
         self._secrets.make_missing({place.name for place in self._location.delivered.values()})
         new = {version.id: value}
-        return self.change(secret, lambda state: state.write(state.versions.with_pending(version), new))
+        return self._write(secret, lambda state: state.write(state.versions.with_pending(version), new))
 
     def _value(self, secret: str, state: SecretState, version: str) -> Value:  # noqa: ARG002
         return state.value(version)
@@ -189,10 +188,10 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         names = self._delivery.names(secret, content)
         both = merged(before, names)
         if both != before:
-            self.change(secret, lambda found: found.write_names(both))
+            self._write(secret, lambda found: found.write_names(both))
         self._delivery.bring(secret, content, self._ours(secret, state), both, now)
         if names != both:
-            self.change(secret, lambda found: found.write_names(names))
+            self._write(secret, lambda found: found.write_names(names))
         return True
 
     def _drift(self, secret: str, state: SecretState, current: Version) -> str | None:
@@ -203,26 +202,12 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         yield from (field for field in self._delivery.fields(secret) if field not in value)
 
     def _forget(self, secret: str) -> None:
-        state = self.change(secret, lambda found: found.write(Versions(), {}))
+        state = self._write(secret, lambda found: found.write(Versions(), {}))
         self._delivery.take_back(secret, state.names)
-        self.change(secret, SecretState.forget)
+        self._write(secret, SecretState.forget)
 
     def _finish_forgetting(self, secret: str, state: SecretState) -> SecretState:
         if not state.is_being_forgotten:
             return state
         self._forget(secret)
-        return self.state(secret)
-
-
-class KubernetesJournal(StoreJournal):
-    """`Journal` over a pod's log and the versions Secret. `loud`: a pod's, whose log is all it leaves."""
-
-    def __init__(self, store: KubernetesVersionStore, *, loud: bool) -> None:
-        super().__init__(loud=loud)
-        self._store = store
-
-    def last(self, secret: str) -> Entry | None:
-        return self._store.state(secret).last_entry
-
-    def _keep(self, entry: Entry) -> None:
-        self._store.change(entry.secret, lambda state: state.write_entry(entry), patience=0)
+        return self._read(secret)

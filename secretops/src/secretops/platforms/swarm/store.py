@@ -47,7 +47,9 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         self._client, self._inventory = VersionStateClient(api, location), Inventory(api, location)
         self._delivery = Delivery(api, location, self._inventory, values)
         self._forgot = False  # Whether this process removed a secret's values: the config may then have nothing left.
-        self.journal: Journal = SwarmJournal(self._client, loud=loud)
+        self.journal: Journal = StoreJournal(
+            self._keep_entry, lambda secret: self._client.read().last_entry(secret), loud=loud
+        )
 
     @classmethod
     def open(cls, location: Location, *, role: str) -> SwarmVersionStore:
@@ -70,6 +72,10 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
             if held and self._forgot and not self.secret_names():
                 self._fence.check(True)
                 self._client.remove_empty()
+
+    def _keep_entry(self, entry: Entry) -> None:
+        with self._client.api.impatient():
+            self._client.change(lambda state: state.write_entry(entry.secret, entry))
 
     def _read(self, secret: str) -> SecretState:
         return self._client.read().secret(secret)
@@ -170,18 +176,3 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _has_left(self, secret: str, state: SecretState) -> bool:
         """Return whether there are Swarm secrets that the config knew, also of versions that it no longer keeps."""
         return any(each.book == state.config for each in self._inventory.all(secret))
-
-
-class SwarmJournal(StoreJournal):
-    """`Journal` over a task's log and the config. `loud`: a task's, whose log is all it leaves."""
-
-    def __init__(self, client: VersionStateClient, *, loud: bool) -> None:
-        super().__init__(loud=loud)
-        self._client = client
-
-    def last(self, secret: str) -> Entry | None:
-        return self._client.read().last_entry(secret)
-
-    def _keep(self, entry: Entry) -> None:
-        with self._client.api.impatient():
-            self._client.change(lambda state: state.write_entry(entry.secret, entry))

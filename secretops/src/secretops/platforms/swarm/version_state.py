@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
@@ -22,6 +21,7 @@ from secretops.platforms.swarm.api import PAUSES, Api, encoded
 from secretops.platforms.swarm.names import INSTANCE
 from secretops.stores import lease, store_errors
 from secretops.stores.document_versions import StateLabels
+from secretops.stores.lease import LeaseRecord
 
 CONTENT = b"The state of the stack's secrets is in the labels of this config. secretops writes them.\n"
 
@@ -65,17 +65,6 @@ class SecretState:
         """Return the state with these versions; `new` is the one that was not kept before."""
         known = {each.version.id: each for each in (*self.kept, *((new,) if new else ()))}
         return replace(self, kept=tuple(replace(known[version.id], version=version) for version in versions.all))
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeaseRecord:
-    """Who rotates, and since when. Each renewal is another number."""
-
-    holder: str
-    token: str
-    since: datetime
-    duration: float
-    renewals: int = 0
 
 
 _STATE, _LEASE, _ENTRY = TypeAdapter(SecretState), TypeAdapter(LeaseRecord), TypeAdapter(Entry)
