@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from secretops import own_files
@@ -48,12 +48,16 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        named = Path(error.filename) if isinstance(error.filename, str) else path
-        raise StoreError(
-            f"{named}: {error.strerror or type(error).__name__}",
-            rule="a secret's file is written whole or not at all; this one is as it was",
-            remedy="make room, or make the folder writable for this account, then try again",
-        ) from error
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> StoreError:
+    named = Path(error.filename) if isinstance(error.filename, str) else path
+    return StoreError(
+        f"{named}: {error.strerror or type(error).__name__}",
+        rule="a secret's file is written whole or not at all; this one is as it was",
+        remedy="make room, or make the folder writable for this account, then try again",
+    )
 
 
 def check_owner(path: Path) -> None:
@@ -67,18 +71,18 @@ def check_store(root: Path) -> None:
 
     The root alone may be a link: to a folder that is checked in its place. A folder that is not there passes.
     """
-    check_folders(root)
-    with told(root):
-        versions = root / "versions"
-        if versions.is_dir():
-            with os.scandir(versions) as found:
-                _check([(entry.path, True) for entry in found])
-        _check([(f"{root}/{file}", False) for file in FILES])
+    _check(root, secrets=True)
 
 
 def check_folders(root: Path) -> None:
     """Raise StoreError as `check_store` does, but for the folders of secrets and for FILES."""
-    with told(root):
+    _check(root, secrets=False)
+
+
+def _check(root: Path, *, secrets: bool) -> None:
+    """Every access to a store does this, so that each path that is fine costs one lstat."""
+    account = os.geteuid()
+    try:
         if not root.is_dir():
             raise StoreError(
                 f"{root} is not there",
@@ -86,24 +90,26 @@ def check_folders(root: Path) -> None:
                 remedy="pulumi up, then try again",
             )
         own_files.check_folder(root, follow=True)
-        _check([(f"{root}/{name}", True) for name in (*FOLDERS, UNITS)])
-
-
-def _check(paths: Iterable[tuple[str, bool]]) -> None:
-    """Raise StoreError for the first path that is not as own_files has it: every access to a store asks this, so that
-    what is fine costs one lstat.
-    """
-    account = os.geteuid()
-    for path, is_folder in paths:
-        try:
-            found = os.lstat(path)
-        except FileNotFoundError:
-            continue
-        mode, is_ours = found.st_mode, found.st_uid == account
-        if is_folder and not (is_ours and stat.S_ISDIR(mode) and not mode & own_files.OTHERS_WRITE):
-            own_files.check_folder(Path(path))
-        elif not is_folder and not (is_ours and stat.S_ISREG(mode)):
-            own_files.check_file(Path(path))
+        folders = [f"{root}/{name}" for name in (*FOLDERS, UNITS)]
+        if secrets and (root / "versions").is_dir():
+            with os.scandir(f"{root}/versions") as found:
+                folders += [entry.path for entry in found]
+        for folder in folders:
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(folder)
+                if (
+                    status.st_uid != account
+                    or not stat.S_ISDIR(status.st_mode)
+                    or status.st_mode & own_files.OTHERS_WRITE
+                ):
+                    own_files.check_folder(Path(folder))
+        for file in FILES if secrets else ():
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(f"{root}/{file}")
+                if status.st_uid != account or not stat.S_ISREG(status.st_mode):
+                    own_files.check_file(root / file)
+    except OSError as error:
+        raise _refused(root, error) from error
 
 
 def stack_of(root: Path) -> str | None:
@@ -128,12 +134,13 @@ def refuse_another_stack(root: Path, stack: str) -> None:
 
 
 def read(path: Path) -> bytes | None:
-    """Return the content of a store's file, None where there is none. Raises StoreError, for a link too."""
-    with told(path):
-        try:
-            return own_files.read_own(path)
-        except FileNotFoundError:
-            return None
+    """Return the content of a store's file, None if there is none. Raises StoreError, for a link too."""
+    try:
+        return own_files.read_own(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _refused(path, error) from error
 
 
 def write(path: Path, data: bytes, mode: int) -> None:
