@@ -129,7 +129,7 @@ def _kept(manifest: Manifest, secret: str, store: VersionStore) -> Path:
 
 
 def _issued(location: KubernetesStore, place: Delivered) -> Path:
-    from secretops.platforms.kubernetes.issued_certificate import read_issued
+    from secretops.platforms.kubernetes.secrets import read_issued
 
     version, value = read_issued(location, place)
     return _laid.get(version) or _lay(version, value)

@@ -183,7 +183,7 @@ def _in_cluster(session: Session) -> Iterator[Watched]:
     if not isinstance(location, KubernetesStore) or location.issued is None:
         return
     from secretops.certificate_checks import certificates
-    from secretops.platforms.kubernetes.issued_certificate import read_issued
+    from secretops.platforms.kubernetes.secrets import read_issued
 
     _, value = read_issued(location, location.issued)
     source, describe = f"Secret {location.issued.name}", f"kubectl -n {location.namespace} describe certificates"

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Secret
 
-from secretops.errors import StoreError
+from secretops.errors import StoreError, WaitingError
+from secretops.manifest import Delivered, KubernetesStore
 from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
+from secretops.values import Value
 
 # Of our annotations.
 PREFIX = "coreflux-mcp-secrets/"
@@ -87,6 +89,30 @@ class Secrets:
             if self._api.get(Secret, name) is None:
                 self._guard(False)
                 self._api.write(_empty(name, self._api.namespace))  # one that somebody creates meanwhile is as good
+
+
+def read_issued(location: KubernetesStore, place: Delivered) -> tuple[str, Value]:
+    """Return the version and the content of a certificate that an issuer in the cluster keeps in a Secret of its own.
+
+    Each renewal has another version. Raises WaitingError before there is one, StoreError, UnreachableError.
+    """
+    found = Api(location.namespace, location.context).get(Secret, place.name)
+    data = SecretData(found).data
+    try:
+        value = Value({field: data[key].decode() for field, key in place.keys.items() if data.get(key)})
+    except UnicodeDecodeError:
+        raise StoreError(
+            f"Secret {place.name} in namespace {location.namespace} holds what is no PEM",
+            rule="cert-manager writes certificate and key there as PEM, unless its Certificate asks for others too",
+            remedy=f"find out who writes it: kubectl -n {location.namespace} describe certificates",
+        ) from None
+    if found is None or found.metadata is None or place.keys.keys() - value.keys():
+        raise WaitingError(
+            f"Secret {place.name} in namespace {location.namespace} does not hold the client certificate yet",
+            rule="cert-manager writes it there, and the broker is shown it before anybody logs in",
+            remedy=f"its Certificate says why not: kubectl -n {location.namespace} describe certificates",
+        )
+    return f"{found.metadata.uid}/{found.metadata.resourceVersion}", value
 
 
 def check_size(name: str, content: SecretData) -> None:

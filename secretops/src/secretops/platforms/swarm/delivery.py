@@ -119,7 +119,7 @@ class Delivery:
         return True
 
     def _pause(self, seconds: float | None) -> None:
-        """After a conflict. Raises StoreError after the last."""
+        """Wait after a conflict. Raises StoreError after the last."""
         if seconds is None:
             raise StoreError(
                 f"service {self._location.service}: somebody else changed it {len(PAUSES) + 1} times in a row",
@@ -129,7 +129,7 @@ class Delivery:
         time.sleep(seconds)
 
     def _wanted(self, secret: str, kept: StoredVersion) -> list[Entry]:
-        """The entries of a version. Raises NotFoundError when a secret of it is gone."""
+        """Return the entries of a version. Raises NotFoundError if a secret of it is gone."""
         files = {field: file for field, file in self.files(secret).items() if field in kept.fields}
         if not self.files(secret):
             return []
@@ -146,7 +146,7 @@ class Delivery:
         return {"SecretID": id, "SecretName": name, "File": shown}
 
     def _with(self, secret: str, service: Service, wanted: list[Entry]) -> list[Entry]:
-        """The service's list with `wanted` in place of whatever it has of `secret`."""
+        """Return the service's list with `wanted` in place of what it has of `secret`."""
         ours = {each.id for each in self._inventory.all(secret)}
         places = {place(entry) for entry in wanted}
         return [
@@ -166,10 +166,7 @@ class Delivery:
     def _edited(
         self, secret: str, service: Service, wanted: list[Entry], ours: Sequence[StoredVersion]
     ) -> Entry | None:
-        """An entry that is of no version of ours, in the place of one; None when there is none.
-
-        One that has the same text as ours is as good. It can only be read by a task that has it.
-        """
+        """Return an entry of none of `ours` in the place of one, or None. One with the same text is as good."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self.files(secret).items()}
         places = {place(entry) for entry in wanted}
@@ -185,12 +182,12 @@ class Delivery:
         try:
             text = self._values.text(entry["SecretName"])
             return name is not None and text is not None and text == self._values.text(name)
-        except StoreError:  # not in a task that has it
+        except StoreError:  # this process is in no task that can read it
             return False
 
 
 def _differ(one: list[Entry], other: list[Entry]) -> bool:
-    """Whether they are more than differently ordered: that alone would restart every task."""
+    """Return whether they differ by more than their order, which alone would restart every task."""
     return sorted(map(repr, map(_facts, one))) != sorted(map(repr, map(_facts, other)))
 
 
