@@ -11,21 +11,12 @@ import pulumi
 
 from secretops.install_hints import how_to_install
 
-from .preflight import check_what_lies_here
+from .core import registry
 from .settings.plain_values import encrypted_entry
 from .settings.problems import Problem
 from .settings.settings import ConfigurationError, Settings, kept_encrypted
 from .settings.stack_file import handed_over
-from .stack import open_stack
-
-_EXTRAS = {
-    "pulumi_aws": "aws",
-    "pulumi_azure_native": "azure",
-    "pulumi_docker": "swarm",
-    "pulumi_kubernetes": "kubernetes",
-    "pulumi_vault": "vault",
-}
-"""Each platform's SDK, and the extra that it comes with."""
+from .stack import open_stack, run_preflight
 
 _opened: WeakKeyDictionary[pulumi.Resource, str] = WeakKeyDictionary()
 """The component of each stack. A process may run several, one after the other (the Automation API)."""
@@ -77,7 +68,7 @@ class CorefluxSecrets(pulumi.ComponentResource):
     def __init__(self, name: str, args: CorefluxSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         with _told_without_its_extra(name):
             settings = _settings(name, args)
-            check_what_lies_here(settings)
+            run_preflight(settings)
             _check_it_can_be_one(name, opts)
             super().__init__("coreflux-mcp-secrets:index:CorefluxSecrets", name, None, opts)
             told = open_stack(settings, parent=self)
@@ -93,12 +84,12 @@ def _told_without_its_extra(name: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         sdk = (error.name or "").partition(".")[0]
-        if sdk not in _EXTRAS:
+        if sdk not in registry.extras():
             raise
         raise pulumi.RunError(
             f"CorefluxSecrets {name}: this installation has no {sdk}"
             "\n    each platform comes with its extra, the store's and the server's"
-            f"\n    -> {how_to_install(_EXTRAS[sdk])}"
+            f"\n    -> {how_to_install(registry.extras()[sdk])}"
         ) from None
 
 

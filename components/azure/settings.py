@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from ..settings.constraints import between, distinct
 from ..settings.field_types import Email, HostName, Image, TagValue
-from ..settings.section import Section
+from ..settings.section import Section, ServerSection, StoreSection
 from .field_types import (
     AzureLocation,
     AzureSubnet,
@@ -67,7 +67,7 @@ class Workspace(Section):
     """The id that queries name it by: az monitor log-analytics workspace show --query customerId."""
 
 
-class AzureStore(Section):
+class AzureStore(StoreSection):
     """A key vault in one resource group of one subscription."""
 
     kind: Literal["azure"]
@@ -101,7 +101,7 @@ class AzureStore(Section):
     """Tags of each resource, in addition to project and stack."""
 
 
-class ContainerAppServer(Section):
+class ContainerAppServer(ServerSection):
     """The MCP server on Azure Container Apps."""
 
     kind: Literal["containerapp"]

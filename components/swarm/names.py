@@ -11,7 +11,7 @@ from secretops.manifest import HTTP_TOKEN, SWARM_INSTANCE, Secret, SecretKind, S
 from secretops.stores.env_file import version_variable
 
 from ..core.naming import variable_of
-from ..settings.catalogue import variables_of
+from ..core.secrets import variables_of
 from .settings import SwarmServer
 
 BASE = "coreflux-mcp"
