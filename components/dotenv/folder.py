@@ -27,7 +27,7 @@ from pulumi.dynamic import (
 )
 
 from secretops.errors import StoreError, UsageError
-from secretops.stores import env_file, files, folder_ownership
+from secretops.stores import env_file, files
 
 ENV = Path("config") / ".env"
 UNTRACKED = Path(".gitignore")
@@ -106,10 +106,10 @@ def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]
     One that this stack's own state has under the name in it is its own: the stack was renamed.
     """
     root, stack = Path(news["root"]), news.get("stack")
-    renamed = olds.get("root") == news["root"] and olds.get("stack") == folder_ownership.stack_of(root)
+    renamed = olds.get("root") == news["root"] and olds.get("stack") == files.stack_of(root)
     if stack and not renamed:
         try:
-            folder_ownership.refuse_another_stack(root, stack)
+            files.refuse_another_stack(root, stack)
         except UsageError as error:
             yield f"{error.what}: {error.rule}. -> {error.remedy}"
 

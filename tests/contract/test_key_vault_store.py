@@ -202,7 +202,7 @@ def test_a_rotator_that_was_followed_writes_nothing(place: LiveVault, monkeypatc
         for act in acts:
             with pytest.raises(LostError) as lost:
                 act()
-            assert lost.value.follower == "the follower"
+            assert lost.value.taker == "the follower"
     assert [one.id for one in place.open().versions("it").all] == [V[1], V[2]]
 
 

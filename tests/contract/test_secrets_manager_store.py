@@ -20,9 +20,8 @@ from secretops.engine.state import Stage
 from secretops.errors import NotFoundError, StoreError
 from secretops.platforms.aws.api import Api
 from secretops.platforms.aws.labels import NO_VALUE, NO_VALUE_LABEL, last_label
-from secretops.platforms.aws.lease import Term
 from secretops.platforms.aws.store import SecretsManagerVersionStore
-from secretops.stores.lease import Timing
+from secretops.stores.lease import LeaseRecord, Timing
 from tests.contract.places import Account
 from tests.contract.versions import FIELDS, NOW, make, publish, publish_with, version
 from tests.real.moto import REGION
@@ -257,7 +256,7 @@ def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptu
                 first.mark("it", token(1), verified=datetime.now(UTC))
                 before = place.labels()
         assert place.labels() == before
-    assert place.table().read() is None
+    assert place.table().read().record is None
 
 
 def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: Account) -> None:
@@ -267,7 +266,8 @@ def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: 
 
     def stalled(**asked: Any) -> Any:
         # What a follower does, at once: a holder that renews would keep a real one out.
-        assert table.write(Term("0" * 16, "the follower", NOW), after=table.read()) is None
+        follower = LeaseRecord(holder="the follower", token="0" * 16, since=NOW)  # nosec B106
+        assert table.write(follower, table.read()).record == follower
         stalls.append(threading.Event().wait(timing.trusted + 0.1))
         return place.client.get_secret_value(**asked)
 

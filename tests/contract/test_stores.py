@@ -292,7 +292,7 @@ def test_rotator_with_a_lost_lease_does_not_publish(
         if slept:
             later = lease.awake_or_not() + 3600
             monkeypatch.setattr(lease, "awake_or_not", lambda: later)
-        with pytest.raises(StoreError, match="not ours any more: its follower"):
+        with pytest.raises(StoreError, match="lost: its follower"):
             stalled.publish("it", V[2], NOW)
     assert opened.stages() == {V[2]: Stage.PREVIOUS, V[3]: Stage.CURRENT}
     assert opened.delivered() == dict(new)

@@ -129,6 +129,6 @@ def test_a_rotator_that_lost_its_lease_changes_no_key(memory: Memory, step: str)
         agent.listed = slowly  # type: ignore[method-assign]
         if step == "replace":
             memory.follow()
-        with pytest.raises(StoreError, match="not ours any more"):
+        with pytest.raises(StoreError, match="the lease is lost"):
             made.tidy() if step == "tidy" else made.advance()
     assert (agent.keys, agent.changes) == (before, [])

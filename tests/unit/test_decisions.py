@@ -230,7 +230,8 @@ def test_decision(case: Case) -> None:
     (False, ADMIN, (current(), pending("b"))),
 ])  # fmt: skip
 def test_pending_foreign_user_is_operator_supplied(left: bool, kind: SecretKind, versions: tuple[Version, ...]) -> None:
-    assert is_operator_supplied(facts(Case("", versions, None, [], kind=kind))) is left
+    case = facts(Case("", versions, None, [], kind=kind))
+    assert is_operator_supplied(case.secret, case.versions) is left
 
 
 def test_the_next_day_is_known_as_soon_as_there_is_a_value() -> None:

@@ -14,9 +14,8 @@ from secretops.errors import StoreError, UnreachableError
 from secretops.platforms.swarm import rollout
 from secretops.platforms.swarm.api import encoded
 from secretops.platforms.swarm.mounted_secrets import Attached, attached, named
-from secretops.platforms.swarm.records import LogRecords
 from secretops.platforms.swarm.store import SwarmVersionStore
-from secretops.platforms.swarm.values import Elsewhere
+from secretops.platforms.swarm.values import Elsewhere, LogRecords
 from secretops.stores.lease import Timing
 from tests.contract.versions import NOW, make, publish, version
 from tests.unit.memory_swarm import HOUR, NEVER_RAN, InMemory, V, in_memory, quick
@@ -153,7 +152,7 @@ def test_who_was_followed_writes_no_more(place: InMemory) -> None:
             *(lambda: stalled.forget("it"), stalled.confirm),
         ]
         for act in acts:
-            with pytest.raises(StoreError, match=r"not ours any more: its follower"):
+            with pytest.raises(StoreError, match=r"lost: its follower"):
                 act()
     assert place.delivered() == dict(value)
 

@@ -4,10 +4,13 @@ import functools
 import os
 import re
 import stat
+import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 
 import pytest
 
@@ -148,15 +151,15 @@ def test_tick_sets_a_refused_password_again_when_no_reader_has_it(
     assert version
     store = stack.session().store
     assert isinstance(store, DotenvVersionStore)
-    store._save("mqtt", Versions((version.at(published=None),)))
+    store._change("mqtt", lambda _: Versions((version.at(published=None),)))
     broker.passwords[value["username"]] = "of-somebody"
     deliver = Delivery.bring
 
-    def bring(self: Delivery, secret: str, content: Content) -> None:
+    def bring(self: Delivery, secret: str, content: Content, record: Callable[[], None]) -> None:
         """Refuse what the broker refuses, as the readers of a store that checks them do."""
         if secret == "mqtt" and broker.passwords[value["username"]] != value["password"]:
             raise StoreError("its readers cannot log in")
-        deliver(self, secret, content)
+        deliver(self, secret, content, record)
 
     monkeypatch.setattr(Delivery, "bring", bring)
     assert of(stack.tick(), "mqtt").error is None
@@ -236,6 +239,22 @@ def test_rotate_waits_a_whole_second_at_least_when_it_waits(stack: Stack) -> Non
     version = rotate(stack.session(), "mqtt", force=False, notify=printed.append, sleep=stack.clock.skip)
     assert [text.split()[1] for text in printed] == ["1"]
     assert version.stage is Stage.CURRENT and version.published and version.verified
+
+
+def test_rotation_takes_few_calls_and_reads_the_versions_rarely(stack: Stack) -> None:
+    calls = Counter[str]()
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and f"{os.sep}secretops{os.sep}src" in frame.f_code.co_filename:
+            calls[frame.f_code.co_qualname.rpartition("Store.")[2]] += 1
+
+    sys.setprofile(count)
+    try:
+        stack.rotate()
+    finally:
+        sys.setprofile(None)
+    assert calls.total() <= 476, calls.most_common(20)  # half of what the same took before versions were read once
+    assert calls["versions"] <= 4
 
 
 def test_put_discards_a_version_that_cannot_be_published(stack: Stack) -> None:

@@ -44,6 +44,10 @@ class Value(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._fields)
 
+    def as_dict(self) -> dict[str, str]:
+        """Return a copy of the fields, which prints them."""
+        return dict(self._fields)
+
     def __repr__(self) -> str:
         return f"Value({', '.join(f'{name}={HIDDEN}' for name in self._fields)})"
 

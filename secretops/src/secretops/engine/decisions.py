@@ -101,16 +101,16 @@ def grace_of(facts: Facts) -> timedelta:
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
-def is_operator_supplied(facts: Facts) -> bool:
+def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
     """Return whether an interrupted `put` left the pending version, and not a rotation.
 
     Its user is none of the secret's; or it is an admin, and there was none yet that could have made it.
     """
-    pending = facts.versions.pending
+    pending = versions.pending
     if pending is None:
         return False
-    first_admin = facts.secret.kind is SecretKind.BROKER_ADMIN and facts.versions.current is None
-    return pending.user not in facts.secret.users or first_admin
+    first_admin = secret.kind is SecretKind.BROKER_ADMIN and versions.current is None
+    return pending.user not in secret.users or first_admin
 
 
 def grace_over(version: Version, facts: Facts) -> datetime | None:

@@ -40,6 +40,7 @@ class Rotation(Rotator):
     ) -> None:
         super().__init__(secret, store=store, journal=journal, clock=clock, grace=grace, versions=versions)
         self._target, self._admin = target, admin
+        self._made: tuple[str, Value] | None = None
 
     def advance(self, *, force: bool = False) -> Version:
         """Finish the pending version or prepare a new one, then publish it. Return the version that is now current.
@@ -50,7 +51,7 @@ class Rotation(Rotator):
         """
         before = self.versions
         version = before.pending
-        if version is None or not is_operator_supplied(self._facts()):
+        if version is None or not is_operator_supplied(self._secret, before):
             if version is None or (before.current and before.current.user == version.user):
                 version = self.prepare(force=force)
             self.apply(version, force=force)
@@ -88,7 +89,9 @@ class Rotation(Rotator):
             self.respect_grace()
         version = Version(id=token or new_token(now), stage=Stage.PENDING, created=now, user=user)
         with self._step("prepare", version.id):
-            return self._add(version, Value({"username": user, "password": new_password()}))
+            value = Value({"username": user, "password": new_password()})
+            self._made = version.id, value
+            return self._add(version, value)
 
     def prepared(self, token: str) -> Version | None:
         """Return the pending version `token`, or None. A version without a value does not count."""
@@ -118,7 +121,8 @@ class Rotation(Rotator):
         known = {each.user for each in (versions.current, versions.previous) if each}
         new = not force and known.isdisjoint(self._secret.users)
         with self._step("apply", version.id):
-            admin, value = self._admin(), self._value(version, "apply")
+            is_made_here = self._made and self._made[0] == version.id  # `verify` reads what the store has
+            admin, value = self._admin(), self._made[1] if is_made_here else self._value(version, "apply")
             self._store.confirm()
             try:
                 self._target.apply(admin, value, new=new)

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 
 from secretops.engine.decisions import Facts, grace_of, grace_over, issued_otherwise, renewal_at
 from secretops.engine.journal import DONE, Entry, Journal
@@ -94,8 +94,9 @@ class Rotator(ABC):
         with self._step("publish", version.id):
             now = self._clock()
             self._store.publish(self._secret.name, version.id, now)
-            self.versions = self.versions.published(version, now)
-        return self.versions.known(self._secret.name, version.id)
+            known = self.versions.known(self._secret.name, version.id)
+            self.versions = self.versions.published(known, now)
+        return self.versions.current or version
 
     def retire(self, version: Version) -> None:
         """Make a replaced version worthless, and have its value forgotten."""
@@ -149,18 +150,14 @@ class Rotator(ABC):
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:
         """Write the outcome of a step to the journal, whichever it is."""
+        entry = partial(Entry, secret=self._secret.name, version=version, step=step)
         try:
             yield
         except SecretopsError as error:
             self.__dict__.pop("versions", None)
-            self._write(step, version, error.what)
+            self._journal.write(entry(time=self._clock(), outcome=error.what))
             raise
-        self._write(step, version, DONE)
-
-    def _write(self, step: str, version: str, outcome: str) -> None:
-        self._journal.write(
-            Entry(time=self._clock(), secret=self._secret.name, version=version, step=step, outcome=outcome)
-        )
+        self._journal.write(entry(time=self._clock(), outcome=DONE))
 
 
 class SuppliedSecret(Rotator):
@@ -176,5 +173,7 @@ class SuppliedSecret(Rotator):
     def verify(self, version: Version) -> None:
         """Accept it as it is."""
 
-    def _write(self, step: str, version: str, outcome: str) -> None:
+    @contextmanager
+    def _step(self, step: str, version: str) -> Iterator[None]:  # noqa: ARG002
         """Write no entry: by its last entry `status` knows a secret that had a value of ours and lost it."""
+        yield

@@ -49,34 +49,32 @@ class Version:
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
+def _only(stage: Stage) -> cached_property[Version | None]:
+    """Return a property of `Versions`: the version in `stage`, or None."""
+
+    def find(versions: Versions) -> Version | None:
+        for version in versions.all:
+            if version.stage is stage:
+                return version
+        return None
+
+    return cached_property(find)
+
+
 @dataclass(frozen=True)
 class Versions:
     """All versions of one secret that a store keeps, and what each change makes of them."""
 
     all: tuple[Version, ...] = ()
 
-    @cached_property
-    def pending(self) -> Version | None:
-        return self._in(Stage.PENDING)
-
-    @cached_property
-    def current(self) -> Version | None:
-        return self._in(Stage.CURRENT)
-
-    @cached_property
-    def previous(self) -> Version | None:
-        return self._in(Stage.PREVIOUS)
+    pending = _only(Stage.PENDING)
+    current = _only(Stage.CURRENT)
+    previous = _only(Stage.PREVIOUS)
 
     @cached_property
     def living(self) -> tuple[Version, ...]:
         """Those with a value: the value of a retired one is forgotten."""
         return tuple([version for version in self.all if not version.retired])
-
-    def _in(self, stage: Stage) -> Version | None:
-        for version in self.all:
-            if version.stage is stage:
-                return version
-        return None
 
     def known(self, secret: str, version: str) -> Version:
         """Return the version `version`. Raises NotFoundError that names `secret`."""
@@ -88,7 +86,7 @@ class Versions:
     def with_pending(self, version: Version) -> Versions:
         """Return them with `version` pending, in place of another pending one."""
         kept = [old for old in self.all if old.stage is not Stage.PENDING]
-        return Versions((*kept, version.at(stage=Stage.PENDING)))
+        return Versions((*kept, version if version.stage is Stage.PENDING else version.at(stage=Stage.PENDING)))
 
     def without_pending(self, version: str) -> Versions:
         """Return them without the pending version `version`, if there is one."""
@@ -101,9 +99,10 @@ class Versions:
 
     def published(self, version: Version, now: datetime) -> Versions:
         """Return them with `version` current and delivered, as `VersionStore.publish` leaves it."""
-        known = next((old for old in self.all if old.id == version.id), version)
-        moved = self if known.stage is Stage.CURRENT else self.promoted(known)
-        return moved.changed(known.id, published=known.published or now)
+        if version.stage is Stage.CURRENT:
+            return self.changed(version.id, published=version.published or now)
+        kept = [old.at(stage=Stage.PREVIOUS) for old in self.all if old.stage is Stage.CURRENT]
+        return Versions((*kept, version.at(stage=Stage.CURRENT, published=now)))
 
     def changed(self, version: str, **times: datetime | None) -> Versions:
         """Return them with these times set on `version`; a time that is None stays as it was."""

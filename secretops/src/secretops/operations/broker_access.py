@@ -108,8 +108,10 @@ def _guards_reports(session: Session, secret: Secret) -> bool:
 
 def hint(session: Session, secret: Secret, version: str) -> None:
     """Hint at the published `version` where launchers poll the store, as the servers' user. Raises nothing."""
+    if not session.platform.is_polled or Reader.SERVER not in secret.readers:
+        return
     server = session.manifest.of_kind(SecretKind.MQTT_USER)
-    if not session.platform.is_polled or not server or Reader.SERVER not in secret.readers:
+    if server is None:
         return
     try:
         current = session.store.versions(server.name).current

@@ -54,12 +54,12 @@ def rotate(
         if not secret.kind.alternates:  # both versions are good: nobody is waited for
             return advance(session, secret, force=force)
         made = rotation(session, secret, waits=True)
-        if not force and made.versions.pending is None:
-            _await_grace(session, secret, made, notify, sleep)
         previous = made.versions.previous
-        is_left = previous and not previous.retired
-        if is_left and (force or retire_due(facts_for_retiring(session, secret, made.versions), session.clock())):
-            made.retire(previous)  # the store forgets it with the next version
+        if previous and not previous.retired:  # the store forgets it with the next version
+            if not force and made.versions.pending is None:
+                _await_grace(session, secret, made, notify, sleep)
+            if force or retire_due(facts_for_retiring(session, secret, made.versions), session.clock()):
+                made.retire(previous)
         return advance(session, secret, made, force=force)
 
 

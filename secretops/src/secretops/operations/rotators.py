@@ -86,7 +86,7 @@ def rotation(
         grace=session.grace,
         versions=versions,
     )
-    if waits and not is_operator_supplied(session.facts(secret, versions=made.versions)):
+    if waits and not is_operator_supplied(secret, made.versions):
         acting.current  # noqa: B018 - raises WaitingError
     return made
 

@@ -16,18 +16,18 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from secretops.engine.journal import Journal
+from secretops.engine.journal import DONE, Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
 from secretops.platforms.aws.account import refuse_another_account
 from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Api, where
 from secretops.platforms.aws.errors import AbsentError, DeniedError
-from secretops.platforms.aws.journal import SecretsManagerJournal
-from secretops.platforms.aws.labels import FORGETTING, NO_VALUE, NO_VALUE_LABEL, State, facts_label
-from secretops.platforms.aws.lease import LeaseTable, take
+from secretops.platforms.aws.labels import FORGETTING, NO_VALUE, NO_VALUE_LABEL, State, facts_label, last_label
+from secretops.platforms.aws.lease import LeaseTable
 from secretops.platforms.aws.location import AwsStoreLocation as Location
 from secretops.stores import payload, store_errors
-from secretops.stores.lease import Fence, Timing, holding
+from secretops.stores.journal import StoreJournal
+from secretops.stores.lease import Fence, Timing, acquire, renewing
 from secretops.values import Value
 
 LIMIT = payload.Limit(65_536, "Secrets Manager")
@@ -55,7 +55,7 @@ class SecretsManagerVersionStore:
         self._values: dict[tuple[str, str], Value] | None = None
         """Under the lease: what was read already. A version's value never changes."""
         api.guard = self._fence.check
-        self.journal: Journal = SecretsManagerJournal(api, location.secrets, loud=loud)
+        self.journal: Journal = StoreJournal(self._keep_entry, self._last_entry, loud=loud)
 
     @classmethod
     def open(cls, location: Location, *, role: str, timing: Timing | None = None) -> SecretsManagerVersionStore:
@@ -174,11 +174,11 @@ class SecretsManagerVersionStore:
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
         try:
-            held = take(self._table, holder, self._timing)
+            held = acquire(self._table, holder, self._timing)
         except (AbsentError, DeniedError):
             refuse_another_account(self._api, self._location)
             raise
-        with holding(held, self._timing), self._fence.behind(held), self._api.remembering():
+        with renewing(held, self._timing), self._fence.behind(held), self._api.remembering():
             self._values = {}
             try:
                 yield
@@ -187,6 +187,17 @@ class SecretsManagerVersionStore:
 
     def confirm(self) -> None:
         self._fence.check(True)
+
+    def _last_entry(self, secret: str) -> Entry | None:
+        found = self._state(secret).last(secret)
+        return found[1] if found else None
+
+    def _keep_entry(self, entry: Entry) -> None:
+        """Only a failure: of what succeeded the version's facts tell."""
+        if entry.outcome != DONE and (name := self._location.secrets.get(entry.secret)):
+            state = State(self._api.labels(name))
+            for label, source, target in state.changes(state.versions, last_label(entry)):
+                self._api.move(name, label, source, target)
 
     def _name(self, secret: str) -> str:
         try:

@@ -16,10 +16,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote
 
@@ -32,7 +31,7 @@ from secretops.platforms.azure.errors import codes, telling
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores import lease as leases
-from secretops.stores.lease import Held, held_by
+from secretops.stores.lease import Found, LeaseRecord, LeaseStore, held_by
 
 LONGEST_NAME = 180
 """Characters of a holder's name as it is written: metadata are headers."""
@@ -87,7 +86,7 @@ def connect(url: str, tenant: str = "") -> BlobClient:
 
 
 @dataclass(frozen=True)
-class Seen:
+class LeaseStatus:
     """What a blob says of its lease."""
 
     holder: str
@@ -95,11 +94,14 @@ class Seen:
     count: str
     leased: bool
     for_ever: bool
-    """Until somebody gives it back: secretops takes none of these."""
+    """Until somebody releases it: secretops acquires none of these."""
 
 
-class LeaseBlob:
-    """One blob, asked one thing at a time. Connects with the first question."""
+class LeaseBlob(LeaseStore):
+    """One blob. Connects with the first request. Azure itself grants the lease, and says whether it is free."""
+
+    writes_first = True
+    keeps_duration = True
 
     def __init__(self, url: str, open_client: Callable[[str], BlobClient] = connect) -> None:
         self.url, self._open = url, open_client
@@ -116,6 +118,46 @@ class LeaseBlob:
     @property
     def name(self) -> str:
         return f"blob {self.url.rpartition('/')[2]}"
+
+    def acquired_by(self, holder: str, duration: float) -> LeaseRecord:
+        return replace(super().acquired_by(holder, duration), token=str(uuid.uuid4()))
+
+    def read(self, *, patient: bool = True) -> Found:  # noqa: ARG002 - Azure's SDK retries by itself
+        seen = self.look()
+        if seen.for_ever:
+            raise StoreError(
+                f"{self.name}: its lease was taken for ever, by no secretops",
+                rule="secretops takes it for seconds and renews it, so that it ends with its process",
+                remedy=f"ask who did; to end it: az storage blob lease break --blob-url {self.url} --auth-mode login",
+            )
+        if not seen.leased:
+            return Found()
+        holder, renewals = seen.holder or "somebody", int(seen.count) if seen.count.isdecimal() else 0
+        return Found(LeaseRecord(holder=holder, token="", since=seen.since, renewals=renewals, duration=LONGEST_LEASE))
+
+    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:  # noqa: ARG002
+        """Whatever is raised, what was acquired is released where Azure lets us."""
+        if record is None:
+            self.release(after.record.token if after.record else "")
+            return Found()
+        is_renewal, since = record.is_of(after.record), record.since or datetime.now(UTC)
+        try:
+            done = self.renew(record.token) if is_renewal else self.acquire(record.token, int(record.duration))
+            if done and self.say(record.token, record.holder, since, record.renewals):
+                return Found(record)
+        except BaseException:
+            if not is_renewal:
+                with contextlib.suppress(SecretopsError):  # an answer may be lost of a lease that is ours
+                    self.release(record.token)
+            raise
+        found = self.read()
+        if found.record and found.record.holder == record.holder:  # the next holder has not written its name yet
+            return Found(replace(found.record, holder="somebody else"))
+        return found
+
+    def contended(self, left: str) -> SecretopsError:  # noqa: ARG002 - nothing was begun
+        found = self.look()
+        return held_by(found.holder or "somebody who does not say who", found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
         """Take it as `lease`, and make the blob if need be. False when somebody has it. Again is a no-op."""
@@ -149,7 +191,7 @@ class LeaseBlob:
         with telling("give back the lease of", self.url, self.name):
             self._ours(lambda: self._lease(lease).release())
 
-    def look(self) -> Seen:
+    def look(self) -> LeaseStatus:
         """Nobody's where there is no blob yet."""
         with telling("look at", self.url, self.name):
             try:
@@ -157,13 +199,13 @@ class LeaseBlob:
             except ResourceNotFoundError as error:
                 if "ContainerNotFound" in codes(error):
                     raise
-                return Seen("", None, "", False, False)
+                return LeaseStatus("", None, "", False, False)
         words = found.metadata or {}
         try:
             since = datetime.strptime(words.get(_SINCE, ""), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         except ValueError:
             since = None
-        return Seen(
+        return LeaseStatus(
             unquote(words.get(_HOLDER, ""), errors="replace"),
             since,
             words.get(_COUNT, ""),
@@ -190,64 +232,3 @@ class LeaseBlob:
                 raise
             return False
         return True
-
-
-class HeldBlob(Held):
-    """The lease `lease` of `blob`."""
-
-    def __init__(
-        self, blob: LeaseBlob, lease: str, holder: str, since: datetime, *, asked: float, timing: Timing
-    ) -> None:
-        super().__init__(timing, asked=asked)
-        self._blob, self._lease, self._holder, self._since, self._count = blob, lease, holder, since, 0
-
-    def _renew(self, *, patiently: bool) -> bool:  # noqa: ARG002 - Azure's SDK asks again by itself
-        self._count += 1
-        blob, lease = self._blob, self._lease
-        if blob.renew(lease) and blob.say(lease, self._holder, self._since, self._count):
-            return True
-        self._follower = "somebody else"  # also where Azure does not say who
-        found = blob.look().holder
-        if found and found != self._holder:  # else somebody ended it, and has written nothing
-            self._follower = found
-        return False
-
-    def _release(self) -> None:
-        self._blob.release(self._lease)
-
-
-def take(blob: LeaseBlob, holder: str, timing: Timing) -> Held:
-    """The lease of `blob`, for `holder`. Raises LeaseHeldError, StoreError, UnreachableError.
-
-    Azure says when it is free. A holder that is killed keeps it to its end; one that lives is seen to renew it.
-    Whatever is raised, what was taken is given back where Azure lets us.
-    """
-    lease = str(uuid.uuid4())
-    try:
-        return _take(blob, lease, holder, timing)
-    except BaseException:
-        with contextlib.suppress(SecretopsError):  # an answer may be lost of a lease that is ours
-            blob.release(lease)
-        raise
-
-
-def _take(blob: LeaseBlob, lease: str, holder: str, timing: Timing) -> Held:
-    seen, since = None, time.monotonic()
-    while True:
-        asked, taken_at, began = time.monotonic(), leases.awake_or_not(), datetime.now(UTC)
-        if blob.acquire(lease, timing.duration) and blob.say(lease, holder, began, 0):
-            return HeldBlob(blob, lease, holder, began, asked=taken_at, timing=timing)
-        found = blob.look()
-        if found.for_ever:
-            raise StoreError(
-                f"{blob.name}: its lease was taken for ever, by no secretops",
-                rule="secretops takes it for seconds and renews it, so that it ends with its process",
-                remedy=f"ask who did; to end it: az storage blob lease break --blob-url {blob.url} --auth-mode login",
-            )
-        if found.leased:
-            if seen is not None and found != seen:
-                raise held_by(found.holder or "somebody", found.since)
-            if seen is not None and asked - since > LONGEST_LEASE + timing.look:
-                raise held_by(found.holder or "somebody who does not say who", found.since)
-            seen = found
-        time.sleep(timing.look)

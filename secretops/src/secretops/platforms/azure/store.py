@@ -13,13 +13,12 @@ import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from secretops.engine.journal import Journal
+from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import NotFoundError, StoreError
 from secretops.platforms.azure.api import Api, Kept
 from secretops.platforms.azure.errors import DeletedError, ForbiddenError, vault_name
-from secretops.platforms.azure.journal import KeyVaultJournal
-from secretops.platforms.azure.lease import LeaseBlob, Timing, take
+from secretops.platforms.azure.lease import LeaseBlob, Timing
 from secretops.platforms.azure.location import AzureStoreLocation as Location
 from secretops.platforms.azure.tags import (
     FORGETTING,
@@ -36,9 +35,11 @@ from secretops.platforms.azure.tags import (
     latest,
     noted,
     readers_find,
+    with_last,
 )
 from secretops.stores import payload, store_errors
-from secretops.stores.lease import Fence, holding
+from secretops.stores.journal import StoreJournal
+from secretops.stores.lease import Fence, hold
 from secretops.values import Value
 
 _log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class KeyVaultVersionStore:
         self._timing = timing or Timing()
         self._fence = Fence()
         api.guard = self._fence.check
-        self.journal: Journal = KeyVaultJournal(api, location.secrets, location.pending, loud=loud)
+        self.journal: Journal = StoreJournal(self._keep_entry, self._last_entry, loud=loud)
 
     @classmethod
     def open(cls, location: Location, *, role: str) -> KeyVaultVersionStore:
@@ -177,12 +178,20 @@ class KeyVaultVersionStore:
 
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
-        held = take(self._open_lease(self._location.lease), holder, self._timing)
-        with holding(held, self._timing), self._fence.behind(held):
+        blob = self._open_lease(self._location.lease)
+        with hold(blob, holder, self._timing) as held, self._fence.behind(held):
             yield
 
     def confirm(self) -> None:
         self._fence.check(True)
+
+    def _last_entry(self, secret: str) -> Entry | None:
+        return self._state(secret).last(secret)
+
+    def _keep_entry(self, entry: Entry) -> None:
+        if carrier := self._state(entry.secret).carrier:
+            apart, kept = carrier
+            self._api.note(self._names(entry.secret)[apart], kept.id, with_last(kept, entry))
 
     def _is_kept(self, secret: str) -> bool:
         """Also while it is being forgotten, to the end: what is deleted and could be purged is still there."""

@@ -23,7 +23,6 @@ from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
 from secretops.platforms.azure.api import Api, Kept
 from secretops.platforms.azure.errors import ForbiddenError
-from secretops.redaction import redact
 
 LONGEST, MOST = 256, 15
 
@@ -263,7 +262,7 @@ def brought_back(kept: Kept) -> dict[str, str]:
 
 def with_last(kept: Kept, entry: Entry) -> dict[str, str]:
     """The tags of `kept` with `entry` as the journal's newest, its outcome cut to what a tag holds."""
-    outcome = redact(entry.outcome)
+    outcome = entry.outcome
 
     def written() -> str:
         return json.dumps([_written(entry.time), entry.version, entry.step, quote(outcome, safe=" ")])

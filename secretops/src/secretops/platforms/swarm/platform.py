@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from secretops.platform import OpenedStack, Platform, RemoteCommand, StoreChecks
 from secretops.platforms.swarm.location import SwarmStoreLocation
-from secretops.platforms.swarm.task import is_task
+from secretops.platforms.swarm.remote_command import carry, is_task
 from secretops.registry import extra
 
 if TYPE_CHECKING:
@@ -47,14 +47,12 @@ class Swarm(Platform[SwarmStoreLocation]):
     def remove_leftovers(self, location: SwarmStoreLocation) -> None:
         """Remove the tasks of commands, each of which keeps the values that it has attached."""
         with extra("swarm"):
-            from secretops.platforms.swarm.job_runner import Tasks
-        Tasks(location).clear()
+            from secretops.platforms.swarm.job import JobRunner
+        JobRunner(location).clear()
 
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
         if is_task():
             return None
-        with extra("swarm"):
-            from secretops.platforms.swarm.remote_command import carry
         return functools.partial(carry, manifest)
 
     def is_remote(self) -> bool:

@@ -13,18 +13,18 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 
-from secretops.engine.journal import Journal
+from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import NotFoundError, StoreError
 from secretops.platforms.vault import documents
 from secretops.platforms.vault.api import NONE, Api
-from secretops.platforms.vault.journal import VaultJournal
-from secretops.platforms.vault.lease import take
+from secretops.platforms.vault.lease import LeaseDocument
 from secretops.platforms.vault.location import VaultStoreLocation as Location
 from secretops.platforms.vault.secret_index import Register
-from secretops.platforms.vault.version_metadata import Noted, State, noted, says_the_same
+from secretops.platforms.vault.version_metadata import LAST, Noted, State, entry_note, last_entry, noted, says_the_same
 from secretops.stores import store_errors
-from secretops.stores.lease import Fence, Timing, holding
+from secretops.stores.journal import StoreJournal
+from secretops.stores.lease import Fence, Timing, hold
 from secretops.values import Value
 
 PAUSES = (0.05, 0.1, 0.2, 0.4)
@@ -39,7 +39,7 @@ class VaultVersionStore:
         self._fence = Fence()
         api.guard = self._fence.check
         self._register = Register(api, location.lease)
-        self.journal: Journal = VaultJournal(api, self._paths, loud=loud)
+        self.journal: Journal = StoreJournal(self._keep_entry, self._last_entry, loud=loud)
 
     @classmethod
     def open(cls, location: Location, *, role: str, timing: Timing | None = None) -> VaultVersionStore:
@@ -149,12 +149,23 @@ class VaultVersionStore:
 
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
-        held = take(self._api.beside(), self._location.lease, holder, self._timing)
-        with holding(held, self._timing), self._fence.behind(held):
+        document = LeaseDocument(self._api.beside(), self._location.lease)
+        with hold(document, holder, self._timing) as held, self._fence.behind(held):
             yield
 
     def confirm(self) -> None:
         self._fence.check(True)
+
+    def _last_entry(self, secret: str) -> Entry | None:
+        found = (last_entry(secret, self._api.metadata(path) or NONE) for path in self._paths(secret) or ())
+        return max((one for one in found if one), key=lambda one: one.time, default=None)
+
+    def _keep_entry(self, entry: Entry) -> None:
+        """At the path of the readers, or before there is anything at that of what is pending."""
+        note = {LAST: entry_note(entry)}
+        for path in self._paths(entry.secret) or ():
+            if self._api.note(path, note, make=False, patiently=False):
+                return
 
     def _paths(self, secret: str) -> tuple[str, str] | None:
         """Where readers find it, and where what is pending lies. Of one that left the stack as it was noted."""
