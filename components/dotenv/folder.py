@@ -170,7 +170,7 @@ def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path} is a symbolic link, which may lead anywhere. -> Find out who made it, then: rm {path}"
             return
         try:
-            files.check_owner(path)
+            own_files.check_owner(path, path.lstat().st_uid)
         except StoreError as error:
             yield str(error)
             return  # the same will be said of each file below

@@ -40,7 +40,7 @@ def stack(tmp_path: Path, embedded_broker: Embedded) -> Stack:
 def admin_sets(stack: Stack, username: str, password: str | None = None) -> Value:
     fields = Value({"username": username, "password": password or new_password()})
     secret = stack.manifest.secret("mqtt")
-    open_target(stack.manifest.broker, secret.kind).apply(stack.session().admin(), fields)
+    open_target(stack.manifest.broker, secret.kind).apply(BrokerAdmin(stack.session()).credential(), fields)
     return fields
 
 

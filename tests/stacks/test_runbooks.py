@@ -74,7 +74,7 @@ class Plant:
         assert self.stack.log_in() == "Success", "the server logs in with what it is given"
         standing = {each["name"]: each["standing"] for each in self.status()}
         assert standing == dict.fromkeys(("broker-admin", "mqtt", "agent-key"), "verified")
-        assert self.stack.session().admin()["username"] in self.stack.manifest.secret("broker-admin").users
+        assert BrokerAdmin(self.stack.session()).credential()["username"] in self.stack.manifest.secret("broker-admin").users
         assert self.key() in {key.secret for key in self.agent.keys.values()}
 
     def status(self) -> list[dict[str, Any]]:

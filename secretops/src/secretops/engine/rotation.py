@@ -121,8 +121,7 @@ class Rotation(Rotator):
         known = {each.user for each in (versions.current, versions.previous) if each}
         new = not force and known.isdisjoint(self._secret.users)
         with self._step("apply", version.id):
-            is_made_here = self._made and self._made[0] == version.id  # `verify` reads what the store has
-            admin, value = self._admin(), self._made[1] if is_made_here else self._value(version, "apply")
+            admin, value = self._admin(), self._value(version, "apply")
             self._store.confirm()
             try:
                 self._target.apply(admin, value, new=new)
@@ -171,6 +170,12 @@ class Rotation(Rotator):
         in_use = current is not None and current.user == version.user
         if version.user in self._secret.users and not in_use:
             self._scramble(version.user)
+
+    def _value(self, version: Version, purpose: str) -> Value:
+        """Return the value. `apply` needs no read of one that was just made: `verify` reads what the store has."""
+        if purpose == "apply" and self._made and self._made[0] == version.id:
+            return self._made[1]
+        return super()._value(version, purpose)
 
     def _scramble(self, user: str) -> None:
         """Confirm the lease last: a target knows of no lease, and an idle user may have become the one in use."""
