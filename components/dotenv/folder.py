@@ -26,6 +26,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from secretops import own_files
 from secretops.errors import StoreError, UsageError
 from secretops.stores import env_file, files
 

@@ -12,6 +12,7 @@ from secretops.certificates import private_pem
 from secretops.engine.rotator import GraceError
 from secretops.engine.state import Version
 from secretops.errors import RefusedError, StoreError, UnreachableError, UsageError, WaitingError
+from secretops.operations.broker_access import BrokerAdmin
 from secretops.operations.tick import exit_code
 from secretops.replicas import report_text, report_topic
 from secretops.stores import files
