@@ -119,7 +119,7 @@ def _forms(text: str) -> list[str]:
             bits = 8 * (before + len(raw))
             forms.append(encode(b"\0" * before + raw).decode()[-(-8 * before // 6) : bits // 6])
     forms += [base64.b32encode(raw).decode().rstrip("="), raw.hex(), raw.hex().upper()]
-    forms += [urllib.parse.quote_from_bytes(raw, safe=safe) for safe in ("/", "")]
+    forms += [urllib.parse.quote_from_bytes(raw), urllib.parse.quote_from_bytes(raw, safe="")]
     forms.append(urllib.parse.quote_from_bytes(raw, safe=" ").replace(" ", "+"))
     return forms
 
