@@ -119,7 +119,7 @@ def test_a_rotator_that_lost_its_lease_changes_no_key(memory: Memory, step: str)
         left = NamedKey(AGENT, "left", made._next_name())
         agent.keys[left.id] = left
     before = dict(agent.keys)
-    with made._store.lease("the stalled one"):
+    with made.store.lease("the stalled one"):
         listed = agent.listed
 
         def slowly() -> tuple[NamedKey, ...]:

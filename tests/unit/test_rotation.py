@@ -161,7 +161,7 @@ def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
 
     target = StandInTarget({"verify"})
     made = in_memory(memory, target, *versions, admin=admin)
-    with made._store.lease("the stalled one"), pytest.raises(StoreError, match="the lease is lost") as lost:
+    with made.store.lease("the stalled one"), pytest.raises(StoreError, match="the lease is lost") as lost:
         act(made)
     assert target.asked == asked
     assert memory.entries[-1].outcome == lost.value.what

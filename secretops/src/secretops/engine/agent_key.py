@@ -16,14 +16,11 @@ import hashlib
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 
-from secretops.engine.journal import Journal
-from secretops.engine.ports import AgentKeys, LostError, NamedKey, VersionStore
-from secretops.engine.rotator import Clock, Rotator, new_token
-from secretops.engine.state import Stage, Version, Versions
+from secretops.engine.ports import AgentKeys, LostError, NamedKey
+from secretops.engine.rotator import Rotator, new_token
+from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError
-from secretops.manifest import Secret
 
 # Requests for a key in one run. After each lost answer its key is looked for, and deleted.
 TRIES = 3
@@ -43,6 +40,7 @@ class Look:
     """Why readers have a key that the agent does not accept, as a sentence."""
 
 
+@dataclass(eq=False, kw_only=True)
 class AgentKey(Rotator):
     """Rotates the key of one agent.
 
@@ -50,22 +48,10 @@ class AgentKey(Rotator):
     a key follows from those.
     """
 
-    def __init__(
-        self,
-        secret: Secret,
-        *,
-        prefix: str,
-        agent: AgentKeys,
-        admins: tuple[str, ...],
-        store: VersionStore,
-        journal: Journal,
-        clock: Clock,
-        grace: timedelta,
-        sleep: Callable[[float], None] = time.sleep,
-        versions: Versions | None = None,
-    ) -> None:
-        super().__init__(secret, store=store, journal=journal, clock=clock, grace=grace, versions=versions)
-        self._prefix, self._agent, self._admins, self._sleep = prefix, agent, admins, sleep
+    prefix: str
+    agent: AgentKeys
+    admins: tuple[str, ...]
+    sleep: Callable[[float], None] = time.sleep
 
     def advance(self, *, force: bool = False) -> Version:
         """Finish the pending version or prepare a new one, then publish it. Return the version that is now current.
@@ -90,14 +76,14 @@ class AgentKey(Rotator):
 
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - both keys are good
         """Have a key made, and keep it as pending at once."""
-        now = self._clock()
+        now = self.clock()
         token, name = new_token(now), self._next_name()
         with self._step("prepare", token):
             for left in reversed(range(TRIES)):
                 self._delete(self.look().left)
-                self._store.confirm()
+                self.store.confirm()
                 try:
-                    key, value = self._agent.create(name)
+                    key, value = self.agent.create(name)
                     break
                 except LostError:
                     if not left:
@@ -109,8 +95,8 @@ class AgentKey(Rotator):
     def verify(self, version: Version) -> None:
         """Have the agent answer to it."""
         with self._step("verify", version.id):
-            self._agent.verify(self._value(version, "verify"))
-            self._mark(version, verified=self._clock())
+            self.agent.verify(self._value(version, "verify"))
+            self._mark(version, verified=self.clock())
 
     def tidy(self) -> str | None:
         """Delete what a crash left. Return why readers have a key that the agent does not accept, or None."""
@@ -120,16 +106,16 @@ class AgentKey(Rotator):
 
     def look(self) -> Look:
         """Compare the keys of the agent with the versions kept. Asks once, and changes nothing."""
-        versions, keys = self.versions, self._agent.listed()
+        versions, keys = self.versions, self.agent.listed()
         there = {str(key) for key in keys}
-        of_it = f"{self._agent.id}/"
+        of_it = f"{self.agent.id}/"
         missing = [
             version
             for version in versions.living
             if version.user and version.user.startswith(of_it) and version.user not in there
         ]
         followed = [version.id for version in versions.all if version not in missing]
-        ours = {self._name_after(id) for id in (*followed, *self._admins)}
+        ours = {self._name_after(id) for id in (*followed, *self.admins)}
         kept = {version.user for version in versions.living}
         left = tuple(key for key in keys if key.name in ours and str(key) not in kept)
         return Look(left, self._lost(versions.current, missing))
@@ -138,7 +124,7 @@ class AgentKey(Rotator):
         if current is None or not current.user:
             return None
         key = NamedKey.of(current.user)
-        if key.agent != self._agent.id:
+        if key.agent != self.agent.id:
             return f"key {key.id} was of agent {key.agent}, and the stack's is another now"
         return f"the agent has no key {key.id} any more, which was current" if current in missing else None
 
@@ -156,7 +142,7 @@ class AgentKey(Rotator):
         """Delete the key, of the agent that it was made of. A key that an operator supplied is theirs."""
         if version.user:
             key = NamedKey.of(version.user)
-            there = key.agent != self._agent.id or key.id in {one.id for one in self._agent.listed()}
+            there = key.agent != self.agent.id or key.id in {one.id for one in self.agent.listed()}
             self._delete([key] if there else [])
 
     def _verify_new(self, version: Version) -> None:
@@ -164,18 +150,18 @@ class AgentKey(Rotator):
             try:
                 return self.verify(version)
             except RefusedError:
-                self._sleep(pause)
+                self.sleep(pause)
         return self.verify(version)
 
     def _next_name(self) -> str:
         """Return the name of the key that replaces the current version's."""
         current = self.versions.current
-        return self._name_after(current.id if current else self._admins[0])
+        return self._name_after(current.id if current else self.admins[0])
 
     def _name_after(self, version: str) -> str:
-        return f"{self._prefix}-{hashlib.sha256(version.encode()).hexdigest()[:16]}"
+        return f"{self.prefix}-{hashlib.sha256(version.encode()).hexdigest()[:16]}"
 
     def _delete(self, keys: Iterable[NamedKey]) -> None:
         for key in keys:
-            self._store.confirm()
-            self._agent.delete(key)
+            self.store.confirm()
+            self.agent.delete(key)

@@ -10,54 +10,45 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from secretops import certificates, signing
-from secretops.engine.journal import Journal
-from secretops.engine.ports import VersionStore
-from secretops.engine.rotator import Clock, Rotator, new_token
+from secretops.engine.rotator import Rotator, new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import AttentionError, RefusedError, SecretopsError, UnreachableError, WaitingError
-from secretops.manifest import PrivateCaIssuer, Secret
+from secretops.manifest import PrivateCaIssuer
 from secretops.values import Value
 
 # Seconds. Life of the certificate that a new CA is proven by. Nobody keeps its key.
 PROBE_SECONDS = 3600
 
 
+@dataclass(eq=False, kw_only=True)
 class Authority(Rotator):
     """Rotates one CA. The broker trusts a retired one until a person removes it there."""
 
-    def __init__(
-        self,
-        secret: Secret,
-        issuer: PrivateCaIssuer,
-        *,
-        store: VersionStore,
-        relied_on: Callable[[Version], bool],
-        prove: Callable[[str, Value], None],
-        journal: Journal,
-        clock: Clock,
-    ) -> None:
-        """`relied_on` returns whether a CA signed a living certificate; `prove` shows the broker a certificate."""
-        super().__init__(secret, store=store, journal=journal, clock=clock)
-        self._issuer, self._relied_on, self._prove = issuer, relied_on, prove
+    issuer: PrivateCaIssuer
+    # Returns whether a CA signed a living certificate.
+    relied_on: Callable[[Version], bool]
+    # Shows the broker a certificate.
+    prove: Callable[[str, Value], None]
 
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - to cut a client off, retire by hand
         """Make a CA, and keep it as pending. Raises AttentionError while the previous CA is relied on."""
         previous = self.versions.previous
         if previous and not previous.retired:  # the store forgets it with the next version
-            if self._relied_on(previous):
+            if self.relied_on(previous):
                 raise AttentionError(
-                    f"{self._secret.name}: {previous.id}, the CA before, has signed a certificate that is in use",
+                    f"{self.secret.name}: {previous.id}, the CA before, has signed a certificate that is in use",
                     rule="a broker trusts two CAs at most, and nobody is cut off",
                     remedy="have that one renewed (secretops rotate), wait for the grace to end, and run a tick",
                 )
             self.retire(previous)
-        now = self._clock()
+        now = self.clock()
         token = new_token(now)
         with self._step("prepare", token):
             certificate, key, ends = signing.new_authority(
-                self._issuer.common_name, seconds=self._issuer.ca_seconds, now=now
+                self.issuer.common_name, seconds=self.issuer.ca_seconds, now=now
             )
             version = Version(id=token, stage=Stage.PENDING, created=now, expires=ends)
             return self._add(version, Value({"ca.crt": certificate, "ca.key": key}))
@@ -73,22 +64,22 @@ class Authority(Rotator):
             authority = self._value(version, "prove that the broker trusts it")
             key = certificates.new_key()
             signed = signing.sign(
-                certificates.request_of(key, self._issuer.common_name),
+                certificates.request_of(key, self.issuer.common_name),
                 authority["ca.crt"],
                 authority["ca.key"],
                 seconds=PROBE_SECONDS,
-                now=self._clock(),
+                now=self.clock(),
             )
             probe = {"client.crt": signed.certificate, "client.key": certificates.private_pem(key)}
             try:
                 with suppress(RefusedError):  # of a password: the certificate was accepted before
-                    self._prove(f"{version.id}-{secrets.token_hex(4)}", Value(probe))
+                    self.prove(f"{version.id}-{secrets.token_hex(4)}", Value(probe))
             except UnreachableError as error:
                 raise kind(
-                    f"{self._secret.name}: the broker takes no certificate of {version.id} yet, or does not answer",
+                    f"{self.secret.name}: the broker takes no certificate of {version.id} yet, or does not answer",
                     rule=f"{error.what}\na CA signs once the broker has taken a certificate of it"
                     + ("" if first else "; until then the one before does"),
                     remedy="if it runs: give it what `secretops trust` prints, beside what it trusts already; "
                     "a tick then goes on",
                 ) from error
-            self._mark(version, verified=self._clock())
+            self._mark(version, verified=self.clock())

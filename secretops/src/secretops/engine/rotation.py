@@ -8,39 +8,26 @@ only then published.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import dataclass, field
 
 from secretops.engine.decisions import is_operator_supplied
-from secretops.engine.journal import Journal
-from secretops.engine.ports import Target, UserTakenError, VersionStore
-from secretops.engine.rotator import Clock, Rotator, new_token
+from secretops.engine.ports import Target, UserTakenError
+from secretops.engine.rotator import Rotator, new_token
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import RefusedError
-from secretops.manifest import Secret
 from secretops.values import Value, new_password
 
 
+@dataclass(eq=False, kw_only=True)
 class Rotation(Rotator):
     """Rotates one alternating secret.
 
     `admin` reads the credential of the acting broker admin; it is called only when a step needs it.
     """
 
-    def __init__(
-        self,
-        secret: Secret,
-        *,
-        store: VersionStore,
-        target: Target,
-        admin: Callable[[], Value],
-        journal: Journal,
-        clock: Clock,
-        grace: timedelta,
-        versions: Versions | None = None,
-    ) -> None:
-        super().__init__(secret, store=store, journal=journal, clock=clock, grace=grace, versions=versions)
-        self._target, self._admin = target, admin
-        self._made: tuple[str, Value] | None = None
+    target: Target
+    admin: Callable[[], Value]
+    _made: tuple[str, Value] | None = field(default=None, init=False)
 
     def advance(self, *, force: bool = False) -> Version:
         """Finish the pending version or prepare a new one, then publish it. Return the version that is now current.
@@ -51,7 +38,7 @@ class Rotation(Rotator):
         """
         before = self.versions
         version = before.pending
-        if version is None or not is_operator_supplied(self._secret, before):
+        if version is None or not is_operator_supplied(self.secret, before):
             if version is None or (before.current and before.current.user == version.user):
                 version = self.prepare(force=force)
             self.apply(version, force=force)
@@ -68,7 +55,7 @@ class Rotation(Rotator):
         password that a lost record named. Raises what the target raises.
         """
         known = {version.user for version in (*before.all, published)}
-        for user in sorted(set(self._secret.users) - known):
+        for user in sorted(set(self.secret.users) - known):
             with self._step("retire", published.id):
                 self._scramble(user)
 
@@ -80,10 +67,10 @@ class Rotation(Rotator):
         """
         if token and (prepared := self.prepared(token)):
             return prepared
-        now, versions = self._clock(), self.versions
+        now, versions = self.clock(), self.versions
         taken = {version.user for version in (versions.current, versions.previous) if version}
         in_use = versions.current and versions.current.user
-        free = [user for user in self._secret.users if user != in_use]
+        free = [user for user in self.secret.users if user != in_use]
         user = next((user for user in free if user not in taken), free[0])
         if not force:
             self.respect_grace()
@@ -101,7 +88,7 @@ class Rotation(Rotator):
     def respect_grace(self) -> None:
         """Raise GraceError while readers may still use the user of the previous version."""
         previous = self.versions.previous
-        if previous and previous.user in self._secret.users:
+        if previous and previous.user in self.secret.users:
             rule = "a user is never given a new password while its readers may still hold the old one"
             self.check_grace(f"user {previous.user}", rule=rule)
 
@@ -111,7 +98,7 @@ class Rotation(Rotator):
         A store that never had a version of one of its users (another folder, a second clone, a restored machine) cannot
         know whether somebody uses one: it creates users and takes none over, unless `force`.
         """
-        versions, name = self.versions, self._secret.name
+        versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
             raise RefusedError(
                 f"{name}: pending version {version.id} is for user {version.user}, which is in use",
@@ -119,12 +106,12 @@ class Rotation(Rotator):
                 remedy=f"secretops rotate {name} makes a new one in its place",
             )
         known = {each.user for each in (versions.current, versions.previous) if each}
-        new = not force and known.isdisjoint(self._secret.users)
+        new = not force and known.isdisjoint(self.secret.users)
         with self._step("apply", version.id):
-            admin, value = self._admin(), self._value(version, "apply")
-            self._store.confirm()
+            admin, value = self.admin(), self._value(version, "apply")
+            self.store.confirm()
             try:
-                self._target.apply(admin, value, new=new)
+                self.target.apply(admin, value, new=new)
             except UserTakenError as error:
                 raise UserTakenError(
                     error.what,
@@ -136,8 +123,8 @@ class Rotation(Rotator):
     def verify(self, version: Version) -> None:
         """Log in as it, and do what its readers will do."""
         with self._step("verify", version.id):
-            self._target.verify(self._value(version, "verify"))
-            self._mark(version, verified=self._clock())
+            self.target.verify(self._value(version, "verify"))
+            self._mark(version, verified=self.clock())
 
     def accept_again(self) -> bool:
         """Set the current version again if the target refuses it and no reader has it. Return whether that was needed.
@@ -146,16 +133,16 @@ class Rotation(Rotator):
         not log in, and kept the previous version, which is for the other user. Nobody else uses this one.
         """
         version = self.versions.current
-        if version is None or version.published or version.user not in self._secret.users:
+        if version is None or version.published or version.user not in self.secret.users:
             return False
         value = self._value(version, "verify")
         try:
-            self._target.verify(value)
+            self.target.verify(value)
         except RefusedError:
             with self._step("apply", version.id):
-                admin = self._admin()
-                self._store.confirm()
-                self._target.apply(admin, value)
+                admin = self.admin()
+                self.store.confirm()
+                self.target.apply(admin, value)
             self.verify(version)
             return True
         return False
@@ -168,7 +155,7 @@ class Rotation(Rotator):
         """
         current = self.versions.current
         in_use = current is not None and current.user == version.user
-        if version.user in self._secret.users and not in_use:
+        if version.user in self.secret.users and not in_use:
             self._scramble(version.user)
 
     def _value(self, version: Version, purpose: str) -> Value:
@@ -179,6 +166,6 @@ class Rotation(Rotator):
 
     def _scramble(self, user: str) -> None:
         """Confirm the lease last: a target knows of no lease, and an idle user may have become the one in use."""
-        admin = self._admin()
-        self._store.confirm()
-        self._target.retire(admin, user)
+        admin = self.admin()
+        self.store.confirm()
+        self.target.retire(admin, user)

@@ -10,6 +10,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 
@@ -46,31 +47,26 @@ def new_token(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
 
 
+@dataclass(eq=False)
 class Rotator(ABC):
     """Rotates one secret. Call it under the store's lease. Every step is idempotent.
 
     Each step may raise RefusedError, UnreachableError, StoreError.
     """
 
-    def __init__(
-        self,
-        secret: Secret,
-        *,
-        store: VersionStore,
-        journal: Journal,
-        clock: Clock,
-        grace: timedelta = timedelta(),
-        versions: Versions | None = None,
-    ) -> None:
-        """`versions` are those of the store, if the caller has read them under the same lease."""
-        self._secret, self._store, self._journal, self._clock, self._grace = secret, store, journal, clock, grace
-        if versions is not None:
-            self.versions = versions
+    secret: Secret
+    _: KW_ONLY
+    store: VersionStore
+    journal: Journal
+    clock: Clock
+    grace: timedelta = timedelta()
+    # The versions, if the caller has read them under the same lease.
+    known: Versions | None = None
 
     @cached_property
     def versions(self) -> Versions:
         """The versions of the secret: read once, and after an error again."""
-        return self._store.versions(self._secret.name)
+        return self.store.versions(self.secret.name) if self.known is None else self.known
 
     def advance(self, *, force: bool = False) -> Version:
         """Finish the pending version or prepare a new one, then publish it. Return the version that is now current.
@@ -92,9 +88,9 @@ class Rotator(ABC):
     def publish(self, version: Version) -> Version:
         """Make `version` the current one and return it. No other step does."""
         with self._step("publish", version.id):
-            now = self._clock()
-            self._store.publish(self._secret.name, version.id, now)
-            known = self.versions.known(self._secret.name, version.id)
+            now = self.clock()
+            self.store.publish(self.secret.name, version.id, now)
+            known = self.versions.known(self.secret.name, version.id)
             self.versions = self.versions.published(known, now)
         return self.versions.current or version
 
@@ -102,25 +98,25 @@ class Rotator(ABC):
         """Make a replaced version worthless, and have its value forgotten."""
         with self._step("retire", version.id):
             self._revoke(version)
-            self._mark(version, retired=self._clock())
+            self._mark(version, retired=self.clock())
 
     def check_grace(self, old: str, *, rule: str) -> None:
         """Raise GraceError while the readers of the previous version may still use it. `old` names it."""
-        previous, now, facts = self.versions.previous, self._clock(), self._facts()
+        previous, now, facts = self.versions.previous, self.clock(), self._facts()
         if previous is None or previous.retired:
             return
         until = grace_over(previous, facts) or now + grace_of(facts)
         if now < until:
-            raise GraceError(self._secret.name, old, until, rule=rule)
+            raise GraceError(self.secret.name, old, until, rule=rule)
 
     def _resumed(self) -> Version | None:
         """Return the pending version that `advance` finishes.
 
         Discards one that is due already, or was issued under settings that have changed.
         """
-        version, issuer = self.versions.pending, self._secret.issuer
+        version, issuer = self.versions.pending, self.secret.issuer
         due = renewal_at(version) if version else None
-        if version and ((due and due <= self._clock()) or (issuer and issued_otherwise(version.id, issuer))):
+        if version and ((due and due <= self.clock()) or (issuer and issued_otherwise(version.id, issuer))):
             self._discard(version)
             return None
         return version
@@ -129,35 +125,36 @@ class Rotator(ABC):
         """Make the target refuse `version`. There is nothing to do for a value that no target knows."""
 
     def _facts(self) -> Facts:
-        return Facts(secret=self._secret, versions=self.versions, grace=self._grace)
+        return Facts(secret=self.secret, versions=self.versions, grace=self.grace)
 
     def _value(self, version: Version, purpose: str) -> Value:
-        return self._store.read(self._secret.name, version.id, purpose=purpose)
+        return self.store.read(self.secret.name, version.id, purpose=purpose)
 
     def _add(self, version: Version, value: Value) -> Version:
-        self._store.add(self._secret.name, version, value)
+        self.store.add(self.secret.name, version, value)
         self.versions = self.versions.with_pending(version)
         return version
 
     def _discard(self, version: Version) -> None:
-        self._store.discard(self._secret.name, version.id)
+        self.store.discard(self.secret.name, version.id)
         self.versions = self.versions.without_pending(version.id)
 
     def _mark(self, version: Version, *, verified: datetime | None = None, retired: datetime | None = None) -> None:
-        self._store.mark(self._secret.name, version.id, verified=verified, retired=retired)
+        self.store.mark(self.secret.name, version.id, verified=verified, retired=retired)
         self.versions = self.versions.changed(version.id, verified=verified, retired=retired)
 
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:
         """Write the outcome of a step to the journal, whichever it is."""
-        entry = partial(Entry, secret=self._secret.name, version=version, step=step)
+        entry = partial(Entry, secret=self.secret.name, version=version, step=step)
         try:
             yield
         except SecretopsError as error:
+            self.known = None
             self.__dict__.pop("versions", None)
-            self._journal.write(entry(time=self._clock(), outcome=error.what))
+            self.journal.write(entry(time=self.clock(), outcome=error.what))
             raise
-        self._journal.write(entry(time=self._clock(), outcome=DONE))
+        self.journal.write(entry(time=self.clock(), outcome=DONE))
 
 
 class SuppliedSecret(Rotator):
@@ -168,7 +165,7 @@ class SuppliedSecret(Rotator):
 
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - there is nobody to force
         """Raise SecretopsError: only an operator supplies a value."""
-        raise SecretopsError(f"{self._secret.name}: nothing to finish")
+        raise SecretopsError(f"{self.secret.name}: nothing to finish")
 
     def verify(self, version: Version) -> None:
         """Accept it as it is."""

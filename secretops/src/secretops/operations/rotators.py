@@ -35,7 +35,7 @@ def rotator(session: Session, secret: Secret, versions: Versions | None = None) 
         return agent_key(session, secret, secret.agent, versions)
     if secret.kind.alternates:
         return rotation(session, secret, versions=versions, waits=True)
-    return SuppliedSecret(secret, store=session.store, journal=session.journal, clock=session.clock, versions=versions)
+    return SuppliedSecret(secret, store=session.store, journal=session.journal, clock=session.clock, known=versions)
 
 
 def advance(session: Session, secret: Secret, made: Rotator | None = None, *, force: bool = False) -> Version:
@@ -84,7 +84,7 @@ def rotation(
         journal=session.journal,
         clock=session.clock,
         grace=session.grace,
-        versions=versions,
+        known=versions,
     )
     if waits and not is_operator_supplied(secret, made.versions):
         acting.current  # noqa: B018 - raises WaitingError
@@ -113,7 +113,7 @@ def agent_key(session: Session, secret: Secret, agent: OwnedAgent, versions: Ver
         journal=session.journal,
         clock=session.clock,
         grace=session.grace,
-        versions=versions,
+        known=versions,
     )
 
 
@@ -137,7 +137,7 @@ def _authority(session: Session, secret: Secret) -> Rotator:
 
     return Authority(
         secret,
-        signing(session.manifest, secret)[1],
+        issuer=signing(session.manifest, secret)[1],
         store=session.store,
         relied_on=lambda version: relied_on(session.manifest, session.store, secret, version, session.clock()),
         prove=lambda version, value: prove(session.manifest, session.store, version, value),
