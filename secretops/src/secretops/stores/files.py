@@ -85,9 +85,7 @@ def _check(root: Path, *, secrets: bool) -> None:
     try:
         if not root.is_dir():
             raise StoreError(
-                f"{root} is not there",
-                rule="`pulumi up` makes the store's folder",
-                remedy="pulumi up, then try again",
+                f"{root} is not there", rule="`pulumi up` makes the store's folder", remedy="pulumi up, then try again"
             )
         own_files.check_folder(root, follow=True)
         folders = [f"{root}/{name}" for name in (*FOLDERS, UNITS)]

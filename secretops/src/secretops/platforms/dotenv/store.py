@@ -236,9 +236,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
 
     def _bring(self, secret: str, folder: SecretFolder, current: Version, now: datetime) -> bool:  # noqa: ARG002
         self._delivery.bring(
-            secret,
-            self._content(folder, current),
-            lambda: self._records.write("write", secret, current.id, "deliver"),
+            secret, self._content(folder, current), lambda: self._records.write("write", secret, current.id, "deliver")
         )
         return True
 
