@@ -132,12 +132,12 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:
         self._delivery.check(secret, state.stored(secret, chosen.id), self._ours(secret, state, chosen))
 
-    def _bring(self, secret: str, state: SecretState, current: Version, now: datetime) -> bool:  # noqa: ARG002
+    def _bring(self, secret: str, state: SecretState, current: Version, chosen: Version | None, _now: datetime) -> bool:
         def before() -> None:
             self._fence.check(True)
             self._records.write("write", secret, current.id, "deliver")
 
-        stored, ours = state.stored(secret, current.id), self._ours(secret, state)
+        stored, ours = state.stored(secret, current.id), self._ours(secret, state, chosen)
         is_there = self._delivery.bring(secret, stored, ours, before=before)
         return is_there or not self._delivery.files(secret)  # else the tick delivers after `pulumi up` made the service
 
