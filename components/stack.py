@@ -8,7 +8,8 @@ from typing import Any
 
 import pulumi
 
-from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer, PrivateCaIssuer
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, PrivateCaIssuer
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 
 from .core.platform import Feature, Platform
 from .core.registry import platform_of

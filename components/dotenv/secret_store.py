@@ -8,8 +8,8 @@ from typing import Literal
 
 import pulumi
 
-from secretops.manifest import DotenvStore as Location
 from secretops.manifest import Secret, SecretKind
+from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.stores.files import UNITS
 
 from ..core.principals import HostUser, Principal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from secretops.manifest import Manifest, Reader
-from secretops.manifest import SwarmStore as Location
+from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 
 from ..core.broker import BrokerArgs
 from ..core.secrets import CLIENT_CERT

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from secretops.manifest import VaultIssuer
+from secretops.platforms.vault.location import VaultIssuer
 
 from ..core.naming import DAY
 from ..settings.constraints import between, distinct

@@ -19,7 +19,7 @@ from components.settings.sections import EmbeddedBroker, Environment, OutsideBro
 from components.settings.settings import ConfigurationError, Settings
 from components.settings.stack_file import handed_over
 from components.stack import next_step
-from secretops.manifest import DotenvStore as DotenvLocation
+from secretops.platforms.dotenv.location import DotenvStoreLocation as DotenvLocation
 from tests.unit.broken_stack_files import base, unusual, unusual_names
 from tests.unit.harness import ca_file
 from tests.unit.stack_file import StackFile

@@ -16,18 +16,12 @@ from dotenv.parser import Binding, parse_stream
 from secretops.errors import SecretopsError, UsageError
 
 HEADER = "# Kept by pulumi (addresses, levels) and secretops (values). Lines you add stay.\n"
-VERSION_PREFIX = "SECRETOPS_VERSION_"
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v", "\f": r"\f"}
 
 # Bytes of a .env file. python-dotenv 1 needs more than a second for 64 KB with short lines, 20 s for 1 MB, and a server
 # reads the file each second.
 MOST_BYTES = 64 * 1024
-
-
-def version_variable(secret: str) -> str:
-    """Return the variable that says which version of `secret` a reader has."""
-    return f"{VERSION_PREFIX}{secret.upper().replace('-', '_')}"
 
 
 def decoded(path: Path, content: bytes, error: type[SecretopsError], most: int = MOST_BYTES) -> str:

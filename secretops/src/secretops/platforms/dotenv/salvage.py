@@ -19,8 +19,8 @@ from dotenv.parser import parse_stream
 from secretops import own_files
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import SecretopsError
-from secretops.manifest import DotenvStore as Location
 from secretops.platforms.dotenv.delivery import NAMES, Delivery, Names
+from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.platforms.dotenv.store import FORGETTING, STATE_FILE, VERSION_ID, DotenvVersionStore, SecretFolder
 from secretops.stores import env_file, files
 from secretops.stores.document_versions import STATE, VALUE

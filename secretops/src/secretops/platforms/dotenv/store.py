@@ -26,8 +26,8 @@ from secretops import own_files
 from secretops.access import AccessRecords
 from secretops.engine.state import Version, Versions
 from secretops.errors import LeaseHeldError, SecretopsError, StoreError
-from secretops.manifest import DotenvStore as Location
 from secretops.platforms.dotenv.delivery import NAMES, Content, Delivery
+from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.printable import printable
 from secretops.stores import env_file, files, store_errors
 from secretops.stores.document_versions import STATE, VALUE, Change, DocumentVersionStore, deliverable

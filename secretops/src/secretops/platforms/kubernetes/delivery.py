@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from secretops.errors import StoreError
-from secretops.manifest import KubernetesStore as Location
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 from secretops.platforms.kubernetes.secrets import PREFIX, SecretData, Secrets, check_size
 from secretops.stores import store_errors
 from secretops.values import Value

@@ -11,8 +11,8 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Secret
 
 from secretops.errors import StoreError, WaitingError
-from secretops.manifest import Delivered, KubernetesStore
 from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
+from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 from secretops.values import Value
 
 # Of our annotations.
@@ -91,7 +91,7 @@ class Secrets:
                 self._api.write(_empty(name, self._api.namespace))  # one that somebody creates meanwhile is as good
 
 
-def read_issued(location: KubernetesStore, place: Delivered) -> tuple[str, Value]:
+def read_issued(location: KubernetesStoreLocation, place: Delivered) -> tuple[str, Value]:
     """Return the version and the content of a certificate that an issuer in the cluster keeps in a Secret of its own.
 
     Each renewal has another version. Raises WaitingError before there is one, StoreError, UnreachableError.

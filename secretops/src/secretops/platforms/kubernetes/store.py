@@ -20,11 +20,11 @@ from pydantic import TypeAdapter
 from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.manifest import KubernetesStore as Location
 from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.platforms.kubernetes.delivery import Content, Delivery, Names, merged
 from secretops.platforms.kubernetes.kubeconfig import in_a_pod
 from secretops.platforms.kubernetes.lease import LeaseObject, Timing
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 from secretops.platforms.kubernetes.secrets import PREFIX, SecretData, Secrets
 from secretops.stores import env_file, store_errors
 from secretops.stores.document_versions import (

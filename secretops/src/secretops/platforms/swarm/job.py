@@ -16,10 +16,10 @@ from typing import IO, Any
 
 from secretops.access import this_actor
 from secretops.errors import ExitCode, SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.manifest import SwarmStore
 from secretops.platforms.swarm.api import Api, Kind, encoded
 from secretops.platforms.swarm.daemon import registry_login, socket_of
 from secretops.platforms.swarm.inventory import Inventory
+from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.platforms.swarm.names import INSTANCE, TASK
 from secretops.platforms.swarm.remote_command import MANIFEST_FILE, STARTER, VARIABLE, TaskPayload
 from secretops.platforms.swarm.rollout import NEVER_RAN, list_of, place
@@ -62,7 +62,7 @@ class NotStartedError(StoreError):
 class Job:
     """One job, and what was made for it. Its output goes to `out` and `err`."""
 
-    def __init__(self, api: Api, name: str, location: SwarmStore, *, out: IO[bytes], err: IO[bytes]) -> None:
+    def __init__(self, api: Api, name: str, location: SwarmStoreLocation, *, out: IO[bytes], err: IO[bytes]) -> None:
         self._api, self.name, self._location = api, name, location
         self._labels = {INSTANCE: location.instance, TASK: name}
         self._streams = {_OUT: out, _ERR: err, _DAEMON: err}
@@ -241,7 +241,7 @@ class JobRunner:
 
     def __init__(
         self,
-        location: SwarmStore,
+        location: SwarmStoreLocation,
         api: Api | None = None,
         *,
         out: IO[bytes] | None = None,

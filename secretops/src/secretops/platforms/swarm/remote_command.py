@@ -16,8 +16,9 @@ from typing import IO, TYPE_CHECKING
 
 from secretops.access import this_actor
 from secretops.errors import UsageError
-from secretops.manifest import Manifest, SwarmStore
-from secretops.stores import lacking
+from secretops.manifest import Manifest
+from secretops.platforms.swarm.location import SwarmStoreLocation
+from secretops.registry import extra
 from secretops.values import Value
 
 if TYPE_CHECKING:
@@ -59,11 +60,6 @@ def actor(role: str) -> str:
     return f"{role}:{starter}" if is_task() and starter else this_actor(role)
 
 
-def is_needed(manifest: Manifest) -> bool:
-    """Return whether a command that needs values can't run in this process."""
-    return isinstance(manifest.store, SwarmStore) and not is_task()
-
-
 def carry(
     manifest: Manifest,
     command: Sequence[str],
@@ -79,13 +75,11 @@ def carry(
 
     Raises StoreError if no such task can run, UnreachableError, UsageError.
     """
-    try:
+    with extra("swarm"):
         from secretops.platforms.swarm.api import Api
         from secretops.platforms.swarm.job import JobRunner
         from secretops.platforms.swarm.rollout import STARTS
-    except ModuleNotFoundError as error:
-        raise lacking(error, "swarm") from None
-    if not isinstance(manifest.store, SwarmStore):
+    if not isinstance(manifest.store, SwarmStoreLocation):
         raise UsageError(
             f"store {manifest.store.kind}: its commands run where they are typed",
             rule="only the values of a Swarm can't be read there",

@@ -10,8 +10,8 @@ import time
 from typing import Any
 
 from secretops.errors import UnreachableError
-from secretops.manifest import SwarmStore as Location
 from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores.document_versions import UndeliverableError
 
 # An entry of a service's list: a secret, and its file.

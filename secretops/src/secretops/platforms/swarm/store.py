@@ -13,11 +13,11 @@ from datetime import datetime
 from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.manifest import SwarmStore as Location
 from secretops.platforms.swarm.api import Api
 from secretops.platforms.swarm.delivery import Delivery
 from secretops.platforms.swarm.inventory import MOST_NUMBERS, Inventory
 from secretops.platforms.swarm.lease import hold
+from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.platforms.swarm.names import check_value
 from secretops.platforms.swarm.remote_command import actor
 from secretops.platforms.swarm.values import Elsewhere, LogRecords, Values, found_here
