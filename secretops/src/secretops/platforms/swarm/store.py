@@ -19,7 +19,7 @@ from secretops.platforms.swarm.inventory import MOST_NUMBERS, Inventory
 from secretops.platforms.swarm.lease import hold
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.platforms.swarm.names import check_value
-from secretops.platforms.swarm.remote_command import actor
+from secretops.platforms.swarm.task import actor
 from secretops.platforms.swarm.values import Elsewhere, LogRecords, Values, found_here
 from secretops.platforms.swarm.version_state import SecretState, StoredVersion, VersionState, VersionStateClient
 from secretops.stores import store_errors
