@@ -13,7 +13,7 @@ from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.platforms.swarm import rotator
 from secretops.platforms.swarm.daemon import registry_login
 from secretops.platforms.swarm.location import SwarmStoreLocation
-from secretops.platforms.swarm.remote_command import MANIFEST_FILE, VARIABLE, actor, payload_of
+from secretops.platforms.swarm.task import MANIFEST_FILE, VARIABLE, actor, payload_of
 from secretops.redaction import HIDDEN, redact
 from secretops.values import Value, new_password
 

@@ -14,11 +14,11 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 
 from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
-from secretops.platforms.swarm import job, remote_command
+from secretops.platforms.swarm import job
 from secretops.platforms.swarm.api import encoded
 from secretops.platforms.swarm.job import ENTRYPOINT, JobRunner
 from secretops.platforms.swarm.names import INSTANCE, TASK
-from secretops.platforms.swarm.remote_command import MANIFEST_FILE, payload_of
+from secretops.platforms.swarm.task import MANIFEST_FILE, payload_of
 from secretops.values import Value, new_password
 from tests.contract.versions import publish
 from tests.unit.memory_swarm import NODE, InMemory, Outcome, V, in_memory, lead_to, quick
@@ -55,7 +55,7 @@ def left(place: InMemory) -> list[str]:
 def carried(place: InMemory, *command: str, given: Value | None = None) -> tuple[int, bytes, bytes]:
     out, err = io.BytesIO(), io.BytesIO()
     return (
-        remote_command.carry(manifest_of(place), command, given=given, out=out, err=err),
+        job.carry(manifest_of(place), command, given=given, out=out, err=err),
         out.getvalue(),
         err.getvalue(),
     )

@@ -106,7 +106,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
                 if versions.current and versions.current.published is None:
                     # Readers would else hold a version that is no longer kept.
                     with contextlib.suppress(UndeliverableError, NotFoundError):
-                        self._deliver(secret, document, now)
+                        self._deliver(secret, document, now, chosen)
                 self._records.write("write", secret, version, "publish")
                 document = self._change(secret, promoted)
             self._sweep(secret, self._deliver(secret, document, now))
@@ -163,10 +163,13 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
     def confirm(self) -> None:
         self._fence.check(True)
 
-    def _deliver(self, secret: str, document: Read, now: datetime) -> Read:
-        """Deliver the current version of `document`, and record when. Returns the document as it then is."""
+    def _deliver(self, secret: str, document: Read, now: datetime, chosen: Version | None = None) -> Read:
+        """Deliver the current version of `document`, and record when. Returns the document as it then is.
+
+        What `chosen` delivers is no edit: it is published next.
+        """
         current = document.versions.current
-        if current is None or not self._bring(secret, document, current, now) or current.published:
+        if current is None or not self._bring(secret, document, current, chosen, now) or current.published:
             return document
 
         def delivered(versions: Versions) -> Versions:
@@ -212,8 +215,11 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         """Raise StoreError if readers find an edited value, where `_bring` does not."""
 
     @abc.abstractmethod
-    def _bring(self, secret: str, document: Read, current: Version, now: datetime) -> bool:
-        """Make readers find `current`; False if there is nobody to deliver to yet. Raises UndeliverableError."""
+    def _bring(self, secret: str, document: Read, current: Version, chosen: Version | None, now: datetime) -> bool:
+        """Make readers find `current`; False if there is nobody to deliver to yet. Raises UndeliverableError.
+
+        Raises StoreError if readers find what is neither of a kept version nor of `chosen`, unless `_compare` does.
+        """
 
     @abc.abstractmethod
     def _drift(self, secret: str, document: Read, current: Version) -> str | None:

@@ -73,9 +73,7 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
         status = root.stat() if root.is_dir() else None
         if status is None:
             raise StoreError(
-                f"{root} is not there",
-                rule="`pulumi up` makes the store's folder",
-                remedy="pulumi up, then try again",
+                f"{root} is not there", rule="`pulumi up` makes the store's folder", remedy="pulumi up, then try again"
             )
         if status.st_uid != account or status.st_mode & own_files.OTHERS_WRITE:
             own_files.check_folder(root, follow=True)

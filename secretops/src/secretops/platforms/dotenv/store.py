@@ -245,11 +245,11 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
         self._records.write("read", secret, current.id, "compare with what is delivered")
         self._check_delivery(secret, folder, None)
 
-    def _bring(self, secret: str, folder: SecretFolder, current: Version, now: datetime) -> bool:  # noqa: ARG002
+    def _bring(
+        self, secret: str, folder: SecretFolder, current: Version, _chosen: Version | None, _now: datetime
+    ) -> bool:
         self._delivery.bring(
-            secret,
-            self._content(folder, current),
-            lambda: self._records.write("write", secret, current.id, "deliver"),
+            secret, self._content(folder, current), lambda: self._records.write("write", secret, current.id, "deliver")
         )
         return True
 

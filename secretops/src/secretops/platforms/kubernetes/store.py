@@ -183,13 +183,13 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         content, ours = self._content(secret, state, chosen), self._ours(secret, state, chosen)
         self._delivery.check(secret, content, ours, state.names)
 
-    def _bring(self, secret: str, state: SecretState, current: Version, now: datetime) -> bool:
+    def _bring(self, secret: str, state: SecretState, current: Version, chosen: Version | None, now: datetime) -> bool:
         content, before = self._content(secret, state, current), state.names
         names = self._delivery.names(secret, content)
         both = merged(before, names)
         if both != before:
             self._write(secret, lambda found: found.write_names(both))
-        self._delivery.bring(secret, content, self._ours(secret, state), both, now)
+        self._delivery.bring(secret, content, self._ours(secret, state, chosen), both, now)
         if names != both:
             self._write(secret, lambda found: found.write_names(names))
         return True

@@ -56,12 +56,7 @@ class Delivery:
         return None
 
     def bring(
-        self,
-        secret: str,
-        current: StoredVersion | None,
-        ours: Sequence[StoredVersion],
-        *,
-        before: Callable[[], None],
+        self, secret: str, current: StoredVersion | None, ours: Sequence[StoredVersion], *, before: Callable[[], None]
     ) -> bool:
         """Make readers find `current`, or nothing of `secret`, and wait until they do. False if there is no service.
 
@@ -78,12 +73,7 @@ class Delivery:
         return self._bring(secret, current, ours, before=before)
 
     def _bring(
-        self,
-        secret: str,
-        current: StoredVersion | None,
-        ours: Sequence[StoredVersion],
-        *,
-        before: Callable[[], None],
+        self, secret: str, current: StoredVersion | None, ours: Sequence[StoredVersion], *, before: Callable[[], None]
     ) -> bool:
         wanted = self._wanted(secret, current) if current else []
         is_new = current is not None and current.version.published is None and bool(wanted)

@@ -45,12 +45,7 @@ class Inventory:
 
     def make(self, config: str, secret: str, stored: StoredVersion, texts: dict[str | None, str]) -> bool:
         """Create the Swarm secrets of a version that config `config` is to know; False if one of the names is taken."""
-        labels = {
-            INSTANCE: self._location.instance,
-            BOOK: config,
-            OF_SECRET: secret,
-            NUMBER: str(stored.number),
-        }
+        labels = {INSTANCE: self._location.instance, BOOK: config, OF_SECRET: secret, NUMBER: str(stored.number)}
         for field, name in self.names(secret, stored.number, stored.fields).items():
             spec = {"Name": name, "Labels": labels, "Data": encoded(texts[field].encode())}
             if self._api.create("secrets", spec) is None:

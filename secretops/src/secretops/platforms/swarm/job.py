@@ -1,6 +1,7 @@
-"""The jobs of one task each in which remote commands run: made, followed, stopped and removed.
+"""Remote commands: a command that needs values runs as a job of one task in the Swarm that has them mounted.
 
-A job's output is passed on before it is removed: its log has the records of what it read, and goes with it.
+No daemon returns a value, so `tick`, `rotate` and `put` run on the manager that is asked, with every kept version. The
+process that starts the job passes on its output and exit code, and removes it: its log has the records of its reads.
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any
 
 from secretops.access import this_actor
 from secretops.errors import ExitCode, SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.manifest import Manifest
 from secretops.platforms.swarm.api import Api, Kind, encoded
 from secretops.platforms.swarm.daemon import registry_login, socket_of
 from secretops.platforms.swarm.inventory import Inventory
 from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.platforms.swarm.names import INSTANCE, TASK
-from secretops.platforms.swarm.remote_command import MANIFEST_FILE, STARTER, VARIABLE, TaskPayload
-from secretops.platforms.swarm.rollout import NEVER_RAN, list_of, place
+from secretops.platforms.swarm.rollout import NEVER_RAN, STARTS, list_of, place
+from secretops.platforms.swarm.task import MANIFEST_FILE, STARTER, VARIABLE, TaskPayload, payload_of
 from secretops.platforms.swarm.version_state import VersionStateClient
 from secretops.printable import ScreenedBytes
+from secretops.values import Value
 
 ENTRYPOINT = ("python", "-m", "secretops.platforms.swarm.task_main")
 
@@ -366,6 +370,46 @@ class JobRunner:
             if place(entry) in files:
                 kept.setdefault(entry["SecretName"], entry["SecretID"])
         return [_as_file("Secret", name, id, name) for name, id in kept.items()]
+
+
+def carry(
+    manifest: Manifest,
+    command: Sequence[str],
+    *,
+    given: Value | None = None,
+    also: Mapping[str, bytes] | None = None,
+    out: IO[bytes] | None = None,
+    err: IO[bytes] | None = None,
+) -> int:
+    """Run `secretops` with `command` as a task, and return its exit code. Its output goes to `out` and `err`.
+
+    `also`: further files of the task, by their paths; everybody who may ask the daemon can read them.
+
+    Raises StoreError if no such task can run, UnreachableError, UsageError.
+    """
+    if not isinstance(manifest.store, SwarmStoreLocation):
+        raise UsageError(
+            f"store {manifest.store.kind}: its commands run where they are typed",
+            rule="only the values of a Swarm can't be read there",
+            remedy="run the command itself",
+        )
+    payload = payload_of(manifest, given)
+    payload = replace(payload, configs={**payload.configs, **(also or {})})
+    api = Api(was_there="--scheduled" in command)  # the rotator begins when its daemon does, and waits for it
+    runner = JobRunner(manifest.store, api, out=out, err=err)
+    runner.clean()
+    return _run(runner, payload, command, starts=STARTS)
+
+
+def _run(runner: JobRunner, payload: TaskPayload, command: Sequence[str], *, starts: int) -> int:
+    with runner.running(payload, command) as job:
+        try:
+            return job.follow()
+        except NotStartedError as error:
+            if starts == 1:
+                raise
+            job.print(f"{error.what}; nothing was begun, it is started again")
+    return _run(runner, payload, command, starts=starts - 1)
 
 
 def _as_file(what: str, name: str, id: str, path: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from secretops.platform import OpenedStack, Platform, RemoteCommand, StoreChecks
 from secretops.platforms.swarm.location import SwarmStoreLocation
-from secretops.platforms.swarm.remote_command import carry, is_task
+from secretops.platforms.swarm.task import is_task
 from secretops.registry import extra
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Swarm(Platform[SwarmStoreLocation]):
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
         if is_task():
             return None
+        with extra("swarm"):
+            from secretops.platforms.swarm.job import carry
         return functools.partial(carry, manifest)
 
     def commands(self) -> Typer:

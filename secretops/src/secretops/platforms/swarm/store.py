@@ -19,7 +19,7 @@ from secretops.platforms.swarm.inventory import MOST_NUMBERS, Inventory
 from secretops.platforms.swarm.lease import hold
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.platforms.swarm.names import check_value
-from secretops.platforms.swarm.remote_command import actor
+from secretops.platforms.swarm.task import actor
 from secretops.platforms.swarm.values import Elsewhere, LogRecords, Values, found_here
 from secretops.platforms.swarm.version_state import SecretState, StoredVersion, VersionState, VersionStateClient
 from secretops.stores import store_errors
@@ -132,12 +132,12 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:
         self._delivery.check(secret, state.stored(secret, chosen.id), self._ours(secret, state, chosen))
 
-    def _bring(self, secret: str, state: SecretState, current: Version, now: datetime) -> bool:  # noqa: ARG002
+    def _bring(self, secret: str, state: SecretState, current: Version, chosen: Version | None, _now: datetime) -> bool:
         def before() -> None:
             self._fence.check(True)
             self._records.write("write", secret, current.id, "deliver")
 
-        stored, ours = state.stored(secret, current.id), self._ours(secret, state)
+        stored, ours = state.stored(secret, current.id), self._ours(secret, state, chosen)
         is_there = self._delivery.bring(secret, stored, ours, before=before)
         return is_there or not self._delivery.files(secret)  # else the tick delivers after `pulumi up` made the service
 

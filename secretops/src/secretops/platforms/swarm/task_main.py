@@ -16,7 +16,7 @@ def main() -> None:
     signals.install()
     forbid_core_dumps()
     from secretops import cli
-    from secretops.platforms.swarm.remote_command import GIVEN, SECRETS
+    from secretops.platforms.swarm.task import GIVEN, SECRETS
 
     given = SECRETS / GIVEN
     if given.is_file():

@@ -12,7 +12,7 @@ from typing import Protocol
 from secretops.access import Operation, record_line
 from secretops.errors import ExitCode, StoreError
 from secretops.platforms.swarm.api import Api
-from secretops.platforms.swarm.remote_command import SECRETS, is_task
+from secretops.platforms.swarm.task import SECRETS, is_task
 
 
 class Values(Protocol):
