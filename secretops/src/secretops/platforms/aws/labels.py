@@ -54,6 +54,12 @@ class State:
         return where(self.labels, FORGETTING) is not None
 
     @property
+    def rolled_back(self) -> bool:
+        """Whether since when readers find the current version is not recorded yet: a rollback by hand, or a crash."""
+        current = self.versions.current
+        return current is not None and current.published is None
+
+    @property
     def versions(self) -> Versions:
         """Ours. A version that somebody else made is none of them: it has no label of ours.
 

@@ -144,7 +144,7 @@ def _meaning(error: ClientError | BotoCoreError, action: str, arn: str, region: 
         broken = status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
         if code in errors.DENIED:
             texts = _DENIED
-        elif code in errors.THROTTLED or broken or code == "RequestInProgressException":
+        elif code in errors.THROTTLES or broken or code == "RequestInProgressException":
             kind, texts = UnreachableError, _UNREACHABLE
         elif code in errors.STRANGERS:
             return errors.told(error, action, arn, region)

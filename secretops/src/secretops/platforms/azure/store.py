@@ -1,21 +1,16 @@
-"""`VersionStore` over Key Vault.
-
-Readers get the newest version of a secret, so the one request that makes it there, with its value and its tags, is
-both the decision and the delivery: there is no moment at which a version is current and its readers do not find it.
-What follows from it, forgetting what it replaced, is done again by whoever comes after a crash.
-"""
+"""`VersionStore` over Key Vault. Readers get the newest version of a secret; another secret holds the pending one."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from secretops.engine.journal import Entry, Journal
-from secretops.engine.state import Version, Versions
-from secretops.errors import NotFoundError, StoreError
+from secretops.engine.journal import Entry
+from secretops.engine.state import Version
+from secretops.errors import StoreError
 from secretops.manifest import AzureStore as Location
 from secretops.platforms.azure.api import Api, Kept
 from secretops.platforms.azure.errors import DeletedError, ForbiddenError, vault_name
@@ -38,18 +33,17 @@ from secretops.platforms.azure.tags import (
     with_last,
 )
 from secretops.stores import payload, store_errors
-from secretops.stores.journal import StoreJournal
-from secretops.stores.lease import Fence, hold
+from secretops.stores.vendor_versions import Edit, VendorVersionStore
 from secretops.values import Value
 
 _log = logging.getLogger(__name__)
 
+# "25k bytes": https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
 LIMIT = payload.Limit(25_000, "Key Vault")
-""""25k bytes": https://learn.microsoft.com/azure/key-vault/secrets/about-secrets"""
 
 
-class KeyVaultVersionStore:
-    """Keeps versions as Key Vault's own. Writes no access records: the vault's audit log has every read."""
+class KeyVaultVersionStore(VendorVersionStore[State]):
+    """Keeps versions as Key Vault's own."""
 
     def __init__(
         self,
@@ -60,34 +54,20 @@ class KeyVaultVersionStore:
         loud: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        self._location, self._api, self._open_lease = location, api, open_lease
-        self._timing = timing or Timing()
-        self._fence = Fence()
-        api.guard = self._fence.check
-        self.journal: Journal = StoreJournal(self._keep_entry, self._last_entry, loud=loud)
+        super().__init__(location, api, timing or Timing(), loud=loud)
+        self._open_lease = open_lease
 
     @classmethod
     def open(cls, location: Location, *, role: str) -> KeyVaultVersionStore:
-        """The store at `location`. Touches nothing yet. A rotator's journal is also its log."""
+        """Return the store at `location`. Touches nothing yet."""
         return cls(location, Api.of(location), lambda _lease: LeaseBlob.of(location), loud=role == "rotator")
-
-    def versions(self, secret: str) -> Versions:
-        return self._state(secret).versions
-
-    def read(self, secret: str, version: str, *, purpose: str) -> Value:  # noqa: ARG002 - the vault's log has none
-        state = self._state(secret)
-        if not any(kept.id == version for kept in state.versions.living):
-            raise store_errors.no_value(secret, version)
-        value = self._value(secret, state, version)
-        self._fence.check(False)  # now that it is in hand: the SDK may have asked for it for minutes
-        return value
 
     def add(self, secret: str, version: Version, value: Value) -> None:
         _, apart = self._names(secret)
         state = self._state(secret)
         written, tags = payload.written(secret, value, LIMIT), self._tags(version, state)
         if state.forgetting:
-            if self._recovered(secret, state):
+            if self._brought_back(secret, state):
                 for name in self._names(secret):
                     self._bring_back(name)
             else:
@@ -96,67 +76,7 @@ class KeyVaultVersionStore:
             tags = self._tags(version, state)
         if not any(kept.id == version.id for kept in state.versions.all):
             self._make(apart, written, tags, self._expiry(secret, version, version.created))
-        self._tidy(secret)
-
-    def publish(self, secret: str, version: str, now: datetime) -> None:
-        state = self._state(secret)
-        chosen = state.versions.known(secret, version)
-        self._refuse_edits(secret, state, chosen)
-        current = state.versions.current
-        if current and state.rolled_back and not self._edited(secret, state):  # else its grace would never be counted
-            self._deliver(secret, state, current, now)
-            state = self._state(secret)
-            current = state.versions.current
-        if current is None or current.id != chosen.id or not self._is_found(secret, state):
-            self._deliver(secret, state, chosen, now)
-        self._tidy(secret)
-
-    def recover(self, secret: str, now: datetime) -> None:
-        state = self._state(secret)
-        current = state.versions.current
-        if current is None:
-            if wrong := self._recovered(secret, state):
-                raise wrong
-            if state.forgetting:
-                self.forget(secret)
-            return
-        self._refuse_edits(secret, state)
-        if state.rolled_back or not self._is_found(secret, state):
-            self._deliver(secret, state, current, now)
-        self._tidy(secret)
-        if fields := self._location.fields.get(secret):
-            value = self._value(secret, state, current.id)
-            if lacking := [field for field in fields if field not in value]:
-                raise store_errors.lacking(secret, lacking)
-
-    def delivery_drift(self, secret: str) -> str | None:
-        state = self._state(secret)
-        current = state.versions.current
-        if current is None:
-            wrong = self._recovered(secret, state)
-            return wrong.what if wrong else None
-        if wrong := self._disabled(secret, state) or self._edited(secret, state):
-            return wrong.what
-        return None if self._is_found(secret, state) else "not delivered: secretops tick"
-
-    def mark(
-        self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
-    ) -> None:
-        state = self._state(secret)
-        state.versions.known(secret, version)
-        for where, copy in self._copies(secret, state, version):
-            tags = noted(copy.kept, verified=verified, retired=retired)
-            self._api.note(where, copy.kept.id, tags, enabled=False if retired else None)
-
-    def discard(self, secret: str, version: str) -> None:
-        state = self._state(secret)
-        pending = state.versions.pending
-        if pending and pending.id == version:
-            for copy in state.pending_copies(version):
-                self._forget(self._location.pending[secret], copy.kept)
-
-    def secret_names(self) -> tuple[str, ...]:
-        return tuple(sorted(secret for secret in self._location.secrets if self._is_kept(secret)))
+        self._discard_surplus(secret)
 
     def forget(self, secret: str) -> None:
         """Disable every version, delete the secret, and purge it where the vault lets us. Says what remains.
@@ -176,14 +96,12 @@ class KeyVaultVersionStore:
         for each in order:
             self._purge(each)
 
-    @contextlib.contextmanager
-    def lease(self, holder: str) -> Iterator[None]:
-        blob = self._open_lease(self._location.lease)
-        with hold(blob, holder, self._timing) as held, self._fence.behind(held):
-            yield
+    @property
+    def _place(self) -> str:
+        return str(self._location.vault)
 
-    def confirm(self) -> None:
-        self._fence.check(True)
+    def _lease_store(self) -> LeaseBlob:
+        return self._open_lease(self._location.lease)
 
     def _last_entry(self, secret: str) -> Entry | None:
         return self._state(secret).last(secret)
@@ -204,19 +122,7 @@ class KeyVaultVersionStore:
             return any(deleted.purgeable and FORGETTING in deleted.tags for deleted in found)
         return False
 
-    def _names(self, secret: str) -> tuple[str, str]:
-        """Of the secret that readers ask for, and of the one that holds what is pending."""
-        try:
-            return self._location.secrets[secret], self._location.pending[secret]
-        except KeyError:
-            raise StoreError(
-                f"{secret}: the stack has no secret of that name in {self._location.vault}",
-                rule="the stack's file names the secrets, and `pulumi up` grants them one by one",
-                remedy="pulumi up, then try again",
-            ) from None
-
     def _state(self, secret: str) -> State:
-        """As the tags tell it now; a secret that the stack does not have has none."""
         if secret not in self._location.secrets:
             return State((), ())
         return State.of(self._api, *self._names(secret))
@@ -231,8 +137,28 @@ class KeyVaultVersionStore:
         published = [(name, copy) for copy in state.copies(version)]
         return published + [(apart, copy) for copy in state.pending_copies(version)]
 
-    def _deliver(self, secret: str, state: State, version: Version, now: datetime) -> None:
-        """The one request that publishes. Says what it took from readers that somebody else gave them meanwhile."""
+    def _finish_forgetting(self, secret: str, state: State) -> None:
+        if wrong := self._brought_back(secret, state):
+            raise wrong
+        if state.forgetting:
+            self.forget(secret)
+
+    def _record_rollback(self, secret: str, state: State, now: datetime) -> None:
+        current = state.versions.current
+        if current and not self._edited(secret, state):
+            self._deliver(secret, state, current, now)
+
+    def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:
+        for where, copy in self._copies(secret, state, version):
+            tags = noted(copy.kept, **times)
+            self._api.note(where, copy.kept.id, tags, enabled=False if times["retired"] else None)
+
+    def _discard(self, secret: str, state: State, pending: Version) -> None:
+        for copy in state.pending_copies(pending.id):
+            self._forget(self._location.pending[secret], copy.kept)
+
+    def _deliver(self, secret: str, state: State, version: Version, now: datetime) -> bool:
+        """Key Vault compares nothing. Logs what this took from readers that somebody else gave them meanwhile."""
         name, _ = self._names(secret)
         written = payload.written(secret, self._value(secret, state, version.id), LIMIT)
         current = state.versions.current
@@ -261,6 +187,7 @@ class KeyVaultVersionStore:
                     version.id,
                     secret,
                 )
+        return True
 
     def _make(
         self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, surely: bool = False
@@ -332,10 +259,12 @@ class KeyVaultVersionStore:
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)
 
-    def _tidy(self, secret: str) -> None:
-        """Forget the values of what is not kept any more."""
+    def _tidy(self, secret: str, state: State, now: datetime) -> None:  # noqa: ARG002
+        self._discard_surplus(secret, state)
+
+    def _discard_surplus(self, secret: str, state: State | None = None) -> None:
         name, apart = self._names(secret)
-        for lies_apart, copy in self._state(secret).surplus:
+        for lies_apart, copy in (state or self._state(secret)).surplus:
             where = apart if lies_apart else name
             if copy.version.retired:  # the fact is kept
                 self._api.note(where, copy.kept.id, noted(copy.kept), enabled=False)
@@ -361,17 +290,7 @@ class KeyVaultVersionStore:
         copies = state.copies(current.id) if current else ()
         return found is not None and found.enabled and any(copy.kept.id == found.id for copy in copies)
 
-    def _refuse_edits(self, secret: str, state: State, chosen: Version | None = None) -> None:
-        """Raise StoreError when readers find what somebody else made, or nothing because somebody wanted it so.
-
-        An edit that says just what `chosen` says is no loss: that is how `secretops put` adopts it.
-        """
-        current = state.versions.current
-        again = chosen is None or (current is not None and current.id == chosen.id)
-        if wrong := self._edited(secret, state, chosen) or (self._disabled(secret, state) if again else None):
-            raise wrong
-
-    def _recovered(self, secret: str, state: State) -> StoreError | None:
+    def _brought_back(self, secret: str, state: State) -> StoreError | None:
         """What somebody enabled again of a secret that is being forgotten: we disable a version as we forget it."""
         if not state.forgetting:
             return None
@@ -387,7 +306,7 @@ class KeyVaultVersionStore:
                     )
         return None
 
-    def _disabled(self, secret: str, state: State) -> StoreError | None:
+    def _taken_away(self, secret: str, state: State) -> StoreError | None:
         found, current = self._found(secret, state), state.versions.current
         if found is None or found.enabled or current is None:
             return None
@@ -400,11 +319,9 @@ class KeyVaultVersionStore:
             remedy=f"secretops rotate {secret}, or put, makes another; to give it back: {self._enable(name, found)}",
         )
 
-    def _edited(self, secret: str, state: State, chosen: Version | None = None) -> StoreError | None:
+    def _edit(self, secret: str, state: State) -> Edit | None:
         found, versions = self._found(secret, state), state.versions
-        if found is None or not found.enabled:
-            return None
-        if found.id in state.late:
+        if found is None or not found.enabled or found.id in state.late:
             return None
         name = self._names(secret)[0]
         copies = [copy for version in versions.all for copy in state.copies(version.id)]
@@ -417,14 +334,11 @@ class KeyVaultVersionStore:
         theirs = self._api.value(name, found.id)
         if theirs is None or theirs.text.strip() in ("", "{}"):
             return None
-        for ours in (versions.current, chosen):
-            with contextlib.suppress(NotFoundError):  # whoever made theirs may have disabled ours
-                if ours and dict(self._value(secret, state, ours.id, but=found.id)) == payload.fields(theirs.text):
-                    return None
         what = "retired" if retired else "none of secretops'"
-        return store_errors.edited(
-            secret,
-            f"secret {name} in {self._location.vault} was changed by hand: version {found.id} is {what}",
+        return Edit(
+            found.id,
+            payload.fields(theirs.text),
+            f"secret {name} in {self._place} was changed by hand: version {found.id} is {what}",
             f"it from its readers ({self._enable(name, found, 'false')})",
         )
 
@@ -442,3 +356,6 @@ class KeyVaultVersionStore:
             f"az keyvault secret set-attributes --id {self._location.vault.rstrip('/')}/secrets/{name}/{kept.id} "
             f"--enabled {whether}"
         )
+
+    def _contended(self, secret: str) -> StoreError:
+        raise AssertionError(f"{secret}: Key Vault refuses no write for another one")
