@@ -14,8 +14,7 @@ import pytest
 from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, VaultStore
 from secretops.operations.audit import View, audit
-from secretops.platforms.vault.trail import NOBODY
-from secretops.platforms.vault.value_trail import GivenValue
+from secretops.platforms.vault.trail import NOBODY, GivenValue
 from secretops.trails.protocol import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

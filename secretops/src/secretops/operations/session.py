@@ -94,7 +94,7 @@ class Session:
         another tenant's vault, by themselves.
         """
         if isinstance(self.manifest.store, AwsStore):
-            from secretops.platforms.aws.account import refuse_another_account
+            from secretops.platforms.aws.api import refuse_another_account
             from secretops.platforms.aws.store import SecretsManagerVersionStore
 
             if isinstance(self.store, SecretsManagerVersionStore):

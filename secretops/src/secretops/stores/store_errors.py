@@ -23,7 +23,6 @@ class ErrorTemplate(NamedTuple):
 
 RETRIED = "the request was repeated with growing pauses; nothing is half-written"
 NEXT_TICK = "nothing to do: the next tick goes on from here"
-
 THROTTLED = ErrorTemplate(UnreachableError, "{host} throttles requests for {where} ({code})", RETRIED, NEXT_TICK)
 BROKEN = ErrorTemplate(
     UnreachableError, "{host} does not serve {where} ({code})", RETRIED, "{health}; the next tick goes on from here"

@@ -29,7 +29,6 @@ THROTTLES = frozenset(
     }
 )
 DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
-
 # The arguments of the aws command that shows a secret or a table.
 _LOOKS = {
     "secret": ("secretsmanager describe-secret", "--secret-id"),
@@ -132,7 +131,6 @@ _TEXTS = {
     "trust": "AWS_CA_BUNDLE names the CA of one that may",
     "way": "a VPC needs a NAT, or endpoints for secretsmanager and dynamodb; else check the region and the network",
 }
-
 _PRINCIPAL = re.compile(r"\b(arn:aws[\w-]*:(?:sts|iam)::\d*:[\w+=,.@/-]+)")
 _ACTION = re.compile(r"\b(?:secretsmanager|dynamodb|kms|iam|sts):[A-Z]\w+")
 

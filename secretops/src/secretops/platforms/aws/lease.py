@@ -24,7 +24,6 @@ from secretops.stores.lease import Found, LeaseRecord, LeaseStore
 # The table's partition key, a string.
 KEY = "id"
 ITEM = {KEY: {"S": "lease"}}
-
 _HOLDER, _SINCE, _TOKEN, _RENEWED = "holder", "since", "token", "renewed"
 
 

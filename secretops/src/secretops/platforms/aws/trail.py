@@ -17,21 +17,15 @@ from secretops.trails.documents import documents
 from secretops.trails.protocol import ALL, Access
 
 SOURCE = "secretsmanager.amazonaws.com"
-
+# Of a BatchGetSecretValue CloudTrail also has a GetSecretValue for each secret: such a read is counted under both.
 GIVES_VALUE = frozenset({"GetSecretValue", "BatchGetSecretValue"})
-"""Of a BatchGetSecretValue CloudTrail also has a GetSecretValue for each secret: such a read is counted under both."""
-
+# How the operations begin that change nothing. The others do, those too that AWS has yet to invent.
 ONLY_LOOKS = ("Get", "BatchGet", "Describe", "List", "Validate")
-"""How the operations begin that change nothing. The others do, those too that AWS has yet to invent."""
-
 DENIED = re.compile(r"^(Client\.)?(AccessDenied|UnauthorizedOperation|KMSAccessDenied)")
-
+# Readers by nature: the service, when it rotates, replicates and deletes.
 ITSELF = frozenset({SOURCE, "rotation.secretsmanager.amazonaws.com"})
-"""Readers by nature: the service, when it rotates, replicates and deletes."""
-
+# The type of what the service tells of its own work, e.g. RotationFailed. Nobody asked for that.
 SERVICE_EVENT = "AwsServiceEvent"
-"""The type of what the service tells of its own work, e.g. RotationFailed. Nobody asked for that."""
-
 NOBODY = "(not logged in)"
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]*:\d*:secret:(?P<name>.+)")
 _SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")

@@ -28,23 +28,18 @@ if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 
 ENDPOINT = "https://api.loganalytics.io"
-
+# Kusto's codes for a union none of whose tables is there, and for a name that is none. Each other name of a query is
+# one that the query itself gives. Microsoft lists them nowhere: they are taken from answers that people quote.
 NO_TABLE = frozenset({"SEM0529", "SEM0100"})
-"""Kusto's codes for a union none of whose tables is there, and for a name that is none. Each other name of a query is
-one that the query itself gives. Microsoft lists them nowhere: they are taken from answers that people quote."""
-
+# Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: 500,000 rows or 64 MB of an answer are given, and no more.
 TOO_LARGE = "-2133196797"
-"""Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: 500,000 rows or 64 MB of an answer are given, and no more."""
-
+# The severity of what keeps no row back but those of a table that is not there. An error has a lower number.
 WARNING = 3
-"""The severity of what keeps no row back but those of a table that is not there. An error has a lower number."""
-
+# As far back as is asked without --since: the interactive retention of a workspace is seldom longer.
 OLDEST = timedelta(days=90)
-"""As far back as is asked without --since: the interactive retention of a workspace is seldom longer."""
-
 WINDOW = timedelta(days=7)
+# Of one query: where its answer is too large, half the time is asked for.
 SHORTEST = timedelta(minutes=1)
-"""Of one query: where its answer is too large, half the time is asked for."""
 
 
 def connect(tenant: str) -> LogsQueryClient:

@@ -37,7 +37,6 @@ from secretops.stores.vendor_versions import Edit, VendorVersionStore
 from secretops.values import Value
 
 _log = logging.getLogger(__name__)
-
 # "25k bytes": https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
 LIMIT = payload.Limit(25_000, "Key Vault")
 
@@ -79,10 +78,9 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         self._discard_surplus(secret)
 
     def forget(self, secret: str) -> None:
-        """Disable every version, delete the secret, and purge it where the vault lets us. Says what remains.
+        """Disable every version, delete the secret, and purge it where the vault permits that. Log what remains.
 
-        What readers find says first that all are being forgotten, so that a crash in between is no way back; and it is
-        deleted last. Only then is looked at what is deleted, which whoever runs this may not be allowed to see.
+        What readers find is first marked as being forgotten, so that a crash is no way back, and is deleted last.
         """
         name, apart = self._names(secret)
         self.confirm()
@@ -112,7 +110,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             self._api.note(self._names(entry.secret)[apart], kept.id, with_last(kept, entry))
 
     def _is_kept(self, secret: str) -> bool:
-        """Also while it is being forgotten, to the end: what is deleted and could be purged is still there."""
+        """A secret that is being forgotten counts, until it is purged where it can be."""
         state = self._state(secret)
         if state.versions.all or state.forgetting:
             return True
@@ -128,11 +126,10 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         return State.of(self._api, *self._names(secret))
 
     def _tags(self, version: Version, state: State) -> dict[str, str]:
-        """Those of the next write."""
         return facts(version, state.next_number, secrets.token_hex(8))
 
     def _copies(self, secret: str, state: State, version: str) -> list[tuple[str, Copy]]:
-        """Where a version of ours lies: the names of secrets in the vault, and which of their versions."""
+        """Return where a version of ours is: names of secrets in the vault, and which of their versions."""
         name, apart = self._names(secret)
         published = [(name, copy) for copy in state.copies(version)]
         return published + [(apart, copy) for copy in state.pending_copies(version)]
@@ -192,7 +189,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
     def _make(
         self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, surely: bool = False
     ) -> None:
-        """Make a version. Where we deleted the secret ourselves, and it is not purged, it is brought back before."""
+        """Make a version. A secret that secretops deleted and that is not purged is recovered first."""
         try:
             self._api.set(name, written, tags, expires, surely=surely)
         except DeletedError as held:
@@ -212,13 +209,13 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             self._api.set(name, written, tags, expires, surely=surely)
 
     def _bring_back(self, name: str) -> None:
-        """Say of what is there of one secret that it is not being forgotten any more."""
+        """Remove the mark that a secret is being forgotten."""
         for kept in self._api.versions(name):
             if FORGETTING in kept.tags:
                 self._api.note(name, kept.id, brought_back(kept))
 
     def _delete(self, name: str) -> None:
-        """Disable every version of one secret, and delete it. Its newest version says that it was us."""
+        """Disable every version of one secret, and delete it. The newest version is marked as deleted by us."""
         kept = self._api.versions(name)
         for one in kept:
             is_newest = one in latest(kept)
@@ -229,7 +226,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             self._api.delete(name)
 
     def _purge(self, name: str) -> None:
-        """Purge a secret that we deleted, or say what remains."""
+        """Purge a secret that we deleted, or log what remains."""
         try:
             deleted = self._api.deleted(name)
             if deleted and FORGETTING in deleted.tags:
@@ -254,7 +251,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             )
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
-        """When the next one is due, by what the vault warns of a version: its end, or the stack's cadence."""
+        """Return when the next version is due: the vault warns before a version's expiry date."""
         days = self._location.due_days.get(secret)
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)
@@ -281,11 +278,9 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         raise store_errors.no_value(secret, version)
 
     def _found(self, secret: str, state: State) -> Kept | None:
-        """Which of Key Vault's versions readers ask for. Only a second that made several takes a read to tell."""
         return readers_find(self._api, self._names(secret)[0], state.newest)
 
     def _is_found(self, secret: str, state: State) -> bool:
-        """Whether readers find the current version."""
         found, current = self._found(secret, state), state.versions.current
         copies = state.copies(current.id) if current else ()
         return found is not None and found.enabled and any(copy.kept.id == found.id for copy in copies)

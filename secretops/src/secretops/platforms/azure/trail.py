@@ -18,14 +18,11 @@ from secretops.manifest import AzureStore
 from secretops.platforms.azure.audit_tables import CLAIM_COLUMNS, CLAIMS, GIVES_VALUE
 from secretops.trails.protocol import ALL, Access
 
+# How an operation's name begins that changes nothing.
 ONLY_LOOKS = ("SecretGet", "SecretList", "SecretBackup")
-"""How an operation's name begins that changes nothing."""
-
+# About every secret of the vault.
 LISTS = frozenset({"SecretList", "SecretListDeleted"})
-"""About every secret of the vault."""
-
 NOBODY = "(not logged in)"
-
 _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ from secretops.platforms.vault.server import Answer, Connection, Request, Server
 
 @dataclass(frozen=True)
 class Kept:
-    """One of a path's documents, by everything but its content."""
+    """What is known of one document of a path, without its content."""
 
     created: datetime
+    # From when on nobody gets it, until it is brought back.
     deleted: datetime | None
-    """Since, or from, when it is given to nobody, and can be brought back."""
     destroyed: bool
 
     @property
@@ -34,23 +35,23 @@ class Kept:
 class Metadata:
     """What is known of a path."""
 
+    # The number of the newest document, which readers get; 0 when there never was one.
     current: int
-    """The number of the newest document, which readers get; 0 when there never was one."""
+    # By their numbers. The server drops the oldest when there are more than the mount, or the path, has room for.
     versions: Mapping[int, Kept]
-    """By their numbers. The oldest go by themselves when there are more than the mount, or the path, has room for."""
+    # Its custom_metadata.
     notes: Mapping[str, str]
-    """Its custom_metadata."""
+    # The path's own; 0 leaves it to the mount.
     max_versions: int
-    """Of the path itself; 0 leaves it to the mount."""
 
 
+# That of a path that has nothing.
 NONE = Metadata(0, {}, {}, 0)
-"""Of a path that has nothing."""
 
 
 @dataclass(frozen=True, repr=False)
 class Found:
-    """One document. Holds a value, so it prints none."""
+    """One document. Never printed: it holds a value."""
 
     number: int
     created: datetime
@@ -151,7 +152,7 @@ class Api:
 
     def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """What the server answers to any other question, whole; None where nothing is there."""
-        answer = self._sent(Request(method=method, path=path, body=body), "ask", path, ())
+        answer = self._sent(Request(method=method, path=path, body=body), "ask", path, lambda: None)
         return None if answer is None else dict(answer.body)
 
     def close(self) -> None:
@@ -173,24 +174,13 @@ class Api:
     ) -> Answer | None:
         where = f"{quote(self.mount)}/{kind}/{quote(path)}"
         request = Request(method=method, path=f"{where}{query}", body=body, merges=merges)
-        before = (self.guard, surely) if method != "GET" else ()
-        return self._sent(request, action, f"{self.mount}/{path}", before, patiently=patiently)
+        guard = (lambda: None) if method == "GET" else functools.partial(self.guard, surely)
+        return self._sent(request, action, f"{self.mount}/{path}", guard, patiently=patiently)
 
     def _sent(
-        self,
-        request: Request,
-        action: str,
-        where: str,
-        before: tuple[Callable[[bool], None], bool] | tuple[()],
-        *,
-        patiently: bool = True,
+        self, request: Request, action: str, where: str, guard: Callable[[], None], *, patiently: bool = True
     ) -> Answer | None:
-        """The answer; None where nothing is there, or it was written to meanwhile. An ended token is got anew once."""
-
-        def guard() -> None:
-            if before:
-                before[0](before[1])
-
+        """Return the answer; None for what does not exist, or was written meanwhile. Replaces an ended token once."""
         for left in (1, 0):
             token = self.login.token()
             answer = self._connection.ask(request, token, patiently=patiently, before=guard)

@@ -12,12 +12,11 @@ from secretops.errors import UsageError
 from secretops.stores import payload
 from secretops.values import Value
 
+# The key of a version's id. What somebody else wrote has none, or that of the version it was made of.
 VERSION = "secretops-version"
-"""The key of a version's id. What somebody else wrote has none, or that of the version it was made of."""
-
+# Raft takes entries of 1 MiB, of which the names need some.
+# https://openbao.org/docs/configuration/storage/raft/#max_entry_size
 LIMIT = payload.Limit(1_000_000, "Vault or OpenBao")
-"""Raft takes entries of 1 MiB, of which the names need some.
-https://openbao.org/docs/configuration/storage/raft/#max_entry_size"""
 
 
 def written(secret: str, version: str, value: Value) -> dict[str, str]:

@@ -34,7 +34,6 @@ class UnwrapError(LoginError):
 
 # What the server answers to a write whose document somebody else has written meanwhile.
 MISMATCH = "check-and-set parameter did not match"
-
 _SEALED = ErrorTemplate(
     SealedError,
     "{host} is sealed",

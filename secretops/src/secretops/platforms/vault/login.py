@@ -21,23 +21,19 @@ from secretops import forms
 from secretops.errors import SecretopsError, UsageError
 from secretops.manifest import VaultLogin
 from secretops.platforms.vault import errors
-from secretops.platforms.vault.credential_file import checked, read
 from secretops.platforms.vault.server import Answer, Connection, Request, Server
-from secretops.platforms.vault.wrapping import Wrapping
+from secretops.platforms.vault.wrapping import Wrapping, checked, read
 from secretops.printable import printable
 from secretops.redaction import remember
 from secretops.stores import lease
 
 _log = logging.getLogger(__name__)
-
+# The share of its life after which a token is renewed: one that can't be has as much left to log in anew.
 RENEWED_AT = 1 / 2
-"""The share of its life after which a token is renewed: one that can't be has as much left to log in anew."""
-
+# The share of its life for which a token is used on before another try to renew it, or to log in anew.
 AGAIN_AFTER = 1 / 20
-"""The share of its life for which a token is used on before another try to renew it, or to log in anew."""
-
+# In the home folder. OpenBao's `bao login` writes the same.
 TOKEN_FILE = ".vault-token"  # noqa: S105  # nosec B105 - a file's name
-"""In the home folder. OpenBao's `bao login` writes the same."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -18,15 +18,13 @@ from hvac.adapters import RawAdapter
 from secretops.errors import SecretopsError, UnreachableError, UsageError
 from secretops.platforms.vault import errors
 
+# Seconds after each time that a request was for nothing; then it is given up. A restart takes a server about that.
 PAUSES = (0.2, 0.5, 1.0, 2.0)
-"""Seconds after each time that a request was for nothing; then it is given up. A restart takes a server about that."""
-
+# Both together less than what is left of the lease when a write is let through (`Timing.duration` - `Timing.trusted`),
+# so that an attempt that is not answered is usually given up before anybody can have followed us. It may take longer:
+# each address of the name is tried for the first, and each part of an answer waited for as long as the second. What
+# fences a late write is check-and-set; a late note, which has none, says only what is true of its own version.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
-"""Both together less than what is left of the lease when a write is let through (`Timing.duration` - `Timing.trusted`),
-so that an attempt that is not answered is usually given up before anybody can have followed us. It may take longer:
-each address of the name is tried for the first, and each part of an answer waited for as long as the second. What
-fences a late write is check-and-set; a late note, which has none, says only what is true of its own version."""
-
 MERGE = "application/merge-patch+json"
 
 

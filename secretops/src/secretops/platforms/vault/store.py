@@ -12,8 +12,16 @@ from secretops.manifest import VaultStore as Location
 from secretops.platforms.vault import documents
 from secretops.platforms.vault.api import NONE, Api
 from secretops.platforms.vault.lease import LeaseDocument
-from secretops.platforms.vault.secret_index import Register
-from secretops.platforms.vault.version_metadata import LAST, Noted, State, entry_note, last_entry, noted, says_the_same
+from secretops.platforms.vault.version_metadata import (
+    LAST,
+    Noted,
+    SecretIndex,
+    State,
+    entry_note,
+    last_entry,
+    noted,
+    says_the_same,
+)
 from secretops.stores import store_errors
 from secretops.stores.lease import PAUSES, Timing
 from secretops.stores.vendor_versions import Edit, VendorVersionStore
@@ -25,7 +33,7 @@ class VaultVersionStore(VendorVersionStore[State]):
 
     def __init__(self, location: Location, api: Api, *, loud: bool = False, timing: Timing | None = None) -> None:
         super().__init__(location, api, timing or Timing(), loud=loud)
-        self._register = Register(api, location.lease)
+        self._index = SecretIndex(api, location.lease)
 
     @classmethod
     def open(cls, location: Location, *, role: str, timing: Timing | None = None) -> VaultVersionStore:
@@ -44,7 +52,7 @@ class VaultVersionStore(VendorVersionStore[State]):
                 self._fence.check(True)  # else it has come, and the engine looks what is current before it goes on
             self._tidy(secret, self._state(secret), None)
             state = self._state(secret)
-        self._register.enter(secret, self._names(secret))
+        self._index.add(secret, self._names(secret))
         if state.apart is not NONE:
             self._api.drop(apart)
         self._api.note(apart, {key: note})
@@ -56,9 +64,7 @@ class VaultVersionStore(VendorVersionStore[State]):
 
     def secret_names(self) -> tuple[str, ...]:
         """Of a secret that left the stack by what is noted: whoever asks may not be allowed to look any more."""
-        return tuple(
-            sorted({*super().secret_names(), *(self._register.paths().keys() - self._location.secrets.keys())})
-        )
+        return tuple(sorted({*super().secret_names(), *(self._index.paths().keys() - self._location.secrets.keys())}))
 
     def forget(self, secret: str) -> None:
         """What is pending goes first: of a purge that was cut short between the two all else is as it was."""
@@ -68,7 +74,7 @@ class VaultVersionStore(VendorVersionStore[State]):
         for path in reversed(paths):
             if self._api.metadata(path):
                 self._api.drop(path)
-        self._register.strike(secret)
+        self._index.remove(secret)
 
     @property
     def _place(self) -> str:
@@ -90,7 +96,7 @@ class VaultVersionStore(VendorVersionStore[State]):
 
     def _find_names(self, secret: str) -> tuple[str, str] | None:
         """Of a secret that left the stack as the index has them."""
-        return super()._find_names(secret) or self._register.paths().get(secret)
+        return super()._find_names(secret) or self._index.paths().get(secret)
 
     def _state(self, secret: str) -> State:
         paths = self._find_names(secret)

@@ -9,7 +9,8 @@ https://openbao.org/docs/audit/
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,25 +18,21 @@ from secretops.manifest import VaultStore
 from secretops.trails.documents import documents
 from secretops.trails.protocol import ALL, Access
 
+# What stands between a mount and the path of a secret in it, for each thing that KV v2 does.
 KINDS = ("data", "metadata", "detailed-metadata", "subkeys", "delete", "undelete", "destroy")
-"""What stands between a mount and the path of a secret in it, for each thing that KV v2 does."""
-
+# The mount's own: how many versions it keeps, and how long.
 CONFIG = "config"
-"""The mount's own: how many versions it keeps, and how long."""
-
 GIVES_VALUE = "data"
 LISTS = frozenset({"list", "scan"})
+# Operations that change nothing. The others do, those too that are yet to be invented.
 ONLY_LOOKS = frozenset({"read", "help", *LISTS})
-"""Operations that change nothing. The others do, those too that are yet to be invented."""
-
+# Begins what stands for a text in the log.
 HASHED = "hmac-"
-"""Begins what stands for a text in the log."""
-
+# What goes on below it changes a mount as a whole: removes it, or has texts logged as they are.
 MOUNTS = "sys/mounts/"
-"""What goes on below it changes a mount as a whole: removes it, or has texts logged as they are."""
-
 UNWRAP = "sys/wrapping/unwrap"
-
+# Where an HMAC is requested: the requester has the text already.
+HASHING = "sys/audit-hash/"
 NOBODY = "(not logged in)"
 _DENIED = "permission denied"
 
@@ -124,6 +121,49 @@ class VaultAuditLog:
         known = next((one for each in readers for one in each if _is(one, auth)), None)
         declared = all(any(_is(one, auth) for one in each) for each in readers)
         return known or _called(auth), declared
+
+
+class GivenValue:
+    """`Trail` over every request of a server whose answer held one of `hashes`, or that brought it there.
+
+    A device has the same HMAC for the same text in every line: so this finds copies at other paths and in other mounts,
+    and what somebody unwrapped.
+    """
+
+    form = VaultAuditLog.form
+
+    def __init__(self, location: VaultStore, hashes: Collection[str]) -> None:
+        self._mount, self._hashes = location.mount.strip("/"), frozenset(hashes)
+        self._log = VaultAuditLog(location)
+
+    def read(self, line: bytes) -> Iterator[Access]:
+        for entry in entries(line):
+            try:
+                yield from self._access(entry)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise ValueError("not a line of an audit device") from error
+
+    def names(self, secret: str) -> frozenset[str]:
+        return self._log.names(secret)
+
+    def known(self) -> Iterable[str]:
+        return self._log.known()
+
+    def _access(self, entry: Mapping[str, Any]) -> Iterator[Access]:
+        path = str(entry["request"].get("path") or "")
+        given, brought = self._holds(entry.get("response")), self._holds(entry["request"])
+        if not counts(entry) or not (given or brought) or path.startswith(HASHING):
+            return
+        operation = "unwrap" if path == UNWRAP else str(entry["request"]["operation"])
+        kind, _, name = path.removeprefix(f"{self._mount}/").partition("/")
+        if path.startswith(f"{self._mount}/") and kind in KINDS:
+            found = self._log.access(entry, f"{operation} {kind}", name)
+        else:
+            found = self._log.access(entry, operation, path)
+        yield dataclasses.replace(found, given=given)
+
+    def _holds(self, side: Any) -> bool:
+        return any(text in self._hashes for text in texts((side or {}).get("data")))
 
 
 def entries(line: bytes) -> list[Mapping[str, Any]]:

@@ -17,6 +17,7 @@ from secretops.values import PUBLIC_FIELDS, Value
 if TYPE_CHECKING:
     from secretops.platforms.vault.api import Api
 
+# Store -> why nobody can be found by a value there.
 NO_HASHES = {
     "dotenv": "its own records name the version that was read",
     "kubernetes": "the API server's audit log has no trace of a value",
@@ -24,7 +25,6 @@ NO_HASHES = {
     "azure": "Key Vault's audit log names the version that was read",
     "swarm": "Swarm records no reads",
 }
-"""Store -> why nobody can be found by a value there."""
 
 
 def given(session: Session, asked: str) -> Trail:
@@ -47,7 +47,7 @@ def given(session: Session, asked: str) -> Trail:
         from secretops.platforms.vault.api import Api
     except ModuleNotFoundError as error:
         raise lacking(error, "vault") from None
-    from secretops.platforms.vault.value_trail import GivenValue
+    from secretops.platforms.vault.trail import GivenValue
 
     current = session.store.versions(secret.name).current
     if not version and current is None:

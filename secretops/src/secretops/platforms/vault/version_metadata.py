@@ -11,6 +11,7 @@ was killed in between leaves a plan. Whether a document of that number came of i
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -23,13 +24,12 @@ from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
 from secretops.platforms.vault.api import NONE, Api, Found, Metadata
 from secretops.platforms.vault.documents import VERSION, fields_of
+from secretops.stores.version_facts import TIMES, fitted
 
-NAMED, LAST = "secretops-version-", "secretops-last"
+NAMED, LAST, KEPT = "secretops-version-", "secretops-last", "secretops-kept-"
 LONGEST_KEY, LONGEST_NOTE = 128, 512
-
-_TIMES = ("created", "published", "verified", "retired", "expires")
+# Bytes of one time in a note, with its name and a number beside it.
 _LONGEST_TIME = 45
-"""Bytes of one time in a note, with its name and a number beside it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +59,13 @@ class Noted:
     def note(self) -> tuple[str, str]:
         """Its key and its text. Raises UsageError for what is longer than a note."""
         version = self.version
-        said: dict[str, Any] = {name: _written(time) for name in _TIMES if (time := getattr(version, name)) is not None}
+        said: dict[str, Any] = {name: _written(time) for name in TIMES if (time := getattr(version, name)) is not None}
         said |= {} if version.user is None else {"user": version.user}
         said |= {"numbers": list(self.numbers)} if self.numbers else {}
         said |= {"planned": self.planned} if self.planned else {}
         said |= {"copies": list(self.copies)} if self.copies else {}
         key, text = f"{NAMED}{version.id}", json.dumps(said, ensure_ascii=False, separators=(",", ":"))
-        room = _LONGEST_TIME * sum(getattr(version, name) is None for name in _TIMES)
+        room = _LONGEST_TIME * sum(getattr(version, name) is None for name in TIMES)
         if len(key.encode()) > LONGEST_KEY or len(text.encode()) + room > LONGEST_NOTE:
             raise UsageError(
                 f"version {version.id} of user {version.user}: the names are too long",
@@ -200,14 +200,13 @@ def says_the_same(one: Found | None, other: Mapping[str, str]) -> bool:
 
 
 def entry_note(entry: Entry) -> str:
-    """An entry of the journal as a note, its outcome cut to what a note holds."""
-    outcome = entry.outcome
-    while True:
-        said = {"time": _written(entry.time), "version": entry.version, "step": entry.step, "outcome": outcome}
-        text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
-        if len(text.encode()) <= LONGEST_NOTE or not outcome:
-            return text
-        outcome = outcome[: -max(1, (len(text.encode()) - LONGEST_NOTE) // 4)]
+    """Return an entry of the journal as a note, its outcome cut to what a note holds."""
+    said = {"time": _written(entry.time), "version": entry.version, "step": entry.step}
+
+    def written(outcome: str) -> str:
+        return json.dumps({**said, "outcome": outcome}, ensure_ascii=False, separators=(",", ":"))
+
+    return fitted(entry, written, LONGEST_NOTE)
 
 
 def last_entry(secret: str, metadata: Metadata) -> Entry | None:
@@ -238,7 +237,7 @@ def _proven(api: Api, path: str, main: Metadata, one: Noted) -> Noted:
 def _read(name: str, text: str) -> Noted | None:
     try:
         said = json.loads(text)
-        times = {name: _time(said[name]) for name in _TIMES if name in said}
+        times = {name: _time(said[name]) for name in TIMES if name in said}
         return Noted(
             version=Version(id=name, stage=Stage.PENDING, user=said.get("user"), **times),
             numbers=tuple(int(number) for number in said.get("numbers", ())),
@@ -255,3 +254,34 @@ def _written(time: datetime) -> str:
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+class SecretIndex:
+    """The secrets that were added and not forgotten, also those that left the stack: notes on the lease's path.
+
+    No policy lets anybody list a mount.
+    """
+
+    def __init__(self, api: Api, lease: str) -> None:
+        self._api, self._lease = api, lease
+
+    def paths(self) -> dict[str, tuple[str, str]]:
+        """Return secret -> the path that readers ask for, and that of the pending version."""
+        known = self._api.metadata(self._lease) or NONE
+        found = {}
+        for key, text in known.notes.items():
+            with contextlib.suppress(ValueError, TypeError, RecursionError):  # somebody else's note
+                if key.startswith(KEPT):
+                    path, apart = json.loads(text)
+                    found[key.removeprefix(KEPT)] = (str(path), str(apart))
+        return found
+
+    def add(self, secret: str, paths: tuple[str, str]) -> None:
+        """Add a secret before its value is kept, so that it is always found again."""
+        if self.paths().get(secret) != paths:
+            self._api.note(self._lease, {f"{KEPT}{secret}": json.dumps(paths)})
+
+    def remove(self, secret: str) -> None:
+        """Remove a secret that is forgotten."""
+        if secret in self.paths():
+            self._api.note(self._lease, {f"{KEPT}{secret}": None})
