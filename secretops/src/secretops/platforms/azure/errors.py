@@ -36,15 +36,15 @@ DISABLED, DELETED, BEING_DELETED = "SecretDisabled", "ObjectIsDeletedButRecovera
 
 
 class ForbiddenError(StoreError):
-    """Azure knows us, and does not let us."""
+    """No role permits it."""
 
 
 class FirewalledError(StoreError):
-    """Azure lets nobody in from here."""
+    """A firewall refuses requests from here."""
 
 
 class DeletedError(StoreError):
-    """A deleted secret has the name still."""
+    """A deleted secret has the name."""
 
 
 _UNGRANTED = ErrorTemplate(
@@ -134,7 +134,7 @@ _CUT = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
 def codes(error: AzureError) -> list[str]:
-    """Azure's own names of what went wrong, the innermost first; else the status, else the SDK's class."""
+    """Return Azure's own codes, the innermost first; else the status, else the SDK's class."""
     if not isinstance(error, HttpResponseError):
         return [type(error).__name__]
     found: list[str] = []
@@ -167,7 +167,7 @@ def no_login(tenant: str) -> UsageError:
 
 
 def vault_name(url: str) -> str:
-    """Of the vault at `url`, as `az --vault-name` takes it."""
+    """Return the vault's name for `az --vault-name`."""
     return urlsplit(url).netloc.partition(".")[0]
 
 
@@ -178,7 +178,7 @@ def undone(url: str, name: str) -> SecretopsError:
 
 @contextmanager
 def telling(action: str, url: str, name: str) -> Iterator[None]:
-    """Turn what the SDK raises into our errors, without its text and without its traceback."""
+    """Translate the SDK's errors, without their texts and tracebacks."""
     try:
         yield
     except AzureError as error:
@@ -204,7 +204,7 @@ def _meaning(error: AzureError, found: list[str]) -> ErrorTemplate:
 
 
 def _causes(error: object) -> Iterator[object]:
-    """Through a proxy a connection that broke is told as one that did not come about: what it was is within."""
+    """Yield the causes within: a proxy reports a broken connection as one that was never made."""
     yield error
     for each in error.args if isinstance(error, Exception) else ():
         yield from _causes(each)

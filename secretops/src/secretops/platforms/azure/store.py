@@ -229,26 +229,16 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         """Purge a secret that we deleted, or log what remains."""
         try:
             deleted = self._api.deleted(name)
-            if deleted and FORGETTING in deleted.tags:
-                if deleted.purgeable:
-                    self._api.purge(name)
-                else:
-                    until = f"{deleted.until:%Y-%m-%d}" if deleted.until else "its retention is over"
-                    _log.warning(
-                        "secret %s: deleted, its versions disabled; the vault is protected from purging, and keeps "
-                        "them until %s",
-                        name,
-                        until,
-                    )
+            if deleted is None or FORGETTING not in deleted.tags:
+                return
+            if deleted.purgeable:
+                self._api.purge(name)
+                return
+            why = "the vault is protected from purging" + (f" until {deleted.until:%Y-%m-%d}" if deleted.until else "")
         except ForbiddenError as error:
-            _log.warning(
-                "secret %s: deleted, its versions disabled; the vault keeps them until its retention is over, or "
-                "somebody who may purges it (az keyvault secret purge --vault-name %s --name %s): %s",
-                name,
-                vault_name(self._location.vault),
-                name,
-                error.what,
-            )
+            purge = f"az keyvault secret purge --vault-name {vault_name(self._location.vault)} --name {name}"
+            why = f"{error.what}; an operator with that right runs: {purge}"
+        _log.warning("secret %s: deleted, its versions disabled, and kept for the vault's retention: %s", name, why)
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
         """Return when the next version is due: the vault warns before a version's expiry date."""

@@ -13,23 +13,23 @@ from secretops.stores.store_errors import BROKEN, SILENT, THROTTLED, UNREACHED, 
 
 
 class DeniedError(StoreError):
-    """The server knows us, and its policies do not let us."""
+    """A policy of the server denies it."""
 
 
 class InvalidTokenError(UsageError):
-    """The server does not know our token, or any more."""
+    """The server does not accept the token."""
 
 
 class SealedError(UnreachableError):
-    """The server runs, and its storage is closed to it."""
+    """The server is sealed."""
 
 
 class LoginError(StoreError):
-    """The method does not let us in."""
+    """The auth method refuses the login."""
 
 
 class UnwrapError(LoginError):
-    """The wrapping token is good for nothing any more: somebody was there before us."""
+    """Somebody else has used the wrapping token."""
 
 
 # What the server answers to a write whose document somebody else has written meanwhile.
@@ -105,7 +105,7 @@ def not_version_2(address: str, mount: str) -> SecretopsError:
 
 
 def no_server(host: str, rule: str) -> StoreError:
-    """That what answers is something else: it does not do what `rule` says that a server does."""
+    """Return the error for a host that breaks `rule`, so that it is no server of Vault or OpenBao."""
     return StoreError(
         f"what answers as {host} is no server of Vault or OpenBao",
         rule=rule,
@@ -136,7 +136,7 @@ def unanswered(error: Exception, address: str, ca_file: str | None) -> Secretops
 
 
 def ended(host: str, *, person: bool) -> InvalidTokenError:
-    """That the server does not know the token."""
+    """Return the error for a token that the server does not accept."""
     return InvalidTokenError(
         f"{host} does not take this token: it has ended, was revoked, or is of another server",
         rule="a token is good for its TTL; one that may not look itself up can't be told from one that has ended",

@@ -1,8 +1,7 @@
 """What a program shows to log in: a line of a file, or a secret id that a wrapping token in a file gives once.
 
-So that nobody had it before us is seen by that it was not used, and was made where secret ids are made. That we used it
-ourselves, now or when this program ran before, is no theft: a digest of it, beside the file where that can be written,
-says so.
+A wrapping token that was not used, and was made where secret ids are made, proves that nobody had the secret id. A
+digest beside the file records that this program used the token itself, which is no theft.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from secretops.platforms.vault.server import Answer, Connection, Request
 from secretops.redaction import remember
 from secretops.stores import files
 
-# What follows the file's name in that of the digest.
+# Suffix of the digest's file.
 USED = ".used"
 
 
