@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
+from ..core.component import Component
 from ..core.principals import AwsAccount, AwsRole, EcsTask
 from . import policies
 from .names import arn_after, names_of
@@ -19,14 +20,14 @@ LETTERS_SECONDS = 1209600
 """14 days, SQS' longest: how long a person has to look at what failed."""
 
 
-class AwsIdentity(pulumi.ComponentResource):
+class AwsIdentity(Component):
     """The provider of the one account that the stack file names, the dead-letter queue, and the server's roles.
 
     Owns no right to a secret: what the roles may read is for the store to grant.
     """
 
     def __init__(self, name: str, *, store: AwsStore, stack: str, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:Identity", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:aws:Identity", name, opts)
         provider = aws.Provider(
             "aws",
             region=store.region,

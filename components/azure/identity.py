@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_azure_native as azure
 
+from ..core.component import Component
 from ..core.naming import PROJECT
 from ..core.planned import planned
 from ..core.principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp
@@ -13,7 +14,7 @@ from .names import names_of
 from .settings import AzureStore
 
 
-class AzureIdentities(pulumi.ComponentResource):
+class AzureIdentities(Component):
     """The provider of the one subscription that the stack file names, a resource group, and a Container Apps
     environment, in which the rotator runs wherever the server does. Owns no right to a secret."""
 
@@ -21,7 +22,7 @@ class AzureIdentities(pulumi.ComponentResource):
     environment: AzureEnvironment
 
     def __init__(self, name: str, *, store: AzureStore, stack: str, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:Identity", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:azure:Identity", name, opts)
         self._names = names_of(store, stack)
         provider = azure.Provider(
             "azure",

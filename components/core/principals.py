@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 
-from secretops.manifest import VaultLogin
+from secretops.platforms.vault.location import VaultLogin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,11 +16,13 @@ class HostUser:
     """An account of this machine, by uid: who owns the files may read them."""
 
     uid: int
+    reader: str | None = None
+    """As whom the launcher reads a store that is not on this machine, e.g. the ARN of a role."""
 
     @classmethod
-    def this(cls) -> HostUser:
+    def this(cls, reader: str | None = None) -> HostUser:
         """The account that runs the program."""
-        return cls(uid=os.geteuid())
+        return cls(uid=os.geteuid(), reader=reader)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,21 @@ class ServiceAccount:
 
     namespace: Namespace
     name: pulumi.Output[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pods:
+    """The server's pods before they exist, and how another store's secrets get into their namespace."""
+
+    account: ServiceAccount
+    sync_user: str
+    """The user name of the service account that External Secrets reads another store as, for a cloud to trust."""
+    sync_account: Callable[[Mapping[str, pulumi.Input[str]]], pulumi.Output[str]]
+    """Declare that account with annotations, and return its name."""
+    oidc_provider: str | None = None
+    """ARN by which AWS knows the cluster's tokens."""
+    oidc_issuer: str | None = None
+    """URL by which Entra knows them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +117,6 @@ class AwsPods:
     reads: AwsRole
     syncs_as: pulumi.Output[str]
     """The service account of their namespace that takes the role."""
-    pods: ServiceAccount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +125,6 @@ class AwsCaller:
 
     account: AwsAccount
     arn: str
-    swarm: SwarmService | None = None
-    """Whose containers read as it, where the server is in a Swarm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +181,6 @@ class AzurePods:
     reads: AzureIdentity
     syncs_as: pulumi.Output[str]
     """The service account of their namespace that Entra takes for the identity."""
-    pods: ServiceAccount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,12 +219,9 @@ class VaultReader:
 
     reads: VaultRole
     rotates: VaultRole
-    pods: ServiceAccount | None = None
-    """What the server's pods run as, where it runs in a cluster."""
+    workload: HostUser | Pods | SwarmService
     syncs_as: pulumi.Output[str] | None = None
     """The service account that reads in place of the pods', to copy secrets into their namespace."""
-    swarm: SwarmService | None = None
-    """Whose containers log in as it, where the server is in a Swarm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,9 +239,13 @@ class SwarmService:
     place: SwarmPlace
     base: str
     """What all names of the stack in the Swarm begin with."""
+    reader: str | None = None
+    """As whom the launcher reads a store outside of the Swarm, e.g. the ARN of a user."""
 
 
 AzureReader = ContainerApp | AzurePods | AzureUser
 AwsReader = EcsTask | AwsPods | AwsCaller
+Workload = HostUser | Pods | SwarmService | EcsTask | ContainerApp
+"""Who a server is, before it exists."""
 Principal = HostUser | ServiceAccount | AwsReader | AzureReader | VaultReader | SwarmService
-"""The union grows by one member with each platform that brings an identity."""
+"""Who reads a store."""

@@ -115,6 +115,7 @@ def by_agent(
         secrets=read,
         annotations={f"vault.hashicorp.com/{key}": entry for key, entry in asked.items()},
         files={CA_FILE: ca_bundle(ca_file)} if ca_file else {},
+        address=role.place.address,
         token_for=role.audience,
     )
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from secretops.errors import UsageError
-from secretops.manifest import AwsStore
 from secretops.platforms.aws import errors
+from secretops.platforms.aws.location import AwsStoreLocation
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.client import SecretsManagerClient
@@ -212,14 +212,14 @@ def where(labels: Labels, label: str) -> str | None:
     return next((version for version, has in labels.items() if label in has), None)
 
 
-def refuse_another_account(api: Api, location: AwsStore) -> None:
+def refuse_another_account(api: Api, location: AwsStoreLocation) -> None:
     """Raise UsageError where the credentials are of another account, which may have secrets of the same names."""
     account = api.account or api.described(next(iter(location.secrets.values())))["ARN"].split(":")[4]
     if account != location.account:
         raise another_account(account, location)
 
 
-def another_account(found: str, location: AwsStore) -> UsageError:
+def another_account(found: str, location: AwsStoreLocation) -> UsageError:
     """Return the error for credentials of account `found`, which is not the stack's."""
     return UsageError(
         f"the AWS credentials are of account {found}",

@@ -17,9 +17,9 @@ from botocore.exceptions import ConnectionError as AwsConnectionError
 
 from secretops.certificates import Signed
 from secretops.errors import SecretopsError, StoreError, UnreachableError
-from secretops.manifest import AwsPrivateCaIssuer
 from secretops.platforms.aws import errors
 from secretops.platforms.aws.api import connect
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 from secretops.stores.store_errors import ErrorTemplate
 
 # Of an idempotency token, which may have 36.

@@ -13,11 +13,11 @@ from datetime import datetime
 from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.manifest import AwsStore as Location
 from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Api, refuse_another_account, where
 from secretops.platforms.aws.errors import AbsentError, DeniedError
 from secretops.platforms.aws.labels import FORGETTING, NO_VALUE, NO_VALUE_LABEL, State, facts_label, last_label
 from secretops.platforms.aws.lease import LeaseTable
+from secretops.platforms.aws.location import AwsStoreLocation as Location
 from secretops.stores import payload, store_errors
 from secretops.stores.lease import PAUSES, Timing, acquire, renewing
 from secretops.stores.vendor_versions import Edit, VendorVersionStore

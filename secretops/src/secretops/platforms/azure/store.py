@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from secretops.engine.journal import Entry
 from secretops.engine.state import Version
 from secretops.errors import StoreError
-from secretops.manifest import AzureStore as Location
 from secretops.platforms.azure.api import Api, Kept
 from secretops.platforms.azure.errors import DeletedError, ForbiddenError, vault_name
 from secretops.platforms.azure.lease import LeaseBlob, Timing
+from secretops.platforms.azure.location import AzureStoreLocation as Location
 from secretops.platforms.azure.tags import (
     FORGETTING,
     FORGOTTEN,

@@ -13,11 +13,11 @@ from datetime import datetime
 
 from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Stage, Version, Versions
-from secretops.manifest import KubernetesStore as Location
 from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.platforms.kubernetes.delivery import Content, Delivery, merged
 from secretops.platforms.kubernetes.kubeconfig import in_a_pod
 from secretops.platforms.kubernetes.lease import LeaseObject, Timing
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 from secretops.platforms.kubernetes.secrets import Secrets, Sheet
 from secretops.platforms.kubernetes.version_state import Book
 from secretops.stores import env_file, store_errors

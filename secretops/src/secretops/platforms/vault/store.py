@@ -8,10 +8,10 @@ from datetime import datetime
 from secretops.engine.journal import Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.manifest import VaultStore as Location
 from secretops.platforms.vault import documents
 from secretops.platforms.vault.api import NONE, Api
 from secretops.platforms.vault.lease import LeaseDocument
+from secretops.platforms.vault.location import VaultStoreLocation as Location
 from secretops.platforms.vault.version_metadata import (
     LAST,
     Noted,

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from secretops.manifest import VaultStore
+from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.trails.documents import documents
 from secretops.trails.protocol import ALL, Access
 
@@ -42,7 +42,7 @@ class VaultAuditLog:
 
     form = "the log of an audit device, one request or response as JSON a line"
 
-    def __init__(self, location: VaultStore) -> None:
+    def __init__(self, location: VaultStoreLocation) -> None:
         self._mount, self._namespace = location.mount.strip("/"), location.namespace.strip("/")
         self._readers = location.readers
         self._places = {
@@ -132,7 +132,7 @@ class GivenValue:
 
     form = VaultAuditLog.form
 
-    def __init__(self, location: VaultStore, hashes: Collection[str]) -> None:
+    def __init__(self, location: VaultStoreLocation, hashes: Collection[str]) -> None:
         self._mount, self._hashes = location.mount.strip("/"), frozenset(hashes)
         self._log = VaultAuditLog(location)
 

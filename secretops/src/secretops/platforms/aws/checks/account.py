@@ -16,10 +16,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from secretops.errors import SecretopsError, StoreError
-from secretops.manifest import AwsStore
 from secretops.platforms.aws import errors
 from secretops.platforms.aws.api import ANSWER_SECONDS, CONNECT_SECONDS, Api, Labels, another_account, labels_of
 from secretops.platforms.aws.lease import LeaseTable
+from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.stores.lease import LeaseRecord
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Identity:
 class Account:
     """The account and region of a stack. Connects with the first question; raises SecretopsError."""
 
-    def __init__(self, location: AwsStore) -> None:
+    def __init__(self, location: AwsStoreLocation) -> None:
         self.location = location
         self._failure: SecretopsError | None = None
         """Why AWS can't be asked who we are: every check rests on that, and none waits for it again."""
