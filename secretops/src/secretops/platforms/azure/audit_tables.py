@@ -1,9 +1,7 @@
-"""Key Vault's audit log in Kusto: which table it lies in, and by what names. Pure text, of no SDK.
+"""The tables and columns of Key Vault's audit log in Kusto.
 
-It comes in one of two layouts: the table AZKVAuditLogs, which the stack's diagnostic setting asks for, or
-AzureDiagnostics, which some workspaces are given all the same. `isfuzzy` passes over a table that is not there yet, and
-column_ifexists over a column: those of AzureDiagnostics that its reference does not list come with the first row that
-has them. The names are held against Azure's own lists (tests/unit/azure_tables.json).
+The stack's diagnostic setting asks for AZKVAuditLogs; some workspaces get AzureDiagnostics all the same. `isfuzzy`
+skips a missing table, column_ifexists a missing column: some of AzureDiagnostics come with their first row. A test checks the names against Azure's lists (tests/unit/azure_tables.json).
 """
 
 from __future__ import annotations
@@ -21,10 +19,7 @@ _XMLSOAP = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"
 CLAIMS = {"oid": ("oid", f"{_MICROSOFT}objectidentifier"), "upn": ("upn", f"{_XMLSOAP}upn"), "appid": ("appid",)}
 # What AzureDiagnostics does: a column a claim.
 CLAIM_COLUMNS = {
-    "oid": (
-        "identity_claim_oid_g",
-        "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g",
-    ),
+    "oid": ("identity_claim_oid_g", "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g"),
     "upn": (
         "identity_claim_upn_s",
         "identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s",
@@ -66,10 +61,7 @@ CLAIMED: Mapping[str, Column] = {
 
 
 def either(columns: Mapping[str, Column], *, where: str = "", beside: Iterable[str] = ()) -> str:
-    """Rows of whichever table there is, `where` a condition holds there, with these columns, a time and an operation.
-
-    `beside` are other tables to take rows from.
-    """
+    """Return a union of both tables with these columns, filtered by `where`; `beside` are other tables."""
     own, shared = TABLES
     conditions = {own: [where], shared: ['Category == "AuditEvent"', where]}
     branches = list(beside)

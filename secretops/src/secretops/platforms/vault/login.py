@@ -36,7 +36,7 @@ TOKEN_FILE = ".vault-token"  # noqa: S105  # nosec B105 - a file's name
 
 
 @dataclass(frozen=True, repr=False)
-class Held:
+class HeldToken:
     """A token of an auth method. Never printed."""
 
     token: str
@@ -74,7 +74,7 @@ class Login:
         self._method, self._environment = method, os.environ if environment is None else environment
         self._connection = Connection(server)
         self._turn = threading.Lock()
-        self._held: Held | None = None
+        self._held: HeldToken | None = None
         self._person = ""
         # Why the token could not be renewed or replaced: logged once.
         self._told = ""
@@ -120,7 +120,7 @@ class Login:
             if held:
                 self._revoke(held)
 
-    def _prolonged(self, method: VaultLogin, held: Held) -> Held:
+    def _prolonged(self, method: VaultLogin, held: HeldToken) -> HeldToken:
         """Renew the token or log in again; keep it while both fail and it is valid."""
         try:
             new = self._renewed(held)
@@ -137,13 +137,13 @@ class Login:
         self._told = ""
         return new
 
-    def _revoke(self, held: Held) -> None:
+    def _revoke(self, held: HeldToken) -> None:
         try:
             self._connection.ask(Request(method="POST", path="auth/token/revoke-self"), held.token, patiently=False)
         except SecretopsError as error:
             _log.info("the token was not revoked, and ends with its TTL: %s", error.what)
 
-    def _log_in(self, method: VaultLogin) -> Held:
+    def _log_in(self, method: VaultLogin) -> HeldToken:
         asked, answer = self._asked_in(method)
         if answer.status == http.HTTPStatus.BAD_REQUEST and self._wrapping and self._wrapping.takes_another():
             asked, answer = self._asked_in(method)
@@ -159,7 +159,7 @@ class Login:
         asked = lease.awake_or_not()
         return asked, self._connection.ask(Request(method="POST", path=f"auth/{method.mount}/login", body=shown))
 
-    def _renewed(self, held: Held) -> Held | None:
+    def _renewed(self, held: HeldToken) -> HeldToken | None:
         """Return the renewed token; None when it can't be renewed, or not for long."""
         if not held.renewable:
             return None
@@ -177,7 +177,7 @@ class Login:
         secret_id = self._wrapping.secret_id() if self._wrapping else read(method.file, "its secret id")
         return {"role_id": method.role, "secret_id": secret_id}
 
-    def _given(self, answer: Answer, asked: float, *, whole: float | None = None) -> Held:
+    def _given(self, answer: Answer, asked: float, *, whole: float | None = None) -> HeldToken:
         """Return the token of an answer. Raises StoreError when it has none."""
         host, given = self._connection.server.host, answer.body.get("auth")
         if not isinstance(given, dict):
@@ -190,7 +190,7 @@ class Login:
                 remedy="let no rule of the server ask for one (bao list identity/mfa/login-enforcement) of this method",
             )
         remember(token)
-        return Held(token, asked, ttl, ttl if whole is None else whole, bool(given.get("renewable")))
+        return HeldToken(token, asked, ttl, ttl if whole is None else whole, bool(given.get("renewable")))
 
     def _not_let_in(self, method: VaultLogin, answer: Answer) -> SecretopsError:
         server = self._connection.server
