@@ -7,9 +7,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from secretops.engine.journal import Entry
-from secretops.engine.state import Version
+from secretops.engine.state import Stage, Version, Versions
 
 TIMES = ("created", "published", "verified", "retired", "expires")
+
+
+def staged(previous: Version | None, current: Version | None, pending: Version | None) -> Versions:
+    """Return the versions, each in its stage."""
+    found = ((previous, Stage.PREVIOUS), (current, Stage.CURRENT), (pending, Stage.PENDING))
+    return Versions(tuple(version.at(stage=stage) for version, stage in found if version))
 
 
 def merged(one: Version, other: Version) -> Version:

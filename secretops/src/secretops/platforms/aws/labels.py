@@ -17,7 +17,7 @@ from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
 from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels, where
-from secretops.stores.version_facts import TIMES, fitted, merged
+from secretops.stores.version_facts import TIMES, fitted, merged, staged
 
 LONGEST = 256
 # The version with the value {}: current before there is a value, and after a purge. AWS makes the very first version of
@@ -79,8 +79,7 @@ class State:
         previous = shown[-1] if shown else None
         if current and previous and _before(current.published, previous.published):
             current = current.at(published=None)
-        staged = ((previous, Stage.PREVIOUS), (current, Stage.CURRENT), (pending, Stage.PENDING))
-        return Versions(tuple(version.at(stage=stage) for version, stage in staged if version))
+        return staged(previous, current, pending)
 
     def last(self, secret: str) -> tuple[str, Entry] | None:
         """Return the label of the newest journal entry, and that entry."""

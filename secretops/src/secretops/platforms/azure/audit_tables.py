@@ -1,7 +1,8 @@
 """The tables and columns of Key Vault's audit log in Kusto.
 
 The stack's diagnostic setting asks for AZKVAuditLogs; some workspaces get AzureDiagnostics all the same. `isfuzzy`
-skips a missing table, column_ifexists a missing column: some of AzureDiagnostics come with their first row. A test checks the names against Azure's lists (tests/unit/azure_tables.json).
+skips a missing table, and column_ifexists a missing column: some of AzureDiagnostics come with their first row. A test
+checks the names against Azure's lists (tests/unit/azure_tables.json).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
 from secretops.platforms.azure.api import Api, Kept
 from secretops.platforms.azure.errors import ForbiddenError
-from secretops.stores.version_facts import TIMES, fitted, merged, stamp
+from secretops.stores.version_facts import TIMES, fitted, merged, staged, stamp
 
 LONGEST, MOST = 256, 15
 PREFIX = "secretops-"
@@ -73,8 +73,7 @@ class State:
         published, pending = self._published, self._pending
         current = published[-1] if published else None
         previous = published[-2] if len(published) > 1 else None
-        staged = ((previous, Stage.PREVIOUS), (current, Stage.CURRENT), (pending, Stage.PENDING))
-        return Versions(tuple(version.at(stage=stage) for version, stage in staged if version))
+        return staged(previous, current, pending)
 
     @property
     def forgetting(self) -> bool:

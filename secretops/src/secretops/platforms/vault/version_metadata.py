@@ -24,7 +24,7 @@ from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
 from secretops.platforms.vault.api import NONE, Api, Found, Metadata
 from secretops.platforms.vault.documents import VERSION, fields_of
-from secretops.stores.version_facts import TIMES, fitted
+from secretops.stores.version_facts import TIMES, fitted, staged
 
 NAMED, LAST, KEPT = "secretops-version-", "secretops-last", "secretops-kept-"
 LONGEST_KEY, LONGEST_NOTE = 128, 512
@@ -115,8 +115,7 @@ class State:
         shown = sorted((one for one in self.published.values() if one.numbers), key=lambda one: one.newest)
         current = next((one for one in reversed(shown) if not one.version.retired), None)
         previous = next((one for one in reversed(shown) if one is not current), None)
-        staged = ((previous, Stage.PREVIOUS), (current, Stage.CURRENT), (self.pending, Stage.PENDING))
-        return Versions(tuple(one.version.at(stage=stage) for one, stage in staged if one))
+        return staged(*(one and one.version for one in (previous, current, self.pending)))
 
     @property
     def is_found(self) -> bool:
