@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from ..core.platform import Feature, Platform
-from ..core.principals import HostUser, Pods, Principal, SwarmService, VaultReader, Workload
+from ..core.principals import HostUser, Pods, Principal, Workload
 from ..core.references import ReferenceKind
 from ..dotenv.settings import LocalServer
 from ..settings.problems import Problem
 from ..settings.settings import Settings
+from ..swarm.principals import SwarmService
 from ..swarm.settings import SwarmServer
+from .principals import VaultReader
 from .settings import VaultStore
 
 if TYPE_CHECKING:
