@@ -113,7 +113,7 @@ def vault(note: str, text: str) -> Metadata:
 
 
 class OnePath:
-    """What `Register` asks of a server: stands in for Vault's API, which gives notes as they were written."""
+    """What `SecretIndex` reads from a server: stands in for Vault's API, which gives notes as they were written."""
 
     def __init__(self, found: Metadata) -> None:
         self._found = found

@@ -155,7 +155,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             self._forget(self._location.pending[secret], copy.kept)
 
     def _deliver(self, secret: str, state: State, version: Version, now: datetime) -> bool:
-        """Key Vault compares nothing. Logs what this took from readers that somebody else gave them meanwhile."""
+        """Log each version that somebody else made meanwhile: Key Vault has no compare-and-swap."""
         name, _ = self._names(secret)
         written = payload.written(secret, self._value(secret, state, version.id), LIMIT)
         current = state.versions.current
@@ -164,14 +164,12 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         due = self._expiry(secret, published, published.published or now)
         tags = self._tags(published, state)
         self._make(name, written, tags, due, surely=True)
-        self._fence.check(False)  # who was followed meanwhile does not say that it is published
+        self._fence.check(False)  # a process that lost the lease does not record a publish time
         late = state.late
         for kept in state.main:
             if kept.enabled and kept.id in late:
                 ours = kept.tags[ID]
-                _log.warning(
-                    "secret %s: version %s came after it was replaced; %s is given again", name, ours, version.id
-                )
+                _log.warning("secret %s: version %s came late; %s is published again", name, ours, version.id)
                 self._forget(name, kept)  # at once: in one second with others it can't be told from them any more
         known = {kept.id for kept in state.main}
         for kept in self._api.versions(name):
@@ -276,19 +274,16 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         return found is not None and found.enabled and any(copy.kept.id == found.id for copy in copies)
 
     def _brought_back(self, secret: str, state: State) -> StoreError | None:
-        """What somebody enabled again of a secret that is being forgotten: we disable a version as we forget it."""
         if not state.forgetting:
             return None
-        name, apart = self._names(secret)
-        for where, versions in ((name, state.main), (apart, state.apart)):
-            for kept in versions:
-                if kept.enabled and FORGOTTEN in kept.tags:
-                    return StoreError(
-                        f"secret {where}: version {kept.id} was forgotten, and somebody enabled it again",
-                        rule="what a person brought back stays; secretops neither deletes it nor takes it for its own",
-                        remedy=f"to keep it: secretops put {secret}; to forget it after all: "
-                        f"{self._enable(where, kept, 'false')}, then secretops tick",
-                    )
+        for where, versions in zip(self._names(secret), (state.main, state.apart), strict=True):
+            if kept := next((one for one in versions if one.enabled and FORGOTTEN in one.tags), None):
+                return StoreError(
+                    f"secret {where}: version {kept.id} was forgotten, and somebody enabled it again",
+                    rule="what a person brought back stays; secretops neither deletes it nor takes it for its own",
+                    remedy=f"to keep it: secretops put {secret}; to forget it after all: "
+                    f"{self._enable(where, kept, 'false')}, then secretops tick",
+                )
         return None
 
     def _taken_away(self, secret: str, state: State) -> StoreError | None:
@@ -328,15 +323,12 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         )
 
     def _says_the_same(self, name: str, copies: list[Copy]) -> bool:
-        """Whether versions of the same tags have the same value, as those that one request made twice have.
-
-        One that is disabled can't be compared: where no other is left, it is not known, and they have not.
-        """
+        """Return whether these versions, all of the same tags, have one value: then one request made them."""
         texts = [one.text for copy in copies if copy.kept.enabled and (one := self._api.value(name, copy.kept.id))]
         return len(texts) > 1 and len(set(texts)) == 1
 
     def _enable(self, name: str, kept: Kept, whether: str = "true") -> str:
-        """How a person gives a version to readers, or takes it from them."""
+        """Return the command that gives a version to readers, or takes it from them."""
         return (
             f"az keyvault secret set-attributes --id {self._location.vault.rstrip('/')}/secrets/{name}/{kept.id} "
             f"--enabled {whether}"
