@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3  # noqa: F401 - while Lambda starts the function; the rest comes with the first call
 
@@ -279,7 +279,7 @@ def _location(session: Session) -> AwsStoreLocation:
             rule="this function is for the AWS store",
             remedy="make its package anew, then pulumi up, on a stack whose store is aws",
         )
-    return location
+    return cast("AwsStoreLocation", location)
 
 
 @functools.cache

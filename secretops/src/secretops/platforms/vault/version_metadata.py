@@ -115,7 +115,7 @@ class State:
         shown = sorted((one for one in self.published.values() if one.numbers), key=lambda one: one.newest)
         current = next((one for one in reversed(shown) if not one.version.retired), None)
         previous = next((one for one in reversed(shown) if one is not current), None)
-        return staged(*(one and one.version for one in (previous, current, self.pending)))
+        return staged(*(one.version if one else None for one in (previous, current, self.pending)))
 
     @property
     def is_found(self) -> bool:
