@@ -46,6 +46,11 @@ class Vault(Platform):
         Feature.SCHEDULE: "it runs no rotator: a cluster's CronJob does, or a systemd user timer that you enable",
     }
 
+    value_remedies = {
+        r"^store\.(approle|jwt)\.": "put the new one where server or rotator looks for it: see the output next",
+        r"^store\.": "log in with the new one: bao login or vault login, or VAULT_TOKEN",
+    }
+
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
         from .cross_field_rules import cross_field_rules
 
