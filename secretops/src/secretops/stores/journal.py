@@ -22,7 +22,7 @@ class StoreJournal:
     `keep` stores an entry, without patience for a store that does not answer; `last` returns a secret's newest one.
     """
 
-    def __init__(self, keep: Callable[[Entry], None], last: Callable[[str], Entry | None], *, loud: bool) -> None:
+    def __init__(self, keep: Callable[[Entry], object], last: Callable[[str], Entry | None], *, loud: bool) -> None:
         self._keep, self.last, self._loud = keep, last, loud
 
     def write(self, entry: Entry) -> None:
