@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from secretops import signing, values
+from secretops import certificates, values
 from secretops.engine import agent_key
 from secretops.manifest import SecretKind
 from secretops.operations import broker_access, external_certificates, put, rotators, tick
@@ -92,7 +92,7 @@ def _stand_ins(world: World) -> Iterator[None]:
         patches.enter_context(
             mock.patch.object(rotators, "prove", lambda _m, _s, _v, value: prove(world.broker, world, value))
         )
-        patches.enter_context(mock.patch.object(signing, "has_signed", signed))  # the same two are asked about often
+        patches.enter_context(mock.patch.object(certificates, "has_signed", signed))  # two are often asked for
         patches.enter_context(mock.patch.object(agent_key, "FIRST_SECONDS", (0.0,)))
         patches.enter_context(mock.patch.object(external_certificates, "_of_broker", lambda _session: ()))
         yield

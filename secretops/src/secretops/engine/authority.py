@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from secretops import certificates, signing
+from secretops import certificates
 from secretops.engine.rotator import Rotator, new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import AttentionError, RefusedError, SecretopsError, UnreachableError, WaitingError
@@ -47,7 +47,7 @@ class Authority(Rotator):
         now = self.clock()
         token = new_token(now)
         with self._step("prepare", token):
-            certificate, key, ends = signing.new_authority(
+            certificate, key, ends = certificates.new_authority(
                 self.issuer.common_name, seconds=self.issuer.ca_seconds, now=now
             )
             version = Version(id=token, stage=Stage.PENDING, created=now, expires=ends)
@@ -63,7 +63,7 @@ class Authority(Rotator):
         with self._step("verify", version.id):
             authority = self._value(version, "prove that the broker trusts it")
             key = certificates.new_key()
-            signed = signing.sign(
+            signed = certificates.sign(
                 certificates.request_of(key, self.issuer.common_name),
                 authority["ca.crt"],
                 authority["ca.key"],

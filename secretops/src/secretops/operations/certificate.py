@@ -157,7 +157,7 @@ def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, versio
     Those whose key is kept say it themselves. Within the grace of the current one a reader may have one that is older
     than those: of two renewals in one grace the store keeps the last two.
     """
-    from secretops.signing import has_signed  # it takes long to load, and a rotation needs none
+    from secretops.certificates import has_signed  # it takes long to load, and a rotation needs none
 
     secret, _ = signing(manifest, authority)
     current = store.versions(secret.name).current
