@@ -28,9 +28,9 @@ def rotator(session: Session, secret: Secret, versions: Versions | None = None) 
     Raises WaitingError while what it needs is missing, so that no rotation is left half-done; UsageError.
     """
     if secret.kind is SecretKind.CA:
-        return _authority(session, secret)
+        return _authority(session, secret, versions)
     if secret.issuer:
-        return _renewal(session, secret)
+        return _renewal(session, secret, versions)
     if isinstance(secret.agent, OwnedAgent):
         return agent_key(session, secret, secret.agent, versions)
     if secret.kind.alternates:
@@ -117,7 +117,7 @@ def agent_key(session: Session, secret: Secret, agent: OwnedAgent, versions: Ver
     )
 
 
-def _renewal(session: Session, secret: Secret) -> Rotator:
+def _renewal(session: Session, secret: Secret, versions: Versions | None) -> Rotator:
     from secretops.engine.renewal import Renewal
 
     return Renewal(
@@ -129,10 +129,11 @@ def _renewal(session: Session, secret: Secret) -> Rotator:
         prove=lambda version, value: prove(session.manifest, session.store, version, value),
         journal=session.journal,
         clock=session.clock,
+        known=versions,
     )
 
 
-def _authority(session: Session, secret: Secret) -> Rotator:
+def _authority(session: Session, secret: Secret, versions: Versions | None) -> Rotator:
     from secretops.engine.authority import Authority
 
     return Authority(
@@ -143,4 +144,5 @@ def _authority(session: Session, secret: Secret) -> Rotator:
         prove=lambda version, value: prove(session.manifest, session.store, version, value),
         journal=session.journal,
         clock=session.clock,
+        known=versions,
     )
