@@ -1,8 +1,9 @@
-"""The Azure store's trail: the vault's audit log in a workspace, and what the rotator says beside it."""
+"""The Azure store's trail: a workspace with the vault's audit log and the rotator's output, and alerts on both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 from pulumi_azure_native import monitor, operationalinsights
@@ -14,49 +15,95 @@ from ..core.planned import planned
 from ..core.secret_store import Trail
 from . import queries, roles
 from .alerts import Alerts
-from .context import AzureContext
+from .identity import AzureArgs
 
 
-class AzureTrail(Component):
-    """Owns the workspace, what is sent to it, who may read it, the alerts and whom they tell; never a value."""
+@dataclass(frozen=True, kw_only=True)
+class WorkspaceArgs:
+    """A Log Analytics workspace that exists, for example the organization's."""
+
+    id: pulumi.Input[str]
+    """Its resource id."""
+    customer_id: pulumi.Input[str]
+    """The workspace id that queries name: az monitor log-analytics workspace show --query customerId."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrailOptions:
+    """How access is recorded, and who is notified."""
+
+    operators: Sequence[str]
+    """Object ids of users who put and read values. No groups: the log names the user, and not the group."""
+    workspace: WorkspaceArgs | None = None
+    """Where records go; by default one is made. You set the retention and the readers of yours."""
+    retention_days: int = 365
+    """For how long a workspace that is made keeps records: 30 to 730 days."""
+    alert_emails: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzureAccessTrailArgs(AzureArgs, TrailOptions):
+    """Arguments of AzureAccessTrail."""
+
+    vault: pulumi.Input[str]
+    """Resource id of the key vault."""
+    secrets: Sequence[Secret]
+    """The secrets in the vault, each by its name."""
+    readers: Mapping[str, Sequence[pulumi.Input[str]]] = field(default_factory=dict)
+    """Secret -> object ids that are declared to read it. Any other read raises an alert."""
+    rotated: bool = True
+    """Whether a job ticks each hour: a missing or failed tick raises an alert."""
+    production: bool = True
+    """Whether records are protected from deletion."""
+
+
+class AzureAccessTrail(Component):
+    """Owns the workspace, what is sent to it, its readers, the alerts and whom they notify; never a value."""
 
     trail: Trail
+    """Where the records are, and how to find who read what."""
     workspace: pulumi.Output[str]
     """Its id as a query names it, a GUID."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        context: AzureContext,
-        vault: pulumi.Output[str],
-        secrets: Sequence[Secret],
-        readers: Mapping[str, Sequence[pulumi.Input[str]]],
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:Trail", name, opts)
-        store, names, place = context.settings, context.names, context.place
+    def __init__(self, name: str, args: AzureAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:azure:Trail", name, opts, formerly="")
+        environment = args.open_environment(name, self)
+        place, names = environment.place, environment.place.names
+        vault = pulumi.Output.from_input(args.vault)
         workspace: pulumi.Input[str]
         customer_id: pulumi.Input[str]
-        if store.workspace:
-            workspace, customer_id, shown = store.workspace.id, store.workspace.customer_id, store.workspace.id
+        if args.workspace:
+            workspace, customer_id, shown = args.workspace.id, args.workspace.customer_id, args.workspace.id
         else:
-            made = self._workspace(context)
+            made = operationalinsights.Workspace(
+                f"{name}-workspace",
+                workspace_name=names.workspace,
+                resource_group_name=place.group,
+                location=place.location,
+                tags=place.tags,
+                sku=operationalinsights.WorkspaceSkuArgs(name=operationalinsights.WorkspaceSkuNameEnum.PER_GB2018),
+                retention_in_days=args.retention_days,
+                features=operationalinsights.WorkspaceFeaturesArgs(
+                    disable_local_auth=True,  # no agent writes here by the workspace's key
+                    immediate_purge_data_on30_days=False,
+                ),
+                opts=place.under(self, protect=args.production),
+            )
             workspace_id = names.resource_id(f"Microsoft.OperationalInsights/workspaces/{names.workspace}")
             workspace, customer_id, shown = planned(made.id, workspace_id), made.customer_id, names.workspace
         monitor.DiagnosticSetting(
-            "vault-audit",
+            f"{name}-vault-audit",
             name="audit",
             resource_uri=vault,
             workspace_id=workspace,
             log_analytics_destination_type="Dedicated",
             logs=[monitor.DiagnosticsLogSettingsArgs(category_group="audit", enabled=True)],
-            opts=place.under(self, protect=context.production),
+            opts=place.under(self, protect=args.production),
         )
         monitor.DiagnosticSetting(
-            "environment-logs",
+            f"{name}-environment-logs",
             name="logs",
-            resource_uri=context.environment.id,
+            resource_uri=environment.id,
             workspace_id=workspace,
             logs=[
                 monitor.DiagnosticsLogSettingsArgs(category=f"ContainerApp{kind}Logs", enabled=True)
@@ -64,40 +111,25 @@ class AzureTrail(Component):
             ],
             opts=place.under(self),
         )
-        grants = roles.Grants(parent=self, place=place)
-        for operator in () if store.workspace else store.operators:  # who could read all logs of your workspace
-            grants.to_operator(
+        grants = roles.Grants(name=name, parent=self, place=place)
+        for operator in () if args.workspace else args.operators:  # who could read all logs of your workspace
+            grants.assign(
                 f"operator-{operator}-reads-trail",
                 roles.LOG_READER,
                 operator,
                 scope=workspace,
                 why="secretops audit asks the trail who read what",
+                person=True,
             )
-        alerts = Alerts(parent=self, context=context, workspace=workspace)
-        alerts.of_reads(vault, readers)
-        alerts.of_secrets(vault, secrets, names.job_id)
-        alerts.of_ticks(names.job_id)
+        alerts = Alerts(name=name, parent=self, place=place, workspace=workspace, emails=args.alert_emails)
+        alerts.of_reads(vault, args.readers)
+        alerts.of_secrets(vault, args.secrets, names.job_id)
+        if args.rotated:
+            alerts.of_ticks(names.job_id)
         alerts.of_access()
         self.workspace = pulumi.Output.from_input(customer_id)
         self.trail = Trail(
-            records=f"the tables AZKVAuditLogs (or AzureDiagnostics) of the workspace {shown}",
-            query=queries.who_read_what(names.vault_id),
+            records=pulumi.Output.concat("the tables AZKVAuditLogs (or AzureDiagnostics) of the workspace ", shown),
+            query=vault.apply(queries.who_read_what),
         )
         self.register_outputs({"workspace": workspace})
-
-    def _workspace(self, context: AzureContext) -> operationalinsights.Workspace:
-        names, place = context.names, context.place
-        return operationalinsights.Workspace(
-            "workspace",
-            workspace_name=names.workspace,
-            resource_group_name=place.group,
-            location=place.location,
-            tags=place.tags,
-            sku=operationalinsights.WorkspaceSkuArgs(name=operationalinsights.WorkspaceSkuNameEnum.PER_GB2018),
-            retention_in_days=context.settings.retention_days,
-            features=operationalinsights.WorkspaceFeaturesArgs(
-                disable_local_auth=True,  # no agent writes here by the workspace's key
-                immediate_purge_data_on30_days=False,
-            ),
-            opts=place.under(self, protect=context.production),
-        )

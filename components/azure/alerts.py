@@ -11,7 +11,7 @@ from secretops.manifest import Secret
 
 from ..core.planned import planned
 from . import queries
-from .context import AzureContext
+from .principals import AzurePlace
 
 LATE = "PT30M"
 """How far an alert looks back: Key Vault's log is ten minutes late at most (Azure, Key Vault logging), and Log
@@ -73,14 +73,20 @@ class Alerts:
     """Makes the alerts of one stack, below `parent`."""
 
     def __init__(
-        self, *, parent: pulumi.ComponentResource, context: AzureContext, workspace: pulumi.Input[str]
+        self,
+        *,
+        name: str,
+        parent: pulumi.ComponentResource,
+        place: AzurePlace,
+        workspace: pulumi.Input[str],
+        emails: Sequence[str],
     ) -> None:
-        place, names = context.place, context.names
-        self._place, self._names, self._workspace = place, names, workspace
+        self._name, self._place, self._names, self._workspace = name, place, place.names, workspace
         self._child = place.under(parent)
+        called = self._names.plain("told")
         group = monitor.ActionGroup(
-            "told",
-            action_group_name=names.plain("told"),
+            f"{name}-told",
+            action_group_name=called,
             group_short_name="coreflux-mcp",
             resource_group_name=place.group,
             location="global",
@@ -90,12 +96,11 @@ class Alerts:
                 monitor.MicrosoftCommonEmailReceiverArgs(
                     name=f"email-{at}", email_address=one, use_common_alert_schema=True
                 )
-                for at, one in enumerate(context.settings.alert_emails)
+                for at, one in enumerate(emails)
             ],
             opts=self._child,
         )
-        group_id = names.resource_id(f"Microsoft.Insights/actionGroups/{names.plain('told')}")
-        self._group = planned(group.id, group_id)
+        self._group = planned(group.id, self._names.resource_id(f"Microsoft.Insights/actionGroups/{called}"))
 
     def of_reads(self, vault: pulumi.Output[str], readers: Mapping[str, Sequence[pulumi.Input[str]]]) -> None:
         """Reads that nobody declared, reads that were denied: an alert for each reader and secret."""
@@ -140,7 +145,7 @@ class Alerts:
     def of_access(self) -> None:
         """Who may read, and what is recorded and told, was changed. `pulumi up` does so too."""
         monitor.ActivityLogAlert(
-            "alert-access-change",
+            f"{self._name}-alert-access-change",
             activity_log_alert_name=self._names.plain("access"),
             description="somebody may have become a reader, or left the trail; pulumi up and a job's start ring, too",
             resource_group_name=self._place.group,
@@ -165,7 +170,7 @@ class Alerts:
         )
 
     def _group_id(self, group: str) -> str:
-        return f"/subscriptions/{self._place.subscription}/resourceGroups/{group}"
+        return f"/subscriptions/{self._names.subscription}/resourceGroups/{group}"
 
     def _rule(
         self,
@@ -181,7 +186,7 @@ class Alerts:
     ) -> None:
         """Tell once what `query` finds, and again once it was over; or that it finds nothing, where `none`."""
         monitor.ScheduledQueryRule(
-            f"alert-{what}",
+            f"{self._name}-alert-{what}",
             rule_name=self._names.plain(what),
             display_name=f"coreflux-mcp {self._names.stack}: {told}",
             description=told,

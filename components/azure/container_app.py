@@ -5,17 +5,19 @@ A native reference would want a value when the app is made, and a changed one re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
 import pulumi
 from pulumi_azure_native import app as container_apps
 
-from ..core.broker import BrokerArgs, ca_bundle
-from ..core.mcp_server import McpServer
+from ..core.broker import ca_bundle
+from ..core.mcp_server import McpServer, McpServerArgs
 from ..core.references import Fetched
-from ..settings.settings import Settings
 from . import containers
-from .names import names_of
+from .identity import AzureArgs, container_app
 from .principals import ContainerApp
-from .settings import AzureStore, ContainerAppServer
 
 PORT = 8080
 """The image's own. Not 8000: there the server's tool verify_lot_snippet looks for a verifier, as on Kubernetes."""
@@ -23,50 +25,63 @@ PORT = 8080
 ALIVE = "/healthz"
 """Answered while the launcher's process does, with values or without."""
 
+# Seconds from SIGTERM to SIGKILL. The launcher ends within 5 (docs/operations/http.md).
 END_WITHIN = 20
-"""Seconds from SIGTERM to SIGKILL. The launcher ends within 5 (docs/operations/http.md)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
+    """Arguments of ContainerAppMcpServer."""
+
+    references: Fetched
+    """Where the launcher fetches the secrets: what `publish` of a store returns."""
+    image: pulumi.Input[str]
+    """The image of docs/operations/image.md, as you have pushed it."""
+    app: ContainerApp | None = None
+    """As whom it reads: `container_app()` of AzureIdentities; by default it makes an identity, and you grant it."""
+    bootstrapped: bool = False
+    """Whether its secrets have first values. A new revision then has to be ready before it replaces the old one."""
+    ingress: Literal["environment", "network"] = "environment"
+    """Who reaches it: other apps of its environment, or all of the environment's virtual network."""
+    allowed_hosts: Sequence[pulumi.Input[str]] = ()
+    """Names that clients call it by, in addition to the one that Container Apps gives it."""
+    connection_tools: bool = False
+    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
 
 
 class ContainerAppMcpServer(McpServer):
     """An app of Container Apps. Owns no value, no network and no grant of a secret."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        store: AzureStore,
-        server: ContainerAppServer,
-        broker: BrokerArgs,
-        app: ContainerApp,
-        settings: Settings,
-        secrets: Fetched,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:McpServer", name, opts)
-        place, environment, physical = app.place, app.environment, names_of(store, settings.stack).plain("server")
-        inside = "" if server.ingress == "network" else "internal."
+    app: ContainerApp
+    """Where it runs, and the identity that it reads with."""
+
+    def __init__(self, name: str, args: ContainerAppMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:azure:McpServer", name, opts, formerly="")
+        self.app = args.app or container_app(name, args.open_environment(name, self), self)
+        environment, reads = self.app.environment, self.app.reads
+        place, physical, image = environment.place, environment.place.names.plain("server"), args.image
+        inside = "" if args.ingress == "network" else "internal."
         host = pulumi.Output.concat(physical, f".{inside}", environment.domain)
         self.endpoint = pulumi.Output.concat("https://", host, "/mcp")
-        files = containers.Files({containers.CA_FILE: ca_bundle(broker.ca_file)} if broker.ca_file else {})
-        public = broker.public_variables(
-            log_level=settings.log_level, agent_url=settings.agent_url, ca_file=containers.CA_FILE
-        )
+        ca_file = args.broker.ca_file
+        files = containers.Files({containers.CA_FILE: ca_bundle(ca_file)} if ca_file else {})
+        public = args.public_variables(ca_file=containers.CA_FILE)
         container_apps.ContainerApp(
-            "app",
+            f"{name}-app",
             container_app_name=physical,
             resource_group_name=place.group,
             location=place.location,
             tags=place.tags,
             environment_id=environment.id,
             workload_profile_name=containers.PROFILE,
-            identity=containers.identities(app.reads, environment),
+            identity=containers.identities(reads, environment),
             configuration=container_apps.ConfigurationArgs(
                 active_revisions_mode=container_apps.ActiveRevisionsMode.SINGLE,  # the old one ends once the new stands
                 max_inactive_revisions=3,
-                registries=containers.registries(store, server.image, environment),
-                identity_settings=containers.whose_they_are(app.reads, environment),
+                registries=containers.registries(image, environment),
+                identity_settings=containers.identity_settings(reads, environment),
                 ingress=container_apps.IngressArgs(
-                    external=server.ingress == "network",
+                    external=args.ingress == "network",
                     target_port=PORT,
                     transport=container_apps.IngressTransportMethod.HTTP,
                     allow_insecure=False,
@@ -74,20 +89,21 @@ class ContainerAppMcpServer(McpServer):
                 ),
             ),
             template=container_apps.TemplateArgs(
-                init_containers=files.laid_down(server.image),
+                init_containers=files.init_containers(image),
                 containers=[
                     container_apps.ContainerArgs(
                         name="server",
-                        image=server.image,
+                        image=image,
                         command=[containers.PROGRAM],
-                        args=_arguments(server, secrets, physical, host),
-                        env=containers.variables({**public, "AZURE_CLIENT_ID": app.reads.client_id}),
+                        args=_arguments(args, [physical, host, *args.allowed_hosts]),
+                        env=containers.variables({**public, "AZURE_CLIENT_ID": reads.client_id}),
                         resources=containers.SMALLEST,
-                        probes=_probes("/readyz" if server.bootstrapped else ALIVE),
+                        probes=_probes("/readyz" if args.bootstrapped else ALIVE),
                         volume_mounts=files.mounts,
                     )
                 ],
-                scale=container_apps.ScaleArgs(min_replicas=server.replicas, max_replicas=server.replicas),
+                # One: a session lives in one replica, and most MCP clients keep no cookie to find it again.
+                scale=container_apps.ScaleArgs(min_replicas=1, max_replicas=1),
                 volumes=files.volumes,
                 termination_grace_period_seconds=END_WITHIN,
             ),
@@ -96,15 +112,12 @@ class ContainerAppMcpServer(McpServer):
         self.register_outputs({"endpoint": self.endpoint})
 
 
-def _arguments(
-    server: ContainerAppServer, secrets: Fetched, physical: str, host: pulumi.Output[str]
-) -> list[pulumi.Input[str]]:
-    arguments: list[pulumi.Input[str]] = ["run", "--from", secrets.source]
-    arguments += ["--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
-    known: list[pulumi.Input[str]] = [physical, host, *server.allowed_hosts]
-    for one in known:
-        arguments += ["--allowed-host", one]
-    return [*arguments, "--allow-connection-tools"] if server.connection_tools else arguments
+def _arguments(args: ContainerAppMcpServerArgs, hosts: Sequence[pulumi.Input[str]]) -> list[pulumi.Input[str]]:
+    found: list[pulumi.Input[str]] = ["run", "--from", args.references.source]
+    found += ["--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
+    for host in hosts:
+        found += ["--allowed-host", host]
+    return [*found, "--allow-connection-tools"] if args.connection_tools else found
 
 
 def _probes(ready: str) -> list[container_apps.ContainerAppProbeArgs]:

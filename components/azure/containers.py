@@ -1,4 +1,4 @@
-"""What server and rotator have in common as containers: one image, an identity, and files that are laid down first."""
+"""What server and rotator have in common as containers: image, identities, and files that an init container writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pulumi_azure_native import app
 from secretops.platforms.azure import write_files
 
 from .principals import AzureEnvironment, AzureIdentity
-from .settings import AzureStore
 
 PROFILE = "Consumption"
 PROGRAM = "/opt/secretops/bin/secretops"
@@ -19,21 +18,21 @@ FOLDER = "/etc/coreflux-mcp/stack"
 CA_FILE = f"{FOLDER}/ca.crt"
 MANIFEST_FILE = f"{FOLDER}/secretops.json"
 
+# The consumption profile's smallest: what the server's own example for Kubernetes requests.
 SMALLEST = app.ContainerResourcesArgs(cpu=0.25, memory="0.5Gi")
-"""The consumption profile's: what the server's own example for Kubernetes asks for."""
 
 _VOLUME = "stack"
 
 
 @dataclass(frozen=True)
 class Files:
-    """Public files, path -> text, which a container finds in a volume of its replica. What lays them down runs first:
-    Container Apps mounts files only as secrets of the app, which are values of its resource."""
+    """Public files, path -> text, in a volume of each replica. An init container writes them: Container Apps mounts
+    files only as secrets of the app, which are values of its resource."""
 
     texts: Mapping[str, pulumi.Input[str]]
 
-    def laid_down(self, image: str) -> list[app.InitContainerArgs]:
-        """The container that writes them. It is the same image: no other has to be pulled and trusted."""
+    def init_containers(self, image: pulumi.Input[str]) -> list[app.InitContainerArgs]:
+        """Return the container that writes them. It has the same image: no other has to be pulled and trusted."""
         if not self.texts:
             return []
         return [
@@ -53,7 +52,7 @@ class Files:
 
     @property
     def volumes(self) -> list[app.VolumeArgs]:
-        """Of the replica, and gone with it."""
+        """Return the volume, which is removed with its replica."""
         return [app.VolumeArgs(name=_VOLUME, storage_type=app.StorageType.EMPTY_DIR)] if self.texts else []
 
     @property
@@ -62,33 +61,30 @@ class Files:
 
 
 def identities(of: AzureIdentity, environment: AzureEnvironment) -> app.ManagedServiceIdentityArgs:
-    """What a container is to Azure, and as whom Container Apps does its own part."""
+    """Return the identities of a container's program, and of Container Apps itself."""
     return app.ManagedServiceIdentityArgs(
         type=app.ManagedServiceIdentityType.USER_ASSIGNED,
-        user_assigned_identities=[one.id for one, _ in _lives(of, environment)],
+        user_assigned_identities=[of.id, environment.platform.id],
     )
 
 
-def whose_they_are(of: AzureIdentity, environment: AzureEnvironment) -> list[app.IdentitySettingsArgs]:
-    """Which of them a container gets."""
-    return [app.IdentitySettingsArgs(identity=one.id, lifecycle=where) for one, where in _lives(of, environment)]
-
-
-def _lives(
-    of: AzureIdentity, environment: AzureEnvironment
-) -> tuple[tuple[AzureIdentity, app.IdentitySettingsLifeCycle], ...]:
-    """The first is the program's alone, and not of what runs before it; the platform's is no container's at all."""
+def identity_settings(of: AzureIdentity, environment: AzureEnvironment) -> list[app.IdentitySettingsArgs]:
+    """Return who gets them: the main container its own, and not init containers; no container the platform's."""
     lives = app.IdentitySettingsLifeCycle
-    return (of, lives.MAIN), (environment.platform, lives.NONE)
+    return [
+        app.IdentitySettingsArgs(identity=of.id, lifecycle=lives.MAIN),
+        app.IdentitySettingsArgs(identity=environment.platform.id, lifecycle=lives.NONE),
+    ]
 
 
-def registries(store: AzureStore, image: str, environment: AzureEnvironment) -> list[app.RegistryCredentialsArgs]:
-    """Whence the image comes, where that asks who pulls."""
-    if not store.registry:
+def registries(image: pulumi.Input[str], environment: AzureEnvironment) -> list[app.RegistryCredentialsArgs]:
+    """Return the login at the image's registry, if it asks who pulls."""
+    if not environment.pulls_as_platform:
         return []
-    return [app.RegistryCredentialsArgs(server=image.partition("/")[0], identity=environment.platform.id)]
+    server = pulumi.Output.from_input(image).apply(lambda known: known.partition("/")[0])
+    return [app.RegistryCredentialsArgs(server=server, identity=environment.platform.id)]
 
 
 def variables(public: Mapping[str, pulumi.Input[str]]) -> list[app.EnvironmentVarArgs]:
-    """Variables, by name: their order is no change."""
+    """Return variables by name: their order is no change."""
     return [app.EnvironmentVarArgs(name=name, value=value) for name, value in sorted(public.items())]

@@ -1,127 +1,182 @@
-"""Where everything of the stack lies on Azure, and the identities of its containers."""
+"""What the components of a stack on Azure share: provider, resource group, Container Apps environment, identities."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import pulumi
 import pulumi_azure_native as azure
 
 from ..core.component import Component
-from ..core.naming import PROJECT
+from ..core.naming import PROJECT, stack_name
 from ..core.planned import planned
 from . import roles
-from .names import names_of
+from .names import Names
 from .principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp
-from .settings import AzureStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzureIdentitiesArgs:
+    """Arguments of AzureIdentities."""
+
+    tenant: str
+    """The Entra tenant, a GUID."""
+    subscription: str
+    """The subscription of all resources, a GUID."""
+    location: str
+    """The region of all resources, such as westeurope."""
+    stack: str | None = None
+    """What the names of resources contain; by default the name of the Pulumi stack."""
+    generation: int = 1
+    """Increase it to deploy a destroyed stack again while its deleted vault or workspace still has the name."""
+    resource_group: str | None = None
+    """Name of a resource group that exists; by default one is made."""
+    subnet: pulumi.Input[str] | None = None
+    """Resource id of the subnet of the Container Apps environment, delegated to it; by default Azure's own network."""
+    registry: pulumi.Input[str] | None = None
+    """Resource id of the Azure container registry of the images; by default images are pulled without a login."""
+    zone_redundant: bool = False
+    """Whether environment and lease are spread over the zones of the location. Azure takes it for new ones alone."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of each resource, in addition to project and stack."""
+
+    @property
+    def names(self) -> Names:
+        """Return the names of everything in the subscription."""
+        return Names(
+            stack=stack_name(self.stack),
+            subscription=self.subscription,
+            resource_group=self.resource_group,
+            generation=self.generation,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzureArgs(AzureIdentitiesArgs):
+    """Arguments of the other components of Azure."""
+
+    shared: AzureEnvironment | None = None
+    """`environment` of AzureIdentities or of another component, shared by this one; by default it makes its own."""
+
+    def open_environment(self, name: str, parent: Component) -> AzureEnvironment:
+        """Return the shared environment, or make one below `parent`. Raises pulumi.RunError if it is elsewhere."""
+        if self.shared is None:
+            return AzureIdentities(f"{name}-identity", self, pulumi.ResourceOptions(parent=parent)).environment
+        place = self.shared.place
+        _check(name, (place.names.subscription, place.tenant), self)
+        yours = parent.get_provider(_ANY)
+        if yours is None or yours is place.provider:
+            return self.shared
+        return replace(
+            self.shared, place=replace(place, provider=yours, group=_once_checked(place.group, name, yours, self))
+        )
 
 
 class AzureIdentities(Component):
-    """The provider of the one subscription that the stack file names, a resource group, and a Container Apps
-    environment, in which the rotator runs wherever the server does. Owns no right to a secret."""
+    """The provider of one subscription, a resource group, and a Container Apps environment for rotator and server.
 
-    place: AzurePlace
+    Owns no right to a secret. With `opts.provider` it uses that provider.
+    """
+
     environment: AzureEnvironment
 
-    def __init__(self, name: str, *, store: AzureStore, stack: str, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:Identity", name, opts)
-        self._names = names_of(store, stack)
-        provider = azure.Provider(
-            "azure",
-            subscription_id=store.subscription,
-            tenant_id=store.tenant,
-            location=store.location,
+    def __init__(self, name: str, args: AzureIdentitiesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:azure:Identity", name, opts, formerly="")
+        names, yours = args.names, self.get_provider(_ANY)
+        provider = yours or azure.Provider(
+            f"{name}-azure",
+            subscription_id=args.subscription,
+            tenant_id=args.tenant,
+            location=args.location,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        child = pulumi.ResourceOptions(parent=self, provider=provider)
-        tags = {**store.tags, "project": PROJECT, "stack": stack}
-        group: pulumi.Output[str]
-        if store.resource_group:
-            group = pulumi.Output.from_input(store.resource_group)
+        tags = {**args.tags, "project": PROJECT, "stack": names.stack}
+        called: pulumi.Input[str] = _once_checked(names.group, name, yours, args) if yours else names.group
+        if args.resource_group:
+            group = pulumi.Output.from_input(called)
         else:
             made_group = azure.resources.ResourceGroup(
-                "group", resource_group_name=self._names.group, location=store.location, tags=tags, opts=child
+                f"{name}-group",
+                resource_group_name=called,
+                location=args.location,
+                tags=tags,
+                opts=pulumi.ResourceOptions(parent=self, provider=provider),
             )
-            group = planned(made_group.name, self._names.group)
-        self.place = AzurePlace(
-            subscription=store.subscription,
-            tenant=store.tenant,
-            location=store.location,
+            group = planned(made_group.name, names.group)
+        place = AzurePlace(
+            names=names,
+            tenant=args.tenant,
+            location=args.location,
             group=group,
             tags=tags,
             provider=provider,
         )
-        platform = user_assigned("platform-identity", self._names.plain("platform"), self.place, self)
-        environment = self._names.plain("environment")
+        platform = user_assigned(f"{name}-platform-identity", "platform", place, self)
         made = azure.app.ManagedEnvironment(
-            "environment",
-            environment_name=environment,
-            resource_group_name=group,
-            location=store.location,
+            f"{name}-environment",
+            environment_name=names.plain("environment"),
+            resource_group_name=place.group,
+            location=args.location,
             tags=tags,
-            # Through a diagnostic setting (access_log.py): a workspace named here wants its shared key, a secret.
+            # Through a diagnostic setting (access_trail.py): a workspace named here wants its shared key, a secret.
             app_logs_configuration={"destination": "azure-monitor"},
-            vnet_configuration={"infrastructure_subnet_id": store.subnet, "internal": True} if store.subnet else None,
-            zone_redundant=store.zone_redundant or None,
+            vnet_configuration={"infrastructure_subnet_id": args.subnet, "internal": True} if args.subnet else None,
+            zone_redundant=args.zone_redundant or None,
             workload_profiles=[{"name": "Consumption", "workload_profile_type": "Consumption"}],
             peer_traffic_configuration={"encryption": {"enabled": True}},  # MCP's bearer token passes between nodes
-            # Azure takes minutes to believe in a new role, and a container that can't be pulled by then is given up.
-            # They pass while the environment is made, and whatever runs in it comes after it.
-            opts=self.place.under(self, after=_let_pull(self, store, self.place, platform)),
+            # A new role takes minutes to work on Azure, and Container Apps gives up an image that it cannot pull by
+            # then. The minutes pass while the environment is made, and all containers come after it.
+            opts=place.under(self, after=_let_pull(self, name, args.registry, place, platform)),
         )
         self.environment = AzureEnvironment(
-            id=planned(made.id, self._names.resource_id(f"Microsoft.App/managedEnvironments/{environment}")),
+            place=place,
+            id=planned(made.id, names.resource_id(f"Microsoft.App/managedEnvironments/{names.plain('environment')}")),
             domain=made.default_domain,
             platform=platform,
+            subnet=args.subnet,
+            pulls_as_platform=bool(args.registry),
+            zone_redundant=args.zone_redundant,
         )
-        self.register_outputs({"subscription": store.subscription})
+        self.register_outputs({"subscription": args.subscription})
+
+    def container_app(self) -> ContainerApp:
+        """Declare the identity of a server on Container Apps, before the server exists."""
+        return container_app(self._name, self.environment, self)
 
     def sync(self, issuer: pulumi.Input[str], service_account: str) -> AzureIdentity:
-        """The identity of a cluster's service account, for whose tokens `issuer` vouches (Azure, workload identity)."""
-        physical = self._names.plain("sync")
-        made = user_assigned("sync-identity", physical, self.place, self)
+        """Declare the identity of a cluster's service account, whose tokens `issuer` signs (workload identity)."""
+        place = self.environment.place
+        made = user_assigned(f"{self._name}-sync-identity", "sync", place, self)
         azure.managedidentity.FederatedIdentityCredential(
-            "sync-federation",
+            f"{self._name}-sync-federation",
             federated_identity_credential_resource_name="cluster",
             resource_name_=made.name,
-            resource_group_name=self.place.group,
+            resource_group_name=place.group,
             issuer=issuer,
             subject=service_account,
             audiences=["api://AzureADTokenExchange"],
-            opts=self.place.under(self),
+            opts=place.under(self),
         )
         return made
 
     def annotations(self, identity: AzureIdentity) -> dict[str, pulumi.Input[str]]:
-        """What says of a service account that it is `identity`."""
+        """Return the annotations by which a service account is `identity`."""
         return {
             "azure.workload.identity/client-id": identity.client_id,
-            "azure.workload.identity/tenant-id": self.place.tenant,
+            "azure.workload.identity/tenant-id": self.environment.place.tenant,
         }
 
-    def container_app(self) -> ContainerApp:
-        """The server, before it is there."""
-        made = user_assigned("server-identity", self._names.plain("server"), self.place, self)
-        return ContainerApp(place=self.place, environment=self.environment, reads=made)
+
+def container_app(name: str, environment: AzureEnvironment, parent: Component) -> ContainerApp:
+    """Declare the identity of a server on Container Apps, below `parent`."""
+    reads = user_assigned(f"{name}-server-identity", "server", environment.place, parent)
+    return ContainerApp(environment=environment, reads=reads)
 
 
-def _let_pull(
-    parent: pulumi.ComponentResource, store: AzureStore, place: AzurePlace, platform: AzureIdentity
-) -> list[pulumi.Resource]:
-    """What an image can't be pulled without, where its registry asks: by one role or the other, as the registry has
-    it (Azure Container Registry, Microsoft Entra repository permissions). The other allows nothing there."""
-    if not store.registry:
-        return []
-    grants = roles.Grants(parent=parent, place=place)
-    return [
-        grants.to_identity(name, role, platform.object_id, scope=store.registry, why=f"images are pulled {of}")
-        for name, role, of in (
-            ("platform-pulls", roles.ACR_PULL, "from a registry whose roles are for all of it"),
-            ("platform-reads-repositories", roles.REPOSITORY_READER, "from a registry with permissions by repository"),
-        )
-    ]
-
-
-def user_assigned(name: str, physical: str, place: AzurePlace, parent: pulumi.ComponentResource) -> AzureIdentity:
-    """An identity that outlives what has it: roles are assigned before there is a container."""
+def user_assigned(name: str, what: str, place: AzurePlace, parent: pulumi.ComponentResource) -> AzureIdentity:
+    """Declare an identity. It outlives its containers: roles are assigned before they exist."""
+    physical = place.names.plain(what)
     made = azure.managedidentity.UserAssignedIdentity(
         name,
         resource_name_=physical,
@@ -130,13 +185,59 @@ def user_assigned(name: str, physical: str, place: AzurePlace, parent: pulumi.Co
         tags=place.tags,
         opts=place.under(parent),
     )
-    kind = "Microsoft.ManagedIdentity/userAssignedIdentities"
-    planned_id = pulumi.Output.format(
-        "/subscriptions/{0}/resourceGroups/{1}/providers/{2}/{3}", place.subscription, place.group, kind, physical
-    )
+    planned_id = place.names.resource_id(f"Microsoft.ManagedIdentity/userAssignedIdentities/{physical}")
     return AzureIdentity(
         name=planned(made.name, physical),
         id=planned(made.id, planned_id),
         client_id=made.client_id,
         object_id=made.principal_id,
     )
+
+
+def _let_pull(
+    parent: Component, name: str, registry: pulumi.Input[str] | None, place: AzurePlace, platform: AzureIdentity
+) -> list[pulumi.Resource]:
+    """Let Container Apps pull images. A registry honors one of the roles, by its mode, and ignores the other (Azure
+    Container Registry, Microsoft Entra repository permissions)."""
+    if registry is None:
+        return []
+    grants = roles.Grants(name=name, parent=parent, place=place)
+    return [
+        grants.assign(what, role, platform.object_id, scope=registry, why=f"images are pulled {of}")
+        for what, role, of in (
+            ("platform-pulls", roles.ACR_PULL, "from a registry whose roles are for all of it"),
+            ("platform-reads-repositories", roles.REPOSITORY_READER, "from a registry with permissions by repository"),
+        )
+    ]
+
+
+# A token of the package, by which a component finds the provider that it was given.
+_ANY = "azure-native:app:Job"
+
+
+def _once_checked(
+    text: pulumi.Input[str], name: str, provider: pulumi.ProviderResource, args: AzureIdentitiesArgs
+) -> pulumi.Output[str]:
+    """Return `text` once the provider's subscription and tenant are known to be those of the arguments."""
+
+    def checked(known: list[str | None]) -> str:
+        _check(name, (known[1], known[2]), args)
+        return str(known[0])
+
+    # A provider that a plugin receives has no properties.
+    subscription, tenant = (
+        getattr(provider, key, default)
+        for key, default in (("subscription_id", args.subscription), ("tenant_id", args.tenant))
+    )
+    return pulumi.Output.all(text, subscription, tenant).apply(checked)
+
+
+def _check(name: str, found: tuple[str | None, str | None], args: AzureIdentitiesArgs) -> None:
+    """Raise pulumi.RunError for another subscription or tenant. A provider without a tenant has the subscription's."""
+    (subscription, tenant), wanted = found, (args.subscription, args.tenant)
+    if (subscription or "").lower() != wanted[0].lower() or (tenant or wanted[1]).lower() != wanted[1].lower():
+        raise pulumi.RunError(
+            f"{name}: its provider or environment is of subscription {subscription or '(none)'} and tenant {tenant}"
+            f"\n    names and roles are made for subscription {wanted[0]} and tenant {wanted[1]}, its arguments"
+            "\n    -> correct the arguments, or give it a provider with that subscription_id and tenant_id"
+        )

@@ -6,8 +6,6 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from .settings import AzureStore
-
 BASE = "coreflux"
 
 PENDING = "-pending"
@@ -93,16 +91,6 @@ class Names:
     @property
     def _digest(self) -> str:
         return _hash(f"{self.subscription}/{self.group}/{self.stack}/{self.generation}")
-
-
-def names_of(store: AzureStore, stack: str) -> Names:
-    """The names of a stack in the subscription of `store`."""
-    return Names(
-        stack=stack,
-        subscription=store.subscription,
-        resource_group=store.resource_group,
-        generation=store.generation,
-    )
 
 
 def _cut(stack: str, limit: int) -> str:

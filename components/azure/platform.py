@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -11,12 +12,15 @@ from ..core.platform import Feature, Platform
 from ..core.principals import HostUser, Pods, Principal, Workload
 from ..core.references import Fetched, Reference, ReferenceKind
 from ..settings.problems import Problem
+from ..settings.section import Section
 from ..settings.settings import Settings
 from .principals import AzurePods, AzureReader, AzureUser, ContainerApp
-from .settings import AzureStore, ContainerAppServer
+from .settings import AzureStore, ContainerAppServer, VaultNetwork
 
 if TYPE_CHECKING:
     from .container_app import ContainerAppMcpServer
+    from .identity import AzureIdentities
+    from .network import VaultNetworkArgs
     from .secret_store import AzureSecretStore
 
 
@@ -59,9 +63,7 @@ class Azure(Platform):
         """Return the command that starts the rotator's job."""
         if not isinstance(store := settings.store, AzureStore):
             return None
-        from .names import names_of
-
-        names = names_of(store, settings.stack)
+        names = store.names(settings.stack)
         return (
             f"az containerapp job start --subscription {store.subscription} -g {names.group} -n {names.job} "
             "(or wait for the full hour)"
@@ -72,67 +74,83 @@ class Azure(Platform):
             yield "bootstrapped: true in the section server, and pulumi up"
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> ContainerApp:
-        from .identity import AzureIdentities
-
-        assert isinstance(settings.store, AzureStore)
-        return AzureIdentities(name, store=settings.store, stack=settings.stack, opts=opts).container_app()
+        return _identities(name, settings, opts).container_app()
 
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> AzureReader:
-        """Return who reads the vault: the container app, what copies into a cluster, or a user."""
-        from .identity import AzureIdentities
-
-        assert isinstance(store := settings.store, AzureStore)
+        """Return who reads the vault: the container app, External Secrets in a cluster, or a user."""
         match workload:
             case ContainerApp():
                 return workload
             case HostUser(reader=str() as user):
-                azure = AzureIdentities(name, store=store, stack=settings.stack, opts=opts)
-                return AzureUser(place=azure.place, environment=azure.environment, object_id=user)
+                return AzureUser(environment=_identities(name, settings, opts).environment, object_id=user)
             case Pods(oidc_issuer=issuer) if issuer is not None:
-                azure = AzureIdentities(f"{name}-azure", store=store, stack=settings.stack, opts=opts)
+                azure = _identities(f"{name}-azure", settings, opts)
                 reads = azure.sync(issuer, workload.sync_user)
                 syncs_as = workload.sync_account(azure.annotations(reads))
-                return AzurePods(place=azure.place, environment=azure.environment, reads=reads, syncs_as=syncs_as)
+                return AzurePods(environment=azure.environment, reads=reads, syncs_as=syncs_as)
         raise TypeError(f"{workload}: has no Azure identity to read with")
 
     def open_store(
         self, name: str, settings: Settings, principal: Principal, opts: pulumi.ResourceOptions
     ) -> AzureSecretStore:
-        from .secret_store import AzureSecretStore
+        from .access_trail import TrailOptions, WorkspaceArgs
+        from .secret_store import AzureSecretStore, AzureSecretStoreArgs
 
-        assert isinstance(settings.store, AzureStore)
+        assert isinstance(store := settings.store, AzureStore)
         assert isinstance(principal, ContainerApp | AzurePods | AzureUser)
-        return AzureSecretStore(
-            name,
-            store=settings.store,
-            image=settings.store.image or str(getattr(settings.server, "image", "")),
-            broker=settings.broker.args,
-            reader=principal,
-            settings=settings,
-            opts=opts,
-        )
+        assert principal.environment
+        workspace = store.workspace
+        own = {
+            **_entries(TrailOptions, store),
+            "workspace": workspace and WorkspaceArgs(**_entries(WorkspaceArgs, workspace)),
+            "network": store.network and _network(store.network),
+            "image": store.image or getattr(settings.server, "image", ""),
+        }
+        args = AzureSecretStoreArgs(**{**principal.environment.args, **settings.store_args, **own})
+        return AzureSecretStore(name, args, opts)
 
     def open_server(
         self, name: str, settings: Settings, workload: Workload, secrets: Reference, opts: pulumi.ResourceOptions
     ) -> ContainerAppMcpServer:
-        from .container_app import ContainerAppMcpServer
+        from .container_app import ContainerAppMcpServer, ContainerAppMcpServerArgs
 
-        assert isinstance(settings.store, AzureStore)
-        assert isinstance(settings.server, ContainerAppServer)
+        assert isinstance(server := settings.server, ContainerAppServer)
         assert isinstance(workload, ContainerApp)
         assert isinstance(secrets, Fetched)
-        return ContainerAppMcpServer(
-            name,
-            store=settings.store,
-            server=settings.server,
-            broker=settings.broker.args,
-            app=workload,
-            settings=settings,
-            secrets=secrets,
-            opts=opts,
-        )
+        own = {**_entries(ContainerAppMcpServerArgs, server), "references": secrets, "app": workload}
+        args = ContainerAppMcpServerArgs(**{**workload.environment.args, **settings.server_args, **own})
+        return ContainerAppMcpServer(name, args, opts)
+
+
+def _identities(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> AzureIdentities:
+    from .identity import AzureIdentities, AzureIdentitiesArgs
+
+    assert isinstance(store := settings.store, AzureStore)
+    return AzureIdentities(
+        name, AzureIdentitiesArgs(stack=settings.stack, **_entries(AzureIdentitiesArgs, store)), opts
+    )
+
+
+def _network(section: VaultNetwork) -> VaultNetworkArgs:
+    from .network import DnsZonesArgs, PrivateEndpointArgs, VaultNetworkArgs
+
+    endpoint = section.private_endpoint
+    return VaultNetworkArgs(
+        addresses=section.addresses,
+        subnets=section.subnets,
+        private_endpoint=endpoint
+        and PrivateEndpointArgs(
+            subnet=endpoint.subnet, dns_zones=DnsZonesArgs(**_entries(DnsZonesArgs, endpoint.dns_zones))
+        ),
+    )
+
+
+def _entries(args: type[Any], section: Section) -> dict[str, Any]:
+    """Return the entries of a section that are arguments of the same name."""
+    names = {field.name for field in fields(args)} & type(section).model_fields.keys()
+    return {name: getattr(section, name) for name in names}
 
 
 PLATFORM = Azure()

@@ -1,20 +1,22 @@
-"""Who reads a key vault, and the place on Azure."""
+"""Who reads a key vault, and where everything of a stack is on Azure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
 from ..core.principals import Place, Principal, Workload
+from .names import Names
 
 
 @dataclass(frozen=True, kw_only=True)
 class AzurePlace(Place):
     """A resource group of an Azure subscription, and the provider that talks to it."""
 
-    subscription: str
+    names: Names
     tenant: str
     location: str
     group: pulumi.Output[str]
@@ -25,54 +27,71 @@ class AzurePlace(Place):
 class AzureIdentity:
     """A user-assigned identity: what a container that has it is to Azure."""
 
-    name: pulumi.Output[str]
-    id: pulumi.Output[str]
-    """Of the resource, by which containers are given it."""
-    client_id: pulumi.Output[str]
-    """Which of its identities a program in a container asks to be."""
-    object_id: pulumi.Output[str]
-    """By which roles are assigned to it, and by which logs call it."""
+    name: pulumi.Input[str]
+    id: pulumi.Input[str]
+    """Resource id, by which containers get it."""
+    client_id: pulumi.Input[str]
+    """By which a program in a container chooses among its identities."""
+    object_id: pulumi.Input[str]
+    """By which roles are assigned to it, and by which logs name it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AzureEnvironment:
     """A Container Apps environment: where containers of the stack run."""
 
+    place: AzurePlace
     id: pulumi.Output[str]
     domain: pulumi.Output[str]
-    """Below which its apps have their names."""
+    """Its apps' names end with this domain."""
     platform: AzureIdentity
     """The identity that Container Apps pulls images with. No container gets it."""
+    subnet: pulumi.Input[str] | None
+    """Resource id of its subnet, if it is not in Azure's own network."""
+    pulls_as_platform: bool
+    """Whether the images' registry asks who pulls."""
+    zone_redundant: bool
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """Return the arguments of a component that shares it (identity.AzureArgs)."""
+        names = self.place.names
+        return {
+            "tenant": self.place.tenant,
+            "subscription": names.subscription,
+            "location": self.place.location,
+            "stack": names.stack,
+            "generation": names.generation,
+            "resource_group": names.resource_group,
+            "shared": self,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerApp(Workload, Principal):
-    """A container app before it is there: where it will run, and as whom it reads."""
+    """A container app before it exists: where it will run, and the identity that it reads with."""
 
-    place: AzurePlace
     environment: AzureEnvironment
     reads: AzureIdentity
 
 
 @dataclass(frozen=True, kw_only=True)
 class AzurePods(Principal):
-    """Pods whose secrets are copied into their namespace by what reads as an identity of Azure."""
+    """Pods whose secrets External Secrets copies into their namespace, with an identity of Azure."""
 
-    place: AzurePlace
-    environment: AzureEnvironment
-    """Where the rotator runs."""
+    environment: AzureEnvironment | None = None
+    """Where the rotator runs; by default the store makes one."""
     reads: AzureIdentity
-    syncs_as: pulumi.Output[str]
+    syncs_as: pulumi.Input[str]
     """The service account of their namespace that Entra takes for the identity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AzureUser(Principal):
-    """A person, as whom the launcher on this machine reads."""
+    """A person. The launcher on this machine reads with this account."""
 
-    place: AzurePlace
-    environment: AzureEnvironment
-    """Where the rotator runs."""
+    environment: AzureEnvironment | None = None
+    """Where the rotator runs; by default the store makes one."""
     object_id: str
 
 

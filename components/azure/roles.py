@@ -32,45 +32,34 @@ ROLES = (SECRETS_USER, SECRETS_OFFICER, BLOB_CONTRIBUTOR, LOG_READER, ACR_PULL, 
 
 @dataclass(frozen=True, kw_only=True)
 class Grants:
-    """Assigns roles in one place, below `parent`."""
+    """Assigns roles in one place, below `parent`, whose name is `name`."""
 
+    name: str
     parent: pulumi.ComponentResource
     place: AzurePlace
 
-    def to_identity(
-        self, name: str, role: Role, object_id: pulumi.Input[str], *, scope: pulumi.Input[str], why: str
-    ) -> authorization.RoleAssignment:
-        """To an identity of the stack."""
-        return self.assign(name, role, object_id, scope=scope, why=why, person=False)
-
-    def to_operator(
-        self, name: str, role: Role, object_id: str, *, scope: pulumi.Input[str], why: str
-    ) -> authorization.RoleAssignment:
-        """To a person."""
-        return self.assign(name, role, object_id, scope=scope, why=why, person=True)
-
     def assign(
         self,
-        name: str,
+        what: str,
         role: Role,
         object_id: pulumi.Input[str],
         *,
         scope: pulumi.Input[str],
         why: str,
-        person: bool,
+        person: bool = False,
         after: Sequence[pulumi.Resource] = (),
     ) -> authorization.RoleAssignment:
-        """Assign a role to a person or an identity, once the resources of `after` exist.
+        """Assign a role to an identity or a person, once the resources of `after` exist.
 
         The kind of principal is always sent: Entra may not know a new identity yet.
         """
         kinds = authorization.PrincipalType
         definition = f"providers/Microsoft.Authorization/roleDefinitions/{role.guid}"
         # Azure answers with the scope's own subscription (https://github.com/Azure/azure-rest-api-specs/issues/10939).
-        subscription = scope.split("/")[2] if isinstance(scope, str) else self.place.subscription
+        subscription = pulumi.Output.from_input(scope).apply(lambda known: known.split("/")[2])
         return authorization.RoleAssignment(
-            name,
-            role_definition_id=f"/subscriptions/{subscription}/{definition}",
+            f"{self.name}-{what}",
+            role_definition_id=pulumi.Output.concat("/subscriptions/", subscription, "/", definition),
             principal_id=object_id,
             principal_type=kinds.USER if person else kinds.SERVICE_PRINCIPAL,
             scope=scope,

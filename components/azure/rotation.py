@@ -2,47 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pulumi
 from pulumi_azure_native import app
 
 from secretops.manifest import Manifest
 
-from ..core.broker import BrokerArgs, ca_bundle
+from ..core.broker import ca_bundle
 from ..core.component import Component
-from . import containers
-from .context import AzureContext
+from . import containers, roles
+from .identity import AzureArgs, user_assigned
 from .principals import AzureIdentity
 
+# Seconds after which a tick is ended: less than an hour, so that a tick that hangs never delays the next.
 LONGEST_TICK = 1800
-"""Seconds after which a tick is ended: below the hour, so that a hanging one costs the next none."""
 
 
-class AzureRotator(Component):
+@dataclass(frozen=True, kw_only=True)
+class AzureRotationArgs(AzureArgs):
+    """Arguments of AzureRotation."""
+
+    manifest: Manifest
+    """What secretops knows of the stack: `manifest` of a store. The file of its broker's CA is read here."""
+    image: pulumi.Input[str]
+    """The image of docs/operations/image.md."""
+    identity: AzureIdentity | None = None
+    """The job's identity; by default one is made, and granted `vault` and `lease_container`."""
+    vault: pulumi.Input[str] | None = None
+    """Resource id of the key vault."""
+    lease_container: pulumi.Input[str] | None = None
+    """Resource id of the blob container of the lease."""
+
+
+class AzureRotation(Component):
     """One job and its schedule; never a value."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        context: AzureContext,
-        manifest: Manifest,
-        image: str,
-        broker: BrokerArgs,
-        identity: AzureIdentity,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:Rotator", name, opts)
-        place, environment = context.place, context.environment
-        files = _files(manifest, broker)
+    identity: AzureIdentity
+
+    def __init__(self, name: str, args: AzureRotationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:azure:Rotator", name, opts, formerly="")
+        environment = args.open_environment(name, self)
+        place = environment.place
+        if args.identity is None:
+            self.identity = user_assigned(f"{name}-identity", "rotator", place, self)
+            grants = roles.Grants(name=name, parent=self, place=place)
+            let_rotate(grants, self.identity, vault=args.vault, lease_container=args.lease_container)
+        else:
+            self.identity = args.identity
+        files = _files(args.manifest)
         app.Job(
-            "job",
-            job_name=context.names.job,
+            f"{name}-job",
+            job_name=place.names.job,
             resource_group_name=place.group,
             location=place.location,
             tags=place.tags,
             environment_id=environment.id,
             workload_profile_name=containers.PROFILE,
-            identity=containers.identities(identity, environment),
+            identity=containers.identities(self.identity, environment),
             configuration=app.JobConfigurationArgs(
                 trigger_type=app.TriggerType.SCHEDULE,
                 schedule_trigger_config=app.JobConfigurationScheduleTriggerConfigArgs(
@@ -50,18 +67,18 @@ class AzureRotator(Component):
                 ),
                 replica_timeout=LONGEST_TICK,
                 replica_retry_limit=0,  # the next tick finishes what this one left
-                registries=containers.registries(context.settings, image, environment),
-                identity_settings=containers.whose_they_are(identity, environment),
+                registries=containers.registries(args.image, environment),
+                identity_settings=containers.identity_settings(self.identity, environment),
             ),
             template=app.JobTemplateArgs(
-                init_containers=files.laid_down(image),
+                init_containers=files.init_containers(args.image),
                 containers=[
                     app.ContainerArgs(
                         name="rotator",
-                        image=image,
+                        image=args.image,
                         command=[containers.PROGRAM],
                         args=["tick", "--scheduled", "--manifest", containers.MANIFEST_FILE],
-                        env=containers.variables({"AZURE_CLIENT_ID": identity.client_id}),
+                        env=containers.variables({"AZURE_CLIENT_ID": self.identity.client_id}),
                         resources=containers.SMALLEST,
                         volume_mounts=files.mounts,
                     )
@@ -73,11 +90,34 @@ class AzureRotator(Component):
         self.register_outputs({})
 
 
-def _files(manifest: Manifest, broker: BrokerArgs) -> containers.Files:
-    """The manifest as it reads in the container, and the certificates of a private CA."""
-    ca_file = containers.CA_FILE if broker.ca_file else None
-    here = manifest.model_copy(update={"broker": manifest.broker.model_copy(update={"ca_file": ca_file})})
+# For a reviewer of Key Vault Secrets Officer. In production the vault itself lets nobody purge.
+ALSO = "its role is Azure's smallest that writes, and may delete, recover, purge, back up and restore, too"
+
+
+def let_rotate(
+    grants: roles.Grants,
+    rotator: AzureIdentity,
+    *,
+    vault: pulumi.Input[str] | None,
+    lease_container: pulumi.Input[str] | None,
+) -> None:
+    """Grant a rotator the vault and the lease.
+
+    Writing takes a role on the vault: one on a secret lets its holder read only
+    (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
+    """
+    why = f"the rotator reads, writes and disables versions; {ALSO}"
+    if vault is not None:
+        grants.assign("rotator-keeps-secrets", roles.SECRETS_OFFICER, rotator.object_id, scope=vault, why=why)
+    why = "the rotator makes the lease's blob and holds its lease"
+    if lease_container is not None:
+        grants.assign("rotator-leases", roles.BLOB_CONTRIBUTOR, rotator.object_id, scope=lease_container, why=why)
+
+
+def _files(manifest: Manifest) -> containers.Files:
+    """Return the manifest as the container reads it, and the certificates of a private CA."""
+    ca_file = manifest.broker.ca_file
+    broker = manifest.broker.model_copy(update={"ca_file": containers.CA_FILE if ca_file else None})
+    here = manifest.model_copy(update={"broker": broker})
     files = {containers.MANIFEST_FILE: here.model_dump_json(indent=1) + "\n"}
-    if broker.ca_file:
-        files[containers.CA_FILE] = ca_bundle(broker.ca_file)
-    return containers.Files(files)
+    return containers.Files({**files, **({containers.CA_FILE: ca_bundle(ca_file)} if ca_file else {})})

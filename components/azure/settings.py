@@ -23,6 +23,7 @@ from .field_types import (
     WorkspaceCustomerId,
     WorkspaceId,
 )
+from .names import Names
 
 
 class DnsZones(Section):
@@ -48,11 +49,6 @@ class VaultNetwork(Section):
     subnets: Annotated[tuple[AzureSubnet, ...], AfterValidator(distinct)] = ()
     """Each with the service endpoints Microsoft.KeyVault and Microsoft.Storage."""
     private_endpoint: PrivateEndpoint | None = None
-
-    @property
-    def is_private(self) -> bool:
-        """Whether private endpoints are the one way in."""
-        return bool(self.private_endpoint and not self.addresses and not self.subnets)
 
     def is_way_in(self, own: str | None) -> bool:
         """Whether anybody is let in but the containers in the stack's `own` subnet."""
@@ -100,6 +96,15 @@ class AzureStore(StoreSection):
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=48)
     """Tags of each resource, in addition to project and stack."""
+
+    def names(self, stack: str) -> Names:
+        """Return the names of a stack in the subscription."""
+        return Names(
+            stack=stack,
+            subscription=self.subscription,
+            resource_group=self.resource_group,
+            generation=self.generation,
+        )
 
 
 class ContainerAppServer(ServerSection):

@@ -1,0 +1,92 @@
+"""From where vault and lease are reached: network rules, and private endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import pulumi
+from pulumi_azure_native import network
+
+from ..core.planned import planned
+from .principals import AzureEnvironment
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DnsZonesArgs:
+    """Resource ids of the private DNS zones of a virtual network."""
+
+    vault: pulumi.Input[str]
+    """Of privatelink.vaultcore.azure.net."""
+    blob: pulumi.Input[str]
+    """Of privatelink.blob.core.windows.net."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivateEndpointArgs:
+    """Where vault and lease have an address in a virtual network."""
+
+    subnet: pulumi.Input[str]
+    """Resource id of a subnet; not that of the Container Apps environment, which is delegated to it."""
+    dns_zones: DnsZonesArgs
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultNetworkArgs:
+    """Networks that reach vault and lease, in addition to the stack's own containers. All others are denied."""
+
+    addresses: Sequence[str] = ()
+    """Public IP addresses and CIDR ranges."""
+    subnets: Sequence[pulumi.Input[str]] = ()
+    """Resource ids. Each subnet has the service endpoints Microsoft.KeyVault and Microsoft.Storage."""
+    private_endpoint: PrivateEndpointArgs | None = None
+
+    @property
+    def is_private(self) -> bool:
+        """Return whether private endpoints are the only way in."""
+        return bool(self.private_endpoint and not self.addresses and not self.subnets)
+
+    def subnet_rules(self, own: pulumi.Input[str] | None, rule: Callable[[str], T]) -> pulumi.Output[list[T]]:
+        """Return a rule for each subnet that uses a service endpoint, the stack's `own` included."""
+        ids = [] if self.is_private else [*([own] if own else []), *self.subnets]
+        return pulumi.Output.all(*ids).apply(lambda known: [rule(one) for one in dict.fromkeys(known)])
+
+
+def private_endpoint(
+    what: Literal["vault", "blob"],
+    of: pulumi.Output[str],
+    wanted: VaultNetworkArgs | None,
+    environment: AzureEnvironment,
+    *,
+    name: str,
+    parent: pulumi.ComponentResource,
+) -> None:
+    """Declare one for the resource with the id `of`, if wanted. Azure calls its kind and DNS zone `what`."""
+    if not wanted or not wanted.private_endpoint:
+        return
+    place = environment.place
+    called, zones = place.names.plain(what), wanted.private_endpoint.dns_zones
+    endpoint = network.PrivateEndpoint(
+        f"{name}-{what}-endpoint",
+        private_endpoint_name=called,
+        resource_group_name=place.group,
+        location=place.location,
+        tags=place.tags,
+        subnet=network.SubnetArgs(id=wanted.private_endpoint.subnet),
+        private_link_service_connections=[
+            network.PrivateLinkServiceConnectionArgs(name=what, private_link_service_id=of, group_ids=[what])
+        ],
+        opts=place.under(parent),
+    )
+    zone = zones.vault if what == "vault" else zones.blob
+    network.PrivateDnsZoneGroup(
+        f"{name}-{what}-name",
+        private_dns_zone_group_name="default",
+        private_endpoint_name=planned(endpoint.name, called),
+        resource_group_name=place.group,
+        private_dns_zone_configs=[network.PrivateDnsZoneConfigArgs(name=what, private_dns_zone_id=zone)],
+        opts=place.under(parent),
+    )
