@@ -79,7 +79,7 @@ def identity_settings(of: AzureIdentity, environment: AzureEnvironment) -> list[
 
 def registries(image: pulumi.Input[str], environment: AzureEnvironment) -> list[app.RegistryCredentialsArgs]:
     """Return the login at the image's registry, if it asks who pulls."""
-    if not environment.pulls_as_platform:
+    if environment.args.registry is None:
         return []
     server = pulumi.Output.from_input(image).apply(lambda known: known.partition("/")[0])
     return [app.RegistryCredentialsArgs(server=server, identity=environment.platform.id)]

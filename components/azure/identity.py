@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_azure_native as azure
 
 from ..core.component import Component
-from ..core.naming import PROJECT, stack_name
+from ..core.naming import PROJECT
 from ..core.planned import planned
 from . import roles
-from .names import Names
+from .names import AzureIdentitiesArgs
 from .principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp
-
-
-@dataclass(frozen=True, kw_only=True)
-class AzureIdentitiesArgs:
-    """Arguments of AzureIdentities."""
-
-    tenant: str
-    """The Entra tenant, a GUID."""
-    subscription: str
-    """The subscription of all resources, a GUID."""
-    location: str
-    """The region of all resources, such as westeurope."""
-    stack: str | None = None
-    """What the names of resources contain; by default the name of the Pulumi stack."""
-    generation: int = 1
-    """Increase it to deploy a destroyed stack again while its deleted vault or workspace still has the name."""
-    resource_group: str | None = None
-    """Name of a resource group that exists; by default one is made."""
-    subnet: pulumi.Input[str] | None = None
-    """Resource id of the subnet of the Container Apps environment, delegated to it; by default Azure's own network."""
-    registry: pulumi.Input[str] | None = None
-    """Resource id of the Azure container registry of the images; by default images are pulled without a login."""
-    zone_redundant: bool = False
-    """Whether environment and lease are spread over the zones of the location. Azure takes it for new ones alone."""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """Tags of each resource, in addition to project and stack."""
-
-    @property
-    def names(self) -> Names:
-        """Return the names of everything in the subscription."""
-        return Names(
-            stack=stack_name(self.stack),
-            subscription=self.subscription,
-            resource_group=self.resource_group,
-            generation=self.generation,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +26,12 @@ class AzureArgs(AzureIdentitiesArgs):
         """Return the shared environment, or make one below `parent`. Raises pulumi.RunError if it is elsewhere."""
         if self.shared is None:
             return AzureIdentities(f"{name}-identity", self, pulumi.ResourceOptions(parent=parent)).environment
-        place = self.shared.place
-        _check(name, (place.names.subscription, place.tenant), self)
-        yours = parent.get_provider(_ANY)
+        place, yours = self.shared.place, parent.get_provider(_ANY)
+        _check(name, place.names.subscription, place.tenant, self)
         if yours is None or yours is place.provider:
             return self.shared
-        return replace(
-            self.shared, place=replace(place, provider=yours, group=_once_checked(place.group, name, yours, self))
-        )
+        group = _once_checked(place.group, name, yours, self)
+        return replace(self.shared, place=replace(place, provider=yours, group=group))
 
 
 class AzureIdentities(Component):
@@ -134,9 +95,7 @@ class AzureIdentities(Component):
             id=planned(made.id, names.resource_id(f"Microsoft.App/managedEnvironments/{names.plain('environment')}")),
             domain=made.default_domain,
             platform=platform,
-            subnet=args.subnet,
-            pulls_as_platform=bool(args.registry),
-            zone_redundant=args.zone_redundant,
+            args=args,
         )
         self.register_outputs({"subscription": args.subscription})
 
@@ -218,26 +177,23 @@ _ANY = "azure-native:app:Job"
 def _once_checked(
     text: pulumi.Input[str], name: str, provider: pulumi.ProviderResource, args: AzureIdentitiesArgs
 ) -> pulumi.Output[str]:
-    """Return `text` once the provider's subscription and tenant are known to be those of the arguments."""
+    """Return `text` once the provider is known to be of the arguments' subscription. A plugin's has no properties."""
 
-    def checked(known: list[str | None]) -> str:
-        _check(name, (known[1], known[2]), args)
-        return str(known[0])
+    def checked(known: list[str]) -> str:
+        _check(name, known[1], known[2], args)
+        return known[0]
 
-    # A provider that a plugin receives has no properties.
-    subscription, tenant = (
-        getattr(provider, key, default)
-        for key, default in (("subscription_id", args.subscription), ("tenant_id", args.tenant))
-    )
+    subscription = getattr(provider, "subscription_id", args.subscription)
+    tenant = getattr(provider, "tenant_id", None)
     return pulumi.Output.all(text, subscription, tenant).apply(checked)
 
 
-def _check(name: str, found: tuple[str | None, str | None], args: AzureIdentitiesArgs) -> None:
-    """Raise pulumi.RunError for another subscription or tenant. A provider without a tenant has the subscription's."""
-    (subscription, tenant), wanted = found, (args.subscription, args.tenant)
-    if (subscription or "").lower() != wanted[0].lower() or (tenant or wanted[1]).lower() != wanted[1].lower():
+def _check(name: str, subscription: str, tenant: str | None, args: AzureIdentitiesArgs) -> None:
+    """Raise pulumi.RunError for another subscription or tenant than that of the arguments."""
+    found, wanted = (subscription, tenant or args.tenant), (args.subscription, args.tenant)
+    if [str(one).lower() for one in found] != [one.lower() for one in wanted]:
         raise pulumi.RunError(
-            f"{name}: its provider or environment is of subscription {subscription or '(none)'} and tenant {tenant}"
+            f"{name}: its provider is of subscription {found[0]} and tenant {found[1]}"
             f"\n    names and roles are made for subscription {wanted[0]} and tenant {wanted[1]}, its arguments"
             "\n    -> correct the arguments, or give it a provider with that subscription_id and tenant_id"
         )

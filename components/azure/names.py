@@ -1,10 +1,15 @@
-"""What everything in the subscription is called. Names are given, so that a preview can tell them."""
+"""The names of everything in the subscription, and the arguments they depend on. A preview knows them."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pulumi
+
+from ..core.naming import stack_name
 
 BASE = "coreflux"
 
@@ -91,6 +96,42 @@ class Names:
     @property
     def _digest(self) -> str:
         return _hash(f"{self.subscription}/{self.group}/{self.stack}/{self.generation}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AzureIdentitiesArgs:
+    """Arguments of AzureIdentities."""
+
+    tenant: str
+    """The Entra tenant, a GUID."""
+    subscription: str
+    """The subscription of all resources, a GUID."""
+    location: str
+    """The region of all resources, such as westeurope."""
+    stack: str | None = None
+    """What the names of resources contain; by default the name of the Pulumi stack."""
+    generation: int = 1
+    """Increase it to deploy a destroyed stack again while its deleted vault or workspace still has the name."""
+    resource_group: str | None = None
+    """Name of a resource group that exists; by default one is made."""
+    subnet: pulumi.Input[str] | None = None
+    """Resource id of the subnet of the Container Apps environment, delegated to it; by default Azure's own network."""
+    registry: pulumi.Input[str] | None = None
+    """Resource id of the Azure container registry of the images; by default images are pulled without a login."""
+    zone_redundant: bool = False
+    """Whether environment and lease are spread over the zones of the location. Azure takes it for new ones alone."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of each resource, in addition to project and stack."""
+
+    @property
+    def names(self) -> Names:
+        """Return the names of everything in the subscription."""
+        return Names(
+            stack=stack_name(self.stack),
+            subscription=self.subscription,
+            resource_group=self.resource_group,
+            generation=self.generation,
+        )
 
 
 def _cut(stack: str, limit: int) -> str:

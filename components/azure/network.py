@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal
 
 import pulumi
 from pulumi_azure_native import network
 
 from ..core.planned import planned
 from .principals import AzureEnvironment
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +47,23 @@ class VaultNetworkArgs:
         """Return whether private endpoints are the only way in."""
         return bool(self.private_endpoint and not self.addresses and not self.subnets)
 
-    def subnet_rules(self, own: pulumi.Input[str] | None, rule: Callable[[str], T]) -> pulumi.Output[list[T]]:
-        """Return a rule for each subnet that uses a service endpoint, the stack's `own` included."""
-        ids = [] if self.is_private else [*([own] if own else []), *self.subnets]
-        return pulumi.Output.all(*ids).apply(lambda known: [rule(one) for one in dict.fromkeys(known)])
+
+def rules(wanted: VaultNetworkArgs | None, own: pulumi.Input[str] | None, *, address: str, subnet: str) -> Any:
+    """Return the network rules of vault or storage account, which name an address and a subnet by these keys.
+
+    The stack's `own` subnet is let in, too.
+    """
+    if not wanted:
+        return {"default_action": "Allow", "bypass": "None"}
+    ids = [] if wanted.is_private else [*([own] if own else []), *wanted.subnets]
+    return {
+        "default_action": "Deny",
+        "bypass": "None",
+        "ip_rules": [{address: one} for one in wanted.addresses],
+        "virtual_network_rules": pulumi.Output.all(*ids).apply(
+            lambda known: [{subnet: one} for one in dict.fromkeys(known)]
+        ),
+    }
 
 
 def private_endpoint(

@@ -14,6 +14,7 @@ from ..core.references import Fetched, Reference, ReferenceKind
 from ..settings.problems import Problem
 from ..settings.section import Section
 from ..settings.settings import Settings
+from .names import AzureIdentitiesArgs
 from .principals import AzurePods, AzureReader, AzureUser, ContainerApp
 from .settings import AzureStore, ContainerAppServer, VaultNetwork
 
@@ -61,11 +62,11 @@ class Azure(Platform):
 
     def first_tick(self, settings: Settings) -> str | None:
         """Return the command that starts the rotator's job."""
-        if not isinstance(store := settings.store, AzureStore):
+        if not isinstance(settings.store, AzureStore):
             return None
-        names = store.names(settings.stack)
+        names = _args(settings).names
         return (
-            f"az containerapp job start --subscription {store.subscription} -g {names.group} -n {names.job} "
+            f"az containerapp job start --subscription {names.subscription} -g {names.group} -n {names.job} "
             "(or wait for the full hour)"
         )
 
@@ -108,7 +109,7 @@ class Azure(Platform):
             "network": store.network and _network(store.network),
             "image": store.image or getattr(settings.server, "image", ""),
         }
-        args = AzureSecretStoreArgs(**{**principal.environment.args, **settings.store_args, **own})
+        args = AzureSecretStoreArgs(**{**principal.environment.sharing, **settings.store_args, **own})
         return AzureSecretStore(name, args, opts)
 
     def open_server(
@@ -120,31 +121,30 @@ class Azure(Platform):
         assert isinstance(workload, ContainerApp)
         assert isinstance(secrets, Fetched)
         own = {**_entries(ContainerAppMcpServerArgs, server), "references": secrets, "app": workload}
-        args = ContainerAppMcpServerArgs(**{**workload.environment.args, **settings.server_args, **own})
+        args = ContainerAppMcpServerArgs(**{**workload.environment.sharing, **settings.server_args, **own})
         return ContainerAppMcpServer(name, args, opts)
 
 
-def _identities(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> AzureIdentities:
-    from .identity import AzureIdentities, AzureIdentitiesArgs
-
+def _args(settings: Settings) -> AzureIdentitiesArgs:
     assert isinstance(store := settings.store, AzureStore)
-    return AzureIdentities(
-        name, AzureIdentitiesArgs(stack=settings.stack, **_entries(AzureIdentitiesArgs, store)), opts
-    )
+    return AzureIdentitiesArgs(stack=settings.stack, **_entries(AzureIdentitiesArgs, store))
+
+
+def _identities(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> AzureIdentities:
+    from .identity import AzureIdentities
+
+    return AzureIdentities(name, _args(settings), opts)
 
 
 def _network(section: VaultNetwork) -> VaultNetworkArgs:
     from .network import DnsZonesArgs, PrivateEndpointArgs, VaultNetworkArgs
 
-    endpoint = section.private_endpoint
-    return VaultNetworkArgs(
-        addresses=section.addresses,
-        subnets=section.subnets,
-        private_endpoint=endpoint
-        and PrivateEndpointArgs(
-            subnet=endpoint.subnet, dns_zones=DnsZonesArgs(**_entries(DnsZonesArgs, endpoint.dns_zones))
-        ),
-    )
+    found = section.private_endpoint
+    endpoint = None
+    if found:
+        zones = DnsZonesArgs(vault=found.dns_zones.vault, blob=found.dns_zones.blob)
+        endpoint = PrivateEndpointArgs(subnet=found.subnet, dns_zones=zones)
+    return VaultNetworkArgs(addresses=section.addresses, subnets=section.subnets, private_endpoint=endpoint)
 
 
 def _entries(args: type[Any], section: Section) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pulumi
 
 from ..core.principals import Place, Principal, Workload
-from .names import Names
+from .names import AzureIdentitiesArgs, Names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,25 +46,13 @@ class AzureEnvironment:
     """Its apps' names end with this domain."""
     platform: AzureIdentity
     """The identity that Container Apps pulls images with. No container gets it."""
-    subnet: pulumi.Input[str] | None
-    """Resource id of its subnet, if it is not in Azure's own network."""
-    pulls_as_platform: bool
-    """Whether the images' registry asks who pulls."""
-    zone_redundant: bool
+    args: AzureIdentitiesArgs
 
     @property
-    def args(self) -> dict[str, Any]:
+    def sharing(self) -> dict[str, Any]:
         """Return the arguments of a component that shares it (identity.AzureArgs)."""
-        names = self.place.names
-        return {
-            "tenant": self.place.tenant,
-            "subscription": names.subscription,
-            "location": self.place.location,
-            "stack": names.stack,
-            "generation": names.generation,
-            "resource_group": names.resource_group,
-            "shared": self,
-        }
+        own = {each.name: getattr(self.args, each.name) for each in fields(AzureIdentitiesArgs)}
+        return {**own, "shared": self}
 
 
 @dataclass(frozen=True, kw_only=True)

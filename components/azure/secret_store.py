@@ -21,12 +21,11 @@ from ..core.secrets import CLIENT_CERT
 from . import roles
 from .access_trail import AzureAccessTrail, AzureAccessTrailArgs, TrailOptions
 from .identity import AzureArgs, user_assigned
-from .lease import lease_account
 from .names import PENDING
 from .network import VaultNetworkArgs
 from .principals import AzureEnvironment, AzurePods, AzureUser, ContainerApp
 from .rotation import AzureRotation, AzureRotationArgs, let_rotate
-from .vault import vault
+from .vault import lease_account, vault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +126,7 @@ class AzureSecretStore(SecretStore):
         """Grant the rotator the vault and the lease, and have it tick each hour."""
         let_rotate(self._grants, self._rotator, vault=self._vault, lease_container=self._lease)
         args = AzureRotationArgs(
-            **self.environment.args, manifest=self.manifest, image=self._args.image, identity=self._rotator
+            **self.environment.sharing, manifest=self.manifest, image=self._args.image, identity=self._rotator
         )
         AzureRotation(f"{self._name}-rotator", args, pulumi.ResourceOptions(parent=self, depends_on=[self._container]))
         return Schedule(every="hour", turn_on="")
@@ -136,7 +135,7 @@ class AzureSecretStore(SecretStore):
         """Send the vault's audit log to a workspace, and alert on what should not happen."""
         options = {each.name: getattr(self._args, each.name) for each in fields(TrailOptions)}
         args = AzureAccessTrailArgs(
-            **self.environment.args,
+            **self.environment.sharing,
             **options,
             production=self._args.production,
             vault=self._vault,

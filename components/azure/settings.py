@@ -23,7 +23,6 @@ from .field_types import (
     WorkspaceCustomerId,
     WorkspaceId,
 )
-from .names import Names
 
 
 class DnsZones(Section):
@@ -96,15 +95,6 @@ class AzureStore(StoreSection):
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=48)
     """Tags of each resource, in addition to project and stack."""
-
-    def names(self, stack: str) -> Names:
-        """Return the names of a stack in the subscription."""
-        return Names(
-            stack=stack,
-            subscription=self.subscription,
-            resource_group=self.resource_group,
-            generation=self.generation,
-        )
 
 
 class ContainerAppServer(ServerSection):

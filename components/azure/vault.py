@@ -1,18 +1,24 @@
-"""The vault. Its secrets are no resources of the stack: their values would be in the state."""
+"""The vault, and the storage account of the lease, which a rotator holds of a blob: Key Vault has no compare-and-swap.
+
+The vault's secrets are no resources of the stack: their values would be in the state.
+"""
 
 from __future__ import annotations
 
 import pulumi
-from pulumi_azure_native import keyvault
+from pulumi_azure_native import keyvault, storage
 
 from ..core.planned import planned
-from .network import VaultNetworkArgs, private_endpoint
+from .names import LEASE_CONTAINER
+from .network import VaultNetworkArgs, private_endpoint, rules
 from .principals import AzureEnvironment
 
 # In production, and elsewhere: Key Vault's longest and shortest. A deleted vault has its name for so long. A vault that
 # exists never changes it (Azure, Key Vault soft-delete): to become production, or no longer to be, takes another
 # generation.
 RECOVERY_DAYS = {True: 90, False: 7}
+
+_SKU = {True: storage.SkuName.STANDARD_ZRS, False: storage.SkuName.STANDARD_LRS}
 
 
 def vault(
@@ -43,7 +49,7 @@ def vault(
             enabled_for_disk_encryption=False,
             enabled_for_template_deployment=False,
             public_network_access="Disabled" if network and network.is_private else "Enabled",
-            network_acls=_rules(network, environment.subnet),
+            network_acls=rules(network, environment.args.subnet, address="value", subnet="id"),
         ),
         opts=place.under(parent, protect=production),
     )
@@ -52,14 +58,38 @@ def vault(
     return vault_id
 
 
-def _rules(network: VaultNetworkArgs | None, own: pulumi.Input[str] | None) -> keyvault.NetworkRuleSetArgs:
-    if not network:
-        return keyvault.NetworkRuleSetArgs(
-            default_action=keyvault.NetworkRuleAction.ALLOW, bypass=keyvault.NetworkRuleBypassOptions.NONE
-        )
-    return keyvault.NetworkRuleSetArgs(
-        default_action=keyvault.NetworkRuleAction.DENY,
-        bypass=keyvault.NetworkRuleBypassOptions.NONE,
-        ip_rules=[keyvault.IPRuleArgs(value=one) for one in network.addresses],
-        virtual_network_rules=network.subnet_rules(own, lambda one: keyvault.VirtualNetworkRuleArgs(id=one)),
+def lease_account(
+    name: str, network: VaultNetworkArgs | None, environment: AzureEnvironment, *, parent: pulumi.ComponentResource
+) -> storage.BlobContainer:
+    """Return the container of an account without keys. secretops makes the blob, which has no value."""
+    place, names = environment.place, environment.place.names
+    account = storage.StorageAccount(
+        f"{name}-lease-account",
+        account_name=names.storage,
+        resource_group_name=place.group,
+        location=place.location,
+        tags=place.tags,
+        kind=storage.Kind.STORAGE_V2,
+        sku=storage.SkuArgs(name=_SKU[environment.args.zone_redundant]),
+        allow_shared_key_access=False,  # roles alone: there is no key to leak
+        default_to_o_auth_authentication=True,
+        allow_blob_public_access=False,
+        allow_cross_tenant_replication=False,
+        is_local_user_enabled=False,
+        enable_https_traffic_only=True,
+        minimum_tls_version=storage.MinimumTlsVersion.TLS1_2,
+        network_rule_set=rules(
+            network, environment.args.subnet, address="i_p_address_or_range", subnet="virtual_network_resource_id"
+        ),
+        opts=place.under(parent),
+    )
+    account_id = planned(account.id, names.resource_id(f"Microsoft.Storage/storageAccounts/{names.storage}"))
+    private_endpoint("blob", account_id, network, environment, name=name, parent=parent)
+    return storage.BlobContainer(
+        f"{name}-lease-container",
+        account_name=planned(account.name, names.storage),
+        container_name=LEASE_CONTAINER,
+        resource_group_name=place.group,
+        public_access=storage.PublicAccess.NONE,
+        opts=place.under(parent),
     )
