@@ -27,11 +27,8 @@ class AzureArgs(AzureIdentitiesArgs):
         if self.shared is None:
             return AzureIdentities(f"{name}-identity", self, pulumi.ResourceOptions(parent=parent)).environment
         place, yours = self.shared.place, parent.get_provider(_ANY)
-        _check(name, place.names.subscription, place.tenant, self)
-        if yours is None or yours is place.provider:
-            return self.shared
-        group = _once_checked(place.group, name, yours, self)
-        return replace(self.shared, place=replace(place, provider=yours, group=group))
+        _check(name, place.names.vault_id, self.subscription)
+        return replace(self.shared, place=replace(place, provider=yours)) if yours else self.shared
 
 
 class AzureIdentities(Component):
@@ -53,13 +50,12 @@ class AzureIdentities(Component):
             opts=pulumi.ResourceOptions(parent=self),
         )
         tags = {**args.tags, "project": PROJECT, "stack": names.stack}
-        called: pulumi.Input[str] = _once_checked(names.group, name, yours, args) if yours else names.group
         if args.resource_group:
-            group = pulumi.Output.from_input(called)
+            group = pulumi.Output.from_input(args.resource_group)
         else:
             made_group = azure.resources.ResourceGroup(
                 f"{name}-group",
-                resource_group_name=called,
+                resource_group_name=names.group,
                 location=args.location,
                 tags=tags,
                 opts=pulumi.ResourceOptions(parent=self, provider=provider),
@@ -74,6 +70,9 @@ class AzureIdentities(Component):
             provider=provider,
         )
         platform = user_assigned(f"{name}-platform-identity", "platform", place, self)
+        if yours:  # its subscription is no output: only ids have it
+            known = pulumi.Output.from_input(platform.id).apply(lambda id_: _check(name, id_, args.subscription))
+            platform = replace(platform, id=known)
         made = azure.app.ManagedEnvironment(
             f"{name}-environment",
             environment_name=names.plain("environment"),
@@ -174,26 +173,13 @@ def _let_pull(
 _ANY = "azure-native:app:Job"
 
 
-def _once_checked(
-    text: pulumi.Input[str], name: str, provider: pulumi.ProviderResource, args: AzureIdentitiesArgs
-) -> pulumi.Output[str]:
-    """Return `text` once the provider is known to be of the arguments' subscription. A plugin's has no properties."""
-
-    def checked(known: list[str]) -> str:
-        _check(name, known[1], known[2], args)
-        return known[0]
-
-    subscription = getattr(provider, "subscription_id", args.subscription)
-    tenant = getattr(provider, "tenant_id", None)
-    return pulumi.Output.all(text, subscription, tenant).apply(checked)
-
-
-def _check(name: str, subscription: str, tenant: str | None, args: AzureIdentitiesArgs) -> None:
-    """Raise pulumi.RunError for another subscription or tenant than that of the arguments."""
-    found, wanted = (subscription, tenant or args.tenant), (args.subscription, args.tenant)
-    if [str(one).lower() for one in found] != [one.lower() for one in wanted]:
-        raise pulumi.RunError(
-            f"{name}: its provider is of subscription {found[0]} and tenant {found[1]}"
-            f"\n    names and roles are made for subscription {wanted[0]} and tenant {wanted[1]}, its arguments"
-            "\n    -> correct the arguments, or give it a provider with that subscription_id and tenant_id"
-        )
+def _check(name: str, resource: str, wanted: str) -> str:
+    """Return a resource id. Raises pulumi.RunError if its subscription is another than that of the arguments."""
+    found = resource.split("/")[2]
+    if found.lower() == wanted.lower():
+        return resource
+    raise pulumi.RunError(
+        f"{name}: its provider or shared environment is of subscription {found}"
+        f"\n    names and roles are made for subscription {wanted}, its argument"
+        "\n    -> correct the argument, or give it a provider with that subscription_id"
+    )
