@@ -36,7 +36,7 @@ from secretops.platforms.azure.lease import Timing
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.store import KeyVaultVersionStore
 from secretops.platforms.azure.tags import PREFIX
-from secretops.stores import lease, open_store
+from secretops.stores import lease
 from secretops.stores.lease import LostError
 from tests.contract.places import InVault
 from tests.contract.versions import FIELDS, NOW, make, publish, version
@@ -479,7 +479,7 @@ def test_emulator_lets_a_role_on_one_secret_read_only(place: LiveVault) -> None:
 def test_azure_identitys_own_chain_leads_to_the_store(place: LiveVault, azure_environment: Principal) -> None:
     value = publish(place, V[1])
     place.vault.access.grant(azure_environment.oid, SECRETS_OFFICER)
-    store, _ = open_store(place.location, role="operator")
+    store = KeyVaultVersionStore.open(place.location, role="operator")
     assert store.read("it", V[1], purpose="test") == value
 
 

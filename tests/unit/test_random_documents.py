@@ -35,7 +35,6 @@ from secretops.platforms.kubernetes.store import SecretState
 from secretops.platforms.swarm.version_state import VersionState
 from secretops.platforms.vault import version_metadata as notes
 from secretops.platforms.vault.api import Metadata
-from secretops.platforms.vault.secret_index import KEPT, Register
 from secretops.stores import files, payload
 from tests.unit import test_swarm_events
 from tests.unit.fuzz import BOUNDED, texts
@@ -114,7 +113,7 @@ def vault(note: str, text: str) -> Metadata:
 
 
 class OnePath:
-    """What `Register` asks of a server: stands in for Vault's API, which gives notes as they were written."""
+    """What `SecretIndex` reads from a server: stands in for Vault's API, which gives notes as they were written."""
 
     def __init__(self, found: Metadata) -> None:
         self._found = found
@@ -162,7 +161,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
          "planned": 3, "copies": [2]},), of_text(lambda text: notes.noted(vault(f"{notes.NAMED}v1", text)))),
     "a Vault's journal": ((ENTRY,), of_text(lambda text: notes.last_entry("mqtt", vault(notes.LAST, text)))),
     "a Vault's register": ((["mqtt", "pending/mqtt"],),
-         of_text(lambda text: Register(OnePath(vault(f"{KEPT}mqtt", text)), "lease").paths())),  # type: ignore[arg-type]
+         of_text(lambda text: notes.SecretIndex(OnePath(vault(f"{notes.KEPT}mqtt", text)), "lease").paths())),  # type: ignore[arg-type]
     "a key vault's journal": (([NOW, "v1", "publish", "done"],),
          of_text(lambda text: key_vault(**{tags.LAST: text}).last("mqtt"))),
     "a key vault's time": ((NOW,),

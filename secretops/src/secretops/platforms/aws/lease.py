@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -24,16 +24,7 @@ from secretops.stores.lease import Found, LeaseRecord, LeaseStore
 # The table's partition key, a string.
 KEY = "id"
 ITEM = {KEY: {"S": "lease"}}
-
 _HOLDER, _SINCE, _TOKEN, _RENEWED = "holder", "since", "token", "renewed"
-
-
-class DynamoDb(Protocol):
-    """What is used of boto3's client."""
-
-    def update_item(self, **request: Any) -> Any: ...
-
-    def get_item(self, **request: Any) -> Any: ...
 
 
 class LeaseTable(LeaseStore):
@@ -41,12 +32,12 @@ class LeaseTable(LeaseStore):
 
     writes_first = True
 
-    def __init__(self, arn: str, open_client: Callable[[str], DynamoDb] | None = None) -> None:
+    def __init__(self, arn: str, open_client: Callable[[str], Any] | None = None) -> None:
         self.arn, self.region, self.name = arn, arn.split(":")[3], arn.rpartition("/")[2]
-        self._open = open_client or (lambda region: cast(DynamoDb, connect(region, "dynamodb")))
+        self._open = open_client or (lambda region: connect(region, "dynamodb"))
 
     @functools.cached_property
-    def client(self) -> DynamoDb:
+    def client(self) -> Any:
         """The connection. Raises UsageError."""
         return self._open(self.region)
 
@@ -90,7 +81,7 @@ class LeaseTable(LeaseStore):
             except ClientError as error:
                 if errors.code(error) != "ConditionalCheckFailedException":
                     raise
-                return Found(_record(cast(Mapping[str, Any], error.response).get("Item", {})))
+                return Found(_record(error.response.get("Item", {})))
         return Found(record)
 
     def contended(self, left: str) -> StoreError:
@@ -110,7 +101,7 @@ class LeaseTable(LeaseStore):
             raise errors.told(error, f"dynamodb:{operation}", self.name, self.region, kind="table") from None
 
 
-def _record(item: Mapping[str, Mapping[str, str]]) -> LeaseRecord | None:
+def _record(item: Any) -> LeaseRecord | None:
     """Return the record in an item; None where it has no token."""
     said = {name: next(iter(item.get(name, {}).values()), "") for name in (_HOLDER, _SINCE, _TOKEN, _RENEWED)}
     if _TOKEN not in item:

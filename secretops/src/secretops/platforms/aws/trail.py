@@ -1,7 +1,7 @@
-"""CloudTrail: the files that it lays into its bucket, {"Records": […]}, lookup-events' answer, single events a line.
+"""CloudTrail: files of its bucket ({"Records": […]}), answers of lookup-events ({"Events": […]}), or single events.
 
-Single events are what EventBridge hands on ({"detail": …}), and `aws cloudtrail lookup-events` gives as text, where
-tabs part them. Its answer as JSON is {"Events": […]}, of which each has the event as a text, "CloudTrailEvent". https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+Single events come from EventBridge ({"detail": …}), or from the text output of `aws cloudtrail lookup-events`.
+https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 """
 
 from __future__ import annotations
@@ -17,21 +17,15 @@ from secretops.trails.documents import documents
 from secretops.trails.protocol import ALL, Access
 
 SOURCE = "secretsmanager.amazonaws.com"
-
+# CloudTrail also records a GetSecretValue for each secret of a BatchGetSecretValue: such a read counts twice.
 GIVES_VALUE = frozenset({"GetSecretValue", "BatchGetSecretValue"})
-"""Of a BatchGetSecretValue CloudTrail also has a GetSecretValue for each secret: such a read is counted under both."""
-
+# Prefixes of operations that change nothing. All others do, also unknown ones.
 ONLY_LOOKS = ("Get", "BatchGet", "Describe", "List", "Validate")
-"""How the operations begin that change nothing. The others do, those too that AWS has yet to invent."""
-
 DENIED = re.compile(r"^(Client\.)?(AccessDenied|UnauthorizedOperation|KMSAccessDenied)")
-
+# The service itself, when it rotates, replicates and deletes.
 ITSELF = frozenset({SOURCE, "rotation.secretsmanager.amazonaws.com"})
-"""Readers by nature: the service, when it rotates, replicates and deletes."""
-
+# The type of events without a request, e.g. RotationFailed.
 SERVICE_EVENT = "AwsServiceEvent"
-"""The type of what the service tells of its own work, e.g. RotationFailed. Nobody asked for that."""
-
 NOBODY = "(not logged in)"
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]*:\d*:secret:(?P<name>.+)")
 _SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")
@@ -100,7 +94,7 @@ class CloudTrail:
             )
 
     def _asked_for(self, operation: str, asked: dict[str, Any], event: dict[str, Any]) -> Iterator[str]:
-        """Which of the stack's secrets it is about. A batch by filters, or a list, may be about every one."""
+        """Yield the stack's secrets of an event. A batch by filters, or a list, may be about all."""
         said = asked.get("secretId") or (event.get("additionalEventData") or {}).get("SecretId") or asked.get("name")
         ids = [said] if said else list(asked.get("secretIdList") or ())
         if not ids and operation in ("BatchGetSecretValue", "ListSecrets"):
@@ -110,7 +104,7 @@ class CloudTrail:
                 yield found
 
     def _named(self, said: str) -> str | None:
-        """The name of the secret that a request calls so: by its name, its ARN, or its ARN without AWS' own suffix."""
+        """Return the stack's secret by a name, an ARN, or an ARN without AWS' suffix."""
         match = _ARN.fullmatch(said)
         name = match["name"] if match else said
         return next((each for each in (name, _SUFFIX.sub("", name)) if each in self._secrets), None)
@@ -123,7 +117,7 @@ class CloudTrail:
 
 
 def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
-    """Who it was, the name of the role that they were in, and the name that they gave the session."""
+    """Return the principal, the name of its role, and the name of its session."""
     arn, service = identity.get("arn") or "", identity.get("invokedBy") or ""
     if match := _SESSION.fullmatch(arn):
         issuer = (identity.get("sessionContext") or {}).get("sessionIssuer") or {}
@@ -133,9 +127,9 @@ def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _is(declared: str, reader: str, role: str) -> bool:
-    """Whether the principal that a stack declares, by ARN or by the name of a role, is this reader.
+    """Return whether a declared principal, an ARN or the name of a role, is this reader.
 
-    An event may leave the issuer of a session out; its role is then known without the path that an ARN has.
+    Without the issuer of a session in the event, the role's path is unknown.
     """
     if not declared.startswith("arn:"):
         return bool(role) and declared == role

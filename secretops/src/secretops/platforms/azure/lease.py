@@ -1,14 +1,11 @@
-"""Who rotates: a blob, whose lease Azure itself gives to one and lets end when it is not renewed.
+"""The lease of the Azure store: a blob's own, which Azure grants and ends. Key Vault has no compare-and-swap.
 
-Key Vault compares and swaps nothing, so that the lock lies elsewhere. Who holds it is said by the blob's metadata,
-which only the holder may write; each renewal counts there, so that whoever watches sees that the holder lives, and need
-not wait for the lease to end to be told.
+The blob's metadata name the holder and count its renewals, so that a waiting process sees that the holder is alive.
 https://learn.microsoft.com/rest/api/storageservices/lease-blob
 
-The lease fences nothing at the vault, which does not know of it. It is asked before each attempt of each write there,
-and renewed before one that can't be undone; an attempt has ended before what it was asked for can have been over
-(`CONNECT_SECONDS`). What stays is a request that was sent, and that Azure carries out after our client has given it up
-and somebody has followed us: the version it makes is told from others (`State.late`), and the next tick takes it back.
+The vault does not know of the lease. So each attempt of a write asks for it first, and ends before the lease can have
+ended (`CONNECT_SECONDS`). A request that Azure carries out later still makes a version that is told from others
+(`State.late`), and the next tick discards it.
 """
 
 from __future__ import annotations
@@ -33,12 +30,12 @@ from secretops.platforms.azure.login import Login
 from secretops.stores import lease as leases
 from secretops.stores.lease import Found, LeaseRecord, LeaseStore, held_by
 
+# Characters of a holder's name as it is written: metadata are headers.
 LONGEST_NAME = 180
-"""Characters of a holder's name as it is written: metadata are headers."""
-
+# The longest lease that Azure lets end, in seconds: without a renewal it is free by then.
 LONGEST_LEASE = 60
-"""Seconds that Azure lets a lease last that ends at all: one that is not renewed is free by then."""
-
+# How often a request is repeated: with pauses of about 1, 3 and 5 s, so that a renewal can be repeated.
+RETRIES = 3
 TAKEN = frozenset({"LeaseAlreadyPresent", "LeaseIsBreakingAndCannotBeAcquired", "LeaseIsBrokenAndCannotBeRenewed"})
 LOST = frozenset(
     {
@@ -52,7 +49,6 @@ LOST = frozenset(
         "ConditionNotMet",
     }
 )
-
 _HOLDER, _SINCE, _COUNT = "secretops_holder", "secretops_since", "secretops_renewed"
 
 
@@ -63,17 +59,13 @@ class Timing(leases.Timing):
     duration: int = 30
 
 
-RETRIES = 3
-"""How often a request is sent again: with pauses of about 1, 3 and 5 s, so that a renewal can be tried again."""
-
-
 def patience() -> ExponentialRetry:
-    """As often as our clients of a blob ask again."""
+    """Return the retry policy of a blob's client."""
     return ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=RETRIES, random_jitter_range=1)
 
 
 def connect(url: str, tenant: str = "") -> BlobClient:
-    """A client of the blob at `url`. Sends nothing yet. Raises UsageError, StoreError."""
+    """Return a client of the blob at `url`. Sends nothing yet. Raises UsageError, StoreError."""
     logging.getLogger("azure.storage").setLevel(logging.ERROR)
     with telling("ask", url, "the lease"):
         return BlobClient.from_blob_url(
@@ -93,8 +85,8 @@ class LeaseStatus:
     since: datetime | None
     count: str
     leased: bool
+    # Without an end: secretops acquires none of these.
     for_ever: bool
-    """Until somebody releases it: secretops acquires none of these."""
 
 
 class LeaseBlob(LeaseStore):
@@ -108,7 +100,7 @@ class LeaseBlob(LeaseStore):
 
     @classmethod
     def of(cls, location: AzureStoreLocation) -> LeaseBlob:
-        """The stack's, as a login of its tenant."""
+        """Return the stack's, for a login of its tenant."""
         return cls(location.lease, functools.partial(connect, tenant=location.tenant))
 
     @functools.cached_property
@@ -160,8 +152,8 @@ class LeaseBlob(LeaseStore):
         return held_by(found.holder or "somebody who does not say who", found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
-        """Take it as `lease`, and make the blob if need be. False when somebody has it. Again is a no-op."""
-        with telling("take the lease of", self.url, self.name):
+        """Acquire it as `lease`, and make the blob if it is missing. False when somebody has it."""
+        with telling("acquire the lease of", self.url, self.name):
             while True:
                 try:
                     self._lease(lease).acquire(lease_duration=seconds)
@@ -177,22 +169,22 @@ class LeaseBlob(LeaseStore):
                     return True
 
     def renew(self, lease: str) -> bool:
-        """False when it is not ours any more."""
+        """Return False when the lease is lost."""
         with telling("renew the lease of", self.url, self.name):
             return self._ours(lambda: self._lease(lease).renew())
 
     def say(self, lease: str, holder: str, since: datetime, count: int) -> bool:
-        """Write who holds it, and how often they renewed it. False when it is not ours any more."""
+        """Write the holder and the number of its renewals. False when the lease is lost."""
         words = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
         with telling("write to", self.url, self.name):
             return self._ours(lambda: self.client.set_blob_metadata(words, lease=lease))
 
     def release(self, lease: str) -> None:
-        with telling("give back the lease of", self.url, self.name):
+        with telling("release the lease of", self.url, self.name):
             self._ours(lambda: self._lease(lease).release())
 
     def look(self) -> LeaseStatus:
-        """Nobody's where there is no blob yet."""
+        """Return what the blob says; a free lease where there is no blob yet."""
         with telling("look at", self.url, self.name):
             try:
                 found: BlobProperties = self.client.get_blob_properties()

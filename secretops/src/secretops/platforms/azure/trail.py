@@ -1,7 +1,7 @@
-"""Key Vault's audit log as Log Analytics has it: rows that a workspace gives (`workspace`), or that were exported.
+"""Key Vault's audit log in Log Analytics: rows of a query (`log_workspace`) or of an export.
 
-A row is one request, in one of two layouts: the columns of AZKVAuditLogs, or those of AzureDiagnostics, which some
-workspaces are given all the same. A line is a row, a list of rows, or an answer of the query API ({"tables": […]}).
+A row is one request, in the columns of AZKVAuditLogs or of AzureDiagnostics, which some workspaces still get. A line is
+a row, a list of rows, or an answer of the query API ({"tables": […]}).
 https://learn.microsoft.com/azure/azure-monitor/reference/tables/azkvauditlogs
 """
 
@@ -18,19 +18,16 @@ from secretops.platforms.azure.audit_tables import CLAIM_COLUMNS, CLAIMS, GIVES_
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.trails.protocol import ALL, Access
 
+# Prefixes of operations that change nothing.
 ONLY_LOOKS = ("SecretGet", "SecretList", "SecretBackup")
-"""How an operation's name begins that changes nothing."""
-
+# Operations about every secret of the vault.
 LISTS = frozenset({"SecretList", "SecretListDeleted"})
-"""About every secret of the vault."""
-
 NOBODY = "(not logged in)"
-
 _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 
 class LogAnalytics:
-    """`Trail` over one stack's secrets. A workspace may have the logs of other vaults, too: those are passed over."""
+    """`Trail` over one stack's secrets. Rows of other vaults are skipped."""
 
     form = "rows of Key Vault's audit log, one a line, a list of them, or an answer of the query API"
 
@@ -65,7 +62,7 @@ class LogAnalytics:
         identity = _identity(row)
         reader = identity.get("upn") or identity.get("oid") or identity.get("appid") or NOBODY
         if not operation.startswith("Secret") or (reader == NOBODY and status == http.HTTPStatus.UNAUTHORIZED):
-            return  # every client asks once without a token, to be told where to get one
+            return  # every client sends its first request without a token, to learn where to get one
         secret = self._secret(operation, row)
         if secret is None:
             return
@@ -83,10 +80,7 @@ class LogAnalytics:
         )
 
     def _secret(self, operation: str, row: Mapping[str, Any]) -> str | None:
-        """Which of the stack's secrets it is about, or ALL. A request that was refused may have an empty id.
-
-        The path of a restore names none, and its id the one that came back.
-        """
+        """Return the stack's secret of a row, or ALL. A refused request has no id; a restore has one, and no path."""
         for said in (_first(row, "requesturi", "requesturi_s"), _first(row, "id", "id_s")):
             found = urlsplit(str(said or ""))
             parts = [part for part in found.path.split("/") if part]
@@ -121,7 +115,7 @@ def _first(row: Mapping[str, Any], *names: str) -> Any:
 
 
 def _identity(row: Mapping[str, Any]) -> dict[str, str]:
-    """Who it was, by the token's claims."""
+    """Return the claims of the token."""
     said = row.get("identity") or {}
     claims = (json.loads(said) if isinstance(said, str) else said).get("claim") or {}
     found = {
@@ -132,6 +126,6 @@ def _identity(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _time(said: str) -> datetime:
-    """Log Analytics writes up to seven digits of a second, which Python reads from 3.11 on; UTC where it says none."""
+    """Return a time, in UTC where the row names no zone."""
     found = datetime.fromisoformat(said)
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

@@ -1,15 +1,15 @@
-"""Vault's and OpenBao's audit devices: a line is a request, or its response, as JSON; with a prefix where one is set.
+"""The log of Vault's and OpenBao's audit devices: a line is a request or a response as JSON, maybe with a prefix.
 
-The response alone tells all: who, what, whether it was given. A request is told of where it was refused on the way,
-when there may be no response. What has no response was given to nobody: the server answers when that is on record.
-Texts are HMACs, with a salt of each device's own, unless somebody tuned them away.
-https://openbao.org/docs/audit/
+A response says who, what and whether a value was given. A request counts only when it was refused, since it may have
+no response: the server answers once the response is on record. Texts are HMACs with a salt of each device, unless the
+mount is tuned otherwise. https://openbao.org/docs/audit/
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,31 +17,27 @@ from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.trails.documents import documents
 from secretops.trails.protocol import ALL, Access
 
+# The part of a path between the mount and the secret, for each operation of KV v2.
 KINDS = ("data", "metadata", "detailed-metadata", "subkeys", "delete", "undelete", "destroy")
-"""What stands between a mount and the path of a secret in it, for each thing that KV v2 does."""
-
+# The mount's own configuration: how many versions it keeps, and how long.
 CONFIG = "config"
-"""The mount's own: how many versions it keeps, and how long."""
-
 GIVES_VALUE = "data"
 LISTS = frozenset({"list", "scan"})
+# Operations that change nothing. All others do, also unknown ones.
 ONLY_LOOKS = frozenset({"read", "help", *LISTS})
-"""Operations that change nothing. The others do, those too that are yet to be invented."""
-
+# Prefix of a hashed text in the log.
 HASHED = "hmac-"
-"""Begins what stands for a text in the log."""
-
+# Requests below it change a mount as a whole: remove it, or log texts as they are.
 MOUNTS = "sys/mounts/"
-"""What goes on below it changes a mount as a whole: removes it, or has texts logged as they are."""
-
 UNWRAP = "sys/wrapping/unwrap"
-
+# Where an HMAC is requested: the requester has the text already.
+HASHING = "sys/audit-hash/"
 NOBODY = "(not logged in)"
 _DENIED = "permission denied"
 
 
 class VaultAuditLog:
-    """`Trail` over one stack's secrets in one mount. What a server does elsewhere is passed over."""
+    """`Trail` over one stack's secrets in one mount. Other entries are skipped."""
 
     form = "the log of an audit device, one request or response as JSON a line"
 
@@ -75,7 +71,7 @@ class VaultAuditLog:
             raise ValueError("not a line of an audit device") from error
 
     def access(self, entry: Mapping[str, Any], operation: str, secret: str) -> Access:
-        """What the entry tells of `operation` on `secret`."""
+        """Return the access of an entry."""
         request, auth = entry["request"], entry.get("auth") or {}
         failed, path = str(entry.get("error") or ""), str(request["path"])
         given = gives(entry)
@@ -95,7 +91,7 @@ class VaultAuditLog:
         )
 
     def _asked(self, request: Mapping[str, Any]) -> tuple[str, str] | None:
-        """What was done to which of the stack's secrets. None where it is about something else."""
+        """Return the operation and the stack's secret of a request, or None."""
         namespace = str((request.get("namespace") or {}).get("path") or "").strip("/")
         if namespace != self._namespace:
             return None
@@ -118,7 +114,7 @@ class VaultAuditLog:
         return (f"{operation} {kind}", about) if about else None
 
     def _who(self, auth: Mapping[str, Any], secret: str) -> tuple[str, bool]:
-        """How the reader is called, and whether the stack says that they may."""
+        """Return the reader's name, and whether the stack declares it."""
         asked = self._secrets if secret == ALL else (secret,)
         readers = [self._readers.get(each, ()) for each in asked]
         known = next((one for each in readers for one in each if _is(one, auth)), None)
@@ -126,8 +122,51 @@ class VaultAuditLog:
         return known or _called(auth), declared
 
 
+class GivenValue:
+    """`Trail` over every request of a server whose answer held one of `hashes`, or that brought it there.
+
+    A device has the same HMAC for the same text in every line: so this finds copies at other paths and in other mounts,
+    and what somebody unwrapped.
+    """
+
+    form = VaultAuditLog.form
+
+    def __init__(self, location: VaultStoreLocation, hashes: Collection[str]) -> None:
+        self._mount, self._hashes = location.mount.strip("/"), frozenset(hashes)
+        self._log = VaultAuditLog(location)
+
+    def read(self, line: bytes) -> Iterator[Access]:
+        for entry in entries(line):
+            try:
+                yield from self._access(entry)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise ValueError("not a line of an audit device") from error
+
+    def names(self, secret: str) -> frozenset[str]:
+        return self._log.names(secret)
+
+    def known(self) -> Iterable[str]:
+        return self._log.known()
+
+    def _access(self, entry: Mapping[str, Any]) -> Iterator[Access]:
+        path = str(entry["request"].get("path") or "")
+        given, brought = self._holds(entry.get("response")), self._holds(entry["request"])
+        if not counts(entry) or not (given or brought) or path.startswith(HASHING):
+            return
+        operation = "unwrap" if path == UNWRAP else str(entry["request"]["operation"])
+        kind, _, name = path.removeprefix(f"{self._mount}/").partition("/")
+        if path.startswith(f"{self._mount}/") and kind in KINDS:
+            found = self._log.access(entry, f"{operation} {kind}", name)
+        else:
+            found = self._log.access(entry, operation, path)
+        yield dataclasses.replace(found, given=given)
+
+    def _holds(self, side: Any) -> bool:
+        return any(text in self._hashes for text in texts((side or {}).get("data")))
+
+
 def entries(line: bytes) -> list[Mapping[str, Any]]:
-    """The entries of a line, behind whatever prefix. Raises ValueError when one is none."""
+    """Return the entries of a line after its prefix. Raises ValueError."""
     start = line.find(b"{")
     found = documents(line[max(start, 0) :])
     for entry in found:
@@ -138,12 +177,12 @@ def entries(line: bytes) -> list[Mapping[str, Any]]:
 
 
 def counts(entry: Mapping[str, Any]) -> bool:
-    """Whether the entry tells what a request came to: it was answered, or refused on the way."""
+    """Return whether the entry is the outcome of a request: a response, or a refusal."""
     return entry["type"] == "response" or bool(entry.get("error"))
 
 
 def gives(entry: Mapping[str, Any]) -> bool:
-    """Whether the answer held a value, or the token of a wrapping that does."""
+    """Return whether the response held a value, or the wrapping token of one."""
     request, response = entry["request"], entry.get("response") or {}
     if entry.get("error") or f"/{GIVES_VALUE}/" not in str(request["path"]) or request["operation"] != "read":
         return False
@@ -151,7 +190,7 @@ def gives(entry: Mapping[str, Any]) -> bool:
 
 
 def bare(entry: Mapping[str, Any], side: str) -> bool:
-    """Whether that side of the entry has a secret's text as it is."""
+    """Return whether that side of the entry has a secret's text unhashed."""
     if f"/{GIVES_VALUE}/" not in str(entry["request"]["path"]):
         return False
     fields = ((entry.get(side) or {}).get("data") or {}).get("data")
@@ -159,14 +198,14 @@ def bare(entry: Mapping[str, Any], side: str) -> bool:
 
 
 def _is_time(text: str) -> bool:
-    """No device hashes one. The document of the lease has some."""
+    """Return whether it is a time, which no device hashes. The lease's document has one."""
     with contextlib.suppress(ValueError):
         return bool(datetime.fromisoformat(text))
     return False
 
 
 def texts(found: Any) -> Iterator[str]:
-    """Every text in it, however deep."""
+    """Yield every text in it."""
     if isinstance(found, str):
         yield found
     elif isinstance(found, dict | list):
@@ -180,17 +219,17 @@ def _role(auth: Mapping[str, Any]) -> str:
 
 
 def _alias(auth: Mapping[str, Any]) -> str:
-    """What the method of Kubernetes calls an account; others call them by what the log does not repeat."""
+    """Return an account's alias in the Kubernetes method; the log does not show those of other methods."""
     metadata = auth.get("metadata") or {}
     account, namespace = metadata.get("service_account_name"), metadata.get("service_account_namespace")
     return f"{namespace}-{account}" if account and namespace else ""
 
 
 def _is(declared: str, auth: Mapping[str, Any]) -> bool:
-    """Whether the reader that a stack declares, `<mount>/<role>`, `<mount>/<user>` or a display name, is this login's.
+    """Return whether a declared reader (`<mount>/<role>`, `<mount>/<user>` or a display name) is this login.
 
-    A display name begins with the method's mount, which only the server says: whoever makes a token of their own may
-    give it metadata of any role, and is called `token-…`.
+    A display name begins with the method's mount, which the server sets: a token made by hand may have metadata of any
+    role, but is called `token-…`.
     """
     called, role = str(auth.get("display_name") or ""), _role(auth)
     mount, slash, name = declared.rpartition("/")
@@ -209,7 +248,7 @@ def _is(declared: str, auth: Mapping[str, Any]) -> bool:
 
 
 def _called(auth: Mapping[str, Any]) -> str:
-    """Whoever is not declared: by the display name, without the alias where that is known, and the role."""
+    """Return the name of an undeclared reader: the display name, without a known alias, and the role."""
     called, role = str(auth.get("display_name") or ""), _role(auth)
     if not called:
         return NOBODY
@@ -219,7 +258,7 @@ def _called(auth: Mapping[str, Any]) -> str:
 
 
 def _source(request: Mapping[str, Any], auth: Mapping[str, Any]) -> str:
-    """The address, the account in a cluster, what a token without a role may, and that an answer was wrapped."""
+    """Return the address, the account in a cluster, the policies of a token without a role, and whether it wraps."""
     metadata = auth.get("metadata") or {}
     account = metadata.get("service_account_name")
     named = f"account {metadata.get('service_account_namespace')}/{account}" if account else ""

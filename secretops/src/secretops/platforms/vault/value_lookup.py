@@ -9,7 +9,7 @@ from secretops.errors import SecretopsError, StoreError, WaitingError
 from secretops.platform import OpenedStack
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.location import VaultStoreLocation
-from secretops.platforms.vault.value_trail import GivenValue
+from secretops.platforms.vault.trail import GivenValue
 from secretops.trails.protocol import Trail
 from secretops.values import PUBLIC_FIELDS, Value
 
