@@ -13,8 +13,8 @@ from secretops.errors import ExitCode, RefusedError, UnreachableError, UsageErro
 from secretops.manifest import OwnedAgent
 from secretops.operations import session as sessions
 from secretops.operations.doctor import doctor, mend
-from secretops.operations.doctor.agent import agent_checks
-from secretops.operations.doctor.check import Level, Result
+from secretops.operations.doctor.check import Check, Level, Result
+from secretops.operations.doctor.common import agent_key
 from secretops.operations.purge import purge
 from secretops.operations.put import put
 from secretops.operations.tick import Outcome
@@ -197,8 +197,8 @@ def test_purge_deletes_agent_keys_and_names_those_it_could_not(owned: AgentStack
 
 
 def found(stack: AgentStack) -> Result:
-    ((name, result),) = doctor(agent_checks(stack.session()))
-    assert name == "agent"
+    session = stack.session()
+    ((_, result),) = doctor([Check("agent", lambda: agent_key(session, session.secret("agent-key")))])
     return result
 
 

@@ -10,7 +10,7 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 
 from secretops.engine.state import Stage, Version
 from secretops.manifest import AzureStore
-from secretops.operations.doctor.check import Check, Level
+from secretops.operations.doctor.check import Level
 from secretops.operations.session import Session
 from secretops.platforms.azure import checks as examining
 from secretops.platforms.azure import tags
@@ -47,7 +47,7 @@ class Played:
     location: AzureStore = STORE
     lease: BlobInMemory = field(default_factory=BlobInMemory)
     timing: Timing = field(default_factory=lambda: Timing(look=0.01))
-    said_at: datetime | None = field(default_factory=lambda: datetime.now(UTC))
+    ahead: timedelta = timedelta(0)
     record: datetime | None = NOW
     denied: tuple[ForbiddenError, ...] = ()
     held: dict[str, Deleted] = field(default_factory=dict)
@@ -71,8 +71,8 @@ class Played:
         return lambda *_: said[name]
 
     def finds(self, name: str) -> Level:
-        checks: list[Check] = examining.azure_checks(cast(Vault, self), cast(Session, None))
-        (one,) = [check for check in checks if check.name == name]
+        found = examining.checks(cast(Session, None), cast(Vault, self))
+        (one,) = [check for check in found.own if check.name == name]
         return one.look().level
 
 
@@ -99,7 +99,7 @@ OURS, THEIRS = Deleted({tags.FORGETTING: "x"}, None, False), Deleted({}, None, T
 @pytest.mark.parametrize(
     ("check", "played"),
     [
-        ("clock", {"said_at": NOW - timedelta(hours=1)}),
+        ("clock", {"ahead": timedelta(hours=1)}),
         ("your rights", {"denied": (ForbiddenError("no"),)}),
         ("names", {"held": {"mqtt": THEIRS}}),
         ("pending", {"state": State((kept(1),), (kept(2),))}),

@@ -6,14 +6,15 @@ is in tests/contract/test_doctor_vault.py.
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
 from secretops.operations.doctor.check import Level, Result
-from secretops.platforms.vault.checks import vault_checks
+from secretops.operations.session import Session
+from secretops.platforms.vault import checks
 from secretops.platforms.vault.checks.policy import Rule, rules
 from secretops.platforms.vault.checks.server import Role, VaultServer
 from tests.unit.harness import Deployed
@@ -39,9 +40,8 @@ DEPLOYED = pytest.mark.parametrize(
 WELL: Mapping[str, Any] = {
     "token": {},
     "mount": {"type": "kv", "options": {"version": "2"}},
-    "configuration": {"max_versions": 5, "delete_version_after": "0s"},
-    "path": {},
-    "devices": {"first/": {"type": "file"}, "second/": {"type": "file"}},
+    f"{BASE}/config": {"max_versions": 5, "delete_version_after": "0s"},
+    "sys/audit": {"first/": {"type": "file"}, "second/": {"type": "file"}},
     "secret_ids": [None],
     "strangers": [],
 }
@@ -52,7 +52,7 @@ class Played(VaultServer):
 
     def __init__(self, deployed: Deployed, **said: Any) -> None:
         super().__init__(store_of(manifest_of(deployed)))
-        self.__dict__["_answer"] = None
+        self.__dict__["_failure"] = None
         self.__dict__["status"] = {"sealed": False, "version": "2", "skew": said.get("skew", timedelta(0))}
         self.texts = {one.inputs["name"]: one.inputs["policy"] for one in deployed.of_type(POLICY)}
         operators = [name for name in self.texts if name.endswith("-operator")]
@@ -69,6 +69,9 @@ class Played(VaultServer):
             return lambda *_: self.said[name]
         return super().__getattribute__(name)
 
+    def read(self, path: str) -> Mapping[str, Any]:
+        return self.said.get(path, {})
+
     def _role(self, entry: str) -> Role | None:
         declared: Mapping[str, Any] | None = self.declared.get(entry)
         if declared is None:
@@ -84,7 +87,7 @@ class Played(VaultServer):
         return tuple(self.texts)
 
     def finds(self, name: str) -> Result:
-        (check,) = [one for one in vault_checks(self) if one.name == name]
+        (check,) = [one for one in checks.checks(cast(Session, None), self).own if one.name == name]
         return check.look()
 
     def grant(self, who: str, path: str, *may: str) -> None:
@@ -148,8 +151,11 @@ def test_doctor_finds_policies_of_others_that_read_the_mount_but_not_lists() -> 
 
 def test_a_mount_that_forgets_versions_by_itself_is_found() -> None:
     for said in ({"max_versions": 2}, {"delete_version_after": "24h"}):
-        assert Played(on_this_machine(), configuration=said).finds("versions kept").level is Level.ATTENTION
-    assert Played(on_this_machine(), path={"max_versions": 1}).finds("versions kept").level is Level.ATTENTION
+        assert Played(on_this_machine(), **{f"{BASE}/config": said}).finds("versions kept").level is Level.ATTENTION
+    assert (
+        Played(on_this_machine(), **{f"{BASE}/metadata/mqtt": {"max_versions": 1}}).finds("versions kept").level
+        is Level.ATTENTION
+    )
 
 
 SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
@@ -163,8 +169,8 @@ SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
         *(("clock", {"skew": timedelta(seconds=90)}), ("your token", {"token": {"policies": ["root"]}})),
         ("your token", {"token": {"policies": ["operator"], "ttl": 90}}),
         ("mount", {"mount": {"type": "kv", "options": {"version": "1"}}}),
-        ("audit", {"devices": {}}),
-        ("audit", {"devices": {"a/": {"options": {"log_raw": "true"}}, "b/": {}}}),
+        ("audit", {"sys/audit": {}}),
+        ("audit", {"sys/audit": {"a/": {"options": {"log_raw": "true"}}, "b/": {}}}),
         ("audit", {"mount": {**WELL["mount"], "config": {"audit_non_hmac_response_keys": ["data"]}}}),
         ("unknown paths", {"strangers": ["pending/old"]}),
     ],

@@ -1,44 +1,40 @@
-"""What of a stack's live parts is not as it should be. Looks at everything, changes nothing."""
+"""Check a stack's live parts, and change nothing. Repairs are separate, and only run when they are asked for."""
 
 from __future__ import annotations
 
-import functools
+import importlib
 import logging
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from secretops.errors import ExitCode, SecretopsError, UsageError
-from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore, SwarmStore, VaultIssuer, VaultStore
-from secretops.operations.doctor.agent import agent_checks
-from secretops.operations.doctor.broker import BrokerAnswers
-from secretops.operations.doctor.certificates import CertificatesLast
-from secretops.operations.doctor.check import Check, Level, Repair, Result, unknown
-from secretops.operations.doctor.logins import login_checks
-from secretops.operations.doctor.repairs import ticks
-from secretops.operations.doctor.secret_health import NothingLeft, SecretStands
+from secretops.manifest import Secret, SecretKind
+from secretops.operations import external_certificates
+from secretops.operations.doctor import common
+from secretops.operations.doctor.check import Check, Level, PlatformChecks, Repair, Result, unknown
 from secretops.operations.session import Session
 from secretops.stores import lacking
 
 _log = logging.getLogger(__name__)
 
+# A check's name, and what it found.
 Examined = tuple[str, Result]
-"""A check's name and what it found."""
 
 
 def doctor(checks: Sequence[Check]) -> Iterator[Examined]:
-    """Every check's result, as it comes. One that can't look is unknown, and stops no other."""
+    """Yield each check's result as it comes. A check that fails is UNKNOWN, and stops no other."""
     for check in checks:
         yield check.name, _look(check)
 
 
 def repairs(examined: Sequence[Examined]) -> list[Repair]:
-    """What doctor can mend of what was found, each once, in the order in which it was found."""
+    """Return the repairs of all findings, each once, in the order of the findings."""
     found = (result.repair for _, result in examined if result.repair)
     return list(dict.fromkeys(found))
 
 
 def mend(repair: Repair) -> str | SecretopsError:
-    """Do it, and say what was done, or why not. One that fails stops no other."""
+    """Run a repair. Return what was done, or why it failed; one that fails stops no other."""
     try:
         return repair.run()
     except SecretopsError as error:
@@ -53,123 +49,57 @@ def mend(repair: Repair) -> str | SecretopsError:
 
 
 def exit_code(examined: Sequence[Examined]) -> ExitCode:
-    """DONE only when everything is known to be well: what nobody could look at needs a person too."""
+    """Return DONE only if every result is OK: UNKNOWN needs a person too."""
     return ExitCode.DONE if all(result.level is Level.OK for _, result in examined) else ExitCode.ATTENTION
 
 
 def checks(session: Session) -> list[Check]:
-    """What there is to look at: the store's own parts, then how each secret stands."""
-    store = session.manifest.store
-    match store:
-        case DotenvStore():
-            from secretops.platforms.dotenv.checks import dotenv_checks, reach
+    """Return the platform's own checks, then those that every stack has. Raises UsageError: its extra is missing."""
+    platform, secrets = _platform(session), session.manifest.secrets
 
-            there = functools.partial(reach, Path(store.root))
-            return [
-                *dotenv_checks(store),
-                BrokerAnswers(session),
-                *login_checks(session, there),
-                *agent_checks(session, there),
-                CertificatesLast(session, there),
-                *(SecretStands(session, secret, first=there) for secret in session.manifest.secrets),
-                NothingLeft(session, first=there),
-            ]
-        case KubernetesStore():
-            from secretops.platforms.kubernetes.checks import kubernetes_checks
-            from secretops.platforms.kubernetes.checks.cluster import Cluster
+    def asking(name: str, look: Callable[..., Result], *secret: Secret) -> Check:
+        """Ask the store, once it can be reached."""
 
-            cluster = Cluster(store)
-            return [
-                *kubernetes_checks(cluster, session),
-                BrokerAnswers(session),
-                *login_checks(session, cluster.reach),
-                *agent_checks(session, cluster.reach),
-                CertificatesLast(session, first=cluster.reach),
-                *(SecretStands(session, secret, first=cluster.reach) for secret in session.manifest.secrets),
-                NothingLeft(session, first=cluster.reach),
-            ]
-        case AwsStore():
-            try:
-                from secretops.platforms.aws.checks.account import Account
-            except ModuleNotFoundError as error:
-                raise lacking(error, "aws") from None
-            from secretops.platforms.aws.checks import aws_checks
+        def reach_and_look() -> Result:
+            platform.reach()
+            return look(session, *secret)
 
-            account = Account(store)
-            return [
-                *aws_checks(account, session),
-                BrokerAnswers(session),
-                *login_checks(session, account.reach),
-                *agent_checks(session, account.reach),
-                CertificatesLast(session, first=account.reach),
-                *(SecretStands(session, secret, first=account.reach) for secret in session.manifest.secrets),
-            ]  # what left the stack is among the unknown secrets: the store knows no others than the stack's
-        case AzureStore():
-            try:
-                from secretops.platforms.azure.checks.key_vault import Vault
-            except ModuleNotFoundError as error:
-                raise lacking(error, "azure") from None
-            from secretops.platforms.azure.checks import azure_checks
+        return Check(name, reach_and_look)
 
-            vault = Vault(store)
-            return [
-                *azure_checks(vault, session),
-                BrokerAnswers(session),
-                *login_checks(session, vault.reach),
-                *agent_checks(session, vault.reach),
-                CertificatesLast(session, first=vault.reach),
-                *(SecretStands(session, secret, first=vault.reach) for secret in session.manifest.secrets),
-            ]
-        case SwarmStore():
-            try:
-                from secretops.platforms.swarm.checks.manager import Manager
-            except ModuleNotFoundError as error:
-                raise lacking(error, "swarm") from None
-            from secretops.platforms.swarm.checks import swarm_checks
-
-            manager = Manager(store)
-            return [
-                *swarm_checks(manager, ticks(session)),
-                CertificatesLast(session, first=manager.reach),
-                *(SecretStands(session, secret, first=manager.reach) for secret in session.manifest.secrets),
-                NothingLeft(session, first=manager.reach),
-            ]  # the broker is asked by each tick, from where the server is: an operator's machine need not reach it
-        case VaultStore():
-            try:
-                from secretops.platforms.vault.checks.server import VaultServer
-            except ModuleNotFoundError as error:
-                raise lacking(error, "vault") from None
-            from secretops.platforms.vault.checks import vault_checks
-
-            issuers = [one.issuer for one in session.manifest.secrets if isinstance(one.issuer, VaultIssuer)]
-            server = VaultServer(store, signs=[f"{one.mount}/sign/{one.role}" for one in issuers])
-            return [
-                *vault_checks(server, ticks(session)),
-                BrokerAnswers(session),
-                *login_checks(session, server.reach),
-                *agent_checks(session, server.reach),
-                CertificatesLast(session, first=server.reach),
-                *(SecretStands(session, secret, first=server.reach) for secret in session.manifest.secrets),
-                NothingLeft(session, first=server.reach),
-            ]
+    found = [*platform.own]
+    if platform.asks_broker:
+        found.append(Check("broker", partial(common.broker, session)))
+        found += [asking(f"login {one.name}", common.login, one) for one in secrets if one.kind.alternates]
+        key = session.manifest.of_kind(SecretKind.AGENT_KEY)
+        found += [asking("agent", common.agent_key, key)] if key and key.agent else []
+    found.append(asking(external_certificates.NAME, common.certificates))
+    found += [asking(f"secret {one.name}", common.secret_health, one) for one in secrets]
+    return [*found, *([asking(common.ORPHANS, common.orphaned_values)] if platform.lists_orphans else [])]
 
 
 def confirm(session: Session, said: Sequence[str]) -> None:
-    """Record what an operator says of things that nobody can look at: `check=words`, who said it, and when.
+    """Record what an operator confirms, as `check=words`, with who confirmed it, and when.
 
     Raises UsageError, StoreError, UnreachableError.
     """
-    store = session.manifest.store
-    if not isinstance(store, KubernetesStore):
+    record = _platform(session).confirm
+    if record is None:
         raise UsageError(
             "--confirm: nothing to confirm",
-            rule=f"everything about store {store.kind} can be looked at",
+            rule=f"everything about store {session.manifest.store.kind} can be looked at",
             remedy="secretops doctor, without --confirm",
         )
-    from secretops.platforms.kubernetes.checks.cluster import Cluster
-    from secretops.platforms.kubernetes.checks.confirmation import record
+    record(said)
 
-    record(Cluster(store), said)
+
+def _platform(session: Session) -> PlatformChecks:
+    kind = session.manifest.store.kind
+    try:
+        module = importlib.import_module(f"secretops.platforms.{kind}.checks")
+    except ModuleNotFoundError as error:
+        raise lacking(error, kind) from None
+    found: PlatformChecks = module.checks(session)
+    return found
 
 
 def _look(check: Check) -> Result:
