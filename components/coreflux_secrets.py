@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import pulumi
 
-from secretops.install_hints import how_to_install
+from secretops.registry import how_to_install
 
 from .preflight import check_what_lies_here
 from .settings.plain_values import encrypted_entry

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, AwsPrivateCaIssuer, PrivateCaIssuer
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, PrivateCaIssuer
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 
 from .aws.settings import AwsStore, EcsServer
 from .azure.settings import AzureStore, ContainerAppServer

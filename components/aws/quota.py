@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from secretops.manifest import AwsPrivateCaIssuer
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 
 from ..settings import catalogue
 from ..settings.sections import IssuerSettings

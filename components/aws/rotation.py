@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_aws as aws
 
-from secretops.manifest import AwsPrivateCaIssuer, Manifest, Secret
+from secretops.manifest import Manifest, Secret
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 
 from ..core.principals import AwsAccount
 from ..settings.sections import OutsideBroker

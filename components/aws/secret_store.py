@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_aws as aws
 
-from secretops.manifest import AwsStore as Location
 from secretops.manifest import Reader, Secret, SecretKind
+from secretops.platforms.aws.location import AwsStoreLocation as Location
 
 from ..core.broker import broker_location
 from ..core.principals import AwsCaller, AwsPods, EcsTask, Principal

@@ -10,7 +10,7 @@ from typing import Any
 
 import pulumi
 
-from secretops.manifest import AzureStore as Location
+from secretops.platforms.azure.location import AzureStoreLocation as Location
 
 from ..core.broker import broker_location
 from ..core.planned import planned

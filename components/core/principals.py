@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from secretops.manifest import VaultLogin
+from secretops.platforms.vault.location import VaultLogin
 
 
 @dataclass(frozen=True, kw_only=True)

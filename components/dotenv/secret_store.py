@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pulumi
 
-from secretops.manifest import DotenvStore as Location
 from secretops.manifest import Reader, Secret, SecretKind
+from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.stores.files import UNITS
 
 from ..core.broker import broker_location, public_variables

@@ -12,8 +12,8 @@ from pathlib import Path
 import pulumi
 from pulumi_kubernetes import batch, core, meta
 
-from secretops.manifest import KubernetesStore as Location
 from secretops.manifest import Manifest, OwnedAgent
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 
 from ..core.broker import broker_location, ca_bundle
 from ..core.principals import Namespace

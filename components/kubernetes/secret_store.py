@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pulumi
 from pulumi_kubernetes import coordination
 
-from secretops.manifest import Delivered, Reader
-from secretops.manifest import KubernetesStore as Location
+from secretops.manifest import Reader
+from secretops.platforms.kubernetes.location import Delivered
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 
 from ..core.broker import broker_location
 from ..core.principals import Namespace, Principal, ServiceAccount

@@ -11,7 +11,6 @@ from secretops.manifest import (
     AGENT_ADMIN,
     HTTP_TOKEN,
     Agent,
-    AwsPrivateCaIssuer,
     ExternalAgent,
     Issuer,
     PrivateCaIssuer,
@@ -19,6 +18,7 @@ from secretops.manifest import (
     Secret,
     SecretKind,
 )
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 
 from ..aws.settings import AwsPrivateCa
 from ..core.naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, physical_name, variable_of

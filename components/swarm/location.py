@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from secretops.manifest import Manifest, Reader
-from secretops.manifest import SwarmStore as Location
+from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 
 from ..core.broker import broker_location
 from ..settings.catalogue import CLIENT_CERT

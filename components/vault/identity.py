@@ -13,7 +13,7 @@ import pulumi
 import pulumi_vault as vault
 
 from secretops.errors import UsageError
-from secretops.manifest import VaultLogin
+from secretops.platforms.vault.location import VaultLogin
 
 from ..core.broker import ca_bundle
 from ..core.planned import planned

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secretops.manifest import VaultIssuer
+from secretops.platforms.vault.location import VaultIssuer
 
 from .names import CLIENT, names_of
 from .settings import VaultStore

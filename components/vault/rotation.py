@@ -7,7 +7,7 @@ from __future__ import annotations
 import pulumi
 
 from secretops.manifest import Manifest
-from secretops.manifest import VaultStore as Location
+from secretops.platforms.vault.location import VaultStoreLocation as Location
 
 from ..core.broker import ca_bundle
 from ..core.principals import VaultReader, VaultRole

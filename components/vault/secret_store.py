@@ -12,7 +12,7 @@ import pulumi
 import pulumi_vault as vault
 
 from secretops.manifest import Reader, Secret
-from secretops.manifest import VaultStore as Location
+from secretops.platforms.vault.location import VaultStoreLocation as Location
 
 from ..core.broker import broker_location
 from ..core.planned import planned

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
+from secretops.check import Check, Level, Result
 from secretops.engine.ports import LostError, NamedKey
 from secretops.engine.state import Version
 from secretops.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from secretops.manifest import OwnedAgent
 from secretops.operations import session as sessions
 from secretops.operations.doctor import doctor, mend
-from secretops.operations.doctor.check import Check, Level, Result
 from secretops.operations.doctor.common import agent_key
 from secretops.operations.purge import purge
 from secretops.operations.put import put

@@ -8,23 +8,22 @@ import pytest
 
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
+from secretops.check import Level, Repair
 from secretops.engine.state import Stage, Version
-from secretops.manifest import AzureStore
-from secretops.operations.doctor.check import Level
-from secretops.operations.session import Session
 from secretops.platforms.azure import checks as examining
 from secretops.platforms.azure import tags
 from secretops.platforms.azure.api import Deleted, Kept
 from secretops.platforms.azure.checks.key_vault import Vault
 from secretops.platforms.azure.errors import ForbiddenError
 from secretops.platforms.azure.lease import Timing
+from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.tags import State
 from secretops.trails.protocol import Access
 from tests.unit.lease_blob import BlobInMemory
 
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(hours=3)
-STORE = AzureStore(
+STORE = AzureStoreLocation(
     tenant="00000000-0000-0000-0000-00000000aaaa",
     vault="https://vault.vault.azure.net",
     secrets={"mqtt": "mqtt"},
@@ -44,7 +43,7 @@ def kept(number: int, *, at: datetime = LONG_AGO, enabled: bool = True, expires:
 @dataclass
 class Played:
     state: State = field(default_factory=lambda: State((kept(1),), ()))
-    location: AzureStore = STORE
+    location: AzureStoreLocation = STORE
     lease: BlobInMemory = field(default_factory=BlobInMemory)
     timing: Timing = field(default_factory=lambda: Timing(look=0.01))
     ahead: timedelta = timedelta(0)
@@ -71,14 +70,9 @@ class Played:
         return lambda *_: said[name]
 
     def finds(self, name: str) -> Level:
-        found = examining.checks(cast(Session, None), cast(Vault, self))
-        (one,) = [check for check in found.own if check.name == name]
+        found = examining.azure_checks(cast(Vault, self), cast(Any, None), Repair("tick", str))
+        (one,) = [check for check in found if check.name == name]
         return one.look().level
-
-
-@pytest.fixture(autouse=True)
-def without_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examining, "ticks", lambda _session: None)
 
 
 def access(**changes: Any) -> Access:

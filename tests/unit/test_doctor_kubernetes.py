@@ -9,13 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from secretops.manifest import Delivered, KubernetesStore
-from secretops.operations.doctor.check import Level, Result
-from secretops.operations.session import Session
-from secretops.platforms.kubernetes.checks import ROTATOR, SERVER, checks
+from secretops.check import Level, Repair, Result
+from secretops.platforms.kubernetes.checks import ROTATOR, SERVER, kubernetes_checks
 from secretops.platforms.kubernetes.checks.cluster import Cluster, ForbiddenError
 from secretops.platforms.kubernetes.checks.evidence import AUDITED, LOST, READS, STARTED, STORED
 from secretops.platforms.kubernetes.connection import Connection
+from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 
 PLACE = "/api/v1/namespaces/plant"
 USERS = {name: f"system:serviceaccount:plant:{name}" for name in (SERVER, ROTATOR, "default")}
@@ -113,7 +112,7 @@ class Answers(Cluster):
 def cluster_of() -> Answers:
     readers: dict[str, tuple[str, ...]] = {SECRETS: (USERS[ROTATOR],), VERSIONS: (USERS[ROTATOR],)}
     return Answers(
-        KubernetesStore(
+        KubernetesStoreLocation(
             namespace="plant",
             instance=INSTANCE,
             versions=VERSIONS,
@@ -129,7 +128,7 @@ def examine(cluster: Answers) -> dict[str, Result]:
         store=SimpleNamespace(versions=lambda _name: SimpleNamespace(current=None)), manifest=None
     )
     found = {}
-    for check in checks(cast(Session, session), cluster).own:
+    for check in kubernetes_checks(cluster, cast(Any, session), Repair("tick", str)):
         look: Any = check.look
         if check.name not in ("kubeconfig", "clock"):
             try:

@@ -19,7 +19,7 @@ from components.settings.section import PROJECT_FOLDER
 from components.settings.sections import EmbeddedBroker, Environment, OutsideBroker, Rotation
 from components.settings.settings import ConfigurationError, Settings
 from components.settings.stack_file import handed_over
-from secretops.manifest import DotenvStore as DotenvLocation
+from secretops.platforms.dotenv.location import DotenvStoreLocation as DotenvLocation
 from tests.unit.broken_stack_files import base, unusual, unusual_names
 from tests.unit.harness import ca_file
 from tests.unit.stack_file import StackFile

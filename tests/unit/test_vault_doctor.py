@@ -6,15 +6,14 @@ is in tests/contract/test_doctor_vault.py.
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
-from secretops.operations.doctor.check import Level, Result
-from secretops.operations.session import Session
-from secretops.platforms.vault import checks
+from secretops.check import Level, Result
+from secretops.platforms.vault.checks import vault_checks
 from secretops.platforms.vault.checks.policy import Rule, rules
 from secretops.platforms.vault.checks.server import Role, VaultServer
 from tests.unit.harness import Deployed
@@ -87,7 +86,7 @@ class Played(VaultServer):
         return tuple(self.texts)
 
     def finds(self, name: str) -> Result:
-        (check,) = [one for one in checks.checks(cast(Session, None), self).own if one.name == name]
+        (check,) = [one for one in vault_checks(self) if one.name == name]
         return check.look()
 
     def grant(self, who: str, path: str, *may: str) -> None:

@@ -14,8 +14,8 @@ from secretops.errors import SecretopsError, UsageError
 from secretops.printable import printable
 
 if TYPE_CHECKING:
+    from secretops.check import Level, Repair
     from secretops.operations.doctor import Examined
-    from secretops.operations.doctor.check import Level, Repair
     from secretops.operations.session import Session
 
 COLOURS = {"ok": "green", "attention": "red", "unknown": "yellow"}
@@ -82,8 +82,8 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
 
 def _examine(session: Session, *, quiet: bool) -> list[Examined]:
     """What all checks find, asked anew; printed as it comes unless `quiet`."""
+    from secretops.check import Level
     from secretops.operations import doctor as operation
-    from secretops.operations.doctor.check import Level
 
     examined, told, skipped = [], set[tuple[str, str, str]](), list[str]()
     for name, result in operation.doctor(operation.checks(session)):

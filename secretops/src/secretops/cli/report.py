@@ -18,6 +18,7 @@ import typer
 
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
 from secretops.errors import UsageError
+from secretops.registry import extra
 
 if TYPE_CHECKING:
     from secretops.operations.report import Report
@@ -66,12 +67,8 @@ def report(  # noqa: PLR0917 - typer calls it by name
             "--to and --json: both on standard output", rule="it carries one document", remedy="--to FILE --json"
         )
     if target:
-        try:
+        with extra("report"):
             from secretops.report import page
-        except ModuleNotFoundError as error:
-            from secretops.stores import lacking
-
-            raise lacking(error, "report") from None
         _check(target)
     from secretops.operations import report as operation
     from secretops.operations.audit import moment

@@ -24,12 +24,11 @@ def trust(
 ) -> int:
     """Print the stack's CAs that the broker has to trust now, as PEM. They are public: send them to its admin."""
     from secretops.operations import trust as operation
-    from secretops.platforms.swarm import remote_command
 
     session = open_session(stack, manifest)
-    if remote_command.is_needed(session.manifest):
+    if remote := session.platform.remote_command(session.manifest):
         printed = io.BytesIO()
-        code = remote_command.carry(session.manifest, ("trust",), out=printed)
+        code = remote(("trust",), out=printed)
         if code != ExitCode.DONE:
             return code
         text = printed.getvalue().decode()

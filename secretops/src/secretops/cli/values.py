@@ -121,7 +121,6 @@ def put(  # noqa: PLR0917 - typer calls it by name
     from secretops.engine.decisions import due_at
     from secretops.operations import put as operation
     from secretops.operations.session import NO_ARGUMENT
-    from secretops.platforms.swarm import remote_command
 
     if context.args:  # not repeated: it may be the value
         raise UsageError(
@@ -132,12 +131,12 @@ def put(  # noqa: PLR0917 - typer calls it by name
         )
     session = open_session(stack, manifest)
     value = supplied(session.secret(name), file or [], untested=untested)
-    if remote_command.is_needed(session.manifest):
+    if remote := session.platform.remote_command(session.manifest):
         operation.check_fields(session.secret(name), value)
         if untested:
             operation.check_untested(session.manifest, session.secret(name))
         command = ("put", name, *options(now=now, untested=untested, json=as_json))
-        return remote_command.carry(session.manifest, command, given=value)
+        return remote(command, given=value)
     notify: Callable[[str], None] = lambda text: err.print(f"{name}: {text}")  # noqa: E731
     version = operation.put(session, name, value, cut_off=now, untested=untested, notify=notify)
     if as_json:
@@ -224,13 +223,10 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
     """Make a new value, prove it, and publish it."""
     from secretops.manifest import SecretKind
     from secretops.operations import rotate as operation
-    from secretops.platforms.swarm import remote_command
 
     session = open_session(stack, manifest)
-    if remote_command.is_needed(session.manifest):
-        return remote_command.carry(
-            session.manifest, ("rotate", name, *options(now=now, discard=discard, json=as_json))
-        )
+    if remote := session.platform.remote_command(session.manifest):
+        return remote(("rotate", name, *options(now=now, discard=discard, json=as_json)))
     if discard:
         version = operation.discard(session, name)
         if as_json:
@@ -265,11 +261,10 @@ def tick(
     as_json: AsJson = False,
 ) -> int:
     """What the schedule calls every hour: finish, retire, rotate what is due, verify the rest."""
-    from secretops.platforms.swarm import remote_command
 
     session = open_session(stack, manifest, role="rotator")
-    if remote_command.is_needed(session.manifest):
-        return remote_command.carry(session.manifest, ("tick", *options(scheduled=scheduled, json=as_json)))
+    if remote := session.platform.remote_command(session.manifest):
+        return remote(("tick", *options(scheduled=scheduled, json=as_json)))
     try:
         code = _tick(session, as_json)
     except LeaseHeldError as error:

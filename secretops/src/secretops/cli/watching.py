@@ -54,10 +54,10 @@ def audit(  # noqa: PLR0917 - typer calls it by name
 
     begin = operation.moment(since, datetime.now(UTC)) if since else None
     if given:
-        from secretops.platforms.vault.value_lookup import given as trail_of
-
         session = open_session(stack, manifest)
-        found, trail = session.manifest, trail_of(session, given)
+        name, _, version = given.partition("@")
+        found = session.manifest
+        trail = session.platform.open_value_trail(session, session.secret(name).name, version)
     else:
         found, trail = load_manifest(stack, manifest), None
     view = operation.audit(found, files or (), since=begin, secret=secret, reader=reader, trail=trail)

@@ -14,9 +14,9 @@ from pathlib import Path
 from cryptography import x509
 
 from secretops.errors import SecretopsError, UsageError, WaitingError
+from secretops.forms import version_variable
 from secretops.launcher.variables import LOG_LEVELS, content_or_error, keyed_digest, read_file
 from secretops.manifest import MqttProtocol
-from secretops.stores.delivery import version_variable
 from secretops.targets.https import check_url
 from secretops.values import Value
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from secretops.errors import SecretopsError, UsageError
+from secretops.forms import version_variable
 from secretops.launcher.json_document import JsonDocument
 from secretops.launcher.settings import ServerSettings, read_settings
 from secretops.launcher.variables import (
@@ -25,7 +26,6 @@ from secretops.launcher.variables import (
 )
 from secretops.redaction import remember
 from secretops.stores import env_file, files
-from secretops.stores.delivery import version_variable
 
 
 class Source(Protocol):

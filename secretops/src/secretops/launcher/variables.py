@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from secretops.stores.delivery import version_variable
+from secretops.forms import version_variable
 
 LOG_LEVELS = ("NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 """What upstream's --log-level takes; NONE logs nothing."""

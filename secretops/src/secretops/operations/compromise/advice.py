@@ -6,19 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, WaitingError
-from secretops.manifest import (
-    AGENT_ADMIN,
-    HTTP_TOKEN,
-    AwsPrivateCaIssuer,
-    ExternalAgent,
-    OwnedAgent,
-    PrivateCaIssuer,
-    Secret,
-    SecretKind,
-    VaultIssuer,
-)
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, ExternalAgent, OwnedAgent, PrivateCaIssuer, Secret, SecretKind
 from secretops.operations.certificate import is_asked_for, prove
 from secretops.operations.session import Session
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
+from secretops.platforms.vault.location import VaultIssuer
 from secretops.targets import open_agent
 from secretops.values import Value
 

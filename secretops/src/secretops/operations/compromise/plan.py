@@ -12,25 +12,15 @@ from secretops.operations.compromise.incident import Incident, Step
 from secretops.operations.compromise.kept import files_of
 from secretops.operations.rotate import LONGEST_WAIT
 from secretops.operations.session import Session
-from secretops.trails import can_be_asked
-
-ARRIVES = {
-    "dotenv": "about a second",
-    "kubernetes": "two minutes at most",
-    "aws": "seconds, or 5 minutes if the hint is lost; with NativeRef as long as a deployment (a quarter of an hour)",
-    "azure": "seconds, or 5 minutes if the hint is lost",
-    "vault": "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster",
-    "swarm": "as long as an update of the service takes",
-}
-"""How long a new value is on its way to a server. Meanwhile the one before is refused already."""
+from secretops.platform import platform_of
 
 
 def cost(manifest: Manifest, secret: Secret) -> str:
     """What it costs the servers that work."""
     if secret.kind is SecretKind.MQTT_USER:
-        return f"Servers are without the broker until they have the new one: {ARRIVES[manifest.store.kind]}."
+        return f"Servers are without the broker until they have the new one: {platform_of(manifest.store).arrival}."
     if isinstance(secret.agent, OwnedAgent):
-        return f"Servers are without the agent until they have the new one: {ARRIVES[manifest.store.kind]}."
+        return f"Servers are without the agent until they have the new one: {platform_of(manifest.store).arrival}."
     return "Servers that work go on."
 
 
@@ -85,6 +75,6 @@ def _trail(session: Session, files: tuple[str, ...], since: datetime) -> str:
     start = f"who read it since {since:%Y-%m-%d %H:%M} UTC, from "
     if files:
         return start + ", ".join(files)
-    if can_be_asked(session.manifest):
+    if session.manifest.store.folder or session.platform.query_trail(session.manifest.store):
         return start + "the stack's own trail"
     return f"not known without files: --trail FILE; docs/operations/{session.manifest.store.kind}.md says where from"

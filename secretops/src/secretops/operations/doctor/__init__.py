@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from secretops.errors import ExitCode, SecretopsError, UsageError
+from secretops.check import Check, Level, Repair, Result, unknown
+from secretops.errors import ExitCode, SecretopsError
 from secretops.manifest import Secret, SecretKind
 from secretops.operations import external_certificates
 from secretops.operations.doctor import common
-from secretops.operations.doctor.check import Check, Level, PlatformChecks, Repair, Result, unknown
+from secretops.operations.doctor.repairs import ticks
 from secretops.operations.session import Session
-from secretops.stores import lacking
 
 _log = logging.getLogger(__name__)
 
@@ -55,26 +54,29 @@ def exit_code(examined: Sequence[Examined]) -> ExitCode:
 
 def checks(session: Session) -> list[Check]:
     """Return the platform's own checks, then those that every stack has. Raises UsageError: its extra is missing."""
-    platform, secrets = _platform(session), session.manifest.secrets
+    platform, secrets = session.platform, session.manifest.secrets
+    of_store = platform.checks(session, ticks(session))
 
     def asking(name: str, look: Callable[..., Result], *secret: Secret) -> Check:
         """Ask the store, once it can be reached."""
 
         def reach_and_look() -> Result:
-            platform.reach()
+            of_store.reach()
             return look(session, *secret)
 
         return Check(name, reach_and_look)
 
-    found = [*platform.own]
-    if platform.asks_broker:
+    found = [*of_store.checks]
+    if not platform.remote_command(session.manifest):  # else each tick tries the broker, from where the server is
         found.append(Check("broker", partial(common.broker, session)))
         found += [asking(f"login {one.name}", common.login, one) for one in secrets if one.kind.alternates]
         key = session.manifest.of_kind(SecretKind.AGENT_KEY)
         found += [asking("agent", common.agent_key, key)] if key and key.agent else []
     found.append(asking(external_certificates.NAME, common.certificates))
     found += [asking(f"secret {one.name}", common.secret_health, one) for one in secrets]
-    return [*found, *([asking(common.ORPHANS, common.orphaned_values)] if platform.lists_orphans else [])]
+    if platform.lists_removed:
+        found.append(asking(common.ORPHANS, common.orphaned_values))
+    return found
 
 
 def confirm(session: Session, said: Sequence[str]) -> None:
@@ -82,24 +84,7 @@ def confirm(session: Session, said: Sequence[str]) -> None:
 
     Raises UsageError, StoreError, UnreachableError.
     """
-    record = _platform(session).confirm
-    if record is None:
-        raise UsageError(
-            "--confirm: nothing to confirm",
-            rule=f"everything about store {session.manifest.store.kind} can be looked at",
-            remedy="secretops doctor, without --confirm",
-        )
-    record(said)
-
-
-def _platform(session: Session) -> PlatformChecks:
-    kind = session.manifest.store.kind
-    try:
-        module = importlib.import_module(f"secretops.platforms.{kind}.checks")
-    except ModuleNotFoundError as error:
-        raise lacking(error, kind) from None
-    found: PlatformChecks = module.checks(session)
-    return found
+    session.platform.confirm(session.manifest.store, said)
 
 
 def _look(check: Check) -> Result:

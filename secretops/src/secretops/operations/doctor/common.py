@@ -6,13 +6,13 @@ import socket
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from secretops.check import Repair, Result, attention, judge, ok
 from secretops.engine.decisions import Facts, Finding, Reason, behind, findings, grace_over, replica_behind
 from secretops.engine.journal import Entry
 from secretops.engine.ports import NamedKey
 from secretops.errors import RefusedError
 from secretops.manifest import ExternalAgent, OwnedAgent, Secret, SecretKind
 from secretops.operations import broker as embedded
-from secretops.operations.doctor.check import Repair, Result, attention, judge, ok
 from secretops.operations.doctor.repairs import rotates, ticks
 from secretops.operations.external_certificates import watched
 from secretops.operations.session import Session

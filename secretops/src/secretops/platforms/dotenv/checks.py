@@ -7,15 +7,10 @@ import stat
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from secretops import own_files
-from secretops.engine.journal import read_entry
-from secretops.errors import StoreError
-from secretops.manifest import DotenvStore
-from secretops.operations.doctor.check import (
+from secretops.check import (
     Check,
-    PlatformChecks,
     Repair,
     Result,
     attention,
@@ -24,8 +19,11 @@ from secretops.operations.doctor.check import (
     table,
     unknown,
 )
-from secretops.operations.session import Session
+from secretops.engine.journal import read_entry
+from secretops.errors import StoreError
+from secretops.platform import PUBLIC_LINES
 from secretops.platforms.dotenv import public_lines
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.platforms.dotenv.salvage import ASIDE
 from secretops.stores import files
 from secretops.trails.own_records import OwnRecords
@@ -34,12 +32,9 @@ from secretops.trails.own_records import OwnRecords
 MOST_NAMED = 5
 
 
-def checks(session: Session) -> PlatformChecks:
-    location = cast(DotenvStore, session.manifest.store)
-    root = Path(location.root)
-    own = table(root, {"folder": folder, "audit": records, "set aside": set_aside})
-    own.insert(1, Check(public_lines.NAME, partial(env_lines, location)))
-    return PlatformChecks(own=own, reach=partial(reach, root))
+def dotenv_checks(location: DotenvStoreLocation) -> list[Check]:
+    found = table(Path(location.root), {"folder": folder, "audit": records, "set aside": set_aside})
+    return [found[0], Check(PUBLIC_LINES, partial(env_lines, location)), *found[1:]]
 
 
 def reach(root: Path) -> None:
@@ -119,7 +114,7 @@ def _most(root: Path, path: Path) -> int:
     return files.PRIVATE if private else files.PUBLIC
 
 
-def env_lines(location: DotenvStore) -> Result:
+def env_lines(location: DotenvStoreLocation) -> Result:
     """Compare the public lines of config/.env with the manifest."""
     reach(Path(location.root))
     if not location.lines:

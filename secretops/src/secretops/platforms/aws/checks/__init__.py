@@ -9,22 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from botocore.exceptions import ClientError
 
+from secretops.check import Check, Repair, Result, attention, judge, ok, table, unknown
 from secretops.errors import StoreError
-from secretops.manifest import AwsStore
-from secretops.operations.doctor.check import PlatformChecks, Repair, Result, attention, judge, ok, table, unknown
-from secretops.operations.doctor.probes import clock_skew, poll, reached
-from secretops.operations.doctor.repairs import ticks
-from secretops.operations.session import Session
+from secretops.platform import OpenedStack
 from secretops.platforms.aws import errors
 from secretops.platforms.aws.api import CURRENT, PENDING, where
 from secretops.platforms.aws.checks.account import Account
 from secretops.platforms.aws.checks.cloudtrail import audit
 from secretops.platforms.aws.labels import State
 from secretops.platforms.aws.rotation_setup import STUCK_AFTER, api_of, free
+from secretops.probes import clock_skew, poll, reached
 from secretops.stores.lease import Timing
 
 # AWS rotates within the window of hours that the stack sets.
@@ -42,11 +40,10 @@ OPERATES = (
 LOCKS = ("dynamodb:UpdateItem",)
 
 
-def checks(session: Session) -> PlatformChecks:
-    location = cast(AwsStore, session.manifest.store)
-    account = Account(location)
-    rotated = {one.name: location.secrets.get(one.name, "") for one in session.manifest.secrets if one.kind.alternates}
-    own = table(
+def aws_checks(account: Account, stack: OpenedStack, tick: Repair) -> list[Check]:
+    places = account.location.secrets
+    rotated = {one.name: places.get(one.name, "") for one in stack.manifest.secrets if one.kind.alternates}
+    return table(
         account,
         {
             "credentials": lambda it: reached(it.reach, lambda: f"{it.identity['Arn']} in {it.location.region}"),
@@ -54,8 +51,8 @@ def checks(session: Session) -> PlatformChecks:
             "secrets": secrets,
             "unknown secrets": unknown_secrets,
             "keys": keys,
-            "lease": partial(lease, follow=ticks(session)),
-            "pending": partial(pending, session=session, rotated=rotated.values()),
+            "lease": partial(lease, follow=tick),
+            "pending": partial(pending, stack=stack, tick=tick, rotated=rotated.values()),
             "rotation": partial(rotation, rotated=rotated),
             "your rights": own_rights,
             "readers' rights": readers_rights,
@@ -64,8 +61,6 @@ def checks(session: Session) -> PlatformChecks:
             "alarms": alarms,
         },
     )
-    # What left the stack is among the unknown secrets: the store knows no others than the stack's.
-    return PlatformChecks(own=own, reach=account.reach, lists_orphans=False)
 
 
 def secrets(account: Account) -> Result:
@@ -154,7 +149,7 @@ def lease(account: Account, timing: Timing | None = None, follow: Repair | None 
     )
 
 
-def pending(account: Account, session: Session, rotated: Collection[str]) -> Result:
+def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
     """Find an AWSPENDING that no rotation works on: while it is there, AWS does not rotate.
 
     `rotated`: full names of the secrets whose values only secretops makes; in others somebody may have staged a value.
@@ -174,7 +169,7 @@ def pending(account: Account, session: Session, rotated: Collection[str]) -> Res
         elif ours:
             wrong.append(f"{name}: AWSPENDING is left on version {version} since {_utc(made)}")
             remedies.append("secretops tick finishes it; its log says why it could not")
-            repair = ticks(session)
+            repair = tick
         else:
             wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(made)}, empty or not of secretops")
             remedies.append(_how_to_free(account, name, version, is_ours=name in rotated))
@@ -182,8 +177,8 @@ def pending(account: Account, session: Session, rotated: Collection[str]) -> Res
 
     def free_strays() -> str:
         """Under the lease, when no step is at work."""
-        with session.lease("doctor --repair"):
-            freed = [name for name, version in strays.items() if free(api_of(session.store), name, version)]
+        with stack.lease("doctor --repair"):
+            freed = [name for name, version in strays.items() if free(api_of(stack.store), name, version)]
         return f"AWSPENDING taken off {', '.join(freed) or 'none: it had moved on'}"
 
     return judge(

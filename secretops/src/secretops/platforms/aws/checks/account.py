@@ -16,11 +16,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from secretops.errors import SecretopsError, StoreError
-from secretops.manifest import AwsStore
 from secretops.platforms.aws import errors
 from secretops.platforms.aws.account import another_account
 from secretops.platforms.aws.api import ANSWER_SECONDS, CONNECT_SECONDS, Api, Labels, labels_of
 from secretops.platforms.aws.lease import LeaseTable
+from secretops.platforms.aws.location import AwsStoreLocation
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
@@ -38,7 +38,7 @@ class ForbiddenError(StoreError):
 class Account:
     """The account and region of a stack. Connects with the first question; raises SecretopsError."""
 
-    def __init__(self, location: AwsStore) -> None:
+    def __init__(self, location: AwsStoreLocation) -> None:
         self.location = location
         self.names = tuple(location.secrets.values())
         self.lease = LeaseTable(location.lease, lambda _region: self.client("dynamodb"))

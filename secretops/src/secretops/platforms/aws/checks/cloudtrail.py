@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from secretops.check import Level, Result, attention, ok
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Level, Result, attention, ok
 from secretops.platforms.aws.checks.account import Account
 from secretops.platforms.aws.trail import SOURCE
 

@@ -6,16 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import cast
 
-from secretops.manifest import AzureStore
-from secretops.operations.doctor.check import PlatformChecks, Repair, Result, attention, judge, ok, table
-from secretops.operations.doctor.probes import clock_skew, poll, reached
-from secretops.operations.doctor.repairs import ticks
-from secretops.operations.session import Session
+from secretops.check import Check, Repair, Result, attention, judge, ok, table
+from secretops.platform import OpenedStack
 from secretops.platforms.azure.checks.key_vault import Vault
 from secretops.platforms.azure.lease import LONGEST_LEASE
 from secretops.platforms.azure.tags import FORGETTING, Copy, State
+from secretops.probes import clock_skew, poll, reached
 
 # The tick is hourly: what is left after two of them is stuck.
 STUCK_AFTER = timedelta(hours=2)
@@ -26,25 +23,22 @@ ON_RECORD = timedelta(days=7)
 REFUSED_SINCE = timedelta(days=1)
 
 
-def checks(session: Session, vault: Vault | None = None) -> PlatformChecks:
-    vault = vault or Vault(cast(AzureStore, session.manifest.store))
-    own = table(
+def azure_checks(vault: Vault, stack: OpenedStack, tick: Repair) -> list[Check]:
+    return table(
         vault,
         {
             "vault": lambda it: reached(it.reach, lambda: it.location.vault),
             "clock": lambda it: clock_skew(it.ahead, "the vault", ", and logins end"),
             "your rights": own_rights,
-            "names": partial(names, session=session),
-            "pending": partial(pending, finish=ticks(session)),
-            "versions": partial(versions, finish=ticks(session)),
+            "names": partial(names, stack=stack),
+            "pending": partial(pending, finish=tick),
+            "versions": partial(versions, finish=tick),
             "lease": lease,
             "audit": audit,
             "readers' rights": readers_rights,
             "unknown secrets": unknown_secrets,
         },
     )
-    # What left the stack is among the unknown secrets.
-    return PlatformChecks(own=own, reach=vault.reach, lists_orphans=False)
 
 
 def own_rights(vault: Vault) -> Result:
@@ -54,14 +48,14 @@ def own_rights(vault: Vault) -> Result:
     return ok(f"may look at {len(vault.names)} secrets and the lease")
 
 
-def names(vault: Vault, session: Session) -> Result:
+def names(vault: Vault, stack: OpenedStack) -> Result:
     """Find deleted secrets that hold a name of the stack, except those that secretops deleted and recovers itself."""
     held = {name: one for name, one in vault.deleted().items() if FORGETTING not in one.tags}
     if not held:
         return ok(f"{len(vault.names)}, none held by a deleted secret")
 
     def recover() -> str:
-        with session.lease("doctor --repair"):
+        with stack.lease("doctor --repair"):
             for name in held:
                 vault.api.recover(name)
         return f"{', '.join(held)}: recovered with all versions"

@@ -11,18 +11,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
+from secretops.check import Check, Repair, Result, attention, judge, ok, table
 from secretops.errors import SecretopsError, StoreError
-from secretops.manifest import KubernetesStore
-from secretops.operations.doctor.check import PlatformChecks, Repair, Result, attention, judge, ok, table
-from secretops.operations.doctor.probes import clock_skew, killed_holder, poll, reached
-from secretops.operations.doctor.repairs import ticks
-from secretops.operations.session import Session
+from secretops.platform import OpenedStack
 from secretops.platforms.kubernetes.api import MAKES_SECRETS
 from secretops.platforms.kubernetes.checks.cluster import METADATA, Cluster, ForbiddenError
-from secretops.platforms.kubernetes.checks.evidence import AUDIT, ENCRYPTION, Evidence, audit, confirm, encryption
+from secretops.platforms.kubernetes.checks.evidence import AUDIT, ENCRYPTION, Evidence, audit, encryption
 from secretops.platforms.kubernetes.lease import Timing
+from secretops.probes import clock_skew, killed_holder, poll, reached
 
 # Names of the Deployment and the CronJob, and of their service accounts.
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
@@ -46,19 +44,17 @@ _WRITING = ("create", "update", "patch")
 _LEASES, _RBAC = "coordination.k8s.io", "rbac.authorization.k8s.io"
 
 
-def checks(session: Session, cluster: Cluster | None = None) -> PlatformChecks:
-    cluster = cluster or Cluster(cast(KubernetesStore, session.manifest.store))
-    evidence = Evidence(cluster)
-    has_issuer = CERT_MANAGER in cluster.location.readers
-    own = table(
+def kubernetes_checks(cluster: Cluster, stack: OpenedStack, tick: Repair) -> list[Check]:
+    evidence, has_issuer = Evidence(cluster), CERT_MANAGER in cluster.location.readers
+    return table(
         cluster,
         {
             "kubeconfig": kubeconfig,
             "api server": api_server,
             "clock": clock,
             "namespace": namespace,
-            "secrets": partial(secrets, session=session),
-            "lease": partial(lease, follow=ticks(session)),
+            "secrets": partial(secrets, stack=stack, tick=tick),
+            "lease": partial(lease, follow=tick),
             "your rights": own_rights,
             "server's rights": server_rights,
             "rotator's rights": rotator_rights,
@@ -70,7 +66,6 @@ def checks(session: Session, cluster: Cluster | None = None) -> PlatformChecks:
             **({"cert-manager": cert_manager} if has_issuer else {}),
         },
     )
-    return PlatformChecks(own=own, reach=cluster.reach, confirm=partial(confirm, cluster))
 
 
 def kubeconfig(cluster: Cluster) -> Result:
@@ -125,19 +120,19 @@ def namespace(cluster: Cluster) -> Result:
     )
 
 
-def secrets(cluster: Cluster, session: Session) -> Result:
+def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
     """Check that the stack's Secrets exist. They are no resources of it; an operator's commands make them."""
     missing = [name for name in cluster.written if cluster.own("secrets", name, accept=METADATA) is None]
     if not missing:
         return ok(", ".join(cluster.written))
     # A tick makes those that have a value. A value that nobody has supplied yet is a person's.
     delivered = cluster.location.delivered
-    has = {place.name for name, place in delivered.items() if session.store.versions(name).current}
+    has = {place.name for name, place in delivered.items() if stack.store.versions(name).current}
     return attention(
         f"no Secret {', '.join(missing)}",
         "the rotator may not create any: an operator's command that writes does",
         f"as somebody who may create Secrets: {MAKES_SECRETS}",
-        ticks(session) if has.issuperset(missing) else None,
+        tick if has.issuperset(missing) else None,
     )
 
 

@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC
 
 from secretops.access import this_actor
+from secretops.check import Level, Result, attention, ok, unknown
 from secretops.errors import SecretopsError, StoreError, UsageError
-from secretops.operations.doctor.check import Level, Result, attention, ok, unknown
 from secretops.platforms.kubernetes.api import Api
 from secretops.platforms.kubernetes.checks.cluster import METADATA, Cluster, ForbiddenError
 from secretops.platforms.kubernetes.secrets import PREFIX, Secrets, Sheet

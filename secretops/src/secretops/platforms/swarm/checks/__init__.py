@@ -7,18 +7,15 @@ import stat
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from secretops.check import Check, Repair, Result, attention, judge, ok, table, unknown
 from secretops.errors import SecretopsError
-from secretops.manifest import SwarmStore
-from secretops.operations.doctor.check import PlatformChecks, Repair, Result, attention, judge, ok, table, unknown
-from secretops.operations.doctor.probes import clock_skew, killed_holder, poll, reached
-from secretops.operations.doctor.repairs import ticks
-from secretops.operations.session import Session
 from secretops.platforms.swarm.checks.manager import Manager
 from secretops.platforms.swarm.daemon import address_of, certificates_of
 from secretops.platforms.swarm.inventory import Found
 from secretops.platforms.swarm.rollout import GOING_BACK
+from secretops.probes import clock_skew, killed_holder, poll, reached
 from secretops.stores.lease import Timing
 
 # Of Docker 20.10, the first with jobs, in which commands run.
@@ -29,9 +26,8 @@ OLDEST_API = (1, 41)
 OLDEST_ENGINES = ((20, 10, 24), (23, 0, 3))
 
 
-def checks(session: Session) -> PlatformChecks:
-    manager = Manager(cast(SwarmStore, session.manifest.store))
-    own = table(
+def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
+    return table(
         manager,
         {
             "manager": lambda it: reached(it.reach, lambda: f"{it.info.get('Name')}, of {len(it.nodes)} nodes"),
@@ -42,14 +38,12 @@ def checks(session: Session) -> PlatformChecks:
             "encryption at rest": encryption,
             "server": server,
             "book": version_state,
-            "lease": partial(lease, follow=ticks(session)),
+            "lease": partial(lease, follow=tick),
             "orphaned secrets": orphaned_secrets,
             "carried commands": leftover_commands,
             "readers": readers,
         },
     )
-    # Each tick logs in at the broker, from where the server is: an operator's machine need not reach it.
-    return PlatformChecks(own=own, reach=manager.reach, asks_broker=False)
 
 
 def docker(manager: Manager) -> Result:

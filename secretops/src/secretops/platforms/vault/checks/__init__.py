@@ -6,11 +6,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from secretops.manifest import VaultIssuer, VaultStore
-from secretops.operations.doctor.check import (
-    PlatformChecks,
+from secretops.check import (
+    Check,
     Repair,
     Result,
     attention,
@@ -19,13 +18,11 @@ from secretops.operations.doctor.check import (
     table,
     unknown,
 )
-from secretops.operations.doctor.probes import killed_holder, reached
-from secretops.operations.doctor.repairs import ticks
-from secretops.operations.session import Session
 from secretops.platforms.vault.checks.policy import Rule
 from secretops.platforms.vault.checks.server import Role, VaultServer
 from secretops.platforms.vault.errors import DeniedError
 from secretops.platforms.vault.lease import holder_of
+from secretops.probes import killed_holder, reached
 
 # A path needs room for the next version, the current and the previous one.
 LEAST_VERSIONS = 3
@@ -57,12 +54,8 @@ DECLARED = "only who is declared reads the stack's secrets"
 KNOWN = "what the stack does not know nobody rotates, and whoever may read it still finds its value"
 
 
-def checks(session: Session, server: VaultServer | None = None) -> PlatformChecks:
-    if server is None:
-        issuers = [one.issuer for one in session.manifest.secrets if isinstance(one.issuer, VaultIssuer)]
-        signs = [f"{one.mount}/sign/{one.role}" for one in issuers]
-        server = VaultServer(cast(VaultStore, session.manifest.store), signs=signs)
-    own = table(
+def vault_checks(server: VaultServer, tick: Repair | None = None) -> list[Check]:
+    return table(
         server,
         {
             "server": lambda it: reached(it.reach, lambda: _release(it)),
@@ -77,11 +70,10 @@ def checks(session: Session, server: VaultServer | None = None) -> PlatformCheck
             "readers' rights": readers_rights,
             "rotator's rights": rotators_rights,
             "others' rights": others_rights,
-            "lease": partial(lease, follow=ticks(session)),
+            "lease": partial(lease, follow=tick),
             "unknown paths": unknown_paths,
         },
     )
-    return PlatformChecks(own=own, reach=server.reach)
 
 
 def _release(server: VaultServer) -> str:

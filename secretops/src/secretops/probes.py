@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
+from secretops.check import Repair, Result, attention, ok
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Repair, Result, attention, ok
 
 # Versions are named by this machine's time.
 MOST_SKEW = timedelta(seconds=60)

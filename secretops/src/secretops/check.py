@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -65,22 +65,6 @@ class Check:
 
     name: str
     look: Callable[[], Result]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlatformChecks:
-    """What `checks(session)` of a platform returns. `operations.doctor.checks` adds what every stack has."""
-
-    # In order: each relies on those before it.
-    own: Sequence[Check]
-    # Raises SecretopsError while the store can't be asked. Then every common check that asks it is UNKNOWN.
-    reach: Callable[[], object]
-    # False: this machine need not reach the broker.
-    asks_broker: bool = True
-    # False: a check of the platform reports values of secrets that left the stack.
-    lists_orphans: bool = True
-    # Records what an operator confirms, as `check=words`; None where everything can be checked.
-    confirm: Callable[[Sequence[str]], None] | None = None
 
 
 def table(subject: Subject, looks: Mapping[str, Callable[[Subject], Result]]) -> list[Check]:

@@ -12,18 +12,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from secretops.errors import StoreError
-from secretops.manifest import DotenvStore as Location
-from secretops.manifest.field_types import DeliveredFile
+from secretops.forms import VERSION_PREFIX, version_variable
+from secretops.platforms.dotenv.location import DeliveredFile
+from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.stores import env_file, files
 from secretops.values import PUBLIC_FIELDS, Value
 
 NAMES = "delivered.json"
-VERSION_PREFIX = "SECRETOPS_VERSION_"
-
-
-def version_variable(secret: str) -> str:
-    """The variable in config/.env that says which version of `secret` it carries."""
-    return f"{VERSION_PREFIX}{secret.upper().replace('-', '_')}"
 
 
 class Names(BaseModel):
