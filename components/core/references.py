@@ -35,6 +35,8 @@ class InjectedFiles(MountedFiles):
     """Of each pod: what the agent reads, as whom, and into which files."""
     files: Mapping[str, str]
     """Public files beside the pods' own that the agent needs: name -> text."""
+    address: str
+    """URL of the store, which the agent connects to."""
     token_for: str | None
     """Whom the token is for that the agent logs in with; None is the cluster's API server."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from secretops.forms import registry_of
 from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind
 
+from ..settings.outputs import known
 from ..settings.problems import Problem
 from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
 from ..settings.sections import DeclaredSecret, Rotation
@@ -25,11 +26,11 @@ A_REPLICA = 15
 """Seconds more for each replica: its start, its first check, and the time that it is watched."""
 
 
-def contradictions(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """Each of them, from the sections that could be read."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     if isinstance(server, SwarmServer):
-        yield from out_of_reach("server swarm", broker, "becomes a config that the containers read")
+        yield from out_of_reach("server swarm", broker, "becomes a config that the containers read", runs="container")
         yield from too_many_certificates(
             broker, CONFIG_LIMIT, "they become a config, and a Swarm takes 1,000 KiB of it"
         )
@@ -78,7 +79,8 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
 
 
 def _of_no_registry(server: SwarmServer) -> Iterator[Problem]:
-    if server.registry_login and registry_of(server.image) is None:
+    image = known(server.image)
+    if server.registry_login and image and registry_of(image) is None:
         yield Problem(
             f"server.registry_login: with image {server.image}",
             "a login is looked up by the registry that the image's name begins with",

@@ -12,7 +12,7 @@ from secretops.manifest import HTTP_TOKEN, Secret, SecretKind
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmFile, version_file
 
 from ..core.naming import variable_of
-from ..settings.catalogue import variables_of
+from ..core.secrets import variables_of
 from .settings import SwarmServer
 
 BASE = "coreflux-mcp"

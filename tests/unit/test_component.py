@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from components import coreflux_secrets
+from components.arguments import CorefluxSecretsArgs
 from components.core.naming import PROJECT
-from components.coreflux_secrets import CorefluxSecrets, CorefluxSecretsArgs
+from components.coreflux_secrets import CorefluxSecrets
 from components.settings.section import PROJECT_FOLDER
 from components.settings.settings import ConfigurationError
 from tests.unit.harness import Deployed, deploy
@@ -173,7 +174,7 @@ def test_a_platform_that_is_not_installed_is_reported_with_what_installs_it(monk
         raise ModuleNotFoundError("no module", name="pulumi_azure_native.keyvault")
 
     into = Deployed()
-    monkeypatch.setattr(coreflux_secrets, "check_what_lies_here", without_its_sdk)
+    monkeypatch.setattr(coreflux_secrets, "run_preflight", without_its_sdk)
     with pytest.raises(pulumi.RunError, match=r"no pulumi_azure_native(.|\n)*-> make setup"):
         below_a_component(DEV, into=into)
     assert into.resources == {}

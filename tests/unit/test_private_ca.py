@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from components.settings.catalogue import CLIENT_CA, CLIENT_CERT
+from components.core.secrets import CLIENT_CA, CLIENT_CERT
 from secretops.certificates import new_key, private_pem, request_of
 from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError, WaitingError

@@ -16,6 +16,8 @@ from secretops import registry
 from secretops.errors import UsageError
 
 if TYPE_CHECKING:
+    from typer import Typer
+
     from secretops.check import Check, Repair
     from secretops.engine import ports
     from secretops.engine.journal import Journal
@@ -206,6 +208,10 @@ class Platform(ABC, Generic[Location]):
 
     def open_issuer(self, manifest: Manifest, issuer: Any) -> ports.Issuer:
         """Return the client of the platform's issuer."""
+        raise NotImplementedError
+
+    def commands(self) -> Typer:
+        """Return the platform's group of commands, if the registry lists one."""
         raise NotImplementedError
 
     def open_source(self, place: str) -> Source:

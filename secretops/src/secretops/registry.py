@@ -18,40 +18,47 @@ from secretops.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A platform: a store, and perhaps a source of the launcher and an issuer of certificates."""
+    """A platform: a store, and perhaps a source of the launcher, an issuer of certificates and commands of its own."""
 
-    package: str
-    """Where its code is."""
+    module: str
+    """Where its PLATFORM is."""
     source: tuple[str, str] | None = None
     """Scheme of the launcher's --from, and what follows it."""
     issuer: str | None = None
     """Kind of the issuer."""
+    command: str | None = None
+    """Name of the command group."""
 
 
 _HERE = "secretops.platforms"
 
 PLATFORMS: dict[str, Entry] = {
-    "dotenv": Entry(package=f"{_HERE}.dotenv", source=("dotenv", "<folder of the store>")),
-    "kubernetes": Entry(package=f"{_HERE}.kubernetes"),
+    "dotenv": Entry(module=f"{_HERE}.dotenv.platform", source=("dotenv", "<folder of the store>")),
+    "kubernetes": Entry(module=f"{_HERE}.kubernetes.platform"),
     "aws": Entry(
-        package=f"{_HERE}.aws",
+        module=f"{_HERE}.aws.platform",
         source=("aws-sm", "<region>/<start of the names>/<secret>[+<secret>…]"),
         issuer="aws-private-ca",
     ),
-    "azure": Entry(package=f"{_HERE}.azure", source=("azure-kv", "<vault's host>/<secret>[+<secret>…]")),
+    "azure": Entry(module=f"{_HERE}.azure.platform", source=("azure-kv", "<vault's host>/<secret>[+<secret>…]")),
     "vault": Entry(
-        package=f"{_HERE}.vault",
+        module=f"{_HERE}.vault.platform",
         source=("vault", "<host>[:<port>]/<mount>/data/<secret>[+<secret>…][,<option>…]"),
         issuer="vault",
     ),
-    "swarm": Entry(package=f"{_HERE}.swarm"),
+    "swarm": Entry(module=f"{_HERE}.swarm.platform", command="export"),
 }
 """Kind of a store -> its platform. The kind is also the name of the extra that installs the platform's client."""
 
 
 def find(kind: str) -> Any:
     """Return PLATFORM of the platform `kind`. Loads no client. Raises KeyError."""
-    return importlib.import_module(f"{PLATFORMS[kind].package}.platform").PLATFORM
+    return importlib.import_module(PLATFORMS[kind].module).PLATFORM
+
+
+def commands() -> dict[str, Any]:
+    """Return the platforms' command groups by name."""
+    return {entry.command: find(kind).commands() for kind, entry in PLATFORMS.items() if entry.command}
 
 
 def sources() -> dict[str, str]:

@@ -10,8 +10,8 @@ from typing import NoReturn
 
 import typer
 
-from secretops import printable, redaction, signals
-from secretops.cli import examining, export, incident, purging, report, serving, trust, values, watching
+from secretops import printable, redaction, registry, signals
+from secretops.cli import examining, incident, purging, report, serving, trust, values, watching
 from secretops.cli.console import app, err, out, print_json
 from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import ExitCode, SecretopsError, UsageError
@@ -20,7 +20,6 @@ from secretops.printable import ClosedOutputError, OutputError
 __all__ = [
     "app",
     "examining",
-    "export",
     "incident",
     "main",
     "purging",
@@ -30,6 +29,9 @@ __all__ = [
     "values",
     "watching",
 ]
+
+for _name, _group in registry.commands().items():
+    app.add_typer(_group, name=_name)
 
 
 def main() -> NoReturn:

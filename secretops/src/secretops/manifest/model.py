@@ -37,6 +37,11 @@ class Issuer(Model):
         seconds: int
         """The lifetime that is requested."""
 
+    @property
+    def revocation(self) -> str:
+        """Return the command that revokes one of its certificates, with who may; "" if it revokes none."""
+        return ""
+
 
 def by_kind(
     base: type[Model], kinds: Callable[[], Iterable[str]], model: Callable[[str], type[Model]]

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, WaitingError
-from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, ExternalAgent, OwnedAgent, PrivateCaIssuer, Secret, SecretKind
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, ExternalAgent, OwnedAgent, Secret, SecretKind
 from secretops.operations.certificate import is_asked_for, prove
 from secretops.operations.session import Session
-from secretops.platforms.aws.location import AwsPrivateCaIssuer
-from secretops.platforms.vault.location import VaultIssuer
 from secretops.targets import open_agent
 from secretops.values import Value
 
@@ -122,18 +120,10 @@ def _serials(incident: Incident) -> list[str]:
 
 def _revoke(secret: Secret, which: str) -> str:
     """Who signs can revoke, and the broker has to hear of it. To revoke takes a right that secretops does not have."""
-    what = f"revoke certificate {which}"
-    match secret.issuer:
-        case VaultIssuer():
-            mount = secret.issuer.mount  # the list is not rebuilt by a revocation: auto_rebuild waits up to 48 hours
-            how = f"as who may: vault write {mount}/revoke serial_number=…, then vault read {mount}/crl/rotate"
-        case AwsPrivateCaIssuer():
-            how = f"aws acm-pca revoke-certificate --certificate-authority-arn {secret.issuer.arn} …"
-        case PrivateCaIssuer():
-            return f"certificate {which} is good until it ends; a new CA ends it: secretops compromise client-ca"
-        case None:
-            how = "at whoever signed it"
-    return f"{what} ({how}), and give the broker the list of what is revoked"
+    if secret.issuer and not secret.issuer.revocation:
+        return f"certificate {which} is good until it ends; a new CA ends it: secretops compromise client-ca"
+    how = secret.issuer.revocation if secret.issuer else "at whoever signed it"
+    return f"revoke certificate {which} ({how}), and give the broker the list of what is revoked"
 
 
 def tried(

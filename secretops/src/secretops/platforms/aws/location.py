@@ -66,6 +66,10 @@ class AwsPrivateCaIssuer(Issuer):
     """For how long a certificate is asked to be good, whole days. A CA for short-lived ones signs for 7 at most."""
 
     @property
+    def revocation(self) -> str:
+        return f"aws acm-pca revoke-certificate --certificate-authority-arn {self.arn} …"
+
+    @property
     def region(self) -> str:
         """The CA's."""
         return self.arn.split(":")[3]

@@ -11,6 +11,8 @@ from secretops.platforms.swarm.task import is_task
 from secretops.registry import extra
 
 if TYPE_CHECKING:
+    from typer import Typer
+
     from secretops.check import Repair
     from secretops.engine.journal import Journal
     from secretops.engine.ports import VersionStore
@@ -56,6 +58,11 @@ class Swarm(Platform[SwarmStoreLocation]):
         with extra("swarm"):
             from secretops.platforms.swarm.remote_command import carry
         return functools.partial(carry, manifest)
+
+    def commands(self) -> Typer:
+        from secretops.platforms.swarm.commands import export
+
+        return export
 
     def is_remote(self) -> bool:
         return is_task()

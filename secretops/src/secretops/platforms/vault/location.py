@@ -84,3 +84,8 @@ class VaultIssuer(Issuer):
     """Of the client: the one name that the role signs."""
     seconds: Seconds
     """For how long a certificate is asked to be good. The role may say less."""
+
+    @property
+    def revocation(self) -> str:
+        """Return what also rebuilds the list of revoked certificates: auto_rebuild waits up to 48 hours."""
+        return f"as who may: vault write {self.mount}/revoke serial_number=…, then vault read {self.mount}/crl/rotate"

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from secretops.cli.console import AsJson, Stack, app, err, make_group, out, print_json
+from secretops.cli.console import AsJson, Stack, err, make_group, out, print_json
 from secretops.errors import ExitCode
 
 export = make_group("Write a Docker Swarm's stack as files. They hold no value.")
-app.add_typer(export, name="export")
 
 Folder = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the files are written.")]
 
@@ -27,7 +26,7 @@ def compose(
     as_json: AsJson = False,
 ) -> int:
     """The file for docker stack deploy that is what `pulumi up` makes, with the versions that are current now."""
-    from secretops.operations import export as operation
+    from secretops.platforms.swarm import export as operation
 
     program = operation.ask(stack)
     secrets = () if first else operation.delivered(program)
@@ -50,7 +49,7 @@ def timer(
     as_json: AsJson = False,
 ) -> int:
     """A systemd timer for a manager that starts secretops tick each hour, in the stack's own image."""
-    from secretops.operations import export as operation
+    from secretops.platforms.swarm import export as operation
 
     program = operation.ask(stack)
     files = operation.timer_files(program, at)

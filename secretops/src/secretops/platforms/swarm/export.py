@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from secretops.errors import UsageError
 from secretops.manifest import Manifest
 from secretops.operations.stack import project_folder
-from secretops.stores import lacking
+from secretops.registry import extra
 from secretops.stores.files import PUBLIC
 from secretops.systemd import TIMER
 
@@ -110,19 +110,15 @@ def _stack_file(project: Path, stack: str | None) -> Path:
 
 def delivered(program: Program) -> tuple[Attached, ...]:
     """The secrets that the server's service has now. Raises StoreError, UnreachableError."""
-    try:
+    with extra("swarm"):
         from secretops.platforms.swarm.mounted_secrets import attached
-    except ModuleNotFoundError as error:
-        raise lacking(error, "swarm") from None
     return attached(program.service)
 
 
 def compose_files(program: Program, secrets: Sequence[Attached]) -> dict[str, str]:
     """Name -> text: the compose file, and the public files that it makes configs of."""
-    try:
+    with extra("swarm"):
         import yaml
-    except ModuleNotFoundError as error:
-        raise lacking(error, "swarm") from None
     document = json.loads(json.dumps(program.compose))
     if secrets:
         document["secrets"] = {one.secret_name: {"external": True} for one in secrets}
