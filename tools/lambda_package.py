@@ -61,6 +61,7 @@ SERVICES = ("acm-pca", "dynamodb", "secretsmanager")
 
 LEFT_OUT = (
     "broker",
+    "check.py",
     "cli",
     "launcher",
     "operations/compromise",
@@ -69,6 +70,7 @@ LEFT_OUT = (
     "platforms/aws/source.py",
     "platforms/aws/trail.py",
     "platforms/kubernetes",
+    "probes.py",
     "report",
     "trails",
 )
