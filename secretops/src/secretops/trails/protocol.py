@@ -87,7 +87,7 @@ def reading(what: str) -> Iterator[None]:
     """Raise ValueError, "not `what`", for a document that lacks a field, or has another type there."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not {what}") from error
 
 

@@ -1,7 +1,6 @@
-"""CloudTrail: the files that it lays into its bucket, {"Records": […]}, lookup-events' answer, single events a line.
+"""Read CloudTrail: files of its bucket, {"Records": […]}, the JSON of lookup-events, {"Events": […]}, or single events.
 
-Single events are what EventBridge hands on ({"detail": …}), and `aws cloudtrail lookup-events` gives as text, where
-tabs part them. Its answer as JSON is {"Events": […]}, of which each has the event as a text, "CloudTrailEvent". https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+Single events are those of EventBridge ({"detail": …}), and of `aws cloudtrail lookup-events` as text. https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 """
 
 from __future__ import annotations
@@ -17,20 +16,18 @@ from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, readi
 
 SOURCE = "secretsmanager.amazonaws.com"
 
+# CloudTrail records a BatchGetSecretValue also as a GetSecretValue for each secret: such a read is counted under both.
 GIVES_VALUE = frozenset({"GetSecretValue", "BatchGetSecretValue"})
-"""Of a BatchGetSecretValue CloudTrail also has a GetSecretValue for each secret: such a read is counted under both."""
 
+# Prefixes of the operations that change nothing. All others do, unknown ones too.
 ONLY_LOOKS = ("Get", "BatchGet", "Describe", "List", "Validate")
-"""How the operations begin that change nothing. The others do, those too that AWS has yet to invent."""
-
 DENIED = re.compile(r"^(Client\.)?(AccessDenied|UnauthorizedOperation|KMSAccessDenied)")
 
+# The service itself, when it rotates, replicates and deletes.
 ITSELF = frozenset({SOURCE, "rotation.secretsmanager.amazonaws.com"})
-"""Readers by nature: the service, when it rotates, replicates and deletes."""
 
+# The type of events of the service's own work, e.g. RotationFailed.
 SERVICE_EVENT = "AwsServiceEvent"
-"""The type of what the service tells of its own work, e.g. RotationFailed. Nobody asked for that."""
-
 NOBODY = "(not logged in)"
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]*:\d*:secret:(?P<name>.+)")
 _SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")

@@ -1,7 +1,7 @@
-"""Key Vault's audit log as Log Analytics has it: rows that a workspace gives (`workspace`), or that were exported.
+"""Read Key Vault's audit log: rows of Log Analytics, from a workspace (`log_workspace`) or exported.
 
-A row is one request, in one of two layouts: the columns of AZKVAuditLogs, or those of AzureDiagnostics, which some
-workspaces are given all the same. A line is a row, a list of rows, or an answer of the query API ({"tables": […]}).
+A row is one request, with the columns of AZKVAuditLogs or those of AzureDiagnostics (`audit_tables`). A line is a row,
+a list of rows, or an answer of the query API ({"tables": […]}).
 https://learn.microsoft.com/azure/azure-monitor/reference/tables/azkvauditlogs
 """
 
@@ -18,14 +18,11 @@ from secretops.platforms.azure.audit_tables import CLAIM_COLUMNS, CLAIMS, GIVES_
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.trails.protocol import ALL, Access, NamedPlaces, in_both, reading
 
+# Prefixes of the operations that change nothing; and those about every secret of the vault.
 ONLY_LOOKS = ("SecretGet", "SecretList", "SecretBackup")
-"""How an operation's name begins that changes nothing."""
-
 LISTS = frozenset({"SecretList", "SecretListDeleted"})
-"""About every secret of the vault."""
 
 NOBODY = "(not logged in)"
-
 _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 
