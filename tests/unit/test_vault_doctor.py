@@ -69,7 +69,7 @@ class Played(VaultServer):
         return super().__getattribute__(name)
 
     def read(self, path: str) -> Mapping[str, Any]:
-        return self.said.get(path, {})
+        return dict(self.said.get(path, {}))
 
     def _role(self, entry: str) -> Role | None:
         declared: Mapping[str, Any] | None = self.declared.get(entry)
