@@ -86,7 +86,7 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
             _age(current.published if current else None, now),
             f"{_age(current.verified, now)} ago" if current and current.verified else "-",
             f"{one.due:%Y-%m-%d}" if one.due else "-",
-            one.told_replicas,
+            one.replica_counts,
         ]
         rows.append(row)
     if all(row[-1] == "-" for row in rows):  # no server reports
@@ -138,7 +138,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
         command = ("put", name, *options(now=now, untested=untested, json=as_json))
         return remote(command, given=value)
     notify: Callable[[str], None] = lambda text: err.print(f"{name}: {text}")  # noqa: E731
-    version = operation.put(session, name, value, cut_off=now, untested=untested, notify=notify)
+    version = operation.put(session, name, value, force=now, untested=untested, notify=notify)
     if as_json:
         print_json(asdict(version))
     else:
@@ -235,7 +235,7 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
             out.print(f"{name}: {version.id} is let go of; nothing was signed by it")
         return ExitCode.DONE
     say: Callable[[str], None] = lambda text: err.print(f"{name}: {text}")  # noqa: E731
-    version = operation.rotate(session, name, cut_off=now, say=say)
+    version = operation.rotate(session, name, force=now, notify=say)
     if as_json:
         print_json(asdict(version))
     else:

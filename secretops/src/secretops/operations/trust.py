@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from secretops.errors import StoreError, UsageError, WaitingError
 from secretops.manifest import Manifest, SecretKind
-from secretops.operations.private_ca import signing
+from secretops.operations.certificate import signing
 from secretops.stores import files
 
 if TYPE_CHECKING:

@@ -13,8 +13,10 @@ from secretops.engine.ports import NamedKey
 from secretops.errors import RefusedError
 from secretops.manifest import ExternalAgent, OwnedAgent, Secret, SecretKind
 from secretops.operations import broker as embedded
+from secretops.operations.broker_access import replicas_read_as
 from secretops.operations.doctor.repairs import rotates, ticks
 from secretops.operations.external_certificates import watched
+from secretops.operations.rotators import agent_key as owned_key
 from secretops.operations.session import Session
 from secretops.operations.status import last_failure, lost
 from secretops.targets import open_target
@@ -71,7 +73,7 @@ def login(session: Session, secret: Secret) -> Result:
             f"{command}; and find out who changed it",
             rotates(session, name) if server else None,
         )
-    reports = session.replicas_read_as(secret, value)
+    reports = replicas_read_as(session, secret, value)
     facts = session.facts(secret, reports or ())
     if late := replica_behind(facts, session.clock()):
         return attention(
@@ -90,7 +92,7 @@ def agent_key(session: Session, secret: Secret) -> Result:
     """Check that an owned agent has the current key and no leftover of a crash, or that another agent takes the key."""
     versions = session.store.versions(secret.name)
     if isinstance(secret.agent, OwnedAgent):
-        look = session.agent_key(secret, secret.agent).look()
+        look = owned_key(session, secret, secret.agent).look()
         found = [look.lost] if look.lost else []
         if look.left:
             found.append(f"keys that a crash left: {', '.join(key.id for key in look.left)}")
@@ -138,7 +140,7 @@ def secret_health(session: Session, secret: Secret) -> Result:
     found, current = findings(facts, now), facts.versions.current
     stuck = [each.message for each in found if _is_stuck(each.reason, facts, now)]
     wrong = [*stuck, *(each.message for each in found if each.needs_a_person), *_made_ahead(facts, now)]
-    if drift := session.store.astray(secret.name):
+    if drift := session.store.delivery_drift(secret.name):
         wrong.append(drift)
     if failed := last_failure(session, secret, current):
         wrong.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}")

@@ -130,14 +130,14 @@ def lease(account: Account, timing: Timing | None = None, follow: Repair | None 
     account.reach()
     timing = timing or Timing()
     try:
-        holder = account.lease.read()
+        holder = account.lease.read().record
     except errors.AbsentError as error:
         return Result.of(error)
     if holder is None:
         return ok("free")
     since = f"{holder.holder} since {_utc(holder.since)}" if holder.since else holder.holder
     for _ in poll(timing.duration, timing.look):
-        if (now := account.lease.read()) is None or now.sign != holder.sign:
+        if (now := account.lease.read().record) is None or now != holder:
             return ok(f"held by {since}")
     return attention(
         f"held by {since}, who did not renew it for {timing.duration:.0f} s",

@@ -25,7 +25,7 @@ from secretops.check import Level, Result, attention, ok, unknown
 from secretops.errors import SecretopsError, StoreError, UsageError
 from secretops.platforms.kubernetes.api import Api
 from secretops.platforms.kubernetes.checks.cluster import METADATA, Cluster, ForbiddenError
-from secretops.platforms.kubernetes.secrets import PREFIX, Secrets, Sheet
+from secretops.platforms.kubernetes.secrets import PREFIX, SecretData, Secrets
 
 # What can be confirmed.
 AUDIT, ENCRYPTION = "audit", "encryption-at-rest"
@@ -243,9 +243,9 @@ def confirm(cluster: Cluster, said: Sequence[str]) -> None:
     who = str(answer["status"]["userInfo"]["username"]) if answer else this_actor("operator")
     when = f"{cluster.now().astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
-    def note(sheet: Sheet) -> None:
+    def note(found: SecretData) -> None:
         for subject, words in pairs.items():
-            sheet.notes[f"{_CONFIRMED}{subject}"] = json.dumps(asdict(Confirmation(who, when, words)))
+            found.annotations[f"{_CONFIRMED}{subject}"] = json.dumps(asdict(Confirmation(who, when, words)))
 
     place = cluster.location
     Secrets(Api(place.namespace, place.context), lambda _: None).change(place.versions, note)

@@ -174,7 +174,7 @@ def version_state(manager: Manager) -> Result:
     name = manager.location.book
     try:
         book = manager.book
-        pages = {secret: book.page(secret) for secret in book.secrets}
+        pages = {secret: book.secret(secret) for secret in book.secrets}
     except SecretopsError as error:
         return Result.of(error)
     if not book.id and manager.secrets:
@@ -198,11 +198,11 @@ def version_state(manager: Manager) -> Result:
 
 def lease(manager: Manager, follow: Repair | None = None, pause: float = Timing.look) -> Result:
     """Check that the lease is free or renewed. `follow` takes over from a holder that was killed."""
-    term = manager.book.term
+    term = manager.book.lease
     if term is None:
         return ok("free")
     for _ in poll(term.duration, pause):
-        found = manager.read_book().term
+        found = manager.read_book().lease
         if found is None:
             return ok("free")
         if found != term:
@@ -228,7 +228,7 @@ def orphaned_secrets(manager: Manager) -> Result:
 
 def _retired(manager: Manager) -> list[Found]:
     book = manager.book
-    pages = {found.secret: book.page(found.secret) for found in manager.secrets}
+    pages = {found.secret: book.secret(found.secret) for found in manager.secrets}
     return [
         found
         for found in manager.secrets

@@ -21,7 +21,7 @@ from secretops.check import (
 from secretops.platforms.vault.checks.policy import Rule
 from secretops.platforms.vault.checks.server import Role, VaultServer
 from secretops.platforms.vault.errors import DeniedError
-from secretops.platforms.vault.lease import holder_of
+from secretops.platforms.vault.lease import LeaseDocument
 from secretops.probes import killed_holder, reached
 
 # A path needs room for the next version, the current and the previous one.
@@ -338,16 +338,14 @@ def others_rights(server: VaultServer) -> Result:
 def lease(server: VaultServer, follow: Repair | None) -> Result:
     """Check that the lease is free, or renewed. `follow` takes over from a holder that was killed."""
     server.reach()
-    api, path, timing = server.api, server.location.lease, server.timing
-    seen, began = api.read(path), time.monotonic()
-    while (held := holder_of(seen)) and time.monotonic() - began < timing.duration + timing.look:
+    timing, document = server.timing, LeaseDocument(server.api, server.location.lease)
+    held, began = document.read().record, time.monotonic()
+    while held and time.monotonic() - began < timing.duration + timing.look:
         time.sleep(timing.look)
-        found = api.read(path)
-        if found and seen and found.number != seen.number:
-            seen = found
-            if held := holder_of(found):
-                return ok(f"held by {held[0]}, who renews it")
-    return killed_holder(held[0], timing.duration, follow) if held else ok("free")
+        before, held = held, document.read().record
+        if held and held != before:
+            return ok(f"held by {held.holder}, who renews it")
+    return killed_holder(held.holder, timing.duration, follow) if held else ok("free")
 
 
 def unknown_paths(server: VaultServer) -> Result:
