@@ -4,14 +4,16 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import pulumi
 
 from secretops.registry import how_to_install
 
+from .arguments import CorefluxSecretsArgs
 from .core import registry
+from .settings.outputs import OUTPUT
 from .settings.plain_values import encrypted_entry
 from .settings.problems import Problem
 from .settings.settings import ConfigurationError, Settings, kept_encrypted
@@ -20,29 +22,6 @@ from .stack import open_stack, run_preflight
 
 _opened: WeakKeyDictionary[pulumi.Resource, str] = WeakKeyDictionary()
 """The component of each stack. A process may run several, one after the other (the Automation API)."""
-
-
-class CorefluxSecretsArgs(TypedDict):
-    """The sections of a stack file, with the keys, defaults and rules of docs/settings.md."""
-
-    store: dict[str, Any]
-    """Where the secrets live."""
-    server: dict[str, Any]
-    """Where the MCP server runs."""
-    broker: dict[str, Any]
-    """Which MQTT broker it speaks to."""
-    agent: NotRequired[dict[str, Any]]
-    """Whose keys the Coreflux Copilot takes."""
-    issuer: NotRequired[dict[str, Any]]
-    """Who signs the client certificate."""
-    rotation: NotRequired[dict[str, Any]]
-    """How often secrets are rotated."""
-    secrets: NotRequired[dict[str, Any]]
-    """More secrets, which an operator supplies."""
-    environment: NotRequired[str]
-    """development, staging or production; by the stack's name if not said."""
-    log_level: NotRequired[str]
-    """The server's; by the environment if not said."""
 
 
 class CorefluxSecrets(pulumi.ComponentResource):
@@ -122,10 +101,25 @@ def _settings(name: str, args: Mapping[str, Any]) -> Settings:
         remedy = "write them, or read them from your program's configuration"
         raise ConfigurationError(by, [Problem(f"arguments: {kind}", "a mapping of a stack file's sections", remedy)])
     sections = {section: entry for section, entry in args.items() if entry is not None}
+    outputs: dict[str, pulumi.Output[Any]] = {}
+    sections = {section: _without_outputs(section, entry, outputs) for section, entry in sections.items()}
     found = [problem for section, entry in sections.items() for problem in _not_plain(section, entry)]
     if found := found or list(_of_encrypted(sections)):
         raise ConfigurationError(by, found)
-    return Settings.given(by, {section: handed_over(_whole(entry)) for section, entry in sections.items()})
+    return Settings.given(by, {section: handed_over(_whole(entry)) for section, entry in sections.items()}, outputs)
+
+
+def _without_outputs(where: str, entry: Any, found: dict[str, pulumi.Output[Any]]) -> Any:
+    """Return an entry with a mapping in place of each output, which goes to `found` by its place."""
+    match entry:
+        case pulumi.Output():
+            found[where] = entry
+            return {OUTPUT: where}
+        case Mapping():
+            return {key: _without_outputs(f"{where}.{key}", inner, found) for key, inner in entry.items()}
+        case list() | tuple():
+            return [_without_outputs(f"{where}.{at}", inner, found) for at, inner in enumerate(entry)]
+    return entry
 
 
 def _of_encrypted(sections: Mapping[str, Any]) -> Iterator[Problem]:
@@ -186,12 +180,6 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
         case list() | tuple():
             for at, inner in enumerate(entry):
                 yield from _not_plain(f"{where}.{at}", inner)
-        case pulumi.Output():
-            yield Problem(
-                f"{where}: an output",
-                "all of a section is checked before anything is made; an output is known after that, or is a secret",
-                "write what it will be, or read it from your program's configuration",
-            )
         case None | bool() | int() | float() | str():
             return
         case _:

@@ -118,7 +118,7 @@ def _table(model: type[Section]) -> str:
 
 
 def _rows(model: type[Section], within: str = "") -> Iterator[tuple[str, str, str, str]]:
-    words = _words(model)
+    words = described(model)
     for key, field in model.model_fields.items():
         if key == "kind" and not within:
             continue
@@ -165,7 +165,7 @@ def rule_of(field: FieldInfo) -> str:
     return min(told, key=lambda one: one[0])[1]
 
 
-def _words(model: type[BaseModel]) -> dict[str, str]:
+def described(model: type[BaseModel]) -> dict[str, str]:
     """What the source says below each key. Pydantic would read it at each start of the program; here it is once."""
     found = {}
     lines = [

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.broker import ca_bundle
 from ..settings.catalogue import secrets_of
+from ..settings.outputs import known
 from ..settings.problems import Problem, did_you_mean
 from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach
 from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation
@@ -101,7 +102,7 @@ def _balanced(server: EcsServer) -> Iterator[Problem]:
             "its certificate is for a name, which the launcher has to know too",
             "add allowed_hosts: [the name that clients call it by]",
         )
-    if len(server.subnets) == 1:
+    if len(known(server.subnets) or (1, 2)) == 1:
         yield Problem(
             "server.subnets: one, with server.load_balancer",
             "a load balancer is in at least two availability zones (AWS, Subnets for your Application Load Balancer)",
@@ -192,29 +193,31 @@ def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
     for at, operator in enumerate(store.operators):
         what = "an operator is a role or a user"
         yield from _not_here(store, f"store.operators.{at}", operator, what, "name a role there that they may take")
-    if store.alert_topic:
+    if topic := known(store.alert_topic):
         what = "alarms tell a topic"
-        yield from _not_here(store, "store.alert_topic", store.alert_topic, what, "name one there", regional=True)
-    for name, key in (("kms_key", store.kms_key), ("log_kms_key", store.log_kms_key)):
-        if key:
+        yield from _not_here(store, "store.alert_topic", topic, what, "name one there", regional=True)
+    for name, given in (("kms_key", store.kms_key), ("log_kms_key", store.log_kms_key)):
+        if key := known(given):
             yield from _not_here(store, f"store.{name}", key, "it is a key", "name one there", regional=True)
-    if store.permissions_boundary and ":iam::aws:" not in store.permissions_boundary:
-        arn, what = store.permissions_boundary, "a permissions boundary is a policy"
-        yield from _not_here(store, "store.permissions_boundary", arn, what, "name one there")
+    boundary = known(store.permissions_boundary)
+    if boundary and ":iam::aws:" not in boundary:
+        what = "a permissions boundary is a policy"
+        yield from _not_here(store, "store.permissions_boundary", boundary, what, "name one there")
     if (reader := getattr(server, "reader", None) or "").startswith("arn:"):
         yield from _not_here(store, "server.reader", reader, "the launcher reads as one", "name one there")
-    if provider := getattr(server, "oidc_provider", None):
+    if provider := known(getattr(server, "oidc_provider", None)):
         yield from _not_here(store, "server.oidc_provider", provider, "it is", "name one there")
-    if isinstance(server, EcsServer) and server.load_balancer:
-        where, arn = "server.load_balancer.certificate", server.load_balancer.certificate
+    balancer = server.load_balancer if isinstance(server, EcsServer) else None
+    if balancer and (arn := known(balancer.certificate)):
+        where = "server.load_balancer.certificate"
         remedy = "ask ACM for one there, or import it"
         yield from _not_here(store, where, arn, "a load balancer shows a certificate", remedy, regional=True)
 
 
 def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Problem]:
     """A CA that no role of the stack can be let ask. One of another account or region can be."""
-    own, found = names_of(store, "").partition, issuer.arn.split(":")[1]
-    if found != own:
+    own, arn = names_of(store, "").partition, known(issuer.arn)
+    if arn and (found := arn.split(":")[1]) != own:
         yield Problem(
             f"issuer.arn: of partition {found}",
             f"the tick's role is of the stack's own partition, {own}",

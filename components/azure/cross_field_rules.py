@@ -11,6 +11,7 @@ from secretops.manifest import HTTP_TOKEN
 from secretops.platforms.azure import write_files
 
 from ..core.secrets import GUIDE
+from ..settings.outputs import known
 from ..settings.problems import Problem
 from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
 from ..settings.sections import DeclaredSecret
@@ -57,8 +58,10 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
             "the rotator runs in a container of Azure, and a server on this machine has no image that it could share",
             "add image: the one of docs/operations/image.md, as you have pushed it",
         )
+    if store.registry and not known(store.registry):
+        return
     registry = store.registry.rpartition("/")[2].lower() if store.registry else ""
-    for key, image in _images(store, server):
+    for key, image in ((key, image) for key, image in _images(store, server) if known(image)):
         host = (registry_of(image) or "").lower()
         if not registry and host.endswith(".azurecr.io"):
             yield Problem(
@@ -96,7 +99,8 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
             "the stack's own containers have no address of their own, and would not reach the vault either",
             "add subnet: the id of one that is delegated to Microsoft.App/environments, or take network out",
         )
-    if store.network and not store.network.is_way_in(store.subnet):
+    own = known(store.subnet)
+    if store.network and not store.network.is_way_in(own):
         yield Problem(
             "store.network: no address, no subnet but the stack's own, and no private endpoint",
             "it closes vault and lease to everybody else, and nobody could put the first value",
@@ -115,7 +119,7 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
             "add subnet, or take zone_redundant out",
         )
     endpoint = store.network.private_endpoint if store.network else None
-    if endpoint and endpoint.subnet.lower() == (store.subnet or "").lower():
+    if endpoint and (known(endpoint.subnet) or "-").lower() == (own or "").lower():
         yield Problem(
             f"store.network.private_endpoint.subnet: {endpoint.subnet}",
             "it is store.subnet, which is delegated to Container Apps, and nothing else lies in such a subnet",
@@ -125,7 +129,7 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
         ("store.subnet", store.subnet, "a Container Apps environment"),
         ("store.network.private_endpoint.subnet", endpoint.subnet if endpoint else None, "a private endpoint"),
     ):
-        if subnet and (found := subnet.split("/")[2]) != store.subscription:
+        if subnet and known(subnet) and (found := subnet.split("/")[2]) != store.subscription:
             yield Problem(
                 f"{key}: of subscription {found}",
                 f"{what} is of the subscription of its network, here {store.subscription}",

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from ..settings.constraints import between, distinct
 from ..settings.field_types import Email, HostName, Image, TagValue
+from ..settings.outputs import known
 from ..settings.section import Section, ServerSection, StoreSection
 from .field_types import (
     AzureLocation,
@@ -55,7 +56,7 @@ class VaultNetwork(Section):
 
     def is_way_in(self, own: str | None) -> bool:
         """Whether anybody is let in but the containers in the stack's `own` subnet."""
-        others = [one for one in self.subnets if one.lower() != (own or "").lower()]
+        others = [one for one in self.subnets if (known(one) or "").lower() != (own or "").lower()]
         return bool(self.addresses or others or self.private_endpoint)
 
 

@@ -22,6 +22,7 @@ from .constraints import (
     parsed,
     satisfying,
 )
+from .outputs import MayBeOutput
 
 Name = Annotated[
     str,
@@ -111,6 +112,7 @@ Image = Annotated[
         "an image by its tag or digest; latest is another one each day, a digest always the same",
         "write it like registry.example.com/coreflux-mcp-secrets:0.1.0@sha256:DIGEST",
     ),
+    MayBeOutput(),
 ]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, cast, get_args
 
+import pulumi
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..core import registry
@@ -61,7 +62,7 @@ def model_of(section: str, kind: str) -> type[Section] | None:
 
 def kinds_of(model: type[Section]) -> tuple[str, ...]:
     """Return the kinds that a model is for; ("",) if its section has none."""
-    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ("",)
+    return (get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()) or ("",)
 
 
 def keys(section: str) -> validation_errors.Keys:
@@ -107,13 +108,13 @@ def _adapter(section: str) -> TypeAdapter[Any]:
     return TypeAdapter(Annotated[union, Field(discriminator="kind")], config=_DEFERRED)
 
 
-def read(name: str, section: Any, kind: str | None) -> Any:
-    """Return the model of a section, from its JSON. Raises ValidationError.
+def read(name: str, section: Any, kind: str | None, outputs: Mapping[str, pulumi.Output[Any]] | None = None) -> Any:
+    """Return the model of a section, from its JSON, and `outputs` by their places. Raises ValidationError.
 
     A valid section builds the model of its own kind alone: a preview is short.
     """
     text = json.dumps(section)
     if model := model_of(name, kind or ""):
         with suppress(ValidationError):
-            return model.model_validate_json(text)
-    return _adapter(name).validate_json(text)
+            return model.model_validate_json(text, context=outputs)
+    return _adapter(name).validate_json(text, context=outputs)

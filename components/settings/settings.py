@@ -106,12 +106,16 @@ class Settings:
         return settings._after_warnings()
 
     @classmethod
-    def given(cls, by: str, entries: Mapping[str, str]) -> Settings:
+    def given(
+        cls, by: str, entries: Mapping[str, str], outputs: Mapping[str, pulumi.Output[Any]] = MappingProxyType({})
+    ) -> Settings:
         """The settings that the code of another program gives a stack, in the same form; warns of what may be meant.
+
+        `outputs` are those that stand in the entries, by their places.
 
         Raises ConfigurationError with all that is wrong, which names `by`.
         """
-        return cls.parse(pulumi.get_stack(), entries, by=by)._after_warnings()
+        return cls.parse(pulumi.get_stack(), entries, by=by, outputs=outputs)._after_warnings()
 
     def _after_warnings(self) -> Settings:
         for warning in warnings(self.environment, self.store):
@@ -127,6 +131,7 @@ class Settings:
         encrypted: Collection[str] = (),
         others: Mapping[str, str] = MappingProxyType({}),
         by: str | None = None,
+        outputs: Mapping[str, pulumi.Output[Any]] = MappingProxyType({}),
     ) -> Settings:
         """Settings from the engine's form: section name -> text, JSON where it is more than a word.
 
@@ -167,7 +172,7 @@ class Settings:
                 found.append(Problem(f"{name}: empty", "what is named is filled in", remedy))
                 continue
             try:
-                parsed[name] = read(name, _without_values(section) if values else section, kinds.get(name))
+                parsed[name] = read(name, _without_values(section) if values else section, kinds.get(name), outputs)
             except ValidationError as error:
                 told = [place_of(value) for value in values]
                 found += validation_errors.explain(name, error, keys(name), told=told)
@@ -176,7 +181,7 @@ class Settings:
                 )
                 if rest is not None:
                     with suppress(ValidationError):  # what is told already would only be told again
-                        parsed[name] = read(name, rest, kinds.get(name))
+                        parsed[name] = read(name, rest, kinds.get(name), outputs)
         environment = parsed.get("environment", _environment_of(stack))
         found += cross_field_rules(stack, environment, parsed, kinds)
         if found:

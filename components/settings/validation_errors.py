@@ -36,7 +36,10 @@ def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[
             other["loc"][: len(place)] == place and other is not detail for other in details
         )
         hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in told)
-        if not follows and not hidden:
+        if isinstance(detail["input"], Mapping) and "$output" in detail["input"]:
+            rule = "it decides which resources there are, and an output is known after that"
+            yield Problem(f"{where}: an output", rule, "write what it will be, or read it from your configuration")
+        elif not follows and not hidden:
             yield _explained(where, detail, section, keys, kind)
 
 

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from components import coreflux_secrets
+from components.arguments import CorefluxSecretsArgs
 from components.core.naming import PROJECT
-from components.coreflux_secrets import CorefluxSecrets, CorefluxSecretsArgs
+from components.coreflux_secrets import CorefluxSecrets
 from components.settings.section import PROJECT_FOLDER
 from components.settings.settings import ConfigurationError
 from tests.unit.harness import Deployed, deploy
