@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from secretops import forms
 from secretops.manifest.field_types import LINE, FieldName, ReaderName, SecretName, matching
 from secretops.manifest.model import Model, StoreLocation
 
-KubernetesName = Annotated[
-    str, matching(forms.KUBERNETES_NAME, "a Kubernetes name: lower case, digits, dashes and dots")
-]
+# A DNS subdomain of RFC 1123.
+KUBERNETES_NAME = r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+
+KubernetesName = Annotated[str, matching(KUBERNETES_NAME, "a Kubernetes name: lower case, digits, dashes and dots")]
 KubernetesNamespace = Annotated[str, matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a DNS label")]
 KubernetesKey = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", "a key of a Kubernetes Secret")]
 Label = Annotated[str, matching(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?", "a label's value")]

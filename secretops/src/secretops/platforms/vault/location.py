@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from secretops import forms
 from secretops.manifest.field_types import (
     AbsolutePath,
     CommonName,
@@ -19,14 +18,17 @@ from secretops.manifest.field_types import (
 )
 from secretops.manifest.model import Issuer, Model, StoreLocation
 
+# Without . and .. in it, nor a slash at its ends.
+VAULT_PATH = r"(?!\.{1,2}(/|$))[\w.-]+(/(?!\.{1,2}(/|$))[\w.-]+)*"
+
 VaultPath = Annotated[
     str,
     matching(
-        forms.VAULT_PATH,
+        VAULT_PATH,
         "a path of Vault: letters, digits, dashes, dots and underscores, no slash at its ends, no ..",
     ),
 ]
-VaultNamespace = Annotated[str, matching(rf"({forms.VAULT_PATH})?", "a namespace's path, or empty for the root")]
+VaultNamespace = Annotated[str, matching(rf"({VAULT_PATH})?", "a namespace's path, or empty for the root")]
 VaultRole = Annotated[str, matching(r"[\w.@:-]{1,256}", "a role's name or id: one word")]
 
 
