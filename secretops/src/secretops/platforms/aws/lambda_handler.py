@@ -285,8 +285,10 @@ def _described(session: Session, secret: str) -> DescribeSecretResponseTypeDef:
 
 
 def _location(session: Session) -> AwsStoreLocation:
+    from secretops.platforms.aws.location import AwsStoreLocation
+
     location = session.manifest.store
-    if location.kind != "aws":
+    if not isinstance(location, AwsStoreLocation):
         raise UsageError(
             f"the manifest's store is {location.kind}",
             rule="this function is for the AWS store",
