@@ -9,7 +9,6 @@ from typing import Any
 import pulumi
 
 from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, PrivateCaIssuer
-from secretops.platforms.aws.location import AwsPrivateCaIssuer
 
 from .core.platform import Feature, Platform
 from .core.registry import platform_of
@@ -59,7 +58,7 @@ def next_step(settings: Settings) -> str:
     of_store, of_server = _platforms(settings)
     tick = of_store.first_tick(settings) or of_server.first_tick(settings) or "secretops tick"
     first = ", then secretops put ".join((_broker(settings), *_values_to_put(settings, of_server)))
-    if any(isinstance(secret.issuer, AwsPrivateCaIssuer) for secret in settings.catalogue):
+    if settings.tick_alone_signs:
         first = f"{tick}, which has the client certificate signed, then {first}"
     last = [step for platform in dict.fromkeys((of_store, of_server)) for step in platform.last_steps(settings)]
     return ", then ".join([first, tick, "secretops status", *last])
@@ -73,8 +72,7 @@ def _broker(settings: Settings) -> str:
     """How it comes to an admin, and to a certificate to show before, where it asks for one."""
     first = "secretops broker start" if isinstance(settings.broker, EmbeddedBroker) else "secretops put broker-admin"
     for secret in settings.catalogue:
-        by_tick = isinstance(secret.issuer, AwsPrivateCaIssuer)
-        if secret.name == CLIENT_CERT and not by_tick:
+        if secret.name == CLIENT_CERT and not settings.tick_alone_signs:
             first = f"secretops {'rotate' if secret.issuer else 'put'} {secret.name}, then {first}"
             if isinstance(secret.issuer, PrivateCaIssuer):
                 made = f"secretops rotate {secret.issuer.secret}"

@@ -9,12 +9,12 @@ import pulumi
 import pulumi_aws as aws
 
 from ..core.component import Component
-from ..core.principals import AwsAccount
 from ..core.secret_store import Trail
 from . import policies, resource_policies
 from .alarms import Alarms
 from .names import Names, arn_after
 from .patterns import rotation_failed, who_read_what
+from .principals import AwsAccount
 from .roles import stack_role
 from .settings import AwsStore
 

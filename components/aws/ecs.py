@@ -11,13 +11,13 @@ from secretops.forms import in_url
 
 from ..core.broker import BrokerArgs
 from ..core.mcp_server import McpServer
-from ..core.principals import EcsTask
 from ..core.references import Fetched, NativeRef
 from ..settings.sections import Environment
 from ..settings.settings import Settings
 from . import policies
 from .functions import LOG_DAYS
 from .names import Names, arn_after, names_of
+from .principals import EcsTask
 from .redeploy import Redeploy
 from .settings import AwsStore, EcsServer, LoadBalancer
 from .task import CA_FILE, PORT, STACK, START_WITHIN, containers

@@ -11,9 +11,9 @@ import pulumi_aws as aws
 from tools.lambda_package import ARCHITECTURE, PYTHON
 
 from ..core.component import Component
-from ..core.principals import AwsAccount
 from . import policies
 from .names import Names, arn_after
+from .principals import AwsAccount
 from .roles import stack_role
 from .settings import Vpc
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from ..core.platform import Feature, Platform
-from ..core.principals import AwsCaller, AwsPods, AwsReader, EcsTask, HostUser, Pods, Principal, SwarmService, Workload
+from ..core.principals import HostUser, Pods, Principal, Workload
 from ..core.references import Fetched, NativeRef, Reference, ReferenceKind
 from ..settings.problems import Problem
 from ..settings.sections import OwnedAgent
 from ..settings.settings import Settings
+from .principals import AwsCaller, AwsPods, AwsReader, EcsTask
 from .settings import AwsPrivateCa, AwsStore, EcsServer
 
 if TYPE_CHECKING:
@@ -96,11 +97,10 @@ class Aws(Platform):
         match workload:
             case EcsTask():
                 return workload
-            case HostUser(reader=str() as arn):
-                return AwsCaller(account=identity(name).account, arn=arn)
-            case SwarmService(reader=str() as arn):
-                return AwsCaller(account=identity(f"{name}-aws").account, arn=arn)
-            case Pods(oidc_provider=str() as provider):
+            case Workload(reader=str() as arn):
+                named = name if isinstance(workload, HostUser) else f"{name}-aws"
+                return AwsCaller(account=identity(named).account, arn=arn)
+            case Pods(oidc_provider=provider) if provider is not None:
                 aws = identity(f"{name}-aws")
                 role = aws.sync(provider, workload.sync_user)
                 syncs_as = workload.sync_account({"eks.amazonaws.com/role-arn": role.made})

@@ -9,11 +9,11 @@ import pulumi
 import pulumi_aws as aws
 
 from ..core.component import Component
-from ..core.principals import AwsAccount
 from . import policies, resource_policies
 from .functions import Code, StackFunction
 from .names import Names, arn_after
 from .patterns import new_version
+from .principals import AwsAccount
 from .propagation_timing import DELAY, WINDOW
 
 SECONDS = 30

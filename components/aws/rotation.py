@@ -12,12 +12,12 @@ from secretops.platforms.aws.location import AwsPrivateCaIssuer
 
 from ..core.broker import BrokerArgs
 from ..core.component import Component
-from ..core.principals import AwsAccount
 from . import policies
 from .access import TICK, read_to_rotate, rotated, rotator_of
 from .function_package import package_of
 from .functions import Code, Queue, StackFunction
 from .names import Names, arn_after
+from .principals import AwsAccount
 from .roles import stack_role
 from .settings import AwsStore
 

@@ -14,7 +14,7 @@ from secretops.manifest import Reader, Secret, SecretKind
 from secretops.platforms.aws.location import AwsStoreLocation as Location
 
 from ..core.broker import BrokerArgs
-from ..core.principals import AwsCaller, AwsPods, EcsTask, Principal
+from ..core.principals import Principal
 from ..core.references import Fetched, NativeRef, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, Trail
 from ..core.secrets import CLIENT_CERT, variables_of
@@ -26,6 +26,7 @@ from .access import TICK, Access, access_of, declared_callers, rotated, rotator_
 from .access_trail import AwsTrail, alarmed_log_group
 from .function_package import ca_file_in_package
 from .names import names_of
+from .principals import AwsCaller, AwsPods, EcsTask
 from .redeploy import AGAIN
 from .rotation import AwsRotators
 from .settings import AwsStore, EcsServer

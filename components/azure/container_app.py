@@ -10,11 +10,11 @@ from pulumi_azure_native import app as container_apps
 
 from ..core.broker import BrokerArgs, ca_bundle
 from ..core.mcp_server import McpServer
-from ..core.principals import ContainerApp
 from ..core.references import Fetched
 from ..settings.settings import Settings
 from . import containers
 from .names import names_of
+from .principals import ContainerApp
 from .settings import AzureStore, ContainerAppServer
 
 PORT = 8080

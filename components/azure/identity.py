@@ -8,9 +8,9 @@ import pulumi_azure_native as azure
 from ..core.component import Component
 from ..core.naming import PROJECT
 from ..core.planned import planned
-from ..core.principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp
 from . import roles
 from .names import names_of
+from .principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp
 from .settings import AzureStore
 
 
@@ -74,7 +74,7 @@ class AzureIdentities(Component):
         )
         self.register_outputs({"subscription": store.subscription})
 
-    def sync(self, issuer: str, service_account: str) -> AzureIdentity:
+    def sync(self, issuer: pulumi.Input[str], service_account: str) -> AzureIdentity:
         """The identity of a cluster's service account, for whose tokens `issuer` vouches (Azure, workload identity)."""
         physical = self._names.plain("sync")
         made = user_assigned("sync-identity", physical, self.place, self)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from ..core.platform import Feature, Platform
-from ..core.principals import AzurePods, AzureReader, AzureUser, ContainerApp, HostUser, Pods, Principal, Workload
+from ..core.principals import HostUser, Pods, Principal, Workload
 from ..core.references import Fetched, Reference, ReferenceKind
 from ..settings.problems import Problem
 from ..settings.settings import Settings
+from .principals import AzurePods, AzureReader, AzureUser, ContainerApp
 from .settings import AzureStore, ContainerAppServer
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Azure(Platform):
             case HostUser(reader=str() as user):
                 azure = AzureIdentities(name, store=store, stack=settings.stack, opts=opts)
                 return AzureUser(place=azure.place, environment=azure.environment, object_id=user)
-            case Pods(oidc_issuer=str() as issuer):
+            case Pods(oidc_issuer=issuer) if issuer is not None:
                 azure = AzureIdentities(f"{name}-azure", store=store, stack=settings.stack, opts=opts)
                 reads = azure.sync(issuer, workload.sync_user)
                 syncs_as = workload.sync_account(azure.annotations(reads))

@@ -9,9 +9,9 @@ from secretops.manifest import Manifest
 
 from ..core.broker import BrokerArgs, ca_bundle
 from ..core.component import Component
-from ..core.principals import AzureIdentity
 from . import containers
 from .context import AzureContext
+from .principals import AzureIdentity
 
 LONGEST_TICK = 1800
 """Seconds after which a tick is ended: below the hour, so that a hanging one costs the next none."""

@@ -14,7 +14,7 @@ from secretops.platforms.azure.location import AzureStoreLocation as Location
 
 from ..core.broker import BrokerArgs
 from ..core.planned import planned
-from ..core.principals import AzurePods, AzureReader, AzureUser, ContainerApp, Principal
+from ..core.principals import Principal
 from ..core.references import Fetched, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, Trail
 from ..core.secrets import CLIENT_CERT
@@ -26,6 +26,7 @@ from .context import AzureContext
 from .identity import user_assigned
 from .lease import lease_account
 from .names import PENDING, names_of
+from .principals import AzurePods, AzureReader, AzureUser, ContainerApp
 from .rotation import AzureRotator
 from .settings import AzureStore
 from .vault import vault

@@ -46,6 +46,9 @@ class Platform:
     gaps: Mapping[Feature, str] = MappingProxyType({})
     """What the store does not do by itself, and what helps."""
 
+    value_remedies: Mapping[str, str] = MappingProxyType({})
+    """Pattern of a place in the stack file -> where a value at it goes that is no secret of the stack."""
+
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Any]:
         """Yield a Problem for each contradiction between sections that are valid by themselves.
 

@@ -25,7 +25,7 @@ from .cross_field_rules import cross_field_rules, warnings
 from .plain_values import encrypted_entry, says_secret, shown_key, values_in, values_of_others
 from .problems import Problem, did_you_mean, place_of
 from .schema import REQUIRED, SECTIONS, keys, read
-from .section import ServerSection, StoreSection, decoded
+from .section import IssuerSection, ServerSection, StoreSection, decoded
 from .sections import (
     AgentSettings,
     BrokerSettings,
@@ -47,6 +47,7 @@ class Settings:
     broker: BrokerSettings
     rotation: Rotation
     agent: AgentSettings | None
+    issuer: IssuerSection | None
     log_level: str
     catalogue: Catalogue
 
@@ -54,6 +55,11 @@ class Settings:
     def agent_url(self) -> str | None:
         """Return the agent that the server asks, if it is not the Coreflux Copilot."""
         return self.agent.url if self.agent else None
+
+    @property
+    def tick_alone_signs(self) -> bool:
+        """Return whether an operator can't have the client certificate signed: only the rotator's identity may."""
+        return self.issuer is not None and self.issuer.only_with is not None
 
     @property
     def store_args(self) -> dict[str, Any]:
@@ -194,6 +200,7 @@ class Settings:
             broker=parsed["broker"],
             rotation=parsed.get("rotation", Rotation()),
             agent=parsed.get("agent"),
+            issuer=parsed.get("issuer"),
             log_level=parsed.get("log_level", _LOG_LEVELS[environment]),
             catalogue=Catalogue(tuple(secrets_of(stack, parsed))),
         )

@@ -10,9 +10,9 @@ import pulumi_docker as docker
 from secretops.forms import registry_of
 
 from ..core.component import Component
-from ..core.principals import SwarmPlace, SwarmService
 from .deployer import logged_in, manager
 from .names import Names, names_of
+from .principals import SwarmPlace, SwarmService
 from .settings import SwarmServer
 
 LEAST_VXLAN, VXLANS = 2**20, 2**24

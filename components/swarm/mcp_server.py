@@ -12,11 +12,11 @@ from secretops.platforms.swarm.mounted_secrets import Attached, attached, named
 
 from ..core.broker import BrokerArgs
 from ..core.mcp_server import McpServer
-from ..core.principals import SwarmService
 from ..core.references import Fetched, MountedFiles
 from ..settings.settings import Settings
 from .deployed import service
 from .names import Names
+from .principals import SwarmService
 from .server_spec import LOGIN_FILE, PORT, server_shape
 from .service_spec import USER
 from .settings import SwarmServer, SwarmStore

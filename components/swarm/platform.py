@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from ..core.platform import Feature, Platform
-from ..core.principals import Principal, SwarmService, Workload
+from ..core.principals import Principal, Workload
 from ..core.references import Fetched, MountedFiles, Reference, ReferenceKind
 from ..settings.problems import Problem
 from ..settings.settings import Settings
+from .principals import SwarmService
 from .settings import SwarmServer, SwarmStore
 
 if TYPE_CHECKING:

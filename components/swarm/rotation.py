@@ -8,9 +8,9 @@ from secretops.manifest import Manifest
 
 from ..core.broker import BrokerArgs
 from ..core.component import Component
-from ..core.principals import SwarmPlace
 from .deployed import service
 from .names import Names
+from .principals import SwarmPlace
 from .rotator_spec import rotator_shape
 from .settings import SwarmServer, SwarmStore
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import pulumi
 
 from ..core.broker import BrokerArgs
-from ..core.principals import Principal, SwarmPlace, SwarmService
+from ..core.principals import Principal
 from ..core.references import MountedFiles
 from ..core.secret_store import Schedule, SecretStore, Trail
 from ..settings.settings import Settings
 from .access_trail import trail_of
 from .location import SOURCE, manifest_of
 from .names import Names, names_of
+from .principals import SwarmPlace, SwarmService
 from .rotation import SwarmRotator
 from .settings import SwarmServer, SwarmStore
 

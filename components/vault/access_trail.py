@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_vault as vault
 
-from ..core.principals import VaultPlace
 from ..core.secret_store import Trail
 from .names import Names
+from .principals import VaultPlace
 from .settings import VaultStore
 
 STDOUT = "stdout"

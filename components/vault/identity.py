@@ -18,11 +18,13 @@ from secretops.platforms.vault.location import VaultLogin
 from ..core.broker import ca_bundle
 from ..core.component import Component
 from ..core.planned import planned
-from ..core.principals import HostUser, Pods, SwarmService, VaultPlace, VaultReader, VaultRole
+from ..core.principals import HostUser, Pods
 from ..kubernetes.settings import KubernetesServer
 from ..settings.section import ServerSection
+from ..swarm.principals import SwarmService
 from .login import METHODS, Who, login_file, login_of
 from .names import ROTATOR, SERVER, names_of
+from .principals import VaultPlace, VaultReader, VaultRole
 from .settings import VaultAppRole, VaultJwt, VaultKubernetes, VaultStore
 
 TOKEN_MINUTES = {SERVER: 60, ROTATOR: 30}

@@ -12,8 +12,8 @@ import pulumi_vault as vault
 from ..core.broker import ca_bundle
 from ..core.component import Component
 from ..core.planned import planned
-from ..core.principals import VaultPlace
 from .names import CLIENT, Names
+from .principals import VaultPlace
 from .settings import VaultPki
 
 ROOT_YEARS, INTERMEDIATE_YEARS = 10, 5

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from ..core.platform import Feature, Platform
-from ..core.principals import HostUser, Pods, Principal, SwarmService, VaultReader, Workload
+from ..core.principals import HostUser, Pods, Principal, Workload
 from ..core.references import ReferenceKind
 from ..dotenv.settings import LocalServer
 from ..settings.problems import Problem
 from ..settings.settings import Settings
+from ..swarm.principals import SwarmService
 from ..swarm.settings import SwarmServer
+from .principals import VaultReader
 from .settings import VaultStore
 
 if TYPE_CHECKING:
@@ -42,6 +44,11 @@ class Vault(Platform):
         "what an agent has laid into a pod is read there unseen",
         Feature.GRANT: "who may write policies or roles, as root may, can let himself read any; the log has it",
         Feature.SCHEDULE: "it runs no rotator: a cluster's CronJob does, or a systemd user timer that you enable",
+    }
+
+    value_remedies = {
+        r"^store\.(approle|jwt)\.": "put the new one where server or rotator looks for it: see the output next",
+        r"^store\.": "log in with the new one: bao login or vault login, or VAULT_TOKEN",
     }
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Problem]:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from secretops.manifest import Secret
 
 from ..core.broker import ca_bundle
-from ..core.principals import VaultReader, VaultRole
 from ..core.references import Fetched, InjectedFiles, SyncedKey
 from ..kubernetes.settings import KubernetesServer
 from .names import Names
+from .principals import VaultReader, VaultRole
 
 VERSION = "secretops-version"
 """The key of a document that says which version it is (secretops.platforms.vault.documents)."""

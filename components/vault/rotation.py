@@ -10,13 +10,14 @@ from secretops.manifest import Manifest
 from secretops.platforms.vault.location import VaultStoreLocation as Location
 
 from ..core.broker import BrokerArgs, ca_bundle
-from ..core.principals import Pods, VaultReader, VaultRole
+from ..core.principals import Pods
 from ..core.secret_store import Schedule
 from ..dotenv.folder import Folder
 from ..dotenv.rotation import rotator_files, turn_on
 from ..kubernetes.settings import KubernetesServer
 from ..settings.section import ServerSection
 from .login import LOGIN_FOLDER, home
+from .principals import VaultReader, VaultRole
 from .reading import CA_FILE
 from .settings import VaultStore
 

@@ -16,7 +16,7 @@ from secretops.platforms.vault.location import VaultStoreLocation as Location
 
 from ..core.broker import BrokerArgs
 from ..core.planned import planned
-from ..core.principals import Pods, Principal, SwarmService, VaultReader
+from ..core.principals import Pods, Principal
 from ..core.references import Fetched, InjectedFiles, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, Trail
 from ..core.secrets import CLIENT_CERT
@@ -24,10 +24,12 @@ from ..dotenv.settings import LocalServer
 from ..kubernetes.settings import KubernetesServer
 from ..settings.sections import Environment
 from ..settings.settings import Settings
+from ..swarm.principals import SwarmService
 from . import policies, reading
 from .access_trail import record_access
 from .names import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, names_of
 from .pki import VaultCertificates
+from .principals import VaultReader
 from .rotation import in_cluster, on_this_machine
 from .settings import VaultStore
 

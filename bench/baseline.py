@@ -1,9 +1,8 @@
-"""The upstream server without the launcher, as its README starts it, and an operator who restarts it at each change.
+"""The baseline: the upstream server without the launcher, as its README starts it, and an operator who restarts it.
 
-It speaks stdio alone, and takes its credentials from its environment alone: these are throwaway ones of a throwaway
-broker. stdio has one client, so four clients of it would be four processes. Here one process and one session are
-shared by all, which is kind to it: one start at each change instead of four. The operator is the quickest there is: he
-knows of a change when it is made, and subscribes again for everybody.
+It speaks stdio alone, and takes its credentials from its environment (here throwaway ones of a throwaway broker). stdio
+has one client, so four clients need four processes; here all share one process and one session, which favors the
+baseline. Its operator knows of a change at once, and subscribes again for all clients.
 """
 
 from __future__ import annotations
@@ -24,20 +23,13 @@ from tests.real.load import CLIENTS, Seat
 from tests.real.mcp_client import stdio_session, tell
 from tests.real.stack import Stack
 
+# What the server reads from its environment (its server.py:236).
 VARIABLES = (
-    "MQTT_BROKER",
-    "MQTT_PORT",
-    "MQTT_USER",
-    "MQTT_PASSWORD",
-    "MQTT_USE_TLS",
-    "MQTT_CA_CERT",
-    "MQTT_CLIENT_CERT",
-    "MQTT_CLIENT_KEY",
-    "DO_AGENT_API_KEY",
-    "LOG_LEVEL",
-)
-"""What the server reads (its server.py:236), in this order."""
+    "MQTT_BROKER", "MQTT_PORT", "MQTT_USER", "MQTT_PASSWORD", "MQTT_USE_TLS", "MQTT_CA_CERT", "MQTT_CLIENT_CERT",
+    "MQTT_CLIENT_KEY", "DO_AGENT_API_KEY", "LOG_LEVEL",
+)  # fmt: skip
 
+# `python server.py` on the launcher's version of mcp, which does not take `description`.
 RUN = """
 import runpy, sys
 from pathlib import Path
@@ -48,16 +40,14 @@ sys.argv = sys.argv[1:]
 sys.path[0] = str(Path(sys.argv[0]).parent)
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-"""`python server.py` on the mcp that the launcher runs it on, which does not take `description`."""
 
 
 @dataclass
-class BareServer:
-    """`python server.py` on what a stack's config/.env says at the moment of each start."""
+class Baseline:
+    """`python server.py` on a stack's config/.env at the moment of each start. Has the methods of ServedByLauncher."""
 
     stack: Stack
-    folder: Path
-    """Its working directory, where it writes its own log."""
+    folder: Path  # Its working directory, where it writes its log.
     server: Path
     seat: Seat = field(default_factory=Seat)
     restarts: int = 0
@@ -70,16 +60,16 @@ class BareServer:
         """Start it once."""
         values = dotenv_values(self.stack.env)
         env = {name: text for name in VARIABLES if (text := values.get(name))}
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        env |= {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         command = [sys.executable, "-c", RUN, str(self.server / "server.py")]
-        # Its folder is somebody's checkout: no bytecode beside its source.
-        env |= kept | {"PYTHONDONTWRITEBYTECODE": "1"}
+        # Its folder is somebody's checkout: no bytecode next to its source.
+        env["PYTHONDONTWRITEBYTECODE"] = "1"
         async with stdio_session(command, env, self.folder, self.folder / "stderr") as session:
             yield session
 
     @asynccontextmanager
-    async def seats(self) -> AsyncIterator[list[Seat]]:
-        """It serves, from one restart to the next."""
+    async def seats(self, _transport: str = "stdio") -> AsyncIterator[list[Seat]]:
+        """Serve, from one restart to the next."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._serve)
             await self._serving.wait()
@@ -90,7 +80,7 @@ class BareServer:
     async def takes(self, secret: str, _version: Version) -> None:
         await self._restart()
         if secret == "mqtt":  # nosec B105 - a name
-            self.stack.skip_grace()  # nobody is on the version before
+            self.stack.skip_grace()  # nobody uses the previous version
 
     async def refuses(self, _told: str) -> None:
         await self._restart()
@@ -103,7 +93,7 @@ class BareServer:
             try:
                 await self._serve_once()
             except* anyio.BrokenResourceError:
-                pass  # of mcp's own client: an answer came to a call that the end has cut off
+                pass  # from mcp's client: an answer came to a call that the end has cancelled
 
     async def _serve_once(self) -> None:
         async with self.session() as session:
