@@ -90,10 +90,10 @@ def _examine(session: Session, *, quiet: bool) -> list[Examined]:
         examined.append((name, result))
         if quiet:
             continue
-        if result.level is Level.UNKNOWN and result.told in told:  # the same that kept another from looking
+        if result.level is Level.UNKNOWN and result.texts in told:  # the same that kept another from looking
             skipped.append(name)
             continue
-        told.add(result.told)
+        told.add(result.texts)
         _tell(result.level, f"{name}: {printable(result.value)}")
         for text in (result.rule, result.remedy and f"-> {result.remedy}"):
             if text:
@@ -122,4 +122,4 @@ def _mend(repair: Repair, *, ask: bool, quiet: bool) -> dict[str, str | None] | 
 
 
 def _shown(examined: Iterable[Examined]) -> list[dict[str, str | None]]:
-    return [{"check": name, **result.shown} for name, result in examined]
+    return [{"check": name, **result.as_json} for name, result in examined]

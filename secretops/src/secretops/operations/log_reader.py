@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from secretops.trails.documents import documents
+from secretops.trails.protocol import documents
 
 STDIN = "-"
 

@@ -14,7 +14,7 @@ from secretops.engine.journal import Entry
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.operations import doctor, external_certificates
 from secretops.operations.audit import View, audit, named
-from secretops.operations.doctor.secret_health import NothingLeft
+from secretops.operations.doctor.common import ORPHANS
 from secretops.operations.external_certificates import Watched
 from secretops.operations.history import history
 from secretops.operations.log_reader import STDIN
@@ -229,7 +229,7 @@ def _findings(
     for one in statuses:
         where = one.kind if one.kind in NO_SECRETS else f"secret {one.name}"
         if one.kind == LEFT:
-            where = NothingLeft.name
+            where = ORPHANS
         if one.standing.needs_a_person and where not in told:
             yield Open(where=where, level=Level.ATTENTION, what="; ".join(one.notes))
     if unseen and external_certificates.NAME not in told:

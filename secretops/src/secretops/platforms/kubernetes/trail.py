@@ -12,8 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
-from secretops.trails.documents import documents
-from secretops.trails.protocol import ALL, Access
+from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, reading
 
 GIVES_VALUE = frozenset({"get", "list", "watch", "patch", "delete", "deletecollection"})
 """Verbs that a Secret's data may come back from. Seen on a real API server: a patch that changes nothing answers with
@@ -52,45 +51,32 @@ MOST_OPEN = 10_000
 NOBODY = "(not logged in)"
 
 
-class KubernetesAuditLog:
+class KubernetesAuditLog(NamedPlaces):
     """`Trail` over one stack's Secrets in the audit log of its cluster. Feed it one log's lines in order."""
 
     form = "the API server's audit log, one event of audit.k8s.io/v1 a line"
 
     def __init__(self, location: KubernetesStoreLocation) -> None:
         self._namespace, self._readers = location.namespace, location.readers
-        self._places = {secret: place.name for secret, place in location.delivered.items()}
-        self._versions = location.versions
-        self._secrets = frozenset({location.versions, *self._places.values(), *location.readers})
+        places = {secret: frozenset({place.name, location.versions}) for secret, place in location.delivered.items()}
+        super().__init__(places, {location.versions, *location.readers}.union(*places.values()))
         self._open: OrderedDict[str, None] = OrderedDict()
 
     def read(self, line: bytes) -> Iterator[Access]:
-        try:
+        with reading("an audit event"):
             for event in documents(line):
-                if event["kind"] == "EventList":
-                    for each in event["items"]:
-                        yield from self._read(each)
-                elif event["kind"] == "Event" and event["apiVersion"] in ("audit.k8s.io/v1", None):
-                    yield from self._read(event)
-                else:
+                is_one = event["kind"] == "Event" and event["apiVersion"] in ("audit.k8s.io/v1", None)
+                if not is_one and event["kind"] != "EventList":
                     raise ValueError(f"a {event['kind']}")
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError("not an audit event") from error
-
-    def names(self, secret: str) -> frozenset[str]:
-        if secret in self._places:
-            return frozenset({self._places[secret], self._versions})
-        return frozenset({secret} & self._secrets)
-
-    def known(self) -> Iterable[str]:
-        return (*sorted(self._places), *sorted(self._secrets))
+                for each in [event] if is_one else event["items"]:
+                    yield from self._read(each)
 
     def _read(self, event: dict[str, Any]) -> Iterator[Access]:
         target = event.get("objectRef") or {}
         if target.get("resource") != "secrets" or target.get("apiGroup") or not self._first_word(event):
             return
         name = target.get("name") or ALL
-        if target.get("namespace") not in (None, "", self._namespace) or name not in (*self._secrets, ALL):
+        if target.get("namespace") not in (None, "", self._namespace) or name not in (*self.secrets, ALL):
             return
         verb, code = event["verb"], _code(event)
         if name == ALL and verb == "create":
@@ -140,7 +126,7 @@ class KubernetesAuditLog:
         if reader in CONTROL_PLANE:
             return True
         who = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}
-        asked = self._secrets if name == ALL else (name,)
+        asked = self.secrets if name == ALL else (name,)
         return all(not who.isdisjoint(self._readers.get(each, ())) for each in asked)
 
 
