@@ -61,6 +61,7 @@ SERVICES = ("acm-pca", "dynamodb", "secretsmanager")
 
 LEFT_OUT = (
     "broker",
+    "check.py",
     "cli",
     "launcher",
     "operations/compromise",
@@ -68,7 +69,7 @@ LEFT_OUT = (
     "platforms/aws/checks",
     "platforms/aws/source.py",
     "platforms/aws/trail.py",
-    "platforms/kubernetes",
+    *(f"platforms/{other}" for other in ("azure", "dotenv", "kubernetes", "swarm", "vault")),
     "report",
     "trails",
 )
