@@ -252,7 +252,7 @@ class SwarmServerDict(TypedDict):
     """The MCP server as a service of a Docker Swarm."""
 
     kind: Literal["swarm"]
-    image: Input[str]
+    image: str
     replicas: NotRequired[int]
     """1 where ingress publishes it."""
     publish: NotRequired[Literal["none", "ingress", "host"]]

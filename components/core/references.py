@@ -70,6 +70,10 @@ class Fetched:
 
     source: str
     secrets: tuple[str, ...]
+    login_variable: str | None = None
+    """The variable that names the file the launcher logs in with, where its platform gives it one."""
+    ca_file: str | None = None
+    """PEM file of this machine with the CA certificates by which the store's server is known."""
 
 
 Reference = MountedFiles | SyncedKey | NativeRef | Fetched

@@ -105,15 +105,15 @@ Folder = Annotated[
         "name a folder, for example .coreflux-mcp (below the project) or /etc/coreflux-mcp",
     ),
 ]
-Image = Annotated[
+PinnedImage = Annotated[
     str,
     satisfying(
         is_pinned_image,
         "an image by its tag or digest; latest is another one each day, a digest always the same",
         "write it like registry.example.com/coreflux-mcp-secrets:0.1.0@sha256:DIGEST",
     ),
-    MayBeOutput(),
 ]
+Image = Annotated[PinnedImage, MayBeOutput()]
 
 
 def _parse_caller(text: str) -> str:

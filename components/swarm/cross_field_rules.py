@@ -8,7 +8,6 @@ from typing import Any
 from secretops.forms import registry_of
 from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind
 
-from ..settings.outputs import known
 from ..settings.problems import Problem
 from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
 from ..settings.sections import DeclaredSecret, Rotation
@@ -79,8 +78,7 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
 
 
 def _of_no_registry(server: SwarmServer) -> Iterator[Problem]:
-    image = known(server.image)
-    if server.registry_login and image and registry_of(image) is None:
+    if server.registry_login and registry_of(server.image) is None:
         yield Problem(
             f"server.registry_login: with image {server.image}",
             "a login is looked up by the registry that the image's name begins with",

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from ..aws.field_types import Operator
 from ..settings.constraints import between, distinct, no_value
-from ..settings.field_types import AbsolutePath, HostName, Image, Port
+from ..settings.field_types import AbsolutePath, HostName, PinnedImage, Port
 from ..settings.section import Section, ServerSection, StoreSection
 from .field_types import Constraint, Spread, SwarmNetwork, SwarmSecret
 
@@ -36,7 +36,7 @@ class SwarmServer(ServerSection):
 
     kind: Literal["swarm"]
     keys_for_stores: ClassVar = {"reader": ("aws",)}
-    image: Image
+    image: PinnedImage
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     """1 where ingress publishes it."""
     publish: Literal["none", "ingress", "host"] = "none"
