@@ -1,4 +1,4 @@
-"""Where the Kubernetes store is, by names alone."""
+"""The manifest's model of the Kubernetes store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Delivered(Model):
 
 
 class KubernetesStoreLocation(StoreLocation):
-    """The Kubernetes store's place: Secrets of a namespace, none of them a resource of the stack (docs/adr/0005)."""
+    """Secrets of a namespace. None of them is a resource of the stack (docs/adr/0005)."""
 
     kind: Literal["kubernetes"] = "kubernetes"
     namespace: KubernetesNamespace
@@ -37,7 +37,7 @@ class KubernetesStoreLocation(StoreLocation):
     versions: KubernetesName
     """The Secret that only the rotator reads: every version kept of every secret, pending ones too."""
     lease: KubernetesName
-    """The Lease (coordination.k8s.io) that whoever rotates holds."""
+    """The Lease (coordination.k8s.io) that a rotator acquires."""
     instance: Label = ""
     """The stack's label app.kubernetes.io/instance, which its Lease carries: a Lease with another is of another stack,
     and so are the Secrets beside it. Empty where no program made the Lease: such a one has no such label."""
