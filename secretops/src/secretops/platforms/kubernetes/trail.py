@@ -14,14 +14,14 @@ from typing import Any
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, reading
 
+# Verbs that may return a Secret's data. On a real API server a patch that changes nothing returns the whole Secret,
+# a dry run too; so do a deletecollection, and a delete that waits (propagationPolicy=Foreground). A create or an update
+# returns only what was sent.
 GIVES_VALUE = frozenset({"get", "list", "watch", "patch", "delete", "deletecollection"})
-"""Verbs that a Secret's data may come back from. Seen on a real API server: a patch that changes nothing answers with
-the whole Secret, a dry run too; so does a deletecollection, and a delete that has to wait for something
-(propagationPolicy=Foreground). A create or an update shows only what its sender sent."""
 
 CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-"""Verbs that change a Secret when they succeed."""
 
+# The cluster's own processes, whose bootstrap roles (`kubectl get clusterroles`) let them read Secrets.
 CONTROL_PLANE = frozenset(
     {
         "system:apiserver",
@@ -38,15 +38,13 @@ CONTROL_PLANE = frozenset(
         ),
     }
 )
-"""Readers by nature: the cluster's own processes, which watch every object of every kind. They are those whose
-bootstrap roles (`kubectl get clusterroles`) let them have Secrets."""
 
+# A kubelet's name, and its group, which is declared for the Secrets that pods mount. Anybody may be put into a group,
+# so the group alone proves no node. https://kubernetes.io/docs/reference/access-authn-authz/node/
 NODE, NODES = "system:node:", "system:nodes"
-"""How a kubelet is called, and its group, which is declared for the Secrets that pods mount. Anybody may be given the
-name of a group, so that the group alone is no node's. https://kubernetes.io/docs/reference/access-authn-authz/node/"""
 
+# Watches that have begun and not ended, which the log reports once more.
 MOST_OPEN = 10_000
-"""Requests that have begun to be answered and have not ended, of which the log will tell once more: watches."""
 
 NOBODY = "(not logged in)"
 

@@ -1,9 +1,7 @@
-"""Vault's and OpenBao's audit devices: a line is a request, or its response, as JSON; with a prefix where one is set.
+"""Read Vault's and OpenBao's audit devices: a line is a request, or its response, as JSON, after an optional prefix.
 
-The response alone tells all: who, what, whether it was given. A request is told of where it was refused on the way,
-when there may be no response. What has no response was given to nobody: the server answers when that is on record.
-Texts are HMACs, with a salt of each device's own, unless somebody tuned them away.
-https://openbao.org/docs/audit/
+Only responses count, and requests that were denied, which may have none: the server records a response before it
+answers. Texts are HMACs, with a salt for each device, unless the mount is tuned otherwise. https://openbao.org/docs/audit/
 """
 
 from __future__ import annotations
@@ -16,23 +14,20 @@ from typing import Any
 from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, in_both, reading
 
+# Between a mount and the path of a secret, for each operation of KV v2; and the mount's own configuration.
 KINDS = ("data", "metadata", "detailed-metadata", "subkeys", "delete", "undelete", "destroy")
-"""What stands between a mount and the path of a secret in it, for each thing that KV v2 does."""
-
 CONFIG = "config"
-"""The mount's own: how many versions it keeps, and how long."""
 
 GIVES_VALUE = "data"
 LISTS = frozenset({"list", "scan"})
+# Operations that change nothing. All others do, unknown ones too.
 ONLY_LOOKS = frozenset({"read", "help", *LISTS})
-"""Operations that change nothing. The others do, those too that are yet to be invented."""
 
+# Begins an HMAC.
 HASHED = "hmac-"
-"""Begins what stands for a text in the log."""
 
+# A change below it removes a mount, or has its texts logged as they are.
 MOUNTS = "sys/mounts/"
-"""What goes on below it changes a mount as a whole: removes it, or has texts logged as they are."""
-
 UNWRAP = "sys/wrapping/unwrap"
 
 NOBODY = "(not logged in)"
