@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -77,7 +77,8 @@ class Vault:
     def forbidden(self) -> Iterator[SecretopsError]:
         """What the caller may not read, and an operator may."""
         self.reach()
-        for ask in (*(functools.partial(self.api.versions, name) for name in self.names), self.lease.look):
+        asks: list[Callable[[], object]] = [functools.partial(self.api.versions, name) for name in self.names]
+        for ask in (*asks, self.lease.look):
             try:
                 ask()
             except ForbiddenError as error:
