@@ -98,7 +98,7 @@ def again_and_again(stack: Stack, name: str, record: Record) -> None:
 
 def test_replicas(tmp_path: Path, mosquitto: Mosquitto, record_property: Record) -> None:
     """From the command until each server is on the new version, and from the moment at which readers find it."""
-    stack, server = prepared_stack(tmp_path / "store", mosquitto), real_server() or find_server().folder
+    stack, server = prepared_stack(tmp_path / "store", mosquitto), real_server() or find_server()
     served = [ServedByLauncher(stack, tmp_path / str(number), server) for number in range(REPLICAS)]
     all_of_it, after = anyio.run(_replicas, stack, served)
     record_property("seconds", all_of_it)

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from secretops.launcher.variables import OWN_VARIABLES
+from secretops.launcher.settings import OWN_VARIABLES
 from secretops.manifest import HTTP_TOKEN, SWARM_INSTANCE, Secret, SecretKind, SwarmFile, version_file
 from secretops.stores.delivery import version_variable
 

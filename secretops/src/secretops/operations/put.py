@@ -180,7 +180,7 @@ def check_fields(secret: Secret, value: Value) -> None:
             remedy="leave them out",
         )
     if (secret.name, *secret.fields) == HTTP_TOKEN:  # the launcher would refuse it when clients have it already
-        from secretops.launcher.http_token import check_token
+        from secretops.launcher.listening import check_token
 
         check_token(value["token"])
     for field, text in value.items():

@@ -84,7 +84,7 @@ def elsewhere(secret: Secret, incident: Incident) -> list[str]:
 
 def _given_out(secret: Secret) -> list[str]:
     if (secret.name, *secret.fields) == HTTP_TOKEN:
-        from secretops.launcher.http_token import OVERLAP
+        from secretops.launcher.listening import OVERLAP
 
         return [
             "give clients the new token",
