@@ -9,9 +9,17 @@ import pytest
 from secretops.errors import StoreError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind, VaultIssuer
 from secretops.operations.compromise import advice, begun
-from secretops.operations.compromise.incident import Incident, Out, Read, Step
-from secretops.operations.compromise.kept import files_of, in_folder, keep, unfinished
-from secretops.operations.compromise.page import page
+from secretops.operations.compromise.incident import (
+    Incident,
+    Out,
+    Read,
+    Step,
+    files_of,
+    in_folder,
+    keep,
+    page,
+    unfinished,
+)
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_cli import run

@@ -24,7 +24,7 @@ from secretops.launcher import polled
 from secretops.launcher.sources import Json
 from secretops.manifest import DotenvStore
 from secretops.operations import stack as manifests
-from secretops.operations.compromise import incident, kept
+from secretops.operations.compromise import incident
 from secretops.operations.history import _entries as entries_of_a_log
 from secretops.platforms.azure import tags
 from secretops.platforms.azure.api import Kept
@@ -147,7 +147,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
     "a manifest": ((json.loads(test_swarm_events.MANIFEST.model_dump_json()),),
          of_bytes(lambda text: manifests._parse(text, "it"))),
     "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", folder_ownership.stack_of)),
-    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: kept._read(folder / "incident.json"))),
+    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: incident._read(folder / "incident.json"))),
     "a cloud's value": (({"username": "a", "password": "b"},),
          of_text(lambda text: dict(payload.read("mqtt", "v1", text)))),
     "a cluster's versions": (([VERSION],), of_text(lambda text: kubernetes("versions.mqtt", text).versions("mqtt"))),

@@ -1,4 +1,4 @@
-"""The commands that run something: the launcher, and the embedded broker of a dev stack."""
+"""The commands that run the launcher, and the embedded broker of a dev stack."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from secretops.cli.console import AsJson, ManifestFile, Stack, app, make_group, open_session, out, print_json
-from secretops.errors import ExitCode, UsageError
+from secretops.cli.console import AsJson, ManifestFile, Stack, app, make_group, open_session, print_result
+from secretops.errors import UsageError
 
+# The stack whose broker is in the project's default folder.
 DEFAULT_STACK = "dev"
-"""The one whose broker lies in the project's default place."""
 
 broker_app = make_group("The embedded broker of a dev stack.")
 app.add_typer(broker_app, name="broker")
@@ -60,7 +60,7 @@ def broker_start(stack: Stack = None, manifest: ManifestFile = None, as_json: As
     """Start the stack's embedded broker in the background, unless something listens there already."""
     from secretops.operations import broker as operation
 
-    return _tell(operation.start(open_session(stack, manifest)), as_json)
+    return _print(operation.start(open_session(stack, manifest)), as_json)
 
 
 @broker_app.command("stop")
@@ -75,13 +75,9 @@ def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJ
     except UsageError as error:
         if manifest or isinstance(error, AnotherStackError) or stack not in (None, DEFAULT_STACK):
             raise
-        return _tell(f"{error.what}\n{operation.stop_default(project_folder())}", as_json)
-    return _tell(operation.stop(found), as_json)
+        return _print(f"{error.what}\n{operation.stop_default(project_folder())}", as_json)
+    return _print(operation.stop(found), as_json)
 
 
-def _tell(message: str, as_json: bool) -> int:
-    if as_json:
-        print_json({"message": message})
-    else:
-        out.print(message)
-    return ExitCode.DONE
+def _print(message: str, as_json: bool) -> int:
+    return print_result(message, {"message": message}, as_json)

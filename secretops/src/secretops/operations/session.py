@@ -36,7 +36,7 @@ from secretops.manifest import (
     VaultStore,
 )
 from secretops.operations.certificate import authority_of, prove, with_certificate
-from secretops.operations.private_ca import relied_on, signing
+from secretops.operations.trust import relied_on, signing
 from secretops.replicas import read_reports
 from secretops.stores import open_store
 from secretops.targets import open_agent, open_target

@@ -1,35 +1,36 @@
-"""Which CAs of its own a stack has the broker trust: public, and for a person to give to the broker."""
+"""The stack's own CA: which of its versions the broker has to trust, and which one is still in use."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from secretops.engine.ports import VersionStore
 from secretops.errors import StoreError, UsageError, WaitingError
-from secretops.manifest import Manifest, SecretKind
-from secretops.operations.private_ca import signing
+from secretops.manifest import Manifest, PrivateCaIssuer, Secret, SecretKind
 from secretops.stores import files
 
 if TYPE_CHECKING:
+    from secretops.engine.state import Version
     from secretops.operations.session import Session
 
+# Hexadecimal digits of a CA's serial number in the name of its file.
 _SERIAL = 16
-"""Hexadecimal digits of a CA's serial number in the name of its file."""
 
 
 @dataclass(frozen=True)
 class Laid:
-    """What `lay` left in a folder, and what it took out of it."""
+    """The CA files in a folder, and those that were removed."""
 
     trusted: tuple[Path, ...]
     gone: tuple[Path, ...]
 
 
 def bundle(session: Session) -> str:
-    """The CAs that the broker has to trust now, as PEM: the one that signs, the one to come, and the one before for as
-    long as anything is signed by it. Raises UsageError where the stack has none of its own, WaitingError."""
+    """Return the CAs that the broker has to trust, as PEM. Raises UsageError without a CA of its own, WaitingError."""
     session.check_place()
     secret = session.manifest.of_kind(SecretKind.CA)
     if secret is None:
@@ -52,8 +53,9 @@ def bundle(session: Session) -> str:
 
 
 def lay(manifest: Manifest, folder: Path, text: str) -> Laid:
-    """Each CA in a file of its own, as OpenSSL's `rehash` wants a folder to be; one of this stack's that is trusted no
-    more goes. Other stacks' CAs may lie beside them. Raises StoreError, before anything goes, and UsageError.
+    """Write each CA to its own file, for OpenSSL's `rehash`, and remove this stack's other CAs.
+
+    Raises UsageError, and StoreError before a file is removed.
     """
     from cryptography import x509
 
@@ -77,10 +79,7 @@ def lay(manifest: Manifest, folder: Path, text: str) -> Laid:
 
 
 def _whole(text: str, which: str) -> str:
-    """The certificates of a text of which each can be read: one that lacks is one that a broker would trust no more.
-
-    Raises StoreError.
-    """
+    """Return the certificates of a text. Raises StoreError if one is unreadable: the broker would not trust it."""
     from secretops.certificates import certificates_in
 
     try:
@@ -91,3 +90,33 @@ def _whole(text: str, which: str) -> str:
             rule="a broker is given all CAs of the stack or none: whose CA is left out is locked out",
             remedy="who changed it in the store? Until that is mended the broker stays as it is",
         ) from None
+
+
+def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIssuer]:
+    """Return the secret whose certificates a CA signs, and its issuer. Raises UsageError."""
+    for secret in manifest.secrets:
+        if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
+            return secret, secret.issuer
+    raise UsageError(
+        f"{authority.name}: it signs for nobody",
+        rule="a CA of the stack's own is there for one certificate",
+        remedy="pulumi up: the manifest is not as the program makes it",
+    )
+
+
+def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
+    """Return whether a certificate signed by this version of a CA may still be in use.
+
+    Within the grace of the current one, a reader may have a certificate that the store no longer has.
+    """
+    from secretops.signing import has_signed  # it takes long to load, and a rotation needs none
+
+    secret, _ = signing(manifest, authority)
+    current = store.versions(secret.name).current
+    if current and current.published and now < current.published + timedelta(seconds=manifest.grace_seconds):
+        return True
+    above = store.read(authority.name, version.id, purpose="see what it signed")["ca.crt"]
+    return any(
+        has_signed(above, store.read(secret.name, one.id, purpose="see who signed it")["client.crt"])
+        for one in store.versions(secret.name).living
+    )
