@@ -64,9 +64,7 @@ up: answerable setup
 	@$(BIN)/pulumi stack select --create $(STACK)
 ifeq ($(STACK),dev)
 	@$(BIN)/pulumi up --yes --skip-preview --policy-pack policies --suppress-outputs --stack $(STACK)
-	@$(BIN)/secretops broker start --stack $(STACK)
-	@$(BIN)/secretops tick --stack $(STACK) || [ $$? -eq 3 ]
-	@$(BIN)/secretops status --stack $(STACK) || [ $$? -eq 3 ]
+	@$(BIN)/python -m tools.after_up $(STACK)
 else
 	@$(BIN)/pulumi up --policy-pack policies --suppress-outputs $(if $(YES),--yes) --stack $(STACK)
 	@echo "next: $$($(BIN)/pulumi stack output next --stack $(STACK))"
@@ -104,7 +102,7 @@ docs: setup
 	@echo "written: .site/index.html"
 
 bench:
-	@$(PYTHON) -m bench.asked $(PART)
+	@$(PYTHON) -m bench --check $(PART)
 	@$(PYTHON) tools/setup.py --parts
 	@$(BIN)/python -m bench $(PART)
 

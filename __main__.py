@@ -10,16 +10,15 @@ gc.set_threshold(50_000)
 
 import pulumi  # noqa: E402
 
-from components.preflight import check_what_lies_here  # noqa: E402
 from components.settings.settings import Settings  # noqa: E402
-from components.stack import open_stack  # noqa: E402
+from components.stack import open_stack, run_preflight  # noqa: E402
 
 TOLD = 32
 """Exit code by which Pulumi's language hosts know that the error has been shown (pulumi-language-python-exec)."""
 
 try:
     settings = Settings.load()  # every error of the stack file at once, an impossible pair included
-    check_what_lies_here(settings)
+    run_preflight(settings)
 
     for name, told in open_stack(settings).items():
         pulumi.export(name, told)

@@ -1,10 +1,10 @@
-"""Measures, and writes the figures to docs/performance.md: all parts, or those that are named.
+"""Measure the parts that are named, or all, and write the figures to docs/performance.md.
 
-    .venv/bin/python -m bench [PART ...]
+    .venv/bin/python -m bench [--check] [PART ...]
 
-Progress goes to standard error. A part's figures are written as soon as it has ended, so that one that failed is
-measured again alone. Exit code 0: done. 1: a promise was not kept, or a part failed. 2: what a part needs is not here,
-or there is no such part. What is measured and how is said in docs/performance.md.
+A part's figures are written as soon as it has ended. With --check it only checks the names, before anything is set up:
+this module imports the standard library alone. Exit codes: 0 done, 1 a promise was broken or a part failed, 2 something
+that a part needs is missing, or there is no such part. docs/performance.md says what is measured, and how.
 """
 
 from __future__ import annotations
@@ -13,58 +13,53 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Collection
+from importlib import import_module
 from pathlib import Path
 
-from bench import growth, lambda_cost, launcher, make_up, page, previews, rotation, status
-from bench.asked import refusal
-from bench.measured import ROOT, Measured, PartMissingError, RunFailedError, machine
-
-PAGE = ROOT / "docs" / "performance.md"
-
-PARTS: Mapping[str, Callable[[Path, Callable[[str], None]], Measured]] = {
-    "preview": previews.measure,
-    "secrets": growth.measure,
-    "make-up": make_up.measure,
-    "status": status.measure,
-    "rotation": rotation.measure,
-    "lambda": lambda_cost.measure,
-    "launcher": launcher.measure,
+# The module of each part: its `measure` gets an empty folder, and a function that prints progress.
+PARTS = {
+    "preview": "previews",
+    "make-up": "make_up",
+    "rotation": "rotation",
+    "launcher": "launcher",
 }
-"""By its name, one of bench.asked: what measures it, in an empty folder, saying where it is."""
 
 DONE, PROMISE_BROKEN, PART_MISSING = 0, 1, 2
 
 
-def main(asked: list[str]) -> int:
-    """Measure and write each part, and say at the end what was not kept or not there."""
+def main(arguments: list[str]) -> int:
+    """Measure and write each part. Print at the end what was broken or missing."""
+    names = [name for name in arguments if name != "--check"]
+    if unknown := [name for name in names if name not in PARTS]:
+        print(f"{unknown[0]}: no part; there are {', '.join(PARTS)}", file=sys.stderr)
+        return PART_MISSING
+    return DONE if "--check" in arguments else _measure(names or PARTS)
+
+
+def _measure(names: Collection[str]) -> int:
+    from bench import page
+
     began = time.monotonic()
 
     def say(line: str) -> None:
         print(f"{time.monotonic() - began:4.0f} s {line}", file=sys.stderr, flush=True)
 
-    if refused := refusal(asked, PARTS):
-        say(refused)
-        return PART_MISSING
-    if sys.platform != "linux":
-        say("it needs Linux: what a process takes is read from /proc")
-        return PART_MISSING
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody who works with a clone compiles it each time
     broken, missing = [], []
-    for name in asked or PARTS:
+    for name in names:
         say(name)
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             try:
-                measured = PARTS[name](Path(folder), lambda line: say(f"  {line}"))
-            except PartMissingError as error:
+                measured = import_module(f"bench.{PARTS[name]}").measure(Path(folder), lambda line: say(f"  {line}"))
+            except page.PartMissingError as error:
                 missing.append(f"MISSING for {name}: {error}")
                 continue
-            except RunFailedError as error:
+            except page.RunFailedError as error:
                 broken.append(f"FAILED: {name}: {error}")
                 continue
-        page.write(PAGE, name, f"{machine(measured.parts)}\n\n{measured.text}")
-        say(f"written: {name} in {PAGE.relative_to(ROOT)}")
-        broken += [f"NOT KEPT: {promise}" for promise in measured.broken]
+        page.write(name, measured)
+        broken += [f"BROKEN PROMISE: {promise}" for promise in measured.broken]
     for line in (*broken, *missing):
         say(line)
     return PART_MISSING if missing else PROMISE_BROKEN if broken else DONE

@@ -1,146 +1,273 @@
-"""The launcher beside the bare upstream server: what it costs, and what it spares its users."""
+"""The launcher compared with the upstream server alone: what its users notice of a change, and what it costs."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
+import json
+import os
 import statistics
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import cast
 
-from bench import hot_swap, overhead
-from bench.hot_swap import QUIET, Run
-from bench.measured import Measured, PartMissingError
-from bench.overhead import BARE, FORMS, Cost
-from bench.page import spread, table
+import anyio
+
+from bench.baseline import Baseline
+from bench.page import Measured, PartMissingError, spread, table
 from secretops.errors import SecretopsError
 from secretops.launcher.checkout import UPSTREAM_COMMIT, find_server
-from tests.real.mosquitto import installed_mosquitto, start_mosquitto
+from tests.gates.test_hot_swap import MISHAPS, Change, agent_key, certificate, retirement, rotation
+from tests.real.load import DEADLINE, Load, OtherClient, Seat
+from tests.real.mosquitto import Mosquitto, installed_mosquitto, start_mosquitto
+from tests.real.served import ServedByLauncher, prepared_stack
 from tests.real.upstream import real_server
 
-LONGEST_SWAP = 100
-"""Milliseconds, for the median."""
+# Limits of the launcher: milliseconds of the median swap, and calls at least.
+LONGEST_SWAP, LEAST_CALLS = 100, 2000
+
+# Seconds at first without a change, and seconds in which an acknowledged publish may arrive at the end.
+QUIET_SECONDS, SETTLE_SECONDS = 3.0, 5.0
+
+QUIET = "nothing, for comparison"
+CHANGES: Sequence[tuple[str, Change]] = (
+    *[("rotation", rotation)] * 10,
+    ("retirement of the replaced user", retirement),
+    ("client certificate", certificate),
+    ("agent key", agent_key),
+    ("wrong password, and its repair", MISHAPS[0]),
+    ("broken PEM, and its repair", MISHAPS[1]),
+    ("rotation", rotation),
+)
+
+# The cost while nothing changes: starts of each form in turn, calls of each tool at each start, and calls before them
+# that are not counted. Messages in an answer of mqtt_read_messages. Seconds without a call.
+STARTS, CALLS, WARM_UP, MESSAGES, IDLE_SECONDS = 3, 300, 20, 10, 10.0
+
+BASELINE, STDIO, HTTP = "server alone, stdio", "launcher, stdio", "launcher, HTTP"
+FORMS = (BASELINE, STDIO, HTTP)
+
+
+@dataclass
+class Run:
+    """What a server's users noticed."""
+
+    load: Load
+    lost: int  # Publishes that were answered with success and have not arrived.
+    effects: list[tuple[str, float, int]]  # Of each change: the longest seconds without a good answer, failed calls.
+    swaps: list[int]  # Milliseconds.
+    restarts: int
+
+
+@dataclass
+class Cost:
+    """What one form of the server costs, at each start."""
+
+    start: list[float] = field(default_factory=list)  # Seconds until a publish was answered with success.
+    memory: list[float] = field(default_factory=list)  # Resident MiB after the calls.
+    publish: list[list[float]] = field(default_factory=list)  # Milliseconds of each call.
+    read: list[list[float]] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)  # Seconds of the processor in a minute without a call.
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """All of it. Raises PartMissingError."""
+    """Measure on a mosquitto of its own. Raises PartMissingError."""
     if not (installed := installed_mosquitto()):
         raise PartMissingError("mosquitto with its dynamic security plugin")
     try:
         server = real_server() or find_server()
     except SecretopsError as error:
         raise PartMissingError(str(error)) from error
-    for part in ("broker", "launcher", "bare"):
-        (folder / part).mkdir()
+    (folder / "broker").mkdir()
     mosquitto = start_mosquitto(folder / "broker")
     try:
-        say("cost while nothing changes")
-        costs = overhead.measure(folder / "overhead", mosquitto, server, say)
-        say("users through every change: the launcher over HTTP")
-        launcher = hot_swap.launcher(folder / "launcher", mosquitto, server, say)
-        say("users through every change: the bare server, restarted")
-        bare = hot_swap.bare(folder / "bare", mosquitto, server, say)
+        costs = {form: Cost() for form in FORMS}
+        for turn, form in itertools.product(range(STARTS), FORMS):
+            say(f"{form}: start {turn + 1} of {STARTS}")
+            anyio.run(_cost, _served(folder / f"{form} {turn}", form, mosquitto, server), form, costs[form])
+        runs = []
+        for form in (HTTP, BASELINE):
+            say(f"users through every change: {form}")
+            runs.append(anyio.run(_users, _served(folder / form, form, mosquitto, server), mosquitto, say))
     finally:
         mosquitto.stop()
-    return Measured(render(launcher, bare, costs), broken_promises(launcher), parts(installed[0]))
+    text = (
+        f"### Users who call through every change\n\n{table(_users_rows(*runs))}\n\n"
+        f"### The longest that a user was without a good answer\n\n{table(_effects_rows(*runs))}\n\n"
+        f"### What it costs while nothing changes\n\n{STARTS} starts of each, {CALLS} calls of each tool after each "
+        f"start, then {IDLE_SECONDS:.0f} s at rest.\n\n{table(_cost_rows(costs))}"
+    )
+    return Measured(text, broken_promises(runs[0]), _versions(installed[0]))
 
 
-def broken_promises(launcher: Run) -> list[str]:
-    """What the launcher's users were not spared."""
-    swap = statistics.median(launcher.swaps)
+def broken_promises(run: Run) -> list[str]:
+    """Return what the launcher's users noticed, although they should not have."""
+    load, swap = run.load, statistics.median(run.swaps)
     checks = {
-        f"{launcher.failed} of {launcher.calls} calls failed": launcher.failed > 0,
-        f"{launcher.calls} calls are too few": launcher.calls < hot_swap.LEAST_CALLS,
-        f"{launcher.lost} acknowledged publishes never arrived": launcher.lost > 0,
-        f"{launcher.unread} messages to subscribed topics are lost": launcher.unread > 0,
+        f"{len(load.failures)} of {load.calls} calls failed": bool(load.failures),
+        f"{load.calls} calls are too few": load.calls < LEAST_CALLS,
+        f"{run.lost} acknowledged publishes never arrived": run.lost > 0,
+        f"{len(load.unread())} messages to subscribed topics are lost": bool(load.unread()),
         f"swaps take {swap:.0f} ms, more than {LONGEST_SWAP}": swap > LONGEST_SWAP,
     }
-    return [told for told, is_broken in checks.items() if is_broken]
+    return [words for words, is_broken in checks.items() if is_broken]
 
 
-def parts(mosquitto: str) -> str:
-    """With what it was measured."""
+def _versions(mosquitto: str) -> str:
     help_text = subprocess.run([mosquitto, "-h"], capture_output=True, text=True, check=False).stdout
     broker = help_text.partition("\n")[0].replace(" version", "")
     packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("mcp", "paho-mqtt"))
     return f"upstream server {UPSTREAM_COMMIT[:12]}, {packages}, {broker} with TLS and client certificates"
 
 
-def render(launcher: Run, bare: Run, costs: dict[str, Cost]) -> str:
-    """All the figures, as Markdown."""
-    return "\n\n".join([_changes(launcher, bare), _effects(launcher, bare), _costs(costs)])
+def _served(folder: Path, form: str, mosquitto: Mosquitto, server: Path) -> ServedByLauncher:
+    cwd = folder / "cwd"
+    cwd.mkdir(parents=True)
+    stack = prepared_stack(folder / "store", mosquitto)
+    return cast(ServedByLauncher, (Baseline if form == BASELINE else ServedByLauncher)(stack, cwd, server))
 
 
-def _changes(launcher: Run, bare: Run) -> str:
-    rows = [
-        ("", "launcher, HTTP", "bare server, restarted"),
-        ("calls", f"{launcher.calls:,}", f"{bare.calls:,}"),
-        ("of them failed", f"**{launcher.failed:,}**", f"**{bare.failed:,}**"),
-        ("publishes answered with success", f"{launcher.said:,}", f"{bare.said:,}"),
-        ("of them never arrived", f"**{launcher.lost:,}**", f"**{bare.lost:,}**"),
-        ("messages to subscribed topics", f"{launcher.fed:,}", f"{bare.fed:,}"),
-        ("of them shown to no client", f"**{launcher.unread:,}**", f"**{bare.unread:,}**{_each(bare)}"),
-        ("a call that went well, median", *(_milliseconds(statistics.median(run.seconds)) for run in (launcher, bare))),
-        ("99 of 100 took at most", *(_milliseconds(_p99(run.seconds)) for run in (launcher, bare))),
-        ("swaps; restarts", f"{len(launcher.swaps)}", f"{bare.restarts}"),
-        ("a swap: connect, subscribe, change over", spread(launcher.swaps, "ms", 0), "–"),
-    ]
-    return "### Users who call through every change\n\n" + table(rows)
+async def _users(served: ServedByLauncher, mosquitto: Mosquitto, say: Callable[[str], None]) -> Run:
+    windows: list[tuple[str, float, float, int]] = []
+
+    async def window(name: str, change: Callable[[], Awaitable[object]]) -> None:
+        begin, failed = time.monotonic(), len(load.failures)
+        await change()
+        await load.all_answered()
+        windows.append((name, begin, time.monotonic(), len(load.failures) - failed))
+
+    with OtherClient(mosquitto) as other:
+        async with served.seats("http") as seats:
+            load = Load(seats, other)
+            await load.subscribe()
+            with other.feeding():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(load.run)
+                    await anyio.sleep(QUIET_SECONDS / 2)  # its first calls are slower
+                    await window(QUIET, partial(anyio.sleep, QUIET_SECONDS))
+                    for name, change in CHANGES:
+                        say(f"  {name}")
+                        await window(name, partial(change, served, mosquitto))
+                    while load.calls - len(load.failures) < LEAST_CALLS:
+                        await anyio.sleep(0.1)
+                    load.stop()
+            with anyio.move_on_after(SETTLE_SECONDS):
+                while load.lost_publishes():
+                    await anyio.sleep(0.05)
+            before = set(load.read)
+            with anyio.move_on_after(DEADLINE):
+                await load.read_all()  # what was read before counts, too
+            load.read.update(before)
+    effects = [(name, _longest_gap(load, begin, end), failed) for name, begin, end, failed in windows]
+    swaps = served.swaps() if isinstance(served, ServedByLauncher) else []
+    return Run(load, len(load.lost_publishes()), effects, swaps, getattr(served, "restarts", 0))
 
 
-def _each(bare: Run) -> str:
-    """The changes come without rest: how many are lost at one says more than how many of all."""
-    return f" ({bare.unread / bare.restarts:,.0f} a restart)" if bare.restarts else ""
-
-
-def _effects(launcher: Run, bare: Run) -> str:
-    names = list(dict.fromkeys(effect.change for effect in launcher.effects))
-    rows: list[tuple[str, ...]] = [("change", "times", "launcher", "failed", "bare server", "failed")]
-    for name in names:
-        found = [[effect for effect in run.effects if effect.change == name] for run in (launcher, bare)]
-        cells = [
-            cell
-            for effects in found
-            for cell in (
-                spread([effect.gap for effect in effects], "s", 2),
-                f"{sum(effect.failed for effect in effects):,}",
-            )
-        ]
-        rows.append((name, str(len(found[0])), *cells))
-    changed = [[effect.gap for effect in run.effects if effect.change != QUIET] for run in (launcher, bare)]
-    rows.append(("all changes", str(len(changed[0])), spread(changed[0], "s", 2), "", spread(changed[1], "s", 2), ""))
-    return "### The longest that a user was without a good answer\n\n" + table(rows)
-
-
-def _costs(costs: dict[str, Cost]) -> str:
-    def row(name: str, values: Iterable[str]) -> tuple[str, ...]:
-        return (name, *values)
-
-    each = [costs[form] for form in FORMS]
-    rows = [
-        row("", FORMS),
-        row("start to first answered publish", (spread(cost.start, "s", 2) for cost in each)),
-        row("publish, median", (_call_spread(cost.publish, statistics.median) for cost in each)),
-        row("publish, 99 of 100 at most", (_call_spread(cost.publish, _p99) for cost in each)),
-        row("get messages, median", (_call_spread(cost.read, statistics.median) for cost in each)),
-        row("get messages, 99 of 100 at most", (_call_spread(cost.read, _p99) for cost in each)),
-        row("resident memory after the calls", (spread(cost.memory, "MiB", 0) for cost in each)),
-        row("processor time a minute at rest", (spread(cost.idle, "s", 2) for cost in each)),
-    ]
-    repeats, rests = len(costs[BARE].start), len(costs[BARE].idle)
-    return (
-        "### What it costs while nothing changes\n\n"
-        f"{repeats} starts of each, {len(costs[BARE].publish[0])} calls of each tool after each start; "
-        f"{rests} times at rest.\n\n" + table(rows)
+def _longest_gap(load: Load, begin: float, end: float) -> float:
+    """Return the longest time in seconds that a client had no good answer, from begin to end."""
+    gaps = (
+        after - before for times in load.answered for before, after in itertools.pairwise(times) if begin < after <= end
     )
+    return max(gaps, default=0.0)
 
 
-def _call_spread(repeats: Sequence[Sequence[float]], figure: Callable[[Sequence[float]], float]) -> str:
-    return spread([1000 * figure(calls) for calls in repeats], "ms", 1)
+async def _cost(served: ServedByLauncher | Baseline, form: str, cost: Cost) -> None:
+    began = time.monotonic()
+    async with _one_seat(served, form) as seat:
+        publish = partial(_call, seat, "mqtt_publish", topic="said/0", message=json.dumps({"n": 0}), qos=1)
+        read = partial(_call, seat, "mqtt_read_messages", topic="said/0", max_messages=MESSAGES)
+        await publish()
+        cost.start.append(time.monotonic() - began)
+        await _call(seat, "mqtt_subscribe", topic="said/#", qos=1)
+        for _ in range(MESSAGES):
+            await publish()
+        times = [(await publish(), await read()) for _ in range(WARM_UP + CALLS)][WARM_UP:]
+        cost.publish.append([one for one, _ in times])
+        cost.read.append([one for _, one in times])
+        process = _process_in(served.folder)
+        memory = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmRSS:"))
+        cost.memory.append(int(memory.split()[1]) / 1024)
+        before, began = _processor_seconds(process), time.monotonic()
+        await anyio.sleep(IDLE_SECONDS)
+        cost.idle.append((_processor_seconds(process) - before) / (time.monotonic() - began) * 60)
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:.1f} ms"
+@asynccontextmanager
+async def _one_seat(served: ServedByLauncher | Baseline, form: str) -> AsyncIterator[Seat]:
+    if isinstance(served, Baseline):
+        async with served.session() as session:
+            yield Seat(session)
+    else:
+        async with served.seats("http" if form == HTTP else "stdio", clients=1) as (seat,):
+            yield seat
+
+
+async def _call(seat: Seat, tool: str, **arguments: object) -> float:
+    """Return the milliseconds that it took."""
+    began = time.monotonic()
+    good, text = await seat.call(tool, arguments)
+    took = 1000 * (time.monotonic() - began)
+    assert good, f"{tool}: {text}"
+    return took
+
+
+def _process_in(folder: Path) -> Path:
+    """Return the folder in /proc of the only process with this working directory."""
+
+    def runs_here(process: Path) -> bool:
+        try:
+            return process.name.isdigit() and (process / "cwd").resolve(strict=True) == folder.resolve()
+        except OSError:
+            return False
+
+    (found,) = filter(runs_here, Path("/proc").iterdir())
+    return found
+
+
+def _processor_seconds(process: Path) -> float:
+    user, system = (process / "stat").read_text().rpartition(")")[2].split()[11:13]  # fields 14 and 15 of proc(5)
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _users_rows(launcher: Run, alone: Run) -> Iterator[Sequence[str]]:
+    both = launcher.load, alone.load
+    yield "", "launcher, HTTP", "server alone, restarted"
+    yield "calls", *(f"{load.calls:,}" for load in both)
+    yield "of them failed", *(f"**{len(load.failures):,}**" for load in both)
+    yield "publishes answered with success", *(f"{len(load.said):,}" for load in both)
+    yield "of them never arrived", *(f"**{run.lost:,}**" for run in (launcher, alone))
+    yield "messages to subscribed topics", *(f"{load.other.fed:,}" for load in both)
+    yield "of them shown to no client", *(f"**{len(load.unread()):,}**" for load in both)
+    yield "a call that went well, median", *(f"{1000 * statistics.median(load.seconds):.1f} ms" for load in both)
+    yield "99 of 100 took at most", *(f"{1000 * _p99(load.seconds):.1f} ms" for load in both)
+    yield "swaps; restarts", f"{len(launcher.swaps)}", f"{alone.restarts}"
+    yield "a swap: connect, subscribe, change over", spread(launcher.swaps, "ms", 0), "–"
+
+
+def _effects_rows(*runs: Run) -> Iterator[Sequence[str]]:
+    yield "change", "times", "launcher", "failed", "server alone", "failed"
+    for name in dict.fromkeys([QUIET, *(name for name, _ in CHANGES)]):
+        found = [[(gap, failed) for change, gap, failed in run.effects if change == name] for run in runs]
+        cells = [(spread([gap for gap, _ in of], "s", 2), f"{sum(failed for _, failed in of):,}") for of in found]
+        yield (name, f"{len(found[0])}", *itertools.chain(*cells))
+
+
+def _cost_rows(costs: dict[str, Cost]) -> Iterator[Sequence[str]]:
+    def calls(figure: Callable[[Sequence[float]], float], of: Callable[[Cost], list[list[float]]]) -> list[str]:
+        return [spread([figure(times) for times in of(cost)], "ms", 1) for cost in costs.values()]
+
+    yield "", *costs
+    yield "start to first answered publish", *(spread(cost.start, "s", 2) for cost in costs.values())
+    for tool, of in (("publish", lambda cost: cost.publish), ("get messages", lambda cost: cost.read)):
+        yield f"{tool}, median", *calls(statistics.median, of)
+        yield f"{tool}, 99 of 100 at most", *calls(_p99, of)
+    yield "resident memory after the calls", *(spread(cost.memory, "MiB", 0) for cost in costs.values())
+    yield "processor time a minute at rest", *(spread(cost.idle, "s", 2) for cost in costs.values())
 
 
 def _p99(numbers: Sequence[float]) -> float:

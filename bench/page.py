@@ -1,35 +1,80 @@
-"""docs/performance.md: what lies between the two marks of a part is written anew, the rest is a person's."""
+"""docs/performance.md: the figures of a part go between its two marks. And when and where they were measured."""
 
 from __future__ import annotations
 
+import datetime
+import os
+import platform
 import statistics
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-
-def marks(part: str) -> tuple[str, str]:
-    """The lines between which the figures of a part of `make bench` stand."""
-    return f"<!-- make bench, {part}: begin -->", f"<!-- make bench, {part}: end -->"
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "performance.md"
 
 
-def write(page: Path, part: str, text: str) -> None:
-    """Put `text` between the marks of `part`. Raises ValueError when the page hasn't both."""
-    whole, (first, last) = page.read_text(), marks(part)
-    before, begin, rest = whole.partition(first)
+class PartMissingError(Exception):
+    """Something that a part needs is not here."""
+
+
+class RunFailedError(Exception):
+    """A program that is measured failed. Its last lines."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of one part, as Markdown, and the promises that it broke."""
+
+    text: str
+    broken: Sequence[str] = ()
+    versions: str = ""  # Of what it was measured with, if more than the machine.
+
+
+def write(part: str, measured: Measured, page: Path = PAGE) -> None:
+    """Put the figures between the marks of `part`. Raises ValueError if the page lacks one."""
+    first, last = f"<!-- make bench, {part}: begin -->", f"<!-- make bench, {part}: end -->"
+    before, begin, rest = page.read_text().partition(first)
     _, end, after = rest.partition(last)
     if not begin or not end:
         raise ValueError(f"{page.name} has no line {first} with a line {last} after it")
-    page.write_text(f"{before}{first}\n\n{text.strip()}\n\n{last}{after}")
+    page.write_text(f"{before}{first}\n\n{_machine(measured.versions)}\n\n{measured.text.strip()}\n\n{last}{after}")
 
 
 def spread(numbers: Sequence[float], unit: str, digits: int) -> str:
-    """Median and, where there are several, the least and the most."""
+    """Return the median and, for several numbers, the least and the most."""
     if not numbers:
         return "–"
     middle = f"{statistics.median(numbers):.{digits}f} {unit}"
     return middle if len(numbers) == 1 else f"{middle} ({min(numbers):.{digits}f}–{max(numbers):.{digits}f})"
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
+def table(rows: Iterable[Sequence[str]]) -> str:
+    head, *body = rows
+    lines = [f"| {' | '.join(row)} |" for row in (head, *body)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+
+
+def _machine(versions: str) -> str:
+    today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    return (
+        f"{today}, commit {_commit()}. {os.cpu_count()} cores ({_processor()}), "
+        f"{platform.system()} {platform.release().partition('-')[0]}, Python {platform.python_version()}"
+        f"{', ' if versions else ''}{versions}; all on this one machine. Median (least–most)."
+    )
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _commit() -> str:
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    changed = [line for line in git("status", "--porcelain").splitlines() if not line.endswith("docs/performance.md")]
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (" and changes" if changed else "")

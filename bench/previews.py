@@ -1,113 +1,186 @@
-"""A preview and an `up` of each default stack, beside the same resources in a flat program, and beside one resource."""
+"""Previews of the default stacks, compared with the same resources in a flat program."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from bench.engine import Program, Took
-from bench.measured import Measured
-from bench.page import spread, table
-from bench.places import Place, place_for
-from bench.programs import EMPTY, FLAT, ONE, OURS, STACKS, programs
+import pytest
+import yaml
 
-PREVIEWS, UPS = 5, 2
-"""Of each program in turn, so that what else the machine does hits all alike."""
+from bench.flat_program import flat_program
+from bench.page import ROOT, Measured, PartMissingError, RunFailedError, spread, table
+from components.core.naming import PROJECT
+from tests.real.cluster import CONTEXT, running_cluster
+from tests.real.control_plane import find_programs
+from tests.real.ports import free_port
+from tests.stacks.prod import OF_CLOUDS
+from tests.stacks.staging import lay_provider
+from tests.unit.aws_stack import a_kubeconfig, a_package
+from tests.unit.harness import ca_file, deploy
+from tests.unit.stack_file import StackFile
+from tools import lambda_package
+from tools.clone import CLOUDS
+from tools.standin import choice
 
-MOST_OF_FLAT = 1.2
-"""A preview of a default stack, as a multiple of the flat program's."""
+CLI = Path(sys.prefix) / "bin" / "pulumi"
 
-MOST_OF_EMPTY = 2.5
-"""A preview of dev, as a multiple of the program's that declares nothing."""
+STACKS = ("dev", "staging", "prod")
+# Extra secrets by stack. prod takes 45: IAM limits the length of a role's inline policies.
+SIZES: Mapping[str, Sequence[int]] = {"dev": (0,), "staging": (0, 100, 1000), "prod": (0, 45)}
+
+# Of each program in turn, so that other work of the machine affects both. One more, which compiles, is not counted.
+PREVIEWS = 5
+
+# Limits of the stack's preview as a multiple of the flat program's, and how many extra secrets are many.
+MOST, MOST_OF_MANY, MANY = 1.2, 1.1, 45
 
 
-@dataclass
+@dataclass(frozen=True)
+class Place:
+    """Where the programs of a stack run."""
+
+    home: Path  # A folder, with Pulumi's plugins in home/plugins.
+    variables: Mapping[str, str] = field(default_factory=dict)  # They lead a program to its provider.
+    context: str = ""  # Of the kubeconfig.
+    provider: str = "a folder of this machine"
+
+
+@dataclass(frozen=True)
 class Runs:
-    """What a program took each time."""
+    """The previews of one program: seconds, and seconds of the processor of all its processes."""
 
-    preview: list[Took] = field(default_factory=list)
-    up: list[Took] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+
+
+Pair = tuple[Runs, Runs]  # The stack and the flat program.
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> Measured:
-    """Each stack. Raises PartMissingError."""
+    """Measure each stack at each size. Raises PartMissingError, RunFailedError."""
     texts, broken = [], []
     for stack in STACKS:
-        with place_for(stack, folder / stack) as place:
-            runs = measure_stack(stack, place, say)
+        (folder / stack).mkdir()
+        try:
+            with {"dev": _folder, "staging": _cluster, "prod": _account}[stack](folder / stack) as place:
+                runs = {size: _previews(stack, place, size, say) for size in SIZES[stack]}
+        except pytest.skip.Exception as missing:  # from what the tests start
+            raise PartMissingError(str(missing)) from missing
         texts.append(f"### {stack}\n\nOn {place.provider}.\n\n{table(rows(runs))}")
         broken += broken_promises(stack, runs)
     return Measured("\n\n".join(texts), broken)
 
 
-def measure_stack(
-    stack: str, place: Place, say: Callable[[str], None], previews: int = PREVIEWS, ups: int = UPS
-) -> Mapping[str, Runs]:
-    """Each program of a stack, in turn. A first preview of each is not counted: it compiles, and fills caches."""
-    runs: Mapping[str, Runs] = defaultdict(Runs)
-    of = programs(stack, place)
-    if stack != "dev":
-        del of[EMPTY]
-    for turn in range(previews + 1):
-        say(f"{stack}: previews, {turn} of {previews}")
-        for name, program in of.items():
-            took = program.preview()
-            runs[name].preview += [took] if turn else []
-    for turn in range(ups):
-        say(f"{stack}: ups, {turn + 1} of {ups}")
-        for name in (OURS, FLAT, ONE):
-            runs[name].up.append(_up(of[name], place))
-    return runs
+@contextmanager
+def _folder(home: Path) -> Iterator[Place]:
+    yield Place(home)
 
 
-def _up(program: Program, place: Place) -> Took:
-    """From nothing."""
-    try:
-        return program.up()
-    finally:
-        place.undo()
-        program.begin()
+@contextmanager
+def _cluster(home: Path) -> Iterator[Place]:
+    find_programs()
+    with running_cluster(home / "cluster", controllers=False) as cluster:
+        lay_provider(home)
+        yield Place(home, {"KUBECONFIG": str(cluster.admin)}, CONTEXT, "Pulumi's own provider and a real API server")
 
 
-def ratio(runs: Mapping[str, Runs], beside: str) -> float:
-    """The stack's preview as a multiple of another program's: the medians."""
-    return median(_walls(runs[OURS].preview)) / median(_walls(runs[beside].preview))
+@contextmanager
+def _account(home: Path) -> Iterator[Place]:
+    if lambda_package.main():
+        raise PartMissingError("dist/lambda.zip: make lambda says why")
+    choice.lay(home / "bin", "aws", CLOUDS["aws"].version, clone=ROOT, python=Path(sys.prefix) / "bin" / "python")
+    path = f"{home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    nobody = {name: "" for name in os.environ if name.startswith(OF_CLOUDS)}
+    yield Place(home, {**nobody, "PATH": path, choice.VARIABLE: "up"}, provider="the stand-in for AWS")
 
 
-def broken_promises(stack: str, runs: Mapping[str, Runs]) -> list[str]:
-    limits = {FLAT: MOST_OF_FLAT, EMPTY: MOST_OF_EMPTY}
+def _previews(stack: str, place: Place, size: int, say: Callable[[str], None]) -> Pair:
+    text, flat = stack_file(stack, place, size), place.home / f"with-{size}"
+    flat.mkdir()
+    runtime = {"name": "python", "options": {"toolchain": "uv", "virtualenv": sys.prefix}}
+    (flat / "Pulumi.yaml").write_text(yaml.safe_dump({"name": PROJECT, "runtime": runtime}))
+    (flat / "__main__.py").write_text("import declared\n")  # whose bytecode Python keeps
+    with a_package(), a_kubeconfig():
+        (flat / "declared.py").write_text(flat_program(deploy(StackFile.read(text), stack)))
+    environment = {
+        **os.environ,
+        "PULUMI_BACKEND_URL": f"file://{flat}",
+        "PULUMI_CONFIG_PASSPHRASE": "",  # nosec B105 - it is empty
+        "PULUMI_HOME": str(place.home / "home"),
+        "PYTHONPATH": str(ROOT),
+        **place.variables,
+    }
+    _run(["stack", "init", stack, "--no-select", "--non-interactive"], flat, environment)
+    config = flat / f"Pulumi.{stack}.yaml"  # with a salt, so that no preview makes one, which takes 0.2 s
+    config.write_text(config.read_text() + text)
+    pair = Runs(), Runs()
+    for turn in range(PREVIEWS + 1):
+        say(f"{stack} with {size:,} extra secrets: {turn} of {PREVIEWS}")
+        for runs, folder in zip(pair, (ROOT, flat), strict=True):
+            command = ["preview", "--stack", stack, "--non-interactive", "--config-file", str(config)]
+            took = _run(command, folder, environment)
+            if turn:
+                runs.wall.append(took[0])
+                runs.processor.append(took[1])
+    return pair
+
+
+def _run(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[float, float]:
+    """Run the CLI. Return seconds, and seconds of the processor."""
+    began = time.monotonic()
+    log = Path(environment["PULUMI_HOME"]).parent / "log"
+    with log.open("wb") as output:
+        child = subprocess.Popen([CLI, *arguments], cwd=folder, env=environment, stdout=output, stderr=output)
+        _, status, used = os.wait4(child.pid, 0)
+    wall, child.returncode = time.monotonic() - began, os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RunFailedError(f"pulumi {arguments[0]} ended with {child.returncode}:\n{log.read_text()[-4000:]}")
+    return wall, used.ru_utime + used.ru_stime
+
+
+def stack_file(stack: str, place: Place, secrets: int = 0) -> str:
+    """Return the shipped file of a stack with this machine's port, CA and cluster, and so many more secrets."""
+    shipped = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    sections = {name.removeprefix(f"{PROJECT}:"): entry for name, entry in shipped.items()}
+    if stack == "dev":
+        sections["store"]["root"] = str(place.home / "store")
+        sections["broker"]["port"] = free_port()
+    else:
+        sections["broker"]["ca_file"] = str(ca_file(place.home))
+    if place.context:
+        sections["server"]["context"] = place.context
+    if secrets:
+        one = {"fields": ["value"], "readers": ["rotator"]}
+        sections["secrets"] = {f"extra-{number:04}": dict(one) for number in range(secrets)}
+    return yaml.safe_dump({"config": {f"{PROJECT}:{name}": entry for name, entry in sections.items()}})
+
+
+def _ratio(ours: list[float], flat: list[float]) -> float:
+    return median(ours) / median(flat)
+
+
+def broken_promises(stack: str, runs: Mapping[int, Pair]) -> list[str]:
+    """Return each ratio that is above its limit."""
     return [
-        f"a preview of {stack} takes {found:.2f} times the {beside} program's, more than {most}"
-        for beside, most in limits.items()
-        if beside in runs and (found := ratio(runs, beside)) > most
+        f"a preview of {stack} with {size:,} extra secrets takes {found:.2f} times the flat one's, more than {most}"
+        for size, (ours, flat) in runs.items()
+        if (found := _ratio(ours.wall, flat.wall)) > (most := MOST_OF_MANY if size >= MANY else MOST)
     ]
 
 
-def rows(runs: Mapping[str, Runs]) -> Sequence[Sequence[str]]:
-    head = ("program", "preview", "ratio", "processor time", "its memory", "up", "ratio", "processor time")
-    ours = runs[OURS]
-    lines = [head]
-    for name, of in runs.items():
-        itself = name == OURS
-        up = ("–", "–", "–")
-        if of.up:
-            multiple = "" if itself else f"{median(_walls(ours.up)) / median(_walls(of.up)):.2f}"
-            up = (spread(_walls(of.up), "s", 2), multiple, spread([one.processor for one in of.up], "s", 2))
-        lines.append(
-            (
-                name,
-                spread(_walls(of.preview), "s", 2),
-                "" if itself else f"{ratio(runs, name):.2f}",
-                spread([one.processor for one in of.preview], "s", 2),
-                spread([one.memory for one in of.preview], "MiB", 0),
-                *up,
-            )
+def rows(runs: Mapping[int, Pair]) -> Iterator[Sequence[str]]:
+    yield "extra secrets", "the stack", "flat", "ratio", "processor time", "flat", "ratio"
+    for size, (ours, flat) in runs.items():
+        wall, processor = (
+            (spread(one, "s", 2), spread(two, "s", 2), f"{_ratio(one, two):.2f}")
+            for one, two in ((ours.wall, flat.wall), (ours.processor, flat.processor))
         )
-    return lines
-
-
-def _walls(runs: Sequence[Took]) -> list[float]:
-    return [one.wall for one in runs]
+        yield (f"{size:,}", *wall, *processor)

@@ -4,54 +4,25 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import pulumi
+from pulumi.runtime.mocks import MockMonitor
 
-from secretops.install_hints import how_to_install
+from secretops.registry import how_to_install
 
-from .preflight import check_what_lies_here
+from .arguments import CorefluxSecretsArgs
+from .core import registry
+from .settings.outputs import OUTPUT
 from .settings.plain_values import encrypted_entry
 from .settings.problems import Problem
 from .settings.settings import ConfigurationError, Settings, kept_encrypted
 from .settings.stack_file import handed_over
-from .stack import open_stack
-
-_EXTRAS = {
-    "pulumi_aws": "aws",
-    "pulumi_azure_native": "azure",
-    "pulumi_docker": "swarm",
-    "pulumi_kubernetes": "kubernetes",
-    "pulumi_vault": "vault",
-}
-"""Each platform's SDK, and the extra that it comes with."""
+from .stack import open_stack, run_preflight
 
 _opened: WeakKeyDictionary[pulumi.Resource, str] = WeakKeyDictionary()
 """The component of each stack. A process may run several, one after the other (the Automation API)."""
-
-
-class CorefluxSecretsArgs(TypedDict):
-    """The sections of a stack file, with the keys, defaults and rules of docs/settings.md."""
-
-    store: dict[str, Any]
-    """Where the secrets live."""
-    server: dict[str, Any]
-    """Where the MCP server runs."""
-    broker: dict[str, Any]
-    """Which MQTT broker it speaks to."""
-    agent: NotRequired[dict[str, Any]]
-    """Whose keys the Coreflux Copilot takes."""
-    issuer: NotRequired[dict[str, Any]]
-    """Who signs the client certificate."""
-    rotation: NotRequired[dict[str, Any]]
-    """How often secrets are rotated."""
-    secrets: NotRequired[dict[str, Any]]
-    """More secrets, which an operator supplies."""
-    environment: NotRequired[str]
-    """development, staging or production; by the stack's name if not said."""
-    log_level: NotRequired[str]
-    """The server's; by the environment if not said."""
 
 
 class CorefluxSecrets(pulumi.ComponentResource):
@@ -77,8 +48,10 @@ class CorefluxSecrets(pulumi.ComponentResource):
     def __init__(self, name: str, args: CorefluxSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         with _told_without_its_extra(name):
             settings = _settings(name, args)
-            check_what_lies_here(settings)
-            _check_it_can_be_one(name, opts)
+            if not isinstance(pulumi.runtime.settings.get_monitor(), MockMonitor):  # a mocks test deploys nothing
+                run_preflight(settings)
+            _check_providers(name, settings, opts)
+            _check_it_is_the_only_one(name)
             super().__init__("coreflux-mcp-secrets:index:CorefluxSecrets", name, None, opts)
             told = open_stack(settings, parent=self)
         for output, entry in told.items():
@@ -93,27 +66,38 @@ def _told_without_its_extra(name: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         sdk = (error.name or "").partition(".")[0]
-        if sdk not in _EXTRAS:
+        if sdk not in registry.extras():
             raise
         raise pulumi.RunError(
             f"CorefluxSecrets {name}: this installation has no {sdk}"
             "\n    each platform comes with its extra, the store's and the server's"
-            f"\n    -> {how_to_install(_EXTRAS[sdk])}"
+            f"\n    -> {how_to_install(registry.extras()[sdk])}"
         ) from None
 
 
-def _check_it_can_be_one(name: str, opts: pulumi.ResourceOptions | None) -> None:
-    """Left to itself the engine would find the same URN twice, or below other parents two owners of the same names;
-    and pass a provider over."""
-    stack = pulumi.runtime.get_root_resource()
-    if stack is None:  # a plugin's: only the engine knows the stack, and hands over its parents' providers, too
+def _check_providers(name: str, settings: Settings, opts: pulumi.ResourceOptions | None) -> None:
+    """Refuse a provider that no resource of the stack would use. Those of its platforms are used, and checked there."""
+    if opts is None or pulumi.runtime.get_root_resource() is None:  # a plugin is handed its parents' providers, too
         return
-    if opts and (opts.provider or opts.providers):
-        raise pulumi.RunError(
-            f"CorefluxSecrets {name}: given a provider"
-            "\n    each platform's is made of the arguments, so that the state and the account can't differ"
-            "\n    -> say in store and server which account, region or context it is, and give none"
-        )
+    several = opts.providers or []
+    given = [*(several.values() if isinstance(several, Mapping) else several)]
+    given += [opts.provider] if opts.provider else []
+    used = registry.packages(settings.store.kind, settings.server.kind)
+    for package in dict.fromkeys(one.package for one in given):
+        if package not in used:
+            raise pulumi.RunError(
+                f"CorefluxSecrets {name}: a provider of package {package}"
+                f"\n    store {settings.store.kind} and server {settings.server.kind} use "
+                f"{' and '.join(used) or 'no provider'}"
+                "\n    -> take it out"
+            )
+
+
+def _check_it_is_the_only_one(name: str) -> None:
+    """Left to itself the engine would find the same URN twice, or below other parents two owners of the same names."""
+    stack = pulumi.runtime.get_root_resource()
+    if stack is None:  # a plugin's: only the engine knows the stack
+        return
     if first := _opened.get(stack):
         raise pulumi.RunError(
             f"CorefluxSecrets {name}: the stack has one already, {first}"
@@ -131,10 +115,25 @@ def _settings(name: str, args: Mapping[str, Any]) -> Settings:
         remedy = "write them, or read them from your program's configuration"
         raise ConfigurationError(by, [Problem(f"arguments: {kind}", "a mapping of a stack file's sections", remedy)])
     sections = {section: entry for section, entry in args.items() if entry is not None}
+    outputs: dict[str, pulumi.Output[Any]] = {}
+    sections = {section: _without_outputs(section, entry, outputs) for section, entry in sections.items()}
     found = [problem for section, entry in sections.items() for problem in _not_plain(section, entry)]
     if found := found or list(_of_encrypted(sections)):
         raise ConfigurationError(by, found)
-    return Settings.given(by, {section: handed_over(_whole(entry)) for section, entry in sections.items()})
+    return Settings.given(by, {section: handed_over(_whole(entry)) for section, entry in sections.items()}, outputs)
+
+
+def _without_outputs(where: str, entry: Any, found: dict[str, pulumi.Output[Any]]) -> Any:
+    """Return an entry with a mapping in place of each output, which goes to `found` by its place."""
+    match entry:
+        case pulumi.Output():
+            found[where] = entry
+            return {OUTPUT: where}
+        case Mapping():
+            return {key: _without_outputs(f"{where}.{key}", inner, found) for key, inner in entry.items()}
+        case list() | tuple():
+            return [_without_outputs(f"{where}.{at}", inner, found) for at, inner in enumerate(entry)]
+    return entry
 
 
 def _of_encrypted(sections: Mapping[str, Any]) -> Iterator[Problem]:
@@ -195,12 +194,6 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
         case list() | tuple():
             for at, inner in enumerate(entry):
                 yield from _not_plain(f"{where}.{at}", inner)
-        case pulumi.Output():
-            yield Problem(
-                f"{where}: an output",
-                "all of a section is checked before anything is made; an output is known after that, or is a secret",
-                "write what it will be, or read it from your program's configuration",
-            )
         case None | bool() | int() | float() | str():
             return
         case _:

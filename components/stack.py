@@ -1,46 +1,89 @@
-"""What a stack is made of, in the order that its grants ask for. `__main__.py` opens one, and so does the component."""
+"""A whole stack from its settings: `__main__.py` opens one, and so does CorefluxSecrets."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import pulumi
 
-from .azure.settings import AzureStore
-from .core.matrix import gaps
-from .next_step import next_step
-from .platforms import open_identity, open_server, open_store
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, PrivateCaIssuer
+
+from .core.platform import Feature, Platform
+from .core.registry import platform_of
+from .core.secrets import CLIENT_CERT
+from .settings.sections import EmbeddedBroker, OwnedAgent
 from .settings.settings import Settings
 
 
 def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> dict[str, Any]:
-    """Declare all of a stack, below `parent` where it has one. Gives what is told of it: places and names."""
+    """Declare all of a stack, below `parent` if it has one. Return its outputs: places and names, no value.
+
+    Grants come before the server: who it is, is declared first.
+    """
+    of_store, of_server = _platforms(settings)
     below = pulumi.ResourceOptions(parent=parent)
-    identity = open_identity("identity", settings, opts=below)
-    store = open_store("secrets", settings, identity=identity, opts=below)
+    workload = of_server.open_workload("identity", settings, below)
+    principal = of_store.open_principal("identity", settings, workload, below)
+    store = of_store.open_store("secrets", settings, principal, below)
     # Ephemeral: else the CLI prints it again among its diagnostics.
     pulumi.log.info("its limitations: pulumi stack output gaps", store, ephemeral=True)
-    references = store.publish(reader=identity.principal)
+    references = store.publish(reader=principal)
     schedule = store.rotate()
     trail = store.record_access()
-    server = open_server(
-        "server",
-        settings,
-        identity=identity,
-        secrets=references,
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=[store]),
+    server = of_server.open_server(
+        "server", settings, workload, references, pulumi.ResourceOptions(parent=parent, depends_on=[store])
     )
     return {
         "environment": settings.environment.value,
-        "secretops": store.told,
-        "references": vars(references),
+        "secretops": store.manifest_output,
+        "references": {key: entry for key, entry in vars(references).items() if entry is not None},
         "schedule": asdict(schedule),
-        "trail": asdict(trail),
-        "gaps": gaps(
-            settings.store.kind,
-            open_to_internet=isinstance(settings.store, AzureStore) and settings.store.open_to_internet,
-        ),
+        "trail": {**asdict(trail), "gap": of_store.gaps.get(Feature.READ_TRAIL, "")},
+        "gaps": of_store.gaps_of(settings),
         "server": server.endpoint,
         "next": next_step(settings),
     }
+
+
+def run_preflight(settings: Settings) -> None:
+    """Check what the program needs of this machine. Raises pulumi.RunError before any resource is declared."""
+    for platform in dict.fromkeys(reversed(_platforms(settings))):
+        platform.preflight(settings)
+
+
+def next_step(settings: Settings) -> str:
+    """Return what an operator does once `pulumi up` is through, as a sentence: the stack's output `next`."""
+    of_store, of_server = _platforms(settings)
+    tick = of_store.first_tick(settings) or of_server.first_tick(settings) or "secretops tick"
+    first = ", then secretops put ".join((_broker(settings), *_values_to_put(settings, of_server)))
+    if settings.tick_alone_signs:
+        first = f"{tick}, which has the client certificate signed, then {first}"
+    last = [step for platform in dict.fromkeys((of_store, of_server)) for step in platform.last_steps(settings)]
+    return ", then ".join([first, tick, "secretops status", *last])
+
+
+def _platforms(settings: Settings) -> tuple[Platform, Platform]:
+    return platform_of("store", settings.store.kind), platform_of("server", settings.server.kind)
+
+
+def _broker(settings: Settings) -> str:
+    """How it comes to an admin, and to a certificate to show before, where it asks for one."""
+    first = "secretops broker start" if isinstance(settings.broker, EmbeddedBroker) else "secretops put broker-admin"
+    for secret in settings.catalogue:
+        if secret.name == CLIENT_CERT and not settings.tick_alone_signs:
+            first = f"secretops {'rotate' if secret.issuer else 'put'} {secret.name}, then {first}"
+            if isinstance(secret.issuer, PrivateCaIssuer):
+                made = f"secretops rotate {secret.issuer.secret}"
+                first = f"{made}, then have the broker trust what secretops trust prints, then {made}, then {first}"
+    return first
+
+
+def _values_to_put(settings: Settings, of_server: Platform) -> Iterator[str]:
+    """What an operator supplies besides the broker's own, and why where it is not plain."""
+    if settings.server.is_remote:
+        yield HTTP_TOKEN[0]
+    if isinstance(settings.agent, OwnedAgent):
+        yield AGENT_ADMIN[0]
+    yield from of_server.values_to_put(settings)

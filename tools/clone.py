@@ -80,12 +80,22 @@ def make_ready(stack: str | None = None, *, deploys: bool = False, checks: bool 
 
 
 def check_stack_file(stack: str, *, deploys: bool) -> None:
-    """Print every error in the file of `stack`. Raises SystemExit if there is one."""
+    """Print every error in the file of `stack`. Raises SystemExit if there is one.
+
+    A file that has passed before a deployment is not checked again until its text changes: Pulumi has read it, and the
+    program checks it at each run.
+    """
+    file, stamp = Path(f"Pulumi.{stack}.yaml"), TOOLS / f"checked/{stack}"
+    key = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+    if key and stamp.exists() and stamp.read_text() == key:
+        return
     command = [str(VENV / "bin/python"), "-m", "components.settings.stack_file", *(["--deploys"] if deploys else [])]
     # In the folder of make, which has the stack file, as the same check by `make up` itself.
-    done = subprocess.run([*command, f"Pulumi.{stack}.yaml"], check=False, stdin=subprocess.DEVNULL)
+    done = subprocess.run([*command, file], check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise SystemExit(done.returncode)
+    if deploys and key:
+        write_whole(stamp, key)
 
 
 def provide_uv(tools: Path = TOOLS) -> Path:

@@ -10,7 +10,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from components.core import matrix
-from tools import commands_page, compliance_page, cost_page, decisions_page, reliability_page, settings_page
+from tools import (
+    arguments_file,
+    commands_page,
+    compliance_page,
+    cost_page,
+    decisions_page,
+    reliability_page,
+    settings_page,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,6 +49,7 @@ def _with_tables(path: str, **tables: str) -> str:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "components/arguments.py": arguments_file.render,
     "docs/adr/README.md": decisions_page.render,
     "docs/commands.md": commands_page.render,
     **compliance_page.RENDERED,

@@ -19,7 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from components.settings.field_types import LogLevel
-from components.settings.schema import OF_KINDS
+from components.settings.schema import WITH_KINDS, inner_section, kinds_of, models
 from components.settings.section import Section
 from components.settings.sections import DeclaredSecret, Environment, Rotation
 from components.settings.validation_errors import explain
@@ -80,10 +80,10 @@ generates this page from the models.
 def render() -> str:
     """The page."""
     parts = [HEAD, _sections(), AFTER_SECTIONS]
-    for section, union in OF_KINDS.items():
+    for section in WITH_KINDS:
         parts.append(f"## {section}\n")
-        for model in get_args(union):
-            kinds = " or ".join(f"`{kind}`" for kind in _kinds(model))
+        for model in models(section):
+            kinds = " or ".join(f"`{kind}`" for kind in kinds_of(model))
             parts += [f"### {section}, kind {kinds}\n", f"{_first(model)}\n", _table(model)]
     for section, model in OF_ONE.items():
         parts += [f"## {section}\n", f"{_first(model)}\n", _table(model)]
@@ -97,15 +97,10 @@ def render() -> str:
     return "\n".join(parts)
 
 
-def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
-    return get_args(model.model_fields["kind"].annotation)
-
-
 def _sections() -> str:
     lines = ["| section | kinds | sets |", "|---|---|---|"]
     for section, sets in SETS.items():
-        models = get_args(OF_KINDS[section]) if section in OF_KINDS else ()
-        kinds = ", ".join(f"`{kind}`" for model in models for kind in _kinds(model))
+        kinds = ", ".join(f"`{kind}`" for model in models(section) for kind in kinds_of(model))
         lines.append(f"| `{section}` | {kinds} | {sets} |")
     return "\n".join(lines)
 
@@ -123,24 +118,16 @@ def _table(model: type[Section]) -> str:
 
 
 def _rows(model: type[Section], within: str = "") -> Iterator[tuple[str, str, str, str]]:
-    words = _words(model)
+    words = described(model)
     for key, field in model.model_fields.items():
         if key == "kind" and not within:
             continue
-        inner = next(
-            (one for one in _parts(field.annotation) if isinstance(one, type) and issubclass(one, Section)), None
-        )
+        inner = inner_section(field.annotation)
         section = "a list of sections" if get_origin(field.annotation) is tuple else "a section"
         rule = section if inner else rule_of(field)
         yield f"{within}{key}", _default(field), rule.replace("|", "\\|"), words.get(key, "").replace("|", "\\|")
         if inner:
             yield from _rows(inner, f"{within}{key}.")
-
-
-def _parts(annotation: Any) -> Iterator[Any]:
-    yield annotation
-    for part in get_args(annotation):
-        yield from _parts(part)
 
 
 def _default(field: FieldInfo) -> str:
@@ -178,7 +165,7 @@ def rule_of(field: FieldInfo) -> str:
     return min(told, key=lambda one: one[0])[1]
 
 
-def _words(model: type[BaseModel]) -> dict[str, str]:
+def described(model: type[BaseModel]) -> dict[str, str]:
     """What the source says below each key. Pydantic would read it at each start of the program; here it is once."""
     found = {}
     lines = [

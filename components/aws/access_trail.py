@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_aws as aws
 
-from ..core.matrix import GAPS, Feature, StoreKind
-from ..core.principals import AwsAccount
+from ..core.component import Component
 from ..core.secret_store import Trail
 from . import policies, resource_policies
 from .alarms import Alarms
 from .names import Names, arn_after
 from .patterns import rotation_failed, who_read_what
+from .principals import AwsAccount
 from .roles import stack_role
 from .settings import AwsStore
 
@@ -27,7 +27,7 @@ def alarmed_log_group(store: AwsStore, names: Names) -> str:
     return store.existing_trail.log_group if store.existing_trail else names.log_group("trail")
 
 
-class AwsTrail(pulumi.ComponentResource):
+class AwsTrail(Component):
     """Owns the trail (unless one is named), its bucket and log, the alarms and the topic; never a value."""
 
     def __init__(
@@ -43,7 +43,7 @@ class AwsTrail(pulumi.ComponentResource):
         functions: Sequence[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:Trail", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:aws:Trail", name, opts)
         self._store, self._production, self._names, self._account = store, production, names, account
         self._key: aws.kms.Key | None = None
         log_group: pulumi.Input[str]
@@ -74,7 +74,6 @@ class AwsTrail(pulumi.ComponentResource):
         alarms.of_functions()
         self.trail = Trail(
             records=f"{records} and the log group {group}",
-            gap=GAPS[StoreKind.AWS][Feature.READ_TRAIL],
             query=who_read_what(names),
         )
         self.register_outputs({"records": records})

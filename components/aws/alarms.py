@@ -10,10 +10,10 @@ import pulumi
 import pulumi_aws as aws
 
 from ..core.naming import PROJECT
-from ..core.principals import AwsAccount
 from . import patterns
 from .access import TICK
 from .names import Names
+from .principals import AwsAccount
 
 LATE_TICK = 7200
 """Seconds without a tick until somebody is told: one may fall out."""

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..core.broker import ca_bundle
-from ..dotenv.settings import LocalServer
-from ..kubernetes.settings import KubernetesServer
-from ..settings import catalogue
+from ..settings.catalogue import secrets_of
+from ..settings.outputs import known
 from ..settings.problems import Problem, did_you_mean
 from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach
 from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation
-from ..swarm.settings import SwarmServer
 from . import propagation_timing
 from .access import declared_callers
 from .field_types import REGION
@@ -24,7 +22,7 @@ from .settings import AwsPrivateCa, AwsStore, EcsServer
 from .task import CA_LIMIT
 
 
-def contradictions(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """Each of them, from the sections that could be read."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     secrets, rotation = parsed.get("secrets", {}), parsed.get("rotation")
@@ -41,20 +39,20 @@ def contradictions(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
             "take copilot out, or the section agent",
         )
     if isinstance(store, AwsStore):
-        yield from _in_aws(store, stack, server.reader if isinstance(server, LocalServer | SwarmServer) else None)
+        yield from _in_aws(store, stack, getattr(server, "reader", None))
         yield from _of_another_place(store, server)
         if server and broker:
             yield from _too_many(store, stack, parsed)
         if isinstance(issuer := parsed.get("issuer"), AwsPrivateCa):
             yield from _of_another_partition(store, issuer)
-        if isinstance(server, LocalServer | KubernetesServer | SwarmServer):
+        if server and not isinstance(server, EcsServer):
             yield from _read_from_elsewhere(server)
-        if isinstance(server, LocalServer):
-            yield from out_of_reach("store aws", broker, "goes into the functions that rotate")
+        if server and not server.is_remote:
+            yield from out_of_reach("store aws", broker, "goes into the functions that rotate", runs="function")
             yield from not_fetched(secrets, "store aws and server local", "write readers: [rotator], or take it out")
 
 
-def doubts(store: AwsStore) -> Iterator[str]:
+def warnings(store: AwsStore) -> Iterator[str]:
     """A region of the right form that the SDK does not know. A newer one than the SDK is as good."""
     from pulumi_aws import Region  # Secrets Manager is in all of them (AWS General Reference), and no one is asked
 
@@ -71,7 +69,7 @@ def _on_ecs(
     server: EcsServer, broker: BrokerSettings | None, secrets: Mapping[str, DeclaredSecret]
 ) -> Iterator[Problem]:
     """What a task can't do, or can't be given."""
-    yield from out_of_reach("server ecs", broker, "goes into the tasks and the functions that rotate")
+    yield from out_of_reach("server ecs", broker, "goes into the tasks and the functions that rotate", runs="task")
     if isinstance(broker, OutsideBroker) and broker.ca_file and (size := _size(broker.ca_file)) > CA_LIMIT:
         yield Problem(
             f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
@@ -104,7 +102,7 @@ def _balanced(server: EcsServer) -> Iterator[Problem]:
             "its certificate is for a name, which the launcher has to know too",
             "add allowed_hosts: [the name that clients call it by]",
         )
-    if len(server.subnets) == 1:
+    if len(known(server.subnets) or (1, 2)) == 1:
         yield Problem(
             "server.subnets: one, with server.load_balancer",
             "a load balancer is in at least two availability zones (AWS, Subnets for your Application Load Balancer)",
@@ -178,7 +176,7 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
 def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """More secrets than a role can be let use."""
     declared, issuer = list(parsed.get("secrets", {})), parsed.get("issuer")
-    secrets = [secret.name for secret in catalogue.secrets_of(stack, parsed)]
+    secrets = [secret.name for secret in secrets_of(stack, parsed)]
     size = characters_of_tick(store, names_of(store, stack), secrets, issuer)
     if size > ROLE_LIMIT:
         remedies = ["put what belongs together into one secret, as its fields", "make it several stacks"]
@@ -195,30 +193,31 @@ def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
     for at, operator in enumerate(store.operators):
         what = "an operator is a role or a user"
         yield from _not_here(store, f"store.operators.{at}", operator, what, "name a role there that they may take")
-    if store.alert_topic:
+    if topic := known(store.alert_topic):
         what = "alarms tell a topic"
-        yield from _not_here(store, "store.alert_topic", store.alert_topic, what, "name one there", regional=True)
-    for name, key in (("kms_key", store.kms_key), ("log_kms_key", store.log_kms_key)):
-        if key:
+        yield from _not_here(store, "store.alert_topic", topic, what, "name one there", regional=True)
+    for name, given in (("kms_key", store.kms_key), ("log_kms_key", store.log_kms_key)):
+        if key := known(given):
             yield from _not_here(store, f"store.{name}", key, "it is a key", "name one there", regional=True)
-    if store.permissions_boundary and ":iam::aws:" not in store.permissions_boundary:
-        arn, what = store.permissions_boundary, "a permissions boundary is a policy"
-        yield from _not_here(store, "store.permissions_boundary", arn, what, "name one there")
-    match server:
-        case LocalServer(reader=str() as arn) | SwarmServer(reader=str() as arn) if arn.startswith("arn:"):
-            yield from _not_here(store, "server.reader", arn, "the launcher reads as one", "name one there")
-        case KubernetesServer(oidc_provider=str() as arn):
-            yield from _not_here(store, "server.oidc_provider", arn, "it is", "name one there")
-        case EcsServer() if server.load_balancer:
-            where, arn = "server.load_balancer.certificate", server.load_balancer.certificate
-            remedy = "ask ACM for one there, or import it"
-            yield from _not_here(store, where, arn, "a load balancer shows a certificate", remedy, regional=True)
+    boundary = known(store.permissions_boundary)
+    if boundary and ":iam::aws:" not in boundary:
+        what = "a permissions boundary is a policy"
+        yield from _not_here(store, "store.permissions_boundary", boundary, what, "name one there")
+    if (reader := getattr(server, "reader", None) or "").startswith("arn:"):
+        yield from _not_here(store, "server.reader", reader, "the launcher reads as one", "name one there")
+    if provider := known(getattr(server, "oidc_provider", None)):
+        yield from _not_here(store, "server.oidc_provider", provider, "it is", "name one there")
+    balancer = server.load_balancer if isinstance(server, EcsServer) else None
+    if balancer and (arn := known(balancer.certificate)):
+        where = "server.load_balancer.certificate"
+        remedy = "ask ACM for one there, or import it"
+        yield from _not_here(store, where, arn, "a load balancer shows a certificate", remedy, regional=True)
 
 
 def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Problem]:
     """A CA that no role of the stack can be let ask. One of another account or region can be."""
-    own, found = names_of(store, "").partition, issuer.arn.split(":")[1]
-    if found != own:
+    own, arn = names_of(store, "").partition, known(issuer.arn)
+    if arn and (found := arn.split(":")[1]) != own:
         yield Problem(
             f"issuer.arn: of partition {found}",
             f"the tick's role is of the stack's own partition, {own}",
@@ -241,16 +240,16 @@ def _not_here(
             return
 
 
-def _read_from_elsewhere(server: LocalServer | KubernetesServer | SwarmServer) -> Iterator[Problem]:
+def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
     """A server that does not say as whom it reads."""
-    if isinstance(server, LocalServer | SwarmServer) and not (server.reader or "").startswith("arn:"):
-        who = "user/coreflux-mcp-server" if isinstance(server, SwarmServer) else "role/developer"  # its login is a key
+    if server.kind in ("local", "swarm") and not (server.reader or "").startswith("arn:"):
+        who = "user/coreflux-mcp-server" if server.is_remote else "role/developer"  # a Swarm logs in by a user's key
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store aws",
             "the launcher reads as a role or a user of the account, which the store has to know",
             f"add reader: arn:aws:iam::123456789012:{who}",
         )
-    if isinstance(server, KubernetesServer) and not server.oidc_provider:
+    if server.kind == "kubernetes" and not server.oidc_provider:
         yield Problem(
             "server.oidc_provider: missing with store aws",
             "External Secrets reads as a service account of the cluster, whose tokens AWS has to know",

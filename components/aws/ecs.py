@@ -9,15 +9,15 @@ import pulumi_aws as aws
 
 from secretops.forms import in_url
 
-from ..core.broker import public_variables
+from ..core.broker import BrokerArgs
 from ..core.mcp_server import McpServer
-from ..core.principals import EcsTask
 from ..core.references import Fetched, NativeRef
-from ..settings.sections import Environment, OutsideBroker
+from ..settings.sections import Environment
 from ..settings.settings import Settings
 from . import policies
 from .functions import LOG_DAYS
 from .names import Names, arn_after, names_of
+from .principals import EcsTask
 from .redeploy import Redeploy
 from .settings import AwsStore, EcsServer, LoadBalancer
 from .task import CA_FILE, PORT, STACK, START_WITHIN, containers
@@ -37,13 +37,13 @@ class EcsMcpServer(McpServer):
         *,
         store: AwsStore,
         server: EcsServer,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         task: EcsTask,
         settings: Settings,
         secrets: NativeRef | Fetched,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:McpServer", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:aws:McpServer", name, opts)
         self._server, self._account, self._names = server, task.account, names_of(store, settings.stack)
         self._production = settings.environment is Environment.PRODUCTION
         self._cluster_name = server.cluster or self._names.plain("cluster")
@@ -77,8 +77,8 @@ class EcsMcpServer(McpServer):
             container_definitions=pulumi.Output.json_dumps(
                 containers(
                     image=server.image,
-                    variables=public_variables(
-                        broker, log_level=settings.log_level, agent=settings.agent, ca_file=CA_FILE
+                    variables=broker.public_variables(
+                        log_level=settings.log_level, agent_url=settings.agent_url, ca_file=CA_FILE
                     ),
                     secrets=secrets,
                     allowed_hosts=server.allowed_hosts,

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from ..settings.constraints import distinct, matching, no_number, one_of
+from ..settings.outputs import MayBeOutput
 
 REGION = r"(us-gov|us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-\d"
 """Each partition's regions are those that botocore's partitions.json knows by their form."""
@@ -31,11 +32,19 @@ def _id_of(kind: str, called: str = "") -> AfterValidator:
     )
 
 
-Subnets = Annotated[tuple[Annotated[str, _id_of("subnet")], ...], Field(min_length=1), AfterValidator(distinct)]
-SecurityGroups = Annotated[
-    tuple[Annotated[str, _id_of("sg", "security group")], ...], Field(min_length=1), AfterValidator(distinct)
+Subnets = Annotated[
+    tuple[Annotated[str, _id_of("subnet"), MayBeOutput()], ...],
+    Field(min_length=1),
+    AfterValidator(distinct),
+    MayBeOutput(),
 ]
-VpcId = Annotated[str, _id_of("vpc", "VPC")]
+SecurityGroups = Annotated[
+    tuple[Annotated[str, _id_of("sg", "security group"), MayBeOutput()], ...],
+    Field(min_length=1),
+    AfterValidator(distinct),
+    MayBeOutput(),
+]
+VpcId = Annotated[str, _id_of("vpc", "VPC"), MayBeOutput()]
 WayOut = Annotated[
     str,
     matching(
@@ -43,6 +52,7 @@ WayOut = Annotated[
         "the VPC's endpoint of Secrets Manager, or the NAT gateway of those subnets",
         "write it like vpce-0123456789abcdef0 or nat-0123456789abcdef0",
     ),
+    MayBeOutput(),
 ]
 _DIGITS = "its twelve digits, in quotes: YAML reads a number otherwise"
 _YOURS = "aws sts get-caller-identity shows yours"
@@ -76,7 +86,9 @@ def _name_of_cluster(text: str) -> str | None:
 
 
 Cluster = Annotated[
-    str, matching(r"[\w-]{1,255}", "a cluster's name", "take it out, and the stack makes one", meant=_name_of_cluster)
+    str,
+    matching(r"[\w-]{1,255}", "a cluster's name", "take it out, and the stack makes one", meant=_name_of_cluster),
+    MayBeOutput(),
 ]
 OidcProvider = Annotated[
     str,
@@ -85,6 +97,7 @@ OidcProvider = Annotated[
         "the ARN of the account's OIDC provider that knows the cluster's tokens",
         "aws iam list-open-id-connect-providers shows it; eksctl utils associate-iam-oidc-provider makes it",
     ),
+    MayBeOutput(),
 ]
 LogGroup = Annotated[
     str,
@@ -93,6 +106,7 @@ LogGroup = Annotated[
         "the name of the log group of this account and region that it writes to",
         "aws cloudtrail describe-trails shows its ARN",
     ),
+    MayBeOutput(),
 ]
 TopicArn = Annotated[
     str,
@@ -101,6 +115,7 @@ TopicArn = Annotated[
         "the ARN of an SNS topic, not a FIFO one",
         "aws sns list-topics shows it",
     ),
+    MayBeOutput(),
 ]
 PolicyArn = Annotated[
     str,
@@ -109,6 +124,7 @@ PolicyArn = Annotated[
         "the ARN of a managed policy of IAM",
         "aws iam list-policies --scope Local shows it",
     ),
+    MayBeOutput(),
 ]
 # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
 RolePath = Annotated[
@@ -126,6 +142,7 @@ KeyArn = Annotated[
         "the ARN of a KMS key, not of an alias",
         "aws kms describe-key --key-id alias/NAME shows it",
     ),
+    MayBeOutput(),
 ]
 # https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
 TagKey = Annotated[
@@ -144,6 +161,7 @@ CertificateArn = Annotated[
         "the ARN of a certificate of ACM",
         "aws acm list-certificates shows it",
     ),
+    MayBeOutput(),
 ]
 PrivateCaArn = Annotated[
     str,
@@ -152,6 +170,7 @@ PrivateCaArn = Annotated[
         "the ARN of a CA of AWS Private CA, of any region and account",
         "aws acm-pca list-certificate-authorities shows it",
     ),
+    MayBeOutput(),
 ]
 TrailArn = Annotated[
     str,
@@ -160,6 +179,7 @@ TrailArn = Annotated[
         "the ARN of a CloudTrail trail",
         "aws cloudtrail describe-trails shows it",
     ),
+    MayBeOutput(),
 ]
 Retention = Annotated[
     int,

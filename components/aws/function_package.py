@@ -7,8 +7,7 @@ import pulumi
 from secretops.manifest import Manifest
 from tools.lambda_package import MAKE, ZIP, is_current
 
-from ..core.broker import ca_bundle
-from ..settings.sections import OutsideBroker
+from ..core.broker import BrokerArgs, ca_bundle
 
 CODE = "/var/task"
 """Where Lambda unpacks a function's package."""
@@ -27,7 +26,7 @@ def check_package() -> None:
         )
 
 
-def package_of(manifest: Manifest, broker: OutsideBroker) -> pulumi.AssetArchive:
+def package_of(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
     """The package with the stack's manifest, and with the CA certificates of a broker that a private CA signs.
 
     Files, because a function's variables have 4 KB together. Both are public.
@@ -41,6 +40,6 @@ def package_of(manifest: Manifest, broker: OutsideBroker) -> pulumi.AssetArchive
     return pulumi.AssetArchive(own)
 
 
-def ca_file_in_package(broker: OutsideBroker) -> str | None:
+def ca_file_in_package(broker: BrokerArgs) -> str | None:
     """Where a function finds those certificates."""
     return f"{CODE}/{CA_FILE}" if broker.ca_file else None

@@ -10,9 +10,10 @@ import pulumi_aws as aws
 
 from tools.lambda_package import ARCHITECTURE, PYTHON
 
-from ..core.principals import AwsAccount
+from ..core.component import Component
 from . import policies
 from .names import Names, arn_after
+from .principals import AwsAccount
 from .roles import stack_role
 from .settings import Vpc
 
@@ -51,7 +52,7 @@ class Code:
     environment: Mapping[str, pulumi.Input[str]] | None = None
 
 
-class StackFunction(pulumi.ComponentResource):
+class StackFunction(Component):
     """One Lambda function. Owns its role and what that may, and its log.
 
     It reserves no concurrency: the lease keeps rotations apart, and Lambda leaves 100 executions of an account
@@ -75,7 +76,7 @@ class StackFunction(pulumi.ComponentResource):
         vpc: Vpc | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:Function", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:aws:Function", name, opts)
         child = account.under(self)
         group = f"/aws/lambda/{names.plain(name)}"
         role = stack_role(name, policies.trusted("lambda"), names=names, account=account, parent=self)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from ..core.principals import AwsAccount, AwsRole, EcsTask
+from ..core.component import Component
 from . import policies
 from .names import arn_after, names_of
+from .principals import AwsAccount, AwsRole, EcsTask
 from .roles import stack_role
 from .settings import AwsStore, EcsServer
 
@@ -19,14 +20,14 @@ LETTERS_SECONDS = 1209600
 """14 days, SQS' longest: how long a person has to look at what failed."""
 
 
-class AwsIdentity(pulumi.ComponentResource):
+class AwsIdentity(Component):
     """The provider of the one account that the stack file names, the dead-letter queue, and the server's roles.
 
     Owns no right to a secret: what the roles may read is for the store to grant.
     """
 
     def __init__(self, name: str, *, store: AwsStore, stack: str, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:Identity", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:aws:Identity", name, opts)
         provider = aws.Provider(
             "aws",
             region=store.region,
@@ -59,11 +60,12 @@ class AwsIdentity(pulumi.ComponentResource):
         reads = runs if server.reference == "Fetched" else starts
         return EcsTask(account=self.account, starts=starts, runs=runs, reads=reads)
 
-    def sync(self, provider: str, service_account: str) -> AwsRole:
+    def sync(self, provider: pulumi.Input[str], service_account: str) -> AwsRole:
         """The role that a cluster's service account takes, which `provider` knows."""
-        return self._role(SYNC, policies.trusted_of(provider, service_account))
+        trust = pulumi.Output.from_input(provider).apply(lambda arn: policies.trusted_of(arn, service_account))
+        return self._role(SYNC, trust)
 
-    def _role(self, what: str, trust: str) -> AwsRole:
+    def _role(self, what: str, trust: pulumi.Input[str]) -> AwsRole:
         made = stack_role(what, trust, names=self._names, account=self.account, parent=self)
         arn = self._names.role_arn(what)
         return AwsRole(name=made.name, arn=arn, made=arn_after(made.name, arn))

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from secretops.manifest import AwsPrivateCaIssuer
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 
 Arn = str
 Statement = dict[str, Any]

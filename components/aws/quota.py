@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from secretops.manifest import AwsPrivateCaIssuer
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 
-from ..settings import catalogue
-from ..settings.sections import IssuerSettings
+from ..core.secrets import client_name
+from ..settings.section import IssuerSection
 from . import policies
 from .access import TICK
 from .names import Names
@@ -21,10 +21,10 @@ ROLE_LIMIT = 10_240
 """Characters of all of a role's inline policies; white space is not counted (AWS, IAM and AWS STS quotas)."""
 
 
-def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: IssuerSettings | None) -> int:
+def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: IssuerSection | None) -> int:
     """Of what the tick's role may: as rotation.py and functions.py write it, of ARNs that are as long as AWS' own."""
     endpoint = store.vpc.way_out if store.vpc else None
-    asked = catalogue.issuer_of(issuer, names.stack) if isinstance(issuer, AwsPrivateCa) else None
+    asked = issuer.issuer_of(client_name(names.stack)) if isinstance(issuer, AwsPrivateCa) else None
     statements = [
         policies.own_log(names.log_arn(f"/aws/lambda/{names.plain(TICK)}")),
         policies.allow(("sqs:SendMessage",), [names.letters_arn]),

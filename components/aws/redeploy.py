@@ -8,11 +8,12 @@ from pathlib import Path
 import pulumi
 import pulumi_aws as aws
 
-from ..core.principals import AwsAccount
+from ..core.component import Component
 from . import policies, resource_policies
 from .functions import Code, StackFunction
 from .names import Names, arn_after
 from .patterns import new_version
+from .principals import AwsAccount
 from .propagation_timing import DELAY, WINDOW
 
 SECONDS = 30
@@ -31,7 +32,7 @@ NEW_VERSIONS, AGAIN = "new-versions", "redeploy-service"
 _CODE = Path(__file__).with_name("redeploy_handler.py")
 
 
-class Redeploy(pulumi.ComponentResource):
+class Redeploy(Component):
     """Secrets Manager's own event -> a queue that gathers -> a function that asks ECS for a new deployment."""
 
     def __init__(
@@ -47,7 +48,7 @@ class Redeploy(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """`secrets` are those that a task starts with."""
-        super().__init__("coreflux-mcp-secrets:aws:Redeploy", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:aws:Redeploy", name, opts)
         child = account.under(self)
         rule = aws.cloudwatch.EventRule(
             "new-version",

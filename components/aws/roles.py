@@ -5,12 +5,12 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from ..core.principals import AwsAccount
 from .names import Names
+from .principals import AwsAccount
 
 
 def stack_role(
-    what: str, trust: str, *, names: Names, account: AwsAccount, parent: pulumi.ComponentResource
+    what: str, trust: pulumi.Input[str], *, names: Names, account: AwsAccount, parent: pulumi.ComponentResource
 ) -> aws.iam.Role:
     """Declare the role called `what`, which `trust` lets somebody assume."""
     return aws.iam.Role(

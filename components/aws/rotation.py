@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_aws as aws
 
-from secretops.manifest import AwsPrivateCaIssuer, Manifest, Secret
+from secretops.manifest import Manifest, Secret
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 
-from ..core.principals import AwsAccount
-from ..settings.sections import OutsideBroker
+from ..core.broker import BrokerArgs
+from ..core.component import Component
 from . import policies
 from .access import TICK, read_to_rotate, rotated, rotator_of
 from .function_package import package_of
 from .functions import Code, Queue, StackFunction
 from .names import Names, arn_after
+from .principals import AwsAccount
 from .roles import stack_role
 from .settings import AwsStore
 
@@ -40,7 +42,7 @@ DELIVERIES = 2
 then fails it learns nothing, and Lambda's queue decides."""
 
 
-class AwsRotators(pulumi.ComponentResource):
+class AwsRotators(Component):
     """Rotation on AWS' own schedule, and a tick for what Secrets Manager doesn't do: retire, remind, finish.
 
     Owns the functions, who may call them, and the schedules; never a value. A rotation never begins at once: a secret
@@ -53,7 +55,7 @@ class AwsRotators(pulumi.ComponentResource):
         *,
         manifest: Manifest,
         store: AwsStore,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         names: Names,
         account: AwsAccount,
         lease: aws.dynamodb.Table,
@@ -62,7 +64,7 @@ class AwsRotators(pulumi.ComponentResource):
         keys: Mapping[str, str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:Rotators", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:aws:Rotators", name, opts)
         self._store, self._names, self._account, self._keys = store, names, account, keys
         self._lease, self._secrets, self._guards = lease, secrets, guards
         package = package_of(manifest, broker)

@@ -10,21 +10,23 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_aws as aws
 
-from secretops.manifest import AwsStore as Location
 from secretops.manifest import Reader, Secret, SecretKind
+from secretops.platforms.aws.location import AwsStoreLocation as Location
 
-from ..core.broker import broker_location
-from ..core.principals import AwsCaller, AwsPods, EcsTask, Principal
+from ..core.broker import BrokerArgs
+from ..core.principals import Principal
 from ..core.references import Fetched, NativeRef, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, Trail
-from ..settings import catalogue
-from ..settings.sections import Environment, OutsideBroker, ServerSettings
+from ..core.secrets import CLIENT_CERT, variables_of
+from ..settings.section import ServerSection
+from ..settings.sections import Environment
 from ..settings.settings import Settings
 from . import policies, resource_policies
 from .access import TICK, Access, access_of, declared_callers, rotated, rotator_of
 from .access_trail import AwsTrail, alarmed_log_group
 from .function_package import ca_file_in_package
 from .names import names_of
+from .principals import AwsCaller, AwsPods, EcsTask
 from .redeploy import AGAIN
 from .rotation import AwsRotators
 from .settings import AwsStore, EcsServer
@@ -44,13 +46,13 @@ class AwsSecretStore(SecretStore):
         name: str,
         *,
         store: AwsStore,
-        server: ServerSettings,
-        broker: OutsideBroker,
+        server: ServerSection,
+        broker: BrokerArgs,
         reader: EcsTask | AwsPods | AwsCaller,
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:SecretStore", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:aws:SecretStore", name, opts)
         self._store, self._broker, self._account = store, broker, reader.account
         self._copilot = not isinstance(server, EcsServer) or server.copilot
         self._injected = isinstance(server, EcsServer) and server.reference == "NativeRef"
@@ -76,7 +78,7 @@ class AwsSecretStore(SecretStore):
                 log_group=alarmed_log_group(store, self._names),
                 readers={self._names.secret(secret): who.readers for secret, who in self._access.items()},
             ),
-            broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
+            broker=broker.location(certificate_secret=CLIENT_CERT),
         )
         self._guards: dict[str, pulumi.Resource] = {}
         self._keys: dict[str, pulumi.Input[str]] = (
@@ -137,7 +139,7 @@ class AwsSecretStore(SecretStore):
             variables={
                 variable: pulumi.Output.concat(self._secrets[secret.name].arn, f":{field}::")
                 for secret in secrets
-                for field, variable in catalogue.variables_of(secret).items()
+                for field, variable in variables_of(secret).items()
             },
         )
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
+
+from ..core.naming import DAY
 from ..settings.constraints import between, distinct
 from ..settings.field_types import Email, HostName, Image, TagValue
-from ..settings.section import Section
+from ..settings.section import IssuerSection, Section, ServerSection, StoreSection
 from .field_types import (
     Account,
     CertificateArn,
@@ -47,7 +50,7 @@ class ExistingTrail(Section):
     log_group: LogGroup
 
 
-class AwsStore(Section):
+class AwsStore(StoreSection):
     """Secrets Manager in one region of one account."""
 
     kind: Literal["aws"]
@@ -90,7 +93,7 @@ class LoadBalancer(Section):
     """Of the stack's region, for the first of the server's allowed_hosts."""
 
 
-class EcsServer(Section):
+class EcsServer(ServerSection):
     """The MCP server on ECS Fargate."""
 
     kind: Literal["ecs"]
@@ -117,11 +120,16 @@ class EcsServer(Section):
     """Whether a cluster that the stack makes has Container Insights. Its metrics are billed."""
 
 
-class AwsPrivateCa(Section):
+class AwsPrivateCa(IssuerSection):
     """A CA of AWS Private CA that is there. The tick asks it, and may have it sign for clients alone."""
 
     kind: Literal["aws-private-ca"]
+    only_with: ClassVar[str | None] = "aws"
     arn: PrivateCaArn
     """Another account's is shared with this one, by a permission for that template."""
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
     """For which a client's certificate is good: 7 at most where the CA is one for short-lived certificates."""
+
+    def issuer_of(self, common_name: str) -> AwsPrivateCaIssuer:
+        """Return the CA as an issuer."""
+        return AwsPrivateCaIssuer(arn=self.arn, common_name=common_name, seconds=self.days * DAY)

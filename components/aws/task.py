@@ -7,9 +7,8 @@ from typing import Any
 
 import pulumi
 
-from ..core.broker import ca_bundle
+from ..core.broker import BrokerArgs, ca_bundle
 from ..core.references import Fetched, NativeRef
-from ..settings.sections import OutsideBroker
 
 PORT = 8080
 """The image's own. Not 8000: there the server's tool verify_lot_snippet looks for a verifier, as on Kubernetes."""
@@ -47,7 +46,7 @@ def containers(
     secrets: NativeRef | Fetched,
     allowed_hosts: Sequence[str],
     connection_tools: bool,
-    broker: OutsideBroker,
+    broker: BrokerArgs,
     log: Mapping[str, pulumi.Input[str]],
 ) -> list[dict[str, Any]]:
     """The server, and before it what lays down the CA certificates of a broker that a private CA signs."""

@@ -9,7 +9,7 @@ from pulumi_azure_native import monitor, operationalinsights
 
 from secretops.manifest import Secret
 
-from ..core.matrix import GAPS, Feature, StoreKind
+from ..core.component import Component
 from ..core.planned import planned
 from ..core.secret_store import Trail
 from . import queries, roles
@@ -17,7 +17,7 @@ from .alerts import Alerts
 from .context import AzureContext
 
 
-class AzureTrail(pulumi.ComponentResource):
+class AzureTrail(Component):
     """Owns the workspace, what is sent to it, who may read it, the alerts and whom they tell; never a value."""
 
     trail: Trail
@@ -34,7 +34,7 @@ class AzureTrail(pulumi.ComponentResource):
         readers: Mapping[str, Sequence[pulumi.Input[str]]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:Trail", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:azure:Trail", name, opts)
         store, names, place = context.settings, context.names, context.place
         workspace: pulumi.Input[str]
         customer_id: pulumi.Input[str]
@@ -81,7 +81,6 @@ class AzureTrail(pulumi.ComponentResource):
         self.workspace = pulumi.Output.from_input(customer_id)
         self.trail = Trail(
             records=f"the tables AZKVAuditLogs (or AzureDiagnostics) of the workspace {shown}",
-            gap=GAPS[StoreKind.AZURE][Feature.READ_TRAIL],
             query=queries.who_read_what(names.vault_id),
         )
         self.register_outputs({"workspace": workspace})

@@ -8,14 +8,13 @@ from __future__ import annotations
 import pulumi
 from pulumi_azure_native import app as container_apps
 
-from ..core.broker import ca_bundle, public_variables
+from ..core.broker import BrokerArgs, ca_bundle
 from ..core.mcp_server import McpServer
-from ..core.principals import ContainerApp
 from ..core.references import Fetched
-from ..settings.sections import OutsideBroker
 from ..settings.settings import Settings
 from . import containers
 from .names import names_of
+from .principals import ContainerApp
 from .settings import AzureStore, ContainerAppServer
 
 PORT = 8080
@@ -37,20 +36,20 @@ class ContainerAppMcpServer(McpServer):
         *,
         store: AzureStore,
         server: ContainerAppServer,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         app: ContainerApp,
         settings: Settings,
         secrets: Fetched,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:McpServer", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:azure:McpServer", name, opts)
         place, environment, physical = app.place, app.environment, names_of(store, settings.stack).plain("server")
         inside = "" if server.ingress == "network" else "internal."
         host = pulumi.Output.concat(physical, f".{inside}", environment.domain)
         self.endpoint = pulumi.Output.concat("https://", host, "/mcp")
         files = containers.Files({containers.CA_FILE: ca_bundle(broker.ca_file)} if broker.ca_file else {})
-        public = public_variables(
-            broker, log_level=settings.log_level, agent=settings.agent, ca_file=containers.CA_FILE
+        public = broker.public_variables(
+            log_level=settings.log_level, agent_url=settings.agent_url, ca_file=containers.CA_FILE
         )
         container_apps.ContainerApp(
             "app",

@@ -10,7 +10,7 @@ from pulumi_azure_native import app
 
 from secretops.platforms.azure import write_files
 
-from ..core.principals import AzureEnvironment, AzureIdentity
+from .principals import AzureEnvironment, AzureIdentity
 from .settings import AzureStore
 
 PROFILE = "Consumption"

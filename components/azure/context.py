@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..core.principals import AzureEnvironment, AzurePlace
 from .names import Names
+from .principals import AzureEnvironment, AzurePlace
 from .settings import AzureStore
 
 

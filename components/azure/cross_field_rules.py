@@ -10,9 +10,8 @@ from secretops.forms import registry_of
 from secretops.manifest import HTTP_TOKEN
 from secretops.platforms.azure import write_files
 
-from ..dotenv.settings import LocalServer
-from ..kubernetes.settings import KubernetesServer
-from ..settings import catalogue
+from ..core.secrets import GUIDE
+from ..settings.outputs import known
 from ..settings.problems import Problem
 from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
 from ..settings.sections import DeclaredSecret
@@ -20,12 +19,14 @@ from .names import PENDING
 from .settings import AzureStore, ContainerAppServer
 
 
-def contradictions(parsed: Mapping[str, Any]) -> Iterator[Problem]:
+def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """Each of them, from the sections that could be read."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     secrets = parsed.get("secrets", {})
     if isinstance(server, ContainerAppServer):
-        yield from out_of_reach("server containerapp", broker, "goes into the containers of server and rotator")
+        yield from out_of_reach(
+            "server containerapp", broker, "goes into the containers of server and rotator", runs="container"
+        )
         yield from not_fetched(secrets, "server containerapp", "write readers: [rotator], or take it out")
         yield from fetched_too_late(parsed.get("rotation"), "server containerapp")
     if isinstance(store, AzureStore):
@@ -34,16 +35,16 @@ def contradictions(parsed: Mapping[str, Any]) -> Iterator[Problem]:
         yield from too_many_certificates(
             broker, write_files.LIMIT, "a container is given them as one variable, of which Linux takes 128 KiB"
         )
-        if isinstance(server, LocalServer | KubernetesServer):
+        if server and not isinstance(server, ContainerAppServer):
             yield from _read_from_elsewhere(server)
-        if isinstance(server, LocalServer):
-            yield from out_of_reach("store azure", broker, "goes into the containers that rotate")
+        if server and not server.is_remote:
+            yield from out_of_reach("store azure", broker, "goes into the containers that rotate", runs="container")
             yield from not_fetched(secrets, "store azure and server local", "write readers: [rotator], or take it out")
 
 
-def _in_azure(store: AzureStore, server: object, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
+def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
     """What a vault or a registry can't do."""
-    names = {*secrets, *catalogue.GUIDE, HTTP_TOKEN[0]}
+    names = {*secrets, *GUIDE, HTTP_TOKEN[0]}
     for name in sorted(secrets):
         if name.removesuffix(PENDING) in names - {name}:
             yield Problem(
@@ -51,14 +52,16 @@ def _in_azure(store: AzureStore, server: object, secrets: Mapping[str, DeclaredS
                 "in a key vault a value that is not proven yet lies in a secret of its own, of that name",
                 "rename it",
             )
-    if isinstance(server, LocalServer) and not store.image:
+    if server and not server.is_remote and not store.image:
         yield Problem(
             "store.image: missing with server local",
             "the rotator runs in a container of Azure, and a server on this machine has no image that it could share",
             "add image: the one of docs/operations/image.md, as you have pushed it",
         )
+    if store.registry and not known(store.registry):
+        return
     registry = store.registry.rpartition("/")[2].lower() if store.registry else ""
-    for key, image in _images(store, server):
+    for key, image in ((key, image) for key, image in _images(store, server) if known(image)):
         host = (registry_of(image) or "").lower()
         if not registry and host.endswith(".azurecr.io"):
             yield Problem(
@@ -76,7 +79,7 @@ def _in_azure(store: AzureStore, server: object, secrets: Mapping[str, DeclaredS
             )
 
 
-def _of_networks(store: AzureStore, server: object) -> Iterator[Problem]:
+def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
     """Subnets that Azure refuses, or that are missing."""
     if not store.network and not store.open_to_internet:
         yield Problem(
@@ -96,7 +99,8 @@ def _of_networks(store: AzureStore, server: object) -> Iterator[Problem]:
             "the stack's own containers have no address of their own, and would not reach the vault either",
             "add subnet: the id of one that is delegated to Microsoft.App/environments, or take network out",
         )
-    if store.network and not store.network.is_way_in(store.subnet):
+    own = known(store.subnet)
+    if store.network and not store.network.is_way_in(own):
         yield Problem(
             "store.network: no address, no subnet but the stack's own, and no private endpoint",
             "it closes vault and lease to everybody else, and nobody could put the first value",
@@ -115,7 +119,7 @@ def _of_networks(store: AzureStore, server: object) -> Iterator[Problem]:
             "add subnet, or take zone_redundant out",
         )
     endpoint = store.network.private_endpoint if store.network else None
-    if endpoint and endpoint.subnet.lower() == (store.subnet or "").lower():
+    if endpoint and (known(endpoint.subnet) or "-").lower() == (own or "").lower():
         yield Problem(
             f"store.network.private_endpoint.subnet: {endpoint.subnet}",
             "it is store.subnet, which is delegated to Container Apps, and nothing else lies in such a subnet",
@@ -125,7 +129,7 @@ def _of_networks(store: AzureStore, server: object) -> Iterator[Problem]:
         ("store.subnet", store.subnet, "a Container Apps environment"),
         ("store.network.private_endpoint.subnet", endpoint.subnet if endpoint else None, "a private endpoint"),
     ):
-        if subnet and (found := subnet.split("/")[2]) != store.subscription:
+        if subnet and known(subnet) and (found := subnet.split("/")[2]) != store.subscription:
             yield Problem(
                 f"{key}: of subscription {found}",
                 f"{what} is of the subscription of its network, here {store.subscription}",
@@ -133,23 +137,23 @@ def _of_networks(store: AzureStore, server: object) -> Iterator[Problem]:
             )
 
 
-def _images(store: AzureStore, server: object) -> Iterator[tuple[str, str]]:
+def _images(store: AzureStore, server: Any) -> Iterator[tuple[str, str]]:
     """Those that containers of Azure run, and where the stack file names them."""
     if store.image:
         yield "store.image", store.image
-    if isinstance(server, ContainerAppServer) or (isinstance(server, KubernetesServer) and not store.image):
+    if isinstance(server, ContainerAppServer) or (server and server.kind == "kubernetes" and not store.image):
         yield "server.image", server.image
 
 
-def _read_from_elsewhere(server: LocalServer | KubernetesServer) -> Iterator[Problem]:
+def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
     """A server that does not say as whom it reads."""
-    if isinstance(server, LocalServer) and (not server.reader or server.reader.startswith("arn:")):
+    if server.kind == "local" and (not server.reader or server.reader.startswith("arn:")):
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store azure",
             "the launcher reads as a user, who is granted the server's secrets",
             "add reader: the user's object id (az ad signed-in-user show --query id)",
         )
-    if isinstance(server, KubernetesServer) and not server.oidc_issuer:
+    if server.kind == "kubernetes" and not server.oidc_issuer:
         yield Problem(
             "server.oidc_issuer: missing with store azure",
             "External Secrets reads as a service account of the cluster, whose tokens Entra has to know",

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from ..settings.constraints import matching, parse_guid, parsed, public_addresses, satisfying
+from ..settings.outputs import MayBeOutput
 from ..settings.problems import did_you_mean
 
 Guid = Annotated[
@@ -27,6 +28,7 @@ WorkspaceCustomerId = Annotated[
         "az monitor log-analytics workspace show -g GROUP -n NAME --query customerId shows it",
         is_id=True,
     ),
+    MayBeOutput(),
 ]
 
 # The regions of Azure's public cloud, `az account list-locations`: as of November 2026.
@@ -96,11 +98,15 @@ def _dns_zone(name: str) -> AfterValidator:
     return _arm_id("Microsoft.Network/privateDnsZones", f"the private DNS zone {name}", name)
 
 
-AzureSubnet = Annotated[str, _arm_id("Microsoft.Network/virtualNetworks/*/subnets", "a subnet")]
-VaultDnsZone = Annotated[str, _dns_zone("privatelink.vaultcore.azure.net")]
-BlobDnsZone = Annotated[str, _dns_zone("privatelink.blob.core.windows.net")]
-WorkspaceId = Annotated[str, _arm_id("Microsoft.OperationalInsights/workspaces", "a Log Analytics workspace")]
-Registry = Annotated[str, _arm_id("Microsoft.ContainerRegistry/registries", "an Azure container registry")]
+AzureSubnet = Annotated[str, _arm_id("Microsoft.Network/virtualNetworks/*/subnets", "a subnet"), MayBeOutput()]
+VaultDnsZone = Annotated[str, _dns_zone("privatelink.vaultcore.azure.net"), MayBeOutput()]
+BlobDnsZone = Annotated[str, _dns_zone("privatelink.blob.core.windows.net"), MayBeOutput()]
+WorkspaceId = Annotated[
+    str, _arm_id("Microsoft.OperationalInsights/workspaces", "a Log Analytics workspace"), MayBeOutput()
+]
+Registry = Annotated[
+    str, _arm_id("Microsoft.ContainerRegistry/registries", "an Azure container registry"), MayBeOutput()
+]
 # https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources. Azure ignores the case of names.
 TagName = Annotated[
     str,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import pulumi
 import pulumi_azure_native as azure
 
+from ..core.component import Component
 from ..core.naming import PROJECT
 from ..core.planned import planned
-from ..core.principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp
 from . import roles
 from .names import names_of
+from .principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp
 from .settings import AzureStore
 
 
-class AzureIdentities(pulumi.ComponentResource):
+class AzureIdentities(Component):
     """The provider of the one subscription that the stack file names, a resource group, and a Container Apps
     environment, in which the rotator runs wherever the server does. Owns no right to a secret."""
 
@@ -21,7 +22,7 @@ class AzureIdentities(pulumi.ComponentResource):
     environment: AzureEnvironment
 
     def __init__(self, name: str, *, store: AzureStore, stack: str, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:Identity", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:azure:Identity", name, opts)
         self._names = names_of(store, stack)
         provider = azure.Provider(
             "azure",
@@ -73,7 +74,7 @@ class AzureIdentities(pulumi.ComponentResource):
         )
         self.register_outputs({"subscription": store.subscription})
 
-    def sync(self, issuer: str, service_account: str) -> AzureIdentity:
+    def sync(self, issuer: pulumi.Input[str], service_account: str) -> AzureIdentity:
         """The identity of a cluster's service account, for whose tokens `issuer` vouches (Azure, workload identity)."""
         physical = self._names.plain("sync")
         made = user_assigned("sync-identity", physical, self.place, self)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import authorization
 
-from ..core.principals import AzurePlace
+from .principals import AzurePlace
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ from pulumi_azure_native import app
 
 from secretops.manifest import Manifest
 
-from ..core.broker import ca_bundle
-from ..core.principals import AzureIdentity
-from ..settings.sections import OutsideBroker
+from ..core.broker import BrokerArgs, ca_bundle
+from ..core.component import Component
 from . import containers
 from .context import AzureContext
+from .principals import AzureIdentity
 
 LONGEST_TICK = 1800
 """Seconds after which a tick is ended: below the hour, so that a hanging one costs the next none."""
 
 
-class AzureRotator(pulumi.ComponentResource):
+class AzureRotator(Component):
     """One job and its schedule; never a value."""
 
     def __init__(
@@ -27,11 +27,11 @@ class AzureRotator(pulumi.ComponentResource):
         context: AzureContext,
         manifest: Manifest,
         image: str,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         identity: AzureIdentity,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:Rotator", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:azure:Rotator", name, opts)
         place, environment = context.place, context.environment
         files = _files(manifest, broker)
         app.Job(
@@ -73,7 +73,7 @@ class AzureRotator(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _files(manifest: Manifest, broker: OutsideBroker) -> containers.Files:
+def _files(manifest: Manifest, broker: BrokerArgs) -> containers.Files:
     """The manifest as it reads in the container, and the certificates of a private CA."""
     ca_file = containers.CA_FILE if broker.ca_file else None
     here = manifest.model_copy(update={"broker": manifest.broker.model_copy(update={"ca_file": ca_file})})

@@ -10,15 +10,15 @@ from typing import Any
 
 import pulumi
 
-from secretops.manifest import AzureStore as Location
+from secretops.platforms.azure.location import AzureStoreLocation as Location
 
-from ..core.broker import broker_location
+from ..core.broker import BrokerArgs
 from ..core.planned import planned
-from ..core.principals import AzurePods, AzureReader, AzureUser, ContainerApp, Principal
+from ..core.principals import Principal
 from ..core.references import Fetched, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, Trail
-from ..settings import catalogue
-from ..settings.sections import Environment, OutsideBroker
+from ..core.secrets import CLIENT_CERT
+from ..settings.sections import Environment
 from ..settings.settings import Settings
 from . import roles
 from .access_trail import AzureTrail
@@ -26,6 +26,7 @@ from .context import AzureContext
 from .identity import user_assigned
 from .lease import lease_account
 from .names import PENDING, names_of
+from .principals import AzurePods, AzureReader, AzureUser, ContainerApp
 from .rotation import AzureRotator
 from .settings import AzureStore
 from .vault import vault
@@ -43,12 +44,12 @@ class AzureSecretStore(SecretStore):
         *,
         store: AzureStore,
         image: str,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         reader: AzureReader,
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:azure:SecretStore", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:azure:SecretStore", name, opts)
         self._image, self._broker = image, broker
         self._reader = reader.object_id if isinstance(reader, AzureUser) else reader.reads.object_id
         names = names_of(store, settings.stack)
@@ -71,7 +72,7 @@ class AzureSecretStore(SecretStore):
                 due_days={secret.name: secret.cadence_days for secret in secrets},
                 lease=names.lease,
             ),
-            broker=broker_location(broker, certificate_secret=catalogue.client_cert().name),
+            broker=broker.location(certificate_secret=CLIENT_CERT),
         )
         self._vault = vault(self, self._context)
         self._container = lease_account(self, self._context)
@@ -81,7 +82,7 @@ class AzureSecretStore(SecretStore):
         self.register_outputs({"vault": names.vault_host})
 
     @property
-    def told(self) -> Mapping[str, Any]:
+    def manifest_output(self) -> Mapping[str, Any]:
         """The manifest as the stack's output. Azure makes object ids and the trail's id, each an output of its own."""
         whole = self.manifest.model_dump(mode="json")
         return {**whole, "store": {**whole["store"], "readers": self._readers(), "workspace": self._workspace}}

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field
 
 from ..settings.constraints import between, distinct
 from ..settings.field_types import Email, HostName, Image, TagValue
-from ..settings.section import Section
+from ..settings.outputs import known
+from ..settings.section import Section, ServerSection, StoreSection
 from .field_types import (
     AzureLocation,
     AzureSubnet,
@@ -55,7 +56,7 @@ class VaultNetwork(Section):
 
     def is_way_in(self, own: str | None) -> bool:
         """Whether anybody is let in but the containers in the stack's `own` subnet."""
-        others = [one for one in self.subnets if one.lower() != (own or "").lower()]
+        others = [one for one in self.subnets if (known(one) or "").lower() != (own or "").lower()]
         return bool(self.addresses or others or self.private_endpoint)
 
 
@@ -67,7 +68,7 @@ class Workspace(Section):
     """The id that queries name it by: az monitor log-analytics workspace show --query customerId."""
 
 
-class AzureStore(Section):
+class AzureStore(StoreSection):
     """A key vault in one resource group of one subscription."""
 
     kind: Literal["azure"]
@@ -101,7 +102,7 @@ class AzureStore(Section):
     """Tags of each resource, in addition to project and stack."""
 
 
-class ContainerAppServer(Section):
+class ContainerAppServer(ServerSection):
     """The MCP server on Azure Container Apps."""
 
     kind: Literal["containerapp"]

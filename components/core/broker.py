@@ -5,79 +5,82 @@ from __future__ import annotations
 import base64
 import re
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 
-from ..settings.sections import AgentSettings, BrokerSettings, EmbeddedBroker, OutsideBroker
 
+@dataclass(frozen=True, kw_only=True)
+class BrokerArgs:
+    """An MQTT broker, and how clients connect to it."""
 
-def broker_location(
-    settings: BrokerSettings,
-    *,
-    home: Path | None = None,
-    certificates: Path | None = None,
-    authority: bool = True,
-    certificate_secret: str | None = None,
-    ca_file: str | None = None,
-) -> Broker:
-    """Where the broker is and what it speaks. `home` is the embedded one's folder, on this machine alone.
+    host: str
+    kind: Literal["coreflux", "mosquitto"] = "coreflux"
+    port: int = 8883
+    tls: bool = True
+    ca_file: str | None = None
+    """PEM file of the CA certificates that sign the broker's certificate; None trusts the system's."""
+    protocol: MqttProtocol = MqttProtocol.V5
+    client_certificate: bool = False
+    """Whether the broker requires a client certificate."""
+    topics: tuple[str, ...] = ("#", "$SYS/Coreflux/#")
+    """Topic filters that the server's users may use."""
+    groups: tuple[str, ...] = ()
+    """Groups of a Coreflux broker that the server's users join."""
+    embedded: bool = False
+    """Whether it is `secretops broker` on this machine."""
 
-    A broker that asks the server for a certificate asks secretops as well: `certificates` is the folder where its files
-    lie for secretops (`authority`: with who signs the broker's), `certificate_secret` the secret to take it from where
-    there is none. `ca_file` is where the stack's own lies for secretops, if not where the stack file has it.
-    """
-    match settings:
-        case EmbeddedBroker():
-            return Broker(
-                kind=BrokerKind.COREFLUX,
-                host="localhost",
-                port=settings.port,
-                protocol=MqttProtocol.V311,
-                tls=False,
-                embedded=True,
-                home=str(home) if home else None,
-            )
-        case OutsideBroker():
-            shown = certificates if settings.client_certificate else None
-            return Broker(
-                kind=BrokerKind(settings.kind),
-                host=settings.host,
-                port=settings.listening_port,
-                protocol=settings.protocol,
-                tls=settings.tls,
-                ca_file=ca_file or settings.ca_file or (str(shown / "ca.crt") if shown and authority else None),
-                certificate_file=str(shown / "client.crt") if shown else None,
-                key_file=str(shown / "client.key") if shown else None,
-                certificate_secret=certificate_secret if settings.client_certificate and not shown else None,
-                topics=settings.topics,
-                groups=settings.groups,
-            )
+    def location(
+        self,
+        *,
+        home: Path | None = None,
+        certificates: Path | None = None,
+        authority: bool = True,
+        certificate_secret: str | None = None,
+        ca_file: str | None = None,
+    ) -> Broker:
+        """Return what the manifest says of the broker.
 
+        `home` is the embedded broker's folder. If the broker requires a client certificate, secretops shows one, too:
+        `certificates` is the folder of its files (`authority`: with the CA of the broker's), `certificate_secret` the
+        secret to take it from if there is no folder. `ca_file` overrides the path of the CA file.
+        """
+        shown = certificates if self.client_certificate else None
+        return Broker(
+            kind=BrokerKind(self.kind),
+            host=self.host,
+            port=self.port,
+            protocol=self.protocol,
+            tls=self.tls,
+            embedded=self.embedded,
+            home=str(home) if home and self.embedded else None,
+            ca_file=ca_file or self.ca_file or (str(shown / "ca.crt") if shown and authority else None),
+            certificate_file=str(shown / "client.crt") if shown else None,
+            key_file=str(shown / "client.key") if shown else None,
+            certificate_secret=certificate_secret if self.client_certificate and not shown else None,
+            topics=self.topics,
+            groups=self.groups,
+        )
 
-def public_variables(
-    settings: BrokerSettings, *, log_level: str, agent: AgentSettings | None, ca_file: str | None = None
-) -> dict[str, str]:
-    """The server's variables that are no secret (the guide, Environment-Specific Configuration).
+    def public_variables(
+        self, *, log_level: str, agent_url: str | None = None, ca_file: str | None = None
+    ) -> dict[str, str]:
+        """Return the server's variables that are no secret (the guide, Environment-Specific Configuration).
 
-    `agent` is whom the server asks for LOT code, where that is not the Copilot that it knows; `ca_file` where the
-    stack's own lies for the server, if not where the stack file has it.
-    """
-    match settings:
-        case EmbeddedBroker() as broker:
-            where = {"MQTT_BROKER": "localhost", "MQTT_PORT": str(broker.port), "MQTT_USE_TLS": "false"}
-            where["MQTT_PROTOCOL"] = "3.1.1"
-        case OutsideBroker() as broker:
-            where = {
-                "MQTT_BROKER": broker.host,
-                "MQTT_PORT": str(broker.listening_port),
-                "MQTT_USE_TLS": "true" if broker.tls else "false",
-                "MQTT_PROTOCOL": broker.protocol.value,
-            }
-            if broker.ca_file:
-                where["MQTT_CA_CERT"] = ca_file or broker.ca_file
-    asks = {"DO_AGENT_URL": agent.url} if agent and agent.url else {}
-    return {**where, **asks, "LOG_LEVEL": log_level}
+        `agent_url` is the agent that the server asks for LOT code, if it is not the Copilot that the server knows;
+        `ca_file` overrides the path of the CA file.
+        """
+        found = {
+            "MQTT_BROKER": self.host,
+            "MQTT_PORT": str(self.port),
+            "MQTT_USE_TLS": "true" if self.tls else "false",
+            "MQTT_PROTOCOL": self.protocol.value,
+        }
+        if self.ca_file:
+            found["MQTT_CA_CERT"] = ca_file or self.ca_file
+        return {**found, **({"DO_AGENT_URL": agent_url} if agent_url else {}), "LOG_LEVEL": log_level}
 
 
 _BEGIN = re.compile("-----BEGIN (?:X509 )?CERTIFICATE-----")

@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 
-from .principals import HostUser, Principal
+from secretops.manifest import Secret
+
+from .broker import BrokerArgs
+from .component import Component
+from .naming import stack_name
+from .secrets import for_server, guide_secrets
 
 
-class McpServer(pulumi.ComponentResource):
-    """What every platform's server component gives."""
+@dataclass(frozen=True, kw_only=True)
+class McpServerArgs:
+    """Arguments of the servers of all platforms."""
+
+    broker: BrokerArgs
+    """The MQTT broker that the server connects to."""
+    secrets: Sequence[Secret] | None = None
+    """The secrets of the stack; by default those of the Secret Management Guide."""
+    stack: str | None = None
+    """What the names of resources contain; by default the name of the Pulumi stack."""
+    log_level: str = "WARNING"
+    agent_url: str | None = None
+    """The agent that the server asks, if it is not the Coreflux Copilot."""
+
+    @property
+    def stack_name(self) -> str:
+        """Return what the names of resources contain."""
+        return stack_name(self.stack)
+
+    @property
+    def read_secrets(self) -> tuple[Secret, ...]:
+        """Return the secrets that the server reads."""
+        every = guide_secrets(self.stack_name) if self.secrets is None else self.secrets
+        return for_server(every)
+
+    def public_variables(self, *, ca_file: str | None = None) -> dict[str, str]:
+        """Return the server's variables that are no secret."""
+        return self.broker.public_variables(log_level=self.log_level, agent_url=self.agent_url, ca_file=ca_file)
+
+
+class McpServer(Component):
+    """What every platform's server component provides."""
 
     endpoint: pulumi.Input[str]
     """How an MCP client reaches it: a URL, or the path of a client entry."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who the server is, before it is there: its grants are made first. A store of its own platform lies beside it."""
-
-    principal: Principal
-
-    @classmethod
-    def of_this_account(cls) -> Identity:
-        """A server that this account's own programs start."""
-        return cls(HostUser.this())

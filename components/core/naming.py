@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
+import pulumi
+
 from secretops.manifest import HTTP_TOKEN
 
 PROJECT = "coreflux-mcp-secrets"
+
+DAY = 86400  # seconds
 
 BROKER_USER_LIMIT = 64
 """Characters. The MQTT specification sets no limit below 65,535 bytes; brokers' user tables commonly do."""
@@ -32,3 +36,8 @@ def physical_name(*parts: str, limit: int) -> str:
         return whole
     digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
     return f"{whole[: limit - 9].rstrip('-')}-{digest}"
+
+
+def stack_name(given: str | None) -> str:
+    """Return what the names of a stack's resources contain: the Pulumi stack's name, if nothing else is given."""
+    return given or pulumi.get_stack()

@@ -35,6 +35,8 @@ class InjectedFiles(MountedFiles):
     """Of each pod: what the agent reads, as whom, and into which files."""
     files: Mapping[str, str]
     """Public files beside the pods' own that the agent needs: name -> text."""
+    address: str
+    """URL of the store, which the agent connects to."""
     token_for: str | None
     """Whom the token is for that the agent logs in with; None is the cluster's API server."""
 
@@ -68,6 +70,10 @@ class Fetched:
 
     source: str
     secrets: tuple[str, ...]
+    login_variable: str | None = None
+    """The variable that names the file the launcher logs in with, where its platform gives it one."""
+    ca_file: str | None = None
+    """PEM file of this machine with the CA certificates by which the store's server is known."""
 
 
 Reference = MountedFiles | SyncedKey | NativeRef | Fetched

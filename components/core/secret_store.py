@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 
-from secretops.manifest import Manifest, Reader
+from secretops.manifest import Broker, Manifest, Reader, Secret, StoreLocation
 
+from .broker import BrokerArgs
+from .component import Component
+from .naming import PROJECT, stack_name
 from .principals import Principal
 from .references import Reference
+from .secrets import guide_secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,25 +29,64 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Trail:
-    """A locator of the records, and the gap in them ("" where there is none)."""
+    """Where the records are."""
 
     records: str
-    gap: str
     policy: str = ""
     """What whoever keeps the records has to be given for it ("" where the stack itself sets it up)."""
     query: str = ""
     """What finds in the records who read what ("" where `secretops audit` alone reads them)."""
 
 
-class SecretStore(pulumi.ComponentResource, ABC):
-    """What every platform's store component gives. All of it is locators."""
+@dataclass(frozen=True, kw_only=True)
+class SecretStoreArgs:
+    """Arguments of the stores of all platforms."""
 
-    manifest: Manifest
-    """What secretops is told."""
+    broker: BrokerArgs
+    """The MQTT broker whose users secretops rotates."""
+    secrets: Sequence[Secret] | None = None
+    """The secrets of the stack; by default those of the Secret Management Guide."""
+    stack: str | None = None
+    """What the names of resources contain; by default the name of the Pulumi stack."""
+    production: bool = True
+    """Whether secrets are protected from deletion and can be recovered after it."""
+    grace_seconds: int = 3600
+    """How long readers have to follow a new version before the previous one is retired."""
+    replicas: int | None = None
+    """How many servers report the versions they use; None if nobody knows."""
 
     @property
-    def told(self) -> pulumi.Input[Mapping[str, Any]]:
-        """The manifest as the stack's output; what only the platform knows filled in, once it is there."""
+    def stack_name(self) -> str:
+        """Return what the names of resources contain."""
+        return stack_name(self.stack)
+
+    @property
+    def every_secret(self) -> tuple[Secret, ...]:
+        """Return the secrets of the stack."""
+        return guide_secrets(self.stack_name) if self.secrets is None else tuple(self.secrets)
+
+    def manifest(self, *, store: StoreLocation, broker: Broker) -> Manifest:
+        """Return what secretops needs to know of a stack whose values are at `store`."""
+        return Manifest(
+            project=PROJECT,
+            stack=self.stack_name,
+            store=store,
+            broker=broker,
+            secrets=self.every_secret,
+            grace_seconds=self.grace_seconds,
+            replicas=self.replicas,
+        )
+
+
+class SecretStore(Component, ABC):
+    """What every platform's store component provides: locators alone."""
+
+    manifest: Manifest
+    """What secretops needs to know. Public."""
+
+    @property
+    def manifest_output(self) -> pulumi.Input[Mapping[str, Any]]:
+        """Return the manifest as the stack's output, with what only the platform knows once it exists."""
         return self.manifest.model_dump(mode="json")
 
     @property

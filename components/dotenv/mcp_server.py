@@ -5,61 +5,59 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
 
-from ..core.broker import public_variables
-from ..core.mcp_server import McpServer
+from ..core.mcp_server import McpServer, McpServerArgs
 from ..core.references import Fetched, MountedFiles
-from ..settings.settings import Settings
-from ..vault.settings import VaultStore
 from .folder import Folder
-from .settings import DotenvStore, LocalServer
 
 CLIENT_ENTRY = "config/mcp.json"
 
 
-class LocalMcpServer(McpServer):
-    """A client entry and the public variables. Owns no process: the MCP client starts it, and no value."""
+@dataclass(frozen=True, kw_only=True)
+class LocalMcpServerArgs(McpServerArgs):
+    """Arguments of LocalMcpServer."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        server: LocalServer,
-        settings: Settings,
-        secrets: MountedFiles | Fetched,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:local:McpServer", name, None, opts)
-        public = public_variables(settings.broker, log_level=settings.log_level, agent=settings.agent)
-        folders: tuple[str, ...]
-        # What a store's own rotator and logins have in the folder of the entry.
-        beside = ("login", "rotator") if isinstance(settings.store, VaultStore) else ()
-        if isinstance(settings.store, DotenvStore):
-            root, folders, lines, environment = settings.store.folder, (), public, {}
-        else:  # no config/.env that the launcher reads: what is public comes to it with the entry
-            root, folders, lines, environment = server.entry_folder, ("config", *beside), {}, public
-        self.endpoint = str(root / CLIENT_ENTRY)
+    references: MountedFiles | Fetched
+    """How the launcher reaches the secrets: what `publish` of a store returns."""
+    root: str
+    """The folder that the client entry is written to, an absolute path."""
+    source: str | None = None
+    """The folder of the upstream server; without it the launcher finds or clones it."""
+    folders: tuple[str, ...] = ("config",)
+    """Further folders below `root`: those of a rotator that runs there."""
+    env_file: bool = False
+    """Whether public variables are lines of config/.env, which a dotenv store has; else the entry contains them."""
+
+
+class LocalMcpServer(McpServer):
+    """A client entry and the public variables. Owns no process, which the MCP client starts, and no value."""
+
+    def __init__(self, name: str, args: LocalMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:local:McpServer", name, opts)
+        public = args.public_variables()
+        self.endpoint = str(Path(args.root) / CLIENT_ENTRY)
         Folder(
             f"{name}-files",
-            root=str(root),
-            folders=folders,
-            files={CLIENT_ENTRY: client_entry(secrets, server, environment)},
-            lines=lines,
-            stack=settings.stack,
+            root=args.root,
+            folders=() if args.env_file else args.folders,
+            files={CLIENT_ENTRY: client_entry(args, {} if args.env_file else public)},
+            lines=public if args.env_file else {},
+            stack=args.stack_name,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"endpoint": self.endpoint})
 
 
-def client_entry(secrets: MountedFiles | Fetched, server: LocalServer, public: Mapping[str, str]) -> str:
-    """An entry for an MCP client, in the shape of the server's own example. It names a place and holds no secret."""
+def client_entry(args: LocalMcpServerArgs, public: Mapping[str, str]) -> str:
+    """Return an entry for an MCP client, in the shape of the server's own example. It contains no secret."""
     entry = {
         "command": str(Path(sys.prefix) / "bin" / "secretops"),
-        "args": ["run", "--from", secrets.source],
+        "args": ["run", "--from", args.references.source],
         "description": "Coreflux MQTT broker control, on rotated credentials",
-        "env": {**public, **({"COREFLUX_SERVER_DIR": server.source} if server.source else {})},
+        "env": {**public, **({"COREFLUX_SERVER_DIR": args.source} if args.source else {})},
     }
     return json.dumps({"mcpServers": {"coreflux": entry}}, indent=2) + "\n"

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pulumi
 
-from secretops.manifest import DotenvStore as Location
-from secretops.manifest import Reader, Secret, SecretKind
+from secretops.manifest import Secret, SecretKind
+from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.stores.files import UNITS
 
-from ..core.broker import broker_location, public_variables
 from ..core.principals import HostUser, Principal
 from ..core.references import MountedFiles
-from ..core.secret_store import Schedule, SecretStore, Trail
-from ..settings.catalogue import variables_of
-from ..settings.sections import OutsideBroker
-from ..settings.settings import Settings
-from .access_trail import trail_of
+from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
+from ..core.secrets import for_server, variables_of
 from .folder import Folder
 from .rotation import rotator_files, turn_on
-from .settings import DotenvStore
 
 FOLDERS = ("config", "certs", "secrets", "versions", "log", UNITS)
 
@@ -35,20 +32,30 @@ _GUIDE_MODES = {"config/.env": "600", "certs/ca.crt": "644", "certs/client.crt":
 """The guide's modes of what secretops writes: drift is repaired, the text is not looked at."""
 
 
-class DotenvSecretStore(SecretStore):
-    """One machine's folder as a store. Owns folders, modes, schedule and trail; never a value."""
+@dataclass(frozen=True, kw_only=True)
+class DotenvSecretStoreArgs(SecretStoreArgs):
+    """Arguments of DotenvSecretStore."""
 
-    def __init__(
-        self, name: str, *, store: DotenvStore, settings: Settings, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:dotenv:SecretStore", name, None, opts)
-        self._root = store.folder
-        self._child = pulumi.ResourceOptions(parent=self)
-        certificate = next((one for one in settings.catalogue if one.kind is SecretKind.X509), None)
-        self.manifest = settings.manifest(
-            store=_location(self._root, store, settings),
-            broker=broker_location(
-                settings.broker,
+    root: str
+    """The folder, an absolute path."""
+    deliver: Literal["variables", "files"] = "variables"
+    """Whether config/.env contains the values (MQTT_PASSWORD) or the paths of their files (MQTT_PASSWORD_FILE)."""
+    log_level: str = "DEBUG"
+    """The server's; a public line of config/.env."""
+    agent_url: str | None = None
+    """The agent that the server asks, if it is not the Coreflux Copilot."""
+
+
+class DotenvSecretStore(SecretStore):
+    """A folder of this machine as a store, with modes, schedule and trail. Owns no value."""
+
+    def __init__(self, name: str, args: DotenvSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:dotenv:SecretStore", name, opts)
+        self._name, self._root = name, Path(args.root)
+        certificate = next((one for one in args.every_secret if one.kind is SecretKind.X509), None)
+        self.manifest = args.manifest(
+            store=_location(args),
+            broker=args.broker.location(
                 home=self._root / "broker",
                 certificates=self._root / "certs",
                 authority=certificate is not None and "ca.crt" in certificate.fields,
@@ -59,8 +66,8 @@ class DotenvSecretStore(SecretStore):
             root=str(self._root),
             folders=FOLDERS,
             modes=_GUIDE_MODES,
-            stack=settings.stack,
-            opts=self._child,
+            stack=args.stack_name,
+            opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"root": str(self._root)})
 
@@ -75,27 +82,27 @@ class DotenvSecretStore(SecretStore):
     def rotate(self) -> Schedule:
         """A manifest that `secretops tick` needs no Pulumi for, and a systemd user timer that calls it hourly."""
         Folder(
-            "rotator",
+            f"{self._name}-rotator",
             root=str(self._root),
             files=rotator_files(self._root, self.manifest),
             stack=self.manifest.stack,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._folder]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._folder], aliases=[pulumi.Alias(name="rotator")]),
         )
         return Schedule(every="hour", turn_on=turn_on(self._root, self.manifest.stack))
 
     def record_access(self) -> Trail:
-        """Own records, and the gap in them declared."""
-        return trail_of(self._root)
+        """Return where secretops and the launcher write a record before each access. Nothing deletes the records."""
+        return Trail(records=str(self._root / "log" / "access.jsonl"))
 
 
-def _location(root: Path, store: DotenvStore, settings: Settings) -> Location:
-    """Where each field of each secret that the server reads is delivered."""
+def _location(args: DotenvSecretStoreArgs) -> Location:
+    """Return where each field of each secret that the server reads is delivered."""
     variables: dict[str, dict[str, str]] = {}
     paths: dict[str, dict[str, str]] = {}
     file_variables: dict[str, dict[str, str]] = {}
-    for secret in settings.catalogue.for_reader(Reader.SERVER):
-        names, places = _delivery(secret, files=store.deliver == "files")
-        if isinstance(settings.broker, OutsideBroker) and settings.broker.ca_file and secret.kind is SecretKind.X509:
+    for secret in for_server(args.every_secret):
+        names, places = _delivery(secret, files=args.deliver == "files")
+        if args.broker.ca_file and secret.kind is SecretKind.X509:
             names.pop("ca.crt", None)  # Pulumi's line names the operator's file
         variables[secret.name] = {field: name for field, name in names.items() if field not in places}
         paths[secret.name] = places
@@ -105,11 +112,11 @@ def _location(root: Path, store: DotenvStore, settings: Settings) -> Location:
             if field in places
         }
     return Location(
-        root=str(root),
+        root=args.root,
         variables=variables,
         files=paths,
         file_variables=file_variables,
-        lines=public_variables(settings.broker, log_level=settings.log_level, agent=settings.agent),
+        lines=args.broker.public_variables(log_level=args.log_level, agent_url=args.agent_url),
     )
 
 

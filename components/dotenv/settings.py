@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ..settings.field_types import AbsolutePath, Caller, Folder
-from ..settings.section import PROJECT_FOLDER, Section
+from ..settings.section import PROJECT_FOLDER, ServerSection, StoreSection
 
 
-class DotenvStore(Section):
+class DotenvStore(StoreSection):
     """A folder on this machine, as the guide draws it."""
 
     kind: Literal["dotenv"]
@@ -25,10 +25,12 @@ class DotenvStore(Section):
         return Path(normpath(PROJECT_FOLDER / self.root))
 
 
-class LocalServer(Section):
+class LocalServer(ServerSection):
     """The MCP server on this machine, started by an MCP client over stdio."""
 
     kind: Literal["local"]
+    is_remote: ClassVar[bool] = False
+    keys_for_stores: ClassVar = {"reader": ("aws", "azure"), "folder": ("aws", "azure", "vault")}
     replicas: ClassVar[None] = None
     """As many as MCP clients start."""
     source: AbsolutePath | None = None

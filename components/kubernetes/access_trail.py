@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..core.matrix import GAPS, Feature, StoreKind
 from ..core.secret_store import Trail
 
 POLICY = Path(__file__).with_name("audit-policy.yaml")
@@ -22,6 +21,5 @@ def trail_of(stack: str, namespace: str, readers: Mapping[str, tuple[str, ...]])
     ]
     return Trail(
         records=f"the API server's audit log: objectRef.resource secrets, objectRef.namespace {namespace}",
-        gap=GAPS[StoreKind.KUBERNETES][Feature.READ_TRAIL],
         policy="\n".join(head) + "\n" + POLICY.read_text(),
     )

@@ -11,7 +11,8 @@ from ..core.naming import CERTIFICATE_FILES
 from ..settings.field_types import EVERYWHERE
 from ..settings.problems import Problem
 from ..settings.remote_constraints import out_of_reach
-from ..settings.sections import DeclaredSecret, OutsideBroker, OwnedAgent, Rotation, StoreSettings
+from ..settings.section import StoreSection
+from ..settings.sections import DeclaredSecret, OutsideBroker, OwnedAgent, Rotation
 from .settings import CERT_MANAGER, KubernetesServer
 
 # Seconds, at most: a kubelet updates a volume (docs/operations/kubernetes.md), and a launcher changes over.
@@ -25,10 +26,10 @@ BY_AN_AGENT = ("six", 360)
 value yet: they grow to five minutes (OpenBao 2.7; docs/adr/0011)."""
 
 
-def contradictions(server: KubernetesServer, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """Each of them, from the sections that could be read."""
     store, broker, rotation = parsed.get("store"), parsed.get("broker"), parsed.get("rotation")
-    yield from out_of_reach("server kubernetes", broker, "becomes a ConfigMap that the pods read")
+    yield from out_of_reach("server kubernetes", broker, "becomes a ConfigMap that the pods read", runs="pod")
     if server.certificate_issuer and isinstance(broker, OutsideBroker) and not broker.client_certificate:
         yield Problem(
             "server.certificate_issuer: without broker.client_certificate",
@@ -97,7 +98,7 @@ def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
                 )
 
 
-def _too_soon(server: KubernetesServer, store: StoreSettings, rotation: Rotation) -> Iterator[Problem]:
+def _too_soon(server: KubernetesServer, store: StoreSection, rotation: Rotation) -> Iterator[Problem]:
     """A grace that is over before a new value is in every pod."""
     if store.kind not in TO_A_POD:
         return

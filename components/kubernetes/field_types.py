@@ -8,6 +8,7 @@ from typing import Annotated
 from secretops.forms import KUBERNETES_NAME, parse_https_url
 
 from ..settings.constraints import is_one_line, matching, parsed, satisfying
+from ..settings.outputs import MayBeOutput
 
 KubernetesName = Annotated[
     str,
@@ -85,4 +86,5 @@ Issuer = Annotated[
         "az aks show --query oidcIssuerProfile.issuerUrl shows it",
         is_host=True,
     ),
+    MayBeOutput(),
 ]

@@ -11,6 +11,7 @@ from pulumi_kubernetes import core, meta
 from secretops.errors import UsageError
 from secretops.platforms.kubernetes.kubeconfig import chosen
 
+from ..core.component import Component
 from ..core.principals import Namespace, ServiceAccount
 from .names import SERVER, SYNC, Place, labels, name_of
 from .network import default_deny
@@ -38,7 +39,7 @@ def check_kubeconfig(context: str | None) -> None:
         raise pulumi.RunError(str(error)) from None
 
 
-class KubernetesIdentity(pulumi.ComponentResource):
+class KubernetesIdentity(Component):
     """A namespace where only restricted pods run and nothing connects by default, and the server's service account.
 
     Owns no Role: what the account may read is for the store to grant.
@@ -47,7 +48,7 @@ class KubernetesIdentity(pulumi.ComponentResource):
     def __init__(
         self, name: str, *, server: KubernetesServer, stack: str, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:kubernetes:Identity", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:kubernetes:Identity", name, opts)
         provider = kubernetes.Provider(
             "cluster",
             kubeconfig="",  # the SDK would put the path in KUBECONFIG, of whoever ran it last, into the state

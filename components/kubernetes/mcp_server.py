@@ -8,13 +8,11 @@ import json
 import pulumi
 from pulumi_kubernetes import apps, core, meta, networking, policy
 
-from ..core.broker import ca_bundle, public_variables
+from ..core.broker import BrokerArgs, ca_bundle
 from ..core.mcp_server import McpServer
 from ..core.principals import ServiceAccount
 from ..core.references import InjectedFiles, MountedFiles, SyncedKey
-from ..settings.sections import OutsideBroker
 from ..settings.settings import Settings
-from ..vault.settings import VaultStore
 from .names import CERTS, PUBLIC, SECRETS, SERVER, STACK, Place, name_of, selector
 from .network import allow, from_clients, to_broker, to_copilot, to_dns, to_vault
 from .operators import client_certificate, sync
@@ -75,13 +73,13 @@ class KubernetesMcpServer(McpServer):
         name: str,
         *,
         server: KubernetesServer,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         account: ServiceAccount,
         settings: Settings,
         secrets: MountedFiles | SyncedKey,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, opts)
         place = Place.of(self, account.namespace, SERVER, settings.stack)
         self.endpoint = f"http://{SERVER}.{server.namespace}.svc.cluster.local:{PORT}/mcp"
         if server.certificate_issuer:
@@ -93,7 +91,7 @@ class KubernetesMcpServer(McpServer):
                 # what it needs itself
                 bundle = {"ca.crt": ca_bundle(broker.ca_file)}
                 core.v1.ConfigMap("stack", metadata=place.metadata(STACK), data=bundle, opts=place.child)
-        variables = public_variables(broker, log_level=settings.log_level, agent=settings.agent, ca_file=CA_FILE)
+        variables = broker.public_variables(log_level=settings.log_level, agent_url=settings.agent_url, ca_file=CA_FILE)
         public = core.v1.ConfigMap("public", metadata=place.metadata(PUBLIC), data=variables, opts=place.child)
         allow(
             "server-network",
@@ -103,7 +101,7 @@ class KubernetesMcpServer(McpServer):
                 to_dns(server),
                 to_broker(broker, server),
                 *to_copilot(server),
-                *_to_store(settings, secrets, server),
+                *_to_store(secrets, server),
             ],
             ingress=[from_clients(server, "http")],
         )
@@ -143,11 +141,11 @@ class KubernetesMcpServer(McpServer):
 
 
 def _to_store(
-    settings: Settings, secrets: MountedFiles | SyncedKey, server: KubernetesServer
+    secrets: MountedFiles | SyncedKey, server: KubernetesServer
 ) -> list[networking.v1.NetworkPolicyEgressRuleArgs]:
     """Where the agent in the server's pods asks."""
-    if isinstance(secrets, InjectedFiles) and isinstance(settings.store, VaultStore):
-        return [to_vault(settings.store.address, server)]
+    if isinstance(secrets, InjectedFiles):
+        return [to_vault(secrets.address, server)]
     return []
 
 
@@ -179,7 +177,7 @@ def _reachable(place: Place) -> None:
 
 def _pod(
     server: KubernetesServer,
-    broker: OutsideBroker,
+    broker: BrokerArgs,
     account: ServiceAccount,
     public: pulumi.Output[str],
     *,

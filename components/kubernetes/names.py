@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes import meta
 
-from secretops.manifest import HTTP_TOKEN, Delivered, Secret, SecretKind
+from secretops.manifest import HTTP_TOKEN, Secret, SecretKind
+from secretops.platforms.kubernetes.location import Delivered
 
 from ..core.naming import physical_name
 from ..core.planned import planned

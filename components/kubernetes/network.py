@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pulumi_kubernetes import meta, networking
 
-from ..settings.sections import OutsideBroker
+from ..core.broker import BrokerArgs
 from .names import DEFAULT_DENY, Place, selector
 from .settings import KubernetesServer
 
@@ -65,9 +65,9 @@ def to_dns(server: KubernetesServer) -> Egress:
     return Egress(to=[_ANY_POD, *_blocks(server.dns_cidrs)], ports=ports)
 
 
-def to_broker(broker: OutsideBroker, server: KubernetesServer) -> Egress:
+def to_broker(broker: BrokerArgs, server: KubernetesServer) -> Egress:
     """The broker's port: at its addresses, or in the namespace that its Service's name says."""
-    return Egress(to=_at(broker.host, server.broker_cidrs), ports=[Port(port=broker.listening_port, protocol="TCP")])
+    return Egress(to=_at(broker.host, server.broker_cidrs), ports=[Port(port=broker.port, protocol="TCP")])
 
 
 def to_vault(address: str, server: KubernetesServer) -> Egress:

@@ -18,7 +18,7 @@ from secretops.manifest import Secret
 
 from ..core.naming import physical_name
 from ..core.references import SyncedKey
-from ..settings.catalogue import Catalogue
+from ..core.secrets import Catalogue
 from .cross_field_rules import CHANGE_OVER, TO_A_VOLUME
 from .names import (
     CERTIFICATE,

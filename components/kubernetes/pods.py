@@ -7,7 +7,7 @@ from typing import Any
 
 from pulumi_kubernetes import core, meta
 
-from ..settings.sections import OutsideBroker
+from ..core.broker import BrokerArgs
 from .names import CERTIFICATE, CERTIFICATE_KEYS, CERTS, STACK, Place
 from .settings import KubernetesServer, Resources
 
@@ -148,7 +148,7 @@ def secret(name: str, items: dict[str, str] | None = None) -> core.v1.VolumeProj
     )
 
 
-def certificates(broker: OutsideBroker, server: KubernetesServer) -> list[core.v1.VolumeProjectionArgs]:
+def certificates(broker: BrokerArgs, server: KubernetesServer) -> list[core.v1.VolumeProjectionArgs]:
     """The client certificate's files, where the broker asks for one. The stack's own CA file wins over theirs."""
     if not broker.client_certificate:
         return []

@@ -12,12 +12,12 @@ from pathlib import Path
 import pulumi
 from pulumi_kubernetes import batch, core, meta
 
-from secretops.manifest import KubernetesStore as Location
 from secretops.manifest import Manifest, OwnedAgent
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 
-from ..core.broker import broker_location, ca_bundle
+from ..core.broker import BrokerArgs, ca_bundle
+from ..core.component import Component
 from ..core.principals import Namespace
-from ..settings.sections import OutsideBroker
 from .grants import Grant, grant
 from .names import LEASE, ROTATOR, STACK, Place, name_of
 from .network import allow, to_api_server, to_broker, to_copilot, to_dns, to_vault
@@ -69,7 +69,7 @@ class StoreElsewhere:
     """Public files that it needs for that, by name."""
 
 
-class KubernetesRotator(pulumi.ComponentResource):
+class KubernetesRotator(Component):
     """An hourly tick. Owns its account, its grant, its manifest and its network; never a value.
 
     A Job that failed is one that did not work. What needs a person or waits for a value is in its log, and in status.
@@ -82,12 +82,12 @@ class KubernetesRotator(pulumi.ComponentResource):
         manifest: Manifest,
         secrets: tuple[str, ...],
         server: KubernetesServer,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         namespace: Namespace,
         elsewhere: StoreElsewhere | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:kubernetes:Rotator", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:kubernetes:Rotator", name, opts)
         place = Place.of(self, namespace, ROTATOR, manifest.stack)
         account = core.v1.ServiceAccount(
             "rotator-account", metadata=place.metadata(ROTATOR), automount_service_account_token=False, opts=place.child
@@ -146,7 +146,7 @@ def minute(stack: str) -> int:
 
 def _pod(
     server: KubernetesServer,
-    broker: OutsideBroker,
+    broker: BrokerArgs,
     account: pulumi.Output[str],
     files: tuple[str, ...],
     elsewhere: StoreElsewhere | None,
@@ -180,12 +180,11 @@ def _pod(
     )
 
 
-def _in_pod(manifest: Manifest, broker: OutsideBroker, server: KubernetesServer) -> Manifest:
+def _in_pod(manifest: Manifest, broker: BrokerArgs, server: KubernetesServer) -> Manifest:
     """The stack's manifest as it reads inside the cluster: other paths, and no kubeconfig."""
     store = manifest.store
     in_cluster = isinstance(store, Location)
-    here = broker_location(
-        broker,
+    here = broker.location(
         certificates=Path(CERTS_FOLDER) if server.certificate_issuer and in_cluster else None,
         authority=False,
         certificate_secret=manifest.broker.certificate_secret,

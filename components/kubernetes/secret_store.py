@@ -11,15 +11,15 @@ from collections.abc import Iterator
 import pulumi
 from pulumi_kubernetes import coordination
 
-from secretops.manifest import Delivered, Reader
-from secretops.manifest import KubernetesStore as Location
+from secretops.manifest import Reader
+from secretops.platforms.kubernetes.location import Delivered
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 
-from ..core.broker import broker_location
+from ..core.broker import BrokerArgs
 from ..core.principals import Namespace, Principal, ServiceAccount
 from ..core.references import MountedFiles
 from ..core.secret_store import Schedule, SecretStore, Trail
-from ..settings.catalogue import CLIENT_CERT
-from ..settings.sections import OutsideBroker
+from ..core.secrets import CLIENT_CERT
 from ..settings.settings import Settings
 from .access_trail import trail_of
 from .names import (
@@ -54,12 +54,12 @@ class KubernetesSecretStore(SecretStore):
         *,
         store: KubernetesStore,
         server: KubernetesServer,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         namespace: Namespace,
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, opts)
         self._server, self._broker, self._namespace = server, broker, namespace
         places = {secret.name: delivered(secret) for secret in settings.catalogue.for_reader(Reader.SERVER)}
         issued = Delivered(name=CERTIFICATE, keys=CERTIFICATE_KEYS) if server.certificate_issuer else None
@@ -77,7 +77,7 @@ class KubernetesSecretStore(SecretStore):
         )
         self.manifest = settings.manifest(
             store=self._location,
-            broker=broker_location(broker, certificate_secret=self._certificate_secret()),
+            broker=broker.location(certificate_secret=self._certificate_secret()),
         )
         # Empty: whoever rotates writes its spec, and holds no right to create.
         coordination.v1.Lease(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from ..aws.field_types import OidcProvider
 from ..settings.constraints import between, distinct
 from ..settings.field_types import EVERYWHERE, ClientNetworks, HostName, Image, Networks, NetworksOrNone, Ports
-from ..settings.section import Section
+from ..settings.section import Section, ServerSection, StoreSection
 from .field_types import (
     Annotation,
     ApiGroup,
@@ -35,7 +35,7 @@ DNS_PORTS = (53, 5353, 8053)
 API_SERVER_PORTS = (443, 6443, 8443, 16443)
 
 
-class KubernetesStore(Section):
+class KubernetesStore(StoreSection):
     """Secrets of the server's namespace."""
 
     kind: Literal["kubernetes"]
@@ -75,10 +75,11 @@ class Toleration(Section):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
 
 
-class KubernetesServer(Section):
+class KubernetesServer(ServerSection):
     """The MCP server as a Deployment."""
 
     kind: Literal["kubernetes"]
+    keys_for_stores: ClassVar = {"oidc_provider": ("aws",), "oidc_issuer": ("azure",)}
     image: Image
     namespace: Namespace = "coreflux-mcp"
     create_namespace: bool = True
@@ -132,3 +133,8 @@ class KubernetesServer(Section):
     """Where Vault's addresses lie, for store vault."""
     oidc_provider: OidcProvider | None = None
     """By which the account knows the cluster's service accounts, for store aws: External Secrets reads as one."""
+
+    @property
+    def has_own_issuer(self) -> bool:
+        """Whether cert-manager signs the client certificate."""
+        return self.certificate_issuer is not None

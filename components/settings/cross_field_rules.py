@@ -8,36 +8,21 @@ from typing import Any
 from secretops.forms import is_reserved_variable
 from secretops.manifest import HTTP_TOKEN, Reader
 
-from ..aws.settings import AwsPrivateCa, AwsStore, EcsServer
-from ..azure.settings import AzureStore, ContainerAppServer
-from ..core import matrix
-from ..core.matrix import ServerKind, StoreKind
+from ..core import matrix, registry
+from ..core import secrets as specs
 from ..core.naming import variable_of
-from ..kubernetes.settings import KubernetesServer
-from ..swarm.settings import SwarmServer, SwarmStore
-from ..vault.settings import VaultStore
-from . import catalogue
 from .problems import Problem
+from .section import IssuerSection, StoreSection
 from .sections import (
     DeclaredSecret,
     EmbeddedBroker,
     Environment,
-    IssuerSettings,
     OutsideBroker,
     PrivateCa,
-    StoreSettings,
 )
 
-_FOR_STORES: Mapping[str, tuple[str, ...]] = {
-    "reader": ("aws", "azure"),
-    "folder": ("aws", "azure", "vault"),
-    "oidc_provider": ("aws",),
-    "oidc_issuer": ("azure",),
-}
-"""What a server says of a store that is not its own platform's."""
 
-
-def contradictions(
+def cross_field_rules(
     stack: str, environment: Environment, parsed: Mapping[str, Any], kinds: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """Each of them, from the sections that could be read; of the others `kinds` alone."""
@@ -73,27 +58,19 @@ def contradictions(
     yield from _of_names(secrets)
     yield from _of_platforms(stack, parsed)
     store, server = kinds.get("store"), kinds.get("server")
-    refused = matrix.refusal(store, server) if store in set(StoreKind) and server in set(ServerKind) else None
-    if refused:
-        yield Problem(*refused)
+    if store in registry.kinds("store") and server in registry.kinds("server"):
+        refused = matrix.refusal(str(store), str(server))
+        yield from [Problem(*refused)] if refused else []
 
 
-def doubts(environment: Environment, store: StoreSettings) -> Iterator[str]:
+def warnings(environment: Environment, store: StoreSection) -> Iterator[str]:
     """Yield a warning for each setting that is probably a mistake, but may be intended."""
-    match store:
-        case AwsStore(alert_emails=(), alert_topic=None) | AzureStore(alert_emails=()) if (
-            environment is Environment.PRODUCTION
-        ):
-            yield "store.alert_emails: none; nobody receives the alarms of this production stack. Add an address"
-    if isinstance(store, AwsStore):
-        from ..aws.cross_field_rules import doubts as of_aws
-
-        yield from of_aws(store)
+    yield from registry.platform_of("store", store.kind).warnings(environment, store)
 
 
 def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """A section issuer whose certificate nobody asks for, or that somebody else signs."""
-    issuer: IssuerSettings | None = parsed.get("issuer")
+    issuer: IssuerSection | None = parsed.get("issuer")
     broker, store, server = parsed.get("broker"), parsed.get("store"), parsed.get("server")
     if issuer is None:
         return
@@ -104,8 +81,8 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
             "add broker.client_certificate: true, or take out the section issuer",
         )
     others = {
-        "store.pki": isinstance(store, VaultStore) and store.pki,
-        "server.certificate_issuer": isinstance(server, KubernetesServer) and server.certificate_issuer,
+        "store.pki": store and store.has_own_issuer,
+        "server.certificate_issuer": server and server.has_own_issuer,
     }
     for other in (name for name, there in others.items() if there):
         yield Problem(
@@ -113,10 +90,10 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
             "the client certificate has one issuer",
             f"take out {other}, or the section issuer",
         )
-    if isinstance(issuer, AwsPrivateCa) and store and not isinstance(store, AwsStore):
+    if issuer.only_with and store and store.kind != issuer.only_with:
         yield Problem(
             f"issuer.kind: {issuer.kind} with store {store.kind}",
-            "it is asked as an identity of AWS, and the rotator of store aws alone has one",
+            f"the rotator asks it by an identity that only the one of store {issuer.only_with} has",
             "write kind: private-ca, or take out the section issuer",
         )
     if isinstance(issuer, PrivateCa) and issuer.ca_days < 3 * issuer.days:
@@ -129,7 +106,7 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
     """Declared secrets that have another thing's name, or whose field is another thing's variable."""
-    for name in sorted(catalogue.GUIDE & set(secrets)):
+    for name in sorted(specs.GUIDE & set(secrets)):
         yield Problem(
             f"secrets.{name}: declared",
             "a secret of the stack's own is called so; the guide's are in every stack",
@@ -143,14 +120,14 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
             f"it is the launcher's bearer token: one field, {field}, that the server reads",
             f"write {name}: {{fields: [{field}]}}, or give it another name",
         )
-    carried = dict.fromkeys(catalogue.SERVER_VARIABLES, "the server's own settings")
+    carried = dict.fromkeys(specs.SERVER_VARIABLES, "the server's own settings")
     for name, field in [(name, field) for name, secret in secrets.items() for field in secret.fields]:
         variable = variable_of(name, field)
         other = next((carried[each] for each in (variable, f"{variable}_FILE") if each in carried), None)
         if any(map(is_reserved_variable, (variable, f"{variable}_FILE"))):
             other = "the system, an SDK or secretops itself"
         carried |= dict.fromkeys((variable, f"{variable}_FILE"), f"secrets.{name}")
-        if other and name not in catalogue.GUIDE:
+        if other and name not in specs.GUIDE:
             yield Problem(
                 f"secrets.{name}: its field {field} is the variable {variable}",
                 f"a variable carries one thing, and this one is used by {other}",
@@ -159,29 +136,13 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
 
 
 def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """What the platforms of a stack find themselves, each beside its own limits. Imports a folder when it is asked."""
+    """Yield what the platforms find, and keys of the server that are for other stores."""
     store, server = parsed.get("store"), parsed.get("server")
-    if isinstance(server, KubernetesServer):
-        from ..kubernetes.cross_field_rules import contradictions as on_kubernetes
-
-        yield from on_kubernetes(server, parsed)
-    if isinstance(store, AwsStore) or isinstance(server, EcsServer):
-        from ..aws.cross_field_rules import contradictions as on_aws
-
-        yield from on_aws(stack, parsed)
-    if isinstance(store, AzureStore) or isinstance(server, ContainerAppServer):
-        from ..azure.cross_field_rules import contradictions as in_azure
-
-        yield from in_azure(parsed)
-    if isinstance(store, SwarmStore) or isinstance(server, SwarmServer):
-        from ..swarm.cross_field_rules import contradictions as in_a_swarm
-
-        yield from in_a_swarm(stack, parsed)
-    if isinstance(store, VaultStore):
-        from ..vault.cross_field_rules import contradictions as in_vault
-
-        yield from in_vault(store, parsed)
-    for key, stores in _FOR_STORES.items():
-        if store and store.kind not in stores and getattr(server, key, None):
+    platforms = [registry.platform_of("server", server.kind)] if server else []
+    platforms += [registry.platform_of("store", store.kind)] if store else []
+    for platform in dict.fromkeys(platforms):
+        yield from platform.cross_field_rules(stack, parsed)
+    for key, stores in (server.keys_for_stores if server else {}).items():
+        if store and store.kind not in stores and getattr(server, key):
             why = f"it is for store {' or '.join(stores)}"
             yield Problem(f"server.{key}: with store {store.kind}", why, "take it out")

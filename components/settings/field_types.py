@@ -22,6 +22,7 @@ from .constraints import (
     parsed,
     satisfying,
 )
+from .outputs import MayBeOutput
 
 Name = Annotated[
     str,
@@ -104,7 +105,7 @@ Folder = Annotated[
         "name a folder, for example .coreflux-mcp (below the project) or /etc/coreflux-mcp",
     ),
 ]
-Image = Annotated[
+PinnedImage = Annotated[
     str,
     satisfying(
         is_pinned_image,
@@ -112,6 +113,7 @@ Image = Annotated[
         "write it like registry.example.com/coreflux-mcp-secrets:0.1.0@sha256:DIGEST",
     ),
 ]
+Image = Annotated[PinnedImage, MayBeOutput()]
 
 
 def _parse_caller(text: str) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from ..core import registry
 from .problems import Problem
 
 _KEYS = (
@@ -45,16 +46,6 @@ _SECRET_OF = (
     (re.compile(r"private|client|cert|pem", re.IGNORECASE), "client-cert"),
     (re.compile(r"broker|mqtt|pass", re.IGNORECASE), "mqtt"),
 )
-
-_OPENS_VAULT = (
-    (
-        re.compile(r"^store\.(approle|jwt)\."),
-        "lay the new one where server or rotator looks for it, as the stack's output next says",
-    ),
-    (re.compile(r"^store\."), "log in with the new one: bao login or vault login, or VAULT_TOKEN"),
-)
-"""Where what opens a Vault goes. None of it is a secret of the stack: `secretops put` would hand it to a server."""
-
 
 # Keys that say secret, and whose entries are names.
 _NAMES = frozenset({"pull_secrets"})
@@ -203,7 +194,8 @@ _NOT_SHOWN = "what looks like a secret's value (not shown)"
 
 
 def _value(where: str, found: str, *, pem: bool = False, kind: object = None) -> Problem:
-    goes = next((way for pattern, way in _OPENS_VAULT if kind == "vault" and pattern.search(where)), None)
+    ways = registry.platform_of("store", str(kind)).value_remedies if kind in registry.kinds("store") else {}
+    goes = next((way for pattern, way in ways.items() if re.search(pattern, where)), None)
     if goes and pem:
         goes = "name the file that has the new one"
     match where.split("."):

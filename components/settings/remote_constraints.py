@@ -11,33 +11,24 @@ from ..core.broker import ca_bundle
 from .problems import Problem
 from .sections import BrokerSettings, DeclaredSecret, EmbeddedBroker, OutsideBroker, Rotation
 
-_WHAT_RUNS: Mapping[str, str] = {
-    "server kubernetes": "pod",
-    "server ecs": "task",
-    "server containerapp": "container",
-    "server swarm": "container",
-    "store aws": "function",
-    "store azure": "container",
-}
-
 # Seconds until a launcher has a new value that it fetches, if the hint at it is lost: it polls every 5 minutes, and 2
 # minutes after a poll that failed (secretops.launcher.polled), give or take a tenth; the rest is for changing over.
 FETCHED = 500
 
 
-def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str) -> Iterator[Problem]:
-    """A broker of this machine alone, and a CA file that is not there to be read. `becomes` is what is made of it."""
+def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, runs: str) -> Iterator[Problem]:
+    """A broker of this machine alone, and a CA file that is not there to be read. `becomes` is what is made of it,
+    `runs` what connects to the broker."""
     if isinstance(broker, EmbeddedBroker):
-        what = _WHAT_RUNS[where]
         yield Problem(
             f"broker.kind: embedded with {where}",
-            f"it listens on one machine's loopback, which no {what} reaches",
+            f"it listens on one machine's loopback, which no {runs} reaches",
             "name your broker: kind coreflux or mosquitto, and its host",
         )
     if isinstance(broker, OutsideBroker) and is_loopback(broker.host):
         yield Problem(
             f"broker.host: {broker.host} with {where}",
-            f"it is the {_WHAT_RUNS[where]}'s own loopback, where no broker listens",
+            f"it is the {runs}'s own loopback, where no broker listens",
             "name it as its clients on the same network do",
         )
     if isinstance(broker, OutsideBroker) and broker.ca_file:

@@ -1,118 +1,120 @@
-"""Which sections a stack file may have, the model of each kind of them, and the keys that these know."""
+"""Which sections a stack file may have, the model of each kind of section, and the keys of each model."""
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, cast, get_args
 
+import pulumi
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from ..aws.settings import ExistingTrail, LoadBalancer, Vpc
-from ..azure.settings import DnsZones, PrivateEndpoint, VaultNetwork
-from ..kubernetes.settings import CertificateIssuer, Resources
-from ..swarm.settings import LogDriver
-from ..vault.settings import VaultAppRole, VaultJwt, VaultKubernetes, VaultPki
+from ..core import registry
 from . import validation_errors
 from .field_types import LogLevel, Name
 from .section import Section
 from .sections import (
-    AgentSettings,
-    BrokerSettings,
     DeclaredSecret,
+    EmbeddedBroker,
     Environment,
-    IssuerSettings,
+    ExternalAgent,
+    ExternalIssuer,
+    OutsideBroker,
+    OwnedAgent,
+    PrivateCa,
     Rotation,
-    ServerSettings,
-    StoreSettings,
 )
 
-OF_KINDS = {
-    "store": StoreSettings,
-    "server": ServerSettings,
-    "broker": BrokerSettings,
-    "agent": AgentSettings,
-    "issuer": IssuerSettings,
-}
-"""The sections that say their kind."""
-
-_ASKED = ConfigDict(defer_build=True)
-"""A stack file has a few of the sections, and a preview ends soon."""
-
-SECTIONS: Mapping[str, TypeAdapter[Any]] = {
-    "environment": TypeAdapter(Environment, config=_ASKED),
-    "store": TypeAdapter(Annotated[StoreSettings, Field(discriminator="kind")], config=_ASKED),
-    "server": TypeAdapter(Annotated[ServerSettings, Field(discriminator="kind")], config=_ASKED),
-    "broker": TypeAdapter(Annotated[BrokerSettings, Field(discriminator="kind")], config=_ASKED),
-    "agent": TypeAdapter(Annotated[AgentSettings, Field(discriminator="kind")], config=_ASKED),
-    "issuer": TypeAdapter(Annotated[IssuerSettings, Field(discriminator="kind")], config=_ASKED),
-    "rotation": TypeAdapter(Rotation),
-    "secrets": TypeAdapter(dict[Name, DeclaredSecret], config=_ASKED),
-    "log_level": TypeAdapter(LogLevel, config=_ASKED),
-}
 REQUIRED = ("store", "server", "broker")
+WITH_KINDS = (*REQUIRED, "agent", "issuer")
+SECTIONS = ("environment", *WITH_KINDS, "rotation", "secrets", "log_level")
 
-
-def _kinds(model: type[Section]) -> tuple[str, ...]:
-    """Those that it is the section of; one that has none is of kind ""."""
-    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ("",)
-
-
-_MODELS: Mapping[str, Mapping[str, type[Section]]] = {
-    name: {kind: model for model in get_args(union) for kind in _kinds(model)} for name, union in OF_KINDS.items()
+_OWN: Mapping[str, tuple[type[Section], ...]] = {
+    "broker": (EmbeddedBroker, OutsideBroker),
+    "agent": (ExternalAgent, OwnedAgent),
+    "issuer": (ExternalIssuer, PrivateCa),
 }
-"""By their kinds."""
+# Deferred: a stack file has a few of the sections, and a preview is short.
+_DEFERRED = ConfigDict(defer_build=True)
 
 
-def _keys(*models: type[Section], within: validation_errors.Keys | None = None) -> validation_errors.Keys:
-    """The keys of each kind of section; `within`, those of a section inside one."""
-    found: dict[str, Iterable[str]] = dict(within or {})
-    for model in models:
-        found |= dict.fromkeys(_kinds(model), tuple(model.model_fields))
-    return found
+def models(section: str) -> tuple[type[Section], ...]:
+    """Return the models of a section, of every platform."""
+    own = _OWN.get(section, ())
+    if section not in ("store", "server", "issuer"):
+        return own
+    name = cast(registry.Section, section)
+    return (*own, *(getattr(registry.platform_of(name, kind), f"{name}_settings") for kind in registry.kinds(name)))
 
 
-KEYS: Mapping[str, validation_errors.Keys] = {
-    "store": _keys(
-        *get_args(StoreSettings),
-        within={
-            "aws.vpc": tuple(Vpc.model_fields),
-            "aws.existing_trail": tuple(ExistingTrail.model_fields),
-            "azure.network": tuple(VaultNetwork.model_fields),
-            "azure.network.private_endpoint": tuple(PrivateEndpoint.model_fields),
-            "azure.network.private_endpoint.dns_zones": tuple(DnsZones.model_fields),
-            "vault.approle": tuple(VaultAppRole.model_fields),
-            "vault.jwt": tuple(VaultJwt.model_fields),
-            "vault.kubernetes": tuple(VaultKubernetes.model_fields),
-            "vault.pki": tuple(VaultPki.model_fields),
-        },
-    ),
-    "server": _keys(
-        *get_args(ServerSettings),
-        within={
-            "kubernetes.certificate_issuer": tuple(CertificateIssuer.model_fields),
-            "kubernetes.resources": tuple(Resources.model_fields),
-            "kubernetes.rotator_resources": tuple(Resources.model_fields),
-            "ecs.load_balancer": tuple(LoadBalancer.model_fields),
-            "swarm.log_driver": tuple(LogDriver.model_fields),
-        },
-    ),
-    "broker": _keys(*get_args(BrokerSettings)),
-    "agent": _keys(*get_args(AgentSettings)),
-    "issuer": _keys(*get_args(IssuerSettings)),
-    "rotation": _keys(Rotation),
-    "secrets": _keys(DeclaredSecret),
-}
+def model_of(section: str, kind: str) -> type[Section] | None:
+    """Return the model of one kind of section, and import no other platform. None for an unknown kind."""
+    if section in ("store", "server", "issuer"):
+        name = cast(registry.Section, section)
+        with suppress(KeyError):
+            found: type[Section] = getattr(registry.platform_of(name, kind), f"{name}_settings")
+            return found
+    return next((model for model in _OWN.get(section, ()) if kind in kinds_of(model)), None)
 
 
-def read(name: str, section: Any, kind: str | None) -> Any:
-    """A section of kind `kind`, of what its JSON says. Raises ValidationError.
+def kinds_of(model: type[Section]) -> tuple[str, ...]:
+    """Return the kinds that a model is for; ("",) if its section has none."""
+    return (get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()) or ("",)
 
-    What is right is read without building the models of other kinds: a preview ends soon.
+
+def keys(section: str) -> validation_errors.Keys:
+    """Return the keys of each kind of section, and of the sections within it ("aws.vpc")."""
+    if section in WITH_KINDS:
+        return {
+            kind: found for model in models(section) for kind in kinds_of(model) for kind, found in _keys(model, kind)
+        }
+    match section:
+        case "rotation":
+            return dict(_keys(Rotation, ""))
+        case "secrets":
+            return dict(_keys(DeclaredSecret, ""))
+    return {}
+
+
+def _keys(model: type[Section], kind: str) -> Iterator[tuple[str, Mapping[str, str | None]]]:
+    yield kind, {key: str(field.examples[0]) if field.examples else None for key, field in model.model_fields.items()}
+    for key, field in model.model_fields.items():
+        if inner := inner_section(field.annotation):
+            yield from _keys(inner, f"{kind}.{key}")
+
+
+def inner_section(annotation: Any) -> type[Section] | None:
+    """Return the model of a section within a section, if an annotation has one."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := inner_section(part))), None)
+
+
+@functools.cache
+def _adapter(section: str) -> TypeAdapter[Any]:
+    match section:
+        case "environment":
+            return TypeAdapter(Environment, config=_DEFERRED)
+        case "rotation":
+            return TypeAdapter(Rotation)
+        case "secrets":
+            return TypeAdapter(dict[Name, DeclaredSecret], config=_DEFERRED)
+        case "log_level":
+            return TypeAdapter(LogLevel, config=_DEFERRED)
+    union = functools.reduce(operator.or_, models(section))
+    return TypeAdapter(Annotated[union, Field(discriminator="kind")], config=_DEFERRED)
+
+
+def read(name: str, section: Any, kind: str | None, outputs: Mapping[str, pulumi.Output[Any]] | None = None) -> Any:
+    """Return the model of a section, from its JSON, and `outputs` by their places. Raises ValidationError.
+
+    A valid section builds the model of its own kind alone: a preview is short.
     """
     text = json.dumps(section)
-    if model := _MODELS.get(name, {}).get(kind or ""):
+    if model := model_of(name, kind or ""):
         with suppress(ValidationError):
-            return model.model_validate_json(text)
-    return SECTIONS[name].validate_json(text)
+            return model.model_validate_json(text, context=outputs)
+    return _adapter(name).validate_json(text, context=outputs)

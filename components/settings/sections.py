@@ -1,6 +1,6 @@
 """The sections of a stack file, one model each: what they may say, and the guide's default for what they do not.
 
-A platform's own are in its folder. A new platform is one more member of `StoreSettings` or `ServerSettings`.
+Sections `store` and `server`, and the issuers of a platform, are in the platform's folder.
 """
 
 from __future__ import annotations
@@ -10,17 +10,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from secretops.manifest import MqttProtocol, Reader
+from secretops.manifest import MqttProtocol, PrivateCaIssuer, Reader
 
-from ..aws.settings import AwsPrivateCa, AwsStore, EcsServer
-from ..azure.settings import AzureStore, ContainerAppServer
-from ..dotenv.settings import DotenvStore, LocalServer
-from ..kubernetes.settings import KubernetesServer, KubernetesStore
-from ..swarm.settings import SwarmServer, SwarmStore
-from ..vault.settings import VaultStore
+from ..core.broker import BrokerArgs
+from ..core.naming import DAY
+from ..core.secrets import CLIENT_CA, REMIND_DAYS
 from .constraints import between, distinct
 from .field_types import AbsolutePath, AgentId, AgentUrl, Days, Group, Host, Name, Port, Topic
-from .section import Section
+from .section import IssuerSection, Section
 
 
 class Environment(StrEnum):
@@ -36,6 +33,11 @@ class EmbeddedBroker(Section):
 
     kind: Literal["embedded"]
     port: Port = 1883
+
+    @property
+    def args(self) -> BrokerArgs:
+        """Return the broker as components take it."""
+        return BrokerArgs(host="localhost", port=self.port, tls=False, protocol=MqttProtocol.V311, embedded=True)
 
 
 class OutsideBroker(Section):
@@ -57,6 +59,21 @@ class OutsideBroker(Section):
         """Return the port, by default the one that IANA has for MQTT with TLS."""
         return self.port or 8883
 
+    @property
+    def args(self) -> BrokerArgs:
+        """Return the broker as components take it."""
+        return BrokerArgs(
+            host=self.host,
+            kind=self.kind,
+            port=self.listening_port,
+            tls=self.tls,
+            ca_file=self.ca_file,
+            protocol=self.protocol,
+            client_certificate=self.client_certificate,
+            topics=self.topics,
+            groups=self.groups,
+        )
+
 
 class Rotation(Section):
     """How often, and how long readers have to follow. The upper bounds are the guide's: 90 days and 6 months."""
@@ -67,13 +84,13 @@ class Rotation(Section):
     grace_seconds: Annotated[int, between(0, 604800, "seconds: a week at most")] = 3600
 
 
-class ExternalIssuer(Section):
+class ExternalIssuer(IssuerSection):
     """Whoever signs the client certificate gives it to an operator, who puts it. secretops watches when it ends."""
 
     kind: Literal["external"]
 
 
-class PrivateCa(Section):
+class PrivateCa(IssuerSection):
     """A CA of the stack's own, for the one name of its client. Its key is a secret that only the rotator reads."""
 
     kind: Literal["private-ca"]
@@ -82,13 +99,19 @@ class PrivateCa(Section):
     ca_days: Annotated[int, between(30, 3650, "days")] = 1825
     """For which the CA is. The next one is made at two thirds of it, and a person has the broker trust it."""
 
+    def issuer_of(self, common_name: str) -> PrivateCaIssuer:
+        """Return the stack's own CA as an issuer."""
+        return PrivateCaIssuer(
+            secret=CLIENT_CA, common_name=common_name, seconds=self.days * DAY, ca_seconds=self.ca_days * DAY
+        )
+
 
 class DeclaredSecret(Section):
     """A secret of the stack's own, for example a connection string; supplied by an operator."""
 
     fields: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(distinct)]
     readers: Annotated[tuple[Reader, ...], Field(min_length=1), AfterValidator(distinct)] = (Reader.SERVER,)
-    remind_after_days: Annotated[int, between(1, 366, "days")] = 90
+    remind_after_days: Annotated[int, between(1, 366, "days")] = REMIND_DAYS
 
 
 class ExternalAgent(Section):
@@ -107,7 +130,4 @@ class OwnedAgent(Section):
 
 
 AgentSettings = ExternalAgent | OwnedAgent
-StoreSettings = DotenvStore | KubernetesStore | AwsStore | AzureStore | VaultStore | SwarmStore
-ServerSettings = LocalServer | KubernetesServer | EcsServer | ContainerAppServer | SwarmServer
 BrokerSettings = EmbeddedBroker | OutsideBroker
-IssuerSettings = ExternalIssuer | PrivateCa | AwsPrivateCa

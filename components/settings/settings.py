@@ -18,21 +18,20 @@ from pydantic import ValidationError
 from secretops.manifest import Broker, Manifest, StoreLocation
 
 from ..core.naming import PROJECT
-from . import catalogue, validation_errors
-from .catalogue import Catalogue
-from .cross_field_rules import contradictions, doubts
+from ..core.secrets import Catalogue
+from . import validation_errors
+from .catalogue import secrets_of
+from .cross_field_rules import cross_field_rules, warnings
 from .plain_values import encrypted_entry, says_secret, shown_key, values_in, values_of_others
 from .problems import Problem, did_you_mean, place_of
-from .schema import KEYS, REQUIRED, SECTIONS, read
+from .schema import REQUIRED, SECTIONS, keys, read
+from .section import IssuerSection, ServerSection, StoreSection, decoded
 from .sections import (
     AgentSettings,
     BrokerSettings,
     Environment,
     Rotation,
-    ServerSettings,
-    StoreSettings,
 )
-from .stack_file import decoded
 
 _LOG_LEVELS = {Environment.DEVELOPMENT: "DEBUG", Environment.STAGING: "INFO", Environment.PRODUCTION: "WARNING"}
 
@@ -43,13 +42,47 @@ class Settings:
 
     stack: str
     environment: Environment
-    store: StoreSettings
-    server: ServerSettings
+    store: StoreSection
+    server: ServerSection
     broker: BrokerSettings
     rotation: Rotation
     agent: AgentSettings | None
+    issuer: IssuerSection | None
     log_level: str
     catalogue: Catalogue
+
+    @property
+    def agent_url(self) -> str | None:
+        """Return the agent that the server asks, if it is not the Coreflux Copilot."""
+        return self.agent.url if self.agent else None
+
+    @property
+    def tick_alone_signs(self) -> bool:
+        """Return whether an operator can't have the client certificate signed: only the rotator's identity may."""
+        return self.issuer is not None and self.issuer.only_with is not None
+
+    @property
+    def store_args(self) -> dict[str, Any]:
+        """Return the arguments that the stores of all platforms take (core.secret_store.SecretStoreArgs)."""
+        return {
+            "broker": self.broker.args,
+            "secrets": self.catalogue.secrets,
+            "stack": self.stack,
+            "production": self.environment is Environment.PRODUCTION,
+            "grace_seconds": self.rotation.grace_seconds,
+            "replicas": self.server.expected_replicas,
+        }
+
+    @property
+    def server_args(self) -> dict[str, Any]:
+        """Return the arguments that the servers of all platforms take (core.mcp_server.McpServerArgs)."""
+        return {
+            "broker": self.broker.args,
+            "secrets": self.catalogue.secrets,
+            "stack": self.stack,
+            "log_level": self.log_level,
+            "agent_url": self.agent_url,
+        }
 
     def manifest(self, *, store: StoreLocation, broker: Broker) -> Manifest:
         """What secretops is told of a stack whose values are at `store`."""
@@ -60,7 +93,7 @@ class Settings:
             broker=broker,
             secrets=self.catalogue.secrets,
             grace_seconds=self.rotation.grace_seconds,
-            replicas=self.server.replicas,
+            replicas=self.server.expected_replicas,
         )
 
     @classmethod
@@ -76,19 +109,23 @@ class Settings:
             encrypted=[key.removeprefix(f"{PROJECT}:") for key in given if pulumi.runtime.is_config_secret(key)],
             others={key: text for key, text in given.items() if not key.startswith(f"{PROJECT}:")},
         )
-        return settings._with_doubts_told()
+        return settings._after_warnings()
 
     @classmethod
-    def given(cls, by: str, entries: Mapping[str, str]) -> Settings:
+    def given(
+        cls, by: str, entries: Mapping[str, str], outputs: Mapping[str, pulumi.Output[Any]] = MappingProxyType({})
+    ) -> Settings:
         """The settings that the code of another program gives a stack, in the same form; warns of what may be meant.
+
+        `outputs` are those that stand in the entries, by their places.
 
         Raises ConfigurationError with all that is wrong, which names `by`.
         """
-        return cls.parse(pulumi.get_stack(), entries, by=by)._with_doubts_told()
+        return cls.parse(pulumi.get_stack(), entries, by=by, outputs=outputs)._after_warnings()
 
-    def _with_doubts_told(self) -> Settings:
-        for doubt in doubts(self.environment, self.store):
-            pulumi.log.warn(doubt)
+    def _after_warnings(self) -> Settings:
+        for warning in warnings(self.environment, self.store):
+            pulumi.log.warn(warning)
         return self
 
     @classmethod
@@ -100,6 +137,7 @@ class Settings:
         encrypted: Collection[str] = (),
         others: Mapping[str, str] = MappingProxyType({}),
         by: str | None = None,
+        outputs: Mapping[str, pulumi.Output[Any]] = MappingProxyType({}),
     ) -> Settings:
         """Settings from the engine's form: section name -> text, JSON where it is more than a word.
 
@@ -127,7 +165,11 @@ class Settings:
             values = list(values_in(name, section, secret=name not in SECTIONS and says_secret(name)))
             found += values
             if name not in SECTIONS:
-                found += [] if values else [validation_errors.unknown_section(name, SECTIONS, KEYS)]
+                found += (
+                    []
+                    if values
+                    else [validation_errors.unknown_section(name, SECTIONS, {each: keys(each) for each in SECTIONS})]
+                )
                 continue
             if values and not isinstance(section, Mapping):
                 continue
@@ -136,17 +178,18 @@ class Settings:
                 found.append(Problem(f"{name}: empty", "what is named is filled in", remedy))
                 continue
             try:
-                parsed[name] = read(name, _without_values(section) if values else section, kinds.get(name))
+                parsed[name] = read(name, _without_values(section) if values else section, kinds.get(name), outputs)
             except ValidationError as error:
                 told = [place_of(value) for value in values]
-                keys = KEYS.get(name, {})
-                found += validation_errors.explain(name, error, keys, told=told)
-                rest = validation_errors.without_unknown(_without_values(section) if values else section, error, keys)
+                found += validation_errors.explain(name, error, keys(name), told=told)
+                rest = validation_errors.without_unknown(
+                    _without_values(section) if values else section, error, keys(name)
+                )
                 if rest is not None:
                     with suppress(ValidationError):  # what is told already would only be told again
-                        parsed[name] = read(name, rest, kinds.get(name))
+                        parsed[name] = read(name, rest, kinds.get(name), outputs)
         environment = parsed.get("environment", _environment_of(stack))
-        found += contradictions(stack, environment, parsed, kinds)
+        found += cross_field_rules(stack, environment, parsed, kinds)
         if found:
             raise ConfigurationError(by or f"Pulumi.{stack}.yaml", found)
         return cls(
@@ -157,8 +200,9 @@ class Settings:
             broker=parsed["broker"],
             rotation=parsed.get("rotation", Rotation()),
             agent=parsed.get("agent"),
+            issuer=parsed.get("issuer"),
             log_level=parsed.get("log_level", _LOG_LEVELS[environment]),
-            catalogue=Catalogue(tuple(catalogue.secrets_of(stack, parsed))),
+            catalogue=Catalogue(tuple(secrets_of(stack, parsed))),
         )
 
 

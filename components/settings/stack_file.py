@@ -25,6 +25,7 @@ from secretops.errors import ExitCode
 
 from ..core.naming import PROJECT
 from .problems import Problem
+from .section import PROJECT_FOLDER, decoded
 
 
 class _Loader(yaml.SafeLoader):
@@ -177,14 +178,6 @@ def handed_over(entry: Any) -> str:
     return entry if isinstance(entry, str) else json.dumps(entry)
 
 
-def decoded(text: str) -> Any:
-    """Return a section from the program's form of it: JSON where it is more than a word."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # or JSON so deep that nobody meant it
-        return text
-
-
 def _secure(entry: Any) -> Iterator[bool]:
     match entry:
         case {"secure": _, **rest} if not rest:
@@ -214,7 +207,6 @@ def check_port(sections: Mapping[str, str]) -> None:
         return
     from secretops.broker import accepts, running, vacated
 
-    from .section import PROJECT_FOLDER
     from .sections import EmbeddedBroker
 
     port = broker.get("port", EmbeddedBroker.model_fields["port"].default)

@@ -10,14 +10,15 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from ..core.matrix import ServerKind, StoreKind
+from ..core import registry
 from .plain_values import secret_meant, shown_key, shown_name
 from .problems import Problem, did_you_mean, shown
 
 A_SECTION = "a section: keys, each with its entry"
 
-Keys = Mapping[str, Iterable[str]]
-"""kind -> the keys of a section of that kind; the kind is "" for a section that has none. kind.key: of one within."""
+Keys = Mapping[str, Mapping[str, str | None]]
+"""kind -> key -> an example of its entry, if the model has one. The kind is "" for a section without kinds; a section
+within another has the name kind.key."""
 
 
 def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[str] = ()) -> Iterator[Problem]:
@@ -35,7 +36,10 @@ def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[
             other["loc"][: len(place)] == place and other is not detail for other in details
         )
         hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in told)
-        if not follows and not hidden:
+        if isinstance(detail["input"], Mapping) and "$output" in detail["input"]:
+            rule = "it decides which resources there are, and an output is known after that"
+            yield Problem(f"{where}: an output", rule, "write what it will be, or read it from your configuration")
+        elif not follows and not hidden:
             yield _explained(where, detail, section, keys, kind)
 
 
@@ -70,7 +74,9 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
             rule = "Unicode, and no more than a hundred sections within one another"
             return Problem(f"{where}: text", rule, f"write {key} as the files in examples/ have it")
         case "missing":
-            return Problem(f"{where}: missing", "it has no default", f"add {_written(kind, key)}")
+            return Problem(
+                f"{where}: missing", "it has no default", f"add {_written(keys.get(kind, {}).get(key), key)}"
+            )
         case "extra_forbidden":
             article = "an" if section[0] in "aeiou" else "a"
             one = {"secrets": "a declared secret"}.get(section, section)
@@ -87,7 +93,7 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
             )
             return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", remedy)
         case _:
-            return _wrong_entry(where, detail, kind)
+            return _wrong_entry(where, detail, keys.get(kind, {}).get(key))
 
 
 def _by_its_secret(key: str, known: Iterable[str]) -> str:
@@ -98,23 +104,12 @@ def _by_its_secret(key: str, known: Iterable[str]) -> str:
     return f"did you mean {meant}?" if meant in known else "take it out"
 
 
-def _written(kind: str, key: str) -> str:
-    """The key, and how its entry is written where that is not to be guessed."""
-    return f"{key}: {_FORMS[kind, key]}" if (kind, key) in _FORMS else key
+def _written(form: str | None, key: str) -> str:
+    """Return the key, and how its entry is written where the model has an example."""
+    return f"{key}: {form}" if form else key
 
 
-_FORMS = {
-    ("vault", "address"): "https://vault.example.com:8200",
-    ("vault", "operators"): "[userpass/alice]",
-    ("vault", "pki"): "{}",
-    ("vault", "approle"): "{}",
-    ("vault", "kubernetes"): "{}",
-    ("vault", "audit_files"): "[]",
-}
-"""Of a section's kind and its key."""
-
-
-def _wrong_entry(where: str, detail: ErrorDetails, kind: str) -> Problem:
+def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
     entry, context = detail["input"], detail.get("ctx", {})
     key = where.rpartition(".")[2]
     named = shown_name(entry) if isinstance(entry, str) else None
@@ -131,8 +126,8 @@ def _wrong_entry(where: str, detail: ErrorDetails, kind: str) -> Problem:
         case "model_type" | "model_attributes_type" | "dict_type":
             what = "text" if isinstance(entry, str) else what  # not what it says: nobody knows what that is
             rule, remedy = A_SECTION, f"put keys below {key}:"
-            if (kind, key) in _FORMS:
-                remedy = f"write {_written(kind, key)}, or {remedy}"
+            if form:
+                remedy = f"write {_written(form, key)}, or {remedy}"
         case "bool_type":
             rule, remedy = "true or false", "write true or false, without quotes"
         case "int_type" | "int_from_float":
@@ -141,10 +136,9 @@ def _wrong_entry(where: str, detail: ErrorDetails, kind: str) -> Problem:
             rule, remedy = "text", "write one text" if isinstance(entry, Mapping | list) else _IN_QUOTES
         case "tuple_type":
             rule, remedy = "a list", f"write it as a list: {key}: [...]"
-            if entry is False and _FORMS.get((kind, key)) == "[]":
-                remedy += f"; for none {_written(kind, key)}"
+            if entry is False and form == "[]":
+                remedy += f"; for none {_written(form, key)}"
         case "too_short":
-            form = _FORMS.get((kind, key))
             what, rule = "an empty list", "at least one entry"
             remedy = f"add one: {key}: {form}" if form else "add one"
         case _:
@@ -157,11 +151,10 @@ _TYPES = ("string_type", "int_type", "bool_type")
 
 
 def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
-    axes: dict[str, type[StoreKind] | type[ServerKind]] = {"store": StoreKind, "server": ServerKind}
     where, rule = f"{section}.kind", f"one of {', '.join(known)}"
-    for axis, kinds in axes.items() if isinstance(kind, str) and section in axes else ():
-        if kind in set(kinds) and kind not in set(axes[section]):
-            return Problem(f"{where}: {kind} is a {axis}, not a {section}", rule, "name one of them")
+    for other in ("store", "server"):
+        if section in ("store", "server") and kind in registry.kinds(other) and kind not in known:
+            return Problem(f"{where}: {kind} is a {other}, not a {section}", rule, "name one of them")
     return Problem(f"{where}: {shown(kind, known)}", rule, did_you_mean(str(kind), known, otherwise="name one of them"))
 
 

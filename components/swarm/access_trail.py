@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from secretops.platforms.swarm.trail import CHANGES, INTO_CONTAINER
 
-from ..core.matrix import GAPS, Feature, StoreKind
 from ..core.secret_store import Trail
 from .names import Names
 
@@ -17,6 +16,5 @@ def trail_of(names: Names) -> Trail:
     return Trail(
         records=f"the logs of the services {names.of('server')} and {names.prefix}task-…, "
         "and of whoever starts ticks; each access is a JSON line of them",
-        gap=GAPS[StoreKind.SWARM][Feature.READ_TRAIL],
         query=f"docker events --since 24h --until 0s --format '{{{{json .}}}}' {FILTERS}",
     )

@@ -15,7 +15,6 @@ from typing import Any
 from secretops.errors import ExitCode, UsageError
 
 from ..core.broker import ca_bundle
-from ..settings.sections import OutsideBroker
 from ..settings.settings import ConfigurationError, Settings
 from ..settings.stack_file import StackFile, StackFileError
 from .location import SOURCE, manifest_of
@@ -37,12 +36,8 @@ def compose(settings: Settings) -> dict[str, Any]:
 
     Raises UsageError for a stack whose server is no Swarm's, or whose values are not.
     """
-    store, server, broker = settings.store, settings.server, settings.broker
-    if (
-        not isinstance(store, SwarmStore)
-        or not isinstance(server, SwarmServer)
-        or not isinstance(broker, OutsideBroker)
-    ):
+    store, server, broker = settings.store, settings.server, settings.broker.args
+    if not isinstance(store, SwarmStore) or not isinstance(server, SwarmServer):
         raise UsageError(
             f"stack {settings.stack}: store {settings.store.kind} with server {settings.server.kind}",
             rule="what is exported is a stack whose store and server both are a Docker Swarm",

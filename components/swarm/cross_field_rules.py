@@ -25,11 +25,11 @@ A_REPLICA = 15
 """Seconds more for each replica: its start, its first check, and the time that it is watched."""
 
 
-def contradictions(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """Each of them, from the sections that could be read."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     if isinstance(server, SwarmServer):
-        yield from out_of_reach("server swarm", broker, "becomes a config that the containers read")
+        yield from out_of_reach("server swarm", broker, "becomes a config that the containers read", runs="container")
         yield from too_many_certificates(
             broker, CONFIG_LIMIT, "they become a config, and a Swarm takes 1,000 KiB of it"
         )

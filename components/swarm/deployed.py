@@ -9,8 +9,8 @@ import pulumi_docker as docker
 
 from secretops.platforms.swarm.mounted_secrets import Attached
 
-from ..core.principals import SwarmPlace
 from .names import Names
+from .principals import SwarmPlace
 from .service_spec import TMP, TMP_BYTES, PublicFile, Shape, Update, seconds
 
 LIST_MOVED = "taskSpec.containerSpec.secrets"

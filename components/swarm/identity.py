@@ -9,9 +9,10 @@ import pulumi_docker as docker
 
 from secretops.forms import registry_of
 
-from ..core.principals import SwarmPlace, SwarmService
+from ..core.component import Component
 from .deployer import logged_in, manager
 from .names import Names, names_of
+from .principals import SwarmPlace, SwarmService
 from .settings import SwarmServer
 
 LEAST_VXLAN, VXLANS = 2**20, 2**24
@@ -36,13 +37,13 @@ def _logins(server: SwarmServer) -> list[docker.ProviderRegistryAuthArgs] | None
     return [docker.ProviderRegistryAuthArgs(address=logged_in(registry))]
 
 
-class SwarmIdentity(pulumi.ComponentResource):
+class SwarmIdentity(Component):
     """The provider that talks to a manager, and the overlay network of the stack. Owns no service and no secret."""
 
     def __init__(
         self, name: str, *, server: SwarmServer, stack: str, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:swarm:Identity", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:swarm:Identity", name, opts)
         names = names_of(stack)
         provider = docker.Provider(
             "swarm",
@@ -60,5 +61,7 @@ class SwarmIdentity(pulumi.ComponentResource):
             labels=[docker.NetworkLabelArgs(label=key, value=value) for key, value in names.labels.items()],
             opts=pulumi.ResourceOptions(parent=self, provider=provider),
         )
-        self.principal = SwarmService(place=SwarmPlace(provider=provider, network=network.id), base=names.base)
+        self.principal = SwarmService(
+            place=SwarmPlace(provider=provider, network=network.id), base=names.base, reader=server.reader
+        )
         self.register_outputs({"network": names.network(server)})

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from secretops.manifest import Manifest, Reader
-from secretops.manifest import SwarmStore as Location
+from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 
-from ..core.broker import broker_location
-from ..settings.catalogue import CLIENT_CERT
-from ..settings.sections import OutsideBroker
+from ..core.broker import BrokerArgs
+from ..core.secrets import CLIENT_CERT
 from ..settings.settings import Settings
 from .names import Names, files_of
 from .service_spec import USER
@@ -17,7 +16,7 @@ SOURCE = "env:"
 """The launcher finds each file by its variable: a folder of secrets is not there before the first of them is."""
 
 
-def manifest_of(names: Names, server: SwarmServer, broker: OutsideBroker, settings: Settings) -> Manifest:
+def manifest_of(names: Names, server: SwarmServer, broker: BrokerArgs, settings: Settings) -> Manifest:
     """What secretops is told."""
     uid, _, _ = USER.partition(":")
     return settings.manifest(
@@ -31,5 +30,5 @@ def manifest_of(names: Names, server: SwarmServer, broker: OutsideBroker, settin
             image=server.image,
             networks=(names.network(server), *server.networks),
         ),
-        broker=broker_location(broker, certificate_secret=CLIENT_CERT),
+        broker=broker.location(certificate_secret=CLIENT_CERT),
     )

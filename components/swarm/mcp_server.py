@@ -10,13 +10,13 @@ from secretops.errors import SecretopsError
 from secretops.forms import in_url
 from secretops.platforms.swarm.mounted_secrets import Attached, attached, named
 
+from ..core.broker import BrokerArgs
 from ..core.mcp_server import McpServer
-from ..core.principals import SwarmService
 from ..core.references import Fetched, MountedFiles
-from ..settings.sections import OutsideBroker
 from ..settings.settings import Settings
 from .deployed import service
 from .names import Names
+from .principals import SwarmService
 from .server_spec import LOGIN_FILE, PORT, server_shape
 from .service_spec import USER
 from .settings import SwarmServer, SwarmStore
@@ -34,14 +34,14 @@ class SwarmMcpServer(McpServer):
         name: str,
         *,
         server: SwarmServer,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         account: SwarmService,
         settings: Settings,
         secrets: MountedFiles | Fetched,
         given: Sequence[Attached],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:swarm:McpServer", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:swarm:McpServer", name, opts)
         names = Names(account.base)
         shape = server_shape(names, server, broker, settings, source=secrets.source)
         self.endpoint = endpoint(names, server)

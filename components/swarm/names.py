@@ -6,12 +6,13 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+from secretops.forms import version_variable
 from secretops.launcher.settings import OWN_VARIABLES
-from secretops.manifest import HTTP_TOKEN, SWARM_INSTANCE, Secret, SecretKind, SwarmFile, version_file
-from secretops.stores.delivery import version_variable
+from secretops.manifest import HTTP_TOKEN, Secret, SecretKind
+from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmFile, version_file
 
 from ..core.naming import variable_of
-from ..settings.catalogue import variables_of
+from ..core.secrets import variables_of
 from .settings import SwarmServer
 
 BASE = "coreflux-mcp"

@@ -6,15 +6,16 @@ import pulumi
 
 from secretops.manifest import Manifest
 
-from ..core.principals import SwarmPlace
-from ..settings.sections import OutsideBroker
+from ..core.broker import BrokerArgs
+from ..core.component import Component
 from .deployed import service
 from .names import Names
+from .principals import SwarmPlace
 from .rotator_spec import rotator_shape
 from .settings import SwarmServer, SwarmStore
 
 
-class SwarmRotator(pulumi.ComponentResource):
+class SwarmRotator(Component):
     """One replica on a manager that starts a tick each hour. Owns a config of the manifest; never a value."""
 
     def __init__(
@@ -24,12 +25,12 @@ class SwarmRotator(pulumi.ComponentResource):
         manifest: Manifest,
         store: SwarmStore,
         server: SwarmServer,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         names: Names,
         place: SwarmPlace,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:swarm:Rotator", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:swarm:Rotator", name, opts)
         shape = rotator_shape(names, store, server, broker, manifest)
         service("rotator-service", shape, names=names, place=place, parent=self)
         self.register_outputs({})

@@ -5,8 +5,7 @@ from __future__ import annotations
 from secretops.manifest import Manifest
 from secretops.platforms.swarm.task_payload import MANIFEST_FILE
 
-from ..core.broker import broker_location, ca_bundle
-from ..settings.sections import OutsideBroker
+from ..core.broker import BrokerArgs, ca_bundle
 from .names import Names
 from .server_spec import CA_FILE, MEBIBYTE, PYTHON
 from .service_spec import PublicFile, Resources, Shape, Update
@@ -20,7 +19,7 @@ END_WITHIN = 90
 
 
 def rotator_shape(
-    names: Names, store: SwarmStore, server: SwarmServer, broker: OutsideBroker, manifest: Manifest
+    names: Names, store: SwarmStore, server: SwarmServer, broker: BrokerArgs, manifest: Manifest
 ) -> Shape:
     """The rotator's. Two never run at a time: one ends before the next begins, and the lease is the store's own."""
     stop_first = Update(order="stop-first", failure_action="pause", monitor=5)
@@ -47,7 +46,7 @@ def rotator_shape(
     )
 
 
-def rotator_files(names: Names, broker: OutsideBroker, manifest: Manifest) -> tuple[PublicFile, ...]:
+def rotator_files(names: Names, broker: BrokerArgs, manifest: Manifest) -> tuple[PublicFile, ...]:
     """The manifest as it reads there, and the CA certificates that it names."""
     text = manifest_at(manifest, broker, CA_FILE).model_dump_json(indent=1) + "\n"
     files = [PublicFile(key="manifest", name=names.config("manifest", text), target=MANIFEST_FILE, text=text)]
@@ -58,10 +57,9 @@ def rotator_files(names: Names, broker: OutsideBroker, manifest: Manifest) -> tu
     return tuple(files)
 
 
-def manifest_at(manifest: Manifest, broker: OutsideBroker, ca_file: str) -> Manifest:
+def manifest_at(manifest: Manifest, broker: BrokerArgs, ca_file: str) -> Manifest:
     """The manifest where the stack's CA certificates lie at `ca_file`."""
-    here = broker_location(
-        broker,
+    here = broker.location(
         certificate_secret=manifest.broker.certificate_secret,
         ca_file=ca_file if broker.ca_file else None,
     )

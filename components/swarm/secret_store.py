@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import pulumi
 
-from ..core.principals import Principal, SwarmPlace, SwarmService
+from ..core.broker import BrokerArgs
+from ..core.principals import Principal
 from ..core.references import MountedFiles
 from ..core.secret_store import Schedule, SecretStore, Trail
-from ..settings.sections import OutsideBroker
 from ..settings.settings import Settings
 from .access_trail import trail_of
 from .location import SOURCE, manifest_of
 from .names import Names, names_of
+from .principals import SwarmPlace, SwarmService
 from .rotation import SwarmRotator
 from .settings import SwarmServer, SwarmStore
 
@@ -28,12 +29,12 @@ class SwarmSecretStore(SecretStore):
         *,
         store: SwarmStore,
         server: SwarmServer,
-        broker: OutsideBroker,
+        broker: BrokerArgs,
         place: SwarmPlace,
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:swarm:SecretStore", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:swarm:SecretStore", name, opts)
         self._store, self._server, self._broker, self._place = store, server, broker, place
         self._names = names_of(settings.stack)
         self.manifest = manifest_of(self._names, server, broker, settings)

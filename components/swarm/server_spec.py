@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from secretops.manifest import Reader
 
 from ..aws.settings import AwsStore
-from ..core.broker import ca_bundle, public_variables
-from ..settings.sections import OutsideBroker, StoreSettings
+from ..core.broker import BrokerArgs, ca_bundle
+from ..settings.section import StoreSection
 from ..settings.settings import Settings
-from ..vault.settings import VaultStore
 from .names import Names, variables_to
 from .service_spec import USER, Health, PublicFile, Resources, Shape, Update
 from .settings import SwarmServer, SwarmStore
@@ -43,7 +42,7 @@ BACK = Update(order="start-first", failure_action="pause", monitor=5)
 MEBIBYTE = 1024 * 1024
 
 
-def server_shape(names: Names, server: SwarmServer, broker: OutsideBroker, settings: Settings, *, source: str) -> Shape:
+def server_shape(names: Names, server: SwarmServer, broker: BrokerArgs, settings: Settings, *, source: str) -> Shape:
     """The server's. `source` is what the launcher is started with: where it finds each value, or whom it asks."""
     return Shape(
         key="server",
@@ -75,9 +74,9 @@ def server_shape(names: Names, server: SwarmServer, broker: OutsideBroker, setti
     )
 
 
-def _variables(broker: OutsideBroker, settings: Settings) -> dict[str, str]:
+def _variables(broker: BrokerArgs, settings: Settings) -> dict[str, str]:
     """What is public, and where each value's file is: there once the secret has a value."""
-    variables = public_variables(broker, log_level=settings.log_level, agent=settings.agent, ca_file=CA_FILE)
+    variables = broker.public_variables(log_level=settings.log_level, agent_url=settings.agent_url, ca_file=CA_FILE)
     # The launcher adds a part of its own, by which two replicas of a slot that overlap are told apart.
     variables["MQTT_CLIENT_ID"] = "coreflux-mcp-{{.Task.Slot}}"
     match settings.store:
@@ -99,10 +98,10 @@ def _arguments(names: Names, server: SwarmServer, source: str) -> tuple[str, ...
     return tuple(arguments)
 
 
-def _files(names: Names, broker: OutsideBroker, store: StoreSettings) -> Iterator[PublicFile]:
+def _files(names: Names, broker: BrokerArgs, store: StoreSection) -> Iterator[PublicFile]:
     if broker.ca_file:
         bundle = ca_bundle(broker.ca_file)
         yield PublicFile(key="ca", name=names.config("ca", bundle), target=CA_FILE, text=bundle)
-    if isinstance(store, VaultStore) and store.ca_file:
-        bundle = ca_bundle(store.ca_file)
+    if store.kind == "vault" and (ca_file := getattr(store, "ca_file", None)):
+        bundle = ca_bundle(ca_file)
         yield PublicFile(key="vault-ca", name=names.config("vault-ca", bundle), target=VAULT_CA_FILE, text=bundle)

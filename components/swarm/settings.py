@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from ..aws.field_types import Operator
 from ..settings.constraints import between, distinct, no_value
-from ..settings.field_types import AbsolutePath, HostName, Image, Port
-from ..settings.section import Section
+from ..settings.field_types import AbsolutePath, HostName, PinnedImage, Port
+from ..settings.section import Section, ServerSection, StoreSection
 from .field_types import Constraint, Spread, SwarmNetwork, SwarmSecret
 
 
-class SwarmStore(Section):
+class SwarmStore(StoreSection):
     """Secrets of the Docker Swarm that DOCKER_HOST is a manager of, or the current context."""
 
     kind: Literal["swarm"]
@@ -31,11 +31,12 @@ class LogDriver(Section):
     options: dict[str, Annotated[str, AfterValidator(no_value)]] = Field(default_factory=dict)
 
 
-class SwarmServer(Section):
+class SwarmServer(ServerSection):
     """The MCP server as a service of a Docker Swarm."""
 
     kind: Literal["swarm"]
-    image: Image
+    keys_for_stores: ClassVar = {"reader": ("aws",)}
+    image: PinnedImage
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     """1 where ingress publishes it."""
     publish: Literal["none", "ingress", "host"] = "none"

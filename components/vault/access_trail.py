@@ -10,10 +10,9 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_vault as vault
 
-from ..core.matrix import GAPS, Feature, StoreKind
-from ..core.principals import VaultPlace
 from ..core.secret_store import Trail
 from .names import Names
+from .principals import VaultPlace
 from .settings import VaultStore
 
 STDOUT = "stdout"
@@ -47,7 +46,6 @@ def record_access(
             )
     return Trail(
         records=_records(files, names),
-        gap=GAPS[StoreKind.VAULT][Feature.READ_TRAIL],
         policy=_declared(files, names) if store.product == "openbao" else "",
     )
 

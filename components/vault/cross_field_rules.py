@@ -6,13 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..core.broker import ca_bundle
-from ..dotenv.settings import LocalServer
-from ..kubernetes.settings import KubernetesServer
 from ..settings.problems import Problem
 from ..settings.remote_constraints import fetched_too_late, not_fetched
 from ..settings.sections import EmbeddedBroker, OutsideBroker
 from ..settings.validation_errors import A_SECTION
-from ..swarm.settings import SwarmServer
 from .settings import VaultStore
 
 METHODS = ("approle", "jwt", "kubernetes")
@@ -22,7 +19,7 @@ MOST_SECRETS = 55
 that left and were not purged, too (secretops.platforms.vault.secret_index). Five are every stack's."""
 
 
-def contradictions(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[Problem]:
+def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """Each of them, from the sections that could be read."""
     server, broker, secrets = parsed.get("server"), parsed.get("broker"), parsed.get("secrets", {})
     yield from _of_nothing(store)
@@ -32,10 +29,10 @@ def contradictions(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[Pro
     yield from _of_logins(store, server)
     yield from _of_pki(store, broker)
     yield from _too_many(secrets)
-    if isinstance(server, LocalServer):
+    if server and not server.is_remote:
         yield from fetched_too_late(parsed.get("rotation"), "store vault and server local")
         yield from not_fetched(secrets, "store vault and server local", "write readers: [rotator], or take it out")
-    if isinstance(server, KubernetesServer) and server.reference != "SyncedKey":
+    if server and server.kind == "kubernetes" and server.reference != "SyncedKey":
         remedy = "write readers: [rotator], or reference: SyncedKey in the section server"
         yield from not_fetched(secrets, "store vault and files of its agent", remedy)
         if server.certificate_issuer:
@@ -54,7 +51,7 @@ def _of_nothing(store: VaultStore) -> Iterator[Problem]:
             yield Problem(f"store.{key}: nothing", A_SECTION, f"write {form}; or take it out")
 
 
-def _of_logins(store: VaultStore, server: object) -> Iterator[Problem]:
+def _of_logins(store: VaultStore, server: Any) -> Iterator[Problem]:
     said = [method for method in METHODS if getattr(store, method)]
     if len(said) > 1:
         yield Problem(
@@ -63,7 +60,7 @@ def _of_logins(store: VaultStore, server: object) -> Iterator[Problem]:
             "take out all but one; without any a cluster's log in by kubernetes, others by approle",
         )
         return
-    in_cluster = isinstance(server, KubernetesServer)
+    in_cluster = bool(server) and server.kind == "kubernetes"
     if server and store.approle and in_cluster:
         yield Problem(
             "store.approle: with server kubernetes",
@@ -76,7 +73,7 @@ def _of_logins(store: VaultStore, server: object) -> Iterator[Problem]:
             "only pods have a service account to log in as",
             "take it out: without it server and rotator log in by approle",
         )
-    if isinstance(server, SwarmServer):
+    if server and server.kind == "swarm":
         yield from _in_a_swarm(store)
     elif store.jwt and server:
         yield from _of_subjects(store, in_cluster=in_cluster)

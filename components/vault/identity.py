@@ -13,15 +13,18 @@ import pulumi
 import pulumi_vault as vault
 
 from secretops.errors import UsageError
-from secretops.manifest import VaultLogin
+from secretops.platforms.vault.location import VaultLogin
 
 from ..core.broker import ca_bundle
+from ..core.component import Component
 from ..core.planned import planned
-from ..core.principals import ServiceAccount, VaultPlace, VaultReader, VaultRole
+from ..core.principals import HostUser, Pods
 from ..kubernetes.settings import KubernetesServer
-from ..settings.sections import ServerSettings
+from ..settings.section import ServerSection
+from ..swarm.principals import SwarmService
 from .login import METHODS, Who, login_file, login_of
 from .names import ROTATOR, SERVER, names_of
+from .principals import VaultPlace, VaultReader, VaultRole
 from .settings import VaultAppRole, VaultJwt, VaultKubernetes, VaultStore
 
 TOKEN_MINUTES = {SERVER: 60, ROTATOR: 30}
@@ -50,7 +53,7 @@ def check_namespace(store: VaultStore) -> None:
         raise pulumi.RunError(str(error))
 
 
-class VaultIdentities(pulumi.ComponentResource):
+class VaultIdentities(Component):
     """The provider of the one server that the stack file names, an auth method where there is none, and roles.
 
     Owns no policy: what a role may is for the store to say. The provider's token comes from its environment.
@@ -63,11 +66,11 @@ class VaultIdentities(pulumi.ComponentResource):
         name: str,
         *,
         store: VaultStore,
-        server: ServerSettings,
+        server: ServerSection,
         stack: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:vault:Identity", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:vault:Identity", name, opts)
         self._server, self._names = server, names_of(stack)
         self._login = login_of(store, server)
         provider = vault.Provider(
@@ -89,12 +92,14 @@ class VaultIdentities(pulumi.ComponentResource):
         self._mount = self._method()
         self.register_outputs({"address": store.address})
 
-    def reader(self, *, pods: ServiceAccount | None = None, syncs_as: pulumi.Output[str] | None = None) -> VaultReader:
+    def reader(
+        self, workload: HostUser | Pods | SwarmService, *, syncs_as: pulumi.Output[str] | None = None
+    ) -> VaultReader:
         """The two roles. The server's is taken by its pods, by the account that copies for them, or by a launcher."""
         return VaultReader(
             reads=self._role(SERVER, copied=syncs_as is not None),
             rotates=self._role(ROTATOR),
-            pods=pods,
+            workload=workload,
             syncs_as=syncs_as,
         )
 

@@ -8,8 +8,7 @@ from typing import Literal
 
 from ..dotenv.settings import LocalServer
 from ..kubernetes.settings import KubernetesServer
-from ..settings.section import PROJECT_FOLDER
-from ..settings.sections import ServerSettings
+from ..settings.section import PROJECT_FOLDER, ServerSection
 from ..swarm.settings import SwarmServer
 from .names import ROTATOR, SERVER, names_of
 from .settings import VaultAppRole, VaultJwt, VaultKubernetes, VaultStore
@@ -33,18 +32,18 @@ METHODS: dict[type[VaultMethod], Literal["approle", "jwt", "kubernetes"]] = {
 }
 
 
-def login_of(store: VaultStore, server: ServerSettings) -> VaultMethod:
+def login_of(store: VaultStore, server: ServerSection) -> VaultMethod:
     """How server and rotator log in, said or not."""
     said = store.approle or store.jwt or store.kubernetes
     return said or (VaultKubernetes() if isinstance(server, KubernetesServer) else VaultAppRole())
 
 
-def home(server: ServerSettings) -> Path:
+def home(server: ServerSection) -> Path:
     """Where a rotator that ticks on this machine has its files: beside the client's entry, else below the project."""
     return server.entry_folder if isinstance(server, LocalServer) else PROJECT_FOLDER / ".coreflux-mcp-rotator"
 
 
-def login_file(login: VaultMethod, server: ServerSettings, who: Who) -> str:
+def login_file(login: VaultMethod, server: ServerSection, who: Who) -> str:
     """Where `who` finds what it shows."""
     if isinstance(server, KubernetesServer):
         return POD_TOKEN

@@ -10,9 +10,10 @@ import pulumi
 import pulumi_vault as vault
 
 from ..core.broker import ca_bundle
+from ..core.component import Component
 from ..core.planned import planned
-from ..core.principals import VaultPlace
 from .names import CLIENT, Names
+from .principals import VaultPlace
 from .settings import VaultPki
 
 ROOT_YEARS, INTERMEDIATE_YEARS = 10, 5
@@ -23,7 +24,7 @@ _YEAR = 365 * 86400
 _DAY = 86400
 
 
-class VaultCertificates(pulumi.ComponentResource):
+class VaultCertificates(Component):
     """Mounts, an intermediate and the role `client`. Owns no certificate of a client, and no key that leaves Vault."""
 
     csr: pulumi.Output[str]
@@ -39,7 +40,7 @@ class VaultCertificates(pulumi.ComponentResource):
         production: bool,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:vault:Certificates", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:vault:Certificates", name, opts)
         self._pki, self._names, self._place = pki, names, place
         mount, prepared = self._mount("pki", names.pki, INTERMEDIATE_YEARS, production)
         request = vault.pkisecret.SecretBackendIntermediateCertRequest(

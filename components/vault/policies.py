@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from secretops.manifest import Secret, VaultIssuer, VaultLogin
+from secretops.manifest import Secret
+from secretops.platforms.vault.location import VaultIssuer, VaultLogin
 
 from .names import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, Names
 

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from secretops.manifest import Secret
 
 from ..core.broker import ca_bundle
-from ..core.principals import VaultReader, VaultRole
 from ..core.references import Fetched, InjectedFiles, SyncedKey
 from ..kubernetes.settings import KubernetesServer
 from .names import Names
+from .principals import VaultReader, VaultRole
 
 VERSION = "secretops-version"
 """The key of a document that says which version it is (secretops.platforms.vault.documents)."""
@@ -115,6 +115,7 @@ def by_agent(
         secrets=read,
         annotations={f"vault.hashicorp.com/{key}": entry for key, entry in asked.items()},
         files={CA_FILE: ca_bundle(ca_file)} if ca_file else {},
+        address=role.place.address,
         token_for=role.audience,
     )
 

@@ -7,16 +7,17 @@ from __future__ import annotations
 import pulumi
 
 from secretops.manifest import Manifest
-from secretops.manifest import VaultStore as Location
+from secretops.platforms.vault.location import VaultStoreLocation as Location
 
-from ..core.broker import ca_bundle
-from ..core.principals import VaultReader, VaultRole
+from ..core.broker import BrokerArgs, ca_bundle
+from ..core.principals import Pods
 from ..core.secret_store import Schedule
 from ..dotenv.folder import Folder
 from ..dotenv.rotation import rotator_files, turn_on
 from ..kubernetes.settings import KubernetesServer
-from ..settings.sections import OutsideBroker, ServerSettings
+from ..settings.section import ServerSection
 from .login import LOGIN_FOLDER, home
+from .principals import VaultReader, VaultRole
 from .reading import CA_FILE
 from .settings import VaultStore
 
@@ -25,7 +26,7 @@ ROTATOR_FOLDER = "rotator"
 
 
 def on_this_machine(
-    parent: pulumi.ComponentResource, manifest: Manifest, role: VaultRole, *, server: ServerSettings
+    parent: pulumi.ComponentResource, manifest: Manifest, role: VaultRole, *, server: ServerSection
 ) -> Schedule:
     """A manifest that `secretops tick` needs no Pulumi for, a timer that calls it, and a folder for what it logs in
     with, which an operator puts there."""
@@ -49,14 +50,14 @@ def in_cluster(
     reader: VaultReader,
     *,
     server: KubernetesServer,
-    broker: OutsideBroker,
+    broker: BrokerArgs,
     store: VaultStore,
 ) -> Schedule:
     """A CronJob beside the server, whose pods log in as its service account; it runs from the first `pulumi up` on."""
     from ..kubernetes.pods import STACK_FOLDER
     from ..kubernetes.rotation import KubernetesRotator, StoreElsewhere
 
-    if reader.pods is None:
+    if not isinstance(reader.workload, Pods):
         raise TypeError(f"{reader.reads.name}: is no role of a cluster")
     role = reader.rotates
     KubernetesRotator(
@@ -65,7 +66,7 @@ def in_cluster(
         secrets=(),
         server=server,
         broker=broker,
-        namespace=reader.pods.namespace,
+        namespace=reader.workload.account.namespace,
         elsewhere=StoreElsewhere(
             address=store.address,
             audience=role.audience,

@@ -12,22 +12,24 @@ import pulumi
 import pulumi_vault as vault
 
 from secretops.manifest import Reader, Secret
-from secretops.manifest import VaultStore as Location
+from secretops.platforms.vault.location import VaultStoreLocation as Location
 
-from ..core.broker import broker_location
+from ..core.broker import BrokerArgs
 from ..core.planned import planned
-from ..core.principals import Principal, VaultReader
+from ..core.principals import Pods, Principal
 from ..core.references import Fetched, InjectedFiles, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, Trail
+from ..core.secrets import CLIENT_CERT
 from ..dotenv.settings import LocalServer
 from ..kubernetes.settings import KubernetesServer
-from ..settings import catalogue
-from ..settings.sections import BrokerSettings, Environment, OutsideBroker
+from ..settings.sections import Environment
 from ..settings.settings import Settings
+from ..swarm.principals import SwarmService
 from . import policies, reading
 from .access_trail import record_access
 from .names import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, names_of
 from .pki import VaultCertificates
+from .principals import VaultReader
 from .rotation import in_cluster, on_this_machine
 from .settings import VaultStore
 
@@ -40,12 +42,12 @@ class VaultSecretStore(SecretStore):
         name: str,
         *,
         store: VaultStore,
-        broker: BrokerSettings,
+        broker: BrokerArgs,
         reader: VaultReader,
         settings: Settings,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("coreflux-mcp-secrets:vault:SecretStore", name, None, opts)
+        super().__init__("coreflux-mcp-secrets:vault:SecretStore", name, opts)
         self._store, self._broker, self._reader, self._settings = store, broker, reader, settings
         self._place, self._names = reader.reads.place, names_of(settings.stack)
         self._production = settings.environment is Environment.PRODUCTION
@@ -62,10 +64,9 @@ class VaultSecretStore(SecretStore):
                 lease=LEASE,
                 readers=dict(self._readers(secrets)),
             ),
-            broker=broker_location(
-                broker,
+            broker=broker.location(
                 home=settings.server.entry_folder / "broker" if isinstance(settings.server, LocalServer) else None,
-                certificate_secret=catalogue.client_cert().name,
+                certificate_secret=CLIENT_CERT,
             ),
         )
         mount = vault.Mount(
@@ -102,7 +103,7 @@ class VaultSecretStore(SecretStore):
         """Grant whoever reads for the server each secret of it by its path, and say how it gets there."""
         if not isinstance(reader, VaultReader):
             raise TypeError(f"{reader}: has no role of Vault to read by")
-        secrets, polls = self.read_by_server, reader.pods is None
+        secrets, polls = self.read_by_server, not isinstance(reader.workload, Pods)
         self._policy(SERVER, [*policies.of_server(self._names, secrets, polls=polls)])
         if polls:
             return reading.by_launcher(reader.reads, self._names, secrets, ca_file=self._ca_file_of(reader))
@@ -121,7 +122,7 @@ class VaultSecretStore(SecretStore):
         """Grant the rotator its paths and the lease, and have it tick each hour, where the server runs."""
         self._policy(ROTATOR, [*policies.of_rotator(self._names, self.manifest.secrets)])
         server, here = self._settings.server, self.manifest
-        if isinstance(server, KubernetesServer) and isinstance(self._broker, OutsideBroker):
+        if isinstance(server, KubernetesServer):
             return in_cluster(self, here, self._reader, server=server, broker=self._broker, store=self._store)
         return on_this_machine(self, here, self._reader.rotates, server=server)
 
@@ -131,7 +132,7 @@ class VaultSecretStore(SecretStore):
 
     def _ca_file_of(self, reader: VaultReader) -> str | None:
         """Where the launcher finds it: in a container elsewhere than on this machine."""
-        if reader.swarm is None or not self._store.ca_file:
+        if not isinstance(reader.workload, SwarmService) or not self._store.ca_file:
             return self._store.ca_file
         from ..swarm.server_spec import VAULT_CA_FILE
 

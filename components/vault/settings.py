@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from secretops.platforms.vault.location import VaultIssuer
+
+from ..core.naming import DAY
 from ..settings.constraints import between, distinct
 from ..settings.field_types import AbsolutePath, Name, NetworksOrNone
-from ..settings.section import Section
+from ..settings.section import Section, StoreSection
 from .field_types import AuditFile, JwtIssuer, Subject, VaultAddress, VaultNamespace, VaultPath, VaultReader
+from .names import CLIENT, names_of
 
 
 class VaultAppRole(Section):
@@ -62,31 +66,48 @@ class VaultPki(Section):
     """For which a client's certificate is good."""
 
 
-class VaultStore(Section):
+class VaultStore(StoreSection):
     """A KV v2 mount of a HashiCorp Vault or an OpenBao. Pulumi's own token is in VAULT_TOKEN, and nowhere here."""
 
     kind: Literal["vault"]
-    address: VaultAddress
-    operators: Annotated[tuple[VaultReader, ...], Field(min_length=1), AfterValidator(distinct)]
+    folders_beside_entry: ClassVar[tuple[str, ...]] = ("login", "rotator")
+    address: Annotated[VaultAddress, Field(examples=["https://vault.example.com:8200"])]
+    operators: Annotated[
+        tuple[VaultReader, ...], Field(min_length=1, examples=["[userpass/alice]"]), AfterValidator(distinct)
+    ]
     """Who is declared to read beside server and rotator. Whoever runs Vault gives them the operator's policy."""
     product: Literal["vault", "openbao"] = "vault"
     """OpenBao's API enables no audit device: its configuration does."""
     namespace: VaultNamespace | None = None
     ca_file: AbsolutePath | None = None
     """PEM bundle that signs the server's certificate; without it the system's are trusted."""
-    approle: VaultAppRole | None = None
+    approle: Annotated[VaultAppRole | None, Field(examples=["{}"])] = None
     jwt: VaultJwt | None = None
-    kubernetes: VaultKubernetes | None = None
+    kubernetes: Annotated[VaultKubernetes | None, Field(examples=["{}"])] = None
     """How server and rotator log in: one of the three. With none of them a cluster's do by `kubernetes`, others by
     `approle`."""
     max_versions: Annotated[int, between(3, 100, "versions: the next, the current and the previous one")] = 5
     """Of each secret, its current one included."""
-    audit_files: Annotated[tuple[AuditFile, ...], AfterValidator(distinct)] | None = None
+    audit_files: Annotated[
+        Annotated[tuple[AuditFile, ...], AfterValidator(distinct)] | None, Field(examples=["[]"])
+    ] = None
     """Where the server writes its audit log; without it /vault/audit and standard output. It has all requests of all
     stacks: an empty list leaves audit devices to another one, or to whoever runs Vault."""
-    pki: VaultPki | None = None
+    pki: Annotated[VaultPki | None, Field(examples=["{}"])] = None
 
     @property
     def waits_for_a_signature(self) -> bool:
         """Whether the intermediate has been asked for, and nobody has signed it yet."""
         return bool(self.pki and self.pki.signed_by == "outside" and not self.pki.certificate_file)
+
+    def certificate_issuer(self, stack: str) -> VaultIssuer | None:
+        """Return the stack's own PKI engine; None without `pki`, and until somebody has signed its intermediate."""
+        if self.pki is None or self.waits_for_a_signature:
+            return None
+        names = names_of(stack)
+        return VaultIssuer(mount=names.pki, role=CLIENT, common_name=names.base, seconds=self.pki.days * DAY)
+
+    @property
+    def has_own_issuer(self) -> bool:
+        """Whether the stack has a PKI engine."""
+        return self.pki is not None

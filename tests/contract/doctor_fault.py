@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from secretops.check import Level, Result
 from secretops.errors import SecretopsError
 from secretops.operations.doctor import mend, repairs
-from secretops.operations.doctor.check import Level, Result
 
 
 class Looked(Protocol):

@@ -16,18 +16,9 @@ import pytest
 from components.vault import policies
 from components.vault.names import Names
 from secretops import cli
-from secretops.manifest import (
-    Broker,
-    BrokerKind,
-    Manifest,
-    MqttProtocol,
-    Reader,
-    Secret,
-    SecretKind,
-    VaultLogin,
-    VaultStore,
-)
+from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
 from secretops.operations.session import Session
+from secretops.platforms.vault.location import VaultLogin, VaultStoreLocation
 from tests.real.ports import free_port
 
 if TYPE_CHECKING:
@@ -66,10 +57,10 @@ class LiveVault:
         return f"{self.mount}-{name}"  # as components/vault/names.py has it
 
     @property
-    def store(self) -> VaultStore:
+    def store(self) -> VaultStoreLocation:
         server, rotator = (f"{self.approle}/{self.role(name)}" for name in ("server", "rotator"))
         operator = f"{self.userpass}/ann"
-        return VaultStore(
+        return VaultStoreLocation(
             address=self.openbao.address,
             ca_file=str(self.openbao.ca_file),
             mount=self.mount,

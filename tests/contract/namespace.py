@@ -1,6 +1,6 @@
 """What a namespace of a real API server and one in memory have in common, as places of the Kubernetes store."""
 
-from secretops.manifest import Delivered, KubernetesStore
+from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 
 KEYS = {"username": "it-user", "password": "it-password", "ca.crt": "ca.crt"}
 
@@ -22,9 +22,11 @@ class InNamespace(OfAServer):
         return "plant"
 
     @property
-    def location(self) -> KubernetesStore:
+    def location(self) -> KubernetesStoreLocation:
         delivered = {"it": Delivered(name=self.DELIVERED, keys=KEYS)}
-        return KubernetesStore(namespace=self.name, versions=self.VERSIONS, lease=self.LEASE, delivered=delivered)
+        return KubernetesStoreLocation(
+            namespace=self.name, versions=self.VERSIONS, lease=self.LEASE, delivered=delivered
+        )
 
     def data(self, secret: str) -> dict[str, bytes]:
         """Return what a Secret holds; nothing if there is none."""

@@ -21,8 +21,11 @@ from dotenv import dotenv_values
 
 from secretops.access import AccessRecords
 from secretops.engine.ports import VersionStore
-from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore
+from secretops.platforms.aws.location import AwsStoreLocation
+from secretops.platforms.azure.location import AzureStoreLocation
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.platforms.dotenv.store import DotenvVersionStore
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.stores import lease
 from tests.contract.namespace import InNamespace, OfAServer
 from tests.contract.swarm_place import InSwarm
@@ -135,13 +138,13 @@ class Folder:
         return self.root / "log" / "access.jsonl"
 
     @property
-    def location(self) -> DotenvStore:
+    def location(self) -> DotenvStoreLocation:
         if self.form == "variables":
-            return DotenvStore(
+            return DotenvStoreLocation(
                 root=self.address, variables={"it": {"username": "USER_NAME", "password": "PASSWORD", "ca.crt": "CA"}}
             )
         suffix = "" if self.form == "fixed files" else "-{version}"
-        return DotenvStore(
+        return DotenvStoreLocation(
             root=self.address,
             variables={"it": {"username": "USER_NAME"}},
             files={"it": {"password": f"secrets/password{suffix}", "ca.crt": f"certs/ca.crt{suffix}"}},
@@ -218,7 +221,11 @@ class Namespace(InNamespace):
         return self.cluster.client()
 
     def open(
-        self, location: KubernetesStore | None = None, *, kubeconfig: Path | None = None, timing: Timing | None = None
+        self,
+        location: KubernetesStoreLocation | None = None,
+        *,
+        kubeconfig: Path | None = None,
+        timing: Timing | None = None,
     ) -> KubernetesVersionStore:
         """As the admin unless told whose kubeconfig. Its lease ends sooner than the default, so that a test does."""
         from secretops.platforms.kubernetes.api import Api
@@ -297,9 +304,9 @@ class Account(OfAServer):
         return StrictSecretsManager(self.aws.secrets_manager)
 
     @property
-    def location(self) -> AwsStore:
+    def location(self) -> AwsStoreLocation:
         prefix = json.loads(self.address)[1]
-        return AwsStore(
+        return AwsStoreLocation(
             account=ACCOUNT,
             region=REGION,
             secrets={secret: f"{prefix}-{secret}" for secret in ("it", "other")},
@@ -307,7 +314,9 @@ class Account(OfAServer):
             lease=lease_arn(prefix),
         )
 
-    def open(self, location: AwsStore | None = None, *, timing: SlowTiming | None = None) -> SecretsManagerVersionStore:
+    def open(
+        self, location: AwsStoreLocation | None = None, *, timing: SlowTiming | None = None
+    ) -> SecretsManagerVersionStore:
         from secretops.platforms.aws.api import Api
         from secretops.platforms.aws.store import SecretsManagerVersionStore
         from secretops.stores.lease import Timing
@@ -389,9 +398,9 @@ class InVault(OfAServer):
         return self.clients.vault(self.location.vault)
 
     @property
-    def location(self) -> AzureStore:
+    def location(self) -> AzureStoreLocation:
         vault, blob, _, tenant = json.loads(self.address)
-        return AzureStore(
+        return AzureStoreLocation(
             tenant=tenant,
             vault=vault,
             secrets={secret: secret for secret in ("it", "other")},
@@ -403,7 +412,7 @@ class InVault(OfAServer):
 
     def open(
         self,
-        location: AzureStore | None = None,
+        location: AzureStoreLocation | None = None,
         *,
         timing: BlobTiming | None = None,
         client: SecretClient | None = None,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import pytest
 
 from secretops.access import AccessRecords
-from secretops.manifest import SwarmFile, SwarmStore
+from secretops.platforms.swarm.location import SwarmFile, SwarmStoreLocation
 from tests.real.accidents import killed_around_writes
 from tests.real.dockerd import BASE, DEADLINE
 from tests.real.swarm import Swarm
@@ -61,8 +61,8 @@ class InSwarm:
         return {"DOCKER_HOST": str(json.loads(self.address)[0])}
 
     @property
-    def location(self) -> SwarmStore:
-        return SwarmStore(
+    def location(self) -> SwarmStoreLocation:
+        return SwarmStoreLocation(
             prefix=f"{self.name}-",
             book=f"{self.name}-book",
             instance=self.name,
@@ -83,7 +83,7 @@ class InSwarm:
     def api(self) -> Api:
         return self.new_api()
 
-    def open(self, location: SwarmStore | None = None, *, timing: Timing | None = None) -> SwarmVersionStore:
+    def open(self, location: SwarmStoreLocation | None = None, *, timing: Timing | None = None) -> SwarmVersionStore:
         from secretops.platforms.swarm.store import SwarmVersionStore
         from secretops.stores.lease import Timing
 

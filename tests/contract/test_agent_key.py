@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
+from secretops.check import Level, Result
 from secretops.engine.ports import LostError, NamedKey
 from secretops.engine.state import Version
 from secretops.errors import ExitCode, RefusedError, UnreachableError, UsageError
@@ -14,7 +15,6 @@ from secretops.manifest import OwnedAgent
 from secretops.operations import session as sessions
 from secretops.operations.doctor import doctor, mend
 from secretops.operations.doctor.agent import agent_checks
-from secretops.operations.doctor.check import Level, Result
 from secretops.operations.purge import purge
 from secretops.operations.put import put
 from secretops.operations.tick import Outcome

@@ -23,15 +23,16 @@ pytest.importorskip("boto3", reason="boto3 is not installed: the extra `aws`")
 
 from botocore.exceptions import ClientError
 
+from secretops.check import Level, Result
 from secretops.errors import ExitCode, UnreachableError
-from secretops.manifest import AwsStore, Manifest
+from secretops.manifest import Manifest
 from secretops.operations.doctor import checks, doctor, exit_code
-from secretops.operations.doctor.check import Level, Result
 from secretops.operations.put import put
 from secretops.operations.rotate import rotate
 from secretops.operations.session import Session
 from secretops.platforms.aws.checks import LeaseMoves
 from secretops.platforms.aws.checks.account import Account
+from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.platforms.aws.store import SecretsManagerVersionStore
 from secretops.stores.lease import Timing
 from tests.contract.doctor_fault import Fault, prove, told
@@ -112,8 +113,8 @@ class Stack:
     played: dict[str, Any] = field(default_factory=dict)  # Other services that a test plays, by the names of boto3.
 
     @property
-    def store(self) -> AwsStore:
-        return cast(AwsStore, self.manifest.store)
+    def store(self) -> AwsStoreLocation:
+        return cast(AwsStoreLocation, self.manifest.store)
 
     @property
     def name(self) -> str:
@@ -140,7 +141,7 @@ def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
     secrets = tuple(one for one in make_catalogue(users=("a", "b")) if one.kind.alternates)
     names = {one.name: f"{prefix}/{one.name}" for one in secrets}
     topic = aws.client("sns").create_topic(Name=f"{prefix}-alerts")["TopicArn"]
-    store = AwsStore(
+    store = AwsStoreLocation(
         account=ACCOUNT, region=REGION, secrets=names, lease=aws.make_lease(prefix),
         readers={names["mqtt"]: (SERVER, OPERATOR)}, alerts=topic,
     )  # fmt: skip

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from secretops.check import Level, Result
 from secretops.engine.state import Stage, Version
 from secretops.operations.doctor import checks, doctor, mend, repairs
-from secretops.operations.doctor.check import Level, Result
 from secretops.operations.status import Standing, status
 from secretops.stores import files
 from secretops.targets import open_target

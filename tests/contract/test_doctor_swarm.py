@@ -8,10 +8,10 @@ import requests
 
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
+from secretops.check import Level, Result
 from secretops.errors import ExitCode, LeaseHeldError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
 from secretops.operations.doctor import checks, doctor, exit_code, mend
-from secretops.operations.doctor.check import Level, Result
 from secretops.operations.session import Session
 from secretops.platforms.swarm.checks import manager
 from secretops.platforms.swarm.checks.manager import Manager

@@ -9,16 +9,16 @@ import pytest
 
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
+from secretops.check import Level, Result
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
-from secretops.manifest import VaultStore
 from secretops.operations.doctor import doctor
-from secretops.operations.doctor.check import Level, Result
 from secretops.operations.session import Session
 from secretops.platforms.vault import checks
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.checks.server import VaultServer
 from secretops.platforms.vault.lease import take
+from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.stores.lease import Timing
 from secretops.values import Value, new_password
 from tests.contract.live_openbao import LEASE, LiveVault, live_vault
@@ -33,7 +33,7 @@ QUICK = Timing(duration=1.0, renew=0.1, look=0.05)
 class Stack:
     live: LiveVault
     operator: str
-    place: VaultStore
+    place: VaultStoreLocation
     mending: list[Callable[[], object]] = field(default_factory=list)
 
     def look(self, *named: str) -> dict[str, Result]:

@@ -21,19 +21,19 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 
 from azure.core.exceptions import HttpResponseError
 
+from secretops.check import Level
 from secretops.engine.journal import Entry
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.launcher import polled
-from secretops.manifest import AzureStore
-from secretops.operations.doctor.check import Level
 from secretops.platforms.azure import api
 from secretops.platforms.azure.api import Api
 from secretops.platforms.azure.checks import VaultAnswers
 from secretops.platforms.azure.checks import key_vault as doctors
 from secretops.platforms.azure.errors import ForbiddenError
 from secretops.platforms.azure.lease import Timing
+from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.store import KeyVaultVersionStore
 from secretops.platforms.azure.tags import PREFIX
 from secretops.stores import lease, open_store
@@ -75,7 +75,11 @@ class LiveVault(InVault):
         return place
 
     def open(
-        self, location: AzureStore | None = None, *, timing: Timing | None = None, client: SecretClient | None = None
+        self,
+        location: AzureStoreLocation | None = None,
+        *,
+        timing: Timing | None = None,
+        client: SecretClient | None = None,
     ) -> KeyVaultVersionStore:
         location, own = location or self.location, client or self.client
         return KeyVaultVersionStore(
@@ -523,7 +527,7 @@ def test_forbidden_secrets_are_named_and_the_vault_counts_as_reachable(place: Li
 @pytest.mark.usefixtures("operator")
 def test_a_vault_that_another_tenant_took_is_reported_and_is_shown_no_login(place: LiveVault) -> None:
     theirs, before = "00000000-0000-0000-0000-00000000ffff", len(place.vault.audit)
-    location: AzureStore = place.location.model_copy(update={"tenant": theirs})
+    location: AzureStoreLocation = place.location.model_copy(update={"tenant": theirs})
     with pytest.raises(UsageError, match=place.location.tenant):
         KeyVaultVersionStore.open(location, role="operator").add("it", version(V[1]), make())
     assert VaultAnswers(looked_at(place, tenant=theirs)).look().level is Level.ATTENTION

@@ -17,9 +17,9 @@ from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage, Version
 from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
 from secretops.launcher.sources import open_source
-from secretops.manifest import AzureStore
 from secretops.platforms.azure import api
 from secretops.platforms.azure.api import Api
+from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.source import KeyVault
 from secretops.platforms.azure.store import KeyVaultVersionStore
 from secretops.values import Value
@@ -57,7 +57,7 @@ class Stack:
 
     @property
     def store(self) -> KeyVaultVersionStore:
-        location = AzureStore(
+        location = AzureStoreLocation(
             tenant=self.azure.authority.tenant,
             vault=self.vault.url,
             secrets={name: name for name in NAMES},

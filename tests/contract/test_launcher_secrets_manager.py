@@ -23,8 +23,8 @@ from secretops.errors import StoreError
 from secretops.launcher.polled import EVERY_SECONDS, REFUSED_SECONDS, RETRY_SECONDS, SLOWER, WAITING_SECONDS
 from secretops.launcher.settings import NotYetError
 from secretops.launcher.sources import open_source
-from secretops.manifest import AwsStore
 from secretops.platforms.aws.api import Api
+from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.platforms.aws.source import SecretsManager
 from secretops.platforms.aws.store import SecretsManagerVersionStore
 from secretops.values import Value
@@ -72,7 +72,7 @@ class Stack:
         for name in NAMES:
             strict.create_secret(Name=f"{self.prefix}/{name}")
         self.client = Counting(strict)
-        location = AwsStore(
+        location = AwsStoreLocation(
             account=ACCOUNT,
             region=REGION,
             secrets={name: f"{self.prefix}/{name}" for name in NAMES},

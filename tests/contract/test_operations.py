@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from components.core.broker import broker_location
 from components.settings.sections import OutsideBroker
 from secretops import redaction
 from secretops.certificates import private_pem
@@ -286,7 +285,7 @@ def test_stack_waits_for_its_client_certificate_then_rotates(tmp_path: Path, cer
     settings = OutsideBroker(
         kind="mosquitto", host="localhost", port=certifying_mosquitto.port, client_certificate=True, topics=("#",)
     )
-    stack = make_stack(root, broker_location(settings, certificate_secret="client-cert"))
+    stack = make_stack(root, settings.args.location(certificate_secret="client-cert"))
     with pytest.raises(WaitingError, match="secretops put client-cert"):
         stack.put("broker-admin", dict(certifying_mosquitto.admin))
     pairs = (

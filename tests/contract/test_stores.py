@@ -26,7 +26,7 @@ from secretops.access import AccessRecords
 from secretops.engine.ports import VersionStore
 from secretops.engine.state import Stage, Version
 from secretops.errors import LeaseHeldError, NotFoundError, StoreError, UsageError
-from secretops.manifest import DotenvStore
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.platforms.dotenv.store import DotenvVersionStore
 from secretops.stores import lease
 from secretops.values import Value, new_password
@@ -619,7 +619,7 @@ def test_a_secret_that_the_stack_no_longer_has_is_still_found_and_forgotten(tmp_
     opened = in_folder(tmp_path / "store")
     value = opened.publish("v1")
     records = AccessRecords(opened.place.records_file, "tester")
-    without = DotenvVersionStore(DotenvStore(root=str(opened.root)), records)
+    without = DotenvVersionStore(DotenvStoreLocation(root=str(opened.root)), records)
     assert without.kept() == ("it",)
     without.forget("it")
     assert not opened.keeps(value["password"])

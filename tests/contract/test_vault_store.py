@@ -25,11 +25,11 @@ from hvac.exceptions import InvalidPath
 from secretops.engine.rotation import new_token
 from secretops.engine.state import Stage
 from secretops.errors import StoreError, UnreachableError, UsageError
-from secretops.manifest import VaultLogin
 from secretops.platforms.vault import server
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.documents import VERSION
 from secretops.platforms.vault.errors import DeniedError, LoginError, UnwrapError
+from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Answer, Connection, Request, Server
 from secretops.platforms.vault.store import VaultVersionStore
@@ -429,7 +429,7 @@ def test_a_token_that_somebody_revoked_is_got_anew(openbao: OpenBao, tmp_path: P
 
 END = """
 import sys
-from secretops.manifest import VaultLogin
+from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Connection, Request, Server
 server = Server(sys.argv[1], ca_file=sys.argv[2])

@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from secretops.certificates import new_key, private_pem
+from secretops.check import Level
 from secretops.engine.decisions import Reason
 from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import status
 from secretops.operations.doctor import checks, doctor
-from secretops.operations.doctor.check import Level
 from secretops.operations.external_certificates import NAME, Watched, findings, watched
 from secretops.operations.tick import exit_code
 from tests.real.mosquitto import signed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from secretops.manifest import VaultStore
+from secretops.platforms.vault.location import VaultStoreLocation
 from tests.contract.versions import FIELDS
 from tests.real.accidents import killed_around_writes
 from tests.real.openbao import OpenBao, rotators_policy
@@ -56,9 +56,9 @@ class InMount:
         return found
 
     @property
-    def location(self) -> VaultStore:
+    def location(self) -> VaultStoreLocation:
         facts = self.facts
-        return VaultStore(
+        return VaultStoreLocation(
             address=facts["address"],
             namespace=facts["namespace"],
             ca_file=facts["ca_file"],
@@ -80,7 +80,7 @@ class InMount:
         return Api(server, place.mount, Login(server, environment=environment))
 
     def open(
-        self, location: VaultStore | None = None, *, token: str | None = None, timing: Timing | None = None
+        self, location: VaultStoreLocation | None = None, *, token: str | None = None, timing: Timing | None = None
     ) -> VaultVersionStore:
         from secretops.platforms.vault.store import VaultVersionStore
         from secretops.stores.lease import Timing

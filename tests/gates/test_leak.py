@@ -20,7 +20,7 @@ import pytest
 from secretops.certificates import private_pem
 from secretops.errors import ExitCode
 from secretops.manifest import Broker
-from secretops.stores.delivery import NAMES
+from secretops.platforms.dotenv.delivery import NAMES
 from secretops.values import PUBLIC_FIELDS, Value, new_password
 from tests.real.cloud_stack import CloudStack
 from tests.real.mosquitto import installed_mosquitto

@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 from unittest import mock
 
 from secretops.engine.state import Version
-from secretops.manifest import AwsStore, Broker, Manifest, Reader
+from secretops.manifest import Broker, Manifest, Reader
 from secretops.operations.session import Session
 from secretops.platforms.aws import lambda_handler
 from secretops.platforms.aws.api import Api
 from secretops.platforms.aws.lease import LeaseTable
+from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.platforms.aws.store import SecretsManagerVersionStore
 from secretops.stores.lease import Timing
 from secretops.values import Value
@@ -47,8 +48,8 @@ class AwsStack(CloudStack):
     lease_is_quick: ClassVar[bool] = False  # the next one waits for as long as it lasts
 
     @property
-    def place(self) -> AwsStore:
-        assert isinstance(self.manifest.store, AwsStore)
+    def place(self) -> AwsStoreLocation:
+        assert isinstance(self.manifest.store, AwsStoreLocation)
         return self.manifest.store
 
     @property
@@ -169,7 +170,7 @@ def make_aws_stack(broker: Broker, aws: Aws, *, drops_pending: bool = False) -> 
     prefix, catalogue = aws.prefix(), make_catalogue()
     names = {secret.name: f"{prefix}/{secret.name}" for secret in catalogue}
     fields = {secret.name: secret.fields for secret in catalogue}
-    store = AwsStore(account=ACCOUNT, region=REGION, secrets=names, fields=fields, lease=aws.make_lease(prefix))
+    store = AwsStoreLocation(account=ACCOUNT, region=REGION, secrets=names, fields=fields, lease=aws.make_lease(prefix))
     for name in names.values():
         aws.secrets_manager.create_secret(Name=name)
     manifest = Manifest(

@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 from azure.keyvault.secrets import SecretClient, SecretProperties
 
 from secretops.engine.state import Version
-from secretops.manifest import AzureStore, Broker, Manifest, Reader
+from secretops.manifest import Broker, Manifest, Reader
 from secretops.operations.session import Session
 from secretops.platforms.azure.api import JSON, Api
 from secretops.platforms.azure.lease import LeaseBlob, Timing
+from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.store import KeyVaultVersionStore
 from secretops.platforms.azure.tags import ID
 from secretops.values import Value
@@ -43,8 +44,8 @@ class AzureStack(TickedStack):
     writes: ClassVar[Calls] = ((SecretClient, "set_secret"), (SecretClient, "update_secret_properties"))
 
     @property
-    def place(self) -> AzureStore:
-        assert isinstance(self.manifest.store, AzureStore)
+    def place(self) -> AzureStoreLocation:
+        assert isinstance(self.manifest.store, AzureStoreLocation)
         return self.manifest.store
 
     @property
@@ -122,7 +123,7 @@ class AzureStack(TickedStack):
 def make_azure_stack(folder: Path, broker: Broker, azure: Azure, azurite: Azurite) -> AzureStack:
     catalogue, vault = make_catalogue(), azure.vault()
     rotator, server = azure.principal("rotator"), azure.principal("server")
-    store = AzureStore(
+    store = AzureStoreLocation(
         tenant=azure.authority.tenant,
         vault=vault.url,
         secrets={secret.name: secret.name for secret in catalogue},

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secretops.engine.state import Version
-from secretops.manifest import Broker, Delivered, KubernetesStore, Manifest
+from secretops.manifest import Broker, Manifest
 from secretops.operations.session import Session
+from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 from secretops.values import Value
 from tests.real.cluster import Cluster
 from tests.real.stack import Stack, make_catalogue
@@ -38,7 +39,7 @@ class ClusterStack(Stack):
 
     @property
     def namespace(self) -> str:
-        assert isinstance(self.manifest.store, KubernetesStore)
+        assert isinstance(self.manifest.store, KubernetesStoreLocation)
         return self.manifest.store.namespace
 
     def session(self, role: str = "operator") -> Session:
@@ -47,7 +48,7 @@ class ClusterStack(Stack):
         from secretops.platforms.kubernetes.lease import Timing
         from secretops.platforms.kubernetes.store import KubernetesVersionStore
 
-        assert isinstance(self.manifest.store, KubernetesStore)
+        assert isinstance(self.manifest.store, KubernetesStoreLocation)
         connecting = functools.partial(connect, environment=self.environment)
         api = Api(self.namespace, open_connection=connecting)
         quick = Timing(duration=self.lease_seconds, renew=0.2, look=0.1)
@@ -79,7 +80,7 @@ def _client(kubeconfig: Path) -> Client:
 
 def make_cluster_stack(folder: Path, broker: Broker, cluster: Cluster, *, grace_seconds: int = 30) -> ClusterStack:
     """A stack with users of its own at `broker`, in a namespace of its own; `folder` is for its manifest."""
-    store = KubernetesStore(namespace=cluster.namespace(), versions=VERSIONS, lease=LEASE, delivered={
+    store = KubernetesStoreLocation(namespace=cluster.namespace(), versions=VERSIONS, lease=LEASE, delivered={
         "mqtt": Delivered(name=SECRETS, keys={"username": "mqtt-user", "password": "mqtt-password"}),
         "agent-key": Delivered(name=SECRETS, keys={"api-key": "api-key"}),
         "client-cert": Delivered(name=CERTS, keys={name: name for name in ("ca.crt", "client.crt", "client.key")}),

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from secretops.manifest import Manifest, Reader, Secret, VaultIssuer, VaultLogin, VaultStore
+from secretops.manifest import Manifest, Reader, Secret
 from secretops.operations.session import Session
+from secretops.platforms.vault.location import VaultIssuer, VaultLogin, VaultStoreLocation
 from secretops.platforms.vault.store import VaultVersionStore
 from secretops.stores.lease import Timing
 from secretops.values import Value
@@ -33,8 +34,8 @@ class IssuedStack(Stack):
     policy: str = field(kw_only=True)  # Name of the rotator's.
 
     @property
-    def place(self) -> VaultStore:
-        assert isinstance(self.manifest.store, VaultStore)
+    def place(self) -> VaultStoreLocation:
+        assert isinstance(self.manifest.store, VaultStoreLocation)
         return self.manifest.store
 
     @property
@@ -143,7 +144,7 @@ def make_issued_stack(folder: Path, broker: Mosquitto, openbao: OpenBao, *, trus
     catalogue = tuple(_issued(one, issuer) for one in make_catalogue())
     method, who, client = f"approle-{secrets.token_hex(4)}", "rotator", openbao.client()
     login = VaultLogin(method="approle", mount=method, role=who, file=str(folder / "secret-id"))
-    store = VaultStore(
+    store = VaultStoreLocation(
         address=openbao.address,
         ca_file=str(openbao.ca_file),
         mount=openbao.mount(cas_required=True),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from secretops.manifest import VaultStore
+from secretops.platforms.vault.location import VaultStoreLocation
 from tests.real.control_plane import make_keys
 from tests.real.ports import free_port
 
@@ -212,7 +212,7 @@ audit "file" "second" {{
             time.sleep(0.02)
 
 
-def rotators_policy(place: VaultStore, *, forgets: bool = False) -> str:
+def rotators_policy(place: VaultStoreLocation, *, forgets: bool = False) -> str:
     """What whoever rotates needs, path by path; and what an operator does who `forgets` secrets."""
 
     def rule(path: str, *capabilities: str) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from secretops.engine.state import Version
-from secretops.manifest import Broker, Manifest, Reader, VaultStore
+from secretops.manifest import Broker, Manifest, Reader
 from secretops.operations.session import Session
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.documents import VERSION, fields_of
 from secretops.platforms.vault.lease import holder_of
+from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Server
 from secretops.platforms.vault.store import VaultVersionStore
@@ -39,8 +40,8 @@ class OpenBaoStack(TickedStack):
     lease_is_quick: ClassVar[bool] = False  # whoever follows waits for as long as it lasts
 
     @property
-    def place(self) -> VaultStore:
-        assert isinstance(self.manifest.store, VaultStore)
+    def place(self) -> VaultStoreLocation:
+        assert isinstance(self.manifest.store, VaultStoreLocation)
         return self.manifest.store
 
     @property
@@ -117,7 +118,7 @@ class OpenBaoStack(TickedStack):
 def make_openbao_stack(folder: Path, broker: Broker, openbao: OpenBao) -> OpenBaoStack:
     """A stack with a mount and users of its own, as `pulumi up` would leave it: nothing is in the mount yet."""
     catalogue = make_catalogue()
-    store = VaultStore(
+    store = VaultStoreLocation(
         address=openbao.address,
         ca_file=str(openbao.ca_file),
         mount=openbao.mount(cas_required=True),
@@ -144,7 +145,7 @@ def make_openbao_stack(folder: Path, broker: Broker, openbao: OpenBao) -> OpenBa
     )
 
 
-def _servers_login(folder: Path, openbao: OpenBao, store: VaultStore, readable: list[str]) -> str:
+def _servers_login(folder: Path, openbao: OpenBao, store: VaultStoreLocation, readable: list[str]) -> str:
     rules = [
         f'path "{store.mount}/{kind}/{store.secrets[name]}" {{ capabilities = ["read"] }}'
         for name in readable

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from secretops.manifest import AwsPrivateCaIssuer
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 from tests.real.aws_stack import AwsStack, make_aws_stack
 from tests.real.mosquitto import Mosquitto
 from tests.real.moto import ACCOUNT, REGION, Aws

@@ -23,11 +23,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from secretops.engine.state import Version
-from secretops.manifest import Broker, DotenvStore, Manifest, MqttProtocol, Reader, Secret, SecretKind
+from secretops.manifest import Broker, Manifest, MqttProtocol, Reader, Secret, SecretKind
 from secretops.operations.put import put
 from secretops.operations.rotate import rotate
 from secretops.operations.session import Session
 from secretops.operations.tick import Outcome, tick
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.stores import files
 from secretops.values import Value
 
@@ -60,7 +61,7 @@ class Stack:
 
     @property
     def root(self) -> Path:
-        assert isinstance(self.manifest.store, DotenvStore)
+        assert isinstance(self.manifest.store, DotenvStoreLocation)
         return Path(self.manifest.store.root)
 
     @property
@@ -108,7 +109,7 @@ class Stack:
             given = dotenv_values(self.env)
             assert given["SECRETOPS_VERSION_MQTT"] == current.id
             assert given["MINE"], "a person's own line"
-        assert isinstance(self.manifest.store, DotenvStore)
+        assert isinstance(self.manifest.store, DotenvStoreLocation)
         places = self.manifest.store.files.get(name, {}).values()
         found = {str(path.relative_to(self.root)) for path in self.root.glob("secrets/*")}
         assert found == {place.format(version=one) for place in places for one in kept}
@@ -119,7 +120,7 @@ class Stack:
         if name == "mqtt":
             path, old = self.env, self.credential()[field]
         else:
-            assert isinstance(self.manifest.store, DotenvStore)
+            assert isinstance(self.manifest.store, DotenvStoreLocation)
             path = self.root / self.manifest.store.files[name][field]
             old = path.read_text()
         whole = path.read_bytes()
@@ -153,7 +154,7 @@ def make_stack(
     admins: tuple[str, str] | None = None,
 ) -> Stack:
     """A stack with users of its own at `broker`, and the folder that `pulumi up` would have made for it."""
-    store = DotenvStore(
+    store = DotenvStoreLocation(
         root=str(root),
         variables={"mqtt": {"username": "MQTT_USER"}, "agent-key": {"api-key": "DO_AGENT_API_KEY"}, "client-cert": {}},
         files={"client-cert": {name: f"certs/{name}" for name in ("ca.crt", "client.crt", "client.key")}},

@@ -15,7 +15,8 @@ from typing import Any
 import httpx
 
 from secretops.errors import ExitCode
-from secretops.manifest import Manifest, SwarmStore, version_file
+from secretops.manifest import Manifest
+from secretops.platforms.swarm.location import SwarmStoreLocation, version_file
 from secretops.values import PUBLIC_FIELDS, Value
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import log_in
@@ -81,9 +82,9 @@ class Deployed:
         return Manifest.model_validate_json(self.stack.manifest.read_text())
 
     @property
-    def store(self) -> SwarmStore:
+    def store(self) -> SwarmStoreLocation:
         store = self.told.store
-        assert isinstance(store, SwarmStore)
+        assert isinstance(store, SwarmStoreLocation)
         return store
 
     def operator(self, *arguments: str, given: str | None = None, code: ExitCode = ExitCode.DONE) -> str:

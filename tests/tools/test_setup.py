@@ -121,6 +121,17 @@ def test_wrong_stack_file_ends_a_set_up_before_anything_is_built(fresh: Clone) -
 
 
 @pytest.mark.real
+def test_stack_file_that_passed_before_a_deployment_is_checked_again_when_it_changes(fresh: Clone) -> None:
+    program(fresh.root / ".venv/bin/python", '#!/bin/sh\necho "python $*" >> "$ASKED"\n')
+    counts = []
+    for text, deploys in (("a", []), ("a", ["--deploys"]), ("a", ["--deploys"]), ("a", []), ("b", ["--deploys"])):
+        (fresh.root / "Pulumi.plant.yaml").write_text(text)
+        assert fresh.set_up("--stack", "plant", "--check", *deploys)[0] == 0
+        counts.append(sum("components.stack_file" in line for line in fresh.asked()))
+    assert counts == [1, 2, 2, 2, 3]
+
+
+@pytest.mark.real
 def test_a_terminated_set_up_ends_the_step_that_it_started(fresh: Clone) -> None:
     pid_file = fresh.root / "pid"
     program(fresh.bin / "uv", STAND_IN_UV + f'[ "$1" = --version ] || {{ echo $$ > "{pid_file}"; exec sleep 600; }}\n')

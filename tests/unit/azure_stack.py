@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from components.settings.section import PROJECT_FOLDER
-from secretops.manifest import AzureStore, Manifest
+from secretops.manifest import Manifest
+from secretops.platforms.azure.location import AzureStoreLocation
 from tests.unit.aws_stack import a_kubeconfig
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT, object_id
 from tests.unit.harness import Deployed, ca_file, deploy
@@ -141,8 +142,8 @@ def manifest_of(deployed: Deployed) -> Manifest:
     return Manifest.model_validate(deployed.exports["secretops"])
 
 
-def store_of(manifest: Manifest) -> AzureStore:
-    assert isinstance(manifest.store, AzureStore)
+def store_of(manifest: Manifest) -> AzureStoreLocation:
+    assert isinstance(manifest.store, AzureStoreLocation)
     return manifest.store
 
 

@@ -40,7 +40,7 @@ class Registered:
     """One resource as the program asked for it."""
 
     type: str
-    name: str
+    name: str  # Without the name of the component, which each child begins with.
     parent: str  # The parent's name; the stack's is "" .
     depends_on: frozenset[str]  # Names of the resources that have to be there first.
     inputs: dict[str, Any]
@@ -143,55 +143,59 @@ def _forget() -> None:
 class _Echo(mocks.Mocks):
     def __init__(self, preview: bool) -> None:
         self._preview = preview
+        self.short: dict[str, str] = {}  # Name -> the name without that of the component.
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         raise AssertionError(f"{args.token}: no look-up belongs in this program")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        name = self.short.get(args.name, args.name)
         if self._preview:  # A bridged provider plans what the program sets, and knows neither an id nor an ARN.
             return "", dict(args.inputs) if args.typ.startswith("aws:") else {}
         if args.typ.startswith("azure-native:"):
-            return made_by_azure(args.typ, args.name, args.inputs)
+            return made_by_azure(args.typ, name, args.inputs)
         if args.typ.startswith("vault:"):
-            return made_by_vault(args.typ, args.name, args.inputs)
-        made = {"arn": arn_of(args.typ, args.name, args.inputs)} if args.typ.startswith("aws:") else {}
-        return f"{args.name}-id", {**made, **args.inputs}
+            return made_by_vault(args.typ, name, args.inputs)
+        made = {"arn": arn_of(args.typ, name, args.inputs)} if args.typ.startswith("aws:") else {}
+        return f"{name}-id", {**made, **args.inputs}
 
 
 class _Recorder(mocks.MockMonitor):
     def __init__(self, deployed: Deployed, echo: _Echo) -> None:
         super().__init__(echo)
         self._deployed = deployed
+        self._short = echo.short
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802  the engine's name for it
         inputs = MessageToDict(request.object)
-        name = request.name
+        name = next((alias.spec.name for alias in request.aliases if alias.spec.name), request.name)
+        self._short[request.name] = name
         if name in self._deployed.resources:
             raise AssertionError(f"{name}: registered twice")
         if request.type != "pulumi:pulumi:Stack":
             self._deployed.resources[name] = Registered(
                 type=request.type,
                 name=name,
-                parent=_name(request.parent) if "pulumi:pulumi:Stack::" not in request.parent else "",
-                depends_on=frozenset(map(_name, request.dependencies)),
+                parent=self._name(request.parent) if "pulumi:pulumi:Stack::" not in request.parent else "",
+                depends_on=frozenset(map(self._name, request.dependencies)),
                 inputs=inputs,
                 protected=request.protect,
                 kept=request.retainOnDelete,
                 secret_inputs=tuple(_secrets("", inputs)),
-                provider=_name(request.provider.rpartition("::")[0]),
+                provider=self._name(request.provider.rpartition("::")[0]),
                 ignored=tuple(request.ignoreChanges),
             )
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+
+    def _name(self, urn: str) -> str:
+        name = urn.rpartition("::")[2]
+        return self._short.get(name, name)
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802  the engine's name for it
         if "pulumi:pulumi:Stack::" in request.urn:
             self._deployed.exports = MessageToDict(request.outputs)
             self._deployed.secret_exports = tuple(_secrets("", self._deployed.exports))
         return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
-
-
-def _name(urn: str) -> str:
-    return urn.rpartition("::")[2]
 
 
 def _secrets(where: str, entry: Any) -> Iterator[str]:

@@ -17,11 +17,11 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Secret
 
-from secretops.manifest import KubernetesStore
 from secretops.platforms.kubernetes import api, lease, secrets
 from secretops.platforms.kubernetes.api import Api
 from secretops.platforms.kubernetes.connection import Connection
 from secretops.platforms.kubernetes.lease import Timing
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.platforms.kubernetes.store import KubernetesVersionStore
 from tests.contract.namespace import InNamespace
 from tests.real.accidents import killed_in_memory
@@ -100,7 +100,9 @@ class InMemory(InNamespace):
         connection = Connection(self.client, SERVER, "user admin of context test")  # type: ignore[arg-type]
         return Api(self.name, open_connection=lambda _context: connection)
 
-    def open(self, location: KubernetesStore | None = None, *, timing: Timing | None = None) -> KubernetesVersionStore:
+    def open(
+        self, location: KubernetesStoreLocation | None = None, *, timing: Timing | None = None
+    ) -> KubernetesVersionStore:
         timing = timing or Timing(duration=6, renew=self.renew, look=0.1)
         return KubernetesVersionStore(location or self.location, self.api(), timing=timing)
 

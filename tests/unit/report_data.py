@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from secretops.check import Level
 from secretops.engine.journal import Entry
 from secretops.operations.audit import Row, View
-from secretops.operations.doctor.check import Level
 from secretops.operations.external_certificates import Watched
 from secretops.operations.report import Aged, Open, Reads, Report
 from secretops.operations.status import Standing

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.next_step import next_step
 from components.settings.settings import ConfigurationError
+from components.stack import next_step
 from secretops.launcher.settings import OWN_VARIABLES
 from secretops.manifest import COPILOT, ExternalAgent, Manifest, OwnedAgent, Reader, Secret, SecretKind
 from tests.unit.aws_stack import a_kubeconfig, on_aws

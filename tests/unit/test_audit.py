@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from secretops.errors import ExitCode, UsageError
-from secretops.manifest import Broker, BrokerKind, Delivered, KubernetesStore, Manifest, MqttProtocol
+from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations.audit import View, audit, moment
+from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_cli import run
@@ -26,7 +27,7 @@ BROKER = Broker(kind=BrokerKind.COREFLUX, host="nowhere.invalid", port=1, protoc
 MANIFEST = Manifest(
     project="coreflux-mcp-secrets",
     stack="test",
-    store=KubernetesStore(namespace=NAMESPACE, versions=VERSIONS, lease="coreflux-mcp-rotator",
+    store=KubernetesStoreLocation(namespace=NAMESPACE, versions=VERSIONS, lease="coreflux-mcp-rotator",
                           delivered={"mqtt": Delivered(name=SECRETS, keys={"password": "mqtt-password"})},
                           readers={SECRETS: (SERVER, "system:nodes", "ops"), VERSIONS: ("ops",)}),
     broker=BROKER,

@@ -17,8 +17,9 @@ from components.settings.remote_constraints import FETCHED
 from components.settings.sections import Rotation
 from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
 from secretops.launcher.settings import SECRET_VARIABLES
-from secretops.manifest import AwsStore, Manifest
+from secretops.manifest import Manifest
 from secretops.platforms.aws.labels import NO_VALUE
+from secretops.platforms.aws.location import AwsStoreLocation
 from tests.unit import aws_stack
 from tests.unit.aws_stack import OPERATOR, on_aws, with_every_option
 from tests.unit.harness import Deployed, before, texts
@@ -54,8 +55,8 @@ def manifest_of(deployed: Deployed) -> Manifest:
     return Manifest.model_validate(deployed.exports["secretops"])
 
 
-def store_of(manifest: Manifest) -> AwsStore:
-    assert isinstance(manifest.store, AwsStore)
+def store_of(manifest: Manifest) -> AwsStoreLocation:
+    assert isinstance(manifest.store, AwsStoreLocation)
     return manifest.store
 
 

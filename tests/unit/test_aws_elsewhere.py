@@ -8,7 +8,8 @@ import pytest
 
 from secretops.launcher.settings import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.launcher.sources import open_source
-from secretops.manifest import AwsStore, Manifest
+from secretops.manifest import Manifest
+from secretops.platforms.aws.location import AwsStoreLocation
 from tests.unit.aws_stack import READER, ca, for_pods, for_this_machine
 from tests.unit.harness import Deployed
 
@@ -38,9 +39,9 @@ def inputs(deployed: Deployed, name: str) -> Any:
     return deployed.resources[name].inputs
 
 
-def store_of(deployed: Deployed) -> AwsStore:
+def store_of(deployed: Deployed) -> AwsStoreLocation:
     store = Manifest.model_validate(deployed.exports["secretops"]).store
-    assert isinstance(store, AwsStore)
+    assert isinstance(store, AwsStoreLocation)
     return store
 
 

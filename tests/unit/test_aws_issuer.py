@@ -1,7 +1,7 @@
 """A stack whose client certificate a CA of AWS Private CA signs: what its file says, and what is made of it."""
 
-from components.settings.catalogue import CLIENT_CERT
-from secretops.manifest import AwsPrivateCaIssuer
+from components.core.secrets import CLIENT_CERT
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 from tests.unit.aws_stack import CA, SERVER, STORE
 from tests.unit.stack_file import StackFile
 

@@ -8,9 +8,8 @@ import pytest
 
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
+from secretops.check import Check, Level
 from secretops.engine.state import Stage, Version
-from secretops.manifest import AzureStore
-from secretops.operations.doctor.check import Check, Level
 from secretops.operations.session import Session
 from secretops.platforms.azure import checks as examining
 from secretops.platforms.azure import tags
@@ -18,13 +17,14 @@ from secretops.platforms.azure.api import Deleted, Kept
 from secretops.platforms.azure.checks.key_vault import Vault
 from secretops.platforms.azure.errors import ForbiddenError
 from secretops.platforms.azure.lease import Timing
+from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.tags import State
 from secretops.trails.protocol import Access
 from tests.unit.lease_blob import BlobInMemory
 
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(hours=3)
-STORE = AzureStore(
+STORE = AzureStoreLocation(
     tenant="00000000-0000-0000-0000-00000000aaaa",
     vault="https://vault.vault.azure.net",
     secrets={"mqtt": "mqtt"},
@@ -44,7 +44,7 @@ def kept(number: int, *, at: datetime = LONG_AGO, enabled: bool = True, expires:
 @dataclass
 class Played:
     state: State = field(default_factory=lambda: State((kept(1),), ()))
-    location: AzureStore = STORE
+    location: AzureStoreLocation = STORE
     lease: BlobInMemory = field(default_factory=BlobInMemory)
     timing: Timing = field(default_factory=lambda: Timing(look=0.01))
     said_at: datetime | None = field(default_factory=lambda: datetime.now(UTC))

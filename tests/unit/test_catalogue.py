@@ -3,8 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-from components.settings import catalogue
-from components.settings.catalogue import Catalogue
+from components.core.secrets import SERVER_VARIABLES, Catalogue, variables_of
 from components.settings.section import PROJECT_FOLDER
 from components.settings.settings import Settings
 from secretops.manifest import PrivateCaIssuer, Reader, Secret, SecretKind
@@ -96,10 +95,10 @@ def test_the_servers_variables_are_those_that_the_components_write() -> None:
     source = (PROJECT_FOLDER / "components" / "core" / "broker.py").read_text()
     given = [named(name) for name in ("mqtt", "agent-key", "client-cert")]
     written = set(re.findall(r'"((?:MQTT|DO|LOG)_[A-Z_]+)"', source))
-    written |= {variable for secret in given for variable in catalogue.variables_of(secret).values()}
-    assert written <= catalogue.SERVER_VARIABLES
+    written |= {variable for secret in given for variable in variables_of(secret).values()}
+    assert written <= SERVER_VARIABLES
     not_of_the_stack = {"MQTT_CLIENT_ID", "LOT_VERIFIER_API_URL", "COREFLUX_SERVER_DIR"}
-    known = {name for name in catalogue.SERVER_VARIABLES if not name.endswith("_FILE")}
+    known = {name for name in SERVER_VARIABLES if not name.endswith("_FILE")}
     assert known == written | not_of_the_stack
 
 

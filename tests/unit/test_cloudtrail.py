@@ -13,12 +13,13 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from secretops.check import Level
 from secretops.errors import ExitCode
-from secretops.manifest import AwsStore, Broker, BrokerKind, Manifest, MqttProtocol
+from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations.audit import View, audit
-from secretops.operations.doctor.check import Level
 from secretops.platforms.aws.checks.account import Account
 from secretops.platforms.aws.checks.cloudtrail import READS, WRITES, TrailOn, recorded
+from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.trails.protocol import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -30,7 +31,7 @@ OPERATOR = f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/operator
 MANIFEST = Manifest(
     project="coreflux-mcp-secrets",
     stack="prod",
-    store=AwsStore(account=ACCOUNT, region=REGION, secrets={"mqtt": MQTT, "broker-admin": ADMIN},
+    store=AwsStoreLocation(account=ACCOUNT, region=REGION, secrets={"mqtt": MQTT, "broker-admin": ADMIN},
                    lease=f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/coreflux-mcp-prod-lease",
                    readers={MQTT: (SERVER, "rotator", OPERATOR), ADMIN: ("rotator", OPERATOR)}),
     broker=Broker(kind=BrokerKind.COREFLUX, host="nowhere.invalid", port=1, protocol=MqttProtocol.V5, tls=True),
@@ -239,7 +240,7 @@ def test_audit_wants_a_trail_that_delivers_to_the_alarms_log_group(monkeypatch: 
         stubber.add_response("describe_trails", {"trailList": [trail]})
         stubber.add_response("get_trail_status", {"IsLogging": True, **status})
         stubber.add_response("get_event_selectors", {})
-        assert isinstance(MANIFEST.store, AwsStore)
+        assert isinstance(MANIFEST.store, AwsStoreLocation)
         found = TrailOn(Account(MANIFEST.store.model_copy(update={"log_group": "/coreflux-mcp/prod/trail"}))).look()
     assert found.level is (Level.ATTENTION if word else Level.OK)
     assert word in found.value

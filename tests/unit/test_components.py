@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from components.settings.section import PROJECT_FOLDER
-from secretops.manifest import DotenvStore, Manifest
+from secretops.manifest import Manifest
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from tests.unit.harness import Deployed, before, deployed, texts
 
 FOLDER = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder"
@@ -53,9 +54,9 @@ def manifest_of(deployed: Deployed) -> Manifest:
     return Manifest.model_validate_json(deployed.resources["rotator"].inputs["files"]["config/secretops.json"])
 
 
-def store_of(deployed: Deployed) -> DotenvStore:
+def store_of(deployed: Deployed) -> DotenvStoreLocation:
     store = manifest_of(deployed).store
-    assert isinstance(store, DotenvStore)
+    assert isinstance(store, DotenvStoreLocation)
     return store
 
 

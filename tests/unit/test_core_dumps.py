@@ -19,7 +19,7 @@ os._exit = lambda code, end=os._exit: report(code, end)
 module = sys.argv.pop(1)
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
-IN_LAMBDA = "from secretops.platforms.aws import lambda_handler as it\ntry:\n    it._session()\nexcept Exception: pass\n"
+IN_LAMBDA = "from secretops.platforms.aws import lambda_handler as it\ntry: it._session()\nexcept Exception: pass\n"
 
 
 @pytest.mark.parametrize(("module", "arguments"), [

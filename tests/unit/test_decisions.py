@@ -20,7 +20,9 @@ from secretops.engine.decisions import (
 )
 from secretops.engine.issued_ids import issued_id, issued_otherwise
 from secretops.engine.state import Replica, Stage, Version, Versions
-from secretops.manifest import AwsPrivateCaIssuer, Issuer, Reader, Secret, SecretKind, VaultIssuer
+from secretops.manifest import Issuer, Reader, Secret, SecretKind
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
+from secretops.platforms.vault.location import VaultIssuer
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)

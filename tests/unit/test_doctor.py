@@ -16,12 +16,13 @@ import pytest
 from dotenv import dotenv_values
 
 from secretops import cli
+from secretops.check import Level, Repair, Result, ok
 from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode, SecretopsError, StoreError
-from secretops.manifest import Broker, BrokerKind, DotenvStore, MqttProtocol
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import external_certificates
 from secretops.operations.doctor import certificates, doctor, exit_code, mend
-from secretops.operations.doctor.check import Level, Repair, Result, ok
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_cli import run
@@ -151,7 +152,7 @@ def test_doctor_repairs_each_line_of_the_env(stack: Stack, text: str | None, mon
     ):  # the listener shows no certificate: each look would wait for one
         monkeypatch.setattr(module, "watched", lambda _: ())
     whole = stack.env.read_text()
-    assert isinstance(stack.manifest.store, DotenvStore)
+    assert isinstance(stack.manifest.store, DotenvStoreLocation)
     public = stack.manifest.store.lines
     ours = [*public, "DO_AGENT_API_KEY", "SECRETOPS_VERSION_AGENT_KEY"]
     assert [line.partition("=")[0] for line in whole.splitlines() if "=" in line] == [*public, "MINE", *ours[-2:]]

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from secretops.manifest import Delivered, KubernetesStore
-from secretops.operations.doctor.check import Level, Result
+from secretops.check import Level, Result
 from secretops.operations.session import Session
 from secretops.platforms.kubernetes.checks import ROTATOR, SERVER, kubernetes_checks
 from secretops.platforms.kubernetes.checks.cluster import Cluster, ForbiddenError
 from secretops.platforms.kubernetes.checks.evidence import AUDITED, LOST, READS, STARTED, STORED
 from secretops.platforms.kubernetes.connection import Connection
+from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 
 PLACE = "/api/v1/namespaces/plant"
 USERS = {name: f"system:serviceaccount:plant:{name}" for name in (SERVER, ROTATOR, "default")}
@@ -113,7 +113,7 @@ class Answers(Cluster):
 def cluster_of() -> Answers:
     readers: dict[str, tuple[str, ...]] = {SECRETS: (USERS[ROTATOR],), VERSIONS: (USERS[ROTATOR],)}
     return Answers(
-        KubernetesStore(
+        KubernetesStoreLocation(
             namespace="plant",
             instance=INSTANCE,
             versions=VERSIONS,

@@ -13,7 +13,7 @@ from components.settings.section import PROJECT_FOLDER
 from secretops import cli
 from secretops.errors import UsageError
 from secretops.manifest import Manifest
-from secretops.operations import export
+from secretops.platforms.swarm import export
 from tests.unit.harness import ca_file
 from tests.unit.swarm_stack import IMAGE, NETWORK, V3, file_on_swarm, on_swarm, spec
 

@@ -18,11 +18,13 @@ from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, PollingSource, StoredVersion
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
-from secretops.manifest import AwsStore, DotenvStore, Manifest, Reader, Secret, SecretKind
+from secretops.manifest import Manifest, Reader, Secret, SecretKind
 from secretops.operations import put
 from secretops.operations import session as sessions
 from secretops.operations.session import Session
 from secretops.platforms.aws import lambda_handler
+from secretops.platforms.aws.location import AwsStoreLocation
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.values import Value
 from tests.real.agent_stack import NO_BROKER
 from tests.unit.memory import NOW, Memory, version
@@ -178,7 +180,7 @@ def test_payload_that_is_no_hint_is_ignored(payload: bytes) -> None:
     assert parse_hint(payload) is None
 
 
-def session(store: AwsStore | DotenvStore, *readers: Reader) -> tuple[Session, Secret]:
+def session(store: AwsStoreLocation | DotenvStoreLocation, *readers: Reader) -> tuple[Session, Secret]:
     """Return a session whose secret mqtt has a current version, and that secret."""
     fields, users = ("username", "password"), ("a", "b")
     secret = Secret(
@@ -193,16 +195,19 @@ def session(store: AwsStore | DotenvStore, *readers: Reader) -> tuple[Session, S
 
 
 TABLE = f"arn:aws:dynamodb:eu-central-1:{'0' * 12}:table/lease"
-POLLED = AwsStore(account="0" * 12, region="eu-central-1", secrets={"mqtt": "p/mqtt"}, lease=TABLE)
+POLLED = AwsStoreLocation(account="0" * 12, region="eu-central-1", secrets={"mqtt": "p/mqtt"}, lease=TABLE)
 
 
 @pytest.mark.parametrize(("store", "readers", "expected"), [
     pytest.param(POLLED, [Reader.SERVER, Reader.ROTATOR], ["mqtt"] * 3, id="polled by launchers"),
     pytest.param(POLLED, [Reader.ROTATOR], [], id="of the rotator"),
-    pytest.param(DotenvStore(root="/nowhere/store"), [Reader.SERVER], [], id="watched by launchers"),
+    pytest.param(DotenvStoreLocation(root="/nowhere/store"), [Reader.SERVER], [], id="watched by launchers"),
 ])  # fmt: skip
 def test_new_version_is_hinted_at_where_launchers_poll(
-    monkeypatch: pytest.MonkeyPatch, store: AwsStore | DotenvStore, readers: list[Reader], expected: list[str]
+    monkeypatch: pytest.MonkeyPatch,
+    store: AwsStoreLocation | DotenvStoreLocation,
+    readers: list[Reader],
+    expected: list[str],
 ) -> None:
     moved: Any = SimpleNamespace(advance=lambda **_: version(Stage.CURRENT, "a"), publish=lambda _version: None)
     published: list[str] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from secretops.errors import StoreError, UsageError
-from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind, VaultIssuer
+from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind
 from secretops.operations.compromise import advice, begun
 from secretops.operations.compromise.incident import (
     Incident,
@@ -20,6 +20,7 @@ from secretops.operations.compromise.incident import (
     page,
     unfinished,
 )
+from secretops.platforms.vault.location import VaultIssuer
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_cli import run

@@ -14,9 +14,9 @@ pytest.importorskip("azure.identity", reason="Azure's SDK is not installed: the 
 from azure.core.credentials import TokenRequestOptions
 
 from secretops.errors import UnreachableError, UsageError
-from secretops.manifest import AzureStore
 from secretops.platforms.azure import api, lease
 from secretops.platforms.azure.lease import LeaseBlob
+from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.log_workspace import Workspace
 from secretops.platforms.azure.login import Login
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.real
 
 OURS, THEIRS = "00000000-0000-0000-0000-00000000AAAA", "00000000-0000-0000-0000-00000000bbbb"
 SCOPE = "https://vault.azure.net/.default"
-STORE = AzureStore(
+STORE = AzureStoreLocation(
     tenant=OURS, vault="https://vault.vault.azure.net", secrets={}, pending={},
     lease="https://127.0.0.1:1/container/blob", workspace="00000000-0000-0000-0000-00000000cccc",
 )  # fmt: skip

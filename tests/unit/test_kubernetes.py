@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from components.settings.section import PROJECT_FOLDER
 from secretops.launcher.listening import HostNames, parse_listen
-from secretops.manifest import Delivered, KubernetesStore, Manifest
+from secretops.manifest import Manifest
+from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 from tests.unit.harness import Deployed, Registered, ca_file, deploy
 from tests.unit.policy_plans import OWN, plan
 from tests.unit.stack_file import StackFile
@@ -108,8 +109,8 @@ def manifest_in_pod(deployed: Deployed) -> Manifest:
     return Manifest.model_validate_json(only(deployed, "ConfigMap", "coreflux-mcp-stack")["data"]["secretops.json"])
 
 
-def store_of(manifest: Manifest) -> KubernetesStore:
-    assert isinstance(manifest.store, KubernetesStore)
+def store_of(manifest: Manifest) -> KubernetesStoreLocation:
+    assert isinstance(manifest.store, KubernetesStoreLocation)
     return manifest.store
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from components.core import secrets as specs
 from components.core.naming import CERTIFICATE_FILES
 from components.kubernetes.cross_field_rules import CHANGE_OVER, TO_A_VOLUME
 from components.kubernetes.operators import client_certificate, secret_store, sync_minutes, synced_secret
 from components.kubernetes.settings import CertificateIssuer
-from components.settings import catalogue
 from secretops.manifest import Reader, Secret
 from tests.real.cluster import OwnCluster
 from tests.unit.policy_plans import own, planned, text_of
@@ -38,7 +38,7 @@ OBJECTS = [
     client_certificate(
         CertificateIssuer(kind="AWSPCAClusterIssuer", name="plant-ca", group="awspca.cert-manager.io"), "x" * 100
     ),
-    synced_secret(catalogue.mqtt("prod", 90), "coreflux-mcp/prod/mqtt", minutes=5),
+    synced_secret(specs.mqtt("prod", 90), "coreflux-mcp/prod/mqtt", minutes=5),
 ]
 """Those of AWS are in tests/stacks/test_aws_elsewhere.py, too."""
 
@@ -93,13 +93,13 @@ def test_api_server_accepts_each_object_and_no_other_field(own_cluster: OwnClust
     ("secret", "name", "keys"),
     [
         (
-            catalogue.mqtt("prod", 90),
+            specs.mqtt("prod", 90),
             "coreflux-mcp-secrets-mqtt",
             {"username": "mqtt-user", "password": "mqtt-password"},
         ),
-        (catalogue.client_cert(), "coreflux-mcp-certs", {field: field for field in CERTIFICATE_FILES}),
+        (specs.client_cert(), "coreflux-mcp-certs", {field: field for field in CERTIFICATE_FILES}),
         (
-            catalogue.declared("db", ("url", "user"), (Reader.SERVER,), 90),
+            specs.declared("db", ("url", "user"), (Reader.SERVER,), 90),
             "coreflux-mcp-secrets-db",
             {"url": "db.url", "user": "db.user"},
         ),

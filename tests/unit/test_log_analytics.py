@@ -17,10 +17,11 @@ pytest.importorskip("azure.monitor.query", reason="Azure's SDK is not installed:
 
 
 from secretops.errors import ExitCode, SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.manifest import AzureStore, Broker, BrokerKind, Manifest, MqttProtocol
+from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations.audit import View, audit
 from secretops.platforms.azure import api
 from secretops.platforms.azure import log_workspace as asking
+from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.trails.protocol import ALL
 from tests.real.workspace import NO_OLDER, Played
 
@@ -28,7 +29,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 VAULT = "https://coreflux-mcp-prod.vault.azure.net"
 WORKSPACE = "00000000-0000-0000-0000-00000000aaaa"
 SERVER, ROTATOR, MALLORY = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in "123")
-STORE = AzureStore(
+STORE = AzureStoreLocation(
     tenant="00000000-0000-0000-0000-00000000bbbb",
     vault=VAULT,
     secrets={"mqtt": "mqtt", "broker-admin": "broker-admin"},

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.asked import NAMES
+from bench.__main__ import PARTS
 from components.settings.section import PROJECT_FOLDER
 from secretops.errors import ExitCode
 
@@ -95,5 +95,5 @@ def test_a_stack_without_a_file_is_refused_with_those_that_there_are(folder: Fol
 
 def test_make_bench_names_a_part_that_there_is_not_before_it_sets_anything_up(folder: Folder) -> None:
     said = folder.make("bench", "PART=preview nosuch")
-    assert said.startswith(f"nosuch: no part; there are {', '.join(NAMES)}\n")
+    assert said.startswith(f"nosuch: no part; there are {', '.join(PARTS)}\n")
     assert not folder.has_begun

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from components.core.matrix import GAPS, PAIRS, Feature, ServerKind, StoreKind, gaps, pairs_table, refusal
+from components.core import registry
+from components.core.matrix import pairs_table, references, refusal
+from components.core.platform import Feature
 
 DESIGNED = {
     ("dotenv", "local"): "MountedFiles", ("swarm", "swarm"): "MountedFiles",
@@ -22,13 +24,12 @@ LACKS = {
     "azure": {"trail of every read", "a grant per secret"},
     "vault": {"trail of every read", "a grant per secret", "rotation schedule"},
 }
-EVERY_PAIR = [(store.value, server.value) for store in StoreKind for server in ServerKind]
+EVERY_PAIR = [(store, server) for store in registry.kinds("store") for server in registry.kinds("server")]
 
 
 @pytest.mark.parametrize(("store", "server"), EVERY_PAIR)
 def test_pair_is_deployed_as_designed_or_refused_with_what_works(store: str, server: str) -> None:
-    kinds = PAIRS[StoreKind(store)].get(ServerKind(server), ())
-    assert ", ".join(kinds) == DESIGNED.get((store, server), "")
+    assert ", ".join(references(store, server)) == DESIGNED.get((store, server), "")
     refused = refusal(store, server)
     assert (refused is None) is ((store, server) in DESIGNED and (store, server) != NOT_BUILT)
     if refused:
@@ -51,7 +52,7 @@ def test_table_of_pairs_marks_what_is_planned() -> None:
 
 
 def test_store_reports_each_feature_that_it_lacks() -> None:
-    assert gaps("dotenv") == {feature.value: GAPS[StoreKind.DOTENV][feature] for feature in Feature}
-    assert {store: set(gaps(store)) for store in LACKS} == LACKS
-    assert gaps("azure", open_to_internet=True).keys() == gaps("azure").keys() | {"network"}
-    assert all(len(why) > 20 for store in StoreKind for why in gaps(store).values())
+    gaps = {store: registry.platform_of("store", store).gaps for store in registry.kinds("store")}
+    assert set(gaps["dotenv"]) == set(Feature)
+    assert {store: {feature.value for feature in gaps[store]} for store in LACKS} == LACKS
+    assert all(len(why) > 20 for each in gaps.values() for why in each.values())

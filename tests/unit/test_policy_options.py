@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from components.settings.schema import _MODELS
+from components.settings.schema import WITH_KINDS, inner_section, kinds_of, models
 from components.settings.section import Section
 from components.settings.stack_file import sections_of
 from tests.unit.broken_stack_files import unusual, unusual_names
@@ -27,15 +27,8 @@ def test_valid_stack_file_breaks_no_rule(name: str, monkeypatch: pytest.MonkeyPa
 def options(model: type[BaseModel], at: str) -> Iterator[str]:
     for name, entry in model.model_fields.items():
         yield f"{at}.{name}"
-        for inner in models(entry.annotation):
+        if inner := inner_section(entry.annotation):
             yield from options(inner, f"{at}.{name}")
-
-
-def models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from models(inner)
 
 
 def options_set(entry: dict[str, Any], at: str) -> Iterator[str]:
@@ -50,7 +43,7 @@ def test_every_option_is_set_in_a_stack_file_that_is_judged() -> None:
     texts = [path.read_text() for path in STACK_FILES.values()]
     texts += [*map(text_of, OWN), *(unusual(name)[0].text for name in unusual_names())]
     known: dict[tuple[str, str], type[Section]] = {
-        (section, kind): model for section, kinds in _MODELS.items() for kind, model in kinds.items()
+        (section, kind): model for section in WITH_KINDS for model in models(section) for kind in kinds_of(model)
     }
     found = {
         option

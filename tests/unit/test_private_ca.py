@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from components.settings.catalogue import CLIENT_CA, CLIENT_CERT
+from components.core.secrets import CLIENT_CA, CLIENT_CERT
 from secretops.certificates import new_key, private_pem, request_of
 from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError, WaitingError
 from secretops.issuers.private_ca import PrivateCa
-from secretops.manifest import Broker, BrokerKind, DotenvStore, Manifest, MqttProtocol, PrivateCaIssuer
+from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, PrivateCaIssuer
 from secretops.operations.trust import lay
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.values import Value
 from tests.real.stack import make_stack
 from tests.unit import azure_stack, vault_stack
@@ -67,7 +68,7 @@ def test_secretops_is_told_of_the_ca_and_of_the_one_name_that_it_certifies(make:
 
 def test_in_a_folder_nothing_of_the_ca_is_delivered_and_no_ca_of_the_brokers_is_waited_for() -> None:
     manifest = manifest_of(on_a_folder())
-    assert isinstance(manifest.store, DotenvStore)
+    assert isinstance(manifest.store, DotenvStoreLocation)
     assert CLIENT_CA not in {*manifest.store.files, *manifest.store.variables, *manifest.store.file_variables}
     assert manifest.store.files[CLIENT_CERT] == {"client.crt": "certs/client.crt", "client.key": "certs/client.key"}
     assert manifest.store.file_variables[CLIENT_CERT].keys() == {"client.crt", "client.key"}

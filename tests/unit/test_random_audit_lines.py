@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secretops.manifest import DotenvStore, Manifest
+from secretops.manifest import Manifest
 from secretops.operations.audit import Row, audit
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from tests.unit import test_audit, test_cloudtrail, test_log_analytics, test_swarm_events, test_vault_log
 from tests.unit.fuzz import BOUNDED, texts
 
-DOTENV = test_swarm_events.MANIFEST.model_copy(update={"store": DotenvStore(root="/nowhere/store")})
+DOTENV = test_swarm_events.MANIFEST.model_copy(update={"store": DotenvStoreLocation(root="/nowhere/store")})
 RECORDS = (json.loads(test_swarm_events.record("read")), json.loads(test_swarm_events.record("write")))
 
 LOGS: dict[str, tuple[Manifest, tuple[Any, ...]]] = {

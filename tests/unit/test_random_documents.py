@@ -22,12 +22,13 @@ from secretops.engine.state import Versions
 from secretops.errors import SecretopsError
 from secretops.launcher import polled
 from secretops.launcher.sources import Json
-from secretops.manifest import DotenvStore
 from secretops.operations import stack as manifests
 from secretops.operations.compromise import incident
 from secretops.operations.history import _entries as entries_of_a_log
 from secretops.platforms.azure import tags
 from secretops.platforms.azure.api import Kept
+from secretops.platforms.dotenv.delivery import NAMES
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.platforms.dotenv.store import DotenvVersionStore
 from secretops.platforms.kubernetes.secrets import Sheet
 from secretops.platforms.kubernetes.version_state import Book as KubernetesBook
@@ -36,7 +37,6 @@ from secretops.platforms.vault import version_metadata as notes
 from secretops.platforms.vault.api import Metadata
 from secretops.platforms.vault.secret_index import KEPT, Register
 from secretops.stores import folder_ownership, payload
-from secretops.stores.delivery import NAMES
 from tests.unit import test_swarm_events
 from tests.unit.fuzz import BOUNDED, texts
 
@@ -88,7 +88,7 @@ def of_bytes(read: Read) -> Reader:
 
 
 def dotenv(folder: Path) -> DotenvVersionStore:
-    location = DotenvStore(root=str(folder), variables={"mqtt": {"password": "MQTT_PASSWORD"}})
+    location = DotenvStoreLocation(root=str(folder), variables={"mqtt": {"password": "MQTT_PASSWORD"}})
     (folder / "log").mkdir(exist_ok=True)
     return DotenvVersionStore(location, AccessRecords(folder / "log" / "access.jsonl", "operator:me@here"))
 

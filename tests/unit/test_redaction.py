@@ -12,10 +12,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from components.settings import catalogue
-from components.settings.sections import PrivateCa
+from components.core import secrets as specs
 from secretops import redaction
-from secretops.manifest import Reader
+from secretops.manifest import ExternalAgent, Reader
 from secretops.redaction import HIDDEN, redact
 from secretops.stores import payload
 from secretops.values import Value, new_password
@@ -190,10 +189,10 @@ def test_a_line_of_a_document_is_redacted_however_a_parser_quotes_it(quoted: Cal
 
 SHOWN = {"username", "ca.crt", "client.crt"}
 CATALOGUE = (
-    *(catalogue.mqtt("plant-7", 30), catalogue.broker_admin("plant-7", 30), catalogue.agent_key("plant-7", 30, None)),
-    *(catalogue.agent_admin(), catalogue.client_cert(), catalogue.client_ca(PrivateCa(kind="private-ca"))),
-    catalogue.http_token(),
-    catalogue.declared("db", ("url", "password"), (Reader.SERVER,), 90),
+    *(specs.mqtt("plant-7", 30), specs.broker_admin("plant-7", 30), specs.agent_key(30, ExternalAgent())),
+    *(specs.agent_admin(), specs.client_cert(), specs.client_ca(30)),
+    specs.http_token(),
+    specs.declared("db", ("url", "password"), (Reader.SERVER,), 90),
 )
 
 

@@ -13,8 +13,9 @@ from secretops.certificates import Signed
 from secretops.engine.renewal import Renewal
 from secretops.engine.state import Version, Versions
 from secretops.errors import RefusedError, StoreError, UnreachableError
-from secretops.manifest import Broker, BrokerKind, MqttProtocol, VaultIssuer
+from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.platforms.dotenv.store import DotenvVersionStore
+from secretops.platforms.vault.location import VaultIssuer
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
 from tests.unit.signing import NAME, made

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from secretops.check import Level, Result, ok
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import doctor
-from secretops.operations.doctor.check import Level, Result, ok
 from secretops.operations.history import history
 from secretops.operations.report import report
 from secretops.operations.status import Standing

@@ -9,17 +9,17 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.core.broker import broker_location, ca_bundle, public_variables
-from components.core.matrix import PAIRS, StoreKind, can_be_deployed
+from components.core.broker import ca_bundle
+from components.core.matrix import deployable_pairs
 from components.dotenv.settings import DotenvStore, LocalServer
-from components.next_step import next_step
-from components.settings.cross_field_rules import doubts
+from components.settings.cross_field_rules import warnings
 from components.settings.problems import Problem
 from components.settings.section import PROJECT_FOLDER
 from components.settings.sections import EmbeddedBroker, Environment, OutsideBroker, Rotation
 from components.settings.settings import ConfigurationError, Settings
 from components.settings.stack_file import handed_over
-from secretops.manifest import DotenvStore as DotenvLocation
+from components.stack import next_step
+from secretops.platforms.dotenv.location import DotenvStoreLocation as DotenvLocation
 from tests.unit.broken_stack_files import base, unusual, unusual_names
 from tests.unit.harness import ca_file
 from tests.unit.stack_file import StackFile
@@ -109,7 +109,7 @@ def test_a_region_that_the_sdk_does_not_know_is_warned_of_and_goes_on() -> None:
 
 def warned_of(sections: dict[str, str], stack: str = "prod") -> list[str]:
     settings = stack_file(**sections).parse(stack)
-    return list(doubts(settings.environment, settings.store))
+    return list(warnings(settings.environment, settings.store))
 
 
 def test_production_is_warned_that_nobody_receives_its_alarms() -> None:
@@ -147,7 +147,7 @@ def test_a_server_elsewhere_has_the_ca_file_where_it_is_there() -> None:
     outside = stack_file(broker=broker("ca_file: /etc/ca.crt")).parse("dev").broker
 
     def variable(ca_file: str | None) -> str:
-        return public_variables(outside, log_level="INFO", agent=None, ca_file=ca_file)["MQTT_CA_CERT"]
+        return outside.args.public_variables(log_level="INFO", ca_file=ca_file)["MQTT_CA_CERT"]
 
     assert (variable(None), variable("/certs/ca.crt")) == ("/etc/ca.crt", "/certs/ca.crt")
 
@@ -202,7 +202,7 @@ def test_a_refusal_is_a_run_error_so_that_the_engine_shows_no_traceback() -> Non
 def test_an_unusual_stack_file_is_accepted(name: str, tmp_path: Path) -> None:
     row, expected = unusual(name.replace("/etc/ssl/certs/ca.crt", str(ca_file(tmp_path))))
     settings = row.parse()
-    broker_location(settings.broker)  # the manifest takes it too
+    settings.broker.args.location()  # the manifest takes it too
     for key, value in expected.items():
         found: Any = settings
         for part in key.split("."):
@@ -258,8 +258,7 @@ def test_there_is_a_shipped_stack_file_of_each_pair() -> None:
         entries = StackFile.read(path.read_text()).entries
         return json.loads(entries["store"])["kind"], json.loads(entries["server"])["kind"]
 
-    wired = {(store, server) for store in StoreKind for server in PAIRS[store] if can_be_deployed(store, server)}
-    assert {pair(path) for path in SHIPPED} == wired
+    assert {pair(path) for path in SHIPPED} == set(deployable_pairs())
 
 
 def test_what_a_stack_file_does_not_say_has_the_guides_default() -> None:
@@ -282,7 +281,7 @@ def test_the_manifest_says_how_many_servers_report(pair: str, changes: dict[str,
     sections = base(pair)
     sections["server"] |= changes
     settings = Settings.parse("prod", {name: handed_over(entry) for name, entry in sections.items()})
-    made = settings.manifest(store=DotenvLocation(root="/nowhere/store"), broker=broker_location(settings.broker))
+    made = settings.manifest(store=DotenvLocation(root="/nowhere/store"), broker=settings.broker.args.location())
     assert (made.replicas, made.stack, made.grace_seconds) == (replicas, "prod", 3600)
 
 

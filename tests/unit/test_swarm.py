@@ -11,7 +11,8 @@ from secretops.errors import UnreachableError
 from secretops.launcher.listening import HostNames, parse_listen
 from secretops.launcher.settings import CARRIERS, FILE_VARIABLES, OWN_VARIABLES, PUBLIC_VARIABLES, VERSION_VARIABLES
 from secretops.launcher.sources import open_source
-from secretops.manifest import Manifest, SwarmStore
+from secretops.manifest import Manifest
+from secretops.platforms.swarm.location import SwarmStoreLocation
 from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.swarm_stack import NETWORK, ROTATOR, SERVER, V3, file_on_swarm, on_swarm, spec
 
@@ -42,9 +43,9 @@ def everything(ca: Path) -> Deployed:
     )
 
 
-def manifest_of(deployed: Deployed) -> tuple[Manifest, SwarmStore]:
+def manifest_of(deployed: Deployed) -> tuple[Manifest, SwarmStoreLocation]:
     manifest = Manifest.model_validate(deployed.exports["secretops"])
-    assert isinstance(manifest.store, SwarmStore)
+    assert isinstance(manifest.store, SwarmStoreLocation)
     return manifest, manifest.store
 
 

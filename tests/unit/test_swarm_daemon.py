@@ -9,9 +9,10 @@ import pytest
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
 
-from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, SwarmStore
+from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.platforms.swarm import rotator
 from secretops.platforms.swarm.daemon import registry_login
+from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.platforms.swarm.task import VARIABLE, actor
 from secretops.platforms.swarm.task_payload import MANIFEST_FILE, load_of
 from secretops.redaction import HIDDEN, redact
@@ -19,7 +20,7 @@ from secretops.values import Value, new_password
 
 
 def manifest(**broker: str) -> Manifest:
-    store = SwarmStore(prefix="p_", book="b", instance="i", service="s", uid=1, image="x")
+    store = SwarmStoreLocation(prefix="p_", book="b", instance="i", service="s", uid=1, image="x")
     reached = Broker(
         kind=BrokerKind.MOSQUITTO,
         host="h",

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from secretops.errors import ExitCode
-from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind, SwarmStore
+from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
 from secretops.operations.audit import View, audit
+from secretops.platforms.swarm.location import SwarmStoreLocation
 
 SERVER = "coreflux-mcp-prod_server"
-STORE = SwarmStore(
+STORE = SwarmStoreLocation(
     prefix="coreflux-mcp-prod_", book="coreflux-mcp-prod_book", instance="coreflux-mcp-prod", service=SERVER, uid=10001,
     image="coreflux-mcp-secrets:1",
 )  # fmt: skip

@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
 from secretops.errors import UnreachableError
-from secretops.manifest import SwarmStore
 from secretops.platforms.swarm import rollout
 from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.platforms.swarm.rollout import Rollout, UpdateFailedError
 
 NEVER_RAN = "starting container failed: unable to remount dir as readonly: device or resource busy"
@@ -77,7 +77,7 @@ class Docker(Api):
 
 
 def wait(docker: Docker, *, is_new: bool = False, failed: set[str] | None = None) -> None:
-    Rollout(docker, SwarmStore.model_construct(service="server")).wait(list(NEW), is_new=is_new, failed=failed)
+    Rollout(docker, SwarmStoreLocation.model_construct(service="server")).wait(list(NEW), is_new=is_new, failed=failed)
 
 
 BEFORE, AFTER = Task(OLD), Task(NEW)

@@ -32,8 +32,8 @@ from secretops.operations.purge import purge
 from secretops.operations.rotate import rotate
 from secretops.operations.status import Standing, status
 from secretops.operations.tick import Outcome, exit_code
+from secretops.platforms.dotenv.delivery import Content, Delivery
 from secretops.platforms.dotenv.store import DotenvVersionStore
-from secretops.stores.delivery import Content, Delivery
 from secretops.values import Value
 from tests.real.accidents import LOSSES, NOBODY, SPOILS, each_broken, in_child
 from tests.real.stack import Stack, make_stack

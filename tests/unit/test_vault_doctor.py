@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
-from secretops.operations.doctor.check import Level, Result
+from secretops.check import Level, Result
 from secretops.platforms.vault.checks import vault_checks
 from secretops.platforms.vault.checks.policy import Rule, rules
 from secretops.platforms.vault.checks.server import Role, VaultServer

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from secretops.errors import ExitCode
-from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, VaultStore
+from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations.audit import View, audit
+from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.trail import NOBODY
 from secretops.platforms.vault.value_trail import GivenValue
 from secretops.trails.protocol import ALL
@@ -21,7 +22,7 @@ from secretops.trails.protocol import ALL
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MOUNT = "coreflux-mcp-prod"
 SERVER, ROTATOR, OPERATOR = "own/approle/server", "kubernetes/rotator", "userpass/ann"
-STORE = VaultStore(
+STORE = VaultStoreLocation(
     address="https://vault.example:8200",
     mount=MOUNT,
     secrets={"mqtt": "mqtt", "broker-admin": "broker-admin"},

@@ -17,10 +17,10 @@ import requests
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.launcher.sources import open_source
-from secretops.manifest import VaultIssuer, VaultLogin
 from secretops.platforms.vault import errors, server
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.errors import DeniedError, SealedError
+from secretops.platforms.vault.location import VaultIssuer, VaultLogin
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.pki import VaultPki
 from secretops.platforms.vault.server import Answer, Connection, Request, Server

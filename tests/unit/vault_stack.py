@@ -15,7 +15,8 @@ import pytest
 
 from components.settings.section import PROJECT_FOLDER
 from components.settings.settings import ConfigurationError
-from secretops.manifest import Manifest, VaultStore
+from secretops.manifest import Manifest
+from secretops.platforms.vault.location import VaultStoreLocation
 from tests.unit.aws_stack import a_kubeconfig
 from tests.unit.harness import Deployed, ca_file, deploy
 from tests.unit.stack_file import StackFile
@@ -103,8 +104,8 @@ def manifest_of(deployed: Deployed) -> Manifest:
     return Manifest.model_validate(deployed.exports["secretops"])
 
 
-def store_of(manifest: Manifest) -> VaultStore:
-    assert isinstance(manifest.store, VaultStore)
+def store_of(manifest: Manifest) -> VaultStoreLocation:
+    assert isinstance(manifest.store, VaultStoreLocation)
     return manifest.store
 
 

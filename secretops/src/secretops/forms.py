@@ -167,3 +167,11 @@ _RESERVED_NAMES = frozenset(
 def is_reserved_variable(name: str) -> bool:
     """Return whether the system, an SDK or the launcher reads the environment variable `name`."""
     return name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIXES) or name.endswith("_PROXY")
+
+
+VERSION_PREFIX = "SECRETOPS_VERSION_"
+
+
+def version_variable(secret: str) -> str:
+    """Return the name of the variable that says which version of `secret` a reader has."""
+    return f"{VERSION_PREFIX}{secret.upper().replace('-', '_')}"

@@ -8,7 +8,6 @@ from secretops.manifest import (
     AGENT_ADMIN,
     Broker,
     BrokerKind,
-    DotenvStore,
     Manifest,
     MqttProtocol,
     OwnedAgent,
@@ -17,6 +16,7 @@ from secretops.manifest import (
     Secret,
     SecretKind,
 )
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from tests.gates.year.systems import AGENT
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def manifest_of(plan: Plan) -> Manifest:
     return Manifest(
         project="coreflux-mcp-secrets",
         stack="year",
-        store=DotenvStore(root="/nowhere/store"),
+        store=DotenvStoreLocation(root="/nowhere/store"),
         broker=Broker(kind=BrokerKind.MOSQUITTO, host="broker.invalid", port=1, protocol=MqttProtocol.V5, tls=True),
         grace_seconds=plan.grace * 60,
         replicas=plan.servers,

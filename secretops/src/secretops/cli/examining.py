@@ -30,8 +30,8 @@ from secretops.errors import SecretopsError, UsageError
 from secretops.printable import printable
 
 if TYPE_CHECKING:
+    from secretops.check import Level, Repair
     from secretops.operations.doctor import Examined
-    from secretops.operations.doctor.check import Level, Repair
     from secretops.operations.session import Session
 
 COLOURS = {"ok": "green", "attention": "red", "unknown": "yellow"}
@@ -97,8 +97,8 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
 
 def _examine(session: Session, *, quiet: bool) -> list[Examined]:
     """Run all checks, and print their results unless `quiet`."""
+    from secretops.check import Level
     from secretops.operations import doctor as operation
-    from secretops.operations.doctor.check import Level
 
     examined, printed, skipped = [], set[tuple[str, str, str]](), list[str]()
     for name, result in operation.doctor(operation.checks(session)):
@@ -168,10 +168,10 @@ def audit(  # noqa: PLR0917 - typer calls it by name
 
     begin = operation.moment(since, datetime.now(UTC)) if since else None
     if given:
-        from secretops.platforms.vault.value_lookup import given as trail_of
-
         session = open_session(stack, manifest)
-        found, trail = session.manifest, trail_of(session, given)
+        name, _, version = given.partition("@")
+        found = session.manifest
+        trail = session.platform.open_value_trail(session, session.secret(name).name, version)
     else:
         found, trail = load_manifest(stack, manifest), None
     view = operation.audit(found, files or (), since=begin, secret=secret, reader=reader, trail=trail)

@@ -13,7 +13,6 @@ import typer
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, confirm, err, notify, open_session, out, print_json
 from secretops.cli.values import supplied
 from secretops.errors import ExitCode, SecretopsError
-from secretops.platforms.swarm.task import is_task
 from secretops.printable import printable
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
     from secretops.operations import compromise as operation
 
     session = open_session(stack, manifest)
-    if is_task():
+    if session.platform.is_remote():
         operation.in_task(session, typer.echo, lambda secret: supplied(secret, []))
         return ExitCode.DONE
     begin = audit.moment(since, session.clock()) if since else None

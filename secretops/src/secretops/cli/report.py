@@ -18,6 +18,7 @@ import typer
 
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
 from secretops.errors import UsageError
+from secretops.registry import extra
 
 # --to for standard output, and as many links as Linux follows (path_resolution(7)).
 STDOUT, MOST_LINKS = Path("-"), 40
@@ -60,12 +61,8 @@ def report(  # noqa: PLR0917 - typer calls it by name
             "--to and --json: both on standard output", rule="it carries one document", remedy="--to FILE --json"
         )
     if target:
-        try:
+        with extra("report"):
             from secretops.report import page
-        except ModuleNotFoundError as error:
-            from secretops.stores import lacking
-
-            raise lacking(error, "report") from None
         _check(target)
     from secretops.operations import report as operation
     from secretops.operations.audit import moment

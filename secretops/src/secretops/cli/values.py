@@ -124,7 +124,6 @@ def put(  # noqa: PLR0917 - typer calls it by name
     from secretops.engine.decisions import due_at
     from secretops.operations import put as operation
     from secretops.operations.session import NO_ARGUMENT
-    from secretops.platforms.swarm import remote_command
 
     if context.args:  # not repeated: it may be the value
         raise UsageError(
@@ -135,12 +134,12 @@ def put(  # noqa: PLR0917 - typer calls it by name
         )
     session = open_session(stack, manifest)
     value = supplied(session.secret(name), file or [], untested=untested)
-    if remote_command.is_needed(session.manifest):
+    if remote := session.platform.remote_command(session.manifest):
         operation.check_fields(session.secret(name), value)
         if untested:
             operation.check_untested(session.manifest, session.secret(name))
         command = ("put", name, *options(now=now, untested=untested, json=as_json))
-        return remote_command.carry(session.manifest, command, given=value)
+        return remote(command, given=value)
     version = operation.put(session, name, value, cut_off=now, untested=untested, notify=_notifier(name))
     tested = ("logged in, " if version.user else "tested, ") if version.verified else ""
     print_result(f"{name}: {tested}published as {version.id}", asdict(version), as_json)
@@ -218,13 +217,10 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
     """Make a new value, prove it, and publish it."""
     from secretops.manifest import SecretKind
     from secretops.operations import rotate as operation
-    from secretops.platforms.swarm import remote_command
 
     session = open_session(stack, manifest)
-    if remote_command.is_needed(session.manifest):
-        return remote_command.carry(
-            session.manifest, ("rotate", name, *options(now=now, discard=discard, json=as_json))
-        )
+    if remote := session.platform.remote_command(session.manifest):
+        return remote(("rotate", name, *options(now=now, discard=discard, json=as_json)))
     if discard:
         version = operation.discard(session, name)
         text = f"{name}: {version.id} is let go of; nothing was signed by it"
@@ -255,11 +251,10 @@ def tick(
     as_json: AsJson = False,
 ) -> int:
     """What the schedule calls every hour: finish, retire, rotate what is due, verify the rest."""
-    from secretops.platforms.swarm import remote_command
 
     session = open_session(stack, manifest, role="rotator")
-    if remote_command.is_needed(session.manifest):
-        return remote_command.carry(session.manifest, ("tick", *options(scheduled=scheduled, json=as_json)))
+    if remote := session.platform.remote_command(session.manifest):
+        return remote(("tick", *options(scheduled=scheduled, json=as_json)))
     try:
         code = _tick(session, as_json)
     except LeaseHeldError as error:

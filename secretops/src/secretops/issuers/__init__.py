@@ -5,36 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from secretops.engine.ports import Issuer, VersionStore
+from secretops import registry
+from secretops.engine import ports
 from secretops.errors import UsageError
-from secretops.manifest import AwsPrivateCaIssuer, Manifest, PrivateCaIssuer, Secret, VaultIssuer, VaultStore
-from secretops.stores import lacking
+from secretops.manifest import Issuer, Manifest, PrivateCaIssuer, Secret, StoreLocation
+from secretops.platform import Platform
 
 
-def open_issuer(manifest: Manifest, secret: Secret, store: VersionStore, clock: Callable[[], datetime]) -> Issuer:
+def open_issuer(
+    manifest: Manifest, secret: Secret, store: ports.VersionStore, clock: Callable[[], datetime]
+) -> ports.Issuer:
     """Who signs the certificates of `secret`; a CA of the stack's own has its key in `store`. Touches nothing yet.
 
     Raises UsageError where nobody does.
     """
     match secret.issuer:
-        case VaultIssuer() if isinstance(manifest.store, VaultStore):
-            try:
-                from secretops.platforms.vault.pki import VaultPki
-            except ModuleNotFoundError as error:
-                raise lacking(error, "vault") from None
-
-            return VaultPki.of(manifest.store, secret.issuer)
-        case AwsPrivateCaIssuer():
-            try:
-                from secretops.platforms.aws.private_ca import AwsPrivateCa
-            except ModuleNotFoundError as error:
-                raise lacking(error, "aws") from None
-
-            return AwsPrivateCa(secret.issuer)
         case PrivateCaIssuer():
             from secretops.issuers.private_ca import PrivateCa
 
             return PrivateCa(secret.issuer, store, clock)
+        case Issuer():
+            platform: Platform[StoreLocation] = registry.find_issuer(secret.issuer.kind)
+            return platform.open_issuer(manifest, secret.issuer)
         case _:
             raise UsageError(
                 f"{secret.name}: nobody is named who signs it",

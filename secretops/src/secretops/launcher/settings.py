@@ -19,8 +19,8 @@ from pathlib import Path
 from cryptography import x509
 
 from secretops.errors import SecretopsError, UsageError, WaitingError
+from secretops.forms import version_variable
 from secretops.manifest import HTTP_TOKEN, MqttProtocol
-from secretops.stores.delivery import version_variable
 from secretops.targets.https import check_url
 from secretops.values import Value
 

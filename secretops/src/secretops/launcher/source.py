@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from secretops.errors import SecretopsError, UsageError
+from secretops.forms import version_variable
 from secretops.launcher.settings import (
     CERTIFICATE_VARIABLES,
     FILE_VARIABLES,
@@ -25,7 +26,6 @@ from secretops.launcher.settings import (
 )
 from secretops.redaction import remember
 from secretops.stores import env_file, files
-from secretops.stores.delivery import version_variable
 
 
 class Source(Protocol):

@@ -1,7 +1,6 @@
 """The sources on this machine, and `open_source`, which finds a source by its scheme.
 
-Every source makes the same variables, which `settings` checks. A platform's source (aws-sm:, azure-kv:, vault:) is in
-the platform's folder.
+Every source makes the same variables, which `settings` checks. A platform's source is in its folder.
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from secretops.access import AccessRecords, this_actor
-from secretops.errors import StoreError, UsageError
+from secretops import registry
+from secretops.errors import UsageError
+from secretops.forms import version_variable
 from secretops.launcher.settings import (
     CARRIERS,
     SECRET_VARIABLES,
@@ -32,8 +32,7 @@ from secretops.launcher.source import (
     public_environment,
     text_of,
 )
-from secretops.stores import env_file, files, lacking
-from secretops.stores.delivery import version_variable
+from secretops.stores import env_file
 
 # Variable -> the file of a mounted folder that has its value, or that the variable names.
 _VALUE_FILES = {
@@ -59,36 +58,6 @@ class EnvFile(EnvSource):
 
     def folders(self) -> frozenset[Path]:
         return super().folders() | {self._path.parent}
-
-
-class DotenvStore(EnvFile):
-    """`dotenv:<root>`: the folder of the dotenv store. Each read is recorded before a value is used."""
-
-    def __init__(self, place: str) -> None:
-        self._root = Path(place).expanduser()
-        super().__init__(str(self._root / "config" / ".env"))
-
-    def variables(self) -> Mapping[str, str]:
-        if self._root.is_dir():
-            files.check_store(self._root)
-        files.read(self._path)  # rejects a link
-        return super().variables()
-
-    def read(self) -> ServerSettings:
-        settings = super().read()
-        log = self._root / "log"
-        try:
-            log.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"{log}: {error.strerror}",
-                rule="every access to a secret is recorded in this folder",
-                remedy="give it to the account that runs the server, then try again",
-            ) from error
-        records = AccessRecords(log / "access.jsonl", this_actor("server"))
-        for secret, version in settings.versions.items():
-            records.write("read", secret, version, "serve")
-        return settings
 
 
 class Environment(EnvSource):
@@ -228,50 +197,26 @@ def _document(path: Path) -> JsonDocument:
         ) from None
 
 
-def _secrets_manager(place: str) -> Source:
-    try:
-        from secretops.platforms.aws.source import SecretsManager
-    except ModuleNotFoundError as error:
-        raise lacking(error, "aws") from None
-    return SecretsManager(place)
-
-
-def _key_vault(place: str) -> Source:
-    try:
-        from secretops.platforms.azure.source import KeyVault
-    except ModuleNotFoundError as error:
-        raise lacking(error, "azure") from None
-    return KeyVault(place)
-
-
-def _vault(place: str) -> Source:
-    try:
-        from secretops.platforms.vault.source import Vault
-    except ModuleNotFoundError as error:
-        raise lacking(error, "vault") from None
-    return Vault(place)
-
-
+# Scheme -> what follows it, and the class. The registry has those of platforms.
 SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
-    "dotenv": ("<folder of the store>", DotenvStore),
     "file": ("<path of a .env>", EnvFile),
     "files": ("<folder with one file a field>", Files),
     "json": ("<path of a JSON document, or of a folder of them>", Json),
     "env": ("", Environment),
-    "aws-sm": ("<region>/<start of the names>/<secret>[+<secret>…]", _secrets_manager),
-    "azure-kv": ("<vault's host>/<secret>[+<secret>…]", _key_vault),
-    "vault": ("<host>[:<port>]/<mount>/data/<secret>[+<secret>…][,<option>…]", _vault),
 }
-"""scheme -> what follows it, and the class."""
 
 
 def open_source(text: str) -> Source:
     """Return the source that `text`, a --from, names. Reads only the environment. Raises UsageError."""
     scheme, colon, place = text.partition(":")
-    placeholder, make = SOURCES.get(scheme, ("", Environment))
-    if scheme in SOURCES and colon and bool(place) is bool(placeholder):
-        return make(place)
-    known = ", ".join(f"{scheme}:{what}" for scheme, (what, _) in SOURCES.items())
+    if colon and scheme in SOURCES and bool(place) is bool(SOURCES[scheme][0]):
+        return SOURCES[scheme][1](place)
+    of_platforms = registry.sources()
+    if place and scheme in of_platforms:
+        found: Source = registry.find_source(scheme).open_source(place)
+        return found
+    forms = of_platforms | {scheme: form for scheme, (form, _) in SOURCES.items()}
+    known = ", ".join(f"{scheme}:{form}" for scheme, form in forms.items())
     raise UsageError(
         f"--from {text!r}",
         rule=f"the server's settings and values come from one of {known}",

@@ -25,9 +25,9 @@ import dotenv
 import paho.mqtt.client as mqtt
 
 from secretops.errors import SecretopsError
-from secretops.install_hints import how_to_install
 from secretops.launcher.checkout import UPSTREAM_COMMIT
 from secretops.launcher.settings import PUBLIC_VARIABLES, SECRET_VARIABLES, ServerSettings
+from secretops.registry import how_to_install
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP

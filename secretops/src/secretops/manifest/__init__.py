@@ -9,8 +9,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import SerializeAsAny, model_validator
 
+from secretops import registry
 from secretops.manifest.field_types import (
     AbsolutePath,
     Grace,
@@ -24,35 +25,18 @@ from secretops.manifest.field_types import (
     Topic,
     refused,
 )
-from secretops.manifest.model import Model
-from secretops.manifest.places import (
-    SWARM_INSTANCE,
-    AwsStore,
-    AzureStore,
-    Delivered,
-    DotenvStore,
-    KubernetesStore,
-    StoreLocation,
-    SwarmFile,
-    SwarmStore,
-    VaultLogin,
-    VaultStore,
-    version_file,
-)
+from secretops.manifest.model import Issuer, Model, StoreLocation, by_kind
 from secretops.manifest.secret import (
     AGENT_ADMIN,
     COPILOT,
     HTTP_TOKEN,
     Agent,
-    AwsPrivateCaIssuer,
     ExternalAgent,
-    Issuer,
     OwnedAgent,
     PrivateCaIssuer,
     Reader,
     Secret,
     SecretKind,
-    VaultIssuer,
 )
 from secretops.manifest.validation_errors import ManifestError, not_a_manifest
 
@@ -60,18 +44,11 @@ __all__ = [
     "AGENT_ADMIN",
     "COPILOT",
     "HTTP_TOKEN",
-    "SWARM_INSTANCE",
     "Agent",
-    "AwsPrivateCaIssuer",
-    "AwsStore",
-    "AzureStore",
     "Broker",
     "BrokerKind",
-    "Delivered",
-    "DotenvStore",
     "ExternalAgent",
     "Issuer",
-    "KubernetesStore",
     "Manifest",
     "ManifestError",
     "Model",
@@ -82,12 +59,6 @@ __all__ = [
     "Secret",
     "SecretKind",
     "StoreLocation",
-    "SwarmFile",
-    "SwarmStore",
-    "VaultIssuer",
-    "VaultLogin",
-    "VaultStore",
-    "version_file",
 ]
 
 
@@ -150,12 +121,17 @@ class Broker(Model):
         return self
 
 
+def _location(kind: str) -> type[StoreLocation]:
+    found: type[StoreLocation] = registry.find(kind).location
+    return found
+
+
 class Manifest(Model):
     """Everything secretops needs to know of one stack."""
 
     project: ProjectName
     stack: StackName
-    store: Annotated[StoreLocation, Field(discriminator="kind")]
+    store: Annotated[SerializeAsAny[StoreLocation], by_kind(StoreLocation, lambda: registry.PLATFORMS, _location)]
     broker: Broker
     secrets: tuple[Secret, ...]
     grace_seconds: Grace

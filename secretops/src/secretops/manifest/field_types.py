@@ -70,33 +70,13 @@ def _check_topic(text: str) -> str:
 _UP = re.compile(r"(^|/)\.{1,2}(/|$)|//")
 
 
-def _check_path(text: str) -> str:
+def check_path(text: str) -> str:
     if not text.startswith("/") or _UP.search(text) or not text.isprintable() or text.endswith("/"):
         raise refused("an absolute path on one line, without . or .. in it")
     return text
 
 
-def _check_root(text: str) -> str:
-    if _check_path(text).count("/") <= 1:
-        raise refused("the store has a folder of its own, below a folder of the machine")
-    return text
-
-
-def _check_variable(name: str) -> str:
-    if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,127}", name, re.ASCII):
-        raise refused("a variable's name: capital letters, digits and underscores, a letter first")
-    if name in _SETTINGS or forms.is_reserved_variable(name):
-        raise refused("a variable that carries a secret is none that the system, a library or a client reads")
-    return name
-
-
-# The server's own public settings: the stack sets them, and no secret does.
-_SETTINGS = frozenset(
-    {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CLIENT_ID"}
-    | {"DO_AGENT_URL", "LOG_LEVEL", "LOT_VERIFIER_API_URL", "COREFLUX_SERVER_DIR"}
-)
-
-_LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 
 SecretName = Annotated[
     str,
@@ -120,81 +100,10 @@ CommonName = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "a cli
 Host = Annotated[str, AfterValidator(_check_host)]
 Port = Annotated[int, between(1, 65535)]
 ServerUrl = Annotated[str, AfterValidator(_check_server_url)]
-AbsolutePath = Annotated[str, AfterValidator(_check_path)]
-RootFolder = Annotated[str, AfterValidator(_check_root)]
-Variable = Annotated[str, AfterValidator(_check_variable)]
-DeliveredFile = Annotated[
-    str,
-    matching(
-        r"(certs|secrets)/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(\{version\})?([A-Za-z0-9_.-]{0,32})",
-        "a file in certs/ or secrets/ of the store's root; {version} is the only placeholder",
-    ),
-]
+AbsolutePath = Annotated[str, AfterValidator(check_path)]
 Topic = Annotated[str, AfterValidator(_check_topic)]
-ReaderName = Annotated[str, matching(rf"{_LINE}{{1,1024}}", "a reader's name on one line")]
+ReaderName = Annotated[str, matching(rf"{LINE}{{1,1024}}", "a reader's name on one line")]
 Days = Annotated[int, between(1, 3660, "days")]
 Seconds = Annotated[int, between(1, 3660 * 86400, "seconds")]
 
-KubernetesName = Annotated[
-    str, matching(forms.KUBERNETES_NAME, "a Kubernetes name: lower case, digits, dashes and dots")
-]
-KubernetesNamespace = Annotated[str, matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a DNS label")]
-KubernetesKey = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", "a key of a Kubernetes Secret")]
-Label = Annotated[str, matching(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?", "a label's value")]
-Context = Annotated[str, matching(rf"{_LINE}{{1,253}}", "a context of the kubeconfig, on one line")]
-
-AwsAccount = Annotated[str, matching(r"\d{12}", "an AWS account: twelve digits")]
-AwsRegion = Annotated[str, matching(r"(us-gov|us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-\d", "an AWS region's code")]
-AwsSecretName = Annotated[
-    str, matching(r"[A-Za-z0-9][A-Za-z0-9/_+=.@-]{0,511}", "a name in Secrets Manager: letters, digits and /_+=.@-")
-]
-TableArn = Annotated[
-    str, matching(r"arn:aws(-us-gov)?:dynamodb:[a-z0-9-]+:\d{12}:table/[\w.-]{3,255}", "the ARN of a DynamoDB table")
-]
-TopicArn = Annotated[
-    str, matching(r"(arn:aws(-us-gov)?:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256})?", "the ARN of an SNS topic, or empty")
-]
-AwsLogGroup = Annotated[str, matching(r"[\w./#-]{0,512}", "the name of a log group, or empty")]
-PrivateCaArn = Annotated[
-    str,
-    matching(
-        r"arn:aws(-us-gov)?:acm-pca:[a-z0-9-]+:\d{12}:certificate-authority/[\w-]+", "the ARN of a CA of AWS Private CA"
-    ),
-]
-
 Guid = Annotated[str, matching(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "a GUID")]
-GuidOrEmpty = Annotated[str, matching(r"([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?", "a GUID, or empty")]
-KeyVaultName = Annotated[str, matching(r"[0-9A-Za-z-]{1,127}", "a secret's name in Key Vault: letters, digits, dashes")]
-_LOOPBACK = r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})"
-KeyVaultUrl = Annotated[
-    str,
-    matching(
-        rf"https://([a-z0-9-]{{3,24}}\.vault\.azure\.net|{_LOOPBACK})/?",
-        "https://<name>.vault.azure.net: a token of Entra goes to no other host",
-    ),
-]
-BlobUrl = Annotated[
-    str,
-    matching(
-        rf"https://([a-z0-9]{{3,24}}\.blob\.core\.windows\.net|{_LOOPBACK})(/[A-Za-z0-9$_-]+){{2,3}}",
-        "https://<account>.blob.core.windows.net/<container>/<blob>: a token of Entra goes to no other host",
-    ),
-]
-
-VaultPath = Annotated[
-    str,
-    matching(
-        forms.VAULT_PATH,
-        "a path of Vault: letters, digits, dashes, dots and underscores, no slash at its ends, no ..",
-    ),
-]
-VaultNamespace = Annotated[str, matching(rf"({forms.VAULT_PATH})?", "a namespace's path, or empty for the root")]
-VaultRole = Annotated[str, matching(r"[\w.@:-]{1,256}", "a role's name or id: one word")]
-
-SwarmName = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name of a Swarm, at most 64 characters")]
-SwarmFileName = Annotated[
-    str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "a file below /run/secrets: a name without a slash")
-]
-UserId = Annotated[int, between(0, 2**32 - 2)]
-FileMode = Annotated[int, between(0, 0o777)]
-Image = Annotated[str, matching(r"[A-Za-z0-9][\w.:/@-]{0,511}", "an image's name, with its tag or digest")]

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
+from secretops import registry
 from secretops.manifest.field_types import (
     CommonName,
     Days,
     FieldName,
     Guid,
-    PrivateCaArn,
     Seconds,
     SecretName,
     ServerUrl,
     UserName,
-    VaultPath,
-    VaultRole,
     refused,
 )
-from secretops.manifest.model import Model
+from secretops.manifest.model import Issuer, Model, by_kind
 
 
 class SecretKind(StrEnum):
@@ -51,44 +50,7 @@ class Reader(StrEnum):
     ROTATOR = "rotator"
 
 
-class VaultIssuer(Model):
-    """Who signs a certificate: a role of a PKI engine, in the Vault that is the stack's store and by the same login."""
-
-    kind: Literal["vault"] = "vault"
-    mount: VaultPath
-    role: VaultRole
-    common_name: CommonName
-    """Of the client: the one name that the role signs."""
-    seconds: Seconds
-    """For how long a certificate is asked to be good. The role may say less."""
-
-
-class AwsPrivateCaIssuer(Model):
-    """Who signs a certificate: a CA of AWS Private CA, which whoever runs it has made. Asked by boto3's own chain."""
-
-    kind: Literal["aws-private-ca"] = "aws-private-ca"
-    arn: PrivateCaArn
-    """The CA's. It says the region to ask, which need not be the store's."""
-    common_name: CommonName
-    """Of the client. The CA signs any name: it is the request that has this one."""
-    seconds: Seconds
-    """For how long a certificate is asked to be good, whole days. A CA for short-lived ones signs for 7 at most."""
-
-    @property
-    def region(self) -> str:
-        """The CA's."""
-        return self.arn.split(":")[3]
-
-    @property
-    def template(self) -> str:
-        """What is asked for: no CA, good to log in as a client, and of the request's extensions none.
-
-        https://docs.aws.amazon.com/privateca/latest/userguide/template-definitions.html
-        """
-        return f"arn:{self.arn.split(':')[1]}:acm-pca:::template/EndEntityClientAuthCertificate/V1"
-
-
-class PrivateCaIssuer(Model):
+class PrivateCaIssuer(Issuer):
     """Who signs a certificate: secretops itself, by a CA whose key is a secret that only the rotator reads."""
 
     kind: Literal["private-ca"] = "private-ca"
@@ -102,8 +64,17 @@ class PrivateCaIssuer(Model):
     """For how long the CA is."""
 
 
-Issuer = Annotated[VaultIssuer | AwsPrivateCaIssuer | PrivateCaIssuer, Field(discriminator="kind")]
-"""Who signs the certificates of a secret."""
+PRIVATE_CA = "private-ca"
+
+
+def _issuers() -> Iterator[str]:
+    yield from registry.issuers()
+    yield PRIVATE_CA
+
+
+def _issuer(kind: str) -> type[Issuer]:
+    found: type[Issuer] = PrivateCaIssuer if kind == PRIVATE_CA else registry.find_issuer(kind).issuer
+    return found
 
 
 COPILOT = "https://xtov5ljwjkydusw2zpus4yxe.agents.do-ai.run"
@@ -147,7 +118,7 @@ class Secret(Model):
     """After how many days a new value is due (alternating kinds), or a person is reminded (the others)."""
     users: tuple[UserName, ...] = ()
     """The two broker users that take turns; empty for kinds that do not alternate."""
-    issuer: Issuer | None = None
+    issuer: Annotated[SerializeAsAny[Issuer] | None, by_kind(Issuer, _issuers, _issuer)] = None
     """Who signs its certificates, which secretops has made and renews; None: an operator supplies them."""
     agent: Agent | None = None
     """What an agent key opens. None of every other kind, and where nobody says it: then no key is tested."""

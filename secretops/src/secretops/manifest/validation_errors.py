@@ -49,22 +49,10 @@ def _shown(detail: ErrorDetails) -> tuple[str, str]:
 
 def _place(detail: ErrorDetails) -> Iterator[str]:
     """The keys that lead there, without the names that pydantic adds for a union's member or for a key."""
-    tags = {
-        "dotenv",
-        "kubernetes",
-        "aws",
-        "azure",
-        "vault",
-        "swarm",
-        "external",
-        "owned",
-        "aws-private-ca",
-        "private-ca",
-    }
     above = ""
     for part in detail["loc"]:
         text = str(part)
-        if not (text in tags and above in ("store", "issuer", "agent")) and text != "[key]":
+        if not (text in ("external", "owned") and above == "agent") and text != "[key]":
             yield text
         above = text
 

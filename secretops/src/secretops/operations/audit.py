@@ -11,10 +11,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from secretops.errors import ExitCode, UsageError
-from secretops.manifest import DotenvStore, Manifest
+from secretops.manifest import Manifest
 from secretops.operations.log_reader import STDIN, records_of
+from secretops.platform import platform_of
 from secretops.stores.files import RECORDS
-from secretops.trails import ask, open_trail
 from secretops.trails.protocol import ALL, Access, Trail
 
 # The most sources of a row, rows (as many again for alarming ones) and remembered events, so that memory is bounded.
@@ -119,15 +119,14 @@ def audit(
     Without files, use a dotenv store's records, or a trail's API. `reader` may have *, ? and [...]. `trail` replaces
     the stack's own. Raises UsageError, also if no line is a record.
     """
-    trail, asked = trail or open_trail(manifest), None
+    platform = platform_of(manifest.store)
+    trail, asked = trail or platform.open_trail(manifest), None
     if secret is not None and not (asked := trail.names(secret) | {ALL}) - {ALL}:
         raise UsageError(f"{secret}: not in stack {manifest.stack}", remedy=f"one of {', '.join(trail.known())}")
     view, rows, once = View(rows=[]), dict[_Key, Row](), _Once()
     any_record = False
-    asking = None if files else ask(manifest, since)
-    found = (
-        ((name, records_of(name)) for name in _chosen(manifest, files)) if asking is None else [("the trail", asking)]
-    )
+    query = None if files else platform.query_trail(manifest.store)
+    found = [("the trail", query(since))] if query else ((name, records_of(name)) for name in _chosen(manifest, files))
     for name, lines in found:
         broken, records, whole = view.broken, 0, True
         for line in lines:
@@ -149,13 +148,12 @@ def audit(
             if not whole or not records:
                 view.not_whole.append(name)
     if view.broken and not any_record:
-        store = manifest.store.kind
         raise UsageError(
             f"{named(files) or 'the records'}: none of {view.broken} lines is a record",
             rule=trail.form,
             remedy="it is read where no file is named"
-            if store == "dotenv"
-            else f"docs/operations/{store}.md#who-read-what says where they come from",
+            if manifest.store.folder
+            else f"docs/operations/{manifest.store.kind}.md#who-read-what says where they come from",
         )
     view.rows = sorted(rows.values(), key=_rank)
     return view
@@ -184,20 +182,13 @@ def named(files: Sequence[str]) -> str:
 def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
     """Return the files to read. Raises UsageError if one is unreadable."""
     store = manifest.store
-    if not files and isinstance(store, DotenvStore):
-        own = Path(store.root) / RECORDS
+    if not files and store.folder:
+        own = store.folder / RECORDS
         return [str(own)] if own.exists() else []
     if not files:
-        whose = {
-            "azure": "the vault's audit log goes to a Log Analytics workspace, and the stack names none",
-            "kubernetes": "the API server keeps its audit log where its operator said, or its cloud does",
-            "swarm": "a daemon keeps no log of its events, and secretops' own records are on the log of whoever ran it",
-            "vault": "an audit device writes where the server's configuration says, on the server's own machine",
-            "aws": "CloudTrail lays its log into a bucket, which the stack's outputs name, as one file for minutes",
-        }
         raise UsageError(
             "no file named",
-            rule=whose[store.kind],
+            rule=platform_of(store).trail_source,
             remedy=f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where from",
         )
     for name in files:

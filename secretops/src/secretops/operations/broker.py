@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from secretops.errors import SecretopsError, UsageError, WaitingError
-from secretops.manifest import Broker, DotenvStore, Manifest, SecretKind
+from secretops.manifest import Broker, Manifest, SecretKind
 from secretops.operations.put import publish
 from secretops.operations.session import Session
 from secretops.own_files import check_folder
@@ -111,7 +111,7 @@ def _home(manifest: Manifest) -> Path:
     if manifest.broker.home is None:
         raise UsageError("broker.home: missing", rule="an embedded broker has a folder", remedy="pulumi up")
     home = Path(manifest.broker.home)
-    if isinstance(manifest.store, DotenvStore) and home != Path(manifest.store.root) / HOME:
+    if manifest.store.folder and home != manifest.store.folder / HOME:
         raise UsageError(
             f"broker.home: {home}",
             rule=f"the embedded broker keeps its files in {HOME}/ of the store's root",

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from secretops.engine.ports import VersionStore
 from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
-from secretops.manifest import Broker, Delivered, KubernetesStore, Manifest, SecretKind
+from secretops.manifest import Broker, Manifest, SecretKind
+from secretops.platform import platform_of
 from secretops.stores import files
 from secretops.targets.connection import Connection
 from secretops.values import Value, new_password
@@ -27,8 +28,8 @@ def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
     broker, location = manifest.broker, manifest.store
     if broker.certificate_secret is not None:
         folder = _kept(manifest, broker.certificate_secret, store)
-    elif isinstance(location, KubernetesStore) and location.issued and broker.certificate_file is None:
-        folder = _issued(location, location.issued)
+    elif broker.certificate_file is None and (issued := platform_of(location).issued_certificate(location)):
+        folder = _laid.get(issued.version) or _lay(issued.version, issued.value)
     else:
         return broker
     return _showing(broker, folder)
@@ -126,13 +127,6 @@ def _kept(manifest: Manifest, secret: str, store: VersionStore) -> Path:
     if folder := _laid.get(current.id):
         return folder
     return _lay(current.id, store.read(secret, current.id, purpose="show it to the broker"))
-
-
-def _issued(location: KubernetesStore, place: Delivered) -> Path:
-    from secretops.platforms.kubernetes.issued_certificate import read_issued
-
-    version, value = read_issued(location, place)
-    return _laid.get(version) or _lay(version, value)
 
 
 def _lay(version: str, value: Value) -> Path:

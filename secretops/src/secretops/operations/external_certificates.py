@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from secretops.engine.decisions import Action, Finding, Reason
 from secretops.errors import SecretopsError, UnreachableError
-from secretops.manifest import Broker, KubernetesStore
+from secretops.manifest import Broker
 from secretops.operations.session import Session
-from secretops.platforms.swarm import remote_command
 
 # cryptography is imported where a certificate is read: it takes long to load, and `status` mostly needs none.
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def watched(session: Session) -> tuple[Watched, ...]:
 
     Raises SecretopsError where the store or the cluster can't be asked.
     """
-    found = [*_in_cluster(session), *_of_broker(session)]
+    found = [*_issued(session), *_of_broker(session)]
     return tuple(dict.fromkeys(found))
 
 
@@ -97,7 +96,7 @@ def findings(session: Session) -> tuple[Finding, ...]:
 
 def _of_broker(session: Session) -> Iterator[Watched]:
     broker = session.manifest.broker
-    if not broker.tls or remote_command.is_needed(session.manifest):  # the broker of a Swarm may be out of reach
+    if not broker.tls or session.platform.remote_command(session.manifest):  # it may be out of reach from here
         return
     with suppress(SecretopsError):  # the certificate that is shown may be missing; without it there is more to see
         broker = session.broker
@@ -178,20 +177,24 @@ def _last_of(authority: str | None) -> Iterator[Watched]:
     )
 
 
-def _in_cluster(session: Session) -> Iterator[Watched]:
-    location = session.manifest.store
-    if not isinstance(location, KubernetesStore) or location.issued is None:
+def _issued(session: Session) -> Iterator[Watched]:
+    issued = session.platform.issued_certificate(session.manifest.store)
+    if issued is None:
         return
     from secretops.certificate_checks import certificates
-    from secretops.platforms.kubernetes.issued_certificate import read_issued
 
-    _, value = read_issued(location, location.issued)
-    source, describe = f"Secret {location.issued.name}", f"kubectl -n {location.namespace} describe certificates"
-    for one in certificates(value["client.crt"])[:1]:
-        yield _watched(one, source, f"cert-manager has not renewed it: {describe}")
+    for one in certificates(issued.value["client.crt"])[:1]:
+        yield _watched(one, issued.source, f"its issuer has not renewed it: {issued.remedy}")
         return
     now = session.clock()
-    yield Watched(name="client.crt", source=source, begins=now, ends=now, remedy=describe, wrong="no certificate in it")
+    yield Watched(
+        name="client.crt",
+        source=issued.source,
+        begins=now,
+        ends=now,
+        remedy=issued.remedy,
+        wrong="no certificate in it",
+    )
 
 
 def _watched(one: x509.Certificate, source: str, remedy: str, *, wrong: str = "") -> Watched:

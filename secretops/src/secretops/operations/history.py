@@ -10,7 +10,6 @@ import functools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,7 +17,6 @@ from pydantic import TypeAdapter, ValidationError
 from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import SecretopsError, UsageError
-from secretops.manifest import DotenvStore
 from secretops.operations.audit import named
 from secretops.operations.log_reader import STDIN, lines_of, open_log
 from secretops.operations.session import Session
@@ -43,13 +41,13 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
     `lacking` has the errors of the store and the journal. Raises UsageError for a file that is unreadable or has no
     entry of the stack.
     """
-    store = session.manifest.store
+    folder = session.manifest.store.folder
     lacking, no_names, no_entries = list[str](), tuple[str, ...](), list[Entry]()
     left = _read(session.left, no_names, lacking)
     names = dict.fromkeys([*(secret.name for secret in session.manifest.secrets), *left])
     logged = [entry for file in files for entry in _given(file, names)]
     given = [entry for entry in logged if entry.secret in names]
-    own = Path(store.root) / JOURNAL if isinstance(store, DotenvStore) else None
+    own = folder / JOURNAL if folder else None
     is_whole = own is not None and own.exists()
     written = given + (_read(functools.partial(_entries, str(own)), no_entries, lacking) if is_whole else [])
     if own is None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from secretops.engine.ports import NamedKey
 from secretops.engine.state import Version
 from secretops.errors import SecretopsError, UsageError
-from secretops.manifest import DotenvStore, Manifest, OwnedAgent, SecretKind, SwarmStore
+from secretops.manifest import OwnedAgent, SecretKind
 from secretops.operations import broker
 from secretops.operations.session import Session, is_name
 
@@ -34,7 +32,7 @@ def purge(
             if only is None:
                 if removed := broker.remove(session.manifest):
                     say(removed)
-                _clear(session.manifest)
+                session.platform.remove_leftovers(session.manifest.store)
             _end_agent_keys(session, found, say)
             for name in found:
                 session.store.forget(name)
@@ -54,22 +52,6 @@ def _end_agent_keys(session: Session, found: Mapping[str, tuple[Version, ...]], 
         except SecretopsError as error:
             key = NamedKey.of(version.user)
             say(f"{secret.name}: key {key.id} of agent {key.agent} works on, delete it at DigitalOcean ({error.what})")
-
-
-def _clear(manifest: Manifest) -> None:
-    """Remove what else holds values: a task that has one attached keeps it, and so does a file that was set aside."""
-    if isinstance(manifest.store, DotenvStore):
-        from secretops.platforms.dotenv.salvage import ASIDE
-        from secretops.stores import files
-
-        aside = Path(manifest.store.root) / ASIDE
-        with files.told(aside):
-            if aside.exists():
-                shutil.rmtree(aside)
-    if isinstance(manifest.store, SwarmStore):
-        from secretops.platforms.swarm.job_runner import Tasks
-
-        Tasks(manifest.store).clear()
 
 
 def _check(session: Session, name: str, kept: tuple[str, ...]) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from secretops.check import Level
 from secretops.engine.journal import Entry
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.operations import doctor, external_certificates
 from secretops.operations.audit import View, audit, named
-from secretops.operations.doctor.check import Level
 from secretops.operations.doctor.secret_health import NothingLeft
 from secretops.operations.external_certificates import Watched
 from secretops.operations.history import history

@@ -22,23 +22,11 @@ from secretops.errors import NotFoundError, SecretopsError, StoreError, UsageErr
 from secretops.forms import NAME
 from secretops.hints import Hint, publish_hint
 from secretops.issuers import open_issuer
-from secretops.manifest import (
-    AGENT_ADMIN,
-    AwsStore,
-    AzureStore,
-    Broker,
-    DotenvStore,
-    Manifest,
-    OwnedAgent,
-    Reader,
-    Secret,
-    SecretKind,
-    VaultStore,
-)
+from secretops.manifest import AGENT_ADMIN, Broker, Manifest, OwnedAgent, Reader, Secret, SecretKind, StoreLocation
 from secretops.operations.certificate import authority_of, prove, with_certificate
 from secretops.operations.trust import relied_on, signing
+from secretops.platform import Platform, Salvage, platform_of
 from secretops.replicas import read_reports
-from secretops.stores import open_store
 from secretops.targets import open_agent, open_target
 from secretops.values import Value
 
@@ -46,7 +34,6 @@ if TYPE_CHECKING:
     from secretops.engine.agent_key import AgentKey
     from secretops.engine.authority import Authority
     from secretops.engine.renewal import Renewal
-    from secretops.platforms.dotenv.salvage import Salvage
 
 # How long each answer of the broker may take while servers' reports are read. Nothing depends on them.
 REPORT_SECONDS = 5.0
@@ -79,7 +66,7 @@ class Session:
     @classmethod
     def open(cls, manifest: Manifest, *, role: str) -> Session:
         """A session over what the manifest names, acting as `role` in the access records."""
-        store, journal = open_store(manifest.store, role=role)
+        store, journal = platform_of(manifest.store).open_store(manifest.store, role=role)
         return cls(manifest=manifest, store=store, journal=journal)
 
     @property
@@ -87,25 +74,20 @@ class Session:
         """The broker as this process reaches it. Raises WaitingError while the certificate it asks for is missing."""
         return with_certificate(self.manifest, self.store)
 
+    @property
+    def platform(self) -> Platform[StoreLocation]:
+        return platform_of(self.manifest.store)
+
     def check_place(self) -> None:
-        """Raise UsageError where the credentials of AWS lead to another account than the stack's.
-
-        Its secrets may have the same names. The stores of Kubernetes and Azure tell another stack's cluster, and
-        another tenant's vault, by themselves.
-        """
-        if isinstance(self.manifest.store, AwsStore):
-            from secretops.platforms.aws.account import refuse_another_account
-            from secretops.platforms.aws.store import SecretsManagerVersionStore
-
-            if isinstance(self.store, SecretsManagerVersionStore):
-                refuse_another_account(self.store.api, self.manifest.store)
+        """Raise UsageError if the credentials lead to another store, with secrets of the same names."""
+        self.platform.check_owner(self.manifest.store, self.store)
 
     def left(self) -> tuple[str, ...]:
         """The secrets that left the stack and whose values are still kept, and delivered where they were.
 
-        None in AWS and Azure, whose stores know no others than the stack's: doctor finds those by their names.
+        None where the store lists the stack's own alone: doctor finds those by their names.
         """
-        if isinstance(self.manifest.store, AwsStore | AzureStore):
+        if not self.platform.lists_removed:
             return ()
         return tuple(sorted(set(self.store.kept()) - {secret.name for secret in self.manifest.secrets}))
 
@@ -272,12 +254,7 @@ class Session:
 
     def salvage(self) -> Salvage | None:
         """Return what repairs the store's files; None for a store that is no folder."""
-        if not isinstance(self.manifest.store, DotenvStore):
-            return None
-        from secretops.platforms.dotenv.salvage import Salvage
-        from secretops.platforms.dotenv.store import DotenvVersionStore
-
-        return Salvage(self.manifest.store, self.store) if isinstance(self.store, DotenvVersionStore) else None
+        return self.platform.salvage(self.manifest.store, self.store)
 
     def known_versions(self, secret: str) -> Versions:
         """Return the versions that the store keeps, or those whose values read if the record of them does not.
@@ -323,8 +300,7 @@ class Session:
     def hint(self, secret: Secret, version: str) -> None:
         """Hint at the published `version` where launchers poll the store, as the servers' user. Raises nothing."""
         server = self.manifest.of_kind(SecretKind.MQTT_USER)
-        polled = isinstance(self.manifest.store, AwsStore | AzureStore | VaultStore)
-        if not polled or not server or Reader.SERVER not in secret.readers:
+        if not self.platform.is_polled or not server or Reader.SERVER not in secret.readers:
             return
         try:
             current = self.store.versions(server.name).current

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from secretops.errors import UsageError, did_you_mean
-from secretops.manifest import DotenvStore, Manifest
+from secretops.manifest import Manifest
 from secretops.own_files import OTHERS_WRITE
 from secretops.stores.folder_ownership import refuse_another_stack
 
@@ -45,8 +45,8 @@ def load_manifest(stack: str | None, file: Path | None) -> Manifest:
     Raises UsageError, also where its store is a folder that is another stack's.
     """
     found = _load(stack, file)
-    if isinstance(found.store, DotenvStore):
-        refuse_another_stack(Path(found.store.root), found.stack)
+    if found.store.folder:
+        refuse_another_stack(found.store.folder, found.stack)
     return found
 
 

@@ -16,7 +16,7 @@ from secretops.errors import ExitCode, SecretopsError
 from secretops.manifest import Secret
 from secretops.operations import external_certificates
 from secretops.operations.session import Session
-from secretops.platforms.dotenv import public_lines
+from secretops.platform import PUBLIC_LINES
 
 Read = TypeVar("Read")
 
@@ -25,7 +25,7 @@ LEFT = "left"
 
 
 # Kinds of rows that are no secrets.
-NO_SECRETS = (external_certificates.NAME, public_lines.NAME)
+NO_SECRETS = (external_certificates.NAME, PUBLIC_LINES)
 
 
 class Standing(StrEnum):
@@ -129,7 +129,7 @@ def _beside(session: Session) -> list[SecretStatus]:
     """Return a row for each of NO_SECRETS that needs a person."""
     found = {
         external_certificates.NAME: [one.message for one in external_certificates.findings(session)],
-        public_lines.NAME: public_lines.findings(session),
+        PUBLIC_LINES: session.platform.public_drift(session.manifest.store),
     }
     return [_row(name, name, Standing.ATTENTION, *notes) for name, notes in found.items() if notes]
 

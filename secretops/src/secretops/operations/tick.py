@@ -11,10 +11,10 @@ from secretops.engine.journal import Entry
 from secretops.engine.rotation import GraceError
 from secretops.engine.state import Replica, Version
 from secretops.errors import AttentionError, ExitCode, RefusedError, SecretopsError
-from secretops.manifest import AwsStore, OwnedAgent, Secret, SecretKind
+from secretops.manifest import OwnedAgent, Secret, SecretKind
 from secretops.operations import external_certificates
 from secretops.operations.session import Session
-from secretops.platforms.dotenv import public_lines
+from secretops.platform import PUBLIC_LINES
 from secretops.targets import open_target
 
 _log = logging.getLogger(__name__)
@@ -76,8 +76,8 @@ def _watched(session: Session) -> list[Outcome]:
 
 
 def _public_lines(session: Session) -> list[Outcome]:
-    found = public_lines.findings(session)
-    return [Outcome(public_lines.NAME, attention=tuple(found))] if found else []
+    found = session.platform.public_drift(session.manifest.store)
+    return [Outcome(PUBLIC_LINES, attention=tuple(found))] if found else []
 
 
 def exit_code(outcomes: list[Outcome]) -> ExitCode:
@@ -93,7 +93,7 @@ def _look_after(session: Session, secret: Secret, *, begins: bool) -> Outcome:
     late: list[Finding] = []
     try:
         session.settle(secret)
-        done += _free(session, secret)
+        done += session.platform.unblock(session, secret)
         for _ in range(MOST_ACTIONS):
             facts = session.facts_for_retiring(secret)
             reported = facts.replicas or reported  # a retired user's servers report no more, and are told about
@@ -121,17 +121,6 @@ def _look_after(session: Session, secret: Secret, *, begins: bool) -> Outcome:
         reasons=tuple(one.reason for one in late),
         waiting=tuple(one.message for one in left if one.action is Action.TELL and not one.needs_a_person),
     )
-
-
-def _free(session: Session, secret: Secret) -> list[str]:
-    """Let AWS rotate the secret again, where what it left of an attempt of its own keeps it from that."""
-    location = session.manifest.store
-    if not isinstance(location, AwsStore):
-        return []
-    from secretops.platforms.aws.rotation_setup import take_stray_pending
-
-    taken = take_stray_pending(session, location, secret)
-    return [taken] if taken else []
 
 
 def _unexpected(name: str, error: Exception) -> SecretopsError:

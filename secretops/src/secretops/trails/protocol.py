@@ -43,7 +43,7 @@ class Access:
 
 
 class Trail(Protocol):
-    """One log format. A new one is one module and one arm in `open_trail`."""
+    """One log format."""
 
     form: str
     """What there is to read, for whoever gave something else."""

@@ -21,7 +21,6 @@ from secretops.operations.compromise.containment import contain
 from secretops.operations.compromise.incident import Incident, Out, Read, Record, Step, files_of, in_folder, unfinished
 from secretops.operations.put import check_fields
 from secretops.operations.session import Session
-from secretops.platforms.swarm import remote_command
 from secretops.values import Value
 
 __all__ = ["Incident", "Outcome", "Step", "begun", "compromise", "cost", "files_of", "in_folder", "in_task", "plan"]
@@ -98,10 +97,9 @@ def compromise(
     secret, record = session.secret(incident.secret), in_folder(to)
     given = _supplied(session, secret, incident, ask)
     record(incident)
-    if remote_command.is_needed(session.manifest):
+    if remote := session.platform.remote_command(session.manifest):
         progress = _Progress(incident, record)
-        code = remote_command.carry(
-            session.manifest,
+        code = remote(
             ("compromise", secret.name, "--yes"),
             given=given,
             also={INCIDENT_FILE: incident.model_dump_json().encode()},

@@ -7,36 +7,14 @@ from datetime import datetime
 from pathlib import Path
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, WaitingError
-from secretops.manifest import (
-    AGENT_ADMIN,
-    HTTP_TOKEN,
-    AwsPrivateCaIssuer,
-    ExternalAgent,
-    Manifest,
-    OwnedAgent,
-    PrivateCaIssuer,
-    Reader,
-    Secret,
-    SecretKind,
-    VaultIssuer,
-)
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, ExternalAgent, Manifest, OwnedAgent, Reader, Secret, SecretKind
 from secretops.operations.certificate import is_asked_for, prove
 from secretops.operations.compromise.incident import Incident, Step, files_of
 from secretops.operations.rotate import LONGEST_WAIT
 from secretops.operations.session import Session
+from secretops.platform import platform_of
 from secretops.targets import open_agent
-from secretops.trails import can_be_asked
 from secretops.values import Value
-
-# How long a new value takes to reach a server. Meanwhile the former one is refused already.
-ARRIVES = {
-    "dotenv": "about a second",
-    "kubernetes": "two minutes at most",
-    "aws": "seconds, or 5 minutes if the hint is lost; with NativeRef as long as a deployment (a quarter of an hour)",
-    "azure": "seconds, or 5 minutes if the hint is lost",
-    "vault": "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster",
-    "swarm": "as long as an update of the service takes",
-}
 
 OF_THE_ADMIN = (
     "whoever had the broker's admin may have made users, or given rights: look through those that the broker has"
@@ -143,18 +121,10 @@ def _serials(incident: Incident) -> list[str]:
 
 def _revoke(secret: Secret, which: str) -> str:
     """Return how to revoke a certificate. secretops has no right to."""
-    what = f"revoke certificate {which}"
-    match secret.issuer:
-        case VaultIssuer():
-            mount = secret.issuer.mount  # the list is not rebuilt by a revocation: auto_rebuild waits up to 48 hours
-            how = f"as who may: vault write {mount}/revoke serial_number=…, then vault read {mount}/crl/rotate"
-        case AwsPrivateCaIssuer():
-            how = f"aws acm-pca revoke-certificate --certificate-authority-arn {secret.issuer.arn} …"
-        case PrivateCaIssuer():
-            return f"certificate {which} is good until it ends; a new CA ends it: secretops compromise client-ca"
-        case None:
-            how = "at whoever signed it"
-    return f"{what} ({how}), and give the broker the list of what is revoked"
+    if secret.issuer and not secret.issuer.revocation:
+        return f"certificate {which} is good until it ends; a new CA ends it: secretops compromise client-ca"
+    how = secret.issuer.revocation if secret.issuer else "at whoever signed it"
+    return f"revoke certificate {which} ({how}), and give the broker the list of what is revoked"
 
 
 def tried(
@@ -218,9 +188,9 @@ def _tried_key(
 def cost(manifest: Manifest, secret: Secret) -> str:
     """Return the cost for running servers."""
     if secret.kind is SecretKind.MQTT_USER:
-        return f"Servers are without the broker until they have the new one: {ARRIVES[manifest.store.kind]}."
+        return f"Servers are without the broker until they have the new one: {platform_of(manifest.store).arrival}."
     if isinstance(secret.agent, OwnedAgent):
-        return f"Servers are without the agent until they have the new one: {ARRIVES[manifest.store.kind]}."
+        return f"Servers are without the agent until they have the new one: {platform_of(manifest.store).arrival}."
     return "Servers that work go on."
 
 
@@ -275,6 +245,6 @@ def _trail(session: Session, files: tuple[str, ...], since: datetime) -> str:
     start = f"who read it since {since:%Y-%m-%d %H:%M} UTC, from "
     if files:
         return start + ", ".join(files)
-    if can_be_asked(session.manifest):
+    if session.manifest.store.folder or session.platform.query_trail(session.manifest.store):
         return start + "the stack's own trail"
     return f"not known without files: --trail FILE; docs/operations/{session.manifest.store.kind}.md says where from"

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from secretops.errors import ExitCode, SecretopsError, UsageError
-from secretops.manifest import AwsStore, AzureStore, DotenvStore, KubernetesStore, SwarmStore, VaultIssuer, VaultStore
+from secretops.check import Check, Level, Repair, Result, unknown
+from secretops.errors import ExitCode, SecretopsError
 from secretops.operations.doctor.agent import agent_checks
 from secretops.operations.doctor.broker import BrokerAnswers
 from secretops.operations.doctor.certificates import CertificatesLast
-from secretops.operations.doctor.check import Check, Level, Repair, Result, unknown
 from secretops.operations.doctor.logins import login_checks
 from secretops.operations.doctor.repairs import ticks
 from secretops.operations.doctor.secret_health import NothingLeft, SecretStands
 from secretops.operations.session import Session
-from secretops.stores import lacking
 
 _log = logging.getLogger(__name__)
 
@@ -59,99 +55,17 @@ def exit_code(examined: Sequence[Examined]) -> ExitCode:
 
 def checks(session: Session) -> list[Check]:
     """What there is to look at: the store's own parts, then how each secret stands."""
-    store = session.manifest.store
-    match store:
-        case DotenvStore():
-            from secretops.platforms.dotenv.checks import dotenv_checks, reach
-
-            there = functools.partial(reach, Path(store.root))
-            return [
-                *dotenv_checks(store),
-                BrokerAnswers(session),
-                *login_checks(session, there),
-                *agent_checks(session, there),
-                CertificatesLast(session, there),
-                *(SecretStands(session, secret, first=there) for secret in session.manifest.secrets),
-                NothingLeft(session, first=there),
-            ]
-        case KubernetesStore():
-            from secretops.platforms.kubernetes.checks import kubernetes_checks
-            from secretops.platforms.kubernetes.checks.cluster import Cluster
-
-            cluster = Cluster(store)
-            return [
-                *kubernetes_checks(cluster, session),
-                BrokerAnswers(session),
-                *login_checks(session, cluster.reach),
-                *agent_checks(session, cluster.reach),
-                CertificatesLast(session, first=cluster.reach),
-                *(SecretStands(session, secret, first=cluster.reach) for secret in session.manifest.secrets),
-                NothingLeft(session, first=cluster.reach),
-            ]
-        case AwsStore():
-            try:
-                from secretops.platforms.aws.checks.account import Account
-            except ModuleNotFoundError as error:
-                raise lacking(error, "aws") from None
-            from secretops.platforms.aws.checks import aws_checks
-
-            account = Account(store)
-            return [
-                *aws_checks(account, session),
-                BrokerAnswers(session),
-                *login_checks(session, account.reach),
-                *agent_checks(session, account.reach),
-                CertificatesLast(session, first=account.reach),
-                *(SecretStands(session, secret, first=account.reach) for secret in session.manifest.secrets),
-            ]  # what left the stack is among the unknown secrets: the store knows no others than the stack's
-        case AzureStore():
-            try:
-                from secretops.platforms.azure.checks.key_vault import Vault
-            except ModuleNotFoundError as error:
-                raise lacking(error, "azure") from None
-            from secretops.platforms.azure.checks import azure_checks
-
-            vault = Vault(store)
-            return [
-                *azure_checks(vault, session),
-                BrokerAnswers(session),
-                *login_checks(session, vault.reach),
-                *agent_checks(session, vault.reach),
-                CertificatesLast(session, first=vault.reach),
-                *(SecretStands(session, secret, first=vault.reach) for secret in session.manifest.secrets),
-            ]
-        case SwarmStore():
-            try:
-                from secretops.platforms.swarm.checks.manager import Manager
-            except ModuleNotFoundError as error:
-                raise lacking(error, "swarm") from None
-            from secretops.platforms.swarm.checks import swarm_checks
-
-            manager = Manager(store)
-            return [
-                *swarm_checks(manager, ticks(session)),
-                CertificatesLast(session, first=manager.reach),
-                *(SecretStands(session, secret, first=manager.reach) for secret in session.manifest.secrets),
-                NothingLeft(session, first=manager.reach),
-            ]  # the broker is asked by each tick, from where the server is: an operator's machine need not reach it
-        case VaultStore():
-            try:
-                from secretops.platforms.vault.checks.server import VaultServer
-            except ModuleNotFoundError as error:
-                raise lacking(error, "vault") from None
-            from secretops.platforms.vault.checks import vault_checks
-
-            issuers = [one.issuer for one in session.manifest.secrets if isinstance(one.issuer, VaultIssuer)]
-            server = VaultServer(store, signs=[f"{one.mount}/sign/{one.role}" for one in issuers])
-            return [
-                *vault_checks(server, ticks(session)),
-                BrokerAnswers(session),
-                *login_checks(session, server.reach),
-                *agent_checks(session, server.reach),
-                CertificatesLast(session, first=server.reach),
-                *(SecretStands(session, secret, first=server.reach) for secret in session.manifest.secrets),
-                NothingLeft(session, first=server.reach),
-            ]
+    platform, tick = session.platform, ticks(session)
+    of_store = platform.checks(session, tick)
+    reach = of_store.reach
+    found: list[Check] = [*of_store.checks]
+    if not platform.remote_command(session.manifest):  # else each tick tries the broker, from where the server is
+        found += [BrokerAnswers(session), *login_checks(session, reach), *agent_checks(session, reach)]
+    found.append(CertificatesLast(session, reach))
+    found += [SecretStands(session, secret, first=reach) for secret in session.manifest.secrets]
+    if platform.lists_removed:
+        found.append(NothingLeft(session, first=reach))
+    return found
 
 
 def confirm(session: Session, said: Sequence[str]) -> None:
@@ -159,17 +73,7 @@ def confirm(session: Session, said: Sequence[str]) -> None:
 
     Raises UsageError, StoreError, UnreachableError.
     """
-    store = session.manifest.store
-    if not isinstance(store, KubernetesStore):
-        raise UsageError(
-            "--confirm: nothing to confirm",
-            rule=f"everything about store {store.kind} can be looked at",
-            remedy="secretops doctor, without --confirm",
-        )
-    from secretops.platforms.kubernetes.checks.cluster import Cluster
-    from secretops.platforms.kubernetes.checks.confirmation import record
-
-    record(Cluster(store), said)
+    session.platform.confirm(session.manifest.store, said)
 
 
 def _look(check: Check) -> Result:

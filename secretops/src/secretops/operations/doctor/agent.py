@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from secretops.check import Result, attention, ok
 from secretops.engine.ports import NamedKey
 from secretops.engine.state import Version
 from secretops.errors import RefusedError
 from secretops.manifest import ExternalAgent, OwnedAgent, Secret, SecretKind
-from secretops.operations.doctor.check import Result, attention, ok
 from secretops.operations.doctor.repairs import ticks
 from secretops.operations.session import Session
 

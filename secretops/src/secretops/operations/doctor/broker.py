@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
+from secretops.check import Repair, Result, attention, ok
 from secretops.operations import broker as embedded
-from secretops.operations.doctor.check import Repair, Result, attention, ok
 from secretops.operations.session import Session
 
 ANSWER_SECONDS = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from secretops.operations.doctor.check import Result, attention, ok
+from secretops.check import Result, attention, ok
 from secretops.operations.external_certificates import NAME, watched
 from secretops.operations.session import Session
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from secretops.check import Result, attention, ok
 from secretops.engine.decisions import behind, replica_behind
 from secretops.errors import RefusedError
 from secretops.manifest import Secret, SecretKind
-from secretops.operations.doctor.check import Result, attention, ok
 from secretops.operations.doctor.repairs import rotates
 from secretops.operations.session import Session
 from secretops.targets import open_target

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from secretops.check import Repair
 from secretops.errors import ExitCode, SecretopsError
-from secretops.operations.doctor.check import Repair
 from secretops.operations.session import Session
 from secretops.operations.tick import Outcome, tick
-from secretops.platforms.swarm import remote_command
+from secretops.platform import RemoteCommand
 from secretops.printable import ScreenedBytes
 
 A_PERSONS = (ExitCode.WAITING, ExitCode.ATTENTION)
@@ -28,8 +28,8 @@ def rotates(session: Session, name: str) -> Repair:
 
 
 def _tick(session: Session) -> str:
-    if remote_command.is_needed(session.manifest):
-        return _carried(session, ("tick",), well=(ExitCode.DONE, *A_PERSONS))
+    if remote := session.platform.remote_command(session.manifest):
+        return _carried(remote, ("tick",), well=(ExitCode.DONE, *A_PERSONS))
     outcomes = tick(session)
     done = "; ".join(f"{one.secret}: {', '.join(one.done)}" for one in outcomes if one.done)
     failed = [one for one in outcomes if one.error and one.error.exit_code not in A_PERSONS]
@@ -49,17 +49,17 @@ def _left(outcome: Outcome) -> tuple[str, ...]:
 
 
 def _rotate(session: Session, name: str) -> str:
-    if remote_command.is_needed(session.manifest):
-        return _carried(session, ("rotate", name), well=(ExitCode.DONE,))
+    if remote := session.platform.remote_command(session.manifest):
+        return _carried(remote, ("rotate", name), well=(ExitCode.DONE,))
     from secretops.operations.rotate import rotate
 
     version = rotate(session, name, cut_off=False, say=lambda _: None)
     return f"{name}: published {version.id}"
 
 
-def _carried(session: Session, command: Sequence[str], *, well: Sequence[ExitCode]) -> str:
+def _carried(remote: RemoteCommand, command: Sequence[str], *, well: Sequence[ExitCode]) -> str:
     """In the Swarm, where values can be read. What it prints goes beside what doctor prints."""
-    code = remote_command.carry(session.manifest, command, out=ScreenedBytes(sys.stderr))
+    code = remote(command, out=ScreenedBytes(sys.stderr))
     if code not in well:
         raise SecretopsError(
             f"secretops {' '.join(command)} ended with {code}",

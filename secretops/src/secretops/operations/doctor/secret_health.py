@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from secretops.check import Repair, Result, attention, ok
 from secretops.engine.decisions import Facts, Finding, Reason, findings, grace_over
 from secretops.engine.journal import Entry
 from secretops.manifest import Secret, SecretKind
-from secretops.operations.doctor.check import Repair, Result, attention, ok
 from secretops.operations.doctor.repairs import rotates, ticks
 from secretops.operations.session import Session
 from secretops.operations.status import last_failure, lost

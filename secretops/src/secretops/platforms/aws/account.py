@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from secretops.errors import UsageError
-from secretops.manifest import AwsStore
 from secretops.platforms.aws.api import Api
+from secretops.platforms.aws.location import AwsStoreLocation
 
 
-def refuse_another_account(api: Api, location: AwsStore) -> None:
+def refuse_another_account(api: Api, location: AwsStoreLocation) -> None:
     """Raise UsageError where the credentials lead to another account, which has secrets of the same names.
 
     Raises what `Api.described` does. Costs a request only while this process knows no secret yet.
@@ -17,7 +17,7 @@ def refuse_another_account(api: Api, location: AwsStore) -> None:
         raise another_account(account, location)
 
 
-def another_account(found: str, location: AwsStore) -> UsageError:
+def another_account(found: str, location: AwsStoreLocation) -> UsageError:
     """That the credentials are of account `found`, and not of the stack's."""
     return UsageError(
         f"the AWS credentials are of account {found}",

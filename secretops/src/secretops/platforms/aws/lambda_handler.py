@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
     from secretops.engine.rotation import Rotation
     from secretops.engine.state import Version
-    from secretops.manifest import AwsStore, Secret
+    from secretops.manifest import Secret
     from secretops.operations.session import Session
     from secretops.operations.tick import Outcome
+    from secretops.platforms.aws.location import AwsStoreLocation
 
 MANIFEST = "SECRETOPS_MANIFEST_JSON"
 """The variable with the stack's manifest. All of a function's variables together may have 4 KB."""
@@ -283,7 +284,7 @@ def _described(session: Session, secret: str) -> DescribeSecretResponseTypeDef:
     return api_of(session.store).described(secret)
 
 
-def _location(session: Session) -> AwsStore:
+def _location(session: Session) -> AwsStoreLocation:
     location = session.manifest.store
     if location.kind != "aws":
         raise UsageError(

@@ -18,9 +18,9 @@ from botocore.exceptions import ConnectionError as AwsConnectionError
 
 from secretops.certificates import Signed
 from secretops.errors import SecretopsError, StoreError, UnreachableError
-from secretops.manifest import AwsPrivateCaIssuer
 from secretops.platforms.aws import errors
 from secretops.platforms.aws.api import ANSWER_SECONDS, ATTEMPTS, CONNECT_SECONDS
+from secretops.platforms.aws.location import AwsPrivateCaIssuer
 
 TOKEN_CHARACTERS = 32
 """Of an idempotency token, which may have 36."""

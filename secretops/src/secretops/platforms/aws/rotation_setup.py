@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from secretops.engine.ports import VersionStore
 from secretops.errors import UsageError
-from secretops.manifest import AwsStore, Secret
-from secretops.operations.session import Session
+from secretops.manifest import Secret
+from secretops.platform import OpenedStack
 from secretops.platforms.aws.api import CURRENT, PENDING, Api, Labels, where
 from secretops.platforms.aws.labels import State
+from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.platforms.aws.store import SecretsManagerVersionStore
 
 STUCK_AFTER = timedelta(hours=2)
@@ -34,7 +35,7 @@ def api_of(store: VersionStore) -> Api:
     )
 
 
-def take_stray_pending(session: Session, location: AwsStore, secret: Secret) -> str | None:
+def take_stray_pending(session: OpenedStack, location: AwsStoreLocation, secret: Secret) -> str | None:
     """Take AWSPENDING off a version that nobody fills any more, and say so: while it is there AWS does not rotate.
 
     RotateSecret makes such a version, empty; the step that should fill it failed, and AWS gave up. Only of secrets

@@ -19,13 +19,13 @@ from datetime import datetime
 from secretops.engine.journal import Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.manifest import AwsStore as Location
 from secretops.platforms.aws.account import refuse_another_account
 from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Api, where
 from secretops.platforms.aws.errors import AbsentError, DeniedError
 from secretops.platforms.aws.journal import SecretsManagerJournal
 from secretops.platforms.aws.labels import FORGETTING, NO_VALUE, NO_VALUE_LABEL, State, facts_label
 from secretops.platforms.aws.lease import LeaseTable, take
+from secretops.platforms.aws.location import AwsStoreLocation as Location
 from secretops.stores import payload, store_errors
 from secretops.stores.lease import Fence, Timing, holding
 from secretops.values import Value

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from secretops.manifest import AwsStore
+from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.trails.documents import documents
 from secretops.trails.protocol import ALL, Access
 
@@ -44,7 +44,7 @@ class CloudTrail:
 
     form = "a file of CloudTrail's bucket, lookup-events' answer, or one event a line"
 
-    def __init__(self, location: AwsStore) -> None:
+    def __init__(self, location: AwsStoreLocation) -> None:
         self._places, self._readers, self._region = location.secrets, location.readers, location.region
         self._secrets = frozenset({*location.secrets.values(), location.lease, *location.readers})
 

@@ -16,9 +16,9 @@ from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.policies import CustomHookPolicy, RetryPolicy
 from azure.keyvault.secrets import SecretClient, SecretProperties
 
-from secretops.manifest import AzureStore
 from secretops.platforms.azure import errors
 from secretops.platforms.azure.errors import telling
+from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 
 RETRIES = 5
@@ -129,7 +129,7 @@ class Api:
         self.guard: Callable[[bool], None] = lambda _surely: None
 
     @classmethod
-    def of(cls, location: AzureStore) -> Api:
+    def of(cls, location: AzureStoreLocation) -> Api:
         """Those of the stack's vault, as a login of its tenant."""
         return cls(location.vault, functools.partial(connect, tenant=location.tenant))
 

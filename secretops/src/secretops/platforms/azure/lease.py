@@ -27,9 +27,9 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.storage.blob import BlobClient, BlobLeaseClient, BlobProperties, ExponentialRetry
 
 from secretops.errors import SecretopsError, StoreError
-from secretops.manifest import AzureStore
 from secretops.platforms.azure.api import ANSWER_SECONDS, CONNECT_SECONDS
 from secretops.platforms.azure.errors import codes, telling
+from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores import lease as leases
 from secretops.stores.lease import Held, held_by
@@ -105,7 +105,7 @@ class LeaseBlob:
         self.url, self._open = url, open_client
 
     @classmethod
-    def of(cls, location: AzureStore) -> LeaseBlob:
+    def of(cls, location: AzureStoreLocation) -> LeaseBlob:
         """The stack's, as a login of its tenant."""
         return cls(location.lease, functools.partial(connect, tenant=location.tenant))
 

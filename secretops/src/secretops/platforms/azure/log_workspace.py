@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from secretops.errors import SecretopsError, StoreError, UsageError
-from secretops.manifest import AzureStore
 from secretops.platforms.azure import audit_tables
 from secretops.platforms.azure.api import ANSWER_SECONDS, CONNECT_SECONDS, patience
 from secretops.platforms.azure.audit_tables import TABLES
 from secretops.platforms.azure.errors import codes, telling
+from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def connect(tenant: str) -> LogsQueryClient:
 class Workspace:
     """The workspace of a stack. Connects with the first question."""
 
-    location: AzureStore
+    location: AzureStoreLocation
 
     def lines(self, since: datetime | None) -> Iterator[bytes]:
         """Its rows about the stack's vault from `since` on, in either table, as lines that `LogAnalytics.read` takes.

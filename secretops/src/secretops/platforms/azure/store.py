@@ -16,11 +16,11 @@ from datetime import UTC, datetime, timedelta
 from secretops.engine.journal import Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import NotFoundError, StoreError
-from secretops.manifest import AzureStore as Location
 from secretops.platforms.azure.api import Api, Kept
 from secretops.platforms.azure.errors import DeletedError, ForbiddenError, vault_name
 from secretops.platforms.azure.journal import KeyVaultJournal
 from secretops.platforms.azure.lease import LeaseBlob, Timing, take
+from secretops.platforms.azure.location import AzureStoreLocation as Location
 from secretops.platforms.azure.tags import (
     FORGETTING,
     FORGOTTEN,

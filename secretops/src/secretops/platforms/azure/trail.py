@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from secretops.manifest import AzureStore
 from secretops.platforms.azure.audit_tables import CLAIM_COLUMNS, CLAIMS, GIVES_VALUE
+from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.trails.protocol import ALL, Access
 
 ONLY_LOOKS = ("SecretGet", "SecretList", "SecretBackup")
@@ -34,7 +34,7 @@ class LogAnalytics:
 
     form = "rows of Key Vault's audit log, one a line, a list of them, or an answer of the query API"
 
-    def __init__(self, location: AzureStore) -> None:
+    def __init__(self, location: AzureStoreLocation) -> None:
         self._host = urlsplit(location.vault).netloc.lower()
         self._places = {
             secret: frozenset(place[secret] for place in (location.secrets, location.pending) if secret in place)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secretops import own_files
+from secretops.check import Check, Repair, Result, attention, ok, unknown
 from secretops.engine.journal import read_entry
 from secretops.errors import StoreError
-from secretops.manifest import DotenvStore
-from secretops.operations.doctor.check import Check, Repair, Result, attention, ok, unknown
+from secretops.platform import PUBLIC_LINES
 from secretops.platforms.dotenv import public_lines
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.platforms.dotenv.salvage import ASIDE
 from secretops.stores import files
 from secretops.trails.own_records import OwnRecords
@@ -34,7 +35,7 @@ def reach(root: Path) -> None:
         )
 
 
-def dotenv_checks(location: DotenvStore) -> list[Check]:
+def dotenv_checks(location: DotenvStoreLocation) -> list[Check]:
     """The store's own checks."""
     root = Path(location.root)
     return [FolderClosed(root), PublicLines(location), RecordsKept(root), NothingAside(root)]
@@ -112,8 +113,8 @@ class FolderClosed:
 class PublicLines:
     """The lines of config/.env that `pulumi up` writes are as the manifest has them."""
 
-    location: DotenvStore
-    name: str = public_lines.NAME
+    location: DotenvStoreLocation
+    name: str = PUBLIC_LINES
 
     def look(self) -> Result:
         reach(Path(self.location.root))

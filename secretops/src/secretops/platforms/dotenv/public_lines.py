@@ -8,16 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from secretops.errors import SecretopsError
-from secretops.manifest import DotenvStore
-from secretops.operations.session import Session
+from secretops.platforms.dotenv.delivery import Delivery
+from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.stores import env_file, files
-from secretops.stores.delivery import Delivery
 
-NAME = "public lines"
 REMEDY = "secretops doctor --repair"
 
 
-def drift(location: DotenvStore) -> list[str]:
+def drift(location: DotenvStoreLocation) -> list[str]:
     """Return a description of each line that differs from the manifest. Raises StoreError if the file does not read.
 
     It has the manifest's text and not the file's, in which somebody may have pasted a password.
@@ -31,11 +29,8 @@ def drift(location: DotenvStore) -> list[str]:
     ]
 
 
-def findings(session: Session) -> list[str]:
+def findings(location: DotenvStoreLocation) -> list[str]:
     """Return the drift, or why the file does not read, as a finding for tick and status."""
-    location = session.manifest.store
-    if not isinstance(location, DotenvStore):
-        return []
     try:
         lines = drift(location)
     except SecretopsError as error:
@@ -43,7 +38,7 @@ def findings(session: Session) -> list[str]:
     return [f"config/.env: {'; '.join(lines)}: {REMEDY}"] if lines else []
 
 
-def restore(location: DotenvStore) -> str:
+def restore(location: DotenvStoreLocation) -> str:
     """Write the lines as the manifest has them, and return their names. Raises StoreError."""
     root = Path(location.root)
     with files.lock(root):

@@ -19,10 +19,10 @@ from dotenv.parser import parse_stream
 from secretops import own_files
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import SecretopsError
-from secretops.manifest import DotenvStore as Location
+from secretops.platforms.dotenv.delivery import NAMES, Delivery, Names
+from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.platforms.dotenv.store import FORGETTING, STATE, STATE_FILE, VALUE, VERSION_ID, DotenvVersionStore
 from secretops.stores import env_file, files
-from secretops.stores.delivery import NAMES, Delivery, Names
 from secretops.values import Value
 
 ASIDE = "aside"

@@ -28,10 +28,10 @@ from secretops import own_files
 from secretops.access import AccessRecords
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import LeaseHeldError, SecretopsError, StoreError
-from secretops.manifest import DotenvStore as Location
+from secretops.platforms.dotenv.delivery import NAMES, Content, Delivery
+from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.printable import printable
 from secretops.stores import env_file, files, store_errors
-from secretops.stores.delivery import NAMES, Content, Delivery
 from secretops.values import Value
 
 STATE = TypeAdapter(tuple[Version, ...])

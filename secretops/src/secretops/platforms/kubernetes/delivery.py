@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from secretops.errors import StoreError
-from secretops.manifest import KubernetesStore as Location
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 from secretops.platforms.kubernetes.secrets import PREFIX, Secrets, Sheet, check_size
 from secretops.platforms.kubernetes.version_state import Names
 from secretops.stores import store_errors

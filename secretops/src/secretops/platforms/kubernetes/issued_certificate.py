@@ -5,13 +5,13 @@ from __future__ import annotations
 from lightkube.resources.core_v1 import Secret
 
 from secretops.errors import StoreError, WaitingError
-from secretops.manifest import Delivered, KubernetesStore
 from secretops.platforms.kubernetes.api import Api
+from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 from secretops.platforms.kubernetes.secrets import Sheet
 from secretops.values import Value
 
 
-def read_issued(location: KubernetesStore, place: Delivered) -> tuple[str, Value]:
+def read_issued(location: KubernetesStoreLocation, place: Delivered) -> tuple[str, Value]:
     """What the issuer has written into `place`, and its version, which is another one after each renewal.
 
     Raises WaitingError before it has, StoreError, UnreachableError.

@@ -13,12 +13,12 @@ from datetime import datetime
 
 from secretops.engine.journal import Journal
 from secretops.engine.state import Stage, Version, Versions
-from secretops.manifest import KubernetesStore as Location
 from secretops.platforms.kubernetes.api import Api
 from secretops.platforms.kubernetes.delivery import Content, Delivery, merged
 from secretops.platforms.kubernetes.journal import KubernetesJournal
 from secretops.platforms.kubernetes.kubeconfig import in_a_pod
 from secretops.platforms.kubernetes.lease import Timing, hold
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 from secretops.platforms.kubernetes.secrets import Secrets, Sheet
 from secretops.platforms.kubernetes.version_state import Book
 from secretops.stores import env_file, store_errors

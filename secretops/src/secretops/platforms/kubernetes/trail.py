@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from secretops.manifest import KubernetesStore
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.trails.documents import documents
 from secretops.trails.protocol import ALL, Access
 
@@ -57,7 +57,7 @@ class KubernetesAuditLog:
 
     form = "the API server's audit log, one event of audit.k8s.io/v1 a line"
 
-    def __init__(self, location: KubernetesStore) -> None:
+    def __init__(self, location: KubernetesStoreLocation) -> None:
         self._namespace, self._readers = location.namespace, location.readers
         self._places = {secret: place.name for secret, place in location.delivered.items()}
         self._versions = location.versions

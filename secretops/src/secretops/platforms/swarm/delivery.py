@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from secretops.errors import StoreError
-from secretops.manifest import SwarmFile, version_file
-from secretops.manifest import SwarmStore as Location
 from secretops.platforms.swarm.api import PAUSES, Api
 from secretops.platforms.swarm.inventory import Inventory
+from secretops.platforms.swarm.location import SwarmFile, version_file
+from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.platforms.swarm.rollout import STARTS, Entry, NeverRanError, Rollout, Service, list_of, place, state_of
 from secretops.platforms.swarm.values import Values
 from secretops.platforms.swarm.version_state import Kept

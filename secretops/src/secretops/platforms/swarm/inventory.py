@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from secretops.errors import StoreError
-from secretops.manifest import SwarmStore as Location
 from secretops.platforms.swarm.api import Api, encoded
+from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.platforms.swarm.names import BOOK, INSTANCE, NUMBER, OF_SECRET, swarm_name
 from secretops.platforms.swarm.version_state import Book, Kept
 

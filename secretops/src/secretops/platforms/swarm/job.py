@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from secretops.errors import ExitCode, StoreError, UnreachableError
-from secretops.manifest import SwarmStore
 from secretops.platforms.swarm.api import Api, Kind, encoded
+from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.platforms.swarm.names import INSTANCE, TASK
 from secretops.platforms.swarm.rollout import NEVER_RAN
 from secretops.platforms.swarm.task import STARTER, VARIABLE, starter
@@ -49,7 +49,7 @@ class NotStartedError(StoreError):
 class Job:
     """One job, and what was made for it. What it prints goes to `out` and `err`."""
 
-    def __init__(self, api: Api, name: str, location: SwarmStore, *, out: IO[bytes], err: IO[bytes]) -> None:
+    def __init__(self, api: Api, name: str, location: SwarmStoreLocation, *, out: IO[bytes], err: IO[bytes]) -> None:
         self._api, self.name, self._location = api, name, location
         self._labels = {INSTANCE: location.instance, TASK: name}
         self._streams = {_OUT: out, _ERR: err, _DAEMON: err}

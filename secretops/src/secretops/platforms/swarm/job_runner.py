@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import IO, Any
 
 from secretops.errors import SecretopsError, StoreError, UsageError
-from secretops.manifest import SwarmStore
 from secretops.platforms.swarm.api import Api
 from secretops.platforms.swarm.daemon import registry_login, socket_of
 from secretops.platforms.swarm.inventory import Inventory
 from secretops.platforms.swarm.job import ENDED, OF_JOBS, STARTING, Job, as_file
+from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.platforms.swarm.names import INSTANCE, TASK
 from secretops.platforms.swarm.task_payload import Load
 from secretops.platforms.swarm.version_state import Shelf
@@ -34,7 +34,7 @@ class Tasks:
 
     def __init__(
         self,
-        location: SwarmStore,
+        location: SwarmStoreLocation,
         api: Api | None = None,
         *,
         out: IO[bytes] | None = None,

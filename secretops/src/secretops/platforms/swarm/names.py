@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from secretops.errors import UsageError
-from secretops.manifest import SWARM_INSTANCE
+from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.stores import env_file
 from secretops.values import Value
 

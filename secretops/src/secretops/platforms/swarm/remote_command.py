@@ -9,22 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from secretops.errors import UsageError
-from secretops.manifest import Manifest, SwarmStore
-from secretops.platforms.swarm.task import is_task
+from secretops.manifest import Manifest
+from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.job import NotStartedError
+from secretops.platforms.swarm.job_runner import Tasks
+from secretops.platforms.swarm.location import SwarmStoreLocation
+from secretops.platforms.swarm.rollout import STARTS
 from secretops.platforms.swarm.task_payload import Load, load_of
-from secretops.stores import lacking
 from secretops.values import Value
-
-if TYPE_CHECKING:
-    from secretops.platforms.swarm.job_runner import Tasks
-
-
-def is_needed(manifest: Manifest) -> bool:
-    """Whether a command that needs values can't run in this process."""
-    return isinstance(manifest.store, SwarmStore) and not is_task()
 
 
 def carry(
@@ -42,13 +37,7 @@ def carry(
 
     Raises StoreError where no such task can run, UnreachableError, UsageError.
     """
-    try:
-        from secretops.platforms.swarm.api import Api
-        from secretops.platforms.swarm.job_runner import Tasks
-        from secretops.platforms.swarm.rollout import STARTS
-    except ModuleNotFoundError as error:
-        raise lacking(error, "swarm") from None
-    if not isinstance(manifest.store, SwarmStore):
+    if not isinstance(manifest.store, SwarmStoreLocation):
         raise UsageError(
             f"store {manifest.store.kind}: nothing to carry",
             rule="only what is in a Swarm can't be read where a command is asked for",
@@ -64,8 +53,6 @@ def carry(
 
 
 def _carried(tasks: Tasks, load: Load, command: Sequence[str], *, starts: int) -> int:
-    from secretops.platforms.swarm.job import NotStartedError
-
     with tasks.running(load, command) as job:
         try:
             return job.follow()

@@ -10,8 +10,8 @@ import time
 from typing import Any
 
 from secretops.errors import StoreError, UnreachableError
-from secretops.manifest import SwarmStore as Location
 from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 
 Entry = dict[str, Any]
 """One of a service's list: which secret, and as which file."""

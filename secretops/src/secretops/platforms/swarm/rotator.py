@@ -20,7 +20,7 @@ from secretops import printable, redaction
 from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.operations.stack import load_manifest
-from secretops.platforms.swarm import remote_command
+from secretops.platform import platform_of
 
 EVERY = 3600.0
 """Seconds from the end of one tick to the next."""
@@ -35,14 +35,15 @@ def main() -> None:
     try:
         every, file = _interval(sys.argv[1:]), os.environ.get("SECRETOPS_MANIFEST")
         manifest = load_manifest(None, Path(file) if file else None)
-        if not remote_command.is_needed(manifest):
+        remote = platform_of(manifest.store).remote_command(manifest)
+        if remote is None:
             raise UsageError(
                 f"store {manifest.store.kind}: nothing to carry",
                 rule="this is the rotator of a Swarm's secrets",
                 remedy="elsewhere a schedule runs secretops tick",
             )
         while True:
-            tick(lambda: remote_command.carry(manifest, ("tick", "--scheduled")))
+            tick(lambda: remote(("tick", "--scheduled")))
             threading.Event().wait(every)
     except SecretopsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a container's log

@@ -14,12 +14,12 @@ from datetime import datetime
 from secretops.engine.journal import Journal
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import StoreError
-from secretops.manifest import SwarmStore as Location
 from secretops.platforms.swarm.api import Api
 from secretops.platforms.swarm.delivery import Delivery
 from secretops.platforms.swarm.inventory import MOST_NUMBERS, Found, Inventory
 from secretops.platforms.swarm.journal import SwarmJournal
 from secretops.platforms.swarm.lease import hold
+from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.platforms.swarm.names import check_value
 from secretops.platforms.swarm.records import LogRecords, Records
 from secretops.platforms.swarm.rollout import UpdateFailedError

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from secretops.manifest import Secret, SwarmStore
+from secretops.manifest import Secret
+from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.trails.own_records import OwnRecords
 from secretops.trails.protocol import ALL, Access
 
@@ -46,7 +47,7 @@ class SwarmEvents:
 
     form = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
 
-    def __init__(self, location: SwarmStore, secrets: Sequence[Secret]) -> None:
+    def __init__(self, location: SwarmStoreLocation, secrets: Sequence[Secret]) -> None:
         self._location, self._own = location, OwnRecords(secrets)
         self._secrets = tuple(secret.name for secret in secrets)
 

@@ -17,8 +17,8 @@ from pydantic import TypeAdapter
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import StoreError
-from secretops.manifest import SwarmStore as Location
 from secretops.platforms.swarm.api import PAUSES, Api, encoded
+from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.platforms.swarm.names import INSTANCE
 from secretops.stores import lease, store_errors
 

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from secretops.errors import StoreError
-from secretops.manifest import VaultStore
 from secretops.platforms.vault import errors
+from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Answer, Connection, Request, Server
 
@@ -71,7 +71,7 @@ class Api:
         self._connection = Connection(server)
 
     @classmethod
-    def of(cls, location: VaultStore) -> Api:
+    def of(cls, location: VaultStoreLocation) -> Api:
         """Those of the stack's mount."""
         server = Server(location.address, location.namespace, location.ca_file)
         return cls(server, location.mount, Login(server, location.login))

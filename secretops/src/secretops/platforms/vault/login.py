@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 from secretops import forms
 from secretops.errors import SecretopsError, UsageError
-from secretops.manifest import VaultLogin
 from secretops.platforms.vault import errors
 from secretops.platforms.vault.credential_file import checked, read
+from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.server import Answer, Connection, Request, Server
 from secretops.platforms.vault.wrapping import Wrapping
 from secretops.printable import printable

@@ -6,8 +6,8 @@ from typing import Self
 
 from secretops.certificates import Signed
 from secretops.errors import StoreError
-from secretops.manifest import VaultIssuer, VaultStore
 from secretops.platforms.vault.api import Api
+from secretops.platforms.vault.location import VaultIssuer, VaultStoreLocation
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Server
 
@@ -19,7 +19,7 @@ class VaultPki:
         self._api, self._issuer = api, issuer
 
     @classmethod
-    def of(cls, location: VaultStore, issuer: VaultIssuer) -> Self:
+    def of(cls, location: VaultStoreLocation, issuer: VaultIssuer) -> Self:
         """The one in the Vault at `location`."""
         server = Server(location.address, location.namespace, location.ca_file)
         return cls(Api(server, issuer.mount, Login(server, location.login)), issuer)

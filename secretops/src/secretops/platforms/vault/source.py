@@ -25,9 +25,9 @@ from pydantic import ValidationError
 
 from secretops.errors import StoreError, UsageError
 from secretops.launcher.polled import EVERY_SECONDS, OUTPUT, PollingSource, StoredVersion, requested_secrets
-from secretops.manifest import VaultLogin
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.documents import fields_of, version_of
+from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Server
 from secretops.values import Value

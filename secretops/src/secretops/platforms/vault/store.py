@@ -16,11 +16,11 @@ from datetime import datetime
 from secretops.engine.journal import Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import NotFoundError, StoreError
-from secretops.manifest import VaultStore as Location
 from secretops.platforms.vault import documents
 from secretops.platforms.vault.api import NONE, Api
 from secretops.platforms.vault.journal import VaultJournal
 from secretops.platforms.vault.lease import take
+from secretops.platforms.vault.location import VaultStoreLocation as Location
 from secretops.platforms.vault.secret_index import Register
 from secretops.platforms.vault.version_metadata import Noted, State, noted, says_the_same
 from secretops.stores import store_errors

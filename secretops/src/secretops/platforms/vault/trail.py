@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from secretops.manifest import VaultStore
+from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.trails.documents import documents
 from secretops.trails.protocol import ALL, Access
 
@@ -45,7 +45,7 @@ class VaultAuditLog:
 
     form = "the log of an audit device, one request or response as JSON a line"
 
-    def __init__(self, location: VaultStore) -> None:
+    def __init__(self, location: VaultStoreLocation) -> None:
         self._mount, self._namespace = location.mount.strip("/"), location.namespace.strip("/")
         self._readers = location.readers
         self._places = {

@@ -5,50 +5,22 @@ The value itself goes from the store to the same server's audit-hash alone, and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from secretops.errors import SecretopsError, StoreError, UsageError, WaitingError
-from secretops.manifest import VaultStore
-from secretops.operations.session import Session
-from secretops.stores import lacking
+from secretops.errors import SecretopsError, StoreError, WaitingError
+from secretops.platform import OpenedStack
+from secretops.platforms.vault.api import Api
+from secretops.platforms.vault.location import VaultStoreLocation
+from secretops.platforms.vault.value_trail import GivenValue
 from secretops.trails.protocol import Trail
 from secretops.values import PUBLIC_FIELDS, Value
 
-if TYPE_CHECKING:
-    from secretops.platforms.vault.api import Api
 
-NO_HASHES = {
-    "dotenv": "its own records name the version that was read",
-    "kubernetes": "the API server's audit log has no trace of a value",
-    "aws": "CloudTrail has no trace of a value",
-    "azure": "Key Vault's audit log names the version that was read",
-    "swarm": "Swarm records no reads",
-}
-"""Store -> why nobody can be found by a value there."""
+def given(session: OpenedStack, store: VaultStoreLocation, name: str, version: str) -> Trail:
+    """Return the trail of who received the value of `version` of the secret `name`, in the log of any audit device.
 
-
-def given(session: Session, asked: str) -> Trail:
-    """How the log of any of the server's audit devices reads for whoever was given the value of `asked`, which is a
-    secret, for its current value, or SECRET@VERSION.
-
-    Asks the store for the value, which is on record as such. Raises UsageError, WaitingError, StoreError and
+    "" is the current version. Reads the value from the store. Raises UsageError, WaitingError, StoreError and
     UnreachableError.
     """
-    store = session.manifest.store
-    name, _, version = asked.partition("@")
     secret = session.secret(name)
-    if not isinstance(store, VaultStore):
-        raise UsageError(
-            f"--given {name}: not with store {store.kind}",
-            rule=f"Vault's audit devices alone have a keyed hash of each text; {NO_HASHES[store.kind]}",
-            remedy=f"secretops audit --secret {name}",
-        )
-    try:
-        from secretops.platforms.vault.api import Api
-    except ModuleNotFoundError as error:
-        raise lacking(error, "vault") from None
-    from secretops.platforms.vault.value_trail import GivenValue
-
     current = session.store.versions(secret.name).current
     if not version and current is None:
         raise WaitingError(

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from secretops.manifest import VaultStore
+from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.trail import KINDS, UNWRAP, VaultAuditLog, counts, entries, texts
 from secretops.trails.protocol import Access
 
@@ -22,7 +22,7 @@ class GivenValue:
 
     form = VaultAuditLog.form
 
-    def __init__(self, location: VaultStore, hashes: Collection[str]) -> None:
+    def __init__(self, location: VaultStoreLocation, hashes: Collection[str]) -> None:
         self._mount, self._hashes = location.mount.strip("/"), frozenset(hashes)
         self._log = VaultAuditLog(location)
 

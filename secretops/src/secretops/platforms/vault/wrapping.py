@@ -14,9 +14,9 @@ import re
 from pathlib import Path
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.manifest import VaultLogin
 from secretops.platforms.vault import errors
 from secretops.platforms.vault.credential_file import read
+from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.server import Answer, Connection, Request
 from secretops.redaction import remember
 from secretops.stores import files

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from secretops.check import Check, Level, Repair, Result, attention, ok
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Check, Level, Repair, Result, attention, ok
-from secretops.operations.doctor.repairs import ticks
-from secretops.operations.session import Session
+from secretops.platform import OpenedStack
 from secretops.platforms.aws.api import CURRENT, PENDING, where
 from secretops.platforms.aws.checks.account import Account
 from secretops.platforms.aws.checks.cloudtrail import TrailOn
@@ -26,7 +25,7 @@ LATE = timedelta(days=1)
 """AWS rotates within the window of hours that the stack gives it."""
 
 
-def aws_checks(account: Account, session: Session) -> list[Check]:
+def aws_checks(account: Account, session: OpenedStack, tick: Repair) -> list[Check]:
     """The store's own checks, in the order in which one rests on the other."""
     rotated = {
         secret.name: account.location.secrets.get(secret.name, "")
@@ -39,8 +38,8 @@ def aws_checks(account: Account, session: Session) -> list[Check]:
         SecretsThere(account),
         NoStrangers(account),
         KeysServe(account),
-        LeaseMoves(account, follow=ticks(session)),
-        NothingPending(account, session, rotated.values()),
+        LeaseMoves(account, follow=tick),
+        NothingPending(account, session, tick, rotated.values()),
         RotationOn(account, rotated),
         OwnRights(account),
         ReadersRights(account),
@@ -159,7 +158,8 @@ class NothingPending:
     """No AWSPENDING is left on a version that nobody is proving any more: AWS would rotate no more."""
 
     account: Account
-    session: Session
+    session: OpenedStack
+    tick: Repair
     rotated: Collection[str]
     """The full names of the secrets whose values secretops alone makes: of others it may be a value somebody staged."""
     name: str = "pending"
@@ -180,7 +180,7 @@ class NothingPending:
             elif ours:
                 wrong.append(f"{name}: AWSPENDING is left on version {pending} since {_told(made)}")
                 remedies.append("secretops tick finishes it; its log says why it could not")
-                repair = ticks(self.session)
+                repair = self.tick
             else:
                 wrong.append(
                     f"{name}: AWSPENDING is on version {pending} since {_told(made)}, empty or not of secretops"

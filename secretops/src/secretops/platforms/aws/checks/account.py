@@ -16,11 +16,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from secretops.errors import SecretopsError, StoreError
-from secretops.manifest import AwsStore
 from secretops.platforms.aws import errors
 from secretops.platforms.aws.account import another_account
 from secretops.platforms.aws.api import ANSWER_SECONDS, CONNECT_SECONDS, Api, Labels, labels_of
 from secretops.platforms.aws.lease import LeaseTable, Term
+from secretops.platforms.aws.location import AwsStoreLocation
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
@@ -46,7 +46,7 @@ class Identity:
 class Account:
     """The account and region of a stack. Connects with the first question; raises SecretopsError."""
 
-    def __init__(self, location: AwsStore) -> None:
+    def __init__(self, location: AwsStoreLocation) -> None:
         self.location = location
         self._failure: SecretopsError | None = None
         """Why AWS can't be asked who we are: every check rests on that, and none waits for it again."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from secretops.check import Level, Result, attention, ok
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Level, Result, attention, ok
 from secretops.platforms.aws.checks.account import Account
 
 SERVICE = "secretsmanager.amazonaws.com"

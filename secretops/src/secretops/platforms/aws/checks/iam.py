@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from secretops.check import Result, attention, ok, unknown
 from secretops.errors import StoreError
-from secretops.operations.doctor.check import Result, attention, ok, unknown
 from secretops.platforms.aws.checks.account import Account
 
 READS = ("secretsmanager:GetSecretValue",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from secretops.operations.doctor.check import Result, attention, ok
+from secretops.check import Result, attention, ok
 from secretops.platforms.aws.checks.account import Account
 
 SKEW = timedelta(seconds=60)

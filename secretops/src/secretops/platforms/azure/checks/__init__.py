@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from secretops.check import Check, Level, Repair, Result, attention, ok
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Check, Level, Repair, Result, attention, ok
-from secretops.operations.doctor.repairs import ticks
-from secretops.operations.session import Session
+from secretops.platform import OpenedStack
 from secretops.platforms.azure.checks.key_vault import Vault
 from secretops.platforms.azure.lease import LONGEST_LEASE
 from secretops.platforms.azure.tags import FORGETTING, Copy, State
@@ -28,15 +27,15 @@ SKEW = timedelta(seconds=60)
 """How far this machine's clock may be from the vault's: versions are named by their time, and logins end."""
 
 
-def azure_checks(vault: Vault, session: Session) -> list[Check]:
+def azure_checks(vault: Vault, session: OpenedStack, tick: Repair) -> list[Check]:
     """The store's own checks, in the order in which one rests on the other."""
     return [
         VaultAnswers(vault),
         ClockTogether(vault),
         OwnRights(vault),
         NamesFree(vault, session),
-        NothingPending(vault, finish=ticks(session)),
-        VersionsServe(vault, finish=ticks(session)),
+        NothingPending(vault, finish=tick),
+        VersionsServe(vault, finish=tick),
         LeaseFree(vault),
         TrailOn(vault),
         ReadersRights(vault),
@@ -100,7 +99,7 @@ class NamesFree:
     """No deleted secret holds a name of the stack, but for those that secretops deleted and brings back itself."""
 
     vault: Vault
-    session: Session
+    session: OpenedStack
     name: str = "names"
 
     def look(self) -> Result:

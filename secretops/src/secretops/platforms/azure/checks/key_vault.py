@@ -16,10 +16,10 @@ from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline import PipelineResponse
 
 from secretops.errors import SecretopsError
-from secretops.manifest import AzureStore
 from secretops.platforms.azure.api import Api, Deleted
 from secretops.platforms.azure.errors import ForbiddenError, vault_name
 from secretops.platforms.azure.lease import LeaseBlob, Timing
+from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.log_workspace import Workspace
 from secretops.platforms.azure.tags import State
 from secretops.platforms.azure.trail import LogAnalytics
@@ -29,7 +29,7 @@ from secretops.trails.protocol import Access
 class Vault:
     """The vault of a stack. Connects with the first question; raises SecretopsError."""
 
-    def __init__(self, location: AzureStore, *, timing: Timing | None = None) -> None:
+    def __init__(self, location: AzureStoreLocation, *, timing: Timing | None = None) -> None:
         self.location, self.timing = location, timing or Timing()
         self.api, self.lease = Api.of(location), LeaseBlob.of(location)
 

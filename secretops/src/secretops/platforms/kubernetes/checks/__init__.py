@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from secretops.check import Check, Level, Repair, Result, attention, ok
 from secretops.errors import SecretopsError, StoreError
-from secretops.operations.doctor.check import Check, Level, Repair, Result, attention, ok
-from secretops.operations.doctor.repairs import ticks
-from secretops.operations.session import Session
+from secretops.platform import OpenedStack
 from secretops.platforms.kubernetes.api import MAKES_SECRETS
 from secretops.platforms.kubernetes.checks.cluster import METADATA, Cluster, ForbiddenError
 from secretops.platforms.kubernetes.checks.evidence import AuditOn, EncryptedAtRest, Evidence
@@ -37,7 +36,7 @@ CERT_MANAGER = "coreflux-mcp-certificate"
 """The Secret that cert-manager writes, in a stack whose certificate it issues."""
 
 
-def kubernetes_checks(cluster: Cluster, session: Session) -> list[Check]:
+def kubernetes_checks(cluster: Cluster, session: OpenedStack, tick: Repair) -> list[Check]:
     """The store's own checks, in the order in which one rests on the other."""
     evidence = Evidence(cluster)
     found: list[Check] = [
@@ -45,8 +44,8 @@ def kubernetes_checks(cluster: Cluster, session: Session) -> list[Check]:
         ApiServer(cluster),
         ClockTogether(cluster),
         RestrictedNamespace(cluster),
-        SecretsThere(cluster, session),
-        LeaseThere(cluster, follow=ticks(session)),
+        SecretsThere(cluster, session, tick),
+        LeaseThere(cluster, follow=tick),
         OwnRights(cluster),
         server_rights(cluster, SERVER),
         rotator_rights(cluster, ROTATOR),
@@ -156,7 +155,8 @@ class SecretsThere:
     """The Secrets of the stack are there. They are no resources of it; an operator's commands make them."""
 
     cluster: Cluster
-    session: Session
+    session: OpenedStack
+    tick: Repair
     name: str = "secrets"
 
     def look(self) -> Result:
@@ -167,7 +167,7 @@ class SecretsThere:
                 f"no Secret {', '.join(missing)}",
                 "the rotator may not create any: an operator's command that writes does",
                 f"as somebody who may create Secrets: {MAKES_SECRETS}",
-                ticks(self.session) if self._kept(missing) else None,
+                self.tick if self._kept(missing) else None,
             )
         return ok(", ".join(names))
 

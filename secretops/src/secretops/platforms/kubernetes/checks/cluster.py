@@ -16,9 +16,9 @@ import httpx2
 from lightkube.config import client_adapter
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError
-from secretops.manifest import KubernetesStore
 from secretops.platforms.kubernetes.connection import ANSWER_SECONDS, Connection, connect
 from secretops.platforms.kubernetes.lease import INSTANCE, check_owner
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches"""
@@ -34,7 +34,7 @@ class ForbiddenError(StoreError):
 class Cluster:
     """One API server, and the namespace of one stack. Connects with the first question."""
 
-    location: KubernetesStore
+    location: KubernetesStoreLocation
     _connection: Connection | None = field(default=None, init=False, repr=False)
     _http: httpx2.Client | None = field(default=None, init=False, repr=False)
     _failure: SecretopsError | None = field(default=None, init=False, repr=False)

@@ -17,8 +17,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from secretops.check import Level, Result, attention, ok, unknown
 from secretops.errors import SecretopsError, StoreError
-from secretops.operations.doctor.check import Level, Result, attention, ok, unknown
 from secretops.platforms.kubernetes.checks.cluster import METADATA, Cluster, ForbiddenError
 from secretops.platforms.kubernetes.checks.confirmation import AUDIT, ENCRYPTION, Confirmation, ask, recorded
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from secretops.check import Result, attention, ok
 from secretops.errors import StoreError
-from secretops.operations.doctor.check import Result, attention, ok
 from secretops.platforms.kubernetes.checks.cluster import Cluster, ForbiddenError
 
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from secretops.check import Check, Level, Repair, Result, attention, ok, unknown
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Check, Level, Repair, Result, attention, ok, unknown
 from secretops.platforms.swarm.checks.manager import Manager
 from secretops.platforms.swarm.checks.secrets import (
     BookThere,

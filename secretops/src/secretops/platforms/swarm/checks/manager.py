@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from secretops.manifest import SwarmStore
 from secretops.platforms.swarm.api import Api, check_manager
 from secretops.platforms.swarm.inventory import Found, Inventory
 from secretops.platforms.swarm.job import ENTRYPOINT, OF_JOBS
 from secretops.platforms.swarm.job_runner import Tasks
 from secretops.platforms.swarm.lease import hold
+from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.platforms.swarm.names import INSTANCE, TASK
 from secretops.platforms.swarm.version_state import Book, Shelf
 from secretops.printable import ScreenedBytes
@@ -32,7 +32,7 @@ class Manager:
     """One stack's Swarm. What is asked for twice is looked at once: doctor describes one moment."""
 
     def __init__(
-        self, location: SwarmStore, *, api: Api | None = None, environment: Mapping[str, str] = os.environ
+        self, location: SwarmStoreLocation, *, api: Api | None = None, environment: Mapping[str, str] = os.environ
     ) -> None:
         self.location, self.environment = location, environment
         self._api = api or Api(patient=False)

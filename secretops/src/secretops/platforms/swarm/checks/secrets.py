@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from secretops.check import Level, Repair, Result, attention, ok
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Level, Repair, Result, attention, ok
 from secretops.platforms.swarm.checks.manager import Manager
 from secretops.platforms.swarm.inventory import Found
 from secretops.stores.lease import Timing

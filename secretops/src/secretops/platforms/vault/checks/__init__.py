@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from secretops.check import Check, Level, Repair, Result, attention, ok, unknown
 from secretops.errors import SecretopsError
-from secretops.operations.doctor.check import Check, Level, Repair, Result, attention, ok, unknown
 from secretops.platforms.vault.checks.rights import (
     OthersRights,
     ReadersRights,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from secretops.operations.doctor.check import Result, attention, ok, unknown
+from secretops.check import Result, attention, ok, unknown
 from secretops.platforms.vault.checks.policy import Rule
 from secretops.platforms.vault.checks.server import Role, VaultServer
 from secretops.platforms.vault.errors import DeniedError

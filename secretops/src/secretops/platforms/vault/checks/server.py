@@ -13,10 +13,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError
-from secretops.manifest import VaultStore
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.checks.policy import Rule, rules
 from secretops.platforms.vault.errors import DeniedError, SealedError, no_server, unanswered
+from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.server import ANSWER_SECONDS, Connection, Request
 from secretops.stores.lease import Timing
 
@@ -52,7 +52,9 @@ class Role:
 class VaultServer:
     """The server of a stack. Connects with the first question; raises SecretopsError."""
 
-    def __init__(self, location: VaultStore, *, signs: Sequence[str] = (), timing: Timing | None = None) -> None:
+    def __init__(
+        self, location: VaultStoreLocation, *, signs: Sequence[str] = (), timing: Timing | None = None
+    ) -> None:
         """`signs`: the paths by which whoever rotates has certificates signed."""
         self.location, self.signs, self.timing = location, signs, timing or Timing()
         self.api = Api.of(location)

@@ -1,0 +1,71 @@
+"""The registered platforms, one line each. A platform's module is imported when a stack names one of its kinds."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from .platform import Platform
+
+Section = Literal["store", "server", "issuer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """Where a platform is, and the kinds of section that are its own."""
+
+    module: str
+    """The module that has PLATFORM: an absolute name, or one relative to this package."""
+    store: str | None = None
+    server: str | None = None
+    issuer: str | None = None
+    sdk: str | None = None
+    """The Pulumi SDK that its resources import. The extra of this distribution that brings it is `extra`."""
+    extra: str | None = None
+
+
+PLATFORMS: list[Registered] = [
+    Registered(module="..dotenv.platform", store="dotenv", server="local"),
+    Registered(module="..swarm.platform", store="swarm", server="swarm", sdk="pulumi_docker", extra="swarm"),
+    Registered(
+        module="..kubernetes.platform",
+        store="kubernetes",
+        server="kubernetes",
+        sdk="pulumi_kubernetes",
+        extra="kubernetes",
+    ),
+    Registered(
+        module="..aws.platform", store="aws", server="ecs", issuer="aws-private-ca", sdk="pulumi_aws", extra="aws"
+    ),
+    Registered(
+        module="..azure.platform", store="azure", server="containerapp", sdk="pulumi_azure_native", extra="azure"
+    ),
+    Registered(module="..vault.platform", store="vault", sdk="pulumi_vault", extra="vault"),
+]
+
+
+def kinds(section: Section) -> tuple[str, ...]:
+    """Return the registered kinds of a section, in the order of the tables in docs/stores.md."""
+    return tuple(kind for each in PLATFORMS if (kind := getattr(each, section)))
+
+
+def platform_of(section: Section, kind: str) -> Platform:
+    """Return the platform of a kind of section. Raises KeyError for an unknown kind."""
+    for each in PLATFORMS:
+        if getattr(each, section) == kind:
+            found: Platform = importlib.import_module(each.module, __package__).PLATFORM
+            return found
+    raise KeyError(kind)
+
+
+def packages(store: str, server: str) -> tuple[str, ...]:
+    """Return the Pulumi packages whose providers a stack of these kinds uses."""
+    found = [each.sdk for each in PLATFORMS if each.sdk and (each.store == store or each.server == server)]
+    return tuple(sdk.removeprefix("pulumi_").replace("_", "-") for sdk in found)
+
+
+def extras() -> Mapping[str, str]:
+    """Return the extra of each Pulumi SDK."""
+    return {each.sdk: each.extra for each in PLATFORMS if each.sdk and each.extra}

@@ -1,0 +1,60 @@
+"""Entries of a section that may be outputs of other resources: each is checked once it is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import pulumi
+from pydantic import GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, SchemaValidator, core_schema
+
+from . import validation_errors
+
+T = TypeVar("T")
+
+OUTPUT = "$output"
+"""Key of the mapping that stands for an output in the JSON of a section; its entry is the output's place."""
+
+
+class MayBeOutput:
+    """Annotation of a type whose entries may be outputs. The last one of its `Annotated`.
+
+    Such an entry is a `pulumi.Output` in the model; a type checker sees the type that the output resolves to.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the type, with outputs passed through."""
+        inner = handler(source)
+
+        def checked(
+            entry: Any, check: core_schema.ValidatorFunctionWrapHandler, info: core_schema.ValidationInfo
+        ) -> Any:
+            place = place_of_output(entry)
+            if place is None or info.context is None:
+                return check(tuple(entry) if isinstance(entry, list) else entry)  # strict, and no more JSON
+            output: pulumi.Output[Any] = info.context[place]
+            return output.apply(lambda known: _once_known(place, inner, known))
+
+        return core_schema.with_info_wrap_validator_function(checked, inner)
+
+
+def place_of_output(entry: Any) -> str | None:
+    """Return the place of the output that an entry of a section's JSON stands for, if it is one."""
+    return entry[OUTPUT] if isinstance(entry, Mapping) and entry.keys() == {OUTPUT} else None
+
+
+def known(entry: T) -> T | None:
+    """Return an entry for a rule to look at, or None if it, or a part of it, is known later."""
+    parts = entry if isinstance(entry, tuple) else (entry,)
+    return None if any(isinstance(part, pulumi.Output) for part in parts) else entry
+
+
+def _once_known(place: str, schema: CoreSchema, known: Any) -> Any:
+    """Return what an output resolved to. Raises pulumi.RunError with value, rule and remedy."""
+    try:
+        return SchemaValidator(schema).validate_json(json.dumps(known))
+    except ValidationError as error:
+        problems = validation_errors.explain(place, error, {})
+        raise pulumi.RunError("\n".join(map(str, problems))) from None

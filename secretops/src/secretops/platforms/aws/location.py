@@ -1,0 +1,83 @@
+"""Where the AWS store and a CA of AWS are, by names alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from secretops.manifest.field_types import CommonName, FieldName, ReaderName, Seconds, SecretName, matching
+from secretops.manifest.model import Issuer, StoreLocation
+
+AwsAccount = Annotated[str, matching(r"\d{12}", "an AWS account: twelve digits")]
+AwsRegion = Annotated[str, matching(r"(us-gov|us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-\d", "an AWS region's code")]
+AwsSecretName = Annotated[
+    str, matching(r"[A-Za-z0-9][A-Za-z0-9/_+=.@-]{0,511}", "a name in Secrets Manager: letters, digits and /_+=.@-")
+]
+TableArn = Annotated[
+    str, matching(r"arn:aws(-us-gov)?:dynamodb:[a-z0-9-]+:\d{12}:table/[\w.-]{3,255}", "the ARN of a DynamoDB table")
+]
+TopicArn = Annotated[
+    str, matching(r"(arn:aws(-us-gov)?:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256})?", "the ARN of an SNS topic, or empty")
+]
+AwsLogGroup = Annotated[str, matching(r"[\w./#-]{0,512}", "the name of a log group, or empty")]
+PrivateCaArn = Annotated[
+    str,
+    matching(
+        r"arn:aws(-us-gov)?:acm-pca:[a-z0-9-]+:\d{12}:certificate-authority/[\w-]+", "the ARN of a CA of AWS Private CA"
+    ),
+]
+
+
+class AwsStoreLocation(StoreLocation):
+    """The AWS store's place: secrets of Secrets Manager in one region.
+
+    Where the service answers, and as whom it is asked, is left to boto3's own chain (AWS_PROFILE, a role,
+    AWS_ENDPOINT_URL), so that no manifest names a person's profile.
+    """
+
+    kind: Literal["aws"] = "aws"
+    account: AwsAccount
+    """Whose secrets they are: twelve digits. Another account may have secrets of the same names."""
+    region: AwsRegion
+    secrets: dict[SecretName, AwsSecretName]
+    """secret -> full name of its secret in Secrets Manager. Not the ARN, which a preview does not know yet."""
+    fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
+    """secret -> fields that its readers are to find: keys of the JSON object that is its value."""
+    lease: TableArn
+    """ARN of the DynamoDB table whose one item says who rotates."""
+    alerts: TopicArn = ""
+    """ARN of the topic that the stack's alarms tell; empty where the manifest does not say."""
+    log_group: AwsLogGroup = ""
+    """Name of CloudTrail's log group, which the stack's alarms read; empty in manifests of earlier programs."""
+    readers: dict[AwsSecretName, tuple[ReaderName, ...]] = Field(default_factory=dict)
+    """Name of a secret -> who is declared to read it: names or ARNs of IAM roles."""
+
+
+class AwsPrivateCaIssuer(Issuer):
+    """Who signs a certificate: a CA of AWS Private CA, which whoever runs it has made. Asked by boto3's own chain."""
+
+    kind: Literal["aws-private-ca"] = "aws-private-ca"
+    arn: PrivateCaArn
+    """The CA's. It says the region to ask, which need not be the store's."""
+    common_name: CommonName
+    """Of the client. The CA signs any name: it is the request that has this one."""
+    seconds: Seconds
+    """For how long a certificate is asked to be good, whole days. A CA for short-lived ones signs for 7 at most."""
+
+    @property
+    def revocation(self) -> str:
+        return f"aws acm-pca revoke-certificate --certificate-authority-arn {self.arn} …"
+
+    @property
+    def region(self) -> str:
+        """The CA's."""
+        return self.arn.split(":")[3]
+
+    @property
+    def template(self) -> str:
+        """What is asked for: no CA, good to log in as a client, and of the request's extensions none.
+
+        https://docs.aws.amazon.com/privateca/latest/userguide/template-definitions.html
+        """
+        return f"arn:{self.arn.split(':')[1]}:acm-pca:::template/EndEntityClientAuthCertificate/V1"

@@ -1,0 +1,63 @@
+"""Azure: Key Vault as a store, and Log Analytics as its log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from secretops.platform import OpenedStack, Platform, StoreChecks
+from secretops.platforms.azure.location import AzureStoreLocation
+from secretops.registry import extra
+
+if TYPE_CHECKING:
+    from secretops.check import Repair
+    from secretops.engine.journal import Journal
+    from secretops.engine.ports import VersionStore
+    from secretops.launcher.source import Source
+    from secretops.manifest import Manifest
+    from secretops.trails.protocol import Trail
+
+
+class Azure(Platform[AzureStoreLocation]):
+    """One Key Vault."""
+
+    location = AzureStoreLocation
+    arrival = "seconds, or 5 minutes if the hint is lost"
+    is_polled = True
+    lists_removed = False
+    trail_source = "the vault's audit log goes to a Log Analytics workspace, and the stack names none"
+    no_value_trail = "Key Vault's audit log names the version that was read"
+
+    def open_store(self, location: AzureStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
+        with extra("azure"):
+            from secretops.platforms.azure.store import KeyVaultVersionStore
+        store = KeyVaultVersionStore.open(location, role=role)
+        return store, store.journal
+
+    def open_trail(self, manifest: Manifest) -> Trail:
+        from secretops.platforms.azure.trail import LogAnalytics
+
+        return LogAnalytics(self.of(manifest))
+
+    def query_trail(self, location: AzureStoreLocation) -> Callable[[datetime | None], Iterator[bytes]] | None:
+        if not location.workspace:
+            return None
+        with extra("azure"):
+            from secretops.platforms.azure.log_workspace import Workspace
+        return Workspace(location).lines
+
+    def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
+        with extra("azure"):
+            from secretops.platforms.azure.checks import azure_checks
+            from secretops.platforms.azure.checks.key_vault import Vault
+        vault = Vault(self.of(stack.manifest))
+        return StoreChecks(reach=vault.reach, checks=azure_checks(vault, stack, tick))
+
+    def open_source(self, place: str) -> Source:
+        with extra("azure"):
+            from secretops.platforms.azure.source import KeyVault
+        return KeyVault(place)
+
+
+PLATFORM = Azure()

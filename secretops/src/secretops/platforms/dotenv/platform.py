@@ -1,0 +1,77 @@
+"""The dotenv store: a folder of this machine, with its journal and its access records."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secretops.platform import OpenedStack, Platform, Salvage, StoreChecks
+from secretops.platforms.dotenv.location import DotenvStoreLocation
+
+if TYPE_CHECKING:
+    from secretops.check import Repair
+    from secretops.engine.journal import Journal
+    from secretops.engine.ports import VersionStore
+    from secretops.launcher.source import Source
+    from secretops.manifest import Manifest
+    from secretops.trails.protocol import Trail
+
+
+class Dotenv(Platform[DotenvStoreLocation]):
+    """One folder."""
+
+    location = DotenvStoreLocation
+    arrival = "about a second"
+    no_value_trail = "its own records name the version that was read"
+
+    def open_store(self, location: DotenvStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
+        from secretops.access import AccessRecords, this_actor
+        from secretops.engine.journal import JournalFile
+        from secretops.platforms.dotenv.store import DotenvVersionStore
+        from secretops.stores import files
+
+        root = Path(location.root)
+        records = AccessRecords(root / files.RECORDS, this_actor(role))
+        return DotenvVersionStore(location, records), JournalFile(root / files.JOURNAL)
+
+    def open_trail(self, manifest: Manifest) -> Trail:
+        from secretops.trails.own_records import OwnRecords
+
+        return OwnRecords(manifest.secrets)
+
+    def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
+        from secretops.platforms.dotenv.checks import dotenv_checks, reach
+
+        location = self.of(stack.manifest)
+        return StoreChecks(reach=functools.partial(reach, Path(location.root)), checks=dotenv_checks(location))
+
+    def salvage(self, location: DotenvStoreLocation, store: VersionStore) -> Salvage | None:
+        from secretops.platforms.dotenv.salvage import Salvage
+        from secretops.platforms.dotenv.store import DotenvVersionStore
+
+        return Salvage(location, store) if isinstance(store, DotenvVersionStore) else None
+
+    def public_drift(self, location: DotenvStoreLocation) -> list[str]:
+        from secretops.platforms.dotenv.public_lines import findings
+
+        return findings(location)
+
+    def remove_leftovers(self, location: DotenvStoreLocation) -> None:
+        """Remove the files that were set aside."""
+        from secretops.platforms.dotenv.salvage import ASIDE
+        from secretops.stores import files
+
+        aside = Path(location.root) / ASIDE
+        with files.told(aside):
+            if aside.exists():
+                shutil.rmtree(aside)
+
+    def open_source(self, place: str) -> Source:
+        from secretops.platforms.dotenv.source import DotenvSource
+
+        return DotenvSource(place)
+
+
+PLATFORM = Dotenv()

@@ -1,0 +1,42 @@
+"""The launcher's source `dotenv:<root>`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from secretops.access import AccessRecords, this_actor
+from secretops.errors import StoreError
+from secretops.launcher.settings import ServerSettings
+from secretops.launcher.sources import EnvFile
+from secretops.stores import files
+
+
+class DotenvSource(EnvFile):
+    """`dotenv:<root>`: the folder of the dotenv store. What is read is on record before it is used."""
+
+    def __init__(self, place: str) -> None:
+        self._root = Path(place).expanduser()
+        super().__init__(str(self._root / "config" / ".env"))
+
+    def variables(self) -> Mapping[str, str]:
+        if self._root.is_dir():
+            files.check_store(self._root)
+        files.read(self._path)  # refuses a link
+        return super().variables()
+
+    def read(self) -> ServerSettings:
+        settings = super().read()
+        log = self._root / "log"
+        try:
+            log.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{log}: {error.strerror}",
+                rule="every access to a secret is recorded in this folder",
+                remedy="give it to the account that runs the server, then try again",
+            ) from error
+        records = AccessRecords(log / "access.jsonl", this_actor("server"))
+        for secret, version in settings.versions.items():
+            records.write("read", secret, version, "serve")
+        return settings

@@ -1,0 +1,71 @@
+"""Docker Swarm: its secrets as a store, which only a task of the Swarm can read."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from secretops.platform import OpenedStack, Platform, RemoteCommand, StoreChecks
+from secretops.platforms.swarm.location import SwarmStoreLocation
+from secretops.platforms.swarm.task import is_task
+from secretops.registry import extra
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+    from secretops.check import Repair
+    from secretops.engine.journal import Journal
+    from secretops.engine.ports import VersionStore
+    from secretops.manifest import Manifest
+    from secretops.trails.protocol import Trail
+
+
+class Swarm(Platform[SwarmStoreLocation]):
+    """The secrets of one Swarm."""
+
+    location = SwarmStoreLocation
+    arrival = "as long as an update of the service takes"
+    trail_source = "a daemon keeps no log of its events, and secretops' own records are on the log of whoever ran it"
+    no_value_trail = "Swarm records no reads"
+
+    def open_store(self, location: SwarmStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
+        with extra("swarm"):
+            from secretops.platforms.swarm.store import SwarmVersionStore
+        store = SwarmVersionStore.open(location, role=role)
+        return store, store.journal
+
+    def open_trail(self, manifest: Manifest) -> Trail:
+        from secretops.platforms.swarm.trail import SwarmEvents
+
+        return SwarmEvents(self.of(manifest), manifest.secrets)
+
+    def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
+        with extra("swarm"):
+            from secretops.platforms.swarm.checks import swarm_checks
+            from secretops.platforms.swarm.checks.manager import Manager
+        manager = Manager(self.of(stack.manifest))
+        return StoreChecks(reach=manager.reach, checks=swarm_checks(manager, tick))
+
+    def remove_leftovers(self, location: SwarmStoreLocation) -> None:
+        """Remove the tasks of commands, each of which keeps the values that it has attached."""
+        with extra("swarm"):
+            from secretops.platforms.swarm.job_runner import Tasks
+        Tasks(location).clear()
+
+    def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
+        if is_task():
+            return None
+        with extra("swarm"):
+            from secretops.platforms.swarm.remote_command import carry
+        return functools.partial(carry, manifest)
+
+    def commands(self) -> Typer:
+        from secretops.platforms.swarm.commands import export
+
+        return export
+
+    def is_remote(self) -> bool:
+        return is_task()
+
+
+PLATFORM = Swarm()

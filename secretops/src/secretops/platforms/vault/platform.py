@@ -1,0 +1,64 @@
+"""Vault and OpenBao: a KV mount as a store, audit devices as its log, and a PKI mount as an issuer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from secretops.platform import OpenedStack, Platform, StoreChecks
+from secretops.platforms.vault.location import VaultIssuer, VaultStoreLocation
+from secretops.registry import extra
+
+if TYPE_CHECKING:
+    from secretops.check import Repair
+    from secretops.engine.journal import Journal
+    from secretops.engine.ports import Issuer, VersionStore
+    from secretops.launcher.source import Source
+    from secretops.manifest import Manifest
+    from secretops.trails.protocol import Trail
+
+
+class Vault(Platform[VaultStoreLocation]):
+    """One KV v2 mount of a server."""
+
+    location = VaultStoreLocation
+    issuer = VaultIssuer
+    arrival = "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster"
+    is_polled = True
+    trail_source = "an audit device writes where the server's configuration says, on the server's own machine"
+
+    def open_store(self, location: VaultStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
+        with extra("vault"):
+            from secretops.platforms.vault.store import VaultVersionStore
+        store = VaultVersionStore.open(location, role=role)
+        return store, store.journal
+
+    def open_trail(self, manifest: Manifest) -> Trail:
+        from secretops.platforms.vault.trail import VaultAuditLog
+
+        return VaultAuditLog(self.of(manifest))
+
+    def open_value_trail(self, stack: OpenedStack, secret: str, version: str) -> Trail:
+        with extra("vault"):
+            from secretops.platforms.vault.value_lookup import given
+        return given(stack, self.of(stack.manifest), secret, version)
+
+    def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
+        with extra("vault"):
+            from secretops.platforms.vault.checks import vault_checks
+            from secretops.platforms.vault.checks.server import VaultServer
+        issuers = [one.issuer for one in stack.manifest.secrets if isinstance(one.issuer, VaultIssuer)]
+        server = VaultServer(self.of(stack.manifest), signs=[f"{one.mount}/sign/{one.role}" for one in issuers])
+        return StoreChecks(reach=server.reach, checks=vault_checks(server, tick))
+
+    def open_issuer(self, manifest: Manifest, issuer: VaultIssuer) -> Issuer:
+        with extra("vault"):
+            from secretops.platforms.vault.pki import VaultPki
+        return VaultPki.of(self.of(manifest), issuer)
+
+    def open_source(self, place: str) -> Source:
+        with extra("vault"):
+            from secretops.platforms.vault.source import Vault as VaultSource
+        return VaultSource(place)
+
+
+PLATFORM = Vault()

@@ -1,0 +1,86 @@
+"""A seventh platform's components: values in memory. Its registry line and this module are all that it takes."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pulumi
+
+from components.core.mcp_server import McpServer, McpServerArgs
+from components.core.platform import Platform
+from components.core.principals import HostUser, Principal, Workload
+from components.core.references import MountedFiles, Reference, ReferenceKind
+from components.core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
+from components.settings.section import ServerSection, StoreSection
+from components.settings.settings import Settings
+from tests.unit.memory_platform import MemoryLocation
+
+
+class MemoryStore(StoreSection):
+    """A shelf of this process."""
+
+    kind: Literal["memory"]
+    shelf: str
+
+
+class MemoryServer(ServerSection):
+    """A server of this process."""
+
+    kind: Literal["memory"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorySecretStoreArgs(SecretStoreArgs):
+    shelf: str
+
+
+class MemorySecretStore(SecretStore):
+    def __init__(self, name: str, args: MemorySecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:memory:SecretStore", name, opts)
+        self._shelf = args.shelf
+        self.manifest = args.manifest(store=MemoryLocation(shelf=args.shelf), broker=args.broker.location())
+        self.register_outputs({})
+
+    def publish(self, *, reader: Principal) -> MountedFiles:  # noqa: ARG002
+        return MountedFiles(source=f"memory:{self._shelf}", secrets=self.read_by_server)
+
+    def rotate(self) -> Schedule:
+        return Schedule(every="hour", turn_on="")
+
+    def record_access(self) -> Trail:
+        return Trail(records="none")
+
+
+class MemoryMcpServer(McpServer):
+    def __init__(self, name: str, args: McpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:memory:McpServer", name, opts)
+        self.endpoint = f"memory://{args.stack_name}"
+        self.register_outputs({})
+
+
+class InMemory(Platform):
+    store_settings = MemoryStore
+    server_settings = MemoryServer
+    references = {"memory": (ReferenceKind.MOUNTED_FILES,)}  # noqa: RUF012
+
+    def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> HostUser:  # noqa: ARG002
+        return HostUser.this()
+
+    def open_principal(self, name: str, settings: Settings, workload: Any, opts: Any) -> HostUser:  # noqa: ARG002
+        return HostUser.this()
+
+    def open_store(self, name: str, settings: Settings, principal: Principal, opts: Any) -> SecretStore:  # noqa: ARG002
+        assert isinstance(settings.store, MemoryStore)
+        return MemorySecretStore(name, MemorySecretStoreArgs(**settings.store_args, shelf=settings.store.shelf), opts)
+
+    def open_server(
+        self,
+        name: str,
+        settings: Settings,
+        workload: Workload,  # noqa: ARG002
+        secrets: Reference,  # noqa: ARG002
+        opts: pulumi.ResourceOptions,
+    ) -> McpServer:
+        return MemoryMcpServer(name, McpServerArgs(**settings.server_args), opts)
+
+
+PLATFORM = InMemory()

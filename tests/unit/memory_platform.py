@@ -1,0 +1,46 @@
+"""A seventh platform: values in this process's memory. Its registry entry and this module are all that it takes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from secretops.check import Repair, Result, attention, ok
+from secretops.engine.journal import Journal
+from secretops.engine.ports import VersionStore
+from secretops.manifest import Manifest, StoreLocation
+from secretops.platform import OpenedStack, Platform, StoreChecks
+from secretops.trails.own_records import OwnRecords
+from tests.unit.memory import Memory
+
+
+class MemoryLocation(StoreLocation):
+    kind: Literal["memory"] = "memory"
+    shelf: str
+
+
+@dataclass(frozen=True)
+class Filled:
+    location: MemoryLocation
+    name: str = "memory"
+
+    def look(self) -> Result:
+        kept = MEMORIES[self.location.shelf].content.versions
+        return ok(", ".join(kept)) if kept else attention("empty", "a store has values", "secretops put")
+
+
+class InMemory(Platform[MemoryLocation]):
+    location = MemoryLocation
+    arrival = "at once"
+
+    def open_store(self, location: MemoryLocation, *, role: str) -> tuple[VersionStore, Journal]:  # noqa: ARG002
+        memory = MEMORIES.setdefault(location.shelf, Memory("mqtt"))
+        return memory.store(), memory
+
+    def open_trail(self, manifest: Manifest) -> OwnRecords:
+        return OwnRecords(manifest.secrets)
+
+    def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:  # noqa: ARG002
+        return StoreChecks(reach=lambda: None, checks=[Filled(self.of(stack.manifest))])
+
+
+MEMORIES: dict[str, Memory] = {}
+PLATFORM = InMemory()

@@ -1,0 +1,65 @@
+"""The end of `make up` on dev: start the broker, rotate what is due, show the status.
+
+    .venv/bin/python -m tools.after_up STACK
+
+Each command runs in a fork, so that the imports and the manifest are read once for all three. Exit code: that of the
+first command that failed. Code 3 (succeeded; action needed) is no failure here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# As `secretops` does it: to look for plugins reads the metadata of every installed package.
+os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+
+from secretops import cli  # noqa: F401
+from secretops.errors import ExitCode
+from secretops.operations import broker, status, tick  # noqa: F401
+from secretops.operations.stack import OUTPUT
+
+COMMANDS = (("broker", "start"), ("tick",), ("status",))
+
+
+def main(stack: str) -> int:
+    """Run the commands on the manifest of `stack`. Return the exit code."""
+    pulumi = str(Path(sys.executable).with_name("pulumi"))
+    with tempfile.NamedTemporaryFile(prefix="manifest-", suffix=".json") as manifest:
+        command = [pulumi, "stack", "output", OUTPUT, "--json", "--stack", stack]
+        if failed := subprocess.run(command, stdout=manifest, check=False).returncode:
+            return failed
+        for words in COMMANDS:
+            if (code := _run([*words, "--manifest", manifest.name])) not in (ExitCode.DONE, ExitCode.ATTENTION):
+                return code
+    return ExitCode.DONE
+
+
+def _run(words: list[str]) -> int:
+    """Run one command of `secretops` in a fork. Return its exit code."""
+    child = os.fork()
+    if not child:
+        sys.argv = ["secretops", *words]
+        code = 1
+        try:
+            # It handles signals from here on.
+            from secretops.__main__ import main as secretops
+
+            secretops()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+            sys.stdout.flush()
+        finally:
+            os._exit(code)  # without the parent's clean-up
+    # A terminal sends Ctrl-C to both; make sends SIGTERM to this process alone.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _frame: os.kill(child, number))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
