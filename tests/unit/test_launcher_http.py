@@ -31,17 +31,7 @@ from secretops.launcher.follow import FirstValues
 from secretops.launcher.guard import Guard, Refusals
 from secretops.launcher.http import McpThread, Service
 from secretops.launcher.limits import HEAD_SECONDS, LOG_EVERY, MOST_BODY_BYTES, MOST_CONNECTIONS, FloodFilter
-from secretops.launcher.listening import (
-    OVERLAP,
-    SHORTEST,
-    Address,
-    BearerTokens,
-    HostNames,
-    Listening,
-    Transport,
-    listening,
-    parse_listen,
-)
+from secretops.launcher.listening import OVERLAP, SHORTEST, Address, BearerTokens, HostNames, listening, parse_listen
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.upstream import refuse_connection_tools
@@ -336,7 +326,7 @@ def test_service_refuses_a_body_with_two_lengths() -> None:
 
 @pytest.mark.parametrize(("path", "refused"), [("/healthz", False), ("/readyz", False), ("/mcp", True)])
 def test_guard_lets_a_probe_of_http_1_0_without_a_host_through(path: str, refused: bool) -> None:
-    guard = Guard(Reached(True), Listening(Transport.HTTP, parse_listen("127.0.0.1:8000"), LOCAL), BearerTokens())
+    guard = Guard(Reached(True), cast(Any, listening("http", "127.0.0.1:8000", ())), BearerTokens())
     scope = {"type": "http", "path": path, "http_version": "1.0", "headers": []}
     assert bool(guard._refuse(scope)) is refused
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MessageState, MQTTErrorCode, _ConnectionState
@@ -24,9 +24,6 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from secretops.manifest import MqttProtocol
 from secretops.topics import REPORTS
-
-if TYPE_CHECKING:
-    from secretops.launcher.connection import BrokerConnection
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +62,21 @@ _NO_RETAINED = 2
 _UNSENT = (MessageState.MQTT_MS_PUBLISH, MessageState.MQTT_MS_QUEUED)
 # The broker has answered PUBREC: it owns the message (MQTT 5, 4.3.3).
 _ACCEPTED = (MessageState.MQTT_MS_WAIT_FOR_PUBCOMP, MessageState.MQTT_MS_RESEND_PUBREL)
+
+
+class Owner(Protocol):
+    """Receives what happens to a client, mostly on the client's network thread. A client retries by itself."""
+
+    listeners: dict[str, Callable[..., None]]
+    own_listeners: dict[str, Callable[..., None]]
+
+    def connected(self, client: BrokerClient) -> None: ...
+    def refused(self, client: BrokerClient, reason: ReasonCode) -> None: ...
+    def unanswered(self, client: BrokerClient, reason: str) -> None: ...
+    def disconnected(self, client: BrokerClient, reason: ReasonCode) -> None: ...
+    def received(self, client: BrokerClient, message: mqtt.MQTTMessage) -> None: ...
+    def publish_refused(self, topic: str, reason: ReasonCode) -> None: ...
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -186,7 +198,7 @@ class BrokerClient(RobustClient):
     on_subscribe = _fixed("_handle_grants")
     on_unsubscribe = _fixed("_handle_unsubscribed")
 
-    def __init__(self, client_id: str, protocol: MqttProtocol, owner: BrokerConnection) -> None:
+    def __init__(self, client_id: str, protocol: MqttProtocol, owner: Owner) -> None:
         super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=_PROTOCOLS[protocol])
         self.name = client_id
         self.held: dict[str, int] = {}

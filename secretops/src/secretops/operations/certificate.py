@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from secretops.engine.ports import VersionStore
+from secretops.engine.state import Version
 from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
-from secretops.manifest import Broker, Manifest, SecretKind
+from secretops.manifest import Broker, Manifest, PrivateCaIssuer, Secret, SecretKind
 from secretops.platform import platform_of
 from secretops.stores import files
 from secretops.targets.connection import Connection
@@ -135,3 +137,33 @@ def _lay(version: str, value: Value) -> Path:
         files.write(folder / field, text.encode(), files.PRIVATE)
     _laid[version] = folder
     return folder
+
+
+def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIssuer]:
+    """Return the secret whose certificates a CA signs, and its issuer. Raises UsageError."""
+    for secret in manifest.secrets:
+        if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
+            return secret, secret.issuer
+    raise UsageError(
+        f"{authority.name}: it signs for nobody",
+        rule="a CA of the stack's own is there for one certificate",
+        remedy="pulumi up: the manifest is not as the program makes it",
+    )
+
+
+def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
+    """Return whether a certificate signed by this version of a CA may still be in use.
+
+    Within the grace of the current one, a reader may have a certificate that the store no longer has.
+    """
+    from secretops.signing import has_signed  # it takes long to load, and a rotation needs none
+
+    secret, _ = signing(manifest, authority)
+    current = store.versions(secret.name).current
+    if current and current.published and now < current.published + timedelta(seconds=manifest.grace_seconds):
+        return True
+    above = store.read(authority.name, version.id, purpose="see what it signed")["ca.crt"]
+    return any(
+        has_signed(above, store.read(secret.name, one.id, purpose="see who signed it")["client.crt"])
+        for one in store.versions(secret.name).living
+    )

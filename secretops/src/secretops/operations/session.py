@@ -23,8 +23,7 @@ from secretops.forms import NAME
 from secretops.hints import Hint, publish_hint
 from secretops.issuers import open_issuer
 from secretops.manifest import AGENT_ADMIN, Broker, Manifest, OwnedAgent, Reader, Secret, SecretKind, StoreLocation
-from secretops.operations.certificate import authority_of, prove, with_certificate
-from secretops.operations.trust import relied_on, signing
+from secretops.operations.certificate import authority_of, prove, relied_on, signing, with_certificate
 from secretops.platform import Platform, Salvage, platform_of
 from secretops.replicas import read_reports
 from secretops.targets import open_agent, open_target

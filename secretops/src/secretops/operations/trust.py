@@ -1,20 +1,18 @@
-"""The stack's own CA: which of its versions the broker has to trust, and which one is still in use."""
+"""The versions of the stack's own CA that the broker has to trust."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from secretops.engine.ports import VersionStore
 from secretops.errors import StoreError, UsageError, WaitingError
-from secretops.manifest import Manifest, PrivateCaIssuer, Secret, SecretKind
+from secretops.manifest import Manifest, SecretKind
+from secretops.operations.certificate import signing
 from secretops.stores import files
 
 if TYPE_CHECKING:
-    from secretops.engine.state import Version
     from secretops.operations.session import Session
 
 # Hexadecimal digits of a CA's serial number in the name of its file.
@@ -90,33 +88,3 @@ def _whole(text: str, which: str) -> str:
             rule="a broker is given all CAs of the stack or none: whose CA is left out is locked out",
             remedy="who changed it in the store? Until that is mended the broker stays as it is",
         ) from None
-
-
-def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIssuer]:
-    """Return the secret whose certificates a CA signs, and its issuer. Raises UsageError."""
-    for secret in manifest.secrets:
-        if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
-            return secret, secret.issuer
-    raise UsageError(
-        f"{authority.name}: it signs for nobody",
-        rule="a CA of the stack's own is there for one certificate",
-        remedy="pulumi up: the manifest is not as the program makes it",
-    )
-
-
-def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
-    """Return whether a certificate signed by this version of a CA may still be in use.
-
-    Within the grace of the current one, a reader may have a certificate that the store no longer has.
-    """
-    from secretops.signing import has_signed  # it takes long to load, and a rotation needs none
-
-    secret, _ = signing(manifest, authority)
-    current = store.versions(secret.name).current
-    if current and current.published and now < current.published + timedelta(seconds=manifest.grace_seconds):
-        return True
-    above = store.read(authority.name, version.id, purpose="see what it signed")["ca.crt"]
-    return any(
-        has_signed(above, store.read(secret.name, one.id, purpose="see who signed it")["client.crt"])
-        for one in store.versions(secret.name).living
-    )
