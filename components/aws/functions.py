@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from tools.lambda_package import ARCHITECTURE, PYTHON
-
 from ..core.component import Component
 from . import policies
+from .lambda_package import ARCHITECTURE, PYTHON
 from .names import Names, arn_after
 from .principals import AwsAccount
 from .roles import stack_role

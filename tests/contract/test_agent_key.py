@@ -12,7 +12,7 @@ from secretops.engine.ports import LostError, NamedKey
 from secretops.engine.state import Version
 from secretops.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from secretops.manifest import OwnedAgent
-from secretops.operations import session as sessions
+from secretops.operations import rotators
 from secretops.operations.doctor import doctor, mend
 from secretops.operations.doctor.agent import agent_checks
 from secretops.operations.purge import purge
@@ -57,7 +57,7 @@ def owned(tmp_path: Path, account: DigitalOcean, monkeypatch: pytest.MonkeyPatch
     def patiently(agent: OwnedAgent, admin: Callable[[], Value]) -> DigitalOceanAgent:
         return DigitalOceanAgent(agent, admin=admin, sleep=stack.clock.skip)
 
-    monkeypatch.setattr(sessions, "open_agent", patiently)
+    monkeypatch.setattr(rotators, "open_agent", patiently)
     return stack
 
 

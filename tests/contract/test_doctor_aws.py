@@ -158,7 +158,7 @@ def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
         backend.rotation_lambda_arn = make_function(aws, f"{prefix}-rotate-{one.name}")
     session = Session.open(manifest, role="operator")
     put(session, "broker-admin", mosquitto.admin)
-    rotate(session, "mqtt", cut_off=True, say=lambda _: None)
+    rotate(session, "mqtt", force=True, notify=lambda _: None)
     aws.client("cloudwatch").put_metric_alarm(
         AlarmName=f"{prefix}-tick-failed",
         AlarmActions=[topic],

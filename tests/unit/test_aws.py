@@ -12,6 +12,7 @@ import pulumi
 import pytest
 
 from components.aws import propagation_timing, redeploy_handler
+from components.aws.lambda_package import ARCHITECTURE, PYTHON
 from components.aws.names import Names
 from components.settings.remote_constraints import FETCHED
 from components.settings.sections import Rotation
@@ -23,7 +24,6 @@ from secretops.platforms.aws.location import AwsStoreLocation
 from tests.unit import aws_stack
 from tests.unit.aws_stack import OPERATOR, on_aws, with_every_option
 from tests.unit.harness import Deployed, before, texts
-from tools.lambda_package import ARCHITECTURE, PYTHON
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 

@@ -19,8 +19,7 @@ from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, P
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.manifest import Manifest, Reader, Secret, SecretKind
-from secretops.operations import put
-from secretops.operations import session as sessions
+from secretops.operations import broker_access, put, rotators
 from secretops.operations.session import Session
 from secretops.platforms.aws import lambda_handler
 from secretops.platforms.aws.location import AwsStoreLocation
@@ -211,11 +210,11 @@ def test_new_version_is_hinted_at_where_launchers_poll(
 ) -> None:
     moved: Any = SimpleNamespace(advance=lambda **_: version(Stage.CURRENT, "a"), publish=lambda _version: None)
     published: list[str] = []
-    monkeypatch.setattr(sessions, "publish_hint", lambda _broker, _value, hint: published.append(hint.secret))
-    monkeypatch.setattr(Session, "rotation", lambda *_: moved)
+    monkeypatch.setattr(broker_access, "publish_hint", lambda _broker, _value, hint: published.append(hint.secret))
+    monkeypatch.setattr(rotators, "rotation", lambda *_: moved)
     monkeypatch.setattr(lambda_handler, "_prepared", lambda *_: replace(version(Stage.PENDING, "b"), verified=NOW))
     opened, secret = session(store, *readers)
-    opened.advance(secret, moved)
+    rotators.advance(opened, secret, moved)
     lambda_handler._take("finishSecret", opened, secret, "v2")
     put.publish(opened, secret, Value({"username": "b", "password": "of-no-broker"}))
     assert published == expected
@@ -226,6 +225,6 @@ def test_hint_that_fails_fails_no_rotation(monkeypatch: pytest.MonkeyPatch, erro
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(sessions, "publish_hint", fail)
+    monkeypatch.setattr(broker_access, "publish_hint", fail)
     opened, secret = session(POLLED, Reader.SERVER)
-    opened.hint(secret, "v2")
+    broker_access.hint(opened, secret, "v2")

@@ -85,9 +85,13 @@ def common_options(stack: Stack = None, manifest: ManifestFile = None, as_json: 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        typer.echo(f"secretops {version('secretops')}")
+        try:
+            number = version("coreflux-secretops")
+        except PackageNotFoundError:  # installed with the wheel for other Pulumi programs
+            number = version("coreflux-mcp-secrets")
+        typer.echo(f"secretops {number}")
         raise typer.Exit
 
 

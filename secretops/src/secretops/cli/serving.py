@@ -81,7 +81,7 @@ def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJ
     """Stop the embedded broker that `start` started."""
     from secretops.operations import broker as operation
     from secretops.operations.stack import load_manifest, project_folder
-    from secretops.stores.folder_ownership import AnotherStackError
+    from secretops.stores.files import AnotherStackError
 
     try:
         found = load_manifest(stack, manifest)

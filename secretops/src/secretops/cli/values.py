@@ -94,7 +94,7 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
             _age(current.published if current else None, now),
             f"{_age(current.verified, now)} ago" if current and current.verified else "-",
             f"{one.due:%Y-%m-%d}" if one.due else "-",
-            one.told_replicas,
+            one.replica_counts,
         ]
         rows.append(row)
     if all(row[-1] == "-" for row in rows):  # no server reports
@@ -140,7 +140,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
             operation.check_untested(session.manifest, session.secret(name))
         command = ("put", name, *options(now=now, untested=untested, json=as_json))
         return remote(command, given=value)
-    version = operation.put(session, name, value, cut_off=now, untested=untested, notify=_notifier(name))
+    version = operation.put(session, name, value, force=now, untested=untested, notify=_notifier(name))
     tested = ("logged in, " if version.user else "tested, ") if version.verified else ""
     print_result(f"{name}: {tested}published as {version.id}", asdict(version), as_json)
     if version.expires and (due := due_at(session.facts(session.secret(name)))):
@@ -225,7 +225,7 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
         version = operation.discard(session, name)
         text = f"{name}: {version.id} is let go of; nothing was signed by it"
         return print_result(text, {**asdict(version), "stage": "discarded"}, as_json)
-    version = operation.rotate(session, name, cut_off=now, say=_notifier(name))
+    version = operation.rotate(session, name, force=now, notify=_notifier(name))
     proven = f"user {version.user} logged in" if version.user else f"the broker takes it, {_until(version)}"
     if session.secret(name).agent:
         proven = f"the agent answers to key {_user(SecretKind.AGENT_KEY, version)}"

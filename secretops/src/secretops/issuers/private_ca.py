@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from secretops import signing
+from secretops import certificates
 from secretops.certificates import Signed
 from secretops.engine.ports import VersionStore
 from secretops.errors import StoreError, WaitingError
@@ -30,7 +30,7 @@ class PrivateCa:
             )
         value = self._store.read(name, current.id, purpose="sign a client certificate")
         try:
-            return signing.sign(
+            return certificates.sign(
                 request, value["ca.crt"], value["ca.key"], seconds=self._issuer.seconds, now=self._clock()
             )
         except ValueError:

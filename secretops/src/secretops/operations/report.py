@@ -182,7 +182,7 @@ def _aged(one: SecretStatus, cadence_days: int | None, now: datetime) -> Aged:
         used=_used(since, one.due, now) if since and one.due else None,
         due=one.due,
         expires=current.expires if current else None,
-        servers=one.told_replicas,
+        servers=one.replica_counts,
         notes=one.notes,
     )
 

@@ -19,6 +19,7 @@ from secretops.operations import audit
 from secretops.operations.compromise.advice import cost, plan
 from secretops.operations.compromise.containment import contain
 from secretops.operations.compromise.incident import Incident, Out, Read, Record, Step, files_of, in_folder, unfinished
+from secretops.operations.emergency import had_value, known_versions
 from secretops.operations.put import check_fields
 from secretops.operations.session import Session
 from secretops.values import Value
@@ -50,8 +51,8 @@ def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew
     if not anew and (found := unfinished(session.manifest, secret, to, now)):
         return found if since is None else found.model_copy(update={"since": since})
     session.check_place()
-    versions = session.known_versions(name)
-    if versions.current is None and not session.had_value(secret):
+    versions = known_versions(session, name)
+    if versions.current is None and not had_value(session, secret):
         raise WaitingError(
             f"{name}: it never had a value, so nobody has one",
             rule="the store, its records and the rotation journal have no version of it",
@@ -62,8 +63,8 @@ def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew
     if lost:
         out += [Out(id=f"the lost value of {user}", stage="unknown", user=user) for user in secret.users]
     users = {version.user for version in versions.all}
-    if lost and (salvage := session.salvage()):
-        users |= salvage.delivered_users(name)
+    if lost and (repairs := session.platform.salvage(session.manifest.store, session.store)):
+        users |= repairs.delivered_users(name)
     living = {version.user for version in versions.living}
     return Incident(
         project=session.manifest.project,
@@ -144,7 +145,7 @@ class _Progress(io.BytesIO):
 
 def _supplied(session: Session, secret: Secret, incident: Incident, ask: Ask | None) -> Value | None:
     """Return an operator-supplied new value, unless the secret has one already."""
-    versions = session.known_versions(secret.name)
+    versions = known_versions(session, secret.name)
     new = [version for version in (versions.current, versions.pending) if version and version.id not in incident.known]
     if secret.is_made or new or ask is None:
         return None

@@ -15,11 +15,14 @@ from secretops.engine.decisions import behind
 from secretops.engine.state import Version
 from secretops.errors import NotFoundError, RefusedError, SecretopsError, UnreachableError, WaitingError
 from secretops.manifest import BrokerKind, Reader, Secret, SecretKind
+from secretops.operations.broker_access import BrokerAdmin, replicas
 from secretops.operations.compromise import advice
 from secretops.operations.compromise.advice import serial_of
 from secretops.operations.compromise.incident import Incident, Out, Record, Step
+from secretops.operations.emergency import emergency
 from secretops.operations.put import supply
 from secretops.operations.rotate import ASK_AGAIN, LONGEST_WAIT
+from secretops.operations.rotators import advance, recover, rotator
 from secretops.operations.session import Session
 from secretops.targets import open_target
 from secretops.targets.connection import Connection, logs_in
@@ -47,7 +50,7 @@ def contain(
     """
     secret = session.secret(incident.secret)
     work = _Containment(session, secret, incident, given=given, record=record, sleep=sleep)
-    with session.emergency(secret, f"compromise {secret.name}") as set_aside:
+    with emergency(session, secret, f"compromise {secret.name}") as set_aside:
         work.set_aside = tuple(set_aside)
         for step, act in work.steps():
             if step in EACH_GO or step not in work.incident.done:
@@ -107,10 +110,10 @@ class _Containment:
     def _freeze(self) -> str:
         """Read what is about to end, before the store forgets it."""
         secret, store = self._secret, self._session.store
-        self._session.settle(secret, replaced=True)
+        recover(self._session, secret, replaced=True)
         self._left += [f"look at it, then remove it: {line}" for line in self.set_aside]
         if self.incident.servers is None and Step.REPLACE not in self.incident.done:
-            reported = self._session.replicas(secret)
+            reported = replicas(self._session, secret)
             self.incident = self.incident.model_copy(update={"servers": None if reported is None else len(reported)})
         if advice.can_be_tried(secret):
             kept = (one.id for one in store.versions(secret.name).living if self._is_known(one))
@@ -166,9 +169,9 @@ class _Containment:
         secret, versions = self._secret, self._session.store.versions(self._secret.name)
         self.incident = self.incident.undone(Step.PROOF, Step.READERS)
         if secret.is_made or versions.pending:
-            self._session.advance(secret, cut_off=True)
+            advance(self._session, secret, force=True)
         elif self._given:
-            supply(self._session, secret, self._given, cut_off=True)
+            supply(self._session, secret, self._given, force=True)
         else:
             raise WaitingError(
                 f"{secret.name}: no new value",
@@ -178,10 +181,10 @@ class _Containment:
 
     def _end(self, version: Version) -> str:
         if not self._secret.kind.alternates or version.user is None:
-            self._session.mover(self._secret).retire(version)
+            rotator(self._session, self._secret).retire(version)
             return f"{version.id}: {advice.end_of(self._secret)}"
         told = self._end_user(version.user, version.id)
-        self._session.mover(self._secret).retire(version)
+        rotator(self._session, self._secret).retire(version)
         return told
 
     def _end_user(self, user: str, version: str) -> str:
@@ -208,7 +211,7 @@ class _Containment:
         return told
 
     def _scramble(self, user: str) -> None:
-        admin = self._session.admin()
+        admin = BrokerAdmin(self._session).credential()
         self._session.store.confirm()
         open_target(self._session.broker, self._secret.kind).retire(admin, user)
         self._scrambled.add(user)
@@ -236,7 +239,7 @@ class _Containment:
         limit = max(session.manifest.grace_seconds, LONGEST_WAIT)
         until = session.clock() + timedelta(seconds=limit)
         while True:
-            facts = session.facts(secret, session.replicas(secret) or ())
+            facts = session.facts(secret, replicas(session, secret) or ())
             on = len(facts.replicas) - len(behind(facts))
             if on >= before and not behind(facts):
                 return f"{on} of {before} servers report the new version"

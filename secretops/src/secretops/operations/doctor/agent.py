@@ -11,6 +11,7 @@ from secretops.engine.state import Version
 from secretops.errors import RefusedError
 from secretops.manifest import ExternalAgent, OwnedAgent, Secret, SecretKind
 from secretops.operations.doctor.repairs import ticks
+from secretops.operations.rotators import agent_key
 from secretops.operations.session import Session
 
 RULE = "readers are given a key that the agent takes, and a key that nobody keeps is deleted"
@@ -45,7 +46,7 @@ class AgentTakes:
         return self._external(versions.current)
 
     def _owned(self, agent: OwnedAgent) -> Result:
-        look = self.session.agent_key(self.secret, agent).look()
+        look = agent_key(self.session, self.secret, agent).look()
         found = [look.lost] if look.lost else []
         if look.left:
             found.append(f"keys that a crash left: {', '.join(key.id for key in look.left)}")

@@ -12,6 +12,7 @@ from secretops.check import Result, attention, ok
 from secretops.engine.decisions import behind, replica_behind
 from secretops.errors import RefusedError
 from secretops.manifest import Secret, SecretKind
+from secretops.operations.broker_access import replicas_read_as
 from secretops.operations.doctor.repairs import rotates
 from secretops.operations.session import Session
 from secretops.targets import open_target
@@ -48,7 +49,7 @@ class LogsIn:
                 "and find out who changed it",
                 rotates(self.session, name) if server else None,
             )
-        reports = self.session.replicas_read_as(self.secret, value)
+        reports = replicas_read_as(self.session, self.secret, value)
         facts = self.session.facts(self.secret, reports or ())
         if late := replica_behind(facts, self.session.clock()):
             return attention(

@@ -53,7 +53,7 @@ def _rotate(session: Session, name: str) -> str:
         return _carried(remote, ("rotate", name), well=(ExitCode.DONE,))
     from secretops.operations.rotate import rotate
 
-    version = rotate(session, name, cut_off=False, say=lambda _: None)
+    version = rotate(session, name, force=False, notify=lambda _: None)
     return f"{name}: published {version.id}"
 
 

@@ -45,8 +45,8 @@ class SecretStands:
         found = findings(facts, now)
         stuck = [each.message for each in found if _is_stuck(each.reason, facts, now)]
         wrong = [*stuck, *(each.message for each in found if each.needs_a_person), *_made_ahead(facts, now)]
-        if astray := self.session.store.astray(self.secret.name):
-            wrong.append(astray)
+        if drift := self.session.store.delivery_drift(self.secret.name):
+            wrong.append(drift)
         if failed := last_failure(self.session, self.secret, facts.versions.current):
             wrong.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}")
         if wrong:
@@ -54,7 +54,7 @@ class SecretStands:
                 "; ".join(wrong),
                 "values are rotated on schedule, finished within two ticks, and found by their readers",
                 f"secretops tick: it mends what it can, and says of the rest what does ({self.secret.name})",
-                self._repair(facts, found, failed, stuck=bool(stuck) or BY_A_TICK in (astray or "")),
+                self._repair(facts, found, failed, stuck=bool(stuck) or BY_A_TICK in (drift or "")),
             )
         current = facts.versions.current
         notes = "; ".join(each.message for each in found)

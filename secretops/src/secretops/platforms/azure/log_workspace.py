@@ -1,10 +1,9 @@
-"""A Log Analytics workspace, asked for what it has of Key Vault's audit log.
+"""Queries Key Vault's audit log in a Log Analytics workspace.
 
-A table is there from its first row on. What a query lacks because of a table that is not there is a warning, and what
-it lacks because its answer was too long is an error, of one and the same form: details of a PartialError.
-https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
+A table exists from its first row on. A missing table is a warning in an answer, and an answer that is too long is an
+error: both are details of a PartialError. https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
 
-Lists of versions that were allowed are not asked for: they give no value, and each launcher makes one a minute.
+Allowed lists of versions are left out: they give no value, and each launcher makes one a minute.
 """
 
 from __future__ import annotations
@@ -28,27 +27,22 @@ if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 
 ENDPOINT = "https://api.loganalytics.io"
-
+# Kusto's codes for a union without any table, and for an unknown name, which here can only be a table. Microsoft lists
+# them nowhere: they are from answers that people quote.
 NO_TABLE = frozenset({"SEM0529", "SEM0100"})
-"""Kusto's codes for a union none of whose tables is there, and for a name that is none. Each other name of a query is
-one that the query itself gives. Microsoft lists them nowhere: they are taken from answers that people quote."""
-
+# Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: an answer has 500,000 rows or 64 MB at most.
 TOO_LARGE = "-2133196797"
-"""Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: 500,000 rows or 64 MB of an answer are given, and no more."""
-
+# The severity of a missing table. An error has a lower number.
 WARNING = 3
-"""The severity of what keeps no row back but those of a table that is not there. An error has a lower number."""
-
+# How far back a query goes without --since: the interactive retention of a workspace is seldom longer.
 OLDEST = timedelta(days=90)
-"""As far back as is asked without --since: the interactive retention of a workspace is seldom longer."""
-
 WINDOW = timedelta(days=7)
+# The time of one query: it is halved while the answer is too large.
 SHORTEST = timedelta(minutes=1)
-"""Of one query: where its answer is too large, half the time is asked for."""
 
 
 def connect(tenant: str) -> LogsQueryClient:
-    """A client of the query API, as a login of that tenant. Raises UsageError."""
+    """Return a client of the query API, for a login of that tenant. Raises UsageError."""
     from azure.monitor.query import LogsQueryClient
 
     return LogsQueryClient(
@@ -61,14 +55,14 @@ def connect(tenant: str) -> LogsQueryClient:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The workspace of a stack. Connects with the first question."""
+    """The workspace of a stack. Connects with the first query."""
 
     location: AzureStoreLocation
 
     def lines(self, since: datetime | None) -> Iterator[bytes]:
-        """Its rows about the stack's vault from `since` on, in either table, as lines that `LogAnalytics.read` takes.
+        """Yield its rows about the stack's vault, as lines for `LogAnalytics.read`.
 
-        Raises UsageError where neither table is there, UnreachableError, StoreError.
+        Raises UsageError without any table, UnreachableError, StoreError.
         """
         client, now = self._client(), datetime.now(UTC)
         begin = since or now - OLDEST
@@ -79,7 +73,7 @@ class Workspace:
             begin = end
 
     def newest(self, since: datetime) -> datetime | None:
-        """When its newest row about the stack's vault is of, lists too; None where it has none since then."""
+        """Return the time of the newest row about the stack's vault, or None."""
         found = self._answer(self._client(), newest(self._host, since, datetime.now(UTC)), "the newest row")
         return datetime.fromisoformat(str(found[0]["TimeGenerated"])) if found else None
 
@@ -88,7 +82,7 @@ class Workspace:
             return connect(self.location.tenant)
 
     def _rows(self, client: LogsQueryClient, begin: datetime, end: datetime) -> Iterator[Mapping[str, Any]]:
-        """Those of a time, in halves where they are too many."""
+        """Yield the rows of a time, in halves where they are too many."""
         try:
             found = self._answer(client, accesses(self._host, begin, end), f"{begin:%Y-%m-%d %H:%M}")
         except _TooLargeError:
@@ -101,7 +95,7 @@ class Workspace:
             yield from found
 
     def _answer(self, client: LogsQueryClient, query: str, what: str) -> list[Mapping[str, Any]]:
-        """All that was asked for. Raises _TooLargeError, StoreError where it is not all."""
+        """Return all rows. Raises _TooLargeError, StoreError for an incomplete answer."""
         from azure.core.exceptions import HttpResponseError
         from azure.monitor.query import LogsQueryResult
 
@@ -124,7 +118,7 @@ class Workspace:
         return _rows_of(answer.partial_data)
 
     def _refused(self, found: list[str]) -> SecretopsError | None:
-        """What it means that a query is none here."""
+        """Return the error for a refused query."""
         if not NO_TABLE.isdisjoint(found):
             return UsageError(
                 f"{self._name} has no table {TABLES[0]}, and none {TABLES[1]}",
@@ -153,7 +147,7 @@ class _TooLargeError(StoreError):
 
 
 def accesses(host: str, begin: datetime, end: datetime) -> str:
-    """In Kusto: what was asked of the secrets of the vault at `host`, from `begin` on and before `end`."""
+    """Return the query for requests about secrets of the vault at `host`."""
     return "\n".join(
         (
             _rows(host, begin, end),
@@ -164,12 +158,12 @@ def accesses(host: str, begin: datetime, end: datetime) -> str:
 
 
 def newest(host: str, begin: datetime, end: datetime) -> str:
-    """In Kusto: the newest row about the vault at `host`, whatever it is of."""
+    """Return the query for the newest row about the vault at `host`."""
     return f"{_rows(host, begin, end)}\n| top 1 by TimeGenerated desc"
 
 
 def _rows(host: str, begin: datetime, end: datetime) -> str:
-    """From whichever table there is, in the columns of the newer, and the claims in those of the older."""
+    """Return the query for rows of either table, in the columns of the newer one."""
     columns = {
         "HttpStatusCode": audit_tables.STATUS,
         "CallerIpAddress": audit_tables.ADDRESS,
@@ -197,7 +191,7 @@ def _rows_of(tables: Any) -> list[Mapping[str, Any]]:
 
 
 def _lacking(answer: LogsQueryPartialResult) -> list[str]:
-    """Codes of what an answer lacks; none where it is only that one of the tables is not there."""
+    """Return the codes of what an answer lacks; none when only a table is missing."""
     error = answer.partial_error
     details = [_innermost(one) for one in (error.details if error else None) or ()]
     if not details:

@@ -54,7 +54,7 @@ class Kubernetes(Platform[KubernetesStoreLocation]):
         if location.issued is None:
             return None
         with extra("kubernetes"):
-            from secretops.platforms.kubernetes.issued_certificate import read_issued
+            from secretops.platforms.kubernetes.secrets import read_issued
         version, value = read_issued(location, location.issued)
         return IssuedCertificate(
             version=version,

@@ -15,14 +15,16 @@ from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.trails.documents import documents
 from secretops.trails.protocol import ALL, Access
 
+# Verbs whose answer may have a Secret's data. Seen on a real API server: a patch that changes nothing answers with the
+# whole Secret, a dry run too; so does a deletecollection, and a delete that waits (propagationPolicy=Foreground). A
+# create or an update returns only what its sender sent.
 GIVES_VALUE = frozenset({"get", "list", "watch", "patch", "delete", "deletecollection"})
-"""Verbs that a Secret's data may come back from. Seen on a real API server: a patch that changes nothing answers with
-the whole Secret, a dry run too; so does a deletecollection, and a delete that has to wait for something
-(propagationPolicy=Foreground). A create or an update shows only what its sender sent."""
 
+# Verbs that change a Secret when they succeed.
 CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-"""Verbs that change a Secret when they succeed."""
 
+# The cluster's own processes, which watch every object: those whose bootstrap roles (`kubectl get clusterroles`) let
+# them read Secrets.
 CONTROL_PLANE = frozenset(
     {
         "system:apiserver",
@@ -39,15 +41,13 @@ CONTROL_PLANE = frozenset(
         ),
     }
 )
-"""Readers by nature: the cluster's own processes, which watch every object of every kind. They are those whose
-bootstrap roles (`kubectl get clusterroles`) let them have Secrets."""
 
+# Prefix of a kubelet's name, and its group, which is declared for the Secrets that pods mount. The group alone proves
+# no node: it may be given to anybody. https://kubernetes.io/docs/reference/access-authn-authz/node/
 NODE, NODES = "system:node:", "system:nodes"
-"""How a kubelet is called, and its group, which is declared for the Secrets that pods mount. Anybody may be given the
-name of a group, so that the group alone is no node's. https://kubernetes.io/docs/reference/access-authn-authz/node/"""
 
+# Watches that have begun and not ended, which the log reports once more.
 MOST_OPEN = 10_000
-"""Requests that have begun to be answered and have not ended, of which the log will tell once more: watches."""
 
 NOBODY = "(not logged in)"
 
@@ -116,10 +116,10 @@ class KubernetesAuditLog:
         )
 
     def _first_word(self, event: dict[str, Any]) -> bool:
-        """Whether the log tells of this request for the first time: a watch is told of when it begins and at its end.
+        """Return whether the log reports this request for the first time: a watch is reported at its begin and end.
 
-        A request refused for want of a login has no end in the log. Nothing but a watch is ever passed over for its
-        id, which a client may choose.
+        A request that is refused without a login has no end in the log. Only a watch is skipped for its id, which a
+        client may choose.
         """
         stage, request = event["stage"], event["auditID"]
         begins, refused = stage == "ResponseStarted", _code(event) == HTTPStatus.UNAUTHORIZED
@@ -136,7 +136,7 @@ class KubernetesAuditLog:
         return stage in ("ResponseComplete", "Panic")
 
     def _is_declared(self, name: str, reader: str, groups: Iterable[str]) -> bool:
-        """Whoever wears another's name is judged by their own."""
+        """An impersonator is judged by their own name."""
         if reader in CONTROL_PLANE:
             return True
         who = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}
@@ -149,7 +149,7 @@ def _code(event: dict[str, Any]) -> int:
 
 
 def _source(event: dict[str, Any]) -> str:
-    """The addresses (behind a proxy: as it tells them, its own last), the program, and the pod where there is one."""
+    """Return the addresses (of a proxy last), the pod if there is one, and the program."""
     extra = (event.get("user") or {}).get("extra") or {}
     pods = extra.get("authentication.kubernetes.io/pod-name") or ()
     program = str(event.get("userAgent") or "").split(" ")[0]

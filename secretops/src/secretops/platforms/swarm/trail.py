@@ -1,11 +1,11 @@
-"""What there is of a trail in a Swarm: the daemon's event log, and the records that secretops writes itself.
+"""The trail of a Swarm: the daemon's event log, and the records that secretops writes itself.
 
     docker events --format '{{json .}}'        on a manager: what was made, changed and removed, never by whom
-    {"time": …, "actor": …, "operation": …}    on the log of whoever carried a command: who read which version
+    {"time": …, "actor": …, "operation": …}    in the log of a remote command: who read which version
 
-A Swarm records no read. What comes nearest is on the event log of the node that runs the container: somebody ran a
-command in it, or copied from it. The other way to a value is a service that has it attached, and an event of one tells
-its name alone: so each that is not the stack's own is told of, as undeclared. https://docs.docker.com/reference/cli/docker/system/events/
+A Swarm records no read. The event log of a container's node has the commands that were run in it, and copies from it.
+The other way to a value is a service that has it mounted, whose event has only its name: each service that is not the
+stack's own is reported as undeclared. https://docs.docker.com/reference/cli/docker/system/events/
 """
 
 from __future__ import annotations
@@ -23,27 +23,23 @@ from secretops.trails.protocol import ALL, Access
 
 NOBODY_KNOWS = "(Swarm does not say who)"
 
+# Actions on secrets, the config and services.
 CHANGES = frozenset({"create", "update", "remove"})
-"""Actions on secrets, the book and services."""
 
+# Actions by which somebody on the container's own node can read its files.
 INTO_CONTAINER = frozenset({"exec_create", "archive-path", "attach"})
-"""Actions by which somebody on the container's own node gets at its files, or may."""
 
+# Arguments of the one command that the daemon itself runs in the server's containers.
 HEALTH = ("-m", "secretops.launcher.health")
-"""How the one command ends that the daemon itself runs in the server's containers: Python's path comes before."""
 
-_CARRIED = re.compile(r"task-[0-9a-f]{12}")
-"""What follows the stack's prefix in the name of a service that a command is carried in. It has every value."""
-
-_ROTATOR = "rotator"
-"""What follows it in that of the stack's own that starts ticks."""
+# Names of services, after the stack's prefix: of a remote command, which has every value, and of the rotator.
+_CARRIED, _ROTATOR = re.compile(r"task-[0-9a-f]{12}"), "rotator"
 
 _OF_SERVICE = "com.docker.swarm.service.name"
 
 
 class SwarmEvents:
-    """`Trail` over lines of either kind, in one file or in several. Of a command in a container only that it was run is
-    told: its words may hold anything."""
+    """`Trail` over lines of either kind. Of a command in a container only that it was run: its words may be secret."""
 
     form = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
 
@@ -112,7 +108,7 @@ class SwarmEvents:
         return name.startswith(prefix) and _CARRIED.fullmatch(name.removeprefix(prefix)) is not None
 
     def _what(self, kind: str, name: str) -> str | None:
-        """What of the stack an event is about, in the words of the catalogue; None for anything else's."""
+        """Return the part of the stack that an event is about, or None."""
         if kind == "secret" and name.startswith(self._location.prefix):
             rest = name.removeprefix(self._location.prefix)
             return next((each for each in self._secrets if rest.startswith(f"{each}-v")), None)
@@ -121,7 +117,7 @@ class SwarmEvents:
         return None
 
     def _into(self, action: str, attributes: dict[str, str], time: datetime) -> Iterator[Access]:
-        """Somebody ran a command in a container of the server, or copied from it."""
+        """Yield a command that was run in a container of the server, or a copy from it."""
         verb, _, words = action.partition(":")
         if verb not in INTO_CONTAINER or attributes.get(_OF_SERVICE) != self._location.service:
             return

@@ -35,7 +35,6 @@ from secretops.values import Value
 METHODS = ("approle", "jwt", "kubernetes")
 _VALUED = (*METHODS, "auth", "file", "namespace", "ca")
 _FLAGS = ("wrapped",)
-
 SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105  # nosec B105 - a path
 FORM = "vault:<host>[:<port>]/<mount>/data/<secret>[+<secret>…][,<option>…]"
 EXAMPLE = "vault:vault.example:8200/coreflux-mcp-prod/data/mqtt,approle=ROLE-ID,file=/run/secrets/vault-secret-id"

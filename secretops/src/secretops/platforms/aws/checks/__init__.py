@@ -141,7 +141,7 @@ class LeaseMoves:
         end = time.monotonic() + self.timing.duration
         while time.monotonic() < end:
             time.sleep(self.timing.look)
-            if (now := self.account.lease()) is None or now.sign != holder.sign:
+            if (now := self.account.lease()) is None or now != holder:
                 return ok(f"held by {holder.holder}{since}")
         return attention(
             f"held by {holder.holder}{since}, who did not renew it for {self.timing.duration:.0f} s",

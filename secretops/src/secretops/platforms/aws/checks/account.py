@@ -17,10 +17,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from secretops.errors import SecretopsError, StoreError
 from secretops.platforms.aws import errors
-from secretops.platforms.aws.account import another_account
-from secretops.platforms.aws.api import ANSWER_SECONDS, CONNECT_SECONDS, Api, Labels, labels_of
-from secretops.platforms.aws.lease import LeaseTable, Term
+from secretops.platforms.aws.api import ANSWER_SECONDS, CONNECT_SECONDS, Api, Labels, another_account, labels_of
+from secretops.platforms.aws.lease import LeaseTable
 from secretops.platforms.aws.location import AwsStoreLocation
+from secretops.stores.lease import LeaseRecord
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
@@ -86,9 +86,9 @@ class Account:
         """Of every secret of the stack."""
         return tuple(self.location.secrets.values())
 
-    def lease(self) -> Term | None:
+    def lease(self) -> LeaseRecord | None:
         """Return the term of the current holder of the lease, or None while it is free."""
-        return self._table.read()
+        return self._table.read().record
 
     @functools.cached_property
     def _table(self) -> LeaseTable:

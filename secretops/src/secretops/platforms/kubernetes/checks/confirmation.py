@@ -11,7 +11,7 @@ from secretops.access import this_actor
 from secretops.errors import SecretopsError, UsageError
 from secretops.platforms.kubernetes.api import Api
 from secretops.platforms.kubernetes.checks.cluster import METADATA, Cluster
-from secretops.platforms.kubernetes.secrets import PREFIX, Secrets, Sheet
+from secretops.platforms.kubernetes.secrets import PREFIX, SecretData, Secrets
 
 AUDIT, ENCRYPTION = "audit", "encryption-at-rest"
 """What can be confirmed."""
@@ -60,8 +60,8 @@ def record(cluster: Cluster, said: Sequence[str]) -> None:
         for subject, words in pairs.items()
     }
 
-    def note(sheet: Sheet) -> None:
-        sheet.notes.update(notes)
+    def note(found: SecretData) -> None:
+        found.annotations.update(notes)
 
     place = cluster.location
     Secrets(Api(place.namespace, place.context), lambda _: None).change(place.versions, note)

@@ -12,12 +12,11 @@ from typing import Any
 
 from secretops.platforms.swarm.api import Api, check_manager
 from secretops.platforms.swarm.inventory import Found, Inventory
-from secretops.platforms.swarm.job import ENTRYPOINT, OF_JOBS
-from secretops.platforms.swarm.job_runner import Tasks
+from secretops.platforms.swarm.job import ENTRYPOINT, OF_JOBS, JobRunner
 from secretops.platforms.swarm.lease import hold
 from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.platforms.swarm.names import INSTANCE, TASK
-from secretops.platforms.swarm.version_state import Book, Shelf
+from secretops.platforms.swarm.version_state import VersionState, VersionStateClient
 from secretops.printable import ScreenedBytes
 from secretops.stores.lease import Timing
 
@@ -36,7 +35,7 @@ class Manager:
     ) -> None:
         self.location, self.environment = location, environment
         self._api = api or Api(patient=False)
-        self._shelf = Shelf(self._api, location)
+        self._shelf = VersionStateClient(self._api, location)
 
     def reach(self) -> None:
         """Raise SecretopsError unless a manager answers."""
@@ -87,7 +86,7 @@ class Manager:
 
     def clean(self) -> str:
         """Remove what is left, but for what runs."""
-        Tasks(self.location, self._api, out=ScreenedBytes(sys.stderr), begun=BEGUN).clean()
+        JobRunner(self.location, self._api, out=ScreenedBytes(sys.stderr), begun=BEGUN).clean()
         return "what runs no more is removed"
 
     def sweep(self) -> str:
@@ -95,17 +94,17 @@ class Manager:
         with hold(self._shelf, f"secretops doctor --repair (pid {os.getpid()} on {socket.gethostname()})", Timing()):
             book = self._shelf.read()
             for secret in book.secrets:
-                Inventory(self._api, self.location).sweep(book, secret)
+                Inventory(self._api, self.location).sweep(secret, book.secret(secret))
         return "what no service uses is removed"
 
     def tasks(self, service: dict[str, Any]) -> list[dict[str, Any]]:
         return self._api.get("/tasks", service=[service["ID"]]) or []
 
     @functools.cached_property
-    def book(self) -> Book:
+    def book(self) -> VersionState:
         return self._shelf.read()
 
-    def look_again(self) -> Book:
+    def look_again(self) -> VersionState:
         """The book as it is now."""
         return self._shelf.read()
 

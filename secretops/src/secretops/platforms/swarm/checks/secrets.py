@@ -24,7 +24,7 @@ class BookThere:
         name = self.manager.location.book
         try:
             book = self.manager.book
-            pages = {secret: book.page(secret) for secret in book.secrets}
+            pages = {secret: book.secret(secret) for secret in book.secrets}
         except SecretopsError as error:
             return Result.of(error, Level.ATTENTION)
         if not book.id and self.manager.secrets:
@@ -62,11 +62,11 @@ class LeaseFree:
     look_seconds: float = Timing.look
 
     def look(self) -> Result:
-        term, began = self.manager.book.term, time.monotonic()
+        term, began = self.manager.book.lease, time.monotonic()
         if term is None:
             return ok("free")
         while time.monotonic() - began < term.duration:
-            found = self.manager.look_again().term
+            found = self.manager.look_again().lease
             if found is None:
                 return ok("free")
             if found != term:
@@ -102,7 +102,7 @@ class NothingOrphaned:
 
     def _kept_no_more(self) -> list[Found]:
         book = self.manager.book
-        pages = {found.secret: book.page(found.secret) for found in self.manager.secrets}
+        pages = {found.secret: book.secret(found.secret) for found in self.manager.secrets}
         return [
             found
             for found in self.manager.secrets

@@ -22,7 +22,7 @@ from secretops.platforms.vault.checks.rights import (
 )
 from secretops.platforms.vault.checks.server import VaultServer
 from secretops.platforms.vault.errors import DeniedError
-from secretops.platforms.vault.lease import holder_of
+from secretops.platforms.vault.lease import LeaseDocument
 
 LEAST_VERSIONS = 3
 """A path needs room for the next version, the current and the previous one."""
@@ -240,18 +240,16 @@ class LeaseFree:
 
     def look(self) -> Result:
         self.server.reach()
-        api, path, timing = self.server.api, self.server.location.lease, self.server.timing
-        seen, began = api.read(path), time.monotonic()
-        while (held := holder_of(seen)) and time.monotonic() - began < timing.duration + timing.look:
+        timing, document = self.server.timing, LeaseDocument(self.server.api, self.server.location.lease)
+        held, began = document.read().record, time.monotonic()
+        while held and time.monotonic() - began < timing.duration + timing.look:
             time.sleep(timing.look)
-            found = api.read(path)
-            if found and seen and found.number != seen.number:
-                seen = found
-                if held := holder_of(found):
-                    return ok(f"held by {held[0]}, who renews it")
+            before, held = held, document.read().record
+            if held and held != before:
+                return ok(f"held by {held.holder}, who renews it")
         if held:
             return attention(
-                f"held by {held[0]}, who did not renew it for {timing.duration:.0f} s",
+                f"held by {held.holder}, who did not renew it for {timing.duration:.0f} s",
                 "who lives renews it: this one was killed, and may have left a rotation half-done",
                 "secretops tick follows it, and finishes what was begun",
                 self.follow,

