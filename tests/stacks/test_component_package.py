@@ -35,7 +35,8 @@ import pulumi
 class Mcp(pulumi.ComponentResource):
     def __init__(self, **sections):
         outputs = dict.fromkeys(["secretops", "server", "next"])
-        super().__init__({COMPONENT!r}, "mcp", {{**outputs, **sections}}, remote=True)
+        del sections["store"]["kind"]  # the component says it
+        super().__init__({COMPONENT + "Dotenv"!r}, "mcp", {{**outputs, **sections}}, remote=True)
 
 mcp = Mcp(**pulumi.Config().require_object("mcp"))
 for name in ("secretops", "server", "next"):
@@ -201,7 +202,9 @@ def test_program_that_asks_the_plugin_has_the_schema_and_the_same_stack(venv: Pa
 
     said = elsewhere.pulumi("package", "get-schema", str(plugin))
     schema, _ = json.JSONDecoder().raw_decode(said)  # what the language host says comes after it
-    assert sorted(schema["resources"][COMPONENT]["requiredInputs"]) == ["broker", "server", "store"]
+    component = schema["resources"][f"{COMPONENT}Dotenv"]
+    assert sorted(component["requiredInputs"]) == ["broker", "server", "store"]
+    assert "pulumi.json#/Any" not in said and schema["version"] != "0.0.0"
     elsewhere.pulumi("up", "--yes", "--skip-preview")
     elsewhere.has_all_below_the_component(6)
     outputs = json.loads(elsewhere.pulumi("stack", "output", "--json"))
