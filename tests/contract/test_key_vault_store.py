@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 
 from azure.core.exceptions import HttpResponseError
 
-from secretops.check import Level
 from secretops.engine.journal import Entry
 from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
@@ -29,7 +28,6 @@ from secretops.errors import SecretopsError, StoreError, UnreachableError, Usage
 from secretops.launcher import polled
 from secretops.platforms.azure import api
 from secretops.platforms.azure.api import Api
-from secretops.platforms.azure.checks import VaultAnswers
 from secretops.platforms.azure.checks import key_vault as doctors
 from secretops.platforms.azure.errors import ForbiddenError
 from secretops.platforms.azure.lease import Timing
@@ -266,7 +264,7 @@ def test_a_secret_that_an_operator_made_with_nothing_in_it_is_no_value_and_no_ed
     store = place.open()
     store.recover("it", NOW)
     assert store.versions("it").all == () and store.delivery_drift("it") is None
-    assert polled.read("it", "1", "{}") is None
+    assert polled.parse_version("it", "1", "{}") is None
     value = publish(place, V[1])
     assert place.delivered() == dict(value) and store.delivery_drift("it") is None
 
@@ -505,12 +503,12 @@ def test_doctor_sees_versions_deleted_secrets_and_secrets_of_others(place: LiveV
     client.set_secret("forgotten", "{}", enabled=False)
 
     found = looked_at(place)
-    assert VaultAnswers(found).look().level is Level.OK
+    found.reach()
     assert list(found.forbidden()) == []
     assert found.states["it"].versions.current and not found.states["other"].versions.all
     assert found.deleted().keys() == {"it-pending"}
     assert found.strangers() == ["old-key"]
-    assert found.said_at and abs((found.said_at - datetime.now(UTC)).total_seconds()) < 60
+    assert found.ahead is not None and abs(found.ahead.total_seconds()) < 60
 
 
 def test_forbidden_secrets_are_named_and_the_vault_counts_as_reachable(place: LiveVault, operator: Principal) -> None:
@@ -519,7 +517,7 @@ def test_forbidden_secrets_are_named_and_the_vault_counts_as_reachable(place: Li
     place.vault.access.grant(operator.oid, SECRETS_OFFICER, "it")
 
     found = looked_at(place)
-    assert VaultAnswers(found).look().level is Level.OK
+    found.reach()
     missing = list(found.forbidden())
     assert len(missing) == 3 and all(isinstance(one, ForbiddenError) for one in missing)
 
@@ -530,7 +528,8 @@ def test_a_vault_that_another_tenant_took_is_reported_and_is_shown_no_login(plac
     location: AzureStoreLocation = place.location.model_copy(update={"tenant": theirs})
     with pytest.raises(UsageError, match=place.location.tenant):
         KeyVaultVersionStore.open(location, role="operator").add("it", version(V[1]), make())
-    assert VaultAnswers(looked_at(place, tenant=theirs)).look().level is Level.ATTENTION
+    with pytest.raises(UsageError):
+        looked_at(place, tenant=theirs).reach()
     assert not [
         row for row in place.vault.audit[before:] if row["Identity"].get("claim") or row["HttpStatusCode"] != 401
     ]

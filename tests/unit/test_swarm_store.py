@@ -116,6 +116,17 @@ def test_a_version_is_kept_until_there_is_a_service_and_delivered_to_it_then(pla
     assert place.delivered() == dict(value)
 
 
+def test_undelivered_version_with_lost_secrets_is_replaced(place: InMemory) -> None:
+    publish(place, V[1])
+    place.remove_service()
+    publish(place, V[2])
+    for name in [name for name in place.named() if "-v2" in name]:
+        place.api.remove("secrets", name)
+    place.make_service()
+    value = publish(place, V[3])
+    assert place.delivered() == dict(value)
+
+
 def test_what_a_lost_book_knew_is_never_removed_and_a_new_book_begins_above_it(place: InMemory) -> None:
     value = publish(place, V[1])
     place.api.remove("configs", place.location.book)

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import boto3  # noqa: F401 - while Lambda starts the function; the rest comes with the first call
 
@@ -274,14 +274,16 @@ def _described(session: Session, secret: str) -> DescribeSecretResponseTypeDef:
 
 
 def _location(session: Session) -> AwsStoreLocation:
+    from secretops.platforms.aws.location import AwsStoreLocation
+
     location = session.manifest.store
-    if location.kind != "aws":
+    if not isinstance(location, AwsStoreLocation):
         raise UsageError(
             f"the manifest's store is {location.kind}",
             rule="this function is for the AWS store",
             remedy="make its package anew, then pulumi up, on a stack whose store is aws",
         )
-    return cast("AwsStoreLocation", location)
+    return location
 
 
 @functools.cache

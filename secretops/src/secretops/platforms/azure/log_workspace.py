@@ -1,9 +1,8 @@
-"""Queries Key Vault's audit log in a Log Analytics workspace.
+"""Query a Log Analytics workspace for Key Vault's audit log.
 
-A table exists from its first row on. A missing table is a warning in an answer, and an answer that is too long is an
-error: both are details of a PartialError. https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
-
-Allowed lists of versions are left out: they give no value, and each launcher makes one a minute.
+A table exists from its first row on. A missing table is a warning, an answer that is too long an error, both as details
+of a PartialError: https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
+Lists of versions that were allowed are left out: they give no value, and each launcher makes one a minute.
 """
 
 from __future__ import annotations
@@ -27,22 +26,27 @@ if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 
 ENDPOINT = "https://api.loganalytics.io"
-# Kusto's codes for a union without any table, and for an unknown name, which here can only be a table. Microsoft lists
-# them nowhere: they are from answers that people quote.
+
+# Kusto's codes for a union without an existing table, and for an unknown name. Microsoft lists them nowhere: they are
+# from answers that people quote.
 NO_TABLE = frozenset({"SEM0529", "SEM0100"})
-# Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: an answer has 500,000 rows or 64 MB at most.
+
+# Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: an answer has at most 500,000 rows or 64 MB.
 TOO_LARGE = "-2133196797"
+
 # The severity of a missing table. An error has a lower number.
 WARNING = 3
-# How far back a query goes without --since: the interactive retention of a workspace is seldom longer.
+
+# How far back without --since: the interactive retention of a workspace is seldom longer.
 OLDEST = timedelta(days=90)
+
+# The time of one query, which is halved while its answer is too large.
 WINDOW = timedelta(days=7)
-# The time of one query: it is halved while the answer is too large.
 SHORTEST = timedelta(minutes=1)
 
 
 def connect(tenant: str) -> LogsQueryClient:
-    """Return a client of the query API, for a login of that tenant. Raises UsageError."""
+    """A client of the query API, as a login of that tenant. Raises UsageError."""
     from azure.monitor.query import LogsQueryClient
 
     return LogsQueryClient(
@@ -55,14 +59,14 @@ def connect(tenant: str) -> LogsQueryClient:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The workspace of a stack. Connects with the first query."""
+    """The workspace of a stack. Connects with the first question."""
 
     location: AzureStoreLocation
 
     def lines(self, since: datetime | None) -> Iterator[bytes]:
-        """Yield its rows about the stack's vault, as lines for `LogAnalytics.read`.
+        """Its rows about the stack's vault from `since` on, in either table, as lines that `LogAnalytics.read` takes.
 
-        Raises UsageError without any table, UnreachableError, StoreError.
+        Raises UsageError where neither table is there, UnreachableError, StoreError.
         """
         client, now = self._client(), datetime.now(UTC)
         begin = since or now - OLDEST
@@ -73,7 +77,7 @@ class Workspace:
             begin = end
 
     def newest(self, since: datetime) -> datetime | None:
-        """Return the time of the newest row about the stack's vault, or None."""
+        """When its newest row about the stack's vault is of, lists too; None where it has none since then."""
         found = self._answer(self._client(), newest(self._host, since, datetime.now(UTC)), "the newest row")
         return datetime.fromisoformat(str(found[0]["TimeGenerated"])) if found else None
 
@@ -82,7 +86,7 @@ class Workspace:
             return connect(self.location.tenant)
 
     def _rows(self, client: LogsQueryClient, begin: datetime, end: datetime) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows of a time, in halves where they are too many."""
+        """Those of a time, in halves where they are too many."""
         try:
             found = self._answer(client, accesses(self._host, begin, end), f"{begin:%Y-%m-%d %H:%M}")
         except _TooLargeError:
@@ -95,7 +99,7 @@ class Workspace:
             yield from found
 
     def _answer(self, client: LogsQueryClient, query: str, what: str) -> list[Mapping[str, Any]]:
-        """Return all rows. Raises _TooLargeError, StoreError for an incomplete answer."""
+        """All that was asked for. Raises _TooLargeError, StoreError where it is not all."""
         from azure.core.exceptions import HttpResponseError
         from azure.monitor.query import LogsQueryResult
 
@@ -118,7 +122,7 @@ class Workspace:
         return _rows_of(answer.partial_data)
 
     def _refused(self, found: list[str]) -> SecretopsError | None:
-        """Return the error for a refused query."""
+        """What it means that a query is none here."""
         if not NO_TABLE.isdisjoint(found):
             return UsageError(
                 f"{self._name} has no table {TABLES[0]}, and none {TABLES[1]}",
@@ -147,7 +151,7 @@ class _TooLargeError(StoreError):
 
 
 def accesses(host: str, begin: datetime, end: datetime) -> str:
-    """Return the query for requests about secrets of the vault at `host`."""
+    """In Kusto: what was asked of the secrets of the vault at `host`, from `begin` on and before `end`."""
     return "\n".join(
         (
             _rows(host, begin, end),
@@ -158,12 +162,12 @@ def accesses(host: str, begin: datetime, end: datetime) -> str:
 
 
 def newest(host: str, begin: datetime, end: datetime) -> str:
-    """Return the query for the newest row about the vault at `host`."""
+    """In Kusto: the newest row about the vault at `host`, whatever it is of."""
     return f"{_rows(host, begin, end)}\n| top 1 by TimeGenerated desc"
 
 
 def _rows(host: str, begin: datetime, end: datetime) -> str:
-    """Return the query for rows of either table, in the columns of the newer one."""
+    """From whichever table there is, in the columns of the newer, and the claims in those of the older."""
     columns = {
         "HttpStatusCode": audit_tables.STATUS,
         "CallerIpAddress": audit_tables.ADDRESS,
@@ -191,7 +195,7 @@ def _rows_of(tables: Any) -> list[Mapping[str, Any]]:
 
 
 def _lacking(answer: LogsQueryPartialResult) -> list[str]:
-    """Return the codes of what an answer lacks; none when only a table is missing."""
+    """Codes of what an answer lacks; none where it is only that one of the tables is not there."""
     error = answer.partial_error
     details = [_innermost(one) for one in (error.details if error else None) or ()]
     if not details:

@@ -123,11 +123,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         self._location, self._api, self._timing = location, api, timing or Timing()
         self._secrets = Secrets(api, self._fence.check)
         self._delivery = Delivery(location, self._secrets)
-        self.journal: Journal = StoreJournal(
-            lambda entry: self._write(entry.secret, lambda state: state.write_entry(entry), patience=0),
-            lambda secret: self._read(secret).last_entry,
-            loud=loud,
-        )
+        self.journal: Journal = StoreJournal(self._keep_entry, lambda secret: self._read(secret).last_entry, loud=loud)
 
     @classmethod
     def open(cls, location: Location, *, timing: Timing | None = None) -> KubernetesVersionStore:
@@ -154,6 +150,9 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
             name, lambda content: decide(SecretState(name, content, secret)), patience=patience
         )
         return SecretState(name, written, secret)
+
+    def _keep_entry(self, entry: Entry) -> None:
+        self._write(entry.secret, lambda state: state.write_entry(entry), patience=0)
 
     def _read(self, secret: str) -> SecretState:
         return SecretState(self._location.versions, self._secrets.read(self._location.versions), secret)

@@ -1,11 +1,11 @@
-"""The trail of a Swarm: the daemon's event log, and the records that secretops writes itself.
+"""Read a Swarm's trail: the daemon's event log, and the records that secretops writes itself.
 
     docker events --format '{{json .}}'        on a manager: what was made, changed and removed, never by whom
-    {"time": …, "actor": …, "operation": …}    in the log of a remote command: who read which version
+    {"time": …, "actor": …, "operation": …}    on the log of a command in the Swarm: who read which version
 
-A Swarm records no read. The event log of a container's node has the commands that were run in it, and copies from it.
-The other way to a value is a service that has it mounted, whose event has only its name: each service that is not the
-stack's own is reported as undeclared. https://docs.docker.com/reference/cli/docker/system/events/
+A Swarm records no read. The nearest to one is an event of the container's node: somebody ran a command in it, or copied
+from it. A service may also mount a value, and its event has only its name: so each service that is not the stack's own
+is reported as undeclared. https://docs.docker.com/reference/cli/docker/system/events/
 """
 
 from __future__ import annotations
@@ -19,27 +19,25 @@ from typing import Any
 from secretops.manifest import Secret
 from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.trails.own_records import OwnRecords
-from secretops.trails.protocol import ALL, Access
+from secretops.trails.protocol import ALL, Access, reading
 
 NOBODY_KNOWS = "(Swarm does not say who)"
 
-# Actions on secrets, the config and services.
+# Actions on secrets, the version state and services; and those that give access to a container's files on its node.
 CHANGES = frozenset({"create", "update", "remove"})
-
-# Actions by which somebody on the container's own node can read its files.
 INTO_CONTAINER = frozenset({"exec_create", "archive-path", "attach"})
 
-# Arguments of the one command that the daemon itself runs in the server's containers.
+# The end of the health check, which the daemon runs in the server's containers: Python's path comes before.
 HEALTH = ("-m", "secretops.launcher.health")
 
-# Names of services, after the stack's prefix: of a remote command, which has every value, and of the rotator.
-_CARRIED, _ROTATOR = re.compile(r"task-[0-9a-f]{12}"), "rotator"
-
+# After the stack's prefix, in the name of a command's service, which has every value; and of the one that starts ticks.
+_CARRIED = re.compile(r"task-[0-9a-f]{12}")
+_ROTATOR = "rotator"
 _OF_SERVICE = "com.docker.swarm.service.name"
 
 
 class SwarmEvents:
-    """`Trail` over lines of either kind. Of a command in a container only that it was run: its words may be secret."""
+    """`Trail` over both kinds of lines. A command in a container is reported without its words: any may be secret."""
 
     form = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
 
@@ -49,14 +47,11 @@ class SwarmEvents:
 
     def read(self, line: bytes) -> Iterable[Access]:
         record = json.loads(line)
-        try:
+        with reading("an event of a Docker daemon"):
             if record.keys() >= {"actor", "operation"}:
                 return self._own.read(line)
-            if record.keys() >= {"step", "outcome"}:  # the journal's, on the same log
-                return ()
-            return list(self._event(record))
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise ValueError("no event of a Docker daemon") from error
+            # Records of the journal are on the same log.
+            return () if record.keys() >= {"step", "outcome"} else list(self._event(record))
 
     def names(self, secret: str) -> frozenset[str]:
         return frozenset({secret} & set(self.known()))
@@ -108,7 +103,7 @@ class SwarmEvents:
         return name.startswith(prefix) and _CARRIED.fullmatch(name.removeprefix(prefix)) is not None
 
     def _what(self, kind: str, name: str) -> str | None:
-        """Return the part of the stack that an event is about, or None."""
+        """What of the stack an event is about, in the words of the catalogue; None for anything else's."""
         if kind == "secret" and name.startswith(self._location.prefix):
             rest = name.removeprefix(self._location.prefix)
             return next((each for each in self._secrets if rest.startswith(f"{each}-v")), None)
@@ -117,7 +112,7 @@ class SwarmEvents:
         return None
 
     def _into(self, action: str, attributes: dict[str, str], time: datetime) -> Iterator[Access]:
-        """Yield a command that was run in a container of the server, or a copy from it."""
+        """Somebody ran a command in a container of the server, or copied from it."""
         verb, _, words = action.partition(":")
         if verb not in INTO_CONTAINER or attributes.get(_OF_SERVICE) != self._location.service:
             return

@@ -1,25 +1,47 @@
-"""The stack's own CA: its key is a secret that only a rotator reads, and it signs in the rotator's process."""
+"""Who signs certificates: the stack's own CA, or the issuer of a platform."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-from secretops import certificates
-from secretops.certificates import Signed
-from secretops.engine.ports import VersionStore
-from secretops.errors import StoreError, WaitingError
-from secretops.manifest import PrivateCaIssuer
+from secretops import registry
+from secretops.engine import ports
+from secretops.errors import StoreError, UsageError, WaitingError
+from secretops.manifest import Manifest, PrivateCaIssuer, Secret
+
+if TYPE_CHECKING:
+    from secretops.certificates import Signed
+
+
+def open_issuer(
+    manifest: Manifest, secret: Secret, store: ports.VersionStore, clock: Callable[[], datetime]
+) -> ports.Issuer:
+    """Return the client of the issuer of `secret`. Connects to nothing. Raises UsageError if the stack names none."""
+    if secret.issuer is None:
+        raise UsageError(
+            f"{secret.name}: nobody is named who signs it",
+            rule="secretops has only those certificates made whose issuer the stack names",
+            remedy=f"secretops put {secret.name}",
+        )
+    if isinstance(secret.issuer, PrivateCaIssuer):
+        return PrivateCa(secret.issuer, store, clock)
+    platform: Any = registry.find_issuer(secret.issuer.kind)
+    opened: ports.Issuer = platform.open_issuer(manifest, secret.issuer)
+    return opened
 
 
 class PrivateCa:
     """Signs by the CA that is current: one that the broker has taken a certificate of."""
 
-    def __init__(self, issuer: PrivateCaIssuer, store: VersionStore, clock: Callable[[], datetime]) -> None:
+    def __init__(self, issuer: PrivateCaIssuer, store: ports.VersionStore, clock: Callable[[], datetime]) -> None:
         self._issuer, self._store, self._clock = issuer, store, clock
 
     def sign(self, request: str) -> Signed:
         """Raises WaitingError while there is no such CA yet."""
+        from secretops import certificates  # it takes long to load, and a rotation needs none
+
         name = self._issuer.secret
         current = self._store.versions(name).current
         if current is None:
