@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import pulumi
 import pulumi_aws as aws
@@ -12,104 +14,139 @@ from ..core.component import Component
 from ..core.secret_store import Trail
 from . import policies, resource_policies
 from .alarms import Alarms
-from .names import Names, arn_after
+from .identity import AwsArgs, stack_role
+from .names import applied, arn_after
 from .patterns import rotation_failed, who_read_what
-from .principals import AwsAccount
-from .roles import stack_role
-from .settings import AwsStore
 
 KEY_RECOVERY_DAYS = 30
 """KMS' longest: without this key nobody reads the records."""
 
-
-def alarmed_log_group(store: AwsStore, names: Names) -> str:
-    """Return the name of CloudTrail's log group, which the alarms read."""
-    return store.existing_trail.log_group if store.existing_trail else names.log_group("trail")
+_OF_ALERTS = ("alerts", "alarm-", "filter-", "rotation-failures")
+"""Children of the trail whose former names did not begin with trail-."""
 
 
-class AwsTrail(Component):
+@dataclass(frozen=True, kw_only=True)
+class ExistingTrail:
+    """A CloudTrail trail that exists, for example the organization's."""
+
+    arn: pulumi.Input[str]
+    log_group: pulumi.Input[str]
+    """Name of the log group of this account and region that it writes to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrailOptions:
+    """How access is recorded, and who is notified."""
+
+    retention_days: int = 365
+    """For how long records are kept."""
+    existing_trail: ExistingTrail | None = None
+    """A trail that exists; by default one is made."""
+    object_lock: Literal["governance", "compliance"] = "governance"
+    """How the bucket locks records. Compliance is final: not even the account's root shortens or ends it."""
+    alert_emails: Sequence[str] = ()
+    alert_topic: pulumi.Input[str] | None = None
+    """ARN of an SNS topic that exists; by default one is made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsAccessTrailArgs(AwsArgs, TrailOptions):
+    """Arguments of AwsAccessTrail."""
+
+    production: bool = True
+    """Whether records are protected from deletion."""
+    keys: Sequence[pulumi.Input[str]] = ()
+    """ARNs of the KMS keys of the secrets, whose changes raise an alarm."""
+    declared: Sequence[str] = ()
+    """ARNs of the roles and users that are declared to read, in addition to the stack's own roles."""
+    functions: Sequence[str] = ()
+    """What the names of the stack's functions end with; without any no alarm is about them."""
+
+
+class AwsAccessTrail(Component):
     """Owns the trail (unless one is named), its bucket and log, the alarms and the topic; never a value."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        store: AwsStore,
-        production: bool,
-        names: Names,
-        account: AwsAccount,
-        keys: Mapping[str, pulumi.Input[str]],
-        declared: Sequence[str],
-        functions: Sequence[str],
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:Trail", name, opts)
-        self._store, self._production, self._names, self._account = store, production, names, account
+    trail: Trail
+    """Where the records are, and how to find who read what."""
+
+    def __init__(self, name: str, args: AwsAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(
+            "coreflux-mcp-secrets:aws:AccessTrail",
+            name,
+            opts,
+            formerly=lambda suffix: suffix if suffix.startswith(_OF_ALERTS) else f"trail-{suffix}",
+        )
+        self._args, self._production, self._account = args, args.production, args.open_account(name, self)
+        names = self._names = self._account.names
+        self._trail = names.arn("cloudtrail", f"trail/{names.plain('trail')}")
         self._key: aws.kms.Key | None = None
         log_group: pulumi.Input[str]
-        if store.existing_trail:
-            log_group, records = store.existing_trail.log_group, store.existing_trail.arn
+        records: pulumi.Input[str]
+        if args.existing_trail:
+            group = log_group = args.existing_trail.log_group
+            records = args.existing_trail.arn
         else:
-            if store.object_lock == "compliance":
+            if args.object_lock == "compliance":
                 pulumi.log.warn(
                     "store.object_lock: compliance is for good: nobody, not even the account's root, deletes a record "
-                    f"of the trail or shortens its {store.retention_days} days, and each is paid for as long",
+                    f"of the trail or shortens its {args.retention_days} days, and each is paid for as long",
                     self,
                 )
-            log_group, records = self._record(), f"s3://{names.bucket}/AWSLogs/{names.account}/CloudTrail/"
+            group, log_group = names.log_group("trail"), self._record()
+            records = f"s3://{names.bucket}/AWSLogs/{names.account}/CloudTrail/"
         rule = self._rule()
-        topic = store.alert_topic or self._topic()
-        aws.cloudwatch.EventTarget("rotation-failures-told", rule=rule.name, arn=topic, opts=account.under(self))
-        alarms = Alarms(parent=self, account=account, names=names, topic=topic)
-        group = alarmed_log_group(store, names)
+        topic = args.alert_topic or self._topic()
+        aws.cloudwatch.EventTarget(
+            f"{name}-rotation-failures-told", rule=rule.name, arn=topic, opts=self._account.under(self)
+        )
+        alarms = Alarms(parent=self, name=name, account=self._account, topic=topic)
         alarms.of_log(
             log_group,
             group=group,
-            keys=[*keys.values(), *([self._key.arn] if self._key else [])],
-            declared=declared,
-            functions=functions,
-            bucket=None if store.existing_trail else names.bucket,
-            topic=store.alert_topic or names.alerts_arn,
+            keys=[*args.keys, *([self._key.arn] if self._key else [])],
+            declared=args.declared,
+            functions=args.functions,
+            bucket=None if args.existing_trail else names.bucket,
+            topic=args.alert_topic or names.alerts_arn,
         )
-        alarms.of_functions()
+        if args.functions:
+            alarms.of_functions()
         self.trail = Trail(
-            records=f"{records} and the log group {group}",
+            records=applied(records, lambda at: applied(group, lambda log: f"{at} and the log group {log}")),
             query=who_read_what(names),
         )
         self.register_outputs({"records": records})
 
     def _record(self) -> pulumi.Output[str]:
-        """A trail of the stack's own. Gives its log group's name."""
-        trail = self._names.arn("cloudtrail", f"trail/{self._names.plain('trail')}")
-        key = self._records_key(trail)
-        bucket, ready = self._bucket(key, trail)
-        group = self._names.log_group("trail")
+        """Declare a trail of the stack's own. Return its log group's name."""
+        key, names = self._records_key(), self._names
+        bucket, ready = self._bucket(key)
+        group = names.log_group("trail")
         log = aws.cloudwatch.LogGroup(
-            "trail-log",
+            f"{self._name}-log",
             name=group,
-            retention_in_days=self._store.retention_days,
+            retention_in_days=self._args.retention_days,
             kms_key_id=key.arn,
             opts=self._account.under(self, protect=self._production),
         )
-        role = stack_role(
-            "trail", policies.trusted("cloudtrail"), names=self._names, account=self._account, parent=self
-        )
+        trust = policies.trusted("cloudtrail")
+        role = stack_role(f"{self._name}-role", "trail", trust, account=self._account, parent=self)
         granted = aws.iam.RolePolicy(
-            "trail-grants",
+            f"{self._name}-grants",
             role=role.name,
-            policy=policies.document(policies.own_log(self._names.log_arn(group))),
+            policy=policies.document(policies.own_log(names.log_arn(group))),
             opts=self._account.under(self),
         )
         aws.cloudtrail.Trail(
-            "trail-trail",
-            name=self._names.plain("trail"),
+            f"{self._name}-trail",
+            name=names.plain("trail"),
             s3_bucket_name=bucket.bucket,
             kms_key_id=key.arn,
             is_multi_region_trail=True,
             include_global_service_events=True,
             enable_log_file_validation=True,
-            cloud_watch_logs_group_arn=arn_after(log.name, f"{self._names.log_arn(group)}:*"),
-            cloud_watch_logs_role_arn=arn_after(role.name, self._names.role_arn("trail")),
+            cloud_watch_logs_group_arn=arn_after(log.name, f"{names.log_arn(group)}:*"),
+            cloud_watch_logs_role_arn=role.made,
             advanced_event_selectors=[
                 {
                     "name": "Management events, reads too",
@@ -129,11 +166,11 @@ class AwsTrail(Component):
         options.retain_on_delete = self._production or None
         return options
 
-    def _bucket(self, key: aws.kms.Key, trail: str) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
+    def _bucket(self, key: aws.kms.Key) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
         """Where the records lie, and what has to be there before the first of them."""
-        child, days = self._kept(), self._store.retention_days
+        child, days = self._kept(), self._args.retention_days
         bucket = aws.s3.Bucket(
-            "trail-bucket",
+            f"{self._name}-bucket",
             bucket=self._names.bucket,
             object_lock_enabled=True,
             force_destroy=not self._production,
@@ -141,7 +178,7 @@ class AwsTrail(Component):
         )
         at = bucket.bucket
         closed = aws.s3.BucketPublicAccessBlock(
-            "trail-bucket-closed",
+            f"{self._name}-bucket-closed",
             bucket=at,
             block_public_acls=True,
             block_public_policy=True,
@@ -150,13 +187,13 @@ class AwsTrail(Component):
             opts=child,
         )
         owned = aws.s3.BucketOwnershipControls(
-            "trail-bucket-owned", bucket=at, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
+            f"{self._name}-bucket-owned", bucket=at, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
         )
         versioned = aws.s3.BucketVersioning(
-            "trail-bucket-versioned", bucket=at, versioning_configuration={"status": "Enabled"}, opts=child
+            f"{self._name}-bucket-versioned", bucket=at, versioning_configuration={"status": "Enabled"}, opts=child
         )
         encrypted = aws.s3.BucketServerSideEncryptionConfiguration(
-            "trail-bucket-encrypted",
+            f"{self._name}-bucket-encrypted",
             bucket=at,
             rules=[
                 {
@@ -169,13 +206,13 @@ class AwsTrail(Component):
             opts=child,
         )
         locked = aws.s3.BucketObjectLockConfiguration(
-            "trail-bucket-locked",
+            f"{self._name}-bucket-locked",
             bucket=at,
-            rule={"default_retention": {"mode": self._store.object_lock.upper(), "days": days}},
+            rule={"default_retention": {"mode": self._args.object_lock.upper(), "days": days}},
             opts=self._kept(after=[versioned]),
         )
         aws.s3.BucketLifecycleConfiguration(
-            "trail-bucket-lifecycle",
+            f"{self._name}-bucket-lifecycle",
             bucket=at,
             rules=[
                 {
@@ -190,18 +227,18 @@ class AwsTrail(Component):
             opts=self._kept(after=[versioned]),
         )
         policy = aws.s3.BucketPolicy(
-            "trail-bucket-policy",
+            f"{self._name}-bucket-policy",
             bucket=at,
-            policy=resource_policies.trail_bucket_policy(self._names.bucket_arn, trail, self._names.account),
+            policy=resource_policies.trail_bucket_policy(self._names.bucket_arn, self._trail, self._names.account),
             opts=self._kept(after=[closed]),
         )
         return bucket, [policy, closed, owned, encrypted, locked]
 
-    def _records_key(self, trail: str | None = None) -> aws.kms.Key:
+    def _records_key(self) -> aws.kms.Key:
         """The key of records and alerts, another one than the values': services use it."""
         if self._key is None:
             self._key = aws.kms.Key(
-                "trail-key",
+                f"{self._name}-key",
                 description=f"Trail and alerts of the Coreflux MCP server's secrets, stack {self._names.stack}",
                 enable_key_rotation=True,
                 deletion_window_in_days=KEY_RECOVERY_DAYS if self._production else 7,
@@ -209,7 +246,7 @@ class AwsTrail(Component):
                     self._names.root,
                     number=self._names.account,
                     region=self._names.region,
-                    trail=trail or self._names.arn("cloudtrail", f"trail/{self._names.plain('trail')}"),
+                    trail=self._trail,
                     groups=self._names.log_arn(self._names.log_group("trail")),
                     topic=self._names.alerts_arn,
                 ),
@@ -220,7 +257,7 @@ class AwsTrail(Component):
     def _rule(self) -> aws.cloudwatch.EventRule:
         """What Secrets Manager says of a rotation that failed."""
         return aws.cloudwatch.EventRule(
-            "rotation-failures",
+            f"{self._name}-rotation-failures",
             name=self._names.plain("rotation-failures"),
             description="A rotation of a secret of this stack failed",
             event_pattern=pulumi.Output.json_dumps(rotation_failed(self._names)),
@@ -230,7 +267,7 @@ class AwsTrail(Component):
     def _topic(self) -> pulumi.Output[str]:
         """Where alerts go, for whoever subscribes: the stack's alert_emails do."""
         topic = aws.sns.Topic(
-            "alerts",
+            f"{self._name}-alerts",
             name=self._names.plain("alerts"),
             kms_master_key_id=self._records_key().arn,
             opts=self._account.under(self),
@@ -239,16 +276,17 @@ class AwsTrail(Component):
         told = arn_after(topic.name, arn)
         alarms = self._names.arn("cloudwatch", f"alarm:{self._names.plain('')}*")
         aws.sns.TopicPolicy(
-            "alerts-policy",
+            f"{self._name}-alerts-policy",
             arn=told,
             policy=resource_policies.publishers(
                 arn, self._names.account, alarms, [self._names.rule_arn("rotation-failures")]
             ),
             opts=self._account.under(self),
         )
-        for email in self._store.alert_emails:
+        for email in self._args.alert_emails:
+            digest = hashlib.sha256(email.encode()).hexdigest()[:8]  # by its place, others would be lost
             aws.sns.TopicSubscription(
-                f"alerts-email-{hashlib.sha256(email.encode()).hexdigest()[:8]}",  # by its place, others would be lost
+                f"{self._name}-alerts-email-{digest}",
                 topic=told,
                 protocol="email",
                 endpoint=email,

@@ -21,23 +21,28 @@ LATE_TICK = 7200
 
 @dataclass(frozen=True, kw_only=True)
 class Alarms:
-    """Makes the alarms of one stack, below `parent`."""
+    """Makes the alarms of one stack, below `parent`, whose name they begin with."""
 
     parent: pulumi.ComponentResource
+    name: str
     account: AwsAccount
-    names: Names
     topic: pulumi.Input[str]
+
+    @property
+    def names(self) -> Names:
+        """Return the names of the stack."""
+        return self.account.names
 
     def of_log(
         self,
         log_group: pulumi.Input[str],
         *,
-        group: str,
+        group: pulumi.Input[str],
         keys: Sequence[pulumi.Input[str]],
         declared: Sequence[str],
         functions: Sequence[str],
         bucket: str | None,
-        topic: str,
+        topic: pulumi.Input[str],
     ) -> None:
         """Filters and an alarm for each thing in CloudTrail's log that is worth a person's look.
 
@@ -77,7 +82,7 @@ class Alarms:
             ),
             "function-change": (
                 "the code or the settings of a function of this stack were changed; pulumi up does so too",
-                {"": patterns.function_change([names.plain(function) for function in functions])},
+                {"": patterns.function_change([names.plain(function) for function in functions])} if functions else {},
             ),
             "role-use": (
                 "a role of this stack was given to a function or a task, or a task run by hand; pulumi up does so too",
@@ -92,14 +97,15 @@ class Alarms:
             for part, pattern in found.items():
                 called = f"{what}-{part}" if part else what
                 aws.cloudwatch.LogMetricFilter(
-                    f"filter-{called}",
+                    f"{self.name}-filter-{called}",
                     name=names.plain(called),
                     log_group_name=log_group,
                     pattern=pattern,
                     metric_transformation={"name": names.plain(what), "namespace": PROJECT, "value": "1"},
                     opts=self.account.under(self.parent),
                 )
-            self._alarm(what, told, namespace=PROJECT, metric=names.plain(what))
+            if found:
+                self._alarm(what, told, namespace=PROJECT, metric=names.plain(what))
 
     def of_functions(self) -> None:
         """Alarms for what the tick counts, for a tick that does not run, and for dead letters."""
@@ -110,7 +116,7 @@ class Alarms:
         }.items():
             self._alarm(f"tick-{metric.lower()}", told, namespace=PROJECT, metric=metric, dimensions=of_stack)
         aws.cloudwatch.MetricAlarm(
-            "alarm-tick-missing",
+            f"{self.name}-alarm-tick-missing",
             name=self.names.plain("tick-missing"),
             alarm_description="the hourly tick does not run",
             namespace="AWS/Lambda",
@@ -147,7 +153,7 @@ class Alarms:
     ) -> None:
         """Once in five minutes is enough."""
         aws.cloudwatch.MetricAlarm(
-            f"alarm-{what}",
+            f"{self.name}-alarm-{what}",
             name=self.names.plain(what),
             alarm_description=told,
             namespace=namespace,

@@ -32,6 +32,7 @@ from .field_types import (
     VpcId,
     WayOut,
 )
+from .names import Names
 
 
 class Vpc(Section):
@@ -82,6 +83,11 @@ class AwsStore(StoreSection):
     """The path of each role of the stack."""
     tags: dict[TagKey, TagValue] = Field(default_factory=dict, max_length=48)
     """Tags of each resource, in addition to project and stack."""
+
+    def names(self, stack: str) -> Names:
+        """Return the names of a stack in this account and region."""
+        own = {"account": self.account, "region": self.region, "role_path": self.role_path}
+        return Names(stack=stack, generation=self.generation, **own)
 
 
 class LoadBalancer(Section):

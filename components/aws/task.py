@@ -41,7 +41,7 @@ _LAY_DOWN = f"import os; open('{CA_FILE}', 'w').write(os.environ['CA_BUNDLE'])"
 
 def containers(
     *,
-    image: str,
+    image: pulumi.Input[str],
     variables: Mapping[str, str],
     secrets: NativeRef | Fetched,
     allowed_hosts: Sequence[str],
@@ -82,7 +82,7 @@ def containers(
     return [server, _ca_file(image, broker.ca_file, log)]
 
 
-def _ca_file(image: str, path: str, log: Mapping[str, pulumi.Input[str]]) -> dict[str, Any]:
+def _ca_file(image: pulumi.Input[str], path: str, log: Mapping[str, pulumi.Input[str]]) -> dict[str, Any]:
     """Writes the certificates, which are public, into a volume of the task. As root: the volume is root's at first."""
     return {
         "name": "ca-file",
