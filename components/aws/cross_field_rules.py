@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from secretops.platforms.aws.location import AwsPrivateCaIssuer
-
 from ..core.broker import ca_bundle
 from ..core.secrets import client_name
 from ..settings.catalogue import secrets_of
@@ -26,7 +24,7 @@ from .task import CA_LIMIT
 
 ROLE_LIMIT = 10_240
 """Characters of all of a role's inline policies; white space is not counted (AWS, IAM and AWS STS quotas)."""
-_ENDPOINT, _KEY = f"vpce-{'0' * 17}", f"key/{'0' * 36}"
+_ENDPOINT, _KEY, _CA = f"vpce-{'0' * 17}", f"key/{'0' * 36}", f"certificate-authority/{'0' * 36}"
 """As long as AWS' own."""
 
 
@@ -205,6 +203,8 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
     way_out = known(store.vpc.way_out) or _ENDPOINT if store.vpc else None
     key = known(store.kms_key) or names.arn("kms", _KEY)
     asked = issuer.issuer_of(client_name(names.stack)) if isinstance(issuer, AwsPrivateCa) else None
+    if asked and not known(asked.arn):
+        asked = asked.model_copy(update={"arn": names.arn("acm-pca", _CA)})
     statements = [
         *policies.of_function(names, TICK, in_a_vpc=store.vpc is not None),
         *policies.of_tick(
@@ -214,7 +214,7 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
                 region: key if store.kms_key else names.at(region).any_key for region in (store.region, *store.replicas)
             },
             way_out=way_out,
-            issuers=[asked] if isinstance(asked, AwsPrivateCaIssuer) else [],
+            issuers=[asked] if asked else [],
         ),
     ]
     return len(json.dumps({"Version": policies.VERSION, "Statement": statements}, separators=(",", ":")))

@@ -123,8 +123,9 @@ def key_use(actions: Sequence[str], key: pulumi.Input[Arn], region: str, secrets
 
 def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
     """By one CA, and for clients alone: by another template it would sign a server's certificate, or a CA's."""
+    template = applied(issuer.arn, lambda arn: issuer.model_copy(update={"arn": arn}).template)
     return [
-        allow(("acm-pca:IssueCertificate",), [issuer.arn], {"StringEquals": {"acm-pca:TemplateArn": issuer.template}}),
+        allow(("acm-pca:IssueCertificate",), [issuer.arn], {"StringEquals": {"acm-pca:TemplateArn": template}}),
         allow(("acm-pca:GetCertificate", "acm-pca:DescribeCertificateAuthority"), [issuer.arn]),
     ]
 

@@ -20,7 +20,7 @@ from .access import TICK, read_to_rotate, rotated, rotator_of
 from .function_package import ca_file_in_package, package_of
 from .functions import FunctionArgs, Queue, StackFunction, Vpc
 from .identity import AwsArgs, stack_role
-from .names import Names
+from .names import Names, applied
 from .principals import AwsAccount
 
 WINDOW = "3h"
@@ -85,14 +85,14 @@ class AwsRotation(Component):
         known = args.manifest or _manifest(args, self._names)
         inside = known.broker.model_copy(update={"ca_file": ca_file_in_package(args.broker)})
         self.manifest = known.model_copy(update={"broker": inside})
-        package = package_of(self.manifest, args.broker)
+        package = applied(resolved(self.manifest), lambda manifest: package_of(manifest, args.broker))
         for secret in rotated(known.secrets):
             others = read_to_rotate(secret, known.secrets, certificate=args.broker.client_certificate)
             self._rotate(secret, others, package)
         self._tick(package)
         self.register_outputs({})
 
-    def _rotate(self, secret: Secret, others: Sequence[str], package: pulumi.Archive) -> None:
+    def _rotate(self, secret: Secret, others: Sequence[str], package: pulumi.Input[pulumi.Archive]) -> None:
         """Declare the function of one secret, and its schedule."""
         what, names = rotator_of(secret.name), self._names
         reads, opens = [], []
@@ -140,7 +140,7 @@ class AwsRotation(Component):
             opts=self._account.under(self, after=[called, made.granted, self._lease, *guards]),
         )
 
-    def _tick(self, package: pulumi.Archive) -> None:
+    def _tick(self, package: pulumi.Input[pulumi.Archive]) -> None:
         """Declare the function of the tick, and the schedule that calls it each hour."""
         names, secrets = self._names, self.manifest.secrets
         made = self._function(
@@ -222,6 +222,28 @@ def location_of(names: Names, secrets: Sequence[Secret]) -> AwsStoreLocation:
         fields={secret.name: secret.fields for secret in secrets},
         lease=names.lease_arn,
     )
+
+
+def resolved(manifest: Manifest) -> pulumi.Input[Manifest]:
+    """Return the manifest, once known if it has outputs: the alert topic, the trail's log group, a CA's ARN."""
+    store = manifest.store
+    assert isinstance(store, AwsStoreLocation)  # noqa: S101
+    of_ca = {secret.name: secret.issuer for secret in manifest.secrets if isinstance(secret.issuer, AwsPrivateCaIssuer)}
+    later = {"alerts": store.alerts, "log_group": store.log_group, **{name: each.arn for name, each in of_ca.items()}}
+    if not any(isinstance(each, pulumi.Output) for each in later.values()):
+        return manifest
+
+    def known(found: Mapping[str, str]) -> Manifest:
+        at = store.model_copy(update={key: found[key] for key in ("alerts", "log_group")})
+        secrets = [
+            secret.model_copy(update={"issuer": of_ca[secret.name].model_copy(update={"arn": found[secret.name]})})
+            if secret.name in of_ca
+            else secret
+            for secret in manifest.secrets
+        ]
+        return manifest.model_copy(update={"store": at, "secrets": tuple(secrets)})
+
+    return pulumi.Output.all(**later).apply(known)
 
 
 def _manifest(args: AwsRotationArgs, names: Names) -> Manifest:

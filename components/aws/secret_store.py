@@ -23,9 +23,10 @@ from .access import TICK, Access, access_of, declared_callers, rotated, rotator_
 from .access_trail import AwsAccessTrail, AwsAccessTrailArgs, TrailOptions
 from .functions import Vpc
 from .identity import AwsArgs
+from .names import applied
 from .principals import AwsAccount, AwsCaller, AwsPods, AwsReader, EcsTask
 from .redeploy import AGAIN
-from .rotation import AwsRotation, AwsRotationArgs, lease_table, location_of
+from .rotation import AwsRotation, AwsRotationArgs, lease_table, location_of, resolved
 
 RECOVERY_DAYS = 30
 """AWS' longest: how long a deleted secret can be restored in production."""
@@ -69,12 +70,12 @@ class AwsSecretStore(SecretStore):
             operators=args.operators,
             certificate=args.broker.client_certificate,
         )
-        alerts, log_group = self._alerts
+        trail = args.existing_trail
         self.manifest = args.manifest(
             store=location_of(self._names, args.every_secret).model_copy(
                 update={
-                    "alerts": "" if isinstance(alerts, pulumi.Output) else alerts,
-                    "log_group": "" if isinstance(log_group, pulumi.Output) else log_group,
+                    "alerts": args.alert_topic or self._names.alerts_arn,
+                    "log_group": trail.log_group if trail else self._names.log_group("trail"),
                     "readers": {self._names.secret(secret): who.readers for secret, who in self._access.items()},
                 }
             ),
@@ -93,20 +94,9 @@ class AwsSecretStore(SecretStore):
         self.register_outputs({"region": args.region})
 
     @property
-    def _alerts(self) -> tuple[pulumi.Input[str], pulumi.Input[str]]:
-        """Return the ARN of the alert topic, and the name of the log group that the alarms read."""
-        trail = self._args.existing_trail
-        return (
-            self._args.alert_topic or self._names.alerts_arn,
-            trail.log_group if trail else self._names.log_group("trail"),
-        )
-
-    @property
     def manifest_output(self) -> pulumi.Input[Mapping[str, Any]]:
-        """Return the manifest, with the topic and the log group as they are once known."""
-        told = self.manifest.model_dump(mode="json")
-        told["store"]["alerts"], told["store"]["log_group"] = self._alerts
-        return told
+        """Return the manifest as the stack's output, with ids that are outputs once they are known."""
+        return applied(resolved(self.manifest), lambda manifest: manifest.model_dump(mode="json"))
 
     def publish(self, *, reader: Principal) -> NativeRef | SyncedKey | Fetched:
         """Grant the reading role each secret of the server, by its ARN and the key by that ARN's context.

@@ -138,4 +138,5 @@ class AwsPrivateCa(IssuerSection):
 
     def issuer_of(self, common_name: str) -> AwsPrivateCaIssuer:
         """Return the CA as an issuer."""
-        return AwsPrivateCaIssuer(arn=self.arn, common_name=common_name, seconds=self.days * DAY)
+        # Not validated: this section was, and its ARN may be an output.
+        return AwsPrivateCaIssuer.model_construct(arn=self.arn, common_name=common_name, seconds=self.days * DAY)
