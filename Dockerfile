@@ -38,8 +38,8 @@ COPY tools/wheels/uv.txt ./
 RUN python3 -m venv tools && tools/bin/pip install --require-hashes -r uv.txt
 COPY pyproject.toml uv.lock ./
 COPY secretops/pyproject.toml secretops/
-RUN tools/bin/uv export --quiet --frozen --no-dev --no-emit-workspace --package secretops \
-        --extra server --extra kubernetes --extra aws --extra azure --extra swarm --extra vault \
+RUN tools/bin/uv export --quiet --frozen --no-dev --no-emit-workspace --package coreflux-secretops \
+        --extra cli --extra server --extra kubernetes --extra aws --extra azure --extra swarm --extra vault \
         --format requirements-txt --output-file requirements.txt && \
     python3 -m venv --without-pip /opt/secretops && \
     tools/bin/pip --python /opt/secretops/bin/python install --require-hashes -r requirements.txt

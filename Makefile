@@ -93,7 +93,7 @@ sbom: setup
 	@DOCKER=$(DOCKER) $(BIN)/python -m tools.sbom $(TAG)
 
 lambda: setup
-	@$(BIN)/python -m tools.lambda_package
+	@$(BIN)/python -m components.aws.lambda_package
 
 # The hint at mkdocs' successor is for whoever keeps this file, and not for whoever reads the pages.
 docs: setup

@@ -17,6 +17,7 @@ import yaml
 
 from bench.flat_program import flat_program
 from bench.page import ROOT, Measured, PartMissingError, RunFailedError, spread, table
+from components.aws import lambda_package
 from components.core.naming import PROJECT
 from tests.real.cluster import CONTEXT, running_cluster
 from tests.real.control_plane import find_programs
@@ -26,7 +27,6 @@ from tests.stacks.staging import lay_provider
 from tests.unit.aws_stack import a_kubeconfig, a_package
 from tests.unit.harness import ca_file, deploy
 from tests.unit.stack_file import StackFile
-from tools import lambda_package
 from tools.clone import CLOUDS
 from tools.standin import choice
 

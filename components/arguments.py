@@ -516,9 +516,9 @@ class CorefluxSecretsArgs(TypedDict):
     broker: Broker
     """The MQTT broker and its users."""
     agent: NotRequired[Agent]
-    """The agent that accepts the [API key](operations/agent-key.md)."""
+    """The agent that accepts the API key."""
     issuer: NotRequired[Issuer]
-    """The CA that signs the [client certificate](operations/certificates.md)."""
+    """The CA that signs the client certificate."""
     rotation: NotRequired[RotationDict]
     """How often secrets rotate, and how long servers have to follow."""
     secrets: NotRequired[Mapping[str, DeclaredSecretDict]]

@@ -8,6 +8,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import pulumi
+from pulumi.runtime.mocks import MockMonitor
 
 from secretops.registry import how_to_install
 
@@ -47,8 +48,10 @@ class CorefluxSecrets(pulumi.ComponentResource):
     def __init__(self, name: str, args: CorefluxSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         with _told_without_its_extra(name):
             settings = _settings(name, args)
-            run_preflight(settings)
-            _check_it_can_be_one(name, opts)
+            if not isinstance(pulumi.runtime.settings.get_monitor(), MockMonitor):  # a mocks test deploys nothing
+                run_preflight(settings)
+            _check_providers(name, settings, opts)
+            _check_it_is_the_only_one(name)
             super().__init__("coreflux-mcp-secrets:index:CorefluxSecrets", name, None, opts)
             told = open_stack(settings, parent=self)
         for output, entry in told.items():
@@ -72,18 +75,29 @@ def _told_without_its_extra(name: str) -> Iterator[None]:
         ) from None
 
 
-def _check_it_can_be_one(name: str, opts: pulumi.ResourceOptions | None) -> None:
-    """Left to itself the engine would find the same URN twice, or below other parents two owners of the same names;
-    and pass a provider over."""
-    stack = pulumi.runtime.get_root_resource()
-    if stack is None:  # a plugin's: only the engine knows the stack, and hands over its parents' providers, too
+def _check_providers(name: str, settings: Settings, opts: pulumi.ResourceOptions | None) -> None:
+    """Refuse a provider that no resource of the stack would use. Those of its platforms are used, and checked there."""
+    if opts is None or pulumi.runtime.get_root_resource() is None:  # a plugin is handed its parents' providers, too
         return
-    if opts and (opts.provider or opts.providers):
-        raise pulumi.RunError(
-            f"CorefluxSecrets {name}: given a provider"
-            "\n    each platform's is made of the arguments, so that the state and the account can't differ"
-            "\n    -> say in store and server which account, region or context it is, and give none"
-        )
+    several = opts.providers or []
+    given = [*(several.values() if isinstance(several, Mapping) else several)]
+    given += [opts.provider] if opts.provider else []
+    used = registry.packages(settings.store.kind, settings.server.kind)
+    for package in dict.fromkeys(one.package for one in given):
+        if package not in used:
+            raise pulumi.RunError(
+                f"CorefluxSecrets {name}: a provider of package {package}"
+                f"\n    store {settings.store.kind} and server {settings.server.kind} use "
+                f"{' and '.join(used) or 'no provider'}"
+                "\n    -> take it out"
+            )
+
+
+def _check_it_is_the_only_one(name: str) -> None:
+    """Left to itself the engine would find the same URN twice, or below other parents two owners of the same names."""
+    stack = pulumi.runtime.get_root_resource()
+    if stack is None:  # a plugin's: only the engine knows the stack
+        return
     if first := _opened.get(stack):
         raise pulumi.RunError(
             f"CorefluxSecrets {name}: the stack has one already, {first}"

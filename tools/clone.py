@@ -15,15 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import docker_provider, kubernetes_parts, pulumi_cli
-from tools.gobuild import WHEELS, make_venv, pinned, pip_install
-from tools.pulumi_cli import PulumiCli
+from tools import docker_provider, kubernetes_parts
 from tools.standin import choice
 from tools.steps import ROOT, TOOLS, SetupError, run_step, say, step_in_background, write_whole
+from tools.toolchain import pulumi_cli
+from tools.toolchain.gobuild import WHEELS, make_venv, pinned, pip_install
+from tools.toolchain.pulumi_cli import PulumiCli
 
 UV_VERSION = pinned("uv")
 VENV = ROOT / ".venv"
-TEMPLATE = ROOT / "tools/pulumi-wrapper.sh"
+TEMPLATE = ROOT / "tools/toolchain/pulumi-wrapper.sh"
 EXTRAS = ("aws", "azure", "kubernetes", "swarm", "vault")
 """The platforms that can be deployed, beside dev: each with the SDKs of its own."""
 LOCKED = ("uv.lock", "pyproject.toml", "secretops/pyproject.toml")
@@ -164,7 +165,7 @@ def _pulumi_key() -> str:
     So one that is installed, updated or removed later is noticed without running any (that takes 0.3 s).
     """
     key = hashlib.sha256(f"{pulumi_cli.VERSION} {ROOT} {pulumi_cli.expected_build()}".encode())
-    key.update(TEMPLATE.read_bytes() + pulumi_cli.HOST_SHIM.encode())
+    key.update(TEMPLATE.read_bytes())
     for path in pulumi_cli.on_path():
         status = path.stat()
         key.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())

@@ -12,8 +12,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tools.gobuild import GO_SETTINGS, cached_binary, cached_path, downloaded, find_go, write_overlay
 from tools.steps import ROOT, SetupError, run_step
+from tools.toolchain.gobuild import GO_SETTINGS, cached_binary, cached_path, downloaded, find_go, write_overlay
 
 PROVIDER = "5.2.0"
 """The label of our build: the version of the Python SDK. Its source is go.mod's."""

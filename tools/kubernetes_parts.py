@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.gobuild import Lent, cached_binary, cached_path
 from tools.steps import ROOT
+from tools.toolchain.gobuild import Lent, cached_binary, cached_path
 
 KUBERNETES = "1.37.2"
 PROVIDER = "4.34.2"

@@ -49,7 +49,8 @@ def _with_tables(path: str, **tables: str) -> str:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
-    "components/arguments.py": arguments_file.render,
+    "components/arguments.py": arguments_file.for_python,
+    "package/plugin/sections.py": arguments_file.for_plugin,
     "docs/adr/README.md": decisions_page.render,
     "docs/commands.md": commands_page.render,
     **compliance_page.RENDERED,

@@ -24,8 +24,9 @@ from tools.steps import ROOT, SetupError, run_step
 
 WRITTEN = ROOT / "dist" / "sbom.cdx.json"
 
-# As the Dockerfile installs them.
-EXTRAS = ("server", "kubernetes", "aws", "azure", "swarm", "vault")
+# As the Dockerfile installs it.
+DISTRIBUTION = "coreflux-secretops"
+EXTRAS = ("cli", "server", "kubernetes", "aws", "azure", "swarm", "vault")
 
 # What the container prints of itself: one JSON object.
 ASKED = """
@@ -74,14 +75,16 @@ def document(image: str, *, docker: str, env: Mapping[str, str] | None = None) -
 
 def _export() -> str:
     extras = [word for extra in EXTRAS for word in ("--extra", extra)]
-    options = ("--quiet", "--frozen", "--no-dev", "--no-emit-workspace", "--package", "secretops")
+    options = ("--quiet", "--frozen", "--no-dev", "--no-emit-workspace", "--package", DISTRIBUTION)
     command = [str(provide_uv()), "export", *options, *extras, "--format", "cyclonedx1.5"]
     return run_step("uv export", command, remedy="uv lock, if pyproject.toml has changed")
 
 
 def _python(exported: list[dict[str, Any]], found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Those of the lock that the image has. Raises SetupError where the image has another."""
-    installed = {(_normal(name), version) for name, version in found["packages"].items() if name != "secretops"}
+    installed = {
+        (_normal(name), version) for name, version in found["packages"].items() if _normal(name) != DISTRIBUTION
+    }
     locked = {(_normal(one["name"]), one["version"]): one for one in exported}
     if strange := sorted(name for name, version in installed - locked.keys()):
         said = f"  uv.lock does not have {', '.join(strange)} as the image has it"
@@ -105,7 +108,7 @@ def _others(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for kind, name, version, at in (
         ("platform", "python", found["python"], "pkg:generic/python"),
         ("application", repository, UPSTREAM_COMMIT, f"pkg:github/{owner.lower()}/{repository.lower()}"),
-        ("application", "secretops", found["packages"]["secretops"], "pkg:generic/secretops"),
+        ("application", "secretops", found["packages"][DISTRIBUTION], "pkg:generic/secretops"),
     ):
         yield {"type": kind, "name": name, "version": version, "purl": f"{at}@{version}", "bom-ref": name}
 

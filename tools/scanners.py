@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.gobuild import cached_binary, make_venv, only_one, pip_install
 from tools.steps import TOOLS, SetupError
+from tools.toolchain.gobuild import cached_binary, make_venv, only_one, pip_install
 from tools.worktree import ScanError, Tree, call, git
 
 HERE = Path(__file__).resolve().parent

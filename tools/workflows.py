@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.gobuild import cached_binary
 from tools.steps import ROOT, SetupError
+from tools.toolchain.gobuild import cached_binary
 
 ACTIONLINT = ("actionlint", ROOT / "tools/actionlint", "github.com/rhysd/actionlint/cmd/actionlint")
 WORKFLOWS = ROOT / ".github/workflows"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pulumi
 
 from secretops.manifest import Manifest
-from tools.lambda_package import MAKE, ZIP, is_current
 
 from ..core.broker import BrokerArgs, ca_bundle
+from .lambda_package import COMMAND, ZIP, is_current
 
 CODE = "/var/task"
 """Where Lambda unpacks a function's package."""
@@ -22,7 +22,7 @@ def check_package() -> None:
         state = "is not of these sources" if ZIP.exists() else "is not there"
         raise pulumi.RunError(
             f"dist/lambda.zip {state}\n    the functions that rotate run it, and are never older than the program"
-            f"\n    -> {MAKE}"
+            f"\n    -> {COMMAND}"
         )
 
 

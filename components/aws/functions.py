@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from tools.lambda_package import ARCHITECTURE, PYTHON
-
 from ..core.component import Component
 from . import policies
 from .identity import stack_role
+from .lambda_package import ARCHITECTURE, PYTHON
 from .names import arn_after, listed
 from .principals import AwsAccount
 

@@ -60,6 +60,12 @@ def platform_of(section: Section, kind: str) -> Platform:
     raise KeyError(kind)
 
 
+def packages(store: str, server: str) -> tuple[str, ...]:
+    """Return the Pulumi packages whose providers a stack of these kinds uses."""
+    found = [each.sdk for each in PLATFORMS if each.sdk and (each.store == store or each.server == server)]
+    return tuple(sdk.removeprefix("pulumi_").replace("_", "-") for sdk in found)
+
+
 def extras() -> Mapping[str, str]:
     """Return the extra of each Pulumi SDK."""
     return {each.sdk: each.extra for each in PLATFORMS if each.sdk and each.extra}

@@ -26,8 +26,9 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from secretops import own_files
 from secretops.errors import StoreError, UsageError
-from secretops.stores import env_file, files, folder_ownership
+from secretops.stores import env_file, files
 
 ENV = Path("config") / ".env"
 UNTRACKED = Path(".gitignore")
@@ -106,10 +107,10 @@ def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]
     One that this stack's own state has under the name in it is its own: the stack was renamed.
     """
     root, stack = Path(news["root"]), news.get("stack")
-    renamed = olds.get("root") == news["root"] and olds.get("stack") == folder_ownership.stack_of(root)
+    renamed = olds.get("root") == news["root"] and olds.get("stack") == files.stack_of(root)
     if stack and not renamed:
         try:
-            folder_ownership.refuse_another_stack(root, stack)
+            files.refuse_another_stack(root, stack)
         except UsageError as error:
             yield f"{error.what}: {error.rule}. -> {error.remedy}"
 
@@ -170,7 +171,7 @@ def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path} is a symbolic link, which may lead anywhere. -> Find out who made it, then: rm {path}"
             return
         try:
-            files.check_owner(path)
+            own_files.check_owner(path, path.lstat().st_uid)
         except StoreError as error:
             yield str(error)
             return  # the same will be said of each file below

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 from secretops.manifest import Manifest
-from secretops.stores.files import UNITS
-from secretops.stores.folder_ownership import MANIFEST
+from secretops.stores.files import MANIFEST, UNITS
 from secretops.systemd import TIMER
 
 _SERVICE = """\

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from secretops.forms import KUBERNETES_NAME, parse_https_url
+from secretops.forms import parse_https_url
+from secretops.platforms.kubernetes.location import KUBERNETES_NAME
 
 from ..settings.constraints import is_one_line, matching, parsed, satisfying
 from ..settings.outputs import MayBeOutput

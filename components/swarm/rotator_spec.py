@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from secretops.manifest import Manifest
-from secretops.platforms.swarm.task_payload import MANIFEST_FILE
+from secretops.platforms.swarm.task import MANIFEST_FILE
 
 from ..core.broker import BrokerArgs, ca_bundle
 from .names import Names

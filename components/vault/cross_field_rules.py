@@ -16,7 +16,7 @@ METHODS = ("approle", "jwt", "kubernetes")
 
 MOST_SECRETS = 55
 """Of the stack file's own. A path takes 64 notes, and that of the lease has one of each secret that is kept, of those
-that left and were not purged, too (secretops.platforms.vault.secret_index). Five are every stack's."""
+that left and were not purged, too (secretops.platforms.vault.version_metadata). Five are every stack's."""
 
 
 def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[Problem]:

@@ -1,7 +1,69 @@
-"""The component as a Pulumi plugin: the engine starts it beside a program of another language, and asks it."""
+"""The component as a Pulumi plugin: the engine starts it beside a program in another language.
 
+Pulumi's schema has no unions, so there is a component per kind of store, for example CorefluxSecretsAws.
+"""
+
+import json
+from collections.abc import Mapping
+from enum import Enum
+from importlib.metadata import version
+from typing import Any
+
+import pulumi
 from coreflux_mcp_secrets import CorefluxSecrets
 from pulumi.provider.experimental import component_provider_host
+from sections import ARGUMENTS
+
+
+class Outputs(pulumi.ComponentResource):
+    """What each component gives: places and names, never a value."""
+
+    environment: pulumi.Output[str]
+    """development, staging or production."""
+    secretops: pulumi.Output[str]
+    """The manifest as JSON. Exported as `secretops`, the command of that name finds it."""
+    server: pulumi.Output[str]
+    """How an MCP client reaches the server."""
+    gaps: pulumi.Output[dict[str, str]]
+    """What the store does not do by itself."""
+    next: pulumi.Output[str]
+    """What an operator does once the stack is deployed."""
+
+
+def component(kind: str, arguments: type) -> type[Outputs]:
+    """Return the component of one kind of store."""
+
+    def construct(self: Outputs, name: str, args: Any, opts: pulumi.ResourceOptions | None = None) -> None:
+        pulumi.ComponentResource.__init__(self, f"coreflux-mcp-secrets:index:{called}", name, None, opts)
+        sections = plain(args)
+        sections["store"] = {"kind": kind, **sections["store"]}
+        made = CorefluxSecrets(name, sections, pulumi.ResourceOptions(parent=self))
+        self.environment, self.server, self.gaps, self.next = made.environment, made.server, made.gaps, made.next
+        self.secretops = made.secretops.apply(json.dumps)
+        self.register_outputs({key: getattr(self, key) for key in Outputs.__annotations__})
+
+    called = f"CorefluxSecrets{kind.capitalize()}"
+    construct.__annotations__ = {"args": arguments}
+    words = {
+        "__init__": construct,
+        "__module__": __name__,
+        "__doc__": f"The secrets of a Coreflux MCP server in {kind}.",
+    }
+    return type(called, (Outputs,), words)
+
+
+def plain(entry: Any) -> Any:
+    """Return an argument without enums."""
+    match entry:
+        case Enum():
+            return entry.value
+        case Mapping():
+            return {key: plain(inner) for key, inner in entry.items() if inner is not None}
+        case list() | tuple():
+            return [plain(inner) for inner in entry]
+    return entry
+
 
 if __name__ == "__main__":
-    component_provider_host([CorefluxSecrets], name="coreflux-mcp-secrets")
+    components = [component(kind, arguments) for kind, arguments in ARGUMENTS.items()]
+    component_provider_host(components, name="coreflux-mcp-secrets", version=version("coreflux-mcp-secrets"))

@@ -13,7 +13,7 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 
 from hvac.exceptions import Forbidden
 
-from secretops.engine.rotation import new_token
+from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
 from secretops.platforms.vault.trail import NOBODY
 from secretops.values import Value

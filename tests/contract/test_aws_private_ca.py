@@ -72,7 +72,7 @@ def test_what_is_not_ready_yet_is_asked_for_until_it_is(ca: StrictPrivateCa) -> 
 def test_what_aws_refuses_is_told_by_its_name_alone(
     ca: StrictPrivateCa, monkeypatch: pytest.MonkeyPatch, code: str, kind: type[SecretopsError]
 ) -> None:
-    monkeypatch.setattr("secretops.platforms.aws.private_ca.ATTEMPTS", 1)
+    monkeypatch.setattr("secretops.platforms.aws.api.ATTEMPTS", 1)
     ca.fails_with = code
     with pytest.raises(kind) as refused:
         AwsPrivateCa(issuer_of(ca)).sign(request())

@@ -21,6 +21,7 @@ from secretops.errors import ExitCode, SecretopsError, WaitingError
 from secretops.operations.compromise import begun, compromise, containment, in_folder
 from secretops.operations.compromise.advice import tried
 from secretops.operations.compromise.incident import Incident, Step
+from secretops.operations.rotators import rotation
 from secretops.replicas import report_text, report_topic
 from secretops.targets import open_target
 from secretops.targets.digitalocean import API_VARIABLE
@@ -220,9 +221,9 @@ def test_what_was_pending_is_not_published(dev: Drill) -> None:
     stack = dev.stack
     stack.rotate()
     session = stack.session()
-    pending = session.rotation(session.secret("mqtt")).prepare(cut_off=True)
+    pending = rotation(session, session.secret("mqtt")).prepare(force=True)
     value = session.store.read("mqtt", pending.id, purpose="test")
-    session.rotation(session.secret("mqtt")).apply(pending, cut_off=True)
+    rotation(session, session.secret("mqtt")).apply(pending, force=True)
     assert stack.log_in(value) == "Success"
     assert dev.compromise("mqtt", "--yes").returncode == ExitCode.DONE
     assert stack.log_in(value) != "Success"
@@ -279,7 +280,7 @@ def test_compromise_goes_on_when_any_file_of_the_store_is_broken(
     stack = dev.stack
     stack.put("agent-key", {"api-key": new_password()})
     for _ in range(2):
-        stack.rotate(cut_off=True)
+        stack.rotate(force=True)
     old, public = stack.credential(), stack.env.read_text().splitlines()[1:6]
     for path in each_broken(stack.root, spoil):
         assert stack.log_in(old) == "Success"
@@ -288,7 +289,7 @@ def test_compromise_goes_on_when_any_file_of_the_store_is_broken(
             outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder)
         except WaitingError:  # nobody else knows the password of the broker's admin
             assert path.parent.name == "broker-admin"
-            stack.put("broker-admin", dict(embedded_broker.admin), cut_off=True)
+            stack.put("broker-admin", dict(embedded_broker.admin), force=True)
             outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder)
         assert outcome.incident.ended
         assert stack.log_in(old) != "Success"
@@ -297,7 +298,7 @@ def test_compromise_goes_on_when_any_file_of_the_store_is_broken(
         asides = [str(aside) for aside in stack.root.glob("aside/*")]
         assert all(aside in " ".join(outcome.incident.to_do) for aside in asides if "broker-admin" not in aside)
         if path.parent.name == "agent-key":
-            stack.put("agent-key", {"api-key": new_password()}, cut_off=True)
+            stack.put("agent-key", {"api-key": new_password()}, force=True)
         assert [one.error for one in stack.tick() if one.error] == []
 
 

@@ -30,7 +30,7 @@ from secretops.operations.doctor import checks, doctor, exit_code
 from secretops.operations.put import put
 from secretops.operations.rotate import rotate
 from secretops.operations.session import Session
-from secretops.platforms.aws.checks import LeaseMoves
+from secretops.platforms.aws import checks as examining
 from secretops.platforms.aws.checks.account import Account
 from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.platforms.aws.store import SecretsManagerVersionStore
@@ -158,7 +158,7 @@ def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
         backend.rotation_lambda_arn = make_function(aws, f"{prefix}-rotate-{one.name}")
     session = Session.open(manifest, role="operator")
     put(session, "broker-admin", mosquitto.admin)
-    rotate(session, "mqtt", cut_off=True, say=lambda _: None)
+    rotate(session, "mqtt", force=True, notify=lambda _: None)
     aws.client("cloudwatch").put_metric_alarm(
         AlarmName=f"{prefix}-tick-failed",
         AlarmActions=[topic],
@@ -424,11 +424,10 @@ def test_what_the_operator_may_not_ask_is_unknown_and_named(rotating: Stack) -> 
 
 def test_a_holder_of_the_lease_that_lives_is_named_and_no_fault(healthy: Stack) -> None:
     timing = Timing(duration=1, renew=0.1, look=0.05)
-    check = LeaseMoves(Account(healthy.store), timing)
     with SecretsManagerVersionStore.open(healthy.store, role="operator", timing=timing).lease("one that lives"):
-        found = check.look()
+        found = examining.lease(Account(healthy.store), timing)
     assert (found.level, found.value[:31]) == (Level.OK, "held by one that lives since 20")
-    assert check.look() == Result(Level.OK, "free")
+    assert examining.lease(Account(healthy.store), timing) == Result(Level.OK, "free")
 
 
 def test_an_answer_that_hangs_on_the_network_is_no_denial(healthy: Stack) -> None:

@@ -13,9 +13,8 @@ from secretops.errors import ExitCode, LeaseHeldError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
 from secretops.operations.doctor import checks, doctor, exit_code, mend
 from secretops.operations.session import Session
-from secretops.platforms.swarm.checks import manager
+from secretops.platforms.swarm.checks import lease, manager
 from secretops.platforms.swarm.checks.manager import Manager
-from secretops.platforms.swarm.checks.secrets import LeaseFree
 from secretops.platforms.swarm.job import ENTRYPOINT
 from secretops.platforms.swarm.names import INSTANCE, TASK
 from secretops.stores.lease import Timing
@@ -150,7 +149,7 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
 
 def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InMemory) -> None:
     def look() -> Result:
-        return LeaseFree(Manager(place.location, api=place.new_api()), look_seconds=0.1).look()
+        return lease(Manager(place.location, api=place.new_api()), pause=0.1)
 
     assert look().value == "free"
     with place.open().lease("somebody"):

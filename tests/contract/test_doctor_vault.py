@@ -10,16 +10,16 @@ import pytest
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
 from secretops.check import Level, Result
-from secretops.engine.rotation import new_token
+from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
 from secretops.operations.doctor import doctor
 from secretops.operations.session import Session
 from secretops.platforms.vault import checks
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.checks.server import VaultServer
-from secretops.platforms.vault.lease import take
+from secretops.platforms.vault.lease import LeaseDocument
 from secretops.platforms.vault.location import VaultStoreLocation
-from secretops.stores.lease import Timing
+from secretops.stores.lease import Timing, acquire
 from secretops.values import Value, new_password
 from tests.contract.live_openbao import LEASE, LiveVault, live_vault
 from tests.real.openbao import OpenBao
@@ -118,12 +118,12 @@ def test_what_the_token_at_hand_may_not_see_is_unknown(stack: Stack) -> None:
 
 
 def test_a_holder_of_the_lease_who_lives_is_told_from_one_who_was_killed(stack: Stack) -> None:
-    held = take(Api.of(stack.place), LEASE, "somebody", QUICK)
+    held = acquire(LeaseDocument(Api.of(stack.place), LEASE), "somebody", QUICK)
     ended = threading.Event()
 
     def renew() -> None:
         while not ended.wait(QUICK.renew):
-            held._renew(patiently=False)
+            held.renew()
 
     renewing = threading.Thread(target=renew)
     renewing.start()
@@ -134,7 +134,7 @@ def test_a_holder_of_the_lease_who_lives_is_told_from_one_who_was_killed(stack: 
         renewing.join()
     dead = stack.finds("lease")
     assert dead.level is Level.ATTENTION and "somebody" in dead.value
-    held._release()
+    held.release()
     assert stack.finds("lease").level is Level.OK
 
 

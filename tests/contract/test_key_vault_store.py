@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,22 +21,20 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 
 from azure.core.exceptions import HttpResponseError
 
-from secretops.check import Level
 from secretops.engine.journal import Entry
-from secretops.engine.rotation import new_token
+from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.launcher import polled
 from secretops.platforms.azure import api
 from secretops.platforms.azure.api import Api
-from secretops.platforms.azure.checks import VaultAnswers
 from secretops.platforms.azure.checks import key_vault as doctors
 from secretops.platforms.azure.errors import ForbiddenError
 from secretops.platforms.azure.lease import Timing
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.store import KeyVaultVersionStore
 from secretops.platforms.azure.tags import PREFIX
-from secretops.stores import lease, open_store
+from secretops.stores import lease
 from secretops.stores.lease import LostError
 from tests.contract.places import InVault
 from tests.contract.versions import FIELDS, NOW, make, publish, version
@@ -202,7 +200,7 @@ def test_a_rotator_that_was_followed_writes_nothing(place: LiveVault, monkeypatc
         for act in acts:
             with pytest.raises(LostError) as lost:
                 act()
-            assert lost.value.follower == "the follower"
+            assert lost.value.taker == "the follower"
     assert [one.id for one in place.open().versions("it").all] == [V[1], V[2]]
 
 
@@ -264,11 +262,11 @@ def test_a_secret_that_an_operator_made_with_nothing_in_it_is_no_value_and_no_ed
     for name in ("it", "it-pending"):
         place.client.set_secret(name, "{}")
     store = place.open()
-    store.settle("it", NOW)
-    assert store.versions("it").all == () and store.astray("it") is None
-    assert polled.read("it", "1", "{}") is None
+    store.recover("it", NOW)
+    assert store.versions("it").all == () and store.delivery_drift("it") is None
+    assert polled.parse_version("it", "1", "{}") is None
     value = publish(place, V[1])
-    assert place.delivered() == dict(value) and store.astray("it") is None
+    assert place.delivered() == dict(value) and store.delivery_drift("it") is None
 
 
 def test_an_edit_is_not_overwritten_by_a_publish_that_begins_after_it(place: LiveVault) -> None:
@@ -317,12 +315,12 @@ def test_next_tick_takes_back_a_late_write_of_a_writer_without_the_lease(
             store.publish("it", V[2], NOW)
     assert place.delivered() == dict(late), "Key Vault refuses it not"
     store = place.open()
-    assert store.astray("it")
+    assert store.delivery_drift("it")
     assert [(one.id, one.stage) for one in store.versions("it").all] == [(V[1], "previous"), (V[3], "current")]
     with caplog.at_level(logging.WARNING):
-        store.settle("it", NOW + timedelta(hours=1))
+        store.recover("it", NOW + timedelta(hours=1))
     assert V[2] in caplog.text and V[3] in caplog.text
-    assert place.delivered() == dict(new) and store.astray("it") is None
+    assert place.delivered() == dict(new) and store.delivery_drift("it") is None
     assert [(one.id, one.published) for one in store.versions("it").all] == [(V[1], NOW), (V[3], NOW)]
     assert place.keeps(late["password"]) == []
 
@@ -343,7 +341,7 @@ def test_a_value_that_somebody_changed_is_no_rollback_although_it_has_our_tags(p
         publish(place, V[each])
     roll_back(place, V[1], password="typed-by-a-person")
     with pytest.raises(StoreError, match="changed by hand"):
-        place.open().settle("it", NOW)
+        place.open().recover("it", NOW)
     assert place.delivered()["password"] == "typed-by-a-person"
 
 
@@ -354,7 +352,7 @@ def test_forget_reports_what_remains_without_purging(place: LiveVault, caplog: p
         place.open().forget("it")
     assert "protected from purging" in caplog.text
     assert place.open().versions("it").all == ()
-    assert place.open().kept() == (), "else each purge of all would name it until its retention is over"
+    assert place.open().secret_names() == (), "else each purge of all would name it until its retention is over"
     new = publish(place, V[2])
     assert place.delivered() == dict(new), "it is brought back for the next value"
     assert [one.id for one in place.open().versions("it").all] == [V[2]]
@@ -368,7 +366,7 @@ def test_what_a_person_deleted_of_what_is_pending_is_neither_brought_back_nor_pu
     with pytest.raises(StoreError, match="it-pending in kv-"):
         place.open().add("it", version(V[2]), make())
     place.open().forget("it")
-    assert place.open().kept() == ()
+    assert place.open().secret_names() == ()
     assert [one["id"].rpartition("/")[2] for one in place.vault.all_deleted()[0]] == ["it-pending"]
 
 
@@ -383,8 +381,8 @@ def test_a_purge_killed_at_any_request_is_never_undone(azure: Azure) -> None:
         store.add("it", version(V[3]), make())
         killed = place.killed_at(place.open_and_forget, moment)
         begun = begun or store.versions("it").current is None
-        assert store.kept() == ("it",) or place.vault.all_deleted()[0] == [], "a purge of all finds it again"
-        store.settle("it", NOW)
+        assert store.secret_names() == ("it",) or place.vault.all_deleted()[0] == [], "a purge of all finds it again"
+        store.recover("it", NOW)
         assert place.delivered() == (dict.fromkeys(FIELDS) if begun else dict(values[1]))
         for value in values if begun else []:
             assert place.keeps(value["password"]) == []
@@ -479,7 +477,7 @@ def test_emulator_lets_a_role_on_one_secret_read_only(place: LiveVault) -> None:
 def test_azure_identitys_own_chain_leads_to_the_store(place: LiveVault, azure_environment: Principal) -> None:
     value = publish(place, V[1])
     place.vault.access.grant(azure_environment.oid, SECRETS_OFFICER)
-    store, _ = open_store(place.location, role="operator")
+    store = KeyVaultVersionStore.open(place.location, role="operator")
     assert store.read("it", V[1], purpose="test") == value
 
 
@@ -505,12 +503,12 @@ def test_doctor_sees_versions_deleted_secrets_and_secrets_of_others(place: LiveV
     client.set_secret("forgotten", "{}", enabled=False)
 
     found = looked_at(place)
-    assert VaultAnswers(found).look().level is Level.OK
+    found.reach()
     assert list(found.forbidden()) == []
     assert found.states["it"].versions.current and not found.states["other"].versions.all
     assert found.deleted().keys() == {"it-pending"}
     assert found.strangers() == ["old-key"]
-    assert found.said_at and abs((found.said_at - datetime.now(UTC)).total_seconds()) < 60
+    assert found.ahead is not None and abs(found.ahead.total_seconds()) < 60
 
 
 def test_forbidden_secrets_are_named_and_the_vault_counts_as_reachable(place: LiveVault, operator: Principal) -> None:
@@ -519,7 +517,7 @@ def test_forbidden_secrets_are_named_and_the_vault_counts_as_reachable(place: Li
     place.vault.access.grant(operator.oid, SECRETS_OFFICER, "it")
 
     found = looked_at(place)
-    assert VaultAnswers(found).look().level is Level.OK
+    found.reach()
     missing = list(found.forbidden())
     assert len(missing) == 3 and all(isinstance(one, ForbiddenError) for one in missing)
 
@@ -530,7 +528,8 @@ def test_a_vault_that_another_tenant_took_is_reported_and_is_shown_no_login(plac
     location: AzureStoreLocation = place.location.model_copy(update={"tenant": theirs})
     with pytest.raises(UsageError, match=place.location.tenant):
         KeyVaultVersionStore.open(location, role="operator").add("it", version(V[1]), make())
-    assert VaultAnswers(looked_at(place, tenant=theirs)).look().level is Level.ATTENTION
+    with pytest.raises(UsageError):
+        looked_at(place, tenant=theirs).reach()
     assert not [
         row for row in place.vault.audit[before:] if row["Identity"].get("claim") or row["HttpStatusCode"] != 401
     ]

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
 from components.settings.remote_constraints import FETCHED
-from secretops.engine.rotation import new_token
+from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
 from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
 from secretops.launcher.sources import open_source

@@ -17,7 +17,7 @@ pytest.importorskip("boto3", reason="boto3 is not installed: the extra `aws`")
 from botocore.exceptions import ClientError
 
 from components.settings.remote_constraints import FETCHED
-from secretops.engine.rotation import new_token
+from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError
 from secretops.launcher.polled import EVERY_SECONDS, REFUSED_SECONDS, RETRY_SECONDS, SLOWER, WAITING_SECONDS

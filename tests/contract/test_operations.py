@@ -9,16 +9,16 @@ import pytest
 from components.settings.sections import OutsideBroker
 from secretops import redaction
 from secretops.certificates import private_pem
-from secretops.engine.rotation import GraceError
+from secretops.engine.rotator import GraceError
 from secretops.engine.state import Version
 from secretops.errors import RefusedError, StoreError, UnreachableError, UsageError, WaitingError
+from secretops.operations.broker_access import BrokerAdmin
 from secretops.operations.tick import exit_code
 from secretops.replicas import report_text, report_topic
 from secretops.stores import files
 from secretops.targets import open_target
-from secretops.targets.access_list import SEND
 from secretops.targets.connection import Connection
-from secretops.targets.mosquitto import DynamicSecurity
+from secretops.targets.mosquitto import SEND, DynamicSecurity
 from secretops.values import Value, new_password
 from tests.real.embedded import Embedded, start_embedded
 from tests.real.mosquitto import Mosquitto, start_mosquitto
@@ -40,7 +40,7 @@ def stack(tmp_path: Path, embedded_broker: Embedded) -> Stack:
 def admin_sets(stack: Stack, username: str, password: str | None = None) -> Value:
     fields = Value({"username": username, "password": password or new_password()})
     secret = stack.manifest.secret("mqtt")
-    open_target(stack.manifest.broker, secret.kind).apply(stack.session().admin(), fields)
+    open_target(stack.manifest.broker, secret.kind).apply(BrokerAdmin(stack.session()).credential(), fields)
     return fields
 
 
@@ -170,7 +170,7 @@ def test_put_within_the_grace_is_refused_and_a_forced_put_retires_the_old_user(s
         stack.put("mqtt", fields)
     assert "--now" in refused.value.remedy
     assert stack.log_in(first) == "Success"
-    stack.put("mqtt", fields, cut_off=True)
+    stack.put("mqtt", fields, force=True)
     assert stack.credential() == fields
     assert stack.log_in(first) != "Success"
 
@@ -211,7 +211,7 @@ def test_second_store_keeps_a_user_in_use_until_told(embedded_broker: Embedded, 
         second.put("mqtt", first.credential())
         assert second.credential() == first.credential()
     else:
-        second.rotate(cut_off=True)
+        second.rotate(force=True)
         assert second.log_in() == "Success" and first.log_in() != "Success"
     assert "mqtt" not in errors(second)
 
@@ -220,14 +220,14 @@ def test_an_unexpected_error_about_one_secret_stops_no_other_and_shows_no_value(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = Value({"api-key": new_password()})["api-key"]
-    plain = type(stack.session().store).settle
+    plain = type(stack.session().store).recover
 
-    def settle(store: object, name: str, now: datetime) -> None:
+    def recover(store: object, name: str, now: datetime) -> None:
         if name == "broker-admin":
             raise ValueError(f"a library's words about {secret}")
         plain(store, name, now)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(stack.session().store), "settle", settle)
+    monkeypatch.setattr(type(stack.session().store), "recover", recover)
     factory = logging.getLogRecordFactory()
     redaction.install()
     try:
@@ -240,7 +240,7 @@ def test_an_unexpected_error_about_one_secret_stops_no_other_and_shows_no_value(
     assert "ValueError" in failed["broker-admin"]
     assert "a library's words" not in failed["broker-admin"]
     assert "Traceback" in caplog.text
-    assert "in settle" in caplog.text
+    assert "in recover" in caplog.text
     assert secret not in caplog.text
     assert stack.log_in() == "Success"
 

@@ -14,7 +14,7 @@ pytest.importorskip("boto3", reason="boto3 is not installed: the extra `aws`")
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
-from secretops.operations import session as sessions
+from secretops.operations import broker_access, rotators
 from secretops.operations import tick as ticks
 from secretops.platforms.aws import lambda_handler
 from secretops.platforms.aws.labels import NO_VALUE
@@ -98,9 +98,9 @@ CASES = {
 @pytest.fixture
 def users(monkeypatch: pytest.MonkeyPatch) -> Users:
     made = Users()
-    monkeypatch.setattr(sessions, "open_target", lambda *_: made)
-    monkeypatch.setattr(ticks, "open_target", lambda *_: made)
-    monkeypatch.setattr(sessions, "publish_hint", lambda *_: None)
+    for module in (broker_access, rotators, ticks):
+        monkeypatch.setattr(module, "open_target", lambda *_: made)
+    monkeypatch.setattr(broker_access, "publish_hint", lambda *_: None)
     return made
 
 

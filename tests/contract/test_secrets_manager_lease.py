@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from secretops.errors import LeaseHeldError, StoreError
-from secretops.platforms.aws.lease import ITEM, take
-from secretops.stores.lease import Held, Timing
+from secretops.platforms.aws.lease import ITEM
+from secretops.stores.lease import Held, Timing, acquire
 from tests.contract.places import Account
 from tests.real.accidents import killed_around
 
@@ -67,11 +67,11 @@ class Wrapped:
 
 
 def taken(place: Account, name: str, timing: Timing = SHORT, client: object = None) -> Held:
-    return take(place.table(client), name, timing)
+    return acquire(place.table(client), name, timing)
 
 
 def free(place: Account) -> bool:
-    return place.table().read() is None
+    return place.table().read().record is None
 
 
 def test_holder_that_renews_during_a_takeover_keeps_the_lease_or_has_lost_it(place: Account) -> None:
@@ -94,14 +94,14 @@ def test_holder_that_renews_during_a_takeover_keeps_the_lease_or_has_lost_it(pla
         except LeaseHeldError:
             assert held == [True]
             holder.confirm(surely=True)
-            holder.give_back()
+            holder.release()
             kept += 1
         else:
             assert held != [True] or moment == 0, "both had it"
             with pytest.raises(StoreError, match="the follower has changed it"):
                 holder.confirm(surely=True)
             lost += len(held)
-            follower.give_back()
+            follower.release()
         assert free(place)
         if not held:
             break
@@ -112,7 +112,7 @@ def test_holder_that_renews_during_a_takeover_keeps_the_lease_or_has_lost_it(pla
 
 def test_late_release_does_not_free_the_followers_lease(place: Account) -> None:
     first, second = taken(place, "who was held up"), taken(place, "who followed")
-    first.give_back()
+    first.release()
     second.confirm(surely=True)
 
 
@@ -142,7 +142,7 @@ def test_lost_answers_neither_lose_the_lease_nor_leave_it(place: Account, first:
     for _ in range(3):
         held.confirm(surely=True)
     with contextlib.suppress(StoreError):
-        held.give_back()
+        held.release()
     assert free(place)
     taken(place, "next", LONG).confirm(surely=True)
 

@@ -15,14 +15,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from secretops.engine.journal import Entry
-from secretops.engine.rotation import new_token
+from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage
 from secretops.errors import NotFoundError, StoreError
 from secretops.platforms.aws.api import Api
 from secretops.platforms.aws.labels import NO_VALUE, NO_VALUE_LABEL, last_label
-from secretops.platforms.aws.lease import Term
 from secretops.platforms.aws.store import SecretsManagerVersionStore
-from secretops.stores.lease import Timing
+from secretops.stores.lease import LeaseRecord, Timing
 from tests.contract.places import Account
 from tests.contract.versions import FIELDS, NOW, make, publish, publish_with, version
 from tests.real.moto import REGION
@@ -133,11 +132,11 @@ def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_
     roll_back(place, token(2), token(1))
     versions = place.open().versions("it")
     assert versions.current and versions.current.id == token(2)
-    assert "changed by hand" in (place.open().astray("it") or "")
+    assert "changed by hand" in (place.open().delivery_drift("it") or "")
     with pytest.raises(StoreError, match=r"changed by hand[\s\S]*--move-to-version-id " + token(2)):
-        place.open().settle("it", NOW)
+        place.open().recover("it", NOW)
     roll_back(place, token(1), token(2))
-    place.open().settle("it", NOW)
+    place.open().recover("it", NOW)
     assert place.open().versions("it") == versions
 
 
@@ -176,16 +175,16 @@ def test_forgetting_leaves_the_secret_of_the_stack_and_what_is_configured_of_it(
     publish(place, token(1))
     store = place.open()
     store.journal.write(Entry(time=NOW, secret="it", version=token(1), step="publish", outcome="failed"))
-    assert store.kept() == ("it",)
+    assert store.secret_names() == ("it",)
     store.forget("it")
-    assert store.kept() == ()
+    assert store.secret_names() == ()
     assert not place.client.describe_secret(SecretId=place.name).get("DeletedDate")
     assert place.labels() == {NO_VALUE: place.labels()[NO_VALUE]}, "of no value is anything kept by a label"
     assert store.journal.last("it") is None
 
 
 # Before the mark is on the empty version, after it is, and while labels are taken away.
-@pytest.mark.parametrize(("then", "moment", "begun"), [("settle", 1, False), ("settle", 4, True), ("add", 8, True)])
+@pytest.mark.parametrize(("then", "moment", "begun"), [("recover", 1, False), ("recover", 4, True), ("add", 8, True)])
 def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, begun: bool) -> None:
     """The next tick ends it, or it had not begun; and so does an operator who puts a new value."""
     store = place.open()
@@ -193,17 +192,17 @@ def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, 
     store.add("it", version(token(3)), make())
     assert place.killed_at(lambda: place.open().forget("it"), moment)
     assert (store.versions("it").current is None) is begun
-    if then == "settle":
-        store.settle("it", NOW)
+    if then == "recover":
+        store.recover("it", NOW)
     else:
         store.add("it", version(token(4)), make())
         store.discard("it", token(4))
     if begun:
         assert {name: {*has} for name, has in place.labels().items()} == {NO_VALUE: {CURRENT, NO_VALUE_LABEL}}
-        assert store.kept() == ()
+        assert store.secret_names() == ()
     else:
         assert place.delivered() == dict(values[1])
-        assert store.kept() == ("it",)
+        assert store.secret_names() == ("it",)
 
 
 # The journal
@@ -257,7 +256,7 @@ def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptu
                 first.mark("it", token(1), verified=datetime.now(UTC))
                 before = place.labels()
         assert place.labels() == before
-    assert place.table().read() is None
+    assert place.table().read().record is None
 
 
 def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: Account) -> None:
@@ -267,7 +266,8 @@ def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: 
 
     def stalled(**asked: Any) -> Any:
         # What a follower does, at once: a holder that renews would keep a real one out.
-        assert table.write(Term("0" * 16, "the follower", NOW), after=table.read()) is None
+        follower = LeaseRecord(holder="the follower", token="0" * 16, since=NOW)  # nosec B106
+        assert table.write(follower, table.read()).record == follower
         stalls.append(threading.Event().wait(timing.trusted + 0.1))
         return place.client.get_secret_value(**asked)
 

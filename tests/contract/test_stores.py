@@ -153,7 +153,7 @@ def test_publish_moves_current_and_previous_and_delivers(opened: Opened) -> None
     assert opened.store.read("it", V[2], purpose="test") == values[1]
     assert opened.keeps(values[0]["password"]) == []
     opened.store.publish("it", V[3], NOW + 9 * HOUR)
-    opened.store.settle("it", NOW + 9 * HOUR)
+    opened.store.recover("it", NOW + 9 * HOUR)
     assert opened.store.versions("it") == versions
 
 
@@ -292,7 +292,7 @@ def test_rotator_with_a_lost_lease_does_not_publish(
         if slept:
             later = lease.awake_or_not() + 3600
             monkeypatch.setattr(lease, "awake_or_not", lambda: later)
-        with pytest.raises(StoreError, match="not ours any more: its follower"):
+        with pytest.raises(StoreError, match="lost: its follower"):
             stalled.publish("it", V[2], NOW)
     assert opened.stages() == {V[2]: Stage.PREVIOUS, V[3]: Stage.CURRENT}
     assert opened.delivered() == dict(new)
@@ -320,7 +320,7 @@ def test_every_read_and_write_has_exactly_one_record(opened: Opened) -> None:
     published = new(lambda: store.publish("it", V[1], NOW))
     assert published == [record("write", "publish"), record("write", "deliver")]
     assert new(lambda: store.publish("it", V[1], NOW)) == []
-    assert new(lambda: store.settle("it", NOW)) == [record("read", "compare with what is delivered")]
+    assert new(lambda: store.recover("it", NOW)) == [record("read", "compare with what is delivered")]
     assert new(lambda: store.versions("it")) == []
     assert new(lambda: store.mark("it", V[1], verified=NOW)) == []
     opened.publish(V[2])
@@ -357,7 +357,7 @@ def test_killed_publish_leaves_one_whole_value_to_readers(fresh: Callable[[Path]
         assert current.published is None or opened.delivered() == dict(given), "called delivered before it is"
         later = NOW + 5 * HOUR
         undelivered = current.published is None
-        opened.store.settle("it", later)
+        opened.store.recover("it", later)
         current = opened.store.versions("it").current
         assert current
         if current.id == V[2]:
@@ -378,7 +378,7 @@ def test_an_edit_by_hand_is_refused_and_nothing_is_overwritten(opened: Opened) -
     edited = opened.delivered()
     told = r"was changed by hand[\s\S]*secretops put it[\s\S]*remove "
     with pytest.raises(StoreError, match=told):
-        opened.store.settle("it", NOW)
+        opened.store.recover("it", NOW)
     opened.store.add("it", version(V[2]), make())
     with pytest.raises(StoreError, match=told) as refused:
         opened.store.publish("it", V[2], NOW)
@@ -386,7 +386,7 @@ def test_an_edit_by_hand_is_refused_and_nothing_is_overwritten(opened: Opened) -
     assert opened.delivered() == edited == {**value, "password": "typed-by-a-person"}
     assert opened.stages() == {V[1]: Stage.CURRENT, V[2]: Stage.PENDING}
     opened.place.clear()
-    opened.store.settle("it", NOW)
+    opened.store.recover("it", NOW)
     assert opened.delivered() == dict(value), "removing the edit restores ours"
 
 
@@ -396,21 +396,21 @@ def test_an_edit_is_adopted_by_publishing_the_same_text(opened: Opened) -> None:
     adopted = Value({**value, "password": "typed-by-a-person"})
     opened.publish(V[2], adopted)
     assert opened.delivered() == dict(adopted)
-    opened.store.settle("it", NOW)
+    opened.store.recover("it", NOW)
 
 
 def test_what_readers_do_not_find_as_it_is_current_is_told_without_its_value(opened: Opened) -> None:
     store = opened.store
-    assert store.astray("it") is None, "nothing is current yet"
+    assert store.delivery_drift("it") is None, "nothing is current yet"
     value = opened.publish(V[1])
-    assert store.astray("it") is None
+    assert store.delivery_drift("it") is None
     opened.place.edit(value["password"], "typed-by-a-person")
-    told = store.astray("it")
+    told = store.delivery_drift("it")
     assert told and "changed by hand" in told and "typed" not in told
     opened.place.clear()
-    assert store.astray("it") == "not delivered: secretops tick"
-    store.settle("it", NOW)
-    assert store.astray("it") is None
+    assert store.delivery_drift("it") == "not delivered: secretops tick"
+    store.recover("it", NOW)
+    assert store.delivery_drift("it") is None
 
 
 def test_a_field_that_the_stack_asks_for_since_is_asked_of_the_operator_and_put_supplies_it(opened: Opened) -> None:
@@ -418,10 +418,10 @@ def test_a_field_that_the_stack_asks_for_since_is_asked_of_the_operator_and_put_
     opened.store.add("it", version(V[1]), old)
     opened.store.publish("it", V[1], NOW)
     with pytest.raises(StoreError, match=r"no ca\.crt[\s\S]*secretops put it"):
-        opened.store.settle("it", NOW)
+        opened.store.recover("it", NOW)
     assert opened.delivered() == {**old, "ca.crt": None}, "what there is stays delivered"
     new = opened.publish(V[2])
-    opened.store.settle("it", NOW)
+    opened.store.recover("it", NOW)
     assert opened.delivered() == dict(new)
 
 
@@ -484,7 +484,7 @@ def test_an_access_that_cannot_be_recorded_does_not_happen(dotenv: InFolder) -> 
     assert dotenv.store.read("it", "v1", purpose="test") == value
 
 
-@pytest.mark.parametrize(("form", "then"), [(1, "settle"), (0, "put"), (2, "forget")])
+@pytest.mark.parametrize(("form", "then"), [(1, "recover"), (0, "put"), (2, "forget")])
 def test_a_purge_killed_anywhere_is_never_undone(in_memory: Path, form: int, then: str) -> None:
     """By the next tick it is ended, or had not begun; and so it is by an operator who purges, or puts, again."""
     begun = False
@@ -495,14 +495,14 @@ def test_a_purge_killed_anywhere_is_never_undone(in_memory: Path, form: int, the
         begun = begun or opened.store.versions("it").current is None
         assert begun or opened.delivered() == dict(value), "what is current stays delivered"
         gone = all(not opened.keeps(each[name]) for each in (previous, value) for name in FIELDS)
-        assert opened.store.kept() == ("it",) or gone, "a purge of all finds it again"
+        assert opened.store.secret_names() == ("it",) or gone, "a purge of all finds it again"
         new = make()
         match then:
-            case "settle":
-                opened.store.settle("it", NOW)
+            case "recover":
+                opened.store.recover("it", NOW)
             case "put":
                 opened.store.add("it", version("new"), new)
-                opened.store.settle("it", NOW)
+                opened.store.recover("it", NOW)
             case "forget":
                 opened.store.forget("it")
         if then == "put":
@@ -512,7 +512,7 @@ def test_a_purge_killed_anywhere_is_never_undone(in_memory: Path, form: int, the
             assert not any(opened.keeps(previous[name]) for name in FIELDS)
         elif begun or then == "forget":
             assert opened.delivered() == dict.fromkeys(FIELDS), number
-            assert opened.store.kept() == ()
+            assert opened.store.secret_names() == ()
             assert [path for each in (previous, value) for name in FIELDS for path in opened.keeps(each[name])] == []
         else:
             assert opened.delivered() == dict(value)
@@ -553,7 +553,7 @@ def test_a_file_that_secretops_did_not_write_is_refused_left_and_not_quoted(vari
     folder = variables.root / "versions" / "it"
     (folder / "v1.json").write_text('{"password": "cut sho')
     with pytest.raises(StoreError, match=r"v1\.json[\s\S]*secretops rotate it --now") as refused:
-        variables.store.settle("it", NOW)
+        variables.store.recover("it", NOW)
     assert "cut sho" not in str(refused.value)
     path = folder / "state.json"
     for garbage in (b"", b"\xff", b"{}", b'[{"id": 1}]'):
@@ -598,7 +598,7 @@ def test_a_full_disk_loses_nothing_and_works_again_once_there_is_room(tmp_path: 
             assert snapshot(opened) == before
         assert opened.delivered() == dict(old)
         filler.unlink()
-        opened.store.settle("it", NOW)
+        opened.store.recover("it", NOW)
         opened.store.publish("it", "v2", NOW)
         assert opened.delivered() == dict(pending)
         assert list(opened.root.rglob("*.new")) == []
@@ -607,10 +607,10 @@ def test_a_full_disk_loses_nothing_and_works_again_once_there_is_room(tmp_path: 
 def test_a_stack_that_delivers_otherwise_takes_back_what_it_delivered_before(tmp_path: Path) -> None:
     root = tmp_path / "store"
     value = in_folder(root).publish("v1")
-    in_folder(root, ROWS[1]).store.settle("it", NOW)
+    in_folder(root, ROWS[1]).store.recover("it", NOW)
     assert in_folder(root, ROWS[1]).delivered() == dict(value)
     assert "PASSWORD" not in dotenv_values(root / "config" / ".env"), "the line of the other way is gone"
-    in_folder(root).store.settle("it", NOW)
+    in_folder(root).store.recover("it", NOW)
     assert in_folder(root).delivered() == dict(value)
     assert not list((root / "secrets").iterdir()), "and so are the files"
 
@@ -620,7 +620,7 @@ def test_a_secret_that_the_stack_no_longer_has_is_still_found_and_forgotten(tmp_
     value = opened.publish("v1")
     records = AccessRecords(opened.place.records_file, "tester")
     without = DotenvVersionStore(DotenvStoreLocation(root=str(opened.root)), records)
-    assert without.kept() == ("it",)
+    assert without.secret_names() == ("it",)
     without.forget("it")
     assert not opened.keeps(value["password"])
-    assert without.kept() == ()
+    assert without.secret_names() == ()

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hvac.exceptions import InvalidPath
 
-from secretops.engine.rotation import new_token
+from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage
 from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.platforms.vault import server
@@ -120,7 +120,7 @@ def test_missing_right_is_reported_by_path_until_granted(openbao: OpenBao, place
         store.publish("it", V[2], NOW)
     assert place.delivered() in (dict(newer), dict(newest))
     openbao.client().sys.create_or_update_policy(policy, rules)
-    store.settle("it", NOW)
+    store.recover("it", NOW)
     store.add("it", version(V[2]), newest)
     store.publish("it", V[2], NOW)
     assert (stages(place), place.delivered()) == ({V[1]: Stage.PREVIOUS, V[2]: Stage.CURRENT}, dict(newest))
@@ -171,7 +171,7 @@ def test_a_store_may_be_in_a_namespace_and_nothing_of_it_is_seen_from_outside(op
     value = publish(place, V[1])
     assert place.delivered() == dict(value)
     with place.open().lease("x"):
-        place.open().settle("it", NOW)
+        place.open().recover("it", NOW)
     outside = place.open(place.location.model_copy(update={"namespace": ""}))
     outside._api = Api(Server(openbao.address, "", str(openbao.ca_file)), place.mount, place.api().login)
     with pytest.raises(StoreError):
@@ -221,7 +221,7 @@ def test_late_publish_is_refused_after_a_follower_prepared_another(place: InMoun
     def followed() -> None:
         place.write("rotator/lease", {"holder": "the follower", "since": "", "token": "", "renewed": "0"})
         other = place.open()
-        other.settle("it", NOW)
+        other.recover("it", NOW)
         other.add("it", version(V[3]), make())
 
     with store.lease("the first"):
@@ -269,7 +269,7 @@ def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> No
             lambda: first.read("it", V[1], purpose="test"),
             first.confirm,
         ):
-            with pytest.raises(StoreError, match="not ours any more: the second has changed it"):
+            with pytest.raises(StoreError, match="lost: the second has changed it"):
                 act()
         second.publish("it", V[2], NOW)
     assert place.document(LEASE) == {"holder": ""}, "and who was followed frees nobody's lease but its own"
@@ -307,11 +307,11 @@ def test_a_current_version_that_a_person_deleted_stays_deleted_until_they_say_ot
     value = publish(place, V[1])
     place.clear()
     with pytest.raises(StoreError, match=f"bao kv undelete -mount={place.mount} -versions=1 it"):
-        place.open().settle("it", NOW)
+        place.open().recover("it", NOW)
     assert place.delivered()["password"] is None
-    assert place.open().astray("it")
+    assert place.open().delivery_drift("it")
     place.client.secrets.kv.v2.undelete_secret_versions("it", [1], mount_point=place.mount)
-    place.open().settle("it", NOW)
+    place.open().recover("it", NOW)
     assert place.delivered() == dict(value)
     place.clear()
     new = publish(place, V[2])
@@ -322,10 +322,10 @@ def test_what_left_the_stack_is_found_without_a_right_to_list_and_forgotten(plac
     value = publish(place, V[1])
     without = place.location.model_copy(update={"secrets": {}, "pending": {}, "fields": {}})
     store = place.open(without)
-    assert store.kept() == ("it",)
+    assert store.secret_names() == ("it",)
     assert [one.id for one in store.versions("it").all] == [V[1]]
     store.forget("it")
-    assert (store.kept(), place.metadata(), place.keeps(value["password"])) == ((), {}, [])
+    assert (store.secret_names(), place.metadata(), place.keeps(value["password"])) == ((), {}, [])
 
 
 @pytest.mark.slow
@@ -337,7 +337,7 @@ def test_a_purge_killed_anywhere_is_never_undone(openbao: OpenBao, tmp_path: Pat
         place.open().add("it", version(V[2]), pending)
         was_killed = place.killed_at(lambda place=place: place.open().forget("it"), number)  # type: ignore[misc]
         begun = begun or place.open().versions("it").current is None
-        place.open().settle("it", NOW)
+        place.open().recover("it", NOW)
         assert place.delivered() == (dict.fromkeys(value) if begun else dict(value)), number
         if begun:
             assert place.open().versions("it").all == ()

@@ -12,8 +12,7 @@ from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 from secretops.errors import SecretopsError
-from secretops.operations import put, rotate, tick
-from secretops.operations import session as sessions
+from secretops.operations import broker_access, put, rotate, rotators, tick
 from secretops.operations.session import Session
 from secretops.targets import open_target
 from tests.real.stack import DEADLINE, Stack
@@ -130,7 +129,7 @@ def _run(act: Callable[[Moment], None], kill_at: int | str | None, hold_at: Coll
 def _command(stack: Stack, command: str, name: str, moment: Moment) -> None:
     opened = stack.session("rotator")
     real = open_target
-    for module in (sessions, put, tick):
+    for module in (broker_access, put, rotators, tick):
         setattr(module, "open_target", lambda *args: Watched(real(*args), "target", moment))  # noqa: B010 - mypy
     session = Session(
         manifest=opened.manifest,
@@ -143,4 +142,4 @@ def _command(stack: Stack, command: str, name: str, moment: Moment) -> None:
         if failed:
             raise failed
     else:
-        rotate.rotate(session, name, cut_off=False, say=lambda _: None)
+        rotate.rotate(session, name, force=False, notify=lambda _: None)

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from secretops.engine.state import Stage
-from secretops.operations import compromise
-from secretops.operations import session as sessions
+from secretops.operations import broker_access, compromise, rotators
 from secretops.operations.compromise import containment
 from secretops.operations.compromise.advice import OF_THE_ADMIN
 from secretops.operations.compromise.incident import Incident, Step
@@ -81,7 +80,7 @@ def converged(stack: Stack, name: str, out: list[Value], folder: Path) -> None:
 
 def _compromise(stack: Stack, name: str, folder: Path, moment: Moment) -> None:
     opened, real = stack.session(), open_target
-    for module in (sessions, containment):
+    for module in (broker_access, rotators, containment):
         setattr(module, "open_target", lambda *args: Watched(real(*args), "target", moment))  # noqa: B010 - mypy
     keep = compromise.in_folder
 

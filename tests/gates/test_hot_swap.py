@@ -112,7 +112,7 @@ def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotatio
                     await anyio.sleep(0.2)
                     await load.read_all()
             standing = await anyio.to_thread.run_sync(lambda: status(stack.session()))
-            assert next(one for one in standing if one.name == "mqtt").told_replicas == "1 current"
+            assert next(one for one in standing if one.name == "mqtt").replica_counts == "1 current"
             return load
 
     with OtherClient(mosquitto) as other:

@@ -26,7 +26,7 @@ def test_rotations_under_reconnecting_threads_fail_no_connect(stack_on: MakeStac
     with Readers(stack, count=THREADS) as readers:
         readers.caught_up()
         for _ in range(ROTATIONS):
-            rotate(stack.session(), "mqtt", cut_off=False, say=lambda _: None, sleep=sleep)
+            rotate(stack.session(), "mqtt", force=False, notify=lambda _: None, sleep=sleep)
             readers.caught_up()
         while readers.connects < CONNECTS:
             readers.caught_up()

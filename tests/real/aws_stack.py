@@ -120,7 +120,7 @@ class AwsStack(CloudStack):
         return f"{name} of a retired one" if RETIRED_LABEL.search(label) else name
 
     def is_leased(self) -> bool:
-        return LeaseTable(self.place.lease, self.aws.dynamodb).read() is not None
+        return LeaseTable(self.place.lease, self.aws.dynamodb).read().record is not None
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
         """As the console's "Edit" does, and then what moves AWSCURRENT back."""

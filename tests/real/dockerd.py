@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.gobuild import cache_root, only_one
 from tools.parts import SYSTEM_PATH
 from tools.steps import SetupError, run_step
+from tools.toolchain.gobuild import cache_root, only_one
 
 DEADLINE = 120  # Seconds that a test waits for the daemon, or for one command of its client.
 SUITE = "bookworm"

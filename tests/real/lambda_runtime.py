@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.aws import lambda_package
 from tests.real.stack import DEADLINE
-from tools import lambda_package
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())

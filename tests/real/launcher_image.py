@@ -14,7 +14,7 @@ from py_compile import PycInvalidationMode
 
 from tests.real.dockerd import Dockerd
 from tests.real.workshop import PYTHON_VERSION, ROOT, SERVER_FOLDER, open_workshop, server_of_image
-from tools.gobuild import cache_root, only_one
+from tools.toolchain.gobuild import cache_root, only_one
 
 IMAGE = "coreflux-mcp-secrets:test"
 MODULES = f"/opt/secretops/lib/python{PYTHON_VERSION}/site-packages/secretops"

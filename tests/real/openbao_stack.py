@@ -12,7 +12,7 @@ from secretops.manifest import Broker, Manifest, Reader
 from secretops.operations.session import Session
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.documents import VERSION, fields_of
-from secretops.platforms.vault.lease import holder_of
+from secretops.platforms.vault.lease import LeaseDocument
 from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Server
@@ -63,7 +63,7 @@ class OpenBaoStack(TickedStack):
         return None if args[0] == self.place.lease else f"{name} {args[0]}"
 
     def is_leased(self) -> bool:
-        return holder_of(self.all.read(self.place.lease)) is not None
+        return LeaseDocument(self.all, self.place.lease).read().record is not None
 
     def spoil(self, name: str, field: str, text: str) -> Callable[[], None]:
         path = self.place.secrets[name]

@@ -76,11 +76,11 @@ class Stack:
         opened = Session.open(self.manifest, role=role)
         return Session(manifest=opened.manifest, store=opened.store, journal=opened.journal, clock=self.clock)
 
-    def put(self, name: str, fields: Mapping[str, str], *, cut_off: bool = False) -> Version:
-        return put(self.session(), name, Value(fields), cut_off=cut_off)
+    def put(self, name: str, fields: Mapping[str, str], *, force: bool = False) -> Version:
+        return put(self.session(), name, Value(fields), force=force)
 
-    def rotate(self, name: str = "mqtt", *, cut_off: bool = False) -> Version:
-        return rotate(self.session(), name, cut_off=cut_off, say=lambda _: None, sleep=self.clock.skip)
+    def rotate(self, name: str = "mqtt", *, force: bool = False) -> Version:
+        return rotate(self.session(), name, force=force, notify=lambda _: None, sleep=self.clock.skip)
 
     def tick(self) -> list[Outcome]:
         return tick(self.session("rotator"))

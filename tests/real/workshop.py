@@ -26,7 +26,7 @@ from tests.real.launched import until
 from tests.real.ports import free_port
 from tests.real.upstream import SMALL_SERVER, real_server
 from tools.clone import provide_uv
-from tools.gobuild import WHEELS, cache_root, only_one
+from tools.toolchain.gobuild import WHEELS, cache_root, only_one
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE = 60
@@ -170,7 +170,7 @@ def _wheels() -> Path:
 def _download(work: Path) -> Path:
     locked, fresh = work / "locked.txt", work / "wheels"
     export = ["export", "--quiet", "--frozen", "--no-dev", "--no-emit-workspace", "--format=requirements-txt"]
-    _run(provide_uv(), *export, "--package=secretops", "--all-extras", f"--output-file={locked}")
+    _run(provide_uv(), *export, "--package=coreflux-secretops", "--all-extras", f"--output-file={locked}")
     _run(sys.executable, "-m", "venv", work / "venv")
     pip: list[str | Path] = [
         work / "venv/bin/pip", "download", "--quiet", "--no-deps", "--require-hashes", f"--dest={fresh}",

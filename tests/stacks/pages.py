@@ -50,7 +50,7 @@ NOT_RUN: dict[str, dict[str, tuple[str, ...]]] = {
     "docs/operations/component.md": {
         "the test makes its environment once, by uv, of what the lock has": ("python3 -m venv venv",),
         "the same; and a repository that has an address": ("venv/bin/pip install",),
-        "the test of a stack of AWS types it": ("venv/bin/python -m coreflux_mcp_secrets.tools.lambda_package",),
+        "the test of a stack of AWS types it": ("venv/bin/python -m coreflux_mcp_secrets.aws.lambda_package",),
     },
     "docs/operations/image.md": {
         "GitHub, where the server is cloned from": ("make image  ",),

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from components.aws import lambda_package
 from secretops.manifest import Manifest
 from secretops.values import Value
 from tests.real.aws_stack import STEPS, AwsStack
@@ -15,7 +16,6 @@ from tests.real.lambda_runtime import RunningFunction, package_for_here, running
 from tests.real.mosquitto import Mosquitto
 from tests.real.moto import Aws
 from tests.stacks.prod import Prod, ProdStack, new_prod_stack
-from tools import lambda_package
 
 NAME = "prod"
 

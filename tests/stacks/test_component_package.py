@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,8 @@ import pulumi
 class Mcp(pulumi.ComponentResource):
     def __init__(self, **sections):
         outputs = dict.fromkeys(["secretops", "server", "next"])
-        super().__init__({COMPONENT!r}, "mcp", {{**outputs, **sections}}, remote=True)
+        del sections["store"]["kind"]  # the component says it
+        super().__init__({COMPONENT + "Dotenv"!r}, "mcp", {{**outputs, **sections}}, remote=True)
 
 mcp = Mcp(**pulumi.Config().require_object("mcp"))
 for name in ("secretops", "server", "next"):
@@ -45,7 +46,7 @@ for name in ("secretops", "server", "next"):
 
 
 @pytest.fixture(scope="module")
-def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     folder = tmp_path_factory.mktemp("environment")
     repository = new_clone(folder / "repository", {}).folder
     packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
@@ -53,12 +54,25 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     constraints.write_text("".join(f"{one['name']}=={one['version']}\n" for one in packages if "sdist" in one))
     uv, made = provide_uv(), folder / "venv"
     subprocess.run([uv, "venv", "--quiet", "--python", base_python(), made], check=True)
-    install: list[str | Path] = [
-        uv, "pip", "install", "--quiet", "--python", made / "bin/python", "--constraint", constraints,
-    ]  # fmt: skip
-    wanted = f"coreflux-mcp-secrets[aws] @ git+{repository.as_uri()}#subdirectory=package"
-    subprocess.run([*install, wanted], check=True)
-    return made
+
+    def install(extras: str) -> Path:
+        command = [str(uv), "pip", "install", "--quiet", "--python", str(made / "bin/python")]
+        wanted = f"coreflux-mcp-secrets[{extras}] @ git+{repository.as_uri()}#subdirectory=package"
+        subprocess.run([*command, "--constraint", str(constraints), wanted], check=True)
+        return made
+
+    return install
+
+
+@pytest.fixture(scope="module")
+def declaring(installer: Callable[[str], Path]) -> Path:
+    """An environment that has what declares a stack of AWS, and not the command, unless `venv` came before."""
+    return installer("aws")
+
+
+@pytest.fixture(scope="module")
+def venv(installer: Callable[[str], Path]) -> Path:
+    return installer("aws,cli")
 
 
 @dataclass
@@ -140,27 +154,16 @@ def test_component_page_shows_the_example() -> None:
     assert shown == [(EXAMPLE / name).read_text() for name in ("__main__.py", "Pulumi.dev.yaml")]
 
 
-def test_component_page_makes_a_dev_stack_below_one_resource(dev: Program) -> None:
-    said = dev.follow(run_of(PAGE))
-    assert re.search(r"^mqtt +verified", said, re.MULTILINE), said
-    dev.has_all_below_the_component(6)
-    root = dev.folder / ".coreflux-mcp"
-    entry = json.loads((root / "config/mcp.json").read_text())["mcpServers"]["coreflux"]
-    assert entry["command"] == str(dev.folder / "venv/bin/secretops")
-    dev.sh("venv/bin/secretops rotate mqtt --stack dev")
-    dev.pulumi("preview", "--expect-no-changes")
-    dev.sh("venv/bin/secretops purge --destroy --yes --stack dev")
-    dev.pulumi("destroy", "--yes", "--skip-preview")
-    assert not (root / "config").exists()
-
-
-def test_component_of_aws_wants_its_package_then_changes_nothing_and_is_destroyed(venv: Path, tmp_path: Path) -> None:
+def test_component_of_aws_wants_its_package_then_changes_nothing_and_is_destroyed(
+    declaring: Path, tmp_path: Path
+) -> None:
     """On the stand-in for Pulumi's provider, which checks inputs and reaches no account (tools/standin)."""
-    prod, aws = program(tmp_path, venv, "prod", ca_file=str(ca_file(tmp_path))), CLOUDS["aws"]
+    prod, aws = program(tmp_path, declaring, "prod", ca_file=str(ca_file(tmp_path))), CLOUDS["aws"]
+    assert not (declaring / "bin/typer").exists()
     prod.pulumi("stack", "init", prod.stack)
     choice.lay(tmp_path / "bin", aws.package, aws.version, clone=ROOT, python=BIN / "python")
     said = prod.pulumi("up", "--yes", "--skip-preview", fails=True)
-    remedy = re.search(r"-> (\S+/bin/python\S* -m coreflux_mcp_secrets\.tools\.lambda_package)$", said, re.MULTILINE)
+    remedy = re.search(r"-> (\S+/bin/python\S* -m coreflux_mcp_secrets\.aws\.lambda_package)$", said, re.MULTILINE)
     assert remedy, said
     prod.sh(shlex.join(shlex.split(remedy[1])))
     prod.pulumi("up", "--yes", "--skip-preview")
@@ -169,6 +172,20 @@ def test_component_of_aws_wants_its_package_then_changes_nothing_and_is_destroye
     assert "protected" in prod.pulumi("destroy", "--yes", "--skip-preview", fails=True)
     prod.pulumi("state", "unprotect", "--all", "--yes")
     prod.pulumi("destroy", "--yes", "--skip-preview")
+
+
+def test_component_page_makes_a_dev_stack_below_one_resource(dev: Program) -> None:
+    said = dev.follow(run_of(PAGE))
+    assert re.search(r"^mqtt +verified", said, re.MULTILINE), said
+    dev.has_all_below_the_component(6)
+    root = dev.folder / ".coreflux-mcp"
+    entry = json.loads((root / "config/mcp.json").read_text())["mcpServers"]["coreflux"]
+    assert entry["command"] == str(dev.folder / "venv/bin/secretops")
+    dev.sh("venv/bin/secretops --version", "venv/bin/secretops rotate mqtt --stack dev")
+    dev.pulumi("preview", "--expect-no-changes")
+    dev.sh("venv/bin/secretops purge --destroy --yes --stack dev")
+    dev.pulumi("destroy", "--yes", "--skip-preview")
+    assert not (root / "config").exists()
 
 
 def test_program_that_asks_the_plugin_has_the_schema_and_the_same_stack(venv: Path, tmp_path: Path) -> None:
@@ -185,7 +202,9 @@ def test_program_that_asks_the_plugin_has_the_schema_and_the_same_stack(venv: Pa
 
     said = elsewhere.pulumi("package", "get-schema", str(plugin))
     schema, _ = json.JSONDecoder().raw_decode(said)  # what the language host says comes after it
-    assert sorted(schema["resources"][COMPONENT]["requiredInputs"]) == ["broker", "server", "store"]
+    component = schema["resources"][f"{COMPONENT}Dotenv"]
+    assert sorted(component["requiredInputs"]) == ["broker", "server", "store"]
+    assert "pulumi.json#/Any" not in said and schema["version"] != "0.0.0"
     elsewhere.pulumi("up", "--yes", "--skip-preview")
     elsewhere.has_all_below_the_component(6)
     outputs = json.loads(elsewhere.pulumi("stack", "output", "--json"))

@@ -21,6 +21,7 @@ import yaml
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 from google.protobuf.struct_pb2 import Struct  # type: ignore[import-untyped]
 
+from components.aws import lambda_package
 from policies.plan import Finding, Plan
 from policies.rule import Enforcement
 from tests.stacks import planting
@@ -30,7 +31,7 @@ from tests.stacks.staging import lay_provider
 from tests.unit.harness import ca_file
 from tests.unit.policy_breaks import BREAKS
 from tests.unit.policy_plans import Break, added, changed, named, own, text_of, unprotected, wire
-from tools import docker_provider, lambda_package
+from tools import docker_provider
 from tools.clone import CLOUDS
 from tools.standin import choice, sdk_types
 from tools.standin.__main__ import CLOUDS as STANDINS

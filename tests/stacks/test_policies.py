@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from components.aws import lambda_package
 from policies import cost
 from policies.evidence import Verdict, judge
 from policies.plan import plan_of_preview
@@ -22,7 +23,6 @@ from tests.real.ports import free_port
 from tests.stacks.prod import new_prod_stack
 from tests.stacks.project import ROOT, Stack, new_stack
 from tests.stacks.shown import whole
-from tools import lambda_package
 
 pytestmark = pytest.mark.real
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from components.aws import lambda_package
 from tests.stacks.prod import new_prod_stack
 from tests.unit.harness import ca_file
-from tools import lambda_package
 
 Section = dict[str, object]
 

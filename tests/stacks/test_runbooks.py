@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from secretops.manifest import Manifest
+from secretops.operations.broker_access import BrokerAdmin
 from secretops.targets import open_target
 from secretops.values import Value, new_password
 from tests.real.digitalocean import DigitalOcean, digitalocean
@@ -74,7 +75,8 @@ class Plant:
         assert self.stack.log_in() == "Success", "the server logs in with what it is given"
         standing = {each["name"]: each["standing"] for each in self.status()}
         assert standing == dict.fromkeys(("broker-admin", "mqtt", "agent-key"), "verified")
-        assert self.stack.session().admin()["username"] in self.stack.manifest.secret("broker-admin").users
+        admin = BrokerAdmin(self.stack.session()).credential()["username"]
+        assert admin in self.stack.manifest.secret("broker-admin").users
         assert self.key() in {key.secret for key in self.agent.keys.values()}
 
     def status(self) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ from tests.real.upstream import SMALL_SERVER, real_server
 from tests.stacks.prod import OF_CLOUDS
 from tests.stacks.prod_vault import VaultStack, block, new_vault
 from tests.stacks.runbook import Clone, Page, desk
-from tools.gobuild import cache_root
+from tools.toolchain.gobuild import cache_root
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

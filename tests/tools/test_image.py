@@ -123,7 +123,7 @@ def test_sbom_has_the_python_and_debian_packages_of_the_image(workshop: Workshop
 @real
 @pytest.mark.parametrize(("version", "known"), [("", True), ("0.0.1", False)])
 def test_sbom_fails_on_a_package_that_the_lock_lacks(version: str, known: bool, tmp_path: Path) -> None:
-    packages = {"secretops": "1", "paho_mqtt": version or importlib.metadata.version("paho-mqtt")}
+    packages = {"coreflux-secretops": "1", "paho_mqtt": version or importlib.metadata.version("paho-mqtt")}
     told = {
         "packages": packages, "debian": [["a", "1:2+3", "amd64"]], "distro": "debian", "release": "12", "python": "3",
     }  # fmt: skip

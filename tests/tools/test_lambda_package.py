@@ -9,21 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from components.aws import lambda_package
 from tests.real.aws_stack import STEPS, make_aws_stack
 from tests.real.lambda_runtime import ARCHITECTURE, PYTHON
 from tests.real.mosquitto import Mosquitto
 from tests.real.moto import Aws
 from tests.real.stack import DEADLINE
 from tests.real.strict_secrets_manager import strict
-from tools import lambda_package
-from tools.clone import provide_uv
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _uv() -> None:
-    provide_uv()
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +93,8 @@ def test_package_is_current_until_a_source_changes(tmp_path: Path, monkeypatch: 
         (tmp_path / "src" / name).write_bytes(path.read_bytes())
     lock, source = tmp_path / "uv.lock", tmp_path / "src/secretops/engine/rotation.py"
     lock.write_bytes(lambda_package.LOCK.read_bytes())
-    places = {"ROOT": tmp_path, "SOURCES": tmp_path / "src", "LOCK": lock}
-    for name, place in (places | {"ZIP": tmp_path / "d.zip", "NOTE": tmp_path / "d.json"}).items():
+    places = {"SOURCES": tmp_path / "src", "LOCK": lock}
+    for name, place in (places | {"ZIP": tmp_path / "d.zip", "RECORD": tmp_path / "d.json"}).items():
         monkeypatch.setattr(lambda_package, name, place)
     monkeypatch.setattr(lambda_package, "build", lambda target: target.write_bytes(b"a stand-in for the zip"))
     assert not lambda_package.is_current(), "there is none"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tools import docker_provider, kubernetes_parts, npm
-from tools.gobuild import cached_path
 from tools.steps import ROOT, SetupError
+from tools.toolchain.gobuild import cached_path
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tools import clone, pulumi_cli, setup
+from tests.real.launched import until
+from tools import clone, setup
 from tools.steps import ROOT
+from tools.toolchain import pulumi_cli
 
 DEADLINE = 60.0
 
@@ -136,22 +137,14 @@ def test_a_terminated_set_up_ends_the_step_that_it_started(fresh: Clone) -> None
     pid_file = fresh.root / "pid"
     program(fresh.bin / "uv", STAND_IN_UV + f'[ "$1" = --version ] || {{ echo $$ > "{pid_file}"; exec sleep 600; }}\n')
     running = fresh.start()
-    pid = int(_once_written(pid_file))
+    until("the step has started", lambda: pid_file.exists() and pid_file.read_text().endswith("\n"))
+    pid = int(pid_file.read_text())
     running.send_signal(signal.SIGTERM)
     said, _ = running.communicate(timeout=DEADLINE)
     assert running.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in said
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-
-
-def _once_written(path: Path) -> str:
-    end = time.monotonic() + DEADLINE
-    while time.monotonic() < end:
-        if path.exists() and path.read_text().endswith("\n"):
-            return path.read_text()
-        time.sleep(0.01)
-    raise AssertionError(f"{path.name} was not written")
 
 
 def test_a_python_that_is_too_old_is_refused_with_the_way_out() -> None:

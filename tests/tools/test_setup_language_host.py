@@ -4,7 +4,6 @@ import contextlib
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import grpc  # type: ignore[import-untyped]
 import pytest
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
+from tests.real.launched import until
 from tools.steps import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -24,7 +24,7 @@ DEADLINE = 60.0
 def host(root: Path, executor: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
     """The host's process, and a call of its Run for a program that `executor` stands in for."""
     (root / "executor").write_text(executor)
-    script = ROOT / "tools/language_host/pulumi_language_python.py"
+    script = ROOT / "tools/toolchain/language_host/pulumi_language_python.py"
     command = [sys.executable, str(script), "--executor", str(root / "executor"), "127.0.0.1:1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -34,15 +34,6 @@ def host(root: Path, executor: str) -> Iterator[tuple[subprocess.Popen[str], Any
             request = language_pb2.RunRequest(pwd=str(root), info=info)
             yield process, language_pb2_grpc.LanguageRuntimeStub(channel).Run.future(request, timeout=DEADLINE)
         process.kill()
-
-
-def wait_for_the_end_of(pid: int) -> None:
-    """Of a process that is not our child. One that has ended and waits for init to notice is `Z` in its stat file."""
-    end = time.monotonic() + DEADLINE
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-            assert time.monotonic() < end, f"process {pid} did not end"
-            time.sleep(0.01)
 
 
 @pytest.mark.parametrize(("code", "bail", "error"), [(0, False, ""), (32, True, ""), (3, False, "exit code 3")])
@@ -59,11 +50,10 @@ def test_it_exits_on_a_signal_and_takes_a_running_program_with_it(number: signal
     pid_file = tmp_path / "pid"
     executor = f"import os, time\nprint(os.getpid(), file=open({str(pid_file)!r}, 'w'), flush=True)\ntime.sleep(600)\n"
     with host(tmp_path, executor) as (process, call):
-        end = time.monotonic() + DEADLINE
-        while not (pid_file.exists() and pid_file.read_text()):
-            assert time.monotonic() < end, "the program did not start"
-            time.sleep(0.01)
+        until("the program starts", lambda: pid_file.exists() and pid_file.read_text())
         process.send_signal(number)
         assert process.wait(timeout=DEADLINE) == 0
-        wait_for_the_end_of(int(pid_file.read_text()))
+        stat = Path(f"/proc/{int(pid_file.read_text())}/stat")
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            until("the program ends", lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")  # or is reaped
         assert call.exception(timeout=DEADLINE).code() == grpc.StatusCode.UNAVAILABLE

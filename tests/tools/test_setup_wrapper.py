@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tools.clone import wrapper_text
-from tools.pulumi_cli import PulumiCli
+from tools.toolchain.pulumi_cli import PulumiCli
 
 pytestmark = pytest.mark.real
 

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from secretops.platforms.azure.lease import LeaseBlob, Seen
+from secretops.platforms.azure.lease import LeaseBlob, LeaseStatus
 
-NOBODY = Seen("", None, "", False, False)
+NOBODY = LeaseStatus("", None, "", False, False)
 
 
 class BlobInMemory(LeaseBlob):
@@ -25,15 +25,15 @@ class BlobInMemory(LeaseBlob):
 
     def say(self, lease: str, holder: str, since: datetime, count: int) -> bool:
         if self.owner == lease:
-            self.seen = Seen(holder, since, str(count), True, False)
+            self.seen = LeaseStatus(holder, since, str(count), True, False)
         return self.owner == lease
 
     def release(self, lease: str) -> None:
         if self.owner == lease:
             self.owner = ""
 
-    def look(self) -> Seen:
-        return Seen(self.seen.holder, self.seen.since, self.seen.count, bool(self.owner), self.for_ever)
+    def look(self) -> LeaseStatus:
+        return LeaseStatus(self.seen.holder, self.seen.since, self.seen.count, bool(self.owner), self.for_ever)
 
     def follow(self, name: str = "the follower") -> None:
         """Take the lease from its holder, as whoever follows one that did not renew."""

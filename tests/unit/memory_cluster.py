@@ -17,12 +17,13 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Secret
 
-from secretops.platforms.kubernetes import api, lease, secrets
+from secretops.platforms.kubernetes import api, secrets
 from secretops.platforms.kubernetes.api import Api
 from secretops.platforms.kubernetes.connection import Connection
 from secretops.platforms.kubernetes.lease import Timing
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.platforms.kubernetes.store import KubernetesVersionStore
+from secretops.stores import lease
 from tests.contract.namespace import InNamespace
 from tests.real.accidents import killed_in_memory
 

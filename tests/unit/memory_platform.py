@@ -1,9 +1,8 @@
 """A seventh platform: values in this process's memory. Its registry entry and this module are all that it takes."""
 
-from dataclasses import dataclass
 from typing import Literal
 
-from secretops.check import Repair, Result, attention, ok
+from secretops.check import Check, Repair, ok
 from secretops.engine.journal import Journal
 from secretops.engine.ports import VersionStore
 from secretops.manifest import Manifest, StoreLocation
@@ -15,16 +14,6 @@ from tests.unit.memory import Memory
 class MemoryLocation(StoreLocation):
     kind: Literal["memory"] = "memory"
     shelf: str
-
-
-@dataclass(frozen=True)
-class Filled:
-    location: MemoryLocation
-    name: str = "memory"
-
-    def look(self) -> Result:
-        kept = MEMORIES[self.location.shelf].content.versions
-        return ok(", ".join(kept)) if kept else attention("empty", "a store has values", "secretops put")
 
 
 class InMemory(Platform[MemoryLocation]):
@@ -39,7 +28,8 @@ class InMemory(Platform[MemoryLocation]):
         return OwnRecords(manifest.secrets)
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:  # noqa: ARG002
-        return StoreChecks(reach=lambda: None, checks=[Filled(self.of(stack.manifest))])
+        kept = MEMORIES[self.of(stack.manifest).shelf].content.versions
+        return StoreChecks(reach=lambda: None, checks=[Check("memory", lambda: ok(", ".join(kept)))])
 
 
 MEMORIES: dict[str, Memory] = {}

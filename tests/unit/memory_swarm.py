@@ -286,7 +286,8 @@ def _response(code: int, answer: Any) -> requests.Response:
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for what happens at once."""
-    from secretops.platforms.swarm import api, delivery, job, lease, rollout, version_state
+    from secretops.platforms.swarm import api, delivery, job, rollout, version_state
+    from secretops.stores import lease
 
     for module in (api, version_state, delivery, lease):
         monkeypatch.setattr(module, "PAUSES", (0.0, 0.0, 0.0))

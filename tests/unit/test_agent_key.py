@@ -7,7 +7,7 @@ import pytest
 
 from secretops.engine.agent_key import TRIES, AgentKey
 from secretops.engine.ports import LostError, NamedKey
-from secretops.engine.rotation import GraceError
+from secretops.engine.rotator import GraceError
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError, StoreError
 from secretops.manifest import OwnedAgent, Reader, Secret, SecretKind
@@ -97,7 +97,7 @@ def test_a_key_is_not_deleted_while_its_readers_may_have_no_other(memory: Memory
     with pytest.raises(GraceError):
         made.advance()
     assert (agent.calls, memory.versions.pending) == ([], None)
-    made.advance(cut_off=True)
+    made.advance(force=True)
     assert agent.changes == ["delete previous", "create"]
 
 
@@ -119,7 +119,7 @@ def test_a_rotator_that_lost_its_lease_changes_no_key(memory: Memory, step: str)
         left = NamedKey(AGENT, "left", made._next_name())
         agent.keys[left.id] = left
     before = dict(agent.keys)
-    with made._store.lease("the stalled one"):
+    with made.store.lease("the stalled one"):
         listed = agent.listed
 
         def slowly() -> tuple[NamedKey, ...]:
@@ -129,6 +129,6 @@ def test_a_rotator_that_lost_its_lease_changes_no_key(memory: Memory, step: str)
         agent.listed = slowly  # type: ignore[method-assign]
         if step == "replace":
             memory.follow()
-        with pytest.raises(StoreError, match="not ours any more"):
+        with pytest.raises(StoreError, match="the lease is lost"):
             made.tidy() if step == "tidy" else made.advance()
     assert (agent.keys, agent.changes) == (before, [])

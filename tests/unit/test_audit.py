@@ -194,7 +194,7 @@ def stack(tmp_path: Path) -> Stack:
 def test_a_dotenv_stacks_own_records_are_the_trail_without_naming_a_file(stack: Stack) -> None:
     assert run(stack, "audit").stdout.decode().startswith("no access")
     stack.put("agent-key", {"api-key": "canary-of-this-test-only"})
-    stack.session("rotator").store.astray("agent-key")
+    stack.session("rotator").store.delivery_drift("agent-key")
     done = run(stack, "audit", "--json")
     assert done.returncode == 0, done.stdout
     assert b"canary" not in done.stdout

@@ -12,18 +12,18 @@ import pulumi
 import pytest
 
 from components.aws import propagation_timing, redeploy_handler
+from components.aws.lambda_package import ARCHITECTURE, PYTHON
 from components.aws.names import Names
 from components.settings.remote_constraints import FETCHED
 from components.settings.sections import Rotation
 from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
-from secretops.launcher.variables import SECRET_VARIABLES
+from secretops.launcher.settings import SECRET_VARIABLES
 from secretops.manifest import Manifest
 from secretops.platforms.aws.labels import NO_VALUE
 from secretops.platforms.aws.location import AwsStoreLocation
 from tests.unit import aws_stack
 from tests.unit.aws_stack import OPERATOR, on_aws, with_every_option
 from tests.unit.harness import Deployed, before, texts
-from tools.lambda_package import ARCHITECTURE, PYTHON
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
 

@@ -8,9 +8,8 @@ import pytest
 
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
-from secretops.check import Check, Level
+from secretops.check import Level, Repair
 from secretops.engine.state import Stage, Version
-from secretops.operations.session import Session
 from secretops.platforms.azure import checks as examining
 from secretops.platforms.azure import tags
 from secretops.platforms.azure.api import Deleted, Kept
@@ -47,7 +46,7 @@ class Played:
     location: AzureStoreLocation = STORE
     lease: BlobInMemory = field(default_factory=BlobInMemory)
     timing: Timing = field(default_factory=lambda: Timing(look=0.01))
-    said_at: datetime | None = field(default_factory=lambda: datetime.now(UTC))
+    ahead: timedelta = timedelta(0)
     record: datetime | None = NOW
     denied: tuple[ForbiddenError, ...] = ()
     held: dict[str, Deleted] = field(default_factory=dict)
@@ -71,14 +70,9 @@ class Played:
         return lambda *_: said[name]
 
     def finds(self, name: str) -> Level:
-        checks: list[Check] = examining.azure_checks(cast(Vault, self), cast(Session, None))
-        (one,) = [check for check in checks if check.name == name]
+        found = examining.azure_checks(cast(Vault, self), cast(Any, None), Repair("tick", str))
+        (one,) = [check for check in found if check.name == name]
         return one.look().level
-
-
-@pytest.fixture(autouse=True)
-def without_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examining, "ticks", lambda _session: None)
 
 
 def access(**changes: Any) -> Access:
@@ -99,7 +93,7 @@ OURS, THEIRS = Deleted({tags.FORGETTING: "x"}, None, False), Deleted({}, None, T
 @pytest.mark.parametrize(
     ("check", "played"),
     [
-        ("clock", {"said_at": NOW - timedelta(hours=1)}),
+        ("clock", {"ahead": timedelta(hours=1)}),
         ("your rights", {"denied": (ForbiddenError("no"),)}),
         ("names", {"held": {"mqtt": THEIRS}}),
         ("pending", {"state": State((kept(1),), (kept(2),))}),

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from components.core.secrets import SERVER_VARIABLES, Catalogue, variables_of
 from components.settings.section import PROJECT_FOLDER
 from components.settings.settings import Settings
+from secretops.certificates import new_authority
 from secretops.manifest import PrivateCaIssuer, Reader, Secret, SecretKind
-from secretops.signing import new_authority
 from tests.unit.stack_file import StackFile
 
 FULL = """

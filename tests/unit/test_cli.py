@@ -278,9 +278,9 @@ def test_a_purge_that_nobody_confirms_removes_nothing(stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "still-wanted"})
     for name in ([], ["agent-key"]):
         refused(run(stack, "purge", *name, "--destroy"), 2, "nobody to ask", "--yes")
-    assert stack.session().store.kept() == ("agent-key",)
+    assert stack.session().store.secret_names() == ("agent-key",)
     assert run(stack, "purge", "--destroy", "--yes").returncode == 0
-    assert stack.session().store.kept() == ()
+    assert stack.session().store.secret_names() == ()
 
 
 @pytest.mark.real
@@ -297,7 +297,7 @@ def test_a_purge_on_a_terminal_asks_for_the_stacks_name(typed: str, code: int, s
     os.close(theirs)
     assert asked.returncode == code, told
     assert b"This removes every value that stack test keeps of agent-key, for good." in told
-    assert stack.session().store.kept() == (("agent-key",) if code else ())
+    assert stack.session().store.secret_names() == (("agent-key",) if code else ())
 
 
 @pytest.mark.parametrize("command", [["status"], ["put", "agent-key"], ["broker", "start"]], ids=" ".join)
@@ -326,7 +326,7 @@ def test_the_embedded_brokers_admin_is_not_purged_alone(stack: Stack) -> None:
     broker = Embedded(stack.root / "broker", free_port(), Value({})).broker()
     stack.file.write_text(stack.manifest.model_copy(update={"broker": broker}).model_dump_json())
     refused(run(stack, "purge", "broker-admin", "--destroy"), 2, "the embedded broker has no other admin")
-    assert session.store.kept() == ("broker-admin",)
+    assert session.store.secret_names() == ("broker-admin",)
 
 
 def test_a_value_arrives_exactly_as_it_was_given_but_for_the_newline_that_ends_a_file(

@@ -18,7 +18,8 @@ from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations.audit import View, audit
 from secretops.platforms.aws.checks.account import Account
-from secretops.platforms.aws.checks.cloudtrail import READS, WRITES, TrailOn, recorded
+from secretops.platforms.aws.checks.cloudtrail import READS, WRITES, recorded
+from secretops.platforms.aws.checks.cloudtrail import audit as trail_check
 from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.trails.protocol import ALL
 
@@ -241,6 +242,7 @@ def test_audit_wants_a_trail_that_delivers_to_the_alarms_log_group(monkeypatch: 
         stubber.add_response("get_trail_status", {"IsLogging": True, **status})
         stubber.add_response("get_event_selectors", {})
         assert isinstance(MANIFEST.store, AwsStoreLocation)
-        found = TrailOn(Account(MANIFEST.store.model_copy(update={"log_group": "/coreflux-mcp/prod/trail"}))).look()
+        store = MANIFEST.store.model_copy(update={"log_group": "/coreflux-mcp/prod/trail"})
+        found = trail_check(Account(store))
     assert found.level is (Level.ATTENTION if word else Level.OK)
     assert word in found.value

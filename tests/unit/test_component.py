@@ -164,17 +164,17 @@ def test_a_provider_is_refused_where_it_would_change_nothing(option: str) -> Non
         options = pulumi.ResourceOptions(**{option: provider if option == "provider" else [provider]})  # type: ignore[arg-type]
         CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, DEV), options)
 
-    with pytest.raises(pulumi.RunError, match=r"CorefluxSecrets mcp: given a provider(.|\n)*-> "):
+    with pytest.raises(pulumi.RunError, match=r"CorefluxSecrets mcp: a provider of package aws(.|\n)*-> "):
         deploy(NOTHING, "dev", program=program, into=into)
     assert into.resources.keys() == {"elsewhere"}
 
 
 def test_a_platform_that_is_not_installed_is_reported_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_its_sdk(_: object) -> None:
+    def without_its_sdk(*_: object) -> None:
         raise ModuleNotFoundError("no module", name="pulumi_azure_native.keyvault")
 
     into = Deployed()
-    monkeypatch.setattr(coreflux_secrets, "run_preflight", without_its_sdk)
+    monkeypatch.setattr(coreflux_secrets, "_settings", without_its_sdk)
     with pytest.raises(pulumi.RunError, match=r"no pulumi_azure_native(.|\n)*-> make setup"):
         below_a_component(DEV, into=into)
     assert into.resources == {}
@@ -198,3 +198,51 @@ def test_an_encrypted_entry_that_the_component_is_not_given_is_the_programs_own(
         CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, {**DEV, "secrets": {"db": {"fields": ["url"]}}}))
 
     assert "mcp" in deploy(NOTHING, "dev", program=program).resources
+
+
+ECS: dict[str, Any] = {
+    "store": {
+        "kind": "aws",
+        "region": "eu-central-1",
+        "account": "123456789012",
+        "operators": ["arn:aws:iam::123456789012:role/secrets-operator"],
+    },
+    "broker": {"kind": "coreflux", "host": "mqtt.example.com"},
+}
+
+
+class Vpc(pulumi.ComponentResource):
+    """Stands in for a component of the user's that makes a network."""
+
+    def __init__(self, subnets: Any) -> None:
+        super().__init__("shop:index:Vpc", "vpc")
+        # Depends on the component, as an output that a resource gives does.
+        self.private_subnet_ids: pulumi.Output[Any] = pulumi.Output.all(self.urn).apply(lambda _: subnets)
+
+
+def in_a_network(subnets: Any, *, preview: bool = False) -> Deployed:
+    def program() -> None:
+        server = {
+            "kind": "ecs",
+            "image": "registry.example.com/coreflux-mcp-secrets:0.1.0",
+            "subnets": Vpc(subnets).private_subnet_ids,
+            "security_groups": ["sg-01234567"],
+        }
+        CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, {**ECS, "server": server}))
+
+    return deploy(NOTHING, "prod", program=program, preview=preview)
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_subnets_of_another_component_reach_the_service(preview: bool) -> None:
+    made = in_a_network(["subnet-01234567", "subnet-89abcdef"], preview=preview)
+    network = made.resources["service"].inputs["networkConfiguration"]
+    assert network["subnets"] == ["subnet-01234567", "subnet-89abcdef"]
+
+
+@pytest.mark.parametrize(
+    ("subnets", "place"), [(["vpc-01234567"], "server.subnets.0"), ([], "server.subnets"), ("subnet", "server.subnets")]
+)
+def test_wrong_output_is_refused_once_it_is_known(subnets: Any, place: str) -> None:
+    with pytest.raises(pulumi.RunError, match=rf"^{place}: .*(\n.*)+-> "):
+        in_a_network(subnets)

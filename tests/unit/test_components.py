@@ -265,10 +265,11 @@ print(sorted(foreign & Watch.tried))
 
 
 @pytest.mark.real
-def test_the_dev_program_imports_no_other_platforms_sdk() -> None:
+def test_dev_program_imports_no_other_platforms_sdk_and_nothing_of_the_cli() -> None:
     """Neither installed nor looked for."""
     foreign = {
         "pulumi_aws", "pulumi_azure_native", "pulumi_kubernetes", "pulumi_docker", "pulumi_vault", "boto3", "hvac",
+        "typer", "mcp", "jinja2", "vl_convert", "prometheus_client", "watchfiles",
     }  # fmt: skip
     program = "from tests.unit import test_components as t; t.deployed(t.DEV, 'dev')"
     told = [sys.executable, "-c", WATCHED.format(program=program, foreign=foreign | {"pulumi"})]

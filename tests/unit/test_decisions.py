@@ -12,13 +12,14 @@ from secretops.engine.decisions import (
     Action,
     Facts,
     Reason,
-    decide,
     due_at,
     findings,
-    left_by_operator,
+    first_action,
+    is_operator_supplied,
+    issued_id,
+    issued_otherwise,
     renewal_at,
 )
-from secretops.engine.issued_ids import issued_id, issued_otherwise
 from secretops.engine.state import Replica, Stage, Version, Versions
 from secretops.manifest import Issuer, Reader, Secret, SecretKind
 from secretops.platforms.aws.location import AwsPrivateCaIssuer
@@ -63,7 +64,7 @@ class Case:
     expected: int | None = 1
     guarded: bool = True
     issued: bool = False  # Whether somebody is named who signs it.
-    let_go: bool = False  # Whether nothing living is signed by the CA before.
+    safe_to_retire: bool = False  # Whether nothing living is signed by the CA before.
 
 
 def server(version: Version, *, says: str | None = None) -> Replica:
@@ -189,7 +190,7 @@ TABLE = [
          (version(Stage.PREVIOUS, None, ago=50 * DAY), certificate(10 * DAY, 80 * DAY)), None, [], kind=CA),
     Case("the CA before goes as soon as nothing living is signed by it",
          (version(Stage.PREVIOUS, None, ago=50 * DAY), certificate(SECOND, 90 * DAY)), Action.RETIRE,
-         [Reason.RETIRE_DUE], kind=CA, let_go=True, tells=["no living certificate is signed by it"]),
+         [Reason.RETIRE_DUE], kind=CA, safe_to_retire=True, tells=["no living certificate is signed by it"]),
 ]  # fmt: skip
 
 
@@ -205,7 +206,7 @@ def facts(case: Case) -> Facts:
     )
     return Facts(
         secret=secret, versions=Versions(case.versions), grace=GRACE, replicas=case.replicas, expected=case.expected,
-        guarded=case.guarded, let_go=case.let_go,
+        guarded=case.guarded, safe_to_retire=case.safe_to_retire,
     )  # fmt: skip
 
 
@@ -213,7 +214,7 @@ def facts(case: Case) -> Facts:
 def test_decision(case: Case) -> None:
     found = findings(facts(case), NOW)
     assert [finding.reason for finding in found] == case.reasons
-    decided = decide(facts(case), NOW)
+    decided = first_action(findings(facts(case), NOW))
     assert (decided.action if decided else None) is case.action
     said = " ".join(finding.message for finding in found)
     for part in case.tells:
@@ -229,7 +230,8 @@ def test_decision(case: Case) -> None:
     (False, ADMIN, (current(), pending("b"))),
 ])  # fmt: skip
 def test_pending_foreign_user_is_operator_supplied(left: bool, kind: SecretKind, versions: tuple[Version, ...]) -> None:
-    assert left_by_operator(facts(Case("", versions, None, [], kind=kind))) is left
+    case = facts(Case("", versions, None, [], kind=kind))
+    assert is_operator_supplied(case.secret, case.versions) is left
 
 
 def test_the_next_day_is_known_as_soon_as_there_is_a_value() -> None:

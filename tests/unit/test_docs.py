@@ -124,6 +124,9 @@ def test_every_block_of_a_page_is_of_its_language(language: str, text: str) -> N
 def sections(text: str) -> dict[str, str]:
     document = yaml.safe_load(text)
     found = document.get("config") or document["resources"]["mcp"]["properties"]
+    if "config" not in document:  # a component of one kind of store
+        kind = document["resources"]["mcp"]["type"].partition("CorefluxSecrets")[2].lower()
+        found["store"] = {"kind": kind, **found["store"]}
     if "store" not in found:
         (found,) = found.values()
     return {name: entry if isinstance(entry, str) else json.dumps(entry) for name, entry in found.items()}

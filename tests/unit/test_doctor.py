@@ -8,7 +8,6 @@ import socket
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -16,12 +15,12 @@ import pytest
 from dotenv import dotenv_values
 
 from secretops import cli
-from secretops.check import Level, Repair, Result, ok
+from secretops.check import Check, Level, Repair, Result, ok
 from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode, SecretopsError, StoreError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import external_certificates
-from secretops.operations.doctor import certificates, doctor, exit_code, mend
+from secretops.operations.doctor import common, doctor, exit_code, mend
 from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
@@ -146,10 +145,7 @@ def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stac
 
 @pytest.mark.parametrize("text", [None, "elsewhere.example", ""])
 def test_doctor_repairs_each_line_of_the_env(stack: Stack, text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (
-        external_certificates,
-        certificates,
-    ):  # the listener shows no certificate: each look would wait for one
+    for module in (external_certificates, common):  # the listener shows no certificate: each look would wait for one
         monkeypatch.setattr(module, "watched", lambda _: ())
     whole = stack.env.read_text()
     assert isinstance(stack.manifest.store, DotenvStoreLocation)
@@ -180,27 +176,17 @@ def test_doctor_restores_an_env_file_that_was_deleted(stack: Stack) -> None:
     assert {**dotenv_values(stack.env), "MINE": before["MINE"]} == before
 
 
-@dataclass(frozen=True)
-class Raising:
-    error: Exception
-    name: str = "raising"
+def raising(error: Exception) -> Check:
+    def look() -> Result:
+        raise error
 
-    def look(self) -> Result:
-        raise self.error
-
-
-@dataclass(frozen=True)
-class Well:
-    name: str = "well"
-
-    def look(self) -> Result:
-        return ok("well")
+    return Check("raising", look)
 
 
 def test_a_check_that_fails_stops_no_other_and_is_not_taken_for_well(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.CRITICAL):
         told = StoreError("no", rule="rule", remedy="remedy")
-        examined = list(doctor([Raising(told), Raising(RuntimeError(CANARY)), Well()]))
+        examined = list(doctor([raising(told), raising(RuntimeError(CANARY)), Check("well", lambda: ok("well"))]))
     assert [result.level for _, result in examined] == [Level.UNKNOWN, Level.UNKNOWN, Level.OK]
     assert examined[0][1] == Result(Level.UNKNOWN, "no", "rule", "remedy")
     assert CANARY not in str(examined)

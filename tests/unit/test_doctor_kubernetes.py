@@ -9,8 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from secretops.check import Level, Result
-from secretops.operations.session import Session
+from secretops.check import Level, Repair, Result
 from secretops.platforms.kubernetes.checks import ROTATOR, SERVER, kubernetes_checks
 from secretops.platforms.kubernetes.checks.cluster import Cluster, ForbiddenError
 from secretops.platforms.kubernetes.checks.evidence import AUDITED, LOST, READS, STARTED, STORED
@@ -129,12 +128,11 @@ def examine(cluster: Answers) -> dict[str, Result]:
         store=SimpleNamespace(versions=lambda _name: SimpleNamespace(current=None)), manifest=None
     )
     found = {}
-    for check in kubernetes_checks(cluster, cast(Session, session)):
-        if check.name == "lease":
-            object.__setattr__(check, "look_seconds", 0.01)
+    for check in kubernetes_checks(cluster, cast(Any, session), Repair("tick", str)):
+        look: Any = check.look
         if check.name not in ("kubeconfig", "clock"):
             try:
-                found[check.name] = check.look()
+                found[check.name] = look(pause=0.01) if check.name == "lease" else look()
             except ForbiddenError as error:
                 found[check.name] = Result.of(error, Level.UNKNOWN)
     return found

@@ -15,12 +15,11 @@ from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.hints import HINT_FILTER, Hint, parse_hint
 from secretops.launcher import follow_hints, watch
 from secretops.launcher.connection import BrokerConnection
-from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, Given, Polled
+from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, PollingSource, StoredVersion
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.manifest import Manifest, Reader, Secret, SecretKind
-from secretops.operations import put
-from secretops.operations import session as sessions
+from secretops.operations import broker_access, put, rotators
 from secretops.operations.session import Session
 from secretops.platforms.aws import lambda_handler
 from secretops.platforms.aws.location import AwsStoreLocation
@@ -30,7 +29,7 @@ from tests.real.agent_stack import NO_BROKER
 from tests.unit.memory import NOW, Memory, version
 
 
-class Polling(Polled):
+class Polling(PollingSource):
     def __init__(self) -> None:
         self.now, self.version, self.polls = 1_000.0, "v1", 0
         self.error: SecretopsError | None = None
@@ -44,8 +43,8 @@ class Polling(Polled):
             raise self.error
         return self.version
 
-    def give(self, name: str, mark: str) -> Given:  # noqa: ARG002
-        return Given(mark, Value({"username": "server-a", "password": "of-no-broker"}))
+    def fetch(self, name: str, mark: str) -> StoredVersion:  # noqa: ARG002
+        return StoredVersion(mark, Value({"username": "server-a", "password": "of-no-broker"}))
 
     def passes(self, seconds: float) -> None:
         """Let time pass in which the follower looks every second."""
@@ -211,11 +210,11 @@ def test_new_version_is_hinted_at_where_launchers_poll(
 ) -> None:
     moved: Any = SimpleNamespace(advance=lambda **_: version(Stage.CURRENT, "a"), publish=lambda _version: None)
     published: list[str] = []
-    monkeypatch.setattr(sessions, "publish_hint", lambda _broker, _value, hint: published.append(hint.secret))
-    monkeypatch.setattr(Session, "rotation", lambda *_: moved)
+    monkeypatch.setattr(broker_access, "publish_hint", lambda _broker, _value, hint: published.append(hint.secret))
+    monkeypatch.setattr(rotators, "rotation", lambda *_: moved)
     monkeypatch.setattr(lambda_handler, "_prepared", lambda *_: replace(version(Stage.PENDING, "b"), verified=NOW))
     opened, secret = session(store, *readers)
-    opened.advance(secret, moved)
+    rotators.advance(opened, secret, moved)
     lambda_handler._take("finishSecret", opened, secret, "v2")
     put.publish(opened, secret, Value({"username": "b", "password": "of-no-broker"}))
     assert published == expected
@@ -226,6 +225,6 @@ def test_hint_that_fails_fails_no_rotation(monkeypatch: pytest.MonkeyPatch, erro
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(sessions, "publish_hint", fail)
+    monkeypatch.setattr(broker_access, "publish_hint", fail)
     opened, secret = session(POLLED, Reader.SERVER)
-    opened.hint(secret, "v2")
+    broker_access.hint(opened, secret, "v2")

@@ -1,31 +1,40 @@
-"""What is told of a part that is missing: never to install PyPI's package of our name, which is somebody else's."""
+"""Remedies for missing parts, and the wheel's requirements. On PyPI, `secretops` is another project."""
 
+import re
 import runpy
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from secretops import registry
 
-
-def test_no_text_of_secretops_names_an_extra_of_a_package_that_is_somebody_elses() -> None:
-    sources = Path(registry.__file__).parent.rglob("*.py")
-    assert [path.name for path in sources if "secretops[" in path.read_text()] == []
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_in_the_clone_its_own_command_is_the_remedy() -> None:
+def test_remedy_in_the_clone_is_its_own_command() -> None:
     assert registry.how_to_install("aws").startswith("make setup")
 
 
-@pytest.mark.parametrize(
-    ("extra", "named"), [("aws", "coreflux-mcp-secrets[aws] @"), ("report", "coreflux-mcp-secrets @")]
-)
-def test_in_another_program_it_is_the_wheel_with_the_extras_that_it_has(extra: str, named: str, tmp_path: Path) -> None:
-    """As it lies there: beside the package of the component."""
+@pytest.mark.parametrize(("extra", "named"), [("aws", "aws"), ("report", "cli")])
+def test_remedy_in_another_program_names_an_extra_of_the_wheel(extra: str, named: str, tmp_path: Path) -> None:
     (tmp_path / "coreflux_mcp_secrets").mkdir()
     (tmp_path / "secretops").mkdir()
     there = shutil.copy(Path(registry.__file__), tmp_path / "secretops")
     told = runpy.run_path(str(there))["how_to_install"](extra)
-    assert told.startswith(f'pip install "{named} git+')
-    assert "docs/operations/component.md" in told
+    assert told.startswith(f'pip install "coreflux-mcp-secrets[{named}] @ git+')
+
+
+def test_wheel_requires_what_the_clone_requires_with_sdks_of_one_major_version() -> None:
+    files = (ROOT / folder / "pyproject.toml" for folder in (".", "secretops", "package"))
+    clone, secretops, wheel = (tomllib.loads(file.read_text())["project"] for file in files)
+    ours = secretops["optional-dependencies"]
+    expected = {extra: needs + ours[extra] for extra, needs in clone["optional-dependencies"].items()}
+    expected["cli"] = ours["cli"] + ours["report"] + ours["server"]
+    expected[""] = clone["dependencies"] + secretops["dependencies"]
+    for extra, needs in {"": wheel["dependencies"], **wheel["optional-dependencies"]}.items():
+        others = {need for need in expected.pop(extra) if not need.startswith(secretops["name"])}
+        pinned = r"^(pulumi\S*)==((\d+)\.\S+)$"
+        assert {*needs} == {re.sub(pinned, lambda at: f"{at[1]}>={at[2]},<{int(at[3]) + 1}", need) for need in others}
+    assert not expected

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from secretops.engine.journal import Entry, JournalFile
+from secretops.engine.journal import Entry
 from secretops.errors import StoreError
+from secretops.platforms.dotenv.journal import JournalFile
 
 TIME = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 

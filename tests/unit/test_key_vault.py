@@ -16,9 +16,9 @@ from secretops.engine.state import Stage, Version
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError, UsageError
 from secretops.platforms.azure import api, lease, tags
 from secretops.platforms.azure.api import Kept
-from secretops.platforms.azure.lease import Timing, take
+from secretops.platforms.azure.lease import Timing
 from secretops.platforms.azure.tags import MOST, PREFIX, State
-from secretops.stores.lease import LostError
+from secretops.stores.lease import LostError, acquire
 from tests.unit.lease_blob import BlobInMemory
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -119,7 +119,7 @@ def blob() -> BlobInMemory:
 
 
 def test_a_holder_that_renews_is_reported_to_the_next_one(blob: BlobInMemory) -> None:
-    held, over = take(blob, "the first", QUICK), threading.Event()
+    held, over = acquire(blob, "the first", QUICK), threading.Event()
 
     def renew() -> None:
         while not over.wait(QUICK.look):
@@ -129,25 +129,25 @@ def test_a_holder_that_renews_is_reported_to_the_next_one(blob: BlobInMemory) ->
     renewing.start()
     try:
         with pytest.raises(LeaseHeldError, match="the first since"):
-            take(blob, "the second", QUICK)
+            acquire(blob, "the second", QUICK)
     finally:
         over.set()
         renewing.join()
-    held.give_back()
-    take(blob, "the second", QUICK)
+    held.release()
+    acquire(blob, "the second", QUICK)
 
 
 def test_silent_holder_is_not_waited_for_forever(blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "LONGEST_LEASE", 0.05)
     blob.owner = "somebody's"
     with pytest.raises(LeaseHeldError):
-        take(blob, "one", QUICK)
+        acquire(blob, "one", QUICK)
 
 
 def test_a_lease_that_never_ends_is_reported_with_what_ends_it(blob: BlobInMemory) -> None:
     blob.owner, blob.for_ever = "a person's", True
     with pytest.raises(StoreError) as caught:
-        take(blob, "one", QUICK)
+        acquire(blob, "one", QUICK)
     assert "az storage blob lease break" in caught.value.remedy
 
 
@@ -161,12 +161,12 @@ def test_lease_with_a_lost_answer_is_released(blob: BlobInMemory, monkeypatch: p
 
     monkeypatch.setattr(blob, step, lost)
     with pytest.raises(UnreachableError):
-        take(blob, "unlucky", QUICK)
+        acquire(blob, "unlucky", QUICK)
     assert not blob.look().leased
 
 
 def test_holder_followed_during_a_renewal_loses_it(blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    held, say = take(blob, "the first", QUICK), blob.say
+    held, say = acquire(blob, "the first", QUICK), blob.say
 
     def late(*words: object) -> bool:
         monkeypatch.setattr(blob, "say", say)
@@ -176,11 +176,11 @@ def test_holder_followed_during_a_renewal_loses_it(blob: BlobInMemory, monkeypat
     monkeypatch.setattr(blob, "say", late)
     with pytest.raises(LostError) as lost:
         held.confirm(surely=True)
-    assert lost.value.follower == "the follower"
+    assert lost.value.taker == "the follower"
 
 
 def test_a_recent_renewal_is_trusted_but_not_for_what_cannot_be_undone(blob: BlobInMemory) -> None:
-    held = take(blob, "the first", QUICK)
+    held = acquire(blob, "the first", QUICK)
     blob.follow()
     held.confirm()
     with pytest.raises(LostError):

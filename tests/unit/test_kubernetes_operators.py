@@ -18,8 +18,8 @@ from components.kubernetes.settings import CertificateIssuer
 from secretops.manifest import Reader, Secret
 from tests.real.cluster import OwnCluster
 from tests.unit.policy_plans import own, planned, text_of
-from tools.gobuild import find_go, module_folder
 from tools.steps import ROOT
+from tools.toolchain.gobuild import find_go, module_folder
 
 PUBLISHED = {
     "Certificate": ("github.com/cert-manager/cert-manager@v1.21.2", "deploy/crds/cert-manager.io_certificates.yaml"),

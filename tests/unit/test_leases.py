@@ -2,6 +2,8 @@
 
 import contextlib
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -11,63 +13,62 @@ from tests.unit.memory_cluster import Clock
 
 TIMING = lease.Timing(duration=30)
 DEADLINE = 10.0
+RECORD = lease.LeaseRecord(holder="the holder", token="1", since=None)  # nosec B106
 
 
-class Slow(lease.Held):
-    """A lease whose renewals take as long as they are told to. Stands in for one of a store."""
+class Scripted(lease.LeaseStore):
+    """A store whose writes take as long, and end, as scripted. After the script, all succeed at once."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *seconds: float, followed: bool = False) -> None:
-        self._now, self._left, self._followed = 0.0, list(seconds), followed
-        self.asked: list[bool] = []
-        monkeypatch.setattr(lease, "awake_or_not", lambda: self._now)
-        super().__init__(TIMING, asked=0.0)
-
-    def _renew(self, *, patiently: bool) -> bool:
-        self.asked.append(patiently)
-        self._now += self._left.pop(0)
-        if not self._left and self._followed:
-            self._follower = "the follower"
-            return False
-        return True
-
-    def _release(self) -> None:
-        pass
-
-
-def test_a_renewal_that_took_longer_than_it_is_trusted_for_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = Slow(monkeypatch, TIMING.trusted + 1, 1)
-    held.confirm(surely=True)
-    assert held.asked == [True, True]
-
-
-def test_renewals_that_all_take_too_long_are_told_and_not_made_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = Slow(monkeypatch, *[TIMING.trusted + 1] * 100)
-    with pytest.raises(UnreachableError, match=r"renewed 2 times, each more slowly than the 20 s") as told:
-        held.confirm(surely=True)
-    assert len(held.asked) == 2 and told.value.remedy
-
-
-class Renewed(lease.Held):
-    """A lease whose renewals end as scripted: an error is raised, None is a success. After the script, all succeed."""
-
-    def __init__(self, *outcomes: Exception | None, release: Exception | None = None) -> None:
-        super().__init__(TIMING, asked=lease.awake_or_not())
-        self._outcomes, self._release_error = list(outcomes), release
+    def __init__(
+        self, *script: float | Exception | None, release: Exception | None = None, taken: bool = False
+    ) -> None:
+        self._script, self._release, self._taken = list(script), release, taken
+        self.now = 0.0
         self.done: list[str] = []
         self.script_is_over = threading.Event()
 
-    def _renew(self, *, patiently: bool) -> bool:  # noqa: ARG002 - nobody waits
-        self.done.append("renew")
-        if not self._outcomes:
-            self.script_is_over.set()
-        elif error := self._outcomes.pop(0):
-            raise error
-        return True
+    def read(self, *, patient: bool = True) -> lease.Found:
+        raise AssertionError(f"nothing is read here: {patient}")
 
-    def _release(self) -> None:
-        self.done.append("release")
-        if self._release_error:
-            raise self._release_error
+    def write(self, record: lease.LeaseRecord | None, after: lease.Found, *, patient: bool = True) -> lease.Found:
+        self.done.append("renew, patiently" if record and patient else "renew" if record else "release")
+        ends = self._script.pop(0) if self._script and record else None if record else self._release
+        if record and not self._script:
+            self.script_is_over.set()
+        if isinstance(ends, Exception):
+            raise ends
+        self.now += ends or 0
+        return lease.Found(replace(RECORD, holder="the follower") if self._taken else record, after.at)
+
+    def contended(self, left: str) -> StoreError:
+        return StoreError(left)
+
+    @property
+    def held(self) -> lease.Held:
+        return lease.Held(self, RECORD, None, TIMING, asked=lease.awake_or_not())
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scripted]:
+    def scripted(*seconds: float, taken: bool = False) -> Scripted:
+        store = Scripted(*seconds, taken=taken)
+        monkeypatch.setattr(lease, "awake_or_not", lambda: store.now)
+        return store
+
+    return scripted
+
+
+def test_a_renewal_that_took_longer_than_it_is_trusted_for_is_made_again(slow: Callable[..., Scripted]) -> None:
+    store = slow(TIMING.trusted + 1, 1)
+    store.held.confirm(surely=True)
+    assert store.done == ["renew, patiently"] * 2
+
+
+def test_renewals_that_all_take_too_long_are_told_and_not_made_for_ever(slow: Callable[..., Scripted]) -> None:
+    store = slow(*[TIMING.trusted + 1] * 100)
+    with pytest.raises(UnreachableError, match=r"renewed 2 times, each more slowly than the 20 s") as told:
+        store.held.confirm(surely=True)
+    assert len(store.done) == 2 and told.value.remedy
 
 
 OFTEN = lease.Timing(renew=0.001)
@@ -76,52 +77,51 @@ UNREACHABLE, LOST = UnreachableError("no answer"), StoreError("refused")
 
 @pytest.mark.parametrize("outcomes", [(UNREACHABLE,), (None, LOST), (UNREACHABLE,) * 5], ids=["first", "later", "many"])
 def test_a_lease_is_renewed_again_after_a_renewal_failed(outcomes: tuple[Exception | None, ...]) -> None:
-    held = Renewed(*outcomes)
-    with lease.holding(held, OFTEN):
-        assert held.script_is_over.wait(DEADLINE)
+    store = Scripted(*outcomes, None)
+    with lease.renewing(store.held, OFTEN):
+        assert store.script_is_over.wait(DEADLINE)
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("of the block")])
 @pytest.mark.parametrize("release", [None, UNREACHABLE])
 def test_lease_is_released_once_and_last(error: Exception | None, release: Exception | None) -> None:
-    held = Renewed(release=release)
+    store = Scripted(None, release=release)
     raised = pytest.raises(RuntimeError, match="of the block") if error else contextlib.nullcontext()
-    with raised, lease.holding(held, OFTEN):
-        assert held.script_is_over.wait(DEADLINE)
+    with raised, lease.renewing(store.held, OFTEN):
+        assert store.script_is_over.wait(DEADLINE)
         if error:
             raise error
-    assert held.done.index("release") == len(held.done) - 1
+    assert store.done.index("release") == len(store.done) - 1
     assert not [thread for thread in threading.enumerate() if thread.name == "lease"]
 
 
-def test_a_lost_lease_is_neither_renewed_nor_released(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = Slow(monkeypatch, 1, followed=True)
-    with pytest.raises(StoreError):
+def test_a_lost_lease_is_neither_renewed_nor_released(slow: Callable[..., Scripted]) -> None:
+    store = slow(1, taken=True)
+    held = store.held
+    with pytest.raises(lease.LostError):
         held.confirm(surely=True)
-    released: list[str] = []
-    monkeypatch.setattr(held, "_release", lambda: released.append("released"))
     held.renew()
-    held.give_back()
-    assert (held.asked, released) == ([True], [])
+    held.release()
+    assert store.done == ["renew, patiently"]
 
 
 @pytest.mark.parametrize(("renews", "slow_answer", "duration", "expected"), [
-    pytest.param(False, 0, None, TIMING.duration, id="our duration"),
+    pytest.param(False, 0, 0, TIMING.duration, id="our duration"),
     pytest.param(False, 0, 10, 10, id="the holder's duration"),
-    pytest.param(False, 20, None, TIMING.duration + 20, id="a first answer that was slow"),
-    pytest.param(True, 0, None, None, id="renews"),
+    pytest.param(False, 20, 0, TIMING.duration + 20, id="a first answer that was slow"),
+    pytest.param(True, 0, 0, None, id="renews"),
 ])  # fmt: skip
 def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
-    monkeypatch: pytest.MonkeyPatch, renews: bool, slow_answer: float, duration: float | None, expected: float | None
+    monkeypatch: pytest.MonkeyPatch, renews: bool, slow_answer: float, duration: float, expected: float | None
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(lease, "time", clock)
-    watch = lease.Watch[int](TIMING)
+    watch = lease.Watch(TIMING)
 
     def look() -> bool:
-        asked, sign = clock.now, int(renews and clock.now > 0)
+        asked, renewals = clock.now, int(renews and clock.now > 0)
         clock.now += 0 if clock.now else slow_answer
-        return watch.is_over(sign, asked=asked, held=lambda: LeaseHeldError("it"), duration=duration)
+        return watch.is_over(replace(RECORD, renewals=renewals, duration=duration), asked=asked)
 
     if expected is None:
         with pytest.raises(LeaseHeldError):

@@ -33,20 +33,16 @@ def test_document_of_others_is_refused_and_not_repeated(text: str) -> None:
     assert not text or text not in str(told.value)
 
 
-class Forgetful(StoreJournal):
-    def last(self, secret: str) -> None:  # noqa: ARG002
-        return None
-
-    def _keep(self, entry: Entry) -> None:  # noqa: ARG002
-        raise UnreachableError("no answer")
+def refuse(_entry: Entry) -> None:
+    raise UnreachableError("no answer")
 
 
 def test_store_journal_prints_one_redacted_line_though_nothing_can_be_kept(capsys: pytest.CaptureFixture[str]) -> None:
     value = Value({"password": new_password()})
     outcome = f"refused: {value['password']}"
     entry = Entry(time=datetime.now(UTC), secret="it", version="v1", step="apply", outcome=outcome)
-    Forgetful(loud=True).write(entry)
-    Forgetful(loud=False).write(entry)
+    for loud in (True, False):
+        StoreJournal(refuse, lambda _secret: None, loud=loud).write(entry)
     printed = json.loads(capsys.readouterr().err)
     assert (printed["secret"], printed["step"]) == ("it", "apply")
     assert value["password"] not in printed["outcome"]

@@ -17,26 +17,26 @@ from pydantic import BaseModel
 
 from secretops.access import AccessRecords
 from secretops.broker.users import USERS_FILE, Users
-from secretops.engine.journal import Entry, JournalFile
+from secretops.engine.journal import Entry
 from secretops.engine.state import Versions
 from secretops.errors import SecretopsError
 from secretops.launcher import polled
-from secretops.launcher.json_source import Json
+from secretops.launcher.sources import Json
 from secretops.operations import stack as manifests
-from secretops.operations.compromise import incident, kept
+from secretops.operations.compromise import incident
 from secretops.operations.history import _entries as entries_of_a_log
 from secretops.platforms.azure import tags
 from secretops.platforms.azure.api import Kept
 from secretops.platforms.dotenv.delivery import NAMES
+from secretops.platforms.dotenv.journal import JournalFile
 from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.platforms.dotenv.store import DotenvVersionStore
-from secretops.platforms.kubernetes.secrets import Sheet
-from secretops.platforms.kubernetes.version_state import Book as KubernetesBook
-from secretops.platforms.swarm.version_state import Book as SwarmBook
+from secretops.platforms.kubernetes.secrets import SecretData
+from secretops.platforms.kubernetes.store import SecretState
+from secretops.platforms.swarm.version_state import VersionState
 from secretops.platforms.vault import version_metadata as notes
 from secretops.platforms.vault.api import Metadata
-from secretops.platforms.vault.secret_index import KEPT, Register
-from secretops.stores import folder_ownership, payload
+from secretops.stores import files, payload
 from tests.unit import test_swarm_events
 from tests.unit.fuzz import BOUNDED, texts
 
@@ -93,20 +93,20 @@ def dotenv(folder: Path) -> DotenvVersionStore:
     return DotenvVersionStore(location, AccessRecords(folder / "log" / "access.jsonl", "operator:me@here"))
 
 
-def swarm(label: str, text: str) -> SwarmBook:
-    return SwarmBook("book", {f"coreflux-mcp-secrets.{label}": text})
+def swarm(label: str, text: str) -> VersionState:
+    return VersionState("book", {f"coreflux-mcp-secrets.{label}": text})
 
 
-def kubernetes(note: str, text: str) -> KubernetesBook:
-    sheet = Sheet(None)
-    sheet.notes[f"coreflux-mcp-secrets/{note}"] = text
-    return KubernetesBook("versions", sheet)
+def kubernetes(note: str, text: str) -> SecretState:
+    content = SecretData(None)
+    content.annotations[f"coreflux-mcp-secrets/{note}"] = text
+    return SecretState("versions", content, "mqtt")
 
 
 def kubernetes_value(text: bytes) -> object:
-    sheet = Sheet(None)
-    sheet.data["mqtt.v1"] = text
-    return dict(KubernetesBook("versions", sheet).value("mqtt", "v1"))
+    content = SecretData(None)
+    content.data["mqtt.v1"] = text
+    return dict(SecretState("versions", content, "mqtt").value("v1"))
 
 
 def vault(note: str, text: str) -> Metadata:
@@ -114,7 +114,7 @@ def vault(note: str, text: str) -> Metadata:
 
 
 class OnePath:
-    """What `Register` asks of a server: stands in for Vault's API, which gives notes as they were written."""
+    """What `SecretIndex` reads from a server: stands in for Vault's API, which gives notes as they were written."""
 
     def __init__(self, found: Metadata) -> None:
         self._found = found
@@ -146,23 +146,23 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
     "a rotator's log": ((ENTRY,), of_file("log", lambda folder: entries_of_a_log(str(folder / "log")))),
     "a manifest": ((json.loads(test_swarm_events.MANIFEST.model_dump_json()),),
          of_bytes(lambda text: manifests._parse(text, "it"))),
-    "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", folder_ownership.stack_of)),
-    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: kept._read(folder / "incident.json"))),
+    "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", files.stack_of)),
+    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: incident._read(folder / "incident.json"))),
     "a cloud's value": (({"username": "a", "password": "b"},),
          of_text(lambda text: dict(payload.read("mqtt", "v1", text)))),
-    "a cluster's versions": (([VERSION],), of_text(lambda text: kubernetes("versions.mqtt", text).versions("mqtt"))),
+    "a cluster's versions": (([VERSION],), of_text(lambda text: kubernetes("versions.mqtt", text).versions)),
     "a cluster's value": (({"username": "a", "password": "b"},), of_bytes(kubernetes_value)),
     "what a cluster delivers": (({"coreflux-mcp-secrets": ["mqtt-password"]},),
-         of_text(lambda text: kubernetes("delivered.mqtt", text).names("mqtt"))),
-    "a cluster's journal": ((ENTRY,), of_text(lambda text: kubernetes("journal.mqtt", text).last_entry("mqtt"))),
-    "a Swarm's page": ((PAGE,), of_text(lambda text: swarm("versions.mqtt", text).page("mqtt"))),
-    "a Swarm's lease": ((TERM,), of_text(lambda text: swarm("lease", text).term)),
+         of_text(lambda text: kubernetes("delivered.mqtt", text).names)),
+    "a cluster's journal": ((ENTRY,), of_text(lambda text: kubernetes("journal.mqtt", text).last_entry)),
+    "a Swarm's page": ((PAGE,), of_text(lambda text: swarm("versions.mqtt", text).secret("mqtt"))),
+    "a Swarm's lease": ((TERM,), of_text(lambda text: swarm("lease", text).lease)),
     "a Swarm's journal": ((ENTRY,), of_text(lambda text: swarm("journal.mqtt", text).last_entry("mqtt"))),
     "a Vault's note of a version": (({"created": NOW, "published": NOW, "user": "mcp-a", "numbers": [1, 2],
          "planned": 3, "copies": [2]},), of_text(lambda text: notes.noted(vault(f"{notes.NAMED}v1", text)))),
     "a Vault's journal": ((ENTRY,), of_text(lambda text: notes.last_entry("mqtt", vault(notes.LAST, text)))),
     "a Vault's register": ((["mqtt", "pending/mqtt"],),
-         of_text(lambda text: Register(OnePath(vault(f"{KEPT}mqtt", text)), "lease").paths())),  # type: ignore[arg-type]
+         of_text(lambda text: notes.SecretIndex(OnePath(vault(f"{notes.KEPT}mqtt", text)), "lease").paths())),  # type: ignore[arg-type]
     "a key vault's journal": (([NOW, "v1", "publish", "done"],),
          of_text(lambda text: key_vault(**{tags.LAST: text}).last("mqtt"))),
     "a key vault's time": ((NOW,),
@@ -172,7 +172,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
          ({"mqtt": {"username": "a", "password": "b", "version": "v1"}, "agent-key": {"api-key": "k"}},),
          of_file("secrets.json", lambda folder: dict(Json(str(folder / "secrets.json")).variables()))),
     "what a launcher fetched": (({"username": "a", "password": "b"},),
-         of_text(lambda text: bool(polled.read("mqtt", "v1", text)))),
+         of_text(lambda text: bool(polled.parse_version("mqtt", "v1", text)))),
     "the embedded broker's users": (({"users": {"root": {"password": {"salt": "AA==", "hash": "AA=="}, "flags": [],
          "groups": []}}},), of_file(USERS_FILE, lambda folder: "root" in Users.load(folder))),
 }  # fmt: skip

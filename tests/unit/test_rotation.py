@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from secretops.engine.rotation import GraceError, Rotation, new_token
+from secretops.engine.rotation import Rotation
+from secretops.engine.rotator import GraceError, new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError, StoreError
 from secretops.manifest import Reader, Secret, SecretKind
@@ -111,9 +112,9 @@ def test_under_a_token_from_outside_the_value_is_made_once(memory: Memory) -> No
 
 def test_only_a_store_without_a_user_of_its_own_asks_for_a_new_one_and_taking_over_is_said(memory: Memory) -> None:
     target = StandInTarget({"apply"})
-    for cut_off in (False, True):
+    for force in (False, True):
         with pytest.raises(RefusedError):
-            rotation(memory, target).advance(cut_off=cut_off)
+            rotation(memory, target).advance(force=force)
     target.refuses.clear()
     for _ in range(2):
         rotation(memory, target).advance()
@@ -160,7 +161,7 @@ def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
 
     target = StandInTarget({"verify"})
     made = in_memory(memory, target, *versions, admin=admin)
-    with made._store.lease("the stalled one"), pytest.raises(StoreError, match="not ours any more") as lost:
+    with made.store.lease("the stalled one"), pytest.raises(StoreError, match="the lease is lost") as lost:
         act(made)
     assert target.asked == asked
     assert memory.entries[-1].outcome == lost.value.what

@@ -13,8 +13,7 @@ from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.platforms.swarm import rotator
 from secretops.platforms.swarm.daemon import registry_login
 from secretops.platforms.swarm.location import SwarmStoreLocation
-from secretops.platforms.swarm.task import VARIABLE, actor
-from secretops.platforms.swarm.task_payload import MANIFEST_FILE, load_of
+from secretops.platforms.swarm.task import MANIFEST_FILE, VARIABLE, actor, payload_of
 from secretops.redaction import HIDDEN, redact
 from secretops.values import Value, new_password
 
@@ -37,7 +36,7 @@ def test_the_brokers_files_travel_and_the_tasks_manifest_names_where_they_arrive
     texts = {name: new_password() for name in names}
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    load = load_of(manifest(**{name: str(tmp_path / name) for name in names}), Value({"token": "t"}))
+    load = payload_of(manifest(**{name: str(tmp_path / name) for name in names}), Value({"token": "t"}))
     carried = Manifest.model_validate_json(load.configs[MANIFEST_FILE])
     arrived = {**load.configs, **load.secrets}
     for name, text in texts.items():

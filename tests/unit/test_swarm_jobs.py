@@ -14,12 +14,11 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 
 from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
-from secretops.platforms.swarm import job, remote_command
+from secretops.platforms.swarm import job
 from secretops.platforms.swarm.api import encoded
-from secretops.platforms.swarm.job import ENTRYPOINT
-from secretops.platforms.swarm.job_runner import Tasks
+from secretops.platforms.swarm.job import ENTRYPOINT, JobRunner
 from secretops.platforms.swarm.names import INSTANCE, TASK
-from secretops.platforms.swarm.task_payload import MANIFEST_FILE, load_of
+from secretops.platforms.swarm.task import MANIFEST_FILE, payload_of
 from secretops.values import Value, new_password
 from tests.contract.versions import publish
 from tests.unit.memory_swarm import NODE, InMemory, Outcome, V, in_memory, lead_to, quick
@@ -44,8 +43,8 @@ def manifest_of(place: InMemory) -> Manifest:
     return Manifest(project="p", stack="s", store=place.location, broker=broker, secrets=(), grace_seconds=1)
 
 
-def tasks_of(place: InMemory, **more: Any) -> Tasks:
-    return Tasks(place.location, place.new_api(), **{"out": io.BytesIO(), "err": io.BytesIO(), **more})
+def tasks_of(place: InMemory, **more: Any) -> JobRunner:
+    return JobRunner(place.location, place.new_api(), **{"out": io.BytesIO(), "err": io.BytesIO(), **more})
 
 
 def left(place: InMemory) -> list[str]:
@@ -56,7 +55,7 @@ def left(place: InMemory) -> list[str]:
 def carried(place: InMemory, *command: str, given: Value | None = None) -> tuple[int, bytes, bytes]:
     out, err = io.BytesIO(), io.BytesIO()
     return (
-        remote_command.carry(manifest_of(place), command, given=given, out=out, err=err),
+        job.carry(manifest_of(place), command, given=given, out=out, err=err),
         out.getvalue(),
         err.getvalue(),
     )
@@ -114,8 +113,8 @@ def test_versions_that_a_rotation_is_making_are_not_swept_by_a_command_that_ends
     """Secrets of a number that the book has not given to a version yet are another rotation's."""
     publish(place, V[1])
     with place.open().lease("another rotation"):
-        page = place.open()._shelf.read()
-        labels = {INSTANCE: place.name, "coreflux-mcp-secrets.book": page.id}
+        state = place.open()._client.read()
+        labels = {INSTANCE: place.name, "coreflux-mcp-secrets.book": state.id}
         labels |= {"coreflux-mcp-secrets.secret": "it", "coreflux-mcp-secrets.number": "0"}
         place.api.create("secrets", {"Name": f"{place.name}-it-v0", "Labels": labels, "Data": encoded(b"x")})
         assert carried(place, "tick")[0] == ExitCode.DONE
@@ -137,7 +136,7 @@ def test_interrupted_job_signals_its_task_and_prints_its_end(place: InMemory, mo
     said = io.BytesIO()
     with (
         pytest.raises(KeyboardInterrupt),
-        tasks_of(place, err=said).running(load_of(manifest_of(place), None), ("tick",)),
+        tasks_of(place, err=said).running(payload_of(manifest_of(place), None), ("tick",)),
     ):
         raise KeyboardInterrupt
     assert place.engine.interrupted

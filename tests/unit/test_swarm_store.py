@@ -14,9 +14,8 @@ from secretops.errors import StoreError, UnreachableError
 from secretops.platforms.swarm import rollout
 from secretops.platforms.swarm.api import encoded
 from secretops.platforms.swarm.mounted_secrets import Attached, attached, named
-from secretops.platforms.swarm.records import LogRecords
 from secretops.platforms.swarm.store import SwarmVersionStore
-from secretops.platforms.swarm.values import Elsewhere
+from secretops.platforms.swarm.values import Elsewhere, LogRecords
 from secretops.stores.lease import Timing
 from tests.contract.versions import NOW, make, publish, version
 from tests.unit.memory_swarm import HOUR, NEVER_RAN, InMemory, V, in_memory, quick
@@ -44,7 +43,7 @@ def test_failed_update_leaves_the_version_undelivered(place: InMemory, state: st
     assert current
     assert (current.id, current.published) == (V[2], None)
     assert [task["ID"] for task in place.tasks() if task["DesiredState"] == "running"] == running
-    assert (store.astray("it") or "").startswith(standing)
+    assert (store.delivery_drift("it") or "").startswith(standing)
     place.engine.verdict = lambda _spec: "completed"
     mended = publish(place, V[3])
     assert place.delivered() == dict(mended)
@@ -79,11 +78,11 @@ def test_a_secret_that_somebody_attached_by_hand_is_refused(place: InMemory) -> 
     value = publish(place, V[1])
     place.edit(value["password"], "of-another")
     edited = place.listed()
-    for act in (lambda: place.open().settle("it", NOW), lambda: publish(place, V[2])):
+    for act in (lambda: place.open().recover("it", NOW), lambda: publish(place, V[2])):
         with pytest.raises(StoreError, match="changed by hand"):
             act()
     assert place.listed() == edited
-    assert "changed by hand" in (place.open().astray("it") or "")
+    assert "changed by hand" in (place.open().delivery_drift("it") or "")
 
 
 def test_what_the_service_has_of_others_stays_as_it_is(place: InMemory) -> None:
@@ -108,12 +107,23 @@ def test_a_version_is_kept_until_there_is_a_service_and_delivered_to_it_then(pla
     current = store.versions("it").current
     assert current
     assert (current.id, current.published) == (V[2], None)
-    assert store.astray("it") == f"service {place.name} is not there: pulumi up makes it"
+    assert store.delivery_drift("it") == f"service {place.name} is not there: pulumi up makes it"
     place.make_service()
-    store.settle("it", NOW + HOUR)
+    store.recover("it", NOW + HOUR)
     current = store.versions("it").current
     assert current
     assert current.published == NOW + HOUR
+    assert place.delivered() == dict(value)
+
+
+def test_undelivered_version_with_lost_secrets_is_replaced(place: InMemory) -> None:
+    publish(place, V[1])
+    place.remove_service()
+    publish(place, V[2])
+    for name in [name for name in place.named() if "-v2" in name]:
+        place.api.remove("secrets", name)
+    place.make_service()
+    value = publish(place, V[3])
     assert place.delivered() == dict(value)
 
 
@@ -123,8 +133,8 @@ def test_what_a_lost_book_knew_is_never_removed_and_a_new_book_begins_above_it(p
     before = set(place.named())
     store = place.open()
     assert store.versions("it").all == ()
-    assert store.kept() == ()
-    store.settle("it", NOW)
+    assert store.secret_names() == ()
+    store.recover("it", NOW)
     assert place.delivered() == dict(value), "the server keeps what it has"
     new = publish(place, V[2])
     assert before <= set(place.named())
@@ -153,7 +163,7 @@ def test_who_was_followed_writes_no_more(place: InMemory) -> None:
             *(lambda: stalled.forget("it"), stalled.confirm),
         ]
         for act in acts:
-            with pytest.raises(StoreError, match=r"not ours any more: its follower"):
+            with pytest.raises(StoreError, match=r"lost: its follower"):
                 act()
     assert place.delivered() == dict(value)
 
@@ -189,11 +199,11 @@ def test_in_no_task_a_value_is_neither_read_nor_made_and_facts_are(place: InMemo
     for act in (lambda: outside.read("it", V[1], purpose="test"), lambda: outside.add("it", version(V[2]), make())):
         with pytest.raises(StoreError, match="run as such a task"):
             act()
-    assert outside.astray("it") is None
+    assert outside.delivery_drift("it") is None
     current = outside.versions("it").current
     assert current
     assert current.id == V[1]
-    outside.settle("it", NOW)
+    outside.recover("it", NOW)
     assert place.open().versions("it").pending is None
 
 

@@ -4,10 +4,13 @@ import functools
 import os
 import re
 import stat
+import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 
 import pytest
 
@@ -25,8 +28,7 @@ from secretops.errors import (
 )
 from secretops.launcher.sources import open_source
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
-from secretops.operations import put, tick
-from secretops.operations import session as sessions
+from secretops.operations import broker_access, put, rotators, tick
 from secretops.operations.compromise import begun
 from secretops.operations.purge import purge
 from secretops.operations.rotate import rotate
@@ -79,9 +81,9 @@ class InMemoryBroker:
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> InMemoryBroker:
     broker = InMemoryBroker()
-    for module in (sessions, put, tick):
+    for module in (broker_access, put, rotators, tick):
         monkeypatch.setattr(module, "open_target", lambda _broker, _kind: broker)
-    monkeypatch.setattr(sessions, "read_reports", lambda *_, **__: broker.reports())
+    monkeypatch.setattr(broker_access, "read_reports", lambda *_, **__: broker.reports())
     return broker
 
 
@@ -149,15 +151,15 @@ def test_tick_sets_a_refused_password_again_when_no_reader_has_it(
     assert version
     store = stack.session().store
     assert isinstance(store, DotenvVersionStore)
-    store._save("mqtt", Versions((version.at(published=None),)))
+    store._change("mqtt", lambda _: Versions((version.at(published=None),)))
     broker.passwords[value["username"]] = "of-somebody"
     deliver = Delivery.bring
 
-    def bring(self: Delivery, secret: str, content: Content) -> None:
+    def bring(self: Delivery, secret: str, content: Content, record: Callable[[], None]) -> None:
         """Refuse what the broker refuses, as the readers of a store that checks them do."""
         if secret == "mqtt" and broker.passwords[value["username"]] != value["password"]:
             raise StoreError("its readers cannot log in")
-        deliver(self, secret, content)
+        deliver(self, secret, content, record)
 
     monkeypatch.setattr(Delivery, "bring", bring)
     assert of(stack.tick(), "mqtt").error is None
@@ -234,9 +236,25 @@ def test_rotate_waits_a_whole_second_at_least_when_it_waits(stack: Stack) -> Non
     stack.rotate()
     stack.clock.skip(stack.manifest.grace_seconds - 0.3)
     printed: list[str] = []
-    version = rotate(stack.session(), "mqtt", cut_off=False, say=printed.append, sleep=stack.clock.skip)
+    version = rotate(stack.session(), "mqtt", force=False, notify=printed.append, sleep=stack.clock.skip)
     assert [text.split()[1] for text in printed] == ["1"]
     assert version.stage is Stage.CURRENT and version.published and version.verified
+
+
+def test_rotation_takes_few_calls_and_reads_the_versions_rarely(stack: Stack) -> None:
+    calls = Counter[str]()
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and f"{os.sep}secretops{os.sep}src" in frame.f_code.co_filename:
+            calls[frame.f_code.co_qualname.rpartition("Store.")[2]] += 1
+
+    sys.setprofile(count)
+    try:
+        stack.rotate()
+    finally:
+        sys.setprofile(None)
+    assert calls.total() <= 476, calls.most_common(20)  # half of what the same took before versions were read once
+    assert calls["versions"] <= 4
 
 
 def test_put_discards_a_version_that_cannot_be_published(stack: Stack) -> None:
@@ -265,7 +283,7 @@ def test_put_refuses_fields_that_do_not_fit(stack: Stack, fields: dict[str, str]
 def test_put_refuses_a_password_that_does_not_log_in(stack: Stack) -> None:
     before = current(stack)
     with pytest.raises(RefusedError):
-        stack.put("mqtt", {"username": "user-b", "password": "not-set-there"}, cut_off=True)
+        stack.put("mqtt", {"username": "user-b", "password": "not-set-there"}, force=True)
     assert current(stack) == before and len(stack.session().store.versions("mqtt").all) == 1
 
 
@@ -283,7 +301,7 @@ def test_purge_lists_without_destroy_and_removes_with_it(stack: Stack) -> None:
     assert [one.stage for one in found["mqtt"]] == [Stage.CURRENT]
     assert stack.credential()["password"] == password
     purge(stack.session(), "mqtt", destroy=True)
-    assert stack.session().store.kept() == ("broker-admin",)
+    assert stack.session().store.secret_names() == ("broker-admin",)
     assert password not in stack.env.read_text()
 
 
@@ -329,17 +347,17 @@ def test_lease_of_a_dead_holder_with_a_future_time_is_acquired_at_once(stack: St
 
 
 def rotate_now_with_each_file_broken(stack: Stack, broker: InMemoryBroker, spoil: Callable[[Path], object]) -> None:
-    stack.rotate(cut_off=True)
+    stack.rotate(force=True)
     public, before = stack.env.read_text().splitlines()[1:6], current(stack)
     for path in each_broken(stack.root, spoil):
         printed: list[str] = []
         try:
-            version = rotate(stack.session(), "mqtt", cut_off=True, say=printed.append)
+            version = rotate(stack.session(), "mqtt", force=True, notify=printed.append)
         except WaitingError as error:  # nobody else knows the password of the broker's admin
             assert path.parent.name == "broker-admin" and "secretops put broker-admin --now" in error.remedy
             broker.passwords["boss"] = FIRST_ADMIN["password"]
-            stack.put("broker-admin", FIRST_ADMIN, cut_off=True)
-            version = stack.rotate(cut_off=True)
+            stack.put("broker-admin", FIRST_ADMIN, force=True)
+            version = stack.rotate(force=True)
         assert version.id != before
         before = version.id
         assert broker.passwords[stack.delivered()["username"]] == stack.delivered()["password"]
@@ -367,7 +385,7 @@ def test_rotate_now_sets_aside_strays_links_and_ids_that_lead_elsewhere(stack: S
     state.write_text(state.read_text().replace('"id": "', '"id": "../'))
     with pytest.raises(StoreError, match="stray is not a folder"):
         stack.rotate()
-    stack.rotate(cut_off=True)
+    stack.rotate(force=True)
     asides = {path.name.partition("Z-")[2] for path in (stack.root / "aside").iterdir()}
     assert asides == {"versions_stray", "config_.env", "versions_mqtt_state.json"}
 
@@ -397,7 +415,7 @@ def test_rotate_now_keeps_a_copy_of_an_edited_env_file_and_other_peoples_lines(s
     with pytest.raises(StoreError, match="changed by hand"):
         stack.rotate()
     before = current(stack)
-    stack.rotate(cut_off=True)
+    stack.rotate(force=True)
     assert current(stack) != before and "edited-" not in stack.env.read_text()
     assert "MINE=${HOME}/x\n" in stack.env.read_text()
     assert [path.read_text() for path in (stack.root / "aside").iterdir()] == [edited]
@@ -414,7 +432,7 @@ def test_now_ends_each_user_whose_password_the_store_lost(
         stack.rotate()
         leaked = {each for each in broker.passwords.items() if each[0].startswith("user-")}
         lose(folder)
-        now(cut_off=True)
+        now(force=True)
         assert len(leaked) == 2 and not leaked & set(broker.passwords.items())
         broker.verify(stack.delivered())
     lose(folder)
@@ -446,5 +464,5 @@ def test_nothing_is_published_or_retired_when_no_server_reads_the_env_file(
         with pytest.raises(SecretopsError, match=re.escape(found.what)):
             fails()
     assert (current(stack), broker.passwords) == (before, passwords)
-    stack.rotate(cut_off=True)
+    stack.rotate(force=True)
     assert launcher.read().versions["mqtt"] == current(stack)

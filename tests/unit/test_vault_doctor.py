@@ -39,9 +39,8 @@ DEPLOYED = pytest.mark.parametrize(
 WELL: Mapping[str, Any] = {
     "token": {},
     "mount": {"type": "kv", "options": {"version": "2"}},
-    "configuration": {"max_versions": 5, "delete_version_after": "0s"},
-    "path": {},
-    "devices": {"first/": {"type": "file"}, "second/": {"type": "file"}},
+    f"{BASE}/config": {"max_versions": 5, "delete_version_after": "0s"},
+    "sys/audit": {"first/": {"type": "file"}, "second/": {"type": "file"}},
     "secret_ids": [None],
     "strangers": [],
 }
@@ -52,7 +51,7 @@ class Played(VaultServer):
 
     def __init__(self, deployed: Deployed, **said: Any) -> None:
         super().__init__(store_of(manifest_of(deployed)))
-        self.__dict__["_answer"] = None
+        self.__dict__["_failure"] = None
         self.__dict__["status"] = {"sealed": False, "version": "2", "skew": said.get("skew", timedelta(0))}
         self.texts = {one.inputs["name"]: one.inputs["policy"] for one in deployed.of_type(POLICY)}
         operators = [name for name in self.texts if name.endswith("-operator")]
@@ -68,6 +67,9 @@ class Played(VaultServer):
         if name in WELL:
             return lambda *_: self.said[name]
         return super().__getattribute__(name)
+
+    def read(self, path: str) -> Mapping[str, Any]:
+        return dict(self.said.get(path, {}))
 
     def _role(self, entry: str) -> Role | None:
         declared: Mapping[str, Any] | None = self.declared.get(entry)
@@ -148,8 +150,11 @@ def test_doctor_finds_policies_of_others_that_read_the_mount_but_not_lists() -> 
 
 def test_a_mount_that_forgets_versions_by_itself_is_found() -> None:
     for said in ({"max_versions": 2}, {"delete_version_after": "24h"}):
-        assert Played(on_this_machine(), configuration=said).finds("versions kept").level is Level.ATTENTION
-    assert Played(on_this_machine(), path={"max_versions": 1}).finds("versions kept").level is Level.ATTENTION
+        assert Played(on_this_machine(), **{f"{BASE}/config": said}).finds("versions kept").level is Level.ATTENTION
+    assert (
+        Played(on_this_machine(), **{f"{BASE}/metadata/mqtt": {"max_versions": 1}}).finds("versions kept").level
+        is Level.ATTENTION
+    )
 
 
 SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
@@ -163,8 +168,8 @@ SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
         *(("clock", {"skew": timedelta(seconds=90)}), ("your token", {"token": {"policies": ["root"]}})),
         ("your token", {"token": {"policies": ["operator"], "ttl": 90}}),
         ("mount", {"mount": {"type": "kv", "options": {"version": "1"}}}),
-        ("audit", {"devices": {}}),
-        ("audit", {"devices": {"a/": {"options": {"log_raw": "true"}}, "b/": {}}}),
+        ("audit", {"sys/audit": {}}),
+        ("audit", {"sys/audit": {"a/": {"options": {"log_raw": "true"}}, "b/": {}}}),
         ("audit", {"mount": {**WELL["mount"], "config": {"audit_non_hmac_response_keys": ["data"]}}}),
         ("unknown paths", {"strangers": ["pending/old"]}),
     ],

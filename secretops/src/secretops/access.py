@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from secretops import jsonl
 from secretops.errors import StoreError
+from secretops.own_files import append_line
 
 Operation = Literal["read", "write", "delete"]
 
@@ -30,6 +30,20 @@ def this_actor(role: str) -> str:
     return f"{role}:{user}@{socket.gethostname()}"
 
 
+def record_line(actor: str, operation: Operation, secret: str, version: str, purpose: str) -> str:
+    """Return the record of an access that happens now, as one line of JSON."""
+    return json.dumps(
+        {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "actor": actor,
+            "operation": operation,
+            "secret": secret,
+            "version": version,
+            "purpose": purpose,
+        }
+    )
+
+
 @dataclass(frozen=True)
 class AccessRecords:
     """An append-only file of JSON lines, mode 600, kept by one actor."""
@@ -39,16 +53,8 @@ class AccessRecords:
 
     def write(self, operation: Operation, secret: str, version: str, purpose: str) -> None:
         """Add one record and wait until it is on disk. Raises StoreError."""
-        record = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "actor": self.actor,
-            "operation": operation,
-            "secret": secret,
-            "version": version,
-            "purpose": purpose,
-        }
         try:
-            jsonl.append(self.path, json.dumps(record))
+            append_line(self.path, record_line(self.actor, operation, secret, version, purpose))
         except OSError as error:
             raise StoreError(
                 f"{self.path}: {error.strerror}",

@@ -1,17 +1,20 @@
-"""One thing that doctor looks at, and what it says of it."""
+"""A check of doctor, and what it finds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from functools import partial
+from typing import TypeVar
 
 from secretops.errors import SecretopsError
 
+Subject = TypeVar("Subject")
+
 
 class Level(StrEnum):
-    """How it stands. Unknown is not well: it could not be looked at, or only a person can say."""
+    """Health status. UNKNOWN is not healthy: nothing could be checked, or only a person can say."""
 
     OK = "ok"
     ATTENTION = "attention"
@@ -20,59 +23,53 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Repair:
-    """What secretops does about a finding when it is asked to: an operation that it has anyway (docs/adr/0014).
+    """An operation of secretops that fixes a finding (docs/adr/0014).
 
-    Only where nothing is left for a person to decide, and nothing that works is taken away. What `pulumi up` mends
-    stays a remedy.
+    Only where a person has nothing to decide, and nothing that works is removed. What `pulumi up` fixes is a remedy.
     """
 
+    # What it does, as the operator is asked. It runs once for all findings with the same words.
     words: str
-    """What it does, as an operator is asked. Findings with the same words are mended by doing it once."""
+    # Returns what was done; raises SecretopsError. Takes the lease where it writes a value, a fact or a label.
     run: Callable[[], str] = field(compare=False, repr=False)
-    """Do it, and say what was done. Raises SecretopsError. What writes a value, a fact or a label takes the lease."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one check found: what is there, the rule it is measured by, and what to do. Never a value of a secret."""
+    """What one check found: the value, the rule and the remedy. Never a value of a secret."""
 
     level: Level
     value: str
     rule: str = ""
     remedy: str = ""
+    # None: only a person, or `pulumi up`, can fix it.
     repair: Repair | None = None
-    """None: only a person, or `pulumi up`, can mend it."""
 
     @property
-    def told(self) -> tuple[str, str, str]:
-        """All that it says but for its level."""
+    def texts(self) -> tuple[str, str, str]:
         return self.value, self.rule, self.remedy
 
     @property
-    def shown(self) -> dict[str, str | None]:
-        """It as JSON has it: of a repair, its words."""
-        return {
-            "level": self.level,
-            "value": self.value,
-            "rule": self.rule,
-            "remedy": self.remedy,
-            "repair": self.repair.words if self.repair else None,
-        }
+    def as_json(self) -> dict[str, str | None]:
+        texts = {"level": self.level, "value": self.value, "rule": self.rule, "remedy": self.remedy}
+        return {**texts, "repair": self.repair.words if self.repair else None}
 
     @classmethod
-    def of(cls, error: SecretopsError, level: Level) -> Result:
-        """What an error says, as a finding."""
+    def of(cls, error: SecretopsError, level: Level = Level.ATTENTION) -> Result:
         return cls(level, error.what, error.rule, error.remedy)
 
 
-class Check(Protocol):
-    """One small object a check. A new one is a class and a line in `doctor.checks`."""
+@dataclass(frozen=True)
+class Check:
+    """A name, and the function that checks without a change. A SecretopsError of it makes the result UNKNOWN."""
 
-    @property
-    def name(self) -> str: ...
+    name: str
+    look: Callable[[], Result]
 
-    def look(self) -> Result:
-        """Look, and change nothing. What it raises as a SecretopsError makes it UNKNOWN."""
+
+def table(subject: Subject, looks: Mapping[str, Callable[[Subject], Result]]) -> list[Check]:
+    """Return a check for each name, which calls its function with `subject`."""
+    return [Check(name, partial(look, subject)) for name, look in looks.items()]
 
 
 def ok(value: str) -> Result:
@@ -85,3 +82,9 @@ def attention(value: str, rule: str, remedy: str, repair: Repair | None = None) 
 
 def unknown(value: str, rule: str, remedy: str) -> Result:
     return Result(Level.UNKNOWN, value, rule, remedy)
+
+
+def judge(wrong: Iterable[str], rule: str, remedy: str, healthy: str, repair: Repair | None = None) -> Result:
+    """ATTENTION with all that is wrong; OK with `healthy` where nothing is."""
+    found = "; ".join(wrong)
+    return attention(found, rule, remedy, repair) if found else ok(healthy)

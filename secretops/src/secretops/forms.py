@@ -16,12 +16,6 @@ NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 # A group of a Coreflux broker: one argument of its commands, whatever they are split at.
 GROUP = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 
-# A name of an object in Kubernetes: a DNS subdomain of RFC 1123.
-KUBERNETES_NAME = r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
-
-# A path of Vault without . and .. in it, nor a slash at its ends.
-VAULT_PATH = r"(?!\.{1,2}(/|$))[\w.-]+(/(?!\.{1,2}(/|$))[\w.-]+)*"
-
 # A label of a host's name: RFC 1123, 2.1, and inside it the underscore that the services of a Docker Swarm have.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 

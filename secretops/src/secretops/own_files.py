@@ -6,6 +6,7 @@ and no link below a store's root is followed.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -30,7 +31,8 @@ def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
         raise
     try:
         found = os.fstat(file)
-        _check_regular(path, found)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            _check_regular(path, found)
     except BaseException:
         os.close(file)
         raise
@@ -41,6 +43,23 @@ def read_own(path: Path) -> bytes:
     """Return the content of the regular file `path`. Raises as `open_own`."""
     with open(open_own(path, os.O_RDONLY), "rb") as file:
         return file.read()
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add `line` to a file and wait until it is on disk. A new file gets mode 600. Raises as `open_own`.
+
+    One write, so that lines of two processes never mix. After a line that a full disk cut short it begins a new one.
+    """
+    file = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    try:
+        end = os.fstat(file).st_size
+        whole = end == 0 or os.pread(file, 1, end - 1) == b"\n"
+        data = (b"" if whole else b"\n") + line.encode() + b"\n"
+        if os.write(file, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def check_owner(path: Path, owner: int) -> None:

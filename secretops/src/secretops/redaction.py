@@ -15,7 +15,6 @@ import logging
 import threading
 import urllib.parse
 from collections import OrderedDict
-from collections.abc import Iterator
 from threading import Lock
 from typing import Any
 
@@ -93,8 +92,8 @@ def remember(text: str) -> None:
     if len(text) < SHORTEST:
         return
     _known.remember(text)
-    for line in {line.strip() for line in text.splitlines()} - {text}:
-        if len(line) >= SHORTEST_LINE and not line.startswith("-----"):
+    for line in map(str.strip, text.splitlines()):
+        if line != text and len(line) >= SHORTEST_LINE and not line.startswith("-----"):
             _known.remember(line)
 
 
@@ -107,27 +106,22 @@ def redact(text: str) -> str:
     return "".join(parts) + text[copied:]
 
 
-def _forms(text: str) -> Iterator[str]:
-    """`text` as libraries print, escape or encode it."""
+def _forms(text: str) -> list[str]:
+    """Return `text` as libraries print, escape or encode it."""
     raw = text.encode(errors="surrogatepass")
     once = {text, repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-    yield from once
-    yield repr(raw)[2:-1]
+    forms = [*once, repr(raw)[2:-1]]
     for escaped in once:  # JSON in JSON, and the repr of a document
-        yield json.dumps(escaped)[1:-1]
-        yield json.dumps(escaped, ensure_ascii=False)[1:-1]
-        yield repr(escaped)[1:-1]
+        forms += [json.dumps(escaped)[1:-1], json.dumps(escaped, ensure_ascii=False)[1:-1], repr(escaped)[1:-1]]
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        yield encode(raw).decode().rstrip("=")
+        forms.append(encode(raw).decode().rstrip("="))
         for before in range(3):  # bytes of the same group of 3, as in base64 of user:password; likewise after it
             bits = 8 * (before + len(raw))
-            yield encode(b"\0" * before + raw).decode()[-(-8 * before // 6) : bits // 6]
-    yield base64.b32encode(raw).decode().rstrip("=")
-    yield raw.hex()
-    yield raw.hex().upper()
-    yield urllib.parse.quote_from_bytes(raw)
-    yield urllib.parse.quote_from_bytes(raw, safe="")
-    yield urllib.parse.quote_from_bytes(raw, safe=" ").replace(" ", "+")
+            forms.append(encode(b"\0" * before + raw).decode()[-(-8 * before // 6) : bits // 6])
+    forms += [base64.b32encode(raw).decode().rstrip("="), raw.hex(), raw.hex().upper()]
+    forms += [urllib.parse.quote_from_bytes(raw), urllib.parse.quote_from_bytes(raw, safe="")]
+    forms.append(urllib.parse.quote_from_bytes(raw, safe=" ").replace(" ", "+"))
+    return forms
 
 
 def _shown(text: str) -> str:

@@ -89,7 +89,7 @@ def extra(name: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise UsageError(
             f"this installation of secretops has no {error.name}",
-            rule="each platform's client comes with its extra",
+            rule="each platform's client comes with its extra, and the command line with another",
             remedy=how_to_install(name),
         ) from None
 
@@ -97,12 +97,12 @@ def extra(name: str) -> Iterator[None]:
 def how_to_install(name: str) -> str:
     """Return the command that installs the extra `name` here: in a clone, or in another program, which has the wheel.
 
-    The wheel names the platforms' extras; its other parts are always installed. PyPI's `secretops` is not ours.
+    The wheel has an extra for each platform, and `cli` for the rest. `secretops` on PyPI is another project.
     """
     if not (Path(__file__).resolve().parents[1] / "coreflux_mcp_secrets").is_dir():
         return "make setup, in the clone, installs every extra"
-    chosen = f"[{name}]" if name in PLATFORMS else ""
+    chosen = name if name in PLATFORMS else "cli"
     return (
-        f'pip install "coreflux-mcp-secrets{chosen} @ git+https://ADDRESS@COMMIT#subdirectory=package", as '
+        f'pip install "coreflux-mcp-secrets[{chosen}] @ git+https://ADDRESS@COMMIT#subdirectory=package", as '
         "docs/operations/component.md has it"
     )

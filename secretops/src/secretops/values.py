@@ -44,6 +44,10 @@ class Value(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._fields)
 
+    def as_dict(self) -> dict[str, str]:
+        """Return a copy of the fields, which prints them."""
+        return dict(self._fields)
+
     def __repr__(self) -> str:
         return f"Value({', '.join(f'{name}={HIDDEN}' for name in self._fields)})"
 
@@ -55,4 +59,4 @@ class Value(Mapping[str, str]):
 
 def new_password() -> str:
     """A password that needs no quoting anywhere: broker commands are split at spaces and quotes."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(PASSWORD_LENGTH))
+    return "".join([secrets.choice(_ALPHABET) for _ in range(PASSWORD_LENGTH)])

@@ -20,12 +20,12 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from secretops.certificates import has_signed
 from secretops.engine.decisions import Reason
 from secretops.engine.state import Version
 from secretops.manifest import SecretKind
 from secretops.operations.status import Standing, status
 from secretops.operations.tick import Outcome
-from secretops.signing import has_signed
 from secretops.values import PUBLIC_FIELDS
 from tests.gates.year.plan import Kind
 from tests.gates.year.stack import ADMINS, USERS

@@ -62,7 +62,7 @@ class People:
                 world.command("rotate", lambda session: _rotate(session, event.what))
             case Kind.ROTATE_NOW:
                 self._waits.discard((event.kind, event.what))
-                world.command("rotate --now", lambda session: _rotate(session, event.what, cut_off=True))
+                world.command("rotate --now", lambda session: _rotate(session, event.what, force=True))
             case Kind.PUT_ADMIN:
                 if not self._root:
                     self._root = world.broker.users[ROOT] = new_password()
@@ -151,8 +151,8 @@ class People:
         world.broker.trusted = tuple(one + end for one in text.split(end) if one.strip())
 
 
-def _rotate(session: Session, name: str, *, cut_off: bool = False) -> Version:
-    return rotate(session, name, cut_off=cut_off, say=lambda _: None, sleep=_gives_up)
+def _rotate(session: Session, name: str, *, force: bool = False) -> Version:
+    return rotate(session, name, force=force, notify=lambda _: None, sleep=_gives_up)
 
 
 def _gives_up(_seconds: float) -> None:

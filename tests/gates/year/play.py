@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from secretops import signing, values
+from secretops import certificates, values
 from secretops.engine import agent_key
 from secretops.manifest import SecretKind
-from secretops.operations import external_certificates, put, tick
-from secretops.operations import session as sessions
+from secretops.operations import broker_access, external_certificates, put, rotators, tick
 from tests.gates.year.judge import Violation
 from tests.gates.year.plan import Blow, Kind, Plan, drawn
 from tests.gates.year.systems import StandInAgent, StandInTarget, prove, signed
@@ -85,15 +84,15 @@ def _stand_ins(world: World) -> Iterator[None]:
         return world.reports(users)
 
     with ExitStack() as patches:
-        for module in (sessions, put, tick):
+        for module in (broker_access, put, rotators, tick):
             patches.enter_context(mock.patch.object(module, "open_target", target))
-        for module in (sessions, put):
+        for module in (rotators, put):
             patches.enter_context(mock.patch.object(module, "open_agent", agent))
-        patches.enter_context(mock.patch.object(sessions, "read_reports", reports))
+        patches.enter_context(mock.patch.object(broker_access, "read_reports", reports))
         patches.enter_context(
-            mock.patch.object(sessions, "prove", lambda _m, _s, _v, value: prove(world.broker, world, value))
+            mock.patch.object(rotators, "prove", lambda _m, _s, _v, value: prove(world.broker, world, value))
         )
-        patches.enter_context(mock.patch.object(signing, "has_signed", signed))  # the same two are asked about often
+        patches.enter_context(mock.patch.object(certificates, "has_signed", signed))  # two are often asked for
         patches.enter_context(mock.patch.object(agent_key, "FIRST_SECONDS", (0.0,)))
         patches.enter_context(mock.patch.object(external_certificates, "_of_broker", lambda _session: ()))
         yield

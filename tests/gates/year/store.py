@@ -86,15 +86,15 @@ class StandInStore:
             self._save(_with(kept, secret, promoted), f"publish {secret} {version}")
         self._deliver(secret, now)
 
-    def settle(self, secret: str, now: datetime) -> None:
-        kept = self._load("settle")
+    def recover(self, secret: str, now: datetime) -> None:
+        kept = self._load("recover")
         current = kept.versions.get(secret, Versions()).current
         if current is None:
             return
         self._deliver(secret, now)
 
-    def astray(self, secret: str) -> str | None:
-        kept = self._medium.load("astray")
+    def delivery_drift(self, secret: str) -> str | None:
+        kept = self._medium.load("delivery_drift")
         current = kept.versions.get(secret, Versions()).current
         if current is None or secret not in self._fields:
             return None
@@ -118,8 +118,8 @@ class StandInStore:
         if left != before:
             self._save(_with(kept, secret, left), f"discard {secret} {version}")
 
-    def kept(self) -> tuple[str, ...]:
-        return tuple(sorted(self._medium.load("kept").versions))
+    def secret_names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._medium.load("secret_names").versions))
 
     def forget(self, secret: str) -> None:
         raise AssertionError(f"nobody purges {secret} in the simulated year")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from secretops.certificates import has_signed
 from secretops.engine.ports import LostError, NamedKey, UserTakenError
 from secretops.engine.state import Replica
 from secretops.errors import RefusedError, UnreachableError
-from secretops.signing import has_signed
 from secretops.values import Value
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
-"""What should happen to a secret now, as an ordered list of pure functions that reads aloud.
+"""Decides what happens to a secret now: an ordered list of pure functions.
 
-Each is `(Facts, now) -> Finding | None`. Nothing here touches a store, a broker or a clock. `decide` takes the first
-finding that asks for an action; `findings` gives them all, for a person to read.
+Each is `(Facts, now) -> Finding | None`. Nothing here touches a store, a broker or a clock. `findings` returns
+all of them, for a person to read; `first_action` the one that secretops acts on.
 """
 
 from __future__ import annotations
@@ -12,25 +12,28 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from secretops.engine.issued_ids import issued_otherwise
 from secretops.engine.state import Replica, Version, Versions
-from secretops.manifest import Reader, Secret, SecretKind
+from secretops.manifest import Issuer, Reader, Secret, SecretKind
 
+# The next hourly tick makes a rotation that is due; one day late means that ticks fail or do not run.
 OVERDUE_AFTER = timedelta(days=1)
-"""A rotation that is due is made by the next hourly tick; one day late means that ticks fail or do not run."""
 
+# The share of its life after which a certificate is due, as cert-manager renews by default.
 RENEW_AT = 2 / 3
-"""The share of its life after which a certificate is due, as cert-manager renews by default."""
 
+# The share of its life by which a renewal may be due sooner: the certificates of a plant are not renewed on one day.
 SPREAD = 1 / 30
-"""The share of its life by which one that secretops renews may be due sooner: not all of a plant ask on one day."""
 
+# What a server reports as its version when its source names none.
 UNKNOWN = "unknown"
-"""What a server reports as its version when its source does not say one."""
+
+# Hex digits at the end of the id of an issued version: the mark says that the digest of the settings follows. It is not
+# random there, as it is in the id of a supplied version.
+_MARK, _SETTINGS = 4, 6
 
 
 class Reason(StrEnum):
-    """Why something should happen."""
+    """The reason for an action."""
 
     AWAITS_FIRST_VALUE = "awaits-first-value"
     PENDING_LEFT_BEHIND = "pending-left-behind"
@@ -45,37 +48,37 @@ class Reason(StrEnum):
 
 
 class Action(StrEnum):
-    """What follows from a finding."""
+    """The action for a finding."""
 
     ROTATE = "rotate"
     RESUME = "resume"
     RETIRE = "retire"
-    TELL = "tell"  # nothing secretops can do by itself
+    NOTIFY = "notify"  # only a person can act
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All that a decision may look at."""
+    """The input of a decision."""
 
     secret: Secret
     versions: Versions
     grace: timedelta
-    replicas: tuple[Replica, ...] = ()
     # Reports of running servers, where they were read.
+    replicas: tuple[Replica, ...] = ()
+    # Number of servers expected to report; None if unknown. A silent one may still use the previous version: it
+    # restarts, or has lost the broker for a moment.
     expected: int | None = None
-    # Number of servers expected to report; None where nobody knows it. One that is silent may hold the previous
-    # version: it restarts, or has lost the broker for a moment.
-    guarded: bool = False
     # Whether only the user that a report names can have written it, by the broker's access list (docs/adr/0003).
+    guarded: bool = False
+    # The command that supplies a first value, where that is not `secretops put`.
     supplied_by: str = ""
-    """The command that brings a first value, where that is not `secretops put`."""
-    let_go: bool = False
-    """Of a CA, where that has been looked at: nothing living is signed by its previous version."""
+    # For a CA: whether no living certificate is signed by its previous version. Set where that was checked.
+    safe_to_retire: bool = False
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One reason for one action, told to a person."""
+    """One reason for one action, with a message for a person."""
 
     reason: Reason
     action: Action
@@ -83,37 +86,37 @@ class Finding:
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether it makes a command end with ExitCode.ATTENTION. A secret nobody has filled in yet does not."""
-        return self.action is Action.TELL and self.reason is not Reason.AWAITS_FIRST_VALUE
+        """Whether it makes a command end with ExitCode.ATTENTION. A secret that awaits its first value does not."""
+        return self.action is Action.NOTIFY and self.reason is not Reason.AWAITS_FIRST_VALUE
 
 
 Decision = Callable[[Facts, datetime], Finding | None]
 
 
 def grace_of(facts: Facts) -> timedelta:
-    """How long the readers of a replaced version have. The rotator needs no time: it reads anew under each lease.
+    """Return the time that readers of a replaced version have. The rotator needs none: it reads again under each lease.
 
-    So an admin that turns out broken can be replaced at once.
+    So a broken admin can be replaced at once.
     """
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
-def left_by_operator(facts: Facts) -> bool:
-    """Whether the pending version is what a `put` that was cut short left, and not a rotation of secretops' own.
+def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
+    """Return whether an interrupted `put` left the pending version, and not a rotation.
 
     Its user is none of the secret's; or it is an admin, and there was none yet that could have made it.
     """
-    pending = facts.versions.pending
+    pending = versions.pending
     if pending is None:
         return False
-    first_admin = facts.secret.kind is SecretKind.BROKER_ADMIN and facts.versions.current is None
-    return pending.user not in facts.secret.users or first_admin
+    first_admin = secret.kind is SecretKind.BROKER_ADMIN and versions.current is None
+    return pending.user not in secret.users or first_admin
 
 
 def grace_over(version: Version, facts: Facts) -> datetime | None:
-    """When the readers of `version`, which has been replaced, must have let it go. None when it is not known yet.
+    """Return when the readers of `version`, which was replaced, no longer use it. None while that is unknown.
 
-    Counted from the delivery of its successor: a reader cannot let go of what it has not been given a successor for.
+    Counted from the delivery of its successor, before which no reader can change over.
     """
     current = facts.versions.current
     if version is current or current is None or current.published is None:
@@ -126,11 +129,11 @@ def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
     if facts.secret.is_begun or facts.versions.current:
         return None
     by = facts.supplied_by or f"secretops put {facts.secret.name}"
-    return Finding(Reason.AWAITS_FIRST_VALUE, Action.TELL, f"has no value yet: {by}")
+    return Finding(Reason.AWAITS_FIRST_VALUE, Action.NOTIFY, f"has no value yet: {by}")
 
 
 def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
-    """A rotation stopped half-way. It is finished before anything else is begun."""
+    """An interrupted rotation is finished before another one begins."""
     pending = facts.versions.pending
     if pending is None:
         return None
@@ -147,7 +150,7 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
         return None
     if facts.secret.kind is SecretKind.CA:
         signed = f"version {previous.id}: no living certificate is signed by it"
-        return Finding(Reason.RETIRE_DUE, Action.RETIRE, signed) if facts.let_go else None
+        return Finding(Reason.RETIRE_DUE, Action.RETIRE, signed) if facts.safe_to_retire else None
     over = grace_over(previous, facts)
     if over is None:
         return None
@@ -178,26 +181,26 @@ def behind(facts: Facts) -> tuple[Replica, ...]:
 
 
 def replica_behind(facts: Facts, now: datetime) -> Finding | None:
-    """A server still uses the previous version after the grace: its user is retired all the same."""
+    """A server still uses the previous version after the grace. Its user is retired all the same."""
     previous = facts.versions.previous
     over = grace_over(previous, facts) if previous else None
     if over is None or now < over or not (late := behind(facts)):
         return None
     names = ", ".join(f"{replica.id} is on version {replica.version}" for replica in late)
-    return Finding(Reason.REPLICA_BEHIND, Action.TELL, f"{names}, past the grace: see that server's log")
+    return Finding(Reason.REPLICA_BEHIND, Action.NOTIFY, f"{names}, past the grace: see that server's log")
 
 
 def never_rotated(facts: Facts, now: datetime) -> Finding | None:
-    """The first value of a kind that secretops makes is made by the first rotation."""
+    """The first rotation makes the first value of a kind that secretops makes."""
     if not facts.secret.is_begun or facts.versions.current:
         return None
     return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet: secretops tick makes it")
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """When a certificate that secretops renews is due: at two thirds of its life, or sooner by what its id says.
+    """Return when a renewal is due: at two thirds of the life, or sooner by a share that follows from the id.
 
-    None for what does not end by itself.
+    None for a version without an end.
     """
     if version.expires is None:
         return None
@@ -206,7 +209,7 @@ def renewal_at(version: Version) -> datetime | None:
 
 
 def due_at(facts: Facts) -> datetime | None:
-    """When the next value is due by the cadence, or by the end of what ends. None before there is a first one."""
+    """Return when the next value is due by the cadence, or by the version's end. None before the first one."""
     current = facts.versions.current
     if current is None:
         return None
@@ -221,14 +224,14 @@ def _by_cadence(current: Version, secret: Secret) -> datetime:
 
 
 def _near_end(version: Version) -> datetime | None:
-    """When a person is told to put the next one. All by one time: nobody is asked by it."""
+    """Return when a person is notified to put the next one. It needs no spread: nobody is asked for a signature."""
     if version.expires is None:
         return None
     return version.created + (version.expires - version.created) * RENEW_AT
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """The cadence is over, or for what secretops renews two thirds of a life are, or its issuer's settings changed."""
+    """The cadence is over, a renewal is due, or the settings of the issuer changed."""
     current = facts.versions.current
     if current is None:
         return None
@@ -240,30 +243,28 @@ def due(facts: Facts, now: datetime) -> Finding | None:
         return None
     if facts.secret.is_made:
         return Finding(Reason.DUE, Action.ROTATE, f"due since {at:%Y-%m-%d}")
-    return Finding(Reason.DUE, Action.TELL, f"due since {at:%Y-%m-%d}: secretops put {facts.secret.name}")
+    return Finding(Reason.DUE, Action.NOTIFY, f"due since {at:%Y-%m-%d}: secretops put {facts.secret.name}")
 
 
 def near_expiry(facts: Facts, now: datetime) -> Finding | None:
-    """A value that is valid only until a day (a certificate) is replaced at two thirds of its life.
-
-    One that secretops renews is due by then, and here only when it came to its end.
-    """
+    """A supplied certificate is replaced at two thirds of its life. A renewed one is due by then: it is a finding only
+    once it has expired."""
     current = facts.versions.current
     if current is None or current.expires is None:
         return None
     name = facts.secret.name
     if facts.secret.is_issued:
         ended = f"expired {current.expires:%Y-%m-%d %H:%M}: is the schedule on?"
-        return Finding(Reason.EXPIRED, Action.TELL, ended) if now >= current.expires else None
+        return Finding(Reason.EXPIRED, Action.NOTIFY, ended) if now >= current.expires else None
     if now >= current.expires:
-        return Finding(Reason.EXPIRED, Action.TELL, f"expired {current.expires:%Y-%m-%d %H:%M}: secretops put {name}")
+        return Finding(Reason.EXPIRED, Action.NOTIFY, f"expired {current.expires:%Y-%m-%d %H:%M}: secretops put {name}")
     if now < (_near_end(current) or now):
         return None
-    return Finding(Reason.NEAR_EXPIRY, Action.TELL, f"expires {current.expires:%Y-%m-%d}: secretops put {name}")
+    return Finding(Reason.NEAR_EXPIRY, Action.NOTIFY, f"expires {current.expires:%Y-%m-%d}: secretops put {name}")
 
 
 def overdue(facts: Facts, now: datetime) -> Finding | None:
-    """Due for so long that something is wrong with the schedule or the rotation."""
+    """Due for so long that the schedule or the rotation fails."""
     at, current = due_at(facts), facts.versions.current
     if at is None or current is None or not facts.secret.is_made:
         return None
@@ -274,9 +275,10 @@ def overdue(facts: Facts, now: datetime) -> Finding | None:
         patience = min(patience, max(timedelta(), (current.expires - at) / 2))
     if now < at + patience:
         return None
-    return Finding(Reason.OVERDUE, Action.TELL, f"overdue since {at + patience:%Y-%m-%d}: is the schedule on?")
+    return Finding(Reason.OVERDUE, Action.NOTIFY, f"overdue since {at + patience:%Y-%m-%d}: is the schedule on?")
 
 
+# In the order in which they are acted on: finish, then retire, then begin.
 DECISIONS: tuple[Decision, ...] = (
     awaits_first_value,
     pending_left_behind,
@@ -287,14 +289,37 @@ DECISIONS: tuple[Decision, ...] = (
     near_expiry,
     overdue,
 )
-"""In the order in which they are acted on: finish, then let go, then begin."""
 
 
 def findings(facts: Facts, now: datetime) -> tuple[Finding, ...]:
-    """Everything there is to say about a secret now."""
+    """Return all findings about a secret now."""
     return tuple(finding for decision in DECISIONS if (finding := decision(facts, now)))
 
 
-def decide(facts: Facts, now: datetime) -> Finding | None:
-    """The first thing to do about a secret now, or None."""
-    return next((finding for finding in findings(facts, now) if finding.action is not Action.TELL), None)
+def first_action(found: tuple[Finding, ...]) -> Finding | None:
+    """Return the first finding that secretops acts on, or None."""
+    return next((finding for finding in found if finding.action is not Action.NOTIFY), None)
+
+
+def issued_id(token: str, issuer: Issuer) -> str:
+    """Return `token`, a new version's id, with its last ten digits replaced by what `issued_otherwise` compares."""
+    stem = token[: -(_MARK + _SETTINGS)]
+    return f"{stem}{_digest(stem, _MARK)}{_settings(issuer)}"
+
+
+def issued_otherwise(version: str, issuer: Issuer) -> bool:
+    """Return True if secretops had it issued under other settings: another issuer, name or life.
+
+    False for a supplied version, and one that was issued before ids had a mark. Of 65,536 supplied ones one matches.
+    """
+    stem, mark = version[: -(_MARK + _SETTINGS)], version[-(_MARK + _SETTINGS) : -_SETTINGS]
+    return mark == _digest(stem, _MARK) and not version.endswith(_settings(issuer))
+
+
+def _settings(issuer: Issuer) -> str:
+    """Return the digest of all settings but the CA's own life: a longer one replaces no client's certificate."""
+    return _digest(issuer.model_dump_json(exclude={"ca_seconds"}), _SETTINGS)
+
+
+def _digest(text: str, digits: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]

@@ -1,27 +1,29 @@
-"""The client certificate that secretops itself shows to a broker that asks for one, where it lies in no file."""
+"""The client certificate that secretops shows to a broker that requires one, and the stack's own CA."""
 
 from __future__ import annotations
 
 import secrets
 import shutil
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from secretops.engine.ports import VersionStore
+from secretops.engine.state import Version
 from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
-from secretops.manifest import Broker, Manifest, SecretKind
+from secretops.manifest import Broker, Manifest, PrivateCaIssuer, Secret, SecretKind
 from secretops.platform import platform_of
 from secretops.stores import files
 from secretops.targets.connection import Connection
 from secretops.values import Value, new_password
 
+# Version -> the folder of this process with its files.
 _laid: dict[str, Path] = {}
-"""Version -> the folder of this process that its files are in."""
 
 
 def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
-    """The stack's broker, with the files of the certificate to show: the store's, or what an issuer keeps in the
-    cluster. Raises StoreError, UnreachableError, WaitingError.
+    """Return the stack's broker, with the files of the certificate to show: the store's, or that of the platform's
+    issuer. Raises StoreError, UnreachableError, WaitingError.
 
     The TLS library reads a certificate from files only: private ones, in memory where the system has such a folder.
     """
@@ -36,15 +38,15 @@ def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
 
 
 def is_asked_for(broker: Broker) -> bool:
-    """Whether the broker is shown a certificate of the stack's before anybody logs in."""
+    """Return whether the broker requires a certificate of the stack before a login."""
     return bool(broker.certificate_file or broker.certificate_secret)
 
 
 def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -> None:
-    """Show the broker a certificate that nobody uses yet, and log in beside it as whoever the store knows.
+    """Show the broker a certificate that nobody uses yet, and log in with it as a user that the store has.
 
-    Where it knows nobody yet, any answer to a login will do: the broker speaks MQTT to no certificate that it does not
-    take. Raises RefusedError, UnreachableError.
+    If it has none yet, any answer to a login will do: the broker speaks MQTT only to a certificate that it accepts.
+    Raises RefusedError, UnreachableError.
     """
     before = _laid.get(version)
     folder = before or _lay(version, value)
@@ -76,7 +78,7 @@ def _proven(broker: Broker, known: list[Value], version: str) -> None:
 
 
 def authority_of(broker: Broker) -> str:
-    """Who signs the broker's own certificate, as a reader of client-cert is told. Raises UsageError."""
+    """Return the CA of the broker's own certificate, for readers of client-cert. Raises UsageError."""
     rule = "the PEM file of who signs the broker's certificate, for whoever reads ca.crt"
     if broker.ca_file is None:
         raise UsageError(
@@ -94,7 +96,7 @@ def authority_of(broker: Broker) -> str:
 
 
 def _credentials(manifest: Manifest, store: VersionStore) -> Iterator[Value]:
-    """The current ones of the broker's users, the server's first."""
+    """Yield the current credentials of the broker's users, the server's first."""
     for kind in (SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN):
         secret = manifest.of_kind(kind)
         if secret and (current := store.versions(secret.name).current):
@@ -135,3 +137,34 @@ def _lay(version: str, value: Value) -> Path:
         files.write(folder / field, text.encode(), files.PRIVATE)
     _laid[version] = folder
     return folder
+
+
+def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIssuer]:
+    """Return the secret that a CA of the stack signs for, and how. Raises UsageError if there is none."""
+    for secret in manifest.secrets:
+        if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
+            return secret, secret.issuer
+    raise UsageError(
+        f"{authority.name}: it signs for nobody",
+        rule="a CA of the stack's own is there for one certificate",
+        remedy="pulumi up: the manifest is not as the program makes it",
+    )
+
+
+def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
+    """Return whether a reader may still show a certificate that this version of a CA signed.
+
+    Looks at those with a key in the store. Within the grace of the current one a reader may have an older one: of
+    several renewals in one grace the store keeps the last two.
+    """
+    from secretops.certificates import has_signed  # it takes long to load, and a rotation needs none
+
+    secret, _ = signing(manifest, authority)
+    current = store.versions(secret.name).current
+    if current and current.published and now < current.published + timedelta(seconds=manifest.grace_seconds):
+        return True
+    above = store.read(authority.name, version.id, purpose="see what it signed")["ca.crt"]
+    return any(
+        has_signed(above, store.read(secret.name, one.id, purpose="see who signed it")["client.crt"])
+        for one in store.versions(secret.name).living
+    )

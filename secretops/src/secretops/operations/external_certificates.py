@@ -66,15 +66,19 @@ class Watched:
         """What a person has to do something about."""
         what = f"{self.source}: {self.name}"
         if self.wrong:
-            return Finding(Reason.DISTRUSTED, Action.TELL, f"{what} is not trusted: {self.wrong}: {self.remedy}")
+            return _finding(Reason.DISTRUSTED, f"{what} is not trusted: {self.wrong}: {self.remedy}")
         if now < self.begins:
             begins = f"{self.begins:%Y-%m-%d %H:%M}"
-            return Finding(Reason.DISTRUSTED, Action.TELL, f"{what} is good from {begins} UTC on: see to both clocks")
+            return _finding(Reason.DISTRUSTED, f"{what} is good from {begins} UTC on: see to both clocks")
         if now >= self.ends:
-            return Finding(Reason.EXPIRED, Action.TELL, f"{what} expired {self.ends:%Y-%m-%d %H:%M} UTC: {self.remedy}")
+            return _finding(Reason.EXPIRED, f"{what} expired {self.ends:%Y-%m-%d %H:%M} UTC: {self.remedy}")
         if now < self.told_from:
             return None
-        return Finding(Reason.NEAR_EXPIRY, Action.TELL, f"{what} expires {self.ends:%Y-%m-%d %H:%M} UTC: {self.remedy}")
+        return _finding(Reason.NEAR_EXPIRY, f"{what} expires {self.ends:%Y-%m-%d %H:%M} UTC: {self.remedy}")
+
+
+def _finding(reason: Reason, message: str) -> Finding:
+    return Finding(reason, Action.NOTIFY, message)
 
 
 def watched(session: Session) -> tuple[Watched, ...]:

@@ -9,6 +9,8 @@ from secretops.engine.state import Version
 from secretops.errors import SecretopsError, UsageError
 from secretops.manifest import OwnedAgent, SecretKind
 from secretops.operations import broker
+from secretops.operations.emergency import known_versions
+from secretops.operations.rotators import agent_key
 from secretops.operations.session import Session, is_name
 
 
@@ -24,10 +26,10 @@ def purge(
     on. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
     """
     with session.lease("purge"):
-        kept = session.store.kept()
+        kept = session.store.secret_names()
         if only is not None:
             _check(session, only, kept)
-        found = {name: session.known_versions(name).living for name in kept if only in (None, name)}
+        found = {name: known_versions(session, name).living for name in kept if only in (None, name)}
         if destroy:
             if only is None:
                 if removed := broker.remove(session.manifest):
@@ -48,7 +50,7 @@ def _end_agent_keys(session: Session, found: Mapping[str, tuple[Version, ...]], 
         try:
             if not isinstance(secret.agent, OwnedAgent):
                 raise UsageError("the stack's agent is not your own any more")
-            session.agent_key(secret, secret.agent).retire(version)
+            agent_key(session, secret, secret.agent).retire(version)
         except SecretopsError as error:
             key = NamedKey.of(version.user)
             say(f"{secret.name}: key {key.id} of agent {key.agent} works on, delete it at DigitalOcean ({error.what})")

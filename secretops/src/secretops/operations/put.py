@@ -1,4 +1,4 @@
-"""An operator supplies a value: it is tested where it can be, then published."""
+"""Publishes a value that an operator supplies, after a test where there is one."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from datetime import datetime
 from secretops import certificate_checks
 from secretops.engine.decisions import retire_due
 from secretops.engine.ports import NamedKey
-from secretops.engine.rotation import new_token
+from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, Manifest, OwnedAgent, Secret, SecretKind
+from secretops.operations.broker_access import hint
 from secretops.operations.certificate import is_asked_for, prove
+from secretops.operations.emergency import emergency
+from secretops.operations.rotators import rotation
 from secretops.operations.session import Session
 from secretops.stores import env_file
 from secretops.targets import open_agent, open_target
 from secretops.values import Value
 
+# Kinds with fields that travel in a header or a command. Their libraries quote a field that does not fit in an error.
 ONE_LINE = frozenset({SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN, SecretKind.AGENT_KEY})
-"""Kinds whose fields travel in a header or a command, and whose libraries quote what does not fit in their errors."""
 
 # Bytes. MQTT's limit of a user name and of a password (MQTT 5.0, 1.5.4 and 1.5.6).
 LONGEST_CREDENTIAL = 65_535
@@ -36,16 +39,15 @@ def put(
     name: str,
     value: Value,
     *,
-    cut_off: bool = False,
+    force: bool = False,
     untested: bool = False,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Version:
-    """Make `value` the current version of `name`. Nothing is kept when it does not log in or is not what it has to be.
+    """Make `value` the current version of `name`. Keeps nothing if it does not fit or does not log in.
 
-    With `cut_off` the readers of the version before the current one have no grace: its user is retired now. Broken
-    files of the store are set aside then: `notify` gets a line for each. `untested`
-    is for an agent, or a broker that asks for a certificate, which is not reached from here: what it would be shown is
-    published all the same.
+    `force` gives the readers of the previous version no grace: its user is retired now. It also sets broken files of
+    the store aside: `notify` gets a line for each. `untested` publishes without a test, where the agent, or the broker
+    that requires a certificate, can't be reached from here.
 
     Raises UsageError for fields that do not fit, RefusedError, UnreachableError, StoreError, GraceError, WaitingError,
     LeaseHeldError.
@@ -67,27 +69,27 @@ def put(
         check_untested(session.manifest, secret)
     check_fields(secret, value)
     command = f"put {name}"
-    with session.emergency(secret, command) if cut_off else session.lease(command) as set_aside:
+    with emergency(session, secret, command) if force else session.lease(command) as set_aside:
         for line in set_aside or ():
             notify(line)
-        return supply(session, secret, value, cut_off=cut_off, untested=untested)
+        return supply(session, secret, value, force=force, untested=untested)
 
 
-def supply(session: Session, secret: Secret, value: Value, *, cut_off: bool = False, untested: bool = False) -> Version:
-    """As `put` does it, with fields that fit, under a lease that the caller holds."""
+def supply(session: Session, secret: Secret, value: Value, *, force: bool = False, untested: bool = False) -> Version:
+    """Test and publish a value with fields that fit, under a lease that the caller holds."""
     expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
     proven = not untested and (_taken(session, secret, value) or _answered_to(session, secret, value))
     if secret.kind.alternates:
-        _make_way(session, secret, value, cut_off=cut_off)
+        _make_room(session, secret, value, force=force)
     before = session.store.versions(secret.name)
     version = publish(session, secret, value, verified=proven or secret.kind.alternates, expires=expires)
-    if cut_off and secret.kind.alternates:
-        session.rotation(secret).scramble_unknown(before, version)
+    if force and secret.kind.alternates:
+        rotation(session, secret).scramble_unknown(before, version)
     return version
 
 
 def _answered_to(session: Session, secret: Secret, value: Value) -> bool:
-    """Have an agent answer to its key, or DigitalOcean to the token that keys are made with. False for what is neither.
+    """Have an agent accept its key, or DigitalOcean the token that keys are made with. False for another secret.
 
     Raises RefusedError, UnreachableError.
     """
@@ -119,8 +121,8 @@ def publish(
 ) -> Version:
     """Make a supplied value the current version, under a lease that the caller holds.
 
-    Raises StoreError: a version that could not become the current one is not kept; one that did is, and its delivery is
-    what a tick finishes.
+    Raises StoreError: a version that could not become the current one is discarded; the delivery of one that did is
+    finished by a tick.
     """
     now = session.clock()
     version = Version(
@@ -144,29 +146,29 @@ def publish(
             ) from error
         session.store.discard(secret.name, version.id)
         raise
-    session.hint(secret, version.id)
-    return session.published(secret, version)
+    hint(session, secret, version.id)
+    return version.at(stage=Stage.CURRENT, published=now)
 
 
-def _make_way(session: Session, secret: Secret, value: Value, *, cut_off: bool) -> None:
+def _make_room(session: Session, secret: Secret, value: Value, *, force: bool) -> None:
     """Test a broker user's value, and retire the previous version, which the store forgets with the next one.
 
-    A new admin does that itself: the one in the store may be what it is put for.
+    A new admin acts itself: the one in the store may be broken.
     """
-    rotation = session.rotation(secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
-    if not cut_off:
-        rotation.respect_grace()
+    made = rotation(session, secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
+    if not force:
+        made.respect_grace()
     open_target(session.broker, secret.kind).verify(value)
-    facts = session.facts(secret)
+    facts = session.facts(secret, versions=made.versions)
     previous = facts.versions.previous
     if previous is None or previous.retired or previous.user == value["username"]:
         return
-    if cut_off or retire_due(facts, session.clock()):
-        rotation.retire(previous)
+    if force or retire_due(facts, session.clock()):
+        made.retire(previous)
 
 
 def check_fields(secret: Secret, value: Value) -> None:
-    """Raise UsageError for fields that do not fit, or hold what their readers can't be given."""
+    """Raise UsageError for fields that do not fit, or that their readers can't take."""
     if missing := [field for field in secret.fields if not value.get(field, "").strip()]:
         raise UsageError(
             f"{secret.name}: no {', '.join(missing)}",
@@ -179,8 +181,8 @@ def check_fields(secret: Secret, value: Value) -> None:
             rule=f"a value of {secret.name} has the fields {', '.join(secret.fields)} and no others",
             remedy="leave them out",
         )
-    if (secret.name, *secret.fields) == HTTP_TOKEN:  # the launcher would refuse it when clients have it already
-        from secretops.launcher.http_token import check_token
+    if (secret.name, *secret.fields) == HTTP_TOKEN:  # the launcher would refuse it after clients have it
+        from secretops.launcher.listening import check_token
 
         check_token(value["token"])
     for field, text in value.items():
@@ -215,7 +217,7 @@ def check_untested(manifest: Manifest, secret: Secret) -> None:
 
 
 def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
-    """When the certificate ends, or the first of its chain. Raises UsageError with everything that is wrong with it."""
+    """Return when the certificate or the first of its chain ends. Raises UsageError with all that is wrong with it."""
     if found := list(certificate_checks.of_supplied(value, now)):
         raise UsageError(
             f"{secret.name}: {'; '.join(flaw.what for flaw in found)}",
@@ -230,7 +232,7 @@ def _way_round(secret: Secret) -> str:
 
 
 def _taken(session: Session, secret: Secret, value: Value) -> bool:
-    """Have the broker take a certificate. False for what is none, or where the broker asks for none.
+    """Have the broker accept a certificate. False for another secret, or where the broker requires none.
 
     Raises RefusedError, UnreachableError.
     """

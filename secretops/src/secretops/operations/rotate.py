@@ -7,32 +7,36 @@ import time
 from collections.abc import Callable
 
 from secretops.engine.decisions import retire_due
-from secretops.engine.rotation import GraceError, Rotation
+from secretops.engine.rotation import Rotation
+from secretops.engine.rotator import GraceError
 from secretops.engine.state import Version
 from secretops.errors import UsageError
 from secretops.manifest import Secret, SecretKind
+from secretops.operations.broker_access import facts_for_retiring
+from secretops.operations.emergency import emergency
+from secretops.operations.rotators import advance, recover, rotation
 from secretops.operations.session import Session
 
+# Seconds. `rotate` waits for the readers of the previous version at most this long; beyond, the operator decides.
 LONGEST_WAIT = 60.0
-"""Seconds that `rotate` waits by itself for the readers of the version before; beyond, the operator decides."""
 
+# Seconds between two reads of servers' reports.
 ASK_AGAIN = 2.0
-"""Seconds between two looks at what servers report."""
 
 
 def rotate(
     session: Session,
     name: str,
     *,
-    cut_off: bool,
-    say: Callable[[str], None],
+    force: bool,
+    notify: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Version:
-    """Publish a new version of `name`. A rotation left half-done is finished instead of a second one begun.
+    """Publish a new version of `name` and return it. An interrupted rotation is finished instead.
 
-    While readers may still hold the version before the current one, waits up to LONGEST_WAIT seconds for the grace to
-    end, or raises GraceError; `cut_off` goes ahead at once, and takes over a user that is there before the first
-    version. It also sets broken files of the store aside, and reports each. Raises what the steps raise, WaitingError,
+    While readers may still use the previous version, waits up to LONGEST_WAIT seconds for the grace to end, or raises
+    GraceError. `force` goes ahead at once, and takes over a user that exists before the first version. It also sets
+    broken files of the store aside: `notify` gets a line for each. Raises what the steps raise, WaitingError,
     LeaseHeldError.
     """
     secret = session.secret(name)
@@ -43,28 +47,27 @@ def rotate(
             remedy=f"secretops put {name}",
         )
     command = f"rotate {name}"
-    with session.emergency(secret, command) if cut_off else session.lease(command) as set_aside:
+    with emergency(session, secret, command) if force else session.lease(command) as set_aside:
         for line in set_aside or ():
-            say(line)
-        if not secret.kind.alternates:  # the old one and the new one are good side by side: nobody is waited for
-            session.settle(secret, replaced=cut_off)
-            return session.published(secret, session.advance(secret, cut_off=cut_off))
-        session.await_admin(secret)
-        session.settle(secret, replaced=cut_off)
-        rotation = session.rotation(secret)
-        if not cut_off and session.facts(secret).versions.pending is None:
-            _await_grace(session, secret, rotation, say, sleep)
-        previous = session.facts(secret).versions.previous
-        over = cut_off or retire_due(session.facts_for_retiring(secret), session.clock())
-        if previous and not previous.retired and over:  # the store forgets it with the next version
-            rotation.retire(previous)
-        return session.published(secret, session.advance(secret, rotation, cut_off=cut_off))
+            notify(line)
+        recover(session, secret, replaced=force)
+        if not secret.kind.alternates:  # both versions are good: nobody is waited for
+            return advance(session, secret, force=force)
+        made = rotation(session, secret, waits=True)
+        previous = made.versions.previous
+        if previous and not previous.retired:  # the store forgets it with the next version
+            if not force and made.versions.pending is None:
+                _await_grace(session, secret, made, notify, sleep)
+            if force or retire_due(facts_for_retiring(session, secret, made.versions), session.clock()):
+                made.retire(previous)
+        return advance(session, secret, made, force=force)
 
 
 def discard(session: Session, name: str) -> Version:
-    """Let go of a CA that is pending, and make none: the one that signs goes on. Gives the one that is no more.
+    """Discard the pending CA, and return it. The one that signs goes on.
 
-    Raises UsageError for what is no CA, and where none is pending beside one that signs; StoreError, LeaseHeldError.
+    Raises UsageError for a secret that is no CA, and where none is pending besides one that signs; StoreError,
+    LeaseHeldError.
     """
     secret = session.secret(name)
     with session.lease(f"rotate {name} --discard"):
@@ -80,20 +83,20 @@ def discard(session: Session, name: str) -> Version:
 
 
 def _await_grace(
-    session: Session, secret: Secret, rotation: Rotation, say: Callable[[str], None], sleep: Callable[[float], None]
+    session: Session, secret: Secret, made: Rotation, notify: Callable[[str], None], sleep: Callable[[float], None]
 ) -> None:
-    """Until the grace of the previous version is over, or every server has reported that it let it go."""
-    told = False
-    while not retire_due(session.facts_for_retiring(secret), session.clock()):
+    """Wait until the grace of the previous version is over, or every server reports the current one."""
+    notified = False
+    while not retire_due(facts_for_retiring(session, secret, made.versions), session.clock()):
         try:
-            rotation.respect_grace()
+            made.respect_grace()
         except GraceError as error:
             left = (error.until - session.clock()).total_seconds()
             if left > LONGEST_WAIT:
                 raise
-            if not told:
-                say(f"waiting {math.ceil(left)} s at most for the readers of the previous version")
-                told = True
+            if not notified:
+                notify(f"waiting {math.ceil(left)} s at most for the readers of the previous version")
+                notified = True
             if left > 0:
                 sleep(min(left, ASK_AGAIN))
         else:

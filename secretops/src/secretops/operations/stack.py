@@ -14,7 +14,7 @@ from pathlib import Path
 from secretops.errors import UsageError, did_you_mean
 from secretops.manifest import Manifest
 from secretops.own_files import OTHERS_WRITE
-from secretops.stores.folder_ownership import refuse_another_stack
+from secretops.stores.files import refuse_another_stack
 
 OUTPUT = "secretops"
 """The stack output that holds the manifest."""

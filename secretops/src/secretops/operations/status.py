@@ -1,4 +1,4 @@
-"""How every secret stands. Changes nothing. The server's own value is used to ask the broker which servers use it."""
+"""The status of every secret. Changes nothing. Reads the server's value to ask the broker for servers' reports."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Replica, Version, Versions
 from secretops.errors import ExitCode, SecretopsError
 from secretops.manifest import Secret
-from secretops.operations import external_certificates
+from secretops.operations import broker_access, external_certificates
 from secretops.operations.session import Session
 from secretops.platform import PUBLIC_LINES
 
 Read = TypeVar("Read")
 
+# The kind of a secret that left the stack: its own kind is unknown.
 LEFT = "left"
-"""The kind of a secret that the stack has no more, of which nobody knows which it was."""
-
 
 # Kinds of rows that are no secrets.
 NO_SECRETS = (external_certificates.NAME, PUBLIC_LINES)
 
 
 class Standing(StrEnum):
-    """The one word for a secret."""
+    """The status of a secret in one word."""
 
     VERIFIED = "verified"  # current, and it logged in
     CURRENT = "current"  # current; nothing to log in to
     WAITING = "waiting"  # for its first value
     ATTENTION = "attention"  # see its notes
-    UNREADABLE = "unreadable"  # the store does not give its versions; see its notes
+    UNREADABLE = "unreadable"  # its versions can't be read; see its notes
 
     @property
     def needs_a_person(self) -> bool:
@@ -45,7 +44,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SecretStatus:
-    """How one secret stands. Times are UTC."""
+    """The status of one secret. Times are UTC."""
 
     name: str
     kind: str
@@ -53,12 +52,12 @@ class SecretStatus:
     current: Version | None
     due: datetime | None
     notes: tuple[str, ...]
+    # The servers that report which version they use; None if unknown.
     replicas: tuple[Replica, ...] | None = None
-    """The servers that report which version they use; None where nobody does or the broker can't be asked."""
 
     @property
-    def told_replicas(self) -> str:
-        """Them, for a table: how many are on which version."""
+    def replica_counts(self) -> str:
+        """The number of servers on each version, for a table."""
         if not self.replicas:
             return "-"
         counts = Counter(replica.version for replica in self.replicas)
@@ -70,8 +69,8 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Return a row for each secret of the stack, each that left it, and certificates and public lines that need a
-    person. A row has a note for each fact that can't be read.
+    """Return a row for each secret of the stack and each that left it, and for external certificates and public lines
+    that need a person. A row has a note for each fact that can't be read.
 
     Raises the first error if no secret can be read, and UsageError.
     """
@@ -84,21 +83,21 @@ def status(session: Session) -> list[SecretStatus]:
 
 
 def exit_code(statuses: list[SecretStatus]) -> ExitCode:
-    """ATTENTION when a secret needs a person, else DONE."""
+    """Return ATTENTION if a secret needs a person, else DONE."""
     return ExitCode.ATTENTION if any(one.standing.needs_a_person for one in statuses) else ExitCode.DONE
 
 
 def last_failure(session: Session, secret: Secret, current: Version | None) -> Entry | None:
-    """How the last step of `secret` ended, if that was badly and nothing of its current version succeeded since."""
+    """Return the last step of `secret`, if it failed and nothing of its current version succeeded since."""
     last = session.journal.last(secret.name)
     good = [when for when in (current.published, current.verified) if when] if current else []
     return last if last and last.outcome != DONE and not any(when > last.time for when in good) else None
 
 
 def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
-    """That there is no version of `secret` any more, although the journal's last word on it is of one that was used.
+    """Return a note that the versions of `secret` are gone, if the journal's last entry is of a version in use.
 
-    One that was only ever `put` has no word there: it looks as if it had never had a value, and is put again.
+    A secret that was only ever `put` has no entry: it looks as if it had never had a value, and is put again.
     """
     last = None if versions.all else session.journal.last(secret.name)
     if last is None or last.step not in ("publish", "retire"):
@@ -151,7 +150,7 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     except SecretopsError as error:
         failures.append(error)
         return _row(secret.name, secret.kind, Standing.UNREADABLE, _note(error))
-    replicas = session.replicas(secret)
+    replicas = broker_access.replicas(session, secret, facts.versions)
     facts = replace(facts, replicas=replicas or ())
     current = facts.versions.current
     unread: list[SecretopsError] = []
@@ -169,12 +168,12 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     failed = None if unread else read(lambda: last_failure(session, secret, current))
     if failed:
         notes.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M}: {failed.outcome}")
-    if astray := read(lambda: session.store.astray(secret.name)):
-        notes.append(astray)
+    if drift := read(lambda: session.store.delivery_drift(secret.name)):
+        notes.append(drift)
     if secret.agent and current and not current.verified:
         notes.append("the agent was never shown this key: it was put with --untested")
     notes += [_note(error) for error in unread]
-    if any(finding.needs_a_person for finding in found) or gone or failed or astray or unread:
+    if any(finding.needs_a_person for finding in found) or gone or failed or drift or unread:
         standing = Standing.ATTENTION
     elif current is None:
         standing = Standing.WAITING

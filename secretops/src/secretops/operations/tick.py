@@ -1,4 +1,4 @@
-"""What a schedule calls every hour: finish what was left, let go of what is over, begin what is due, check the rest."""
+"""What a schedule calls every hour: finish, retire and begin what is due, and check the rest."""
 
 from __future__ import annotations
 
@@ -6,35 +6,37 @@ import logging
 from collections.abc import Container
 from dataclasses import dataclass
 
-from secretops.engine.decisions import Action, Finding, Reason, decide, findings
+from secretops.engine.decisions import Action, Finding, Reason, findings, first_action
 from secretops.engine.journal import Entry
-from secretops.engine.rotation import GraceError
-from secretops.engine.state import Replica, Version
+from secretops.engine.rotator import GraceError
+from secretops.engine.state import Replica, Versions
 from secretops.errors import AttentionError, ExitCode, RefusedError, SecretopsError
 from secretops.manifest import OwnedAgent, Secret, SecretKind
 from secretops.operations import external_certificates
+from secretops.operations.broker_access import facts_for_retiring
+from secretops.operations.rotators import advance, agent_key, recover, rotator
 from secretops.operations.session import Session
 from secretops.platform import PUBLIC_LINES
 from secretops.targets import open_target
 
 _log = logging.getLogger(__name__)
 
+# Actions on one secret in one tick: at most resume, retire, rotate and retire. What is left waits for the next tick.
 MOST_ACTIONS = 4
-"""A secret meets at most resume, retire, rotate and retire in one tick; what is left after that waits for the next."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a tick did about one secret."""
+    """The result of a tick for one secret."""
 
     secret: str
     done: tuple[str, ...] = ()
     error: SecretopsError | None = None
     attention: tuple[str, ...] = ()
+    # What only a person can begin, and need not today: a first value.
     waiting: tuple[str, ...] = ()
-    """What only a person can begin, and need not today: a first value."""
+    # The reason of each line of `attention`.
     reasons: tuple[Reason, ...] = ()
-    """Why it needs attention, one for each of it."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -44,18 +46,17 @@ class Outcome:
 
 
 def tick(session: Session, *, scheduled: Container[str] = ()) -> list[Outcome]:
-    """One round over all secrets: a CA before what it signs, what is shown to the broker before a login, then admins,
-    since they set the others' passwords.
+    """Go over all secrets: a CA before what it signs, client certificates before a login, then admins, since they set
+    the others' passwords.
 
-    What is due of those in `scheduled` somebody else begins, Secrets Manager's own schedule: only what that has missed,
-    so that it is overdue, is begun here. What needed a person is told, also where the tick has ended it: no schedule
-    ran for a day, or a server was cut off. One secret's failure does not stop the next one's. Raises LeaseHeldError
-    when another rotation is under way.
+    Of those in `scheduled` another schedule begins what is due (Secrets Manager's own): here only what is overdue. The
+    outcome names what needed a person also where the tick has ended it: no schedule ran for a day, or a server was cut
+    off. One secret's failure does not stop the next one's. Raises LeaseHeldError when another rotation runs.
     """
     with session.lease("tick"):
         ordered = sorted(session.manifest.secrets, key=_turn)
-        outcomes = [_look_after(session, secret, begins=secret.name not in scheduled) for secret in ordered]
-    return [*outcomes, *_watched(session), *_public_lines(session)]
+        outcomes = [_outcome(session, secret, begins=secret.name not in scheduled) for secret in ordered]
+    return [*outcomes, *_external_certificates(session), *_public_lines(session)]
 
 
 def _turn(secret: Secret) -> int:
@@ -64,15 +65,15 @@ def _turn(secret: Secret) -> int:
     return 1 if secret.issuer else 2 if secret.kind is SecretKind.BROKER_ADMIN else 3
 
 
-def _watched(session: Session) -> list[Outcome]:
-    """One for all certificates that others renew, where one of them needs a person."""
+def _external_certificates(session: Session) -> list[Outcome]:
+    """Return one outcome for all certificates that others renew, if one of them needs a person."""
     try:
         found = external_certificates.findings(session)
-    except Exception as error:  # of what others made; what was done for the secrets is told all the same
+    except Exception as error:  # others made them; the outcomes of the secrets are reported all the same
         _log.exception("%s: unexpected", external_certificates.NAME)
         return [Outcome(external_certificates.NAME, error=_unexpected(external_certificates.NAME, error))]
-    told, reasons = tuple(one.message for one in found), tuple(one.reason for one in found)
-    return [Outcome(external_certificates.NAME, attention=told, reasons=reasons)] if found else []
+    messages, reasons = tuple(one.message for one in found), tuple(one.reason for one in found)
+    return [Outcome(external_certificates.NAME, attention=messages, reasons=reasons)] if found else []
 
 
 def _public_lines(session: Session) -> list[Outcome]:
@@ -81,33 +82,35 @@ def _public_lines(session: Session) -> list[Outcome]:
 
 
 def exit_code(outcomes: list[Outcome]) -> ExitCode:
-    """The one code for a whole tick: a failure outranks waiting, waiting outranks attention."""
+    """Return the code of a whole tick: a failure outranks waiting, waiting outranks attention."""
     codes = {outcome.exit_code for outcome in outcomes}
     ranked = (ExitCode.FAILED, ExitCode.USAGE, ExitCode.BUSY, ExitCode.WAITING, ExitCode.ATTENTION)
     return next((code for code in ranked if code in codes), ExitCode.DONE)
 
 
-def _look_after(session: Session, secret: Secret, *, begins: bool) -> Outcome:
+def _outcome(session: Session, secret: Secret, *, begins: bool) -> Outcome:
     done: list[str] = []
     reported: tuple[Replica, ...] = ()
     late: list[Finding] = []
     try:
-        session.settle(secret)
+        recover(session, secret)
         done += session.platform.unblock(session, secret)
+        versions = session.store.versions(secret.name)
         for _ in range(MOST_ACTIONS):
-            facts = session.facts_for_retiring(secret)
-            reported = facts.replicas or reported  # a retired user's servers report no more, and are told about
-            finding = decide(facts, session.clock())
+            facts = facts_for_retiring(session, secret, versions)
+            reported = facts.replicas or reported  # a retired user's servers report no more
+            found = findings(facts, session.clock())
+            finding = first_action(found)
             if finding is None:
                 break
-            found = findings(facts, session.clock())
             if finding.reason is Reason.DUE and not begins and all(one.reason is not Reason.OVERDUE for one in found):
                 break
-            late += [one for one in found if one.needs_a_person]  # it may be so no more once that is acted on
-            done.append(_act(session, secret, finding.action))
+            late += [one for one in found if one.needs_a_person]  # the action may end it
+            text, versions = _act(session, secret, finding.action, versions)
+            done.append(text)
         if not any(text.startswith("published") for text in done):
-            done += _verify_current(session, secret)
-        left = findings(session.facts(secret, reported), session.clock())
+            done += _verify_current(session, secret, versions)
+        left = findings(session.facts(secret, reported, versions=versions), session.clock())
     except SecretopsError as error:
         return Outcome(secret.name, tuple(done), error)
     except Exception as error:  # of this secret alone; its text may hold anything, the log is redacted
@@ -119,7 +122,7 @@ def _look_after(session: Session, secret: Secret, *, begins: bool) -> Outcome:
         tuple(done),
         attention=tuple(one.message for one in late),
         reasons=tuple(one.reason for one in late),
-        waiting=tuple(one.message for one in left if one.action is Action.TELL and not one.needs_a_person),
+        waiting=tuple(one.message for one in left if one.action is Action.NOTIFY and not one.needs_a_person),
     )
 
 
@@ -131,36 +134,33 @@ def _unexpected(name: str, error: Exception) -> SecretopsError:
     )
 
 
-def _act(session: Session, secret: Secret, action: Action) -> str:
+def _act(session: Session, secret: Secret, action: Action, versions: Versions) -> tuple[str, Versions]:
+    """Act on a finding. Return what was done, and the versions after it."""
+    made = rotator(session, secret, versions)
     if action is not Action.RETIRE:
-        return f"published {session.advance(secret).id}"
-    mover = session.mover(secret)
-    mover.retire(previous := _previous(session, secret))
-    kept = secret.kind.alternates and previous.user not in secret.users
-    return f"retired {previous.id}" + (f" ({previous.user} is yours: kept)" if kept else "")
-
-
-def _previous(session: Session, secret: Secret) -> Version:
-    previous = session.facts(secret).versions.previous
+        return f"published {advance(session, secret, made).id}", made.versions
+    previous = versions.previous
     if previous is None:
         raise SecretopsError(f"{secret.name}: nothing to retire")
-    return previous
+    made.retire(previous)
+    kept = secret.kind.alternates and previous.user not in secret.users
+    return f"retired {previous.id}" + (f" ({previous.user} is yours: kept)" if kept else ""), made.versions
 
 
-def _verify_current(session: Session, secret: Secret) -> list[str]:
-    """Log in as the current version: a password changed behind our back is found within the hour.
+def _verify_current(session: Session, secret: Secret, versions: Versions) -> list[str]:
+    """Log in as the current version: detects out-of-band password changes within an hour.
 
-    For a key of an agent of ours it is looked whether it is there still: an answer to it would be paid for each time.
-    Where it is not, readers hold one that opens nothing, and get the next at once.
+    A key of our agent is only looked up: each answer to it would be paid for. If it is gone, readers have a key that
+    opens nothing, and get the next at once.
     """
-    current = session.facts(secret).versions.current
+    current = versions.current
     if current is None:
         return []
     if isinstance(secret.agent, OwnedAgent):
-        mover = session.agent_key(secret, secret.agent)
-        if lost := mover.tidy():
+        made = agent_key(session, secret, secret.agent, versions)
+        if lost := made.tidy():
             try:
-                version = session.advance(secret, mover)
+                version = advance(session, secret, made)
             except GraceError as error:
                 raise RefusedError(
                     f"{secret.name}: {lost}; {error.what}", rule=error.rule, remedy=error.remedy
@@ -178,6 +178,7 @@ def _verify_current(session: Session, secret: Secret) -> list[str]:
     try:
         open_target(session.broker, secret.kind).verify(value)
     except RefusedError as error:
+        session.store.confirm()  # whoever took the lease over may have retired this version
         mends = "put" if secret.kind is SecretKind.BROKER_ADMIN else "rotate"  # what is refused rotates nobody
         outcome = f"the broker refuses user {current.user}"
         session.journal.write(

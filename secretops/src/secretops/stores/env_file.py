@@ -19,7 +19,6 @@ HEADER = "# Kept by pulumi (addresses, levels) and secretops (values). Lines you
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v", "\f": r"\f"}
 
-
 # Bytes of a .env file. python-dotenv 1 needs more than a second for 64 KB with short lines, 20 s for 1 MB, and a server
 # reads the file each second.
 MOST_BYTES = 64 * 1024

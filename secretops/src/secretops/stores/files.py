@@ -1,21 +1,25 @@
-"""Files that hold secrets: owned by the right account, private, and never half-written."""
+"""Files that hold secrets: owned by the right account, private, and never half-written. And what is in a dotenv
+store's folder, which stack it belongs to, and that nobody else can write there.
+"""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
 import fcntl
+import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from secretops import own_files
-from secretops.errors import StoreError
+from secretops.errors import StoreError, UsageError
 
+# Modes that the Secret Management Guide gives to keys and .env, to certificates, and to their folders.
 PRIVATE, PUBLIC, FOLDER = 0o600, 0o644, 0o700
-"""The modes that the Secret Management Guide gives to keys and .env, to certificates, and to their folders."""
 
 # Folders of a dotenv store's root that hold values, or records of them.
 FOLDERS = ("config", "certs", "secrets", "versions", "log", "aside")
@@ -30,6 +34,13 @@ RECORDS, JOURNAL = "log/access.jsonl", "log/rotation.jsonl"
 # Files of a dotenv store's root that every command opens.
 FILES = (*LOCKS, "config/.env", RECORDS, JOURNAL)
 
+# File of a dotenv store's root that names the stack.
+MANIFEST = Path("config") / "secretops.json"
+
+
+class AnotherStackError(UsageError):
+    """The folder belongs to another stack."""
+
 
 @contextlib.contextmanager
 def told(path: Path) -> Iterator[None]:
@@ -37,56 +48,88 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        named = Path(error.filename) if isinstance(error.filename, str) else path
-        raise StoreError(
-            f"{named}: {error.strerror or type(error).__name__}",
-            rule="a secret's file is written whole or not at all; this one is as it was",
-            remedy="make room, or make the folder writable for this account, then try again",
-        ) from error
+        raise refused(path, error) from error
 
 
-def check_owner(path: Path) -> None:
-    """Raise StoreError unless `path` is a file or folder of the account that runs this process."""
-    with told(path):
-        own_files.check_owner(path, path.lstat().st_uid)
+def refused(path: Path, error: OSError) -> StoreError:
+    """Return the operating system's refusal of `path`."""
+    named = Path(error.filename) if isinstance(error.filename, str) else path
+    return StoreError(
+        f"{named}: {error.strerror or type(error).__name__}",
+        rule="a secret's file is written whole or not at all; this one is as it was",
+        remedy="make room, or make the folder writable for this account, then try again",
+    )
 
 
-def check_store(root: Path) -> None:
+def check_store(root: Path, *, secrets: bool = True) -> None:
     """Raise StoreError unless `root`, its folders and FILES are this account's own, no links, and closed to writers.
 
-    The root alone may be a link: to a folder that is checked in its place. A folder that is not there passes.
+    The root alone may be a link: to a folder that is checked in its place. A folder that is not there passes. Without
+    `secrets` the folders of secrets and FILES are left out. Every access to a store does this: a path that is fine
+    costs one lstat, and no call.
     """
-    check_folders(root)
-    versions = root / "versions"
-    with told(root):
-        for folder in sorted(versions.iterdir()) if versions.is_dir() else ():
-            own_files.check_folder(folder)
-        for file in FILES:
-            own_files.check_file(root / file)
-
-
-def check_folders(root: Path) -> None:
-    """Raise StoreError as `check_store` does, but for the folders of secrets and for FILES."""
-    with told(root):
-        if not root.is_dir():
+    account = os.geteuid()
+    try:
+        status = root.stat() if root.is_dir() else None
+        if status is None:
             raise StoreError(
-                f"{root} is not there",
-                rule="`pulumi up` makes the store's folder",
-                remedy="pulumi up, then try again",
+                f"{root} is not there", rule="`pulumi up` makes the store's folder", remedy="pulumi up, then try again"
             )
-        own_files.check_folder(root, follow=True)
-        for folder in (root / name for name in (*FOLDERS, UNITS)):
-            if os.path.lexists(folder):
-                own_files.check_folder(folder)
+        if status.st_uid != account or status.st_mode & own_files.OTHERS_WRITE:
+            own_files.check_folder(root, follow=True)
+        folders = [*FOLDERS, UNITS]
+        if secrets and (root / "versions").is_dir():
+            with os.scandir(root / "versions") as found:
+                for entry in found:
+                    folders.append(f"versions/{entry.name}")
+        for folder in folders:
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(f"{root}/{folder}")
+                if (
+                    status.st_uid != account
+                    or not stat.S_ISDIR(status.st_mode)
+                    or status.st_mode & own_files.OTHERS_WRITE
+                ):
+                    own_files.check_folder(root / folder)
+        for file in FILES if secrets else ():
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(f"{root}/{file}")
+                if status.st_uid != account or not stat.S_ISREG(status.st_mode):
+                    own_files.check_file(root / file)
+    except OSError as error:
+        raise refused(root, error) from error
+
+
+def stack_of(root: Path) -> str | None:
+    """Return the stack that keeps its values below `root`; None if no manifest names one: new, or destroyed."""
+    try:
+        found = json.loads((root / MANIFEST).read_bytes())["stack"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def refuse_another_stack(root: Path, stack: str) -> None:
+    """Raise AnotherStackError if `root` is the store of another stack than `stack`."""
+    found = stack_of(root)
+    if found not in (None, stack):
+        raise AnotherStackError(
+            f"{root} is the store of stack {found}, and this is stack {stack}",
+            rule="a folder holds the values of one stack: a second would write over them, and take them for its own",
+            remedy=f"in Pulumi.{stack}.yaml, at store: root: .coreflux-mcp-{stack}; or, if {found} is no more and its "
+            f"values are to be {stack}'s: rm {root / MANIFEST}, then pulumi up",
+        )
 
 
 def read(path: Path) -> bytes | None:
-    """Return the content of a store's file, None where there is none. Raises StoreError, for a link too."""
-    with told(path):
-        try:
-            return own_files.read_own(path)
-        except FileNotFoundError:
-            return None
+    """Return the content of a store's file, None if there is none. Raises StoreError, for a link too."""
+    try:
+        with open(own_files.open_own(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise refused(path, error) from error
 
 
 def write(path: Path, data: bytes, mode: int) -> None:
@@ -95,9 +138,10 @@ def write(path: Path, data: bytes, mode: int) -> None:
     The temporary file's name is fixed, so that a crash leaves at most one behind, which the next write replaces.
     Call it under `lock`. Raises StoreError.
     """
-    new = temporary(path)
-    check_owner(path.parent)
-    with told(path):
+    new, folder = temporary(path), path.parent
+    try:
+        if (owner := folder.lstat().st_uid) != os.geteuid():
+            own_files.check_owner(folder, owner)
         try:
             new.unlink(missing_ok=True)
             file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
@@ -113,7 +157,9 @@ def write(path: Path, data: bytes, mode: int) -> None:
         except OSError:
             new.unlink(missing_ok=True)
             raise
-        _sync(path.parent)
+        _sync(folder)
+    except OSError as error:
+        raise refused(path, error) from error
 
 
 def rename(path: Path, new: Path) -> None:
@@ -146,8 +192,10 @@ def temporary(path: Path) -> Path:
 
 def make_folder(path: Path) -> None:
     """A folder for this account alone. An existing one is left as it is."""
-    with told(path):
+    try:
         path.mkdir(mode=FOLDER, exist_ok=True)
+    except OSError as error:
+        raise refused(path, error) from error
 
 
 def private_folder() -> Path:
@@ -165,8 +213,10 @@ def lock(root: Path) -> Iterator[None]:
     `pulumi up` and a rotator both write config/.env, each its own lines.
     """
     path = root / ".lock"
-    with told(path):
+    try:
         file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, PRIVATE)
+    except OSError as error:
+        raise refused(path, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,8 +1,8 @@
-"""What the leases of all stores over a network share: their times, who renews, and what is said of them.
+"""The lease that lets one process rotate: one record in the store, changed by compare-and-swap alone.
 
-No machine's clock is compared with another's. Whoever finds a lease held watches it by its own clock: a holder that
-lives is seen to renew, and only one that has not for the whole duration is followed, as client-go's leader election
-does it. https://pkg.go.dev/k8s.io/client-go/tools/leaderelection
+No machine's clock is compared with another's. A process that waits watches the record by its own clock, and takes the
+lease over only when the holder has not renewed it for its whole duration, as client-go's leader election does.
+https://pkg.go.dev/k8s.io/client-go/tools/leaderelection
 """
 
 from __future__ import annotations
@@ -10,167 +10,206 @@ from __future__ import annotations
 import abc
 import contextlib
 import logging
+import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
 from secretops.errors import LeaseHeldError, SecretopsError, StoreError, UnreachableError
 
-Sign = TypeVar("Sign")
+# Seconds after each write that was refused because somebody else had just written.
+PAUSES = (0.05, 0.1, 0.2, 0.4)
+# How often a holder renews before it reports that it can't tell in time whether the lease is still its own.
+TRIES = 2
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds. The defaults are for a store that is asked over the internet, and counts requests."""
+    """Seconds. The defaults are for a store that is reached over the internet and counts requests."""
 
     duration: float = 30.0
-    """How long a holder that does not renew still holds."""
+    """How long a lease is valid without a renewal."""
     renew: float = 5.0
     look: float = 2.0
-    """Between two looks at a lease that is held."""
+    """Between two polls of a lease that somebody holds."""
 
     @property
     def trusted(self) -> float:
-        """How long after a renewal the holder writes without asking again (client-go's RenewDeadline: 10 of 15)."""
+        """How long after a renewal the holder writes without another one (client-go's RenewDeadline: 10 of 15)."""
         return self.duration * 2 / 3
 
 
 def awake_or_not() -> float:
-    """What a holder measures by how old its renewal is: seconds that also pass while this machine sleeps, during which
-    nothing is renewed. `time.monotonic` stands still then on Linux, and elsewhere is what there is.
+    """Return a clock in seconds that does not stop while this machine sleeps, when nothing is renewed.
 
-    Not for who watches another's lease: a holder beside it would have slept too.
+    `time.monotonic` stops then on Linux; elsewhere there is no other. Only a holder needs it: a process that watches
+    somebody else's lease would have slept with it.
     """
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
-TRIES = 2
-"""How often a holder renews before it tells whoever asks that it can't say in time that the lease is its own."""
+@dataclass(frozen=True, kw_only=True)
+class LeaseRecord:
+    """What the store knows of one holder. A renewal changes `renewals` alone."""
+
+    holder: str
+    token: str
+    """Differs each time the lease is acquired."""
+    since: datetime | None
+    renewals: int = 0
+    duration: float = 0.0
+    """The holder's, in seconds; 0 where the store keeps none: then the reader's own counts."""
+
+    def is_of(self, other: LeaseRecord | None) -> bool:
+        """Return whether the other is a record of the same acquisition."""
+        return other is not None and (self.holder, self.token) == (other.holder, other.token)
 
 
-class Held(abc.ABC):
-    """A lease that this process holds, or held: others may have followed us while we could not renew.
+@dataclass(frozen=True)
+class Found:
+    """The record as it was read, or None while the lease is free."""
 
-    One question at a time, and none once we were followed. How one store renews and gives back is its own.
-    """
+    record: LeaseRecord | None = None
+    at: Any = None
+    """What the next write has to follow: the store's own version of the record."""
 
-    def __init__(self, timing: Timing, *, asked: float) -> None:
-        """`asked`: when what took the lease was sent, as `awake_or_not` has it."""
-        self._timing, self._renewed = timing, asked
-        self._follower = ""
-        """Who has followed us; empty for nobody."""
+
+class LeaseStore(abc.ABC):
+    """Where a record is kept. Every method may raise StoreError or UnreachableError."""
+
+    # Whether the first write may do without a read: a refused one returns what is there.
+    writes_first: ClassVar[bool] = False
+    keeps_duration: ClassVar[bool] = False
+
+    def acquired_by(self, holder: str, duration: float) -> LeaseRecord:
+        """Return the first record of a holder."""
+        now, kept = datetime.now(UTC).replace(microsecond=0), duration if self.keeps_duration else 0.0
+        return LeaseRecord(holder=holder, token=secrets.token_hex(8), since=now, duration=kept)
+
+    def renewed(self, record: LeaseRecord) -> LeaseRecord:
+        """Return the record of the next renewal."""
+        return replace(record, renewals=record.renewals + 1)
+
+    @abc.abstractmethod
+    def read(self, *, patient: bool = True) -> Found:
+        """Return what is there. `patient`: wait for a store that does not answer; else the call is repeated soon."""
+
+    @abc.abstractmethod
+    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
+        """Write the record, or free the lease, if nobody has written since `after`. Return what is there then.
+
+        So the record in the result is the given one only if it was written, also by an earlier try whose answer was
+        lost.
+        """
+
+    @abc.abstractmethod
+    def contended(self, left: str) -> SecretopsError:
+        """Return the error for a record that somebody else changes all the time. `left`: what is not done."""
+
+
+class Held:
+    """A lease that this process acquired. Another one may have taken it over since. One question at a time."""
+
+    def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, asked: float) -> None:
+        """`record` and `at` as they were written. `asked`: when that write was sent, by `awake_or_not`."""
+        self.record, self._at = record, at
+        self._store, self._timing, self._renewed = store, timing, asked
+        # Who has taken the lease over; empty for nobody.
+        self._taker = ""
         self._turn = threading.Lock()
 
     def confirm(self, *, surely: bool = False) -> None:
-        """Raise StoreError when it is no longer ours. `surely`: do not rest on a renewal that is recent.
+        """Raise StoreError when the lease is lost. `surely`: do not rely on a recent renewal.
 
-        A renewal that took so long that it is not recent any more is made again; after `TRIES` that is told, by an
-        UnreachableError.
+        A renewal that took too long to be recent is repeated; after `TRIES` this raises UnreachableError.
         """
         with self._turn:
             for _ in range(TRIES):
-                if not self._follower and (surely or not self._is_recent):
-                    self._renew_once(patiently=True)
+                if not self._taker and (surely or not self._is_recent):
+                    self._renew(patient=True)
                     surely = False
-            if self._follower:
-                raise lost_to(self._follower)
+            if self._taker:
+                raise lost_to(self._taker)
             if not self._is_recent:
                 raise UnreachableError(
                     f"the lease was renewed {TRIES} times, each more slowly than the {self._timing.trusted:.0f} s that "
                     "a renewal is trusted for",
-                    rule="who may have been followed since writes nothing",
-                    remedy="nothing to do: what was begun is finished by the next tick",
+                    rule="a process whose lease may have been taken over writes nothing",
+                    remedy="nothing to do: the next tick finishes what was begun",
                 )
 
     def renew(self) -> None:
-        """Show that we live. Raises SecretopsError when that can't be done now."""
+        """Renew the lease once. Raises SecretopsError when that is not possible now."""
         with self._turn:
-            self._renew_once(patiently=False)
+            self._renew(patient=False)
 
-    def give_back(self) -> None:
-        """Let the next one have it at once. Raises SecretopsError; then it ends with its duration."""
+    def release(self) -> None:
+        """Free the lease at once. Raises SecretopsError; then it ends with its duration."""
         with self._turn:
-            if not self._follower:
-                self._release()
+            if not self._taker:
+                self._write(None, patient=False)
 
     @property
     def _is_recent(self) -> bool:
         return awake_or_not() - self._renewed <= self._timing.trusted
 
-    def _renew_once(self, *, patiently: bool) -> None:
+    def _renew(self, *, patient: bool) -> None:
         asked = awake_or_not()
-        if not self._follower and self._renew(patiently=patiently):
+        if not self._taker and self._write(self._store.renewed(self.record), patient=patient):
             self._renewed = asked
 
-    @abc.abstractmethod
-    def _renew(self, *, patiently: bool) -> bool:
-        """False when we have been followed, and `_follower` then says by whom. Raises SecretopsError.
-
-        `patiently`: somebody's write waits for the answer. Else it is tried again soon anyway.
-        """
-
-    @abc.abstractmethod
-    def _release(self) -> None:
-        """What is ours is free at once. Raises SecretopsError."""
-
-
-class Fence:
-    """What a store asks before each write, and once what it has read is in hand. Without a lease all may pass."""
-
-    def __init__(self) -> None:
-        self._held: Held | None = None
-
-    @contextlib.contextmanager
-    def behind(self, held: Held) -> Iterator[None]:
-        """While the block runs, only the holder of `held` passes."""
-        self._held = held
-        try:
-            yield
-        finally:
-            self._held = None
-
-    def check(self, surely: bool) -> None:
-        """Raise StoreError when we have been followed. `surely`, as `Held.confirm` has it: after somebody's write."""
-        if self._held:
-            self._held.confirm(surely=surely)
+    def _write(self, record: LeaseRecord | None, *, patient: bool) -> bool:
+        """Write while the lease is ours. False once another process has it."""
+        for pause in (*PAUSES, None):
+            found = self._store.write(record, Found(self.record, self._at), patient=patient)
+            if found.record != record and not self.record.is_of(found.record):
+                self._taker = (found.record and found.record.holder) or "nobody"
+                return False
+            self.record, self._at = found.record or self.record, found.at
+            if found.record == record:
+                return True
+            if pause is not None:  # somebody changed something beside the record
+                time.sleep(pause)
+        raise self._store.contended("the next tick finishes what was begun")
 
 
-class Watch(Generic[Sign]):
-    """Whether who holds a lease lives, by our own clock: each renewal changes a sign that we see."""
-
-    def __init__(self, timing: Timing) -> None:
-        self._timing = timing
-        self._seen: Sign | None = None
-        self._since = 0.0
-
-    def is_over(
-        self, sign: Sign, *, asked: float, held: Callable[[], LeaseHeldError], duration: float | None = None
-    ) -> bool:
-        """Whether `sign` has stood for `duration`, by default ours. If not, the next look may be had on return.
-
-        `asked`: when what has the sign was asked for, by `time.monotonic`: an answer that was long in coming is no
-        older than its coming when it is the first, and no younger than its question after that.
-        Raises `held()`, which names the holder, where another sign stood before.
-        """
-        if self._seen is None:
-            self._seen, self._since = sign, time.monotonic()
-        elif sign != self._seen:
-            raise held()
-        if asked - self._since >= (duration or self._timing.duration):
-            return True
-        time.sleep(self._timing.look)
-        return False
+def acquire(store: LeaseStore, holder: str, timing: Timing) -> Held:
+    """Acquire the lease for `holder`. Raises LeaseHeldError, StoreError, UnreachableError."""
+    ours, watch, pauses = store.acquired_by(holder, timing.duration), Watch(timing), iter(PAUSES)
+    silent: Found | None = None
+    while True:
+        asked, asked_awake = time.monotonic(), awake_or_not()
+        found = before = silent or (Found() if store.writes_first else store.read())
+        if silent or before.record is None:
+            found = store.write(ours, before)
+            if found.record == ours:
+                return Held(store, ours, found.at, timing, asked=asked_awake)
+        silent = None
+        if found.record is None or (found is not before and found.record == before.record):
+            if (pause := next(pauses, None)) is None:
+                raise store.contended("nothing was begun")
+            time.sleep(pause)
+        elif watch.is_over(found.record, asked=asked):
+            silent = found
 
 
 @contextlib.contextmanager
-def holding(held: Held, timing: Timing) -> Iterator[None]:
-    """Renew `held` while the block runs, then give it back. A renewal that fails is tried again."""
+def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[Held]:
+    """Hold the lease while the block runs. Raises as `acquire` does."""
+    held = acquire(store, holder, timing)
+    with renewing(held, timing):
+        yield held
+
+
+@contextlib.contextmanager
+def renewing(held: Held, timing: Timing) -> Iterator[None]:
+    """Renew the lease while the block runs, then release it. A renewal that fails is repeated."""
     over = threading.Event()
 
     def keep_renewing() -> None:
@@ -180,41 +219,86 @@ def holding(held: Held, timing: Timing) -> Iterator[None]:
             except SecretopsError as error:
                 _log.info("the lease was not renewed: %s", error.what)
 
-    renewing = threading.Thread(target=keep_renewing, name="lease", daemon=True)
-    renewing.start()
+    thread = threading.Thread(target=keep_renewing, name="lease", daemon=True)
+    thread.start()
     try:
         yield
     finally:
         over.set()
-        renewing.join()
+        thread.join()
         try:
-            held.give_back()
+            held.release()
         except SecretopsError as error:
-            _log.warning("the lease was not given back, and ends in %d s: %s", timing.duration, error.what)
+            _log.warning("the lease was not released, and ends in %d s: %s", timing.duration, error.what)
+
+
+class Fence:
+    """What a store asks before each write, and after each read of a value. Without a lease it lets everything pass."""
+
+    def __init__(self) -> None:
+        self._held: Held | None = None
+
+    @contextlib.contextmanager
+    def behind(self, held: Held) -> Iterator[None]:
+        """While the block runs, let only the holder of `held` pass."""
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+
+    def check(self, surely: bool) -> None:
+        """Raise StoreError when the lease is lost. `surely` as in `Held.confirm`: after somebody else's write."""
+        if self._held:
+            self._held.confirm(surely=surely)
+
+
+class Watch:
+    """Tells by our own clock whether a holder is alive: each renewal changes the record."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._seen: LeaseRecord | None = None
+        self._since = 0.0
+
+    def is_over(self, record: LeaseRecord, *, asked: float) -> bool:
+        """Return whether the record has not changed for its duration; else sleep until the next poll is due.
+
+        `asked`: when the record was requested, by `time.monotonic`. A slow answer counts from its arrival when it is
+        the first one, and from its request after that. Raises LeaseHeldError when the record has changed.
+        """
+        if self._seen is None:
+            self._seen, self._since = record, time.monotonic()
+        elif record != self._seen:
+            raise held_by(record.holder, record.since)
+        if asked - self._since >= (record.duration or self._timing.duration):
+            return True
+        time.sleep(self._timing.look)
+        return False
 
 
 def held_by(holder: str, since: datetime | None) -> LeaseHeldError:
-    """That somebody who lives holds it."""
-    told = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
+    """Return the error for a lease whose holder is alive."""
+    began = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
     return LeaseHeldError(
-        f"{holder}{told} holds the lease",
+        f"{holder}{began} holds the lease",
         rule="one rotation at a time",
         remedy="nothing to do: it ends with its process; try again then",
     )
 
 
 class LostError(StoreError):
-    """The lease was ours. Who has followed us is `follower`."""
+    """The lease was ours, and `taker` has it now."""
 
-    follower = ""
+    taker = ""
 
 
-def lost_to(follower: str) -> LostError:
-    """That somebody has followed us."""
+def lost_to(taker: str) -> LostError:
+    """Return the error for a lease that was taken over."""
     error = LostError(
-        f"the lease is not ours any more: {follower} has changed it",
-        rule="who has not renewed it for its whole duration is followed, and writes no more",
-        remedy="nothing to do: what was begun is finished by the next tick",
+        f"the lease is lost: {taker} has changed it",
+        rule="a lease that is not renewed for its whole duration is taken over, and its former holder writes no more",
+        remedy="nothing to do: the next tick finishes what was begun",
     )
-    error.follower = follower
+    error.taker = taker
     return error

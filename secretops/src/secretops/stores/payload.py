@@ -1,4 +1,4 @@
-"""A value as the text that a cloud's store keeps: one JSON object of fields and their texts, which others can read."""
+"""A value as the text in a vendor's store: one JSON object of fields and their texts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _FIELDS = TypeAdapter(dict[str, str])
 
 @dataclass(frozen=True)
 class Limit:
-    """How much a secret of a store holds."""
+    """The size limit of a store's secrets."""
 
     most_bytes: int
     store: str
 
 
 def written(secret: str, value: Value, limit: Limit) -> str:
-    """The document of `value`. Raises UsageError for what no reader could be given, or the store does not hold."""
+    """Return the text of `value`. Raises UsageError for what readers or the store can't take."""
     for field, text in value.items():
         env_file.check_text(f"{secret}.{field}", text)
     made = json.dumps(dict(value), ensure_ascii=False)
@@ -37,10 +37,10 @@ def written(secret: str, value: Value, limit: Limit) -> str:
 
 
 def read(secret: str, version: str, text: str) -> Value:
-    """What a version of ours says. Raises StoreError when it was not written by us."""
+    """Return the value of a version. Raises StoreError when secretops did not write it."""
     if (found := fields(text)) is None:
         raise StoreError(
-            f"{secret}: version {version} does not read as a value",
+            f"{secret}: version {version} is no value",
             rule="one JSON object of fields and their texts, written by secretops alone",
             remedy=f"supply a new one: secretops put {secret}",
         )
@@ -48,7 +48,7 @@ def read(secret: str, version: str, text: str) -> Value:
 
 
 def fields(text: str) -> dict[str, str] | None:
-    """What somebody wrote, if it reads as a value."""
+    """Return the fields of a text by any author, or None."""
     try:
         return _FIELDS.validate_json(text, strict=True)
     except ValueError:

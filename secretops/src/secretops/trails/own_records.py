@@ -7,35 +7,35 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from secretops.manifest import Reader, Secret
-from secretops.trails.protocol import Access
+from secretops.trails.protocol import Access, NamedPlaces, reading
 
+# The role of a person's own commands. The folder's account has every value anyway, so it is declared by nature.
 OPERATOR = "operator"
-"""The role of a person's own commands. The folder's account has every value anyway, so it is declared by nature."""
 
-
+# What the rotator may do to every secret, whoever reads it, and the server to none.
 CHANGES = frozenset({"write", "delete"})
-"""What the rotator may do to every secret, whoever reads it, and the server to none."""
 
 
-class OwnRecords:
-    """`Trail` over access.jsonl. What it says of its reader is what that process said of itself."""
+class OwnRecords(NamedPlaces):
+    """`Trail` over access.jsonl. The reader's name is what that process called itself."""
 
     form = "the store's own log/access.jsonl, one record a line"
 
     def __init__(self, secrets: Sequence[Secret]) -> None:
         self._readers = {secret.name: secret.readers for secret in secrets}
+        super().__init__({}, self._readers)
+
+    def known(self) -> Iterable[str]:
+        return self._readers
 
     def read(self, line: bytes) -> Iterable[Access]:
         record = json.loads(line)
-        try:
+        with reading("an access record"):
             secret, reader, operation = record["secret"], record["actor"], record["operation"]
             time = datetime.fromisoformat(record["time"]).astimezone(UTC)
             who, _, host = reader.rpartition("@")
-            role = who.partition(":")[0]
-            done = operation in CHANGES
+            role, done = who.partition(":")[0], operation in CHANGES
             allowed = (Reader.ROTATOR,) if done else self._readers.get(secret, (Reader.ROTATOR,))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError("not an access record") from error
         yield Access(
             time=time,
             reader=who,
@@ -47,9 +47,3 @@ class OwnRecords:
             done=done,
             declared=role == OPERATOR or role in allowed,
         )
-
-    def names(self, secret: str) -> frozenset[str]:
-        return frozenset({secret} & set(self._readers))
-
-    def known(self) -> Iterable[str]:
-        return self._readers

@@ -1,40 +1,39 @@
-"""What of a stack's live parts is not as it should be. Looks at everything, changes nothing."""
+"""Check a stack's live parts, and change nothing. Repairs are separate, and only run when they are asked for."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from secretops.check import Check, Level, Repair, Result, unknown
 from secretops.errors import ExitCode, SecretopsError
-from secretops.operations.doctor.agent import agent_checks
-from secretops.operations.doctor.broker import BrokerAnswers
-from secretops.operations.doctor.certificates import CertificatesLast
-from secretops.operations.doctor.logins import login_checks
+from secretops.manifest import Secret, SecretKind
+from secretops.operations import external_certificates
+from secretops.operations.doctor import common
 from secretops.operations.doctor.repairs import ticks
-from secretops.operations.doctor.secret_health import NothingLeft, SecretStands
 from secretops.operations.session import Session
 
 _log = logging.getLogger(__name__)
 
+# A check's name, and what it found.
 Examined = tuple[str, Result]
-"""A check's name and what it found."""
 
 
 def doctor(checks: Sequence[Check]) -> Iterator[Examined]:
-    """Every check's result, as it comes. One that can't look is unknown, and stops no other."""
+    """Yield each check's result as it comes. A check that fails is UNKNOWN, and stops no other."""
     for check in checks:
         yield check.name, _look(check)
 
 
 def repairs(examined: Sequence[Examined]) -> list[Repair]:
-    """What doctor can mend of what was found, each once, in the order in which it was found."""
+    """Return the repairs of all findings, each once, in the order of the findings."""
     found = (result.repair for _, result in examined if result.repair)
     return list(dict.fromkeys(found))
 
 
 def mend(repair: Repair) -> str | SecretopsError:
-    """Do it, and say what was done, or why not. One that fails stops no other."""
+    """Run a repair. Return what was done, or why it failed; one that fails stops no other."""
     try:
         return repair.run()
     except SecretopsError as error:
@@ -49,27 +48,39 @@ def mend(repair: Repair) -> str | SecretopsError:
 
 
 def exit_code(examined: Sequence[Examined]) -> ExitCode:
-    """DONE only when everything is known to be well: what nobody could look at needs a person too."""
+    """Return DONE only if every result is OK: UNKNOWN needs a person too."""
     return ExitCode.DONE if all(result.level is Level.OK for _, result in examined) else ExitCode.ATTENTION
 
 
 def checks(session: Session) -> list[Check]:
-    """What there is to look at: the store's own parts, then how each secret stands."""
-    platform, tick = session.platform, ticks(session)
-    of_store = platform.checks(session, tick)
-    reach = of_store.reach
-    found: list[Check] = [*of_store.checks]
+    """Return the platform's own checks, then those that every stack has. Raises UsageError: its extra is missing."""
+    platform, secrets = session.platform, session.manifest.secrets
+    of_store = platform.checks(session, ticks(session))
+
+    def asking(name: str, look: Callable[..., Result], *secret: Secret) -> Check:
+        """Ask the store, once it can be reached."""
+
+        def reach_and_look() -> Result:
+            of_store.reach()
+            return look(session, *secret)
+
+        return Check(name, reach_and_look)
+
+    found = [*of_store.checks]
     if not platform.remote_command(session.manifest):  # else each tick tries the broker, from where the server is
-        found += [BrokerAnswers(session), *login_checks(session, reach), *agent_checks(session, reach)]
-    found.append(CertificatesLast(session, reach))
-    found += [SecretStands(session, secret, first=reach) for secret in session.manifest.secrets]
+        found.append(Check("broker", partial(common.broker, session)))
+        found += [asking(f"login {one.name}", common.login, one) for one in secrets if one.kind.alternates]
+        key = session.manifest.of_kind(SecretKind.AGENT_KEY)
+        found += [asking("agent", common.agent_key, key)] if key and key.agent else []
+    found.append(asking(external_certificates.NAME, common.certificates))
+    found += [asking(f"secret {one.name}", common.secret_health, one) for one in secrets]
     if platform.lists_removed:
-        found.append(NothingLeft(session, first=reach))
+        found.append(asking(common.ORPHANS, common.orphaned_values))
     return found
 
 
 def confirm(session: Session, said: Sequence[str]) -> None:
-    """Record what an operator says of things that nobody can look at: `check=words`, who said it, and when.
+    """Record what an operator confirms, as `check=words`, with who confirmed it, and when.
 
     Raises UsageError, StoreError, UnreachableError.
     """

@@ -1,4 +1,4 @@
-"""Secrets Manager, asked one thing at a time: labels, a value, a new version, the move of one label."""
+"""A client of Secrets Manager: labels, a value, a new version, the move of one label."""
 
 from __future__ import annotations
 
@@ -11,32 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from secretops.errors import UsageError
 from secretops.platforms.aws import errors
+from secretops.platforms.aws.location import AwsStoreLocation
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.client import SecretsManagerClient
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
-
+# How often a request is sent that AWS throttles or does not answer, with pauses of up to 1, 2, 4, 8 and 16 s.
 ATTEMPTS = 6
-"""How often a request is sent that AWS throttles or does not answer, with pauses of up to 1, 2, 4, 8 and 16 s."""
-
+# How often a move is sent that AWS refuses although the label is where it should be: it was away for a moment.
 MOVES = 3
-"""How often a label is moved that AWS says is elsewhere, and that is where it should be when we look: it was away for a
-moment. After that something else is wrong."""
-
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 20
-
+# Version id -> its staging labels. A version without any is missing: AWS may delete it at any time.
 Labels = dict[str, frozenset[str]]
-"""Version id -> its staging labels. A version that has none is not in it: AWS may delete it at any time."""
 
 
 def connect(region: str, service: str = "secretsmanager") -> Any:
-    """A client of `service` in `region`, by boto3's own chain of credentials and endpoints. Raises UsageError.
+    """Return a client of `service`, by boto3's chain of credentials and endpoints. Raises UsageError.
 
-    In a session of its own: the one that boto3 keeps for all is not made for threads, and remembers credentials.
-    The endpoint is the region's own, not the account's: a VPC's route and DNS are made for that one.
+    It has its own session: boto3's default one is not safe for threads, and remembers credentials. The endpoint is the
+    region's, not the account's: a VPC has a route and a DNS name for that one.
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
     """
     import boto3
@@ -59,7 +56,7 @@ def connect(region: str, service: str = "secretsmanager") -> Any:
 
 @dataclass(frozen=True, repr=False)
 class Found:
-    """One version's text and labels. Holds a value, so it prints none."""
+    """One version's text and labels. Never printed: it holds a value."""
 
     version: str
     text: str
@@ -67,26 +64,25 @@ class Found:
 
 
 class Api:
-    """Secrets of one region by their names. Connects with the first question.
+    """Secrets of one region by their names. Connects with the first request.
 
-    `guard` is asked before each write, and raises when we may not write any more; it is told whether somebody else
-    has just written.
+    `guard` runs before each write, with whether somebody else has just written; it raises when the lease is lost.
     """
 
     def __init__(self, region: str, open_client: Callable[[str], SecretsManagerClient] = connect) -> None:
         self.region, self._open = region, open_client
         self.guard: Callable[[bool], None] = lambda _conflict: None
         self._known: dict[str, Labels] | None = None
+        # The account that answers; empty before the first answer about a secret.
         self.account = ""
-        """The account that answers; empty before the first answer about a secret."""
 
     @functools.cached_property
     def client(self) -> SecretsManagerClient:
-        """The connection, made with the first question. Raises UsageError."""
+        """The connection. Raises UsageError."""
         return self._open(self.region)
 
     def described(self, name: str) -> DescribeSecretResponseTypeDef:
-        """What AWS says of secret `name`, which may be its ARN; never a value. Raises AbsentError, DeniedError, …"""
+        """Return DescribeSecret's answer about a name or ARN. Raises AbsentError, DeniedError, …"""
         with self._told("DescribeSecret", name):
             found = self.client.describe_secret(SecretId=name)
         self.account = found["ARN"].split(":")[4]
@@ -95,10 +91,10 @@ class Api:
 
     @contextmanager
     def remembering(self) -> Iterator[None]:
-        """Within the block read the labels of each secret once, and keep them up to date with our own writes.
+        """Within the block read the labels of each secret once, and update them with our own writes.
 
-        Under the lease nobody else writes but a person, and AWS with AWSPENDING. A label is moved from where it is
-        thought to be, or not at all: a refused move reads all of them again.
+        Under the lease nobody else writes but a person, and AWS with AWSPENDING. A move that was refused, because the
+        label is elsewhere, reads all of them again.
         """
         self._known = {}
         try:
@@ -107,13 +103,13 @@ class Api:
             self._known = None
 
     def labels(self, name: str) -> Labels:
-        """The labels of every version of secret `name`, without reading a value."""
+        """Return the labels of every version, without reading a value."""
         if self._known and name in self._known:
             return self._known[name]
         return labels_of(self.described(name))
 
     def value(self, name: str, version: str) -> Found | None:
-        """The text of one version; None where there is none: no such version, or RotateSecret's empty one."""
+        """Return the text of one version; None if it is missing, or RotateSecret's empty one."""
         return self._value(name, VersionId=version)
 
     def current(self, name: str) -> Found | None:
@@ -121,10 +117,7 @@ class Api:
         return self._value(name, VersionStage=CURRENT)
 
     def put(self, name: str, version: str, text: str, labels: tuple[str, ...]) -> bool:
-        """Make a version with these labels, which leave others for it. The same text again is a no-op.
-
-        False when the version is there with another text.
-        """
+        """Make a version and move these labels to it. False when the version exists with another text."""
         self.guard(False)
         with self._told("PutSecretValue", name):
             before = self._forget(name)
@@ -143,9 +136,9 @@ class Api:
         return True
 
     def move(self, name: str, label: str, source: str | None, target: str | None) -> bool:
-        """Take `label` from version `source` and put it on `target`, either of which may be None.
+        """Move `label` from version `source` to `target`, either of which may be None.
 
-        The compare-and-swap: False, and nothing is changed, when the label is not where `source` says by now.
+        The compare-and-swap: False, and nothing is changed, when the label is not on `source` any more.
         """
         ends = {"RemoveFromVersionId": source, "MoveToVersionId": target}
         given = {end: version for end, version in ends.items() if version}
@@ -171,7 +164,6 @@ class Api:
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _differs(self, name: str, label: str, source: str | None) -> bool:
-        """Whether the label is not where `source` says: else something else is wrong, and it is told."""
         return where(labels_of(self.described(name)), label) != source
 
     def _remember(self, name: str, labels: Labels) -> None:
@@ -179,7 +171,7 @@ class Api:
             self._known[name] = labels
 
     def _forget(self, name: str) -> Labels | None:
-        """The labels that are remembered, which a write is about to change; its answer may be lost."""
+        """Forget and return the labels that a write is about to change: its answer may be lost."""
         return self._known.pop(name, None) if self._known is not None else None
 
     def _value(self, name: str, **which: str) -> Found | None:
@@ -195,7 +187,7 @@ class Api:
 
     @contextmanager
     def _told(self, operation: str, name: str) -> Iterator[None]:
-        """Turn what the SDK raises into our errors, without its text and without its traceback."""
+        """Translate the SDK's errors, without their texts and tracebacks."""
         try:
             yield
         except (ClientError, BotoCoreError) as error:
@@ -203,12 +195,12 @@ class Api:
 
 
 def labels_of(described: DescribeSecretResponseTypeDef) -> Labels:
-    """The labels of every version, as DescribeSecret has them."""
+    """Return the labels of every version in DescribeSecret's answer."""
     return {version: frozenset(labels) for version, labels in described.get("VersionIdsToStages", {}).items()}
 
 
 def _with(labels: Labels, label: str, version: str | None) -> Labels:
-    """`labels` with `label` on `version` alone, or nowhere. A version without a label is in it no more."""
+    """Return `labels` with `label` on `version` alone, or nowhere."""
     moved = {one: has - {label} for one, has in labels.items()}
     if version:
         moved[version] = moved.get(version, frozenset()) | {label}
@@ -216,5 +208,21 @@ def _with(labels: Labels, label: str, version: str | None) -> Labels:
 
 
 def where(labels: Labels, label: str) -> str | None:
-    """The version that has `label`; at most one does."""
+    """Return the version that has `label`; at most one does."""
     return next((version for version, has in labels.items() if label in has), None)
+
+
+def refuse_another_account(api: Api, location: AwsStoreLocation) -> None:
+    """Raise UsageError where the credentials are of another account, which may have secrets of the same names."""
+    account = api.account or api.described(next(iter(location.secrets.values())))["ARN"].split(":")[4]
+    if account != location.account:
+        raise another_account(account, location)
+
+
+def another_account(found: str, location: AwsStoreLocation) -> UsageError:
+    """Return the error for credentials of account `found`, which is not the stack's."""
+    return UsageError(
+        f"the AWS credentials are of account {found}",
+        rule=f"the stack's secrets are in account {location.account}; nothing was read or written in another",
+        remedy="set AWS_PROFILE to a profile of that account; aws sts get-caller-identity shows your credentials",
+    )

@@ -1,30 +1,15 @@
-"""What AWS and its SDK refuse, in our words. Of their texts only names are passed on: action, principal, code."""
+"""What AWS and its SDK refuse, as our errors. Of their texts only names are passed on: action, principal, code."""
 
 from __future__ import annotations
 
 import http
 import re
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    InvalidRegionError,
-    MetadataRetrievalError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
-    ProfileNotFound,
-    SSLError,
-    SSOError,
-    TokenRetrievalError,
-)
-from botocore.exceptions import (
-    ConnectionError as AwsConnectionError,
-)
+from botocore import exceptions as sdk
+from botocore.exceptions import BotoCoreError, ClientError
 
-from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.errors import SecretopsError, StoreError, UsageError
+from secretops.stores.store_errors import BROKEN, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate
 
 
 class AbsentError(StoreError):
@@ -32,113 +17,78 @@ class AbsentError(StoreError):
 
 
 class DeniedError(StoreError):
-    """Whoever asks may not."""
+    """A policy denies it to this principal."""
 
 
-Told = tuple[type[SecretopsError], str, str, str]
-"""Class, value, rule and remedy, which may name the {where}, {code}, {action}, {name} and {region}."""
-
+# What UpdateSecretVersionStage answers when a label is elsewhere by now: which of them depends on the case.
 CONFLICTS = frozenset({"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"})
-"""What UpdateSecretVersionStage answers when a label is elsewhere by now: which of them depends on the case."""
-
-THROTTLED = frozenset(
+THROTTLES = frozenset(
     {
         *("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"),
         "ProvisionedThroughputExceededException",
     }
 )
 DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
-
 # The arguments of the aws command that shows a secret or a table.
 _LOOKS = {
     "secret": ("secretsmanager describe-secret", "--secret-id"),
     "table": ("dynamodb describe-table", "--table-name"),
 }
-_LOOK = "{look}"
-_WAY = (
-    "in a VPC it takes a NAT, or an endpoint for secretsmanager and one for dynamodb; elsewhere check the region and "
-    "the network"
-)
-
-_KMS: Told = (
+_KMS = ErrorTemplate(
     StoreError,
     "{where}: its KMS key does not serve it ({code})",
     "the key that encrypts the stack's secrets is enabled, and its policy lets their users use it",
-    "aws kms describe-key says how it stands; enable it, or pulumi up to put its policy right",
+    "aws kms describe-key shows its state; enable it, or pulumi up to correct its policy",
 )
-_EXPIRED: Told = (
+_EXPIRED = ErrorTemplate(
     UsageError,
     "the AWS credentials have expired",
     "AWS answered {code}; a session's credentials end after hours",
     "log in again (aws sso login, or your role's command) until this works: aws sts get-caller-identity",
 )
-_STRANGER: Told = (
+_STRANGER = ErrorTemplate(
     UsageError,
     "AWS does not know these credentials in {region}",
-    "it answered {code}: they are wrong, were deleted, or the account has not this region enabled",
-    "see that this works, then try again: aws sts get-caller-identity --region {region}",
+    "it answered {code}: they are wrong, were deleted, or the account has not enabled this region",
+    "check that this works, then try again: aws sts get-caller-identity --region {region}",
 )
-_THROTTLED: Told = (
-    UnreachableError,
-    "{where}: AWS asks for fewer requests ({code})",
-    "it was asked again, more and more slowly; nothing is half-written",
-    "nothing to do: the next tick goes on from here",
-)
-_BY_CODE: dict[str, Told] = {
+_BY_CODE = {
     **dict.fromkeys(("DecryptionFailure", "EncryptionFailure", "KMSInvalidStateException"), _KMS),
     **dict.fromkeys(("ExpiredTokenException", "ExpiredToken", "RequestExpired"), _EXPIRED),
     **dict.fromkeys(("UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException"), _STRANGER),
-    **dict.fromkeys(THROTTLED, _THROTTLED),
-    "ResourceNotFoundException": (
+    **dict.fromkeys(THROTTLES, THROTTLED),
+    "ResourceNotFoundException": ErrorTemplate(
         AbsentError,
         "there is no {where}, or nothing in it",
         "`pulumi up` makes the store's secrets and its table; nothing was written",
         "pulumi up; if it has run: is this its account and region? aws sts get-caller-identity",
     ),
-    "InvalidRequestException": (
+    "InvalidRequestException": ErrorTemplate(
         StoreError,
-        "{where} does not take {action} now: it is scheduled for deletion, or something else has hold of it",
+        "{where} does not take {action} now: it is scheduled for deletion, or another request is at work on it",
         "AWS answered {code}; nothing was written",
-        f"{_LOOK}; if it has a DeletedDate: aws secretsmanager restore-secret, then pulumi up",
+        "{look}; if it has a DeletedDate: aws secretsmanager restore-secret, then pulumi up",
+    ),
+    "LimitExceededException": ErrorTemplate(
+        StoreError,
+        "{where} has as many staging labels, or versions, as AWS allows ({code})",
+        "20 staging labels, of which secretops needs less than ten; about 100 versions, none of which AWS deletes in "
+        "its first 24 hours or while it has a label",
+        "remove each label that nobody uses: aws secretsmanager update-secret-version-stage --region {region} "
+        "--secret-id {name} --version-stage LABEL --remove-from-version-id VERSION; {look} lists both; where there are "
+        "few labels, see in CloudTrail who calls PutSecretValue so often, and wait a day",
     ),
 }
-STRANGERS = frozenset(code for code, told in _BY_CODE.items() if told in (_EXPIRED, _STRANGER))
-"""What AWS answers to credentials that are none, whatever they ask for."""
-
-_TAKE_AWAY = (
-    "aws secretsmanager update-secret-version-stage --region {region} --secret-id {name} --version-stage LABEL "
-    f"--remove-from-version-id VERSION; {_LOOK} lists both"
+# What AWS answers to credentials that are none, whatever the request.
+STRANGERS = frozenset(code for code, found in _BY_CODE.items() if found in (_EXPIRED, _STRANGER))
+_OTHER = ErrorTemplate(StoreError, "{where}: AWS refused {action}: {code}", "nothing was written", "look at it: {look}")
+_UNSENT = ErrorTemplate(
+    StoreError, "the AWS SDK refused {action} on {where}: {code}", "nothing was sent", "check that this works: {look}"
 )
-_MOST_LABELS: Told = (
-    StoreError,
-    "{where} has 20 staging labels, which is as many as AWS allows on all its versions ({code})",
-    "secretops keeps less than ten; others are somebody's",
-    f"take away each that nobody uses: {_TAKE_AWAY}",
-)
-_MOST_VERSIONS: Told = (
-    StoreError,
-    "{where} has about 100 versions, which is as many as AWS allows ({code})",
-    "AWS deletes the oldest without a label, but none in its first 24 hours, and none that has a label",
-    f"see in CloudTrail who calls PutSecretValue so often, and wait a day; of an old one with a label: {_TAKE_AWAY}",
-)
-_MOST_OF_EITHER: Told = (
-    StoreError,
-    "{where} has as many staging labels, or versions, as AWS allows ({code})",
-    "20 staging labels on all its versions; about 100 versions, of which none goes in its first 24 hours",
-    f"take away each label that nobody uses: {_TAKE_AWAY}; where there are few, wait a day",
-)
-_BROKEN: Told = (
-    UnreachableError,
-    "{where}: AWS does not serve {action} ({code})",
-    "it was asked again, more and more slowly; nothing is half-written",
-    "https://health.aws.amazon.com says whether the region has trouble; the next tick goes on from here",
-)
-_OTHER: Told = (StoreError, "{where}: AWS refused {action}: {code}", "nothing was written", f"look at it: {_LOOK}")
-
-_BY_CLASS: tuple[tuple[tuple[type[BotoCoreError], ...], Told], ...] = (
+_BY_CLASS: tuple[tuple[tuple[type[BotoCoreError], ...], ErrorTemplate], ...] = (
     (
-        (NoCredentialsError, PartialCredentialsError),
-        (
+        (sdk.NoCredentialsError, sdk.PartialCredentialsError),
+        ErrorTemplate(
             UsageError,
             "there are no AWS credentials",
             "they come from the role this runs as, from AWS_PROFILE, or from the environment",
@@ -146,74 +96,47 @@ _BY_CLASS: tuple[tuple[tuple[type[BotoCoreError], ...], Told], ...] = (
         ),
     ),
     (
-        (ProfileNotFound,),
-        (
+        (sdk.ProfileNotFound,),
+        ErrorTemplate(
             UsageError,
             "AWS_PROFILE names a profile that no AWS configuration file has",
             "credentials come from it",
-            "aws configure list-profiles says which there are",
+            "aws configure list-profiles lists them",
         ),
     ),
     (
-        (SSOError, TokenRetrievalError, CredentialRetrievalError, MetadataRetrievalError),
-        (
+        (sdk.SSOError, sdk.TokenRetrievalError, sdk.CredentialRetrievalError, sdk.MetadataRetrievalError),
+        ErrorTemplate(
             UsageError,
             "the AWS credentials can't be renewed",
-            "the SDK says {code}: the login behind the profile or role has ended",
+            "the SDK reports {code}: the login behind the profile or role has ended",
             "aws sso login, or your role's command; then: aws sts get-caller-identity",
         ),
     ),
     (
-        (NoRegionError, InvalidRegionError),
-        (
+        (sdk.NoRegionError, sdk.InvalidRegionError),
+        ErrorTemplate(
             UsageError,
             "{region!r} is no AWS region",
-            "the stack's file says in which region its store is",
+            "the stack file names the region of its store",
             "correct it there, then pulumi up",
         ),
     ),
-    (
-        (SSLError,),
-        (
-            StoreError,
-            "what answers for AWS in {region} does not prove to be AWS",
-            "its certificate is not to be trusted; values are sent to no stranger",
-            "does a proxy break TLS open? AWS_CA_BUNDLE names the CA of one that may",
-        ),
-    ),
-    (
-        (AwsConnectionError,),
-        (
-            UnreachableError,
-            "AWS can't be reached in {region}",
-            "no connection came about: no such region, no network, or no way out of the subnet",
-            _WAY,
-        ),
-    ),
-    (
-        (HTTPClientError,),
-        (
-            UnreachableError,
-            "AWS does not answer in {region} ({code})",
-            "it was asked again, more and more slowly; nothing is half-written",
-            _WAY,
-        ),
-    ),
+    ((sdk.SSLError,), UNTRUSTED),
+    ((sdk.ConnectionError,), UNREACHED),
+    ((sdk.HTTPClientError,), SILENT),
 )
-_UNSENT: Told = (
-    StoreError,
-    "the AWS SDK refused {action} on {where}: {code}",
-    "nothing was sent",
-    "see that this works: " + _LOOK,
-)
-
+_TEXTS = {
+    "health": "https://health.aws.amazon.com shows whether the region has trouble",
+    "trust": "AWS_CA_BUNDLE names the CA of one that may",
+    "way": "a VPC needs a NAT, or endpoints for secretsmanager and dynamodb; else check the region and the network",
+}
 _PRINCIPAL = re.compile(r"\b(arn:aws[\w-]*:(?:sts|iam)::\d*:[\w+=,.@/-]+)")
-_LABEL = re.compile(r"\b(?:label|stag(?:e|ing))", re.IGNORECASE)
 _ACTION = re.compile(r"\b(?:secretsmanager|dynamodb|kms|iam|sts):[A-Z]\w+")
 
 
 def code(error: ClientError | BotoCoreError) -> str:
-    """AWS' own name of what went wrong, or the SDK's."""
+    """Return AWS' own name of what went wrong, or the SDK's."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "unknown"))
     return type(error).__name__
@@ -222,34 +145,22 @@ def code(error: ClientError | BotoCoreError) -> str:
 def told(
     error: ClientError | BotoCoreError, action: str, name: str, region: str, *, kind: str = "secret"
 ) -> SecretopsError:
-    """What `error` means: `action` (an IAM action) was requested on the secret or table `name` in `region`."""
+    """Translate an error of `action` (an IAM action) on the secret or table `name` in `region`."""
     found, where = code(error), f"{kind} {name} in {region}"
-    if not isinstance(error, ClientError):
-        raised, *texts = next((told for classes, told in _BY_CLASS if isinstance(error, classes)), _UNSENT)
-    else:
+    if isinstance(error, ClientError):
         message = str(error.response.get("Error", {}).get("Message", ""))
         if found in DENIED:
             return _denied(message, action, where)
-        broken = (
-            error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= http.HTTPStatus.INTERNAL_SERVER_ERROR
-        )
-        raised, *texts = _BY_CODE.get(found, _BROKEN if broken else _OTHER)
-        if found == "LimitExceededException":
-            raised, *texts = _limit(action, message)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        template = _BY_CODE.get(found, BROKEN if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else _OTHER)
         if found == "InvalidRequestException" and "KMS" in message:
-            raised, *texts = _KMS
+            template = _KMS
+    else:
+        template = next((each for classes, each in _BY_CLASS if isinstance(error, classes)), _UNSENT)
     command, option = _LOOKS[kind]
     look = f"aws {command} --region {region} {option} {name}"
     names = {"where": where, "code": found, "action": action, "name": name, "region": region, "look": look}
-    what, rule, remedy = (text.format(**names) for text in texts)
-    return raised(what, rule=rule, remedy=remedy)
-
-
-def _limit(action: str, message: str) -> Told:
-    """Which one: a move of a label makes no version, and of PutSecretValue only AWS' text tells."""
-    if action.endswith(":UpdateSecretVersionStage") or _LABEL.search(message):
-        return _MOST_LABELS
-    return _MOST_VERSIONS if "version" in message else _MOST_OF_EITHER
+    return template.filled(host=f"AWS in {region}", **names, **_TEXTS)
 
 
 def _denied(message: str, action: str, where: str) -> DeniedError:

@@ -1,15 +1,14 @@
-"""What staging labels say of a secret's versions, and which ones have to be there for what they should say. Pure.
+"""The staging labels that hold the facts of a secret's versions: how to read them, and what to move. Pure.
 
 A label is at most 256 characters, of one version at a time, and a secret has 20 of them at most:
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
-We use one a version that is kept, one for the journal, one for the empty version.
+secretops uses one for each version that is kept, one for the journal, one for the empty version.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote
@@ -18,20 +17,17 @@ from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
 from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels, where
+from secretops.stores.version_facts import TIMES, fitted, merged, staged
 
 LONGEST = 256
-
+# The version with the value {}: current before there is a value, and after a purge. AWS makes the very first version of
+# a secret AWSCURRENT, whatever labels it is put with, and ours has to be verified before.
 NO_VALUE = "secretops-no-value-0000000000000000"
-"""The version whose value is {}: what readers find before there is a value, and again when it is forgotten. AWS makes
-the very first version of a secret AWSCURRENT, whatever labels are asked for, and ours is to be proven before."""
-
 NO_VALUE_LABEL = "secretops.no-value"
-
+# On the empty version while a secret is being forgotten: none of its versions counts any more, and the next run
+# finishes. AWSCURRENT can't say that: people move it back, too.
 FORGETTING = "secretops.forgetting"
-"""On the empty version from before a secret is forgotten until it is: of such a one no version is kept any more, and
-whoever comes after a crash goes on with it. Where AWSCURRENT is can't say that: people move it back, too."""
-
-_TIMES = {"c": "created", "p": "published", "v": "verified", "r": "retired", "e": "expires"}
+_TIMES = {name[0]: name for name in TIMES}
 _FACTS = re.compile(r"secretops\.(?P<id>[^.]{32,})\.(?P<times>(?:[cpvre]\d{8}T\d{12}Z\.)+)(?:u(?P<user>.*))?")
 _LAST = re.compile(r"secretops\.last\.(?P<time>\d{8}T\d{12}Z)\.(?P<step>[\w-]+)\.(?P<version>[^.]+)\.(?P<outcome>.*)")
 _FORMAT = "%Y%m%dT%H%M%S%fZ"
@@ -39,31 +35,38 @@ _FORMAT = "%Y%m%dT%H%M%S%fZ"
 
 @dataclass(frozen=True)
 class State:
-    """One secret as its labels tell it."""
+    """One secret by its labels."""
 
     labels: Labels
 
     @property
     def current(self) -> str | None:
-        """The version that readers find, whoever made it."""
+        """The version that readers find, by any author."""
         return where(self.labels, CURRENT)
 
     @property
     def forgetting(self) -> bool:
-        """Whether the secret is being forgotten, and whoever did that was killed or is at it."""
         return where(self.labels, FORGETTING) is not None
 
     @property
-    def versions(self) -> Versions:
-        """Ours. A version that somebody else made is none of them: it has no label of ours.
+    def rolled_back(self) -> bool:
+        """Whether since when readers find the current version is not recorded yet: a rollback by hand, or a crash."""
+        current = self.versions.current
+        return current is not None and current.published is None
 
-        Where somebody else's is AWSCURRENT, or a retired one, whose password is worthless, ours is the one that was
-        published last. A current one that was published before the previous one was made current again by hand: its
-        readers hold the previous one, and since when they find it is not known until it is noted.
+    @property
+    def versions(self) -> Versions:
+        """Ours: versions with a label of ours.
+
+        While AWSCURRENT is on another version, or on a retired one, current is the one that was published last. A
+        current version that was published before the previous one was made current again by hand: since when is not
+        known until it is recorded.
         """
         if self.forgetting:
             return Versions()
-        known = _merged(self._facts())
+        known: dict[str, Version] = {}
+        for version in self._facts():  # there may be two labels of one for a moment
+            known[version.id] = merged(version, known.get(version.id, version))
         pending = known.get(where(self.labels, PENDING) or "")
         current = known.get(self.current or "")
         if pending is current:  # AWS leaves AWSPENDING where it was, or not
@@ -76,11 +79,10 @@ class State:
         previous = shown[-1] if shown else None
         if current and previous and _before(current.published, previous.published):
             current = current.at(published=None)
-        staged = ((previous, Stage.PREVIOUS), (current, Stage.CURRENT), (pending, Stage.PENDING))
-        return Versions(tuple(version.at(stage=stage) for version, stage in staged if version))
+        return staged(previous, current, pending)
 
     def last(self, secret: str) -> tuple[str, Entry] | None:
-        """The label of the newest entry of the journal, and that entry, as of `secret`."""
+        """Return the label of the newest journal entry, and that entry."""
         found = [(label, match) for label in self._ours() if (match := _LAST.fullmatch(label))]
         if not found:
             return None
@@ -94,7 +96,7 @@ class State:
         )
 
     def changes(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str | None, str | None]]:
-        """The moves (label, from, to) after which the labels say just `versions` and `last`: first what is added."""
+        """Yield the moves (label, from, to) after which the labels say just `versions` and `last`, additions first."""
         wanted = dict(self._wanted(versions, last))
         if versions.pending:
             wanted[PENDING] = versions.pending.id
@@ -114,7 +116,7 @@ class State:
                     yield label, version, None
 
     def _wanted(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str]]:
-        """A retired version's facts are with another, so that it has no label left, and AWS deletes it."""
+        """Yield labels and their versions. A retired version has no label left, so that AWS deletes it."""
         living = [version for version in (versions.current, versions.pending, versions.previous) if version]
         carrier = next((version.id for version in living if not version.retired), None)
         carrier = carrier or self.current or next(iter(self.labels), None)
@@ -136,13 +138,13 @@ class State:
         return (label for has in self.labels.values() for label in has)
 
     def _age(self, version: Version) -> tuple[bool, bool, str]:
-        """Of two that were shown to readers: what orders them, the last one last."""
+        """Return a sort key of published versions: the last one last."""
         has = self.labels.get(version.id, frozenset())
         return not version.retired, PREVIOUS in has, _written(version.published) if version.published else "~"
 
 
 def facts_label(version: Version) -> str:
-    """What the stage does not say of `version`, as a label. Raises UsageError when it is longer than a label."""
+    """Return the label of a version's facts. Raises UsageError when it is longer than a label."""
     times = {letter: getattr(version, name) for letter, name in _TIMES.items()}
     said = "".join(f"{letter}{_written(time)}." for letter, time in times.items() if time)
     label = f"secretops.{_dotless(version.id)}.{said}" + ("" if version.user is None else f"u{quote(version.user)}")
@@ -157,29 +159,13 @@ def facts_label(version: Version) -> str:
 
 
 def last_label(entry: Entry) -> str:
-    """`entry` as a label, its outcome cut to what a label holds."""
+    """Return `entry` as a label, its outcome cut to what a label holds."""
     label = f"secretops.last.{_written(entry.time)}.{entry.step}.{_dotless(entry.version)}."
-    outcome = entry.outcome
-    while len(label) + len(quote(outcome)) > LONGEST:
-        outcome = outcome[:-1]
-    return label + quote(outcome)
-
-
-def _merged(found: Iterator[Version]) -> Mapping[str, Version]:
-    """By id. Of a version there may be two labels for a moment; no time is ever taken back."""
-    known: dict[str, Version] = {}
-    for version in found:
-        other = known.get(version.id, version)
-        times = {
-            name: max(filter(None, (getattr(version, name), getattr(other, name))), default=None)
-            for name in _TIMES.values()
-        }
-        known[version.id] = dataclasses.replace(version, **times)  # type: ignore[arg-type]
-    return known
+    return fitted(entry, lambda outcome: label + quote(outcome), LONGEST)
 
 
 def _dotless(token: str) -> str:
-    """A version's id, in which AWS takes any character, as a part of a label."""
+    """Return a version's id, in which AWS accepts any character, as a part of a label."""
     return token.replace("%", "%25").replace(".", "%2E")
 
 

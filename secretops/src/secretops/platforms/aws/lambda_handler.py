@@ -1,7 +1,7 @@
-"""What AWS calls: Secrets Manager for each step of a rotation, EventBridge Scheduler for the hourly tick.
+"""The Lambda functions: Secrets Manager calls one for each step of a rotation, EventBridge Scheduler the hourly tick.
 
-The steps are the engine's own, under AWS' token. What goes wrong is raised, so that AWS marks the attempt as failed
-and tries again.
+The steps are the engine's, with AWS' token. Each failure is raised, so that AWS marks the attempt as failed and repeats
+it.
 """
 
 from __future__ import annotations
@@ -33,38 +33,30 @@ if TYPE_CHECKING:
     from secretops.operations.tick import Outcome
     from secretops.platforms.aws.location import AwsStoreLocation
 
+# The variable with the stack's manifest. All of a function's variables together may have 4 KB.
 MANIFEST = "SECRETOPS_MANIFEST_JSON"
-"""The variable with the stack's manifest. All of a function's variables together may have 4 KB."""
-
+# The file with it beside the code, for a long one; then the variable is not set.
 MANIFEST_FILE = "secretops.json"
-"""The file with it, beside the code, where the variable is not set: for a long one."""
-
+# AWS appends a dash and six characters to the name.
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
-"""AWS puts a dash and six characters behind the name."""
-
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
-
+# Numbers of secrets after a tick: metrics with the dimension Stack, in the namespace of the project.
 METRICS = ("Failed", "Attention", "Overdue")
-"""How many secrets the last tick left so: metrics of the namespace that is the project, by dimension Stack."""
-
+# How long a step waits for the lease of a tick or a command, which take seconds; AWS' next attempt takes longer.
 LEASE_SECONDS = 60.0
-"""How long a step waits for a tick or a command that is at work: they take seconds, AWS' next attempt takes longer."""
-
+# Seconds between two tries to acquire the lease.
 ASK_AGAIN = 1.0
-"""Seconds between two tries to get the lease."""
-
 _log = logging.getLogger("secretops")
 
 
 class LambdaError(Exception):
-    """What AWS is told of a failure: value, rule and remedy, without a cause that could hold more."""
+    """A failure as AWS shows it: value, rule and remedy, without a cause that could hold more."""
 
 
 def rotate(event: Mapping[str, Any], _context: object) -> None:
-    """One step of one rotation: createSecret, setSecret, testSecret or finishSecret. Done again it does nothing.
+    """Run one step of one rotation. Raises LambdaError. A step that is done does nothing.
 
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
-    Raises LambdaError.
     """
     step, token, full_name = (str(event.get(key) or "") for key in ("Step", "ClientRequestToken", "SecretId"))
     with _told(step, version=token):
@@ -76,16 +68,16 @@ def rotate(event: Mapping[str, Any], _context: object) -> None:
             _refuse_unscheduled(described, step)
             current = session.facts(secret).versions.current
             if current and current.id == token:
-                session.store.settle(secret.name, session.clock())  # a crash may have come after the move
+                session.store.recover(secret.name, session.clock())  # a crash may have come after the move
             else:
                 _refuse_another(secret, described, token)
                 _take(step, session, secret, token)
 
 
 def tick(_event: object, _context: object) -> dict[str, Any]:
-    """Finish what was left, retire what is over, say what expires or is late. What is due AWS' own schedule begins.
+    """Finish rotations, retire versions, report what expires or is late. AWS' own schedule begins rotations.
 
-    Gives what it did, for whoever calls it by hand. Raises LambdaError when a secret failed; the others had their turn.
+    Returns what was done. Raises LambdaError when a secret failed, after the others.
     """
     with _told("tick"):
         from secretops.operations import tick as operation
@@ -105,9 +97,8 @@ def tick(_event: object, _context: object) -> dict[str, Any]:
 
 def _check_event(step: str, token: str, full_name: str) -> None:
     """Raise UsageError for an event that Secrets Manager does not send."""
-    if missing := [
-        key for key, text in (("SecretId", full_name), ("ClientRequestToken", token), ("Step", step)) if not text
-    ]:
+    texts = {"SecretId": full_name, "ClientRequestToken": token, "Step": step}
+    if missing := [key for key, text in texts.items() if not text]:
         raise UsageError(
             f"the event has no {', no '.join(missing)}",
             rule="Secrets Manager calls this function with SecretId, ClientRequestToken and Step",
@@ -118,28 +109,30 @@ def _check_event(step: str, token: str, full_name: str) -> None:
 
 
 def _take(step: str, session: Session, secret: Secret, token: str) -> None:
+    from secretops.operations.broker_access import hint
+    from secretops.operations.rotators import rotation
+
     match step:
         case "createSecret":
-            session.await_admin(secret)
-            session.store.settle(secret.name, session.clock())
-            session.rotation(secret).prepare(token=token)
+            session.store.recover(secret.name, session.clock())
+            rotation(session, secret, waits=True).prepare(token=token)
         case "setSecret":
-            rotation = session.rotation(secret)
-            rotation.apply(_prepared(rotation, secret, token))
+            made = rotation(session, secret)
+            made.apply(_prepared(made, secret, token))
         case "testSecret":
-            # Of a rotation that is not to begin at once, only this step is run, with a version that has no value: at
-            # the first `pulumi up`, when nothing has one, not even the certificate that a broker may ask for.
+            # At the first `pulumi up` AWS runs only this step, with a version without a value, when nothing has one,
+            # not even the certificate that a broker may require.
             versions = session.facts(secret).versions
             pending = versions.pending
             if tested := pending if pending and pending.id == token else versions.current:
-                session.rotation(secret).verify(tested)
+                rotation(session, secret).verify(tested)
         case _:
-            rotation = session.rotation(secret)
-            version = _prepared(rotation, secret, token)
+            made = rotation(session, secret)
+            version = _prepared(made, secret, token)
             if not version.verified:
-                rotation.verify(version)
-            rotation.publish(version)
-            session.hint(secret, version.id)
+                made.verify(version)
+            made.publish(version)
+            hint(session, secret, version.id)
 
 
 def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
@@ -147,7 +140,7 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
         return version
     raise NotFoundError(
         f"{secret.name}: version {token} has no value",
-        rule="createSecret makes it; AWS begins again with that step",
+        rule="createSecret makes it; AWS begins with that step again",
         remedy=f"aws secretsmanager rotate-secret, or secretops rotate {secret.name}",
     )
 
@@ -176,8 +169,8 @@ def _refuse_unscheduled(described: DescribeSecretResponseTypeDef, step: str) -> 
 
     RotationEnabled is null for a secret that was never configured for rotation.
     https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
-    RotateSecret runs testSecret while it configures rotation, and no page says that RotationEnabled is true by then:
-    so testSecret, which changes no value and no user, accepts null.
+    RotateSecret runs testSecret while it configures rotation, and no page says that it is true by then: so testSecret,
+    which changes nothing, accepts null.
     """
     enabled = described.get("RotationEnabled")
     if not enabled and not (enabled is None and step == "testSecret"):
@@ -195,7 +188,7 @@ def _refuse_another(secret: Secret, described: DescribeSecretResponseTypeDef, to
 
 @contextmanager
 def _lease(session: Session, command: str) -> Iterator[None]:
-    """The store's lease, waited for: AWS does not say when it tries again."""
+    """Hold the store's lease; wait for it, since AWS does not say when it repeats the step."""
     end = time.monotonic() + LEASE_SECONDS
     with ExitStack() as held:
         while True:
@@ -211,7 +204,7 @@ def _lease(session: Session, command: str) -> Iterator[None]:
 
 @contextmanager
 def _told(what: str, **names: str) -> Iterator[None]:
-    """Log how `what` went, with public `names` as fields, and raise what AWS may show."""
+    """Log how `what` ended, with public `names` as fields, and raise what AWS may show."""
     redaction.install()
     try:
         yield
@@ -228,7 +221,7 @@ def _told(what: str, **names: str) -> Iterator[None]:
 
 
 def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
-    """The tick in CloudWatch's embedded metric format.
+    """Return the tick in CloudWatch's embedded metric format.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
@@ -258,11 +251,7 @@ def _what(error: SecretopsError | None) -> list[str]:
 
 
 class _Scheduled:
-    """The secrets that AWS rotates when they are due.
-
-    Under the lease a lookup also reads the labels, which are then not read again. A secret that can't be read counts
-    as not scheduled: the tick reports it.
-    """
+    """The secrets that AWS rotates when they are due. One that can't be read is none of them: the tick reports it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -277,7 +266,7 @@ class _Scheduled:
 
 
 def _described(session: Session, secret: str) -> DescribeSecretResponseTypeDef:
-    """What AWS says of a secret, by its name or ARN. Never a value. Raises as the store does."""
+    """Return DescribeSecret's answer, which under the lease spares the store a request for the labels."""
     _location(session)
     from secretops.platforms.aws.rotation_setup import api_of
 
@@ -285,8 +274,10 @@ def _described(session: Session, secret: str) -> DescribeSecretResponseTypeDef:
 
 
 def _location(session: Session) -> AwsStoreLocation:
+    from secretops.platforms.aws.location import AwsStoreLocation
+
     location = session.manifest.store
-    if location.kind != "aws":
+    if not isinstance(location, AwsStoreLocation):
         raise UsageError(
             f"the manifest's store is {location.kind}",
             rule="this function is for the AWS store",
@@ -297,7 +288,7 @@ def _location(session: Session) -> AwsStoreLocation:
 
 @functools.cache
 def _session() -> Session:
-    """Return the stack's session, which is kept for as long as AWS keeps this process."""
+    """Return the stack's session, for the life of this process."""
     from secretops.core_dumps import forbid_core_dumps
     from secretops.manifest import Manifest
     from secretops.operations.session import Session

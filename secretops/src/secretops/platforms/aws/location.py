@@ -1,4 +1,4 @@
-"""Where the AWS store and a CA of AWS are, by names alone."""
+"""The manifest's models of the AWS store and of a CA of AWS Private CA."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ PrivateCaArn = Annotated[
 
 
 class AwsStoreLocation(StoreLocation):
-    """The AWS store's place: secrets of Secrets Manager in one region.
+    """Secrets of Secrets Manager in one region.
 
-    Where the service answers, and as whom it is asked, is left to boto3's own chain (AWS_PROFILE, a role,
-    AWS_ENDPOINT_URL), so that no manifest names a person's profile.
+    boto3's own chain finds endpoint and credentials (AWS_ENDPOINT_URL, AWS_PROFILE, a role). No manifest names a
+    profile.
     """
 
     kind: Literal["aws"] = "aws"
     account: AwsAccount
-    """Whose secrets they are: twelve digits. Another account may have secrets of the same names."""
+    """Twelve digits. Another account may have secrets of the same names."""
     region: AwsRegion
     secrets: dict[SecretName, AwsSecretName]
-    """secret -> full name of its secret in Secrets Manager. Not the ARN, which a preview does not know yet."""
+    """secret -> its full name in Secrets Manager. Not the ARN, which a preview does not know yet."""
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
-    """secret -> fields that its readers are to find: keys of the JSON object that is its value."""
+    """secret -> the fields that its readers expect: keys of the JSON object that is its value."""
     lease: TableArn
-    """ARN of the DynamoDB table whose one item says who rotates."""
+    """ARN of the DynamoDB table whose one item is the lease."""
     alerts: TopicArn = ""
-    """ARN of the topic that the stack's alarms tell; empty where the manifest does not say."""
+    """ARN of the topic that the stack's alarms notify; empty if the manifest names none."""
     log_group: AwsLogGroup = ""
-    """Name of CloudTrail's log group, which the stack's alarms read; empty in manifests of earlier programs."""
+    """CloudTrail's log group, which the stack's alarms read; empty in manifests of earlier programs."""
     readers: dict[AwsSecretName, tuple[ReaderName, ...]] = Field(default_factory=dict)
-    """Name of a secret -> who is declared to read it: names or ARNs of IAM roles."""
+    """Name in Secrets Manager -> the declared readers: names or ARNs of IAM roles."""
 
 
 class AwsPrivateCaIssuer(Issuer):

@@ -49,7 +49,7 @@ class Aws(Platform[AwsStoreLocation]):
     def check_owner(self, location: AwsStoreLocation, store: VersionStore) -> None:
         """Another account may have secrets of the same names."""
         with extra("aws"):
-            from secretops.platforms.aws.account import refuse_another_account
+            from secretops.platforms.aws.api import refuse_another_account
             from secretops.platforms.aws.store import SecretsManagerVersionStore
         if isinstance(store, SecretsManagerVersionStore):
             refuse_another_account(store.api, location)

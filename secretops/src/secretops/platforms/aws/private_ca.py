@@ -11,7 +11,6 @@ import http
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSLError, WaiterError
 from botocore.exceptions import ConnectionError as AwsConnectionError
@@ -19,13 +18,14 @@ from botocore.exceptions import ConnectionError as AwsConnectionError
 from secretops.certificates import Signed
 from secretops.errors import SecretopsError, StoreError, UnreachableError
 from secretops.platforms.aws import errors
-from secretops.platforms.aws.api import ANSWER_SECONDS, ATTEMPTS, CONNECT_SECONDS
+from secretops.platforms.aws.api import connect
 from secretops.platforms.aws.location import AwsPrivateCaIssuer
+from secretops.stores.store_errors import ErrorTemplate
 
+# Of an idempotency token, which may have 36.
 TOKEN_CHARACTERS = 32
-"""Of an idempotency token, which may have 36."""
-
 _DAY = 86400
+# The CA's kind of key -> how it signs. Not those that a broker's TLS library may not know: SM2, ML-DSA.
 _SIGNS_WITH = {
     "EC_prime256v1": "SHA256WITHECDSA",
     "EC_secp384r1": "SHA384WITHECDSA",
@@ -34,8 +34,6 @@ _SIGNS_WITH = {
     "RSA_3072": "SHA256WITHRSA",
     "RSA_4096": "SHA256WITHRSA",
 }
-"""The CA's kind of key -> how it signs. Not those that a broker's TLS library may not know: SM2, ML-DSA."""
-
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -49,7 +47,7 @@ class AwsPrivateCa:
         """One certificate a request, however often it is sent: by the request AWS knows it for the same."""
         ca = {"CertificateAuthorityArn": self._issuer.arn}
         with self._told("acm-pca:DescribeCertificateAuthority"):
-            client = _connect(self._issuer.region)
+            client = connect(self._issuer.region, "acm-pca")
             about = client.describe_certificate_authority(**ca)["CertificateAuthority"]
         algorithm = self._algorithm(about["CertificateAuthorityConfiguration"]["KeyAlgorithm"])
         with self._told("acm-pca:IssueCertificate"):
@@ -85,75 +83,62 @@ class AwsPrivateCa:
             raise _meaning(error, action, self._issuer.arn, self._issuer.region) from None
 
 
-def _connect(region: str) -> Any:
-    """A client by boto3's own chain, in a session of its own. `Any`: the types of this service are not installed."""
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=ANSWER_SECONDS,
-    )
-    session: Any = boto3.Session()
-    return session.client("acm-pca", region_name=region, config=config)
-
-
 _LOOK = "aws acm-pca describe-certificate-authority --region {region} --certificate-authority-arn {arn}"
-_INACTIVE = (
+_INACTIVE = ErrorTemplate(
+    StoreError,
     "{arn} does not sign now ({code})",
-    "it is active: its own certificate is imported, has not ended, and nobody has disabled it",
+    "a CA signs while it is active: its own certificate is imported and valid, and nobody has disabled it",
     f"see its Status: {_LOOK}",
 )
-_ASKED = (
-    "{arn} does not sign what was asked ({code})",
+_REFUSED = ErrorTemplate(
+    StoreError,
+    "{arn} does not sign the request ({code})",
     "a certificate ends before the CA's own, and after 7 days at most where the CA is one for short-lived ones",
     f"see NotAfter and UsageMode: {_LOOK}; then correct issuer.days and pulumi up",
 )
-_BY_CODE: dict[str, tuple[str, str, str]] = {
-    "ResourceNotFoundException": (
+_BY_CODE = {
+    "ResourceNotFoundException": ErrorTemplate(
+        StoreError,
         "there is no CA {arn}",
-        "issuer.arn names one that is there, in that account and region",
+        "issuer.arn names a CA that exists in its account and region",
         "aws acm-pca list-certificate-authorities --region {region}",
     ),
-    "InvalidStateException": _INACTIVE,
-    "RequestFailedException": _INACTIVE,
-    **dict.fromkeys(("ValidationException", "InvalidArgsException", "MalformedCSRException"), _ASKED),
+    **dict.fromkeys(("InvalidStateException", "RequestFailedException"), _INACTIVE),
+    **dict.fromkeys(("ValidationException", "InvalidArgsException", "MalformedCSRException"), _REFUSED),
+    **dict.fromkeys(
+        errors.DENIED,
+        ErrorTemplate(
+            StoreError,
+            "this principal may not {action} on {arn}",
+            "the right to have one signed is granted for certificates of clients alone",
+            "pulumi up grants it to the tick; for yourself ask for {action}; the owner of a shared CA permits it",
+        ),
+    ),
+    **dict.fromkeys(
+        (*errors.THROTTLES, "RequestInProgressException"),
+        _UNREACHABLE := ErrorTemplate(
+            UnreachableError,
+            "AWS Private CA can't be reached in {region} ({code})",
+            "the request was repeated; the certificate in use is good for a third of its life",
+            "a VPC needs an interface endpoint for acm-pca, or a NAT; the next tick tries again",
+        ),
+    ),
 }
-_DENIED = (
-    "whoever runs this may not {action} on {arn}",
-    "to have one signed is granted for certificates of clients alone",
-    "pulumi up grants it to the tick; for yourself ask for {action}; whoever shares a CA permits it",
+_OTHER = ErrorTemplate(
+    StoreError, "{arn}: AWS refused {action}: {code}", "nothing was published", f"look at it: {_LOOK}"
 )
-_UNREACHABLE = (
-    "AWS Private CA can't be reached in {region} ({code})",
-    "it was asked again, more and more slowly; the certificate in use is good for a third of its life",
-    "in a VPC it takes an interface endpoint for acm-pca, or a NAT; the next tick asks again",
-)
-_OTHER = ("{arn}: AWS refused {action}: {code}", "nothing was published", f"look at it: {_LOOK}")
 
 
 def _meaning(error: ClientError | BotoCoreError, action: str, arn: str, region: str) -> SecretopsError:
-    """What `error` means, of which AWS' own name alone is passed on."""
+    """Translate an error; AWS' own name of it alone is passed on."""
     if isinstance(error, WaiterError) and "Error" in error.last_response:
         error = ClientError(error.last_response, action)
     code = errors.code(error)
-    kind: type[SecretopsError] = StoreError
-    if isinstance(error, ClientError):
+    if isinstance(error, ClientError) and code not in errors.STRANGERS:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        broken = status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
-        if code in errors.DENIED:
-            texts = _DENIED
-        elif code in errors.THROTTLED or broken or code == "RequestInProgressException":
-            kind, texts = UnreachableError, _UNREACHABLE
-        elif code in errors.STRANGERS:
-            return errors.told(error, action, arn, region)
-        else:
-            texts = _BY_CODE.get(code, _OTHER)
+        template = _BY_CODE.get(code, _UNREACHABLE if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else _OTHER)
     elif isinstance(error, (WaiterError, AwsConnectionError, HTTPClientError)) and not isinstance(error, SSLError):
-        kind, texts = UnreachableError, _UNREACHABLE
+        template = _UNREACHABLE
     else:
         return errors.told(error, action, arn, region)
-    names = {"arn": arn, "action": action, "code": code, "region": region}
-    what, rule, remedy = (text.format(**names) for text in texts)
-    return kind(what, rule=rule, remedy=remedy)
+    return template.filled(arn=arn, action=action, code=code, region=region)

@@ -15,13 +15,12 @@ from secretops.platforms.aws.labels import State
 from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.platforms.aws.store import SecretsManagerVersionStore
 
+# AWS tries a failed rotation again within the hour, and the tick runs hourly: what is left after two is stuck.
 STUCK_AFTER = timedelta(hours=2)
-"""AWS tries a failed rotation again within the hour, and the tick runs hourly: what is left after two is stuck."""
-
 _FORMAT = "%Y%m%dT%H%M%SZ"
+# By this label a tick notes since when it has seen a stray AWSPENDING: a rotator may not ask AWS how old a version is.
+# It says nothing of a version that is kept, and so is none of those (secretops.…) that the store takes away.
 _STRAY = re.compile(r"secretops-stray\.(?P<since>\d{8}T\d{6}Z)")
-"""By this label a tick notes since when it has seen a stray AWSPENDING: a rotator may not ask AWS how old a version is.
-It says nothing of a version that is kept, and so is none of those (secretops.…) that the store takes away."""
 
 
 def api_of(store: VersionStore) -> Api:

@@ -1,37 +1,33 @@
-"""CloudTrail: the files that it lays into its bucket, {"Records": […]}, lookup-events' answer, single events a line.
+"""Read CloudTrail: files of its bucket, {"Records": […]}, the JSON of lookup-events, {"Events": […]}, or single events.
 
-Single events are what EventBridge hands on ({"detail": …}), and `aws cloudtrail lookup-events` gives as text, where
-tabs part them. Its answer as JSON is {"Events": […]}, of which each has the event as a text, "CloudTrailEvent". https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+Single events are those of EventBridge ({"detail": …}), and of `aws cloudtrail lookup-events` as text. https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from secretops.platforms.aws.location import AwsStoreLocation
-from secretops.trails.documents import documents
-from secretops.trails.protocol import ALL, Access
+from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, reading
 
 SOURCE = "secretsmanager.amazonaws.com"
 
+# CloudTrail records a BatchGetSecretValue also as a GetSecretValue for each secret: such a read is counted under both.
 GIVES_VALUE = frozenset({"GetSecretValue", "BatchGetSecretValue"})
-"""Of a BatchGetSecretValue CloudTrail also has a GetSecretValue for each secret: such a read is counted under both."""
 
+# Prefixes of the operations that change nothing. All others do, unknown ones too.
 ONLY_LOOKS = ("Get", "BatchGet", "Describe", "List", "Validate")
-"""How the operations begin that change nothing. The others do, those too that AWS has yet to invent."""
-
 DENIED = re.compile(r"^(Client\.)?(AccessDenied|UnauthorizedOperation|KMSAccessDenied)")
 
+# The service itself, when it rotates, replicates and deletes.
 ITSELF = frozenset({SOURCE, "rotation.secretsmanager.amazonaws.com"})
-"""Readers by nature: the service, when it rotates, replicates and deletes."""
 
+# The type of events of the service's own work, e.g. RotationFailed.
 SERVICE_EVENT = "AwsServiceEvent"
-"""The type of what the service tells of its own work, e.g. RotationFailed. Nobody asked for that."""
-
 NOBODY = "(not logged in)"
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]*:\d*:secret:(?P<name>.+)")
 _SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")
@@ -39,37 +35,30 @@ _SESSION = re.compile(r"arn:(?P<partition>[\w-]+):sts::(?P<account>\d*):assumed-
 _HIDDEN = "HIDDEN"
 
 
-class CloudTrail:
+class CloudTrail(NamedPlaces):
     """`Trail` over one stack's secrets, in whatever regions they are replicated to."""
 
     form = "a file of CloudTrail's bucket, lookup-events' answer, or one event a line"
 
     def __init__(self, location: AwsStoreLocation) -> None:
-        self._places, self._readers, self._region = location.secrets, location.readers, location.region
-        self._secrets = frozenset({*location.secrets.values(), location.lease, *location.readers})
+        self._readers, self._region = location.readers, location.region
+        places = {secret: frozenset({name}) for secret, name in location.secrets.items()}
+        super().__init__(places, {*location.secrets.values(), location.lease, *location.readers})
 
     def read(self, line: bytes) -> Iterator[Access]:
         for document in documents(line):
             yield from self._events(document)
 
-    def names(self, secret: str) -> frozenset[str]:
-        return frozenset({self._places.get(secret, secret)} & self._secrets)
-
-    def known(self) -> Iterable[str]:
-        return (*sorted(self._places), *sorted(self._secrets))
-
     def _events(self, document: Any) -> Iterator[Access]:
-        try:
+        with reading("a CloudTrail event"):
             if "Records" in document:
-                for event in document["Records"]:
-                    yield from self._read(event)
+                events = document["Records"]
             elif "Events" in document:
-                for found in document["Events"]:
-                    yield from self._read(json.loads(found["CloudTrailEvent"]))
+                events = (json.loads(found["CloudTrailEvent"]) for found in document["Events"])
             else:
-                yield from self._read(document.get("detail") or document)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError("not a CloudTrail event") from error
+                events = [document.get("detail") or document]
+            for event in events:
+                yield from self._read(event)
 
     def _read(self, event: dict[str, Any]) -> Iterator[Access]:
         operation, time = event["eventName"], datetime.fromisoformat(event["eventTime"]).astimezone(UTC)
@@ -113,12 +102,12 @@ class CloudTrail:
         """The name of the secret that a request calls so: by its name, its ARN, or its ARN without AWS' own suffix."""
         match = _ARN.fullmatch(said)
         name = match["name"] if match else said
-        return next((each for each in (name, _SUFFIX.sub("", name)) if each in self._secrets), None)
+        return next((each for each in (name, _SUFFIX.sub("", name)) if each in self.secrets), None)
 
     def _is_declared(self, secret: str, reader: str, role: str) -> bool:
         if reader in ITSELF:
             return True
-        asked = self._secrets if secret == ALL else (secret,)
+        asked = self.secrets if secret == ALL else (secret,)
         return all(any(_is(declared, reader, role) for declared in self._readers.get(each, ())) for each in asked)
 
 

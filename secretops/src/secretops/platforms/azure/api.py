@@ -1,4 +1,4 @@
-"""Key Vault, asked one thing at a time: the versions of a secret, a value, a new version, a version's tags."""
+"""A client of Key Vault: the versions of a secret, a value, a new version, a version's tags."""
 
 from __future__ import annotations
 
@@ -21,32 +21,24 @@ from secretops.platforms.azure.errors import telling
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 
+# How often a request is repeated that Azure throttles or does not answer: at once, and after 1.6, 3.2, 6.4 and 12.8 s.
+# That of a new version too: a version that was made twice is one of ours, twice.
 RETRIES = 5
-"""How often a request that Azure throttles or does not answer is sent again: at once, and after pauses of 1.6, 3.2, 6.4
-and 12.8 s. That of a new version too: one that was made twice is one of ours, twice."""
-
+# The longest pause in seconds, whatever Retry-After says: the next tick is within the hour.
 LONGEST_PAUSE = 16.0
-"""Seconds between two of them, whatever Retry-After asks for: the next tick is within the hour."""
-
+# Both together less than what is left of the lease when a write is let through (`Timing.duration` - `Timing.trusted`):
+# an attempt that Azure does not answer ends before the lease can have been taken over.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
-"""Both together less than what is left of the lease when a write is let through (`Timing.duration` - `Timing.trusted`):
-an attempt that Azure does not answer is given up before anybody can have followed us."""
-
-LONGEST_CHANGE = 60.0
-"""Seconds that a deletion or a recovery is waited for, which Azure answers before it is done: it takes a few."""
-
-LOOK = 2.0
-"""Seconds between two looks whether it is, as the SDK has it."""
-
+# Seconds to wait for a deletion or a recovery, which takes Azure a few; and between two polls of it, as in the SDK.
+LONGEST_CHANGE, LOOK = 60.0, 2.0
+# What is repeated. The SDK leaves out PATCH and POST, which here do no harm twice: tags are sent as a whole, and a
+# recovered secret exists.
 METHODS = frozenset({"HEAD", "GET", "PUT", "PATCH", "POST", "DELETE"})
-"""Asked again. The SDK leaves out PATCH and POST, which may do something else the second time. Here neither does: tags
-are given as a whole, and what is recovered is there."""
-
 JSON = "application/json"
 
 
 class Patience(RetryPolicy[Any, Any]):
-    """The SDK's own way to ask again, for all `METHODS`, which waits no longer than `LONGEST_PAUSE` at a time."""
+    """The SDK's retries for all `METHODS`, with no pause longer than `LONGEST_PAUSE`."""
 
     def get_retry_after(self, response: Any) -> float | None:
         asked = super().get_retry_after(response)
@@ -58,10 +50,7 @@ class Patience(RetryPolicy[Any, Any]):
 
 
 class EachAttempt(CustomHookPolicy[Any, Any]):
-    """Asks a call's `raw_request_hook` before each of its attempts, when its token is there.
-
-    The SDK's own asks it before the first one alone, which may be the one that only learns where tokens come from.
-    """
+    """Calls a call's `raw_request_hook` before each attempt; the SDK's own policy only before the first one."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         if hook := request.context.get("raw_request_hook"):
@@ -70,7 +59,7 @@ class EachAttempt(CustomHookPolicy[Any, Any]):
 
 
 def patience() -> Patience:
-    """As often, and as long, as all of our clients ask again."""
+    """Return the retry policy of our clients."""
     return Patience(
         retry_total=RETRIES,
         retry_connect=RETRIES,
@@ -81,12 +70,12 @@ def patience() -> Patience:
 
 
 def policies() -> dict[str, Any]:
-    """What a client of a vault has to be made with: how it asks again, and that each attempt may be held back."""
+    """Return the policies of a vault's client: its retries, and a hook before each attempt."""
     return {"retry_policy": patience(), "custom_hook_policy": EachAttempt()}
 
 
 def connect(vault: str, tenant: str = "") -> SecretClient:
-    """A client of the vault at URL `vault`. Sends nothing yet. Raises UsageError, StoreError."""
+    """Return a client of the vault at URL `vault`. Sends nothing yet. Raises UsageError, StoreError."""
     with telling("ask", vault, "the vault"):
         return SecretClient(
             vault,
@@ -99,29 +88,29 @@ def connect(vault: str, tenant: str = "") -> SecretClient:
 
 @dataclass(frozen=True)
 class Kept:
-    """One version of a secret, told by everything but its value."""
+    """One version of a secret, without its value."""
 
+    # Key Vault's own: not the id of the version of ours that it holds.
     id: str
-    """Key Vault's own: not the id of the version of ours that it holds."""
     enabled: bool
+    # To the second, as Key Vault has it.
     created: datetime
-    """To the second, as Key Vault has it."""
     expires: datetime | None
     tags: Mapping[str, str]
 
 
 @dataclass(frozen=True, repr=False)
 class Found(Kept):
-    """The same, and its value. Holds a value, so it prints none."""
+    """The same with its value, so it is never printed."""
 
     text: str
 
 
 class Api:
-    """Secrets of one vault by their names. Connects with the first question.
+    """Secrets of one vault by their names. Connects with the first request.
 
-    `guard` is asked before each attempt of each write, and raises when we may not write any more; it is told whether
-    the write can't be undone. The client is made with `policies`.
+    `guard` runs before each attempt of each write, with whether the write can't be undone; it raises when the lease is
+    lost. The client is made with `policies`.
     """
 
     def __init__(self, vault: str, open_client: Callable[[str], SecretClient] = connect) -> None:
@@ -130,16 +119,16 @@ class Api:
 
     @classmethod
     def of(cls, location: AzureStoreLocation) -> Api:
-        """Those of the stack's vault, as a login of its tenant."""
+        """Return the client of the stack's vault, for a login of its tenant."""
         return cls(location.vault, functools.partial(connect, tenant=location.tenant))
 
     @functools.cached_property
     def client(self) -> SecretClient:
-        """The connection, made with the first question. Raises UsageError."""
+        """The connection. Raises UsageError."""
         return self._open(self.vault)
 
     def versions(self, name: str) -> tuple[Kept, ...]:
-        """Every version of secret `name`, in no order, without reading a value; none where there is no such secret."""
+        """Return every version, in no order and without a value; none where there is no such secret."""
         with telling("list the versions of", self.vault, name):
             try:
                 return tuple(_kept(one) for one in self.client.list_properties_of_secret_versions(name))
@@ -147,16 +136,13 @@ class Api:
                 return ()
 
     def names(self) -> dict[str, Mapping[str, str]]:
-        """Every secret of the vault, with the tags of its newest version. Takes a right on the whole vault."""
+        """Return every secret of the vault with the tags of its newest version. Needs a right on the whole vault."""
         with telling("list the secrets of", self.vault, "the vault"):
             found = self.client.list_properties_of_secrets()
             return {one.name: one.tags or {} for one in found if one.name}
 
     def value(self, name: str, version: str | None = None) -> Found | None:
-        """One version with its value, or the one that readers find; None where nothing is given: not there, disabled.
-
-        Raises ForbiddenError when it is us who are given nothing.
-        """
+        """Return a version with its value, by default the one that readers find; None if missing or disabled."""
         with telling("read", self.vault, name):
             try:
                 found = self.client.get_secret(name, version)
@@ -173,7 +159,7 @@ class Api:
     ) -> None:
         """Make a version, which readers find from then on. Raises DeletedError where a deleted secret has the name.
 
-        `surely`: somebody reads what has this name, so that it can't be undone.
+        `surely`: this can't be undone, since somebody reads this secret.
         """
         with telling("write", self.vault, name):
             self.client.set_secret(
@@ -186,17 +172,14 @@ class Api:
             )
 
     def note(self, name: str, version: str, tags: Mapping[str, str], *, enabled: bool | None = None) -> None:
-        """Give a version these tags and no others, and disable it with them, in one request. No-op when it is gone."""
+        """Replace the tags of a version, and disable it in the same request. No-op when it is gone."""
         with telling("change", self.vault, name), contextlib.suppress(ResourceNotFoundError):
             self.client.update_secret_properties(
                 name, version, tags=dict(tags), enabled=enabled, raw_request_hook=self._asking(False)
             )
 
     def delete(self, name: str) -> None:
-        """Delete a secret with all of its versions, and wait until it is. They can be recovered.
-
-        Who may not look at what is deleted does not wait.
-        """
+        """Delete a secret with its versions, which can be recovered. Wait until it is deleted, if we may see that."""
 
         def done() -> bool:
             try:
@@ -209,7 +192,7 @@ class Api:
         self._wait(name, done)
 
     def deleted(self, name: str) -> Deleted | None:
-        """What is known of a deleted secret that is not purged yet; None where there is none."""
+        """Return what is known of a deleted secret that is not purged yet, or None."""
         with telling("look at the deleted", self.vault, name):
             try:
                 found = self.client.get_deleted_secret(name)
@@ -224,17 +207,17 @@ class Api:
             self.client.purge_deleted_secret(name, raw_request_hook=self._asking(True))
 
     def recover(self, name: str) -> None:
-        """Bring a deleted secret back with all of its versions, and wait until it is there."""
+        """Recover a deleted secret with its versions, and wait until it is there."""
         with telling("recover", self.vault, name), contextlib.suppress(ResourceNotFoundError):  # a lost answer's
             self.client.begin_recover_deleted_secret(name, raw_request_hook=self._asking(True))
         self._wait(name, lambda: bool(self.versions(name)))
 
     def _asking(self, surely: bool) -> Callable[[object], None]:
-        """What a call takes that is only sent while we may."""
+        """Return the hook of a call that is only sent while the lease is ours."""
         return lambda _request: self.guard(surely)
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
-        """Until it is done, or somebody else has seen to it that it never is. The SDK's own wait has no end then."""
+        """Wait until it is done. The SDK's own wait never ends when somebody undoes it meanwhile."""
         end = time.monotonic() + LONGEST_CHANGE
         while not done():
             if time.monotonic() > end:
@@ -246,12 +229,12 @@ class Api:
 class Deleted:
     """A deleted secret."""
 
+    # Those of its newest version.
     tags: Mapping[str, str]
-    """Of its newest version."""
+    # When Azure purges it by itself.
     until: datetime | None
-    """When Azure purges it by itself."""
+    # Whether it may be purged sooner: the vault has no purge protection.
     purgeable: bool
-    """Whether it may be purged sooner: the vault has no purge protection."""
 
 
 def _kept(found: SecretProperties) -> Kept:

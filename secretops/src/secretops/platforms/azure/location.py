@@ -1,4 +1,4 @@
-"""Where the Azure store is, by names alone."""
+"""The manifest's model of the Azure store."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ BlobUrl = Annotated[
 
 
 class AzureStoreLocation(StoreLocation):
-    """The Azure store's place: secrets of one Key Vault.
+    """Secrets of one Key Vault.
 
-    As whom it is asked is left to azure-identity's own chain (`az login`, AZURE_CLIENT_ID in a container), so that no
-    manifest names a person.
+    azure-identity's own chain finds the credentials (`az login`, AZURE_CLIENT_ID in a container): no manifest names a
+    person.
     """
 
     kind: Literal["azure"] = "azure"
@@ -42,18 +42,18 @@ class AzureStoreLocation(StoreLocation):
     vault: KeyVaultUrl
     """The vault's URL, `https://<name>.vault.azure.net`."""
     secrets: dict[SecretName, KeyVaultName]
-    """secret -> name of its secret in the vault. The newest version of that one is what every reader gets."""
+    """secret -> its name in the vault. Readers get the newest version."""
     pending: dict[SecretName, KeyVaultName]
-    """secret -> name of the secret in the vault that holds what is prepared: apart, because Key Vault gives whoever
-    asks without a version the newest one, proven or not. Only the rotator reads it."""
+    """secret -> the vault's secret that holds the pending version. It is separate because Key Vault returns the newest
+    version, proven or not, to a request that names none. Only the rotator reads it."""
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
-    """secret -> fields that its readers are to find: keys of the JSON object that is its value."""
+    """secret -> the fields that its readers expect: keys of the JSON object that is its value."""
     due_days: dict[SecretName, Days] = Field(default_factory=dict)
     """secret -> days from its publication to the expiry that each version of it has in the vault: when the next one is
     due. A certificate's own end comes before it where it is sooner. None for a secret that is not named here."""
     lease: BlobUrl
-    """URL of the blob whose lease whoever rotates holds, `https://<account>.blob.core.windows.net/<container>/<blob>`."""
+    """URL of the blob whose lease a rotator acquires, `https://<account>.blob.core.windows.net/<container>/<blob>`."""
     workspace: GuidOrEmpty = ""
     """Id (a GUID) of the Log Analytics workspace that the vault's audit log goes to; empty where there is none."""
     readers: dict[KeyVaultName, tuple[ReaderName, ...]] = Field(default_factory=dict)
-    """Name of a secret in the vault -> who is declared to read it: object ids of Entra principals."""
+    """Name in the vault -> the declared readers: object ids of Entra principals."""

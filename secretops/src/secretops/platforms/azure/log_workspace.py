@@ -1,10 +1,8 @@
-"""A Log Analytics workspace, asked for what it has of Key Vault's audit log.
+"""Query a Log Analytics workspace for Key Vault's audit log.
 
-A table is there from its first row on. What a query lacks because of a table that is not there is a warning, and what
-it lacks because its answer was too long is an error, of one and the same form: details of a PartialError.
-https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
-
-Lists of versions that were allowed are not asked for: they give no value, and each launcher makes one a minute.
+A table exists from its first row on. A missing table is a warning, an answer that is too long an error, both as details
+of a PartialError: https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
+Lists of versions that were allowed are left out: they give no value, and each launcher makes one a minute.
 """
 
 from __future__ import annotations
@@ -29,22 +27,22 @@ if TYPE_CHECKING:
 
 ENDPOINT = "https://api.loganalytics.io"
 
+# Kusto's codes for a union without an existing table, and for an unknown name. Microsoft lists them nowhere: they are
+# from answers that people quote.
 NO_TABLE = frozenset({"SEM0529", "SEM0100"})
-"""Kusto's codes for a union none of whose tables is there, and for a name that is none. Each other name of a query is
-one that the query itself gives. Microsoft lists them nowhere: they are taken from answers that people quote."""
 
+# Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: an answer has at most 500,000 rows or 64 MB.
 TOO_LARGE = "-2133196797"
-"""Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: 500,000 rows or 64 MB of an answer are given, and no more."""
 
+# The severity of a missing table. An error has a lower number.
 WARNING = 3
-"""The severity of what keeps no row back but those of a table that is not there. An error has a lower number."""
 
+# How far back without --since: the interactive retention of a workspace is seldom longer.
 OLDEST = timedelta(days=90)
-"""As far back as is asked without --since: the interactive retention of a workspace is seldom longer."""
 
+# The time of one query, which is halved while its answer is too large.
 WINDOW = timedelta(days=7)
 SHORTEST = timedelta(minutes=1)
-"""Of one query: where its answer is too large, half the time is asked for."""
 
 
 def connect(tenant: str) -> LogsQueryClient:

@@ -1,13 +1,11 @@
 """Log in to Azure, for one tenant alone: a container as its identity, a person as the person.
 
-azure-identity tries a managed identity before `az login`
-(https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains), so that an operator on a
-virtual machine would be the machine. The stack gives each of its containers AZURE_CLIENT_ID; without that variable no
-managed identity is tried, unless AZURE_TOKEN_CREDENTIALS says which credentials are.
+azure-identity tries a managed identity before `az login`, so that an operator on a virtual machine would be the machine
+(https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains). So no managed identity is
+tried without AZURE_CLIENT_ID, which each container of the stack has, or AZURE_TOKEN_CREDENTIALS.
 
-azure-identity lets a person's login (`az login`) follow each service into the tenant that the service itself names. A
-vault's name is free for any tenant once it was purged, so that a guest there would put a value into a stranger's vault.
-A managed identity is of one tenant anyway.
+azure-identity gets a person tokens for the tenant that a service names. A purged vault's name is free for any tenant: a
+guest there would write a value into a stranger's vault. So tokens are of the stack's tenant alone.
 """
 
 from __future__ import annotations
@@ -39,8 +37,8 @@ class Login:
         self._tenant, self._chain = tenant.lower(), DefaultAzureCredential(**excluded)
 
     def get_token_info(self, *scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
-        """What a client asks for. Raises UsageError where it was told another tenant, or no login is of the stack's;
-        for the launcher, as azure-identity does."""
+        """Return a token. Raises UsageError for another tenant, or without a login of the stack's; without a tenant, as
+        azure-identity does."""
         asked = TokenRequestOptions(**(options or {}))
         if self._tenant:
             if (named := asked.get("tenant_id") or self._tenant).lower() != self._tenant:
@@ -59,10 +57,10 @@ class Login:
             raise
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
-        """The older form, which none of our clients asks for."""
+        """Return a token in the older form, which none of our clients uses."""
         info = self.get_token_info(*scopes)
         return AccessToken(info.token, info.expires_on)
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         self._chain.close()

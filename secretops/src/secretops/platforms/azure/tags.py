@@ -1,10 +1,10 @@
-"""What the tags of Key Vault's versions say of ours, and which of Key Vault's are to be forgotten.
+"""The tags that hold the facts of our versions on Key Vault's, and which of Key Vault's are to be discarded.
 
-Pure, but for `State.of` and `readers_find`, which ask.
+Pure, except `State.of` and `readers_find`.
 
 A version has 15 tags at most, of up to 256 characters each: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
-We use 11 of them at most, and leave those of others as they are while there is room: a fact of ours takes that of the
-journal's entry first, then of theirs, by name from the last. They are of one version: the next one is made without.
+secretops uses 11 at most, and keeps those of others while there is room: a fact of ours replaces the journal's entry
+first, then theirs, by name from the last. A new version has none of them.
 """
 
 from __future__ import annotations
@@ -23,46 +23,41 @@ from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
 from secretops.platforms.azure.api import Api, Kept
 from secretops.platforms.azure.errors import ForbiddenError
-from secretops.redaction import redact
+from secretops.stores.version_facts import TIMES, fitted, merged, staged, stamp
 
 LONGEST, MOST = 256, 15
-
 PREFIX = "secretops-"
 ID, NUMBER, WRITE, USER, LAST = (f"{PREFIX}{name}" for name in ("id", "number", "write", "user", "last"))
+# A discarded version; and a version of a secret that is being forgotten. The newest version of a deleted secret has
+# the second one only if secretops deleted it.
 FORGOTTEN, FORGETTING = f"{PREFIX}forgotten", f"{PREFIX}forgetting"
-"""A version that is none of ours any more; and one of a secret all of whose are being forgotten. The newest version of
-a deleted secret has the second one only where secretops deleted it."""
-TIMES = ("created", "published", "verified", "retired", "expires")
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One of Key Vault's versions that holds one of ours. Of a write whose answer was lost there may be two."""
+    """One of Key Vault's versions that holds one of ours. After a lost answer there may be two of a write."""
 
     kept: Kept
     number: int
+    # Id of the write that made it. Its twins share it: those of a lost answer, and those that a person made of it.
     write: str
-    """What made it, which its twins share: those of a lost answer, and those that a person made of it."""
     version: Version
 
 
 @dataclass(frozen=True)
 class State:
-    """One secret as the versions of its two secrets in the vault tell it."""
+    """One secret by the versions of its two secrets in the vault."""
 
     main: tuple[Kept, ...]
+    # Those of the secret that holds the pending version.
     apart: tuple[Kept, ...]
-    """Of the secret that holds what is pending."""
+    # Which of Key Vault's versions readers find. Known only if it was read, because one second made several.
     found: str | None = None
-    """Which of Key Vault's versions readers find, if it was asked: only one second that made several takes that."""
 
     @classmethod
     def of(cls, api: Api, name: str, apart: str) -> State:
-        """Of secret `name` and the one that holds what is pending, as the vault tells it now.
-
-        Which of one second readers find only Key Vault can tell, and only by a read. Whoever may not read goes by what
-        we count ourselves.
-        """
+        """Return the state now. Which version of one second readers find takes a read; without that right our own
+        numbers decide."""
         state = cls(api.versions(name), api.versions(apart))
         if len({kept.tags.get(WRITE) for kept in state.newest}) > 1:
             with contextlib.suppress(ForbiddenError):
@@ -72,26 +67,23 @@ class State:
 
     @cached_property
     def versions(self) -> Versions:
-        """Ours. Those that somebody else made are none of them: they have no tag of ours."""
+        """Ours: versions with a tag of ours."""
         if self.forgetting:
             return Versions()
         published, pending = self._published, self._pending
         current = published[-1] if published else None
         previous = published[-2] if len(published) > 1 else None
-        staged = ((previous, Stage.PREVIOUS), (current, Stage.CURRENT), (pending, Stage.PENDING))
-        return Versions(tuple(version.at(stage=stage) for version, stage in staged if version))
+        return staged(previous, current, pending)
 
     @property
     def forgetting(self) -> bool:
-        """Whether every version is being forgotten: none is ours any more, and whoever finds it ends that."""
         return any(FORGETTING in kept.tags for kept in (*self.main, *self.apart))
 
     @cached_property
     def rolled_back(self) -> Copy | None:
-        """What somebody gave to readers again: a version made after the current one, of an older one's tags.
+        """The version that a person made after the current one with the tags of an older one.
 
-        Not of a retired one, whose user no target takes any more; nor of one that came late: a person can only give
-        again what readers were given before.
+        Not of a retired one, which no target accepts; nor of a late one, which readers never had.
         """
         copies, newest = self._in_time, self.newest
         found = next((copy for copy in copies if len(newest) == 1 and copy.kept == newest[0]), None)
@@ -102,39 +94,36 @@ class State:
 
     @cached_property
     def late(self) -> frozenset[str]:
-        """Key Vault's versions that came when what was to follow them had come already, or after they were given up.
+        """Ids of Key Vault's versions that were made after a later one of ours, or after they were discarded.
 
-        So comes what whoever was followed had sent, and Azure was long in carrying out. Readers were never to get it:
-        its user may have another password by now. A person gives again what was written in time, and it is not late.
+        Azure carried out late what a process had sent that has lost the lease since. Readers must not get it: its user
+        may have another password by now. What a person makes of a version that was written in time is not late.
         """
         main, apart = self._main, self._apart  # what is pending overtakes no publication
         return self._late(self.main, main, main) | self._late(self.apart, apart, [*main, *apart])
 
     @property
     def next_number(self) -> int:
-        """Tells which of two versions of ours was made later: Key Vault's own times are to the second."""
+        """Numbers order our versions: Key Vault's own times are to the second."""
         return 1 + max((_number(kept) for kept in (*self.main, *self.apart)), default=0)
 
     def copies(self, version: str) -> tuple[Copy, ...]:
-        """Those of the published secret that hold `version` of ours, the newest last."""
+        """Return those of the published secret that hold `version`, the newest last."""
         return tuple(copy for copy in self._main if copy.version.id == version)
 
     def pending_copies(self, version: str) -> tuple[Copy, ...]:
-        """The same of the secret that holds what is pending: only those that are given to whoever asks."""
+        """Return the enabled ones of the other secret that hold `version`."""
         return tuple(copy for copy in self._apart if copy.version.id == version and copy.kept.enabled)
 
     @property
     def newest(self) -> tuple[Kept, ...]:
-        """Which of Key Vault's versions readers find: one; none; or several that only Key Vault can tell apart."""
+        """The version that readers find: one, none, or several that only Key Vault can tell apart."""
         found = latest(self.main)
         return tuple(kept for kept in found if kept.id == self.found) or found
 
     @property
     def surplus(self) -> Iterator[tuple[bool, Copy]]:
-        """What is to be forgotten: copies that can be read, of versions that are not kept, and if they lie apart.
-
-        Not what readers find: whoever made that is told before it is taken from them.
-        """
+        """Enabled copies to be discarded, each with whether it is in the pending secret. Not what readers find."""
         versions, newest, late = self.versions, self.newest, self.late
         pending = versions.pending
         living = {version.id for version in versions.living if version is not pending}
@@ -148,13 +137,13 @@ class State:
                 yield True, copy
 
     def last(self, secret: str) -> Entry | None:
-        """The newest entry of the journal, as of `secret`."""
+        """Return the newest entry of the journal."""
         found = [entry for kept in (*self.main, *self.apart) if (entry := _entry(secret, kept.tags.get(LAST)))]
         return max(found, key=lambda entry: entry.time, default=None)
 
     @property
     def carrier(self) -> tuple[bool, Kept] | None:
-        """The version that the journal's entry is a tag of, and if it lies apart: the current one, else the pending."""
+        """The version whose tag is the journal's entry (current, else pending), and if it is in the pending secret."""
         versions = self.versions
         if versions.current and (copies := self.copies(versions.current.id)):
             return False, copies[-1].kept
@@ -164,7 +153,7 @@ class State:
 
     @property
     def _in_time(self) -> list[Copy]:
-        """Copies of what was published while nothing later was."""
+        """Copies that are not late."""
         late = self.late
         return [copy for copy in self._main if copy.kept.id not in late]
 
@@ -192,19 +181,11 @@ class State:
 
     @cached_property
     def _published(self) -> list[Version]:
-        """Each version of ours once, in the order of their publication; no time is ever taken back.
-
-        Since when a version is out again that somebody rolled back to is not known, until it is noted.
-        """
+        """Each version of ours once, in the order of publication. A new rollback has no publish time yet."""
         known: dict[str, Version] = {}
         back = self.rolled_back
         for copy in (*self._in_time, *([back] if back else [])):
-            other = known.pop(copy.version.id, copy.version)
-            times = {
-                name: max(filter(None, (getattr(copy.version, name), getattr(other, name))), default=None)
-                for name in TIMES
-            }
-            known[copy.version.id] = dataclasses.replace(copy.version, **times)  # type: ignore[arg-type]
+            known[copy.version.id] = merged(copy.version, known.pop(copy.version.id, copy.version))
         if back:
             known[back.version.id] = dataclasses.replace(known[back.version.id], published=None)
         return list(known.values())
@@ -217,10 +198,10 @@ class State:
 
 
 def facts(version: Version, number: int, write: str) -> dict[str, str]:
-    """What is kept of `version`, as tags, and which `write` makes it. Raises UsageError for too long a user's name."""
+    """Return the tags of a new version. Raises UsageError for too long a user's name."""
     times = {f"{PREFIX}{name}": getattr(version, name) for name in TIMES}
     made = {ID: version.id, NUMBER: str(number), WRITE: write} | {
-        name: _written(time) for name, time in times.items() if time
+        name: stamp(time) for name, time in times.items() if time
     }
     if version.user is not None:
         made[USER] = quote(version.user)
@@ -235,59 +216,56 @@ def facts(version: Version, number: int, write: str) -> dict[str, str]:
 
 
 def noted(kept: Kept, **times: datetime | None) -> dict[str, str]:
-    """The tags of `kept` with these times in them; a time that is None stays as it was."""
-    return _fitting({**kept.tags, **{f"{PREFIX}{name}": _written(time) for name, time in times.items() if time}})
+    """Return the tags of `kept` with these times; None leaves a time as it is."""
+    return _fitting({**kept.tags, **{f"{PREFIX}{name}": stamp(time) for name, time in times.items() if time}})
 
 
 def forgotten(kept: Kept, now: datetime) -> dict[str, str]:
-    """The tags of a version that is none of ours any more: should somebody enable it, it is nobody's."""
+    """Return the tags of a discarded version: if somebody enables it, it is none of ours."""
     stay = (NUMBER, WRITE, FORGETTING)
     left = {name: text for name, text in kept.tags.items() if name in stay or not name.startswith(PREFIX)}
-    return _fitting({**left, FORGOTTEN: _written(now)})
+    return _fitting({**left, FORGOTTEN: stamp(now)})
 
 
 def forgetting(kept: Kept, now: datetime) -> dict[str, str]:
-    """The tags of a version that says that all are being forgotten."""
-    return _fitting({**kept.tags, FORGETTING: _written(now)})
+    """Return the tags that mark a secret as being forgotten."""
+    return _fitting({**kept.tags, FORGETTING: stamp(now)})
 
 
 def ended(kept: Kept, now: datetime) -> dict[str, str]:
-    """The tags of the newest version, which a deleted secret shows, of one that secretops is about to delete."""
-    return _fitting({**forgotten(kept, now), FORGETTING: _written(now)})
+    """Return the tags of the newest version of a secret that secretops deletes: a deleted secret shows them."""
+    return _fitting({**forgotten(kept, now), FORGETTING: stamp(now)})
 
 
 def brought_back(kept: Kept) -> dict[str, str]:
-    """The tags of a version of a secret that is in use again."""
+    """Return the tags of a version of a secret that is in use again."""
     return {name: text for name, text in kept.tags.items() if name != FORGETTING}
 
 
 def with_last(kept: Kept, entry: Entry) -> dict[str, str]:
-    """The tags of `kept` with `entry` as the journal's newest, its outcome cut to what a tag holds."""
-    outcome = redact(entry.outcome)
+    """Return the tags of `kept` with a journal entry, its outcome cut to what a tag holds."""
 
-    def written() -> str:
-        return json.dumps([_written(entry.time), entry.version, entry.step, quote(outcome, safe=" ")])
+    def written(outcome: str) -> str:
+        return json.dumps([stamp(entry.time), entry.version, entry.step, quote(outcome, safe=" ")])
 
-    while len(written()) > LONGEST and outcome:
-        outcome = outcome[:-1]
-    return _fitting({**kept.tags, LAST: written()})
+    return _fitting({**kept.tags, LAST: fitted(entry, written, LONGEST)})
 
 
 def latest(kept: Iterable[Kept]) -> tuple[Kept, ...]:
-    """Those of the last second that made any, the highest number of ours last. Key Vault's times are to the second."""
+    """Return the versions of the last second that made any, our highest number last."""
     found = sorted(kept, key=lambda one: (one.created, _number(one)))
     return tuple(one for one in found if one.created == found[-1].created)
 
 
 def readers_find(api: Api, name: str, newest: Sequence[Kept]) -> Kept | None:
-    """Which of these, all of one second, readers of secret `name` find."""
+    """Return which of these versions, all of one second, readers of secret `name` find."""
     if len(newest) > 1:
         return api.value(name) or next((kept for kept in reversed(newest) if not kept.enabled), None)
     return newest[0] if newest else None
 
 
 def _fitting(tags: Mapping[str, str]) -> dict[str, str]:
-    """As many as a version may have: our facts first, then those of others, the journal's entry last."""
+    """Return as many as a version may have: our facts first, then those of others, the journal's entry last."""
     ranked = sorted(tags, key=lambda name: (name == LAST, not name.startswith(PREFIX), name))
     return {name: tags[name] for name in ranked[:MOST]}
 
@@ -324,12 +302,8 @@ def _number(kept: Kept) -> int:
     return int(text) if text.isdecimal() and len(text) < _DIGITS else 0
 
 
+# Of a number that nobody reaches; Python reads no more than some thousands.
 _DIGITS = 19
-"""Of a number that nobody reaches; Python reads no more than some thousands."""
-
-
-def _written(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _time(text: str | None) -> datetime | None:

@@ -1,7 +1,7 @@
-"""Key Vault's audit log as Log Analytics has it: rows that a workspace gives (`workspace`), or that were exported.
+"""Read Key Vault's audit log: rows of Log Analytics, from a workspace (`log_workspace`) or exported.
 
-A row is one request, in one of two layouts: the columns of AZKVAuditLogs, or those of AzureDiagnostics, which some
-workspaces are given all the same. A line is a row, a list of rows, or an answer of the query API ({"tables": […]}).
+A row is one request, with the columns of AZKVAuditLogs or those of AzureDiagnostics (`audit_tables`). A line is a row,
+a list of rows, or an answer of the query API ({"tables": […]}).
 https://learn.microsoft.com/azure/azure-monitor/reference/tables/azkvauditlogs
 """
 
@@ -9,55 +9,41 @@ from __future__ import annotations
 
 import http
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from secretops.platforms.azure.audit_tables import CLAIM_COLUMNS, CLAIMS, GIVES_VALUE
 from secretops.platforms.azure.location import AzureStoreLocation
-from secretops.trails.protocol import ALL, Access
+from secretops.trails.protocol import ALL, Access, NamedPlaces, in_both, reading
 
+# Prefixes of the operations that change nothing; and those about every secret of the vault.
 ONLY_LOOKS = ("SecretGet", "SecretList", "SecretBackup")
-"""How an operation's name begins that changes nothing."""
-
 LISTS = frozenset({"SecretList", "SecretListDeleted"})
-"""About every secret of the vault."""
 
 NOBODY = "(not logged in)"
-
 _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 
-class LogAnalytics:
+class LogAnalytics(NamedPlaces):
     """`Trail` over one stack's secrets. A workspace may have the logs of other vaults, too: those are passed over."""
 
     form = "rows of Key Vault's audit log, one a line, a list of them, or an answer of the query API"
 
     def __init__(self, location: AzureStoreLocation) -> None:
         self._host = urlsplit(location.vault).netloc.lower()
-        self._places = {
-            secret: frozenset(place[secret] for place in (location.secrets, location.pending) if secret in place)
-            for secret in location.secrets
-        }
+        places = {secret: in_both(secret, location.secrets, location.pending) for secret in location.secrets}
+        super().__init__(places, {*location.secrets.values(), *location.pending.values(), *location.readers})
         self._readers = {
             name.lower(): frozenset(who.lower() for who in readers) for name, readers in location.readers.items()
         }
-        named = {*location.secrets.values(), *location.pending.values(), *location.readers}
-        self._secrets = {name.lower(): name for name in named}
+        self._by_lower = {name.lower(): name for name in self.secrets}
 
     def read(self, line: bytes) -> Iterator[Access]:
-        try:
+        with reading("a row of Key Vault's audit log"):
             for row in _rows(json.loads(line)):
                 yield from self._access({name.lower(): value for name, value in row.items()})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError("not a row of Key Vault's audit log") from error
-
-    def names(self, secret: str) -> frozenset[str]:
-        return self._places.get(secret) or frozenset({secret} & {*self._secrets.values()})
-
-    def known(self) -> Iterable[str]:
-        return (*sorted(self._places), *sorted({*self._secrets.values()} - {*self._places}))
 
     def _access(self, row: Mapping[str, Any]) -> Iterator[Access]:
         operation, time = row["operationname"], _time(row["timegenerated"])
@@ -93,14 +79,14 @@ class LogAnalytics:
             if found.netloc.lower() != self._host or not parts or parts[0] not in ("secrets", "deletedsecrets"):
                 continue
             name = parts[1].lower() if len(parts) > 1 else ""
-            if name in self._secrets:
-                return self._secrets[name]
+            if name in self._by_lower:
+                return self._by_lower[name]
             if not name and operation in LISTS:
                 return ALL
         return None
 
     def _is_declared(self, secret: str, who: str) -> bool:
-        asked = self._secrets if secret == ALL else (secret.lower(),)
+        asked = self._by_lower if secret == ALL else (secret.lower(),)
         return all(who in self._readers.get(name, ()) for name in asked)
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from secretops import printable
 from secretops.errors import ExitCode, SecretopsError, UsageError
 
+# Bytes of one text: Linux takes 128 KiB of a variable, with its name (execve(2), MAX_ARG_STRLEN).
 LIMIT = 120 * 1024
-"""Bytes of one text: Linux takes 128 KiB of a variable, with its name (execve(2), MAX_ARG_STRLEN)."""
 
 
 def variable(at: int) -> str:

@@ -1,16 +1,17 @@
-"""What the readers of a dotenv store find: variables in config/.env, and files. The delivery, not the truth.
+"""What readers of a dotenv store find: variables in config/.env, and files. The delivery, not the truth.
 
-The names under which a secret was delivered are kept beside its versions, so that a stack that asks for others today,
-or no longer has the secret, can still take back what it once delivered.
+The names under which a secret was delivered are recorded with its versions, so that a stack that delivers it under
+other names, or no longer has it, can still take it back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from secretops.engine.state import Versions
 from secretops.errors import StoreError
 from secretops.forms import VERSION_PREFIX, version_variable
 from secretops.platforms.dotenv.location import DeliveredFile
@@ -22,14 +23,14 @@ NAMES = "delivered.json"
 
 
 class Names(BaseModel):
-    """Under which names a secret is delivered: variables, and files below the root. Never what they say."""
+    """Names under which a secret is delivered: variables, and files below the root. Never their content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     variables: frozenset[str] = frozenset()
     files: frozenset[DeliveredFile] = frozenset()
-    """With "{version}" in the name where each version has a file of its own. What is named here is removed once it is
-    not needed: so it is a file that a store delivers, and nothing else."""
+    """With "{version}" in the name if each version has a file of its own. Files named here are removed once they are
+    not needed, so that only a file that a store delivers is a valid name."""
 
 
 class Content:
@@ -47,57 +48,70 @@ class Delivery:
     def __init__(self, location: Location) -> None:
         self._location = location
         self._root = Path(location.root)
-        self._env = self._root / "config" / ".env"
+        self.env = self._root / "config" / ".env"
 
     def fields(self, secret: str) -> tuple[str, ...]:
-        """The fields that readers are to find."""
+        """Return the fields that readers are to find."""
         return (*self._location.variables.get(secret, {}), *self._location.files.get(secret, {}))
 
+    def variables(self, secret: str) -> set[str]:
+        """Return the variables that the stack delivers `secret` in, without that of its version."""
+        location = self._location
+        return {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
+
     def content(self, secret: str, version: str, value: Value) -> Content:
-        """What readers of `version` find. A field that the value lacks is left out."""
-        variables = {
-            name: value[field] for field, name in self._location.variables.get(secret, {}).items() if field in value
-        }
-        paths = {
-            field: self._root / name.format(version=version)
-            for field, name in self._location.files.get(secret, {}).items()
-            if field in value
-        }
-        for field, name in self._location.file_variables.get(secret, {}).items():
-            if field in paths:
-                variables[name] = str(paths[field])
+        """Return what readers of `version` find. A field that the value lacks is left out."""
+        location = self._location
+        fields, file_variables = value.as_dict(), location.file_variables.get(secret, {})
+        variables, paths = dict[str, str](), dict[Path, str]()
+        for field, name in location.variables.get(secret, {}).items():
+            if field in fields:
+                variables[name] = fields[field]
+        for field, name in location.files.get(secret, {}).items():
+            if field in fields:
+                path = self._root / name.format(version=version)
+                paths[path] = fields[field]
+                if field in file_variables:
+                    variables[file_variables[field]] = str(path)
         if variables:
             variables[version_variable(secret)] = version
-        return Content(variables, {path: value[field] for field, path in paths.items()})
+        return Content(variables, paths)
 
     def is_there(self, content: Content) -> bool:
-        """Whether readers find just this."""
+        """Return whether readers find `content`."""
         return not self._stale_files(content) and not self._stale_variables(content)
 
-    def bring(self, secret: str, content: Content) -> None:
-        """Make readers find it: files first, then config/.env by one rename, then what is no longer asked for goes."""
+    def bring(self, secret: str, content: Content, record: Callable[[], None]) -> None:
+        """Make readers find `content`: files first, then config/.env by one rename. Then remove other names.
+
+        `record` is called before anything is delivered, and not if it is there already.
+        """
         asked = Names(
             variables=frozenset(content.variables), files=frozenset(self._location.files.get(secret, {}).values())
         )
-        before = self._names(secret)
-        if asked != before:  # kept before it is true, so that whatever is delivered is found again
+        before, stale, stale_env = self._names(secret), self._stale_files(content), self._stale_variables(content)
+        if stale or stale_env:
+            record()
+        if asked != before:  # recorded before it is true, so that all that is delivered is found again
             both = Names(variables=asked.variables | before.variables, files=asked.files | before.files)
-            self._keep(secret, both)
-        for path in self._stale_files(content):
+            self._write_names(secret, both)
+        for path in stale:
             files.make_folder(path.parent)
             mode = files.PUBLIC if path.name in PUBLIC_FIELDS else files.PRIVATE
             files.write(path, content.files[path].encode(), mode)
-        if self._stale_variables(content):
-            files.make_folder(self._env.parent)
+        if stale_env:
+            files.make_folder(self.env.parent)
             self._change(dict(content.variables))
         if asked != before:
             self._remove(before.variables - asked.variables, before.files - asked.files)
-            self._keep(secret, asked)
+            self._write_names(secret, asked)
 
-    def prune(self, secret: str, living: Iterable[str]) -> None:
-        """Remove the files of versions that are not among the `living`, and what a killed write left."""
+    def prune(self, secret: str, versions: Versions) -> None:
+        """Remove the files of versions that have no value, and what a killed write left."""
         names = [name for name in self._location.files.get(secret, {}).values() if "{version}" in name]
-        needed = {self._root / name.format(version=version) for name in names for version in living}
+        if not names:
+            return
+        needed = {self._root / name.format(version=version.id) for name in names for version in versions.living}
         for path in self._on_disk(names):
             if path not in needed:
                 files.remove(path)
@@ -105,41 +119,34 @@ class Delivery:
     def take_back(self, secret: str) -> None:
         """Remove everything of `secret` that readers find or ever found."""
         kept = self._names(secret)
-        asked = {**self._location.variables.get(secret, {}), **self._location.file_variables.get(secret, {})}
-        variables = kept.variables | {version_variable(secret), *asked.values()}
+        variables = kept.variables | {version_variable(secret)} | self.variables(secret)
         self._remove(variables, kept.files | set(self._location.files.get(secret, {}).values()))
 
     def edited(self, ours: Sequence[Content]) -> tuple[str, str] | None:
-        """What is delivered and of none of `ours`, and how to name it to a person; None when there is no such thing."""
+        """Return what is delivered and of none of `ours`, and how to name it to a person; None if there is nothing."""
         names = {name for content in ours for name in content.variables}
-        paths = {path for content in ours for path in content.files}
         text = (self.env_text() if names else None) or ""
-        variables, edited = self._edits(ours, names, text, paths)
+        variables, paths = self.edits(ours, names, text, {path for content in ours for path in content.files})
         for name in variables:
-            return f"{self._env}: {name} was changed by hand, or its version is lost", f"the line {name}="
-        for path in edited:
+            return f"{self.env}: {name} was changed by hand, or its version is lost", f"the line {name}="
+        for path in paths:
             return f"{path} was changed by hand, or its version is lost", f"the file {path}"
         return None
 
     def edits(
-        self, secret: str, ours: Sequence[Content], text: str, paths: Iterable[Path]
-    ) -> tuple[list[str], list[Path]]:
-        """Return the variables in `text` of config/.env, and those of `paths`, that none of `ours` delivers."""
-        location = self._location
-        names = {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
-        return self._edits(ours, names, text, paths)
-
-    def _edits(
         self, ours: Sequence[Content], names: Iterable[str], text: str, paths: Iterable[Path]
     ) -> tuple[list[str], list[Path]]:
-        """The line that names the version is none of them: a delivery writes it anew, and no work is lost."""
-        present = env_file.values(text)
+        """Return those of the variables `names` in `text` of config/.env, and of `paths`, that none of `ours` delivers.
+
+        The line that names the version is none of them: a delivery replaces it, and no work is lost.
+        """
+        present = env_file.values(text) if text else {}
         variables = [
             name
             for name in sorted(names)
             if not name.startswith(VERSION_PREFIX)
-            and present.get(name) is not None
-            and all(present[name] != content.variables.get(name) for content in ours)
+            and (found := present.get(name)) is not None
+            and found not in [content.variables.get(name) for content in ours]
         ]
         edited = [
             path
@@ -149,7 +156,7 @@ class Delivery:
         return variables, edited
 
     def public_drift(self, text: str) -> dict[str, str]:
-        """Return the public lines that `text` of config/.env lacks or has otherwise, as they have to be."""
+        """Return the public lines that `text` of config/.env lacks or has otherwise, as the manifest has them."""
         present = env_file.values(text)
         return {name: value for name, value in self._location.lines.items() if present.get(name) != value}
 
@@ -157,18 +164,18 @@ class Delivery:
         """Write the public lines that config/.env lacks or has otherwise. Returns them."""
         drift = self.public_drift(self.env_text() or "")
         if drift:
-            files.make_folder(self._env.parent)
+            files.make_folder(self.env.parent)
             self._change(dict(drift))
         return drift
 
     def env_text(self) -> str | None:
-        """Return the text of config/.env, None where there is none. Raises StoreError where no server reads it."""
-        content = files.read(self._env)
-        return None if content is None else env_file.decoded(self._env, content, StoreError)
+        """Return the text of config/.env, None if there is none. Raises StoreError where no server reads it."""
+        content = files.read(self.env)
+        return None if content is None else env_file.decoded(self.env, content, StoreError)
 
     def spoiled_env_text(self) -> str | None:
         """Return the text of config/.env, also where no server reads it. Bytes that are not UTF-8 are surrogates."""
-        return _text(self._env)
+        return _text(self.env)
 
     def _stale_files(self, content: Content) -> list[Path]:
         return [path for path, text in content.files.items() if _text(path) != text]
@@ -177,27 +184,27 @@ class Delivery:
         if not content.variables:
             return False
         present = env_file.values(self.env_text() or "")
-        return any(present.get(name) != text for name, text in content.variables.items())
+        return not content.variables.items() <= present.items()
 
     def _change(self, changes: dict[str, str | None]) -> None:
-        text = _text(self._env)
+        text = _text(self.env)
         changed = env_file.changed(env_file.HEADER if text is None else text, changes)
         if changed != text:
             content = changed.encode(errors="surrogateescape")
-            if any(value is not None for value in changes.values()):  # to take a line back is always right
-                env_file.decoded(self._env, content, StoreError)
-            files.write(self._env, content, files.PRIVATE)
+            if set(changes.values()) != {None}:  # to take a line back is always right
+                env_file.decoded(self.env, content, StoreError)
+            files.write(self.env, content, files.PRIVATE)
 
     def _remove(self, variables: Iterable[str], names: Iterable[str]) -> None:
-        if _text(self._env) is None:
-            files.remove(self._env)  # what a killed write left of it
+        if _text(self.env) is None:
+            files.remove(self.env)  # what a killed write left of it
         else:
             self._change(dict.fromkeys(variables))
         for path in self._on_disk(names):
             files.remove(path)
 
     def _on_disk(self, names: Iterable[str]) -> list[Path]:
-        """The files of these names, of all versions, and what a killed write left of them."""
+        """Return the files of these names, of all versions, and what a killed write left of them."""
         patterns = [Path(name.format(version="*")) for name in names]
         with files.told(self._root):
             return [
@@ -216,14 +223,14 @@ class Delivery:
             raise StoreError(
                 f"{path} does not read as what is delivered",
                 rule="this file is written by secretops alone, and what it names is removed once it is not needed",
-                remedy="restore it from a backup; or remove it, and look for files that no version needs any more",
+                remedy="restore it from a backup; or remove it, and look for files that no version needs",
             ) from None
 
-    def _keep(self, secret: str, names: Names) -> None:
+    def _write_names(self, secret: str, names: Names) -> None:
         files.write(self._root / "versions" / secret / NAMES, names.model_dump_json().encode(), files.PRIVATE)
 
 
 def _text(path: Path) -> str | None:
-    """Return the text of a file, None where there is none."""
+    """Return the text of a file, None if there is none."""
     content = files.read(path)
     return None if content is None else content.decode(errors="surrogateescape")

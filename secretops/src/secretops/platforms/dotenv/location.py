@@ -1,4 +1,4 @@
-"""Where the dotenv store is, by names alone."""
+"""The manifest's model of the dotenv store."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ PublicText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class DotenvStoreLocation(StoreLocation):
-    """The dotenv store's place: a folder as the Secret Management Guide draws it."""
+    """A folder as the Secret Management Guide draws it."""
 
     kind: Literal["dotenv"] = "dotenv"
     root: RootFolder

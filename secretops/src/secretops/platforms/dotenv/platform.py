@@ -28,7 +28,7 @@ class Dotenv(Platform[DotenvStoreLocation]):
 
     def open_store(self, location: DotenvStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         from secretops.access import AccessRecords, this_actor
-        from secretops.engine.journal import JournalFile
+        from secretops.platforms.dotenv.journal import JournalFile
         from secretops.platforms.dotenv.store import DotenvVersionStore
         from secretops.stores import files
 

@@ -21,8 +21,9 @@ from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import SecretopsError
 from secretops.platforms.dotenv.delivery import NAMES, Delivery, Names
 from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
-from secretops.platforms.dotenv.store import FORGETTING, STATE, STATE_FILE, VALUE, VERSION_ID, DotenvVersionStore
+from secretops.platforms.dotenv.store import FORGETTING, STATE_FILE, VERSION_ID, DotenvVersionStore, SecretFolder
 from secretops.stores import env_file, files
+from secretops.stores.document_versions import STATE, VALUE
 from secretops.values import Value
 
 ASIDE = "aside"
@@ -35,7 +36,6 @@ class Salvage:
         self._location, self._store = location, store
         self._root = Path(location.root)
         self._delivery = Delivery(location)
-        self._env = self._root / "config" / ".env"
 
     def unblock(self) -> list[str]:
         """Make usable what every command checks: `files.FILES`, and the folders of secrets.
@@ -44,7 +44,7 @@ class Salvage:
         """
         if not self._root.is_dir():
             return []
-        files.check_folders(self._root)
+        files.check_store(self._root, secrets=False)
         printed = [line for name in files.LOCKS for line in self._broken(self._root / name)]
         with files.lock(self._root):
             for name in files.FILES:
@@ -66,7 +66,7 @@ class Salvage:
 
     def was_published(self, secret: str) -> bool:
         """Return whether the access records have a version of `secret` as published."""
-        return bool(self._store.published(secret))
+        return bool(SecretFolder(self._root, secret).published())
 
     def delivered_users(self, secret: str) -> set[str]:
         """Return the user that config/.env names for `secret`, if it reads."""
@@ -90,7 +90,8 @@ class Salvage:
         ids = sorted(values)
         if not ids:
             return Versions()
-        chosen = next((one for one in reversed(self._store.published(secret)) if one in values), ids[-1])
+        published = SecretFolder(self._root, secret).published()
+        chosen = next((one for one in reversed(published) if one in values), ids[-1])
         stages = {chosen: Stage.CURRENT}
         if older := [one for one in ids if one < chosen]:
             stages[older[-1]] = Stage.PREVIOUS
@@ -105,28 +106,22 @@ class Salvage:
         )
 
     def _versions(self, secret: str) -> list[str]:
-        folder = self._root / "versions" / secret
-        if not folder.is_dir():
+        folder, printed = SecretFolder(self._root, secret), list[str]()
+        if not folder.path.is_dir():
             return []
-        state, printed = folder / STATE_FILE, list[str]()
         for path in self._values(secret):
             printed += self._broken(path, lambda text: VALUE.validate_json(text, strict=True))
-        printed += self._broken(folder / NAMES, lambda text: text and Names.model_validate_json(text))
-        lost_state = [f"{state}: it is gone"] if self._store.is_lost(secret) else self._broken(state, _check_state)
-        if lost_state:
-            versions = self.rebuilt(secret)
-            printed += [f"{line}; rebuilt from the values" for line in lost_state]
-        else:
-            versions = self._store.versions(secret)
+        printed += self._broken(folder.path / NAMES, lambda text: text and Names.model_validate_json(text))
+        is_lost = folder.is_lost()
+        lost_state = [f"{folder.state}: it is gone"] if is_lost else self._broken(folder.state, _check_state)
+        printed += [f"{line}; rebuilt from the values" for line in lost_state]
+        versions = self.rebuilt(secret) if lost_state else folder.versions
         pending = versions.pending
-        if pending and not (folder / f"{pending.id}.json").exists():
+        if pending and not folder.value_path(pending.id).exists():
             versions = versions.without_pending(pending.id)
         if lost_state or pending != versions.pending:
-            files.write(state, STATE.dump_json(versions.all, indent=1), files.PRIVATE)
+            folder.write(versions)
         return printed
-
-    def _living(self, secret: str) -> tuple[Version, ...]:
-        return self._store.versions(secret).living
 
     def _values(self, secret: str) -> list[Path]:
         folder = self._root / "versions" / secret
@@ -145,22 +140,23 @@ class Salvage:
         text = _readable(before or "")
         if len(text.encode()) > env_file.MOST_BYTES:
             text = ""
-        ours, names = self._store.ours(secret), self._location.files.get(secret, {}).values()
-        delivered = [self._root / name.format(version=one.id) for one in self._living(secret) for name in names]
+        folder, names = SecretFolder(self._root, secret), self._location.files.get(secret, {}).values()
+        ours = self._store.ours(folder)
+        delivered = [self._root / name.format(version=one.id) for one in folder.versions.living for name in names]
         for path in dict.fromkeys(delivered):
             printed += self._broken(path)
-        variables, paths = self._delivery.edits(secret, ours, text, delivered)
+        variables, paths = self._delivery.edits(ours, self._delivery.variables(secret), text, delivered)
         text = env_file.changed(text, dict.fromkeys(variables))
         public = self._delivery.public_drift(text)
         text = env_file.changed(text or env_file.HEADER, public)
         if before is not None and text != before:
-            kept = self._place(self._env)
+            kept = self._place(self._delivery.env)
             files.write(kept, before.encode(errors="surrogateescape"), files.PRIVATE)
             changed = ", ".join([*variables, *public]) or "lines that do not read"
-            printed.append(f"{self._env}: {changed}: set right; a copy of it as it was is {kept}")
+            printed.append(f"{self._delivery.env}: {changed}: set right; a copy of it as it was is {kept}")
         if text != before:
-            files.make_folder(self._env.parent)
-            files.write(self._env, text.encode(), files.PRIVATE)
+            files.make_folder(self._delivery.env.parent)
+            files.write(self._delivery.env, text.encode(), files.PRIVATE)
         return [*printed, *(self._move(path, "it was edited") for path in paths)]
 
     def _broken(self, path: Path, parse: Callable[[bytes], object] = len) -> list[str]:

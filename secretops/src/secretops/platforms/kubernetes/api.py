@@ -1,6 +1,6 @@
-"""One namespace's objects at the API server: asked again while it is away, and told in our words when it refuses.
+"""Secrets and Leases of one namespace at the API server: requests are repeated while it is away, errors are ours.
 
-What the server says about an object may quote it, so of its texts only a user's name is ever passed on.
+The server's texts may quote an object, so that only a user's name is ever taken from them.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from secretops.platforms.kubernetes.connection import Connection, connect
 Kind = TypeVar("Kind", Secret, Lease)
 Answer = TypeVar("Answer")
 
+# Seconds that an API server may be away, as one that restarts or is upgraded, before that is an error.
 PATIENCE_SECONDS = 20.0
-"""How long an API server may be away, as one is that restarts or is upgraded, before that is told."""
 
+# Seconds between two tries: each pause is twice the one before.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-"""Seconds between two tries: each pause is twice the one before."""
 
+# Answers of a server that is overloaded, or on its way up or down.
+TRANSIENT = frozenset({429, 500, 502, 503, 504})
+
+# Remedy where Secrets are missing: an operator's tick does what the rotator's could not.
 MAKES_SECRETS = (
     "secretops tick makes those that it has something for, secretops put of any secret all; "
     "before there is an admin: secretops put broker-admin"
 )
-"""What an operator runs where Secrets are not there. Their tick does what the rotator's could not."""
-
-TRANSIENT = frozenset({429, 500, 502, 503, 504})
-"""Answers of a server that is overloaded or on its way up or down."""
 
 
 class Api:
-    """Secrets and Leases of one namespace. Connects with the first question."""
+    """Secrets and Leases of one namespace. Connects with the first request."""
 
     def __init__(
         self,
@@ -61,11 +61,11 @@ class Api:
 
     @property
     def server(self) -> str:
-        """Where the API server is. Raises UsageError."""
+        """Address of the API server. Raises UsageError."""
         return self._connection.server
 
     def get(self, kind: type[Kind], name: str, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
-        """The object called `name`, None when there is none. `patience` is in seconds."""
+        """Return the object called `name`, or None. `patience` is in seconds."""
 
         def send(client: Client) -> Kind:
             return client.get(kind, name, namespace=self.namespace)
@@ -75,15 +75,16 @@ class Api:
     def write(self, thing: Kind, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
         """Replace an object as it was read, or create one that has not been read.
 
-        None when somebody else has changed, removed or created it meanwhile: read it anew, and decide anew.
+        None if somebody else has changed, removed or created it since: read it again, and decide again.
         """
-        kind, meta = type(thing), thing.metadata
-        name = (meta and meta.name) or ""
-        if meta and meta.resourceVersion:
-            replace = functools.partial(_replace, thing)
-            return self._ask("update", kind, name, replace, patience, none_for={404, 409})
-        create = functools.partial(_create, thing)
-        return self._ask("create", kind, name, create, patience, none_for={409})
+        meta = thing.metadata
+        is_known = meta is not None and bool(meta.resourceVersion)
+
+        def send(client: Client) -> Kind:
+            return client.replace(thing) if is_known else client.create(thing)
+
+        verb, none_for = ("update", {404, 409}) if is_known else ("create", {409})
+        return self._ask(verb, type(thing), (meta and meta.name) or "", send, patience, none_for=none_for)
 
     def _ask(
         self,
@@ -110,11 +111,19 @@ class Api:
                     raise self._refused(verb, what, error.response) from None
                 why, wait = f"answered {_named(code)}", _retry_after(error.response) or pause
             except httpx2.TransportError as error:
-                if _untrusted(error):
-                    raise self._stranger() from None
+                if _is_untrusted(error):
+                    raise StoreError(
+                        f"the server at {self._connection.server} does not prove to be the kubeconfig's",
+                        rule="its certificate has expired, or is not that CA's for that name; it is sent no value",
+                        remedy="let your cluster's own command write the kubeconfig, or set another server.context",
+                    ) from None
                 why = str(error) if isinstance(error, httpx2.ConnectError) else type(error).__name__
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError):
-                raise self._no_kubernetes(what) from None
+                raise StoreError(
+                    f"what answers at {self._connection.server} for {what} is no Kubernetes API",
+                    rule="its answer does not read as a Kubernetes object",
+                    remedy="is a proxy or a login page in between? kubectl get --raw /version",
+                ) from None
             except (ConfigError, OSError):
                 raise UsageError(
                     f"{self._connection.identity}: its token can't be read",
@@ -131,12 +140,12 @@ class Api:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _refused(self, verb: str, what: str, response: httpx2.Response) -> StoreError:
-        where = f"{what} in namespace {self.namespace}"
+        where, server = f"{what} in namespace {self.namespace}", self._connection.server
         status = _status(response)
         match response.status_code:
             case http.HTTPStatus.UNAUTHORIZED:
                 return StoreError(
-                    f"the API server at {self._connection.server} does not accept {self._connection.identity}",
+                    f"the API server at {server} does not accept {self._connection.identity}",
                     rule="it answered 401: the credential is wrong or has expired",
                     remedy=f"log in to the cluster again until this works: kubectl -n {self.namespace} get lease",
                 )
@@ -149,7 +158,7 @@ class Api:
                 )
             case http.HTTPStatus.NOT_FOUND:
                 return StoreError(
-                    f"there is no namespace {self.namespace} at {self._connection.server}",
+                    f"there is no namespace {self.namespace} at {server}",
                     rule="`pulumi up` makes the namespace; nothing was written",
                     remedy="pulumi up; if it has run: is this the cluster of its server.context?",
                 )
@@ -168,28 +177,6 @@ class Api:
             return f"pulumi up makes it; or ask for the right to create leases in {self.namespace}"
         return f"an operator who may create Secrets: {MAKES_SECRETS}"
 
-    def _stranger(self) -> StoreError:
-        return StoreError(
-            f"the server at {self._connection.server} does not prove to be the kubeconfig's",
-            rule="its certificate has expired, or is not that CA's for that name; values are sent to no stranger",
-            remedy="let your cluster's own command write the kubeconfig anew, or give server.context another context",
-        )
-
-    def _no_kubernetes(self, what: str) -> StoreError:
-        return StoreError(
-            f"what answers at {self._connection.server} for {what} is no Kubernetes API",
-            rule="its answer does not read as a Kubernetes object",
-            remedy="is a proxy or a login page in between? kubectl get --raw /version",
-        )
-
-
-def _replace(thing: Kind, client: Client) -> Kind:
-    return client.replace(thing)
-
-
-def _create(thing: Kind, client: Client) -> Kind:
-    return client.create(thing)
-
 
 def _named(code: int) -> str:
     try:
@@ -199,7 +186,7 @@ def _named(code: int) -> str:
 
 
 def _status(response: httpx2.Response) -> dict[str, Any]:
-    """The Status object that the server answers an error with; empty where a proxy answered something else."""
+    """Return the Status object of an error; empty where a proxy answered something else."""
     try:
         found = response.json()
     except ValueError:
@@ -208,13 +195,13 @@ def _status(response: httpx2.Response) -> dict[str, Any]:
 
 
 def _retry_after(response: httpx2.Response) -> float | None:
-    """Seconds, as the server asks; it never asks with a date."""
+    """Seconds; the server never answers with a date."""
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isdigit() else None
 
 
-def _untrusted(error: BaseException | None) -> bool:
-    """Whether TLS ended because the server's certificate is not to be trusted."""
+def _is_untrusted(error: BaseException | None) -> bool:
+    """Return whether TLS ended because the server's certificate is not to be trusted."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return True

@@ -1,7 +1,7 @@
-"""Which API server, and as whom: a pod's service account, or the operator's kubeconfig as kubectl reads it.
+"""Connects to the API server, by a pod's service account or by the operator's kubeconfig as kubectl reads it.
 
-lightkube takes one file, knows the exec plugins' API up to v1beta1, and keeps what a plugin asks a person to itself.
-So the files are merged and a plugin is run here; everything else is lightkube's.
+lightkube reads one file, knows the exec plugins' API up to v1beta1, and hides the prompt of a plugin. So files are
+merged and plugins are run here.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ from lightkube.core.exceptions import ConfigError
 
 from secretops.errors import UsageError
 from secretops.platforms.kubernetes import kubeconfig
-from secretops.platforms.kubernetes.kubeconfig import Chosen
 
+# Seconds that one answer of the API server may take; connecting to it may take half of that.
 ANSWER_SECONDS = 10.0
-"""How long one answer of the API server may take; connecting to it may take half of that."""
 
 _read_as_kubeconfig = functools.partial(kubeconfig.read_as_kubeconfig, also=(ConfigError, httpx2.InvalidURL))
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A client, and how to tell a person where it leads and as whom. Nothing has been asked of the server yet."""
+    """A client that has not sent anything yet, and its server and identity for messages."""
 
     client: Client
     server: str
@@ -41,10 +40,7 @@ class Connection:
 
 
 def connect(context: str | None, environment: Mapping[str, str] = os.environ) -> Connection:
-    """As kubectl would: the files of KUBECONFIG, else in a pod its service account, else ~/.kube/config.
-
-    Raises UsageError.
-    """
+    """Connect as kubectl does: by KUBECONFIG, in a pod a service account, else ~/.kube/config. Raises UsageError."""
     chosen = kubeconfig.chosen(context, environment)
     if chosen is None:
         who = "this pod's service account"
@@ -53,23 +49,18 @@ def connect(context: str | None, environment: Mapping[str, str] = os.environ) ->
                 return _open(config, who)
             raise ConfigError(who)
     with _read_as_kubeconfig(chosen.said):
-        return _connected(chosen)
-
-
-def _connected(chosen: Chosen) -> Connection:
-    config = SingleConfig(
-        context_name=chosen.name,
-        context=Context(cluster=chosen.name),
-        cluster=msgspec.convert(chosen.cluster, Cluster),
-        user=msgspec.convert(chosen.user, User),
-    )
-    if config.user and config.user.exec:
-        config = config._replace(user=_by_plugin(config.user.exec))
-    return _open(config, chosen.who)
+        user = msgspec.convert(chosen.user, User)
+        config = SingleConfig(
+            context_name=chosen.name,
+            context=Context(cluster=chosen.name),
+            cluster=msgspec.convert(chosen.cluster, Cluster),
+            user=_by_plugin(user.exec) if user.exec else user,
+        )
+        return _open(config, chosen.who)
 
 
 def _by_plugin(plugin: UserExec) -> User:
-    """The credential that an exec plugin gives now. What it asks a person goes to the terminal.
+    """Return the credential that an exec plugin prints. Its prompts go to the terminal.
 
     https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
     """
@@ -107,7 +98,7 @@ def _by_plugin(plugin: UserExec) -> User:
 
 
 def _encoded(pem: str | None) -> str | None:
-    """PEM as a kubeconfig holds it."""
+    """Return PEM as a kubeconfig has it."""
     return b64encode(pem.encode()).decode() if pem else None
 
 

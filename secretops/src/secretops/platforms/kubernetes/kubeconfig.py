@@ -1,7 +1,4 @@
-"""A kubeconfig as kubectl reads it: its files merged, and the context that is meant. Knows no client of the API server.
-
-Apart from what connects, because a preview looks here and has no use for a client.
-"""
+"""Reads a kubeconfig as kubectl does: merges its files and chooses the context. A preview uses it without a client."""
 
 from __future__ import annotations
 
@@ -24,25 +21,23 @@ _DEFAULT_SERVER = "http://localhost:8080"
 
 _PATHS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 _SECTIONS = {"clusters": "cluster", "contexts": "context", "users": "user"}
+# Entries that lightkube ignores, although they change the identity or the server.
 _UNKNOWN = {"as": "user", "proxy-url": "cluster", "tls-server-name": "cluster"}
-"""Entries that lightkube passes over in silence, where that would change who we are or whom we speak to."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A context of a kubeconfig, with the cluster and the user that it names."""
+    """A context of a kubeconfig, with its cluster and user. `said` and `who` name it and the user in messages."""
 
     name: str
     said: str
-    """Where it stands, to tell a person."""
     who: str
     cluster: Mapping[str, Any] = field(repr=False)
-    user: Mapping[str, Any] = field(repr=False)
-    """With its token or key, where the kubeconfig has one."""
+    user: Mapping[str, Any] = field(repr=False)  # with its token or key
 
 
 def chosen(context: str | None, environment: Mapping[str, str] = os.environ) -> Chosen | None:
-    """That context, or the current one; None in a pod that is led by its service account. Raises UsageError."""
+    """Return that context, or the current one; None in a pod that has a service account. Raises UsageError."""
     files = environment.get("KUBECONFIG")
     if not files and in_a_pod(environment):
         return None
@@ -69,12 +64,12 @@ def chosen(context: str | None, environment: Mapping[str, str] = os.environ) -> 
 
 
 def in_a_pod(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process runs in a pod that was given its service account."""
+    """Return whether this process runs in a pod that has its service account mounted."""
     return "KUBERNETES_SERVICE_HOST" in environment and Path(SERVICE_ACCOUNT).is_dir()
 
 
 def _merged(paths: list[Path]) -> dict[str, Any]:
-    """All files as one, each entry from the first that has it, as kubectl merges them."""
+    """Merge files as kubectl does: each entry is taken from the first file that has it."""
     merged: dict[str, Any] = {"current-context": None, **{section: {} for section in _SECTIONS}}
     for path in paths:
         with read_as_kubeconfig(str(path)):
@@ -115,7 +110,7 @@ def _of(merged: Mapping[str, Any], name: str, said: str) -> Chosen:
 
 
 def _check_server(cluster: Mapping[str, Any], name: str) -> None:
-    """Values go over TLS to the server whose CA is known, or no further than this machine."""
+    """Raise UsageError unless the server is reached by TLS with a known CA, or is this machine."""
     server, insecure = cluster.get("server", _DEFAULT_SERVER), cluster.get("insecure-skip-tls-verify", False)
     url = urlsplit(server)
     try:
@@ -133,7 +128,7 @@ def _check_server(cluster: Mapping[str, Any], name: str) -> None:
 
 @contextlib.contextmanager
 def read_as_kubeconfig(what: str, *, also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turn what parsers, and `also` a client, raise into a UsageError. Their texts may quote a credential."""
+    """Turn errors of parsers, and `also` of a client, into a UsageError. Their texts may quote a credential."""
     known: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError)
     try:
         yield

@@ -1,13 +1,9 @@
-"""Who rotates: a coordination.k8s.io Lease, taken, renewed and taken over as client-go's leader election does it."""
+"""The lease of the Kubernetes store: a coordination.k8s.io Lease, as client-go's leader election writes it."""
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from lightkube.models.coordination_v1 import LeaseSpec
 from lightkube.models.meta_v1 import ObjectMeta
@@ -15,78 +11,98 @@ from lightkube.resources.coordination_v1 import Lease
 
 from secretops.errors import StoreError
 from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
-from secretops.platforms.kubernetes.secrets import LABELS, PAUSES
+from secretops.platforms.kubernetes.secrets import LABELS
 from secretops.stores import lease
+from secretops.stores.lease import Found, LeaseRecord, LeaseStore
 
+# The label that names the stack of a Lease, as the program sets it.
 INSTANCE = "app.kubernetes.io/instance"
-"""The label that says which stack a Lease is of, as the program labels it."""
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
 class Timing(lease.Timing):
-    """Seconds. The defaults are client-go's: a live holder is told after 2 to 3 s, a dead one followed after 15."""
+    """Seconds. The defaults are client-go's: a live holder is noticed after 2 to 3 s, a dead one after 15."""
 
     duration: int = 15
     renew: float = 2.0
     look: float = 1.0
 
 
-class HeldLease(lease.Held):
-    """A Lease that names us. Whoever waits for an answer waits as long as an API server may be away."""
+class LeaseObject(LeaseStore):
+    """The Lease `name` of stack `instance`. A record's `renewals` is its renewTime, in microseconds since 1970."""
 
-    def __init__(self, api: Api, lease: Lease, *, asked: float, timing: Timing) -> None:
-        super().__init__(timing, asked=asked)
-        self._api, self._lease, self._own = api, lease, _term(lease.spec)
+    keeps_duration = True
 
-    def _renew(self, *, patiently: bool) -> bool:
-        def renew(spec: LeaseSpec) -> None:
-            spec.renewTime = _now()
+    def __init__(self, api: Api, name: str, *, instance: str = "") -> None:
+        self._api, self._name, self._instance = api, name, instance
 
-        return self._write(renew, PATIENCE_SECONDS if patiently else 0)
+    def acquired_by(self, holder: str, duration: float) -> LeaseRecord:
+        now = _now()
+        token, micros = now.isoformat(), (now - _EPOCH) // _MICROSECOND
+        return LeaseRecord(holder=holder, token=token, since=now, renewals=micros, duration=duration)
 
-    def _release(self) -> None:
-        def end(spec: LeaseSpec) -> None:
-            spec.holderIdentity, spec.leaseDurationSeconds, spec.renewTime = "", 1, _now()
+    def renewed(self, record: LeaseRecord) -> LeaseRecord:
+        return replace(record, renewals=(_now() - _EPOCH) // _MICROSECOND)
 
-        self._write(end, 0)
+    def read(self, *, patient: bool = True) -> Found:
+        """Raises StoreError also when the Lease is another stack's."""
+        found = self._api.get(Lease, self._name, patience=PATIENCE_SECONDS if patient else 0)
+        if found:
+            label = ((found.metadata and found.metadata.labels) or {}).get(INSTANCE)
+            check_owner(label, self._instance, name=self._name, namespace=self._api.namespace, server=self._api.server)
+        spec = (found and found.spec) or LeaseSpec()
+        if not spec.holderIdentity:
+            return Found(None, found)
+        since, renewed = spec.acquireTime, spec.renewTime
+        record = LeaseRecord(
+            holder=spec.holderIdentity,
+            token=since.isoformat() if since else "",
+            since=since,
+            renewals=(renewed - _EPOCH) // _MICROSECOND if renewed else 0,
+            duration=spec.leaseDurationSeconds or 0.0,
+        )
+        return Found(record, found)
 
-    def _write(self, change: Callable[[LeaseSpec], None], patience: float) -> bool:
-        """Change the Lease while it is ours. Raises StoreError, UnreachableError."""
-        for pause in (*PAUSES, None):
-            spec = self._lease.spec or LeaseSpec()
-            change(spec)
-            if done := self._api.write(self._lease, patience=patience):
-                self._lease = done
-                return True
-            found = self._api.get(Lease, _name(self._lease), patience=patience)
-            if found and found.spec == spec:  # our write, whose answer was lost
-                self._lease = found
-                return True
-            if found is None or _term(found.spec) != self._own:
-                self._follower = (found and found.spec and found.spec.holderIdentity) or "nobody"
-                return False
-            self._lease = found  # somebody wrote beside the spec: a label
-            if pause:
-                time.sleep(pause)
-        raise _in_conflict(self._api, _name(self._lease), "what was begun is finished by the next tick")
+    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
+        before: LeaseSpec = (after.at and after.at.spec) or LeaseSpec()
+        if record:
+            spec = LeaseSpec(
+                holderIdentity=record.holder,
+                leaseDurationSeconds=int(record.duration or 1),
+                acquireTime=record.since,
+                renewTime=_EPOCH + record.renewals * _MICROSECOND,
+                leaseTransitions=(before.leaseTransitions or 0) + (not record.is_of(after.record)),
+            )
+        else:
+            spec = LeaseSpec(
+                holderIdentity="",
+                leaseDurationSeconds=1,
+                acquireTime=before.acquireTime,
+                renewTime=_now(),
+                leaseTransitions=before.leaseTransitions,
+            )
+        labels = {**LABELS, **({INSTANCE: self._instance} if self._instance else {})}
+        meta = (
+            after.at.metadata if after.at else ObjectMeta(name=self._name, namespace=self._api.namespace, labels=labels)
+        )
+        done = self._api.write(Lease(metadata=meta, spec=spec), patience=PATIENCE_SECONDS if patient else 0)
+        return Found(record, done) if done else self.read(patient=patient)
 
-
-@contextlib.contextmanager
-def hold(api: Api, name: str, holder: str, timing: Timing, *, instance: str = "") -> Iterator[HeldLease]:
-    """Hold Lease `name` of stack `instance` as `holder` while the block runs.
-
-    Raises LeaseHeldError, UnreachableError, StoreError, also when the Lease is another stack's.
-    """
-    held = _take(api, name, holder, timing, instance)
-    with lease.holding(held, timing):
-        yield held
+    def contended(self, left: str) -> StoreError:
+        namespace, times = self._api.namespace, len(lease.PAUSES) + 1
+        return StoreError(
+            f"Lease {self._name} in namespace {namespace}: somebody else changed it {times} times in a row",
+            rule=f"one rotation at a time; {left}",
+            remedy=f"find out who writes it: kubectl -n {namespace} get lease {self._name} -o yaml",
+        )
 
 
 def check_owner(found: str | None, instance: str, *, name: str, namespace: str, server: str) -> None:
     """Raise StoreError when the Lease's label INSTANCE is `found`, and not that of the stack.
 
-    The same names are in every cluster that a stack was ever brought up in: where a kubeconfig's current context leads
-    to another one, its Secrets are another stack's. A Lease without a label is nobody's word that they are ours.
+    Every cluster in which a stack was ever brought up has the same names: where the kubeconfig's current context names
+    another cluster, its Secrets are another stack's. A Lease without a label proves nothing.
     """
     if (found or "") == instance:
         return
@@ -99,63 +115,7 @@ def check_owner(found: str | None, instance: str, *, name: str, namespace: str, 
     )
 
 
-def _take(api: Api, name: str, holder: str, timing: Timing, instance: str) -> HeldLease:
-    watch = lease.Watch[LeaseSpec](timing)
-    tried, tried_at = None, 0.0
-    pauses = iter(PAUSES)  # one for each conflict
-    while True:
-        asked = time.monotonic()
-        found = api.get(Lease, name)
-        if found:
-            label = ((found.metadata and found.metadata.labels) or {}).get(INSTANCE)
-            check_owner(label, instance, name=name, namespace=api.namespace, server=api.server)
-        spec = (found and found.spec) or LeaseSpec()
-        if found and tried and spec == tried:  # our write, whose answer was lost
-            return HeldLease(api, found, asked=tried_at, timing=timing)
-        if (other := spec.holderIdentity) and not watch.is_over(
-            spec,
-            asked=asked,
-            held=partial(lease.held_by, other, spec.acquireTime),
-            duration=spec.leaseDurationSeconds,
-        ):
-            continue
-        now = _now()
-        tried = LeaseSpec(
-            holderIdentity=holder,
-            leaseDurationSeconds=timing.duration,
-            acquireTime=now,
-            renewTime=now,
-            leaseTransitions=(spec.leaseTransitions or 0) + 1,
-        )
-        labels = {**LABELS, **({INSTANCE: instance} if instance else {})}
-        wanted = found or Lease(metadata=ObjectMeta(name=name, namespace=api.namespace, labels=labels))
-        wanted.spec, tried_at = tried, lease.awake_or_not()
-        if taken := api.write(wanted):
-            return HeldLease(api, taken, asked=tried_at, timing=timing)
-        pause = next(pauses, None)
-        if pause is None:
-            raise _in_conflict(api, name, "nothing was begun")
-        time.sleep(pause)
-
-
-def _in_conflict(api: Api, name: str, left: str) -> StoreError:
-    return StoreError(
-        f"Lease {name} in namespace {api.namespace}: somebody else changed it {len(PAUSES) + 1} times in a row",
-        rule=f"one rotation at a time; {left}",
-        remedy=f"find out who writes it: kubectl -n {api.namespace} get lease {name} -o yaml",
-    )
-
-
-def _term(spec: LeaseSpec | None) -> tuple[str | None, datetime | None, int | None]:
-    """What tells one holder's time from another's: a renewal does not change it."""
-    return (spec.holderIdentity, spec.acquireTime, spec.leaseTransitions) if spec else (None, None, None)
-
-
-def _name(lease: Lease) -> str:
-    return (lease.metadata and lease.metadata.name) or ""
-
-
 def _now() -> datetime:
-    """Never a whole second: that is written without a fraction, and the API server's MicroTime wants one."""
+    """Never a whole second: that is written without a fraction, and the API server's MicroTime requires one."""
     now = datetime.now(UTC)
     return now.replace(microsecond=max(1, now.microsecond))

@@ -1,4 +1,4 @@
-"""Where the Kubernetes store is, by names alone."""
+"""The manifest's model of the Kubernetes store."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from secretops import forms
 from secretops.manifest.field_types import LINE, FieldName, ReaderName, SecretName, matching
 from secretops.manifest.model import Model, StoreLocation
 
-KubernetesName = Annotated[
-    str, matching(forms.KUBERNETES_NAME, "a Kubernetes name: lower case, digits, dashes and dots")
-]
+# A DNS subdomain of RFC 1123.
+KUBERNETES_NAME = r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+
+KubernetesName = Annotated[str, matching(KUBERNETES_NAME, "a Kubernetes name: lower case, digits, dashes and dots")]
 KubernetesNamespace = Annotated[str, matching(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a DNS label")]
 KubernetesKey = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}", "a key of a Kubernetes Secret")]
 Label = Annotated[str, matching(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?", "a label's value")]
@@ -28,7 +28,7 @@ class Delivered(Model):
 
 
 class KubernetesStoreLocation(StoreLocation):
-    """The Kubernetes store's place: Secrets of a namespace, none of them a resource of the stack (docs/adr/0005)."""
+    """Secrets of a namespace. None of them is a resource of the stack (docs/adr/0005)."""
 
     kind: Literal["kubernetes"] = "kubernetes"
     namespace: KubernetesNamespace
@@ -37,7 +37,7 @@ class KubernetesStoreLocation(StoreLocation):
     versions: KubernetesName
     """The Secret that only the rotator reads: every version kept of every secret, pending ones too."""
     lease: KubernetesName
-    """The Lease (coordination.k8s.io) that whoever rotates holds."""
+    """The Lease (coordination.k8s.io) that a rotator acquires."""
     instance: Label = ""
     """The stack's label app.kubernetes.io/instance, which its Lease carries: a Lease with another is of another stack,
     and so are the Secrets beside it. Empty where no program made the Lease: such a one has no such label."""

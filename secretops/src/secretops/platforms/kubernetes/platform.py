@@ -46,15 +46,15 @@ class Kubernetes(Platform[KubernetesStoreLocation]):
     def confirm(self, location: KubernetesStoreLocation, said: Sequence[str]) -> None:
         with extra("kubernetes"):
             from secretops.platforms.kubernetes.checks.cluster import Cluster
-            from secretops.platforms.kubernetes.checks.confirmation import record
-        record(Cluster(location), said)
+            from secretops.platforms.kubernetes.checks.evidence import confirm
+        confirm(Cluster(location), said)
 
     def issued_certificate(self, location: KubernetesStoreLocation) -> IssuedCertificate | None:
         """Return what cert-manager writes into the stack's Secret."""
         if location.issued is None:
             return None
         with extra("kubernetes"):
-            from secretops.platforms.kubernetes.issued_certificate import read_issued
+            from secretops.platforms.kubernetes.secrets import read_issued
         version, value = read_issued(location, location.issued)
         return IssuedCertificate(
             version=version,

@@ -1,4 +1,4 @@
-"""Secrets changed by compare-and-swap: read, decide, replace what was read, and if it is another by now, anew."""
+"""Secrets changed by compare-and-swap: read, decide, replace what was read; if somebody else wrote it since, again."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from collections.abc import Callable
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Secret
 
-from secretops.errors import StoreError
+from secretops.errors import StoreError, WaitingError
 from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
+from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
+from secretops.values import Value
 
+# Of our annotations.
 PREFIX = "coreflux-mcp-secrets/"
-"""Of our annotations."""
 
 LABELS = {"app.kubernetes.io/managed-by": "secretops", "app.kubernetes.io/part-of": "coreflux-mcp-secrets"}
 
+# Of all values of one Secret: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
 MOST_BYTES = 1024 * 1024
-"""Of all values of one Secret: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size"""
 
+# Seconds after each conflict but the last. Under the lease nobody else writes but a person, now and then.
 PAUSES = (0.05, 0.1, 0.2, 0.4)
-"""Seconds after each conflict but the last. Under the lease nobody else writes but a person, now and then."""
 
 
-class Sheet:
-    """What one Secret holds: texts for people and for us in annotations, values in data. Prints neither."""
+class SecretData:
+    """Content of one Secret: annotations, and values in data. Prints neither."""
 
-    __slots__ = ("data", "notes")
+    __slots__ = ("annotations", "data")
 
     def __init__(self, secret: Secret | None) -> None:
         meta = secret.metadata if secret else None
-        self.notes: dict[str, str] = dict((meta and meta.annotations) or {})
+        self.annotations: dict[str, str] = dict((meta and meta.annotations) or {})
         self.data: dict[str, bytes] = {}
         for key, text in ((secret and secret.data) or {}).items():
             try:
@@ -42,55 +44,80 @@ class Sheet:
 
 
 class Secrets:
-    """The Secrets of one namespace. `guard` is asked before each write, and raises when we may not write any more.
-
-    It is told whether somebody else has just written.
+    """The Secrets of one namespace. `guard` is called before each write, with whether somebody else has just written;
+    it raises if this process may not write any more.
     """
 
     def __init__(self, api: Api, guard: Callable[[bool], None]) -> None:
         self._api, self._guard = api, guard
 
-    def read(self, name: str) -> Sheet:
-        """What Secret `name` holds; nothing where there is none. Raises StoreError, UnreachableError."""
-        return Sheet(self._api.get(Secret, name))
+    def read(self, name: str) -> SecretData:
+        """Return the content of Secret `name`; empty if there is none. Raises StoreError, UnreachableError."""
+        return SecretData(self._api.get(Secret, name))
 
-    def change(self, name: str, decide: Callable[[Sheet], None], *, patience: float = PATIENCE_SECONDS) -> None:
-        """Let `decide` change what Secret `name` holds, in one write, and in none when it changes nothing.
+    def change(
+        self, name: str, decide: Callable[[SecretData], None], *, patience: float = PATIENCE_SECONDS
+    ) -> SecretData:
+        """Write what `decide` changes in Secret `name`, in one write; in none if it changes nothing. Returns it.
 
-        It is called again with what is there then when somebody else has written in between. A Secret that is missing
-        is made. Raises StoreError, UnreachableError, and what `decide` raises.
+        `decide` is called again with the new content if somebody else has written since. A missing Secret is created.
+        Raises StoreError, UnreachableError, and what `decide` raises.
         """
         conflict = False
         for pause in (*PAUSES, 0.0):
             found = self._api.get(Secret, name, patience=patience)
-            before, after = Sheet(found), Sheet(found)
+            before, after = SecretData(found), SecretData(found)
             decide(after)
-            if (before.notes, before.data) == (after.notes, after.data):
-                return
+            if (before.annotations, before.data) == (after.annotations, after.data):
+                return after
             check_size(name, after)
             self._guard(conflict)
             if self._api.write(_written(found or _empty(name, self._api.namespace), after), patience=patience):
-                return
+                return after
             conflict = True
             time.sleep(pause)
-        where = f"Secret {name} in namespace {self._api.namespace}"
         raise StoreError(
-            f"{where}: somebody else changed it {len(PAUSES) + 1} times in a row",
+            f"Secret {name} in namespace {self._api.namespace}: "
+            f"somebody else changed it {len(PAUSES) + 1} times in a row",
             rule="a change is only written over what it was decided on; nothing was overwritten",
             remedy="find out who writes it (the audit log says), then try again; the next tick goes on from here",
         )
 
     def make_missing(self, names: set[str]) -> None:
-        """Make those that are not there yet, empty. Raises StoreError, UnreachableError."""
+        """Create those that are missing, empty. Raises StoreError, UnreachableError."""
         for name in sorted(names):
             if self._api.get(Secret, name) is None:
                 self._guard(False)
-                self._api.write(_empty(name, self._api.namespace))  # somebody else's making it meanwhile is as good
+                self._api.write(_empty(name, self._api.namespace))  # one that somebody creates meanwhile is as good
 
 
-def check_size(name: str, sheet: Sheet) -> None:
-    """Raise StoreError when the API server would not take that much."""
-    size = sum(len(value) for value in sheet.data.values())
+def read_issued(location: KubernetesStoreLocation, place: Delivered) -> tuple[str, Value]:
+    """Return the version and the content of a certificate that an issuer in the cluster keeps in a Secret of its own.
+
+    Each renewal has another version. Raises WaitingError before there is one, StoreError, UnreachableError.
+    """
+    found = Api(location.namespace, location.context).get(Secret, place.name)
+    data = SecretData(found).data
+    try:
+        value = Value({field: data[key].decode() for field, key in place.keys.items() if data.get(key)})
+    except UnicodeDecodeError:
+        raise StoreError(
+            f"Secret {place.name} in namespace {location.namespace} holds what is no PEM",
+            rule="cert-manager writes certificate and key there as PEM, unless its Certificate asks for others too",
+            remedy=f"find out who writes it: kubectl -n {location.namespace} describe certificates",
+        ) from None
+    if found is None or found.metadata is None or place.keys.keys() - value.keys():
+        raise WaitingError(
+            f"Secret {place.name} in namespace {location.namespace} does not hold the client certificate yet",
+            rule="cert-manager writes it there, and the broker is shown it before anybody logs in",
+            remedy=f"its Certificate says why not: kubectl -n {location.namespace} describe certificates",
+        )
+    return f"{found.metadata.uid}/{found.metadata.resourceVersion}", value
+
+
+def check_size(name: str, content: SecretData) -> None:
+    """Raise StoreError if the API server would not accept that much."""
+    size = sum(len(value) for value in content.data.values())
     if size > MOST_BYTES:
         raise StoreError(
             f"Secret {name} would hold {size} bytes",
@@ -104,8 +131,8 @@ def _empty(name: str, namespace: str) -> Secret:
     return Secret(type="Opaque", metadata=ObjectMeta(name=name, namespace=namespace, labels=dict(LABELS)))
 
 
-def _written(secret: Secret, sheet: Sheet) -> Secret:
+def _written(secret: Secret, content: SecretData) -> Secret:
     if secret.metadata:
-        secret.metadata.annotations = sheet.notes
-    secret.data = {key: base64.b64encode(value).decode() for key, value in sheet.data.items()}
+        secret.metadata.annotations = content.annotations
+    secret.data = {key: base64.b64encode(value).decode() for key, value in content.data.items()}
     return secret

@@ -1,189 +1,212 @@
-"""`VersionStore` over the Secrets of one namespace.
+"""The Kubernetes store: versions in a Secret that only the rotator reads, delivered into the Secrets that pods mount.
 
-The versions Secret is the truth, and what is delivered follows it. `publish` moves the truth in one write, then
-delivers in one write; a crash in between leaves readers on the previous version, which still works, and `settle`
-delivers.
+    Secret <versions>     every version kept of every secret: their facts in annotations, their values in data
+    Secret <delivered>    what readers find: a key a field, and <secret>-version
+    Lease <lease>         who rotates
+
+The API server's audit log is the trail, so this store writes no access records of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
-from secretops.engine.journal import Journal
-from secretops.engine.state import Stage, Version, Versions
-from secretops.platforms.kubernetes.api import Api
-from secretops.platforms.kubernetes.delivery import Content, Delivery, merged
-from secretops.platforms.kubernetes.journal import KubernetesJournal
+from pydantic import TypeAdapter
+
+from secretops.engine.journal import Entry, Journal
+from secretops.engine.state import Version, Versions
+from secretops.errors import StoreError
+from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
+from secretops.platforms.kubernetes.delivery import Content, Delivery, Names, merged
 from secretops.platforms.kubernetes.kubeconfig import in_a_pod
-from secretops.platforms.kubernetes.lease import Timing, hold
+from secretops.platforms.kubernetes.lease import LeaseObject, Timing
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
-from secretops.platforms.kubernetes.secrets import Secrets, Sheet
-from secretops.platforms.kubernetes.version_state import Book
+from secretops.platforms.kubernetes.secrets import PREFIX, SecretData, Secrets
 from secretops.stores import env_file, store_errors
-from secretops.stores.lease import Fence
+from secretops.stores.document_versions import (
+    STATE,
+    VALUE,
+    Change,
+    DocumentVersionStore,
+    PlatformRecords,
+    StateLabels,
+    deliverable,
+)
+from secretops.stores.journal import StoreJournal
+from secretops.stores.lease import hold
 from secretops.values import Value
 
+_NAMES, _ENTRY = TypeAdapter(Names), TypeAdapter(Entry)
+_VERSIONS, _DELIVERED, _JOURNAL = "versions", "delivered", "journal"
 
-class KubernetesVersionStore:
-    """Keeps versions in one Secret. Writes no access records: the API server's audit log has every read."""
+
+class SecretState:
+    """One secret in the versions Secret `name` as it was read. Changes are to what was read."""
+
+    def __init__(self, name: str, content: SecretData, secret: str) -> None:
+        self._name, self._data, self._secret = name, content.data, secret
+        remedy = "restore the annotation from a backup; the values beside it are whole"
+        self._labels = StateLabels(f"Secret {name}: annotation", PREFIX, content.annotations, remedy=remedy)
+
+    @functools.cached_property
+    def versions(self) -> Versions:
+        """Raises StoreError."""
+        return Versions(self._labels.read(f"{_VERSIONS}.{self._secret}", STATE) or ())
+
+    @property
+    def names(self) -> Names:
+        """Where the secret is or was delivered: written before it is true, so that it is always found again."""
+        return self._labels.read(f"{_DELIVERED}.{self._secret}", _NAMES) or {}
+
+    @property
+    def last_entry(self) -> Entry | None:
+        """The newest entry of the journal. Raises StoreError."""
+        return self._labels.read(f"{_JOURNAL}.{self._secret}", _ENTRY)
+
+    @property
+    def is_being_forgotten(self) -> bool:
+        """Whether the secret is delivered, and no version of it is kept."""
+        return bool(self.names) and self.versions.current is None
+
+    def value(self, version: str) -> Value:
+        """Return the value of `version`. Raises NotFoundError, StoreError."""
+        found = self._data.get(f"{self._secret}.{version}")
+        if found is None:
+            raise store_errors.no_value(self._secret, version)
+        try:
+            return Value(VALUE.validate_json(found, strict=True))
+        except ValueError:
+            raise StoreError(
+                f"Secret {self._name}: {self._secret}.{version} does not read as a value",
+                rule="this Secret is written by secretops alone",
+                remedy=f"restore it from a backup, or supply a new value: secretops put {self._secret}",
+            ) from None
+
+    def write(self, versions: Versions, new: Mapping[str, Value]) -> None:
+        """Set the versions. `new` are the values of new ones; those of versions that are no longer living are removed.
+
+        Changes nothing if the versions are as before.
+        """
+        if versions == self.versions:
+            return
+        living = {version.id for version in versions.living}
+        for version in self.versions.all:
+            if version.id not in living:
+                self._data.pop(f"{self._secret}.{version.id}", None)
+        for version_id, value in new.items():
+            self._data[f"{self._secret}.{version_id}"] = json.dumps(dict(value), ensure_ascii=False).encode()
+        self._labels.write(f"{_VERSIONS}.{self._secret}", STATE, versions.all)
+        self.versions = versions
+
+    def write_names(self, names: Names) -> None:
+        self._labels.write(f"{_DELIVERED}.{self._secret}", _NAMES, names or None)
+
+    def write_entry(self, entry: Entry) -> None:
+        self._labels.write(f"{_JOURNAL}.{self._secret}", _ENTRY, entry)
+
+    def forget(self) -> None:
+        """Remove every version of the secret, and all that is recorded of it."""
+        self.write(Versions(), {})
+        for kind in (_VERSIONS, _DELIVERED, _JOURNAL):
+            self._labels.write(f"{kind}.{self._secret}", STATE, None)
+
+
+class KubernetesVersionStore(DocumentVersionStore[SecretState]):
+    """`VersionStore` over the Secrets of one namespace. A version's facts and its value are one write."""
 
     def __init__(self, location: Location, api: Api, *, loud: bool = False, timing: Timing | None = None) -> None:
+        super().__init__(PlatformRecords())
         self._location, self._api, self._timing = location, api, timing or Timing()
-        self._fence = Fence()
         self._secrets = Secrets(api, self._fence.check)
         self._delivery = Delivery(location, self._secrets)
-        self.journal: Journal = KubernetesJournal(self._secrets, location.versions, loud=loud)
+        self.journal: Journal = StoreJournal(self._keep_entry, lambda secret: self._read(secret).last_entry, loud=loud)
 
     @classmethod
     def open(cls, location: Location, *, timing: Timing | None = None) -> KubernetesVersionStore:
-        """The store at `location`. Touches nothing yet. In a pod the journal is also its log."""
+        """Return the store at `location`. Touches nothing yet. In a pod the journal is also its log."""
         return cls(location, Api(location.namespace, location.context), loud=in_a_pod(), timing=timing)
 
-    def versions(self, secret: str) -> Versions:
-        return self._book().versions(secret)
-
-    def read(self, secret: str, version: str, *, purpose: str) -> Value:  # noqa: ARG002 - the audit log has none
-        value = self._book().value(secret, version)
-        self._fence.check(False)  # now that it is in hand: the API server may have been long in answering
-        return value
-
-    def add(self, secret: str, version: Version, value: Value) -> None:
-        for field, text in value.items():
-            env_file.check_text(f"{secret}.{field}", text)
-        if _forgetting(self._book(), secret):
-            self.forget(secret)
-
-        def keep(book: Book) -> None:
-            versions = book.versions(secret)
-            if all(kept.id != version.id for kept in versions.all):
-                book.keep(secret, versions.with_pending(version), {version.id: value})
-
-        self._secrets.make_missing({place.name for place in self._location.delivered.values()})
-        self._change(keep)
-
-    def publish(self, secret: str, version: str, now: datetime) -> None:
-        def move(book: Book) -> None:
-            versions = book.versions(secret)
-            chosen = versions.known(secret, version)
-            if chosen.stage is Stage.CURRENT:
-                return
-            content, before = self._content(book, secret, chosen), book.names(secret)
-            ours = self._ours(book, secret, chosen)
-            self._delivery.check(secret, content, ours, before)
-            current = versions.current
-            if current and current.published is None:  # else what readers hold would be of no version that is kept
-                self._delivery.bring(secret, self._content(book, secret, current), ours, before, now)
-                versions = versions.changed(current.id, published=now)
-            book.keep(secret, versions.promoted(chosen))
-            book.keep_names(secret, merged(before, self._delivery.names(secret, content)))
-
-        self._change(move)
-        self._deliver(secret, now)
-
-    def settle(self, secret: str, now: datetime) -> None:
-        book = self._deliver(secret, now)
-        if current := book.versions(secret).current:
-            value = book.value(secret, current.id)
-            if lacking := [field for field in self._delivery.fields(secret) if field not in value]:
-                raise store_errors.lacking(secret, lacking)
-        elif _forgetting(book, secret):
-            self.forget(secret)
-
-    def astray(self, secret: str) -> str | None:
-        book = self._book()
-        current = book.versions(secret).current
-        if current is None:
-            return None
-        return self._delivery.astray(secret, self._content(book, secret, current), self._ours(book, secret))
-
-    def mark(
-        self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
-    ) -> None:
-        def note(book: Book) -> None:
-            versions = book.versions(secret)
-            versions.known(secret, version)
-            book.keep(secret, versions.changed(version, verified=verified, retired=retired))
-
-        self._change(note)
-
-    def discard(self, secret: str, version: str) -> None:
-        def drop(book: Book) -> None:
-            versions = book.versions(secret)
-            if (kept := versions.without_pending(version)) != versions:
-                book.keep(secret, kept)
-
-        self._change(drop)
-
-    def kept(self) -> tuple[str, ...]:
-        return self._book().kept()
-
-    def forget(self, secret: str) -> None:
-        self._change(lambda book: book.drop(secret))
-        self._delivery.take_back(secret, self._book().names(secret))
-        self._change(lambda book: book.forget(secret))
+    def secret_names(self) -> tuple[str, ...]:
+        annotations = self._secrets.read(self._location.versions).annotations
+        return StateLabels("", PREFIX, annotations, remedy="").secrets(_VERSIONS)
 
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
         place = self._location
-        with (
-            hold(self._api, place.lease, holder, self._timing, instance=place.instance) as held,
-            self._fence.behind(held),
-        ):
+        record = LeaseObject(self._api, place.lease, instance=place.instance)
+        with hold(record, holder, self._timing) as held, self._fence.behind(held):
             yield
 
-    def confirm(self) -> None:
-        self._fence.check(True)
-
-    def _book(self) -> Book:
-        return Book(self._location.versions, self._secrets.read(self._location.versions))
-
-    def _change(self, decide: Callable[[Book], None]) -> None:
+    def _write(
+        self, secret: str, decide: Callable[[SecretState], None], *, patience: float = PATIENCE_SECONDS
+    ) -> SecretState:
+        """Write what `decide` changes, and return it. Raises as `Secrets.change` does."""
         name = self._location.versions
+        written = self._secrets.change(
+            name, lambda content: decide(SecretState(name, content, secret)), patience=patience
+        )
+        return SecretState(name, written, secret)
 
-        def change(sheet: Sheet) -> None:
-            decide(Book(name, sheet))
+    def _keep_entry(self, entry: Entry) -> None:
+        self._write(entry.secret, lambda state: state.write_entry(entry), patience=0)
 
-        self._secrets.change(name, change)
+    def _read(self, secret: str) -> SecretState:
+        return SecretState(self._location.versions, self._secrets.read(self._location.versions), secret)
 
-    def _deliver(self, secret: str, now: datetime) -> Book:
-        """Bring readers to the current version, and note since when they are. Refuses what somebody edited.
+    def _change(self, secret: str, decide: Change) -> SecretState:
+        return self._write(secret, lambda state: state.write(decide(state.versions), {}))
 
-        What was read for it: its values are still the kept ones.
-        """
-        book = self._book()
-        current = book.versions(secret).current
-        if current is None:
-            return book
-        content, before = self._content(book, secret, current), book.names(secret)
+    def _check_value(self, secret: str, state: SecretState, value: Value) -> None:  # noqa: ARG002
+        for field, text in value.items():
+            env_file.check_text(f"{secret}.{field}", text)
+
+    def _keep(self, secret: str, version: Version, value: Value) -> SecretState:
+        self._secrets.make_missing({place.name for place in self._location.delivered.values()})
+        new = {version.id: value}
+        return self._write(secret, lambda state: state.write(state.versions.with_pending(version), new))
+
+    def _value(self, secret: str, state: SecretState, version: str) -> Value:  # noqa: ARG002
+        return state.value(version)
+
+    def _content(self, secret: str, state: SecretState, version: Version) -> Content:
+        return self._delivery.content(secret, version.id, state.value(version.id))
+
+    def _ours(self, secret: str, state: SecretState, chosen: Version | None = None) -> list[Content]:
+        return [self._content(secret, state, version) for version in deliverable(state.versions, chosen)]
+
+    def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:
+        content, ours = self._content(secret, state, chosen), self._ours(secret, state, chosen)
+        self._delivery.check(secret, content, ours, state.names)
+
+    def _bring(self, secret: str, state: SecretState, current: Version, chosen: Version | None, now: datetime) -> bool:
+        content, before = self._content(secret, state, current), state.names
         names = self._delivery.names(secret, content)
-        if (both := merged(before, names)) != before:
-            self._change(lambda book: book.keep_names(secret, both))
-        self._delivery.bring(secret, content, self._ours(book, secret), both, now)
+        both = merged(before, names)
+        if both != before:
+            self._write(secret, lambda found: found.write_names(both))
+        self._delivery.bring(secret, content, self._ours(secret, state, chosen), both, now)
+        if names != both:
+            self._write(secret, lambda found: found.write_names(names))
+        return True
 
-        def done(book: Book) -> None:
-            versions = book.versions(secret)
-            if any(kept.id == current.id and kept.published is None for kept in versions.all):
-                book.keep(secret, versions.changed(current.id, published=now))
-            book.keep_names(secret, names)
+    def _drift(self, secret: str, state: SecretState, current: Version) -> str | None:
+        return self._delivery.drift(secret, self._content(secret, state, current), self._ours(secret, state))
 
-        if current.published is None or names != before:
-            self._change(done)
-        return book
+    def _missing_fields(self, secret: str, state: SecretState, current: Version) -> Iterator[str]:
+        value = state.value(current.id)
+        yield from (field for field in self._delivery.fields(secret) if field not in value)
 
-    def _content(self, book: Book, secret: str, version: Version) -> Content:
-        return self._delivery.content(secret, version.id, book.value(secret, version.id))
+    def _forget(self, secret: str) -> None:
+        state = self._write(secret, lambda found: found.write(Versions(), {}))
+        self._delivery.take_back(secret, state.names)
+        self._write(secret, SecretState.forget)
 
-    def _ours(self, book: Book, secret: str, chosen: Version | None = None) -> list[Content]:
-        """What readers may find without anybody having edited it."""
-        return [
-            self._content(book, secret, version)
-            for version in book.versions(secret).living
-            if (chosen and version.id == chosen.id) or version.stage is not Stage.PENDING
-        ]
-
-
-def _forgetting(book: Book, secret: str) -> bool:
-    """Whether `secret` is being forgotten: it is delivered, and no version of it is kept any more."""
-    return bool(book.names(secret)) and book.versions(secret).current is None
+    def _finish_forgetting(self, secret: str, state: SecretState) -> SecretState:
+        if not state.is_being_forgotten:
+            return state
+        self._forget(secret)
+        return self._read(secret)

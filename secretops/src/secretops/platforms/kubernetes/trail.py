@@ -12,17 +12,16 @@ from http import HTTPStatus
 from typing import Any
 
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
-from secretops.trails.documents import documents
-from secretops.trails.protocol import ALL, Access
+from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, reading
 
+# Verbs that may return a Secret's data. On a real API server a patch that changes nothing returns the whole Secret,
+# a dry run too; so do a deletecollection, and a delete that waits (propagationPolicy=Foreground). A create or an update
+# returns only what was sent.
 GIVES_VALUE = frozenset({"get", "list", "watch", "patch", "delete", "deletecollection"})
-"""Verbs that a Secret's data may come back from. Seen on a real API server: a patch that changes nothing answers with
-the whole Secret, a dry run too; so does a deletecollection, and a delete that has to wait for something
-(propagationPolicy=Foreground). A create or an update shows only what its sender sent."""
 
 CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-"""Verbs that change a Secret when they succeed."""
 
+# The cluster's own processes, whose bootstrap roles (`kubectl get clusterroles`) let them read Secrets.
 CONTROL_PLANE = frozenset(
     {
         "system:apiserver",
@@ -39,58 +38,43 @@ CONTROL_PLANE = frozenset(
         ),
     }
 )
-"""Readers by nature: the cluster's own processes, which watch every object of every kind. They are those whose
-bootstrap roles (`kubectl get clusterroles`) let them have Secrets."""
 
+# A kubelet's name, and its group, which is declared for the Secrets that pods mount. Anybody may be put into a group,
+# so the group alone proves no node. https://kubernetes.io/docs/reference/access-authn-authz/node/
 NODE, NODES = "system:node:", "system:nodes"
-"""How a kubelet is called, and its group, which is declared for the Secrets that pods mount. Anybody may be given the
-name of a group, so that the group alone is no node's. https://kubernetes.io/docs/reference/access-authn-authz/node/"""
 
+# Watches that have begun and not ended, which the log reports once more.
 MOST_OPEN = 10_000
-"""Requests that have begun to be answered and have not ended, of which the log will tell once more: watches."""
 
 NOBODY = "(not logged in)"
 
 
-class KubernetesAuditLog:
+class KubernetesAuditLog(NamedPlaces):
     """`Trail` over one stack's Secrets in the audit log of its cluster. Feed it one log's lines in order."""
 
     form = "the API server's audit log, one event of audit.k8s.io/v1 a line"
 
     def __init__(self, location: KubernetesStoreLocation) -> None:
         self._namespace, self._readers = location.namespace, location.readers
-        self._places = {secret: place.name for secret, place in location.delivered.items()}
-        self._versions = location.versions
-        self._secrets = frozenset({location.versions, *self._places.values(), *location.readers})
+        places = {secret: frozenset({place.name, location.versions}) for secret, place in location.delivered.items()}
+        super().__init__(places, {location.versions, *location.readers}.union(*places.values()))
         self._open: OrderedDict[str, None] = OrderedDict()
 
     def read(self, line: bytes) -> Iterator[Access]:
-        try:
+        with reading("an audit event"):
             for event in documents(line):
-                if event["kind"] == "EventList":
-                    for each in event["items"]:
-                        yield from self._read(each)
-                elif event["kind"] == "Event" and event["apiVersion"] in ("audit.k8s.io/v1", None):
-                    yield from self._read(event)
-                else:
+                is_one = event["kind"] == "Event" and event["apiVersion"] in ("audit.k8s.io/v1", None)
+                if not is_one and event["kind"] != "EventList":
                     raise ValueError(f"a {event['kind']}")
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError("not an audit event") from error
-
-    def names(self, secret: str) -> frozenset[str]:
-        if secret in self._places:
-            return frozenset({self._places[secret], self._versions})
-        return frozenset({secret} & self._secrets)
-
-    def known(self) -> Iterable[str]:
-        return (*sorted(self._places), *sorted(self._secrets))
+                for each in [event] if is_one else event["items"]:
+                    yield from self._read(each)
 
     def _read(self, event: dict[str, Any]) -> Iterator[Access]:
         target = event.get("objectRef") or {}
         if target.get("resource") != "secrets" or target.get("apiGroup") or not self._first_word(event):
             return
         name = target.get("name") or ALL
-        if target.get("namespace") not in (None, "", self._namespace) or name not in (*self._secrets, ALL):
+        if target.get("namespace") not in (None, "", self._namespace) or name not in (*self.secrets, ALL):
             return
         verb, code = event["verb"], _code(event)
         if name == ALL and verb == "create":
@@ -140,7 +124,7 @@ class KubernetesAuditLog:
         if reader in CONTROL_PLANE:
             return True
         who = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}
-        asked = self._secrets if name == ALL else (name,)
+        asked = self.secrets if name == ALL else (name,)
         return all(not who.isdisjoint(self._readers.get(each, ())) for each in asked)
 
 

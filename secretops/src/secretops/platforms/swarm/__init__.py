@@ -1,4 +1,1 @@
-"""Docker Swarm as a store: a version is one Swarm secret a field, and what is known of it are the labels of a config.
-
-No daemon gives a secret's value back. Only a task that has it attached can read it: see docs/adr/0012.
-"""
+"""The Docker Swarm platform: its store (store.py), remote commands (job.py), trail and checks."""

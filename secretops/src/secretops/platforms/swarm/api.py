@@ -1,6 +1,6 @@
-"""The daemon's own interface, as far as a store needs it: objects by compare-and-swap, errors in our words.
+"""The daemon's API, as far as a store needs it: objects by compare-and-swap, errors of ours.
 
-Raw requests over Docker's client, whose methods for secrets and configs know no update.
+Raw requests over Docker's client, which has no update of secrets and configs.
 https://docs.docker.com/reference/api/engine/
 """
 
@@ -25,11 +25,11 @@ _log = logging.getLogger(__name__)
 
 Kind = Literal["configs", "secrets", "services"]
 
+# Seconds that a daemon which has answered may be away: one that is restarted is back in less.
 PATIENCE_SECONDS = 30.0
-"""How long a daemon that has answered may be away: one that is restarted is back in less."""
 
+# Seconds after each conflict.
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Seconds after each conflict."""
 
 _LOOK_AGAIN = 0.5
 _STALE, _IN_USE = "out of sequence", "is in use by"
@@ -40,17 +40,17 @@ _AWAY_WORDS = ("no leader", "does not have a leader", "deadline exceeded", "code
 
 
 class NoManagerError(StoreError):
-    """The daemon is of no Swarm, or no manager of one."""
+    """The daemon is not a manager of a Swarm."""
 
 
 class LockedError(StoreError):
-    """The Swarm's keys are locked: autolock is on, and nobody has unlocked this manager since it started."""
+    """Autolock is on, and nobody has unlocked this manager since it started."""
 
 
 class Api:
-    """One daemon. Opened by the first request. Patient with one that goes away, unless told otherwise; one that was
-    never there is told at once, for nothing is under way that would be cut short. `was_there`: it is known to be one
-    that only went away.
+    """One daemon. Connects with the first request, and waits for a daemon that goes away, unless not `patient`.
+
+    One that never answered is an error at once, unless `was_there`: it is known to be only away.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Api:
         self._patience = PATIENCE_SECONDS if patient else 0.0
 
     def another(self) -> Api:
-        """One over a connection of its own, for another thread."""
+        """Return one over a connection of its own, for another thread."""
         return Api(self._connect, was_there=self._was_there)
 
     @contextmanager
     def impatient(self) -> Iterator[None]:
-        """While the block runs nothing is waited for: it is tried again soon anyway."""
+        """Do not wait for the daemon while the block runs: its caller tries again soon."""
         before, self._patience = self._patience, 0.0
         try:
             yield
@@ -75,13 +75,13 @@ class Api:
             self._patience = before
 
     def get(self, path: str, **filters: list[str]) -> Any:
-        """What is at `path`; None where there is nothing. Raises StoreError, UnreachableError."""
+        """Return the JSON at `path`, or None. Raises StoreError, UnreachableError."""
         parameters = {"filters": json.dumps(filters)} if filters else None
         answer = self._ask("GET", path, parameters=parameters)
         return None if answer.status_code == http.HTTPStatus.NOT_FOUND else self._json(answer)
 
     def text(self, path: str, **parameters: str) -> bytes | None:
-        """The bytes at `path`, which are no JSON: a log. None where there is nothing."""
+        """Return the bytes of the log at `path`, or None."""
         answer = self._ask("GET", path, parameters=parameters)
         if answer.status_code == http.HTTPStatus.NOT_FOUND:
             return None
@@ -89,10 +89,10 @@ class Api:
         return answer.content
 
     def create(self, kind: Kind, spec: dict[str, Any], *, login: str | None = None) -> str | None:
-        """The id of what was made; None when the name is somebody else's. Raises StoreError, UnreachableError.
+        """Create an object and return its id; None if the name is taken. Raises StoreError, UnreachableError.
 
-        Where the answer was lost it is asked for again, and then the name is taken by what was made: the labels tell.
-        `login`: what nodes pull a service's image with (`daemon.registry_login`).
+        If the answer was lost the request is repeated, and the name is then taken by ours: the labels tell. `login`:
+        what nodes pull a service's image with (`daemon.registry_login`).
         """
         answer = self._ask("POST", f"/{kind}/create", body=spec, headers={"X-Registry-Auth": login} if login else None)
         if answer.status_code == http.HTTPStatus.CONFLICT:
@@ -101,7 +101,7 @@ class Api:
         return str(self._json(answer)["ID"])
 
     def update(self, kind: Kind, found: dict[str, Any], spec: dict[str, Any]) -> bool:
-        """Make `spec` of what was `found`; False when that has changed since, or is gone."""
+        """Replace the spec of what was `found`; False if that has changed since, or is gone."""
         path, version = f"/{kind}/{found['ID']}/update", {"version": str(found["Version"]["Index"])}
         answer = self._ask("POST", path, body=spec, parameters=version)
         if answer.status_code == http.HTTPStatus.NOT_FOUND or _STALE in answer.text:
@@ -110,7 +110,7 @@ class Api:
         return True
 
     def remove(self, kind: Kind, name: str) -> bool:
-        """Whether it is gone, now or before; False when a service uses it."""
+        """Remove an object; False if a service uses it."""
         answer = self._ask("DELETE", f"/{kind}/{name}")
         if _IN_USE in answer.text:
             return False
@@ -119,8 +119,8 @@ class Api:
         return True
 
     def interrupt(self, container: str) -> None:
-        """Tell what runs in a container of this daemon's own to end. No-op when it has ended."""
-        with self.impatient():  # told twice it would be interrupted in what it does to end
+        """Send SIGTERM to a container of this daemon. No-op if it has ended."""
+        with self.impatient():  # a second signal would interrupt what it does to end
             answer = self._ask("POST", f"/containers/{container}/kill", parameters={"signal": "SIGTERM"})
         if answer.status_code not in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.CONFLICT):
             self._raise_for(answer)
@@ -213,7 +213,7 @@ class Api:
 
 
 def check_manager(info: dict[str, Any]) -> None:
-    """Raise NoManagerError unless the daemon that says this of itself is a manager of a Swarm, and unlocked."""
+    """Raise NoManagerError unless `info` is of a manager of a Swarm that is unlocked."""
     swarm = info.get("Swarm") or {}
     if swarm.get("ControlAvailable"):
         return
@@ -228,7 +228,7 @@ def check_manager(info: dict[str, Any]) -> None:
 
 
 def encoded(content: bytes) -> str:
-    """As the API takes the content of a secret or config."""
+    """Return the content of a secret or config as the API takes it."""
     return base64.b64encode(content).decode()
 
 

@@ -1,6 +1,4 @@
-"""What Docker's own client knows here: which daemon is asked (DOCKER_HOST, else the context, else the machine's
-socket), and the logins to registries.
-"""
+"""Docker's own configuration: the daemon (DOCKER_HOST, else the context, else the machine's socket) and registries."""
 
 from __future__ import annotations
 
@@ -21,27 +19,27 @@ from docker.tls import TLSConfig
 from secretops import redaction
 from secretops.errors import UnreachableError, UsageError
 
+# Default address of a daemon.
 SOCKET = "/var/run/docker.sock"
-"""Where a daemon listens unless told otherwise."""
 
 ANSWER_SECONDS = 60
 
+# Secret fields of a login to a registry.
 _HIDDEN = frozenset({"password", "identitytoken", "registrytoken"})
-"""What of a login to a registry is no line's to show."""
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A way to one daemon: Docker's client as the HTTP session that it is, and where its API begins."""
+    """Docker's client as an HTTP session, and the URL of its API."""
 
     session: requests.Session
     url: str
 
 
 def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
-    """The way to the daemon that `environment` leads to, which is asked for its version at once.
+    """Connect to the daemon that `environment` names, and ask for its version.
 
-    Raises UsageError for a context that is not there, UnreachableError where no daemon answers.
+    Raises UsageError for a context that does not exist, UnreachableError if no daemon answers.
     """
     host, tls = _address(environment)
     try:
@@ -58,29 +56,27 @@ def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
 
 
 def address_of(environment: Mapping[str, str] = os.environ) -> str:
-    """The daemon's URL."""
+    """Return the daemon's URL."""
     return _address(environment)[0]
 
 
 def certificates_of(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The folder of the certificates by which the daemon is spoken to; None where that is not by TLS."""
-    _, tls = _address(environment)
-    if not isinstance(tls, TLSConfig):
-        return None
-    certificate = tls.cert[0] if tls.cert else tls.ca_cert
+    """Return the folder of the certificates for the daemon; None without TLS."""
+    tls = _address(environment)[1]
+    certificate = (tls.cert[0] if tls.cert else tls.ca_cert) if isinstance(tls, TLSConfig) else None
     return Path(certificate).parent if certificate else None
 
 
 def socket_of(environment: Mapping[str, str] = os.environ) -> str:
-    """Path of the daemon's socket on its own machine, which a task there mounts."""
-    host, _ = _address(environment)
+    """Return the path of the daemon's socket on its own machine, which a task there mounts."""
+    host = address_of(environment)
     return host.removeprefix("unix://") if host.startswith("unix://") else SOCKET
 
 
 def registry_login(image: str) -> str | None:
-    """What nodes pull `image` with: this machine's login to its registry, as a service takes it; None without one.
+    """Return this machine's login to the registry of `image` (`docker login`), as a service takes it; None without one.
 
-    From Docker's own configuration (`docker login`), and its helpers. Raises UsageError where that can't be read.
+    Raises UsageError if Docker's configuration, or its helper, can't be read.
     """
     registry = ""
     try:
@@ -130,7 +126,7 @@ def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
 
 
 def _reason(error: Exception, host: str) -> str:
-    """The innermost word of the system's, without what it was about: an address is told already."""
+    """Return the system's innermost reason, without the address."""
     seen: BaseException | None = error
     reason = ""
     while seen is not None:

@@ -1,7 +1,7 @@
 """What the server's containers find: the secrets in its service's list. The delivery, not the truth.
 
-All files of a version change with one update of the service, and no container's files ever change, so that no reader
-sees a torn pair. The update goes as the service itself declares it: start-first, and back when new tasks fail.
+All files of a version change with one update of the service, so that no reader sees a torn pair. The service declares
+how: start-first, and back when new tasks fail.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from secretops.platforms.swarm.location import SwarmFile, version_file
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.platforms.swarm.rollout import STARTS, Entry, NeverRanError, Rollout, Service, list_of, place, state_of
 from secretops.platforms.swarm.values import Values
-from secretops.platforms.swarm.version_state import Kept
+from secretops.platforms.swarm.version_state import StoredVersion
 from secretops.stores import store_errors
 
 
@@ -29,17 +29,17 @@ class Delivery:
         self._rollout = Rollout(api, location)
 
     def files(self, secret: str) -> dict[str, SwarmFile]:
-        """field -> the file that readers are to find it in."""
+        """Return the file that readers are to find each field in."""
         return self._location.delivered.get(secret, {})
 
-    def check(self, secret: str, chosen: Kept, ours: Sequence[Kept]) -> None:
-        """Raise StoreError when `bring` would: what is there is somebody's, or the version's secrets are gone."""
+    def check(self, secret: str, chosen: StoredVersion, ours: Sequence[StoredVersion]) -> None:
+        """Raise StoreError if `bring` would: what is there was edited, or the version's secrets are gone."""
         wanted = self._wanted(secret, chosen)
         if service := self._rollout.service():
-            self._refuse_edited(secret, service, wanted, (chosen, *ours))
+            self._refuse_edited(secret, service, wanted, ours)
 
-    def astray(self, secret: str, current: Kept, ours: Sequence[Kept]) -> str | None:
-        """In what way readers do not find `current`. None when they do. Raises StoreError, UnreachableError."""
+    def drift(self, secret: str, current: StoredVersion, ours: Sequence[StoredVersion]) -> str | None:
+        """Return how what readers find differs from `current`, or None. Raises StoreError, UnreachableError."""
         if not self.files(secret):
             return None
         name = self._location.service
@@ -56,22 +56,16 @@ class Delivery:
         return None
 
     def bring(
-        self,
-        secret: str,
-        current: Kept | None,
-        ours: Sequence[Kept],
-        *,
-        before: Callable[[], None],
-    ) -> bool | None:
-        """Make readers find `current`, or nothing of `secret`, and wait until they do.
+        self, secret: str, current: StoredVersion | None, ours: Sequence[StoredVersion], *, before: Callable[[], None]
+    ) -> bool:
+        """Make readers find `current`, or nothing of `secret`, and wait until they do. False if there is no service.
 
-        None where there is no service, else whether anything had to be done. `before` is asked right before a write.
-        An update that is under way, whoever's, is let end first: see `Rollout`.
-        Of a version that no task was ever seen to run with, one has to be. One whose container the daemon does not get
-        started is tried again.
+        `before` is called right before a write. An update that is under way is first waited for: see `Rollout`. A new
+        version is delivered once a task was seen to run with it; a container that the daemon fails to start is tried
+        again.
 
-        Raises UpdateFailedError when the tasks have the version before; StoreError when what they find is somebody's;
-        UnreachableError when the update takes longer than anybody waits.
+        Raises UpdateFailedError if the tasks have the version before; StoreError if somebody edited what they find;
+        UnreachableError if the update takes too long.
         """
         for _ in range(STARTS - 1):
             with contextlib.suppress(NeverRanError):
@@ -79,8 +73,8 @@ class Delivery:
         return self._bring(secret, current, ours, before=before)
 
     def _bring(
-        self, secret: str, current: Kept | None, ours: Sequence[Kept], *, before: Callable[[], None]
-    ) -> bool | None:
+        self, secret: str, current: StoredVersion | None, ours: Sequence[StoredVersion], *, before: Callable[[], None]
+    ) -> bool:
         wanted = self._wanted(secret, current) if current else []
         is_new = current is not None and current.version.published is None and bool(wanted)
         rested: object = None
@@ -94,14 +88,14 @@ class Delivery:
                 if state != "paused" and not self._rollout.behind(service):
                     if is_new:
                         break
-                    return False
+                    return True
                 if state == "updating":
                     break
             if service["Version"] != rested:
                 after = self._rollout.at_rest()
                 rested = after and after["Version"]
                 if service["Version"] != rested:
-                    continue  # it has changed since: decided anew
+                    continue  # it has changed since: decided again
             before()
             spec, failed_before = service["Spec"], self._rollout.failed(service)
             spec["TaskTemplate"]["ContainerSpec"]["Secrets"] = listed
@@ -110,12 +104,12 @@ class Delivery:
                 break
             self._pause(next(pauses, None))
         else:
-            return None
+            return False
         self._rollout.wait(wanted, is_new=is_new, failed=failed)
         return True
 
     def _pause(self, seconds: float | None) -> None:
-        """After a conflict. Raises StoreError after the last."""
+        """Wait after a conflict. Raises StoreError after the last."""
         if seconds is None:
             raise StoreError(
                 f"service {self._location.service}: somebody else changed it {len(PAUSES) + 1} times in a row",
@@ -124,8 +118,8 @@ class Delivery:
             )
         time.sleep(seconds)
 
-    def _wanted(self, secret: str, kept: Kept) -> list[Entry]:
-        """The entries of a version. Raises NotFoundError when a secret of it is gone."""
+    def _wanted(self, secret: str, kept: StoredVersion) -> list[Entry]:
+        """Return the entries of a version. Raises NotFoundError if a secret of it is gone."""
         files = {field: file for field, file in self.files(secret).items() if field in kept.fields}
         if not self.files(secret):
             return []
@@ -142,7 +136,7 @@ class Delivery:
         return {"SecretID": id, "SecretName": name, "File": shown}
 
     def _with(self, secret: str, service: Service, wanted: list[Entry]) -> list[Entry]:
-        """The service's list with `wanted` in place of whatever it has of `secret`."""
+        """Return the service's list with `wanted` in place of what it has of `secret`."""
         ours = {each.id for each in self._inventory.all(secret)}
         places = {place(entry) for entry in wanted}
         return [
@@ -150,7 +144,7 @@ class Delivery:
             *wanted,
         ]
 
-    def _refuse_edited(self, secret: str, service: Service, wanted: list[Entry], ours: Sequence[Kept]) -> None:
+    def _refuse_edited(self, secret: str, service: Service, wanted: list[Entry], ours: Sequence[StoredVersion]) -> None:
         if edited := self._edited(secret, service, wanted, ours):
             name, file = edited["SecretName"], edited["File"]["Name"]
             raise store_errors.edited(
@@ -159,11 +153,10 @@ class Delivery:
                 f"it (docker service update --secret-rm {name} {self._location.service})",
             )
 
-    def _edited(self, secret: str, service: Service, wanted: list[Entry], ours: Sequence[Kept]) -> Entry | None:
-        """An entry that is of no version of ours, in the place of one; None when there is none.
-
-        One that has the same text as ours is as good. It can only be read by a task that has it.
-        """
+    def _edited(
+        self, secret: str, service: Service, wanted: list[Entry], ours: Sequence[StoredVersion]
+    ) -> Entry | None:
+        """Return an entry of none of `ours` in the place of one, or None. One with the same text is as good."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self.files(secret).items()}
         places = {place(entry) for entry in wanted}
@@ -174,17 +167,17 @@ class Delivery:
                     return entry
         return None
 
-    def _same(self, secret: str, entry: Entry, field: str | None, kept: Kept) -> bool:
+    def _same(self, secret: str, entry: Entry, field: str | None, kept: StoredVersion) -> bool:
         name = self._inventory.names(secret, kept.number, kept.fields).get(field)
         try:
             text = self._values.text(entry["SecretName"])
             return name is not None and text is not None and text == self._values.text(name)
-        except StoreError:  # not in a task that has it
+        except StoreError:  # this process is in no task that can read it
             return False
 
 
 def _differ(one: list[Entry], other: list[Entry]) -> bool:
-    """Whether they are more than differently ordered: that alone would restart every task."""
+    """Return whether they differ by more than their order, which alone would restart every task."""
     return sorted(map(repr, map(_facts, one))) != sorted(map(repr, map(_facts, other)))
 
 

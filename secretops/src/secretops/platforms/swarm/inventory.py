@@ -1,4 +1,4 @@
-"""The Swarm secrets of a stack, as they are: told by their labels, with nothing remembered."""
+"""The Swarm secrets of a stack, found by their labels."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from secretops.errors import StoreError
 from secretops.platforms.swarm.api import Api, encoded
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.platforms.swarm.names import BOOK, INSTANCE, NUMBER, OF_SECRET, swarm_name
-from secretops.platforms.swarm.version_state import Book, Kept
+from secretops.platforms.swarm.version_state import SecretState, StoredVersion
 
+# How many numbers in a row may be taken by secrets of a config that is lost.
 MOST_NUMBERS = 100
-"""How many numbers in a row may be taken by secrets of a book that is lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,44 +28,38 @@ class Found:
 
 
 class Inventory:
-    """What of a stack's secrets is in the Swarm."""
+    """Lists, creates and removes the stack's Swarm secrets. Raises StoreError, UnreachableError."""
 
     def __init__(self, api: Api, location: Location) -> None:
         self._api, self._location = api, location
 
     def all(self, secret: str | None = None) -> list[Found]:
-        """Those of the stack, or of one of its secrets. Raises StoreError, UnreachableError."""
+        """Return those of the stack, or of one of its secrets."""
         labels = [f"{INSTANCE}={self._location.instance}", f"{OF_SECRET}={secret}" if secret else OF_SECRET]
         listed: list[dict[str, Any]] = self._api.get("/secrets", label=labels) or []
         return list(_found(listed))
 
     def names(self, secret: str, number: int, fields: tuple[str, ...]) -> dict[str | None, str]:
-        """Field -> its Swarm secret; None -> that of the version's id. Raises UsageError."""
+        """Return the Swarm secret of each field, and of None for the version's id. Raises UsageError."""
         return {field: swarm_name(self._location.prefix, secret, number, field) for field in (None, *fields)}
 
-    def make(self, book: Book, secret: str, kept: Kept, texts: dict[str | None, str]) -> bool:
-        """Make the Swarm secrets of a version; False when one of the names is taken. Raises StoreError."""
-        labels = {
-            INSTANCE: self._location.instance,
-            BOOK: book.id,
-            OF_SECRET: secret,
-            NUMBER: str(kept.number),
-        }
-        for field, name in self.names(secret, kept.number, kept.fields).items():
+    def make(self, config: str, secret: str, stored: StoredVersion, texts: dict[str | None, str]) -> bool:
+        """Create the Swarm secrets of a version that config `config` is to know; False if one of the names is taken."""
+        labels = {INSTANCE: self._location.instance, BOOK: config, OF_SECRET: secret, NUMBER: str(stored.number)}
+        for field, name in self.names(secret, stored.number, stored.fields).items():
             spec = {"Name": name, "Labels": labels, "Data": encoded(texts[field].encode())}
             if self._api.create("secrets", spec) is None:
                 return False
         return True
 
-    def sweep(self, book: Book, secret: str) -> None:
-        """Remove what no version is kept of, unless a service uses it still: then a later tick does.
+    def sweep(self, secret: str, state: SecretState) -> None:
+        """Remove the secrets of versions that are not kept. One that a service still uses is left to a later tick.
 
-        Only what `book` knew: a number that it has not given yet is somebody's who writes now, and what another book
-        knew is nobody's to remove unasked.
+        Only those that the config of `state` knew: a number that it has not given yet is of a version that somebody is
+        writing, and those of another config are for an operator to remove.
         """
-        page = book.page(secret)
         for each in self.all(secret):
-            if each.book == book.id and each.number < page.next and each.number not in page.living:
+            if each.book == state.config and each.number < state.next and each.number not in state.living:
                 self._api.remove("secrets", each.id)
 
 

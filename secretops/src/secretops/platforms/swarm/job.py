@@ -1,53 +1,70 @@
-"""One job of one task in a Swarm: made, followed to its end, stopped and removed. What it says is passed on first: its
-log goes with it, and has the records of what it read.
+"""Remote commands: a command that needs values runs as a job of one task in the Swarm that has them mounted.
+
+No daemon returns a value, so `tick`, `rotate` and `put` run on the manager that is asked, with every kept version. The
+process that starts the job passes on its output and exit code, and removes it: its log has the records of its reads.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import secrets
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import IO, Any
 
-from secretops.errors import ExitCode, StoreError, UnreachableError
+from secretops.access import this_actor
+from secretops.errors import ExitCode, SecretopsError, StoreError, UnreachableError, UsageError
+from secretops.manifest import Manifest
 from secretops.platforms.swarm.api import Api, Kind, encoded
+from secretops.platforms.swarm.daemon import registry_login, socket_of
+from secretops.platforms.swarm.inventory import Inventory
 from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.platforms.swarm.names import INSTANCE, TASK
-from secretops.platforms.swarm.rollout import NEVER_RAN
-from secretops.platforms.swarm.task import STARTER, VARIABLE, starter
-from secretops.platforms.swarm.task_payload import MANIFEST_FILE, Load
+from secretops.platforms.swarm.rollout import NEVER_RAN, STARTS, list_of, place
+from secretops.platforms.swarm.task import MANIFEST_FILE, STARTER, VARIABLE, TaskPayload, payload_of
+from secretops.platforms.swarm.version_state import VersionStateClient
+from secretops.printable import ScreenedBytes
+from secretops.values import Value
 
 ENTRYPOINT = ("python", "-m", "secretops.platforms.swarm.task_main")
 
+# Path of the daemon's socket in the task.
 SOCKET = "/var/run/docker.sock"
-"""Where the task finds the daemon's."""
 
+# Seconds that a task may take to start: its image may have to be pulled.
 START_SECONDS = 600.0
-"""How long a task may be in starting: its image may have to be pulled."""
-
+# Seconds that a task has to finish what it is doing, once it is told to stop.
+STOP_SECONDS = 60
+# Seconds between two polls.
 LOOK = 0.5
 
-STOP_SECONDS = 60
-"""What a task has, once it is told to stop, to end what it is at."""
+# A task that has ended is followed by who started it for this long at most.
+FOLLOWED = timedelta(minutes=2)
+# What belongs to no task after this, or to one that has not started, is left over: longer than START_SECONDS.
+BEGUN = timedelta(minutes=15)
 
 STARTING = frozenset({"new", "allocated", "pending", "assigned", "accepted", "preparing", "ready", "starting"})
 ENDED = frozenset({"complete", "failed", "rejected", "shutdown", "orphaned", "remove"})
 
+# What may be made for a job, besides its service.
 OF_JOBS: tuple[Kind, ...] = ("secrets", "configs")
-"""What may be made for one, beside its service."""
 
+# Bytes before each piece of a log: its stream, and its length.
 _HEADER = 8
-"""Bytes before each piece of a log: which stream it is of, and its length."""
-
+# The streams of a log. The last has the daemon's own messages about what it can't read.
 _OUT, _ERR, _DAEMON = 1, 2, 3
-"""The streams of a log. The last is the daemon's own word, on what it can't read of the others."""
 
 
 class NotStartedError(StoreError):
-    """The daemon did not get the task's container started: nothing was begun, and another try may do."""
+    """The daemon failed to start the task's container: nothing was begun, and another try may succeed."""
 
 
 class Job:
-    """One job, and what was made for it. What it prints goes to `out` and `err`."""
+    """One job, and what was made for it. Its output goes to `out` and `err`."""
 
     def __init__(self, api: Api, name: str, location: SwarmStoreLocation, *, out: IO[bytes], err: IO[bytes]) -> None:
         self._api, self.name, self._location = api, name, location
@@ -57,26 +74,23 @@ class Job:
 
     def make(
         self,
-        load: Load,
+        payload: TaskPayload,
         command: Sequence[str],
         *,
         node: str,
         socket: str,
-        attached: list[dict[str, Any]],
+        mounted: list[dict[str, Any]],
         login: str | None = None,
     ) -> None:
         """Start it. `login`: what the image is pulled with. Raises StoreError, UnreachableError."""
-        configs = self._make("configs", load.configs)
-        values = self._make("secrets", load.secrets)
+        configs = self._make("configs", payload.configs)
+        values = self._make("secrets", payload.secrets)
+        starter = this_actor("").removeprefix(":")
         container = {
             "Image": self._location.image,
             "Command": list(ENTRYPOINT),
             "Args": list(command),
-            "Env": [
-                f"{VARIABLE}={self.name}",
-                f"{STARTER}={starter()}",
-                f"SECRETOPS_MANIFEST={MANIFEST_FILE}",
-            ],
+            "Env": [f"{VARIABLE}={self.name}", f"{STARTER}={starter}", f"SECRETOPS_MANIFEST={MANIFEST_FILE}"],
             "User": "0:0",  # the socket is root's
             "ReadOnly": True,
             "CapabilityDrop": ["ALL"],
@@ -86,7 +100,7 @@ class Job:
             ],
             "StopGracePeriod": STOP_SECONDS * 1_000_000_000,
             "Configs": configs,
-            "Secrets": [*attached, *values],
+            "Secrets": [*mounted, *values],
         }
         template = {
             "ContainerSpec": container,
@@ -105,19 +119,25 @@ class Job:
         self._own(self.name, self._api.create("services", spec, login=login))
 
     def follow(self) -> int:
-        """Pass on what it prints until it ends, and give its exit code.
+        """Pass on its output until it ends, and return its exit code.
 
-        Raises NotStartedError, StoreError, UnreachableError.
+        Raises NotStartedError, UnreachableError, StoreError, also if somebody removed it.
         """
         began = time.monotonic()
         while True:
-            task = self._look()
+            if self._api.get(f"/services/{self.name}") is None:
+                raise StoreError(
+                    f"task {self.name} was removed before it ended",
+                    rule="the process that started it removes it",
+                    remedy="nothing to do: what was begun is finished by the next tick",
+                )
+            task = self._task()
             status = task["Status"] if task else {}
             state = status.get("State", "new")
             if task and state not in STARTING:
                 self._pass_on(task["ID"])
             if state in ENDED:
-                return self._ended(status)
+                return self._exit_code(status)
             if state in STARTING and time.monotonic() - began > START_SECONDS:
                 raise UnreachableError(
                     f"task {self.name} has not started in {START_SECONDS:.0f} s: {status.get('Err') or state}",
@@ -127,18 +147,31 @@ class Job:
             time.sleep(LOOK)
 
     def remove(self) -> None:
-        """End it, pass on what it says until then, and remove it with what was made for it.
+        """Stop it, pass on its output until then, and remove it with what was made for it.
 
         Raises StoreError; UnreachableError: then it is there still, with its log.
         """
-        self._end()
+        self._stop()
         self._api.remove("services", self.name)
         for kind in OF_JOBS:
             for each in self._api.get(f"/{kind}", label=[f"{TASK}={self.name}"]) or []:
                 self._api.remove(kind, each["ID"])
 
-    def _end(self) -> None:
-        """On this manager it is told to end, and waited for; of one elsewhere there is what it has said so far."""
+    def remove_if_possible(self) -> None:
+        """Remove it, or leave it to the next command, which passes on the rest of its output."""
+        try:
+            self.remove()
+        except SecretopsError as error:
+            self.print(f"task {self.name} is not removed: {error.what}; the next one does it")
+
+    def print(self, text: str) -> None:
+        """Write a line to `err`."""
+        err = self._streams[_ERR]
+        err.write(f"{text}\n".encode())
+        err.flush()
+
+    def _stop(self) -> None:
+        """On this manager it is signalled, and waited for; of one elsewhere there is the output so far."""
         running = self._api.get("/containers/json", label=[f"com.docker.swarm.service.name={self.name}"]) or []
         for container in running:
             self._api.interrupt(container["Id"])
@@ -149,30 +182,14 @@ class Job:
             try:
                 self._pass_on(task["ID"])
             except StoreError as error:
-                self.say(f"task {self.name}: the end of its log can't be read, and goes with it: {error.what}")
-
-    def say(self, text: str) -> None:
-        """A line beside what it prints."""
-        err = self._streams[_ERR]
-        err.write(f"{text}\n".encode())
-        err.flush()
-
-    def _look(self) -> dict[str, Any] | None:
-        """Its task. Raises StoreError when somebody removed it."""
-        if self._api.get(f"/services/{self.name}") is None:
-            raise StoreError(
-                f"task {self.name} was removed before it ended",
-                rule="it is removed by whoever started it",
-                remedy="nothing to do: what was begun is finished by the next tick",
-            )
-        return self._task()
+                self.print(f"task {self.name}: the end of its log can't be read, and goes with it: {error.what}")
 
     def _task(self) -> dict[str, Any] | None:
         service = self._api.get(f"/services/{self.name}")
         tasks: list[dict[str, Any]] = self._api.get("/tasks", service=[service["ID"]]) if service else []
         return tasks[0] if tasks else None
 
-    def _ended(self, status: dict[str, Any]) -> int:
+    def _exit_code(self, status: dict[str, Any]) -> int:
         code = (status.get("ContainerStatus") or {}).get("ExitCode")
         if status["State"] == "complete":
             return ExitCode.DONE
@@ -188,7 +205,7 @@ class Job:
         )
 
     def _pass_on(self, task: str) -> None:
-        """What it has printed since we looked last."""
+        """Pass on the output since the last call."""
         pieces = dict.fromkeys(self._streams, b"")
         log = self._api.text(f"/tasks/{task}/logs", stdout="1", stderr="1") or b""
         while len(log) > _HEADER:
@@ -202,18 +219,18 @@ class Job:
                 file.flush()
 
     def _make(self, kind: Kind, contents: Mapping[str, bytes]) -> list[dict[str, Any]]:
-        """What the task finds at each path, made for it alone."""
+        """Create what the task finds at each path."""
         made = []
         for at, (path, content) in enumerate(contents.items()):
             name = f"{self.name}-{at}"
             spec = {"Name": name, "Labels": self._labels, "Data": encoded(content)}
             id = self._own(name, self._api.create(kind, spec))
-            made.append(as_file("Config" if kind == "configs" else "Secret", name, id, path))
+            made.append(_as_file("Config" if kind == "configs" else "Secret", name, id, path))
         return made
 
     @staticmethod
     def _own(name: str, id: str | None) -> str:
-        """The id of what was made. Raises StoreError where the name was somebody's."""
+        """Return the id of what was made. Raises StoreError if the name was taken."""
         if id is None:
             raise StoreError(
                 f"{name}: the name is taken, by what is not ours",
@@ -223,6 +240,183 @@ class Job:
         return id
 
 
-def as_file(what: str, name: str, id: str, path: str) -> dict[str, Any]:
-    """An entry of a service's list: only root of the task may read it."""
+class JobRunner:
+    """Starts and removes the jobs of one stack's Swarm. Their output goes to `out` and `err`, by default our own."""
+
+    def __init__(
+        self,
+        location: SwarmStoreLocation,
+        api: Api | None = None,
+        *,
+        out: IO[bytes] | None = None,
+        err: IO[bytes] | None = None,
+        followed: timedelta = FOLLOWED,
+        begun: timedelta = BEGUN,
+    ) -> None:
+        self._location, self._api = location, api or Api()
+        self._out, self._err = out or ScreenedBytes(sys.stdout), err or ScreenedBytes(sys.stderr)
+        self._inventory, self._followed, self._begun = Inventory(self._api, location), followed, begun
+
+    @contextlib.contextmanager
+    def running(self, payload: TaskPayload, command: Sequence[str]) -> Iterator[Job]:
+        """Run `command` as a task until the block ends. Raises StoreError, UnreachableError."""
+        name = f"{self._location.prefix}task-{secrets.token_hex(6)}"
+        job = Job(self._api, name, self._location, out=self._out, err=self._err)
+        node, login = self._node(), self._login(job)
+        try:
+            job.make(payload, command, node=node, socket=socket_of(), mounted=self._mounted(), login=login)
+            yield job
+        finally:
+            job.remove_if_possible()
+            with contextlib.suppress(SecretopsError):  # then the next tick does it
+                self._sweep()
+
+    def clean(self) -> None:
+        """Remove what killed commands left, once nobody waits for it. Raises StoreError, UnreachableError.
+
+        The records of what their tasks read are first passed on to `err`: nobody else has them. Those that the killed
+        process has passed on are then there twice.
+        """
+        now = _time((self._api.get("/info") or {}).get("SystemTime"))
+        for service in self._services():
+            if self._is_left(service, now):
+                self._job_of(service).remove_if_possible()
+        for kind in OF_JOBS:
+            for each in self._api.get(f"/{kind}", label=self._labels) or []:
+                if now - _time(each["CreatedAt"]) > self._begun:
+                    self._api.remove(kind, each["ID"])  # refused while its task is there
+
+    def clear(self) -> None:
+        """Remove every job, also those that somebody waits for: the stack's values are removed altogether.
+
+        Raises StoreError, UnreachableError: then something is left.
+        """
+        for service in self._services():
+            self._job_of(service).remove()
+        for kind in OF_JOBS:
+            for each in self._api.get(f"/{kind}", label=self._labels) or []:
+                if not self._api.remove(kind, each["ID"]):
+                    raise StoreError(
+                        f"{each['Spec']['Name']}: a service uses it",
+                        rule="it was made for a command alone, and a secret that is used can't be removed",
+                        remedy="docker service ls; remove the one that has it, then try again",
+                    )
+
+    def _sweep(self) -> None:
+        """Remove what is no longer kept and the task had mounted until now.
+
+        Only while nobody rotates: a rotation may have been given a number, and made secrets of it, that the config does
+        not have yet.
+        """
+        state = VersionStateClient(self._api, self._location).read()
+        if state.lease is None:
+            for secret in state.secrets:
+                self._inventory.sweep(secret, state.secret(secret))
+
+    @property
+    def _labels(self) -> list[str]:
+        return [f"{INSTANCE}={self._location.instance}", TASK]
+
+    def _services(self) -> list[dict[str, Any]]:
+        return self._api.get("/services", label=self._labels) or []
+
+    def _job_of(self, service: dict[str, Any]) -> Job:
+        """Another process's job. Its standard output is for nobody here, its standard error is."""
+        return Job(self._api, service["Spec"]["Name"], self._location, out=io.BytesIO(), err=self._err)
+
+    def _is_left(self, service: dict[str, Any], now: datetime) -> bool:
+        tasks = self._api.get("/tasks", service=[service["ID"]]) or []
+        if all(task["Status"]["State"] in STARTING for task in tasks):
+            return now - _time(service["CreatedAt"]) > self._begun
+        return all(
+            task["Status"]["State"] in ENDED and now - _time(task["Status"]["Timestamp"]) > self._followed
+            for task in tasks
+        )
+
+    def _node(self) -> str:
+        """Return the manager that was asked: the task mounts its socket. Raises StoreError if it takes no task."""
+        id = ((self._api.get("/info") or {}).get("Swarm") or {}).get("NodeID") or ""
+        node = self._api.get(f"/nodes/{id}") or {}
+        availability = (node.get("Spec") or {}).get("Availability") or "active"
+        if availability != "active":
+            name = (node.get("Description") or {}).get("Hostname") or id
+            raise StoreError(
+                f"manager {name} takes no task: its availability is {availability}",
+                rule="a command that needs values runs as a task on the manager that is asked; nothing was begun",
+                remedy=f"lead DOCKER_HOST to a manager that is active (docker node ls), or: "
+                f"docker node update --availability active {name}",
+            )
+        return str(id)
+
+    def _login(self, job: Job) -> str | None:
+        """Return what the image is pulled with; None if that can't be read: the image may be there, or public."""
+        try:
+            return registry_login(self._location.image)
+        except UsageError as error:
+            job.print(f"{error.what}: the image is asked for without\n-> {error.remedy}")
+            return None
+
+    def _mounted(self) -> list[dict[str, Any]]:
+        """Return every value that is kept, and what somebody put in the place of one: each under its own name."""
+        state = VersionStateClient(self._api, self._location).read()
+        kept = {
+            each.name: each.id
+            for each in self._inventory.all()
+            if each.book == state.id and each.number in state.secret(each.secret).living
+        }
+        service = self._api.get(f"/services/{self._location.service}")
+        files = {file.name for files in self._location.delivered.values() for file in files.values()}
+        for entry in list_of(service) if service else []:
+            if place(entry) in files:
+                kept.setdefault(entry["SecretName"], entry["SecretID"])
+        return [_as_file("Secret", name, id, name) for name, id in kept.items()]
+
+
+def carry(
+    manifest: Manifest,
+    command: Sequence[str],
+    *,
+    given: Value | None = None,
+    also: Mapping[str, bytes] | None = None,
+    out: IO[bytes] | None = None,
+    err: IO[bytes] | None = None,
+) -> int:
+    """Run `secretops` with `command` as a task, and return its exit code. Its output goes to `out` and `err`.
+
+    `also`: further files of the task, by their paths; everybody who may ask the daemon can read them.
+
+    Raises StoreError if no such task can run, UnreachableError, UsageError.
+    """
+    if not isinstance(manifest.store, SwarmStoreLocation):
+        raise UsageError(
+            f"store {manifest.store.kind}: its commands run where they are typed",
+            rule="only the values of a Swarm can't be read there",
+            remedy="run the command itself",
+        )
+    payload = payload_of(manifest, given)
+    payload = replace(payload, configs={**payload.configs, **(also or {})})
+    api = Api(was_there="--scheduled" in command)  # the rotator begins when its daemon does, and waits for it
+    runner = JobRunner(manifest.store, api, out=out, err=err)
+    runner.clean()
+    return _run(runner, payload, command, starts=STARTS)
+
+
+def _run(runner: JobRunner, payload: TaskPayload, command: Sequence[str], *, starts: int) -> int:
+    with runner.running(payload, command) as job:
+        try:
+            return job.follow()
+        except NotStartedError as error:
+            if starts == 1:
+                raise
+            job.print(f"{error.what}; nothing was begun, it is started again")
+    return _run(runner, payload, command, starts=starts - 1)
+
+
+def _as_file(what: str, name: str, id: str, path: str) -> dict[str, Any]:
+    """Return an entry of a service's list that only root of the task may read."""
     return {f"{what}ID": id, f"{what}Name": name, "File": {"Name": path, "UID": "0", "GID": "0", "Mode": 0o400}}
+
+
+def _time(text: Any) -> datetime:
+    """Parse a time as Go writes it, with nine digits after the point. A missing one is long ago."""
+    return datetime.fromisoformat(str(text)[:19]).replace(tzinfo=UTC) if text else datetime.min.replace(tzinfo=UTC)

@@ -1,98 +1,63 @@
-"""Who rotates: a label of the book, taken, renewed and taken over by compare-and-swap."""
+"""The lease of the Swarm store: a label of the config that keeps the versions' state."""
 
 from __future__ import annotations
 
 import contextlib
-import secrets
-import time
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
-from functools import partial
+from typing import Any
 
-from secretops.errors import SecretopsError, StoreError
-from secretops.platforms.swarm.api import PAUSES
-from secretops.platforms.swarm.version_state import Shelf, Term
+from secretops.errors import StoreError
+from secretops.platforms.swarm.version_state import VersionStateClient
 from secretops.stores import lease
-from secretops.stores.lease import LostError, Timing
+from secretops.stores.lease import Found, Held, LeaseRecord, LeaseStore, Timing
 
 
-class HeldLease(lease.Held):
-    """A term in the book that is ours. Renewed over a connection of its own: the main thread may be waiting."""
+class LeaseLabel(LeaseStore):
+    """The label. `at` is the config as it was read, or None once it was written: its index has changed then."""
 
-    def __init__(self, shelf: Shelf, term: Term, *, asked: float, timing: Timing) -> None:
-        super().__init__(timing, asked=asked)
-        self._shelf, self._term = shelf, term
-        shelf.token = term.token
+    keeps_duration = True
 
-    def _renew(self, *, patiently: bool) -> bool:
-        self._term = replace(self._term, renewals=self._term.renewals + 1)
-        with contextlib.nullcontext() if patiently else self._shelf.api.impatient():
-            return self._write(self._term)
+    def __init__(self, client: VersionStateClient) -> None:
+        self._client = client
 
-    def _release(self) -> None:
-        with self._shelf.api.impatient():
-            self._write(None)
+    def read(self, *, patient: bool = True) -> Found:
+        with contextlib.nullcontext() if patient else self._client.api.impatient():
+            return self._read()
 
-    def _write(self, term: Term | None) -> bool:
-        """Write `term` while ours is in the book. Raises StoreError, UnreachableError."""
-        try:
-            self._shelf.change(lambda book: book.write_term(term))
-        except LostError as lost:
-            self._follower = lost.follower
-            return False
-        return True
+    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
+        with contextlib.nullcontext() if patient else self._client.api.impatient():
+            now = after if after.at is not None else self._read()
+            if now.record != after.record:
+                return now
+            state = self._client.opened(now.at)
+            state.write_lease(record)
+            return Found(record) if self._client.write(now.at, state) else self._read()
+
+    def contended(self, left: str) -> StoreError:
+        return StoreError(
+            f"config {self._client.location.book}: somebody else changed it {len(lease.PAUSES) + 1} times in a row",
+            rule=f"one rotation at a time; {left}",
+            remedy="find out who writes it: docker events --filter type=config",
+        )
+
+    def _read(self) -> Found:
+        found: dict[str, Any] | None = self._client.api.get(f"/configs/{self._client.location.book}")
+        return Found(self._client.opened(found).lease, found)
 
 
 @contextlib.contextmanager
-def hold(shelf: Shelf, holder: str, timing: Timing) -> Iterator[HeldLease | None]:
-    """Hold the lease as `holder` while the block runs; None where nothing is that could be written.
+def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[Held | None]:
+    """Hold the lease while the block runs; None where nothing could be written. Raises as `stores.lease.hold` does.
 
-    Raises LeaseHeldError, UnreachableError, StoreError.
+    It is renewed over a connection of its own: the main thread may be waiting.
     """
-    own = Shelf(shelf.api.another(), shelf.location)
+    own = VersionStateClient(client.api.another(), client.location)
     if own.is_nowhere:  # no value is kept, and none can be: the first write says why
         yield None
         return
-    held, token = _take(own, holder, timing)
-    shelf.token = token
-    try:
-        with lease.holding(held, timing):
+    with lease.hold(LeaseLabel(own), holder, timing) as held:
+        client.token = held.record.token
+        try:
             yield held
-    finally:
-        shelf.token = ""  # nosec B105 - nobody holds it
-
-
-def _take(shelf: Shelf, holder: str, timing: Timing) -> tuple[HeldLease, str]:
-    watch = lease.Watch[Term](timing)
-    token, tried_at = secrets.token_hex(8), 0.0
-    pauses = iter(PAUSES)  # one for each conflict
-    while True:
-        asked = time.monotonic()
-        found = shelf.api.get(f"/configs/{shelf.location.book}")
-        book = shelf.opened(found)
-        term = book.term
-        if term and term.token == token:  # our write, whose answer was lost
-            return HeldLease(shelf, term, asked=tried_at, timing=timing), token
-        if term and not watch.is_over(
-            term, asked=asked, held=partial(lease.held_by, term.holder, term.since), duration=term.duration
-        ):
-            continue
-        ours = Term(holder=holder, token=token, since=datetime.now(UTC), duration=timing.duration)
-        book.write_term(ours)
-        tried_at = lease.awake_or_not()
-        if shelf.write(found, book):
-            return HeldLease(shelf, ours, asked=tried_at, timing=timing), token
-        pause = next(pauses, None)
-        if pause is None:
-            raise in_conflict(shelf, "nothing was begun")
-        time.sleep(pause)
-
-
-def in_conflict(shelf: Shelf, left: str) -> SecretopsError:
-    """That somebody writes the book all the time."""
-    return StoreError(
-        f"config {shelf.location.book}: somebody else changed it {len(PAUSES) + 1} times in a row",
-        rule=f"one rotation at a time; {left}",
-        remedy="find out who writes it: docker events --filter type=config",
-    )
+        finally:
+            client.token = ""  # nosec B105 - nobody holds it

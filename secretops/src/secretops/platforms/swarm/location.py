@@ -1,4 +1,4 @@
-"""Where the Docker Swarm store is, by names alone."""
+"""The manifest's model of the Docker Swarm store."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def version_file(secret: str) -> str:
 
 
 class SwarmStoreLocation(StoreLocation):
-    """The place of a Docker Swarm store: the secrets of one Swarm, which only its containers can read.
+    """The secrets of one Swarm, which only its containers can read.
 
-    Which daemon is asked is left to Docker's own chain (DOCKER_HOST, the current context); a manager's.
+    Docker's own chain finds the daemon of a manager (DOCKER_HOST, the current context).
     """
 
     kind: Literal["swarm"] = "swarm"

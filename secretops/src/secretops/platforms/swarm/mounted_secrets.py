@@ -1,17 +1,19 @@
-"""Which secrets a service has: names and ids, for a program that declares the service and must not move them back."""
+"""The secrets that a service has mounted: names and ids, for a program that declares it and must not change them."""
 
 from __future__ import annotations
 
 import stat
 from dataclasses import dataclass
+from typing import Any
 
 from secretops.errors import UsageError
 from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.rollout import list_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attached:
-    """A secret in a service's list, and the file that it is in its containers. A locator, never a value."""
+    """A secret in a service's list, and its file in the containers. A locator, never a value."""
 
     secret_id: str
     secret_name: str
@@ -22,45 +24,40 @@ class Attached:
 
 
 def named(secret: str, *, file_name: str, uid: str, gid: str, api: Api | None = None) -> Attached:
-    """The secret of that name, which somebody else made, as a file that its owner alone reads.
+    """Return the secret of that name, which an operator made, as a file that only its owner reads.
 
-    Raises UsageError where there is none, StoreError, UnreachableError.
+    Raises UsageError if there is none, StoreError, UnreachableError.
     """
-    found = (api or Api()).get("/secrets", name=[secret])  # also those whose name begins with it
-    exact = next((one for one in found or () if one["Spec"]["Name"] == secret), None)
-    if exact is None:
+    found = _named(api or Api(), "/secrets", secret)
+    if found is None:
         raise UsageError(
             f"there is no secret {secret} in the Swarm",
             rule="the stack names it, and an operator makes it: its value never passes through Pulumi",
             remedy=f"docker secret create {secret} FILE",
         )
-    return Attached(secret_id=exact["ID"], secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=stat.S_IRUSR)
+    return Attached(secret_id=found["ID"], secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=stat.S_IRUSR)
 
 
 def attached(service: str, api: Api | None = None) -> tuple[Attached, ...]:
-    """The list of `service`, by file; empty where there is no such service yet.
+    """Return the list of `service`, sorted by file; empty if there is no such service yet.
 
-    Raises StoreError, UnreachableError: who can't ask does not know that it is empty.
+    Raises StoreError, UnreachableError.
     """
-    asked = api or Api()
-    found = asked.get("/services", name=[service])  # also those whose name begins with it
-    exact = next((one for one in found or () if one["Spec"]["Name"] == service), None)
-    if exact is None:
-        return ()
-    listed = exact["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets") or ()
-    return tuple(
-        sorted(
-            (
-                Attached(
-                    secret_id=one["SecretID"],
-                    secret_name=one["SecretName"],
-                    file_name=one["File"]["Name"],
-                    uid=one["File"]["UID"],
-                    gid=one["File"]["GID"],
-                    mode=one["File"]["Mode"],
-                )
-                for one in listed
-            ),
-            key=lambda one: one.file_name,
+    found = _named(api or Api(), "/services", service)
+    listed = [
+        Attached(
+            secret_id=one["SecretID"],
+            secret_name=one["SecretName"],
+            file_name=one["File"]["Name"],
+            uid=one["File"]["UID"],
+            gid=one["File"]["GID"],
+            mode=one["File"]["Mode"],
         )
-    )
+        for one in (list_of(found) if found else ())
+    ]
+    return tuple(sorted(listed, key=lambda one: one.file_name))
+
+
+def _named(api: Api, path: str, name: str) -> dict[str, Any] | None:
+    """Return the one of exactly that name: the daemon also returns those whose name begins with it."""
+    return next((one for one in api.get(path, name=[name]) or () if one["Spec"]["Name"] == name), None)

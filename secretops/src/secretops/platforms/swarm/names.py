@@ -1,4 +1,4 @@
-"""How what secretops makes in a Swarm is called and labelled. A label says whose it is; a name is for people."""
+"""Names and labels of what secretops makes in a Swarm. A label says which stack a thing is of; a name is for people."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.stores import env_file
 from secretops.values import Value
 
+# Label: the stack.
 INSTANCE = SWARM_INSTANCE
-"""Label: which stack a thing is of."""
+# Label of a secret: id of the config that knows it. Secrets of a config that is lost are not ours to remove.
 BOOK = "coreflux-mcp-secrets.book"
-"""Label of a secret: id of the book that knows it. What a book that is lost knew is not ours to remove."""
+# Label of a secret: which of the catalogue it is of.
 OF_SECRET = "coreflux-mcp-secrets.secret"  # noqa: S105 # nosec B105 - a label's name
-"""Label of a secret: which of the catalogue it is of."""
+# Label of a secret: the number of its version.
 NUMBER = "coreflux-mcp-secrets.number"
-"""Label of a secret: the number of its version."""
+# Label of what a remote command is made of: its id.
 TASK = "coreflux-mcp-secrets.task"
-"""Label of what a carried command is made of: its id."""
 
+# Of one secret: https://docs.docker.com/engine/swarm/secrets/
 MOST_BYTES = 500 * 1024 - 1
-"""Of one secret: https://docs.docker.com/engine/swarm/secrets/"""
 
 _NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9._-]{0,62}[a-zA-Z0-9])?")
-"""What a daemon takes for the name of a secret."""
 
 
 def swarm_name(prefix: str, secret: str, number: int, field: str | None = None) -> str:
-    """The Swarm secret of one field of a version; without a field, of the version's id. Raises UsageError."""
+    """Return the Swarm secret of one field of a version; without a field, of the version's id. Raises UsageError."""
     name = f"{prefix}{secret}-v{number}" + (f"-{field}" if field is not None else "")
     if not _NAME.fullmatch(name):
         raise UsageError(

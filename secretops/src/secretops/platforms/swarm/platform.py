@@ -49,14 +49,14 @@ class Swarm(Platform[SwarmStoreLocation]):
     def remove_leftovers(self, location: SwarmStoreLocation) -> None:
         """Remove the tasks of commands, each of which keeps the values that it has attached."""
         with extra("swarm"):
-            from secretops.platforms.swarm.job_runner import Tasks
-        Tasks(location).clear()
+            from secretops.platforms.swarm.job import JobRunner
+        JobRunner(location).clear()
 
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
         if is_task():
             return None
         with extra("swarm"):
-            from secretops.platforms.swarm.remote_command import carry
+            from secretops.platforms.swarm.job import carry
         return functools.partial(carry, manifest)
 
     def commands(self) -> Typer:

@@ -1,7 +1,7 @@
-"""How an update of the server's service goes: which tasks have which list of secrets, and when all of them do.
+"""Watches an update of the server's service: which tasks have which list of secrets, and when all of them do.
 
-Docker remembers one spec before the present one, and takes the service back to that when new tasks fail. Whoever writes
-over an update that has not ended makes its spec the way back, also one that never worked: so nobody here does.
+Docker remembers one earlier spec, and rolls the service back to it when new tasks fail. A write over an update that has
+not ended would make that spec the way back, also one that never worked.
 """
 
 from __future__ import annotations
@@ -9,62 +9,59 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from secretops.errors import StoreError, UnreachableError
+from secretops.errors import UnreachableError
 from secretops.platforms.swarm.api import Api
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
+from secretops.stores.document_versions import UndeliverableError
 
+# An entry of a service's list: a secret, and its file.
 Entry = dict[str, Any]
-"""One of a service's list: which secret, and as which file."""
 
 Service = dict[str, Any]
 
+# Seconds that an update may take, and more for each replica, which follow one after the other, each until it is
+# healthy. Twice what the settings count on for one (components/swarm/cross_field_rules.py).
 LONGEST_UPDATE, A_REPLICA = 900.0, 30.0
-"""Seconds that an update is waited for, and more for each replica: they follow one after the other, each until it is
-healthy. Twice what the settings count on for one (components/swarm/cross_field_rules.py)."""
 
-LOOK = 0.25
+# Seconds between two polls, and until an update that was sent has begun.
+LOOK, SENT = 0.25, 1.0
 
-SENT = 1.0
-"""Seconds within which an update that was sent has begun, and says so."""
-
+# Seconds that a task has to have run if every task has the list already, and until one has.
 STEADY, RUNS_WITHIN = 3.0, 60.0
-"""Seconds: where no update is begun, because every task has the list already, how long one has to have run to be called
-running; and by when."""
 
 UNDER_WAY = frozenset({"updating", "rollback_started"})
 GOING_BACK = frozenset({"rollback_started", "rollback_paused", "rollback_completed"})
 _FAILED = frozenset({"failed", "rejected", "orphaned"})
 
-
+# Begin of the daemon's reason if nothing of the image ran.
 NEVER_RAN = "starting container failed"
-"""How a daemon's reason begins where it is its own, and nothing of the image ran."""
 
+# Tries to start a container. Docker fails about one start in a hundred with "unable to remount dir as readonly … busy"
+# if a container has secrets or configs (moby/moby, issue 48783).
 STARTS = 3
-"""How often is tried what the daemon does not get to run. Docker fails about one start in a hundred with "unable to
-remount dir as readonly … busy" where a container has secrets or configs (moby/moby, issue 48783)."""
 
 
-class UpdateFailedError(StoreError):
-    """The service's update was paused or went back: its tasks have the version before, which works."""
+class UpdateFailedError(UndeliverableError):
+    """The service's update was paused or rolled back: its tasks have the version before, which works."""
 
 
 class NeverRanError(UpdateFailedError):
-    """It did because the daemon did not get a container started: another try may do."""
+    """The daemon failed to start a container: another try may succeed."""
 
 
 class Rollout:
-    """Looks at the server's service, and waits for it. Writes nothing."""
+    """Reads the server's service, and waits for it. Writes nothing."""
 
     def __init__(self, api: Api, location: Location) -> None:
         self._api, self._name = api, location.service
 
     def service(self) -> Service | None:
-        """The server's service; None before it is there."""
+        """Return the server's service; None before it is there."""
         found: Service | None = self._api.get(f"/services/{self._name}")
         return found
 
     def behind(self, service: Service) -> int:
-        """How many tasks that are to run have another list than the service."""
+        """Return how many tasks that are to run have another list than the service."""
         listed = ids(list_of(service))
         return sum(
             task["DesiredState"] == "running" and ids(task["Spec"]["ContainerSpec"].get("Secrets") or []) != listed
@@ -72,9 +69,9 @@ class Rollout:
         )
 
     def at_rest(self) -> Service | None:
-        """The service once no update of it is under way, whoever's; None when it is not there.
+        """Return the service once no update of it is under way; None if it is not there.
 
-        Raises UnreachableError when one takes longer than anybody waits.
+        Raises UnreachableError if the update takes too long.
         """
         began, sent = time.monotonic(), None
         while service := self.service():
@@ -96,16 +93,16 @@ class Rollout:
         return None
 
     def failed(self, service: Service) -> set[str]:
-        """Ids of the tasks that have failed already."""
+        """Return the ids of the tasks that have failed."""
         return {task["ID"] for task in self._failed_tasks(service)}
 
     def wait(self, wanted: list[Entry], *, is_new: bool, failed: set[str] | None = None) -> None:
-        """Until every task that is to run has `wanted`; where none was ever seen to run with it, until one is.
+        """Wait until every task that is to run has `wanted`; if it is new, also until one was seen to run with it.
 
-        `failed`: tasks that had before an update was sent just now; None where none was.
+        `failed`: tasks that had failed before an update was just sent; None if none was.
 
-        Raises UpdateFailedError when the tasks have the version before, a NeverRanError if it was sent just now and a
-        container of its own did not get started; UnreachableError when it takes too long.
+        Raises UpdateFailedError if the tasks have the version before, NeverRanError if the update was just sent and its
+        container did not start; UnreachableError if it takes too long.
         """
         began, ended = time.monotonic(), 0.0
         seen: dict[str, float] = {}
@@ -147,13 +144,13 @@ class Rollout:
         )
 
     def _errors(self, service: Service, failed: set[str]) -> list[str]:
-        """Of the tasks that have failed since those had, the last one's first."""
+        """Return the errors of the tasks that have failed since, the last one first."""
         tasks = [task for task in self._failed_tasks(service) if task["ID"] not in failed]
         tasks.sort(key=lambda task: str(task["Status"].get("Timestamp")), reverse=True)
         return [str(task["Status"].get("Err") or "") for task in tasks]
 
     def _runs_steadily(self, service: Service, seen: dict[str, float]) -> bool:
-        """Whether a task runs and has for a while, or none is asked for."""
+        """Return whether a task has run for a while, or none is to run."""
         if _replicas(service) == 0:
             return True
         now = time.monotonic()
@@ -169,31 +166,31 @@ class Rollout:
 
 
 def longest(replicas: int) -> float:
-    """Seconds that an update of so many replicas is waited for."""
+    """Return the seconds that an update of so many replicas may take."""
     return LONGEST_UPDATE + A_REPLICA * replicas
 
 
 def state_of(service: Service) -> str:
-    """That of its last update; empty when none has begun since it was sent, or there was none."""
+    """Return the state of the last update; empty if none has begun since it was sent, or there was none."""
     return str((service.get("UpdateStatus") or {}).get("State") or "")
 
 
 def list_of(service: Service) -> list[Entry]:
-    """Its list of secrets."""
+    """Return its list of secrets."""
     return service["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets") or []
 
 
 def place(entry: Entry) -> str:
-    """The file that an entry is in a container."""
+    """Return the file of an entry in a container."""
     return str((entry.get("File") or {}).get("Name"))
 
 
 def ids(entries: list[Entry]) -> set[tuple[str, str]]:
-    """Which secret is which file."""
+    """Return which secret is which file."""
     return {(entry["SecretID"], place(entry)) for entry in entries}
 
 
 def _replicas(service: Service) -> int | None:
-    """How many are asked for; None of a service of another mode."""
+    """Return how many are to run; None for a service of another mode."""
     found: int | None = ((service["Spec"].get("Mode") or {}).get("Replicated") or {}).get("Replicas")
     return found

@@ -1,9 +1,9 @@
-"""The rotator as a service of one replica on a manager: carries a tick, waits, and so on until it is told to stop.
+"""The rotator as a service of one replica on a manager: runs a tick, waits, and repeats until it is stopped.
 
     python -m secretops.platforms.swarm.rotator [SECONDS]
 
-SECRETOPS_MANIFEST names the manifest. Where a timer can run on the manager's own machine, that is safer: then no
-container that lives for long has the daemon's socket (docs/operations/swarm.md).
+SECRETOPS_MANIFEST names the manifest. A timer on the manager's own machine is safer: then no long-lived container has
+the daemon's socket (docs/operations/swarm.md).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.operations.stack import load_manifest
 from secretops.platform import platform_of
 
+# Seconds from the end of one tick to the next.
 EVERY = 3600.0
-"""Seconds from the end of one tick to the next."""
 
 
 def main() -> None:
-    """End 0 when told to stop, and with a documented exit code where it can't begin."""
+    """Exit 0 when stopped by a signal, with a documented exit code if it can't begin."""
     forbid_core_dumps()
     printable.install()
     redaction.install()
@@ -38,7 +38,7 @@ def main() -> None:
         remote = platform_of(manifest.store).remote_command(manifest)
         if remote is None:
             raise UsageError(
-                f"store {manifest.store.kind}: nothing to carry",
+                f"store {manifest.store.kind}: its commands run where they are typed",
                 rule="this is the rotator of a Swarm's secrets",
                 remedy="elsewhere a schedule runs secretops tick",
             )
@@ -52,20 +52,16 @@ def main() -> None:
         sys.exit(int(ExitCode.DONE))
 
 
-def tick(carried: Callable[[], int]) -> None:
-    """One tick. What keeps it from running is told, and tried again with the next one.
+def tick(run: Callable[[], int]) -> None:
+    """Run one tick, and print an error, which the next tick may not have.
 
-    A defect, too: a process that ended by it would be started again at once, and so tick without a pause.
+    A defect too: a process that ends by it would be restarted at once, and so tick without a pause.
     """
     try:
-        carried()
-    except SecretopsError as error:
-        said = str(error)
-    except Exception:
-        said = traceback.format_exc()
-    else:
-        return
-    print(redaction.redact(said), file=sys.stderr, flush=True)  # noqa: T201
+        run()
+    except Exception as error:
+        text = str(error) if isinstance(error, SecretopsError) else traceback.format_exc()
+        print(redaction.redact(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _interval(arguments: list[str]) -> float:

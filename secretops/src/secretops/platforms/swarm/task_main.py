@@ -1,4 +1,4 @@
-"""What runs in the task that a command was carried into: `secretops` itself, with what was supplied as its input.
+"""Entry point of a remote command's task: `secretops` itself, with what an operator supplied as its input.
 
 python -m secretops.platforms.swarm.task_main COMMAND...
 """
@@ -16,8 +16,7 @@ def main() -> None:
     signals.install()
     forbid_core_dumps()
     from secretops import cli
-    from secretops.platforms.swarm.task import SECRETS
-    from secretops.platforms.swarm.task_payload import GIVEN
+    from secretops.platforms.swarm.task import GIVEN, SECRETS
 
     given = SECRETS / GIVEN
     if given.is_file():

@@ -1,11 +1,11 @@
-"""What there is of a trail in a Swarm: the daemon's event log, and the records that secretops writes itself.
+"""Read a Swarm's trail: the daemon's event log, and the records that secretops writes itself.
 
     docker events --format '{{json .}}'        on a manager: what was made, changed and removed, never by whom
-    {"time": …, "actor": …, "operation": …}    on the log of whoever carried a command: who read which version
+    {"time": …, "actor": …, "operation": …}    on the log of a command in the Swarm: who read which version
 
-A Swarm records no read. What comes nearest is on the event log of the node that runs the container: somebody ran a
-command in it, or copied from it. The other way to a value is a service that has it attached, and an event of one tells
-its name alone: so each that is not the stack's own is told of, as undeclared. https://docs.docker.com/reference/cli/docker/system/events/
+A Swarm records no read. The nearest to one is an event of the container's node: somebody ran a command in it, or copied
+from it. A service may also mount a value, and its event has only its name: so each service that is not the stack's own
+is reported as undeclared. https://docs.docker.com/reference/cli/docker/system/events/
 """
 
 from __future__ import annotations
@@ -19,31 +19,25 @@ from typing import Any
 from secretops.manifest import Secret
 from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.trails.own_records import OwnRecords
-from secretops.trails.protocol import ALL, Access
+from secretops.trails.protocol import ALL, Access, reading
 
 NOBODY_KNOWS = "(Swarm does not say who)"
 
+# Actions on secrets, the version state and services; and those that give access to a container's files on its node.
 CHANGES = frozenset({"create", "update", "remove"})
-"""Actions on secrets, the book and services."""
-
 INTO_CONTAINER = frozenset({"exec_create", "archive-path", "attach"})
-"""Actions by which somebody on the container's own node gets at its files, or may."""
 
+# The end of the health check, which the daemon runs in the server's containers: Python's path comes before.
 HEALTH = ("-m", "secretops.launcher.health")
-"""How the one command ends that the daemon itself runs in the server's containers: Python's path comes before."""
 
+# After the stack's prefix, in the name of a command's service, which has every value; and of the one that starts ticks.
 _CARRIED = re.compile(r"task-[0-9a-f]{12}")
-"""What follows the stack's prefix in the name of a service that a command is carried in. It has every value."""
-
 _ROTATOR = "rotator"
-"""What follows it in that of the stack's own that starts ticks."""
-
 _OF_SERVICE = "com.docker.swarm.service.name"
 
 
 class SwarmEvents:
-    """`Trail` over lines of either kind, in one file or in several. Of a command in a container only that it was run is
-    told: its words may hold anything."""
+    """`Trail` over both kinds of lines. A command in a container is reported without its words: any may be secret."""
 
     form = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
 
@@ -53,14 +47,11 @@ class SwarmEvents:
 
     def read(self, line: bytes) -> Iterable[Access]:
         record = json.loads(line)
-        try:
+        with reading("an event of a Docker daemon"):
             if record.keys() >= {"actor", "operation"}:
                 return self._own.read(line)
-            if record.keys() >= {"step", "outcome"}:  # the journal's, on the same log
-                return ()
-            return list(self._event(record))
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise ValueError("no event of a Docker daemon") from error
+            # Records of the journal are on the same log.
+            return () if record.keys() >= {"step", "outcome"} else list(self._event(record))
 
     def names(self, secret: str) -> frozenset[str]:
         return frozenset({secret} & set(self.known()))

@@ -1,7 +1,8 @@
-"""KV of version 2, asked one thing at a time: what is known of a path, a document, a new one, notes on a path."""
+"""A client of a KV engine of version 2: metadata of a path, a document, a new document, custom_metadata (notes)."""
 
 from __future__ import annotations
 
+import functools
 import http
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ from secretops.platforms.vault.server import Answer, Connection, Request, Server
 
 @dataclass(frozen=True)
 class Kept:
-    """One of a path's documents, by everything but its content."""
+    """What is known of one document of a path, without its content."""
 
     created: datetime
+    # From when on nobody gets it, until it is brought back.
     deleted: datetime | None
-    """Since, or from, when it is given to nobody, and can be brought back."""
     destroyed: bool
 
     @property
@@ -34,23 +35,23 @@ class Kept:
 class Metadata:
     """What is known of a path."""
 
+    # The number of the newest document, which readers get; 0 when there never was one.
     current: int
-    """The number of the newest document, which readers get; 0 when there never was one."""
+    # By their numbers. The server drops the oldest when there are more than the mount, or the path, has room for.
     versions: Mapping[int, Kept]
-    """By their numbers. The oldest go by themselves when there are more than the mount, or the path, has room for."""
+    # Its custom_metadata.
     notes: Mapping[str, str]
-    """Its custom_metadata."""
+    # The path's own; 0 leaves it to the mount.
     max_versions: int
-    """Of the path itself; 0 leaves it to the mount."""
 
 
+# That of a path that has nothing.
 NONE = Metadata(0, {}, {}, 0)
-"""Of a path that has nothing."""
 
 
 @dataclass(frozen=True, repr=False)
 class Found:
-    """One document. Holds a value, so it prints none."""
+    """One document. Never printed: it holds a value."""
 
     number: int
     created: datetime
@@ -58,10 +59,10 @@ class Found:
 
 
 class Api:
-    """Paths of one mount. Connects, and logs in, with the first question.
+    """Paths of one mount. Connects and logs in with the first request.
 
-    `guard` is asked before each attempt of each write, and raises when we may not write any more; it is told whether
-    the write can't be undone.
+    `guard` runs before each attempt of each write, with whether the write can't be undone; it raises when the lease is
+    lost.
     """
 
     def __init__(self, server: Server, mount: str, login: Login | None = None) -> None:
@@ -72,21 +73,21 @@ class Api:
 
     @classmethod
     def of(cls, location: VaultStoreLocation) -> Api:
-        """Those of the stack's mount."""
+        """Return the client of the stack's mount."""
         server = Server(location.address, location.namespace, location.ca_file)
         return cls(server, location.mount, Login(server, location.login))
 
     def beside(self) -> Api:
-        """The same mount and login by a connection, and with a guard, of its own."""
+        """Return a client of the same mount and login with its own connection and guard."""
         return Api(self.server, self.mount, self.login)
 
     @property
     def skew(self) -> timedelta | None:
-        """How far the server's clock is ahead of ours, by its last answer."""
+        """How far the server's clock is ahead of ours."""
         return self._connection.skew
 
     def metadata(self, path: str) -> Metadata | None:
-        """What is known of `path`; None where nothing is."""
+        """Return what is known of `path`, or None."""
         answer = self._ask("look at", "metadata", path, "GET")
         if answer is None:
             return None
@@ -101,7 +102,7 @@ class Api:
         )
 
     def read(self, path: str, number: int | None = None, *, patiently: bool = True) -> Found | None:
-        """One document, or the newest one; None where nothing is given: it is not there, deleted, destroyed."""
+        """Return a document, by default the newest one; None if it is missing, deleted or destroyed."""
         query = "" if number is None else f"?version={number}"
         answer = self._ask("read", "data", path, "GET", query=query, patiently=patiently)
         if answer is None:
@@ -114,10 +115,10 @@ class Api:
     def write(
         self, path: str, data: Mapping[str, str], after: int, *, surely: bool = False, patiently: bool = True
     ) -> int | None:
-        """Make a document, which readers get from then on, if number `after` is the newest one still. Gives its number.
+        """Make a document, which readers get from then on, if `after` is still the newest one. Return its number.
 
-        None, and nothing is changed, when somebody else wrote meanwhile, or we did, and our answer was lost.
-        `surely`: somebody reads it, so that it can't be undone.
+        None, with nothing changed, when somebody else wrote meanwhile, or we did and the answer was lost.
+        `surely`: this can't be undone, since somebody reads it.
         """
         body = {"data": dict(data), "options": {"cas": after}}
         answer = self._ask("write", "data", path, "POST", body, surely=surely, patiently=patiently)
@@ -128,9 +129,9 @@ class Api:
         return int(answer.data["version"])
 
     def note(self, path: str, changes: Mapping[str, str | None], *, make: bool = True, patiently: bool = True) -> bool:
-        """Change these notes of `path`, and take away those that are None. `make`: also where nothing is yet.
+        """Change these notes of `path`, and remove those that are None. False if the path is missing.
 
-        False where nothing is, and nothing was made.
+        `make`: make a missing path instead.
         """
         body = {"custom_metadata": dict(changes)}
         if self._ask("note", "metadata", path, "PATCH", body, merges=True, patiently=patiently):
@@ -142,20 +143,20 @@ class Api:
         return make
 
     def destroy(self, path: str, numbers: list[int]) -> None:
-        """Forget the content of these documents. There is no way back."""
+        """Destroy the content of these documents for good."""
         self._ask("destroy versions of", "destroy", path, "POST", {"versions": numbers})
 
     def drop(self, path: str) -> None:
-        """Remove a path: every document, every note. There is no way back. No-op when it is gone."""
+        """Remove a path with its documents and notes for good. No-op when it is gone."""
         self._ask("remove", "metadata", path, "DELETE", surely=True)
 
     def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """What the server answers to any other question, whole; None where nothing is there."""
-        answer = self._sent(Request(method=method, path=path, body=body), "ask", path, ())
+        """Return the whole answer to any other request, or None."""
+        answer = self._sent(Request(method=method, path=path, body=body), "ask", path, lambda: None)
         return None if answer is None else dict(answer.body)
 
     def close(self) -> None:
-        """Revoke the token that a method gave us."""
+        """Revoke the token of an auth method."""
         self.login.close()
 
     def _ask(
@@ -173,24 +174,13 @@ class Api:
     ) -> Answer | None:
         where = f"{quote(self.mount)}/{kind}/{quote(path)}"
         request = Request(method=method, path=f"{where}{query}", body=body, merges=merges)
-        before = (self.guard, surely) if method != "GET" else ()
-        return self._sent(request, action, f"{self.mount}/{path}", before, patiently=patiently)
+        guard = (lambda: None) if method == "GET" else functools.partial(self.guard, surely)
+        return self._sent(request, action, f"{self.mount}/{path}", guard, patiently=patiently)
 
     def _sent(
-        self,
-        request: Request,
-        action: str,
-        where: str,
-        before: tuple[Callable[[bool], None], bool] | tuple[()],
-        *,
-        patiently: bool = True,
+        self, request: Request, action: str, where: str, guard: Callable[[], None], *, patiently: bool = True
     ) -> Answer | None:
-        """The answer; None where nothing is there, or it was written to meanwhile. An ended token is got anew once."""
-
-        def guard() -> None:
-            if before:
-                before[0](before[1])
-
+        """Return the answer; None for what does not exist, or was written meanwhile. Replaces an ended token once."""
         for left in (1, 0):
             token = self.login.token()
             answer = self._connection.ask(request, token, patiently=patiently, before=guard)

@@ -1,7 +1,4 @@
-"""What lies at a path: the fields of a value, and beside them which version of ours they are.
-
-So one read gives both to every reader: the launcher, an agent's template, External Secrets.
-"""
+"""The document at a path: the fields of a value and the id of its version, which every reader gets in one read."""
 
 from __future__ import annotations
 
@@ -12,16 +9,15 @@ from secretops.errors import UsageError
 from secretops.stores import payload
 from secretops.values import Value
 
+# The key of a version's id. A document of somebody else has none, or that of the version it was made of.
 VERSION = "secretops-version"
-"""The key of a version's id. What somebody else wrote has none, or that of the version it was made of."""
-
+# Raft takes entries of 1 MiB, of which the names need some.
+# https://openbao.org/docs/configuration/storage/raft/#max_entry_size
 LIMIT = payload.Limit(1_000_000, "Vault or OpenBao")
-"""Raft takes entries of 1 MiB, of which the names need some.
-https://openbao.org/docs/configuration/storage/raft/#max_entry_size"""
 
 
 def written(secret: str, version: str, value: Value) -> dict[str, str]:
-    """The document of `value`. Raises UsageError for what no reader could be given, or the store does not hold."""
+    """Return the document of `value`. Raises UsageError for what readers or the store can't take."""
     if VERSION in value:
         raise UsageError(
             f"{secret}: a field is called {VERSION}",
@@ -33,12 +29,12 @@ def written(secret: str, version: str, value: Value) -> dict[str, str]:
 
 
 def version_of(data: Mapping[str, Any] | None, number: int) -> str:
-    """Which version of ours a document is; KV's own number where somebody else wrote it."""
+    """Return the id of a document's version; KV's own number where it has none."""
     found = (data or {}).get(VERSION)
     return found if isinstance(found, str) else str(number)
 
 
 def fields_of(data: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """The fields and their texts; None where it does not read as a value."""
+    """Return the fields and their texts; None for a document that is no value."""
     found = {name: text for name, text in (data or {}).items() if name != VERSION}
     return found if all(isinstance(text, str) for text in found.values()) else None

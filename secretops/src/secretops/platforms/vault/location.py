@@ -1,4 +1,4 @@
-"""Where the store and the issuer of a Vault or OpenBao server are, by names alone."""
+"""The manifest's models of a Vault or OpenBao store and of its issuer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from secretops import forms
 from secretops.manifest.field_types import (
     AbsolutePath,
     CommonName,
@@ -19,19 +18,22 @@ from secretops.manifest.field_types import (
 )
 from secretops.manifest.model import Issuer, Model, StoreLocation
 
+# Without . and .. in it, nor a slash at its ends.
+VAULT_PATH = r"(?!\.{1,2}(/|$))[\w.-]+(/(?!\.{1,2}(/|$))[\w.-]+)*"
+
 VaultPath = Annotated[
     str,
     matching(
-        forms.VAULT_PATH,
+        VAULT_PATH,
         "a path of Vault: letters, digits, dashes, dots and underscores, no slash at its ends, no ..",
     ),
 ]
-VaultNamespace = Annotated[str, matching(rf"({forms.VAULT_PATH})?", "a namespace's path, or empty for the root")]
+VaultNamespace = Annotated[str, matching(rf"({VAULT_PATH})?", "a namespace's path, or empty for the root")]
 VaultRole = Annotated[str, matching(r"[\w.@:-]{1,256}", "a role's name or id: one word")]
 
 
 class VaultLogin(Model):
-    """How a program that nobody started logs in to Vault. Public: a role's name, never a secret id or a token."""
+    """How a rotator logs in to Vault. Public: a role's name, never a secret id or a token."""
 
     method: Literal["approle", "jwt", "kubernetes"]
     mount: VaultPath
@@ -39,16 +41,16 @@ class VaultLogin(Model):
     role: VaultRole
     """The role's name; for approle its role id, which Vault does not keep secret."""
     file: AbsolutePath
-    """Path of what it shows there: a secret id (or the wrapping token of one), a JWT, a service account's token."""
+    """Path of its credential: a secret id (or the wrapping token of one), a JWT, a service account's token."""
     wrapped: bool = False
     """approle: whether the file has a wrapping token, which is good for one login."""
 
 
 class VaultStoreLocation(StoreLocation):
-    """The place of a Vault or OpenBao store: one KV v2 mount.
+    """One KV v2 mount.
 
-    As whom an operator asks is left to Vault's own chain (VAULT_TOKEN, ~/.vault-token), so that no manifest names a
-    person. What runs by itself has a `login`.
+    An operator's token comes from Vault's own chain (VAULT_TOKEN, ~/.vault-token): no manifest names a person. A
+    rotator has a `login`.
     """
 
     kind: Literal["vault"] = "vault"
@@ -60,16 +62,16 @@ class VaultStoreLocation(StoreLocation):
     """PEM bundle that signs the server's certificate; None trusts the system's."""
     mount: VaultPath
     secrets: dict[SecretName, VaultPath]
-    """secret -> path in the mount of what every reader gets: the newest version there is the current one."""
+    """secret -> path in the mount. Readers get the newest version there, which is the current one."""
     pending: dict[SecretName, VaultPath]
-    """secret -> path in the mount of what is prepared: apart, because KV gives whoever asks without a version the
-    newest one, proven or not. Only the rotator reads it."""
+    """secret -> path of its pending version. It is separate because KV returns the newest version, proven or not, to a
+    request that names none. Only the rotator reads it."""
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
-    """secret -> fields that its readers are to find: keys of the document."""
+    """secret -> the fields that its readers expect: keys of the document."""
     lease: VaultPath
-    """Path in the mount of the document that says who rotates, changed by check-and-set. It never holds a value."""
+    """Path in the mount of the lease, a document that is changed by check-and-set. It never holds a value."""
     login: VaultLogin | None = None
-    """None: the token of whoever runs secretops."""
+    """None: the operator's own token."""
     readers: dict[VaultPath, tuple[ReaderName, ...]] = Field(default_factory=dict)
     """Path in the mount -> its declared readers as the audit log tells them: `<mount>/<role>` of an auth method."""
 

@@ -1,8 +1,7 @@
 """Tokens of Vault and OpenBao: a person's, or one that a program gets by an auth method and renews.
 
-A person's token is found as Vault's own programs find it, in VAULT_TOKEN or the file that `bao login` writes. It goes
-to the server that VAULT_ADDR names, and is not changed. A program's token is renewed before two thirds of its life are
-over, replaced when it can't be renewed, used until it ends when it can't be replaced, and revoked at the end.
+A person's token comes from VAULT_TOKEN or the file of `bao login`, and goes only to the server that VAULT_ADDR names. A
+program's token is renewed at half of its life, replaced when that fails, used until it ends, and revoked at the end.
 """
 
 from __future__ import annotations
@@ -20,40 +19,36 @@ from urllib.parse import urlsplit
 from secretops import forms
 from secretops.errors import SecretopsError, UsageError
 from secretops.platforms.vault import errors
-from secretops.platforms.vault.credential_file import checked, read
 from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.server import Answer, Connection, Request, Server
-from secretops.platforms.vault.wrapping import Wrapping
+from secretops.platforms.vault.wrapping import Wrapping, checked, read
 from secretops.printable import printable
 from secretops.redaction import remember
 from secretops.stores import lease
 
 _log = logging.getLogger(__name__)
-
+# The share of its life after which a token is renewed: as much is left to log in again.
 RENEWED_AT = 1 / 2
-"""The share of its life after which a token is renewed: one that can't be has as much left to log in anew."""
-
+# The share of its life between two tries to renew it, or to log in again.
 AGAIN_AFTER = 1 / 20
-"""The share of its life for which a token is used on before another try to renew it, or to log in anew."""
-
+# In the home folder. OpenBao's `bao login` writes the same.
 TOKEN_FILE = ".vault-token"  # noqa: S105  # nosec B105 - a file's name
-"""In the home folder. OpenBao's `bao login` writes the same."""
 
 
 @dataclass(frozen=True, repr=False)
-class Held:
-    """A token that a method gave us. Prints none."""
+class HeldToken:
+    """A token of an auth method. Never printed."""
 
     token: str
+    # When it was requested or renewed, by `lease.awake_or_not`.
     since: float
-    """When it was asked for, or renewed, as `leases.awake_or_not` has it."""
+    # Seconds from then; 0 for a token without an end.
     ttl: float
-    """Seconds from then; 0 for one that does not end."""
+    # Its first TTL.
     whole: float
-    """The TTL that it had first."""
     renewable: bool
+    # When a renewal or a login failed last.
     tried: float = float("-inf")
-    """When it was last tried, for nothing, to renew it or to log in anew."""
 
     @property
     def age(self) -> float:
@@ -71,7 +66,7 @@ class Held:
 
 
 class Login:
-    """Gives the token to ask `server` with, to any thread. `method` None: the person's who runs this."""
+    """Gives any thread the token for `server`. Without a `method` it is the token of the person who runs this."""
 
     def __init__(
         self, server: Server, method: VaultLogin | None = None, *, environment: Mapping[str, str] | None = None
@@ -79,14 +74,14 @@ class Login:
         self._method, self._environment = method, os.environ if environment is None else environment
         self._connection = Connection(server)
         self._turn = threading.Lock()
-        self._held: Held | None = None
+        self._held: HeldToken | None = None
         self._person = ""
+        # Why the token could not be renewed or replaced: logged once.
         self._told = ""
-        """Why the token that we have could not be renewed, nor got anew, so that it is said once."""
         self._wrapping = Wrapping(self._connection, method) if method and method.wrapped else None
 
     def token(self) -> str:
-        """One that is good now, as far as we know. Raises UsageError, LoginError, StoreError, UnreachableError."""
+        """Return a valid token, as far as known. Raises UsageError, LoginError, StoreError, UnreachableError."""
         with self._turn:
             if self._method is None:
                 if not self._person:
@@ -102,9 +97,9 @@ class Login:
             return held.token
 
     def refused(self, token: str) -> bool:
-        """Whether another token is worth a try, now that the server answered 403 to `token`.
+        """Return whether to try another token after a 403 for `token`: False when it is valid.
 
-        False when it is good, and may not do what was asked. Raises InvalidTokenError when it is a person's and bad.
+        Raises InvalidTokenError for an invalid token of a person.
         """
         with self._turn:
             if self._held and self._held.token != token:
@@ -118,15 +113,15 @@ class Login:
             return True
 
     def close(self) -> None:
-        """Revoke what a method gave us. No-op for a person's. Whoever asks again logs in anew."""
+        """Revoke a method's token. The next request logs in again. No-op for a person's."""
         with self._turn:
             held, self._held = self._held, None
             atexit.unregister(self.close)
             if held:
                 self._revoke(held)
 
-    def _prolonged(self, method: VaultLogin, held: Held) -> Held:
-        """The same token for longer, or another one. Or the same as it is, while neither can be had and it is good."""
+    def _prolonged(self, method: VaultLogin, held: HeldToken) -> HeldToken:
+        """Renew the token or log in again; keep it while both fail and it is valid."""
         try:
             new = self._renewed(held)
             if new is None:
@@ -142,13 +137,13 @@ class Login:
         self._told = ""
         return new
 
-    def _revoke(self, held: Held) -> None:
+    def _revoke(self, held: HeldToken) -> None:
         try:
             self._connection.ask(Request(method="POST", path="auth/token/revoke-self"), held.token, patiently=False)
         except SecretopsError as error:
             _log.info("the token was not revoked, and ends with its TTL: %s", error.what)
 
-    def _log_in(self, method: VaultLogin) -> Held:
+    def _log_in(self, method: VaultLogin) -> HeldToken:
         asked, answer = self._asked_in(method)
         if answer.status == http.HTTPStatus.BAD_REQUEST and self._wrapping and self._wrapping.takes_another():
             asked, answer = self._asked_in(method)
@@ -159,13 +154,13 @@ class Login:
         return held
 
     def _asked_in(self, method: VaultLogin) -> tuple[float, Answer]:
-        """What the method answers, and when it was asked."""
+        """Return when the login was sent, and its answer."""
         shown = self._shown(method)
         asked = lease.awake_or_not()
         return asked, self._connection.ask(Request(method="POST", path=f"auth/{method.mount}/login", body=shown))
 
-    def _renewed(self, held: Held) -> Held | None:
-        """The same token for longer; None when it can't be renewed, or not for long."""
+    def _renewed(self, held: HeldToken) -> HeldToken | None:
+        """Return the renewed token; None when it can't be renewed, or not for long."""
         if not held.renewable:
             return None
         asked = lease.awake_or_not()
@@ -176,14 +171,14 @@ class Login:
         return new if not new.ttl or new.ttl >= held.whole * RENEWED_AT else None
 
     def _shown(self, method: VaultLogin) -> dict[str, str]:
-        """What is shown to the method."""
+        """Return the body of a login."""
         if method.method != "approle":
             return {"role": method.role, "jwt": read(method.file, "what it shows to log in")}
         secret_id = self._wrapping.secret_id() if self._wrapping else read(method.file, "its secret id")
         return {"role_id": method.role, "secret_id": secret_id}
 
-    def _given(self, answer: Answer, asked: float, *, whole: float | None = None) -> Held:
-        """The token of a good answer. Raises StoreError where there is none in it."""
+    def _given(self, answer: Answer, asked: float, *, whole: float | None = None) -> HeldToken:
+        """Return the token of an answer. Raises StoreError when it has none."""
         host, given = self._connection.server.host, answer.body.get("auth")
         if not isinstance(given, dict):
             raise errors.no_server(host, "whoever logs in there, or renews a token, is given one")
@@ -195,7 +190,7 @@ class Login:
                 remedy="let no rule of the server ask for one (bao list identity/mfa/login-enforcement) of this method",
             )
         remember(token)
-        return Held(token, asked, ttl, ttl if whole is None else whole, bool(given.get("renewable")))
+        return HeldToken(token, asked, ttl, ttl if whole is None else whole, bool(given.get("renewable")))
 
     def _not_let_in(self, method: VaultLogin, answer: Answer) -> SecretopsError:
         server = self._connection.server
@@ -211,7 +206,7 @@ class Login:
 
 
 def _refuse_another_server(server: Server, environment: Mapping[str, str]) -> None:
-    """Raise UsageError unless VAULT_ADDR or BAO_ADDR names `server`: a manifest alone does not get a person's token."""
+    """Raise UsageError unless VAULT_ADDR or BAO_ADDR names `server`: a manifest alone gets no person's token."""
     named = [environment[name] for name in ("VAULT_ADDR", "BAO_ADDR") if environment.get(name)]
     if (place := _place(server.address)) is None or place not in map(_place, named):
         raise UsageError(
@@ -231,7 +226,7 @@ def _place(address: str) -> tuple[str, int] | None:
 
 
 def _persons_token(environment: Mapping[str, str]) -> str:
-    """Raises UsageError where there is none."""
+    """Return the token of the person who runs this. Raises UsageError."""
     if found := environment.get("VAULT_TOKEN", "").strip():
         return checked(found, "VAULT_TOKEN")
     path = Path(environment.get("HOME") or Path.home()) / TOKEN_FILE

@@ -1,4 +1,4 @@
-"""A server of Vault or OpenBao, asked by hvac: one request, sent again while the server is busy or does not answer."""
+"""Requests to a server of Vault or OpenBao, repeated while it is busy or does not answer."""
 
 from __future__ import annotations
 
@@ -18,26 +18,22 @@ from hvac.adapters import RawAdapter
 from secretops.errors import SecretopsError, UnreachableError, UsageError
 from secretops.platforms.vault import errors
 
+# Seconds after each attempt that failed; then the request is given up. A restart of a server takes about that long.
 PAUSES = (0.2, 0.5, 1.0, 2.0)
-"""Seconds after each time that a request was for nothing; then it is given up. A restart takes a server about that."""
-
+# Both together less than what is left of the lease when a write is let through (`Timing.duration` - `Timing.trusted`),
+# so that an attempt usually ends before the lease can have been taken over. It may take longer with several addresses,
+# or an answer in parts. Check-and-set refuses a late write; late metadata tell only facts of their own version.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
-"""Both together less than what is left of the lease when a write is let through (`Timing.duration` - `Timing.trusted`),
-so that an attempt that is not answered is usually given up before anybody can have followed us. It may take longer:
-each address of the name is tried for the first, and each part of an answer waited for as long as the second. What
-fences a late write is check-and-set; a late note, which has none, says only what is true of its own version."""
-
 MERGE = "application/merge-patch+json"
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where it answers. Public."""
+    """The address of a server. Public. Without a `ca_file`, VAULT_CACERT or the system's CAs count."""
 
     address: str
     namespace: str = ""
     ca_file: str | None = None
-    """None takes VAULT_CACERT's, or the system's."""
 
     @property
     def host(self) -> str:
@@ -50,14 +46,13 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked. Its body may hold a value, so it prints none."""
+    """A request with a quoted path below /v1/. Its body may hold a value, so it is never printed."""
 
     method: str
     path: str
-    """Below /v1/, quoted."""
     body: Mapping[str, Any] | None = None
+    # Whether the body is a merge patch.
     merges: bool = False
-    """Whether the body is a merge patch."""
 
     def __repr__(self) -> str:
         return f"{self.method} {self.path}"
@@ -65,7 +60,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. Its body may hold a value, so it prints none."""
+    """An answer. Its body may hold a value, so it is never printed."""
 
     status: int
     body: Mapping[str, Any]
@@ -79,7 +74,7 @@ class Answer:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What the server says is wrong."""
+        """The server's errors."""
         found = self.body.get("errors")
         return tuple(str(text) for text in found) if isinstance(found, list) else ()
 
@@ -90,12 +85,12 @@ class Answer:
 
 
 class Connection:
-    """To one server. It is made with the first question."""
+    """A connection to one server, made with the first request."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        # How far the server's clock is ahead of ours, to the second, by its last answer.
         self.skew: timedelta | None = None
-        """How far the server's clock is ahead of ours, to the second, by its last answer."""
 
     @functools.cached_property
     def _adapter(self) -> RawAdapter:
@@ -121,9 +116,9 @@ class Connection:
         patiently: bool = True,
         before: Callable[[], None] = lambda: None,
     ) -> Answer:
-        """The answer, be it a refusal. `before` is called before each attempt. `patiently`: more than one of them.
+        """Return the answer, also a refusal. `before` runs before each attempt. `patiently`: repeat the request.
 
-        Raises UnreachableError, StoreError, UsageError where no answer came, or none but that it can't answer now.
+        Raises UnreachableError, StoreError, UsageError without an answer, or when the server stays busy.
         """
         for pause in (*PAUSES, None) if patiently else (None,):
             before()
@@ -143,7 +138,7 @@ class Connection:
         raise AssertionError("unreachable: the last attempt answers or raises")
 
     def refused(self, answer: Answer, action: str, where: str, mount: str = "") -> SecretopsError:
-        """What a refusal means."""
+        """Translate a refusal."""
         return errors.refused(
             answer.status,
             answer.texts,

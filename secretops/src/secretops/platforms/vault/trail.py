@@ -1,46 +1,40 @@
-"""Vault's and OpenBao's audit devices: a line is a request, or its response, as JSON; with a prefix where one is set.
+"""Read Vault's and OpenBao's audit devices: a line is a request, or its response, as JSON, after an optional prefix.
 
-The response alone tells all: who, what, whether it was given. A request is told of where it was refused on the way,
-when there may be no response. What has no response was given to nobody: the server answers when that is on record.
-Texts are HMACs, with a salt of each device's own, unless somebody tuned them away.
-https://openbao.org/docs/audit/
+Only responses count, and requests that were denied, which may have none: the server records a response before it
+answers. Texts are HMACs, with a salt for each device, unless the mount is tuned otherwise. https://openbao.org/docs/audit/
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from secretops.platforms.vault.location import VaultStoreLocation
-from secretops.trails.documents import documents
-from secretops.trails.protocol import ALL, Access
+from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, in_both, reading
 
+# Between a mount and the path of a secret, for each operation of KV v2; and the mount's own configuration.
 KINDS = ("data", "metadata", "detailed-metadata", "subkeys", "delete", "undelete", "destroy")
-"""What stands between a mount and the path of a secret in it, for each thing that KV v2 does."""
-
 CONFIG = "config"
-"""The mount's own: how many versions it keeps, and how long."""
 
 GIVES_VALUE = "data"
 LISTS = frozenset({"list", "scan"})
+# Operations that change nothing. All others do, unknown ones too.
 ONLY_LOOKS = frozenset({"read", "help", *LISTS})
-"""Operations that change nothing. The others do, those too that are yet to be invented."""
 
+# Begins an HMAC.
 HASHED = "hmac-"
-"""Begins what stands for a text in the log."""
 
+# A change below it removes a mount, or has its texts logged as they are.
 MOUNTS = "sys/mounts/"
-"""What goes on below it changes a mount as a whole: removes it, or has texts logged as they are."""
-
 UNWRAP = "sys/wrapping/unwrap"
 
 NOBODY = "(not logged in)"
 _DENIED = "permission denied"
 
 
-class VaultAuditLog:
+class VaultAuditLog(NamedPlaces):
     """`Trail` over one stack's secrets in one mount. What a server does elsewhere is passed over."""
 
     form = "the log of an audit device, one request or response as JSON a line"
@@ -48,31 +42,19 @@ class VaultAuditLog:
     def __init__(self, location: VaultStoreLocation) -> None:
         self._mount, self._namespace = location.mount.strip("/"), location.namespace.strip("/")
         self._readers = location.readers
-        self._places = {
-            secret: frozenset(place[secret] for place in (location.secrets, location.pending) if secret in place)
-            for secret in location.secrets
-        }
-        self._secrets = frozenset(
-            {*location.secrets.values(), *location.pending.values(), location.lease, *location.readers}
-        )
+        places = {secret: in_both(secret, location.secrets, location.pending) for secret in location.secrets}
+        own = {*location.secrets.values(), *location.pending.values(), location.lease}
+        super().__init__(places, own | {*location.readers})
 
     def read(self, line: bytes) -> Iterator[Access]:
         for entry in entries(line):
             yield from self._access(entry)
 
-    def names(self, secret: str) -> frozenset[str]:
-        return self._places.get(secret) or frozenset({secret} & self._secrets)
-
-    def known(self) -> Iterable[str]:
-        return (*sorted(self._places), *sorted(self._secrets - {*self._places}))
-
     def _access(self, entry: Mapping[str, Any]) -> Iterator[Access]:
-        try:
+        with reading("a line of an audit device"):
             found = self._asked(entry["request"]) if counts(entry) else None
             if found is not None:
                 yield self.access(entry, *found)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError("not a line of an audit device") from error
 
     def access(self, entry: Mapping[str, Any], operation: str, secret: str) -> Access:
         """What the entry tells of `operation` on `secret`."""
@@ -110,16 +92,16 @@ class VaultAuditLog:
             return None
         if operation in LISTS:
             below = f"{name}/" if name else ""
-            about = ALL if any(secret.startswith(below) for secret in self._secrets) else None
+            about = ALL if any(secret.startswith(below) for secret in self.secrets) else None
         elif kind == CONFIG:
             about = ALL if changes else None
         else:
-            about = name if name in self._secrets else None
+            about = name if name in self.secrets else None
         return (f"{operation} {kind}", about) if about else None
 
     def _who(self, auth: Mapping[str, Any], secret: str) -> tuple[str, bool]:
         """How the reader is called, and whether the stack says that they may."""
-        asked = self._secrets if secret == ALL else (secret,)
+        asked = self.secrets if secret == ALL else (secret,)
         readers = [self._readers.get(each, ()) for each in asked]
         known = next((one for each in readers for one in each if _is(one, auth)), None)
         declared = all(any(_is(one, auth) for one in each) for each in readers)

@@ -1,16 +1,17 @@
-"""What a path's notes (its custom_metadata) say of a secret's versions, and what is to be done that they say it. Pure.
+"""The custom_metadata of a path ("notes") that hold the facts of a secret's versions.
 
-    secretops-version-<id>   facts of one version of ours, and the numbers of the documents that say it
+    secretops-version-<id>   facts of one version of ours, and the numbers of its documents
     secretops-last           the newest entry of the journal
+    secretops-kept-<secret>  at the lease's path: where that secret is
 
 A path has 64 notes, of 128 and 512 bytes: https://openbao.org/api-docs/secret/kv/kv-v2/#create-update-metadata
-Notes are on the path and not on a document. So that there is no moment at which readers find a document of which
-nothing is known, its facts are written first, with the number that check-and-set will give it: that is planned. Who
-was killed in between leaves a plan. Whether a document of that number came of it, the document itself says.
+Notes are on the path and not on a document. So facts are written first, with the number that check-and-set will give
+the document: it is planned. After a crash in between, the document of that number itself says whether it is ours.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -23,27 +24,25 @@ from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
 from secretops.platforms.vault.api import NONE, Api, Found, Metadata
 from secretops.platforms.vault.documents import VERSION, fields_of
-from secretops.redaction import redact
+from secretops.stores.version_facts import TIMES, fitted, staged
 
-NAMED, LAST = "secretops-version-", "secretops-last"
+NAMED, LAST, KEPT = "secretops-version-", "secretops-last", "secretops-kept-"
 LONGEST_KEY, LONGEST_NOTE = 128, 512
-
-_TIMES = ("created", "published", "verified", "retired", "expires")
+# Bytes of one time in a note, with its name and a number.
 _LONGEST_TIME = 45
-"""Bytes of one time in a note, with its name and a number beside it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noted:
-    """A version of ours as a path's notes have it."""
+    """A version of ours by a path's notes."""
 
     version: Version
+    # Its documents, the newest one last. Older ones are to be destroyed.
     numbers: tuple[int, ...] = ()
-    """The documents that say it, the newest one last. Older ones are to be destroyed."""
+    # The number that its next document will get, while there is none of that number: it may be on its way.
     planned: int | None = None
-    """The number that the next one was to get, and that none has yet: it may still be on its way."""
+    # Documents of somebody else with the same value, destroyed with the older ones.
     copies: tuple[int, ...] = ()
-    """Documents of somebody else before it that say the same: they go with the older ones."""
 
     @property
     def newest(self) -> int:
@@ -51,22 +50,22 @@ class Noted:
 
     @property
     def older(self) -> tuple[int, ...]:
-        """What the newest one makes needless."""
+        """Documents to be destroyed, now that there is a newer one."""
         return (*self.numbers[:-1], *(number for number in self.copies if number < self.newest))
 
     def claims(self, number: int) -> bool:
         return number in self.numbers
 
     def note(self) -> tuple[str, str]:
-        """Its key and its text. Raises UsageError for what is longer than a note."""
+        """Return its key and text. Raises UsageError for what is longer than a note."""
         version = self.version
-        said: dict[str, Any] = {name: _written(time) for name in _TIMES if (time := getattr(version, name)) is not None}
+        said: dict[str, Any] = {name: _written(time) for name in TIMES if (time := getattr(version, name)) is not None}
         said |= {} if version.user is None else {"user": version.user}
         said |= {"numbers": list(self.numbers)} if self.numbers else {}
         said |= {"planned": self.planned} if self.planned else {}
         said |= {"copies": list(self.copies)} if self.copies else {}
         key, text = f"{NAMED}{version.id}", json.dumps(said, ensure_ascii=False, separators=(",", ":"))
-        room = _LONGEST_TIME * sum(getattr(version, name) is None for name in _TIMES)
+        room = _LONGEST_TIME * sum(getattr(version, name) is None for name in TIMES)
         if len(key.encode()) > LONGEST_KEY or len(text.encode()) + room > LONGEST_NOTE:
             raise UsageError(
                 f"version {version.id} of user {version.user}: the names are too long",
@@ -77,7 +76,7 @@ class Noted:
 
 
 def noted(metadata: Metadata) -> dict[str, Noted]:
-    """By the versions' ids. What does not read as we wrote it is somebody else's."""
+    """Return our versions by id. Notes that do not parse are somebody else's."""
     found = {}
     for key, text in metadata.notes.items():
         if key.startswith(NAMED) and (one := _read(key.removeprefix(NAMED), text)):
@@ -87,21 +86,21 @@ def noted(metadata: Metadata) -> dict[str, Noted]:
 
 @dataclass(frozen=True, repr=False)
 class State:
-    """One secret: what readers find, and what lies apart. May hold what somebody else wrote, so it prints none."""
+    """One secret by its two paths. Never printed: it may hold what somebody else wrote."""
 
     main: Metadata
     apart: Metadata
+    # By id: versions with a published document, and plans.
     published: Mapping[str, Noted]
-    """Versions of ours of which a document was published, by their ids; and plans of which none was."""
     pending: Noted | None = None
+    # Whether a person made an older version of ours current again, and since when is not recorded yet.
     rolled_back: bool = False
-    """Whether a person gave an older version of ours to readers again, and it is not noted yet since when."""
+    # What readers find, if that is no document of ours.
     theirs: Found | None = None
-    """What readers find, where that is no document of ours."""
 
     @classmethod
     def of(cls, api: Api, path: str, apart: str) -> State:
-        """As it is now. Reads no document but where notes leave it open whose it is. Raises as `Api`."""
+        """Return the state now. Reads a document only where notes leave its author open."""
         main = api.metadata(path) or NONE
         published = {name: _proven(api, path, main, one) for name, one in noted(main).items()}
         state = cls(main, api.metadata(apart) or NONE, published)
@@ -113,12 +112,10 @@ class State:
 
     @property
     def versions(self) -> Versions:
-        """Ours. What somebody else wrote is none of them."""
         shown = sorted((one for one in self.published.values() if one.numbers), key=lambda one: one.newest)
         current = next((one for one in reversed(shown) if not one.version.retired), None)
         previous = next((one for one in reversed(shown) if one is not current), None)
-        staged = ((previous, Stage.PREVIOUS), (current, Stage.CURRENT), (self.pending, Stage.PENDING))
-        return Versions(tuple(one.version.at(stage=stage) for one, stage in staged if one))
+        return staged(*(one.version if one else None for one in (previous, current, self.pending)))
 
     @property
     def is_found(self) -> bool:
@@ -128,19 +125,19 @@ class State:
 
     @property
     def may_yet_come(self) -> bool:
-        """Whether the document of a plan may be on its way from who was followed since: nothing newer refuses it."""
+        """Whether the document of a plan may still come, from a process that lost the lease."""
         return any(one.planned for one in self.published.values())
 
     @property
     def taken_away(self) -> bool:
-        """Whether somebody deleted, or destroyed, the current version where readers find it."""
+        """Whether somebody deleted or destroyed the current version where readers find it."""
         newest, current = self.main.versions.get(self.main.current), self.versions.current
         if newest is None or current is None or newest.is_given:
             return False
         return self.published[current.id].claims(self.main.current)
 
     def surplus(self) -> list[int]:
-        """The numbers of our documents whose value nobody is to have any more, and that are there still."""
+        """Return the numbers of our documents that are to be destroyed."""
         living = {version.id for version in self.versions.living}
         numbers = {
             number
@@ -150,7 +147,7 @@ class State:
         return sorted(number for number in numbers if number in self.main.versions and not self._is_destroyed(number))
 
     def changes(self) -> dict[str, str | None]:
-        """What is to be noted once the surplus is gone: of the versions that are kept, where each lies; no others."""
+        """Return the changes of notes once the surplus is destroyed: None removes the note of a version."""
         kept = {version.id for version in self.versions.all} - {self.pending.version.id if self.pending else None}
         wanted: dict[str, str | None] = {}
         for name, one in self.published.items():
@@ -165,7 +162,7 @@ class State:
         return self.main.versions[number].destroyed
 
     def _lying_apart(self, api: Api, apart: str) -> Noted | None:
-        """What is pending. Of two that claim the same document one was late, and the document says which."""
+        """Return the pending version. Of two that claim the same document the document says which is ours."""
         newest = self.apart.versions.get(self.apart.current)
         if newest is None or not newest.is_given:
             return None
@@ -179,7 +176,7 @@ class State:
         return name in self.published and bool(self.published[name].numbers)
 
     def _told(self, api: Api, path: str) -> State:
-        """With what readers find, of which no note is: a living version of ours again, or somebody else's."""
+        """Return the state with what readers find without a note: a version of ours again, or somebody else's."""
         found = api.read(path, self.main.current)
         if found is None:
             return self
@@ -196,23 +193,22 @@ class State:
 
 
 def says_the_same(one: Found | None, other: Mapping[str, str]) -> bool:
-    """Whether a document has just these fields, whoever wrote it."""
+    """Return whether a document has just these fields."""
     return one is not None and fields_of(one.data) == dict(other)
 
 
 def entry_note(entry: Entry) -> str:
-    """An entry of the journal as a note, its outcome cut to what a note holds."""
-    outcome = redact(entry.outcome)
-    while True:
-        said = {"time": _written(entry.time), "version": entry.version, "step": entry.step, "outcome": outcome}
-        text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
-        if len(text.encode()) <= LONGEST_NOTE or not outcome:
-            return text
-        outcome = outcome[: -max(1, (len(text.encode()) - LONGEST_NOTE) // 4)]
+    """Return an entry of the journal as a note, its outcome cut to what a note holds."""
+    said = {"time": _written(entry.time), "version": entry.version, "step": entry.step}
+
+    def written(outcome: str) -> str:
+        return json.dumps({**said, "outcome": outcome}, ensure_ascii=False, separators=(",", ":"))
+
+    return fitted(entry, written, LONGEST_NOTE)
 
 
 def last_entry(secret: str, metadata: Metadata) -> Entry | None:
-    """The newest entry of the journal that is noted there, as of `secret`."""
+    """Return the newest entry of the journal at a path."""
     try:
         said = json.loads(metadata.notes[LAST])
         return Entry(
@@ -227,7 +223,7 @@ def last_entry(secret: str, metadata: Metadata) -> Entry | None:
 
 
 def _proven(api: Api, path: str, main: Metadata, one: Noted) -> Noted:
-    """Without its plan, once there is a document of that number: it came of the plan, and says so, or is another."""
+    """Return it without its plan once there is a document of that number, which says whether it is ours."""
     if one.planned is None or one.planned > main.current:
         return one
     kept = main.versions.get(one.planned)
@@ -239,7 +235,7 @@ def _proven(api: Api, path: str, main: Metadata, one: Noted) -> Noted:
 def _read(name: str, text: str) -> Noted | None:
     try:
         said = json.loads(text)
-        times = {name: _time(said[name]) for name in _TIMES if name in said}
+        times = {name: _time(said[name]) for name in TIMES if name in said}
         return Noted(
             version=Version(id=name, stage=Stage.PENDING, user=said.get("user"), **times),
             numbers=tuple(int(number) for number in said.get("numbers", ())),
@@ -256,3 +252,34 @@ def _written(time: datetime) -> str:
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+class SecretIndex:
+    """The secrets that were added and not forgotten, also those that left the stack: notes on the lease's path.
+
+    No policy lets anybody list a mount.
+    """
+
+    def __init__(self, api: Api, lease: str) -> None:
+        self._api, self._lease = api, lease
+
+    def paths(self) -> dict[str, tuple[str, str]]:
+        """Return secret -> the path that readers ask for, and that of the pending version."""
+        known = self._api.metadata(self._lease) or NONE
+        found = {}
+        for key, text in known.notes.items():
+            with contextlib.suppress(ValueError, TypeError, RecursionError):  # somebody else's note
+                if key.startswith(KEPT):
+                    path, apart = json.loads(text)
+                    found[key.removeprefix(KEPT)] = (str(path), str(apart))
+        return found
+
+    def add(self, secret: str, paths: tuple[str, str]) -> None:
+        """Add a secret before its value is kept, so that it is always found again."""
+        if self.paths().get(secret) != paths:
+            self._api.note(self._lease, {f"{KEPT}{secret}": json.dumps(paths)})
+
+    def remove(self, secret: str) -> None:
+        """Remove a secret that is forgotten."""
+        if secret in self.paths():
+            self._api.note(self._lease, {f"{KEPT}{secret}": None})

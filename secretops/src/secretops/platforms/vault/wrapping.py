@@ -1,8 +1,7 @@
-"""A secret id that comes wrapped: a file has a token, which gives it once, to whoever shows it first.
+"""What a program shows to log in: a line of a file, or a secret id that a wrapping token in a file gives once.
 
-So that nobody had it before us is seen by that it was not used, and was made where secret ids are made. That we used it
-ourselves, now or when this program ran before, is no theft: a digest of it, beside the file where that can be written,
-says so.
+A wrapping token that was not used, and was made where secret ids are made, proves that nobody had the secret id. A
+digest beside the file records that this program used the token itself, which is no theft.
 """
 
 from __future__ import annotations
@@ -15,14 +14,13 @@ from pathlib import Path
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.platforms.vault import errors
-from secretops.platforms.vault.credential_file import read
 from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.server import Answer, Connection, Request
 from secretops.redaction import remember
 from secretops.stores import files
 
+# Suffix of the digest's file.
 USED = ".used"
-"""What follows the file's name in that of the digest."""
 
 
 class Wrapping:
@@ -122,6 +120,36 @@ class Wrapping:
             return self._record.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError):
             return ""
+
+
+def read(file: str, what: str) -> str:
+    """What `file` has, which is `what`. Raises UsageError where nothing can be read."""
+    try:
+        found = Path(file).read_text(encoding="utf-8").strip()
+        why = "is empty"
+    except UnicodeDecodeError:
+        found, why = "", "is no text"
+    except OSError as error:
+        found, why = "", error.strerror or type(error).__name__
+    if not found:
+        raise UsageError(
+            f"{file}: {why}",
+            rule=f"a program that logs in by itself reads {what} from there",
+            remedy="put it there, readable for the account that this runs as alone",
+        )
+    return checked(found, file)
+
+
+def checked(text: str, where: str) -> str:
+    """`text`, which goes into a header: what can't be in one would be printed by whoever refuses it."""
+    remember(text)
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise UsageError(
+            f"{where}: what is there is no token",
+            rule="a token, a secret id and a JWT are one line of letters, digits and dots",
+            remedy="put it there anew",
+        )
+    return text
 
 
 def _made_at(looked: Answer) -> str:

@@ -9,20 +9,16 @@ https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetTrailStatus
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from secretops.check import Level, Result, attention, ok
 from secretops.errors import SecretopsError
 from secretops.platforms.aws.checks.account import Account
+from secretops.platforms.aws.trail import SOURCE
 
-SERVICE = "secretsmanager.amazonaws.com"
-"""Secrets Manager as CloudTrail calls it: an event's source."""
-
+# Values of an event's field readOnly.
 READS, WRITES = "true", "false"
-"""An event's field readOnly."""
-
-_TOLD = {READS: "reads", WRITES: "changes"}
+_NAMES = {READS: "reads", WRITES: "changes"}
 _KINDS = {"All": {READS, WRITES}, "ReadOnly": {READS}, "WriteOnly": {WRITES}}
 _OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "Equals": str.__eq__,
@@ -46,82 +42,66 @@ _REMEDY = (
 )
 
 
-@dataclass(frozen=True)
-class TrailOn:
-    """A trail covers the stack's region, records what Secrets Manager does, and delivers it to the alarms' log."""
+def audit(account: Account) -> Result:
+    """Find a trail that covers the region, records what Secrets Manager does, and delivers it to the alarms' log."""
+    account.reach()
+    region = account.location.region
+    recording, wrong, unseen = [], [], list[SecretopsError]()
+    for trail in account.ask("cloudtrail:DescribeTrails")["trailList"]:
+        if not trail.get("IsMultiRegionTrail") and trail.get("HomeRegion") != region:
+            continue
+        try:
+            lacks = _lacks(account, trail)
+        except SecretopsError as error:
+            unseen.append(error)
+            continue
+        if lacks:
+            wrong.append(f"{trail['Name']}: {lacks}")
+        else:
+            recording.append(trail["Name"])
+    if recording:
+        return ok(", ".join(recording))
+    if unseen:
+        return Result.of(unseen[0], Level.UNKNOWN)
+    return attention("; ".join(wrong) or f"no trail covers {region}", _RULE, _REMEDY)
 
-    account: Account
-    name: str = "audit"
 
-    def look(self) -> Result:
-        self.account.reach()
-        region = self.account.location.region
-        with self.account.told("cloudtrail:DescribeTrails"):
-            trails = self.account.client("cloudtrail").describe_trails()["trailList"]
-        covering = [trail for trail in trails if trail.get("IsMultiRegionTrail") or trail.get("HomeRegion") == region]
-        recording, wrong, unseen = [], [], list[SecretopsError]()
-        for trail in covering:
-            try:
-                lacks = self._lacks(trail)
-            except SecretopsError as error:
-                unseen.append(error)
-                continue
-            if lacks:
-                wrong.append(f"{trail['Name']}: {lacks}")
-            else:
-                recording.append(trail["Name"])
-        if recording:
-            return ok(", ".join(recording))
-        if unseen:
-            return Result.of(unseen[0], Level.UNKNOWN)
-        return attention("; ".join(wrong) or f"no trail covers {region}", _RULE, _REMEDY)
-
-    def _lacks(self, trail: Mapping[str, Any]) -> str:
-        """Return why a trail does not record and deliver all that Secrets Manager does; empty if it does."""
-        client, arn = self.account.client("cloudtrail"), trail["TrailARN"]
-        with self.account.told("cloudtrail:GetTrailStatus"):
-            status = client.get_trail_status(Name=arn)
-        if not status["IsLogging"]:
-            return "not logging"
-        with self.account.told("cloudtrail:GetEventSelectors"):
-            found = client.get_event_selectors(TrailName=arn)
-        kinds = recorded(found.get("EventSelectors", ()), found.get("AdvancedEventSelectors", ()))
-        if missing := [told for kind, told in _TOLD.items() if kind not in kinds]:
-            return f"does not record {' and '.join(missing)} of Secrets Manager"
-        failed = [f"{status[error]} from {where}" for error, where in _DELIVERIES.items() if status.get(error)]
-        return " and ".join(failed) or self._delivers_elsewhere(trail.get("CloudWatchLogsLogGroupArn", ""))
-
-    def _delivers_elsewhere(self, log_group: str) -> str:
-        """Return why the alarms do not see what a trail writes to `log_group`; empty if they do, or are not known."""
-        location = self.account.location
-        own = f":logs:{location.region}:{location.account}:log-group:{location.log_group}"
-        if not location.log_group or log_group.removesuffix(":*").endswith(own):
-            return ""
-        return f"delivers to {log_group or 'no log group'}, and the alarms read {location.log_group} of this region"
+def _lacks(account: Account, trail: Mapping[str, Any]) -> str:
+    """Return why a trail does not record and deliver all that Secrets Manager does; empty if it does."""
+    status = account.ask("cloudtrail:GetTrailStatus", Name=trail["TrailARN"])
+    if not status["IsLogging"]:
+        return "not logging"
+    found = account.ask("cloudtrail:GetEventSelectors", TrailName=trail["TrailARN"])
+    kinds = recorded(found.get("EventSelectors", ()), found.get("AdvancedEventSelectors", ()))
+    if missing := [name for kind, name in _NAMES.items() if kind not in kinds]:
+        return f"does not record {' and '.join(missing)} of Secrets Manager"
+    failed = [f"{status[error]} from {where}" for error, where in _DELIVERIES.items() if status.get(error)]
+    if failed:
+        return " and ".join(failed)
+    location, log_group = account.location, trail.get("CloudWatchLogsLogGroupArn", "")
+    own = f":logs:{location.region}:{location.account}:log-group:{location.log_group}"
+    if not location.log_group or log_group.removesuffix(":*").endswith(own):
+        return ""
+    return f"delivers to {log_group or 'no log group'}, and the alarms read {location.log_group} of this region"
 
 
 def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Which management events of Secrets Manager are recorded by a trail with these selectors: READS, WRITES.
+    """Return which management events of Secrets Manager these selectors of a trail record: READS, WRITES.
 
     Without any a trail records all management events.
     """
-    if not basic and not advanced:
-        return frozenset({READS, WRITES})
-    found: set[str] = set()
+    found: set[str] = set() if basic or advanced else {READS, WRITES}
     for selector in basic:
-        if selector.get("IncludeManagementEvents", True) and not _leaves_out(selector):
+        is_excluded = SOURCE in selector.get("ExcludeManagementEventSources", ())
+        if selector.get("IncludeManagementEvents", True) and not is_excluded:
             found |= _KINDS.get(selector.get("ReadWriteType", "All"), set())
     for selector in advanced:
         found |= _by_fields(selector["FieldSelectors"])
     return frozenset(found)
 
 
-def _leaves_out(selector: Mapping[str, Any]) -> bool:
-    return SERVICE in selector.get("ExcludeManagementEventSources", ())
-
-
 def _by_fields(selectors: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Of one advanced selector, whose fields all have to fit. One of a field that we do not know may leave out any."""
+    """Of one advanced selector, whose fields all have to match. An unknown field may leave out any event."""
     found = {READS, WRITES}
     category = False
     for field in selectors:
@@ -130,7 +110,7 @@ def _by_fields(selectors: Iterable[Mapping[str, Any]]) -> set[str]:
                 category = _fits(field, "Management")
             case "readOnly":
                 found = {kind for kind in found if _fits(field, kind)}
-            case "eventSource" if _fits(field, SERVICE):
+            case "eventSource" if _fits(field, SOURCE):
                 pass
             case _:
                 return set()
@@ -138,7 +118,7 @@ def _by_fields(selectors: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def _fits(selector: Mapping[str, Any], value: str) -> bool:
-    """Whether `value` is let through: by one of what is asked for, and by none of what is refused."""
+    """Whether `value` passes: it matches one of what is included, and none of what is excluded."""
     for operator, test in _OPERATORS.items():
         if (wanted := selector.get(operator)) and not any(test(value, each) for each in wanted):
             return False

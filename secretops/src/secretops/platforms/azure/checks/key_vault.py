@@ -1,13 +1,13 @@
 """A Key Vault, the blob of its lease and the workspace of its log, as doctor asks them.
 
-A value is read only to tell which of two versions of one second readers find (`State.of`), and is looked at by nobody.
+A value is read only to find which of two versions of one second readers get (`State.of`), and is shown to nobody.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -32,12 +32,16 @@ class Vault:
     def __init__(self, location: AzureStoreLocation, *, timing: Timing | None = None) -> None:
         self.location, self.timing = location, timing or Timing()
         self.api, self.lease = Api.of(location), LeaseBlob.of(location)
+        # As `az --vault-name` takes it.
+        self.short_name = vault_name(location.vault)
+        self.names = (*location.secrets.values(), *location.pending.values())
+        self._first = next(iter(location.secrets.values()), "none")
 
     @functools.cached_property
-    def _answer(self) -> SecretopsError | None:
-        """What asking it comes to, once for all checks: None when it answers, if only that we may not ask that."""
+    def _failure(self) -> SecretopsError | None:
+        """Asked once for all checks. A vault that forbids the question has answered."""
         try:
-            self.api.versions(next(iter(self.location.secrets.values()), "none"))
+            self.api.versions(self._first)
         except ForbiddenError:
             return None
         except SecretopsError as error:
@@ -45,53 +49,40 @@ class Vault:
         return None
 
     def reach(self) -> None:
-        """Raise SecretopsError while it does not answer us, or does not know us."""
-        if self._answer:
-            raise self._answer
+        """Raise SecretopsError if it does not answer, or does not know the caller."""
+        if self._failure:
+            raise self._failure
 
     @functools.cached_property
-    def said_at(self) -> datetime | None:
-        """The vault's own time, by the date of an answer; None where it has none."""
+    def ahead(self) -> timedelta | None:
+        """How far this machine's clock is ahead of the vault's; None if its answer has no date."""
 
         def note(response: PipelineResponse[Any, Any]) -> None:
             if date := response.http_response.headers.get("Date"):
                 dates.append(parsedate_to_datetime(date))
 
+        self.reach()
         dates: list[datetime] = []
-        name = next(iter(self.location.secrets.values()), "none")
         with contextlib.suppress(HttpResponseError):
-            list(self.api.client.list_properties_of_secret_versions(name, raw_response_hook=note))
-        return dates[-1] if dates else None
-
-    @property
-    def short_name(self) -> str:
-        """As `az --vault-name` takes it."""
-        return vault_name(self.location.vault)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of every secret of the stack in the vault, those of what is pending too."""
-        return (*self.location.secrets.values(), *self.location.pending.values())
+            list(self.api.client.list_properties_of_secret_versions(self._first, raw_response_hook=note))
+        return datetime.now(UTC) - dates[-1] if dates else None
 
     @functools.cached_property
     def states(self) -> dict[str, State]:
-        """How each secret of the stack stands, by its tags."""
+        """The versions of each secret, by its tags."""
         self.reach()
         place = self.location
         return {secret: State.of(self.api, name, place.pending[secret]) for secret, name in place.secrets.items()}
 
     def forbidden(self) -> Iterator[SecretopsError]:
-        """What we may not look at, that an operator may."""
+        """What the caller may not read, and an operator may."""
         self.reach()
-        for name in self.names:
+        asks: list[Callable[[], object]] = [functools.partial(self.api.versions, name) for name in self.names]
+        for ask in [*asks, self.lease.look]:
             try:
-                self.api.versions(name)
+                ask()
             except ForbiddenError as error:
                 yield error
-        try:
-            self.lease.look()
-        except ForbiddenError as error:
-            yield error
 
     def deleted(self) -> dict[str, Deleted]:
         """The names of the stack that a deleted secret holds."""
@@ -99,7 +90,7 @@ class Vault:
         return {name: found for name in self.names if (found := self.api.deleted(name))}
 
     def strangers(self) -> list[str]:
-        """The secrets of the vault that are none of the stack's and have a version that can be read."""
+        """The secrets of the vault that are not the stack's, and have a readable version."""
         self.reach()
         others = sorted({*self.api.names()} - {*self.names})
         return [name for name in others if any(kept.enabled for kept in self.api.versions(name))]
@@ -111,5 +102,5 @@ class Vault:
             yield from trail.read(line)
 
     def newest_record(self, since: timedelta) -> datetime | None:
-        """When the workspace's newest row about the vault is of, whatever was asked; None where it has none."""
+        """The time of the workspace's newest row about the vault, or None."""
         return Workspace(self.location).newest(datetime.now(UTC) - since)

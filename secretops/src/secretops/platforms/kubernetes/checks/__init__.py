@@ -1,298 +1,385 @@
-"""A Kubernetes stack's own parts: the way to the API server, the namespace, Secrets, Lease, rotator and server."""
+"""Doctor's checks of a Kubernetes stack: API server, namespace, Secrets, Lease, rights, rotator, server and evidence.
+
+Who may do what is asked of the API server: SelfSubjectAccessReview for the caller, SubjectAccessReview for others.
+https://kubernetes.io/docs/reference/access-authn-authz/authorization/
+"""
 
 from __future__ import annotations
 
 import re
-import time
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from secretops.check import Check, Level, Repair, Result, attention, ok
+from secretops.check import Check, Repair, Result, attention, judge, ok, table
 from secretops.errors import SecretopsError, StoreError
 from secretops.platform import OpenedStack
 from secretops.platforms.kubernetes.api import MAKES_SECRETS
 from secretops.platforms.kubernetes.checks.cluster import METADATA, Cluster, ForbiddenError
-from secretops.platforms.kubernetes.checks.evidence import AuditOn, EncryptedAtRest, Evidence
-from secretops.platforms.kubernetes.checks.rights import OthersRights, OwnRights, rotator_rights, server_rights
+from secretops.platforms.kubernetes.checks.evidence import AUDIT, ENCRYPTION, Evidence, audit, encryption
 from secretops.platforms.kubernetes.lease import Timing
+from secretops.probes import clock_skew, killed_holder, poll, reached
 
+# Names of the Deployment and the CronJob, and of their service accounts.
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
-"""What the program calls its Deployment and its CronJob, and the service accounts that they run as."""
 
+# Major and minor of the oldest Kubernetes that works. 1.27 is the first that knows `unhealthyPodEvictionPolicy` by
+# default, without which a node can't be drained while pods wait for their first values.
+# https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy
 OLDEST = (1, 27)
-"""Major and minor of the oldest Kubernetes that the stack works on. 1.27 is the first that by default knows
-`unhealthyPodEvictionPolicy`, without which a node can't be drained while pods wait for their first values. Pod Security
-admission, which enforces `restricted` on the namespace, is stable since 1.25; policy/v1 and batch/v1 CronJob are older.
-https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy"""
 
+# The rotator runs every hour: after two without success something is wrong.
 LATE = timedelta(hours=2)
-"""The rotator runs every hour: after two without success something is wrong."""
 
-SKEW = timedelta(seconds=60)
-"""How far this machine's clock may be from the API server's: versions are named by their time, and tokens expire."""
-
+# The Secret that cert-manager writes, in a stack whose certificate it issues.
 CERT_MANAGER = "coreflux-mcp-certificate"
-"""The Secret that cert-manager writes, in a stack whose certificate it issues."""
+
+# Everything that RBAC can grant on an object, and the verbs that name no object. A list or a watch can, by a selector.
+VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+UNNAMED = ("create", "deletecollection")
+_BOTH = ("get", "update")
+_WRITING = ("create", "update", "patch")
+_LEASES, _RBAC = "coordination.k8s.io", "rbac.authorization.k8s.io"
 
 
-def kubernetes_checks(cluster: Cluster, session: OpenedStack, tick: Repair) -> list[Check]:
-    """The store's own checks, in the order in which one rests on the other."""
-    evidence = Evidence(cluster)
-    found: list[Check] = [
-        Kubeconfig(cluster),
-        ApiServer(cluster),
-        ClockTogether(cluster),
-        RestrictedNamespace(cluster),
-        SecretsThere(cluster, session, tick),
-        LeaseThere(cluster, follow=tick),
-        OwnRights(cluster),
-        server_rights(cluster, SERVER),
-        rotator_rights(cluster, ROTATOR),
-        OthersRights(cluster),
-        RotatorRuns(cluster),
-        ServerReady(cluster),
-        AuditOn(cluster, evidence),
-        EncryptedAtRest(cluster, evidence),
-    ]
-    if CERT_MANAGER in cluster.location.readers:
-        found.append(CertManagerThere(cluster))
-    return found
+def kubernetes_checks(cluster: Cluster, stack: OpenedStack, tick: Repair) -> list[Check]:
+    evidence, has_issuer = Evidence(cluster), CERT_MANAGER in cluster.location.readers
+    return table(
+        cluster,
+        {
+            "kubeconfig": kubeconfig,
+            "api server": api_server,
+            "clock": clock,
+            "namespace": namespace,
+            "secrets": partial(secrets, stack=stack, tick=tick),
+            "lease": partial(lease, follow=tick),
+            "your rights": own_rights,
+            "server's rights": server_rights,
+            "rotator's rights": rotator_rights,
+            "others' rights": others_rights,
+            "rotator": rotator,
+            "server": server,
+            AUDIT: lambda _: audit(evidence),
+            ENCRYPTION: lambda _: encryption(evidence),
+            **({"cert-manager": cert_manager} if has_issuer else {}),
+        },
+    )
 
 
-@dataclass(frozen=True)
-class Kubeconfig:
-    """The kubeconfig leads somewhere: it reads, and has the stack's context."""
-
-    cluster: Cluster
-    name: str = "kubeconfig"
-
-    def look(self) -> Result:
-        try:
-            connection = self.cluster.connection
-        except SecretopsError as error:
-            return Result.of(error, Level.ATTENTION)
-        return ok(f"{connection.server} as {connection.identity}")
+def kubeconfig(cluster: Cluster) -> Result:
+    """Check that the kubeconfig is readable, and has the stack's context."""
+    return reached(lambda: cluster.connection, lambda: f"{cluster.connection.server} as {cluster.connection.identity}")
 
 
-@dataclass(frozen=True)
-class ApiServer:
-    """It answers, and is new enough for what the stack is made of."""
-
-    cluster: Cluster
-    name: str = "api server"
-
-    def look(self) -> Result:
-        try:
-            found = self.cluster.get("/version") or {}
-        except SecretopsError as error:
-            return Result.of(error, Level.ATTENTION)
-        told = str(found.get("gitVersion") or "no version")
-        numbers = re.match(r"v(\d+)\.(\d+)", told)
-        if not numbers:
-            return attention(
-                f"{self.cluster.connection.server} says {told!r} of itself",
-                "a Kubernetes API server tells its version",
-                "is a proxy or a login page in between? kubectl version",
-            )
-        if (int(numbers[1]), int(numbers[2])) < OLDEST:
-            return attention(
-                f"Kubernetes {told}",
-                "1.27 is the oldest that works: before it no node is drained while pods wait for their first values",
-                "upgrade the cluster",
-            )
-        return ok(f"Kubernetes {told}")
-
-
-@dataclass(frozen=True)
-class ClockTogether:
-    """This machine and the API server agree on the time."""
-
-    cluster: Cluster
-    name: str = "clock"
-
-    def look(self) -> Result:
-        self.cluster.reach()
-        ahead = datetime.now(UTC) - self.cluster.now()
-        if abs(ahead) > SKEW:
-            return attention(
-                f"this machine is {abs(ahead).total_seconds():.0f} s {'ahead of' if ahead > SKEW else 'behind'} "
-                "the API server",
-                f"within {SKEW.seconds} s: versions are named by their time, and tokens expire",
-                "let both take their time from NTP",
-            )
-        return ok("as the API server's")
-
-
-@dataclass(frozen=True)
-class RestrictedNamespace:
-    """The namespace is there, and only restricted pods run in it."""
-
-    cluster: Cluster
-    name: str = "namespace"
-
-    def look(self) -> Result:
-        namespace = self.cluster.location.namespace
-        found = self.cluster.get(f"/api/v1/namespaces/{namespace}")
-        if found is None:
-            return attention(
-                f"there is no namespace {namespace}",
-                "`pulumi up` makes it, or its owner where the stack has server.create_namespace: false",
-                "pulumi up; if it has run: is this the cluster of its server.context?",
-            )
-        level = (found["metadata"].get("labels") or {}).get("pod-security.kubernetes.io/enforce")
-        if level != "restricted":
-            return attention(
-                f"{namespace} enforces {level or 'no Pod Security level'}",
-                "restricted: no pod in it runs as root, with capabilities, or on the node's own files",
-                "pulumi up puts the label back; with server.create_namespace: false its owner does",
-            )
-        return ok(f"{namespace}, restricted")
-
-
-@dataclass(frozen=True)
-class SecretsThere:
-    """The Secrets of the stack are there. They are no resources of it; an operator's commands make them."""
-
-    cluster: Cluster
-    session: OpenedStack
-    tick: Repair
-    name: str = "secrets"
-
-    def look(self) -> Result:
-        names = self.cluster.written
-        missing = [name for name in names if self.cluster.own("secrets", name, accept=METADATA) is None]
-        if missing:
-            return attention(
-                f"no Secret {', '.join(missing)}",
-                "the rotator may not create any: an operator's command that writes does",
-                f"as somebody who may create Secrets: {MAKES_SECRETS}",
-                self.tick if self._kept(missing) else None,
-            )
-        return ok(", ".join(names))
-
-    def _kept(self, missing: list[str]) -> bool:
-        """Whether a tick has something for each of them. A value that nobody has supplied yet is a person's."""
-        delivered = self.cluster.location.delivered
-        has = {place.name for name, place in delivered.items() if self.session.store.versions(name).current}
-        return has.issuperset(missing)
-
-
-@dataclass(frozen=True)
-class LeaseThere:
-    """The Lease is there, this stack's, and free or held by somebody who lives: without it nobody may rotate."""
-
-    cluster: Cluster
-    follow: Repair | None = None
-    """What follows a holder that was killed."""
-    look_seconds: float = Timing.look
-    name: str = "lease"
-
-    def look(self) -> Result:
-        lease = self.cluster.location.lease
-        try:
-            found = self.cluster.lease()
-        except ForbiddenError:
-            raise
-        except StoreError as error:
-            return Result.of(error, Level.ATTENTION)
-        if found is None:
-            return attention(f"no Lease {lease}", "whoever rotates holds it; `pulumi up` makes it", "pulumi up")
-        spec = found.get("spec") or {}
-        if not (holder := spec.get("holderIdentity")):
-            return ok("free")
-        began, duration = time.monotonic(), spec.get("leaseDurationSeconds") or Timing.duration
-        while time.monotonic() - began < duration:
-            time.sleep(self.look_seconds)
-            now = (self.cluster.lease() or {}).get("spec") or {}
-            if now != spec:
-                return ok(f"held by {now['holderIdentity']}" if now.get("holderIdentity") else "free")
+def api_server(cluster: Cluster) -> Result:
+    """Check that it answers, and is new enough."""
+    try:
+        found = cluster.get("/version") or {}
+    except SecretopsError as error:
+        return Result.of(error)
+    release = str(found.get("gitVersion") or "no version")
+    numbers = re.match(r"v(\d+)\.(\d+)", release)
+    if not numbers:
         return attention(
-            f"held by {holder}, who did not renew it for {duration} s",
-            "who lives renews it: this one was killed, or has no network, and may have left a rotation half-done",
-            "secretops tick follows it, and finishes what was begun",
-            self.follow,
+            f"{cluster.connection.server} says {release!r} of itself",
+            "a Kubernetes API server tells its version",
+            "is a proxy or a login page in between? kubectl version",
         )
+    is_old = (int(numbers[1]), int(numbers[2])) < OLDEST
+    return judge(
+        [f"Kubernetes {release}"] if is_old else [],
+        "1.27 is the oldest that works: before it no node is drained while pods wait for their first values",
+        "upgrade the cluster",
+        f"Kubernetes {release}",
+    )
 
 
-@dataclass(frozen=True)
-class RotatorRuns:
-    """The CronJob is on, and its last success is recent by the API server's own clock."""
-
-    cluster: Cluster
-    name: str = "rotator"
-
-    def look(self) -> Result:
-        found = self.cluster.own("cronjobs", ROTATOR, group="apis/batch/v1")
-        rule = "secretops tick runs every hour, and succeeds"
-        if found is None:
-            return attention(f"no CronJob {ROTATOR}", rule, "pulumi up")
-        if found["spec"].get("suspend"):
-            return attention(
-                f"CronJob {ROTATOR} is suspended", rule, "pulumi up, or: kubectl patch it to suspend: false"
-            )
-        status = found.get("status") or {}
-        good, made = status.get("lastSuccessfulTime"), found["metadata"]["creationTimestamp"]
-        if self.cluster.now() - _time(good or made) > LATE:
-            pods = f"-n {self.cluster.location.namespace} -l app.kubernetes.io/name={ROTATOR}"
-            return attention(
-                f"no success since {_told(good)}" if good else f"no success since it was made, {_told(made)}",
-                rule,
-                f"its last pod's log says why: kubectl logs {pods} --tail=20",
-            )
-        return ok(f"last success {_told(good)}" if good else f"made {_told(made)}, no run has ended yet")
+def clock(cluster: Cluster) -> Result:
+    cluster.reach()
+    return clock_skew(datetime.now(UTC) - cluster.now(), "the API server", ", and tokens expire", both=True)
 
 
-@dataclass(frozen=True)
-class ServerReady:
-    """As many pods of the MCP server are ready as the stack asks for."""
-
-    cluster: Cluster
-    name: str = "server"
-
-    def look(self) -> Result:
-        found = self.cluster.own("deployments", SERVER, group="apis/apps/v1")
-        rule = "every replica is ready: it has its values, and the broker lets it in"
-        if found is None:
-            return attention(f"no Deployment {SERVER}", rule, "pulumi up")
-        wanted = found["spec"].get("replicas", 1)
-        ready = (found.get("status") or {}).get("readyReplicas", 0)
-        if not wanted or ready < wanted:
-            namespace = self.cluster.location.namespace
-            return attention(
-                f"{ready} of {wanted} replicas are ready",
-                rule,
-                f"a pod's log says what it waits for: kubectl -n {namespace} logs deployment/{SERVER}",
-            )
-        return ok(f"{ready} of {wanted} replicas are ready")
+def namespace(cluster: Cluster) -> Result:
+    """Check that the namespace exists, and runs only restricted pods."""
+    name = cluster.location.namespace
+    found = cluster.get(f"/api/v1/namespaces/{name}")
+    if found is None:
+        return attention(
+            f"there is no namespace {name}",
+            "`pulumi up` makes it, or its owner where the stack has server.create_namespace: false",
+            "pulumi up; if it has run: is this the cluster of its server.context?",
+        )
+    level = (found["metadata"].get("labels") or {}).get("pod-security.kubernetes.io/enforce")
+    return judge(
+        [f"{name} enforces {level or 'no Pod Security level'}"] if level != "restricted" else [],
+        "restricted: no pod in it runs as root, with capabilities, or on the node's own files",
+        "pulumi up puts the label back; with server.create_namespace: false its owner does",
+        f"{name}, restricted",
+    )
 
 
-@dataclass(frozen=True)
-class CertManagerThere:
-    """The cluster knows the kinds of cert-manager, which issues the stack's certificate, and that is there."""
+def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
+    """Check that the stack's Secrets exist. They are no resources of it; an operator's commands make them."""
+    missing = [name for name in cluster.written if cluster.own("secrets", name, accept=METADATA) is None]
+    if not missing:
+        return ok(", ".join(cluster.written))
+    # A tick makes those that have a value. A value that nobody has supplied yet is a person's.
+    delivered = cluster.location.delivered
+    has = {place.name for name, place in delivered.items() if stack.store.versions(name).current}
+    return attention(
+        f"no Secret {', '.join(missing)}",
+        "the rotator may not create any: an operator's command that writes does",
+        f"as somebody who may create Secrets: {MAKES_SECRETS}",
+        tick if has.issuperset(missing) else None,
+    )
 
-    cluster: Cluster
-    name: str = "cert-manager"
 
-    def look(self) -> Result:
-        if self.cluster.get("/apis/cert-manager.io/v1") is None:
-            return attention(
-                "the cluster does not know cert-manager.io/v1",
-                "the stack's certificate_issuer is cert-manager's to act on",
-                "install cert-manager (https://cert-manager.io/docs/installation), or take certificate_issuer out",
-            )
-        if self.cluster.own("secrets", CERT_MANAGER, accept=METADATA) is None:
-            return attention(
-                f"no Secret {CERT_MANAGER}",
-                "cert-manager writes the certificate that it had issued there",
-                f"its Certificate says why: kubectl -n {self.cluster.location.namespace} describe certificates",
-            )
-        return ok(f"the cluster knows cert-manager.io/v1, and {CERT_MANAGER} is there")
+def lease(cluster: Cluster, follow: Repair | None, pause: float = Timing.look) -> Result:
+    """Check that the Lease exists, is this stack's, and is free or renewed; else `follow` takes over."""
+    try:
+        found = cluster.lease()
+    except ForbiddenError:
+        raise
+    except StoreError as error:
+        return Result.of(error)
+    if found is None:
+        rule = "whoever rotates holds it; `pulumi up` makes it"
+        return attention(f"no Lease {cluster.location.lease}", rule, "pulumi up")
+    spec = found.get("spec") or {}
+    if not (holder := spec.get("holderIdentity")):
+        return ok("free")
+    duration = spec.get("leaseDurationSeconds") or Timing.duration
+    for _ in poll(duration, pause):
+        now = (cluster.lease() or {}).get("spec") or {}
+        if now != spec:
+            return ok(f"held by {now['holderIdentity']}" if now.get("holderIdentity") else "free")
+    return killed_holder(holder, duration, follow, "was killed, or has no network,")
+
+
+@dataclass(frozen=True, order=True)
+class Right:
+    """One verb on one kind of object in the stack's namespace, or on one object by its name."""
+
+    verb: str
+    resource: str
+    name: str = ""
+    group: str = ""
+    # In every namespace, not only the stack's.
+    everywhere: bool = False
+
+    def __str__(self) -> str:
+        what = f"{self.resource}/{self.name}" if self.name else f"any {self.resource}"
+        return f"{self.verb} {what}{' of the cluster' if self.everywhere else ''}"
+
+
+# What would let an account get a Secret that it may not read: a pod that mounts it, or another's that it enters;
+# another's token or name; a new grant. https://kubernetes.io/docs/concepts/security/rbac-good-practices/
+WAYS_ROUND = (
+    Right("create", "pods"),
+    *(Right(verb, f"pods/{part}") for part in ("exec", "attach") for verb in ("create", "get")),
+    *(Right(verb, "pods/ephemeralcontainers") for verb in ("update", "patch")),
+    *(Right(verb, "replicationcontrollers") for verb in _WRITING),
+    Right("create", "jobs", group="batch"),
+    *(Right(verb, "cronjobs", group="batch") for verb in _WRITING),
+    *(
+        Right(verb, kind, group="apps")
+        for kind in ("deployments", "statefulsets", "daemonsets", "replicasets")
+        for verb in _WRITING
+    ),
+    Right("create", "serviceaccounts/token"),
+    Right("impersonate", "serviceaccounts"),
+    *(Right("impersonate", kind, everywhere=True) for kind in ("users", "groups")),
+    *(Right(verb, "rolebindings", group=_RBAC) for verb in _WRITING),
+    *(Right(verb, "roles", group=_RBAC) for verb in (*_WRITING, "bind", "escalate")),
+    *(Right(verb, "clusterroles", group=_RBAC, everywhere=True) for verb in ("bind", "escalate")),
+)
+
+
+def own_rights(cluster: Cluster) -> Result:
+    """Check what an operator needs: the Secrets, the Lease, and the broker certificate where an issuer keeps it."""
+    lease, issued = cluster.location.lease, cluster.location.issued
+    needed = [
+        Right("create", "secrets"),
+        *(Right(verb, "secrets", name) for name in cluster.written for verb in _BOTH),
+        *((Right("get", "secrets", issued.name),) if issued else ()),
+        *(Right(verb, "leases", lease, _LEASES) for verb in _BOTH),
+    ]
+    lacking = [right for right in needed if not _may(cluster, right)]
+    return judge(
+        [f"you may not {_words(lacking)}"] if lacking else [],
+        "an operator creates the Secrets, and reads and updates them under the Lease",
+        f"ask for a role in namespace {cluster.location.namespace} that grants it",
+        "create, get and update what the stack needs",
+    )
+
+
+def server_rights(cluster: Cluster) -> Result:
+    """Check that it gets at most what it is declared to read: kubelets mount Secrets, and its pods have no token."""
+    return _account_rights(cluster, SERVER, {Right("get", "secrets", name) for name in _declared(cluster, SERVER)})
+
+
+def rotator_rights(cluster: Cluster) -> Result:
+    """Check that it may get and update the Secrets that it is declared to read, and the Lease."""
+    granted = {Right(verb, "secrets", name) for name in _declared(cluster, ROTATOR) for verb in _BOTH}
+    granted |= {Right(verb, "leases", cluster.location.lease, _LEASES) for verb in _BOTH}
+    return _account_rights(cluster, ROTATOR, granted)
+
+
+def _declared(cluster: Cluster, account: str) -> Iterator[str]:
+    user = _user(cluster.location.namespace, account)
+    return (name for name, readers in cluster.location.readers.items() if user in readers)
+
+
+def _user(namespace: str, account: str) -> str:
+    return f"system:serviceaccount:{namespace}:{account}"
+
+
+def _account_rights(cluster: Cluster, account: str, granted: set[Right]) -> Result:
+    """Compare what a service account may do, of all verbs, with `granted`."""
+    space = cluster.location.namespace
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{space}", "system:authenticated")
+    asked = (*_all_rights(cluster), *WAYS_ROUND)
+    held = {right for right in asked if _may(cluster, right, _user(space, account), groups)}
+    wrong = []
+    if missing := granted - held:
+        wrong.append(f"{account} may not {_words(missing)}")
+    if more := held - granted:
+        wrong.append(f"{account} may {_words(more)}")
+    exactly = f"may {_words(granted)}, and none of the other rights asked for"
+    return judge(
+        wrong,
+        f"it {exactly}",
+        "pulumi up gives back what is missing; who has bound more to it: "
+        f"kubectl get rolebindings,clusterrolebindings -A -o wide | grep {account}",
+        f"{account} {exactly}",
+    )
+
+
+def _all_rights(cluster: Cluster) -> Iterator[Right]:
+    """Every verb on Secrets and Leases: on each of ours by its name, on any, and on Secrets of other namespaces."""
+    for resource, group, names in (("secrets", "", cluster.secrets), ("leases", _LEASES, (cluster.location.lease,))):
+        for verb in VERBS:
+            yield Right(verb, resource, group=group)
+            if verb not in UNNAMED:
+                yield from (Right(verb, resource, name, group) for name in names)
+    yield from (Right(verb, "secrets", everywhere=True) for verb in VERBS)
+
+
+def others_rights(cluster: Cluster) -> Result:
+    """Check that no undeclared account may read the Secrets: of the namespace, of others, logged in or not."""
+    space = cluster.location.namespace
+    accounts = ("system:serviceaccounts", f"system:serviceaccounts:{space}", "system:authenticated")
+    others = {
+        "the namespace's default service account": (_user(space, "default"), accounts),
+        "any service account": (_user("other", "other"), (accounts[0], accounts[2])),
+        "anybody who is logged in": ("secretops-doctor:anybody", (accounts[2],)),
+        "anybody": ("system:anonymous", ("system:unauthenticated",)),
+    }
+    asked = [*(Right("get", "secrets", name) for name in cluster.secrets), Right("list", "secrets")]
+    return judge(
+        (
+            f"{who} may {_words(held)}"
+            for who, (user, groups) in others.items()
+            if (held := [right for right in asked if _may(cluster, right, user, groups)])
+        ),
+        "only who is declared reads the stack's Secrets",
+        "find what grants it: kubectl get rolebindings,clusterrolebindings -A -o wide",
+        "none of the namespace's other pods, of other accounts, of others",
+    )
+
+
+def _words(rights: Collection[Right]) -> str:
+    """Write rights as a sentence, with the verbs for one object together."""
+    things: dict[str, list[str]] = {}
+    for right in sorted(rights):
+        verb, _, what = str(right).partition(" ")
+        things.setdefault(what, []).append(verb)
+    return ", ".join(f"{'/'.join(verbs)} {what}" for what, verbs in things.items()) or "do nothing"
+
+
+def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...] = ()) -> bool:
+    """Whether `user`, or the caller, has that right. Raises ForbiddenError when the caller may not ask that."""
+    resource, _, part = right.resource.partition("/")
+    attributes = {
+        "verb": right.verb,
+        "group": right.group,
+        "resource": resource,
+        "subresource": part,
+        "name": right.name,
+        "namespace": "" if right.everywhere else cluster.location.namespace,
+    }
+    kind = "SubjectAccessReview" if user else "SelfSubjectAccessReview"
+    who = {"user": user, "groups": list(groups)} if user else {}
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": {"resourceAttributes": attributes, **who}}
+    try:
+        answer = cluster.post(f"/apis/authorization.k8s.io/v1/{kind.lower()}s", body)
+    except ForbiddenError as error:
+        raise ForbiddenError(
+            f"{cluster.connection.identity} may not ask what others may",
+            rule=f"that takes the right to create {kind.lower()}s",
+            remedy="run secretops doctor as a cluster administrator",
+        ) from error
+    if answer is None:
+        raise StoreError(f"the API server knows no {kind}", rule="authorization.k8s.io/v1 is part of Kubernetes")
+    return bool(answer["status"]["allowed"])
+
+
+def rotator(cluster: Cluster) -> Result:
+    """Check that the CronJob is on, and that its last success is recent by the API server's clock."""
+    found = cluster.own("cronjobs", ROTATOR, group="apis/batch/v1")
+    rule = "secretops tick runs every hour, and succeeds"
+    if found is None:
+        return attention(f"no CronJob {ROTATOR}", rule, "pulumi up")
+    if found["spec"].get("suspend"):
+        remedy = "pulumi up, or: kubectl patch it to suspend: false"
+        return attention(f"CronJob {ROTATOR} is suspended", rule, remedy)
+    good, made = (found.get("status") or {}).get("lastSuccessfulTime"), found["metadata"]["creationTimestamp"]
+    if cluster.now() - _time(good or made) > LATE:
+        pods = f"-n {cluster.location.namespace} -l app.kubernetes.io/name={ROTATOR}"
+        return attention(
+            f"no success since {_utc(good)}" if good else f"no success since it was made, {_utc(made)}",
+            rule,
+            f"its last pod's log says why: kubectl logs {pods} --tail=20",
+        )
+    return ok(f"last success {_utc(good)}" if good else f"made {_utc(made)}, no run has ended yet")
+
+
+def server(cluster: Cluster) -> Result:
+    """Check that all pods of the MCP server that the stack wants are ready."""
+    found = cluster.own("deployments", SERVER, group="apis/apps/v1")
+    rule = "every replica is ready: it has its values, and the broker lets it in"
+    if found is None:
+        return attention(f"no Deployment {SERVER}", rule, "pulumi up")
+    wanted = found["spec"].get("replicas", 1)
+    ready = (found.get("status") or {}).get("readyReplicas", 0)
+    value = f"{ready} of {wanted} replicas are ready"
+    logs = f"kubectl -n {cluster.location.namespace} logs deployment/{SERVER}"
+    is_lacking = not wanted or ready < wanted
+    return judge([value] if is_lacking else [], rule, f"a pod's log says what it waits for: {logs}", value)
+
+
+def cert_manager(cluster: Cluster) -> Result:
+    """Check that the cluster has cert-manager, which issues the stack's certificate, and that it was issued."""
+    if cluster.get("/apis/cert-manager.io/v1") is None:
+        return attention(
+            "the cluster does not know cert-manager.io/v1",
+            "the stack's certificate_issuer is cert-manager's to act on",
+            "install cert-manager (https://cert-manager.io/docs/installation), or take certificate_issuer out",
+        )
+    if cluster.own("secrets", CERT_MANAGER, accept=METADATA) is None:
+        return attention(
+            f"no Secret {CERT_MANAGER}",
+            "cert-manager writes the certificate that it had issued there",
+            f"its Certificate says why: kubectl -n {cluster.location.namespace} describe certificates",
+        )
+    return ok(f"the cluster knows cert-manager.io/v1, and {CERT_MANAGER} is there")
 
 
 def _time(text: Any) -> datetime:
     return datetime.fromisoformat(str(text))
 
 
-def _told(text: Any) -> str:
+def _utc(text: Any) -> str:
     return f"{_time(text):%Y-%m-%d %H:%M} UTC"

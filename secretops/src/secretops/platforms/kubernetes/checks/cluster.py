@@ -1,7 +1,4 @@
-"""The API server as doctor asks it: any path, JSON, once. Which server and as whom is the store's to find.
-
-The objects' metadata alone is asked for where they hold values: `PartialObjectMetadata`, so that no value travels.
-"""
+"""The API server as doctor asks it: any path, as JSON, once. Of Secrets only the metadata, so that no value travels."""
 
 from __future__ import annotations
 
@@ -20,10 +17,8 @@ from secretops.platforms.kubernetes.connection import ANSWER_SECONDS, Connection
 from secretops.platforms.kubernetes.lease import INSTANCE, check_owner
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 
+# https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-"""https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches"""
-
-SKIPPED = "not looked at"
 
 
 class ForbiddenError(StoreError):
@@ -37,13 +32,17 @@ class Cluster:
     location: KubernetesStoreLocation
     _connection: Connection | None = field(default=None, init=False, repr=False)
     _http: httpx2.Client | None = field(default=None, init=False, repr=False)
+    # Reported once; later questions are skipped.
     _failure: SecretopsError | None = field(default=None, init=False, repr=False)
     _date: datetime | None = field(default=None, init=False, repr=False)
 
     @property
     def connection(self) -> Connection:
-        """Where it leads and as whom. Raises UsageError: the kubeconfig is wrong; told once, later questions skip."""
-        self._go_on()
+        """The server, and the identity there. Raises UsageError: the kubeconfig is wrong."""
+        if self._failure is not None:
+            raise type(self._failure)(
+                "not looked at", rule="the API server has to be reached first", remedy="mend what is told above"
+            )
         if self._connection is None:
             try:
                 self._connection = connect(self.location.context)
@@ -53,30 +52,26 @@ class Cluster:
         return self._connection
 
     def reach(self) -> None:
-        """Raise unless the API server answers us."""
+        """Raise SecretopsError if the API server does not answer."""
         self.get("/version")
 
     def get(self, path: str, *, accept: str = "application/json") -> Any | None:
-        """The JSON at `path`, None when there is no such thing (404)."""
-        answer = self._ask("GET", path, headers={"Accept": accept})
-        return None if answer.status_code == http.HTTPStatus.NOT_FOUND else _json(answer)
+        """Return the JSON at `path`, None for 404."""
+        return _json(self._ask("GET", path, headers={"Accept": accept}))
 
     def text(self, path: str) -> str:
-        """The text at `path`."""
         return self._ask("GET", path).text
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any | None:
-        """What the API server answers to `body`: a review, nothing that stays. None when it knows no such path."""
-        answer = self._ask("POST", path, json=dict(body))
-        return None if answer.status_code == http.HTTPStatus.NOT_FOUND else _json(answer)
+        """Return the answer to a review, which leaves nothing behind. None for 404."""
+        return _json(self._ask("POST", path, json=dict(body)))
 
-    def own(self, kind: str, name: str = "", *, group: str = "api/v1", accept: str = "application/json") -> Any | None:
-        """An object of the stack's namespace, or all of a kind."""
-        path = f"/{group}/namespaces/{self.location.namespace}/{kind}"
-        return self.get(f"{path}/{name}" if name else path, accept=accept)
+    def own(self, kind: str, name: str, *, group: str = "api/v1", accept: str = "application/json") -> Any | None:
+        """Return an object of the stack's namespace, None where there is none."""
+        return self.get(f"/{group}/namespaces/{self.location.namespace}/{kind}/{name}", accept=accept)
 
     def lease(self) -> dict[str, Any] | None:
-        """The stack's Lease, None where there is none. Raises StoreError when it is another stack's."""
+        """Return the stack's Lease, None where there is none. Raises StoreError when it is another stack's."""
         place = self.location
         found: dict[str, Any] | None = self.own("leases", place.lease, group="apis/coordination.k8s.io/v1")
         if found is not None:
@@ -86,20 +81,19 @@ class Cluster:
         return found
 
     def now(self) -> datetime:
-        """The API server's own time when it last answered, so that no machine's clock is compared with another's."""
+        """The API server's time at its last answer, so that the clocks of two machines are not compared."""
         if self._date is None:
             self.reach()
         return self._date or datetime.now(UTC)
 
     @property
     def written(self) -> tuple[str, ...]:
-        """The names of the Secrets that secretops writes: what is delivered, and what only the rotator reads."""
-        place = self.location
-        return tuple(sorted({place.versions, *(one.name for one in place.delivered.values())}))
+        """The Secrets that secretops writes: what is delivered, and what only the rotator reads."""
+        return tuple(sorted({self.location.versions, *(one.name for one in self.location.delivered.values())}))
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The names of all Secrets that the stack declares readers of, and that need not be there."""
+        """All Secrets that the stack declares readers of; not all of them need to exist."""
         return tuple(sorted({*self.written, *self.location.readers}))
 
     def _ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
@@ -107,11 +101,12 @@ class Cluster:
         if self._http is None:
             parameters = client_adapter.ConnectionParams(timeout=httpx2.Timeout(ANSWER_SECONDS))
             self._http = client_adapter.Client(connection.client.config, parameters)
+        server, short = f"the API server at {connection.server}", path.partition("?")[0]
         try:
             answer = self._http.request(method, path, **more)
         except httpx2.TransportError as error:
             self._failure = UnreachableError(
-                f"the API server at {connection.server} does not answer: {type(error).__name__}",
+                f"{server} does not answer: {type(error).__name__}",
                 rule=str(error) or "no answer within its time",
                 remedy="is that its address, and is it up? kubectl get --raw /readyz",
             )
@@ -120,33 +115,26 @@ class Cluster:
             self._date = parsedate_to_datetime(date)
         if answer.status_code == http.HTTPStatus.UNAUTHORIZED:
             self._failure = StoreError(
-                f"the API server at {connection.server} does not accept {connection.identity}",
+                f"{server} does not accept {connection.identity}",
                 rule="it answered 401: the credential is wrong or has expired",
                 remedy="log in to the cluster again until this works: kubectl auth whoami",
             )
             raise self._failure
         if answer.status_code == http.HTTPStatus.FORBIDDEN:
             raise ForbiddenError(
-                f"{connection.identity} may not {'read' if method == 'GET' else 'ask'} {path.partition('?')[0]}",
+                f"{connection.identity} may not {'read' if method == 'GET' else 'ask'} {short}",
                 rule="doctor looks as the operator of the stack",
                 remedy="run it as somebody who may, for example a cluster administrator",
             )
         if answer.status_code >= http.HTTPStatus.BAD_REQUEST and answer.status_code != http.HTTPStatus.NOT_FOUND:
-            raise UnreachableError(
-                f"the API server at {connection.server} answers {path.partition('?')[0]} with {answer.status_code}",
-                remedy="try again; if it stays so, look at the API server's log",
-            )
+            remedy = "try again; if it stays so, look at the API server's log"
+            raise UnreachableError(f"{server} answers {short} with {answer.status_code}", remedy=remedy)
         return answer
 
-    def _go_on(self) -> None:
-        """Raise when it is known already that nothing can be asked: once is told, the rest is skipped."""
-        if self._failure is not None:
-            raise type(self._failure)(
-                SKIPPED, rule="the API server has to be reached first", remedy="mend what is told above"
-            )
 
-
-def _json(answer: httpx2.Response) -> Any:
+def _json(answer: httpx2.Response) -> Any | None:
+    if answer.status_code == http.HTTPStatus.NOT_FOUND:
+        return None
     try:
         return answer.json()
     except ValueError:

@@ -1,102 +1,71 @@
-"""A Swarm stack's own parts: the manager and its socket, and the service. Its secrets are in `swarm_secrets`."""
+"""Doctor's checks of a Swarm stack: the managers, the service, the version state, the lease and the secrets."""
 
 from __future__ import annotations
 
 import re
 import stat
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from secretops.check import Check, Level, Repair, Result, attention, ok, unknown
+from secretops.check import Check, Repair, Result, attention, judge, ok, table, unknown
 from secretops.errors import SecretopsError
 from secretops.platforms.swarm.checks.manager import Manager
-from secretops.platforms.swarm.checks.secrets import (
-    BookThere,
-    LeaseFree,
-    NoOtherReaders,
-    NothingLeft,
-    NothingOrphaned,
-)
+from secretops.platforms.swarm.daemon import address_of, certificates_of
+from secretops.platforms.swarm.inventory import Found
 from secretops.platforms.swarm.rollout import GOING_BACK
+from secretops.probes import clock_skew, killed_holder, poll, reached
+from secretops.stores.lease import Timing
 
+# Of Docker 20.10, the first with jobs, in which commands run.
 OLDEST_API = (1, 41)
-"""Of Docker 20.10, the first with jobs, which commands are carried in."""
 
 # The first releases whose encrypted overlay networks drop what is not encrypted: CVE-2023-28840 and its two siblings
 # (https://github.com/moby/moby/security/advisories/GHSA-232p-vwff-86mp). 21 and 22 do not exist.
 OLDEST_ENGINES = ((20, 10, 24), (23, 0, 3))
 
-SKEW_SECONDS = 60.0
-"""How far this machine's clock may be from the daemon's: versions are named by their time."""
+
+def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
+    return table(
+        manager,
+        {
+            "manager": lambda it: reached(it.reach, lambda: f"{it.info.get('Name')}, of {len(it.nodes)} nodes"),
+            "docker": docker,
+            "clock": lambda it: clock_skew(it.ahead, "the manager", both=True),
+            "socket": guarded_socket,
+            "nodes": nodes,
+            "encryption at rest": encryption,
+            "server": server,
+            "book": version_state,
+            "lease": partial(lease, follow=tick),
+            "orphaned secrets": orphaned_secrets,
+            "carried commands": leftover_commands,
+            "readers": readers,
+        },
+    )
 
 
-def swarm_checks(manager: Manager, tick: Repair | None = None) -> list[Check]:
-    """The store's own checks, in the order in which one rests on the other."""
-    return [
-        ManagerAnswers(manager),
-        NewEnough(manager),
-        ClockTogether(manager),
-        SocketGuarded(manager),
-        ManagersAgree(manager),
-        EncryptedAtRest(manager),
-        ServiceRuns(manager),
-        BookThere(manager),
-        LeaseFree(manager, follow=tick),
-        NothingOrphaned(manager),
-        NothingLeft(manager),
-        NoOtherReaders(manager),
-    ]
-
-
-@dataclass(frozen=True)
-class ManagerAnswers:
-    """The daemon answers, and is a manager."""
-
-    manager: Manager
-    name: str = "manager"
-
-    def look(self) -> Result:
-        try:
-            self.manager.reach()
-        except SecretopsError as error:
-            return Result.of(error, Level.ATTENTION)
-        return ok(f"{self.manager.info.get('Name')}, of {len(self.manager.nodes)} nodes")
-
-
-@dataclass(frozen=True)
-class NewEnough:
-    """Docker has all that is used of it."""
-
-    manager: Manager
-    name: str = "docker"
-
-    def look(self) -> Result:
-        told = str(self.manager.version.get("ApiVersion") or "0.0")
-        major, _, minor = told.partition(".")
-        if (int(major), int(minor)) < OLDEST_API:
-            return attention(
-                f"its API is {told}",
-                "1.41 (Docker 20.10) is the first with jobs: a tick runs as one",
-                "upgrade Docker on the managers",
-            )
-        engines = sorted({_engine(node) for node in self.manager.nodes})
-        least = (
-            "20.10.24 or 23.0.3: in older ones anybody may inject packets into an encrypted network (CVE-2023-28840)"
+def docker(manager: Manager) -> Result:
+    """Check that each node's Docker is new enough, and that all are of one release."""
+    api = str(manager.version.get("ApiVersion") or "0.0")
+    major, _, minor = api.partition(".")
+    if (int(major), int(minor)) < OLDEST_API:
+        rule = "1.41 (Docker 20.10) is the first with jobs: a tick runs as one"
+        return attention(f"its API is {api}", rule, "upgrade Docker on the managers")
+    engines = sorted({_engine(node) for node in manager.nodes})
+    least = "20.10.24 or 23.0.3: in older ones anybody may inject packets into an encrypted network (CVE-2023-28840)"
+    if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.nodes if _is_broken(node)):
+        return attention(f"Docker of {', '.join(broken)}", least, "upgrade Docker on these nodes")
+    if len({engine.partition(".")[0] for engine in engines}) > 1:
+        return attention(
+            f"the nodes run Docker {', '.join(engines)}",
+            "nodes are of one release: a task may be started on any of them",
+            "upgrade the older ones; docker node ls names them",
         )
-        if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in self.manager.nodes if _is_broken(node)):
-            return attention(f"Docker of {', '.join(broken)}", least, "upgrade Docker on these nodes")
-        if len({engine.partition(".")[0] for engine in engines}) > 1:
-            return attention(
-                f"the nodes run Docker {', '.join(engines)}",
-                "nodes are of one release: a task may be started on any of them",
-                "upgrade the older ones; docker node ls names them",
-            )
-        if nameless := sorted(_host(node) for node in self.manager.nodes if not _release(node)):
-            return unknown(
-                f"Docker {', '.join(engines)}", least, f"compare the release of {', '.join(nameless)} yourself"
-            )
-        return ok(f"Docker {', '.join(engines)}, API {told}")
+    if nameless := sorted(_host(node) for node in manager.nodes if not _release(node)):
+        return unknown(f"Docker {', '.join(engines)}", least, f"compare the release of {', '.join(nameless)} yourself")
+    return ok(f"Docker {', '.join(engines)}, API {api}")
 
 
 def _engine(node: dict[str, Any]) -> str:
@@ -119,131 +88,190 @@ def _is_broken(node: dict[str, Any]) -> bool:
     return bool(release) and (release < first or (first[0] < release[0] and release < second))
 
 
-@dataclass(frozen=True)
-class ClockTogether:
-    """This machine and the manager agree on the time."""
-
-    manager: Manager
-    name: str = "clock"
-
-    def look(self) -> Result:
-        ahead = self.manager.ahead
-        if abs(ahead) > SKEW_SECONDS:
-            return attention(
-                f"this machine is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the manager",
-                f"within {SKEW_SECONDS:.0f} s: versions are named by their time",
-                "let both take their time from NTP",
-            )
-        return ok("as the manager's")
+def guarded_socket(manager: Manager) -> Result:
+    """Check that only root and one group can use the daemon's socket."""
+    host = address_of(manager.environment)
+    rule = "whoever may speak to the daemon is root on its machine, and reads every value by a task"
+    if host.startswith("tcp://") and certificates_of(manager.environment) is None:
+        remedy = "let it listen with --tlsverify, or reach it by ssh:// (https://docs.docker.com/engine/security/)"
+        return attention(f"{host}: without TLS", rule, remedy)
+    path = Path(host.removeprefix("unix://"))
+    if not host.startswith("unix://") or not path.exists():
+        return ok(host)
+    if path.stat().st_mode & stat.S_IWOTH:
+        return attention(f"{path}: everybody on this machine may write to it", rule, f"chmod o-rw {path}")
+    return ok(f"{path}: its owner's and its group's alone")
 
 
-@dataclass(frozen=True)
-class SocketGuarded:
-    """Only root and one group may speak to the daemon: whoever may, is root there, and reads every value by a task."""
-
-    manager: Manager
-    name: str = "socket"
-
-    def look(self) -> Result:
-        from secretops.platforms.swarm.daemon import address_of, certificates_of
-
-        host = address_of(self.manager.environment)
-        rule = "whoever may speak to the daemon is root on its machine, and reads every value by a task"
-        if host.startswith("tcp://") and certificates_of(self.manager.environment) is None:
-            return attention(
-                f"{host}: without TLS",
-                rule,
-                "let it listen with --tlsverify, or reach it by ssh:// (https://docs.docker.com/engine/security/)",
-            )
-        path = Path(host.removeprefix("unix://"))
-        if not host.startswith("unix://") or not path.exists():
-            return ok(host)
-        if path.stat().st_mode & stat.S_IWOTH:
-            return attention(f"{path}: everybody on this machine may write to it", rule, f"chmod o-rw {path}")
-        return ok(f"{path}: its owner's and its group's alone")
-
-
-@dataclass(frozen=True)
-class ManagersAgree:
-    """Enough managers are there for the Swarm to change anything when one is away."""
-
-    manager: Manager
-    name: str = "nodes"
-
-    def look(self) -> Result:
-        managers = [node for node in self.manager.nodes if node["Spec"].get("Role") == "manager"]
-        away = [
-            str(node["Description"]["Hostname"])
-            for node in self.manager.nodes
-            if (node.get("Status") or {}).get("State") != "ready"
-            or (node.get("ManagerStatus") or {"Reachability": "reachable"}).get("Reachability") != "reachable"
-        ]
-        if away:
-            return attention(
-                f"{', '.join(away)}: not ready, or not reachable",
-                "a Swarm changes something only while more than half of its managers agree",
-                "bring them back; docker node ls shows them",
-            )
-        own = str((self.manager.info.get("Swarm") or {}).get("NodeID"))
-        availability = {node["ID"]: str(node["Spec"].get("Availability")) for node in managers}
-        if availability.get(own, "active") != "active":
-            return attention(
-                f"{self.manager.info.get('Name')}, the manager that was asked, is set to {availability[own]}",
-                "put, rotate and tick run as a task of the manager that is asked, and it takes none",
-                f"docker node update --availability active {own}, or lead DOCKER_HOST to a manager that is",
-            )
-        return ok(f"{len(managers)} managers, all there")
-
-
-@dataclass(frozen=True)
-class EncryptedAtRest:
-    """The Swarm's log, which has the values, is encrypted on every manager's disk. Where the key is, is said."""
-
-    manager: Manager
-    name: str = "encryption at rest"
-
-    def look(self) -> Result:
-        config = (self.manager.swarm.get("Spec") or {}).get("EncryptionConfig") or {}
-        if config.get("AutoLockManagers"):
-            return ok("by a key that is on no disk: a manager that was restarted waits for docker swarm unlock")
-        return ok(
-            "by a key that lies beside it: a copy of a manager's disk has the values. docker swarm update --autolock "
-            "takes it away, and then a person unlocks each manager that was restarted"
+def nodes(manager: Manager) -> Result:
+    """Check that all nodes are there, and that the manager that answers takes tasks."""
+    away = [
+        _host(node)
+        for node in manager.nodes
+        if (node.get("Status") or {}).get("State") != "ready"
+        or (node.get("ManagerStatus") or {"Reachability": "reachable"}).get("Reachability") != "reachable"
+    ]
+    if away:
+        return attention(
+            f"{', '.join(away)}: not ready, or not reachable",
+            "a Swarm changes something only while more than half of its managers agree",
+            "bring them back; docker node ls shows them",
         )
+    own = str((manager.info.get("Swarm") or {}).get("NodeID"))
+    managers = [node for node in manager.nodes if node["Spec"].get("Role") == "manager"]
+    availability = {node["ID"]: str(node["Spec"].get("Availability")) for node in managers}.get(own, "active")
+    if availability != "active":
+        return attention(
+            f"{manager.info.get('Name')}, the manager that was asked, is set to {availability}",
+            "put, rotate and tick run as a task of the manager that is asked, and it takes none",
+            f"docker node update --availability active {own}, or lead DOCKER_HOST to a manager that is",
+        )
+    return ok(f"{len(managers)} managers, all there")
 
 
-@dataclass(frozen=True)
-class ServiceRuns:
-    """The server's service is there, as many tasks run as it asks for, and no update of it is stuck."""
+def encryption(manager: Manager) -> Result:
+    """Name the place of the key that encrypts the Swarm's log, which has the values, on every manager's disk."""
+    config = (manager.swarm.get("Spec") or {}).get("EncryptionConfig") or {}
+    if config.get("AutoLockManagers"):
+        return ok("by a key that is on no disk: a manager that was restarted waits for docker swarm unlock")
+    return ok(
+        "by a key that lies beside it: a copy of a manager's disk has the values. docker swarm update --autolock "
+        "takes it away, and then a person unlocks each manager that was restarted"
+    )
 
-    manager: Manager
-    name: str = "server"
 
-    def look(self) -> Result:
-        name, service = self.manager.location.service, self.manager.service
-        rule = "every replica runs, and an update replaces them one after the other, start-first"
-        if service is None:
-            return attention(f"no service {name}", rule, "pulumi up; if it has run: is this the stack's Swarm?")
-        state = (service.get("UpdateStatus") or {}).get("State") or ""
-        if state == "paused" or state in GOING_BACK:
-            return attention(
-                f"{name}: its last update {'is paused' if state == 'paused' else 'went back'}",
-                "new tasks have to run and be healthy; till then readers keep the version before, which works",
-                f"docker service ps --no-trunc {name} says why; then secretops tick",
-            )
-        if (order := (service["Spec"].get("UpdateConfig") or {}).get("Order")) != "start-first":
-            return attention(
-                f"{name}: its updates are {order or 'stop-first'}",
-                "start-first: else each new version stops a replica before its successor runs",
-                f"docker service update --update-order start-first {name}, and pulumi up",
-            )
-        tasks = [task for task in self.manager.tasks(service) if task["DesiredState"] == "running"]
-        running = sum(task["Status"]["State"] == "running" for task in tasks)
-        wanted = ((service["Spec"].get("Mode") or {}).get("Replicated") or {}).get("Replicas", len(tasks))
-        if running < wanted and state != "updating":
-            return attention(
-                f"{name}: {running} of {wanted} replicas run",
-                rule,
-                f"docker service ps --no-trunc {name} says why",
-            )
-        return ok(f"{running} of {wanted} replicas run" + (", an update is under way" if state == "updating" else ""))
+def server(manager: Manager) -> Result:
+    """Check that the server's service exists, runs all its replicas, and that no update of it is stuck."""
+    name = manager.location.service
+    service = next((each for each in manager.services if each["Spec"]["Name"] == name), None)
+    rule = "every replica runs, and an update replaces them one after the other, start-first"
+    if service is None:
+        return attention(f"no service {name}", rule, "pulumi up; if it has run: is this the stack's Swarm?")
+    state = (service.get("UpdateStatus") or {}).get("State") or ""
+    if state == "paused" or state in GOING_BACK:
+        return attention(
+            f"{name}: its last update {'is paused' if state == 'paused' else 'went back'}",
+            "new tasks have to run and be healthy; till then readers keep the version before, which works",
+            f"docker service ps --no-trunc {name} says why; then secretops tick",
+        )
+    if (order := (service["Spec"].get("UpdateConfig") or {}).get("Order")) != "start-first":
+        return attention(
+            f"{name}: its updates are {order or 'stop-first'}",
+            "start-first: else each new version stops a replica before its successor runs",
+            f"docker service update --update-order start-first {name}, and pulumi up",
+        )
+    tasks = [task for task in manager.tasks(service) if task["DesiredState"] == "running"]
+    running = sum(task["Status"]["State"] == "running" for task in tasks)
+    wanted = ((service["Spec"].get("Mode") or {}).get("Replicated") or {}).get("Replicas", len(tasks))
+    value, is_updating = f"{running} of {wanted} replicas run", state == "updating"
+    if running < wanted and not is_updating:
+        return attention(f"{name}: {value}", rule, f"docker service ps --no-trunc {name} says why")
+    return ok(f"{value}, an update is under way" if is_updating else value)
+
+
+def version_state(manager: Manager) -> Result:
+    """Check that the config whose labels name the current versions exists, is this stack's, and is readable."""
+    name = manager.location.book
+    try:
+        book = manager.book
+        pages = {secret: book.secret(secret) for secret in book.secrets}
+    except SecretopsError as error:
+        return Result.of(error)
+    if not book.id and manager.secrets:
+        return attention(
+            f"no config {name}, and {len(manager.secrets)} secrets of the stack",
+            "its labels say which version is current; without them nobody knows, and the server keeps what it has",
+            "remove no secret that a service uses; secretops put broker-admin begins anew, then secretops tick",
+        )
+    if not book.id:
+        return ok(f"no config {name} yet: the first value makes it")
+    there = {(found.secret, found.number) for found in manager.secrets if found.book == book.id}
+    living = [(secret, number) for secret, page in pages.items() for number in page.living]
+    gone = [f"{secret}-v{number}" for secret, number in living if (secret, number) not in there]
+    return judge(
+        [f"no secret {', '.join(gone)}"] if gone else [],
+        "each version that the book keeps is in the Swarm's secrets",
+        "somebody removed them: docker events; secretops rotate, or put, makes a new version",
+        f"{name}: {', '.join(book.kept) or 'nothing kept yet'}",
+    )
+
+
+def lease(manager: Manager, follow: Repair | None = None, pause: float = Timing.look) -> Result:
+    """Check that the lease is free or renewed. `follow` takes over from a holder that was killed."""
+    term = manager.book.lease
+    if term is None:
+        return ok("free")
+    for _ in poll(term.duration, pause):
+        found = manager.read_book().lease
+        if found is None:
+            return ok("free")
+        if found != term:
+            return ok(f"held by {found.holder}, who renews it")
+    return killed_holder(term.holder, term.duration, follow)
+
+
+def orphaned_secrets(manager: Manager) -> Result:
+    """Find secrets of the stack beyond the versions kept. What a service uses is never to be removed."""
+    retired = _retired(manager)
+    wrong = dict(_orphans(manager, retired))
+    is_removable = any(not manager.users(each) for each in retired)
+    return judge(
+        wrong,
+        "current and previous are kept, what is older goes once no service uses it",
+        "; ".join(dict.fromkeys(wrong.values())),
+        "none",
+        Repair("remove the Swarm secrets that are kept no more and that no service uses", manager.sweep)
+        if is_removable
+        else None,
+    )
+
+
+def _retired(manager: Manager) -> list[Found]:
+    book = manager.book
+    pages = {found.secret: book.secret(found.secret) for found in manager.secrets}
+    return [
+        found
+        for found in manager.secrets
+        if found.book == book.id
+        and found.number < pages[found.secret].next
+        and found.number not in pages[found.secret].living
+    ]
+
+
+def _orphans(manager: Manager, retired: list[Found]) -> Iterator[tuple[str, str]]:
+    """What is wrong -> its remedy."""
+    for found in [*retired, *(each for each in manager.secrets if each.book != manager.book.id)]:
+        users = manager.users(found)
+        used = f" (service {', '.join(users)} uses it)" if users else ""
+        if found in retired:
+            yield f"{found.name} is kept no more{used}", "secretops tick removes it once it is unused"
+        else:
+            remove = f"docker secret rm {found.name}, once the server has what it needs"
+            remedy = "leave it: the server has it until the next version is delivered" if users else remove
+            yield f"{found.name} is of a book that is gone{used}", remedy
+
+
+def leftover_commands(manager: Manager) -> Result:
+    """Find what killed commands left: a value that an operator supplied may be among it."""
+    left = manager.left
+    return judge(
+        [f"{', '.join(left)}: left by a command that was killed"] if left else [],
+        "whoever starts a command removes what it is carried with; a value that was supplied may be among it",
+        "secretops tick removes it",
+        "nothing is left of one",
+        Repair("remove what killed commands were carried in and with", manager.clean),
+    )
+
+
+def readers(manager: Manager) -> Result:
+    """Find other services that mount a secret of the stack: readers that nobody declared."""
+    own = manager.location.service
+    others = {user: found for found in manager.secrets for user in manager.users(found) if user != own}
+    if not others:
+        return ok(f"{own} alone has them")
+    user, found = next(iter(others.items()))
+    return attention(
+        "; ".join(f"service {user} has {found.name}" for user, found in others.items()),
+        "the server alone is declared to read them, and a Swarm records no reads",
+        f"docker service update --secret-rm {found.name} {user}, then secretops rotate {found.secret}",
+    )

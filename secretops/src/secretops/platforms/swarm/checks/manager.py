@@ -1,4 +1,4 @@
-"""What doctor asks a manager of the stack's Swarm: as an operator, and for no value."""
+"""What doctor asks a manager of the stack's Swarm, as an operator. Reads no value."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from typing import Any
 
 from secretops.platforms.swarm.api import Api, check_manager
 from secretops.platforms.swarm.inventory import Found, Inventory
-from secretops.platforms.swarm.job import ENTRYPOINT, OF_JOBS
-from secretops.platforms.swarm.job_runner import Tasks
+from secretops.platforms.swarm.job import ENTRYPOINT, OF_JOBS, JobRunner
 from secretops.platforms.swarm.lease import hold
 from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.platforms.swarm.names import INSTANCE, TASK
-from secretops.platforms.swarm.version_state import Book, Shelf
+from secretops.platforms.swarm.version_state import VersionState, VersionStateClient
 from secretops.printable import ScreenedBytes
 from secretops.stores.lease import Timing
 
+# How old a command in the Swarm may be: it may wait for an update of many replicas, for one secret after another.
 YOUNG = timedelta(hours=3)
-"""How old a carried command is at most: it may wait for an update of many replicas, for one secret after another."""
 
+# How long a command's secrets may exist before its service does: nobody waits longer for a start.
 BEGUN = timedelta(minutes=15)
-"""How long what a command is carried with may be there before its service is: nobody waits so long for a start."""
 
 
 class Manager:
-    """One stack's Swarm. What is asked for twice is looked at once: doctor describes one moment."""
+    """One stack's Swarm. Each answer is kept: doctor describes one moment."""
 
     def __init__(
         self, location: SwarmStoreLocation, *, api: Api | None = None, environment: Mapping[str, str] = os.environ
     ) -> None:
         self.location, self.environment = location, environment
         self._api = api or Api(patient=False)
-        self._shelf = Shelf(self._api, location)
+        self._shelf = VersionStateClient(self._api, location)
 
     def reach(self) -> None:
         """Raise SecretopsError unless a manager answers."""
@@ -44,7 +43,7 @@ class Manager:
 
     @functools.cached_property
     def info(self) -> dict[str, Any]:
-        """Of the daemon that was asked."""
+        """About the daemon that answers."""
         return self._api.get("/info") or {}
 
     @functools.cached_property
@@ -61,17 +60,12 @@ class Manager:
 
     @functools.cached_property
     def services(self) -> list[dict[str, Any]]:
-        """Every one, whoever's: any of them may have a secret of the stack."""
+        """Every service, anybody's: any of them may have a secret of the stack."""
         return self._api.get("/services") or []
 
     @property
-    def service(self) -> dict[str, Any] | None:
-        """The server's."""
-        return next((each for each in self.services if each["Spec"]["Name"] == self.location.service), None)
-
-    @property
     def left(self) -> list[str]:
-        """What commands were carried in and with, and nobody waits for any more: services, and what has none."""
+        """What killed commands left: services, and secrets and configs without one."""
         labels = [f"{INSTANCE}={self.location.instance}", TASK]
         services = [each for each in self.services if self._is_labelled(each)]
         names = {each["Spec"]["Name"] for each in services}
@@ -86,27 +80,27 @@ class Manager:
         ]
 
     def clean(self) -> str:
-        """Remove what is left, but for what runs."""
-        Tasks(self.location, self._api, out=ScreenedBytes(sys.stderr), begun=BEGUN).clean()
+        """Remove what killed commands left, except what runs."""
+        JobRunner(self.location, self._api, out=ScreenedBytes(sys.stderr), begun=BEGUN).clean()
         return "what runs no more is removed"
 
     def sweep(self) -> str:
-        """Under the lease, remove the versions that the book keeps no more and no service uses."""
+        """Under the lease, remove retired versions that no service uses."""
         with hold(self._shelf, f"secretops doctor --repair (pid {os.getpid()} on {socket.gethostname()})", Timing()):
-            book = self._shelf.read()
+            book = self.read_book()
             for secret in book.secrets:
-                Inventory(self._api, self.location).sweep(book, secret)
+                Inventory(self._api, self.location).sweep(secret, book.secret(secret))
         return "what no service uses is removed"
 
     def tasks(self, service: dict[str, Any]) -> list[dict[str, Any]]:
         return self._api.get("/tasks", service=[service["ID"]]) or []
 
     @functools.cached_property
-    def book(self) -> Book:
-        return self._shelf.read()
+    def book(self) -> VersionState:
+        return self.read_book()
 
-    def look_again(self) -> Book:
-        """The book as it is now."""
+    def read_book(self) -> VersionState:
+        """Read the version state again."""
         return self._shelf.read()
 
     @functools.cached_property
@@ -114,21 +108,22 @@ class Manager:
         return Inventory(self._api, self.location).all()
 
     def users(self, secret: Found) -> list[str]:
-        """The services that have a secret, but for carried commands."""
+        """The services that mount a secret, except running commands of the stack."""
         return [
             str(each["Spec"]["Name"])
             for each in self.services
-            if not self._is_carried(each) and any(one["SecretID"] == secret.id for one in _list(each))
+            if not self._is_carried(each)
+            and any(one["SecretID"] == secret.id for one in _container(each).get("Secrets") or [])
         ]
 
     @property
-    def ahead(self) -> float:
-        """Seconds by which this machine's clock is ahead of the daemon's."""
-        return (datetime.now(UTC) - _time(self.info["SystemTime"])).total_seconds()
+    def ahead(self) -> timedelta:
+        """How far this machine's clock is ahead of the daemon's."""
+        return datetime.now(UTC) - _time(self.info["SystemTime"])
 
     def _is_carried(self, service: dict[str, Any]) -> bool:
         """Whether a command of the stack runs in it now. Anybody can write labels: it has to be ours, and young."""
-        container = service["Spec"]["TaskTemplate"].get("ContainerSpec") or {}
+        container = _container(service)
         return (
             self._is_labelled(service)
             and container.get("Image") == self.location.image
@@ -141,15 +136,14 @@ class Manager:
         return TASK in labels and labels.get(INSTANCE) == self.location.instance
 
     def _age(self, found: dict[str, Any]) -> timedelta:
-        """By the daemon's clock, as it was when it was asked."""
+        """By the daemon's clock, at its first answer."""
         return _time(self.info["SystemTime"]) - _time(found["CreatedAt"])
 
 
 def _time(text: Any) -> datetime:
-    """As Go writes it, with nine digits after the point."""
+    """Parse Go's form, with nine digits after the point."""
     return datetime.fromisoformat(str(text)[:19]).replace(tzinfo=UTC)
 
 
-def _list(service: dict[str, Any]) -> list[dict[str, Any]]:
-    container = service["Spec"]["TaskTemplate"].get("ContainerSpec") or {}
-    return container.get("Secrets") or []
+def _container(service: dict[str, Any]) -> dict[str, Any]:
+    return service["Spec"]["TaskTemplate"].get("ContainerSpec") or {}

@@ -1,6 +1,6 @@
-"""What a policy of Vault grants below a mount, read from its text: HCL's form of it, or JSON.
+"""Parse what a policy of Vault grants below a mount, from HCL or JSON.
 
-No more of HCL than a policy is made of: https://openbao.org/docs/concepts/policies/
+No more of HCL than a policy uses: https://openbao.org/docs/concepts/policies/
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ _RULE = re.compile(r'path\s+"(?P<path>(?:[^"\\]|\\.)*)"\s*\{')
 _CAPABILITIES = re.compile(r"(?:^|[\s,{])\"?capabilities\"?\s*=\s*\[(?P<list>[^\]]*)\]")
 _OLD = re.compile(r"(?:^|[\s,{])\"?policy\"?\s*=\s*\"(?P<word>\w+)\"")
 _TEXT = re.compile(r'"([^"]*)"')
-
+_WRITE = frozenset({"create", "read", "update", "delete", "list"})
 _OLD_WORDS = {
     "deny": frozenset({"deny"}),
     "read": frozenset({"read", "list"}),
-    "write": frozenset({"create", "read", "update", "delete", "list"}),
-    "sudo": frozenset({"create", "read", "update", "delete", "list", "sudo"}),
+    "write": _WRITE,
+    "sudo": _WRITE | {"sudo"},
 }
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One path of a policy, which may end with * and have + for a part, and what it lets do there."""
+    """One path of a policy, which may end with * and have + for a part, and its capabilities."""
 
     path: str
     may: frozenset[str]
 
     def covers(self, path: str) -> bool:
-        """Whether it is about that very path."""
+        """Whether it applies to that exact path."""
         return _matches(self.path.split("/"), path.split("/"), whole=True)
 
     def touches(self, mount: str) -> bool:
-        """Whether it is about anything below that mount."""
+        """Whether it applies to anything below that mount."""
         return _matches(self.path.split("/"), mount.strip("/").split("/"), whole=False)
 
 
 def rules(text: str) -> list[Rule]:
-    """Those of a policy's text that grant something. Raises ValueError where it is neither HCL of one nor JSON."""
+    """Return the rules that grant something. Raises ValueError if the text is neither HCL of a policy nor JSON."""
     found = list(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_hcl(text))
     return [rule for rule in found if rule.may and "deny" not in rule.may]
 
@@ -50,8 +50,8 @@ def rules(text: str) -> list[Rule]:
 def _of_json(document: Mapping[str, Any]) -> Iterator[Rule]:
     paths = document.get("path", {})
     for each in paths if isinstance(paths, list) else [paths]:
-        for path, said in each.items():
-            granted = said[0] if isinstance(said, list) else said
+        for path, body in each.items():
+            granted = body[0] if isinstance(body, list) else body
             yield Rule(path, frozenset(granted.get("capabilities") or _OLD_WORDS.get(granted.get("policy", ""), ())))
 
 
@@ -66,7 +66,7 @@ def _of_hcl(text: str) -> Iterator[Rule]:
 
 
 def _block(text: str, start: int) -> str:
-    """What stands between a brace that was opened before `start` and the one that closes it."""
+    """Return the text from `start` to the brace that closes the one before it."""
     depth, quoted = 1, False
     for end in range(start, len(text)):
         letter = text[end]
@@ -80,7 +80,7 @@ def _block(text: str, start: int) -> str:
 
 
 def _matches(pattern: list[str], path: list[str], *, whole: bool) -> bool:
-    """Part by part. A template, {{…}}, stands for any text."""
+    """Compare part by part. A template, {{…}}, matches any text."""
     for index, part in enumerate(path):
         if index >= len(pattern):
             return False

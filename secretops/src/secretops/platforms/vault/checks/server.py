@@ -1,4 +1,4 @@
-"""A server of Vault or OpenBao as doctor asks it: by the token at hand, which may see more or less. Reads no value."""
+"""A server of Vault or OpenBao as doctor asks it, with the token at hand. Reads no value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,8 +20,8 @@ from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.server import ANSWER_SECONDS, Connection, Request
 from secretops.stores.lease import Timing
 
+# Begins the time of what does not end.
 NEVER = "0001-01-01"
-"""Begins the time of what does not end."""
 
 HTTPS = 443
 
@@ -30,9 +30,9 @@ HTTPS = 443
 class Role:
     """A role of an auth method that the stack declares."""
 
+    # `<mount>/<role>`, as the manifest has it.
     entry: str
-    """`<mount>/<role>`, as the manifest has it."""
-    said: Mapping[str, Any]
+    fields: Mapping[str, Any]
 
     @property
     def path(self) -> str:
@@ -41,12 +41,12 @@ class Role:
 
     @property
     def policies(self) -> tuple[str, ...]:
-        return tuple(self.said.get("token_policies") or ())
+        return tuple(self.fields.get("token_policies") or ())
 
     @property
     def takes_secret_ids(self) -> bool:
         """Whether it is one of AppRole's."""
-        return bool(self.said.get("bind_secret_id"))
+        return bool(self.fields.get("bind_secret_id"))
 
 
 class VaultServer:
@@ -55,13 +55,15 @@ class VaultServer:
     def __init__(
         self, location: VaultStoreLocation, *, signs: Sequence[str] = (), timing: Timing | None = None
     ) -> None:
-        """`signs`: the paths by which whoever rotates has certificates signed."""
+        """`signs`: the paths by which the rotator has certificates signed."""
         self.location, self.signs, self.timing = location, signs, timing or Timing()
         self.api = Api.of(location)
+        # All of the stack's in the mount.
+        self.paths = (*location.secrets.values(), *location.pending.values(), location.lease)
 
     @functools.cached_property
     def status(self) -> Mapping[str, Any]:
-        """What the server says of itself to anybody: its version, its cluster, whether it is sealed."""
+        """What the server tells everybody: its version, its cluster, whether it is sealed."""
         connection = Connection(self.api.server)
         answer = connection.ask(Request(method="GET", path="sys/seal-status"))
         if not answer.is_good or "sealed" not in answer.body:
@@ -69,8 +71,8 @@ class VaultServer:
         return {**answer.body, "skew": connection.skew}
 
     @functools.cached_property
-    def _answer(self) -> SecretopsError | None:
-        """What asking it comes to, once for all checks: None when it answers, and knows our token."""
+    def _failure(self) -> SecretopsError | None:
+        """Asked once for all checks: None if the server answers, and knows the token."""
         try:
             if self.status.get("sealed"):
                 return SealedError(
@@ -84,17 +86,12 @@ class VaultServer:
         return None
 
     def reach(self) -> None:
-        """Raise SecretopsError while it does not answer us, or does not know us."""
-        if self._answer:
-            raise self._answer
-
-    @property
-    def skew(self) -> timedelta | None:
-        found: timedelta | None = self.status["skew"]
-        return found
+        """Raise SecretopsError if it does not answer, or does not know the token."""
+        if self._failure:
+            raise self._failure
 
     def certificate(self) -> tuple[datetime, datetime]:
-        """From when until when the server's is good. It was checked against the stack's CA."""
+        """Begin and end of the server certificate's validity. The handshake checks it against the stack's CA."""
         found = urlsplit(self.location.address)
         host, port = found.hostname or "", found.port or HTTPS
         try:
@@ -106,80 +103,73 @@ class VaultServer:
                 socket.create_connection((host, port), timeout=ANSWER_SECONDS) as plain,
                 context.wrap_socket(plain, server_hostname=host) as shown,
             ):
-                said = shown.getpeercert() or {}
+                fields = shown.getpeercert() or {}
         except OSError as error:
             raise UnreachableError(
                 f"{host}:{port} shows no certificate ({type(error).__name__})",
                 rule="a connection of its own is made to look at it",
                 remedy="the check named server says more",
             ) from None
-        begins, ends = (ssl.cert_time_to_seconds(str(said[key])) for key in ("notBefore", "notAfter"))
+        begins, ends = (ssl.cert_time_to_seconds(str(fields[key])) for key in ("notBefore", "notAfter"))
         return datetime.fromtimestamp(begins, UTC), datetime.fromtimestamp(ends, UTC)
 
     def token(self) -> Mapping[str, Any]:
-        """What is known of the token at hand."""
-        self.reach()
-        return self._data("auth/token/lookup-self")
+        """Return what the server knows of the token at hand, with all its policies in `policies`."""
+        found = self.read("auth/token/lookup-self")
+        return {**found, "policies": (*(found.get("policies") or ()), *(found.get("identity_policies") or ()))}
 
-    def mount(self) -> Mapping[str, Any] | None:
-        """The mount's type, options and configuration; None where there is none of that name."""
+    def mount(self) -> Mapping[str, Any]:
+        """Return the mount's type, options and configuration; empty if there is none of that name."""
+        with contextlib.suppress(DeniedError):
+            return self._mounted(f"sys/mounts/{self.location.mount}")
+        return self.read(f"sys/internal/ui/mounts/{self.location.mount}")  # for everybody who may use the mount
+
+    def _mounted(self, path: str) -> Mapping[str, Any]:
+        """Return the data at a path; empty, too, if no engine or method is mounted there. Raises DeniedError."""
         self.reach()
         try:
-            return self._data(f"sys/mounts/{self.location.mount}")
+            return self.read(path)
         except DeniedError:
-            return self._data(f"sys/internal/ui/mounts/{self.location.mount}")  # whoever may do anything there may
+            raise
         except StoreError:
-            return None
+            return {}
 
-    def configuration(self) -> Mapping[str, Any]:
-        """The KV engine's own."""
+    def read(self, path: str) -> Mapping[str, Any]:
+        """Return the data at an API path; empty where there is nothing."""
         self.reach()
-        return self._data(f"{self.location.mount}/config")
+        data = (self.api.raw("GET", path) or {}).get("data")
+        return data if isinstance(data, dict) else {}
 
-    def paths(self) -> tuple[str, ...]:
-        """All of the stack's in the mount."""
-        return (*self.location.secrets.values(), *self.location.pending.values(), self.location.lease)
-
-    def path(self, path: str) -> Mapping[str, Any]:
-        """What a path says of itself; empty where nothing is."""
+    def keys(self, path: str) -> tuple[str, ...]:
+        """List an API path. Raises DeniedError where the token may not."""
         self.reach()
-        return self._data(f"{self.location.mount}/metadata/{path}")
-
-    def devices(self) -> Mapping[str, Mapping[str, Any]]:
-        """The audit devices, by their names."""
-        self.reach()
-        return self._data("sys/audit")
+        found = self.api.raw("LIST", path) or {}
+        return tuple(str(key) for key in (found.get("data") or {}).get("keys") or ())
 
     @property
     def rotator(self) -> str:
-        """The entry of whoever rotates: the first that reads the lease. Those behind it are people."""
+        """The entry of the rotator: the first reader of the lease. Those behind it are people."""
         return next(iter(self.location.readers.get(self.location.lease, ())), "")
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """The entries of all who are declared, but people."""
+        """The entries of all declared readers except people."""
         people = self.location.readers.get(self.location.lease, ())[1:]
         entries = dict.fromkeys(entry for each in self.location.readers.values() for entry in each)
         return tuple(entry for entry in entries if entry not in people)
 
     @functools.cached_property
     def roles(self) -> dict[str, Role | None]:
-        """The declared programs' roles, by entry; None for one that is not there."""
+        """Entry of a declared program -> its role; None if that does not exist."""
         self.reach()
         return {entry: self._role(entry) for entry in self.programs}
 
     def _role(self, entry: str) -> Role | None:
-        role = Role(entry, {})
-        try:
-            found = self._data(role.path)
-        except DeniedError:
-            raise
-        except StoreError:  # no method is enabled there
-            return None
+        found = self._mounted(Role(entry, {}).path)
         return Role(entry, found) if found else None
 
     def policy(self, name: str) -> list[Rule] | None:
-        """What a policy grants; None where there is none of that name. Raises StoreError where it can't be read."""
+        """Return what a policy grants; None if it does not exist. Raises StoreError if its text is not understood."""
         found = self.api.raw("GET", f"sys/policies/acl/{name}")
         if found is None:
             return None
@@ -193,49 +183,29 @@ class VaultServer:
             ) from None
 
     def policies(self) -> tuple[str, ...]:
-        """The names of all. Raises DeniedError where the token may not list them."""
-        self.reach()
-        return self._keys("sys/policies/acl")
+        return self.keys("sys/policies/acl")
 
     def secret_ids(self, role: Role) -> list[datetime | None]:
-        """When each secret id of a role ends, which may be never."""
+        """When each secret id of a role expires; None for never."""
         ends = []
-        for accessor in self._keys(f"{role.path}/secret-id"):
+        for accessor in self.keys(f"{role.path}/secret-id"):
             found = None
             with contextlib.suppress(StoreError):  # it ended in between
                 found = self.api.raw("POST", f"{role.path}/secret-id-accessor/lookup", {"secret_id_accessor": accessor})
             if found and (data := found.get("data")):
-                ends.append(_time(str(data.get("expiration_time") or NEVER)))
+                end = str(data.get("expiration_time") or NEVER)
+                ends.append(None if end.startswith(NEVER) else datetime.fromisoformat(end).astimezone(UTC))
         return ends
 
     def strangers(self) -> list[str]:
-        """The paths of the mount that are none of the stack's and give a value."""
-        self.reach()
-        others = [path for path in self._below("") if path not in self.paths()]
-        return [path for path in others if any(kept.is_given for kept in self._kept(path))]
-
-    def _kept(self, path: str) -> Iterator[Any]:
-        found = self.api.metadata(path)
-        yield from found.versions.values() if found else ()
+        """The paths of the mount that are not the stack's, and have a value."""
+        others = [path for path in self._below("") if path not in self.paths]
+        found = ((path, self.api.metadata(path)) for path in others)
+        return [path for path, one in found if one and any(kept.is_given for kept in one.versions.values())]
 
     def _below(self, folder: str) -> Iterator[str]:
-        for key in self._keys(f"{self.location.mount}/metadata/{folder}"):
+        for key in self.keys(f"{self.location.mount}/metadata/{folder}"):
             if key.endswith("/"):
                 yield from self._below(f"{folder}{key}")
             else:
                 yield f"{folder}{key}"
-
-    def _keys(self, path: str) -> tuple[str, ...]:
-        found = self.api.raw("LIST", path) or {}
-        return tuple(str(key) for key in (found.get("data") or {}).get("keys") or ())
-
-    def _data(self, path: str) -> Mapping[str, Any]:
-        found = self.api.raw("GET", path) or {}
-        data = found.get("data")
-        return data if isinstance(data, dict) else {}
-
-
-def _time(text: str) -> datetime | None:
-    if text.startswith(NEVER):
-        return None
-    return datetime.fromisoformat(text).astimezone(UTC)

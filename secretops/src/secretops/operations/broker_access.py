@@ -1,0 +1,124 @@
+"""What commands do at the broker besides a rotation's own steps: the acting admin, servers' reports, hints."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import cached_property
+
+from secretops.engine.decisions import Facts, all_report_current
+from secretops.engine.state import Replica, Versions
+from secretops.errors import NotFoundError, SecretopsError, WaitingError
+from secretops.hints import Hint, publish_hint
+from secretops.manifest import Reader, Secret, SecretKind
+from secretops.operations.certificate import relied_on
+from secretops.operations.session import Session
+from secretops.replicas import read_reports
+from secretops.targets import open_target
+from secretops.values import Value
+
+# Seconds. Deadline of each answer of the broker while servers' reports are read. Nothing depends on them.
+REPORT_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class BrokerAdmin:
+    """The acting admin of the broker. Finds its current version once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @cached_property
+    def current(self) -> tuple[str, str]:
+        """The admin's secret and its current version. Raises WaitingError while there is none."""
+        secret = self._session.manifest.of_kind(SecretKind.BROKER_ADMIN)
+        current = self._session.store.versions(secret.name).current if secret else None
+        if secret is None or current is None:
+            raise WaitingError(
+                "there is no broker-admin yet",
+                rule="the first admin of a broker is supplied by its operator; secretops rotates it from then on",
+                remedy=self._session.first_value(secret) if secret else "secretops put broker-admin",
+            )
+        return secret.name, current.id
+
+    def credential(self) -> Value:
+        """Return its credential. Raises WaitingError, also where its value is lost."""
+        secret, version = self.current
+        try:
+            return self._session.store.read(secret, version, purpose="act as broker admin")
+        except NotFoundError as error:
+            raise WaitingError(
+                f"{secret}: the value of version {version} is lost",
+                rule="only the broker's admin changes its users, and nobody else knows that password",
+                remedy=f"secretops put {secret} --now, with an admin of the broker; then the same command again",
+            ) from error
+
+
+def replicas(session: Session, secret: Secret, versions: Versions | None = None) -> tuple[Replica, ...] | None:
+    """Return what running servers report of `secret`, read from the broker with the secret's current value.
+
+    None if unknown: no value, no answer, no right to read, or not all reports were read.
+    """
+    if secret.kind is not SecretKind.MQTT_USER:
+        return None
+    try:
+        current = (session.store.versions(secret.name) if versions is None else versions).current
+        if current is None:
+            return None
+        value = session.store.read(secret.name, current.id, purpose="read servers' reports")
+    except SecretopsError:
+        return None
+    return replicas_read_as(session, secret, value)
+
+
+def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
+    """Return what running servers report of `secret`, read from the broker as `value`. None if unknown."""
+    if secret.kind is not SecretKind.MQTT_USER:
+        return None
+    try:
+        reports = read_reports(session.broker, value, secret.users, deadline=REPORT_SECONDS)
+    except SecretopsError:
+        return None
+    # Its users are of no other secret: a report of one is forged, and may be there in a real one's place.
+    return reports if all(report.secret == secret.name for report in reports) else None
+
+
+def facts_for_retiring(session: Session, secret: Secret, versions: Versions) -> Facts:
+    """Return the facts, with servers' reports, or what a CA has signed, where a previous version is to retire."""
+    facts = session.facts(secret, versions=versions)
+    previous = versions.previous
+    if previous is None or previous.retired:
+        return facts
+    if secret.kind is SecretKind.CA:
+        is_safe = not relied_on(session.manifest, session.store, secret, previous, session.clock())
+        return replace(facts, safe_to_retire=is_safe)
+    facts = replace(facts, replicas=replicas(session, secret, versions) or ())
+    return replace(facts, guarded=all_report_current(facts) and _guards_reports(session, secret))
+
+
+def _guards_reports(session: Session, secret: Secret) -> bool:
+    try:
+        admin = BrokerAdmin(session).credential()
+        return open_target(session.broker, secret.kind).guards_reports(admin, secret.users)
+    except SecretopsError as error:
+        _log.info("%s: who may write reports is not known: %s", secret.name, error.what)
+        return False
+
+
+def hint(session: Session, secret: Secret, version: str) -> None:
+    """Hint at the published `version` where launchers poll the store, as the servers' user. Raises nothing."""
+    if not session.platform.is_polled or Reader.SERVER not in secret.readers:
+        return
+    server = session.manifest.of_kind(SecretKind.MQTT_USER)
+    if server is None:
+        return
+    try:
+        current = session.store.versions(server.name).current
+        if current:
+            value = session.store.read(server.name, current.id, purpose="hint at a new version")
+            publish_hint(session.broker, value, Hint(secret.name, version))
+    except SecretopsError as error:
+        _log.warning("%s: no hint at %s: launchers find it by their poll. %s", secret.name, version, error.what)
+    except Exception:  # the version is published: nothing that follows may fail its rotation
+        _log.exception("%s: no hint at %s: launchers find it by their poll", secret.name, version)

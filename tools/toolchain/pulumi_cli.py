@@ -1,0 +1,139 @@
+"""Find the pinned Pulumi CLI on PATH, or have it built from Go modules into the user's cache.
+
+Pulumi publishes its CLI as a download from its own site; no wheel or npm package holds it. Its source is a Go module,
+so a machine that reaches nothing but package registries can still have the exact version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.steps import ROOT, run_step, say, write_whole
+from tools.toolchain.gobuild import GO_SETTINGS, cached_binary, cached_path, find_go
+
+VERSION = "3.274.1"
+SDK = "github.com/pulumi/pulumi/sdk/v3"
+MODULE = ROOT / "tools/toolchain/pulumi-cli"
+# Without the version `pulumi version` prints nothing and the Automation API refuses the CLI.
+BUILD = (
+    "pulumi",
+    MODULE,
+    "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+    f"-X {SDK}/go/common/version.Version=v{VERSION}",
+)
+HOST = "pulumi-language-python"
+WRAPPER_MARK = "coreflux-mcp-secrets: the pinned Pulumi"
+"""In the head of every clone's `.venv/bin/pulumi`. With a venv active that lies on PATH, and is not the CLI."""
+
+FROM_THE_SDK = ("python/cmd/pulumi-language-python-exec", "python/dist/pulumi-resource-pulumi-python")
+"""What Pulumi's SDK has for Python programs and dynamic resources; it belongs beside the CLI and is copied there."""
+
+HOST_SHIM = """#!/bin/sh
+# The small Python language host of the clone whose .venv/bin/pulumi runs this; it is not Pulumi's official one.
+if [ -z "${COREFLUX_CLONE:-}" ]; then
+    echo "run Pulumi through .venv/bin/pulumi of a clone of coreflux-mcp-secrets" >&2
+    exit 1
+fi
+exec "$COREFLUX_CLONE/.venv/bin/python" "$COREFLUX_CLONE/tools/toolchain/language_host/pulumi_language_python.py" \\
+    --executor "${0%/*}/pulumi-language-python-exec" "$@"
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PulumiCli:
+    """A CLI that is there. `built` is true for our own build, which has the small language host beside it."""
+
+    path: Path
+    built: bool
+
+
+def on_path() -> list[Path]:
+    """Return each `pulumi` on PATH but the wrappers of clones. A folder or a file that can't be read is passed over."""
+    return [path for folder in os.get_exec_path() if _is_cli(path := Path(folder) / "pulumi")]
+
+
+def _is_cli(path: Path) -> bool:
+    try:
+        if not (path.is_file() and os.access(path, os.X_OK)):
+            return False
+        with path.open("rb") as file:
+            return WRAPPER_MARK.encode() not in file.read(400)
+    except OSError:
+        return False
+
+
+def find_or_build() -> PulumiCli:
+    """The pinned CLI of PATH if its language host is there too, else our own build. Raises SetupError."""
+    for path in on_path():
+        version = version_of(path)
+        if version != VERSION:
+            say(f"- not used: {path} is Pulumi {version or 'unknown'}, not {VERSION}")
+        elif not (path.resolve().with_name(HOST).exists() or shutil.which(HOST)):
+            say(f"- not used: {path} has no {HOST}")
+        else:
+            say(f"- Pulumi {VERSION}: {path}")
+            return PulumiCli(path=path, built=False)
+    cli = complete(cached_binary(*BUILD))
+    say(f"- Pulumi {VERSION}, built from Go modules: {cli}")
+    say("  Its Python language host is the small one in tools/toolchain/language_host.")
+    say("  Pulumi's official one is in no package registry.")
+    return PulumiCli(path=cli, built=True)
+
+
+def expected_build() -> Path:
+    """Return the path of our own build, whether it exists or not.
+
+    The folder has the shim's digest in its name: clones of other commits share the build and have another shim.
+    """
+    cli = cached_path(*BUILD)
+    shim = hashlib.sha256(HOST_SHIM.encode()).hexdigest()[:8]
+    return cli.parent.with_name(f"{cli.parent.name}-{shim}") / cli.name
+
+
+def complete(build: Path) -> Path:
+    """Link the built CLI into a folder with the files that it looks for beside itself; return the link.
+
+    The shim is written last: it marks the folder as complete. Raises SetupError.
+    """
+    cli = expected_build()
+    shim = cli.with_name(HOST)
+    if shim.exists():
+        return cli
+    listed = run_step(
+        "the Python part of Pulumi's SDK, from its Go module",
+        [find_go(MODULE), "list", "-m", "-f", "{{.Dir}}", SDK],
+        cwd=MODULE,
+        env=GO_SETTINGS,
+        remedy="check that this machine reaches a Go module proxy (GOPROXY)",
+    )
+    for name in FROM_THE_SDK:
+        source = Path(listed.splitlines()[-1]) / name
+        write_whole(cli.with_name(source.name), source.read_text(), mode=0o755)
+    with contextlib.suppress(FileExistsError):  # another set-up did the same
+        cli.hardlink_to(build)
+    write_whole(shim, HOST_SHIM, mode=0o755)
+    return cli
+
+
+def version_of(cli: Path) -> str:
+    """What `pulumi version` says without its v, or nothing when it does not run."""
+    environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    try:
+        done = subprocess.run(
+            [cli, "version"],
+            check=False,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip().removeprefix("v")
