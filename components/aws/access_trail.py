@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,12 +11,15 @@ import pulumi
 import pulumi_aws as aws
 
 from ..core.component import Component
+from ..core.naming import PROJECT
 from ..core.secret_store import Trail
-from . import policies, resource_policies
-from .alarms import Alarms
+from . import patterns, policies, resource_policies
+from .access import TICK
 from .identity import AwsArgs, stack_role
 from .names import applied, arn_after
-from .patterns import rotation_failed, who_read_what
+
+LATE_TICK = 7200
+"""Seconds without a tick until an alarm: one may fall out."""
 
 KEY_RECOVERY_DAYS = 30
 """KMS' longest: without this key nobody reads the records."""
@@ -95,25 +98,16 @@ class AwsAccessTrail(Component):
             group, log_group = names.log_group("trail"), self._record()
             records = f"s3://{names.bucket}/AWSLogs/{names.account}/CloudTrail/"
         rule = self._rule()
-        topic = args.alert_topic or self._topic()
+        self._topic = args.alert_topic or self._own_topic()
         aws.cloudwatch.EventTarget(
-            f"{name}-rotation-failures-told", rule=rule.name, arn=topic, opts=self._account.under(self)
+            f"{name}-rotation-failures-told", rule=rule.name, arn=self._topic, opts=self._account.under(self)
         )
-        alarms = Alarms(parent=self, name=name, account=self._account, topic=topic)
-        alarms.of_log(
-            log_group,
-            group=group,
-            keys=[*args.keys, *([self._key.arn] if self._key else [])],
-            declared=args.declared,
-            functions=args.functions,
-            bucket=None if args.existing_trail else names.bucket,
-            topic=args.alert_topic or names.alerts_arn,
-        )
+        self._watch_log(log_group, group)
         if args.functions:
-            alarms.of_functions()
+            self._watch_functions()
         self.trail = Trail(
             records=applied(records, lambda at: applied(group, lambda log: f"{at} and the log group {log}")),
-            query=who_read_what(names),
+            query=patterns.who_read_what(names),
         )
         self.register_outputs({"records": records})
 
@@ -260,11 +254,11 @@ class AwsAccessTrail(Component):
             f"{self._name}-rotation-failures",
             name=self._names.plain("rotation-failures"),
             description="A rotation of a secret of this stack failed",
-            event_pattern=pulumi.Output.json_dumps(rotation_failed(self._names)),
+            event_pattern=pulumi.Output.json_dumps(patterns.rotation_failed(self._names)),
             opts=self._account.under(self),
         )
 
-    def _topic(self) -> pulumi.Output[str]:
+    def _own_topic(self) -> pulumi.Output[str]:
         """Where alerts go, for whoever subscribes: the stack's alert_emails do."""
         topic = aws.sns.Topic(
             f"{self._name}-alerts",
@@ -293,3 +287,133 @@ class AwsAccessTrail(Component):
                 opts=self._account.under(self),
             )
         return told
+
+    def _watch_log(self, log_group: pulumi.Input[str], group: pulumi.Input[str]) -> None:
+        """Declare filters and an alarm for each thing in CloudTrail's log that is worth a person's look.
+
+        `group` is the log group's name. An alarm has several filters where one pattern would exceed
+        patterns.FILTER_LIMIT.
+        """
+        names, args = self._names, self._args
+        users = [one for one in args.declared if names.called(one)[0] == "user"]
+        keys, size = [*args.keys, *([self._key.arn] if self._key else [])], patterns.KEYS_OF_A_FILTER
+        batches = [keys[at : at + size] for at in range(0, len(keys), size)]
+        bucket, topic = None if args.existing_trail else names.bucket, args.alert_topic or names.alerts_arn
+        functions = [names.plain(function) for function in args.functions]
+        watched: dict[str, tuple[str, Mapping[str, pulumi.Input[str]]]] = {
+            "undeclared-read": (
+                "somebody read a secret who is not declared to",
+                {"": patterns.undeclared_read(names, args.declared)},
+            ),
+            "undeclared-write": (
+                "somebody who is not declared to wrote a secret, or tried to",
+                {"": patterns.undeclared_write(names, args.declared)},
+            ),
+            "denied-read": ("somebody was denied a read of a secret", {"": patterns.denied_read(names)}),
+            "deletion": ("a secret was scheduled for deletion", {"": patterns.deletion(names)}),
+            "policy-change": (
+                "a secret's policy, its rotation or its replicas were changed; pulumi up does so too",
+                {"": patterns.policy_change(names)},
+            ),
+            "key-change": (
+                "a key was disabled, will be deleted, or is others' too",
+                _numbered(pulumi.Output.all(*some).apply(patterns.key_change) for some in batches),
+            ),
+            "role-change": (
+                "who may be a role of this stack or an operator, or what it may, was changed; pulumi up does so too",
+                {
+                    "": patterns.role_change(names, args.declared),
+                    **({"users": patterns.user_change(names, users)} if users else {}),
+                },
+            ),
+            "function-change": (
+                "the code or the settings of a function of this stack were changed; pulumi up does so too",
+                {"": patterns.function_change(functions)} if functions else {},
+            ),
+            "role-use": (
+                "a role of this stack was given to a function or a task, or a task run by hand; pulumi up does so too",
+                {"": patterns.role_use(names)},
+            ),
+            "trail-change": (
+                "a trail of this account, or what keeps and tells of its records, was stopped or changed",
+                _numbered(patterns.trail_change(names, group, topic, bucket)),
+            ),
+        }
+        for what, (told, found) in watched.items():
+            for part, pattern in found.items():
+                called = f"{what}-{part}" if part else what
+                aws.cloudwatch.LogMetricFilter(
+                    f"{self._name}-filter-{called}",
+                    name=names.plain(called),
+                    log_group_name=log_group,
+                    pattern=pattern,
+                    metric_transformation={"name": names.plain(what), "namespace": PROJECT, "value": "1"},
+                    opts=self._account.under(self),
+                )
+            if found:
+                self._alarm(what, told, namespace=PROJECT, metric=names.plain(what))
+
+    def _watch_functions(self) -> None:
+        """Alarms for what the tick counts, for a tick that does not run, and for dead letters."""
+        of_stack = {"Stack": self._names.stack}
+        failed = "the tick could not look after a secret: its log says why"
+        for metric, told in {"Overdue": "a rotation is overdue", "Failed": failed}.items():
+            self._alarm(f"tick-{metric.lower()}", told, namespace=PROJECT, metric=metric, dimensions=of_stack)
+        aws.cloudwatch.MetricAlarm(
+            f"{self._name}-alarm-tick-missing",
+            name=self._names.plain("tick-missing"),
+            alarm_description="the hourly tick does not run",
+            namespace="AWS/Lambda",
+            metric_name="Invocations",
+            dimensions={"FunctionName": self._names.plain(TICK)},
+            statistic="Sum",
+            period=LATE_TICK,
+            evaluation_periods=1,
+            comparison_operator="LessThanThreshold",
+            threshold=1,
+            treat_missing_data="breaching",
+            alarm_actions=[self._topic],
+            ok_actions=[self._topic],
+            opts=self._account.under(self),
+        )
+        self._alarm(
+            "letters",
+            "a function failed, and AWS gave up trying: the dead-letter queue has the event",
+            namespace="AWS/SQS",
+            metric="ApproximateNumberOfMessagesVisible",
+            dimensions={"QueueName": self._names.letters},
+            statistic="Maximum",
+        )
+
+    def _alarm(
+        self,
+        what: str,
+        told: str,
+        *,
+        namespace: str,
+        metric: str,
+        dimensions: Mapping[str, str] | None = None,
+        statistic: str = "Sum",
+    ) -> None:
+        """Once in five minutes is enough."""
+        aws.cloudwatch.MetricAlarm(
+            f"{self._name}-alarm-{what}",
+            name=self._names.plain(what),
+            alarm_description=told,
+            namespace=namespace,
+            metric_name=metric,
+            dimensions=dimensions,
+            statistic=statistic,
+            period=300,
+            evaluation_periods=1,
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            threshold=1,
+            treat_missing_data="notBreaching",
+            alarm_actions=[self._topic],
+            opts=self._account.under(self),
+        )
+
+
+def _numbered(found: Iterable[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
+    """Patterns by what their filters' names end with: the first with nothing."""
+    return {str(number) if number > 1 else "": one for number, one in enumerate(found, 1)}

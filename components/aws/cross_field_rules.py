@@ -14,13 +14,12 @@ from ..settings.outputs import known
 from ..settings.problems import Problem, did_you_mean
 from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach
 from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation
-from . import policies, propagation_timing
+from . import policies, task
 from .access import TICK, declared_callers
 from .field_types import REGION
 from .names import Names
 from .patterns import FILTER_LIMIT, undeclared_read
 from .settings import AwsPrivateCa, AwsStore, EcsServer
-from .task import CA_LIMIT
 
 ROLE_LIMIT = 10_240
 """Characters of all of a role's inline policies; white space is not counted (AWS, IAM and AWS STS quotas)."""
@@ -76,10 +75,10 @@ def _on_ecs(
 ) -> Iterator[Problem]:
     """What a task can't do, or can't be given."""
     yield from out_of_reach("server ecs", broker, "goes into the tasks and the functions that rotate", runs="task")
-    if isinstance(broker, OutsideBroker) and broker.ca_file and (size := _size(broker.ca_file)) > CA_LIMIT:
+    if isinstance(broker, OutsideBroker) and broker.ca_file and (size := _size(broker.ca_file)) > task.CA_LIMIT:
         yield Problem(
             f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
-            f"at most {CA_LIMIT}: they go into the task definition, and ECS takes 64 KiB of it",
+            f"at most {task.CA_LIMIT}: they go into the task definition, and ECS takes 64 KiB of it",
             "name a file of the one CA's certificate that signs the broker's, not a whole bundle",
         )
     if isinstance(broker, OutsideBroker) and broker.client_certificate and server.reference == "NativeRef":
@@ -127,12 +126,12 @@ def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
     where = f"reference {server.reference}"
     if server.reference == "Fetched":
         yield from fetched_too_late(rotation, where)
-    elif rotation.grace_seconds < propagation_timing.REDEPLOYED:
-        waits = propagation_timing.DELAY + propagation_timing.WINDOW
+    elif rotation.grace_seconds < task.REDEPLOYED:
+        waits = task.DELAY + task.WINDOW
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"at least {propagation_timing.REDEPLOYED}: a new value waits {waits} s for others, and "
-            f"a new deployment then takes up to {propagation_timing.ROLLOUT // 60} minutes",
+            f"at least {task.REDEPLOYED}: a new value waits {waits} s for others, and "
+            f"a new deployment then takes up to {task.ROLLOUT // 60} minutes",
             "lengthen it, or take it out for its default",
         )
 

@@ -56,11 +56,17 @@ class Aws(Platform):
         yield from warnings(store)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that the functions' package is there and current."""
-        if isinstance(settings.store, AwsStore):
-            from .function_package import check_package
+        """Check that the functions' package is of these sources."""
+        if not isinstance(settings.store, AwsStore):
+            return
+        from .lambda_package import COMMAND, ZIP, is_current
 
-            check_package()
+        if not is_current():
+            state = "is not of these sources" if ZIP.exists() else "is not there"
+            raise pulumi.RunError(
+                f"dist/lambda.zip {state}\n    the functions that rotate run it, and are never older than the program"
+                f"\n    -> {COMMAND}"
+            )
 
     def first_tick(self, settings: Settings) -> str | None:
         """Return the command that invokes the function of the tick."""

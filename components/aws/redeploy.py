@@ -15,7 +15,7 @@ from .functions import FunctionArgs, StackFunction
 from .identity import AwsArgs
 from .names import arn_after
 from .patterns import new_version
-from .propagation_timing import DELAY, WINDOW
+from .task import DELAY, WINDOW
 
 SECONDS = 30
 """At most for a request to Secrets Manager for each secret, and two to ECS."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pulumi
 import pulumi_aws as aws
@@ -11,15 +12,15 @@ import pulumi_aws as aws
 from secretops.manifest import Manifest, Secret
 from secretops.platforms.aws.location import AwsPrivateCaIssuer, AwsStoreLocation
 
-from ..core.broker import BrokerArgs
+from ..core.broker import BrokerArgs, ca_bundle
 from ..core.component import Component
 from ..core.secret_store import SecretStoreArgs
 from ..core.secrets import CLIENT_CERT
 from . import policies
 from .access import TICK, read_to_rotate, rotated, rotator_of
-from .function_package import ca_file_in_package, package_of
 from .functions import FunctionArgs, Queue, StackFunction, Vpc
 from .identity import AwsArgs, stack_role
+from .lambda_package import ZIP
 from .names import Names, applied
 from .principals import AwsAccount
 
@@ -38,6 +39,9 @@ so Lambda's retries would only come between. A step that has waited for long is 
 TICK_QUEUE = Queue(retries=1, seconds=1800)
 """Again after a minute, which outlasts a broker's restart; for what lasts longer the next tick comes within the hour.
 None waits so long that it meets the next one."""
+
+CA_FILE = "/var/task/ca.crt"
+"""Where a function finds the CA certificates of a broker that a private CA signs: Lambda unpacks packages there."""
 
 DELIVERIES = 2
 """How often EventBridge Scheduler tries again to hand a tick over to Lambda. It calls asynchronously: of a tick that
@@ -83,9 +87,9 @@ class AwsRotation(Component):
         self._keys = args.keys or {args.region: self._names.any_key}
         self._lease = args.lease or lease_table(f"{name}-lease", self._account, self)
         known = args.manifest or _manifest(args, self._names)
-        inside = known.broker.model_copy(update={"ca_file": ca_file_in_package(args.broker)})
+        inside = known.broker.model_copy(update={"ca_file": CA_FILE if args.broker.ca_file else None})
         self.manifest = known.model_copy(update={"broker": inside})
-        package = applied(resolved(self.manifest), lambda manifest: package_of(manifest, args.broker))
+        package = applied(resolved(self.manifest), lambda manifest: _package(manifest, args.broker))
         for secret in rotated(known.secrets):
             others = read_to_rotate(secret, known.secrets, certificate=args.broker.client_certificate)
             self._rotate(secret, others, package)
@@ -222,6 +226,20 @@ def location_of(names: Names, secrets: Sequence[Secret]) -> AwsStoreLocation:
         fields={secret.name: secret.fields for secret in secrets},
         lease=names.lease_arn,
     )
+
+
+def _package(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
+    """Return dist/lambda.zip with the manifest and the CA certificates, both public.
+
+    They are files, because a function's variables have 4 KB together.
+    """
+    own: dict[str, pulumi.Asset | pulumi.Archive] = {
+        ".": pulumi.FileArchive(str(ZIP)),
+        "secretops.json": pulumi.StringAsset(manifest.model_dump_json(indent=1) + "\n"),
+    }
+    if broker.ca_file:
+        own[Path(CA_FILE).name] = pulumi.StringAsset(ca_bundle(broker.ca_file))
+    return pulumi.AssetArchive(own)
 
 
 def resolved(manifest: Manifest) -> pulumi.Input[Manifest]:

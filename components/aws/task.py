@@ -26,6 +26,14 @@ CHECK_EVERY, CHECKS = 30, 5
 """Seconds between two health checks, and how many have to fail: ECS then replaces a task that did not answer for two
 minutes. Health is answered while a tool blocks (docs/operations/http.md)."""
 
+DELAY, WINDOW, ROLLOUT = 60, 60, 900
+"""Seconds until each task has a new version (docs/operations/aws.md, How a new version arrives): a message waits for
+what comes with it; Lambda gathers messages for one call; one deployment takes about five minutes, by our estimate: a
+task's start, the pull of its image, its first checks and the end of the one before, and a failed start is repeated."""
+
+REDEPLOYED = DELAY + WINDOW + ROLLOUT
+"""With NativeRef."""
+
 CA_LIMIT = 48 * 1024
 """Bytes of CA certificates: a whole task definition has at most 64 KiB (AWS, Amazon ECS service quotas)."""
 
