@@ -36,7 +36,7 @@ def later(entry: Any) -> Any:
 
 
 def run(program: Program, *, into: Deployed | None = None) -> Deployed:
-    return deploy(StackFile({}, []), "shop", program=lambda: [program("x")] and None, into=into)
+    return deploy(StackFile({}, []), "shop", program=lambda: cast(None, program("x")), into=into)
 
 
 def store(name: str) -> None:
@@ -87,22 +87,22 @@ def test_each_component_of_aws_works_alone(child: str) -> None:
 @pytest.mark.parametrize("reference", ["NativeRef", "Fetched"])
 def test_ids_that_are_outputs_reach_resources_policies_and_manifest(reference: str) -> None:
     key = "arn:aws:kms:eu-central-1:123456789012:key/12345678-1234-1234-1234-123456789012"
-    groups, subnets = later([later("sg-0123456789abcdef0")]), later(["subnet-0123456789abcdef0"])
-    vpc = {"subnets": subnets, "security_groups": groups, "way_out": later("vpce-0123456789abcdef0")}
-    trail = {"arn": later("arn:aws:cloudtrail:eu-central-1:123456789012:trail/org"), "log_group": later("org")}
     topic, boundary = "arn:aws:sns:eu-central-1:123456789012:alarms", "arn:aws:iam::123456789012:policy/boundary"
-    own = {"vpc": vpc, "existing_trail": trail, "kms_key": later(key), "log_kms_key": later(key)}
-    cluster = {"image": later(IMAGE), "cluster": later("plant"), "subnets": subnets, "security_groups": groups}
     fetched = reference == "Fetched"
-    sections = {
-        "store": {"kind": "aws", **HERE, "operators": [OPERATOR], **own,
-                  "alert_topic": later(topic), "permissions_boundary": later(boundary)},
-        "server": {"kind": "ecs", "reference": reference, **cluster},
-        "broker": {"kind": "coreflux", "host": "mqtt.example.com", "client_certificate": fetched},
-        **({"issuer": {"kind": "aws-private-ca", "arn": later(CA)}} if fetched else {}),
-    }  # fmt: skip
 
     def program(name: str) -> None:
+        groups, subnets = later([later("sg-0123456789abcdef0")]), later(["subnet-0123456789abcdef0"])
+        vpc = {"subnets": subnets, "security_groups": groups, "way_out": later("vpce-0123456789abcdef0")}
+        trail = {"arn": later("arn:aws:cloudtrail:eu-central-1:123456789012:trail/org"), "log_group": later("org")}
+        own = {"vpc": vpc, "existing_trail": trail, "kms_key": later(key), "log_kms_key": later(key)}
+        cluster = {"image": later(IMAGE), "cluster": later("plant"), "subnets": subnets, "security_groups": groups}
+        sections = {
+            "store": {"kind": "aws", **HERE, "operators": [OPERATOR], **own,
+                      "alert_topic": later(topic), "permissions_boundary": later(boundary)},
+            "server": {"kind": "ecs", "reference": reference, **cluster},
+            "broker": {"kind": "coreflux", "host": "mqtt.example.com", "client_certificate": fetched},
+            **({"issuer": {"kind": "aws-private-ca", "arn": later(CA)}} if fetched else {}),
+        }  # fmt: skip
         made = CorefluxSecrets(name, cast(CorefluxSecretsArgs, sections))
         pulumi.export("manifest", made.secretops)
 
