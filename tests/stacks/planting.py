@@ -46,6 +46,7 @@ class Planter:
 
     def register(self, request: Any, **options: Any) -> Any:
         """Register a resource as edited, and after the first of a provider those that are added."""
+        # Rows name a resource without the name of its component, which is its alias.
         name = next((alias.spec.name for alias in request.aliases if alias.spec.name), request.name)
         for edit in self._edits:
             if edit["at"] == name and "protect" in edit:
