@@ -42,7 +42,8 @@ def run(program: Program, *, into: Deployed | None = None) -> Deployed:
 def store(name: str) -> None:
     caller = AwsCaller(arn=READER)
     made = AwsSecretStore(name, AwsSecretStoreArgs(**HERE, operators=[OPERATOR], broker=BROKER, reader=caller))
-    assert made.publish(reader=caller).source.startswith("aws-sm:eu-central-1/coreflux-mcp/shop/mqtt")
+    references = made.publish(reader=caller)
+    assert isinstance(references, Fetched) and references.source.startswith("aws-sm:eu-central-1/coreflux-mcp/shop/")
     made.rotate()
     made.record_access()
     with pytest.raises(pulumi.RunError, match=f"publish to {OPERATOR}"):
