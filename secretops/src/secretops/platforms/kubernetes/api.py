@@ -5,6 +5,7 @@ The server's texts may quote an object, so that only a user's name is ever taken
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http
 import re
@@ -141,20 +142,24 @@ class Api:
 
     def _refused(self, verb: str, what: str, response: httpx2.Response) -> StoreError:
         where, server = f"{what} in namespace {self.namespace}", self._connection.server
-        status = _status(response)
+        status: dict[str, Any] = {}
+        with contextlib.suppress(ValueError):  # a proxy answered something else
+            found = response.json()
+            status = found if isinstance(found, dict) else {}
         match response.status_code:
             case http.HTTPStatus.UNAUTHORIZED:
-                return StoreError(
-                    f"the API server at {server} does not accept {self._connection.identity}",
-                    rule="it answered 401: the credential is wrong or has expired",
-                    remedy=f"log in to the cluster again until this works: kubectl -n {self.namespace} get lease",
-                )
+                return self._connection.not_accepted(f"kubectl -n {self.namespace} get lease")
             case http.HTTPStatus.FORBIDDEN:
                 named = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
+                remedy = f"an operator who may create Secrets: {MAKES_SECRETS}"
+                if verb != "create":
+                    remedy = f"pulumi up grants it to the rotator; for yourself ask for: {verb} {what}"
+                elif what.startswith("leases/"):
+                    remedy = f"pulumi up makes it; or ask for the right to create leases in {self.namespace}"
                 return StoreError(
                     f"{named[1] if named else self._connection.identity} may not {verb} {where}",
                     rule="the rotator may get and update what there is; an operator may also create it",
-                    remedy=self._way_out(verb, what),
+                    remedy=remedy,
                 )
             case http.HTTPStatus.NOT_FOUND:
                 return StoreError(
@@ -170,28 +175,12 @@ class Api:
             remedy=f"look at it, and at the cluster's admission rules: kubectl -n {self.namespace} get {what} -o yaml",
         )
 
-    def _way_out(self, verb: str, what: str) -> str:
-        if verb != "create":
-            return f"pulumi up grants it to the rotator; for yourself ask for: {verb} {what}"
-        if what.startswith("leases/"):
-            return f"pulumi up makes it; or ask for the right to create leases in {self.namespace}"
-        return f"an operator who may create Secrets: {MAKES_SECRETS}"
-
 
 def _named(code: int) -> str:
     try:
         return f"{code} {http.HTTPStatus(code).phrase}"
     except ValueError:
         return str(code)
-
-
-def _status(response: httpx2.Response) -> dict[str, Any]:
-    """Return the Status object of an error; empty where a proxy answered something else."""
-    try:
-        found = response.json()
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _retry_after(response: httpx2.Response) -> float | None:

@@ -136,8 +136,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
 
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
-        place = self._location
-        record = LeaseObject(self._api, place.lease, instance=place.instance)
+        record = LeaseObject(self._api, self._location)
         with hold(record, holder, self._timing) as held, self._fence.behind(held):
             yield
 
