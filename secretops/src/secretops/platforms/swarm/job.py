@@ -22,15 +22,17 @@ from secretops.manifest import Manifest
 from secretops.platforms.swarm.api import Api, Kind, encoded
 from secretops.platforms.swarm.daemon import registry_login, socket_of
 from secretops.platforms.swarm.inventory import Inventory
-from secretops.platforms.swarm.location import SwarmStoreLocation
-from secretops.platforms.swarm.names import INSTANCE, TASK
+from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation
 from secretops.platforms.swarm.rollout import NEVER_RAN, STARTS, list_of, place
 from secretops.platforms.swarm.task import MANIFEST_FILE, STARTER, VARIABLE, TaskPayload, payload_of
 from secretops.platforms.swarm.version_state import VersionStateClient
 from secretops.printable import ScreenedBytes
 from secretops.values import Value
 
-ENTRYPOINT = ("python", "-m", "secretops.platforms.swarm.task_main")
+ENTRYPOINT = ("python", "-m", "secretops.platforms.swarm.task")
+
+# Label of what a remote command is made of: its id.
+TASK = "coreflux-mcp-secrets.task"
 
 # Path of the daemon's socket in the task.
 SOCKET = "/var/run/docker.sock"
@@ -68,7 +70,7 @@ class Job:
 
     def __init__(self, api: Api, name: str, location: SwarmStoreLocation, *, out: IO[bytes], err: IO[bytes]) -> None:
         self._api, self.name, self._location = api, name, location
-        self._labels = {INSTANCE: location.instance, TASK: name}
+        self._labels = {SWARM_INSTANCE: location.instance, TASK: name}
         self._streams = {_OUT: out, _ERR: err, _DAEMON: err}
         self._printed = dict.fromkeys(self._streams, 0)
 
@@ -277,13 +279,13 @@ class JobRunner:
         The records of what their tasks read are first passed on to `err`: nobody else has them. Those that the killed
         process has passed on are then there twice.
         """
-        now = _time((self._api.get("/info") or {}).get("SystemTime"))
+        now = time_of((self._api.get("/info") or {}).get("SystemTime"))
         for service in self._services():
             if self._is_left(service, now):
                 self._job_of(service).remove_if_possible()
         for kind in OF_JOBS:
             for each in self._api.get(f"/{kind}", label=self._labels) or []:
-                if now - _time(each["CreatedAt"]) > self._begun:
+                if now - time_of(each["CreatedAt"]) > self._begun:
                     self._api.remove(kind, each["ID"])  # refused while its task is there
 
     def clear(self) -> None:
@@ -315,7 +317,7 @@ class JobRunner:
 
     @property
     def _labels(self) -> list[str]:
-        return [f"{INSTANCE}={self._location.instance}", TASK]
+        return [f"{SWARM_INSTANCE}={self._location.instance}", TASK]
 
     def _services(self) -> list[dict[str, Any]]:
         return self._api.get("/services", label=self._labels) or []
@@ -327,9 +329,9 @@ class JobRunner:
     def _is_left(self, service: dict[str, Any], now: datetime) -> bool:
         tasks = self._api.get("/tasks", service=[service["ID"]]) or []
         if all(task["Status"]["State"] in STARTING for task in tasks):
-            return now - _time(service["CreatedAt"]) > self._begun
+            return now - time_of(service["CreatedAt"]) > self._begun
         return all(
-            task["Status"]["State"] in ENDED and now - _time(task["Status"]["Timestamp"]) > self._followed
+            task["Status"]["State"] in ENDED and now - time_of(task["Status"]["Timestamp"]) > self._followed
             for task in tasks
         )
 
@@ -417,6 +419,6 @@ def _as_file(what: str, name: str, id: str, path: str) -> dict[str, Any]:
     return {f"{what}ID": id, f"{what}Name": name, "File": {"Name": path, "UID": "0", "GID": "0", "Mode": 0o400}}
 
 
-def _time(text: Any) -> datetime:
-    """Parse a time as Go writes it, with nine digits after the point. A missing one is long ago."""
+def time_of(text: Any) -> datetime:
+    """Parse a time as Go writes it, with nine digits after the point. A missing time is long ago."""
     return datetime.fromisoformat(str(text)[:19]).replace(tzinfo=UTC) if text else datetime.min.replace(tzinfo=UTC)

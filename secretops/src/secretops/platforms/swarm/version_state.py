@@ -6,8 +6,9 @@ of the labels, so that a process whose lease was taken over can write none of th
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -17,11 +18,11 @@ from secretops.engine.journal import Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
 from secretops.platforms.swarm.api import PAUSES, Api, encoded
+from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
-from secretops.platforms.swarm.names import INSTANCE
 from secretops.stores import lease, store_errors
 from secretops.stores.document_versions import StateLabels
-from secretops.stores.lease import LeaseRecord
+from secretops.stores.lease import Found, Held, LeaseRecord, LeaseStore, Timing
 
 CONTENT = b"The state of the stack's secrets is in the labels of this config. secretops writes them.\n"
 
@@ -93,7 +94,6 @@ class VersionState:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """The secrets of which any version is kept."""
         return tuple(secret for secret in self.secrets if self.secret(secret).kept)
 
     @property
@@ -124,7 +124,7 @@ class VersionStateClient:
 
         Raises StoreError, also if the lease is lost, UnreachableError.
         """
-        return self._of_holder(self._get())
+        return self._of_holder(self.get())
 
     def change(self, decide: Callable[[VersionState], None]) -> VersionState:
         """Write what `decide` changes, in one write; in none if it changes nothing. Returns it.
@@ -133,7 +133,7 @@ class VersionStateClient:
         once there is something to write. Raises as `read` does, and what `decide` raises.
         """
         for pause in (*PAUSES, 0.0):
-            found = self._get()
+            found = self.get()
             state = self._of_holder(found)
             before = dict(state.labels)
             decide(state)
@@ -142,10 +142,15 @@ class VersionStateClient:
             if self.write(found, state):
                 return state if found else self.read()
             time.sleep(pause)
-        raise StoreError(
-            f"config {self.location.book}: somebody else changed it {len(PAUSES) + 1} times in a row",
-            rule="a change is only written over what it was decided on; nothing was overwritten",
-            remedy="find out who writes it: docker events --filter type=config; the next tick goes on from here",
+        rule = "a change is only written over what it was decided on; nothing was overwritten"
+        raise self.contended(PAUSES, rule, "; the next tick goes on from here")
+
+    def contended(self, pauses: tuple[float, ...], rule: str, then: str) -> StoreError:
+        """Return the error for a config that somebody else has changed in each try, with these pauses in between."""
+        return StoreError(
+            f"config {self.location.book}: somebody else changed it {len(pauses) + 1} times in a row",
+            rule=rule,
+            remedy=f"find out who writes it: docker events --filter type=config{then}",
         )
 
     def write(self, found: dict[str, Any] | None, state: VersionState) -> bool:
@@ -158,7 +163,7 @@ class VersionStateClient:
                 rule="values are first written where the stack's service is",
                 remedy="pulumi up makes it; if it has run: does DOCKER_HOST, or Docker's context, lead to its Swarm?",
             )
-        labels = {INSTANCE: self.location.instance, **state.labels}
+        labels = {SWARM_INSTANCE: self.location.instance, **state.labels}
         spec = {"Name": self.location.book, "Labels": labels, "Data": encoded(CONTENT)}
         return self.api.create("configs", spec) is not None
 
@@ -168,11 +173,11 @@ class VersionStateClient:
         if found is None:
             return VersionState(name, {})
         labels = dict(found["Spec"].get("Labels") or {})
-        theirs, ours = labels.get(INSTANCE) or "no stack", self.location.instance
+        theirs, ours = labels.get(SWARM_INSTANCE) or "no stack", self.location.instance
         if theirs != ours:
             raise StoreError(
                 f"config {name} is of {theirs}, and we are of {ours}",
-                rule=f"its label {INSTANCE} names its stack, and nobody writes the secrets of another",
+                rule=f"its label {SWARM_INSTANCE} names its stack, and nobody writes the secrets of another",
                 remedy="nothing was written; lead DOCKER_HOST, or Docker's context, to the stack's own Swarm",
             )
         return VersionState(name, labels, id=str(found["ID"]))
@@ -180,7 +185,7 @@ class VersionStateClient:
     @property
     def is_nowhere(self) -> bool:
         """Whether nothing says that this is the stack's Swarm: there is no config, and no service."""
-        return self._get() is None and self.api.get(f"/services/{self.location.service}") is None
+        return self.get() is None and self.api.get(f"/services/{self.location.service}") is None
 
     def remove_empty(self) -> None:
         """Remove a config in which no version is kept: with the last value the stack leaves no trace.
@@ -193,7 +198,7 @@ class VersionStateClient:
             with self.api.impatient():
                 self.api.remove("configs", state.id)
 
-    def _get(self) -> dict[str, Any] | None:
+    def get(self) -> dict[str, Any] | None:
         found: dict[str, Any] | None = self.api.get(f"/configs/{self.location.book}")
         return found
 
@@ -204,3 +209,47 @@ class VersionStateClient:
             if record is None or record.token != self.token:
                 raise lease.lost_to(record.holder if record else "nobody")
         return state
+
+
+class LeaseLabel(LeaseStore):
+    """The lease: a label of the config. `at` is the config as it was read; None once it was written."""
+
+    keeps_duration = True
+
+    def __init__(self, client: VersionStateClient) -> None:
+        self._client = client
+
+    def read(self, *, patient: bool = True) -> Found:
+        with contextlib.nullcontext() if patient else self._client.api.impatient():
+            found = self._client.get()
+            return Found(self._client.opened(found).lease, found)
+
+    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
+        with contextlib.nullcontext() if patient else self._client.api.impatient():
+            now = after if after.at is not None else self.read()  # its index has changed with our own write
+            if now.record != after.record:
+                return now
+            state = self._client.opened(now.at)
+            state.write_lease(record)
+            return Found(record) if self._client.write(now.at, state) else self.read()
+
+    def contended(self, left: str) -> StoreError:
+        return self._client.contended(lease.PAUSES, f"one rotation at a time; {left}", "")
+
+
+@contextlib.contextmanager
+def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[Held | None]:
+    """Hold the lease while the block runs; None where nothing could be written. Raises as `stores.lease.hold` does.
+
+    It is renewed over a connection of its own: the main thread may be waiting.
+    """
+    own = VersionStateClient(client.api.another(), client.location)
+    if own.is_nowhere:  # no value is kept, and none can be: the first write says why
+        yield None
+        return
+    with lease.hold(LeaseLabel(own), holder, timing) as held:
+        client.token = held.record.token
+        try:
+            yield held
+        finally:
+            client.token = ""  # nosec B105 - nobody holds it

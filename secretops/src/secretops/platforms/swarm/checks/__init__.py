@@ -30,7 +30,9 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
     return table(
         manager,
         {
-            "manager": lambda it: reached(it.reach, lambda: f"{it.info.get('Name')}, of {len(it.nodes)} nodes"),
+            "manager": lambda it: reached(
+                it.reach, lambda: f"{it.get('/info').get('Name')}, of {len(it.get('/nodes'))} nodes"
+            ),
             "docker": docker,
             "clock": lambda it: clock_skew(it.ahead, "the manager", both=True),
             "socket": guarded_socket,
@@ -48,14 +50,14 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 def docker(manager: Manager) -> Result:
     """Check that each node's Docker is new enough, and that all are of one release."""
-    api = str(manager.version.get("ApiVersion") or "0.0")
+    api = str(manager.get("/version").get("ApiVersion") or "0.0")
     major, _, minor = api.partition(".")
     if (int(major), int(minor)) < OLDEST_API:
         rule = "1.41 (Docker 20.10) is the first with jobs: a tick runs as one"
         return attention(f"its API is {api}", rule, "upgrade Docker on the managers")
-    engines = sorted({_engine(node) for node in manager.nodes})
+    engines = sorted({_engine(node) for node in manager.get("/nodes")})
     least = "20.10.24 or 23.0.3: in older ones anybody may inject packets into an encrypted network (CVE-2023-28840)"
-    if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.nodes if _is_broken(node)):
+    if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.get("/nodes") if _is_broken(node)):
         return attention(f"Docker of {', '.join(broken)}", least, "upgrade Docker on these nodes")
     if len({engine.partition(".")[0] for engine in engines}) > 1:
         return attention(
@@ -63,7 +65,7 @@ def docker(manager: Manager) -> Result:
             "nodes are of one release: a task may be started on any of them",
             "upgrade the older ones; docker node ls names them",
         )
-    if nameless := sorted(_host(node) for node in manager.nodes if not _release(node)):
+    if nameless := sorted(_host(node) for node in manager.get("/nodes") if not _release(node)):
         return unknown(f"Docker {', '.join(engines)}", least, f"compare the release of {', '.join(nameless)} yourself")
     return ok(f"Docker {', '.join(engines)}, API {api}")
 
@@ -107,7 +109,7 @@ def nodes(manager: Manager) -> Result:
     """Check that all nodes are there, and that the manager that answers takes tasks."""
     away = [
         _host(node)
-        for node in manager.nodes
+        for node in manager.get("/nodes")
         if (node.get("Status") or {}).get("State") != "ready"
         or (node.get("ManagerStatus") or {"Reachability": "reachable"}).get("Reachability") != "reachable"
     ]
@@ -117,12 +119,12 @@ def nodes(manager: Manager) -> Result:
             "a Swarm changes something only while more than half of its managers agree",
             "bring them back; docker node ls shows them",
         )
-    own = str((manager.info.get("Swarm") or {}).get("NodeID"))
-    managers = [node for node in manager.nodes if node["Spec"].get("Role") == "manager"]
+    own = str((manager.get("/info").get("Swarm") or {}).get("NodeID"))
+    managers = [node for node in manager.get("/nodes") if node["Spec"].get("Role") == "manager"]
     availability = {node["ID"]: str(node["Spec"].get("Availability")) for node in managers}.get(own, "active")
     if availability != "active":
         return attention(
-            f"{manager.info.get('Name')}, the manager that was asked, is set to {availability}",
+            f"{manager.get('/info').get('Name')}, the manager that was asked, is set to {availability}",
             "put, rotate and tick run as a task of the manager that is asked, and it takes none",
             f"docker node update --availability active {own}, or lead DOCKER_HOST to a manager that is",
         )
@@ -131,7 +133,7 @@ def nodes(manager: Manager) -> Result:
 
 def encryption(manager: Manager) -> Result:
     """Name the place of the key that encrypts the Swarm's log, which has the values, on every manager's disk."""
-    config = (manager.swarm.get("Spec") or {}).get("EncryptionConfig") or {}
+    config = (manager.get("/swarm").get("Spec") or {}).get("EncryptionConfig") or {}
     if config.get("AutoLockManagers"):
         return ok("by a key that is on no disk: a manager that was restarted waits for docker swarm unlock")
     return ok(
@@ -143,7 +145,7 @@ def encryption(manager: Manager) -> Result:
 def server(manager: Manager) -> Result:
     """Check that the server's service exists, runs all its replicas, and that no update of it is stuck."""
     name = manager.location.service
-    service = next((each for each in manager.services if each["Spec"]["Name"] == name), None)
+    service = next((each for each in manager.get("/services") if each["Spec"]["Name"] == name), None)
     rule = "every replica runs, and an update replaces them one after the other, start-first"
     if service is None:
         return attention(f"no service {name}", rule, "pulumi up; if it has run: is this the stack's Swarm?")
