@@ -21,6 +21,9 @@ from secretops.values import PUBLIC_FIELDS, Value
 
 NAMES = "delivered.json"
 
+# Remedy for public lines of config/.env, which name the broker that the server sends its password to.
+RESTORE = "secretops doctor --repair"
+
 
 class Names(BaseModel):
     """Names under which a secret is delivered: variables, and files below the root. Never their content."""
@@ -160,13 +163,25 @@ class Delivery:
         present = env_file.values(text)
         return {name: value for name, value in self._location.lines.items() if present.get(name) != value}
 
-    def restore_public(self) -> dict[str, str]:
-        """Write the public lines that config/.env lacks or has otherwise. Returns them."""
-        drift = self.public_drift(self.env_text() or "")
-        if drift:
-            files.make_folder(self.env.parent)
-            self._change(dict(drift))
-        return drift
+    def public_findings(self) -> list[str]:
+        """Describe each public line that differs from the manifest. Raises StoreError if the file does not read.
+
+        It has the manifest's text and not the file's, in which somebody may have pasted a password.
+        """
+        text = self.env_text() or ""
+        present = env_file.values(text)
+        return [
+            f"{name} {'differs from' if name in present else 'is missing:'} {wanted!r}"
+            for name, wanted in self.public_drift(text).items()
+        ]
+
+    def restore_public(self) -> str:
+        """Write the public lines as the manifest has them, and return their names. Raises StoreError."""
+        with files.lock(self._root):
+            if drift := self.public_drift(self.env_text() or ""):
+                files.make_folder(self.env.parent)
+                self._change(dict(drift))
+        return f"restored {', '.join(drift) or 'none: they are as they should be'}"
 
     def env_text(self) -> str | None:
         """Return the text of config/.env, None if there is none. Raises StoreError where no server reads it."""
