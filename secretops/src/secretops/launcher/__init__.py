@@ -18,7 +18,6 @@ from paho.mqtt.client import MQTTMessage
 
 from secretops import redaction
 from secretops.errors import ExitCode
-from secretops.hints import HINT_FILTER, Hint, parse_hint
 from secretops.launcher.checkout import find_server
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.connection_tools import refuse_connection_tools
@@ -32,6 +31,7 @@ from secretops.launcher.state import LauncherState
 from secretops.launcher.stdio import ended_by_signals
 from secretops.launcher.upstream import UpstreamServer, import_server
 from secretops.launcher.waiting import FirstValues
+from secretops.targets.reports import HINT_FILTER, Hint, parse_hint
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP

@@ -25,7 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from secretops.launcher.robust_client import FAILURE, GOODBYE, KEEPALIVE, RobustClient
 from secretops.manifest import MqttProtocol
-from secretops.topics import REPORTS
+from secretops.targets.reports import REPORTS
 
 log = logging.getLogger(__name__)
 

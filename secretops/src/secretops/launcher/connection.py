@@ -31,7 +31,7 @@ from secretops.launcher.settings import ServerSettings
 from secretops.launcher.state import LauncherState
 from secretops.launcher.upstream import UpstreamServer, hand_over
 from secretops.manifest import MqttProtocol
-from secretops.replicas import report_text, report_topic
+from secretops.targets.reports import report_text, report_topic
 
 log = logging.getLogger(__name__)
 paho_log = logging.getLogger(f"{__name__}.paho")
@@ -320,7 +320,7 @@ class BrokerConnection:
 
 
 def introduce(client: BrokerClient, settings: ServerSettings) -> None:
-    """Set the client's report: which version it is on (secretops.replicas)."""
+    """Set the client's report: which version it is on (secretops.targets.reports)."""
     text = report_text("mqtt", settings.versions.get("mqtt", "unknown"), datetime.now(UTC))
     client.introduce(report_topic(settings.mqtt["username"], client.name), text)
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.hints import Hint
 from secretops.launcher.json_document import JsonDocument, places
 from secretops.launcher.source import OfDocument
 from secretops.manifest import HTTP_TOKEN
+from secretops.targets.reports import Hint
 from secretops.values import Value
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from secretops.redaction import redact
 from secretops.targets.access_list import SEND, publishers
 from secretops.targets.connection import DEADLINE_SECONDS, Connection, logs_in
 from secretops.targets.probe import prove_access
-from secretops.topics import HINTS, REPORTS, reports_of
+from secretops.targets.reports import HINTS, REPORTS, reports_of
 from secretops.values import Value, new_password
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from secretops import signals
-from secretops.core_dumps import forbid_core_dumps
+from secretops.redaction import forbid_core_dumps
 
 
 def main() -> None:

@@ -13,14 +13,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from secretops.check import Check, Repair, Result, attention, judge, ok, table
+from secretops.check import Check, Repair, Result, attention, clock_skew, judge, killed_holder, ok, poll, reached, table
 from secretops.errors import SecretopsError, StoreError
 from secretops.platform import OpenedStack
 from secretops.platforms.kubernetes.api import MAKES_SECRETS
 from secretops.platforms.kubernetes.checks.cluster import METADATA, Cluster, ForbiddenError
 from secretops.platforms.kubernetes.checks.evidence import AUDIT, ENCRYPTION, Evidence, audit, encryption
 from secretops.platforms.kubernetes.lease import Timing
-from secretops.probes import clock_skew, killed_holder, poll, reached
 
 # Names of the Deployment and the CronJob, and of their service accounts.
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
