@@ -12,8 +12,8 @@ from paho.mqtt.client import Client, MQTTMessage
 
 from secretops.errors import UnreachableError
 from secretops.targets import reports as replicas
-from secretops.targets.access_list import may_publish, publishers
 from secretops.targets.connection import MOST_MESSAGES, Connection
+from secretops.targets.mosquitto import may_publish, publishers
 from secretops.targets.reports import REPORTS, read_reports, report_text, report_topic, reports_of
 from secretops.values import Value
 from tests.real.agent_stack import NO_BROKER
