@@ -27,6 +27,20 @@ FOLDERS = ("config", "certs", "secrets", "versions", "log", "aside")
 # Folder of a dotenv store's root with units that systemd runs as this account. They hold no value.
 UNITS = "systemd"
 
+# A unit file with `{stack}` in it. Persistent: what was missed while the machine was off is caught up.
+TIMER = """\
+[Unit]
+Description=Every hour: secretops tick, stack {stack}
+
+[Timer]
+OnCalendar=hourly
+RandomizedDelaySec=5min
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+
 # Files of a dotenv store's root: those that a process locks, the records of accesses, and the rotation journal.
 LOCKS = (".lock", ".lease")
 RECORDS, JOURNAL = "log/access.jsonl", "log/rotation.jsonl"

@@ -289,9 +289,9 @@ def _location(session: Session) -> AwsStoreLocation:
 @functools.cache
 def _session() -> Session:
     """Return the stack's session, for the life of this process."""
-    from secretops.core_dumps import forbid_core_dumps
     from secretops.manifest import Manifest
     from secretops.operations.session import Session
+    from secretops.redaction import forbid_core_dumps
 
     forbid_core_dumps()
     file = Path(os.environ.get("LAMBDA_TASK_ROOT", "")) / MANIFEST_FILE

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from secretops import printable, redaction
-from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.operations.stack import load_manifest
 from secretops.platform import platform_of
+from secretops.redaction import forbid_core_dumps
 
 # Seconds from the end of one tick to the next.
 EVERY = 3600.0

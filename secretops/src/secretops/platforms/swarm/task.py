@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from secretops import signals
 from secretops.access import this_actor
-from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import UsageError
+from secretops.redaction import forbid_core_dumps
 
 if TYPE_CHECKING:
     from secretops.manifest import Manifest

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from secretops.check import Check, Repair, Result, attention, judge, ok, table
+from secretops.check import Check, Repair, Result, attention, clock_skew, judge, killed_holder, ok, poll, reached, table
 from secretops.errors import SecretopsError, StoreError
 from secretops.platform import OpenedStack
 from secretops.platforms.kubernetes.api import MAKES_SECRETS
@@ -20,7 +20,6 @@ from secretops.platforms.kubernetes.checks.cluster import METADATA, Cluster, For
 from secretops.platforms.kubernetes.checks.evidence import AUDIT, ENCRYPTION, Evidence, audit, encryption
 from secretops.platforms.kubernetes.lease import Timing
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
-from secretops.probes import clock_skew, killed_holder, poll, reached
 
 # Names of the Deployment and the CronJob, and of their service accounts.
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"

@@ -9,13 +9,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from secretops.check import Check, Repair, Result, attention, judge, ok, table, unknown
+from secretops.check import (
+    Check,
+    Repair,
+    Result,
+    attention,
+    clock_skew,
+    judge,
+    killed_holder,
+    ok,
+    poll,
+    reached,
+    table,
+    unknown,
+)
 from secretops.errors import SecretopsError
 from secretops.platforms.swarm.checks.manager import Manager
 from secretops.platforms.swarm.daemon import address_of, certificates_of
 from secretops.platforms.swarm.inventory import Found
 from secretops.platforms.swarm.rollout import GOING_BACK
-from secretops.probes import clock_skew, killed_holder, poll, reached
 from secretops.stores.lease import Timing
 
 # Of Docker 20.10, the first with jobs, in which commands run.

@@ -14,7 +14,9 @@ from secretops.check import (
     Result,
     attention,
     judge,
+    killed_holder,
     ok,
+    reached,
     table,
     unknown,
 )
@@ -22,7 +24,6 @@ from secretops.platforms.vault.checks.policy import Rule
 from secretops.platforms.vault.checks.server import Role, VaultServer
 from secretops.platforms.vault.errors import DeniedError
 from secretops.platforms.vault.lease import LeaseDocument
-from secretops.probes import killed_holder, reached
 
 # A path needs room for the next version, the current and the previous one.
 LEAST_VERSIONS = 3
