@@ -14,6 +14,7 @@ from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.platforms.kubernetes.secrets import LABELS
 from secretops.stores import lease
 from secretops.stores.lease import Found, LeaseRecord, LeaseStore
+from secretops.stores.retry import contended
 
 # The label that names the stack of a Lease, as the program sets it.
 INSTANCE = "app.kubernetes.io/instance"
@@ -90,12 +91,9 @@ class LeaseObject(LeaseStore):
         return Found(record, done) if done else self.read(patient=patient)
 
     def contended(self, left: str) -> StoreError:
-        namespace, times = self._api.namespace, len(lease.PAUSES) + 1
-        return StoreError(
-            f"Lease {self._name} in namespace {namespace}: somebody else changed it {times} times in a row",
-            rule=f"one rotation at a time; {left}",
-            remedy=f"find out who writes it: kubectl -n {namespace} get lease {self._name} -o yaml",
-        )
+        namespace = self._api.namespace
+        remedy = f"find out who writes it: kubectl -n {namespace} get lease {self._name} -o yaml"
+        return contended(f"Lease {self._name} in namespace {namespace}", remedy, rule=f"one rotation at a time; {left}")
 
 
 def check_owner(found: str | None, instance: str, *, name: str, namespace: str, server: str) -> None:

@@ -10,6 +10,7 @@ from secretops.errors import StoreError
 from secretops.platforms.swarm.version_state import VersionStateClient
 from secretops.stores import lease
 from secretops.stores.lease import Found, Held, LeaseRecord, LeaseStore, Timing
+from secretops.stores.retry import contended
 
 
 class LeaseLabel(LeaseStore):
@@ -34,11 +35,8 @@ class LeaseLabel(LeaseStore):
             return Found(record) if self._client.write(now.at, state) else self._read()
 
     def contended(self, left: str) -> StoreError:
-        return StoreError(
-            f"config {self._client.location.book}: somebody else changed it {len(lease.PAUSES) + 1} times in a row",
-            rule=f"one rotation at a time; {left}",
-            remedy="find out who writes it: docker events --filter type=config",
-        )
+        remedy = "find out who writes it: docker events --filter type=config"
+        return contended(f"config {self._client.location.book}", remedy, rule=f"one rotation at a time; {left}")
 
     def _read(self) -> Found:
         found: dict[str, Any] | None = self._client.api.get(f"/configs/{self._client.location.book}")

@@ -6,7 +6,6 @@ of the labels, so that a process whose lease was taken over can write none of th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -22,6 +21,7 @@ from secretops.platforms.swarm.names import INSTANCE
 from secretops.stores import lease, store_errors
 from secretops.stores.document_versions import StateLabels
 from secretops.stores.lease import LeaseRecord
+from secretops.stores.retry import Retries, contended
 
 CONTENT = b"The state of the stack's secrets is in the labels of this config. secretops writes them.\n"
 
@@ -132,7 +132,8 @@ class VersionStateClient:
         `decide` is called again with the new state if somebody else has written since. A missing config is created
         once there is something to write. Raises as `read` does, and what `decide` raises.
         """
-        for pause in (*PAUSES, 0.0):
+        retries = Retries(PAUSES)
+        while True:
             found = self._get()
             state = self._of_holder(found)
             before = dict(state.labels)
@@ -141,12 +142,9 @@ class VersionStateClient:
                 return state
             if self.write(found, state):
                 return state if found else self.read()
-            time.sleep(pause)
-        raise StoreError(
-            f"config {self.location.book}: somebody else changed it {len(PAUSES) + 1} times in a row",
-            rule="a change is only written over what it was decided on; nothing was overwritten",
-            remedy="find out who writes it: docker events --filter type=config; the next tick goes on from here",
-        )
+            if not retries.pause():
+                remedy = "find out who writes it: docker events --filter type=config; the next tick goes on from here"
+                raise contended(f"config {self.location.book}", remedy, pauses=PAUSES)
 
     def write(self, found: dict[str, Any] | None, state: VersionState) -> bool:
         """Write `state` over the config that was `found`; False if somebody else has written since."""
