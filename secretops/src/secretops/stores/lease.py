@@ -20,9 +20,8 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from secretops.errors import LeaseHeldError, SecretopsError, StoreError, UnreachableError
+from secretops.stores.retry import Retries
 
-# Seconds after each write that was refused because somebody else had just written.
-PAUSES = (0.05, 0.1, 0.2, 0.4)
 # How often a holder renews before it reports that it can't tell in time whether the lease is still its own.
 TRIES = 2
 
@@ -166,7 +165,8 @@ class Held:
 
     def _write(self, record: LeaseRecord | None, *, patient: bool) -> bool:
         """Write while the lease is ours. False once another process has it."""
-        for pause in (*PAUSES, None):
+        retries = Retries()
+        while True:
             found = self._store.write(record, Found(self.record, self._at), patient=patient)
             if found.record != record and not self.record.is_of(found.record):
                 self._taker = (found.record and found.record.holder) or "nobody"
@@ -174,14 +174,13 @@ class Held:
             self.record, self._at = found.record or self.record, found.at
             if found.record == record:
                 return True
-            if pause is not None:  # somebody changed something beside the record
-                time.sleep(pause)
-        raise self._store.contended("the next tick finishes what was begun")
+            if not retries.pause():  # somebody changes something beside the record
+                raise self._store.contended("the next tick finishes what was begun")
 
 
 def acquire(store: LeaseStore, holder: str, timing: Timing) -> Held:
     """Acquire the lease for `holder`. Raises LeaseHeldError, StoreError, UnreachableError."""
-    ours, watch, pauses = store.acquired_by(holder, timing.duration), Watch(timing), iter(PAUSES)
+    ours, watch, retries = store.acquired_by(holder, timing.duration), Watch(timing), Retries()
     silent: Found | None = None
     while True:
         asked, asked_awake = time.monotonic(), awake_or_not()
@@ -192,9 +191,8 @@ def acquire(store: LeaseStore, holder: str, timing: Timing) -> Held:
                 return Held(store, ours, found.at, timing, asked=asked_awake)
         silent = None
         if found.record is None or (found is not before and found.record == before.record):
-            if (pause := next(pauses, None)) is None:
+            if not retries.pause():
                 raise store.contended("nothing was begun")
-            time.sleep(pause)
         elif watch.is_over(found.record, asked=asked):
             silent = found
 

@@ -10,7 +10,6 @@ import functools
 import http
 import re
 import ssl
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from lightkube.resources.core_v1 import Secret
 
 from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.platforms.kubernetes.connection import Connection, connect
+from secretops.stores.retry import Retries, doubling
 
 Kind = TypeVar("Kind", Secret, Lease)
 Answer = TypeVar("Answer")
@@ -98,10 +98,9 @@ class Api:
         none_for: set[int],
     ) -> Answer | None:
         what = f"{api_info(kind).plural}/{name}"
-        end = time.monotonic() + patience
-        pause = FIRST_PAUSE
+        retries = Retries(doubling(FIRST_PAUSE, LONGEST_PAUSE), seconds=patience)
         while True:
-            wait = pause
+            requested = None
             try:
                 return send(self._connection.client)
             except httpx2.HTTPStatusError as error:
@@ -110,7 +109,7 @@ class Api:
                     return None
                 if code not in TRANSIENT:
                     raise self._refused(verb, what, error.response) from None
-                why, wait = f"answered {_named(code)}", _retry_after(error.response) or pause
+                why, requested = f"answered {_named(code)}", _retry_after(error.response)
             except httpx2.TransportError as error:
                 if _is_untrusted(error):
                     raise StoreError(
@@ -131,14 +130,12 @@ class Api:
                     rule="the kubeconfig, or the pod's service account, names a file with a token",
                     remedy="log in to the cluster again, or mount the service account's token",
                 ) from None
-            if time.monotonic() + wait > end:
+            if not retries.pause(requested):
                 raise UnreachableError(
                     f"the API server at {self._connection.server} does not serve {what}: {why}",
                     rule=f"it was asked again for {patience:.0f} s; nothing is half-written",
                     remedy="when it answers again (kubectl get --raw /readyz), the next tick goes on from here",
                 )
-            time.sleep(wait)
-            pause = min(2 * pause, LONGEST_PAUSE)
 
     def _refused(self, verb: str, what: str, response: httpx2.Response) -> StoreError:
         where, server = f"{what} in namespace {self.namespace}", self._connection.server

@@ -15,6 +15,7 @@ from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.platforms.kubernetes.secrets import LABELS
 from secretops.stores import lease
 from secretops.stores.lease import Found, LeaseRecord, LeaseStore
+from secretops.stores.retry import contended
 
 # The label that names the stack of a Lease, as the program sets it.
 INSTANCE = "app.kubernetes.io/instance"
@@ -84,12 +85,9 @@ class LeaseObject(LeaseStore):
         return Found(record, done) if done else self.read(patient=patient)
 
     def contended(self, left: str) -> StoreError:
-        name, namespace, times = self._location.lease, self._location.namespace, len(lease.PAUSES) + 1
-        return StoreError(
-            f"Lease {name} in namespace {namespace}: somebody else changed it {times} times in a row",
-            rule=f"one rotation at a time; {left}",
-            remedy=f"find out who writes it: kubectl -n {namespace} get lease {name} -o yaml",
-        )
+        name, namespace = self._location.lease, self._location.namespace
+        remedy = f"find out who writes it: kubectl -n {namespace} get lease {name} -o yaml"
+        return contended(f"Lease {name} in namespace {namespace}", remedy, rule=f"one rotation at a time; {left}")
 
 
 def check_owner(found: str | None, location: KubernetesStoreLocation, server: str) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import http
+import itertools
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -20,6 +20,7 @@ import requests
 from secretops.errors import SecretopsError, StoreError, UnreachableError
 from secretops.platforms.swarm.daemon import ANSWER_SECONDS, Connection, open_connection
 from secretops.redaction import redact
+from secretops.stores.retry import CONFLICT_PAUSES, Retries
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ Kind = Literal["configs", "secrets", "services"]
 PATIENCE_SECONDS = 30.0
 
 # Seconds after each conflict.
-PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+PAUSES = (*CONFLICT_PAUSES, 0.8)
 
 _LOOK_AGAIN = 0.5
 _STALE, _IN_USE = "out of sequence", "is in use by"
@@ -134,7 +135,7 @@ class Api:
         parameters: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
     ) -> requests.Response:
-        end, is_told = time.monotonic() + self._patience, False
+        retries, is_told = Retries(itertools.repeat(_LOOK_AGAIN), seconds=self._patience + _LOOK_AGAIN), False
         while True:
             try:
                 answer = self._send(method, path, json=body, params=parameters, headers=headers)
@@ -143,12 +144,13 @@ class Api:
                 error: SecretopsError = self._refusal(answer)
             except UnreachableError as away:
                 error = away
-            if not self._was_there or time.monotonic() >= end:
+            if not (self._was_there and self._patience):
                 raise error
             if not is_told:
                 is_told = True
                 _log.warning("%s; waiting for it, at most %.0f s", error.what, self._patience)
-            time.sleep(_LOOK_AGAIN)
+            if not retries.pause():
+                raise error
 
     def _send(self, method: str, path: str, **content: Any) -> requests.Response:
         if self._connection is None:

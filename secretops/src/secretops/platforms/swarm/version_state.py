@@ -7,7 +7,6 @@ of the labels, so that a process whose lease was taken over can write none of th
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -23,6 +22,7 @@ from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores import lease, store_errors
 from secretops.stores.document_versions import StateLabels
 from secretops.stores.lease import Found, Held, LeaseRecord, LeaseStore, Timing
+from secretops.stores.retry import Retries, contended
 
 CONTENT = b"The state of the stack's secrets is in the labels of this config. secretops writes them.\n"
 
@@ -132,7 +132,8 @@ class VersionStateClient:
         `decide` is called again with the new state if somebody else has written since. A missing config is created
         once there is something to write. Raises as `read` does, and what `decide` raises.
         """
-        for pause in (*PAUSES, 0.0):
+        retries = Retries(PAUSES)
+        while True:
             found = self.get()
             state = self._of_holder(found)
             before = dict(state.labels)
@@ -141,17 +142,9 @@ class VersionStateClient:
                 return state
             if self.write(found, state):
                 return state if found else self.read()
-            time.sleep(pause)
-        rule = "a change is only written over what it was decided on; nothing was overwritten"
-        raise self.contended(PAUSES, rule, "; the next tick goes on from here")
-
-    def contended(self, pauses: tuple[float, ...], rule: str, then: str) -> StoreError:
-        """Return the error for a config that somebody else has changed in each try, with these pauses in between."""
-        return StoreError(
-            f"config {self.location.book}: somebody else changed it {len(pauses) + 1} times in a row",
-            rule=rule,
-            remedy=f"find out who writes it: docker events --filter type=config{then}",
-        )
+            if not retries.pause():
+                remedy = "find out who writes it: docker events --filter type=config; the next tick goes on from here"
+                raise contended(f"config {self.location.book}", remedy, pauses=PAUSES)
 
     def write(self, found: dict[str, Any] | None, state: VersionState) -> bool:
         """Write `state` over the config that was `found`; False if somebody else has written since."""
@@ -234,7 +227,8 @@ class LeaseLabel(LeaseStore):
             return Found(record) if self._client.write(now.at, state) else self.read()
 
     def contended(self, left: str) -> StoreError:
-        return self._client.contended(lease.PAUSES, f"one rotation at a time; {left}", "")
+        remedy = "find out who writes it: docker events --filter type=config"
+        return contended(f"config {self._client.location.book}", remedy, rule=f"one rotation at a time; {left}")
 
 
 @contextlib.contextmanager
