@@ -18,9 +18,9 @@ from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import NotFoundError, StoreError
 from secretops.stores import store_errors
-from secretops.stores.journal import StoreJournal
 from secretops.stores.lease import Fence, LeaseStore, Timing, hold
 from secretops.stores.retry import Retries
+from secretops.stores.version_facts import StoreJournal
 from secretops.values import Value
 
 

@@ -154,7 +154,7 @@ class Delivery:
         edited = [
             path
             for path in sorted(set(paths))
-            if (found := _text(path)) is not None and all(found not in content.files.values() for content in ours)
+            if (found := text_of(path)) is not None and all(found not in content.files.values() for content in ours)
         ]
         return variables, edited
 
@@ -188,12 +188,8 @@ class Delivery:
         content = files.read(self.env)
         return None if content is None else env_file.decoded(self.env, content, StoreError)
 
-    def spoiled_env_text(self) -> str | None:
-        """Return the text of config/.env, also where no server reads it. Bytes that are not UTF-8 are surrogates."""
-        return _text(self.env)
-
     def _stale_files(self, content: Content) -> list[Path]:
-        return [path for path, text in content.files.items() if _text(path) != text]
+        return [path for path, text in content.files.items() if text_of(path) != text]
 
     def _stale_variables(self, content: Content) -> bool:
         if not content.variables:
@@ -202,7 +198,7 @@ class Delivery:
         return not content.variables.items() <= present.items()
 
     def _change(self, changes: dict[str, str | None]) -> None:
-        text = _text(self.env)
+        text = text_of(self.env)
         changed = env_file.changed(env_file.HEADER if text is None else text, changes)
         if changed != text:
             content = changed.encode(errors="surrogateescape")
@@ -211,7 +207,7 @@ class Delivery:
             files.write(self.env, content, files.PRIVATE)
 
     def _remove(self, variables: Iterable[str], names: Iterable[str]) -> None:
-        if _text(self.env) is None:
+        if text_of(self.env) is None:
             files.remove(self.env)  # what a killed write left of it
         else:
             self._change(dict.fromkeys(variables))
@@ -231,7 +227,7 @@ class Delivery:
 
     def _names(self, secret: str) -> Names:
         path = self._root / "versions" / secret / NAMES
-        text = _text(path)
+        text = text_of(path)
         try:
             return Names.model_validate_json(text) if text else Names()
         except ValueError:
@@ -245,7 +241,7 @@ class Delivery:
         files.write(self._root / "versions" / secret / NAMES, names.model_dump_json().encode(), files.PRIVATE)
 
 
-def _text(path: Path) -> str | None:
-    """Return the text of a file, None if there is none."""
+def text_of(path: Path) -> str | None:
+    """Return the text of a file, None if there is none. Bytes that are not UTF-8 are surrogates."""
     content = files.read(path)
     return None if content is None else content.decode(errors="surrogateescape")

@@ -19,7 +19,7 @@ from dotenv.parser import parse_stream
 from secretops import own_files
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import SecretopsError
-from secretops.platforms.dotenv.delivery import NAMES, Delivery, Names
+from secretops.platforms.dotenv.delivery import NAMES, Delivery, Names, text_of
 from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.platforms.dotenv.store import FORGETTING, STATE_FILE, VERSION_ID, DotenvVersionStore, SecretFolder
 from secretops.stores import env_file, files
@@ -72,7 +72,7 @@ class Salvage:
         """Return the user that config/.env names for `secret`, if it reads."""
         name = self._location.variables.get(secret, {}).get("username", "")
         with suppress(SecretopsError):
-            user = env_file.values(self._delivery.spoiled_env_text() or "").get(name)
+            user = env_file.values(text_of(self._delivery.env) or "").get(name)
             return {user} if user else set()
         return set()
 
@@ -136,7 +136,7 @@ class Salvage:
         A file that is too large for a server loses all lines that are not the store's.
         """
         printed = list[str]()
-        before = self._delivery.spoiled_env_text()
+        before = text_of(self._delivery.env)
         text = _readable(before or "")
         if len(text.encode()) > env_file.MOST_BYTES:
             text = ""

@@ -97,12 +97,10 @@ class SecretFolder:
     def sweep(self) -> None:
         """Remove values that no version needs, and what a killed write left."""
         needed = {self.state, self.path / NAMES, *[self.value_path(version.id) for version in self.versions.living]}
-        try:
+        with files.told(self.path):
             for path in self.path.iterdir():
                 if path not in needed:
                     path.unlink()
-        except OSError as error:
-            raise files.refused(self.path, error) from error
 
     def is_lost(self) -> bool:
         """Return whether there is no state.json, although values of published versions are there.
@@ -285,11 +283,9 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
                 folder.path.rmdir()
 
     def _finish_forgetting(self, secret: str, folder: SecretFolder) -> SecretFolder:
-        try:
+        with files.told(folder.mark):
             if not folder.mark.exists():
                 return folder
-        except OSError as error:
-            raise files.refused(folder.mark, error) from error
         self._forget(secret)
         if self._locked:
             del self._locked[secret]

@@ -36,8 +36,8 @@ from secretops.stores.document_versions import (
     StateLabels,
     deliverable,
 )
-from secretops.stores.journal import StoreJournal
 from secretops.stores.lease import hold
+from secretops.stores.version_facts import StoreJournal
 from secretops.values import Value
 
 _NAMES, _ENTRY = TypeAdapter(Names), TypeAdapter(Entry)
@@ -66,11 +66,6 @@ class SecretState:
     def last_entry(self) -> Entry | None:
         """The newest entry of the journal. Raises StoreError."""
         return self._labels.read(f"{_JOURNAL}.{self._secret}", _ENTRY)
-
-    @property
-    def is_being_forgotten(self) -> bool:
-        """Whether the secret is delivered, and no version of it is kept."""
-        return bool(self.names) and self.versions.current is None
 
     def value(self, version: str) -> Value:
         """Return the value of `version`. Raises NotFoundError, StoreError."""
@@ -126,9 +121,9 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         self.journal: Journal = StoreJournal(self._keep_entry, lambda secret: self._read(secret).last_entry, loud=loud)
 
     @classmethod
-    def open(cls, location: Location, *, timing: Timing | None = None) -> KubernetesVersionStore:
-        """Return the store at `location`. Touches nothing yet. In a pod the journal is also its log."""
-        return cls(location, Api(location.namespace, location.context), loud=in_a_pod(), timing=timing)
+    def open(cls, location: Location) -> KubernetesVersionStore:
+        """Return the store at `location`. Connects to nothing yet. In a pod the journal is also its log."""
+        return cls(location, Api(location.namespace, location.context), loud=in_a_pod())
 
     def secret_names(self) -> tuple[str, ...]:
         annotations = self._secrets.read(self._location.versions).annotations
@@ -183,7 +178,8 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
 
     def _bring(self, secret: str, state: SecretState, current: Version, chosen: Version | None, now: datetime) -> bool:
         content, before = self._content(secret, state, current), state.names
-        names = self._delivery.names(secret, content)
+        place = self._location.delivered.get(secret)
+        names: Names = {place.name: tuple(sorted(content))} if place else {}
         both = merged(before, names)
         if both != before:
             self._write(secret, lambda found: found.write_names(both))
@@ -205,7 +201,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         self._write(secret, SecretState.forget)
 
     def _finish_forgetting(self, secret: str, state: SecretState) -> SecretState:
-        if not state.is_being_forgotten:
+        if state.versions.current or not state.names:  # else it is delivered, and no version of it is kept
             return state
         self._forget(secret)
         return self._read(secret)

@@ -34,6 +34,7 @@ PAUSES = (*CONFLICT_PAUSES, 0.8)
 
 _LOOK_AGAIN = 0.5
 _STALE, _IN_USE = "out of sequence", "is in use by"
+_TO_A_MANAGER = "run it on a manager, or lead DOCKER_HOST to one; docker node ls names them"
 _NO_MANAGER = "not a swarm manager"
 _LOCKED = "Swarm is encrypted"
 _AWAY = frozenset({http.HTTPStatus.BAD_GATEWAY, http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.GATEWAY_TIMEOUT})
@@ -199,7 +200,7 @@ class Api:
             return NoManagerError(
                 "this Docker daemon is no manager of a Swarm",
                 rule="only a manager makes secrets and updates services",
-                remedy="run it on a manager, or lead DOCKER_HOST to one; docker node ls names them",
+                remedy=_TO_A_MANAGER,
             )
         if _is_away(answer):
             return UnreachableError(
@@ -223,9 +224,7 @@ def check_manager(info: dict[str, Any]) -> None:
     raise NoManagerError(
         f"this Docker daemon is no manager of a Swarm (its state: {state})",
         rule="only a manager shows secrets' names, and updates services",
-        remedy="docker swarm unlock"
-        if state == "locked"
-        else "run it on a manager, or lead DOCKER_HOST to one; docker node ls names them",
+        remedy="docker swarm unlock" if state == "locked" else _TO_A_MANAGER,
     )
 
 

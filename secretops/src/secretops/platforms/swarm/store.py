@@ -22,8 +22,8 @@ from secretops.platforms.swarm.values import Elsewhere, LogRecords, Values, foun
 from secretops.platforms.swarm.version_state import SecretState, StoredVersion, VersionState, VersionStateClient, hold
 from secretops.stores import store_errors
 from secretops.stores.document_versions import Change, DocumentVersionStore, Records, deliverable
-from secretops.stores.journal import StoreJournal
 from secretops.stores.lease import Timing
+from secretops.stores.version_facts import StoreJournal
 from secretops.values import Value
 
 

@@ -60,10 +60,13 @@ def actor(role: str) -> str:
     return f"{role}:{starter}" if is_task() and starter else this_actor(role)
 
 
-def payload_of(manifest: Manifest, given: Value | None) -> TaskPayload:
-    """Return what the task needs. The broker's files are read here, and the task's manifest has their paths there."""
+def payload_of(manifest: Manifest, given: Value | None, also: Mapping[str, bytes] | None = None) -> TaskPayload:
+    """Return what the task needs. The broker's files are read here, and the task's manifest has their paths there.
+
+    `also`: further configs by their paths.
+    """
     arriving: dict[str, str] = {}
-    configs: dict[str, bytes] = {}
+    configs = dict(also or {})
     values: dict[str, bytes] = {}
     for field, to in _BROKER_FILES.items():
         if path := getattr(manifest.broker, field):

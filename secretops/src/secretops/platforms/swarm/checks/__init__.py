@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,14 +90,13 @@ def _host(node: dict[str, Any]) -> str:
 
 
 def _release(node: dict[str, Any]) -> tuple[int, ...]:
-    """The three numbers of a node's Docker; none if its version begins otherwise."""
+    """Return the three numbers of a node's Docker; none if its version begins otherwise."""
     found = re.match(r"(\d+)\.(\d+)\.(\d+)", _engine(node))
     return tuple(map(int, found.groups())) if found else ()
 
 
 def _is_broken(node: dict[str, Any]) -> bool:
-    release = _release(node)
-    first, second = OLDEST_ENGINES
+    release, (first, second) = _release(node), OLDEST_ENGINES
     return bool(release) and (release < first or (first[0] < release[0] and release < second))
 
 
@@ -188,7 +186,7 @@ def version_state(manager: Manager) -> Result:
     name = manager.location.book
     try:
         book = manager.book
-        pages = {secret: book.secret(secret) for secret in book.secrets}
+        living = [(secret, number) for secret in book.secrets for number in book.secret(secret).living]
     except SecretopsError as error:
         return Result.of(error)
     if not book.id and manager.secrets:
@@ -200,7 +198,6 @@ def version_state(manager: Manager) -> Result:
     if not book.id:
         return ok(f"no config {name} yet: the first value makes it")
     there = {(found.secret, found.number) for found in manager.secrets if found.book == book.id}
-    living = [(secret, number) for secret, page in pages.items() for number in page.living]
     gone = [f"{secret}-v{number}" for secret, number in living if (secret, number) not in there]
     return judge(
         [f"no secret {', '.join(gone)}"] if gone else [],
@@ -226,8 +223,20 @@ def lease(manager: Manager, follow: Repair | None = None, pause: float = Timing.
 
 def orphaned_secrets(manager: Manager) -> Result:
     """Find secrets of the stack beyond the versions kept. What a service uses is never to be removed."""
-    retired = _retired(manager)
-    wrong = dict(_orphans(manager, retired))
+    book, retired, wrong = manager.book, list[Found](), dict[str, str]()  # What is wrong -> its remedy.
+    for found in manager.secrets:
+        state = book.secret(found.secret)
+        if found.book == book.id and found.number < state.next and found.number not in state.living:
+            retired.append(found)
+    for found in [*retired, *(each for each in manager.secrets if each.book != book.id)]:
+        users = manager.users(found)
+        used = f" (service {', '.join(users)} uses it)" if users else ""
+        if found in retired:
+            wrong[f"{found.name} is kept no more{used}"] = "secretops tick removes it once it is unused"
+        else:
+            remove = f"docker secret rm {found.name}, once the server has what it needs"
+            remedy = "leave it: the server has it until the next version is delivered" if users else remove
+            wrong[f"{found.name} is of a book that is gone{used}"] = remedy
     is_removable = any(not manager.users(each) for each in retired)
     return judge(
         wrong,
@@ -238,31 +247,6 @@ def orphaned_secrets(manager: Manager) -> Result:
         if is_removable
         else None,
     )
-
-
-def _retired(manager: Manager) -> list[Found]:
-    book = manager.book
-    pages = {found.secret: book.secret(found.secret) for found in manager.secrets}
-    return [
-        found
-        for found in manager.secrets
-        if found.book == book.id
-        and found.number < pages[found.secret].next
-        and found.number not in pages[found.secret].living
-    ]
-
-
-def _orphans(manager: Manager, retired: list[Found]) -> Iterator[tuple[str, str]]:
-    """What is wrong -> its remedy."""
-    for found in [*retired, *(each for each in manager.secrets if each.book != manager.book.id)]:
-        users = manager.users(found)
-        used = f" (service {', '.join(users)} uses it)" if users else ""
-        if found in retired:
-            yield f"{found.name} is kept no more{used}", "secretops tick removes it once it is unused"
-        else:
-            remove = f"docker secret rm {found.name}, once the server has what it needs"
-            remedy = "leave it: the server has it until the next version is delivered" if users else remove
-            yield f"{found.name} is of a book that is gone{used}", remedy
 
 
 def leftover_commands(manager: Manager) -> Result:

@@ -12,7 +12,7 @@ from typing import Any
 
 from secretops.platforms.swarm.api import Api, check_manager
 from secretops.platforms.swarm.inventory import Found, Inventory
-from secretops.platforms.swarm.job import ENTRYPOINT, OF_JOBS, TASK, JobRunner, time_of
+from secretops.platforms.swarm.job import ENTRYPOINT, TASK, JobRunner, made_for_jobs, time_of
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation
 from secretops.platforms.swarm.version_state import VersionState, VersionStateClient, hold
 from secretops.printable import ScreenedBytes
@@ -48,15 +48,13 @@ class Manager:
     @property
     def left(self) -> list[str]:
         """What killed commands left: services, and secrets and configs without one."""
-        labels = [f"{SWARM_INSTANCE}={self.location.instance}", TASK]
         services = [each for each in self.get("/services") if self._is_labelled(each)]
         names = {each["Spec"]["Name"] for each in services}
         return [
             *(f"service {each['Spec']['Name']}" for each in services if self._age(each) > YOUNG),
             *(
                 f"{kind.removesuffix('s')} {each['Spec']['Name']}"
-                for kind in OF_JOBS
-                for each in self._api.get(f"/{kind}", label=labels) or []
+                for kind, each in made_for_jobs(self._api, f"{SWARM_INSTANCE}={self.location.instance}", TASK)
                 if each["Spec"]["Labels"][TASK] not in names and self._age(each) > BEGUN
             ),
         ]
