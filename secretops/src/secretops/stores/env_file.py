@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 from dotenv.parser import Binding, parse_stream
 
 from secretops.errors import SecretopsError, UsageError
+from secretops.values import Value
 
 HEADER = "# Kept by pulumi (addresses, levels) and secretops (values). Lines you add stay.\n"
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
@@ -53,6 +54,12 @@ def check_text(name: str, text: str) -> None:
         )
 
 
+def check_value(secret: str, value: Value) -> None:
+    """Raise UsageError for a value with text that no .env line can carry."""
+    for field, text in value.as_dict().items():
+        check_text(f"{secret}.{field}", text)
+
+
 def quoted(text: str) -> str:
     """Return the right-hand side of a line that python-dotenv reads back to exactly `text`.
 
@@ -65,7 +72,6 @@ def quoted(text: str) -> str:
 
 
 def values(text: str) -> dict[str, str | None]:
-    """Return the variables as the server sees them."""
     return dotenv_values(stream=StringIO(text), interpolate=True)
 
 

@@ -66,7 +66,6 @@ def told(path: Path) -> Iterator[None]:
 
 
 def refused(path: Path, error: OSError) -> StoreError:
-    """Return the operating system's refusal of `path`."""
     named = Path(error.filename) if isinstance(error.filename, str) else path
     return StoreError(
         f"{named}: {error.strerror or type(error).__name__}",
@@ -191,7 +190,6 @@ def remove(path: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Make the names in `folder` last."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(file)

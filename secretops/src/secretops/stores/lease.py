@@ -66,7 +66,6 @@ class LeaseRecord:
     """The holder's, in seconds; 0 where the store keeps none: then the reader's own counts."""
 
     def is_of(self, other: LeaseRecord | None) -> bool:
-        """Return whether the other is a record of the same acquisition."""
         return other is not None and (self.holder, self.token) == (other.holder, other.token)
 
 
@@ -87,12 +86,10 @@ class LeaseStore(abc.ABC):
     keeps_duration: ClassVar[bool] = False
 
     def acquired_by(self, holder: str, duration: float) -> LeaseRecord:
-        """Return the first record of a holder."""
         now, kept = datetime.now(UTC).replace(microsecond=0), duration if self.keeps_duration else 0.0
         return LeaseRecord(holder=holder, token=secrets.token_hex(8), since=now, duration=kept)
 
     def renewed(self, record: LeaseRecord) -> LeaseRecord:
-        """Return the record of the next renewal."""
         return replace(record, renewals=record.renewals + 1)
 
     @abc.abstractmethod
@@ -276,7 +273,6 @@ class Watch:
 
 
 def held_by(holder: str, since: datetime | None) -> LeaseHeldError:
-    """Return the error for a lease whose holder is alive."""
     began = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
     return LeaseHeldError(
         f"{holder}{began} holds the lease",
@@ -292,7 +288,6 @@ class LostError(StoreError):
 
 
 def lost_to(taker: str) -> LostError:
-    """Return the error for a lease that was taken over."""
     error = LostError(
         f"the lease is lost: {taker} has changed it",
         rule="a lease that is not renewed for its whole duration is taken over, and its former holder writes no more",

@@ -20,7 +20,6 @@ TIMES = ("created", "published", "verified", "retired", "expires")
 
 
 def staged(previous: Version | None, current: Version | None, pending: Version | None) -> Versions:
-    """Return the versions, each in its stage."""
     found = ((previous, Stage.PREVIOUS), (current, Stage.CURRENT), (pending, Stage.PENDING))
     return Versions(tuple(version.at(stage=stage) for version, stage in found if version))
 
@@ -43,7 +42,6 @@ def fitted(entry: Entry, written: Callable[[str], str], longest: int) -> str:
 
 
 def stamp(time: datetime) -> str:
-    """Return a time in UTC, to the microsecond."""
     return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 

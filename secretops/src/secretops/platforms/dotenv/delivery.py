@@ -81,7 +81,6 @@ class Delivery:
         return Content(variables, paths)
 
     def is_there(self, content: Content) -> bool:
-        """Return whether readers find `content`."""
         return not self._stale_files(content) and not self._stale_variables(content)
 
     def bring(self, secret: str, content: Content, record: Callable[[], None]) -> None:

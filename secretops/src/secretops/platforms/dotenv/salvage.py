@@ -83,10 +83,8 @@ class Salvage:
         """
         values = {}
         for path in self._values(secret):
-            try:
+            with suppress(OSError, ValueError, SecretopsError):
                 values[path.stem] = Value(VALUE.validate_json(own_files.read_own(path), strict=True))
-            except (OSError, ValueError, SecretopsError):
-                continue
         ids = sorted(values)
         if not ids:
             return Versions()
@@ -211,13 +209,9 @@ def _check_state(text: bytes) -> None:
 
 def _readable(text: str) -> str:
     """Return the lines of a .env file that parse and are UTF-8 without NUL."""
-    kept = []
+    kept = list[str]()
     for binding in parse_stream(StringIO(text)):
-        line = binding.original.string
-        try:
-            env_file.check_text("", line)
-        except SecretopsError:
-            continue
-        if not binding.error:
-            kept.append(line)
+        with suppress(SecretopsError):
+            env_file.check_text("", binding.original.string)
+            kept += [] if binding.error else [binding.original.string]
     return "".join(kept)

@@ -112,7 +112,6 @@ class Delivery:
 
 
 def merged(one: Names, other: Names) -> Names:
-    """Return the keys of both."""
     return {name: tuple(sorted({*one.get(name, ()), *other.get(name, ())})) for name in sorted({*one, *other})}
 
 

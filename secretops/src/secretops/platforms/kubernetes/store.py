@@ -26,7 +26,7 @@ from secretops.platforms.kubernetes.kubeconfig import in_a_pod
 from secretops.platforms.kubernetes.lease import LeaseObject, Timing
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 from secretops.platforms.kubernetes.secrets import PREFIX, SecretData, Secrets
-from secretops.stores import env_file, store_errors
+from secretops.stores import store_errors
 from secretops.stores.document_versions import (
     STATE,
     VALUE,
@@ -54,7 +54,6 @@ class SecretState:
 
     @functools.cached_property
     def versions(self) -> Versions:
-        """Raises StoreError."""
         return Versions(self._labels.read(f"{_VERSIONS}.{self._secret}", STATE) or ())
 
     @property
@@ -153,10 +152,6 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
 
     def _change(self, secret: str, decide: Change) -> SecretState:
         return self._write(secret, lambda state: state.write(decide(state.versions), {}))
-
-    def _check_value(self, secret: str, state: SecretState, value: Value) -> None:  # noqa: ARG002
-        for field, text in value.items():
-            env_file.check_text(f"{secret}.{field}", text)
 
     def _keep(self, secret: str, version: Version, value: Value) -> SecretState:
         self._secrets.make_missing({place.name for place in self._location.delivered.values()})

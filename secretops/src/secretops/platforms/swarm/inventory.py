@@ -95,8 +95,8 @@ def _found(listed: dict[str, Any]) -> Found:
 
 def check_value(secret: str, value: Value) -> None:
     """Raise UsageError for a value that no reader can get, or no Swarm secret holds."""
+    env_file.check_value(secret, value)
     for field, text in value.items():
-        env_file.check_text(f"{secret}.{field}", text)
         size = len(text.encode())
         if not 0 < size <= MOST_BYTES:
             raise UsageError(

@@ -161,7 +161,6 @@ class Job:
             self.print(f"task {self.name} is not removed: {error.what}; the next one does it")
 
     def print(self, text: str) -> None:
-        """Write a line to `err`."""
         err = self._streams[_ERR]
         err.write(f"{text}\n".encode())
         err.flush()

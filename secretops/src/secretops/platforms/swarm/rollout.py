@@ -92,7 +92,6 @@ class Rollout:
         return None
 
     def failed(self, service: Service) -> set[str]:
-        """Return the ids of the tasks that have failed."""
         return {task["ID"] for task in self._failed_tasks(service)}
 
     def wait(self, wanted: list[Entry], *, is_new: bool, failed: set[str] | None = None) -> None:
@@ -170,17 +169,14 @@ def state_of(service: Service) -> str:
 
 
 def list_of(service: Service) -> list[Entry]:
-    """Return its list of secrets."""
     return service["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets") or []
 
 
 def place(entry: Entry) -> str:
-    """Return the file of an entry in a container."""
     return str((entry.get("File") or {}).get("Name"))
 
 
 def ids(entries: list[Entry]) -> set[tuple[str, str]]:
-    """Return which secret is which file."""
     return {(entry["SecretID"], place(entry)) for entry in entries}
 
 

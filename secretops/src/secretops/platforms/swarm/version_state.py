@@ -52,11 +52,9 @@ class SecretState:
 
     @property
     def living(self) -> tuple[int, ...]:
-        """Numbers of the versions that have values."""
         return tuple(each.number for each in self.kept if not each.version.retired)
 
     def stored(self, secret: str, version: str) -> StoredVersion:
-        """Return the version called `version`. Raises NotFoundError."""
         for each in self.kept:
             if each.version.id == version:
                 return each
@@ -80,7 +78,6 @@ class VersionState:
         self._labels = StateLabels(f"config {name}: label", "coreflux-mcp-secrets.", labels, remedy=remedy)
 
     def secret(self, secret: str) -> SecretState:
-        """Raises StoreError."""
         return replace(self._labels.read(f"versions.{secret}", _STATE) or SecretState(), config=self.id)
 
     def write(self, secret: str, state: SecretState) -> None:
@@ -98,7 +95,6 @@ class VersionState:
 
     @property
     def lease(self) -> LeaseRecord | None:
-        """Who holds the lease. Raises StoreError."""
         return self._labels.read("lease", _LEASE)
 
     def write_lease(self, record: LeaseRecord | None) -> None:

@@ -52,7 +52,6 @@ class Cluster:
         return self._connection
 
     def reach(self) -> None:
-        """Raise SecretopsError if the API server does not answer."""
         self.get("/version")
 
     def get(self, path: str, *, accept: str = "application/json") -> Any | None:

@@ -196,7 +196,6 @@ def _stored(growth: dict[str, float]) -> Iterator[tuple[str, float]]:
 
 
 def _ask(subject: str, why: str) -> str:
-    """Return the remedy where only a person can know."""
     return f'{why}, then say so: secretops doctor --confirm {subject}="where that is written"'
 
 
