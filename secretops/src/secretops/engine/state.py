@@ -52,7 +52,13 @@ class Version:
 def _only(stage: Stage) -> cached_property[Version | None]:
     """Return a property of `Versions`: the version in `stage`, or None."""
 
-    return cached_property(lambda versions: next((one for one in versions.all if one.stage is stage), None))
+    def find(versions: Versions) -> Version | None:
+        for version in versions.all:
+            if version.stage is stage:
+                return version
+        return None
+
+    return cached_property(find)
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,9 @@ class Versions:
 
     def known(self, secret: str, version: str) -> Version:
         """Return the version `version`. Raises NotFoundError that names `secret`."""
-        if found := [kept for kept in self.all if kept.id == version]:
-            return found[0]
+        for kept in self.all:
+            if kept.id == version:
+                return kept
         raise NotFoundError(f"{secret}: no version {version}", remedy="secretops status lists the versions kept")
 
     def with_pending(self, version: Version) -> Versions:
@@ -94,7 +101,8 @@ class Versions:
         """Return them with `version` current and delivered, as `VersionStore.publish` leaves it."""
         if version.stage is Stage.CURRENT:
             return self.changed(version.id, published=version.published or now)
-        return self.promoted(version).changed(version.id, published=now)
+        kept = [old.at(stage=Stage.PREVIOUS) for old in self.all if old.stage is Stage.CURRENT]
+        return Versions((*kept, version.at(stage=Stage.CURRENT, published=now)))
 
     def changed(self, version: str, **times: datetime | None) -> Versions:
         """Return them with these times set on `version`; a time that is None stays as it was."""

@@ -69,10 +69,9 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Return a row for each secret of the stack and each that left it, and for external certificates and public lines
-    that need a person. A row has a note for each fact that can't be read.
+    """Return a row for each secret of the stack and each that left it, and for those of NO_SECRETS that need a person.
 
-    Raises the first error if no secret can be read, and UsageError.
+    A row has a note for each fact that can't be read. Raises UsageError, and the first error if no secret can be read.
     """
     session.check_place()
     failures: list[SecretopsError] = []
@@ -135,9 +134,7 @@ def _note(error: SecretopsError) -> str:
 
 
 def _status(session: Session, secret: Secret, failures: list[SecretopsError]) -> SecretStatus:
-    """Return one row, with a note for each refusal of the store or the journal. An unreadable secret's error is added
-    to `failures`.
-    """
+    """Return one row, with a note for each error. Adds the error of an unreadable secret to `failures`."""
     try:
         facts = session.facts(secret)
     except SecretopsError as error:
