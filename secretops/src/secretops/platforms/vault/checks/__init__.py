@@ -8,18 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from secretops.check import (
-    Check,
-    Repair,
-    Result,
-    attention,
-    judge,
-    killed_holder,
-    ok,
-    reached,
-    table,
-    unknown,
-)
+from secretops.check import Check, Repair, Result, attention, judge, killed_holder, ok, reached, table, unknown
 from secretops.platforms.vault.checks.policy import Rule
 from secretops.platforms.vault.checks.server import Role, VaultServer
 from secretops.platforms.vault.errors import DeniedError
