@@ -116,7 +116,7 @@ def test_a_rotator_that_lost_its_lease_changes_no_key(memory: Memory, step: str)
     versions = {"retire": (PREVIOUS, CURRENT), "replace": (CURRENT, key_version(Stage.PENDING))}.get(step, (CURRENT,))
     made = make(memory, agent, *versions)
     if step == "tidy":
-        left = NamedKey(AGENT, "left", made._next_name())
+        left = NamedKey(AGENT, "left", made._name_after(CURRENT.id))
         agent.keys[left.id] = left
     before = dict(agent.keys)
     with made.store.lease("the stalled one"):

@@ -105,8 +105,7 @@ def checked(
     ):
         raise _refused(flaw)
     if not chain:
-        rule = "a broker is shown the chain up to the root that it trusts"
-        raise _refused(Flaw("comes without who signed it", rule))
+        raise _refused(Flaw("comes without who signed it", "a broker is shown the chain up to the root that it trusts"))
     for flaw in of_chain(own, chain, now):
         raise _refused(flaw)
     shown = [own, *(one for one in chain if one.subject != one.issuer)]
@@ -213,29 +212,23 @@ def _certificate(
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
+    unused = (
+        *("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+        *("crl_sign", "encipher_only", "decipher_only"),
     )
+    return x509.KeyUsage(digital_signature=not signs, key_cert_sign=signs, **dict.fromkeys(unused, False))
 
 
 @dataclass(frozen=True)
 class Flaw:
-    """One thing that is wrong, and the rule it breaks."""
+    """One thing that is wrong, in words that follow the certificate's name, and the rule it breaks. Never a key."""
 
     what: str
     rule: str
 
 
 def of_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Flaw]:
-    """Everything that is wrong with a client certificate that an operator supplies, each told with its field."""
+    """Yield all that is wrong with an operator-supplied client certificate, each with its field."""
     found = certificates(fields["client.crt"])
     if not found:
         yield Flaw("client.crt holds no certificate", "PEM, the client's own certificate first, then its chain")
@@ -256,7 +249,7 @@ def of_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Flaw]:
 
 
 def of_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Flaw]:
-    """Whether a client may show it, which can be read. `alone`: and nobody but a client."""
+    """Check that a client may use the readable certificate `own`; with `alone`: nobody but a client."""
     if is_ca(own):
         yield Flaw("is a CA's", "a client signs nothing")
     elif (usage := _extension(own, x509.KeyUsage)) and not usage.digital_signature:
@@ -269,7 +262,7 @@ def of_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Flaw]:
 
 
 def of_time(one: x509.Certificate, which: str, now: datetime) -> Iterator[Flaw]:
-    """Whether `which` is good now."""
+    """Check that `which` is valid now."""
     begins, ends = one.not_valid_before_utc, one.not_valid_after_utc
     if ends <= now:
         yield Flaw(f"has ended: {which} was good until {ends:%Y-%m-%d %H:%M} UTC", "it is good now")
@@ -278,7 +271,7 @@ def of_time(one: x509.Certificate, which: str, now: datetime) -> Iterator[Flaw]:
 
 
 def of_strength(one: x509.Certificate, which: str) -> Iterator[Flaw]:
-    """Whether somebody else could make the key of `which`, or another certificate that has its signature."""
+    """Check the strength of the key and of the signature of `which`."""
     rule = f"RSA of {LEAST_RSA} bits or more, or an elliptic curve of {LEAST_CURVE} or more"
     try:
         key = one.public_key()
@@ -303,7 +296,7 @@ def of_strength(one: x509.Certificate, which: str) -> Iterator[Flaw]:
 
 
 def of_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[Flaw]:
-    """Whether each is signed by the next, which is a CA that is good now. A root may be told twice."""
+    """Check that each is signed by the next, which is a valid CA. A root may be there twice."""
     for below, above in zip((own, *chain), chain, strict=False):
         if below == above:
             continue
@@ -316,7 +309,7 @@ def of_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: date
 
 
 def certificates(text: str) -> list[x509.Certificate]:
-    """Those of a PEM text; none where it has none, or one that can't be read."""
+    """Return the certificates of a PEM text; none if one can't be read."""
     try:
         return x509.load_pem_x509_certificates(text.encode())
     except (ValueError, x509.InvalidVersion):
@@ -324,7 +317,7 @@ def certificates(text: str) -> list[x509.Certificate]:
 
 
 def is_readable(one: x509.Certificate) -> bool:
-    """Whether its names and extensions are what they have to be. They are looked at only when they are asked for."""
+    """Return whether its names and extensions can be read: the library parses them late."""
     try:
         return bool((one.subject, one.issuer, one.extensions))
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
@@ -332,12 +325,12 @@ def is_readable(one: x509.Certificate) -> bool:
 
 
 def signed_by(below: x509.Certificate, above: x509.Certificate) -> bool:
-    """Whether a CA signed it, by name and by signature."""
+    """Return whether the CA `above` signed it, by name and by signature."""
     return _issued_by(below, above) and is_ca(above)
 
 
 def is_ca(one: x509.Certificate) -> bool:
-    """Whether it says that it may sign others."""
+    """Return whether it is a CA's."""
     found = _extension(one, x509.BasicConstraints) if is_readable(one) else None
     return found is not None and found.ca
 

@@ -31,17 +31,11 @@ def parse_host(text: str) -> str:
 
     Raises ValueError for what is neither, or no address of one machine. IPv6 has no brackets and no zone here.
     """
-    if ":" in text or not _is_name(text.removesuffix(".")):
-        return _parse_address(text)
-    return text.removesuffix(".")
-
-
-def _is_name(text: str) -> bool:
-    labels = text.split(".")
-    return len(text) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, labels)) and not _NUMBER.fullmatch(labels[-1])
-
-
-def _parse_address(text: str) -> str:
+    name = text.removesuffix(".")
+    labels = name.split(".")
+    is_name = len(name) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, labels)) and not _NUMBER.fullmatch(labels[-1])
+    if is_name:  # no label has a colon
+        return name
     address = ipaddress.ip_address(text)
     plain = getattr(address, "ipv4_mapped", None) or address
     reserved = plain.version == 4 and plain.is_reserved  # noqa: PLR2004 - IPv4; of IPv6 most is reserved

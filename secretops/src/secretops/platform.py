@@ -33,8 +33,8 @@ else:
     Location = TypeVar("Location")
 
 
+# The row of drift of a store's public settings.
 PUBLIC_LINES = "public lines"
-"""The name under which drift of a store's public settings is reported, where a secret has its own."""
 
 
 class OpenedStack(Protocol):
@@ -90,10 +90,10 @@ class IssuedCertificate:
 
     version: str
     value: Value
+    # Where it was read.
     source: str
-    """Where it was read."""
+    # The command that shows why it is not renewed.
     remedy: str
-    """The command that shows why it is not renewed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,8 +66,7 @@ class Screen:
         return len(text)
 
     def writelines(self, lines: Any) -> None:
-        for line in lines:
-            self.write(line)
+        self.write("".join(lines))
 
     def flush(self) -> None:
         """Raises OutputError."""

@@ -1,10 +1,7 @@
-"""Values never reach a log: every value this process holds is replaced in every record, whoever writes it.
+"""Keeps values out of logs and core dumps: every value of this process is replaced in every log record.
 
-A filter, not a call to remember. `Value` registers what it holds; `install` puts the filter where all records
-are made, so that a library's logger, its arguments and its tracebacks pass through it too.
-
-Not found: a value of fewer than SHORTEST characters, one that is split over two records, and encodings that `_forms`
-does not have.
+`Value` registers what it holds; `install` filters where records are made, so records of libraries pass through it, too.
+Limitations: values of fewer than SHORTEST characters, values split over two records, encodings not in `_forms`.
 """
 
 from __future__ import annotations
@@ -87,10 +84,9 @@ _known = _Known()
 
 
 def remember(text: str) -> None:
-    """From now on replace `text`, its lines, and the forms of both that libraries make, in every record.
+    """From now on replace `text`, its lines (a parser may quote one of a key), and their encodings in every record.
 
-    What can't read a key may quote the line: of PEM each but the first and the last is a part of the key. After
-    MOST_TEXTS others a text is forgotten.
+    A text is forgotten after MOST_TEXTS others.
     """
     if len(text) < SHORTEST:
         return

@@ -12,11 +12,11 @@ from typing import NoReturn
 
 from secretops.redaction import HIDDEN, remember
 
+# Fields that identify and open nothing. All others are hidden.
 PUBLIC_FIELDS = frozenset({"username", "ca.crt", "client.crt"})
-"""Fields that name or prove somebody and open nothing; they may be shown. Everything else is hidden."""
 
+# Characters of a generated password: 62 symbols, so about 238 bits.
 PASSWORD_LENGTH = 40
-"""Characters of a generated password: 62 symbols, so about 238 bits."""
 
 _ALPHABET = string.ascii_letters + string.digits
 

@@ -72,7 +72,7 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
         )
     session = open_session(stack, manifest)
     if confirm:
-        operation.confirm(session, confirm)
+        session.platform.confirm(session.manifest.store, confirm)
     found = _examine(session, quiet=as_json)
     mendable = operation.repairs(found)
     if not repair:

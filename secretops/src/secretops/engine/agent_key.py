@@ -33,11 +33,11 @@ FIRST_SECONDS = (2.0, 4.0, 8.0)
 class Look:
     """The keys of an agent, compared with the versions kept."""
 
+    # Keys that were made to replace a version of ours, and belong to none. Not after a version with a lost key: readers
+    # may have the next one, which a store restored from a backup does not know.
     left: tuple[NamedKey, ...]
-    """Keys that were made to replace a version of ours, and belong to none. Not those made to replace a version that
-    has lost its own key: a store restored from a backup has never seen the key after it, which readers may have."""
+    # Why readers have a key that the agent does not accept, as a sentence.
     lost: str | None
-    """Why readers have a key that the agent does not accept, as a sentence."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -77,7 +77,8 @@ class AgentKey(Rotator):
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - both keys are good
         """Have a key made, and keep it as pending at once."""
         now = self.clock()
-        token, name = new_token(now), self._next_name()
+        current = self.versions.current
+        token, name = new_token(now), self._name_after(current.id if current else self.admins[0])
         with self._step("prepare", token):
             for left in reversed(range(TRIES)):
                 self._delete(self.look().left)
@@ -152,11 +153,6 @@ class AgentKey(Rotator):
             except RefusedError:
                 self.sleep(pause)
         return self.verify(version)
-
-    def _next_name(self) -> str:
-        """Return the name of the key that replaces the current version's."""
-        current = self.versions.current
-        return self._name_after(current.id if current else self.admins[0])
 
     def _name_after(self, version: str) -> str:
         return f"{self.prefix}-{hashlib.sha256(version.encode()).hexdigest()[:16]}"

@@ -155,12 +155,12 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
     if over is None:
         return None
     if now >= over:
-        return Finding(
-            Reason.RETIRE_DUE, Action.RETIRE, f"version {previous.id} is past its grace: the next tick retires it"
-        )
-    if facts.guarded and all_report_current(facts):
-        return Finding(Reason.RETIRE_DUE, Action.RETIRE, f"no server uses the previous version {previous.id}")
-    return None
+        message = f"version {previous.id} is past its grace: the next tick retires it"
+    elif facts.guarded and all_report_current(facts):
+        message = f"no server uses the previous version {previous.id}"
+    else:
+        return None
+    return Finding(Reason.RETIRE_DUE, Action.RETIRE, message)
 
 
 def all_report_current(facts: Facts) -> bool:
@@ -173,11 +173,8 @@ def behind(facts: Facts) -> tuple[Replica, ...]:
     current = facts.versions.current
     if current is None:
         return ()
-
-    def is_behind(replica: Replica) -> bool:
-        return replica.user != current.user or replica.version not in (UNKNOWN, current.id)
-
-    return tuple(replica for replica in facts.replicas if is_behind(replica))
+    upto = (UNKNOWN, current.id)
+    return tuple(one for one in facts.replicas if one.user != current.user or one.version not in upto)
 
 
 def replica_behind(facts: Facts, now: datetime) -> Finding | None:
@@ -202,10 +199,7 @@ def renewal_at(version: Version) -> datetime | None:
 
     None for a version without an end.
     """
-    if version.expires is None:
-        return None
-    sooner = SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32
-    return version.created + (version.expires - version.created) * (RENEW_AT - sooner)
+    return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
 def due_at(facts: Facts) -> datetime | None:
@@ -213,21 +207,17 @@ def due_at(facts: Facts) -> datetime | None:
     current = facts.versions.current
     if current is None:
         return None
-    by_cadence = _by_cadence(current, facts.secret)
+    by_cadence = (current.published or current.created) + timedelta(days=facts.secret.cadence_days)
     if not facts.secret.is_issued:  # a supplied one that says when it ends needs no backstop
         return _near_end(current) or by_cadence
     return min(by_cadence, renewal_at(current) or by_cadence)
 
 
-def _by_cadence(current: Version, secret: Secret) -> datetime:
-    return (current.published or current.created) + timedelta(days=secret.cadence_days)
-
-
-def _near_end(version: Version) -> datetime | None:
+def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
     """Return when a person is notified to put the next one. It needs no spread: nobody is asked for a signature."""
     if version.expires is None:
         return None
-    return version.created + (version.expires - version.created) * RENEW_AT
+    return version.created + (version.expires - version.created) * (RENEW_AT - sooner)
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
@@ -238,12 +228,11 @@ def due(facts: Facts, now: datetime) -> Finding | None:
     issuer = facts.secret.issuer
     if issuer and issued_otherwise(current.id, issuer):
         return Finding(Reason.DUE, Action.ROTATE, "was issued under another issuer, name or life")
-    at = due_at(facts) if facts.secret.is_made or current.expires is None else None  # see near_expiry
-    if at is None or now < at:
+    is_made, at = facts.secret.is_made, due_at(facts)
+    if at is None or now < at or (current.expires and not is_made):  # see near_expiry
         return None
-    if facts.secret.is_made:
-        return Finding(Reason.DUE, Action.ROTATE, f"due since {at:%Y-%m-%d}")
-    return Finding(Reason.DUE, Action.NOTIFY, f"due since {at:%Y-%m-%d}: secretops put {facts.secret.name}")
+    message = f"due since {at:%Y-%m-%d}" + ("" if is_made else f": secretops put {facts.secret.name}")
+    return Finding(Reason.DUE, Action.ROTATE if is_made else Action.NOTIFY, message)
 
 
 def near_expiry(facts: Facts, now: datetime) -> Finding | None:
@@ -252,15 +241,13 @@ def near_expiry(facts: Facts, now: datetime) -> Finding | None:
     current = facts.versions.current
     if current is None or current.expires is None:
         return None
-    name = facts.secret.name
-    if facts.secret.is_issued:
-        ended = f"expired {current.expires:%Y-%m-%d %H:%M}: is the schedule on?"
-        return Finding(Reason.EXPIRED, Action.NOTIFY, ended) if now >= current.expires else None
+    put = f"secretops put {facts.secret.name}"
     if now >= current.expires:
-        return Finding(Reason.EXPIRED, Action.NOTIFY, f"expired {current.expires:%Y-%m-%d %H:%M}: secretops put {name}")
-    if now < (_near_end(current) or now):
+        remedy = "is the schedule on?" if facts.secret.is_issued else put
+        return Finding(Reason.EXPIRED, Action.NOTIFY, f"expired {current.expires:%Y-%m-%d %H:%M}: {remedy}")
+    if facts.secret.is_issued or now < (_near_end(current) or now):
         return None
-    return Finding(Reason.NEAR_EXPIRY, Action.NOTIFY, f"expires {current.expires:%Y-%m-%d}: secretops put {name}")
+    return Finding(Reason.NEAR_EXPIRY, Action.NOTIFY, f"expires {current.expires:%Y-%m-%d}: {put}")
 
 
 def overdue(facts: Facts, now: datetime) -> Finding | None:

@@ -32,9 +32,8 @@ class Rotation(Rotator):
     def advance(self, *, force: bool = False) -> Version:
         """Finish the pending version or prepare a new one, then publish it. Return the version that is now current.
 
-        What an operator supplied is proven and published, never set: its user is theirs. With `force` a user that is in
-        use gets a new password, and so does one of which the store has no version. Raises GraceError and UserTakenError
-        unless `force`.
+        An operator-supplied version is verified and published, never set: its user is theirs. `force` sets a new
+        password of a user that is in use or has no version. Raises GraceError and UserTakenError unless `force`.
         """
         before = self.versions
         version = before.pending
@@ -49,10 +48,9 @@ class Rotation(Rotator):
         return version
 
     def scramble_unknown(self, before: Versions, published: Version) -> None:
-        """Give each user of the secret that has no version a password that nobody knows. One that is gone is fine.
+        """Scramble each user without a version: it may log in by the password of a lost record.
 
-        `before` are the versions before `published` became the current one. A user without a version may log in by a
-        password that a lost record named. Raises what the target raises.
+        `before` are the versions before `published` became current. Raises what the target raises.
         """
         known = {version.user for version in (*before.all, published)}
         for user in sorted(set(self.secret.users) - known):
@@ -62,8 +60,7 @@ class Rotation(Rotator):
     def prepare(self, *, token: str | None = None, force: bool = False) -> Version:
         """Choose the idle user, make its value, and keep it as pending, before the target learns of it.
 
-        `token` is the version's id where the caller chooses it (Secrets Manager). Under the same token again the
-        pending value stays: the target may know it already.
+        `token` is the version's id if Secrets Manager chooses it. Idempotent: the target may know the value already.
         """
         if token and (prepared := self.prepared(token)):
             return prepared
@@ -95,8 +92,8 @@ class Rotation(Rotator):
     def apply(self, version: Version, *, force: bool = False) -> None:
         """Make the target accept it.
 
-        A store that never had a version of one of its users (another folder, a second clone, a restored machine) cannot
-        know whether somebody uses one: it creates users and takes none over, unless `force`.
+        A store without a version of its users (another folder, a second clone) cannot know whether one is in use: it
+        creates users, and takes over none unless `force`.
         """
         versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
@@ -129,8 +126,7 @@ class Rotation(Rotator):
     def accept_again(self) -> bool:
         """Set the current version again if the target refuses it and no reader has it. Return whether that was needed.
 
-        Its password was changed out of band between its proof and its delivery: readers that were to change over could
-        not log in, and kept the previous version, which is for the other user. Nobody else uses this one.
+        Its password changed out of band before its delivery: readers still use the previous version's user.
         """
         version = self.versions.current
         if version is None or version.published or version.user not in self.secret.users:
@@ -148,11 +144,7 @@ class Rotation(Rotator):
         return False
 
     def _revoke(self, version: Version) -> None:
-        """Make the version's password worthless.
-
-        A user that secretops did not make (an operator's first admin) stays the operator's. So does a user for which an
-        operator has supplied a new password: it is in use, and the version's own password is worthless already.
-        """
+        """Make the version's password worthless, except of an operator's own user, or one with a newer password."""
         current = self.versions.current
         in_use = current is not None and current.user == version.user
         if version.user in self.secret.users and not in_use:

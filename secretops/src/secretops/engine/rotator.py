@@ -102,7 +102,8 @@ class Rotator(ABC):
 
     def check_grace(self, old: str, *, rule: str) -> None:
         """Raise GraceError while the readers of the previous version may still use it. `old` names it."""
-        previous, now, facts = self.versions.previous, self.clock(), self._facts()
+        previous, now = self.versions.previous, self.clock()
+        facts = Facts(secret=self.secret, versions=self.versions, grace=self.grace)
         if previous is None or previous.retired:
             return
         until = grace_over(previous, facts) or now + grace_of(facts)
@@ -123,9 +124,6 @@ class Rotator(ABC):
 
     def _revoke(self, version: Version) -> None:  # noqa: B027 - optional
         """Make the target refuse `version`. There is nothing to do for a value that no target knows."""
-
-    def _facts(self) -> Facts:
-        return Facts(secret=self.secret, versions=self.versions, grace=self.grace)
 
     def _value(self, version: Version, purpose: str) -> Value:
         return self.store.read(self.secret.name, version.id, purpose=purpose)

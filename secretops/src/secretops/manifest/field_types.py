@@ -7,6 +7,7 @@ that a stack file could not say: every text is ASCII without spaces unless its t
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -22,16 +23,24 @@ def refused(rule: str, *, remedy: str = WRITE_AGAIN, shown: str = "") -> Pydanti
     return PydanticCustomError("refused", "{rule}", {"rule": rule, "remedy": remedy, "shown": shown})
 
 
-def matching(pattern: str, rule: str) -> AfterValidator:
-    """Return a validator for text that the whole of `pattern` matches, with ASCII classes."""
-    compiled = re.compile(pattern, re.ASCII)
+def accepted(test: Callable[[str], object], rule: str) -> AfterValidator:
+    """Return a validator for text that `test` is true of. Where `test` raises ValueError it is not."""
 
     def check(text: str) -> str:
-        if not compiled.fullmatch(text):
+        try:
+            passes = test(text)
+        except ValueError:
+            passes = None
+        if not passes:
             raise refused(rule)
         return text
 
     return AfterValidator(check)
+
+
+def matching(pattern: str, rule: str) -> AfterValidator:
+    """Return a validator for text that the whole of `pattern` matches, with ASCII classes."""
+    return accepted(re.compile(pattern, re.ASCII).fullmatch, rule)
 
 
 def between(low: int, high: int, unit: str = "") -> AfterValidator:
@@ -43,28 +52,6 @@ def between(low: int, high: int, unit: str = "") -> AfterValidator:
         return number
 
     return AfterValidator(check)
-
-
-def _check_host(text: str) -> str:
-    try:
-        forms.parse_host(text)
-    except ValueError:
-        raise refused("a host's name or IP address alone: no scheme, port, path or space") from None
-    return text
-
-
-def _check_server_url(text: str) -> str:
-    try:
-        forms.parse_https_url(text)
-    except ValueError:
-        raise refused("https, a host and at most a port: credentials travel over TLS, to the declared host") from None
-    return text
-
-
-def _check_topic(text: str) -> str:
-    if not forms.is_topic_filter(text):
-        raise refused("a topic filter of MQTT, for example plant/#")
-    return text
 
 
 _UP = re.compile(r"(^|/)\.{1,2}(/|$)|//")
@@ -97,11 +84,16 @@ UserName = Annotated[
 ]
 GroupName = Annotated[str, matching(forms.GROUP, "a broker's group: letters, digits, dots and dashes, at most 64")]
 CommonName = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "a client's name, at most 64 characters")]
-Host = Annotated[str, AfterValidator(_check_host)]
+Host = Annotated[str, accepted(forms.parse_host, "a host's name or IP address alone: no scheme, port, path or space")]
 Port = Annotated[int, between(1, 65535)]
-ServerUrl = Annotated[str, AfterValidator(_check_server_url)]
+ServerUrl = Annotated[
+    str,
+    accepted(
+        forms.parse_https_url, "https, a host and at most a port: credentials travel over TLS, to the declared host"
+    ),
+]
 AbsolutePath = Annotated[str, AfterValidator(check_path)]
-Topic = Annotated[str, AfterValidator(_check_topic)]
+Topic = Annotated[str, accepted(forms.is_topic_filter, "a topic filter of MQTT, for example plant/#")]
 ReaderName = Annotated[str, matching(rf"{LINE}{{1,1024}}", "a reader's name on one line")]
 Days = Annotated[int, between(1, 3660, "days")]
 Seconds = Annotated[int, between(1, 3660 * 86400, "seconds")]

@@ -32,7 +32,7 @@ def start(session: Session) -> str:
     secret = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if running(home) is None and secret is not None:
         if _listens_on(broker):  # before a password is made for it
-            raise _foreign(address, home)
+            raise _foreign(broker, home)
         with session.lease("broker start"):
             keep = lambda value: publish(session, secret, value)  # noqa: E731
             made = first_admin(home, username=secret.users[0], keep=keep)
@@ -42,18 +42,15 @@ def start(session: Session) -> str:
                     rule="only a hash of a broker's password is kept, so the credential can't be found again",
                     remedy=f"put it: secretops put {secret.name}; or begin anew: remove {home}, then start it again",
                 )
-    match start(home, broker.host, broker.port):
-        case Listener.FOREIGN:
-            raise _foreign(address, home)
-        case Listener.STARTED:
-            return f"the embedded broker listens at {address}"
-        case _:
-            return f"the embedded broker listens at {address} already"
+    found = start(home, broker.host, broker.port)
+    if found is Listener.FOREIGN:
+        raise _foreign(broker, home)
+    return f"the embedded broker listens at {address}" + ("" if found is Listener.STARTED else " already")
 
 
-def _foreign(address: str, home: Path) -> SecretopsError:
+def _foreign(broker: Broker, home: Path) -> SecretopsError:
     return SecretopsError(
-        f"something listens at {address}, and it is not the broker of {home}",
+        f"something listens at {broker.host}:{broker.port}, and it is not the broker of {home}",
         rule="the embedded broker needs this address, and secrets are given to no stranger",
         remedy="stop another clone's or stack's broker there: make down, or secretops broker stop;\n"
         "   for any other program, set another broker.port in the stack file, then make up",
@@ -68,7 +65,7 @@ def stop(manifest: Manifest) -> str:
     home = _home(manifest)
     text = _stop(home)
     if text == NOT_RUNNING and _listens_on(broker):
-        raise _foreign(f"{broker.host}:{broker.port}", home)
+        raise _foreign(broker, home)
     return text
 
 

@@ -62,13 +62,11 @@ def replicas(session: Session, secret: Secret, versions: Versions | None = None)
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
-        current = (session.store.versions(secret.name) if versions is None else versions).current
-        if current is None:
-            return None
-        value = session.store.read(secret.name, current.id, purpose="read servers' reports")
+        current = (versions or session.store.versions(secret.name)).current
+        value = session.store.read(secret.name, current.id, purpose="read servers' reports") if current else None
     except SecretopsError:
         return None
-    return replicas_read_as(session, secret, value)
+    return replicas_read_as(session, secret, value) if value else None
 
 
 def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
@@ -110,11 +108,8 @@ def hint(session: Session, secret: Secret, version: str) -> None:
     if not session.platform.is_polled or Reader.SERVER not in secret.readers:
         return
     server = session.manifest.of_kind(SecretKind.MQTT_USER)
-    if server is None:
-        return
     try:
-        current = session.store.versions(server.name).current
-        if current:
+        if server and (current := session.store.versions(server.name).current):
             value = session.store.read(server.name, current.id, purpose="hint at a new version")
             publish_hint(session.broker, value, Hint(secret.name, version))
     except SecretopsError as error:

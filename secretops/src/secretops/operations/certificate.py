@@ -22,10 +22,10 @@ _laid: dict[str, Path] = {}
 
 
 def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
-    """Return the stack's broker, with the files of the certificate to show: the store's, or that of the platform's
-    issuer. Raises StoreError, UnreachableError, WaitingError.
+    """Return the broker with files of the certificate to show: the store's, or the platform's issuer's.
 
-    The TLS library reads a certificate from files only: private ones, in memory where the system has such a folder.
+    The TLS library reads files only: private ones, in memory if possible. Raises StoreError, UnreachableError,
+    WaitingError.
     """
     broker, location = manifest.broker, manifest.store
     if broker.certificate_secret is not None:
@@ -43,9 +43,9 @@ def is_asked_for(broker: Broker) -> bool:
 
 
 def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -> None:
-    """Show the broker a certificate that nobody uses yet, and log in with it as a user that the store has.
+    """Show the broker an unused certificate, and log in as a user of the store.
 
-    If it has none yet, any answer to a login will do: the broker speaks MQTT only to a certificate that it accepts.
+    Without a user any answer to a login proves it: the broker speaks MQTT only to a certificate that it accepts.
     Raises RefusedError, UnreachableError.
     """
     before = _laid.get(version)
@@ -81,11 +81,8 @@ def authority_of(broker: Broker) -> str:
     """Return the CA of the broker's own certificate, for readers of client-cert. Raises UsageError."""
     rule = "the PEM file of who signs the broker's certificate, for whoever reads ca.crt"
     if broker.ca_file is None:
-        raise UsageError(
-            "the stack does not say who signs the broker's certificate",
-            rule=rule,
-            remedy="name it in broker.ca_file, then pulumi up",
-        )
+        what = "the stack does not say who signs the broker's certificate"
+        raise UsageError(what, rule=rule, remedy="name it in broker.ca_file, then pulumi up")
     from secretops.certificates import certificates_in  # it takes long to load, and a rotation needs none
 
     try:
@@ -154,8 +151,7 @@ def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIss
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
     """Return whether a reader may still show a certificate that this version of a CA signed.
 
-    Looks at those with a key in the store. Within the grace of the current one a reader may have an older one: of
-    several renewals in one grace the store keeps the last two.
+    True within the grace of the current certificate: then a reader may have one that the store has forgotten.
     """
     from secretops.certificates import has_signed  # it takes long to load, and a rotation needs none
 

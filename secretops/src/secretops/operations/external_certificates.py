@@ -1,7 +1,6 @@
-"""The certificates that others renew and the stack rests on: what the broker shows, who signs that, and what an issuer
-keeps in the cluster. Those that secretops keeps versions of, the engine's decisions watch.
+"""Watches certificates that others renew: the broker's chain, and what an issuer keeps in the cluster.
 
-Looks from where it runs, and logs nobody in.
+The engine's decisions watch those with versions in the store. Checks from where it runs, without a login.
 """
 
 from __future__ import annotations
@@ -24,74 +23,64 @@ from secretops.operations.session import Session
 if TYPE_CHECKING:
     from cryptography import x509
 
+# The row and the check of them all.
 NAME = "certificates"
-"""What they are called together, where a secret has its name."""
 
-LAST_DAYS = timedelta(days=30)
-LAST_SHARE = 1 / 6
-"""The end of a life in which a certificate is told, and at most LAST_DAYS: half of the third that whoever renews by
-itself has left by then (cert-manager, ACME clients, secretops), so of one that is renewed in time nothing is told."""
+# The last share of a life in which a certificate is reported, and at most LAST_DAYS. Automatic renewal (cert-manager,
+# ACME clients, secretops) comes before: with a third of the life left.
+LAST_DAYS, LAST_SHARE = timedelta(days=30), 1 / 6
 
 UNREADABLE = "its names or extensions can't be read"
 ANSWER_SECONDS = 5.0
 NAMELESS = "without a name"
-LONGEST_NAME = 100
-"""Characters that are told of a name which somebody else chose."""
 
-_DER = 2
-_TIMES = frozenset({9, 10})
-"""OpenSSL's codes for a certificate that is not good yet, or no more: what its own times say."""
+# Characters that are printed of a name.
+LONGEST_NAME = 100
+
+# OpenSSL's encoding, and its codes for a certificate that is not valid yet, or has expired.
+_DER, _TIMES = 2, frozenset({9, 10})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """One certificate in sight. Public."""
+    """One external certificate. Public."""
 
+    # Its subject's common name, or its first host.
     name: str
-    """Its subject's common name, or the first host that it is for."""
+    # Where it was seen.
     source: str
-    """Where it was seen."""
     begins: datetime
     ends: datetime
     remedy: str
+    # Why it is not trusted, whatever the time.
     wrong: str = ""
-    """Why it would not do, whatever the time."""
-
-    @property
-    def told_from(self) -> datetime:
-        """When its end is near enough to be told."""
-        return self.ends - min(LAST_DAYS, (self.ends - self.begins) * LAST_SHARE)
 
     def finding(self, now: datetime) -> Finding | None:
-        """What a person has to do something about."""
-        what = f"{self.source}: {self.name}"
+        """Return what needs a person, or None."""
+        reason, ends = Reason.DISTRUSTED, f"{self.ends:%Y-%m-%d %H:%M} UTC: {self.remedy}"
         if self.wrong:
-            return _finding(Reason.DISTRUSTED, f"{what} is not trusted: {self.wrong}: {self.remedy}")
-        if now < self.begins:
-            begins = f"{self.begins:%Y-%m-%d %H:%M}"
-            return _finding(Reason.DISTRUSTED, f"{what} is good from {begins} UTC on: see to both clocks")
-        if now >= self.ends:
-            return _finding(Reason.EXPIRED, f"{what} expired {self.ends:%Y-%m-%d %H:%M} UTC: {self.remedy}")
-        if now < self.told_from:
+            found = f"is not trusted: {self.wrong}: {self.remedy}"
+        elif now < self.begins:
+            found = f"is good from {self.begins:%Y-%m-%d %H:%M} UTC on: see to both clocks"
+        elif now >= self.ends:
+            reason, found = Reason.EXPIRED, f"expired {ends}"
+        elif now >= self.ends - min(LAST_DAYS, (self.ends - self.begins) * LAST_SHARE):
+            reason, found = Reason.NEAR_EXPIRY, f"expires {ends}"
+        else:
             return None
-        return _finding(Reason.NEAR_EXPIRY, f"{what} expires {self.ends:%Y-%m-%d %H:%M} UTC: {self.remedy}")
-
-
-def _finding(reason: Reason, message: str) -> Finding:
-    return Finding(reason, Action.NOTIFY, message)
+        return Finding(reason, Action.NOTIFY, f"{self.source}: {self.name} {found}")
 
 
 def watched(session: Session) -> tuple[Watched, ...]:
-    """Every certificate in sight. Of a broker that does not answer, the CA's file alone: that it doesn't, others tell.
+    """Return every external certificate; of a broker that does not answer the CA's file alone.
 
-    Raises SecretopsError where the store or the cluster can't be asked.
+    Raises SecretopsError if the store or the cluster does not answer.
     """
-    found = [*_issued(session), *_of_broker(session)]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys([*_issued(session), *_of_broker(session)]))
 
 
 def findings(session: Session) -> tuple[Finding, ...]:
-    """What of them needs a person. Nothing where they can't be looked at: whoever logs in then fails by the same."""
+    """Return what needs a person; nothing if they can't be read: a login then fails for the same reason."""
     with suppress(SecretopsError):
         now = session.clock()
         return tuple(found for one in watched(session) if (found := one.finding(now)))
@@ -114,7 +103,7 @@ def _of_broker(session: Session) -> Iterator[Watched]:
 
 
 def _shown(broker: Broker, trusted: str | None) -> Iterator[Watched]:
-    """What it shows, up to whom `trusted` has. Raises OSError where it does not answer, or not by TLS."""
+    """Yield the broker's chain up to a CA in `trusted`. Raises OSError without an answer by TLS."""
     source, wrong = f"what {broker.host}:{broker.port} shows", ""
     try:
         chain = _chain(broker, ssl.create_default_context(cafile=trusted), "get_verified_chain")
@@ -132,9 +121,9 @@ def _shown(broker: Broker, trusted: str | None) -> Iterator[Watched]:
 
 
 def _chain(broker: Broker, context: ssl.SSLContext, which: str) -> list[x509.Certificate]:
-    """Also where the handshake ends without a client's certificate: what the broker shows comes before.
+    """Return the broker's chain, also if it refuses the handshake without a client's certificate.
 
-    By Python's inner object: its public methods are of 3.13 and later.
+    Uses Python's inner object: the public methods are of 3.13 and later.
     """
     with socket.create_connection((broker.host, broker.port), ANSWER_SECONDS) as plain:
         wrapped = context.wrap_socket(plain, server_hostname=broker.host, do_handshake_on_connect=False)
@@ -165,7 +154,7 @@ def _given(wrapped: ssl.SSLSocket, which: str) -> list[bytes]:
 
 
 def _last_of(authority: str | None) -> Iterator[Watched]:
-    """Of a file of CAs the one that lasts longest: which of them signs the broker's is not known here."""
+    """Yield the CA of a file that lasts longest: which of them signs the broker's is unknown."""
     if authority is None:
         return
     from cryptography import x509
@@ -174,11 +163,8 @@ def _last_of(authority: str | None) -> Iterator[Watched]:
         found = x509.load_pem_x509_certificates(Path(authority).read_bytes())
     except (OSError, ValueError):  # whoever logs in tells of it
         return
-    yield _watched(
-        max(found, key=lambda one: one.not_valid_after_utc),
-        authority,
-        "put there who signs the broker's certificate from now on",
-    )
+    last = max(found, key=lambda one: one.not_valid_after_utc)
+    yield _watched(last, authority, "put there who signs the broker's certificate from now on")
 
 
 def _issued(session: Session) -> Iterator[Watched]:
@@ -190,15 +176,8 @@ def _issued(session: Session) -> Iterator[Watched]:
     for one in certificates(issued.value["client.crt"])[:1]:
         yield _watched(one, issued.source, f"its issuer has not renewed it: {issued.remedy}")
         return
-    now = session.clock()
-    yield Watched(
-        name="client.crt",
-        source=issued.source,
-        begins=now,
-        ends=now,
-        remedy=issued.remedy,
-        wrong="no certificate in it",
-    )
+    now, name, wrong = session.clock(), "client.crt", "no certificate in it"
+    yield Watched(name=name, source=issued.source, begins=now, ends=now, remedy=issued.remedy, wrong=wrong)
 
 
 def _watched(one: x509.Certificate, source: str, remedy: str, *, wrong: str = "") -> Watched:

@@ -1,4 +1,4 @@
-"""Take a stack's values away for good. Dry unless told otherwise: `pulumi destroy` never does this."""
+"""Remove a stack's values for good. A dry run by default: `pulumi destroy` never does this."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from secretops.operations.session import Session, is_name, known_versions
 def purge(
     session: Session, only: str | None = None, *, destroy: bool, say: Callable[[str], None] = lambda _: None
 ) -> dict[str, tuple[Version, ...]]:
-    """Every version with a value, of every secret that the store keeps or of `only` one; with `destroy` all is gone,
-    what is delivered, too.
+    """Return each version with a value, of every secret in the store or of `only`. With `destroy` remove them all.
 
-    A broker's users stay as they are: without the values nobody can log in as them. The embedded broker goes whole,
-    for its admin could never be found again. So does what commands were carried in, and the value that one of them had
-    of its operator. Keys of an agent of ours are deleted there; `say` is told of those that could not be, which work
-    on. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
+    Users of a broker stay: without the values nobody can log in as them. The embedded broker is removed, since its
+    admin is lost, and so are leftovers of remote commands. Keys of an owned agent are deleted; `say` gets a line for
+    each that could not be. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
     """
     with session.lease("purge"):
         kept = session.store.secret_names()
@@ -41,7 +39,7 @@ def purge(
 
 
 def _end_agent_keys(session: Session, found: Mapping[str, tuple[Version, ...]], say: Callable[[str], None]) -> None:
-    """Before the values go: without the store nobody knows which keys of the agent those are."""
+    """Delete the agent's keys before the values: without the store nobody knows which keys those are."""
     secret = session.manifest.of_kind(SecretKind.AGENT_KEY)
     for version in found.get(secret.name, ()) if secret else ():
         if secret is None or not version.user or version.retired:

@@ -26,6 +26,8 @@ from secretops.values import Value
 # Kinds with fields that travel in a header or a command. Their libraries quote a field that does not fit in an error.
 ONE_LINE = frozenset({SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN, SecretKind.AGENT_KEY})
 
+NO_ANSWER = "from where no answer can be had, secretops put {} --untested"
+
 # Bytes. MQTT's limit of a user name and of a password (MQTT 5.0, 1.5.4 and 1.5.6).
 LONGEST_CREDENTIAL = 65_535
 
@@ -44,26 +46,16 @@ def put(
 ) -> Version:
     """Make `value` the current version of `name`. Keeps nothing if it does not fit or does not log in.
 
-    `force` gives the readers of the previous version no grace: its user is retired now. It also sets broken files of
-    the store aside: `notify` gets a line for each. `untested` publishes without a test, where the agent, or the broker
-    that requires a certificate, can't be reached from here.
-
-    Raises UsageError for fields that do not fit, RefusedError, UnreachableError, StoreError, GraceError, WaitingError,
-    LeaseHeldError.
+    `force` retires the previous version's user now, and sets broken files of the store aside: `notify` gets a line for
+    each. `untested` publishes without a test. Raises UsageError for fields that do not fit, RefusedError,
+    UnreachableError, StoreError, GraceError, WaitingError, LeaseHeldError.
     """
     secret = session.secret(name)
-    if secret.kind is SecretKind.CA:
-        raise UsageError(
-            f"{name}: nobody supplies it",
-            rule="a CA of the stack's own is made by secretops, and its key is nowhere else",
-            remedy=f"secretops rotate {name} makes the next one",
-        )
-    if isinstance(secret.agent, OwnedAgent):
-        raise UsageError(
-            f"{name}: nobody supplies it",
-            rule="keys of an agent of one's own are made by secretops, which deletes them once they are replaced",
-            remedy=f"secretops rotate {name} makes the next one",
-        )
+    if secret.kind is SecretKind.CA or isinstance(secret.agent, OwnedAgent):
+        rule = "a CA of the stack's own is made by secretops, and its key is nowhere else"
+        if secret.agent:
+            rule = "keys of an agent of one's own are made by secretops, which deletes them once they are replaced"
+        raise UsageError(f"{name}: nobody supplies it", rule=rule, remedy=f"secretops rotate {name} makes the next one")
     if untested:
         check_untested(session.manifest, secret)
     check_fields(secret, value)
@@ -75,7 +67,7 @@ def put(
 
 
 def supply(session: Session, secret: Secret, value: Value, *, force: bool = False, untested: bool = False) -> Version:
-    """Test and publish a value with fields that fit, under a lease that the caller holds."""
+    """Test and publish a value with fields that fit, under a lease that the caller holds. Raises as `put`."""
     expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
     proven = not untested and (_taken(session, secret, value) or _answered_to(session, secret, value))
     if secret.kind.alternates:
@@ -88,10 +80,7 @@ def supply(session: Session, secret: Secret, value: Value, *, force: bool = Fals
 
 
 def _answered_to(session: Session, secret: Secret, value: Value) -> bool:
-    """Have an agent accept its key, or DigitalOcean the token that keys are made with. False for another secret.
-
-    Raises RefusedError, UnreachableError.
-    """
+    """Test an agent's key, or the token that keys are made with. False for another secret. Raises as `put`."""
     from secretops.targets.digitalocean import verify
 
     key = session.manifest.of_kind(SecretKind.AGENT_KEY)
@@ -110,7 +99,7 @@ def _answered_to(session: Session, secret: Secret, value: Value) -> bool:
         raise UnreachableError(
             f"{secret.name} could not be tested: {error.what}",
             rule="it is published once it was answered to; the current one was not touched",
-            remedy=f"try again; {_way_round(secret)}",
+            remedy=f"try again; {NO_ANSWER.format(secret.name)}",
         ) from error
     return True
 
@@ -120,8 +109,7 @@ def publish(
 ) -> Version:
     """Make a supplied value the current version, under a lease that the caller holds.
 
-    Raises StoreError: a version that could not become the current one is discarded; the delivery of one that did is
-    finished by a tick.
+    Raises StoreError: then the version is discarded, or, if it is current, a tick delivers it.
     """
     now = session.clock()
     version = Version(
@@ -226,20 +214,15 @@ def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
     return min(one.not_valid_after_utc for one in certificates.certificates(value["client.crt"]))
 
 
-def _way_round(secret: Secret) -> str:
-    return f"from where no answer can be had, secretops put {secret.name} --untested"
-
-
 def _taken(session: Session, secret: Secret, value: Value) -> bool:
-    """Have the broker accept a certificate. False for another secret, or where the broker requires none.
-
-    Raises RefusedError, UnreachableError.
-    """
+    """Test a certificate at the broker. False for another secret, or if the broker requires none."""
     broker = session.manifest.broker
     if secret.kind is not SecretKind.X509 or not is_asked_for(broker):
         return False
     try:
         prove(session.manifest, session.store, new_token(session.clock()), value)
     except UnreachableError as error:
-        raise UnreachableError(error.what, rule=error.rule, remedy=f"{error.remedy}; {_way_round(secret)}") from error
+        raise UnreachableError(
+            error.what, rule=error.rule, remedy=f"{error.remedy}; {NO_ANSWER.format(secret.name)}"
+        ) from error
     return True

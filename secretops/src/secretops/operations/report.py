@@ -147,7 +147,12 @@ def report(
     done = history(session, journal, since)
     reads = _reads(session, trail, since)
     now = session.clock()
-    seen, unseen = _certificates(session)
+    seen: tuple[Watched, ...] = ()
+    unseen: SecretopsError | None = None
+    try:
+        seen = external_certificates.watched(session)
+    except SecretopsError as error:
+        unseen = error
     cadences = {secret.name: secret.cadence_days for secret in session.manifest.secrets}
     aged = (_aged(one, cadences.get(one.name), now) for one in statuses if one.kind not in NO_SECRETS)
     return Report(
@@ -200,14 +205,6 @@ def _reads(session: Session, trail: Sequence[str], since: datetime | None) -> Re
         if trail:
             raise
         return Reads(view=None, lacking=str(error).replace("secretops audit FILE…", "secretops report --trail FILE"))
-
-
-def _certificates(session: Session) -> tuple[tuple[Watched, ...], SecretopsError | None]:
-    """Return the external certificates, or the error."""
-    try:
-        return external_certificates.watched(session), None
-    except SecretopsError as error:
-        return (), error
 
 
 def _findings(

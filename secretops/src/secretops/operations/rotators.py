@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from secretops import registry
@@ -32,14 +34,37 @@ def rotator(session: Session, secret: Secret, versions: Versions | None = None) 
     Raises WaitingError while what it needs is missing, so that no rotation is left half-done; UsageError.
     """
     if secret.kind is SecretKind.CA:
-        return _authority(session, secret, versions)
+        from secretops.engine.renewal import Authority
+
+        return Authority(
+            secret,
+            issuer=signing(session.manifest, secret)[1],
+            relied_on=lambda version: relied_on(session.manifest, session.store, secret, version, session.clock()),
+            prove=partial(prove, session.manifest, session.store),
+            **_shared(session, versions),
+        )
     if secret.issuer:
-        return _renewal(session, secret, versions)
+        from secretops.engine.renewal import Renewal
+
+        return Renewal(
+            secret,
+            common_name=secret.issuer.common_name,
+            issuer=open_issuer(session.manifest, secret, session.store, session.clock),
+            authority=lambda: authority_of(session.manifest.broker),
+            prove=partial(prove, session.manifest, session.store),
+            **_shared(session, versions),
+        )
     if isinstance(secret.agent, OwnedAgent):
         return agent_key(session, secret, secret.agent, versions)
     if secret.kind.alternates:
         return rotation(session, secret, versions=versions, waits=True)
-    return SuppliedSecret(secret, store=session.store, journal=session.journal, clock=session.clock, known=versions)
+    return SuppliedSecret(secret, **_shared(session, versions))
+
+
+def _shared(session: Session, versions: Versions | None) -> dict[str, Any]:
+    """Return the arguments that every rotator has."""
+    shared = {"store": session.store, "journal": session.journal, "clock": session.clock}
+    return {**shared, "grace": session.grace, "known": versions}
 
 
 def advance(session: Session, secret: Secret, made: Rotator | None = None, *, force: bool = False) -> Version:
@@ -82,13 +107,9 @@ def rotation(
     acting = BrokerAdmin(session)
     made = Rotation(
         secret,
-        store=session.store,
         target=open_target(session.broker, secret.kind),
         admin=acting.credential if admin is None else lambda: admin,
-        journal=session.journal,
-        clock=session.clock,
-        grace=session.grace,
-        known=versions,
+        **_shared(session, versions),
     )
     if waits and not is_operator_supplied(secret, made.versions):
         acting.current  # noqa: B018 - raises WaitingError
@@ -113,42 +134,7 @@ def agent_key(session: Session, secret: Secret, agent: OwnedAgent, versions: Ver
         prefix=agent.prefix,
         agent=open_agent(agent, lambda: session.store.read(admin, current.id, purpose="make agent keys")),
         admins=(current.id, *(version.id for version in admins.all if version is not current)),
-        store=session.store,
-        journal=session.journal,
-        clock=session.clock,
-        grace=session.grace,
-        known=versions,
-    )
-
-
-def _renewal(session: Session, secret: Secret, versions: Versions | None) -> Rotator:
-    from secretops.engine.renewal import Renewal
-
-    return Renewal(
-        secret,
-        common_name=secret.issuer.common_name if secret.issuer else "",
-        store=session.store,
-        issuer=open_issuer(session.manifest, secret, session.store, session.clock),
-        authority=lambda: authority_of(session.manifest.broker),
-        prove=lambda version, value: prove(session.manifest, session.store, version, value),
-        journal=session.journal,
-        clock=session.clock,
-        known=versions,
-    )
-
-
-def _authority(session: Session, secret: Secret, versions: Versions | None) -> Rotator:
-    from secretops.engine.renewal import Authority
-
-    return Authority(
-        secret,
-        issuer=signing(session.manifest, secret)[1],
-        store=session.store,
-        relied_on=lambda version: relied_on(session.manifest, session.store, secret, version, session.clock()),
-        prove=lambda version, value: prove(session.manifest, session.store, version, value),
-        journal=session.journal,
-        clock=session.clock,
-        known=versions,
+        **_shared(session, versions),
     )
 
 
@@ -164,16 +150,17 @@ def open_issuer(
         )
     if isinstance(secret.issuer, PrivateCaIssuer):
         return PrivateCa(secret.issuer, store, clock)
-    platform: Any = registry.find_issuer(secret.issuer.kind)
-    opened: ports.Issuer = platform.open_issuer(manifest, secret.issuer)
+    opened: ports.Issuer = registry.find_issuer(secret.issuer.kind).open_issuer(manifest, secret.issuer)
     return opened
 
 
+@dataclass(frozen=True)
 class PrivateCa:
-    """Signs by the CA that is current: one that the broker has taken a certificate of."""
+    """Signs by the CA that is current: one that the broker has accepted a certificate of."""
 
-    def __init__(self, issuer: PrivateCaIssuer, store: ports.VersionStore, clock: Callable[[], datetime]) -> None:
-        self._issuer, self._store, self._clock = issuer, store, clock
+    _issuer: PrivateCaIssuer
+    _store: ports.VersionStore
+    _clock: Callable[[], datetime]
 
     def sign(self, request: str) -> Signed:
         """Raises WaitingError while there is no such CA yet."""

@@ -19,7 +19,7 @@ from secretops.errors import StoreError, UsageError, did_you_mean
 from secretops.forms import NAME
 from secretops.manifest import Broker, Manifest, Secret, SecretKind, StoreLocation
 from secretops.operations.certificate import with_certificate
-from secretops.platform import Platform, platform_of
+from secretops.platform import Platform, Salvage, platform_of
 
 # The rule of an error about a value on the command line.
 NO_ARGUMENT = "a value is never an argument: the shell's history and every process list would show it"
@@ -30,10 +30,6 @@ def is_name(text: str) -> bool:
     return re.fullmatch(NAME, text) is not None
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """The input of a command. Tests pass another clock, store or journal."""
@@ -41,7 +37,7 @@ class Session:
     manifest: Manifest
     store: VersionStore
     journal: Journal
-    clock: Clock = _now
+    clock: Clock = lambda: datetime.now(UTC)
 
     @classmethod
     def open(cls, manifest: Manifest, *, role: str) -> Session:
@@ -68,11 +64,12 @@ class Session:
         """Raise UsageError if the credentials lead to another store, with secrets of the same names."""
         self.platform.check_owner(self.manifest.store, self.store)
 
-    def left(self) -> tuple[str, ...]:
-        """Return the secrets that left the stack, and that the store still keeps and delivers.
+    def salvage(self) -> Salvage | None:
+        """Return what repairs the store's files; None for a store without files."""
+        return self.platform.salvage(self.manifest.store, self.store)
 
-        None where the store lists only the stack's own: doctor finds those by their names.
-        """
+    def left(self) -> tuple[str, ...]:
+        """Return the secrets that left the stack and are still in the store; none where it does not list them."""
         if not self.platform.lists_removed:
             return ()
         return tuple(sorted(set(self.store.secret_names()) - {secret.name for secret in self.manifest.secrets}))
@@ -126,7 +123,7 @@ def emergency(session: Session, secret: Secret, command: str) -> Iterator[list[s
 
     Yields a line for each file. Raises the errors of `lease`, StoreError.
     """
-    repairs = session.platform.salvage(session.manifest.store, session.store)
+    repairs = session.salvage()
     lines = repairs.unblock() if repairs else []
     with session.lease(command):
         if repairs:
@@ -144,7 +141,7 @@ def known_versions(session: Session, secret: str) -> Versions:
     try:
         return session.store.versions(secret)
     except StoreError:
-        if (repairs := session.platform.salvage(session.manifest.store, session.store)) is None:
+        if (repairs := session.salvage()) is None:
             raise
         return repairs.rebuilt(secret)
 
@@ -156,5 +153,5 @@ def had_value(session: Session, secret: Secret) -> bool:
             return True
     except StoreError:
         return True
-    repairs = session.platform.salvage(session.manifest.store, session.store)
+    repairs = session.salvage()
     return repairs is not None and repairs.was_published(secret.name)

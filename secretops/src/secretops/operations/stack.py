@@ -1,4 +1,4 @@
-"""Which stack a command is about: the selected one unless told another, found through its outputs."""
+"""Finds the manifest of a stack in its outputs. Uses the selected Pulumi stack unless --stack is set."""
 
 from __future__ import annotations
 
@@ -16,18 +16,15 @@ from secretops.manifest import Manifest
 from secretops.own_files import OTHERS_WRITE
 from secretops.stores.files import refuse_another_stack
 
+# The stack output with the manifest.
 OUTPUT = "secretops"
-"""The stack output that holds the manifest."""
 
+# Matches the Pulumi.yaml of the clone, which has a Makefile.
 _OWN_PROJECT = re.compile(r"""^name: *["']?coreflux-mcp-secrets["']?\s*(#.*)?$""", re.MULTILINE)
-"""Of a Pulumi.yaml: the clone's, which has a Makefile."""
 
 
 def project_folder() -> Path:
-    """The Pulumi project a command is about: around the current folder, else around this installation.
-
-    Raises UsageError when there is none.
-    """
+    """Return the Pulumi project around the current folder, else around this installation. Raises UsageError."""
     for start in (Path.cwd(), Path(sys.prefix)):
         for folder in (start, *start.parents):
             if os.path.isfile(folder / "Pulumi.yaml"):  # noqa: PTH113 - Path's own raises where a folder is closed to us
@@ -40,9 +37,9 @@ def project_folder() -> Path:
 
 
 def load_manifest(stack: str | None, file: Path | None) -> Manifest:
-    """The manifest in `file`, else the output of `stack`, else of the selected stack.
+    """Return the manifest in `file`, else of `stack`, else of the selected stack.
 
-    Raises UsageError, also where its store is a folder that is another stack's.
+    Raises UsageError, also where its store is a folder of another stack.
     """
     found = _load(stack, file)
     if found.store.folder:
@@ -65,13 +62,16 @@ def _load(stack: str | None, file: Path | None) -> Manifest:
         raise UsageError(
             "pulumi is not on PATH", remedy="put it there (in a clone: make setup), or give --manifest FILE"
         )
-    command = [pulumi, "stack", "output", OUTPUT, "--json", "--non-interactive", "--cwd", str(project)]
-    command += ["--stack", stack] if stack else []
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _run(pulumi, project, "output", OUTPUT, *(["--stack", stack] if stack else []))
     if done.returncode:
         said = next((line for line in done.stderr.splitlines() if line.strip()), "no output")
         raise _not_found(stack, said.removeprefix("error: "), _stacks(pulumi, project), project)
     return _parse(done.stdout.encode(), f"output {OUTPUT} of the stack")
+
+
+def _run(pulumi: str, project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [pulumi, "stack", *arguments, "--json", "--non-interactive", "--cwd", str(project)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def _refuse_writable(file: Path) -> None:
@@ -86,17 +86,16 @@ def _refuse_writable(file: Path) -> None:
 
 
 def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
-    """Every stack of the project, and whether it is the selected one. Empty when Pulumi can't say."""
-    command = [pulumi, "stack", "ls", "--json", "--non-interactive", "--cwd", str(project)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """Return each stack of the project, and whether it is selected. Empty if Pulumi fails."""
     try:
-        return {each["name"]: bool(each.get("current")) for each in json.loads(done.stdout)}
+        found = json.loads(_run(pulumi, project, "ls").stdout)
+        return {each["name"]: bool(each.get("current")) for each in found}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
 def _not_found(stack: str | None, said: str, stacks: dict[str, bool], project: Path) -> UsageError:
-    """Why there is no manifest, where Pulumi `said` so: no such stack, none selected, or one never deployed."""
+    """Return the error for Pulumi's message `said`: no such stack, none selected, or one never deployed."""
     name = stack or next((each for each, selected in stacks.items() if selected), None)
     there = f"there are {', '.join(stacks)}" if stacks else "there is none yet"
     if name is None and "no stack selected" in said:
@@ -126,7 +125,7 @@ def _not_found(stack: str | None, said: str, stacks: dict[str, bool], project: P
 
 
 def _is_own(project: Path) -> bool:
-    """Whether it is the clone, and no other program."""
+    """Return whether it is the clone."""
     return bool(_OWN_PROJECT.search((project / "Pulumi.yaml").read_text(encoding="utf-8", errors="replace")))
 
 
@@ -138,15 +137,16 @@ def _how_to_make(project: Path, stack: str) -> str:
 
 
 def _up(project: Path, stack: str) -> str:
-    """What deploys `stack`: this project's own command, or another program's, which has the component."""
+    """Return the command that deploys `stack`, in the clone or in another program."""
     if _is_own(project):
         return f"make up STACK={stack}"
     return f"pulumi up --stack {stack}, by a program that exports the output {OUTPUT} of its component"
 
 
 def _parse(text: bytes, where: str) -> Manifest:
+    """Return the manifest in a JSON object, or in a JSON string with one: components of other languages export text."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        document = None  # said by `parse`
+        document = None  # `parse` reports it
     return Manifest.parse(document if isinstance(document, str) else text, where)

@@ -69,17 +69,25 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Return a row for each secret of the stack and each that left it, and for external certificates and public lines
-    that need a person. A row has a note for each fact that can't be read.
+    """Return a row for each secret of the stack and each that left it, and for those of NO_SECRETS that need a person.
 
-    Raises the first error if no secret can be read, and UsageError.
+    A row has a note for each fact that can't be read. Raises UsageError, and the first error if no secret can be read.
     """
     session.check_place()
     failures: list[SecretopsError] = []
     rows = [_status(session, secret, failures) for secret in session.manifest.secrets]
     if rows and all(row.standing is Standing.UNREADABLE for row in rows):
         raise failures[0]
-    return [*rows, *_left(session), *_beside(session)]
+    try:
+        rows += [_left(session, name) for name in session.left()]
+    except SecretopsError as error:
+        note = f"which secrets left the stack is not known: {_note(error)}"
+        rows.append(_row("-", LEFT, Standing.UNREADABLE, note))
+    others = {
+        external_certificates.NAME: [one.message for one in external_certificates.findings(session)],
+        PUBLIC_LINES: session.platform.public_drift(session.manifest.store),
+    }
+    return rows + [_row(name, name, Standing.ATTENTION, *notes) for name, notes in others.items() if notes]
 
 
 def exit_code(statuses: list[SecretStatus]) -> ExitCode:
@@ -108,29 +116,13 @@ def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
     )
 
 
-def _left(session: Session) -> list[SecretStatus]:
-    try:
-        return [_left_one(session, name) for name in session.left()]
-    except SecretopsError as error:
-        return [_row("-", LEFT, Standing.UNREADABLE, f"which secrets left the stack is not known: {_note(error)}")]
-
-
-def _left_one(session: Session, name: str) -> SecretStatus:
+def _left(session: Session, name: str) -> SecretStatus:
     note = f"left the stack, and its values are still kept and readable: secretops purge {name} --destroy"
     try:
         current = session.store.versions(name).current
     except SecretopsError as error:
         return _row(name, LEFT, Standing.UNREADABLE, _note(error), note)
     return _row(name, LEFT, Standing.ATTENTION, note, current=current)
-
-
-def _beside(session: Session) -> list[SecretStatus]:
-    """Return a row for each of NO_SECRETS that needs a person."""
-    found = {
-        external_certificates.NAME: [one.message for one in external_certificates.findings(session)],
-        PUBLIC_LINES: session.platform.public_drift(session.manifest.store),
-    }
-    return [_row(name, name, Standing.ATTENTION, *notes) for name, notes in found.items() if notes]
 
 
 def _row(name: str, kind: str, standing: Standing, *notes: str, current: Version | None = None) -> SecretStatus:
@@ -142,9 +134,7 @@ def _note(error: SecretopsError) -> str:
 
 
 def _status(session: Session, secret: Secret, failures: list[SecretopsError]) -> SecretStatus:
-    """Return one row, with a note for each refusal of the store or the journal. An unreadable secret's error is added
-    to `failures`.
-    """
+    """Return one row, with a note for each error. Adds the error of an unreadable secret to `failures`."""
     try:
         facts = session.facts(secret)
     except SecretopsError as error:
@@ -173,11 +163,10 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     if secret.agent and current and not current.verified:
         notes.append("the agent was never shown this key: it was put with --untested")
     notes += [_note(error) for error in unread]
+    standing = Standing.WAITING
     if any(finding.needs_a_person for finding in found) or gone or failed or drift or unread:
         standing = Standing.ATTENTION
-    elif current is None:
-        standing = Standing.WAITING
-    else:
+    elif current:
         standing = Standing.VERIFIED if current.verified else Standing.CURRENT
     return SecretStatus(
         name=secret.name,

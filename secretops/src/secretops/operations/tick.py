@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import partial
 
 from secretops.engine.decisions import Action, Finding, Reason, findings, first_action
 from secretops.engine.journal import Entry
@@ -46,17 +47,17 @@ class Outcome:
 
 
 def tick(session: Session, *, scheduled: Container[str] = ()) -> list[Outcome]:
-    """Go over all secrets: a CA before what it signs, client certificates before a login, then admins, since they set
-    the others' passwords.
+    """Process all secrets: first CAs, then client certificates, then admins, which set the others' passwords.
 
-    Of those in `scheduled` another schedule begins what is due (Secrets Manager's own): here only what is overdue. The
-    outcome names what needed a person also where the tick has ended it: no schedule ran for a day, or a server was cut
-    off. One secret's failure does not stop the next one's. Raises LeaseHeldError when another rotation runs.
+    Those in `scheduled` have another schedule (Secrets Manager's): here they are rotated only if overdue. An outcome
+    has what needed a person before the tick, too. A failure does not stop the next secret. Raises LeaseHeldError.
     """
     with session.lease("tick"):
         ordered = sorted(session.manifest.secrets, key=_turn)
         outcomes = [_outcome(session, secret, begins=secret.name not in scheduled) for secret in ordered]
-    return [*outcomes, *_external_certificates(session), *_public_lines(session)]
+    drift = session.platform.public_drift(session.manifest.store)
+    public = [Outcome(PUBLIC_LINES, attention=tuple(drift))] if drift else []
+    return [*outcomes, *_external_certificates(session), *public]
 
 
 def _turn(secret: Secret) -> int:
@@ -66,7 +67,7 @@ def _turn(secret: Secret) -> int:
 
 
 def _external_certificates(session: Session) -> list[Outcome]:
-    """Return one outcome for all certificates that others renew, if one of them needs a person."""
+    """Return one outcome for all external certificates, if one needs a person."""
     try:
         found = external_certificates.findings(session)
     except Exception as error:  # others made them; the outcomes of the secrets are reported all the same
@@ -74,11 +75,6 @@ def _external_certificates(session: Session) -> list[Outcome]:
         return [Outcome(external_certificates.NAME, error=_unexpected(external_certificates.NAME, error))]
     messages, reasons = tuple(one.message for one in found), tuple(one.reason for one in found)
     return [Outcome(external_certificates.NAME, attention=messages, reasons=reasons)] if found else []
-
-
-def _public_lines(session: Session) -> list[Outcome]:
-    found = session.platform.public_drift(session.manifest.store)
-    return [Outcome(PUBLIC_LINES, attention=tuple(found))] if found else []
 
 
 def exit_code(outcomes: list[Outcome]) -> ExitCode:
@@ -150,8 +146,7 @@ def _act(session: Session, secret: Secret, action: Action, versions: Versions) -
 def _verify_current(session: Session, secret: Secret, versions: Versions) -> list[str]:
     """Log in as the current version: detects out-of-band password changes within an hour.
 
-    A key of our agent is only looked up: each answer to it would be paid for. If it is gone, readers have a key that
-    opens nothing, and get the next at once.
+    A key of an owned agent is only listed, since each answer costs money. If it is gone, readers get the next at once.
     """
     current = versions.current
     if current is None:
@@ -179,11 +174,9 @@ def _verify_current(session: Session, secret: Secret, versions: Versions) -> lis
         open_target(session.broker, secret.kind).verify(value)
     except RefusedError as error:
         session.store.confirm()  # whoever took the lease over may have retired this version
-        mends = "put" if secret.kind is SecretKind.BROKER_ADMIN else "rotate"  # what is refused rotates nobody
-        outcome = f"the broker refuses user {current.user}"
-        session.journal.write(
-            Entry(time=session.clock(), secret=secret.name, version=current.id, step="verify", outcome=outcome)
-        )
+        mends = "put" if secret.kind is SecretKind.BROKER_ADMIN else "rotate"  # a refused admin rotates nobody
+        entry = partial(Entry, time=session.clock(), secret=secret.name, version=current.id, step="verify")
+        session.journal.write(entry(outcome=f"the broker refuses user {current.user}"))
         raise RefusedError(
             f"{secret.name}: the broker refuses the current credential (user {current.user})",
             rule=error.what,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from secretops.engine.decisions import behind
@@ -48,36 +49,29 @@ def contain(
     still accepted.
     """
     secret = session.secret(incident.secret)
-    work = _Containment(session, secret, incident, given=given, record=record, sleep=sleep)
     with emergency(session, secret, f"compromise {secret.name}") as set_aside:
-        work.set_aside = tuple(set_aside)
+        work = _Containment(session, secret, incident, given, record, sleep, tuple(set_aside))
         for step, act in work.steps():
             if step in EACH_GO or step not in work.incident.done:
                 work.go(step, act)
     return work.incident
 
 
+@dataclass(repr=False)
 class _Containment:
-    def __init__(
-        self,
-        session: Session,
-        secret: Secret,
-        incident: Incident,
-        *,
-        given: Value | None,
-        record: Record,
-        sleep: Callable[[float], None],
-    ) -> None:
-        self.incident = incident
-        self._session, self._secret, self._given = session, secret, given
-        self._record, self._sleep = record, sleep
-        self._old: dict[str, Value] = {}
-        """Exposed version -> its value, if the store still has it."""
-        self._left: list[str] = []
-        self.set_aside: tuple[str, ...] = ()
-        """A line for each broken file of the store."""
-        self._scrambled: set[str] = set()
-        """The operator's own users with a password scrambled in this attempt."""
+    _session: Session
+    _secret: Secret
+    incident: Incident
+    _given: Value | None
+    _record: Record
+    _sleep: Callable[[float], None]
+    # A line for each broken file of the store.
+    set_aside: tuple[str, ...]
+    # Exposed version -> its value, if the store still has it.
+    _old: dict[str, Value] = field(default_factory=dict)
+    _left: list[str] = field(default_factory=list)
+    # The operator's own users with a password scrambled in this attempt.
+    _scrambled: set[str] = field(default_factory=set)
 
     def steps(self) -> Iterator[tuple[Step, Callable[[], str]]]:
         yield Step.FREEZE, self._freeze

@@ -79,14 +79,6 @@ def checks(session: Session) -> list[Check]:
     return found
 
 
-def confirm(session: Session, said: Sequence[str]) -> None:
-    """Record what an operator confirms, as `check=words`, with who confirmed it, and when.
-
-    Raises UsageError, StoreError, UnreachableError.
-    """
-    session.platform.confirm(session.manifest.store, said)
-
-
 def _look(check: Check) -> Result:
     try:
         return check.look()
