@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 from secretops.check import Repair, Result, attention, ok
@@ -11,6 +11,7 @@ from secretops.errors import SecretopsError
 
 # Versions are named by this machine's time.
 MOST_SKEW = timedelta(seconds=60)
+KNOWN = "what the stack does not know nobody rotates, and whoever may read it still finds its value"
 
 
 def reached(reach: Callable[[], object], healthy: Callable[[], str]) -> Result:
@@ -34,6 +35,11 @@ def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: boo
         f"within {MOST_SKEW.seconds} s: versions are named by their time{why}",
         f"let {'both take their' if both else 'this machine take its'} time from NTP",
     )
+
+
+def unknown_to_stack(names: Sequence[str], what: str, delete: str) -> Result:
+    """Report secrets that are in the stack's own store and not in its manifest. `delete`: the command, for one."""
+    return attention(f"{', '.join(names)}: {what}", KNOWN, f"{delete}; or put it back into the stack's file")
 
 
 def poll(seconds: float, pause: float) -> Iterator[None]:

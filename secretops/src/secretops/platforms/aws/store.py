@@ -162,7 +162,6 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         self._write(secret, lambda versions: versions.without_pending(pending.id))
 
     def _point_to_nothing(self, secret: str) -> None:
-        """Put AWSCURRENT on the empty version."""
         retries = Retries()
         while True:
             current = self._state(secret).current

@@ -87,6 +87,14 @@ _TEXTS = {
 }
 
 
+# The first that fits: a failed handshake and a timeout are ConnectionErrors, too.
+_BY_CLASS = (
+    (requests.exceptions.SSLError, UNTRUSTED),
+    ((requests.exceptions.ReadTimeout, requests.exceptions.ChunkedEncodingError), SILENT),
+    (requests.exceptions.ConnectionError, UNREACHED),
+)
+
+
 def host_of(address: str) -> str:
     return urlsplit(address).netloc or address
 
@@ -116,12 +124,9 @@ def no_server(host: str, rule: str) -> StoreError:
 def unanswered(error: Exception, address: str, ca_file: str | None) -> SecretopsError:
     """Translate a missing answer. Nothing of the error's own text is passed on: it may name what was sent."""
     host = host_of(address)
-    if isinstance(error, requests.exceptions.SSLError):
-        return UNTRUSTED.filled(host=host, **_TEXTS)
-    if isinstance(error, requests.exceptions.ReadTimeout | requests.exceptions.ChunkedEncodingError):
-        return SILENT.filled(host=host, **_TEXTS)
-    if isinstance(error, requests.exceptions.ConnectionError):
-        return UNREACHED.filled(host=host, **_TEXTS)
+    for kinds, template in _BY_CLASS:
+        if isinstance(error, kinds):
+            return template.filled(host=host, **_TEXTS)
     if ca_file and not isinstance(error, requests.exceptions.RequestException):
         return UsageError(
             f"{ca_file}: no CA can be read from it",

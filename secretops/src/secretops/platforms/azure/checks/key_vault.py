@@ -102,5 +102,4 @@ class Vault:
             yield from trail.read(line)
 
     def newest_record(self, since: timedelta) -> datetime | None:
-        """The time of the workspace's newest row about the vault, or None."""
         return Workspace(self.location).newest(datetime.now(UTC) - since)
