@@ -44,7 +44,7 @@ GIVEN_UP, LEAVING = (
     tagged(kept(2, 1), tags.forgotten(kept(2, 1), NOW)),
     tagged(kept(2, 1), tags.being_forgotten(kept(2, 1).tags, NOW)),
 )
-BACK = tagged(kept(2, 1), kept(2, 1).tags, enabled=True)
+BACK = tagged(kept(2, 1), dict(kept(2, 1).tags), enabled=True)
 OUT: dict[str, Any] = {"published": NOW}
 RETIRED: dict[str, Any] = {"published": NOW, "retired": NOW}
 
