@@ -80,7 +80,7 @@ def measure(folder: Path, say: Callable[[str], None]) -> Measured:
     if not (installed := installed_mosquitto()):
         raise PartMissingError("mosquitto with its dynamic security plugin")
     try:
-        server = real_server() or find_server().folder
+        server = real_server() or find_server()
     except SecretopsError as error:
         raise PartMissingError(str(error)) from error
     (folder / "broker").mkdir()

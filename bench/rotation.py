@@ -153,7 +153,7 @@ def _counted(store: type) -> Iterator[dict[str, int]]:
 
 def test_replicas(tmp_path: Path, mosquitto: Mosquitto, record_property: Record) -> None:
     """Measure until each server is on the new version, from the command, and from when readers find the version."""
-    stack, server = prepared_stack(tmp_path / "store", mosquitto), real_server() or find_server().folder
+    stack, server = prepared_stack(tmp_path / "store", mosquitto), real_server() or find_server()
     served = [ServedByLauncher(stack, tmp_path / str(number), server) for number in range(REPLICAS)]
     seconds, after = anyio.run(_replicas, stack, served)
     record_property("seconds", seconds)

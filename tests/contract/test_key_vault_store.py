@@ -264,7 +264,7 @@ def test_a_secret_that_an_operator_made_with_nothing_in_it_is_no_value_and_no_ed
     store = place.open()
     store.recover("it", NOW)
     assert store.versions("it").all == () and store.delivery_drift("it") is None
-    assert polled.read("it", "1", "{}") is None
+    assert polled.parse_version("it", "1", "{}") is None
     value = publish(place, V[1])
     assert place.delivered() == dict(value) and store.delivery_drift("it") is None
 

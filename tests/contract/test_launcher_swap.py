@@ -24,7 +24,7 @@ from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.settings import ServerSettings, Tls, read_settings
 from secretops.launcher.state import LauncherState
 from secretops.launcher.swap import StoppedError, Swap
-from secretops.launcher.upstream import hand_over
+from secretops.launcher.upstream import set_connection
 from secretops.manifest import SecretKind
 from secretops.replicas import read_reports
 from secretops.targets import open_target
@@ -60,7 +60,7 @@ class Launched:
         self.settings = self.version("server-a")
         self.connection = BrokerConnection(self.server, self.settings, self.state)
         self.connection.take_over()
-        hand_over(self.settings, self.server.args)
+        set_connection(self.settings, self.server.args)
 
     def version(self, user: str, **changes: Any) -> ServerSettings:
         """Return settings with a new password of `user`, which the broker accepts."""
@@ -224,7 +224,7 @@ def test_disconnect_by_a_tool_takes_the_report_back(launched: Launched, monkeypa
 
     def follower_renews_it(info: mqtt.MQTTMessageInfo, seconds: float | None = None) -> None:
         wait(info, seconds)
-        client.tell()
+        client.publish_report()
 
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(mqtt.MQTTMessageInfo, "wait_for_publish", follower_renews_it)
@@ -244,7 +244,7 @@ def test_report_expires_unless_its_client_renews_it(
 ) -> None:
     monkeypatch.setattr(launcher_client, "REPORT_EXPIRY", expiry := 6 if renewed else 2)
     monkeypatch.setattr(launcher_client, "REPORT_REFRESH", 0.5 if renewed else 600)
-    launched.client.tell()
+    launched.client.publish_report()
     later = threading.Timer(2 * expiry, lambda: None)
     later.start()
     if renewed:
@@ -272,7 +272,7 @@ def test_refused_publishes_are_counted_and_each_topic_is_warned_of_once(
     for qos in (1, 2, 1):
         published(launched, 3, qos)
     until("all refused", lambda: not launched.client.unacknowledged())
-    assert launched.state.refused_publishes == 9
+    assert launched.state.counts["refused_publishes"] == 9
     assert caplog.text.count("The broker refused a message") == 6
 
 

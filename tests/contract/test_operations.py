@@ -17,9 +17,8 @@ from secretops.operations.tick import exit_code
 from secretops.replicas import report_text, report_topic
 from secretops.stores import files
 from secretops.targets import open_target
-from secretops.targets.access_list import SEND
 from secretops.targets.connection import Connection
-from secretops.targets.mosquitto import DynamicSecurity
+from secretops.targets.mosquitto import SEND, DynamicSecurity
 from secretops.values import Value, new_password
 from tests.real.embedded import Embedded, start_embedded
 from tests.real.mosquitto import Mosquitto, start_mosquitto

@@ -8,7 +8,7 @@ import pytest
 
 from components.settings.settings import ConfigurationError
 from components.stack import next_step
-from secretops.launcher.variables import OWN_VARIABLES
+from secretops.launcher.settings import OWN_VARIABLES
 from secretops.manifest import COPILOT, ExternalAgent, Manifest, OwnedAgent, Reader, Secret, SecretKind
 from tests.unit.aws_stack import a_kubeconfig, on_aws
 from tests.unit.azure_stack import on_azure

@@ -17,7 +17,7 @@ from components.aws.names import Names
 from components.settings.remote_constraints import FETCHED
 from components.settings.sections import Rotation
 from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
-from secretops.launcher.variables import SECRET_VARIABLES
+from secretops.launcher.settings import SECRET_VARIABLES
 from secretops.manifest import Manifest
 from secretops.platforms.aws.labels import NO_VALUE
 from secretops.platforms.aws.location import AwsStoreLocation

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from secretops.launcher.settings import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.launcher.sources import open_source
-from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import Manifest
 from secretops.platforms.aws.location import AwsStoreLocation
 from tests.unit.aws_stack import READER, ca, for_pods, for_this_machine

@@ -12,8 +12,8 @@ from pulumi.runtime import rpc
 
 from components.settings.section import PROJECT_FOLDER
 from components.settings.settings import ConfigurationError
+from secretops.launcher.settings import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.launcher.sources import open_source
-from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.manifest import Manifest
 from secretops.platforms.azure import write_files
 from tests.unit import azure_stack

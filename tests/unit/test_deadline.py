@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from secretops.errors import ExitCode
-from secretops.launcher import deadline
+from secretops.launcher import stdio
 
 
 @pytest.mark.parametrize("stderr", ["is read", "is closed", "is full"])
@@ -25,5 +25,5 @@ def test_a_launcher_that_hangs_ends_whatever_its_stderr_does(stderr: str, monkey
                 while True:
                     os.write(writer, b" ")
             os.set_blocking(writer, True)
-        deadline._end_now()
+        stdio._end_now()
     assert codes == [ExitCode.DONE]

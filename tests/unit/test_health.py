@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from secretops.launcher.health import told
+from secretops.launcher.health import unhealthy_reason
 
 pytestmark = pytest.mark.real
 
@@ -60,7 +60,7 @@ def test_health_is_by_the_answer_and_by_whether_it_has_served(
     if has_served:
         served.touch()
     with answering(status, body) as address:
-        assert (told(address, served) == "") is healthy
+        assert (unhealthy_reason(address, served) == "") is healthy
     assert served.exists() is (has_served or status == 200)
 
 
@@ -68,4 +68,4 @@ def test_who_does_not_answer_is_not_healthy_though_it_has_served(tmp_path: Path)
     (tmp_path / "served").touch()
     with answering(200, b"{}") as address:
         pass
-    assert told(address, tmp_path / "served").startswith("no answer: ")
+    assert unhealthy_reason(address, tmp_path / "served").startswith("no answer: ")

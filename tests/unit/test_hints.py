@@ -15,7 +15,7 @@ from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.hints import HINT_FILTER, Hint, parse_hint
 from secretops.launcher import follow_hints, watch
 from secretops.launcher.connection import BrokerConnection
-from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, Given, Polled
+from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, PollingSource, StoredVersion
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.manifest import Manifest, Reader, Secret, SecretKind
@@ -29,7 +29,7 @@ from tests.real.agent_stack import NO_BROKER
 from tests.unit.memory import NOW, Memory, version
 
 
-class Polling(Polled):
+class Polling(PollingSource):
     def __init__(self) -> None:
         self.now, self.version, self.polls = 1_000.0, "v1", 0
         self.error: SecretopsError | None = None
@@ -43,8 +43,8 @@ class Polling(Polled):
             raise self.error
         return self.version
 
-    def give(self, name: str, mark: str) -> Given:  # noqa: ARG002
-        return Given(mark, Value({"username": "server-a", "password": "of-no-broker"}))
+    def fetch(self, name: str, mark: str) -> StoredVersion:  # noqa: ARG002
+        return StoredVersion(mark, Value({"username": "server-a", "password": "of-no-broker"}))
 
     def passes(self, seconds: float) -> None:
         """Let time pass in which the follower looks every second."""

@@ -8,10 +8,8 @@ import pytest
 
 from secretops.errors import StoreError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind
-from secretops.operations.compromise import advice, begun
-from secretops.operations.compromise.incident import Incident, Out, Read, Step
-from secretops.operations.compromise.kept import files_of, in_folder, keep, unfinished
-from secretops.operations.compromise.page import page
+from secretops.operations.compromise import advice, begun, files_of, in_folder
+from secretops.operations.compromise.incident import Incident, Out, Read, Step, keep, page, unfinished
 from secretops.platforms.vault.location import VaultIssuer
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from components.settings.section import PROJECT_FOLDER
-from secretops.launcher.listening import Names, parse_listen
+from secretops.launcher.listening import HostNames, parse_listen
 from secretops.manifest import Manifest
 from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 from tests.unit.harness import Deployed, Registered, ca_file, deploy
@@ -260,7 +260,7 @@ def test_the_launcher_serves_streamable_http_and_knows_the_names_it_is_called_by
     assert one["command"] == ["secretops"]
     source = ["run", "--from", "files:/etc/coreflux-mcp/secrets", "--transport", "http", "--listen", "0.0.0.0:8080"]
     assert one["args"][: len(source)] == source
-    names = Names.of(parse_listen("0.0.0.0:8080"), one["args"][len(source) + 1 :: 2])
+    names = HostNames.of(parse_listen("0.0.0.0:8080"), one["args"][len(source) + 1 :: 2])
     service = f"{SERVER}.{NAMESPACE}"
     for host in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", "mcp.example.com", "10.1.2.3"):
         assert names.host(f"{host}:8080"), host

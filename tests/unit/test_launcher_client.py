@@ -17,7 +17,7 @@ from secretops.launcher.client import BrokerClient
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.settings import read_settings
 from secretops.launcher.state import LauncherState
-from secretops.launcher.upstream import hand_over
+from secretops.launcher.upstream import set_connection
 from secretops.topics import REPORTS
 
 SUCCESS = mqtt.MQTT_ERR_SUCCESS
@@ -39,8 +39,8 @@ def test_client_without_a_connection_passes_on_what_no_broker_owns(
     gone: bool, connection: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     former, successor = connection.make("former"), connection.make("successor")
-    former.introduce("report", "of the former")
-    former.tell()
+    former.set_report("report", "of the former")
+    former.publish_report()
     for topic, qos in (("accepted", 2), ("sent", 2), ("queued", 1)):
         former.publish(topic, "it", qos)
     states = (MessageState.MQTT_MS_WAIT_FOR_PUBCOMP, MessageState.MQTT_MS_WAIT_FOR_PUBREC)
@@ -50,8 +50,8 @@ def test_client_without_a_connection_passes_on_what_no_broker_owns(
     arriving.payload = b"the broker waits for our PUBCOMP"
     former._in_messages[1] = arriving
     if gone:
-        successor.leave()
-    former.pass_on_to(successor, {})
+        successor.close()
+    former.transfer_to(successor, {})
     former.retire(threading.Event())
     assert [message.topic for message in successor._out_messages.values()] == ([] if gone else ["sent", "queued"])
     warnings = [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING]
@@ -63,10 +63,10 @@ def test_client_without_a_connection_passes_on_what_no_broker_owns(
 def test_client_does_not_connect_after_its_end(end: str, connection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     former, successor = connection.make("former"), connection.make("successor")
     if end == "replaced before":
-        former.pass_on_to(successor, {})
+        former.transfer_to(successor, {})
         monkeypatch.setattr(former, "loop_stop", lambda: pytest.fail("stops while it retires"))
     else:
-        meanwhile = former.leave if "left" in end else lambda: former.pass_on_to(successor, {})
+        meanwhile = former.close if "left" in end else lambda: former.transfer_to(successor, {})
         monkeypatch.setattr(former, "loop_stop", meanwhile)
     monkeypatch.setattr(former, "loop_start", lambda: pytest.fail("connects"))
     assert former.connect("localhost") == SUCCESS
@@ -94,11 +94,11 @@ def test_open_counts_an_answer_that_comes_just_after_its_wait(
         client._handle_answer(None, None, None, ReasonCode(PacketTypes.CONNACK, reason), None)
         return False
 
-    hand_over(SETTINGS, connection._server.args)
+    set_connection(SETTINGS, connection._server.args)
     monkeypatch.setattr(BrokerClient, "connect", lambda *_: SUCCESS)
     monkeypatch.setattr(BrokerClient, "has_answer", wait_too_short)
     assert connection.open(connection._server.args) is connected
-    assert connection._state.failed_connects == (not connected)
+    assert connection._state.counts["failed_connects"] == (not connected)
 
 
 def test_refusal_of_a_former_client_does_not_disconnect_its_successor(
@@ -109,7 +109,7 @@ def test_refusal_of_a_former_client_does_not_disconnect_its_successor(
     monkeypatch.setattr(successor, "is_connected", lambda: True)
     swap: Any = threading.Thread(target=connection.adopt, args=(successor, former, SETTINGS, {}))
     # The swap begins during the refusal, and waits for its end.
-    monkeypatch.setattr(connection._state, "count_failed_connect", lambda: swap.start() or swap.join(0.2))
+    monkeypatch.setattr(connection._state, "count", lambda _: swap.start() or swap.join(0.2))
     connection.refused(former, ReasonCode(PacketTypes.CONNACK, "Not authorized"))
     swap.join()
     assert connection._state.connected

@@ -14,7 +14,7 @@ import pytest
 
 from secretops.errors import SecretopsError, UnreachableError, UsageError
 from secretops.launcher import follow, watch
-from secretops.launcher.follow import FIRST_RETRY, LAST_RETRY, SETTLE_TRIES, Follower, read_settled
+from secretops.launcher.follow import FIRST_RETRY, LAST_RETRY, SETTLE_TRIES, SourceWatcher, read_settled
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import STALE_SECONDS, LauncherState
@@ -52,7 +52,7 @@ class Following:
     """A follower, its source, and how each attempt to swap ends."""
 
     source: OneSource
-    follower: Follower
+    follower: SourceWatcher
     state: LauncherState
     server: Any
     connection: Any
@@ -79,12 +79,12 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
     source, state = OneSource(settings), LauncherState()
     logger = logging.getLogger("upstream, as a follower knows it")
     server: Any = SimpleNamespace(args=SimpleNamespace(), logger=logger, requests=None)
-    connection: Any = SimpleNamespace(is_of_a_tool=False)
-    follower = Follower(
-        source, server, connection, state, settings=settings, fingerprint=source.version, tell=lambda _: None
+    connection: Any = SimpleNamespace(chosen_by_tool=False)
+    follower = SourceWatcher(
+        source, server, connection, state, in_use=(settings, source.version), notify=lambda _: None
     )
     made = Following(source, follower, state, server, connection, first=settings)
-    connection.stay = lambda settings: made.stays.append(settings.versions["mqtt"])
+    connection.keep = lambda settings: made.stays.append(settings.versions["mqtt"])
 
     def attempt(_connection: object, settings: ServerSettings, is_obsolete: Callable[[], bool]) -> Any:
         made.is_obsolete = is_obsolete
@@ -110,7 +110,7 @@ def test_follower_swaps_once_for_a_new_version(following: Following) -> None:
     for _ in range(3):
         following.follower._poll()
     assert following.swaps == ["v-2"]
-    assert (following.state.versions, following.state.swaps) == ({"mqtt": "v-2"}, 1)
+    assert (following.state.versions, following.state.counts["swaps"]) == ({"mqtt": "v-2"}, 1)
 
 
 def test_follower_keeps_the_connection_when_only_the_agent_key_changes(following: Following) -> None:
@@ -118,13 +118,13 @@ def test_follower_keeps_the_connection_when_only_the_agent_key_changes(following
     following.follower._poll()
     assert (following.swaps, following.stays) == ([], ["v-2"])
     assert following.server.args.do_agent_api_key == "another-key"
-    assert following.state.swaps == 0
+    assert following.state.counts["swaps"] == 0
 
 
 def test_follower_leaves_a_connection_that_a_tool_chose(following: Following, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    following.connection.is_of_a_tool = True
-    following.state.connection_is_of_a_tool = lambda: True
+    following.connection.chosen_by_tool = True
+    following.state.connection_by_tool = lambda: True
     following.offers("v-2")
     following.follower._poll()
     assert (following.swaps, following.stays) == ([], ["v-2"])
@@ -136,7 +136,7 @@ def test_follower_counts_no_swap_when_a_tool_was_faster(following: Following) ->
     following.offers("v-2")
     following.took = None
     following.follower._poll()
-    assert (following.swaps, following.state.swaps) == (["v-2"], 0)
+    assert (following.swaps, following.state.counts["swaps"]) == (["v-2"], 0)
 
 
 @pytest.mark.parametrize("change", ["another version", "the end"])
@@ -170,7 +170,7 @@ def test_follower_reports_a_refused_version_once_and_retries_with_longer_pauses(
     assert [round(one) for one in tried] == [0, 1, 3, 7], "each pause is twice the one before"
     assert LAST_RETRY >= 2 * FIRST_RETRY
     assert following.state.versions == {}
-    assert (following.state.refused_versions, following.state.failed_connects) == (1, connects)
+    assert (following.state.counts["refused_versions"], following.state.counts["failed_connects"]) == (1, connects)
     assert caplog.text.count(error.what) == 1
     following.outcome = None
     following.now += LAST_RETRY

@@ -26,17 +26,15 @@ from starlette.types import Message, Receive, Scope, Send
 
 from secretops.errors import SecretopsError, UsageError
 from secretops.launcher import drain, limits
-from secretops.launcher.connection_tools import refuse_connection_tools
 from secretops.launcher.drain import CallsUnderWay
+from secretops.launcher.follow import FirstValues
 from secretops.launcher.guard import Guard, Refusals
-from secretops.launcher.http import Service
-from secretops.launcher.http_token import OVERLAP, SHORTEST, BearerTokens
+from secretops.launcher.http import McpThread, Service
 from secretops.launcher.limits import HEAD_SECONDS, LOG_EVERY, MOST_BODY_BYTES, MOST_CONNECTIONS, FloodFilter
-from secretops.launcher.listening import Address, Names, listening, parse_listen
-from secretops.launcher.mcp_thread import McpThread
+from secretops.launcher.listening import OVERLAP, SHORTEST, Address, BearerTokens, HostNames, listening, parse_listen
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
-from secretops.launcher.waiting import FirstValues
+from secretops.launcher.upstream import refuse_connection_tools
 from secretops.manifest import HTTP_TOKEN
 from secretops.values import Value, new_password
 
@@ -68,8 +66,8 @@ def test_anything_else_to_listen_on_is_refused_with_an_example(text: str) -> Non
         parse_listen(text)
 
 
-LOCAL = Names.of(Address("127.0.0.1", 8000), ["mcp.example.com,Other.Example", "2001:db8::1"])
-EVERYWHERE = Names.of(Address("0.0.0.0", 8000))
+LOCAL = HostNames.of(Address("127.0.0.1", 8000), ["mcp.example.com,Other.Example", "2001:db8::1"])
+EVERYWHERE = HostNames.of(Address("0.0.0.0", 8000))
 
 
 @pytest.mark.parametrize(("names", "host", "known"), [
@@ -79,7 +77,7 @@ EVERYWHERE = Names.of(Address("0.0.0.0", 8000))
     *((LOCAL, None, False), (EVERYWHERE, "10.1.2.3:8000", True), (EVERYWHERE, "evil.example:8000", False)),
     (EVERYWHERE, "10.1.2.3.evil.example", False),
 ])  # fmt: skip
-def test_a_host_header_is_one_of_the_servers_names(names: Names, host: str | None, known: bool) -> None:
+def test_a_host_header_is_one_of_the_servers_names(names: HostNames, host: str | None, known: bool) -> None:
     assert names.host(host) is known
 
 
@@ -89,14 +87,14 @@ def test_a_host_header_is_one_of_the_servers_names(names: Names, host: str | Non
     (EVERYWHERE, "http://10.1.2.3:8000", "10.1.2.3:8000", True),
     (EVERYWHERE, "http://10.6.6.6", "10.1.2.3:8000", False),
 ])  # fmt: skip
-def test_origin_is_an_allowed_name_or_the_host(names: Names, origin: str | None, host: str, allowed: bool) -> None:
+def test_origin_is_an_allowed_name_or_the_host(names: HostNames, origin: str | None, host: str, allowed: bool) -> None:
     assert names.origin(origin, host) is allowed
 
 
 @pytest.mark.parametrize("entry", ["http://mcp.example.com", "mcp.example.com:443", "*.example.com"])
 def test_an_allowed_host_that_is_no_name_is_refused_with_an_example(entry: str) -> None:
     with pytest.raises(UsageError, match=r"mcp\.example\.com"):
-        Names.of(Address("127.0.0.1", 8000), [entry])
+        HostNames.of(Address("127.0.0.1", 8000), [entry])
 
 
 def token() -> Value:
@@ -159,10 +157,10 @@ def test_refused_requests_are_one_line_for_many(caplog: pytest.LogCaptureFixture
     refusals = Refusals(clock)
     with caplog.at_level(logging.WARNING):
         for _ in range(500):
-            refusals.tell("it has no token", {"client": ("10.9.8.7", 1), "path": "/a-path", "query_string": b"a-query"})
+            refusals.log("it has no token", {"client": ("10.9.8.7", 1), "path": "/a-path", "query_string": b"a-query"})
         assert len(caplog.messages) == 1
         clock.now += LOG_EVERY
-        refusals.tell("it has no token", {})
+        refusals.log("it has no token", {})
     assert [("10.9.8.7" in line, "499 more" in line) for line in caplog.messages] == [(True, False), (False, True)]
     assert "a-path" not in caplog.text
     assert "a-query" not in caplog.text
@@ -263,8 +261,8 @@ def test_metrics_are_prometheus_text_with_versions_and_counts() -> None:
     state = LauncherState()
     state.use({"mqtt": "v-7"}, datetime.now(UTC) + timedelta(hours=1))
     state.connected = True
-    state.count_swap()
-    state.count_refused_version()
+    state.count("swaps")
+    state.count("refused_versions")
     state.polled(1.0)
     text = answer(service("127.0.0.1:8000", BearerTokens(), state), "/metrics").text
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -282,7 +280,7 @@ def test_metrics_are_prometheus_text_with_versions_and_counts() -> None:
 def test_metrics_name_no_version_of_the_connection_that_a_tool_chose() -> None:
     state = LauncherState()
     state.use({"mqtt": "v-7", "agent-key": "v-2"}, None)
-    state.connection_is_of_a_tool = lambda: True
+    state.connection_by_tool = lambda: True
     text = answer(service("127.0.0.1:8000", BearerTokens(), state), "/metrics").text
     assert "v-7" not in text and "v-2" in text
     assert "secretops_connection_by_tool 1.0" in text
@@ -328,7 +326,7 @@ def test_service_refuses_a_body_with_two_lengths() -> None:
 
 @pytest.mark.parametrize(("path", "refused"), [("/healthz", False), ("/readyz", False), ("/mcp", True)])
 def test_guard_lets_a_probe_of_http_1_0_without_a_host_through(path: str, refused: bool) -> None:
-    guard = Guard(Reached(True), names=LOCAL, tokens=BearerTokens(), is_loopback=True)
+    guard = Guard(Reached(True), cast(Any, listening("http", "127.0.0.1:8000", ())), BearerTokens())
     scope = {"type": "http", "path": path, "http_version": "1.0", "headers": []}
     assert bool(guard._refuse(scope)) is refused
 
@@ -544,7 +542,7 @@ def all_but_the_token(scheme: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 def test_missing_token_is_waited_for(scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, token = all_but_the_token(scheme, tmp_path, monkeypatch)
     values, state, stopping = first_values(source)
-    values.look()
+    values.check()
     assert list(state.waiting_for) == [HTTP_TOKEN[0]]
     over = threading.Timer(DEADLINE, stopping.set)
     over.start()
@@ -564,4 +562,4 @@ def test_token_missing_in_the_environment_never_comes(password: bool, monkeypatc
         monkeypatch.setenv("MQTT_PASSWORD", new_password())
     values, _, _ = first_values("env:")
     with pytest.raises(UsageError, match=r"--listen 0\.0\.0\.0:0 without a token"):
-        values.look()
+        values.check()

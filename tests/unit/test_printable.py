@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from secretops import printable
-from secretops.cli.console import Styled, print_table, tell
+from secretops.cli.console import Styled, notify, print_table
 from secretops.engine.state import Replica
 from secretops.operations import broker_access
 from secretops.printable import Screen, ScreenedBytes
@@ -105,7 +105,7 @@ def test_piped_text_is_folded_at_80_columns_or_as_columns_says(
     monkeypatch.delenv("COLUMNS")
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
-    tell("word " * 50)
+    notify("word " * 50)
     print_table(("a column", "another column", "the third column"), [("x" * 30, Styled("y" * 35, "red"), "z" * 39)])
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= longest + 10, "the last cells are wider than a line"

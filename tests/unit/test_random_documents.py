@@ -21,9 +21,9 @@ from secretops.engine.journal import Entry
 from secretops.engine.state import Versions
 from secretops.errors import SecretopsError
 from secretops.launcher import polled
-from secretops.launcher.json_source import Json
+from secretops.launcher.sources import Json
 from secretops.operations import stack as manifests
-from secretops.operations.compromise import incident, kept
+from secretops.operations.compromise import incident
 from secretops.operations.history import _entries as entries_of_a_log
 from secretops.platforms.azure import tags
 from secretops.platforms.azure.api import Kept
@@ -147,7 +147,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
     "a manifest": ((json.loads(test_swarm_events.MANIFEST.model_dump_json()),),
          of_bytes(lambda text: manifests._parse(text, "it"))),
     "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", files.stack_of)),
-    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: kept._read(folder / "incident.json"))),
+    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: incident._read(folder / "incident.json"))),
     "a cloud's value": (({"username": "a", "password": "b"},),
          of_text(lambda text: dict(payload.read("mqtt", "v1", text)))),
     "a cluster's versions": (([VERSION],), of_text(lambda text: kubernetes("versions.mqtt", text).versions)),
@@ -172,7 +172,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
          ({"mqtt": {"username": "a", "password": "b", "version": "v1"}, "agent-key": {"api-key": "k"}},),
          of_file("secrets.json", lambda folder: dict(Json(str(folder / "secrets.json")).variables()))),
     "what a launcher fetched": (({"username": "a", "password": "b"},),
-         of_text(lambda text: bool(polled.read("mqtt", "v1", text)))),
+         of_text(lambda text: bool(polled.parse_version("mqtt", "v1", text)))),
     "the embedded broker's users": (({"users": {"root": {"password": {"salt": "AA==", "hash": "AA=="}, "flags": [],
          "groups": []}}},), of_file(USERS_FILE, lambda folder: "root" in Users.load(folder))),
 }  # fmt: skip

@@ -8,10 +8,9 @@ import pytest
 
 from components.swarm import deployer, mcp_server
 from secretops.errors import UnreachableError
-from secretops.launcher.listening import Names as HostNames
-from secretops.launcher.listening import parse_listen
+from secretops.launcher.listening import HostNames, parse_listen
+from secretops.launcher.settings import CARRIERS, FILE_VARIABLES, OWN_VARIABLES, PUBLIC_VARIABLES, VERSION_VARIABLES
 from secretops.launcher.sources import open_source
-from secretops.launcher.variables import CARRIERS, FILE_VARIABLES, OWN_VARIABLES, PUBLIC_VARIABLES, VERSION_VARIABLES
 from secretops.manifest import Manifest
 from secretops.platforms.swarm.location import SwarmStoreLocation
 from tests.unit.harness import Deployed, ca_file, deploy

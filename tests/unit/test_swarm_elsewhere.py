@@ -1,7 +1,7 @@
 """A server in a Swarm whose secrets are elsewhere: the launcher asks, and shows what an operator made. Under mocks."""
 
+from secretops.launcher.settings import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.launcher.sources import open_source
-from secretops.launcher.variables import OWN_VARIABLES, PUBLIC_VARIABLES
 from tests.unit.harness import Deployed, deploy
 from tests.unit.policy_plans import STACK_FILES, stood_in
 from tests.unit.stack_file import StackFile

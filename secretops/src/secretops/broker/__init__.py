@@ -13,15 +13,5 @@ from secretops.broker.process import (
 )
 from secretops.broker.users import first_admin
 
-__all__ = [
-    "EmbeddedBrokerError",
-    "Listener",
-    "Running",
-    "accepts",
-    "first_admin",
-    "running",
-    "serve",
-    "start",
-    "stop",
-    "vacated",
-]
+__all__ = ["EmbeddedBrokerError", "Listener", "Running", "accepts", "first_admin", "running", "serve", "start"]
+__all__ += ["stop", "vacated"]

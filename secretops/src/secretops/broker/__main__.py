@@ -1,8 +1,7 @@
-"""The broker's process, as `start` runs it. No argument of it is a secret."""
+"""The broker's process, as `start` runs it: HOME HOST PORT [READY]. No argument is a secret."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -10,21 +9,10 @@ from secretops.broker.process import serve
 from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import SecretopsError
 
-
-def main() -> int:
-    forbid_core_dumps()
-    parser = argparse.ArgumentParser(prog="secretops.broker")
-    parser.add_argument("home", type=Path)
-    parser.add_argument("host")
-    parser.add_argument("port", type=int)
-    parser.add_argument("--ready", type=int)
-    arguments = parser.parse_args()
-    try:
-        serve(arguments.home, arguments.host, arguments.port, ready=arguments.ready)
-    except SecretopsError as error:
-        sys.stderr.write(" ".join(str(error).splitlines()) + "\n")  # one line: `start` shows the log's last
-        return error.exit_code
-    return 0
-
-
-sys.exit(main())
+forbid_core_dumps()
+try:
+    home, host, port, *ready = sys.argv[1:]
+    serve(Path(home), host, int(port), ready=int(ready[0]) if ready else None)
+except SecretopsError as error:
+    sys.stderr.write(" ".join(str(error).splitlines()) + "\n")  # one line: `start` shows the log's last
+    sys.exit(error.exit_code)

@@ -1,8 +1,7 @@
 """The user commands of a Coreflux broker, as its public pages document them.
 
-From CorefluxCommunity/coreflux-cursor-plugin, skills broker-commands (payload rules, envelope, commands) and
-broker-security (which flag each needs). Everything else that a Coreflux broker can do is an unknown command here. The
-topics are written out rather than shared with the target, which this broker is there to prove.
+CorefluxCommunity/coreflux-cursor-plugin: skills broker-commands (payload, envelope, commands) and broker-security
+(flags). Other commands are unknown. The topics are not shared with the target, which is tested against this broker.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Command:
-    """A command as it came: its camelCase name, its arguments, and the id that its answer has to carry."""
+    """A parsed command. `name` is in camelCase."""
 
     name: str
     arguments: tuple[str, ...] = field(repr=False)  # one of them may be a password
@@ -32,9 +31,9 @@ class Command:
 
 
 def parse(text: str) -> Command:
-    """`-commandName <args…> [-requestId <id>]`, or the same in `--kebab-case`. Raises ValueError.
+    """Parse `-commandName <args…> [-requestId <id>]`, or `--kebab-case`. Raises ValueError.
 
-    Arguments are split at white space outside double quotes, and lose those quotes. Nothing else is special.
+    Arguments are split at white space outside double quotes, which are removed.
     """
     lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
     lexer.whitespace_split, lexer.commenters, lexer.escape, lexer.quotes = True, "", "", '"'
@@ -56,25 +55,26 @@ def _name(token: str) -> str:
 
 
 class Commands:
-    """Carries out commands on the users and says how it went, in the documented envelope."""
+    """Runs commands on the users, and answers in the documented envelope."""
 
     def __init__(self, users: Users) -> None:
         self._users = users
-        self._known: Mapping[str, tuple[int, Callable[..., tuple[str, object]]]] = {
-            "addUser": (2, self._add),
-            "removeUser": (1, self._remove),
-            "changeUserPassword": (2, self._change_password),
-            "changeUserSettings": (3, self._change_settings),
-            "addUserToGroup": (2, self._join),
-            "removeUserFromGroup": (2, self._leave),
-            "listUserGroups": (1, self._groups),
+        # name -> number of arguments, the action, and the message with the arguments in it
+        self._known: Mapping[str, tuple[int, Callable[..., object], str]] = {
+            "addUser": (2, users.add, "User '{0}' added successfully!"),
+            "removeUser": (1, users.remove, "User '{0}' removed successfully!"),
+            "changeUserPassword": (2, users.set_password, "Password of user '{0}' changed successfully!"),
+            "changeUserSettings": (3, self._change_settings, "Settings of user '{0}' changed successfully!"),
+            "addUserToGroup": (2, users.join, "User '{0}' added to group '{1}' successfully!"),
+            "removeUserFromGroup": (2, users.leave, "User '{0}' removed from group '{1}' successfully!"),
+            "listUserGroups": (1, lambda name: {"groups": list(users.groups(name))}, "Groups of user '{0}'"),
         }
 
     def run(self, username: str, text: str) -> str:
-        """The answer, as JSON, to what `username` sent. No argument is ever logged or answered, but a user's name."""
+        """Return the answer to a command of `username`, as JSON. Of the arguments only a user's name is repeated."""
         try:
             command = parse(text)
-        except ValueError as error:  # shlex's texts hold nothing of the input
+        except ValueError as error:  # shlex repeats nothing of the input
             return _envelope(Command("", ()), error=str(error))
         try:
             message, data = self._carry_out(username, command)
@@ -91,41 +91,18 @@ class Commands:
         needs_flag = command.name != "listUserGroups"
         if user is None or not user.may_command or (needs_flag and Flag.USER_MANAGEMENT not in user.flags):
             raise UserError(f"Permission denied: You are not allowed to execute -{command.name}")
-        count, action = self._known[command.name]
+        count, action, message = self._known[command.name]
         if len(command.arguments) != count:
             raise UserError(f"-{command.name} takes {count} arguments, got {len(command.arguments)}")
-        return action(*command.arguments)
+        data = action(*command.arguments)
+        return message.format(*command.arguments), data
 
-    def _add(self, name: str, password: str) -> tuple[str, object]:
-        self._users.add(name, password)
-        return f"User '{name}' added successfully!", {}
-
-    def _remove(self, name: str) -> tuple[str, object]:
-        self._users.remove(name)
-        return f"User '{name}' removed successfully!", {}
-
-    def _change_password(self, name: str, password: str) -> tuple[str, object]:
-        self._users.set_password(name, password)
-        return f"Password of user '{name}' changed successfully!", {}
-
-    def _change_settings(self, name: str, setting: str, value: str) -> tuple[str, object]:
+    def _change_settings(self, name: str, setting: str, value: str) -> None:
         if setting not in set(Flag):
             raise UserError(f"Unknown setting; known are {', '.join(Flag)}")
         if value.lower() not in ("true", "false"):
             raise UserError(f"{setting} is true or false")
         self._users.set_flag(name, Flag(setting), on=value.lower() == "true")
-        return f"Settings of user '{name}' changed successfully!", {}
-
-    def _join(self, name: str, group: str) -> tuple[str, object]:
-        self._users.join(name, group)
-        return f"User '{name}' added to group '{group}' successfully!", {}
-
-    def _leave(self, name: str, group: str) -> tuple[str, object]:
-        self._users.leave(name, group)
-        return f"User '{name}' removed from group '{group}' successfully!", {}
-
-    def _groups(self, name: str) -> tuple[str, object]:
-        return f"Groups of user '{name}'", {"groups": list(self._users.groups(name))}
 
 
 def _envelope(command: Command, *, message: str = "", data: object = None, error: str | None = None) -> str:

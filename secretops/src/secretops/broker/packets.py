@@ -1,32 +1,36 @@
-"""MQTT 3.1.1 packets: read, checked against the standard, and written. Nothing here keeps state.
+"""Read and write MQTT 3.1.1 packets, without state.
 
-Every rule that a packet breaks raises MalformedError, which ends the connection, as the standard requires.
+A packet that breaks the standard raises MalformedError, which ends the connection, as the standard requires.
 """
 
 from __future__ import annotations
 
 from asyncio import StreamReader
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TypeVar
 
 # A topic or filter in bytes; the standard allows 65,535.
 TOPIC_BYTES = 1024
 
-# Subscriptions that a client may have, and so filters that a packet may have.
+# The most subscriptions of a client, and filters of a packet.
 SUBSCRIPTIONS = 100
+
+T = TypeVar("T")
 
 PINGRESP = b"\xd0\x00"
 
-# In a SUBACK, in the place of a QoS.
+# In a SUBACK, instead of a QoS.
 REFUSED = 0x80
 
 
 class MalformedError(Exception):
-    """A packet that breaks the standard or one of our limits. The text quotes nothing that a client sent."""
+    """A packet that breaks the standard or a limit. The text quotes nothing of the packet."""
 
 
 class RefusedConnectError(Exception):
-    """A CONNECT that is answered with a return code and ends the connection."""
+    """A CONNECT that is refused with a return code."""
 
     def __init__(self, code: ReturnCode) -> None:
         super().__init__(code.name)
@@ -68,13 +72,12 @@ class Message:
 
     @property
     def size(self) -> int:
-        """Bytes that it is counted as."""
         return len(self.payload) + len(self.topic)
 
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """The fields of a CONNECT. `client_id` may be empty, `keep_alive` is in seconds, 0 for none."""
+    """A CONNECT. `client_id` may be empty; `keep_alive` is in seconds, 0 for none."""
 
     client_id: str
     clean: bool
@@ -85,10 +88,7 @@ class Connect:
 
 
 async def read(stream: StreamReader, limit: int) -> tuple[PacketType, int, bytes]:
-    """Return the next packet: its kind, its flags and its body of at most `limit` bytes.
-
-    Raises MalformedError, IncompleteReadError (the stream ended), OSError.
-    """
+    """Return kind, flags and body of the next packet. Raises MalformedError, IncompleteReadError, OSError."""
     first = (await stream.readexactly(1))[0]
     length = 0
     for shift in (0, 7, 14, 21):
@@ -192,25 +192,26 @@ def publish(flags: int, body: bytes) -> tuple[Message, int]:
 
 
 def subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:
-    """Parse a SUBSCRIBE. Return its packet id, and filters with the QoS that each may have."""
-    fields, wanted = _Fields(body), list[tuple[str, int]]()
-    packet_id = fields.packet_id()
-    while fields.more or not wanted:
-        wanted.append((fields.text(), fields.byte()))
-        if wanted[-1][1] > 2:  # noqa: PLR2004 - the highest QoS
-            raise MalformedError("QoS of a filter")
-        _check_count(len(wanted))
+    """Parse a SUBSCRIBE. Return its packet id, and its filters with their highest QoS."""
+    packet_id, wanted = _list(body, lambda fields: (fields.text(), fields.byte()))
+    if any(qos > 2 for _, qos in wanted):  # noqa: PLR2004 - the highest QoS
+        raise MalformedError("QoS of a filter")
     return packet_id, wanted
 
 
 def unsubscribe(body: bytes) -> tuple[int, list[str]]:
     """Parse an UNSUBSCRIBE. Return its packet id and its filters."""
-    fields, filters = _Fields(body), list[str]()
+    return _list(body, _Fields.text)
+
+
+def _list(body: bytes, read_one: Callable[[_Fields], T]) -> tuple[int, list[T]]:
+    fields, found = _Fields(body), list[T]()
     packet_id = fields.packet_id()
-    while fields.more or not filters:
-        filters.append(fields.text())
-        _check_count(len(filters))
-    return packet_id, filters
+    while fields.more or not found:
+        found.append(read_one(fields))
+        if len(found) > SUBSCRIPTIONS:
+            raise MalformedError(f"more than {SUBSCRIPTIONS} filters")
+    return packet_id, found
 
 
 def acknowledged(body: bytes) -> int:
@@ -267,11 +268,6 @@ def matches(topic_filter: str, topic: str) -> bool:
         wanted.pop()
         levels = levels[: len(wanted)]
     return len(wanted) == len(levels) and all(want in ("+", level) for want, level in zip(wanted, levels, strict=True))
-
-
-def _check_count(filters: int) -> None:
-    if filters > SUBSCRIPTIONS:
-        raise MalformedError(f"more than {SUBSCRIPTIONS} filters")
 
 
 def _topic(text: str) -> str:

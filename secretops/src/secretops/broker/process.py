@@ -1,7 +1,6 @@
-"""The embedded broker as a process: started in the background, found again by its pid file, stopped.
+"""The embedded broker's process: start it in the background, find it by its pid file, stop it.
 
-The server holds a lock on its pid file as long as it lives. So a pid file that nobody locks is a leftover, whoever has
-that pid by now, and no process is ever signalled by mistake.
+A running broker locks its pid file. A pid file without a lock is a leftover, so no other process is ever signalled.
 """
 
 from __future__ import annotations
@@ -36,14 +35,12 @@ LOG_FILE = "broker.log"
 # The log has two files of this size.
 LOG_BYTES = 2**20
 
-# glibc gives the 16 MiB of a login back to the system, instead of keeping them for each thread.
+# Makes glibc return the 16 MiB of a login to the system.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_ARENA_MAX": "1"}
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
-LOCK_SECONDS = 2.0
-"""How long a server waits for its pid file's lock: whoever looks at the file holds it for microseconds."""
-
+LOCK_SECONDS = 2.0  # for the pid file's lock, which a reader holds for microseconds
 POLL_SECONDS = 0.02
 
 log = logging.getLogger(__name__)
@@ -56,24 +53,21 @@ class EmbeddedBrokerError(SecretopsError):
 class Listener(StrEnum):
     """Who listens at the broker's address after a start."""
 
-    STARTED = "started"
-    """This home's broker, by this start."""
-    OURS = "ours"
-    """This home's broker, from before."""
-    FOREIGN = "foreign"
-    """Somebody else; nothing was started."""
+    STARTED = "started"  # this home's broker
+    OURS = "ours"  # this home's broker, which ran before
+    FOREIGN = "foreign"  # another process; nothing was started
 
 
 @dataclass(frozen=True)
 class Running:
-    """This home's broker, alive."""
+    """A running broker."""
 
     pid: int
     address: str
 
 
 def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None:
-    """Be the broker until SIGTERM or SIGINT. `ready` is a file descriptor that is told once clients are let in.
+    """Run the broker until SIGTERM or SIGINT. `ready` is a file descriptor that gets a byte once it accepts clients.
 
     Raises UsageError (not loopback, no users), EmbeddedBrokerError (already running, port taken), StoreError.
     """
@@ -89,9 +83,9 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
     async def main(owned: Callable[[], bool]) -> None:
         listening = asyncio.Event()
         serving = asyncio.create_task(server.run(users, host, port, listening=listening, owned=owned))
-        told = asyncio.create_task(listening.wait())
-        await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
+        waiting = asyncio.create_task(listening.wait())
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
         if listening.is_set() and ready is not None:
             os.write(ready, b"1")
             os.close(ready)
@@ -109,31 +103,31 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
 
 
 def start(home: Path, host: str, port: int) -> Listener:
-    """Start the broker in the background unless something listens there already, and wait until it lets clients in.
+    """Start the broker in the background unless something listens there, and wait until it accepts clients.
 
-    Raises UsageError (not loopback), StoreError (its home cannot be written), EmbeddedBrokerError (it ended, with the
-    log and its last line, or it runs at another address).
+    Raises UsageError (not loopback), StoreError (its home cannot be written), EmbeddedBrokerError (it ended, or runs
+    at another address).
     """
     host = loopback(host)
     address = f"{host}:{port}"
-    taken = accepts(host, port)  # first: our own broker has its pid file before it listens
+    taken = accepts(host, port)  # first: the broker has its pid file before it listens
     if (already := running(home)) is not None:
         return _ours(home, already, host, port)
     if taken:
         return Listener.FOREIGN
     with files.told(home):
         home.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
-        process, told = _spawn(home, host, port)
+        process, ready = _spawn(home, host, port)
     try:
-        readable, _, _ = select.select([told], [], [], START_SECONDS)
-        if readable and os.read(told, 1):
-            process.returncode = 0  # it is meant to outlive us: no warning that it does
+        readable, _, _ = select.select([ready], [], [], START_SECONDS)
+        if readable and os.read(ready, 1):
+            process.returncode = 0  # no warning that it outlives this process
             return Listener.STARTED
     finally:
-        os.close(told)
+        os.close(ready)
     process.kill()
     process.wait()
-    if (other := running(home)) is not None:  # somebody started it in the same moment
+    if (other := running(home)) is not None:  # another process started it at the same time
         return _ours(home, other, host, port)
     raise EmbeddedBrokerError(
         f"the embedded broker at {address} did not start: {_last_line(home / LOG_FILE)}",
@@ -143,7 +137,7 @@ def start(home: Path, host: str, port: int) -> Listener:
 
 
 def stop(home: Path) -> bool:
-    """Stop this home's broker and wait until it is gone. False if it wasn't running."""
+    """Stop this home's broker and wait for its end. Return False if it was not running."""
     if (found := running(home)) is None:
         return False
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -159,7 +153,7 @@ def stop(home: Path) -> bool:
 
 
 def running(home: Path) -> Running | None:
-    """This home's broker if it is alive: if somebody holds the pid file's lock."""
+    """Return this home's broker, if its pid file is locked."""
     path = home / PID_FILE
     with files.told(path):
         try:
@@ -182,7 +176,7 @@ def running(home: Path) -> Running | None:
 
 
 def accepts(host: str, port: int) -> bool:
-    """Whether anything listens there."""
+    """Return whether anything listens there."""
     try:
         socket.create_connection((host, port), timeout=1.0).close()
     except OSError:
@@ -196,7 +190,7 @@ def vacated(host: str, port: int) -> bool:
 
 
 def loopback(host: str) -> str:
-    """The address to listen on. Raises UsageError unless `host` is this machine alone."""
+    """Return the address to listen on. Raises UsageError for an address that is not loopback."""
     if host == "localhost":
         return "127.0.0.1"  # its ::1 may be configured and not there, as in many containers
     with suppress(ValueError):
@@ -226,9 +220,9 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
 
 
 def _spawn(home: Path, host: str, port: int) -> tuple[subprocess.Popen[bytes], int]:
-    """The process, and where it tells that it lets clients in: a byte, or the end of the pipe when it ends instead."""
-    told, tell = os.pipe()
-    argv = [sys.executable, "-P", "-m", "secretops.broker", str(home.resolve()), host, str(port), "--ready", str(tell)]
+    """Return the process, and a pipe that gets a byte once it accepts clients, or ends with it."""
+    ready, write_end = os.pipe()
+    argv = [sys.executable, "-P", "-m", "secretops.broker", str(home.resolve()), host, str(port), str(write_end)]
     log_file = os.open(home / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, files.PRIVATE)
     try:
         process = subprocess.Popen(
@@ -238,50 +232,48 @@ def _spawn(home: Path, host: str, port: int) -> tuple[subprocess.Popen[bytes], i
             stderr=log_file,
             env={**os.environ, **MALLOC},
             cwd=home,
-            pass_fds=(tell,),
+            pass_fds=(write_end,),
             start_new_session=True,
         )
     except OSError:
-        os.close(told)
+        os.close(ready)
         raise
     finally:
-        os.close(tell)
+        os.close(write_end)
         os.close(log_file)
-    return process, told
+    return process, ready
 
 
 @contextmanager
 def _claimed(home: Path, address: str) -> Iterator[Callable[[], bool]]:
-    """Hold the pid file. Yields a function that returns False once the file was removed or replaced."""
+    """Lock the pid file. Yield a function that returns False once the file was removed or replaced."""
     path = home / PID_FILE
-    claimed: list[int] = []
+    locked: list[int] = []
 
-    def claim() -> bool:
+    def lock() -> bool:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE)
-        try:
+        with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(path, file):  # else its last owner has just removed it
-                claimed.append(file)
+                locked.append(file)
                 return True
-        except BlockingIOError:
-            pass
         os.close(file)
         return False
 
     with files.told(path):
-        mine = _within(LOCK_SECONDS, claim)
-    if not mine:
-        raise EmbeddedBrokerError(
-            f"{path} is locked", rule="one home has one broker, and it runs", remedy="stop it first"
-        )
+        if not _within(LOCK_SECONDS, lock):
+            raise EmbeddedBrokerError(
+                f"{path} is locked", rule="one home has one broker, and it runs", remedy="stop it first"
+            )
+    file = locked[0]
     try:
-        os.ftruncate(claimed[0], 0)
-        os.write(claimed[0], f"{os.getpid()} {address}\n".encode())
-        yield lambda: _is_at(path, claimed[0])
+        os.ftruncate(file, 0)
+        os.write(file, f"{os.getpid()} {address}\n".encode())
+        yield lambda: _is_at(path, file)
     finally:
-        if _is_at(path, claimed[0]):
+        if _is_at(path, file):
             path.unlink(missing_ok=True)
-        os.close(claimed[0])
+        os.close(file)
 
 
 def _is_at(path: Path, file: int) -> bool:

@@ -1,7 +1,7 @@
-"""The embedded broker itself: MQTT 3.1.1 on loopback with our users, our access rules and the user commands.
+"""The embedded broker: MQTT 3.1.1 on loopback, with users, access rules and user commands.
 
-All state is changed between two awaits, so a message is routed to every session or to none. The login comes before any
-session is looked at. Everything that a client can make grow has a limit here, in `packets` or in `sessions`.
+State changes between two awaits, so a message reaches every session or none. Everything that a client can make grow
+has a limit here, in `packets` or in `sessions`.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ from secretops.broker.packets import Connect, MalformedError, Message, PacketTyp
 from secretops.broker.sessions import Connection, Session
 from secretops.broker.users import Flag, Scrypt, User, Users
 
+# The descriptions of a Coreflux broker's actions. The MCP server subscribes to them at every connect.
 ACTIONS = "$SYS/Coreflux/Actions/"
-"""Where a Coreflux broker describes its actions. The MCP server subscribes there at every connect."""
 
-# Clients that have logged in, and those that have not: the oldest of these makes room for the next.
+# The most clients that have logged in, and that have not: the oldest of the latter is closed for a new one.
 CONNECTIONS = 100
 NEWCOMERS = 50
 CONNECT_SECONDS = 10.0
 
-# A CONNECT has room for the longest will but one KiB; no other packet is larger than PACKET_BYTES.
+# The largest CONNECT, which may have a will, and the largest other packet.
 CONNECT_BYTES = 64 * 2**10
 PACKET_BYTES = 256 * 2**10
 
-# Sessions whose client is away: the one that is away longest makes room.
+# The most sessions without a client: the oldest is dropped for a new one.
 AWAY = 10
 
 RETAINED_MESSAGES = 1_000
 RETAINED_BYTES = 2**20
 
-# Packet ids of QoS 2 that one client may leave unreleased.
+# The most unreleased packet ids (QoS 2) of a client.
 UNRELEASED = 1_000
 
-# A broker that has lost its pid file ends itself after this time.
+# Seconds after which a broker without its pid file ends.
 OWNED_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
 
 class Action(Enum):
-    """What a client does with a topic or a filter."""
+    """An access to a topic or a filter."""
 
     PUBLISH = auto()
     SUBSCRIBE = auto()
@@ -58,11 +58,10 @@ class Action(Enum):
 
 
 def may(user: User | None, action: Action, topic: str) -> bool:
-    """Return whether `user` may do that with a topic (or, subscribing, with a filter).
+    """Return whether `user` has that access to a topic, or to a filter.
 
-    As a fresh Coreflux broker: ordinary topics are everybody's; Command and its Output are for those with CommandCall,
-    the rest of $SYS for system administrators. Only the actions' descriptions are open to all, so that the MCP server
-    need not be an administrator of a dev stack.
+    As a new Coreflux broker: ordinary topics are open; Command and its Output need CommandCall, the rest of $SYS a
+    system administrator. The actions' descriptions are open, so that the MCP server need not be an administrator.
     """
     if user is None:
         return False
@@ -76,7 +75,7 @@ def may(user: User | None, action: Action, topic: str) -> bool:
 
 
 class EmbeddedBroker:
-    """The broker: its sessions, by client id, and its retained messages, by topic."""
+    """Sessions by client id, and retained messages by topic."""
 
     def __init__(self, users: Users) -> None:
         self._users = users
@@ -88,7 +87,7 @@ class EmbeddedBroker:
         self._retained: dict[str, Message] = {}
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
-        """Serve one client until it goes or breaks a rule. Never raises for what a client sent."""
+        """Serve one client until it leaves or breaks a rule. Never raises for what a client sends."""
         if len(self._newcomers) >= NEWCOMERS:
             oldest = next(iter(self._newcomers))
             del self._newcomers[oldest]
@@ -120,10 +119,10 @@ class EmbeddedBroker:
             _hang_up(writer)
 
     async def _log_in(self, connect: Connect, reader: StreamReader, writer: StreamWriter) -> Scrypt:
-        """Return the password that was proven. Raises RefusedConnectError."""
+        """Return the password that the client has. Raises RefusedConnectError."""
         name, against = connect.username, self._password_of(connect.username)
         async with self._one_login:
-            if reader.at_eof():  # a client that has given up costs no derivation
+            if reader.at_eof():  # no derivation for a client that has left
                 raise ConnectionResetError
             known = not writer.is_closing() and await asyncio.to_thread(
                 self._users.authenticate, name, connect.password
@@ -140,11 +139,11 @@ class EmbeddedBroker:
         return against
 
     def _may_leave(self, name: str | None, will: Message) -> bool:
-        """A will on Command would be a message, not a command: nobody may leave one there."""
+        """Return whether the user may have that will; nobody may on Command, where it would not be a command."""
         return will.topic != COMMAND_TOPIC and may(self._users.get(name), Action.PUBLISH, will.topic)
 
     def _open(self, connect: Connect, connection: Connection) -> Session:
-        """Connect the client to its session: its own of before, unless it is of another user or was to be clean."""
+        """Return the client's session: the former one, unless it is another user's or clean."""
         client_id, name = connect.client_id or uuid.uuid4().hex, connect.username or ""
         session = self._sessions.get(client_id)
         if session and session.connection:
@@ -177,7 +176,7 @@ class EmbeddedBroker:
     async def _converse(
         self, session: Session, connection: Connection, reader: StreamReader, silence: float | None
     ) -> None:
-        """Take packets until DISCONNECT. A client that reads no answers, or is silent for too long, is cut off."""
+        """Handle packets until DISCONNECT. Raises TimeoutError for a client that is silent or does not read."""
         while session.connection is connection:
             async with asyncio.timeout(silence):
                 kind, flags, body = await packets.read(reader, PACKET_BYTES)
@@ -208,7 +207,7 @@ class EmbeddedBroker:
                     raise MalformedError("a second CONNECT")
 
     async def _take(self, session: Session, connection: Connection, message: Message, packet_id: int) -> None:
-        """Take a message: acknowledge it, then run it as a command or publish it. A forbidden one is dropped."""
+        """Acknowledge a message, then run it as a command or publish it. A forbidden one is dropped."""
         again = message.qos == 2 and packet_id in session.received  # noqa: PLR2004
         if message.qos == 2 and not again:  # noqa: PLR2004
             if len(session.received) >= UNRELEASED:
@@ -238,7 +237,7 @@ class EmbeddedBroker:
                 _hang_up(connection.writer)
 
     def _publish(self, message: Message) -> None:
-        """Route a message to everybody who subscribed and may read it, and retain it."""
+        """Retain a message, and deliver it to every subscriber that may read it."""
         if message.retain:
             self._retain(message)
         copies = [replace(message, qos=min(qos, message.qos), retain=False) for qos in range(3)]
@@ -266,7 +265,7 @@ class EmbeddedBroker:
         connection.send(packets.suback(packet_id, granted))
         user = self._users.get(session.username)
         for (topic_filter, _), qos in zip(wanted, granted, strict=True):
-            await asyncio.sleep(0)  # so that others have their turn
+            await asyncio.sleep(0)  # let others run
             if session.connection is not connection:
                 return
             for message in list(self._retained.values()) if qos != packets.REFUSED else ():
@@ -286,7 +285,7 @@ class EmbeddedBroker:
 
 
 def _hang_up(writer: StreamWriter) -> None:
-    """Close, and do not wait for a client that does not read."""
+    """Close without waiting for a client that does not read."""
     if writer.transport.get_write_buffer_size():
         writer.transport.abort()
     writer.close()
@@ -295,9 +294,9 @@ def _hang_up(writer: StreamWriter) -> None:
 async def run(
     users: Users, host: str, port: int, *, listening: asyncio.Event, owned: Callable[[], bool] = lambda: True
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until `owned` is false, which is asked every second.
+    """Serve until SIGTERM, SIGINT, or `owned` returns False, which is called every OWNED_SECONDS.
 
-    Sets `listening` once clients are let in. Raises OSError: the address is taken.
+    Sets `listening` once clients are accepted. Raises OSError when the address is taken.
     """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.set_exception_handler(lambda _, context: log.error("%s", context["message"]))  # one line, no traceback

@@ -1,4 +1,4 @@
-"""What the embedded broker keeps of a client id, in memory and within limits."""
+"""The state of the embedded broker's clients, in memory and within limits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from secretops.broker import packets
 from secretops.broker.packets import Message, PacketType
 from secretops.broker.users import Scrypt
 
-# Of one session: messages that wait or that its client has not acknowledged (as many as mosquitto keeps), and bytes.
+# Limits of a session: messages that wait or are not acknowledged (as mosquitto's), and their bytes.
 QUEUED_MESSAGES = 1_000
 QUEUED_BYTES = 256 * 2**10
 
-# Messages that are sent before the first of them is acknowledged.
+# The most messages in flight.
 WINDOW = 20
 
-# Bytes that a client has not read yet. Further messages of QoS 0 are dropped.
+# Unread bytes beyond which messages of QoS 0 are dropped.
 UNREAD_BYTES = 256 * 2**10
 
 log = logging.getLogger(__name__)
@@ -26,34 +26,31 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Connection:
-    """A client that has logged in. `against` is the password that it proved."""
+    """A client that has logged in with the password `against`."""
 
     writer: StreamWriter
     against: Scrypt
     will: Message | None
 
     def send(self, packet: bytes) -> None:
-        """Write a packet, or nothing once the connection ends."""
         if not self.writer.is_closing():
             self.writer.write(packet)
 
     @property
     def is_slow(self) -> bool:
-        """Whether the client does not read what it is sent."""
         return self.writer.transport.get_write_buffer_size() > UNREAD_BYTES
 
 
 @dataclass(eq=False)
 class Session:
-    """The state of one client id: its subscriptions and its messages."""
+    """The subscriptions and messages of one client id."""
 
     client_id: str
     username: str
     clean: bool
     connection: Connection | None = None
     subscriptions: dict[str, int] = field(default_factory=dict)
-    # Packet ids of QoS 2 that came and are not released yet.
-    received: set[int] = field(default_factory=set)
+    received: set[int] = field(default_factory=set)  # packet ids of QoS 2 that are not released
     _waiting: deque[Message] = field(default_factory=deque)
     _sent: dict[int, Message] = field(default_factory=dict)
     _released: set[int] = field(default_factory=set)
@@ -66,7 +63,7 @@ class Session:
         return max((qos for each, qos in self.subscriptions.items() if packets.matches(each, topic)), default=None)
 
     def deliver(self, message: Message) -> None:
-        """Send a message, or queue it. Beyond the limits it is dropped, and the first drop is logged."""
+        """Send or queue a message. Beyond the limits it is dropped, and the first drop is logged."""
         if message.qos == 0:
             if self.connection and not self.connection.is_slow:
                 self.connection.send(packets.published(message))
@@ -80,7 +77,7 @@ class Session:
             self._send_waiting()
 
     def acknowledged(self, kind: PacketType, packet_id: int) -> None:
-        """Take a PUBACK, PUBREC or PUBCOMP. One for an unknown packet id is answered and changes nothing."""
+        """Handle a PUBACK, PUBREC or PUBCOMP. An unknown packet id is answered and changes nothing."""
         message = self._sent.get(packet_id)
         if kind is PacketType.PUBREC:
             if message is not None and message.qos == 2:  # noqa: PLR2004
@@ -94,7 +91,7 @@ class Session:
             self._drops = self._drops and bool(self._waiting)
 
     def resume(self, connection: Connection) -> None:
-        """Take a connection: send again what its client has not acknowledged, then what waits."""
+        """Use `connection`: send unacknowledged messages again, then those that wait."""
         self.connection = connection
         for packet_id, message in self._sent.items():
             if packet_id in self._released:

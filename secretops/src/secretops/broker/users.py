@@ -1,7 +1,4 @@
-"""Who may use the embedded broker: names, hashed passwords, flags and groups, in one private file.
-
-Flags and groups are those of a Coreflux broker (CorefluxCommunity/coreflux-cursor-plugin, skill broker-security).
-"""
+"""The embedded broker's users, in one private file: names, hashed passwords, flags and groups of a Coreflux broker."""
 
 from __future__ import annotations
 
@@ -22,12 +19,12 @@ from secretops.values import Value, new_password
 
 USERS_FILE = "users.json"
 
+# The administrator of a new Coreflux broker.
 FIRST_ADMIN = "root"
-"""What a fresh Coreflux broker calls its administrator."""
 
 
 class Flag(StrEnum):
-    """What a user may do beyond ordinary topics."""
+    """A right beyond ordinary topics (CorefluxCommunity/coreflux-cursor-plugin, skill broker-security)."""
 
     SYSTEM_CONFIGURATION = "AllowedSystemConfiguration"
     USER_MANAGEMENT = "AllowedUserManagement"
@@ -35,7 +32,7 @@ class Flag(StrEnum):
 
 
 class UserError(Exception):
-    """A user command that cannot be carried out. Its text holds the user's name and no argument."""
+    """A failed user command. Its text has the user's name and no other argument."""
 
 
 class _Model(BaseModel):
@@ -43,11 +40,7 @@ class _Model(BaseModel):
 
 
 class Scrypt(_Model):
-    """A password that can be recognised and not read.
-
-    2**14 costs 16 MiB and some 40 ms a login. That is below OWASP's advice for a public service, and enough for
-    generated passwords of 238 bits on loopback, where every reconnect pays it.
-    """
+    """A hashed password. 2**14 costs 16 MiB and some 40 ms a login: enough for generated passwords of 238 bits."""
 
     salt: str
     hash: str
@@ -70,15 +63,13 @@ class Scrypt(_Model):
 
 
 class User(_Model):
-    """One user of the broker."""
-
     password: Scrypt
     flags: frozenset[Flag] = frozenset()
     groups: tuple[str, ...] = ()
 
     @property
     def may_command(self) -> bool:
-        """CommandCall: publish to Command and read its Output."""
+        """Whether the user may publish to Command and read its Output (CommandCall)."""
         return bool(self.flags & {Flag.USER_MANAGEMENT, Flag.SYSTEM_CONFIGURATION})
 
 
@@ -87,7 +78,7 @@ class _File(_Model):
 
 
 class Users:
-    """The users, as the file has them. A change is on disk before it holds, so an answered command survives a crash."""
+    """The users of the file. A change is written before it holds, so an answered command survives a crash."""
 
     def __init__(self, path: Path, users: dict[str, User]) -> None:
         self._path = path
@@ -95,7 +86,7 @@ class Users:
 
     @classmethod
     def load(cls, home: Path) -> Self:
-        """Raises UsageError without a users file, and StoreError when it is not one."""
+        """Raise UsageError without a users file, and StoreError for an invalid one."""
         path = home / USERS_FILE
         try:
             return cls(path, _File.model_validate_json(path.read_bytes()).users)
@@ -118,7 +109,7 @@ class Users:
         return None if name is None else self._users.get(name)
 
     def authenticate(self, name: str | None, password: str | None) -> bool:
-        """Whether `name` is a user and `password` is its password."""
+        """Return whether `password` is the password of the user `name`."""
         user = self.get(name)
         return user is not None and password is not None and user.password.matches(password)
 
@@ -139,11 +130,10 @@ class Users:
         self._change(name, flags=flags | {flag} if on else flags - {flag})
 
     def join(self, name: str, group: str) -> None:
-        groups = self._existing(name).groups
-        self._change(name, groups=groups if group in groups else (*groups, group))
+        self._change(name, groups=tuple(dict.fromkeys((*self.groups(name), group))))
 
     def leave(self, name: str, group: str) -> None:
-        self._change(name, groups=tuple(each for each in self._existing(name).groups if each != group))
+        self._change(name, groups=tuple(each for each in self.groups(name) if each != group))
 
     def groups(self, name: str) -> tuple[str, ...]:
         return self._existing(name).groups
@@ -164,10 +154,9 @@ class Users:
 def first_admin(
     home: Path, *, username: str = FIRST_ADMIN, keep: Callable[[Value], object] | None = None
 ) -> Value | None:
-    """Make the users file with one admin, and return that admin's credential: the only time that anybody can have it.
+    """Make the users file with one admin, and return its credential; None when there are users already.
 
-    None when there are users already. `keep` is called with the credential before the file is written: one that puts it
-    in the store leaves no moment in which a crash would lose it, as the next call makes another.
+    `keep` receives the credential before the file is written, so that a crash cannot lose it.
     """
     with files.told(home):
         home.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)

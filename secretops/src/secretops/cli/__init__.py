@@ -1,4 +1,4 @@
-"""The `secretops` command. Parses and prints; what happens is in `operations`. One module a group of commands."""
+"""The `secretops` command: it parses and prints; `operations` does the work."""
 
 from __future__ import annotations
 
@@ -11,31 +11,20 @@ from typing import NoReturn
 import typer
 
 from secretops import printable, redaction, registry, signals
-from secretops.cli import examining, incident, purging, report, serving, trust, values, watching
+from secretops.cli import examining, incident, report, serving, values
 from secretops.cli.console import app, err, out, print_json
 from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.printable import ClosedOutputError, OutputError
 
-__all__ = [
-    "app",
-    "examining",
-    "incident",
-    "main",
-    "purging",
-    "report",
-    "serving",
-    "trust",
-    "values",
-    "watching",
-]
+__all__ = ["app", "examining", "incident", "main", "report", "serving", "values"]
 
 for _name, _group in registry.commands().items():
     app.add_typer(_group, name=_name)
 
 
 def main() -> NoReturn:
-    """Run the command line. Exits with a documented code, and without a traceback for a user's mistake."""
+    """Run the command line, and exit with a documented code."""
     forbid_core_dumps()
     try:
         code = int(_run())
@@ -48,7 +37,7 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    """Run the command and report its failure. Returns the exit code."""
+    """Run the command, report its failure, and return the exit code."""
     printable.install()
     redaction.install()
     logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # a person's own line that does not parse is theirs
@@ -78,7 +67,7 @@ def _run() -> int:
 
 
 def _fail(error: SecretopsError | None, code: int) -> int:
-    """Print what is wrong: as text on standard error, and with --json as the one document of standard output."""
+    """Print an error on standard error, and with --json also as the document of standard output."""
     if error is not None:
         err.print(redaction.redact(str(error)))
         if "--json" in sys.argv[1:] and not getattr(sys.stdout, "used", False):
@@ -90,7 +79,7 @@ def _fail(error: SecretopsError | None, code: int) -> int:
 
 
 def _usage(error: typer.TyperException) -> SecretopsError | None:
-    """Return what is wrong with the command line. Without a command, print the help and return None."""
+    """Return the error of a command line. Without a command, print the help and return None."""
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # typer exports no other name for it
         out.print(message)
@@ -105,7 +94,7 @@ def _usage(error: typer.TyperException) -> SecretopsError | None:
 
 
 def _help(error: typer.TyperException) -> str:
-    """Return the help of the command that was meant, as far as that is known."""
+    """Return the help command, as far as the command is known."""
     names: list[str] = []
     context = getattr(error, "ctx", None)
     while context and context.parent:

@@ -1,4 +1,4 @@
-"""What all commands share: the app, common options, and how text is printed. Imports nothing that takes long."""
+"""The app, the common options, and printing. Imports nothing that takes long."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ import typer
 from typer.core import TyperGroup
 
 from secretops import signals
-from secretops.errors import SecretopsError, UsageError
+from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.printable import Screen, printable
 
 if TYPE_CHECKING:
     from secretops.operations.session import Session
 
-# The version of the form of all JSON that commands print. Raised when a key goes or changes its meaning.
+# The version of all JSON output. Raised when a key is removed or changes its meaning.
 SCHEMA = 1
 
-# Columns where standard output is no terminal and COLUMNS is not set.
+# Columns when standard output is no terminal and COLUMNS is not set.
 PIPED_COLUMNS = 80
 
-# Indent of the second and further lines of a folded line: the text after doctor's levels begins there.
-INDENT = " " * 10
+# The indent of a wrapped line, which is where the text after doctor's levels begins; and the gap between two columns.
+INDENT, GAP = " " * 10, "  "
 
-# Between two columns of a table.
-GAP = "  "
+# Characters that are shown of a name or a source from a log.
+LONGEST = 200
 
 # ECMA-48, Select Graphic Rendition.
 _CODES = {"": "", "green": "32", "italic": "3", "red": "31", "yellow": "33"}
@@ -61,7 +61,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 
 
 class _Group(TyperGroup):
-    """A group of commands that also takes their common options, and passes them to the command that follows."""
+    """A group of commands that also takes their common options, and passes them to the command."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -69,7 +69,7 @@ class _Group(TyperGroup):
 
 
 def _typed(context: typer.Context) -> list[str]:
-    """Return the common options that were typed before a command. The environment's reach it without this."""
+    """Return the common options before a command. The environment's reach it anyway."""
     names = {option.name: option.opts[0] for option in context.command.params}
     typed = {
         names[name]: value
@@ -96,7 +96,7 @@ def _print_version(wanted: bool) -> None:
 
 
 def make_group(help: str, **options: Any) -> typer.Typer:
-    """Return an app for commands of one subject."""
+    """Return an app for a group of commands."""
     return typer.Typer(
         cls=_Group,
         callback=common_options,
@@ -135,7 +135,7 @@ class Printer:
         self._name = stream
 
     def print(self, text: str = "", *, style: str = "", styled: int | None = None) -> None:
-        """Print `text` and a newline. `style` applies to all of it, or to its first `styled` characters."""
+        """Print a line. `style` applies to all of it, or to its first `styled` characters."""
         stream = getattr(sys, self._name)
         if style and isinstance(stream, Screen) and _has_colors(stream):
             stream.write_styled(text[:styled], _CODES[style])
@@ -148,20 +148,20 @@ err = Printer("stderr")
 
 
 def _has_colors(stream: Screen) -> bool:
-    """Return whether a stream is a terminal that shows colors, and the user wants them (https://no-color.org)."""
+    """Return whether a stream is a terminal that shows colors, and NO_COLOR is not set."""
     return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 @dataclass(frozen=True)
 class Styled:
-    """A cell of a table in a style."""
+    """A styled cell of a table."""
 
     text: str
     style: str
 
 
 def open_session(stack: str | None, file: Path | None, role: str = "operator") -> Session:
-    """The stack that the options name, else the selected one."""
+    """Open the stack that the options name, else the selected one."""
     from secretops.operations.session import Session
     from secretops.operations.stack import load_manifest
 
@@ -169,7 +169,7 @@ def open_session(stack: str | None, file: Path | None, role: str = "operator") -
 
 
 def ask(question: str, *, hidden: bool = False) -> str:
-    """Return what the operator types. Raises SecretopsError at the end of input."""
+    """Return the operator's input. Raises SecretopsError at its end."""
     try:
         return str(typer.prompt(question, hide_input=hidden, err=True))
     except typer.Abort:
@@ -178,14 +178,22 @@ def ask(question: str, *, hidden: bool = False) -> str:
         raise SecretopsError("stopped at the question") from None
 
 
-def tell(text: str, *, style: str = "", styled: int | None = None) -> None:
-    """Print `text` on standard output, folded at words. `style` as for Printer.print."""
-    out.print("\n".join(_folded(line) for line in text.split("\n")), style=style, styled=styled)
+def confirm(command: str, cost: str, name: str, *, which: str = "Its name", reason: str, preview: str) -> None:
+    """Raise UsageError unless the operator types `name`, after the cost is printed."""
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"{command}: nobody to ask",
+            rule=f"{reason}, so it asks first",
+            remedy=f"--yes, where nobody answers; {preview}",
+        )
+    err.print(cost)
+    if ask(f"{which}, to go on") != name:
+        raise UsageError(f"{command}: that is not its name; nothing was done", remedy="try again")
 
 
-def _folded(line: str) -> str:
-    return textwrap.fill(
-        line,
+def notify(text: str, *, style: str = "", styled: int | None = None) -> None:
+    """Print `text` on standard output, wrapped at words. `style` as for Printer.print."""
+    wrapper = textwrap.TextWrapper(
         _columns(),
         subsequent_indent=INDENT,
         expand_tabs=False,
@@ -193,12 +201,11 @@ def _folded(line: str) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+    out.print("\n".join(wrapper.fill(line) for line in text.split("\n")), style=style, styled=styled)
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | Styled]]) -> None:
-    """Print columns as wide as their widest cell, without padding at the end. Nothing is cut off: where the terminal
-    is narrower, each row continues on a second line, below headings of its own.
-    """
+    """Print columns as wide as their widest cell. On a narrower terminal, each row continues on further lines."""
     cells = [[_cell(each) for each in row] for row in (headings, *rows)]
     widths = [max(_width(cell.text) for cell in column) for column in zip(*cells, strict=True)]
     parts = list(pairwise(_breaks(widths)))
@@ -228,14 +235,14 @@ def _cell(content: str | Styled) -> Styled:
 
 
 def _width(text: str) -> int:
-    """Return the columns that a terminal gives to `text`."""
+    """Return the columns that `text` takes in a terminal."""
     if text.isascii():
         return len(text)
     return sum((unicodedata.east_asian_width(each) in "FW") + (not unicodedata.combining(each)) for each in text)
 
 
 def _breaks(widths: Sequence[int]) -> list[int]:
-    """The columns that begin a line, and the end of the last."""
+    """Return the indexes of the columns that begin a line, and their number."""
     columns, breaks, used = _columns(), [0], 0
     for index, width in enumerate(widths):
         if index > breaks[-1] and used + width > columns:
@@ -246,10 +253,18 @@ def _breaks(widths: Sequence[int]) -> list[int]:
 
 
 def _columns() -> int:
-    """Return the width of the terminal: COLUMNS, else what it reports, else 80."""
     return shutil.get_terminal_size((PIPED_COLUMNS, 0)).columns
 
 
+def print_result(text: str, document: Mapping[str, Any], as_json: bool) -> int:
+    """Print one result, and return the exit code of success."""
+    if as_json:
+        print_json(document)
+    else:
+        out.print(text)
+    return ExitCode.DONE
+
+
 def print_json(document: Mapping[str, Any], *, indent: int | None = 2) -> None:
-    """Print a JSON object on standard output, with the version of its schema. No terminal's width folds it."""
+    """Print a JSON object on standard output, with the version of its schema."""
     out.print(json.dumps({"schema": SCHEMA, **document}, indent=indent, default=lambda value: value.isoformat()))

@@ -1,18 +1,18 @@
-"""The command for when a secret is in wrong hands."""
+"""The commands that end values at once: compromise, and purge."""
 
 from __future__ import annotations
 
 import json
 import shlex
-import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from secretops.cli.console import AsJson, ManifestFile, Stack, app, ask, err, open_session, out, print_json, tell
+from secretops.cli.console import AsJson, ManifestFile, Stack, app, confirm, err, notify, open_session, out, print_json
 from secretops.cli.values import supplied
-from secretops.errors import ExitCode, SecretopsError, UsageError
+from secretops.errors import ExitCode, SecretopsError
 from secretops.printable import printable
 
 if TYPE_CHECKING:
@@ -59,10 +59,12 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
         if as_json:
             print_json({"steps": steps})
         else:
-            tell("\n".join(steps))
+            notify("\n".join(steps))
         return ExitCode.DONE
     if not yes:
-        _confirm(name, operation.cost(session.manifest, session.secret(name)))
+        cost = f"This ends {name} as it is now, at once. {operation.cost(session.manifest, session.secret(name))}"
+        preview = "--dry-run says what it would do"
+        confirm(f"compromise {name}", cost, name, reason="it ends sessions and passwords at once", preview=preview)
     for_programs, for_people = operation.files_of(incident, to)
     if for_programs.exists():
         err.print(f"going on with {for_programs}; --anew begins another incident")
@@ -90,19 +92,40 @@ def compromise(  # noqa: PLR0917 - typer calls it by name
 
 def _show(incident: Incident) -> None:
     for moment in incident.moments:
-        tell(f"{moment.began:%H:%M:%S} {moment.step}: {printable(moment.told) or 'cut short'}")
+        notify(f"{moment.began:%H:%M:%S} {moment.step}: {printable(moment.told) or 'cut short'}")
     for text in incident.to_do:
-        tell(f"left to do: {printable(text)}", style="yellow")
+        notify(f"left to do: {printable(text)}", style="yellow")
 
 
-def _confirm(name: str, cost: str) -> None:
-    """Raise UsageError unless whoever sits there says that they mean it."""
-    if not sys.stdin.isatty():
-        raise UsageError(
-            f"compromise {name}: nobody to ask",
-            rule="it ends sessions and passwords at once, so it asks first",
-            remedy="--yes, where nobody answers; --dry-run says what it would do",
-        )
-    err.print(f"This ends {name} as it is now, at once. {cost}")
-    if ask("Its name, to go on") != name:
-        raise UsageError(f"compromise {name}: that is not its name; nothing was done", remedy="try again")
+@app.command()
+def purge(  # noqa: PLR0917 - typer calls it by name
+    name: Annotated[str | None, typer.Argument(help="This secret's alone, also of one that left the stack.")] = None,
+    destroy: Annotated[bool, typer.Option("--destroy", help="Really remove them.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --destroy: do not ask first.")] = False,
+    stack: Stack = None,
+    manifest: ManifestFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Remove every value of the stack, or of one secret, for good. Without --destroy: say which."""
+    from secretops.operations import purge as operation
+
+    session = open_session(stack, manifest)
+    found = operation.purge(session, name, destroy=False)
+    if destroy:
+        if not yes:
+            stack_name, names = session.manifest.stack, ", ".join(found) or "nothing"
+            cost = f"This removes every value that stack {stack_name} keeps of {names}, for good."
+            reason, preview = "nothing brings a value back", "without --destroy it says what would go"
+            confirm("purge --destroy", cost, stack_name, which="The stack's name", reason=reason, preview=preview)
+        found = operation.purge(session, name, destroy=True, say=err.print)
+    if as_json:
+        print_json({"versions": {name: [asdict(each) for each in versions] for name, versions in found.items()}})
+        return ExitCode.DONE
+    for secret, versions in found.items():
+        for version in versions:
+            out.print(f"{secret}: {version.id} ({version.stage}) {'removed' if destroy else 'would be removed'}")
+    if not any(found.values()):
+        out.print("no values")
+    if found and not destroy:
+        out.print("nothing was removed; --destroy removes them for good")
+    return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""The command that writes down how a stack stands, for whoever has to show it."""
+"""The command that writes a report of a stack."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,14 +20,8 @@ from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_se
 from secretops.errors import UsageError
 from secretops.registry import extra
 
-if TYPE_CHECKING:
-    from secretops.operations.report import Report
-
-# What --to calls standard output.
-STDOUT = Path("-")
-
-# As many as Linux follows (path_resolution(7)).
-MOST_LINKS = 40
+# --to for standard output, and as many links as Linux follows (path_resolution(7)).
+STDOUT, MOST_LINKS = Path("-"), 40
 
 
 @app.command()
@@ -85,26 +79,22 @@ def report(  # noqa: PLR0917 - typer calls it by name
         summary = err if as_json or target is STDOUT else out
         summary.print(f"{to}: open findings: {len(made.findings)}")
     if as_json:
-        print_json(_document(made))
+        document = asdict(made)
+        if made.reads.view:
+            rows = [{**asdict(row), "outcome": row.outcome} for row in made.reads.view.rows]
+            document["reads"]["view"]["rows"] = rows
+        print_json(document)
     return made.exit_code
 
 
-def _document(made: Report) -> dict[str, Any]:
-    """It as JSON: what a row of the reads adds up to is told, too."""
-    document = asdict(made)
-    if made.reads.view:
-        rows = [{**asdict(row), "outcome": row.outcome} for row in made.reads.view.rows]
-        document["reads"]["view"]["rows"] = rows
-    return document
-
-
 def _target(to: Path) -> Path:
-    """Return the file behind links, STDOUT for standard output. Raises UsageError for a link that a stranger made."""
+    """Resolve links, and return STDOUT for standard output. Raises UsageError for another account's link."""
     if to == STDOUT:
         return STDOUT
     with _refusals(to):
-        if _is_stdout(to):
-            return STDOUT
+        with contextlib.suppress(OSError, ValueError):  # such as /dev/stdout
+            if os.path.samestat(to.stat(), os.fstat(sys.stdout.fileno())):
+                return STDOUT
         target = to
         for _ in range(MOST_LINKS):
             if not target.is_symlink():
@@ -118,26 +108,17 @@ def _target(to: Path) -> Path:
                 )
             following = target.parent / target.readlink()
             if target.exists() and not os.path.lexists(following):
-                return target  # /proc/PID/fd/N: its text is no path of the open file
+                return target  # /proc/PID/fd/N is not the path of an open file
             target = following
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
-def _is_stdout(path: Path) -> bool:
-    """Return whether `path` is the open file of standard output, such as /dev/stdout."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
-    except (OSError, ValueError):
-        return False
-
-
 def _is_special(path: Path) -> bool:
-    """Return whether `path` exists and is no regular file."""
     return path.exists() and not path.is_file()
 
 
 def _check(target: Path) -> None:
-    """Raise UsageError where no page can be written, before the report takes its time."""
+    """Raise UsageError if the page cannot be written, before the report is made."""
     if target is STDOUT:
         return
     with _refusals(target):
@@ -155,7 +136,7 @@ def _check(target: Path) -> None:
 
 
 def _write(target: Path, text: str) -> None:
-    """Write the whole page. A regular file is replaced at once, mode 600; a FIFO or a device is written to."""
+    """Write the page. A regular file is replaced atomically, with mode 600."""
     if target is STDOUT:
         typer.echo(text, nl=False)
         return
@@ -177,7 +158,7 @@ def _write(target: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def _refusals(to: Path) -> Iterator[None]:
-    """Turn the operating system's refusals about `to` into a UsageError."""
+    """Raise an OSError about `to` as UsageError."""
     try:
         yield
     except OSError as error:

@@ -1,16 +1,29 @@
-"""The commands that run something: the launcher, and the embedded broker of a dev stack."""
+"""The commands that run the launcher and a dev stack's broker, and print the CAs that a broker has to trust."""
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from secretops.cli.console import AsJson, ManifestFile, Stack, app, make_group, open_session, out, print_json
+from secretops.cli.console import (
+    AsJson,
+    ManifestFile,
+    Stack,
+    app,
+    err,
+    make_group,
+    open_session,
+    out,
+    print_json,
+    print_result,
+)
 from secretops.errors import ExitCode, UsageError
 
+# The stack whose broker is in the project's default folder.
 DEFAULT_STACK = "dev"
-"""The one whose broker lies in the project's default place."""
 
 broker_app = make_group("The embedded broker of a dev stack.")
 app.add_typer(broker_app, name="broker")
@@ -60,7 +73,7 @@ def broker_start(stack: Stack = None, manifest: ManifestFile = None, as_json: As
     """Start the stack's embedded broker in the background, unless something listens there already."""
     from secretops.operations import broker as operation
 
-    return _tell(operation.start(open_session(stack, manifest)), as_json)
+    return _print(operation.start(open_session(stack, manifest)), as_json)
 
 
 @broker_app.command("stop")
@@ -75,13 +88,45 @@ def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJ
     except UsageError as error:
         if manifest or isinstance(error, AnotherStackError) or stack not in (None, DEFAULT_STACK):
             raise
-        return _tell(f"{error.what}\n{operation.stop_default(project_folder())}", as_json)
-    return _tell(operation.stop(found), as_json)
+        return _print(f"{error.what}\n{operation.stop_default(project_folder())}", as_json)
+    return _print(operation.stop(found), as_json)
 
 
-def _tell(message: str, as_json: bool) -> int:
-    if as_json:
-        print_json({"message": message})
+def _print(message: str, as_json: bool) -> int:
+    return print_result(message, {"message": message}, as_json)
+
+
+@app.command()
+def trust(
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FOLDER", help="Write each CA into a file of its own there (mosquitto's capath)."),
+    ] = None,
+    stack: Stack = None,
+    manifest: ManifestFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print the stack's CAs that the broker has to trust now, as PEM. They are public: send them to its admin."""
+    from secretops.operations import trust as operation
+
+    session = open_session(stack, manifest)
+    if remote := session.platform.remote_command(session.manifest):
+        printed = io.BytesIO()
+        code = remote(("trust",), out=printed)
+        if code != ExitCode.DONE:
+            return code
+        text = printed.getvalue().decode()
     else:
-        out.print(message)
+        text = operation.bundle(session)
+    if to is None:
+        return print_result(text.removesuffix("\n"), {"pem": text}, as_json)
+    laid = operation.lay(session.manifest, to, text)
+    if as_json:
+        print_json({"trusted": [str(path) for path in laid.trusted], "removed": [str(path) for path in laid.gone]})
+        return ExitCode.DONE
+    for path in laid.trusted:
+        out.print(str(path))
+    for path in laid.gone:
+        err.print(f"removed {path}: no certificate in use is signed by it")
+    err.print(f"-> openssl rehash {to}, once mosquitto's capath is that folder")
     return ExitCode.DONE

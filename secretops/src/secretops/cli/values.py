@@ -1,4 +1,4 @@
-"""The commands about values: how they stand, and what makes, moves and removes them."""
+"""The commands about values: status, put, rotate and tick."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from secretops.cli.console import (
     app,
     ask,
     err,
+    notify,
     open_session,
     out,
     print_json,
+    print_result,
     print_table,
-    tell,
 )
 from secretops.errors import ExitCode, LeaseHeldError, UsageError
 from secretops.values import PUBLIC_FIELDS, Value
@@ -34,17 +35,24 @@ if TYPE_CHECKING:
     from secretops.manifest import Secret
     from secretops.operations.session import Session
 
+# Fields that keep their final newline.
 PEM_FIELDS = frozenset({"ca.crt", "client.crt", "client.key"})
-"""Fields whose final newline belongs to them."""
+
+Now = Annotated[
+    bool,
+    typer.Option(
+        "--now", help="Do not wait for readers of the version before, and set broken files of a folder aside."
+    ),
+]
 
 
 def options(**chosen: bool) -> tuple[str, ...]:
-    """The options of these names that were chosen, for a command that runs elsewhere."""
+    """Return the chosen options, for a command in a Swarm's task."""
     return tuple(f"--{name}" for name, is_chosen in chosen.items() if is_chosen)
 
 
 def _user(kind: str, version: Version | None) -> str:
-    """Whom a version is for: of an agent's key, its id."""
+    """Return the user of a version, or the id of an agent's key."""
     if version is None or not version.user:
         return "-"
     from secretops.engine.ports import NamedKey
@@ -75,13 +83,13 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
         return operation.exit_code(statuses)
     now = session.clock()
     headings, rows = ["secret", "standing", "user", "age", "verified", "next", "servers"], list[list[str | Styled]]()
-    colours = {"verified": "green", "attention": "red", "unreadable": "red", "waiting": "yellow"}
+    colors = {"verified": "green", "attention": "red", "unreadable": "red", "waiting": "yellow"}
     for one in statuses:
         current = one.current
-        colour = colours.get(one.standing, "")
+        color = colors.get(one.standing, "")
         row: list[str | Styled] = [
             one.name,
-            Styled(one.standing, colour),
+            Styled(one.standing, color),
             _user(one.kind, current),
             _age(current.published if current else None, now),
             f"{_age(current.verified, now)} ago" if current and current.verified else "-",
@@ -91,11 +99,11 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
         rows.append(row)
     if all(row[-1] == "-" for row in rows):  # no server reports
         headings, rows = headings[:-1], [row[:-1] for row in rows]
-    tell(f"{session.manifest.project}/{session.manifest.stack}", style="italic")
+    notify(f"{session.manifest.project}/{session.manifest.stack}", style="italic")
     print_table(headings, rows)
     for one in statuses:
         for note in one.notes:
-            tell(f"  {one.name}: {note}")
+            notify(f"  {one.name}: {note}")
     return operation.exit_code(statuses)
 
 
@@ -103,12 +111,7 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
 def put(  # noqa: PLR0917 - typer calls it by name
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The secret, for example agent-key.")],
-    now: Annotated[
-        bool,
-        typer.Option(
-            "--now", help="Do not wait for readers of the version before, and set broken files of a folder aside."
-        ),
-    ] = False,
+    now: Now = False,
     untested: Annotated[
         bool, typer.Option("--untested", help="Publish a key or certificate though nobody here can try it.")
     ] = False,
@@ -137,22 +140,18 @@ def put(  # noqa: PLR0917 - typer calls it by name
             operation.check_untested(session.manifest, session.secret(name))
         command = ("put", name, *options(now=now, untested=untested, json=as_json))
         return remote(command, given=value)
-    notify: Callable[[str], None] = lambda text: err.print(f"{name}: {text}")  # noqa: E731
-    version = operation.put(session, name, value, force=now, untested=untested, notify=notify)
-    if as_json:
-        print_json(asdict(version))
-    else:
-        tested = ("logged in, " if version.user else "tested, ") if version.verified else ""
-        out.print(f"{name}: {tested}published as {version.id}")
+    version = operation.put(session, name, value, force=now, untested=untested, notify=_notifier(name))
+    tested = ("logged in, " if version.user else "tested, ") if version.verified else ""
+    print_result(f"{name}: {tested}published as {version.id}", asdict(version), as_json)
     if version.expires and (due := due_at(session.facts(session.secret(name)))):
         err.print(f"{name}: {_until(version)}; the next one is due {due:%Y-%m-%d}")
     return ExitCode.DONE
 
 
 def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -> Value:
-    """Return a value from files, prompts or standard input, never from the command line.
+    """Return a value from files, prompts or standard input. Raises UsageError.
 
-    Unless `untested`, the prompt for an agent's key names the host that it is tried at. Raises UsageError.
+    Unless `untested`, the prompt for an agent's key names the host that tests it.
     """
     fields: dict[str, str] = {}
     for entry in from_files:
@@ -207,12 +206,7 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
 @app.command()
 def rotate(  # noqa: PLR0917 - typer calls it by name
     name: Annotated[str, typer.Argument(help="The secret, for example mqtt.")],
-    now: Annotated[
-        bool,
-        typer.Option(
-            "--now", help="Do not wait for readers of the version before, and set broken files of a folder aside."
-        ),
-    ] = False,
+    now: Now = False,
     discard: Annotated[
         bool, typer.Option("--discard", help="Make none, and let go of a new CA that the broker does not trust yet.")
     ] = False,
@@ -229,21 +223,17 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
         return remote(("rotate", name, *options(now=now, discard=discard, json=as_json)))
     if discard:
         version = operation.discard(session, name)
-        if as_json:
-            print_json({**asdict(version), "stage": "discarded"})
-        else:
-            out.print(f"{name}: {version.id} is let go of; nothing was signed by it")
-        return ExitCode.DONE
-    say: Callable[[str], None] = lambda text: err.print(f"{name}: {text}")  # noqa: E731
-    version = operation.rotate(session, name, force=now, notify=say)
-    if as_json:
-        print_json(asdict(version))
-    else:
-        proven = f"user {version.user} logged in" if version.user else f"the broker takes it, {_until(version)}"
-        if session.secret(name).agent:
-            proven = f"the agent answers to key {_user(SecretKind.AGENT_KEY, version)}"
-        out.print(f"{name}: {proven}, published as {version.id}")
-    return ExitCode.DONE
+        text = f"{name}: {version.id} is let go of; nothing was signed by it"
+        return print_result(text, {**asdict(version), "stage": "discarded"}, as_json)
+    version = operation.rotate(session, name, force=now, notify=_notifier(name))
+    proven = f"user {version.user} logged in" if version.user else f"the broker takes it, {_until(version)}"
+    if session.secret(name).agent:
+        proven = f"the agent answers to key {_user(SecretKind.AGENT_KEY, version)}"
+    return print_result(f"{name}: {proven}, published as {version.id}", asdict(version), as_json)
+
+
+def _notifier(name: str) -> Callable[[str], None]:
+    return lambda text: err.print(f"{name}: {text}")
 
 
 def _until(version: Version) -> str:

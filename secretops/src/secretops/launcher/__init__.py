@@ -1,8 +1,8 @@
-"""`secretops run`: the unmodified upstream server, on the secrets of a stack, through every change of them.
+"""`secretops run`: the unmodified upstream server on the secrets of a stack, without a restart when they change.
 
-The server ignores `*_FILE` variables, writes a log to its working directory, speaks MQTT 5 only, never recovers from
-a refused connect, and cannot change a password without a restart. The launcher imports it as it is, gives it its
-settings, makes its MQTT client, and puts another in its place when a value changes.
+The server ignores `*_FILE` variables, writes a log to its working directory, speaks MQTT 5 only, does not recover from
+a refused connect, and cannot change a password without a restart. The launcher imports it unmodified, sets its
+settings, makes its MQTT client, and replaces that client when a value changes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,14 @@ from secretops.errors import ExitCode
 from secretops.hints import HINT_FILTER, Hint, parse_hint
 from secretops.launcher.checkout import find_server
 from secretops.launcher.connection import BrokerConnection
-from secretops.launcher.connection_tools import refuse_connection_tools
-from secretops.launcher.follow import Follower, read_settled
-from secretops.launcher.http_token import BearerTokens
-from secretops.launcher.listening import Listening
+from secretops.launcher.follow import FirstValues, SourceWatcher, read_settled
+from secretops.launcher.listening import BearerTokens, Listening
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.source import Source
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.stdio import ended_by_signals
-from secretops.launcher.upstream import UpstreamServer, import_server
-from secretops.launcher.waiting import FirstValues
+from secretops.launcher.upstream import UpstreamServer, import_server, refuse_connection_tools
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
@@ -40,11 +37,10 @@ log = logging.getLogger(__name__)
 
 
 def run(source: str, listening: Listening | None = None) -> ExitCode:
-    """Serve MCP at `listening`, or without one over standard input and output; until SIGTERM, SIGINT or input's end.
+    """Serve MCP at `listening`, or over standard input and output; until SIGTERM, SIGINT or the end of input.
 
-    `source` is as `sources.open_source` takes it. Raises SecretopsError before anything is served; after that a
-    broker that is down or refuses, and a version that is no good, are logged and tried again. Over HTTP values that
-    are not there yet are waited for.
+    `source` is as `sources.open_source` takes it. Raises SecretopsError before anything is served. Later errors of the
+    broker or of a version are logged and retried. Over HTTP, missing values are waited for.
     """
     set_up_log()
     opened, state = open_source(source), LauncherState()
@@ -61,14 +57,14 @@ def _serve_http(source: Source, state: LauncherState, listening: Listening) -> N
 
     tokens, stopping = BearerTokens(), threading.Event()
     values = FirstValues(source, listening, tokens, state, stopping)
-    values.look()
+    values.check()
     with contextlib.ExitStack() as stack:
 
         def start() -> FastMCP | None:
             if not values.wait():
                 return None
-            follow = serving(source, state, tell=lambda settings: tokens.use(settings.http_token))
-            server = stack.enter_context(follow)
+            served = serving(source, state, notify=lambda settings: tokens.use(settings.http_token))
+            server = stack.enter_context(served)
             if not listening.connection_tools:
                 refuse_connection_tools(server)
             return server.mcp
@@ -77,7 +73,7 @@ def _serve_http(source: Source, state: LauncherState, listening: Listening) -> N
 
 
 def set_up_log() -> None:
-    """To standard error, without values. Before mcp sets up its own: rich's tracebacks would pass the filter by."""
+    """Log to standard error, without values. Call it before mcp sets up rich's tracebacks, which bypass the filter."""
     redaction.install()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s - %(levelname)s - %(message)s", force=True
@@ -86,48 +82,43 @@ def set_up_log() -> None:
 
 @contextlib.contextmanager
 def serving(
-    source: Source, state: LauncherState, *, tell: Callable[[ServerSettings], None] = lambda _: None
+    source: Source, state: LauncherState, *, notify: Callable[[ServerSettings], None] = lambda _: None
 ) -> Iterator[UpstreamServer]:
-    """The server, imported and connected, for as long as the block lasts; it follows `source`.
+    """Import and connect the server, and keep it on the versions of `source` while the block lasts.
 
-    `tell` is given the settings, and each later version of them before it is taken.
-
-    Raises NotYetError while a value is missing that it can't do without, and any other SecretopsError for what is
-    wrong with the source or the server.
+    `notify` receives each version before it is used. Raises NotYetError while a required value is missing, and another
+    SecretopsError for what is wrong with the source or the server.
     """
     settings, fingerprint = read_settled(source, threading.Event())
-    tell(settings)
-    checkout = find_server()
-    log.info("The server is %s (%s).", checkout.folder, checkout.origin)
+    notify(settings)
+    folder = find_server()
     if settings.agent_key is None:
         log.info("No agent key yet: request_lot_code will say so. -> `secretops put agent-key`.")
-    server = import_server(checkout.folder, settings)
+    server = import_server(folder, settings)
     connection = BrokerConnection(server, settings, state)
     connection.take_over()
-    state.connection_is_of_a_tool = lambda: connection.is_of_a_tool
+    state.connection_by_tool = lambda: connection.chosen_by_tool
     follow_hints(source, connection)
-    follower = Follower(source, server, connection, state, settings=settings, fingerprint=fingerprint, tell=tell)
+    watcher = SourceWatcher(source, server, connection, state, in_use=(settings, fingerprint), notify=notify)
     try:
         connection.open(server.args)
         state.use(settings.versions, settings.tls.expires_at() if settings.tls else None)
-        follower.start()
+        watcher.start()
         yield server
     finally:
-        follower.stop()
+        watcher.stop()
         connection.close()
 
 
 @runtime_checkable
-class Hinted(Protocol):
-    """A source that has to be polled, and follows hints."""
-
+class _Hinted(Protocol):
     def hint(self, hint: Hint | None = None) -> None:
-        """Poll soon. None: the broker refuses what is in use."""
+        """Poll soon. None: the broker refuses the credential in use."""
 
 
 def follow_hints(source: Source, connection: BrokerConnection) -> None:
-    """Have `connection` pass hints on to `source`, if that follows any. Call it before the connection is opened."""
-    if not isinstance(source, Hinted):
+    """Pass hints that `connection` receives to `source`, if it is polled. Call it before the connection is opened."""
+    if not isinstance(source, _Hinted):
         return
 
     def received(_client: Any, _data: Any, message: MQTTMessage) -> None:

@@ -1,4 +1,4 @@
-"""Where the upstream server's source is: in the folder that somebody named, or cloned at one commit."""
+"""Find the upstream server's source: in a folder that COREFLUX_SERVER_DIR names, or cloned at one commit."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from secretops.errors import SecretopsError, UsageError
 
 UPSTREAM_REPOSITORY = "https://github.com/CorefluxCommunity/Coreflux-MQTT-MCP-Server"
+# HEAD of UPSTREAM_REPOSITORY on 2025-08-01. The launcher replaces functions of this server.py by name.
 UPSTREAM_COMMIT = "0b3cf8d872d8fec54352a2b590eaa8fa68531349"
-"""HEAD of UPSTREAM_REPOSITORY on 2025-08-01. The launcher replaces functions of this server.py by name."""
 
-# The modules that this server consists of, and the SHA-256 of their contents, one after the other, at UPSTREAM_COMMIT.
+# The server's modules, and the SHA-256 of their concatenated contents at UPSTREAM_COMMIT.
 UPSTREAM_MODULES = ("config_validator.py", "enhanced_logging.py", "message_processor.py", "parser.py", "server.py")
 UPSTREAM_DIGEST = "386d57528af5b15ac4b91000136a637b0c7083ae949b8b53fd0574dedfae3ec7"
 
-# What Python runs of a folder: a .pyc is preferred to its .py.
+# The files that Python runs: it prefers a .pyc to its .py.
 _CODE = ("*.py", "__pycache__", "__pycache__/*")
 
 _FETCH_SECONDS = 300
@@ -30,49 +29,45 @@ _FETCH_SECONDS = 300
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Checkout:
-    """A folder with upstream's server.py, and how it was chosen."""
+def find_server() -> Path:
+    """Return the folder with the server's source: COREFLUX_SERVER_DIR, or a clone in the cache.
 
-    folder: Path
-    origin: str
-
-
-def find_server() -> Checkout:
-    """Return the server's source: COREFLUX_SERVER_DIR, or a clone in the cache.
-
-    Its code is given the broker's credentials, so it comes from nowhere else. A folder that is not at the tested
-    commit is logged. Raises UsageError when COREFLUX_SERVER_DIR has no server or others may change it, SecretopsError
-    when there is no clone.
+    Its code receives the broker's credentials, so it comes from nowhere else. Warns about a folder that is not at the
+    tested commit. Raises UsageError when COREFLUX_SERVER_DIR has no server or others may change it, SecretopsError
+    when it cannot be cloned.
     """
+    origin = f"commit {UPSTREAM_COMMIT[:12]}"
     if named := os.environ.get("COREFLUX_SERVER_DIR"):
-        folder = Path(named).expanduser().resolve()
-        if not (folder / "server.py").is_file():
-            raise UsageError(
-                f"COREFLUX_SERVER_DIR={named}",
-                rule="it names a folder with the upstream server's server.py",
-                remedy=f"clone {UPSTREAM_REPOSITORY} there, or unset it",
-            )
-        for path in (folder, *(path for pattern in _CODE for path in sorted(folder.glob(pattern)))):
-            _check_owner(path)
-        if _digest(folder) != UPSTREAM_DIGEST:
-            log.warning(
-                "The server in %s is not the tested one: it is at commit %s, and commit %s is tested.",
-                folder,
-                _commit_of(folder) or "(unknown)",
-                UPSTREAM_COMMIT,
-            )
-        return Checkout(folder, "COREFLUX_SERVER_DIR")
-    folder = _cache() / f"server-{UPSTREAM_COMMIT}"
-    if folder.exists():
+        folder, origin = Path(named).expanduser().resolve(), "COREFLUX_SERVER_DIR"
+        _check_folder(folder, named)
+    elif (folder := _cache() / f"server-{UPSTREAM_COMMIT}").exists():
         check_commit(folder, UPSTREAM_COMMIT)
-        return Checkout(folder, f"cloned before, commit {UPSTREAM_COMMIT[:12]}")
-    clone(UPSTREAM_REPOSITORY, UPSTREAM_COMMIT, folder)
-    return Checkout(folder, f"cloned from {UPSTREAM_REPOSITORY}, commit {UPSTREAM_COMMIT[:12]}")
+    else:
+        clone(UPSTREAM_REPOSITORY, UPSTREAM_COMMIT, folder)
+    log.info("The server is %s (%s).", folder, origin)
+    return folder
+
+
+def _check_folder(folder: Path, named: str) -> None:
+    if not (folder / "server.py").is_file():
+        raise UsageError(
+            f"COREFLUX_SERVER_DIR={named}",
+            rule="it names a folder with the upstream server's server.py",
+            remedy=f"clone {UPSTREAM_REPOSITORY} there, or unset it",
+        )
+    for path in (folder, *(path for pattern in _CODE for path in sorted(folder.glob(pattern)))):
+        _check_owner(path)
+    if _digest(folder) != UPSTREAM_DIGEST:
+        log.warning(
+            "The server in %s is not the tested one: it is at commit %s, and commit %s is tested.",
+            folder,
+            _commit_of(folder) or "(unknown)",
+            UPSTREAM_COMMIT,
+        )
 
 
 def clone(repository: str, commit: str, folder: Path) -> None:
-    """Put the files of `commit` at `folder`, which appears complete or not at all. Raises SecretopsError."""
+    """Put the files of `commit` at `folder`, all or none. Raises SecretopsError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
@@ -82,7 +77,7 @@ def clone(repository: str, commit: str, folder: Path) -> None:
         check_commit(made, commit)
         made.rename(folder)
     except OSError:
-        if not folder.exists():  # another start was quicker: its clone is as good
+        if not folder.exists():  # another start has cloned it
             raise
     except SecretopsError as error:
         raise SecretopsError(
@@ -97,20 +92,16 @@ def clone(repository: str, commit: str, folder: Path) -> None:
 
 
 def check_commit(folder: Path, commit: str) -> None:
-    """Raises SecretopsError unless `folder` is a clone at exactly `commit` with nothing changed or added."""
+    """Raise SecretopsError unless `folder` is a clone at exactly `commit`, without changes or further files."""
     try:
-        unmodified = _git(folder, "rev-parse", "HEAD") == commit and not _git(
-            folder, "status", "--porcelain", "--ignored"
-        )
+        if _git(folder, "rev-parse", "HEAD") == commit and not _git(folder, "status", "--porcelain", "--ignored"):
+            return
         reason = f"differs from commit {commit}"
     except SecretopsError as error:
-        unmodified, reason = False, error.what
-    if not unmodified:
-        raise SecretopsError(
-            f"{folder}: {reason}",
-            rule="the server is run unmodified",
-            remedy="remove that folder; it is cloned again",
-        )
+        reason = error.what
+    raise SecretopsError(
+        f"{folder}: {reason}", rule="the server is run unmodified", remedy="remove that folder; it is cloned again"
+    )
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -160,7 +151,7 @@ def _digest(folder: Path) -> str:
 
 
 def _commit_of(folder: Path) -> str:
-    """Return what HEAD of a clone says, "" elsewhere. Without git, which runs what a folder's configuration names."""
+    """Return the commit of a clone, or "". Does not run git, which runs commands of a folder's configuration."""
     try:
         head = (folder / ".git" / "HEAD").read_text().strip()
         return (folder / ".git" / head.removeprefix("ref: ")).read_text().strip() if " " in head else head

@@ -1,13 +1,12 @@
-"""An MQTT client that accounts for what it holds, so that another one can take its place and nothing is lost.
-
-It reports its version, takes the report back, drains and leaves by itself; what it learns it passes to its `Owner`.
-"""
+"""An MQTT client that tracks its subscriptions and messages, so that another client can replace it without a loss."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import math
+import select
+import socket
 import ssl
 import sys
 import threading
@@ -17,39 +16,47 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MessageState, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MessageState, MQTTErrorCode, _ConnectionState
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from secretops.launcher.robust_client import FAILURE, GOODBYE, KEEPALIVE, RobustClient
 from secretops.manifest import MqttProtocol
 from secretops.topics import REPORTS
 
 log = logging.getLogger(__name__)
 
-# Seconds between two attempts at most (paho doubles from 1): how late a broker's recovery may be noticed.
+# Seconds, as upstream's.
+KEEPALIVE = 60
+
+# Seconds that a broker has for a last message, and to close the connection.
+GOODBYE = 1.0
+
+# The longest pause between two connects, in seconds. paho doubles it from 1.
 SLOWEST_RETRY = 30
 
-# Seconds after which a broker (MQTT 5) forgets a report that is not renewed, and between two renewals. A report that
-# outlives its client, because the broker lost the will, holds up a rotation for no longer than this.
+# Seconds after which a broker (MQTT 5) forgets a report, and between two renewals. A report outlives its client when
+# the broker loses the will; it then delays a rotation by this time at most.
 REPORT_EXPIRY, REPORT_REFRESH = 900, 300
 
 # Seconds without a message after which a replaced client asks whether its queue at the broker is empty.
 QUIET_SECONDS = 0.3
 
-# QoS at which the launcher itself subscribes.
+# QoS of the launcher's own subscriptions.
 OWN_QOS = 1
 
-# Seconds that a replaced client stays at most. With 20 messages in flight (mosquitto's default) and a round trip of
-# 1.6 s it receives 7,500 of them. Less than the default grace (3600 s), for which the broker accepts its user.
+# The longest time that a replaced client drains, in seconds. With 20 messages in flight (mosquitto's default) and a
+# round trip of 1.6 s it receives 7,500 of them. Less than the default grace (3600 s), for which its user works.
 DRAIN_SECONDS = 600.0
+
+# Reason codes from here on are failures (MQTT 5, 2.4).
+FAILURE = 0x80
 
 NO_WORD = "it closed the connection without a word"
 
 _PROTOCOLS = {MqttProtocol.V5: mqtt.MQTTv5, MqttProtocol.V311: mqtt.MQTTv311}
-# Retain Handling (MQTT 5, 3.8.3.1): do not send retained messages; the former client has received them.
+# Retain Handling (MQTT 5, 3.8.3.1): do not send retained messages, which the former client has received.
 _NO_RETAINED = 2
 
 _UNSENT = (MessageState.MQTT_MS_PUBLISH, MessageState.MQTT_MS_QUEUED)
@@ -58,43 +65,29 @@ _ACCEPTED = (MessageState.MQTT_MS_WAIT_FOR_PUBCOMP, MessageState.MQTT_MS_RESEND_
 
 
 class Owner(Protocol):
-    """What a client reports to, mostly on the client's network thread."""
+    """Receives what happens to a client, mostly on the client's network thread. A client retries by itself."""
 
     listeners: dict[str, Callable[..., None]]
-    """topic filter -> callback that receives its messages instead of the server, while a tool waits."""
-
     own_listeners: dict[str, Callable[..., None]]
-    """topic filter -> callback of the launcher. No tool can end these subscriptions, or lower their QoS."""
 
-    def connected(self, client: BrokerClient) -> None:
-        """Handle the broker's acceptance."""
-
-    def refused(self, client: BrokerClient, reason: ReasonCode) -> None:
-        """Handle a refused connect. The client tries again."""
-
-    def unanswered(self, client: BrokerClient, reason: str) -> None:
-        """Handle a connect without an answer. The client tries again."""
-
-    def disconnected(self, client: BrokerClient, reason: ReasonCode) -> None:
-        """Handle the end of a connection that was accepted."""
-
-    def received(self, client: BrokerClient, message: mqtt.MQTTMessage) -> None:
-        """Handle a message."""
-
-    def publish_refused(self, topic: str, reason: ReasonCode) -> None:
-        """Handle a publish that the broker refused, other than the client's report."""
+    def connected(self, client: BrokerClient) -> None: ...
+    def refused(self, client: BrokerClient, reason: ReasonCode) -> None: ...
+    def unanswered(self, client: BrokerClient, reason: str) -> None: ...
+    def disconnected(self, client: BrokerClient, reason: ReasonCode) -> None: ...
+    def received(self, client: BrokerClient, message: mqtt.MQTTMessage) -> None: ...
+    def publish_refused(self, topic: str, reason: ReasonCode) -> None: ...
 
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _passed_on(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[Concatenate[BrokerClient, P], R]:
-    """Make `method` run on the client's successor once it has one: a call may still use the former client."""
+def _redirected(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[Concatenate[BrokerClient, P], R]:
+    """Run `method` on the client's successor, if it has one: a call may still use the former client."""
 
     @functools.wraps(method)
     def run(self: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self._passing:
+        with self._transferring:
             successor = self._successor
             if successor is None:
                 return method(self, *args, **kwargs)
@@ -104,13 +97,98 @@ def _passed_on(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[Co
 
 
 def _fixed(handler: str) -> Any:
-    """Return a callback property that ignores assignments: upstream's tool mqtt_connect assigns the server's."""
+    """Return a callback property that ignores assignments by upstream's tool mqtt_connect."""
     return property(lambda self: getattr(self, handler), lambda _self, _callback: None)
 
 
+class RobustClient(mqtt.Client):
+    """A client without the faults of paho-mqtt 2.1 and 2.2. Each method names its fault."""
+
+    _ending = False
+
+    def connect(self, host: str, port: int = 1883, keepalive: int = KEEPALIVE, *_: Any, **__: Any) -> MQTTErrorCode:
+        """Connect in the background. After a disconnect(), paho's own opens a connection that no thread reads."""
+        self.loop_stop()
+        self._ending = False
+        self.connect_async(host, port, keepalive)
+        return self.loop_start()
+
+    def reconnect(self) -> MQTTErrorCode:
+        """Connect once. paho forgets a disconnect() during a connect, and a ValueError ends its thread."""
+        try:
+            result = super().reconnect()
+        except ValueError as error:  # an SSLCertVerificationError is both
+            raise error if isinstance(error, OSError) else OSError(str(error)) from error
+        if self._ending:
+            super().disconnect()
+        return result
+
+    def disconnect(self, reasoncode: ReasonCode | None = None, properties: Properties | None = None) -> MQTTErrorCode:
+        self._ending = True
+        return super().disconnect(reasoncode, properties)
+
+    def close(self) -> None:
+        """Disconnect, then end the network thread. Waits up to GOODBYE seconds for each."""
+        self.disconnect()
+        if thread := self._thread:
+            thread.join(GOODBYE)
+        self._sock_close()  # a broker that reads nothing would hold the connection until the keepalive is over
+
+    def loop_stop(self) -> MQTTErrorCode:
+        """End the network thread. Blocks for up to paho's connect timeout of 5 s."""
+        try:
+            return super().loop_stop()
+        except AttributeError:  # paho forgets a thread that ends by itself between its check and its join
+            return mqtt.MQTT_ERR_SUCCESS
+
+    def _loop(self, timeout: float = 1.0) -> MQTTErrorCode:
+        """Handle the socket once. paho's own waits by select(2), which fails from descriptor 1024 on."""
+        sock, waker = self._sock, self._sockpairR
+        if sock is None:
+            return mqtt.MQTT_ERR_NO_CONN
+        poll = select.poll()
+        try:
+            descriptor, pending = sock.fileno(), sock.pending() if hasattr(sock, "pending") else 0
+            if not self.is_connected() and isinstance(sock, socket.socket):
+                _acknowledge_at_once(sock)
+            poll.register(descriptor, select.POLLIN | (select.POLLOUT if self.want_write() else 0))
+            if waker:
+                poll.register(waker, select.POLLIN)
+            ready = dict(poll.poll(0 if pending else timeout * 1000))
+        except (ValueError, OSError):  # another thread has closed it
+            if not self._ending:
+                self._state = _ConnectionState.MQTT_CS_CONNECTION_LOST
+            return mqtt.MQTT_ERR_CONN_LOST
+        if pending or ready.get(descriptor, 0) & ~select.POLLOUT:
+            result = self.loop_read()
+            if result or self._sock is None:
+                return result
+        if waker and waker.fileno() in ready:
+            waker.recv(10_000)  # a byte for each packet that was queued
+        if self.want_write():
+            result = self.loop_write()
+            if result or self._sock is None:
+                return result
+        return self.loop_misc()
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        """Handle a refusal. paho takes it for an acceptance, and waits for a PUBCOMP."""
+        packet = self._in_packet["packet"]
+        if self.protocol != mqtt.MQTTv5 or len(packet) <= 2 or packet[2] < FAILURE:  # noqa: PLR2004 - number, reason
+            return super()._handle_pubrec()
+        number, reason = int.from_bytes(packet[:2], "big"), ReasonCode(PacketTypes.PUBREC, identifier=packet[2])
+        with self._out_message_mutex:
+            if number in self._out_messages:
+                properties = Properties(PacketTypes.PUBREC)  # type: ignore[no-untyped-call]
+                return self._do_on_publish(number, reason, properties)
+        return mqtt.MQTT_ERR_SUCCESS
+
+
 class BrokerClient(RobustClient):
-    """A client that keeps account of its subscriptions and of the messages that the broker has not acknowledged; paho
-    offers neither."""
+    """A client that tracks its subscriptions and its unacknowledged messages, and reports its version.
+
+    Its `owner` receives what happens to it, mostly on the client's network thread.
+    """
 
     on_connect = _fixed("_handle_answer")
     on_connect_fail = _fixed("_handle_failure")
@@ -124,9 +202,9 @@ class BrokerClient(RobustClient):
         super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=_PROTOCOLS[protocol])
         self.name = client_id
         self.held: dict[str, int] = {}
-        """topic filter -> QoS of every subscription requested and not given up."""
+        """topic filter -> QoS of every subscription."""
         self.reason: ReasonCode | None = None
-        """The broker's answer to the latest connect; None while there is none."""
+        """The broker's answer to the latest connect."""
         self.failure = NO_WORD
         """Why the latest connect has no answer."""
         self._owner = owner
@@ -135,13 +213,13 @@ class BrokerClient(RobustClient):
         self._reporting = threading.Lock()
         self._changed = threading.Condition()
         self._answered = False
-        self._left = False
-        self._asked: dict[int, tuple[str, ...]] = {}
+        self._closed = False
+        self._requested: dict[int, tuple[str, ...]] = {}
         self._answers: dict[int, list[bool]] = {}
         self._verdicts: dict[str, bool] = {}
         self._unsubscribed: set[int] = set()
         self._received = 0
-        self._passing = threading.Lock()
+        self._transferring = threading.Lock()
         self._successor: BrokerClient | None = None
         self._unwritten: deque[tuple[mqtt.MQTTMessageInfo, mqtt.MQTTMessage]] = deque()
         self.reconnect_delay_set(min_delay=1, max_delay=SLOWEST_RETRY)
@@ -150,32 +228,27 @@ class BrokerClient(RobustClient):
     # How it connects and disconnects
 
     def connect(self, host: str, port: int = 1883, keepalive: int = KEEPALIVE, *_: Any, **__: Any) -> MQTTErrorCode:
-        """Connect in the background; do nothing once the client is replaced or has left.
-
-        Either may happen while a tool waits in `loop_stop`. Upstream ignores the result and reads the connection's
-        state, which is that of the client in use.
-        """
+        """Connect in the background; do nothing once the client is replaced or closed, perhaps during `loop_stop`."""
         if self._successor is None:
             self.loop_stop()
-        with self._passing:
-            if self._successor is None and not self._left:
+        with self._transferring:
+            if self._successor is None and not self._closed:
                 return super().connect(host, port, keepalive)
         return mqtt.MQTT_ERR_SUCCESS
 
     def reconnect(self) -> MQTTErrorCode:
-        """Connect once, on the network thread."""
         self.reason, self._answered = None, False
         return super().reconnect()
 
     def has_answer(self, seconds: float) -> bool:
-        """Wait up to `seconds` until the owner knows the connect's answer (`reason`), or its failure."""
+        """Wait up to `seconds` until the owner has the connect's `reason` or `failure`."""
         with self._changed:
             return self._changed.wait_for(lambda: self._answered, seconds)
 
     def disconnect(self, reasoncode: ReasonCode | None = None, properties: Properties | None = None) -> MQTTErrorCode:
-        """Take the report back, then disconnect. Waits up to GOODBYE seconds for the broker to take it."""
+        """Remove the report, then disconnect. Waits up to GOODBYE seconds for the broker."""
         with self._reporting:
-            self._ending = True  # nothing is reported from here on
+            self._ending = True
             reported, self._report_again = self._report_again < math.inf, math.inf
         if self._report and reported and self.is_connected():
             topic = self._report[0]
@@ -184,29 +257,23 @@ class BrokerClient(RobustClient):
                 info.wait_for_publish(GOODBYE)
             with self._out_message_mutex:
                 waits = self._out_messages.pop(info.mid, None)
-            if waits:  # behind messages that are not acknowledged. Of QoS 0 it goes out before the DISCONNECT.
+            if waits:  # behind unacknowledged messages; with QoS 0 it is sent before the DISCONNECT
                 super().publish(topic, b"", 0, True)
         return super().disconnect(reasoncode, properties)
 
-    def leave(self) -> None:
-        """Disconnect for good: nothing is published or connected from here on. Waits up to GOODBYE seconds twice."""
-        with self._passing:
-            self._left = True
-        super().leave()
+    def close(self) -> None:
+        """Disconnect for good, and ignore later calls. Waits up to GOODBYE seconds twice."""
+        with self._transferring:
+            self._closed = True
+        super().close()
 
-    # What it reports
-
-    def introduce(self, topic: str, text: str) -> None:
-        """Set the report, and before `connect` also the last will that takes it back. Reports nothing yet."""
+    def set_report(self, topic: str, text: str) -> None:
+        """Set the report, and before `connect` also the will that removes it. Publishes nothing."""
         self._report = (topic, text)
         self.will_set(topic, b"", qos=1, retain=True)
 
-    def tell(self) -> None:
-        """Publish the report, and publish it again every REPORT_REFRESH seconds until `disconnect`.
-
-        Under MQTT 5 it expires after REPORT_EXPIRY seconds. 3.1.1 has no expiry: a report stays when its client dies
-        and the broker loses the will.
-        """
+    def publish_report(self) -> None:
+        """Publish the report, and renew it every REPORT_REFRESH seconds until `disconnect`. It expires (MQTT 5)."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.MessageExpiryInterval = REPORT_EXPIRY
         with self._reporting:
@@ -215,14 +282,12 @@ class BrokerClient(RobustClient):
                 super().publish(*self._report, 1, True, properties if self.protocol == mqtt.MQTTv5 else None)
 
     def loop_misc(self) -> MQTTErrorCode:
-        """Renew the report when it is time; the network thread calls this once a second at least."""
+        """Renew the report when it is due. The network thread calls this at least once a second."""
         if time.monotonic() >= self._report_again:
-            self.tell()
+            self.publish_report()
         return super().loop_misc()
 
-    # What tools do with it
-
-    @_passed_on
+    @_redirected
     def subscribe(
         self,
         topic: Any,
@@ -234,10 +299,10 @@ class BrokerClient(RobustClient):
             qos = max(qos, OWN_QOS)
         result, number = super().subscribe(topic, qos, options, properties)
         if isinstance(topic, str):
-            self._note_question(number, {topic: options.QoS if options else qos})
+            self._note_request(number, {topic: options.QoS if options else qos})
         return result, number
 
-    @_passed_on
+    @_redirected
     def unsubscribe(self, topic: Any, properties: Properties | None = None) -> tuple[MQTTErrorCode, int | None]:
         if topic in self._owner.own_listeners:
             return mqtt.MQTT_ERR_SUCCESS, None
@@ -247,13 +312,13 @@ class BrokerClient(RobustClient):
         return super().unsubscribe(topic, properties)
 
     def message_callback_add(self, sub: str, callback: Callable[..., None]) -> None:
-        """Deliver what matches `sub` to `callback`, whichever client receives it: a swap changes nothing for it."""
+        """Deliver messages that match `sub` to `callback`, whichever client receives them."""
         self._owner.listeners[sub] = callback
 
     def message_callback_remove(self, sub: str) -> None:
         self._owner.listeners.pop(sub, None)
 
-    @_passed_on
+    @_redirected
     def publish(
         self,
         topic: str,
@@ -264,7 +329,7 @@ class BrokerClient(RobustClient):
     ) -> mqtt.MQTTMessageInfo:
         if topic.startswith(f"{REPORTS}/"):
             raise ValueError(f"{topic}: the launcher alone publishes there")
-        if self._left:
+        if self._closed:
             info = mqtt.MQTTMessageInfo(0)
             info.rc = mqtt.MQTT_ERR_CONN_LOST
             return info
@@ -277,32 +342,26 @@ class BrokerClient(RobustClient):
                 self._unwritten.popleft()
         return info
 
-    # How another one takes its place
-
     def subscribe_all(self, topics: Mapping[str, int], *, known: Collection[str]) -> None:
-        """Subscribe to all in one packet, `known` ones without their retained messages where MQTT 5 allows that; under
-        3.1.1 they arrive once more.
+        """Subscribe to all topics in one packet; under MQTT 5 to `known` ones without their retained messages.
 
-        To a packet each a broker gives an answer each, and with Nagle's algorithm on (mosquitto's default) the second
-        waits for the acknowledgement of the first, 40 ms on Linux.
+        The answers to several packets wait for TCP acknowledgements, 40 ms each (Nagle's algorithm).
         """
         if not topics:
             return
-        asked: list[tuple[str, Any]] = list(topics.items())
+        request: list[tuple[str, Any]] = list(topics.items())
         if self.protocol == mqtt.MQTTv5:
             retained = {topic: _NO_RETAINED if topic in known else 0 for topic in topics}
-            asked = [(topic, SubscribeOptions(qos, retainHandling=retained[topic])) for topic, qos in topics.items()]
-        _, number = super().subscribe(asked)
-        self._note_question(number, topics)
+            request = [(topic, SubscribeOptions(qos, retainHandling=retained[topic])) for topic, qos in topics.items()]
+        _, number = super().subscribe(request)
+        self._note_request(number, topics)
 
     def granted(self) -> set[str]:
-        """Return the topic filters that the broker has granted."""
         with self._changed:
             return {topic for topic, granted in self._verdicts.items() if granted}
 
     def verdict(self, topics: Iterable[str], seconds: float) -> dict[str, bool] | None:
-        """Return whether each of `topics` was granted; None when not all are answered within `seconds`, or when the
-        connection ends."""
+        """Return whether each topic was granted; None without all answers within `seconds`."""
         wanted = list(topics)
 
         def answered() -> bool:
@@ -312,12 +371,12 @@ class BrokerClient(RobustClient):
             self._changed.wait_for(lambda: answered() or not self.is_connected(), seconds)
             return {topic: self._verdicts[topic] for topic in wanted} if answered() else None
 
-    def pass_on_to(self, successor: BrokerClient, copied: Mapping[str, int]) -> None:
-        """Let `successor` take every call from now on, with the messages that this client has not sent, in their order.
+    def transfer_to(self, successor: BrokerClient, copied: Mapping[str, int]) -> None:
+        """Redirect every call to `successor`, and the messages that are not sent yet, in order.
 
-        `copied` are the subscriptions of this client that `successor` has taken over; changes since then follow.
+        `copied` are the subscriptions that `successor` already has; later changes are applied to it.
         """
-        with self._passing:
+        with self._transferring:
             for topic in self.held.keys() - copied.keys():
                 successor.subscribe(topic, self.held[topic])
             for topic in copied.keys() - self.held.keys():
@@ -326,12 +385,10 @@ class BrokerClient(RobustClient):
             self._publish_again(self._take_messages(unsent_only=True), successor)
 
     def retire(self, closing: threading.Event) -> None:
-        """Give the subscriptions back, stay until nothing is under way in either direction, then leave.
+        """Unsubscribe, drain messages in both directions, then disconnect.
 
-        Ends early when the connection ends, when `closing` is set, or after DRAIN_SECONDS. The successor then
-        publishes what the broker has not acknowledged: QoS 1 arrives at least once. QoS 2 is published again only
-        without a PUBREC; whether the broker had received it can't be known then, so it may arrive twice. With a PUBREC
-        the broker owns it; whether it delivers it without our PUBREL can't be known either.
+        Ends early when the connection ends, when `closing` is set, or after DRAIN_SECONDS. The successor then publishes
+        the unacknowledged messages, those of QoS 2 only without a PUBREC; such a message may arrive twice.
         """
         was_connected = self.is_connected()
         if not self._drain(closing) and was_connected and not closing.is_set():
@@ -340,9 +397,9 @@ class BrokerClient(RobustClient):
                 "are lost.\n-> check the broker's log and load; publish again what the server has to receive.",
                 f"after {DRAIN_SECONDS:.0f} s" if self.is_connected() else "the broker has ended its connection",
             )
-        self.leave()
+        self.close()
         with self._in_message_mutex:
-            accepted = list(self._in_messages.values())  # of QoS 2: ours since our PUBREC
+            accepted = list(self._in_messages.values())  # QoS 2, after our PUBREC
             self._in_messages.clear()
         for message in accepted:
             self._handle_on_message(message)
@@ -351,14 +408,14 @@ class BrokerClient(RobustClient):
         log.info("The former MQTT client has left.")
 
     def unacknowledged(self) -> int:
-        """Return how many messages the broker has not acknowledged yet."""
+        """Return the number of messages that the broker has not acknowledged."""
         return len(self._out_messages) + sum(not _is_over(info) for info, _ in list(self._unwritten))
 
     def _drain(self, closing: threading.Event) -> bool:
         """Return True once nothing is under way.
 
-        A broker sends what it has queued as room becomes free, and answers UNSUBSCRIBE after that: when nothing has
-        arrived between the question and its answer, the queue was empty, however slow the network is.
+        A broker answers UNSUBSCRIBE after the messages that it has queued: when none arrives before the answer, the
+        queue was empty, however slow the network is.
         """
         end = time.monotonic() + DRAIN_SECONDS
         topics = list(self.held) or [self.name]
@@ -379,8 +436,10 @@ class BrokerClient(RobustClient):
         return False
 
     def _take_messages(self, *, unsent_only: bool = False) -> list[mqtt.MQTTMessage]:
-        """Remove and return what another client has to publish; of a connected one with `unsent_only`, what is not
-        sent. The own report is nobody else's."""
+        """Remove and return the messages that another client has to publish, but for the report.
+
+        With `unsent_only`, a connected client returns only what it has not sent.
+        """
         with self._out_message_mutex:
             some = unsent_only and self.is_connected()
             taken = [
@@ -413,8 +472,6 @@ class BrokerClient(RobustClient):
                 "-> check that the broker is reachable, then publish them again.",
                 lost,
             )
-
-    # What paho calls
 
     def _handle_answer(self, _client: Any, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         self.reason = reason
@@ -449,7 +506,7 @@ class BrokerClient(RobustClient):
     def _handle_acknowledgement(
         self, _client: Any, _userdata: Any, number: int, reason: ReasonCode, _properties: Any
     ) -> None:
-        """Takes no lock: paho holds its own, which `publish` takes second."""
+        """Takes no lock: paho holds its own, which `publish` acquires second."""
         message = self._out_messages.get(number)
         if message and reason.is_failure and message.topic != (self._report and self._report[0]):
             self._owner.publish_refused(message.topic, reason)
@@ -457,27 +514,27 @@ class BrokerClient(RobustClient):
     def _handle_grants(self, _client: Any, _userdata: Any, number: int, reasons: list[ReasonCode], _p: Any) -> None:
         with self._changed:
             self._answers[number] = [reason.value < FAILURE for reason in reasons]
-            self._settle(number)
+            self._match_answer(number)
 
     def _handle_unsubscribed(self, _client: Any, _userdata: Any, number: int, *_: Any) -> None:
         with self._changed:
             self._unsubscribed.add(number)
             self._changed.notify_all()
 
-    def _note_question(self, number: int | None, topics: Mapping[str, int]) -> None:
+    def _note_request(self, number: int | None, topics: Mapping[str, int]) -> None:
         if number is None:  # paho has no connection, and sent nothing
             return
         with self._changed:
             self.held.update(topics)
             for topic in topics:
                 self._verdicts.pop(topic, None)
-            self._asked[number] = tuple(topics)
-            self._settle(number)
+            self._requested[number] = tuple(topics)
+            self._match_answer(number)
 
-    def _settle(self, number: int) -> None:
-        """The question's number and its answer come in any order, from two threads."""
-        if number in self._asked and number in self._answers:
-            self._verdicts.update(zip(self._asked.pop(number), self._answers.pop(number), strict=False))
+    def _match_answer(self, number: int) -> None:
+        """Record the verdicts once both the packet id and its answer are here; two threads bring them in any order."""
+        if number in self._requested and number in self._answers:
+            self._verdicts.update(zip(self._requested.pop(number), self._answers.pop(number), strict=False))
             self._changed.notify_all()
 
 
@@ -492,3 +549,9 @@ def _is_over(info: mqtt.MQTTMessageInfo) -> bool:
         return info.is_published()
     except (ValueError, RuntimeError):  # it never will be
         return True
+
+
+def _acknowledge_at_once(sock: socket.socket) -> None:
+    """Do not delay TCP acknowledgements by 40 ms: with Nagle's algorithm (mosquitto) CONNACK waits for one."""
+    if hasattr(socket, "TCP_QUICKACK"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

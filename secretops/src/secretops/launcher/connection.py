@@ -1,8 +1,7 @@
-"""The server's connection to its broker, in place of the one that upstream makes.
+"""The server's connection to its broker, in place of upstream's.
 
-Upstream's own asks for MQTT 5 whatever the broker speaks, gives up on a broker that is down at the start, and on a
-refused connect its callback raises, which ends paho's thread for good. Here the launcher makes every client, so a
-client on other credentials can take the place of one in use.
+Upstream's always requests MQTT 5, gives up on a broker that is down at the start, and ends paho's thread on a refused
+connect. The launcher makes every client, so that one with new credentials can replace the one in use.
 """
 
 from __future__ import annotations
@@ -25,11 +24,10 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
 from secretops.errors import UnreachableError, UsageError
-from secretops.launcher.client import OWN_QOS, SLOWEST_RETRY, BrokerClient
-from secretops.launcher.robust_client import GOODBYE, KEEPALIVE
+from secretops.launcher.client import GOODBYE, KEEPALIVE, OWN_QOS, SLOWEST_RETRY, BrokerClient
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.state import LauncherState
-from secretops.launcher.upstream import UpstreamServer, hand_over
+from secretops.launcher.upstream import UpstreamServer, set_connection
 from secretops.manifest import MqttProtocol
 from secretops.replicas import report_text, report_topic
 
@@ -41,18 +39,15 @@ paho_log.addFilter(lambda record: not record.getMessage().startswith("Client is 
 # Where a Coreflux broker describes its actions; upstream makes a tool of each (server.py:328).
 ACTIONS = "$SYS/Coreflux/Actions/+/Description"
 
-# Seconds to wait for the broker's first answer, as upstream does: a first tool call then finds it connected.
+# Seconds to wait for the broker's first answer, as upstream does.
 FIRST_ANSWER = 3
-
-PathLike = str | Path | None
 
 # MQTT 5 reason codes, section 2.4; paho translates the return codes of 3.1.1 to them.
 _CREDENTIAL_REFUSED = (134, 135)
 _PROTOCOL_REFUSED = 132
 
-# Topics and names that get a log line of their own; further ones are only counted.
+# The most topics with a warning of their own.
 _MOST_WARNINGS = 100
-
 
 P = ParamSpec("P")
 
@@ -60,7 +55,7 @@ P = ParamSpec("P")
 def _if_in_use(
     report: Callable[Concatenate[BrokerConnection, BrokerClient, P], None],
 ) -> Callable[Concatenate[BrokerConnection, BrokerClient, P], None]:
-    """Make `report` ignore clients that the server does not use, and let no other client take over meanwhile."""
+    """Ignore what a client reports that is not in use; no other client takes over meanwhile."""
 
     @functools.wraps(report)
     def run(self: BrokerConnection, client: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -72,7 +67,7 @@ def _if_in_use(
 
 
 class BrokerConnection:
-    """Which client the server uses, and the state of its connection. One for the life of the process."""
+    """The client that the server uses, and the state of its connection."""
 
     def __init__(self, server: UpstreamServer, settings: ServerSettings, state: LauncherState) -> None:
         self._server, self._settings, self._state = server, settings, state
@@ -85,34 +80,31 @@ class BrokerConnection:
         self._closing = threading.Event()
         self._retiring: list[threading.Thread] = []
         self.listeners: dict[str, Callable[..., None]] = {}
-        """topic filter -> callback that receives its messages instead of the server, while a tool waits."""
+        """topic filter -> callback of a waiting tool, which receives the messages instead of the server."""
         self.own_listeners: dict[str, Callable[..., None]] = {}
-        """topic filter -> callback of the launcher. Each client subscribes to them; the server sees none of their
-        messages. Fill it before `open`."""
+        """topic filter -> the launcher's callback, for every client. Set it before `open`."""
         self.on_refused: Callable[[], None] = lambda: None
 
     @property
     def client(self) -> BrokerClient | None:
-        """The client that the server uses."""
         return self._client
 
     @property
-    def is_of_a_tool(self) -> bool:
-        """Whether an MCP client chose broker or credential with a tool. It stays then, whatever the source says."""
+    def chosen_by_tool(self) -> bool:
+        """Whether an MCP client chose the broker or the user with a tool. New versions then change nothing."""
         return not self._of_settings
 
     @property
     def topics(self) -> dict[str, int]:
-        """topic filter -> QoS of what a new session subscribes to: the broker keeps no session for us."""
+        """topic filter -> QoS of the subscriptions of a new session."""
         requested = list(self._server.mqtt_subscriptions.items())  # a tool may add one meanwhile
         of_tools = {topic: of["qos"] for topic, of in requested}
         return {ACTIONS: 0, **of_tools, **dict.fromkeys(self.own_listeners, OWN_QOS)}
 
     def take_over(self) -> None:
-        """Replace parts of the server with ours, so that its own connection tools use them too.
+        """Replace the parts of the server that make connections, so that its connection tools use this one.
 
-        mqtt_connect makes a client by hand from `mqtt.Client` and requests MQTT 5; it gets ours. With use_tls it
-        trusts the system's CAs only: setup_mqtt_connection is the tool that uses MQTT_CA_CERT.
+        With use_tls, mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses MQTT_CA_CERT.
         """
         paho = ModuleType(mqtt.__name__)
         vars(paho).update(vars(mqtt) | {"Client": self._client_for_tool})
@@ -122,9 +114,9 @@ class BrokerConnection:
         self._server.register_dynamic_action_tool = self._register_checked
 
     def open(self, args: argparse.Namespace) -> bool:
-        """Connect to what `args` says and keep at it. True when the broker said yes within FIRST_ANSWER seconds.
+        """Connect as `args` says, with retries. Return True if the broker accepts within FIRST_ANSWER seconds.
 
-        Raises UsageError when the TLS files are not usable; nothing the broker does is an error here.
+        Raises UsageError for unusable TLS files, and nothing for what the broker does.
         """
         client = self.make(args.mqtt_client_id)
         client.username_pw_set(args.mqtt_user or None, args.mqtt_password or None)
@@ -140,7 +132,7 @@ class BrokerConnection:
         return bool(self._server.connection_status["connected"])
 
     def setup(self, args: argparse.Namespace) -> bool:
-        """Replace upstream's setup_mqtt, which its tool setup_mqtt_connection calls. Never raises."""
+        """Replace upstream's setup_mqtt. Never raises."""
         try:
             return self.open(args)
         except (UsageError, ValueError) as error:
@@ -149,7 +141,7 @@ class BrokerConnection:
             return False
 
     def make(self, prefix: str, protocol: MqttProtocol | None = None) -> BrokerClient:
-        """Return a client with an id of its own: two servers with one id would throw each other out."""
+        """Return a client with a unique id: a broker disconnects the former client of an id."""
         name = f"{prefix or 'coreflux-mcp'}-{uuid.uuid4().hex[:8]}"
         client = BrokerClient(name, protocol or self._settings.protocol, self)
         client.enable_logger(paho_log)
@@ -158,10 +150,10 @@ class BrokerConnection:
     def adopt(
         self, client: BrokerClient, former: BrokerClient | None, settings: ServerSettings, copied: Mapping[str, int]
     ) -> bool:
-        """Make the server use `client`, which is connected, in the place of `former`, and let that one retire.
+        """Make the server use `client`, which is connected, instead of `former`, which then retires.
 
-        `copied` are the subscriptions that `client` has taken over. False when the server does not use `former` any
-        more: a tool was faster, and what it chose stays. Raises UnreachableError when `client` has lost its connection.
+        `copied` are the subscriptions that `client` has. Return False if a tool has replaced `former`. Raises
+        UnreachableError if `client` has lost its connection.
         """
         with self._changing:
             if self._client is not former:
@@ -170,30 +162,29 @@ class BrokerConnection:
                 raise UnreachableError(no_answer(client, "it hung up again", settings.protocol))
             self._settings, self._client = settings, client
             if former:
-                former.pass_on_to(client, copied)
+                former.transfer_to(client, copied)
             self._server.mqtt_client = client  # one assignment: a call finds the one client or the other
-            hand_over(settings, self._server.args)
+            set_connection(settings, self._server.args)
             self._set_connected(client)
-            if not client.is_connected():  # before it was the server's, when nobody heard of it
+            if not client.is_connected():  # it was not in use yet, so its report was ignored
                 self._set_disconnected()
         if former:
-            # In a thread of its own: a later version need not wait for it.
             thread = threading.Thread(target=former.retire, args=(self._closing,), name="retire", daemon=True)
             self._retiring = [*(each for each in self._retiring if each.is_alive()), thread]
             thread.start()
         return True
 
-    def stay(self, settings: ServerSettings) -> None:
-        """Note `settings` that differ from those in use in nothing that the connection is made with."""
+    def keep(self, settings: ServerSettings) -> None:
+        """Use `settings` with the same `link` as those in use."""
         with self._changing:
             self._settings = settings
             if self._client and self._of_settings:
-                introduce(self._client, settings)
+                set_report(self._client, settings)
                 if self._state.connected:
-                    self._client.tell()
+                    self._client.publish_report()
 
     def close(self) -> None:
-        """Disconnect every client. Waits up to GOODBYE seconds for what is under way, then for `BrokerClient.leave`."""
+        """Disconnect every client. Waits up to GOODBYE seconds for messages, then for `BrokerClient.close`."""
         with self._changing:
             self._closing.set()
         end = time.monotonic() + GOODBYE
@@ -204,7 +195,7 @@ class BrokerConnection:
             return
         while client.is_connected() and client.unacknowledged() and time.monotonic() < end:
             time.sleep(0.01)
-        client.leave()
+        client.close()
         if left := client.unacknowledged():
             log.warning(
                 "The process ends, and the broker has not acknowledged %s messages: they may be lost.\n"
@@ -224,11 +215,11 @@ class BrokerConnection:
             self._server.mqtt_client = client
             self._set_disconnected()
             if of_settings:
-                introduce(client, self._settings)
+                set_report(client, self._settings)
             if self._closing.is_set():
-                client.leave()  # so that it never connects: `close` knows nothing of it
+                client.close()  # so that it never connects
         if former:
-            former.leave()
+            former.close()
             if left := former.unacknowledged():
                 log.warning(
                     "An MCP client has changed the connection: %s messages of the former one are lost.\n"
@@ -239,7 +230,7 @@ class BrokerConnection:
     def _set_connected(self, client: BrokerClient) -> None:
         self._server.connection_status.update(connected=True, reconnect_count=0, last_error=None)
         self._state.connected = True
-        client.tell()
+        client.publish_report()
 
     def _set_disconnected(self, **status: Any) -> None:
         self._server.connection_status.update(connected=False, **status)
@@ -254,14 +245,14 @@ class BrokerConnection:
 
     @_if_in_use
     def refused(self, client: BrokerClient, reason: ReasonCode) -> None:
-        self._state.count_failed_connect()
+        self._state.count("failed_connects")
         self.on_refused()
         self._set_disconnected(last_error=f"Connection refused - {reason}")
         log.error("%s Trying again.", refusal(client, reason, self._settings.protocol))
 
     @_if_in_use
     def unanswered(self, client: BrokerClient, reason: str) -> None:
-        self._state.count_failed_connect()
+        self._state.count("failed_connects")
         self._set_disconnected(last_error=reason)
         log.warning(
             "%s; trying again, every %s s at the slowest.",
@@ -281,20 +272,19 @@ class BrokerConnection:
         log.warning("The connection to the broker at %s:%s was lost; trying again.", client.host, client.port)
 
     def received(self, client: BrokerClient, message: mqtt.MQTTMessage) -> None:
-        """Deliver one message at a time: the server's buffer loses messages to a second thread, and during a swap
-        there are two."""
+        """Deliver one message at a time: the server's buffer is not thread-safe, and a swap has two clients."""
         with self._receiving:
             self._topic = message.topic
             for listeners in (self.own_listeners, self.listeners):
-                waiting = [each for filter_, each in list(listeners.items()) if _matches(filter_, self._topic)]
-                for listener in waiting:
+                found = [each for topic, each in list(listeners.items()) if mqtt.topic_matches_sub(topic, self._topic)]
+                for listener in found:
                     listener(client, None, message)
-                if waiting:
+                if found:
                     return
             self._server.on_message(client, None, message)
 
     def publish_refused(self, topic: str, reason: ReasonCode) -> None:
-        self._state.count_refused_publish()
+        self._state.count("refused_publishes")
         self._warn_once(
             topic,
             f"The broker refused a message to {topic!r} that the server had published: {reason}.\n"
@@ -302,9 +292,8 @@ class BrokerConnection:
         )
 
     def _register_checked(self, name: str, description: str) -> None:
-        """Make no tool of a topic that is no broker's action, or of a name that is more than a name: upstream executes
-        a source text with the name in it (server.py:468)."""
-        if re.fullmatch(r"[A-Za-z0-9_]{1,60}", name) and _matches(ACTIONS, self._topic):
+        """Register only a plain name at an action's topic: upstream executes source with the name (server.py:468)."""
+        if re.fullmatch(r"[A-Za-z0-9_]{1,60}", name) and mqtt.topic_matches_sub(ACTIONS, self._topic):
             self._register_tool(name, description)
         else:
             self._warn_once(
@@ -319,10 +308,10 @@ class BrokerConnection:
             log.warning("%s", text)
 
 
-def introduce(client: BrokerClient, settings: ServerSettings) -> None:
-    """Set the client's report: which version it is on (secretops.replicas)."""
+def set_report(client: BrokerClient, settings: ServerSettings) -> None:
+    """Set the client's report of its version (secretops.replicas)."""
     text = report_text("mqtt", settings.versions.get("mqtt", "unknown"), datetime.now(UTC))
-    client.introduce(report_topic(settings.mqtt["username"], client.name), text)
+    client.set_report(report_topic(settings.mqtt["username"], client.name), text)
 
 
 def no_answer(client: mqtt.Client, reason: str, protocol: MqttProtocol) -> str:
@@ -346,8 +335,8 @@ def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> 
     return what
 
 
-def tls_context(ca_file: PathLike, certificate: PathLike, key: PathLike) -> ssl.SSLContext:
-    """Checks certificate and hostname. Raises UsageError."""
+def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key: str | Path | None) -> ssl.SSLContext:
+    """Return a context that checks certificate and host name. Raises UsageError."""
     try:
         context = ssl.create_default_context(cafile=ca_file)
         if certificate:
@@ -363,14 +352,8 @@ def tls_context(ca_file: PathLike, certificate: PathLike, key: PathLike) -> ssl.
 
 
 def _same(args: argparse.Namespace, settings: ServerSettings) -> bool:
-    """Whether `args` are the settings', or an MCP client's own."""
-    where = (args.mqtt_host, args.mqtt_port, bool(args.mqtt_use_tls))
-    who = (args.mqtt_user, args.mqtt_password)
-    return where == (settings.broker, settings.port, settings.tls is not None) and who == (
-        settings.mqtt["username"],
-        settings.mqtt["password"],
+    """Return whether `args` are those of `settings`, and not an MCP client's."""
+    return (args.mqtt_host, args.mqtt_port, bool(args.mqtt_use_tls), args.mqtt_user, args.mqtt_password) == (
+        *(settings.broker, settings.port, settings.tls is not None),
+        *(settings.mqtt["username"], settings.mqtt["password"]),
     )
-
-
-def _matches(filter_: str, topic: str) -> bool:
-    return mqtt.topic_matches_sub(filter_, topic)

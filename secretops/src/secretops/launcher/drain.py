@@ -1,6 +1,6 @@
-"""An HTTP server that ends in time: no new calls, the answers of those under way, then every stream, then the process.
+"""An HTTP server with a bounded shutdown: it refuses new calls, finishes those under way, then closes every stream.
 
-Left alone, uvicorn waits for open streams without end, and sse-starlette cuts them with the calls that they answer.
+By itself uvicorn waits for open streams without a limit, and sse-starlette cuts them off with their calls.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -19,31 +20,26 @@ from starlette.types import ASGIApp
 
 from secretops.errors import SecretopsError
 from secretops.launcher import limits
-from secretops.launcher.deadline import end_at_last
+from secretops.launcher.stdio import end_at_last
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
 
 log = logging.getLogger(__name__)
 
-CALL_SECONDS = 3
-"""How long a call under way may still take after the signal."""
+# Seconds after the signal that a call under way has, then the open streams (sse-starlette looks every half second),
+# and the responses of cancelled calls.
+CALL_SECONDS, STREAM_SECONDS, ANSWER_SECONDS = 3, 1, 0.2
 
-STREAM_SECONDS = 1
-"""How long streams may take to end after that; sse-starlette looks every half second."""
-
-ANSWER_SECONDS = 0.2
-"""How long the answers of calls that were given up may take."""
-
+# Seconds between two looks, and looks in a row that have to find nothing: a POST becomes a call some turns of the event
+# loop later, and a response is sent some turns after its handler returned.
 _TURN, _QUIET_TURNS = 0.01, 10
-"""Seconds between two looks, and how often in a row nothing is to be seen before it is over: what was posted becomes a
-call some turns of the event loop later, and an answer is on the wire some turns after its handler returned."""
 
 
 class CallsUnderWay:
-    """The requests of MCP clients that the server is at. A stream that is only open is none.
+    """The requests of MCP clients under way, without streams that are only open.
 
-    Those that `watch` knows of run on another thread's event loop.
+    Handlers run on another thread's event loop.
     """
 
     def __init__(self) -> None:
@@ -54,7 +50,7 @@ class CallsUnderWay:
 
     @contextlib.contextmanager
     def posted(self) -> Iterator[None]:
-        """A POST while it lasts: until its call is answered, or over SSE until it is handed on."""
+        """Count a POST until its call is answered, or over SSE until the session has it."""
         self._posted += 1
         try:
             yield
@@ -62,13 +58,13 @@ class CallsUnderWay:
             self._posted -= 1
 
     def watch(self, mcp: FastMCP) -> None:
-        """Know of every request that `mcp` handles. Over SSE no HTTP request is open meanwhile, so here, too."""
+        """Track every request that `mcp` handles: over SSE no HTTP request is open meanwhile."""
         handlers = mcp._mcp_server.request_handlers
         for kind, handler in handlers.items():
-            handlers[kind] = self._known(handler)
+            handlers[kind] = self._tracked(handler)
 
-    def _known(self, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def known(*arguments: Any) -> Any:
+    def _tracked(self, handler: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def tracked(*arguments: Any) -> Any:
             with anyio.CancelScope() as scope:
                 self._open[scope] = asyncio.get_running_loop()
                 if self._given_up:
@@ -79,10 +75,10 @@ class CallsUnderWay:
                     del self._open[scope]
             raise SecretopsError("the server ends, and gave this call up", remedy="call again")
 
-        return known
+        return tracked
 
     async def drain(self) -> None:
-        """Let no new call in; return when each is answered. One that takes more than CALL_SECONDS is told so."""
+        """Refuse new calls, and return when all are answered; cancel those that take more than CALL_SECONDS."""
         self.draining = True
         with anyio.move_on_after(CALL_SECONDS):
             await self._quiet()
@@ -102,7 +98,7 @@ class CallsUnderWay:
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn with limits, its log in ours, and an end in time on SIGTERM or SIGINT; a second signal hurries it."""
+    """uvicorn with limits and a bounded shutdown on SIGTERM or SIGINT. A second signal does not wait for calls."""
 
     def __init__(self, app: ASGIApp, calls: CallsUnderWay, on_signal: Callable[[], None]) -> None:
         super().__init__(
@@ -112,7 +108,7 @@ class DrainingServer(uvicorn.Server):
                 http=limits.LimitedProtocol,
                 ws="none",
                 lifespan="off",
-                log_config=None,  # its loggers hand on to the root's, whose records are redacted
+                log_config=None,  # its records go to the root logger, which redacts them
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -121,7 +117,7 @@ class DrainingServer(uvicorn.Server):
         )
         self._calls, self._on_signal = calls, on_signal
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._draining: asyncio.Task[None] | None = None
+        self._draining: Future[None] | None = None
         self._accepting: list[asyncio.Future[None]] = []
         self._listeners: list[socket.socket] = []
         self._signalled = False
@@ -131,35 +127,31 @@ class DrainingServer(uvicorn.Server):
         await super().startup([])
         self._listeners = sockets or []
         for listener in self._listeners:
-            accepting = limits.accept(
-                listener, self.server_state.connections, self._protocol, limits.most_connections()
-            )
+            connections, most = self.server_state.connections, limits.most_connections()
+            accepting = limits.accept(listener, connections, self._protocol, most)
             self._accepting.append(asyncio.ensure_future(accepting))
 
     def _protocol(self) -> limits.LimitedProtocol:
         return limits.LimitedProtocol(self.config, self.server_state, {}, self._loop)
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second."""
+        """Close overdue connections once a second; uvicorn calls this ten times a second."""
         if counter % 10 == 0:
             limits.close_overdue(self.server_state.connections)
         return await super().on_tick(counter)
 
     def end(self) -> None:
-        """Stop without waiting for calls under way. Of any thread."""
+        """Stop without waiting for calls under way. Thread-safe."""
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """In place of uvicorn's, which ends by the same signal once more: an end that was asked for is a success."""
+        """Drain, then end with success; uvicorn's would raise the signal again."""
         if self._loop is None or self._signalled:
             self.end()
             return
         self._signalled = True
         end_at_last()
-        self._loop.call_soon_threadsafe(self._begin)
-
-    def _begin(self) -> None:
-        self._draining = asyncio.ensure_future(self._drain())
+        self._draining = asyncio.run_coroutine_threadsafe(self._drain(), self._loop)
 
     async def _drain(self) -> None:
         self._on_signal()

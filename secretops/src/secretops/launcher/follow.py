@@ -1,4 +1,4 @@
-"""Keeps a running server on what its source says: each new version is tried, and taken or refused."""
+"""Follow a source: wait for its first values, then try each new version, and use or reject it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from dataclasses import dataclass
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.launcher.connection import BrokerConnection
-from secretops.launcher.settings import ServerSettings
+from secretops.launcher.listening import BearerTokens, Listening
+from secretops.launcher.settings import NotYetError, ServerSettings
 from secretops.launcher.source import Source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.swap import StoppedError, Swap
-from secretops.launcher.upstream import UpstreamServer, hand_over_rest
+from secretops.launcher.upstream import UpstreamServer, set_tool_settings
 from secretops.launcher.watch import keep_polling
+from secretops.manifest import HTTP_TOKEN
 
 log = logging.getLogger(__name__)
 
-SETTLE_SECONDS = 0.1
-SETTLE_TRIES = 10
-"""A read counts when nothing changes around it. What does not parse may be half-written: it is read again, for 1 s."""
+# A read counts when the fingerprint is the same before and after it. It is repeated for up to 1 s: a file may be
+# half-written.
+SETTLE_SECONDS, SETTLE_TRIES = 0.1, 10
 
+# Seconds until a rejected version is tried again, doubled each time: the broker may learn of it late.
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
-"""Seconds until a refused version is tried again, doubled each time: the broker may learn of it late."""
 
+# Seconds that `stop` waits for a swap under way to end.
 END_SECONDS = 2.0
-"""How long `stop` waits for a swap under way to give up."""
 
 
 def read_settled(source: Source, stopping: threading.Event) -> tuple[ServerSettings, str]:
-    """The settings of a moment at which nothing was being written, and their fingerprint. Raises what `read` does."""
+    """Return the settings and their fingerprint, read while nothing changed. Raises what `read` does."""
     for attempt in range(1, SETTLE_TRIES + 1):
         before = source.fingerprint()
         try:
@@ -46,9 +48,63 @@ def read_settled(source: Source, stopping: threading.Event) -> tuple[ServerSetti
     raise AssertionError  # the last attempt returns or raises
 
 
+class FirstValues:
+    """Waits for the values and the token that a server at `listening` needs before it can serve."""
+
+    def __init__(
+        self,
+        source: Source,
+        listening: Listening,
+        tokens: BearerTokens,
+        state: LauncherState,
+        stopping: threading.Event,
+    ) -> None:
+        self._source, self._listening, self._tokens, self._state = source, listening, tokens, state
+        self._stopping = stopping
+        self._fingerprint = ""
+
+    def check(self) -> None:
+        """Read once. Raises UsageError for a mistake, and for a required token that the source cannot bring."""
+        self._read()
+        if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_bring("MCP_HTTP_TOKEN"):
+            self._listening.check(has_token=False)
+
+    def wait(self) -> bool:
+        """Wait until all values are there; return False if the launcher ends before. Mistakes are only logged."""
+        if self._state.waiting_for:
+            keep_polling(self._poll, self._source, self._stopping, self._state)
+        return not self._state.waiting_for
+
+    def _poll(self) -> bool:
+        fingerprint = self._source.fingerprint()
+        if fingerprint != self._fingerprint:
+            self._fingerprint = fingerprint
+            try:
+                self._read()
+            except SecretopsError as error:
+                log.error("%s", error)  # noqa: TRY400 - a person's mistake, not ours
+        return not self._state.waiting_for
+
+    def _read(self) -> None:
+        missing: tuple[str, ...] = ()
+        try:
+            token = read_settled(self._source, self._stopping)[0].http_token
+        except NotYetError as error:
+            token, missing = error.http_token, error.secrets
+            log.info("Waiting: %s", error)
+        self._tokens.use(token)
+        address = self._listening.address
+        if not address.is_loopback and not self._tokens.any:
+            missing += (HTTP_TOKEN[0],)
+            log.info(
+                "Waiting: a token is not there yet, and --listen %s needs one. -> secretops put http-token", address
+            )
+        self._state.waiting_for = missing
+
+
 @dataclass
-class _Refused:
-    """A version that was not taken, when it is tried again, and how long it waits after that."""
+class _Rejected:
+    """A rejected version, when it is tried again, and the pause before that."""
 
     fingerprint: str
     settings: ServerSettings | None
@@ -56,10 +112,10 @@ class _Refused:
     pause: float = FIRST_RETRY
 
 
-class Follower:
-    """A thread that follows `source`. `settings` and `fingerprint` are what the server runs on already.
+class SourceWatcher:
+    """A thread that keeps a running server on the versions of `source`. `in_use`: its settings and their fingerprint.
 
-    `tell` is given each new version before it is taken, and may refuse it by raising SecretopsError.
+    `notify` receives each version before it is used, and may reject it by raising SecretopsError.
     """
 
     def __init__(
@@ -69,22 +125,21 @@ class Follower:
         connection: BrokerConnection,
         state: LauncherState,
         *,
-        settings: ServerSettings,
-        fingerprint: str,
-        tell: Callable[[ServerSettings], None],
+        in_use: tuple[ServerSettings, str],
+        notify: Callable[[ServerSettings], None],
     ) -> None:
         self._source, self._server, self._connection, self._state = source, server, connection, state
-        self._tell = tell
-        self._settings, self._fingerprint = settings, fingerprint
-        self._refused: _Refused | None = None
+        self._notify = notify
+        self._settings, self._fingerprint = in_use
+        self._rejected: _Rejected | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="source-watcher", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no new version from now on. One that is being tried is let go of."""
+        """Use no further version, and cancel the attempt under way."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(END_SECONDS)
@@ -93,62 +148,59 @@ class Follower:
         keep_polling(self._poll, self._source, self._stopping, self._state)
 
     def _poll(self) -> bool:
-        """Try the version that the source has now, unless it is in use or was refused a moment ago. Never done."""
-        self._try_version(self._source.fingerprint())
+        """Try the source's version, unless it is in use or was rejected a moment ago. Never done."""
+        fingerprint = self._source.fingerprint()
+        known = self._rejected if self._rejected and self._rejected.fingerprint == fingerprint else None
+        if fingerprint == self._fingerprint:
+            self._rejected = None
+        elif known is None or time.monotonic() >= known.again:
+            self._try(fingerprint, known.settings if known else None)
         return False
 
-    def _try_version(self, fingerprint: str) -> None:
-        refused = self._refused
-        if fingerprint == self._fingerprint:
-            self._refused = None
-            return
-        known = refused if refused and refused.fingerprint == fingerprint else None
-        if known and time.monotonic() < known.again:
-            return
-        settings = known.settings if known else None
+    def _try(self, fingerprint: str, settings: ServerSettings | None) -> None:
         try:
             if settings is None:
                 settings, fingerprint = read_settled(self._source, self._stopping)
-            self._take(settings, fingerprint)
+            self._use(settings, fingerprint)
         except StoppedError:
             return
-        except Exception as error:  # whatever it is: the version in use goes on
-            self._refuse(fingerprint, settings, error)
+        except Exception as error:  # the version in use stays
+            self._reject(fingerprint, settings, error)
         else:
-            self._fingerprint, self._settings, self._refused = fingerprint, settings, None
+            self._fingerprint, self._settings, self._rejected = fingerprint, settings, None
 
-    def _take(self, settings: ServerSettings, fingerprint: str) -> None:
+    def _use(self, settings: ServerSettings, fingerprint: str) -> None:
         before = self._settings
-        self._tell(settings)
-        took = None
+        self._notify(settings)
+        seconds = None
         if settings.link == before.link:
-            self._connection.stay(settings)
-        elif self._connection.is_of_a_tool:
-            self._connection.stay(settings)
+            self._connection.keep(settings)
+        elif self._connection.chosen_by_tool:
+            self._connection.keep(settings)
             log.info("An MCP client has chosen the connection by a tool: it stays. The new version is not in use.")
         else:
-            took = Swap(self._connection, settings, lambda: self._is_obsolete(fingerprint)).run()
-        hand_over_rest(settings, self._server)
+            seconds = Swap(self._connection, settings, lambda: self._is_obsolete(fingerprint)).run()
+        set_tool_settings(settings, self._server)
         self._state.use(settings.versions, settings.tls.expires_at() if settings.tls else None)
         for secret, version in self._state.versions_in_use().items():
             if before.versions.get(secret) != version:
                 log.info("On version %s of %s now.", version, secret)
-        if took is not None:
-            self._state.count_swap()
-            log.info("Another MQTT client took over after %.0f ms.", took * 1000)
+        if seconds is not None:
+            self._state.count("swaps")
+            log.info("Another MQTT client took over after %.0f ms.", seconds * 1000)
 
     def _is_obsolete(self, fingerprint: str) -> bool:
         return self._stopping.is_set() or self._source.fingerprint() != fingerprint
 
-    def _refuse(self, fingerprint: str, settings: ServerSettings | None, error: Exception) -> None:
-        now, refused = time.monotonic(), self._refused
+    def _reject(self, fingerprint: str, settings: ServerSettings | None, error: Exception) -> None:
+        now, rejected = time.monotonic(), self._rejected
         if isinstance(error, (RefusedError, UnreachableError)):
-            self._state.count_failed_connect()
-        if refused and refused.fingerprint == fingerprint:
-            refused.pause = min(2 * refused.pause, LAST_RETRY)
-            refused.again = now + refused.pause
+            self._state.count("failed_connects")
+        if rejected and rejected.fingerprint == fingerprint:
+            rejected.pause = min(2 * rejected.pause, LAST_RETRY)
+            rejected.again = now + rejected.pause
             return
-        self._refused = _Refused(fingerprint, settings, now + FIRST_RETRY)
-        self._state.count_refused_version()
-        told = str(error) if isinstance(error, SecretopsError) else f"{type(error).__name__}: {error}"
-        log.error("A new version is not taken; the one before goes on, and this is tried again.\n%s", told)
+        self._rejected = _Rejected(fingerprint, settings, now + FIRST_RETRY)
+        self._state.count("refused_versions")
+        reason = str(error) if isinstance(error, SecretopsError) else f"{type(error).__name__}: {error}"
+        log.error("A new version is not taken; the one before goes on, and this is tried again.\n%s", reason)

@@ -1,10 +1,10 @@
-"""The server's MCP app over HTTP, as it is, behind what it lacks: a token, checked names, health, and an end in time.
+"""The server's MCP app over HTTP: with a token, checked host names, health, metrics and a bounded shutdown.
 
     /sse, /messages/   transport sse         /healthz   200 while the process answers
-    /mcp               transport http        /readyz    200, or 503 and a JSON body that says what is waited for
+    /mcp               transport http        /readyz    200, or 503 and a JSON body with what is missing
                                              /metrics   Prometheus
 
-There is no TLS here: outside one machine or one cluster's network it belongs behind a proxy that has it.
+There is no TLS: outside one machine or one cluster's network, use a proxy with TLS.
 """
 
 from __future__ import annotations
@@ -13,10 +13,17 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -24,24 +31,24 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from secretops.errors import UsageError
-from secretops.launcher import metrics
 from secretops.launcher.drain import CallsUnderWay, DrainingServer
 from secretops.launcher.guard import RETRY_AFTER, Guard
-from secretops.launcher.http_token import BearerTokens
 from secretops.launcher.limits import BodyError, FloodFilter, with_body
-from secretops.launcher.listening import Address, Listening, Transport
-from secretops.launcher.mcp_thread import McpThread
-from secretops.launcher.state import LauncherState
+from secretops.launcher.listening import Address, BearerTokens, Listening, Transport
+from secretops.launcher.state import Event, LauncherState
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
 
 log = logging.getLogger(__name__)
 
-_CHATTY = frozenset({"mcp", "sse_starlette"})
+_VERBOSE = frozenset({"mcp", "sse_starlette"})
 
-# How long a tool that blocks keeps the process from saying goodbye to the broker. Its last will does it then.
+# Seconds for which a blocking tool delays the disconnect from the broker.
 _BLOCKED_SECONDS = 0.5
+
+# The text format that every Prometheus reads.
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def serve(
@@ -52,20 +59,21 @@ def serve(
     start: Callable[[], FastMCP | None],
     stop: Callable[[], None],
 ) -> None:
-    """Answer health at once, MCP once `start` has returned the server; until SIGTERM or SIGINT.
+    """Answer health at once, and MCP once `start` returns the server, until SIGTERM or SIGINT.
 
-    `start` runs in a thread of its own, as does the server that it returns. It may wait for values; `stop` makes it
-    give up, with None. What it raises ends the process. Raises UsageError when the address cannot be listened on.
+    `start` runs in the server's thread. It may wait for values; `stop` makes it return None. Its exception ends the
+    process. Raises UsageError when the address cannot be listened on.
     """
     floods = FloodFilter()
     for handler in logging.getLogger().handlers:
-        handler.addFilter(_is_worth_telling)
+        handler.addFilter(_is_worth_logging)
         handler.addFilter(floods)
     service = Service(listening, tokens, state, start)
     with _listener(listening.address) as listener:
         server = DrainingServer(service.app(), service.calls, on_signal=stop)
         service.end = server.end
-        log.info("Listening on http://%s, transport %s.", _told(listener), listening.transport)
+        address = Address(*listener.getsockname()[:2])
+        log.info("Listening on http://%s, transport %s.", address, listening.transport)
         service.mcp.start()
         try:
             server.run(sockets=[listener])
@@ -77,7 +85,7 @@ def serve(
 
 
 class Service:
-    """The ASGI application: health and metrics of the launcher, and the MCP app once there is one."""
+    """The ASGI application: the launcher's health and metrics, and the MCP app once it is there."""
 
     def __init__(
         self, listening: Listening, tokens: BearerTokens, state: LauncherState, start: Callable[[], FastMCP | None]
@@ -88,68 +96,65 @@ class Service:
         self.mcp = McpThread(self._start_mcp, on_failure=lambda: self.end())  # noqa: PLW0108 - `end` is set later
 
     def app(self) -> ASGIApp:
-        """All routes, each behind the checks of `guard`."""
+        """Return all routes, behind the checks of `guard`."""
         routes = [
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),
             Mount("/", self._mcp_or_wait),
         ]
-        return Guard(
-            Starlette(routes=routes),
-            names=self._listening.names,
-            tokens=self._tokens,
-            is_loopback=self._listening.address.is_loopback,
-        )
+        return Guard(Starlette(routes=routes), self._listening, self._tokens)
 
     def _start_mcp(self) -> Starlette | None:
         mcp = self._start()
         if mcp is None:
             return None
         self.calls.watch(mcp)
-        mcp.settings.transport_security = None  # mcp from 1.23 on; its names are localhost's alone, ours are in Guard
+        mcp.settings.transport_security = None  # since mcp 1.23 it accepts localhost only; Guard checks names
         return mcp.sse_app() if self._listening.transport is Transport.SSE else mcp.streamable_http_app()
 
     async def _mcp_or_wait(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.mcp.serves or self.calls.draining:
             await self._unavailable()(scope, receive, send)
             return
-        if scope["path"] == "/mcp/":  # else starlette redirects to the URL without, by a scheme that a proxy hides
+        if scope["path"] == "/mcp/":  # starlette would redirect, with the scheme behind a proxy
             scope = {**scope, "path": "/mcp"}
-        answer = _Answer(send)
+        response = _WholeResponse(send)
         try:
             with self.calls.posted() if scope["method"] == "POST" else contextlib.nullcontext():
                 if scope["method"] == "POST":
                     receive = await with_body(scope, receive)
-                await self.mcp(scope, receive, answer.send)
-                await answer.complete()
+                await self.mcp(scope, receive, response.send)
+                await response.complete()
         except BodyError as error:
             if error.status:
                 await PlainTextResponse(f"{HTTPStatus(error.status).phrase}\n", error.status)(scope, receive, send)
         except asyncio.CancelledError:
             if not self.calls.draining:
                 raise
-            if answer.begun:
-                await answer.complete()
+            if response.begun:
+                await response.complete()
             else:
                 await self._unavailable()(scope, receive, send)
 
     def _unavailable(self) -> Response:
         headers = {"Retry-After": RETRY_AFTER} | ({"Connection": "close"} if self.calls.draining else {})
-        return JSONResponse(self._standing(), 503, headers)
+        return JSONResponse(self._readiness(), 503, headers)
 
     async def _healthz(self, _request: Request) -> Response:
         return PlainTextResponse("alive\n")
 
     async def _readyz(self, _request: Request) -> Response:
-        standing = self._standing()
-        return JSONResponse(standing, 200 if standing["ready"] else 503)
+        readiness = self._readiness()
+        return JSONResponse(readiness, 200 if readiness["ready"] else 503)
 
     async def _metrics(self, _request: Request) -> Response:
-        return Response(metrics.page(self._state), media_type=metrics.CONTENT_TYPE)
+        registry = CollectorRegistry()
+        registry.register(_StateCollector(self._state))
+        return Response(generate_latest(registry), media_type=_METRICS_TYPE)
 
-    def _standing(self) -> dict[str, object]:
-        """Names of secrets and states; never more, since no token is asked for."""
+    def _readiness(self) -> dict[str, object]:
+        """Return names of secrets and states only: it needs no token."""
         waiting = list(self._state.waiting_for)
         connected, following = self._state.connected, self._state.is_followed()
         ready = not waiting and self.mcp.serves and connected and following and not self.calls.draining
@@ -162,17 +167,121 @@ class Service:
         }
 
 
-def _is_worth_telling(record: logging.LogRecord) -> bool:
-    """Without the DEBUG records that repeat the bodies of requests and answers, and the traceback that mcp writes for
-    each client that goes while its stream is open."""
-    if record.name.partition(".")[0] not in _CHATTY:
+class _StateCollector(Collector):
+    """The metrics. Labels are names of secrets and ids of versions, never a value or a user."""
+
+    def __init__(self, state: LauncherState) -> None:
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        state = self._state
+        versions = InfoMetricFamily("secretops_secret", "The version in use of a secret.", labels=["secret"])
+        for secret, version in sorted(state.versions_in_use().items()):
+            versions.add_metric([secret], {"version": version})
+        yield versions
+        by_tool = state.connection_by_tool()
+        for name, text, number in (
+            ("waiting", "Secrets whose first value is not there yet.", len(state.waiting_for)),
+            ("broker_connected", "1 while the server has its broker, else 0.", state.connected),
+            ("connection_by_tool", "1 while an MCP client's tool chose the connection, else 0.", by_tool),
+            ("following", "1 while the source is polled, else 0.", state.is_followed()),
+            ("last_poll_timestamp_seconds", "When the source was last read without an error.", state.read_at),
+        ):
+            yield GaugeMetricFamily(f"secretops_{name}", text, value=number)
+        events: dict[Event, str] = {
+            "swaps": "MQTT clients replaced by one on a new version.",
+            "refused_versions": "Versions that did not work; the one before went on.",
+            "refused_publishes": "Messages of the server that the broker refused.",
+            "failed_connects": "Connects that the broker refused or did not answer.",
+        }
+        for event, text in events.items():
+            yield CounterMetricFamily(f"secretops_{event}", text, value=state.counts[event])
+        if state.expires_at:
+            yield GaugeMetricFamily(
+                "secretops_client_certificate_expiry_seconds",
+                "Seconds until the client certificate in use expires; below 0 it has.",
+                value=(state.expires_at - datetime.now(UTC)).total_seconds(),
+            )
+
+
+class McpThread:
+    """An ASGI application that runs the MCP app on its own thread and event loop, because the server's tools block.
+
+    `start` returns that app, or None when there is nothing to run; it may wait. Its exception becomes `failure`, and
+    `on_failure` is called.
+    """
+
+    def __init__(self, start: Callable[[], Starlette | None], on_failure: Callable[[], None]) -> None:
+        self._start, self._on_failure = start, on_failure
+        self._thread = threading.Thread(target=self._run, name="mcp", daemon=True)
+        self._serving: tuple[Starlette, asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._stopping = False
+        self.failure: Exception | None = None
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is an app to call."""
+        return self._serving is not None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """End the app, and wait `seconds` for a blocking tool. Waits for the end of `start` without a limit."""
+        self._stopping = True
+        if serving := self._serving:
+            _, loop, ended = serving
+            loop.call_soon_threadsafe(ended.set)
+        self._thread.join(seconds if serving else None)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the app on its loop; `receive` and `send` run on the caller's."""
+        if self._serving is None:
+            raise RuntimeError("called before it serves")
+        app, loop, _ = self._serving
+        here = asyncio.get_running_loop()
+        await _on(loop, app)(scope, _on(here, receive), _on(here, send))
+
+    def _run(self) -> None:
+        try:
+            if app := self._start():
+                asyncio.run(self._serve(app))
+        except Exception as error:  # `serve` raises it
+            self.failure = error
+            self._serving = None  # its loop is closed
+            self._on_failure()
+
+    async def _serve(self, app: Starlette) -> None:
+        ended = asyncio.Event()
+        lifespan: AbstractAsyncContextManager[Any] = app.router.lifespan_context(app)
+        async with lifespan:
+            self._serving = app, asyncio.get_running_loop(), ended
+            if not self._stopping:  # `stop` has not seen that it serves
+                await ended.wait()
+
+
+def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Return `function` for callers on another loop. Cancelling the call cancels it there."""
+
+    async def called(*arguments: Any) -> Any:
+        async def there() -> Any:
+            return await function(*arguments)
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there(), loop))
+
+    return called
+
+
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Reject DEBUG records with bodies of messages, and mcp's traceback for each client that leaves its stream."""
+    if record.name.partition(".")[0] not in _VERBOSE:
         return True
     return record.levelno >= logging.INFO and "ClosedResourceError" not in (record.exc_text or "")
 
 
-class _Answer:
-    """One whole answer, also when its stream is cut at the end: sse-starlette leaves it without its last part, which a
-    client takes for an error of the network, and mcp's SSE endpoint then begins a second one."""
+class _WholeResponse:
+    """One complete response, even if its stream is cut off: sse-starlette then omits the last part, which a client
+    takes for a network error, and mcp's SSE endpoint begins a second response."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -180,8 +289,7 @@ class _Answer:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            if self.begun:
-                await self.complete()
+            await self.complete()
             self.begun = True
         if not self._over:
             self._over = message["type"] == "http.response.body" and not message.get("more_body", False)
@@ -194,7 +302,7 @@ class _Answer:
 
 def _listener(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    both = address.host == "::" and socket.has_dualstack_ipv6()  # every address is those of IPv4 too
+    both = address.host == "::" and socket.has_dualstack_ipv6()  # every address includes those of IPv4
     try:
         return socket.create_server((address.host, address.port), family=family, backlog=512, dualstack_ipv6=both)
     except OSError as error:
@@ -203,8 +311,3 @@ def _listener(address: Address) -> socket.socket:
             rule="it is an address of this machine, and a port that nothing else listens on",
             remedy="choose another, or stop what listens there",
         ) from error
-
-
-def _told(listener: socket.socket) -> Address:
-    host, port, *_ = listener.getsockname()
-    return Address(host, port)

@@ -1,6 +1,6 @@
-"""What one client may take of the launcher's HTTP server: connections, time for a request, bytes of a body, log lines.
+"""Limits of the HTTP server on connections, time for a request, size of a body, and log lines.
 
-uvicorn 0.54 has none of these limits but one on requests under way, beyond which it refuses everybody.
+uvicorn 0.54 has only a limit on requests under way, beyond which it refuses everybody.
 """
 
 from __future__ import annotations
@@ -20,29 +20,25 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = logging.getLogger(__name__)
 
-# Connections at most. Each costs some 20 KB, up to 64 KB with a head that is not complete.
+# Each connection takes some 20 KB, and up to 64 KB with an incomplete head.
 MOST_CONNECTIONS = 256
 
-# Descriptors that connections leave to the MQTT clients, the source's files and the logs. The process itself has
-# about 30 open.
+# Descriptors for MQTT clients, the source's files and the logs. The process itself has about 30 open.
 RESERVED_DESCRIPTORS = 96
 
-# How long a connection may be silent before it makes room for a new one. A client sends the head with the connection.
+# Seconds of silence after which a connection may be closed for a new one. A client sends the head at once.
 SILENT_SECONDS = 0.5
 
-# How long to wait when the system has no descriptor or no memory for a connection.
+# Seconds to wait when the system has no descriptor or no memory for a connection.
 EXHAUSTED_SECONDS = 1.0
 
-# Until a connection has sent the head of a request that is admitted, and again after each answer.
-HEAD_SECONDS = 10.0
-
-# Until the body of a request is complete.
-BODY_SECONDS = 30.0
+# Seconds for the head of an admitted request, from the connection or the last response on, and for a body.
+HEAD_SECONDS, BODY_SECONDS = 10.0, 30.0
 
 # MCP's messages are a few KB; mcp's own limit is the same.
 MOST_BODY_BYTES = 4 * 1024 * 1024
 
-# Seconds between two log lines of one kind, so that no client can fill the log.
+# Seconds between two log lines of one kind that a client can cause.
 LOG_EVERY = 10
 
 
@@ -55,12 +51,12 @@ def most_connections() -> int:
 
 
 def admit(scope: Scope) -> None:
-    """Note that a request has passed all checks: its connection may stay for as long as its answer takes."""
+    """Mark a request that has passed all checks: its connection stays open until the response is complete."""
     scope.setdefault("state", {})["admitted"] = True
 
 
 class LimitedProtocol(H11Protocol):
-    """One connection, and since when it waits for a request."""
+    """A connection that records since when it waits for a request."""
 
     since = 0.0
     admitted_before = False
@@ -75,7 +71,7 @@ class LimitedProtocol(H11Protocol):
         super().on_response_complete()
 
     def waits(self) -> bool:
-        """Whether it has no admitted request under way."""
+        """Return whether no admitted request is under way."""
         return self.cycle is None or self.cycle.response_complete or not self._is_admitted()
 
     def close_now(self) -> None:
@@ -89,11 +85,11 @@ class LimitedProtocol(H11Protocol):
 async def accept(
     listener: socket.socket, connections: Collection[Any], make: Callable[[], LimitedProtocol], most: int
 ) -> None:
-    """Accept connections from `listener`, while there are fewer than `most`, until it is cancelled.
+    """Accept connections from `listener` while there are fewer than `most`.
 
-    In place of asyncio's own loop, which accepts without a limit, and at EMFILE logs each attempt of its backlog.
+    asyncio's own loop accepts without a limit, and at EMFILE logs each attempt of its backlog.
     """
-    loop, full, exhausted = asyncio.get_running_loop(), Seldom(), Seldom()
+    loop, full, exhausted = asyncio.get_running_loop(), LogThrottle(), LogThrottle()
     listener.setblocking(False)
     while True:
         while len(connections) >= most:
@@ -123,7 +119,7 @@ async def accept(
 
 
 def _close_longest_silent(connections: Collection[Any]) -> bool:
-    """Close the one that is silent for longest, those that never had an admitted request first. False without one."""
+    """Close the connection with the longest silence, strangers' first. Return False without a silent one."""
     waiting = [each for each in connections if each.waits() and time.monotonic() - each.since >= SILENT_SECONDS]
     if waiting:
         min(waiting, key=lambda each: (each.admitted_before, each.since)).close_now()
@@ -131,7 +127,7 @@ def _close_longest_silent(connections: Collection[Any]) -> bool:
 
 
 def close_overdue(connections: Collection[Any]) -> None:
-    """Close the LimitedProtocols that have not sent a request for HEAD_SECONDS."""
+    """Close the connections that have not sent a request for HEAD_SECONDS."""
     oldest = time.monotonic() - HEAD_SECONDS
     for each in list(connections):
         if each.waits() and each.since < oldest:
@@ -139,7 +135,7 @@ def close_overdue(connections: Collection[Any]) -> None:
 
 
 class BodyError(Exception):
-    """A request's body is not read. `status` is what the client gets for it, None when it has gone."""
+    """A body is not read. `status` is the response's; None when the client has gone."""
 
     def __init__(self, status: int | None) -> None:
         super().__init__(status)
@@ -147,10 +143,7 @@ class BodyError(Exception):
 
 
 async def with_body(scope: Scope, receive: Receive) -> Receive:
-    """Read the body of a request, and return a Receive that begins with the whole of it. Raises BodyError.
-
-    What is longer than MOST_BODY_BYTES is not read to its end.
-    """
+    """Read the body of a request, and return a Receive that begins with it. Raises BodyError."""
     for name, text in scope["headers"]:
         if name == b"content-length" and int(text) > MOST_BODY_BYTES:
             raise BodyError(413)
@@ -175,8 +168,8 @@ async def with_body(scope: Scope, receive: Receive) -> Receive:
     return received
 
 
-class Seldom:
-    """Says when to log: the first time, then once in LOG_EVERY seconds, with how many were left out."""
+class LogThrottle:
+    """Allows the first log line, then one every LOG_EVERY seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -184,7 +177,7 @@ class Seldom:
         self._silent = 0
 
     def due(self) -> str | None:
-        """Return None for a line that is left out, else what to add to it: "", or how many were left out before."""
+        """Return None to omit a line, else a text for its end: the number of omitted lines, or ""."""
         now = self._clock()
         if now - self._last < LOG_EVERY:
             self._silent += 1
@@ -195,7 +188,7 @@ class Seldom:
 
 
 class FloodFilter(logging.Filter):
-    """Lets the lines that strangers can cause through once in LOG_EVERY seconds."""
+    """Limits the log lines that strangers can cause to one every LOG_EVERY seconds."""
 
     KINDS = (
         "Invalid HTTP request received.",
@@ -205,13 +198,13 @@ class FloodFilter(logging.Filter):
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._seldom: dict[str, Seldom] = defaultdict(lambda: Seldom(clock))
+        self._throttles: dict[str, LogThrottle] = defaultdict(lambda: LogThrottle(clock))
 
     def filter(self, record: logging.LogRecord) -> bool:
         kind = next((each for each in self.KINDS if str(record.msg).startswith(each)), None)
         if kind is None:
             return True
-        more = self._seldom[kind].due()
+        more = self._throttles[kind].due()
         if more:
             record.msg = f"{record.msg}{more}"
         return more is not None

@@ -1,28 +1,44 @@
-"""Where the launcher listens, and which names it is called by there: what a transport over HTTP is started with."""
+"""How `secretops run` listens: transport, address, accepted host names and bearer tokens."""
 
 from __future__ import annotations
 
 import difflib
+import hmac
 import ipaddress
+import logging
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Lock
 
 from secretops.errors import UsageError
+from secretops.values import Value
+
+log = logging.getLogger(__name__)
 
 
 class Transport(StrEnum):
-    """How MCP clients reach the server. Not how the server reaches its broker."""
+    """How MCP clients reach the server."""
 
     STDIO = "stdio"
     SSE = "sse"  # /sse and /messages/: MCP of 2024-11-05, for clients that know no other
     HTTP = "http"  # /mcp: streamable HTTP, MCP since 2025-03-26
 
 
+# The port is mcp's own default; other machines do not reach the address.
 DEFAULT_LISTEN = "127.0.0.1:8000"
-"""The port is mcp's own default; the address is one that other machines do not reach."""
 
+# Seconds for which the former token is still accepted: longer than a kubelet takes to sync a mounted volume, so that
+# clients with the same volume are never refused. A restart ends it at once.
+OVERLAP = 300
+
+# The least length of a token: it can be guessed over a network, without a lock-out.
+SHORTEST = 32
+
+# RFC 6750, section 2.1.
+_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 _HIGHEST_PORT = 65535
 _HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -30,19 +46,17 @@ _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True)
 class Address:
-    """An address of this machine and a port. Port 0 lets the system choose one, which the log tells."""
+    """An address of this machine and a port. Port 0 lets the system choose one, which is logged."""
 
     host: str
     port: int
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
         return ipaddress.ip_address(self.host).is_loopback
 
     @property
     def is_every(self) -> bool:
-        """Whether it stands for every address of this machine (0.0.0.0, ::)."""
         return ipaddress.ip_address(self.host).is_unspecified
 
     def __str__(self) -> str:
@@ -50,10 +64,7 @@ class Address:
 
 
 def parse_listen(text: str) -> Address:
-    """`text` is ADDRESS:PORT, with an IPv6 address in brackets. Raises UsageError.
-
-    A host's name is no address: it may resolve to several, and whether a token is needed hangs on which.
-    """
+    """Parse ADDRESS:PORT, with an IPv6 address in brackets. Raises UsageError, also for a host name."""
     host, port = _split(text)
     host = "127.0.0.1" if host == "localhost" else host
     if not _is_address(host) or port is None or port > _HIGHEST_PORT:
@@ -66,7 +77,7 @@ def parse_listen(text: str) -> Address:
 
 
 def parse_transport(text: str) -> Transport:
-    """The transport called `text`. Raises UsageError."""
+    """Return the transport called `text`. Raises UsageError."""
     try:
         return Transport(text)
     except ValueError:
@@ -79,19 +90,16 @@ def parse_transport(text: str) -> Transport:
 
 
 @dataclass(frozen=True)
-class Names:
-    """The names that this server answers to. A browser that was led here by another name (DNS rebinding) is refused.
-
-    Ports are not looked at: a container's, a service's and a proxy's port differ, and a name is what an attacker lacks.
-    """
+class HostNames:
+    """The names that this server answers to, as a defence against DNS rebinding. Ports may differ behind a proxy."""
 
     names: frozenset[str]
     any_address: bool
-    """Listening on every address of the machine: any IP address may be one of them, and none can be rebound."""
+    """Accept every IP address, since the server listens on all of them."""
 
     @classmethod
-    def of(cls, address: Address, allowed: Iterable[str] = ()) -> Names:
-        """The listen address, the forms of localhost, and `allowed`. Raises UsageError for what is no host's name."""
+    def of(cls, address: Address, allowed: Iterable[str] = ()) -> HostNames:
+        """Return the listen address, the forms of localhost, and `allowed`. Raises UsageError."""
         more = {name for entry in allowed for name in entry.replace(",", " ").split()}
         for name in more:
             if not _is_address(name) and _split(name) != (name.lower(), None):
@@ -103,15 +111,12 @@ class Names:
         return cls(_LOCAL_NAMES | {address.host} | {name.lower() for name in more}, address.is_every)
 
     def host(self, header: str | None) -> bool:
-        """Whether a Host header names this server. There has to be one (RFC 9112, section 3.2)."""
+        """Return whether a Host header, which is required (RFC 9112, section 3.2), names this server."""
         name, _ = _split(header or "")
         return name in self.names or (self.any_address and _is_address(name))
 
     def origin(self, header: str | None, host: str | None) -> bool:
-        """Whether a request may come from a page of that Origin; None is a client that is no browser.
-
-        A page that this server would have served itself has its Host as origin.
-        """
+        """Return whether a request may come from a page of that Origin; without one the client is no browser."""
         if header is None:
             return True
         scheme, separator, place = header.partition("://")
@@ -121,7 +126,7 @@ class Names:
 
 
 def _split(text: str) -> tuple[str, int | None]:
-    """The host, in lower case, and the port of HOST, HOST:PORT, [IPv6] or [IPv6]:PORT; an empty host for all else."""
+    """Return host, in lower case, and port of HOST, HOST:PORT, [IPv6] or [IPv6]:PORT; else an empty host."""
     match = _HOST_AND_PORT.fullmatch(text)
     if not match:
         return "", None
@@ -137,18 +142,67 @@ def _is_address(name: str) -> bool:
     return True
 
 
+def check_token(token: str) -> None:
+    """Raise UsageError, without the token in it, unless it can be sent in a header and is long enough."""
+    if len(token) < SHORTEST or not _TOKEN.fullmatch(token):
+        raise UsageError(
+            "the token of http-token is too short, or has characters that a bearer token cannot have",
+            rule=f"at least {SHORTEST} letters, digits or -._~+/ (RFC 6750)",
+            remedy="for example `openssl rand -hex 32 | secretops put http-token`",
+        )
+
+
+class BearerTokens:
+    """The accepted tokens: the current one, and the former one for OVERLAP seconds. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, Lock()
+        self._current: bytes | None = None
+        self._former: bytes | None = None
+        self._until = 0.0
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a token. A removed file does not remove it."""
+        return self._current is not None
+
+    def use(self, value: Value | None) -> None:
+        """Use the token of `value`. None and the current one change nothing. Raises UsageError for an invalid one."""
+        if value is None:
+            return
+        check_token(value["token"])
+        token = value["token"].encode()
+        with self._lock:
+            if self._current is None:
+                self._current = token
+            elif not hmac.compare_digest(self._current, token):
+                self._former, self._until = self._current, self._clock() + OVERLAP
+                self._current = token
+                log.info("A new http-token is in use; the one before is accepted for %s s more.", OVERLAP)
+
+    def accept(self, authorization: str | None) -> bool:
+        """Return whether an Authorization header has an accepted token, in constant time."""
+        scheme, _, presented = (authorization or "").partition(" ")
+        with self._lock:
+            former = self._former if self._clock() < self._until else None
+            tokens = [token for token in (self._current, former) if token is not None]
+        sent = presented.strip().encode()
+        matches = [hmac.compare_digest(sent, token) for token in tokens]
+        return scheme.lower() == "bearer" and True in matches
+
+
 @dataclass(frozen=True)
 class Listening:
-    """How `secretops run` was asked to serve over HTTP."""
+    """The HTTP options of `secretops run`."""
 
     transport: Transport
     address: Address
-    names: Names
+    names: HostNames
     connection_tools: bool = False
-    """Whether MCP clients may choose another broker or user for all of them (connection_tools.py)."""
+    """Whether an MCP client may choose another broker or user for all clients (upstream.CONNECTION_TOOLS)."""
 
     def check(self, *, has_token: bool) -> None:
-        """Raises UsageError for an address that other machines reach, without a token that keeps them out."""
+        """Raise UsageError for an address that other machines reach without a token."""
         if not self.address.is_loopback and not has_token:
             raise UsageError(
                 f"--listen {self.address} without a token",
@@ -161,9 +215,9 @@ class Listening:
 def listening(
     transport: str, listen: str, allowed_hosts: Iterable[str], *, connection_tools: bool = False
 ) -> Listening | None:
-    """What the options of `secretops run` say; None for stdio, which has no use for the others. Raises UsageError."""
+    """Parse the options of `secretops run`; None for stdio, which ignores the others. Raises UsageError."""
     chosen = parse_transport(transport)
     if chosen is Transport.STDIO:
         return None
     address = parse_listen(listen)
-    return Listening(chosen, address, Names.of(address, allowed_hosts), connection_tools)
+    return Listening(chosen, address, HostNames.of(address, allowed_hosts), connection_tools)

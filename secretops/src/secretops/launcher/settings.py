@@ -1,12 +1,17 @@
-"""What the server runs on: variables as the Secret Management Guide has them, checked, from whatever source.
+"""The server's settings and values, from variables as the Secret Management Guide names them.
 
-The variables are upstream's own, so that a .env works for both. Ours are MQTT_PROTOCOL, DO_AGENT_URL and
-SECRETOPS_VERSION_*.
+The variables are upstream's own, so that one .env works for both. MQTT_PROTOCOL, DO_AGENT_URL and SECRETOPS_VERSION_*
+are the launcher's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import errno
+import hmac
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,19 +20,45 @@ from cryptography import x509
 
 from secretops.errors import SecretopsError, UsageError, WaitingError
 from secretops.forms import version_variable
-from secretops.launcher.variables import LOG_LEVELS, content_or_error, keyed_digest, read_file
-from secretops.manifest import MqttProtocol
+from secretops.manifest import HTTP_TOKEN, MqttProtocol
 from secretops.targets.https import check_url
 from secretops.values import Value
 
+# What upstream's --log-level takes; NONE logs nothing.
+LOG_LEVELS = ("NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+# Every variable that upstream reads, and MCP_HTTP_TOKEN, which the launcher's HTTP transports require.
+SECRET_VARIABLES = ("MQTT_PASSWORD", "DO_AGENT_API_KEY", "MCP_HTTP_TOKEN")
+CERTIFICATE_VARIABLES = ("MQTT_CA_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY")
+PUBLIC_VARIABLES = (
+    *("MQTT_BROKER", "MQTT_PORT", "MQTT_USER", "MQTT_CLIENT_ID", "MQTT_USE_TLS"),
+    *(*CERTIFICATE_VARIABLES, "LOG_LEVEL", "LOT_VERIFIER_API_URL"),
+)
+
+# Variables that name the file with a value. Upstream does not know them.
+CARRIERS = ("MQTT_USER_FILE", *(f"{name}_FILE" for name in SECRET_VARIABLES))
+
+# Secret that the server uses -> the variables that it sets.
+VARIABLES_OF = {
+    "mqtt": ("MQTT_USER", "MQTT_PASSWORD"),
+    "agent-key": ("DO_AGENT_API_KEY",),
+    "client-cert": CERTIFICATE_VARIABLES,
+    HTTP_TOKEN[0]: ("MCP_HTTP_TOKEN",),
+}
+VERSION_VARIABLES = tuple(map(version_variable, VARIABLES_OF))
+OWN_VARIABLES = ("MQTT_PROTOCOL", "DO_AGENT_URL", *VERSION_VARIABLES)
+FILE_VARIABLES = frozenset({*CERTIFICATE_VARIABLES, *CARRIERS})
+_KNOWN_VARIABLES = frozenset({*SECRET_VARIABLES, *PUBLIC_VARIABLES, *CARRIERS, *OWN_VARIABLES})
+
+# The largest file that is read, in bytes: as large as a Secret of Kubernetes, more than the CAs of a system.
+MOST_BYTES = 1024 * 1024
+
 _PORTS = range(1, 65536)
+_DIGEST_KEY = secrets.token_bytes(32)
 
 
 class NotYetError(WaitingError):
-    """Everything is well but for values that nobody has supplied yet. `secrets` are the names of their secrets.
-
-    `http_token` is there if it is there: it guards what is answered meanwhile.
-    """
+    """Only values are missing. `secrets` names their secrets; `http_token` is set if its value is there."""
 
     def __init__(self, what: str, *, secrets: tuple[str, ...], http_token: Value | None = None) -> None:
         super().__init__(what)
@@ -36,32 +67,31 @@ class NotYetError(WaitingError):
 
 @dataclass(frozen=True, kw_only=True)
 class Tls:
-    """The files of a TLS connection. The broker's certificate and its hostname are always checked."""
+    """The files of a TLS connection. The broker's certificate and host name are always checked."""
 
     ca_file: Path | None
-    """PEM bundle that signs the broker's certificate; None trusts the system's."""
+    """PEM bundle that signs the broker's certificate; None trusts the system's CAs."""
     certificate: Path | None
     key: Path | None
     digest: bytes = field(default=b"", repr=False)
-    """Of the files' contents when they were read: two settings are equal only when these are."""
+    """Digest of the files' contents when they were read, so that settings with other contents are not equal."""
 
     @property
     def files(self) -> tuple[Path | None, Path | None, Path | None]:
         return self.ca_file, self.certificate, self.key
 
     def expires_at(self) -> datetime | None:
-        """Until when the client's own certificate, the first of its file, is valid. None without a readable one."""
-        if self.certificate is None:
-            return None
+        """Return the end of the client certificate's validity, or None without a readable certificate."""
         try:
-            return x509.load_pem_x509_certificates(read_file(self.certificate))[0].not_valid_after_utc
+            pem = read_file(self.certificate) if self.certificate else b""
+            return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc
         except (OSError, ValueError):
             return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
-    """Everything the launcher gives to the server and to its MQTT client. Values hide themselves."""
+    """Everything that the launcher passes to the server and its MQTT client. Values hide themselves."""
 
     broker: str
     port: int
@@ -73,29 +103,26 @@ class ServerSettings:
     mqtt: Value
     """Fields `username` and `password`."""
     agent_url: str | None = None
-    """Where the agent is asked, without a path; None leaves it to the server, which knows the Coreflux Copilot's."""
+    """The agent's address, without a path; None is the Coreflux Copilot's, which the server knows."""
     agent_key: Value | None
-    """Field `api-key`; None until there is one, which only the tool request_lot_code needs."""
+    """Field `api-key`. Only the tool request_lot_code needs it."""
     http_token: Value | None = None
-    """Field `token`; None where nobody is asked for one, which only loopback and stdio allow."""
+    """Field `token`; None only on loopback and stdio."""
     versions: Mapping[str, str]
-    """secret -> id of the version in use, of every secret that was read."""
+    """secret -> version id in use, for every secret that was read."""
 
     @property
     def link(self) -> tuple[object, ...]:
-        """All that a connection to the broker is made with: another one is needed only when this differs."""
+        """Everything that a broker connection depends on. A new client is needed only when this differs."""
         return self.broker, self.port, self.protocol, self.tls, self.client_id_prefix, self.mqtt
 
     def public_variables(self) -> dict[str, str]:
-        """The settings that open nothing, as the variables upstream reads from its environment."""
-        tls = self.tls or Tls(ca_file=None, certificate=None, key=None)
+        """Return the settings that are not secret, as the variables that upstream reads."""
         variables = {
             "MQTT_BROKER": self.broker,
             "MQTT_PORT": str(self.port),
             "MQTT_USE_TLS": "true" if self.tls else "false",
-            "MQTT_CA_CERT": tls.ca_file,
-            "MQTT_CLIENT_CERT": tls.certificate,
-            "MQTT_CLIENT_KEY": tls.key,
+            **dict(zip(CERTIFICATE_VARIABLES, self.tls.files if self.tls else (), strict=False)),
             "LOG_LEVEL": self.log_level,
             "LOT_VERIFIER_API_URL": self.lot_verifier_url,
         }
@@ -103,15 +130,15 @@ class ServerSettings:
 
 
 def read_settings(variables: Mapping[str, str], where: str) -> ServerSettings:
-    """The settings that `variables` make, which came from `where`. Files that they name are read.
+    """Return the settings that `variables`, which came from `where`, make. Reads the files that they name.
 
-    Raises UsageError with every mistake at once, NotYetError when only values are missing.
+    Raises UsageError with all mistakes at once, and NotYetError when only values are missing.
     """
     return _Reading(variables, where).settings()
 
 
 class _Reading:
-    """One pass over a .env that collects what is wrong instead of stopping at the first mistake."""
+    """One pass over the variables that collects all mistakes."""
 
     def __init__(self, variables: Mapping[str, str], where: str) -> None:
         self._where = where
@@ -121,13 +148,13 @@ class _Reading:
 
     def settings(self) -> ServerSettings:
         tls = self._tls()
-        user, password = self._carried("MQTT_USER"), self._carried("MQTT_PASSWORD")
+        user, password = self._value("MQTT_USER"), self._value("MQTT_PASSWORD")
         if not password:
             self._wait("MQTT_PASSWORD", "mqtt", "run `secretops tick`, which makes it and proves it")
         elif not user:
             self._mistake("MQTT_USER is missing", "a password belongs to a user", "set MQTT_USER in the same file")
-        api_key, token = self._carried("DO_AGENT_API_KEY"), self._carried("MCP_HTTP_TOKEN")
-        secrets = {"mqtt": password, "agent-key": api_key, "client-cert": tls and tls.key, "http-token": token}
+        api_key, token = self._value("DO_AGENT_API_KEY"), self._value("MCP_HTTP_TOKEN")
+        present = {"mqtt": password, "agent-key": api_key, "client-cert": tls and tls.key, "http-token": token}
         settings = ServerSettings(
             broker=self._host(),
             port=self._port(8883 if tls else 1883),
@@ -142,11 +169,15 @@ class _Reading:
             http_token=Value({"token": token}) if token else None,
             versions={
                 secret: self._variables.get(version_variable(secret), "unknown")
-                for secret, present in secrets.items()
-                if present
+                for secret, value in present.items()
+                if value
             },
         )
-        self._raise(settings.http_token)
+        if self._mistakes:
+            raise UsageError(self._joined(self._mistakes))
+        if self._waiting:
+            missing = [each for errors in self._waiting.values() for each in errors]
+            raise NotYetError(self._joined(missing), secrets=tuple(self._waiting), http_token=settings.http_token)
         return settings
 
     def _host(self) -> str:
@@ -156,7 +187,7 @@ class _Reading:
             return host
         try:
             well_formed = not set(host) & set("/ @\t") and bool(host.encode("idna"))
-        except UnicodeError:  # an empty or overlong label; paho's thread would die of it
+        except UnicodeError:  # an empty or overlong label, which would end paho's thread
             well_formed = False
         if not well_formed:
             self._mistake(
@@ -166,11 +197,10 @@ class _Reading:
 
     def _agent_url(self) -> str | None:
         url = self._variables.get("DO_AGENT_URL")
-        if url:
-            try:
-                check_url(url)
-            except UsageError as error:
-                self._mistake(f"DO_AGENT_URL={url!r}", error.rule, error.remedy)
+        try:
+            check_url(url or "https://unset")
+        except UsageError as error:
+            self._mistake(f"DO_AGENT_URL={url!r}", error.rule, error.remedy)
         return url
 
     def _port(self, default: int) -> int:
@@ -193,14 +223,11 @@ class _Reading:
     def _tls(self) -> Tls | None:
         if self._choice("MQTT_USE_TLS", ("true", "false"), "false") == "false":
             return None
-        tls = Tls(
-            ca_file=self._file("MQTT_CA_CERT"),
-            certificate=self._file("MQTT_CLIENT_CERT"),
-            key=self._file("MQTT_CLIENT_KEY"),
-        )
+        ca_file, certificate, key = map(self._file, CERTIFICATE_VARIABLES)
+        tls = Tls(ca_file=ca_file, certificate=certificate, key=key)
         tls = replace(tls, digest=keyed_digest(content_or_error(path) for path in tls.files if path))
-        if bool(tls.certificate) != bool(tls.key):
-            there, missing = ("CERT", "KEY") if tls.certificate else ("KEY", "CERT")
+        if bool(certificate) != bool(key):
+            there, missing = ("CERT", "KEY") if certificate else ("KEY", "CERT")
             self._mistake(
                 f"MQTT_CLIENT_{there} is set and MQTT_CLIENT_{missing} is not",
                 "a client certificate and its key come together",
@@ -212,21 +239,18 @@ class _Reading:
         text = self._variables.get(name)
         if not text:
             return None
-        path = Path(text)
         try:
-            read_file(path)
+            read_file(Path(text))
         except FileNotFoundError:
             self._wait(
-                f"{name}={text}",
-                "client-cert",
-                "supply it with `secretops put client-cert`, or correct the path",
+                f"{name}={text}", "client-cert", "supply it with `secretops put client-cert`, or correct the path"
             )
         except OSError as error:
             self._unreadable(name, text, error)
-        return path
+        return Path(text)
 
-    def _carried(self, name: str) -> str | None:
-        """The value of `name`, or what the file named by `name`_FILE holds but for one final newline."""
+    def _value(self, name: str) -> str | None:
+        """Return the value of `name`, or the text of the file that `name`_FILE names without one final newline."""
         variable = f"{name}_FILE"
         value, path = self._variables.get(name), self._variables.get(variable)
         if value and path:
@@ -235,7 +259,7 @@ class _Reading:
             return value
         try:
             return read_file(Path(path)).decode().removesuffix("\n")
-        except FileNotFoundError:  # named before its first value was written
+        except FileNotFoundError:  # its first value is not written yet
             return None
         except OSError as error:
             self._unreadable(variable, path, error)
@@ -257,15 +281,45 @@ class _Reading:
         missing = WaitingError(f"{what} is not there yet", rule=f"it is part of secret {secret}", remedy=remedy)
         self._waiting.setdefault(secret, []).append(missing)
 
-    def _raise(self, http_token: Value | None) -> None:
-        if self._mistakes:
-            raise UsageError(self._told(self._mistakes))
-        if self._waiting:
-            raise NotYetError(
-                self._told([one for found in self._waiting.values() for one in found]),
-                secrets=tuple(self._waiting),
-                http_token=http_token,
-            )
+    def _joined(self, errors: list[SecretopsError]) -> str:
+        return "\n".join([f"{self._where}:", *map(str, errors)])
 
-    def _told(self, findings: list[SecretopsError]) -> str:
-        return "\n".join([f"{self._where}:", *map(str, findings)])
+
+def keyed_digest(parts: Iterable[bytes]) -> bytes:
+    """Return a digest of `parts` that is comparable within this process only: its key is random."""
+    digest = hmac.new(_DIGEST_KEY, digestmod="sha256")
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()
+
+
+def material(variables: Mapping[str, str]) -> Iterator[bytes]:
+    """Yield everything that `read_settings` reads, files included, in a fixed order. Never raises."""
+    for name in sorted(_KNOWN_VARIABLES & variables.keys()):
+        yield name.encode()
+        yield variables[name].encode(errors="surrogateescape")
+        if name in FILE_VARIABLES:
+            yield content_or_error(Path(variables[name]))
+
+
+def content_or_error(path: Path) -> bytes:
+    """Return a file's content, or its error for the digest of an unreadable file. Never raises."""
+    try:
+        return read_file(path)
+    except OSError as error:
+        return f"errno {error.errno}".encode()
+
+
+def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a regular file of at most `most` bytes. Raises OSError for any other, and never blocks."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO would block
+    except ValueError as error:  # a NUL
+        raise OSError(errno.EINVAL, str(error)) from None
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"more than {most} bytes")
+    return content

@@ -1,7 +1,4 @@
-"""What a source of the server's settings and values is, and what all sources share.
-
-Each makes the same variables, which `settings` checks. `sources` lists them.
-"""
+"""The protocol of a source of the server's settings and values, and the base classes of all sources."""
 
 from __future__ import annotations
 
@@ -9,47 +6,50 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from secretops.errors import SecretopsError, UsageError
 from secretops.forms import version_variable
-from secretops.launcher.json_document import JsonDocument
-from secretops.launcher.settings import ServerSettings, read_settings
-from secretops.launcher.variables import (
+from secretops.launcher.settings import (
+    CERTIFICATE_VARIABLES,
+    FILE_VARIABLES,
     MOST_BYTES,
     OWN_VARIABLES,
     PUBLIC_VARIABLES,
-    folders,
+    ServerSettings,
     keyed_digest,
     material,
     read_file,
+    read_settings,
 )
 from secretops.redaction import remember
 from secretops.stores import env_file, files
 
 
 class Source(Protocol):
-    """Where settings and values are read from, again and again."""
+    """Where settings and values are read from, repeatedly."""
 
     def read(self) -> ServerSettings:
-        """What is there now. Raises UsageError with every mistake at once, NotYetError when only values are missing,
-        StoreError when the access cannot be recorded."""
+        """Return the current settings. Raises UsageError with all mistakes at once, NotYetError when only values are
+        missing, StoreError when the access cannot be recorded."""
 
     def fingerprint(self) -> str:
-        """Changes when what `read` would give does. Of no use outside this process, and never logged. Never raises."""
+        """Return a text that changes whenever the result of `read` would. Valid in this process only; never raises."""
 
     def read_at(self) -> float:
-        """Return when the store or the files were last read without an error, in seconds since 1970; 0 before that."""
+        """Return when the source was last read without an error, in seconds since 1970, or 0."""
 
     def folders(self) -> frozenset[Path]:
-        """Where a change would be seen by watching. Empty for what can only be asked. Never raises."""
+        """Return the folders to watch for changes; none for a source that is only polled. Never raises."""
 
     def may_bring(self, variable: str) -> bool:
-        """Whether the value of `variable`, which is missing, may still come."""
+        """Return whether the missing value of `variable` may still arrive."""
 
 
-class OfVariables:
-    """What all sources on this machine share. A subclass says how the variables are found."""
+class EnvSource:
+    """Base of all sources. A subclass implements `variables`."""
 
     where: str
     _read_at = 0.0
@@ -60,7 +60,7 @@ class OfVariables:
     def read(self) -> ServerSettings:
         return read_settings(self.variables(), self.where)
 
-    def may_bring(self, variable: str) -> bool:  # noqa: ARG002 - the same of all of them
+    def may_bring(self, variable: str) -> bool:  # noqa: ARG002 - a subclass may distinguish them
         return True
 
     def fingerprint(self) -> str:
@@ -75,37 +75,93 @@ class OfVariables:
         return self._read_at
 
     def folders(self) -> frozenset[Path]:
+        """Return the folders of the files that the variables name."""
         try:
-            return frozenset(folders(self.variables()))
+            found = self.variables()
         except SecretopsError:
             return frozenset()
+        return frozenset(Path(found[name]).parent for name in FILE_VARIABLES if found.get(name))
 
 
-class OfDocument(OfVariables):
-    """What sources share that find secrets by the names and fields of the catalogue. What is public is in the
-    environment."""
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class _Secret(_Strict):
+    """One secret: an empty object without a value yet, else every field of `together`, none of them empty."""
+
+    together: ClassVar[frozenset[str]]
+    version: str = ""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> _Secret:
+        given = self.model_fields_set
+        lacking = self.together - given if given & self.together or given == {"version"} else frozenset()
+        if lacking or not all(getattr(self, name) for name in given - {"version"}):
+            raise ValueError("a field is missing or empty")
+        return self
+
+
+class _Mqtt(_Secret):
+    together = frozenset({"username", "password"})
+    username: str = ""
+    password: str = ""
+
+
+class _AgentKey(_Secret):
+    together = frozenset({"api_key"})
+    api_key: str = Field(default="", alias="api-key")
+
+
+class _ClientCert(_Secret):
+    together = frozenset({"certificate", "key"})
+    ca: str = Field(default="", alias="ca.crt")
+    certificate: str = Field(default="", alias="client.crt")
+    key: str = Field(default="", alias="client.key")
+
+
+class _HttpToken(_Secret):
+    together = frozenset({"token"})
+    token: str = ""
+
+
+class JsonDocument(_Strict):
+    """Secrets by the names and fields of the catalogue, all optional. No validation error repeats its input."""
+
+    mqtt: _Mqtt = _Mqtt()
+    agent_key: _AgentKey = Field(default=_AgentKey(), alias="agent-key")
+    client_cert: _ClientCert = Field(default=_ClientCert(), alias="client-cert")
+    http_token: _HttpToken = Field(default=_HttpToken(), alias="http-token")
+
+
+def invalid_fields(error: ValidationError) -> str:
+    """Return the paths of the invalid fields, without their contents."""
+    return ", ".join(".".join(map(str, each["loc"])) or "the whole" for each in error.errors(include_input=False))
+
+
+class DocumentSource(EnvSource):
+    """Base of the sources that read a JsonDocument. The public settings come from the environment."""
 
     def __init__(self) -> None:
         self._public = public_environment()
         self._pem: Path | None = None
 
     def variables_of(self, document: JsonDocument) -> Mapping[str, str]:
-        """The variables that `document` makes. Certificates become private files: OpenSSL reads a key from no other."""
-        mqtt, agent, cert = document.mqtt, document.agent_key, document.client_cert
+        """Return the variables that `document` makes. OpenSSL reads a key from a file only, so PEM texts become private
+        files."""
+        cert = document.client_cert
         found = self._public | {
-            "MQTT_USER": mqtt.username,
-            "MQTT_PASSWORD": mqtt.password,
-            "DO_AGENT_API_KEY": agent.api_key,
+            "MQTT_USER": document.mqtt.username,
+            "MQTT_PASSWORD": document.mqtt.password,
+            "DO_AGENT_API_KEY": document.agent_key.api_key,
             "MCP_HTTP_TOKEN": document.http_token.token,
-            version_variable("mqtt"): mqtt.version,
-            version_variable("agent-key"): agent.version,
-            version_variable("client-cert"): cert.version,
-            version_variable("http-token"): document.http_token.version,
         }
-        # The other values become a `Value`, which registers them; the key is only written to a file.
+        for name, field in JsonDocument.model_fields.items():
+            found[version_variable(field.alias or name)] = getattr(document, name).version
+        # Other values become a `Value`, which registers them for redaction; the key is only written to a file.
         remember(cert.key)
-        pem = {"MQTT_CA_CERT": cert.ca, "MQTT_CLIENT_CERT": cert.certificate, "MQTT_CLIENT_KEY": cert.key}
-        found |= {name: str(self._as_file(name, text)) for name, text in pem.items() if text}
+        pem = zip(CERTIFICATE_VARIABLES, (cert.ca, cert.certificate, cert.key), strict=True)
+        found |= {name: str(self._as_file(name, text)) for name, text in pem if text}
         if "MQTT_CA_CERT" in found:
             found.setdefault("MQTT_USE_TLS", "true")
         return {name: text for name, text in found.items() if text}
@@ -120,16 +176,20 @@ class OfDocument(OfVariables):
 
 
 def public_environment(*more: str) -> dict[str, str]:
-    """Taken when a source is opened: upstream's own are set anew for its import."""
-    return named({*PUBLIC_VARIABLES, *OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more)))
+    """Return the public settings of the environment. Call it when a source is opened: importing upstream changes them.
+
+    MQTT_USER is included only if `more` names it.
+    """
+    return environment({*PUBLIC_VARIABLES, *OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more)))
 
 
-def named(names: Iterable[str]) -> dict[str, str]:
+def environment(names: Iterable[str]) -> dict[str, str]:
+    """Return the variables of these names that are set and not empty."""
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
 def text_of(path: Path, remedy: str, most: int = MOST_BYTES) -> str:
-    """Return the text of a file of at most `most` bytes. Raises UsageError, with `remedy` where there is no file."""
+    """Return the text of a file of at most `most` bytes. Raises UsageError, with `remedy` for a missing file."""
     try:
         return env_file.decoded(path, read_file(path, MOST_BYTES), UsageError, most)
     except FileNotFoundError:

@@ -1,6 +1,7 @@
-"""Serving over standard input and output, with an end that can be asked for.
+"""The end of the process: standard input that a signal can end, and a deadline.
 
 The mcp package reads standard input in a thread that cannot be cancelled, so a signal would wait for the next message.
+Several of the server's tools block for seconds, some for half a minute.
 """
 
 from __future__ import annotations
@@ -11,16 +12,39 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from secretops.launcher.deadline import end_at_last
+from secretops.errors import ExitCode
+
+# Seconds from the signal to the end of the process at the latest.
+LAST_SECONDS = 4.5
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+def end_at_last() -> None:
+    """End the process in LAST_SECONDS, unless it has ended by then."""
+    last = threading.Timer(LAST_SECONDS, _end_now)
+    last.daemon = True
+    last.start()
+
+
+def _end_now() -> None:
+    try:
+        # Not through the log, whose lock may be taken. Standard error may be closed or full.
+        if select.select([], [sys.stderr], [], 0)[1]:
+            text = f"Shutdown timed out after {LAST_SECONDS} s; forced exit.\n-> repeat the call that was under way.\n"
+            os.write(sys.stderr.fileno(), text.encode())
+    except (OSError, ValueError):
+        pass
+    finally:
+        os._exit(ExitCode.DONE)
+
+
 class EndableInput(io.RawIOBase):
-    """A file descriptor that also reads as ended once `end` was called, even by a read that waits already."""
+    """A file descriptor that `end` brings to its end, even during a read."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -44,8 +68,8 @@ class EndableInput(io.RawIOBase):
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Within, SIGTERM and SIGINT end standard input, so that calls under way are still answered, for 4.5 s at most; a
-    second signal kills."""
+    """Make SIGTERM and SIGINT end standard input, so that calls under way are answered within LAST_SECONDS. A second
+    signal kills."""
     standard_input = EndableInput(sys.stdin.fileno())
 
     def end(_number: int, _frame: FrameType | None) -> None:

@@ -1,10 +1,7 @@
 """Replace the MQTT client in use by another one, without a failed call or a lost message.
 
-connect → CONNACK → every subscription of the former one acknowledged → swap → the former one gives its subscriptions
-back, finishes its messages in both directions → DISCONNECT. Both are subscribed for a moment, between the broker's
-answer to the new one and its answer to the former one's unsubscribe: a message published in that moment (a few ms) is
-twice in the server's buffer, which detects no duplicates. MQTT lets that happen at QoS 1 anyway; the other way round a
-message could be lost.
+connect → CONNACK → subscriptions acknowledged → swap → the former client unsubscribes and drains → DISCONNECT. For a
+few milliseconds both are subscribed: a message may arrive twice, as MQTT allows at QoS 1, and none is lost.
 """
 
 from __future__ import annotations
@@ -17,12 +14,12 @@ from typing import TypeVar
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.launcher.client import BrokerClient
-from secretops.launcher.connection import BrokerConnection, introduce, no_answer, refusal, tls_context
+from secretops.launcher.connection import BrokerConnection, no_answer, refusal, set_report, tls_context
 from secretops.launcher.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
-# Seconds that the broker has for CONNACK and for all subscriptions, each. A swap that fails costs nothing.
+# Seconds that the broker has for CONNACK, and for all subscriptions.
 ANSWER_SECONDS = 10.0
 
 # Seconds between two checks whether the attempt is still wanted.
@@ -32,22 +29,21 @@ T = TypeVar("T")
 
 
 class StoppedError(SecretopsError):
-    """The process ends, or the source has changed: the swap does not happen."""
+    """The swap is not wanted any longer."""
 
 
 @dataclass
 class Swap:
-    """One attempt to change over to `settings`; `is_obsolete` says when it is not wanted any longer."""
+    """One attempt to change to `settings`, until `is_obsolete` returns True."""
 
     connection: BrokerConnection
     settings: ServerSettings
     is_obsolete: Callable[[], bool]
 
     def run(self) -> float | None:
-        """Swap. Returns the seconds from the first packet to the swap; None when a tool was faster, and none happened.
+        """Return the seconds that the swap took, or None if a tool has changed the connection meanwhile.
 
-        Raises UsageError (TLS files), RefusedError, UnreachableError, StoppedError: then the former client has never
-        been touched.
+        Raises UsageError (TLS files), RefusedError, UnreachableError, StoppedError: the former client stays in use.
         """
         began = time.monotonic()
         former = self.connection.client
@@ -58,7 +54,7 @@ class Swap:
             self._subscribe(new, former, copied)
             adopted = self.connection.adopt(new, former, self.settings, copied)
         except BaseException:
-            new.disconnect()  # its network thread ends by itself: a TLS handshake without an answer takes 5 s
+            new.disconnect()  # does not wait for its thread: a TLS handshake without an answer takes 5 s
             raise
         if not adopted:
             new.disconnect()
@@ -70,7 +66,7 @@ class Swap:
         settings = self.settings
         new = self.connection.make(settings.client_id_prefix, settings.protocol)
         new.username_pw_set(settings.mqtt["username"], settings.mqtt["password"])
-        introduce(new, settings)
+        set_report(new, settings)
         if settings.tls:
             new.tls_set_context(tls_context(*settings.tls.files))
         return new
@@ -84,13 +80,12 @@ class Swap:
             raise RefusedError(refusal(new, new.reason, self.settings.protocol))
 
     def _subscribe(self, new: BrokerClient, former: BrokerClient | None, copied: dict[str, int]) -> None:
-        """Subscribe to everything that `former` holds. Raises when the broker grants less than to it."""
+        """Subscribe to the topics of `former`. Raises RefusedError if the broker grants fewer."""
         had = former.granted() if former and former.is_connected() else set()
         had -= self.connection.own_listeners.keys()
         topics = self.connection.topics | copied
-        # Another broker keeps other messages.
         same = former is not None and (former.host, former.port) == (self.settings.broker, self.settings.port)
-        new.subscribe_all(topics, known=had if same else ())
+        new.subscribe_all(topics, known=had if same else ())  # another broker retains other messages
         verdict = self._wait(lambda: new.verdict(topics, CHECK_SECONDS), new, "no answer to a subscription")
         if lost := sorted(topic for topic in had if not verdict.get(topic, True)):
             raise RefusedError(
@@ -100,7 +95,7 @@ class Swap:
             )
 
     def _wait(self, answer: Callable[[], T | None], new: BrokerClient, otherwise: str) -> T:
-        """Return what `answer` returns once it is not None. Raises UnreachableError, StoppedError."""
+        """Wait for `answer` to return a result. Raises UnreachableError, StoppedError."""
         end = time.monotonic() + ANSWER_SECONDS
         while (found := answer()) is None:
             if self.is_obsolete():

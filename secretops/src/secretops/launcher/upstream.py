@@ -1,7 +1,7 @@
-"""Brings the unmodified upstream server into this process, without its side effects.
+"""Import the unmodified upstream server into this process, without side effects, and set what its tools use.
 
-Left to itself its import opens coreflux_mcp.log in the working directory (it fails on a read-only one), loads the
-nearest .env, secrets included, into the environment, and leaves bytecode beside its source.
+By itself the import opens coreflux_mcp.log in the working directory, loads the nearest .env into the environment, and
+writes bytecode next to its source.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ import paho.mqtt.client as mqtt
 
 from secretops.errors import SecretopsError
 from secretops.launcher.checkout import UPSTREAM_COMMIT
-from secretops.launcher.settings import ServerSettings
-from secretops.launcher.variables import PUBLIC_VARIABLES, SECRET_VARIABLES
+from secretops.launcher.settings import PUBLIC_VARIABLES, SECRET_VARIABLES, ServerSettings
 from secretops.registry import how_to_install
 
 if TYPE_CHECKING:
@@ -35,12 +34,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Above every level: upstream's LOG_LEVEL=NONE.
 NO_LOG = 100
-"""Above every level: upstream's LOG_LEVEL=NONE."""
+
+# The tools that choose another broker or user, or end the connection. Over HTTP all clients share one connection.
+CONNECTION_TOOLS = frozenset({"mqtt_connect", "setup_mqtt_connection", "reconnect_mqtt"})
 
 
 class UpstreamServer(Protocol):
-    """The names in upstream's server.py that the launcher rests on. Checked after the import."""
+    """The names in upstream's server.py that the launcher uses. The import checks them."""
 
     args: argparse.Namespace
     logger: logging.Logger
@@ -58,9 +60,9 @@ class UpstreamServer(Protocol):
 
 
 def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
-    """Import server.py from `folder`, then give it `settings`. Raises SecretopsError when it does not import."""
+    """Import server.py from `folder`, and set `settings`. Raises SecretopsError."""
     try:
-        fastmcp = importlib.import_module("mcp.server.fastmcp")  # here and not below, so that its bytecode is kept
+        fastmcp = importlib.import_module("mcp.server.fastmcp")  # here, so that its bytecode is written
         importlib.import_module("requests")
     except ImportError as error:
         raise SecretopsError(
@@ -84,23 +86,23 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
             remedy="use that commit",
         )
     server = cast(UpstreamServer, module)
-    hand_over(settings, server.args)
-    hand_over_rest(settings, server)
-    # The reconnect tool parses the command line and environment again, where no password is.
+    set_connection(settings, server.args)
+    set_tool_settings(settings, server)
+    # The reconnect tool parses the command line and the environment again, which have no password.
     server.parse_args = lambda: server.args
     return server
 
 
 def _public_environment(settings: ServerSettings) -> None:
-    """None of what upstream reads is taken from the environment that the launcher was started with."""
+    """Replace all variables that upstream reads."""
     for name in (*SECRET_VARIABLES, *PUBLIC_VARIABLES):
         if os.environ.pop(name, None) and name in SECRET_VARIABLES:
             log.warning("%s in the environment is ignored: values come from --from, and nowhere else.", name)
     os.environ.update(settings.public_variables())
 
 
-def hand_over(settings: ServerSettings, args: argparse.Namespace) -> None:
-    """Put how to connect, and as whom, where upstream's connection tools look."""
+def set_connection(settings: ServerSettings, args: argparse.Namespace) -> None:
+    """Set the broker and the user of upstream's connection tools."""
     args.mqtt_host, args.mqtt_port = settings.broker, settings.port
     args.mqtt_user, args.mqtt_password = settings.mqtt["username"], settings.mqtt["password"]
     args.mqtt_client_id = settings.client_id_prefix
@@ -109,8 +111,8 @@ def hand_over(settings: ServerSettings, args: argparse.Namespace) -> None:
     args.mqtt_ca_cert, args.mqtt_client_cert, args.mqtt_client_key = (file and str(file) for file in files)
 
 
-def hand_over_rest(settings: ServerSettings, server: UpstreamServer) -> None:
-    """Put what is no connection where the server looks at each call: agent and key, the verifier, the log level."""
+def set_tool_settings(settings: ServerSettings, server: UpstreamServer) -> None:
+    """Set what the server reads at each call: agent and key, verifier, log level."""
     server.requests = AgentRequests(settings.agent_url)
     server.args.do_agent_api_key = settings.agent_key and settings.agent_key["api-key"]
     if settings.lot_verifier_url:
@@ -124,8 +126,7 @@ def hand_over_rest(settings: ServerSettings, server: UpstreamServer) -> None:
 
 
 class AgentRequests:
-    """In place of the module `requests` in the server, which has one agent's address in its source: leads what is meant
-    for that one to the agent at `url`. All else is the module's own."""
+    """The server's module `requests`, which sends requests to upstream's fixed agent to the one at `url` instead."""
 
     PATH = "/api/v1/chat/completions"
 
@@ -135,30 +136,65 @@ class AgentRequests:
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib.import_module("requests"), name)
 
-    def post(self, url: str, **given: Any) -> Any:
-        """As `requests.post`. No redirect is followed: the key is for the agent alone."""
+    def post(self, url: str, **options: Any) -> Any:
+        """As `requests.post`, but a request to the agent, which has its key, follows no redirect."""
         requests = importlib.import_module("requests")
         if urlsplit(url).path != self.PATH:
-            return requests.post(url, **given)  # nosec B113 - how long is its caller's to say
+            return requests.post(url, **options)  # nosec B113 - how long is its caller's to say
         at = self._url.rstrip("/") + self.PATH if self._url else url
-        return requests.post(at, **{**given, "allow_redirects": False})  # nosec B113 - the same
+        return requests.post(at, **{**options, "allow_redirects": False})  # nosec B113 - the same
+
+
+def refuse_connection_tools(server: UpstreamServer) -> None:
+    """Remove CONNECTION_TOOLS from the tools of `server`, and answer calls of them with the reason.
+
+    Its tool check_broker_health gets that answer, too: it calls `reconnect_mqtt` while the connection is down.
+    """
+    from mcp import types
+
+    handlers = server.mcp._mcp_server.request_handlers
+    call, list_all = handlers[types.CallToolRequest], handlers[types.ListToolsRequest]
+
+    async def call_unless_refused(request: types.CallToolRequest) -> types.ServerResult:
+        if (name := request.params.name) not in CONNECTION_TOOLS:
+            return await call(request)
+        return types.ServerResult(
+            types.CallToolResult(content=[types.TextContent(type="text", text=_refusal(name))], isError=True)
+        )
+
+    async def list_the_others(request: types.ListToolsRequest) -> types.ServerResult:
+        listed: Any = await list_all(request)
+        listed.root.tools = [tool for tool in listed.root.tools if tool.name not in CONNECTION_TOOLS]
+        return types.ServerResult(listed.root)
+
+    handlers[types.CallToolRequest] = call_unless_refused
+    handlers[types.ListToolsRequest] = list_the_others
+
+    async def refuse_reconnect(*_: Any) -> str:
+        return _refusal("reconnect_mqtt")
+
+    server.reconnect_mqtt = refuse_reconnect
+
+
+def _refusal(tool: str) -> str:
+    return (
+        f"ERROR: {tool} is refused over HTTP: it would change the broker connection of all clients. "
+        "The server connects by itself, and again when the connection is lost. "
+        "-> the operator can allow it: secretops run --allow-connection-tools"
+    )
 
 
 class _NoFile(logging.NullHandler):
-    """In place of a FileHandler: standard error already has the same records."""
+    """A FileHandler without a file: standard error has the same records."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
 
 
-def _of_known_arguments(made: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `made` for callers that pass arguments which it does not have: mcp 1.12 removed `description`."""
+def _without_unknown_arguments(made: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `made`, ignoring arguments that it does not have: mcp 1.12 removed `description`."""
     known = inspect.signature(made).parameters
-
-    def make(*args: Any, **named: Any) -> Any:
-        return made(*args, **{name: each for name, each in named.items() if name in known})
-
-    return make
+    return lambda *args, **named: made(*args, **{name: each for name, each in named.items() if name in known})
 
 
 @contextlib.contextmanager
@@ -170,11 +206,11 @@ def _without_side_effects(folder: Path, fastmcp: ModuleType) -> Iterator[None]:
             (sys, "dont_write_bytecode", True),
             (dotenv, "load_dotenv", lambda *_, **__: False),
             (logging, "FileHandler", _NoFile),
-            (fastmcp, "FastMCP", _of_known_arguments(fastmcp.FastMCP)),
+            (fastmcp, "FastMCP", _without_unknown_arguments(fastmcp.FastMCP)),
         ):
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # standard output is the MCP protocol
         stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")  # of upstream and its packages; nobody here can act on them
+        warnings.simplefilter("ignore")  # of upstream and its packages
         yield

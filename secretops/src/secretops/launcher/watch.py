@@ -1,7 +1,7 @@
-"""Poll a source: at once where the system reports a change, every second in any case, and until the process ends.
+"""Poll a source: at once when the system reports a change, and every second.
 
-Folders are watched, not files: a rename (how secretops and most editors write) and Kubernetes' swap of its `..data`
-link leave a watched file behind. Network file systems report nothing of other machines, hence the second.
+Folders are watched, not files: a rename (by secretops and most editors) and Kubernetes' swap of its `..data` link
+replace a watched file. Network file systems do not report changes by other machines.
 """
 
 from __future__ import annotations
@@ -17,24 +17,20 @@ from secretops.launcher.state import LauncherState
 log = logging.getLogger(__name__)
 logging.getLogger("watchfiles").setLevel(logging.WARNING)  # at INFO it logs every change of any file
 
-# The longest time between two polls. One costs a read of a few small files.
+# The longest time between two polls, each of which reads a few small files.
 EVERY_SECONDS = 1.0
 
-# How long polling alone goes on before it is tried again to watch. inotify's limits are shared by all processes of a
-# user: another one may have freed some.
+# Seconds after which watching is tried again: inotify's limits are shared by all processes of a user.
 WATCH_AGAIN_SECONDS = 60.0
 
-# How long to wait for more events after one: whatever writes one file often writes another.
-_GATHER_MILLISECONDS = 50
-
-_STEP_MILLISECONDS = 20
+# Milliseconds to wait for more events after one, and between two looks.
+_GATHER_MILLISECONDS, _STEP_MILLISECONDS = 50, 20
 
 
 def keep_polling(poll: Callable[[], bool], source: Source, stopping: threading.Event, state: LauncherState) -> None:
     """Call `poll` whenever `source` may have changed, until it returns True or `stopping` is set.
 
-    An exception of `poll` is logged once, and the next poll follows. `state` records when the last one ended without
-    an exception, and when `source` was last read.
+    Exceptions of `poll` are logged, repeated ones once, and recorded in `state`.
     """
     failed = ""
     state.polled(source.read_at())
@@ -59,29 +55,29 @@ def keep_polling(poll: Callable[[], bool], source: Source, stopping: threading.E
 def wakeups(
     folders: Callable[[], Collection[Path]], stopping: threading.Event, *, every: float = EVERY_SECONDS
 ) -> Iterator[None]:
-    """Yield when something may have changed in `folders`, which is called each time, and after `every` seconds.
+    """Yield when `folders()` may have changed, and after `every` seconds, until `stopping` is set.
 
-    Ends with `stopping`. Whatever goes wrong with watching is logged; then it polls.
+    When watching fails, logs the error and polls.
     """
     warned: set[str] = set()
     while not stopping.is_set():
-        watched = _identities(folders, warned)
+        watched = _inodes(folders, warned)
         for _ in _events(tuple(watched), stopping, every, warned):
             if stopping.is_set():
                 return
             yield
-            if _identities(folders, warned) != watched:  # a folder was replaced, or other files are named now
+            if _inodes(folders, warned) != watched:  # a folder was replaced, or another one is named
                 break
 
 
-def _identities(folders: Callable[[], Collection[Path]], warned: set[str]) -> dict[Path, int]:
+def _inodes(folders: Callable[[], Collection[Path]], warned: set[str]) -> dict[Path, int]:
     found = {}
     try:
         for folder in folders():
             try:
                 found[folder] = folder.stat().st_ino
             except (OSError, ValueError):
-                continue  # polling finds it once it is there
+                continue  # it is polled until it exists
     except Exception as error:
         _warn_once(error, warned)
     return found
@@ -106,11 +102,11 @@ def _events(folders: tuple[Path, ...], stopping: threading.Event, every: float, 
                 yield
         except ImportError:
             log.debug("watchfiles is not installed: changes are noticed within %s s.", every)
-        except Exception as error:  # watchfiles 1.3 raises a RuntimeError of its own when inotify is exhausted
+        except Exception as error:  # watchfiles 1.3 raises its own RuntimeError when inotify is exhausted
             _warn_once(error, warned)
-    polls = max(1, int(WATCH_AGAIN_SECONDS / every))
-    while polls and not stopping.wait(every):
-        polls -= 1
+    for _ in range(max(1, int(WATCH_AGAIN_SECONDS / every))):
+        if stopping.wait(every):
+            return
         yield
 
 

@@ -1,5 +1,4 @@
-"""Who read and changed what: a trail's records, counted by reader, secret, operation and outcome. Undeclared readers
-come first."""
+"""Count the accesses of a trail by reader, secret, operation and outcome, undeclared readers first."""
 
 from __future__ import annotations
 
@@ -18,47 +17,39 @@ from secretops.platform import platform_of
 from secretops.stores.files import RECORDS
 from secretops.trails.protocol import ALL, Access, Trail
 
-MOST_SOURCES = 5
-"""How many different sources of one row are kept, so that memory does not grow with the log."""
-
-MOST_EVENTS = 200_000
-"""How many of the stack's accesses are remembered at least, and twice as many at most (some 40 MB), to count one that
-two files tell of once. One that comes again later than that counts again: too much is told rather than too little."""
-
-MOST_ROWS = 20_000
-"""How many rows are told apart, and as many of undeclared readers who got a value or changed something: readers choose
-some of their name. All others are one row for what they did (some 35 MB at most)."""
+# The most sources of a row, rows (as many again for alarming ones) and remembered events, so that memory is bounded.
+# A repeated event that is no longer remembered counts again. Rows take up to 35 MB, events up to 40 MB.
+MOST_SOURCES, MOST_ROWS, MOST_EVENTS = 5, 20_000, 200_000
 
 OTHERS = {True: "(other declared readers)", False: "(other undeclared readers)"}
 
+# The most files in a message.
 MOST_FILES = 3
-"""How many files of a kind are named where there may be hundreds."""
 
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(kw_only=True)
 class Row:
-    """All accesses of one reader to one secret by one operation with one outcome."""
+    """The accesses of one reader to one secret by one operation with one outcome."""
 
     reader: str
     secret: str
     operation: str
     allowed: bool
     given: bool
-    """Whether the answer held the value."""
+    """The response had the value."""
     done: bool
-    """Whether it changed the secret."""
+    """The access changed the secret."""
     declared: bool
     count: int
     first: datetime
     last: datetime
     sources: list[str] = field(default_factory=list)
-    """Where from: the first MOST_SOURCES different ones."""
 
     @property
     def outcome(self) -> str:
-        """ "got it" (the value), "done" (a change), "no value" (only looked, or it failed), "denied"."""
+        """ "got it" (the value), "done" (a change), "no value" (metadata, or a failure), "denied"."""
         if self.given:
             return "got it"
         if self.done:
@@ -67,7 +58,7 @@ class Row:
 
     @property
     def alarming(self) -> bool:
-        """Somebody undeclared got a value, or changed a secret."""
+        """Whether an undeclared reader got a value or changed a secret."""
         return (self.given or self.done) and not self.declared
 
 
@@ -75,7 +66,7 @@ _Key = tuple[str, str, str, bool, bool, bool]
 
 
 class _Once:
-    """Tells an event that another file told of already, in memory that does not grow: two generations of digests."""
+    """Detects repeated events by two generations of digests."""
 
     def __init__(self) -> None:
         self._young, self._old = set[int](), set[int]()
@@ -83,7 +74,7 @@ class _Once:
     def is_new(self, access: Access) -> bool:
         if not access.event:
             return True
-        digest = hash((access.event, access.secret))  # 64 bits, keyed anew in each process
+        digest = hash((access.event, access.secret))  # 64 bits, with a random key
         if digest in self._young or digest in self._old:
             return False
         if len(self._young) >= MOST_EVENTS:
@@ -94,23 +85,22 @@ class _Once:
 
 @dataclass(kw_only=True)
 class View:
-    """What a trail says of a stack's secrets."""
+    """The accesses to a stack's secrets."""
 
     rows: list[Row]
     lines: int = 0
     broken: int = 0
-    """Lines, or ends of files, that are no record."""
+    """Lines, or ends of files, that are not a record."""
     broken_in: list[str] = field(default_factory=list)
-    """The files that have any."""
+    """Files with broken lines."""
     not_whole: list[str] = field(default_factory=list)
-    """Of these, the ones that were cut short, can't be unpacked, have a line that is too long, or no record at all."""
+    """Files that are cut short, cannot be unpacked, have a line that is too long, or have no record."""
     bodies: int = 0
-    """Records that hold a value themselves."""
+    """Records with a value."""
 
     @property
     def exit_code(self) -> ExitCode:
-        """ATTENTION when somebody undeclared got a value or changed a secret, when whoever reads this log gets a value,
-        and when a file could not be read whole: what it lacks may be just that."""
+        """ATTENTION for an alarming row, a record with a value, or a file that was not read completely."""
         alarming = self.bodies or self.not_whole or any(row.alarming for row in self.rows)
         return ExitCode.ATTENTION if alarming else ExitCode.DONE
 
@@ -124,12 +114,10 @@ def audit(
     reader: str | None = None,
     trail: Trail | None = None,
 ) -> View:
-    """The view over `files` ("-" is standard input; gzip is told by its first bytes), in memory that does not grow.
+    """Return the view of `files` ("-" is standard input; gzip is detected), in bounded memory.
 
-    Without files a dotenv store's own records are taken, and a trail that can be asked is. `reader` may hold *, ? and
-    [...]. `trail` reads the lines another way than the stack's own.
-
-    Raises UsageError, also when no line of the files is a record: that would pass for "nobody read anything".
+    Without files, use a dotenv store's records, or a trail's API. `reader` may have *, ? and [...]. `trail` replaces
+    the stack's own. Raises UsageError, also if no line is a record.
     """
     platform = platform_of(manifest.store)
     trail, asked = trail or platform.open_trail(manifest), None
@@ -172,10 +160,7 @@ def audit(
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """The time that `--since` means: a duration before `now` (90min, 24h, 7d), or ISO 8601, in UTC unless it says.
-
-    Raises UsageError.
-    """
+    """Parse `--since`: a duration before `now` (90min, 24h, 7d), or ISO 8601, by default UTC. Raises UsageError."""
     with contextlib.suppress(ValueError, OverflowError):
         if found := re.fullmatch(r"(\d+)(s|min|h|d|w)", text.strip()):
             return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
@@ -189,13 +174,13 @@ def moment(text: str, now: datetime) -> datetime:
 
 
 def named(files: Sequence[str]) -> str:
-    """The first few of `files`, and how many more there are."""
+    """Return the first few of `files`, and the number of the others."""
     more = len(files) - MOST_FILES
     return ", ".join(files[:MOST_FILES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
-    """Which files to read. Raises UsageError before anything is read when one of them can't be."""
+    """Return the files to read. Raises UsageError if one is unreadable."""
     store = manifest.store
     if not files and store.folder:
         own = store.folder / RECORDS
@@ -219,24 +204,22 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
 
 
 def _accesses(trail: Trail, line: bytes) -> list[Access] | None:
-    """What a line tells of, None when it is broken."""
+    """Return the accesses of a line; None for a broken one."""
     try:
         return list(trail.read(line))
-    except (ValueError, OverflowError, RecursionError):  # of a time at an end of the calendar, of JSON that is too deep
+    except (ValueError, OverflowError, RecursionError):  # a time out of range, JSON that is too deep
         return None
 
 
 def _count(rows: dict[_Key, Row], access: Access) -> None:
     did = (access.secret, access.operation, access.allowed, access.given, access.done)
-    reader = access.reader
-    row = rows.get((reader, *did))
+    key: _Key = (access.reader, *did)
     alarming = (access.given or access.done) and not access.declared
-    if row is None and len(rows) >= (2 * MOST_ROWS if alarming else MOST_ROWS):
-        reader = OTHERS[access.declared]
-        row = rows.get((reader, *did))
-    if row is None:
-        row = rows[reader, *did] = Row(
-            reader=reader,
+    if key not in rows and len(rows) >= (2 * MOST_ROWS if alarming else MOST_ROWS):
+        key = (OTHERS[access.declared], *did)
+    if (row := rows.get(key)) is None:
+        row = rows[key] = Row(
+            reader=key[0],
             secret=access.secret,
             operation=access.operation,
             allowed=access.allowed,
@@ -255,5 +238,5 @@ def _count(rows: dict[_Key, Row], access: Access) -> None:
 
 
 def _rank(row: Row) -> tuple[bool, bool, bool, float]:
-    """Undeclared readers first, among them those that got a value or changed something; then the latest."""
+    """Undeclared readers first, with values or changes before others; then the latest."""
     return row.declared, not (row.given or row.done), row.allowed, -row.last.timestamp()

@@ -1,4 +1,4 @@
-"""The embedded broker of a dev stack, and its first admin, which no person ever has to see."""
+"""Start, stop and remove the embedded broker of a dev stack, with its first admin in the store."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from secretops.operations.put import publish
 from secretops.operations.session import Session
 from secretops.own_files import check_folder
 
-# Folder of the embedded broker in a store's root.
+# The broker's folder in a store's root, and the prefixes of its files.
 HOME = "broker"
-
-# What the names of the broker's files begin with.
 OWN_FILES = ("users.json", ".users.json", "broker.", ".lock")
 
 NOT_RUNNING = "the embedded broker was not running"
 
 
 def start(session: Session) -> str:
-    """Start the stack's embedded broker unless something listens there. Says what it found.
+    """Start the stack's embedded broker unless something listens there, and return a message.
 
-    The broker's first admin is made here and goes straight into the store as broker-admin.
+    A new broker's admin is stored as broker-admin.
     """
     broker = session.manifest.broker
     if not broker.embedded:
@@ -33,7 +31,7 @@ def start(session: Session) -> str:
     home, address = _home(session.manifest), f"{broker.host}:{broker.port}"
     secret = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if running(home) is None and secret is not None:
-        if _listens_on(broker):  # before an admin is made: nobody else is to be told its password
+        if _listens_on(broker):  # before a password is made for it
             raise _foreign(address, home)
         with session.lease("broker start"):
             keep = lambda value: publish(session, secret, value)  # noqa: E731
@@ -57,20 +55,13 @@ def _foreign(address: str, home: Path) -> SecretopsError:
     return SecretopsError(
         f"something listens at {address}, and it is not the broker of {home}",
         rule="the embedded broker needs this address, and secrets are given to no stranger",
-        remedy="\n   ".join(
-            [
-                "stop another clone's or stack's broker there: make down, or secretops broker stop;",
-                "for any other program, set another broker.port in the stack file, then make up",
-            ]
-        ),
+        remedy="stop another clone's or stack's broker there: make down, or secretops broker stop;\n"
+        "   for any other program, set another broker.port in the stack file, then make up",
     )
 
 
 def stop(manifest: Manifest) -> str:
-    """Stop what `start` started. Return what was found.
-
-    Raises SecretopsError if something else listens at the broker's address.
-    """
+    """Stop what `start` started. Raises SecretopsError if something else listens at the address."""
     broker = manifest.broker
     if not broker.embedded:
         return "this stack has no embedded broker; nothing to stop"
@@ -82,7 +73,7 @@ def stop(manifest: Manifest) -> str:
 
 
 def stop_default(project: Path) -> str:
-    """Stop the embedded broker in the project's default folder: of a stack that is destroyed, or never was."""
+    """Stop the embedded broker in the project's default folder, without a stack."""
     return _stop(project / ".coreflux-mcp" / "broker")
 
 
@@ -93,13 +84,13 @@ def _stop(home: Path) -> str:
 
 
 def remove(manifest: Manifest) -> str | None:
-    """Stop the embedded broker and remove its users and its log. Return what was done, or None for nothing."""
+    """Stop the embedded broker and remove its files. Return a message, or None if there was nothing."""
     broker = manifest.broker
     if not broker.embedded:
         return None
     home = _home(manifest)
     found, text = home.is_dir(), _stop(home)
-    with suppress(OSError):  # gone, or not empty: what others put there stays
+    with suppress(OSError):  # missing, or with other files
         for path in home.iterdir():
             if path.name.startswith(OWN_FILES):
                 path.unlink()
@@ -110,7 +101,7 @@ def remove(manifest: Manifest) -> str | None:
 
 
 def _listens_on(broker: Broker) -> bool:
-    """Return whether anything listens there. A broker without its pid file ends itself within a second or two."""
+    """Return whether anything listens there, but for a broker without a pid file, which is about to end."""
     from secretops.broker import accepts, vacated
 
     return accepts(broker.host, broker.port) and not vacated(broker.host, broker.port)

@@ -1,7 +1,7 @@
-"""What was done to each secret: the journal, as far as it is kept, and what the versions kept say of themselves.
+"""The history of each secret: from the journal, logs of rotators, and the times of stored versions.
 
-A folder keeps its whole journal. Other stores keep each secret's newest entry; the rest are lines of the log of whoever
-rotated. Such logs may be named: what else is in them is passed over.
+A dotenv folder has the whole journal. Other stores have each secret's newest entry; the others are in the rotator's
+log, whose other lines are ignored.
 """
 
 from __future__ import annotations
@@ -28,19 +28,18 @@ Fact = TypeVar("Fact")
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What is known to have been done, oldest first."""
+    """Rotation steps, oldest first."""
 
     entries: tuple[Entry, ...]
     lacking: str
-    """What of it was not read, or left out, in words; empty where it is the whole journal."""
+    """What is missing; empty for the whole journal."""
 
 
 def history(session: Session, files: Sequence[str] = (), since: datetime | None = None) -> History:
-    """What was done since then, told once. `files` are logs of rotators, or a journal from elsewhere; "-" is standard
-    input, and gzip is told by its first bytes.
+    """Return the steps since then. `files` are logs of rotators, or another journal; "-" is standard input.
 
-    `lacking` names each refusal of the store or the journal. Raises UsageError where a file can't be read or has no
-    entry of a secret of the stack.
+    `lacking` has the errors of the store and the journal. Raises UsageError for a file that is unreadable or has no
+    entry of the stack.
     """
     folder = session.manifest.store.folder
     lacking, no_names, no_entries = list[str](), tuple[str, ...](), list[Entry]()
@@ -56,14 +55,14 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
         newest = [_read(functools.partial(session.journal.last, name), None, lacking) for name in names]
         written += [entry for entry in newest if entry and _as_logged(entry) not in known]
     done = {(entry.secret, entry.version, entry.step) for entry in written if entry.outcome == DONE}
-    told = {
+    own_times = {
         entry
         for name in names
         for version in _read(functools.partial(session.store.versions, name), Versions(), lacking).all
         for entry in _said_of_itself(name, version)
         if (entry.secret, entry.version, entry.step) not in done
     }
-    entries = sorted({*written, *told}, key=lambda entry: (entry.time, entry.secret, entry.step))
+    entries = sorted({*written, *own_times}, key=lambda entry: (entry.time, entry.secret, entry.step))
     if not is_whole:
         lacking.insert(0, _lacking(given, names, keeps_newest=own is None))
     if others := sorted({entry.secret for entry in logged} - names.keys()):
@@ -74,7 +73,7 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
 
 
 def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact:
-    """Return a fact of the store or the journal. If refused, return `otherwise` and add why to `lacking`."""
+    """Return `fact()`; on an error, return `otherwise` and add the error to `lacking`."""
     try:
         return fact()
     except SecretopsError as error:
@@ -83,7 +82,7 @@ def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact
 
 
 def _as_logged(entry: Entry) -> tuple[str, str, str, datetime]:
-    """What tells an entry from others in a log, which has milliseconds, and words that a store may have cut."""
+    """Return what identifies an entry in a log, which has milliseconds and may shorten texts."""
     moment = entry.time.replace(microsecond=entry.time.microsecond // 1000 * 1000)
     return entry.secret, entry.version, entry.step, moment
 
@@ -123,7 +122,7 @@ def _given(file: str, names: Collection[str]) -> list[Entry]:
 
 
 def _entries(file: str) -> list[Entry]:
-    """The lines that are one, from where their JSON begins: many logs put their own time before it."""
+    """Return the entries of a log, whose lines may have a prefix before the JSON."""
     found: list[Entry] = []
     try:
         with open_log(file) as packed:

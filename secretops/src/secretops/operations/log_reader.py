@@ -1,4 +1,4 @@
-"""How logs are read: line by line, packed or not, in memory that does not grow with them."""
+"""Read logs line by line, also gzipped ones, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from secretops.trails.protocol import documents
 
 STDIN = "-"
 
+# The longest line, in bytes: CloudTrail's files are one line of up to tens of megabytes. It also limits a document on
+# several lines, which takes eight times its length in memory.
 LONGEST_LINE = 64 * 2**20
-"""Bytes. A record without bodies is a few kilobytes, and a file of CloudTrail one line of all its records, some of them
-tens of megabytes. A longer line is broken, and never held in memory whole. A file that is one document on many lines
-may be as long, and takes some eight times its length of memory; a longer one is read line by line."""
 
 _GZIP = b"\x1f\x8b"
 
 
 def records_of(name: str) -> Iterator[bytes | None]:
-    """What is to be read of a file: its lines but for empty ones, or the whole of one that is JSON on many lines. None
-    stands for what can't be unpacked or is too long."""
+    """Yield a file's non-empty lines, or the whole of a JSON document on several lines. None: not readable, or too
+    long."""
     with contextlib.ExitStack() as opened:
         try:
             file = opened.enter_context(open_log(name))
-        except OSError:  # gone since it was looked at
+        except OSError:  # removed meanwhile
             yield None
             return
         lines = lines_of(file)
@@ -42,7 +41,7 @@ def records_of(name: str) -> Iterator[bytes | None]:
 
 @contextlib.contextmanager
 def open_log(name: str) -> Iterator[BinaryIO]:
-    """That file, or standard input, which stays open. Raises OSError."""
+    """Open a file, or standard input, which stays open. Raises OSError."""
     if name == STDIN:
         yield sys.stdin.buffer
         return
@@ -51,7 +50,7 @@ def open_log(name: str) -> Iterator[BinaryIO]:
 
 
 def lines_of(packed: BinaryIO) -> Iterator[bytes | None]:
-    """Its lines but for empty ones. None stands for what can't be unpacked or is too long."""
+    """Yield the non-empty lines. None: not readable, or too long."""
     try:
         file = _unpacked(packed)
         while line := file.readline(LONGEST_LINE):
@@ -66,20 +65,20 @@ def lines_of(packed: BinaryIO) -> Iterator[bytes | None]:
 
 
 def _together(first: bytes, lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
-    """What begins with a line that is no document by itself: all of it, if that is JSON, else its lines.
+    """Yield a document that begins with `first`, or its lines if they are not one.
 
-    Where the next line is a document, the first is a torn one of a log.
+    If the next line is a document, `first` is a broken line of a log.
     """
-    held, length = [first], len(first)
+    lines_read, length = [first], len(first)
     for line in lines:
-        if line is None or length + len(line) > LONGEST_LINE or (len(held) == 1 and _is_json(line)):
-            yield from held
+        if line is None or length + len(line) > LONGEST_LINE or (len(lines_read) == 1 and _is_json(line)):
+            yield from lines_read
             yield line
             return
-        held.append(line)
+        lines_read.append(line)
         length += len(line)
-    whole = b"".join(held)
-    yield from [whole] if _is_json(whole) else held
+    whole = b"".join(lines_read)
+    yield from [whole] if _is_json(whole) else lines_read
 
 
 def _is_json(text: bytes) -> bool:

@@ -182,7 +182,7 @@ def check_fields(secret: Secret, value: Value) -> None:
             remedy="leave them out",
         )
     if (secret.name, *secret.fields) == HTTP_TOKEN:  # the launcher would refuse it after clients have it
-        from secretops.launcher.http_token import check_token
+        from secretops.launcher.listening import check_token
 
         check_token(value["token"])
     for field, text in value.items():

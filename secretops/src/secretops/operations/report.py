@@ -1,7 +1,4 @@
-"""All that a person answers for, at one time: how old each secret is, what was done, who read, what is open.
-
-Changes nothing and holds no value. Where something can't be known, the report says so in its place.
-"""
+"""The report of a stack: age of each secret, history, accesses and open findings. It has no value."""
 
 from __future__ import annotations
 
@@ -24,40 +21,40 @@ from secretops.trails.protocol import ALL
 
 DAY = timedelta(days=1)
 
+# How long an access by an undeclared reader is an open finding, without --since.
 OPEN_DAYS = 30 * DAY
-"""How long a read by somebody undeclared is an open finding, where nobody says since when. The reads still tell it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Aged:
-    """One secret against its policy. Times are UTC."""
+    """One secret and its policy. Times are UTC."""
 
     name: str
     kind: str
     standing: Standing
     version: str | None
     since: datetime | None
-    """From when its time runs: since readers see its current value; of a certificate, since it was given or made."""
+    """The publish time of the current value; of a certificate, when it was made."""
     age_days: float | None
     cadence_days: int | None
-    """The policy; None for what left the stack."""
+    """The policy; None for a secret that left the stack."""
     used: float | None
-    """The share that has passed of the time until the next value is due. 1 is due, more is late."""
+    """The elapsed share of the time until the next value is due. 1 is due."""
     due: datetime | None
     expires: datetime | None
-    """When the value ends by itself (a certificate)."""
+    """The end of a certificate."""
     servers: str
-    """How many servers report which version."""
+    """Servers by version."""
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coming:
-    """What has a day: a secret's next value, or the end of a value or of somebody's certificate."""
+    """A date: of a secret's next value, or the end of a value or certificate."""
 
     name: str
     source: str
-    """Where a certificate was seen that is no secret of the stack; else empty."""
+    """Where an external certificate was seen; else empty."""
     due: datetime | None
     ends: datetime | None
 
@@ -68,10 +65,10 @@ class Coming:
 
 @dataclass(frozen=True, kw_only=True)
 class Open:
-    """Something that is not as it should be, or that nobody could look at."""
+    """An open finding."""
 
     where: str
-    """A check of doctor's, or a secret."""
+    """A check of doctor, or a secret."""
     level: Level
     what: str
     rule: str = ""
@@ -80,7 +77,7 @@ class Open:
 
 @dataclass(frozen=True, kw_only=True)
 class Reads:
-    """What the trail says. Without a view it could not be read, and `lacking` says why."""
+    """The accesses, or why the trail could not be read."""
 
     view: View | None
     lacking: str = ""
@@ -88,35 +85,35 @@ class Reads:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What there is to say of a stack at `made`."""
+    """The state of a stack at `made`."""
 
     project: str
     stack: str
     store: str
     made: datetime
     since: datetime | None
-    """From when on reads and steps are told; None: all that is kept."""
+    """The start of accesses and steps; None for all."""
     findings: tuple[Open, ...]
     examined: bool
-    """Whether doctor looked, too."""
+    """Whether doctor ran."""
     secrets: tuple[Aged, ...]
-    """The one that is nearest to its time, or over it, first."""
+    """In the order of `used`, the highest first."""
     certificates: tuple[Watched, ...]
-    """Those in sight that others renew."""
+    """External certificates."""
     steps: tuple[Entry, ...]
-    """What was done, oldest first."""
+    """The history, oldest first."""
     steps_lacking: str
-    """What of it was not read, or left out, in words; empty where it is the whole journal."""
+    """As `History.lacking`."""
     reads: Reads
 
     @property
     def next_due(self) -> datetime | None:
-        """When the first one of those that are in time is due."""
+        """The next date in the future when a value is due."""
         return min((one.due for one in self.secrets if one.due and one.due > self.made), default=None)
 
     @property
     def coming(self) -> tuple[Coming, ...]:
-        """All that has a day, the first first."""
+        """All dates, in order."""
         found = [
             *(Coming(name=one.name, source="", due=one.due, ends=one.expires) for one in self.secrets),
             *(Coming(name=one.name, source=one.source, due=None, ends=one.ends) for one in self.certificates),
@@ -126,7 +123,7 @@ class Report:
 
     @property
     def exit_code(self) -> ExitCode:
-        """ATTENTION while anything is open, else DONE."""
+        """ATTENTION with open findings, else DONE."""
         return ExitCode.ATTENTION if self.findings else ExitCode.DONE
 
 
@@ -138,9 +135,9 @@ def report(
     journal: Sequence[str] = (),
     examine: bool = True,
 ) -> Report:
-    """The report of now. `trail` and `journal` are files; `examine`: doctor looks, too.
+    """Make a report. `trail` and `journal` are files; `examine` runs doctor.
 
-    Raises UsageError, also where a file that was named can't be read, StoreError, UnreachableError.
+    Raises UsageError, also for an unreadable file, StoreError, UnreachableError.
     """
     if STDIN in trail and STDIN in journal:
         raise UsageError(
@@ -191,12 +188,12 @@ def _aged(one: SecretStatus, cadence_days: int | None, now: datetime) -> Aged:
 
 
 def _used(since: datetime, due: datetime, now: datetime) -> float:
-    """The share of that time which has passed. What was due before it began is late, by no number."""
+    """Return the elapsed share of the time; 1 if it was due before it began."""
     return max(now - since, timedelta()) / (due - since) if due > since else 1.0
 
 
 def _reads(session: Session, trail: Sequence[str], since: datetime | None) -> Reads:
-    """Who read. A trail that was named must be readable; of another one the report says why it could not be."""
+    """Return the accesses. Raises an error only for a trail in `trail`."""
     try:
         return Reads(view=audit(session.manifest, trail, since=since))
     except SecretopsError as error:
@@ -206,7 +203,7 @@ def _reads(session: Session, trail: Sequence[str], since: datetime | None) -> Re
 
 
 def _certificates(session: Session) -> tuple[tuple[Watched, ...], SecretopsError | None]:
-    """Those that others renew, or why they can't be seen."""
+    """Return the external certificates, or the error."""
     try:
         return external_certificates.watched(session), None
     except SecretopsError as error:
@@ -220,26 +217,21 @@ def _findings(
     *,
     examine: bool,
 ) -> Iterator[Open]:
-    """What doctor tells, then what it does not: of one thing there is one finding."""
-    told = set[str]()
+    """Yield doctor's findings, then those that it does not have."""
+    reported = set[str]()
     for name, result in doctor.doctor(doctor.checks(session) if examine else []):
         if result.level is not Level.OK:
-            told.add(name)
+            reported.add(name)
             yield Open(where=name, level=result.level, what=result.value, rule=result.rule, remedy=result.remedy)
     for one in statuses:
         where = one.kind if one.kind in NO_SECRETS else f"secret {one.name}"
         if one.kind == LEFT:
             where = ORPHANS
-        if one.standing.needs_a_person and where not in told:
+        if one.standing.needs_a_person and where not in reported:
             yield Open(where=where, level=Level.ATTENTION, what="; ".join(one.notes))
-    if unseen and external_certificates.NAME not in told:
-        yield Open(
-            where=external_certificates.NAME,
-            level=Level.UNKNOWN,
-            what=unseen.what,
-            rule=unseen.rule,
-            remedy=unseen.remedy,
-        )
+    where = external_certificates.NAME
+    if unseen and where not in reported:
+        yield Open(where=where, level=Level.UNKNOWN, what=unseen.what, rule=unseen.rule, remedy=unseen.remedy)
 
 
 def _open_reads(view: View, since: datetime) -> Iterator[Open]:

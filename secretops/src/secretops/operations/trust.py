@@ -1,4 +1,4 @@
-"""Which CAs of its own a stack has the broker trust: public, and for a person to give to the broker."""
+"""The versions of the stack's own CA that the broker has to trust."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from secretops.stores import files
 if TYPE_CHECKING:
     from secretops.operations.session import Session
 
+# Hexadecimal digits of a CA's serial number in the name of its file.
 _SERIAL = 16
-"""Hexadecimal digits of a CA's serial number in the name of its file."""
 
 
 @dataclass(frozen=True)
 class Laid:
-    """What `lay` left in a folder, and what it took out of it."""
+    """The CA files in a folder, and those that were removed."""
 
     trusted: tuple[Path, ...]
     gone: tuple[Path, ...]
 
 
 def bundle(session: Session) -> str:
-    """The CAs that the broker has to trust now, as PEM: the one that signs, the one to come, and the one before for as
-    long as anything is signed by it. Raises UsageError where the stack has none of its own, WaitingError."""
+    """Return the CAs that the broker has to trust, as PEM. Raises UsageError without a CA of its own, WaitingError."""
     session.check_place()
     secret = session.manifest.of_kind(SecretKind.CA)
     if secret is None:
@@ -52,8 +51,9 @@ def bundle(session: Session) -> str:
 
 
 def lay(manifest: Manifest, folder: Path, text: str) -> Laid:
-    """Each CA in a file of its own, as OpenSSL's `rehash` wants a folder to be; one of this stack's that is trusted no
-    more goes. Other stacks' CAs may lie beside them. Raises StoreError, before anything goes, and UsageError.
+    """Write each CA to its own file, for OpenSSL's `rehash`, and remove this stack's other CAs.
+
+    Raises UsageError, and StoreError before a file is removed.
     """
     from cryptography import x509
 
@@ -77,10 +77,7 @@ def lay(manifest: Manifest, folder: Path, text: str) -> Laid:
 
 
 def _whole(text: str, which: str) -> str:
-    """The certificates of a text of which each can be read: one that lacks is one that a broker would trust no more.
-
-    Raises StoreError.
-    """
+    """Return the certificates of a text. Raises StoreError if one is unreadable: the broker would not trust it."""
     from secretops.certificates import certificates_in
 
     try:

@@ -1,7 +1,6 @@
-"""The report as one page of HTML that needs nothing beside it: no script, no font, no request.
+"""The report as one page of HTML without scripts, fonts or requests.
 
-What others chose, such as a reader's name in a log, is text: the template escapes it, and signs that would turn or hide
-what stands beside them are shown as their codes.
+The template escapes texts from others, such as a reader's name in a log; control characters are shown as codes.
 """
 
 from __future__ import annotations
@@ -19,15 +18,12 @@ from secretops.operations.report import Report
 from secretops.printable import printable
 from secretops.report.charts import charts
 
-MOST_ROWS = 1_000
-"""Rows of what was done and who read that the page has; the JSON has all."""
-
-SHORT = 12
-"""Rows of a table that is open at once."""
+# The most rows of history and accesses on the page (the JSON has all), and of a table that is open at first.
+MOST_ROWS, SHORT = 1_000, 12
 
 
 def page(report: Report) -> str:
-    """The page. Its own policy forbids the browser everything but its one style sheet."""
+    """Return the page. Its policy allows the browser its style sheet only."""
     folder = resources.files(__package__)
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
     environment = Environment(

@@ -1,4 +1,4 @@
-"""What the report's four charts show. Each stands before its table, and its caption says in words what it shows."""
+"""The report's four charts, with a caption each."""
 
 from __future__ import annotations
 
@@ -11,33 +11,31 @@ from markupsafe import Markup
 from secretops.operations.report import Report
 from secretops.report.drawing import Point, at, axis, bars, draw, points, rule
 
+# The most rows of a chart; its table has all.
 MOST_ROWS = 25
-"""Rows that a chart draws; its table has more."""
 
+# The longest bar, as a share of the time, so that a very late secret does not shorten the others.
 FULL_SCALE = 1.5
-"""The share of its time that a bar's end stands for at most: what is far over must not flatten the others."""
 
+# Later dates are drawn at the edge.
 HORIZON = timedelta(days=400)
-"""Days ahead that are drawn. What comes later is drawn at the edge, and the table says when."""
 
 PUBLISHED, FAILED = "published", "failed"
-"""What is drawn of what was done: the step that readers see, and every step that failed."""
 
 _READ = {"undeclared": "var(--alarm)", "declared": "var(--calm)", "got no value": "var(--page)"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """What is drawn, and what it says."""
+    """A chart; `svgs` are its drawings by shape."""
 
     heading: str
     caption: str
     svgs: Mapping[str, Markup]
-    """Name of a shape -> the drawing."""
 
 
 def charts(report: Report) -> dict[str, Chart]:
-    """Every chart that has anything to draw, by its section."""
+    """Return section -> chart, for those with data."""
     drawn = {"ages": _ages(report), "ends": _ends(report), "steps": _steps(report), "reads": _reads(report)}
     return {name: chart for name, chart in drawn.items() if chart}
 
@@ -56,12 +54,8 @@ def _ages(report: Report) -> Chart | None:
         for row, (_, share, _) in enumerate(shown)
     ]
     shares = axis(format=".0%", values=[0, 0.5, 1, 1.5])
-    drawn = bars(
-        values,
-        {"in time": "var(--calm)", "late": "var(--alarm)"},
-        scale={"domain": [0, FULL_SCALE]},
-        axis=shares,
-    )
+    colors = {"in time": "var(--calm)", "late": "var(--alarm)"}
+    drawn = bars(values, colors, scale={"domain": [0, FULL_SCALE]}, axis=shares)
     return Chart(
         heading="Age against policy",
         caption="How much of its time each secret has used; at 100% the next value is due. "

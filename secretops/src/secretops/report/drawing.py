@@ -1,7 +1,6 @@
-"""How a chart is drawn: rows with a label, a figure, and marks between them, as SVG by Vega-Lite.
+"""Draw a chart as SVG by Vega-Lite: rows with a label, marks and a figure; for a wide page, and for a phone.
 
-No script, no font, no request. Colours are the style sheet's variables, so that one drawing is dark, light and on
-paper. Each chart is drawn for a wide page and for a phone; the style sheet shows one of them.
+Colors are the style sheet's variables, for dark, light and paper. The style sheet shows one of the two drawings.
 """
 
 from __future__ import annotations
@@ -17,40 +16,38 @@ from markupsafe import Markup
 
 from secretops.printable import printable
 
+# A layer of Vega-Lite: a mark, its encoding, and its data.
 Layer = dict[str, Any]
-"""A layer of Vega-Lite: a mark, where it is, and data of its own."""
 
+# The width of a letter in pixels, in any usual font.
 LETTER = 8
-"""Pixels that a letter of a label is wide at most, in any usual font."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a chart is drawn for. Pixels."""
+    """A size of drawings, in pixels."""
 
     name: str
     width: int
     left: int
     right: int
     row: int
-    letters: int
-    """Of a row's label, at most."""
-    label_above: bool
-    """Whether a row's label and figure stand above what is drawn, which then has the whole width."""
+    letters: int  # of a label, at most
+    label_above: bool  # label and figure are above the marks, which then have the whole width
 
     @property
     def inner(self) -> int:
         return self.width - self.left - self.right
 
 
+# The left is as wide as the labels.
 WIDE = Shape("wide", width=1040, left=0, right=150, row=28, letters=32, label_above=False)
-"""Its left is as wide as the labels are."""
 NARROW = Shape("narrow", width=330, left=10, right=14, row=46, letters=21, label_above=True)
 
 
 @dataclass(frozen=True)
 class Point:
-    """What stands for one kind of event: told apart by its shape, too."""
+    """The mark of a kind of event."""
 
     shape: str
     fill: str
@@ -58,28 +55,28 @@ class Point:
 
 
 def draw(rows: Sequence[tuple[str, str]], layers: Sequence[Layer]) -> dict[str, Markup]:
-    """Name of a shape -> the drawing of these labels and figures; the data of `layers` name a row by its number."""
+    """Return name of a shape -> drawing. `rows` are labels and figures; `layers` name a row by its index."""
     longest = min(max(len(label) for label, _ in rows), WIDE.letters)
     wide = replace(WIDE, left=24 + LETTER * longest)
     return {shape.name: _svg(rows, layers, shape) for shape in (wide, NARROW)}
 
 
-def bars(values: Sequence[Mapping[str, Any]], colours: Mapping[str, str], **x: Any) -> Layer:
-    """A bar for each of `values`: `row`, `kind`, `length`. Those of a row are in the order of `colours`."""
-    order = list(colours)
+def bars(values: Sequence[Mapping[str, Any]], colors: Mapping[str, str], **x: Any) -> Layer:
+    """Return a bar for each of `values` (`row`, `kind`, `length`), in a row in the order of `colors`."""
+    order = list(colors)
     return {
         "data": {"values": [{**value, "order": order.index(value["kind"])} for value in values]},
         "mark": {"type": "bar", "height": 14, "stroke": "var(--ink)", "strokeWidth": 0.6},
         "encoding": {
             "x": {"field": "length", "type": "quantitative", "stack": "zero", **x},
-            "color": {**_kinds(colours), "scale": {"domain": order, "range": list(colours.values())}},
+            "color": {**_kinds(colors), "scale": {"domain": order, "range": list(colors.values())}},
             "order": {"field": "order", "type": "ordinal"},
         },
     }
 
 
 def points(values: Sequence[Mapping[str, Any]], begin: datetime, end: datetime, kinds: Mapping[str, Point]) -> Layer:
-    """A point for each of `values`: `row`, `kind`, `time` as `at` gives it. The later ones lie on the earlier ones."""
+    """Return a point for each of `values` (`row`, `kind`, `time` as of `at`)."""
     channels = {
         "shape": [point.shape for point in kinds.values()],
         "fill": [point.fill for point in kinds.values()],
@@ -107,7 +104,7 @@ def points(values: Sequence[Mapping[str, Any]], begin: datetime, end: datetime, 
 
 
 def rule(where: float | str) -> Layer:
-    """A line across all rows, at a number or at a time as `at` gives it."""
+    """Return a line across all rows, at a number or a time as of `at`."""
     kind = "temporal" if isinstance(where, str) else "quantitative"
     return {
         "data": {"values": [{"where": where}]},
@@ -116,19 +113,19 @@ def rule(where: float | str) -> Layer:
     }
 
 
-def axis(**given: Any) -> dict[str, Any]:
-    """An axis whose labels stay apart, also in a wider font than Vega measures by."""
-    kept = {"labelFlush": True, "labelBound": 8, "labelOverlap": True, "labelSeparation": 14}
-    return {"title": None, "tickCount": 5, **kept, **given}
+def axis(**options: Any) -> dict[str, Any]:
+    """Return an axis with a gap between labels, for wider fonts than Vega's."""
+    labels = {"labelFlush": True, "labelBound": 8, "labelOverlap": True, "labelSeparation": 14}
+    return {"title": None, "tickCount": 5, **labels, **options}
 
 
 def at(time: datetime) -> str:
-    """A time as Vega reads it."""
+    """Return a time for Vega."""
     return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def short(name: str, letters: int) -> str:
-    """`name` without its middle: the end is what tells one role's session from another's."""
+    """Return `name` without its middle: its end identifies a role's session."""
     name = printable(name)
     if len(name) <= letters:
         return name
@@ -137,7 +134,7 @@ def short(name: str, letters: int) -> str:
 
 
 def _kinds(kinds: Mapping[str, object]) -> dict[str, Any]:
-    """What tells one kind from another, with a legend where there is more than one."""
+    """Return the field `kind`, with a legend for more than one."""
     legend = {
         "title": None,
         "orient": "none",
@@ -187,7 +184,7 @@ def _svg(rows: Sequence[tuple[str, str]], layers: Sequence[Layer], shape: Shape)
 
 
 def _in_rows(layer: Layer, count: int) -> Layer:
-    """Each mark in its row; a rule goes across all."""
+    """Put each mark in its row, but for a rule."""
     if layer["mark"]["type"] == "rule":
         return layer
     place = {

@@ -1,4 +1,4 @@
-"""The systems that accept a credential. One module a target, one Protocol, one contract suite."""
+"""The systems that accept a credential, in a module each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from secretops.values import Value
 
 
 def open_target(broker: Broker, kind: SecretKind) -> Target:
-    """The target of a kind of secret at this broker. Raises UsageError for a kind that is no broker user."""
+    """Return the target of a kind of secret. Raises UsageError for a kind that is no broker user."""
     if not kind.alternates:
         raise UsageError(
             f"{kind}: no broker user",
@@ -32,7 +32,7 @@ def open_target(broker: Broker, kind: SecretKind) -> Target:
 
 
 def open_agent(agent: OwnedAgent, admin: Callable[[], Value]) -> AgentKeys:
-    """The keys of an agent; `admin` gives the token that they are made with. Touches nothing yet."""
+    """Return the keys of an agent. `admin` returns the token that makes them; it is called when needed."""
     from secretops.targets.digitalocean import DigitalOceanAgent
 
     return DigitalOceanAgent(agent, admin=admin)

@@ -1,7 +1,6 @@
-"""One MQTT session for one short job: connect, subscribe, publish, receive, close.
+"""A short MQTT session in the calling thread: connect, subscribe, publish, receive, close.
 
-Drives paho's loop in the calling thread, so that nothing of it can outlive the job. It never falls back to plaintext,
-and no error of it holds a password or a payload.
+It never falls back to plaintext, and no error has a password or a payload.
 """
 
 from __future__ import annotations
@@ -14,44 +13,42 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
 from secretops.manifest import Broker, MqttProtocol
 from secretops.own_files import check_folder
 from secretops.values import Value
 
-# paho is imported when a session begins: it takes long to load, and a stack without values yet needs none.
+# paho takes long to load, and is imported when a session begins.
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
-    from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
 T = TypeVar("T")
 
-# What one session takes before it is given up, in messages and in bytes of payload: the largest answer that it
-# waits for is a list of a broker's users. Anybody may retain messages by the ten thousand where we read.
+# The most messages, and bytes of payload, of a session: the largest answer is a list of a broker's users, and anybody
+# may retain messages where we read.
 MOST_MESSAGES = 1_000
 MOST_BYTES = 16 * 2**20
 
+# Seconds for each answer of the broker.
 DEADLINE_SECONDS = 10.0
-"""How long each single answer of the broker may take."""
 
+# Reason codes that judge the client (MQTT 5, 2.4): client id, credentials, authorization, ban, method. Other failures
+# (server busy, unavailable, wrong protocol version) say nothing about the credential.
 REFUSALS = frozenset({0x85, 0x86, 0x87, 0x8A, 0x8C})
-"""Reason codes that judge the client (MQTT 5, 2.4): client id, credentials, authorisation, ban, method. Every other
-failure (server busy, unavailable, wrong protocol version) says nothing about the credential."""
 
 _WRONG_PROTOCOL = 0x84
 _FAILURE = 0x80
 
 
 class Connection:
-    """A logged-in session at a broker, as a context manager.
+    """A logged-in session, as a context manager.
 
-    Every call raises UnreachableError when the broker does not answer within `deadline` seconds or hangs up, and
-    RefusedError when it answers no; also UnreachableError when the broker has sent more than MOST_MESSAGES messages or
-    MOST_BYTES bytes. Entering also raises, before anything is sent, WaitingError while the client's
-    certificate is not there, and UsageError when it is none.
+    Calls raise RefusedError, and UnreachableError when the broker does not answer within `deadline` seconds, hangs up,
+    or sends more than MOST_MESSAGES or MOST_BYTES. Entering raises WaitingError without the client's certificate, and
+    UsageError for an invalid one.
     """
 
     def __init__(self, broker: Broker, who: Value, *, deadline: float = DEADLINE_SECONDS) -> None:
@@ -76,10 +73,8 @@ class Connection:
         )
         self._client.connect_timeout = deadline
         self._client.username_pw_set(self.username, who["password"])
-        self._client.on_connect = self._on_connect
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_subscribe = self._on_subscribe
-        self._client.on_publish = self._on_publish
+        self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
+        self._client.on_subscribe, self._client.on_publish = self._on_subscribe, self._on_publish
         self._client.on_message = self._on_message
 
     def __enter__(self) -> Self:
@@ -94,7 +89,7 @@ class Connection:
         self.close()
 
     def subscribe(self, topic_filter: str) -> None:
-        """Subscribe with QoS 1 and wait until the broker grants it."""
+        """Subscribe with QoS 1, and wait for the broker's grant."""
         _, number = self._client.subscribe(topic_filter, qos=1)
         if number is None:
             raise self._lost(f"subscribing to {topic_filter}")
@@ -103,17 +98,14 @@ class Connection:
             raise self._refused(f"to subscribe to {topic_filter}", reason)
 
     def publish(self, topic: str, payload: str) -> None:
-        """Publish with QoS 1 and wait until the broker has it. A 3.1.1 broker cannot say here that it drops it."""
+        """Publish with QoS 1, and wait for the acknowledgement, which a 3.1.1 broker also sends for a dropped one."""
         number = self._client.publish(topic, payload, qos=1).mid
         reason = self._wait(lambda: self._acknowledged.pop(number, None), f"publishing to {topic}")
         if reason.value >= _FAILURE:
             raise self._refused(f"to publish to {topic}", reason)
 
     def receive(self, wanted: Callable[[MQTTMessage], T | None], *, within: float | None = None) -> T | None:
-        """What `wanted` makes of the first message it doesn't answer None to; None when none comes in time.
-
-        `within` is in seconds and defaults to the session's deadline.
-        """
+        """Return the first result of `wanted` that is not None, or None after `within` seconds (the deadline)."""
 
         def take() -> T | None:
             while self._inbox:
@@ -124,14 +116,14 @@ class Connection:
         return self._until(take, "waiting for a message", self._deadline if within is None else within)
 
     def close(self) -> None:
-        """Say goodbye and close the socket. Safe to call twice."""
+        """Disconnect and close the socket. Safe to call twice."""
         with suppress(OSError, ValueError):
             self._client.disconnect()
         if (socket := self._client.socket()) is not None:
             with suppress(OSError):
                 socket.close()
-        # The client closes two more sockets when it goes. While it calls this object, which holds it, that is when
-        # Python next collects cycles; and select(2), by which it waits, takes no descriptor from 1024 on.
+        # Break the cycle with the client, which closes two more sockets only when it is collected; its select(2) takes
+        # no descriptor from 1024 on.
         self._client.on_connect = self._client.on_disconnect = None
         self._client.on_subscribe = self._client.on_publish = self._client.on_message = None
 
@@ -143,7 +135,6 @@ class Connection:
         try:
             self._client.connect(self._broker.host, self._broker.port)
         except ssl.SSLError as error:
-            # One text for a foreign CA, a wrong host name, an expired certificate and a peer that doesn't speak TLS.
             reason = getattr(error, "verify_message", "") or error.reason or str(error)
             raise UnreachableError(
                 f"{self.address}: TLS failed: {reason}",
@@ -236,27 +227,21 @@ class Connection:
             remedy=f"check {self.username}'s password and rights at the broker",
         )
 
-    def _on_connect(
-        self, _client: Client, _data: object, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
-    ) -> None:
+    def _on_connect(self, _client: Client, _data: Any, _flags: ConnectFlags, reason: ReasonCode, _more: Any) -> None:
         self._connack = reason
 
     def _on_disconnect(
-        self, _client: Client, _data: object, flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
+        self, _client: Client, _data: Any, flags: DisconnectFlags, reason: ReasonCode, _more: Any
     ) -> None:
         self._left = reason if flags.is_disconnect_packet_from_server else None
 
-    def _on_subscribe(
-        self, _client: Client, _data: object, number: int, reasons: list[ReasonCode], _properties: Properties | None
-    ) -> None:
+    def _on_subscribe(self, _client: Client, _data: Any, number: int, reasons: list[ReasonCode], _more: Any) -> None:
         self._granted[number] = reasons[0]
 
-    def _on_publish(
-        self, _client: Client, _data: object, number: int, reason: ReasonCode, _properties: Properties | None
-    ) -> None:
+    def _on_publish(self, _client: Client, _data: Any, number: int, reason: ReasonCode, _more: Any) -> None:
         self._acknowledged[number] = reason
 
-    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         self._messages += 1
         self._bytes += len(message.payload)
         if not self._is_flooded:
@@ -268,9 +253,9 @@ class Connection:
 
 
 def check_embedded(broker: Broker) -> None:
-    """Raise UnreachableError unless the embedded broker listens at the address: it gets a password in clear.
+    """Raise UnreachableError unless the stack's embedded broker listens at the address, by its pid file.
 
-    Its pid file, in a folder of this account alone, is locked while it lives, and has the address.
+    It receives a password in clear.
     """
     from secretops.broker.process import loopback, running
 
@@ -296,7 +281,7 @@ def check_embedded(broker: Broker) -> None:
 
 
 def logs_in(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> bool:
-    """Whether the broker lets `credential` in. Raises UnreachableError when it doesn't say."""
+    """Return whether the broker accepts `credential`. Raises UnreachableError without an answer."""
     try:
         with Connection(broker, credential, deadline=deadline):
             return True

@@ -1,11 +1,8 @@
 """Users of a Coreflux broker, by the commands of $SYS/Coreflux/Command.
 
 Written from Coreflux's public pages (CorefluxCommunity/coreflux-cursor-plugin, skills broker-commands and
-broker-security) and proven against the embedded broker of this package, which implements those pages: no Coreflux
-broker could be had to try it on. Nothing that those pages leave open is relied on: of all error texts only
-"Permission denied" is.
-
-The acting admin needs AllowedUserManagement. No command lists or disables users.
+broker-security), and tested against the embedded broker, which implements them. Of all error texts only "Permission
+denied" is used. The acting admin needs AllowedUserManagement. No command lists or disables users.
 """
 
 from __future__ import annotations
@@ -19,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from secretops.engine.ports import UserTakenError
 from secretops.errors import RefusedError
-from secretops.manifest import Broker
 from secretops.redaction import redact
-from secretops.targets.connection import DEADLINE_SECONDS, Connection, logs_in
-from secretops.targets.probe import prove_access
+from secretops.targets.connection import Connection, logs_in
+from secretops.targets.users import BrokerUsers
 from secretops.values import Value, new_password
 
 if TYPE_CHECKING:
@@ -33,28 +29,23 @@ ANSWERS = "$SYS/Coreflux/Command/Output"
 
 ADMIN_FLAG = "AllowedUserManagement"
 
+# An argument that no way of splitting at spaces and removing quotes changes.
 _PLAIN = re.compile(r"(?!-)[^\s\"'`\\\x00-\x1f\x7f]+")
-"""What stays one argument, as it is, however a broker splits commands at spaces and strips quotes."""
 
 
-class CorefluxTarget:
-    """Users of a Coreflux broker: a server's, which every authenticated user can be, or (`admin`) its user managers."""
+class CorefluxTarget(BrokerUsers):
+    """Users of a Coreflux broker: a server's, which any authenticated user can be, or its user managers."""
 
-    def __init__(self, broker: Broker, *, admin: bool, deadline: float = DEADLINE_SECONDS) -> None:
-        self._broker = broker
-        self._admin = admin
-        self._deadline = deadline
+    why_not_self = "whether a Coreflux broker then still answers is not documented"
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
         """Make the broker accept `credential`, and a server's user a member of the stack's groups.
 
-        No command is sent when the broker accepts it already and the stack has no groups.
-
-        The password is changed first and the user added if that fails, which in the steady state is one command. A
-        `new` one is only ever added: it needs no reading of an undocumented answer to leave a user that is there alone.
+        Changes the password first, and adds the user if that fails. A `new` user is only added, so that one that exists
+        stays as it is.
         """
         username, password = credential["username"], credential["password"]
-        _refuse_self(admin, username)
+        self._refuse_self(admin, username)
         _refuse_unquotable(credential)
         known = logs_in(self._broker, credential, deadline=self._deadline)
         groups = () if self._admin else self._broker.groups
@@ -63,7 +54,11 @@ class CorefluxTarget:
         with self._open(admin) as connection:
             commands = Commands(connection)
             if not known and new:
-                self._add_new(commands, credential)
+                added = commands.ask("addUser", username, password)
+                if not added.success:
+                    refused = commands.refused("addUser", username, added)
+                    is_there = commands.ask("listUserGroups", username).success
+                    raise UserTakenError(refused.what) if is_there else refused
             elif not known and not commands.ask("changeUserPassword", username, password).success:
                 commands.run("addUser", username, password)
             if self._admin:
@@ -73,21 +68,14 @@ class CorefluxTarget:
                 for group in (one for one in groups if one not in member):
                     commands.run("addUserToGroup", username, group)
 
-    def verify(self, credential: Value) -> None:
-        """Prove `credential`: a server's user sends itself a message, an admin asks for its own groups."""
-        if not self._admin:
-            prove_access(self._broker, credential, deadline=self._deadline)
-            return
+    def _verify_admin(self, credential: Value) -> None:
         _refuse_unquotable(credential)
         with self._open(credential) as connection:
             Commands(connection).run("listUserGroups", credential["username"])
 
     def retire(self, admin: Value, username: str) -> None:
-        """Give `username` a password that nobody knows. A user that is gone is fine.
-
-        Whether a Coreflux broker ends the user's live sessions then is not documented.
-        """
-        _refuse_self(admin, username)
+        """Set a random password. A missing user is no error. Whether its sessions end is not documented."""
+        self._refuse_self(admin, username)
         unknown = Value({"username": username, "password": new_password()})
         _refuse_unquotable(unknown)
         with self._open(admin) as connection:
@@ -100,17 +88,6 @@ class CorefluxTarget:
         """Return False: none of its documented commands restricts a user's topics."""
         return False
 
-    @staticmethod
-    def _add_new(commands: Commands, credential: Value) -> None:
-        username = credential["username"]
-        added = commands.ask("addUser", username, credential["password"])
-        if added.success:
-            return
-        refused = commands.refused("addUser", username, added)
-        if commands.ask("listUserGroups", username).success:
-            raise UserTakenError(refused.what)
-        raise refused
-
     def _may_command(self, credential: Value) -> bool:
         try:
             self.verify(credential)
@@ -118,13 +95,10 @@ class CorefluxTarget:
             return False
         return True
 
-    def _open(self, who: Value) -> Connection:
-        return Connection(self._broker, who, deadline=self._deadline)
-
 
 @dataclass(frozen=True)
 class Answer:
-    """Whether it was done, and what the broker says of it."""
+    """The broker's answer to a command."""
 
     success: bool
     message: str
@@ -132,7 +106,7 @@ class Answer:
 
 
 class Commands:
-    """The broker's commands, in an admin's session. One at a time, each waited for."""
+    """The broker's commands, in an admin's session, one at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -146,7 +120,7 @@ class Commands:
         return answer
 
     def ask(self, command: str, *arguments: str) -> Answer:
-        """The broker's answer, yes or no. Raises RefusedError when this user may not ask at all."""
+        """Return the broker's answer. Raises RefusedError when this user may not run the command."""
         token = secrets.token_hex(8)
 
         def mine(message: MQTTMessage) -> dict[str, Any] | None:
@@ -171,7 +145,7 @@ class Commands:
         return answer
 
     def refused(self, command: str, username: str, answer: Answer) -> RefusedError:
-        """The error for a no. The broker may quote the command in its reason, so that is redacted."""
+        """Return the error for an answer. The broker's reason may quote the command, so it is redacted."""
         return RefusedError(
             f"{self._connection.address}: refused -{command} for {username}: {redact(answer.message)}",
             rule=f"{self._connection.username} needs the flag {ADMIN_FLAG}",
@@ -181,18 +155,9 @@ class Commands:
 
 def _reason(envelope: dict[str, Any]) -> str:
     errors = envelope.get("errors")
-    told = errors if isinstance(errors, list) else []
-    texts = [str(each["message"]) for each in told if isinstance(each, dict) and "message" in each]
+    listed = errors if isinstance(errors, list) else []
+    texts = [str(each["message"]) for each in listed if isinstance(each, dict) and "message" in each]
     return "; ".join(texts) or str(envelope.get("message") or "no reason given")
-
-
-def _refuse_self(admin: Value, username: str) -> None:
-    if admin["username"] == username:
-        raise RefusedError(
-            f"{username} would change its own password",
-            rule="whether a Coreflux broker then still answers is not documented, so the outcome could not be known",
-            remedy="let the other one of the two admins do it",
-        )
 
 
 def _refuse_unquotable(credential: Value) -> None:

@@ -1,4 +1,4 @@
-"""An agent of DigitalOcean's, and its API keys, by its public API.
+"""The API keys of a DigitalOcean agent, by its public API.
 
 https://docs.digitalocean.com/reference/api/reference/gradientai-platform/
 """
@@ -18,11 +18,10 @@ from secretops.targets.https import Answer, Client, NoAnswerError, Patience
 from secretops.values import Value
 
 API = "https://api.digitalocean.com"
-API_VARIABLE = "DIGITALOCEAN_API_URL"
-"""Leads elsewhere, as DigitalOcean's provider for Terraform has it."""
+API_VARIABLE = "DIGITALOCEAN_API_URL"  # replaces API, as in DigitalOcean's provider for Terraform
 
+# The token's scopes; genai:read requires regions:read, sizes:read and actions:read.
 SCOPES = "genai:create, genai:read, genai:delete"
-"""What the token has to have; genai:read asks for regions:read, sizes:read and actions:read beside it."""
 
 PAGE = 100
 MOST_PAGES = 50
@@ -31,10 +30,7 @@ _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 
 class DigitalOceanAgent:
-    """The keys of one agent, which are made with a token of its owner's.
-
-    `admin` gives that token; it is called only when a question needs it.
-    """
+    """The keys of one agent. `admin` returns its owner's token, and is called when a request needs it."""
 
     def __init__(
         self,
@@ -53,11 +49,11 @@ class DigitalOceanAgent:
         return self._agent.id
 
     def listed(self) -> tuple[NamedKey, ...]:
-        """All that there are now, page by page."""
+        """Return all keys."""
         return tuple(self._pages_of(self._client()))
 
     def create(self, name: str) -> tuple[NamedKey, Value]:
-        """A new key called `name`. Asked once: it has no token by which a second question would be the same one."""
+        """Make a key called `name`. Sent once: the API has no idempotency token."""
         client = self._client()
         try:
             answer = client.ask("POST", self._path, {"name": name}, again=False)
@@ -77,14 +73,14 @@ class DigitalOceanAgent:
         raise self._refused(client, answer)
 
     def delete(self, key: NamedKey) -> None:
-        """Make it worthless. One that is gone is fine."""
+        """Delete `key`. A missing one is no error."""
         client = self._client()
         answer = client.ask("DELETE", f"{_path(key.agent)}/{key.id}")
         if answer.status not in (http.HTTPStatus.OK, http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_FOUND):
             raise self._refused(client, answer)
 
     def verify(self, credential: Value) -> None:
-        """Ask the agent something, as its API has it."""
+        """Send the agent a request with the key."""
         verify(self._agent.url, credential, sleep=self._sleep, patience=self._patience)
 
     def _client(self) -> Client:
@@ -114,28 +110,28 @@ class DigitalOceanAgent:
         )
 
     def _named(self, info: Any) -> NamedKey | None:
-        """None for what is no key's description. A key that somebody made without a name has none."""
+        """Return the key that `info` describes, or None. Its name may be empty."""
         if not isinstance(info, dict) or not isinstance(info.get("uuid"), str) or not info["uuid"]:
             return None
         name = info.get("name")
         return NamedKey(self._agent.id, info["uuid"], name if isinstance(name, str) else "")
 
     def _refused(self, client: Client, answer: Answer) -> RefusedError | UnreachableError:
-        told = f"{client.host}: {answer.said}"
+        what = f"{client.host}: {answer.said}"
         if answer.status in _DENIED:
             return RefusedError(
-                f"{told} (agent {self._agent.id})",
+                f"{what} (agent {self._agent.id})",
                 rule=f"{AGENT_ADMIN[0]} is a token of the agent's owner with the scopes {SCOPES}",
                 remedy=f"secretops put {AGENT_ADMIN[0]}",
             )
         if answer.status == http.HTTPStatus.NOT_FOUND:
             return RefusedError(
-                f"{told}: agent {self._agent.id} is not there",
+                f"{what}: agent {self._agent.id} is not there",
                 rule="keys are made of an agent of the token's own account",
                 remedy="correct agent.id in the stack file (doctl genai agent list shows it), then pulumi up",
             )
         return UnreachableError(
-            told,
+            what,
             rule="it was asked as its documentation has it",
             remedy="https://status.digitalocean.com tells whether it serves; the next tick tries again",
         )
@@ -144,7 +140,7 @@ class DigitalOceanAgent:
 def verify(
     url: str, credential: Value, *, sleep: Callable[[float], None] = time.sleep, patience: Patience | None = None
 ) -> None:
-    """Have the agent at `url` answer with one token, by this key. Raises RefusedError when it does not take the key.
+    """Have the agent at `url` answer with one token. Raises RefusedError when it does not accept the key.
 
     https://docs.digitalocean.com/reference/api/reference/agent-inference/ (its form asks for a model, and ignores it)
     """
@@ -176,8 +172,7 @@ def _path(agent: str) -> str:
 
 
 def _infos(answer: dict[str, Any]) -> list[Any]:
-    """The keys of a page. Where there is none the field may be left out, as protobuf's JSON has it: then the total says
-    so. [None] for what is no page."""
+    """Return the keys of a page, which may omit an empty list (protobuf's JSON); [None] for an invalid one."""
     meta = answer.get("meta")
     empty = isinstance(meta, dict) and not meta.get("total")
     found = answer.get("api_key_infos", [] if empty else None)
@@ -185,7 +180,7 @@ def _infos(answer: dict[str, Any]) -> list[Any]:
 
 
 def _pages(answer: dict[str, Any]) -> int:
-    """How many pages there are; as many as were seen where it does not say."""
+    """Return the number of pages, or 0."""
     meta = answer.get("meta")
     pages = meta.get("pages") if isinstance(meta, dict) else None
     return pages if isinstance(pages, int) else 0

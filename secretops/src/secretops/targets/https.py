@@ -1,7 +1,4 @@
-"""One question over HTTPS with a bearer token, asked with patience. What it is about, its callers know.
-
-By the standard library: a rotator has no client for HTTP otherwise (docs/adr/0013).
-"""
+"""HTTPS requests with a bearer token and retries, by the standard library (docs/adr/0013)."""
 
 from __future__ import annotations
 
@@ -20,36 +17,32 @@ from urllib.parse import urlsplit
 from secretops.errors import UnreachableError, UsageError
 from secretops.redaction import redact
 
+# Attempts of a request, and waits for a rate limit.
 TRIES = 3
-"""How often a question is asked that may be asked again, and how often a limit on requests is waited for."""
 
+# Seconds before the second attempt, doubled before the third.
 PAUSE = 1.0
-"""Seconds before the second try; before the third twice as many."""
 
+# The longest wait, in seconds, that a server may ask for.
 LONGEST_WAIT = 60.0
-"""Seconds that are waited where a server says how long. Whoever is told to wait longer asks with the next tick."""
 
-ANSWER_SECONDS = 30.0
-"""How long a server may be silent."""
+# Seconds for one response, and for all requests about one thing with their waits.
+ANSWER_SECONDS, ALL_SECONDS = 30.0, 120.0
 
-ALL_SECONDS = 120.0
-"""For all questions about one thing, waits among them: others of the same tick have their turn, too."""
-
+# The largest response. A page of keys has a few thousand bytes.
 MOST_BYTES = 1 << 20
-"""Of one answer. A page of keys has a few thousand."""
-
 
 _RULE = "what it was asked, the next tick asks again"
 _REMEDY = "is it reached from here (HTTPS_PROXY leads through a proxy), and does it serve?"
 
 
 class NoAnswerError(UnreachableError):
-    """It was asked, and nobody knows what became of it."""
+    """A request was sent, and its outcome is unknown."""
 
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """What a server answered. May hold a value, so it prints none."""
+    """A response. It may have a value, so its repr has none."""
 
     status: int
     headers: Message
@@ -57,7 +50,7 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The object in it; an empty one where there is none."""
+        """The JSON object of the response, or an empty one."""
         try:
             found = json.loads(self.text)
         except (ValueError, RecursionError):
@@ -66,25 +59,23 @@ class Answer:
 
     @property
     def said(self) -> str:
-        """The status, and why, where the answer is an error that says it."""
+        """The status, and the message of an error."""
         message = self.json.get("message") if self.status >= http.HTTPStatus.BAD_REQUEST else None
         return f"HTTP {self.status}" + (f": {redact(message)[:200]}" if isinstance(message, str) else "")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A token is for the host that it was meant for."""
-
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 
+# For http, which stays on this machine: a proxy would see the token.
 _NO_PROXY = urllib.request.ProxyHandler({})
-"""For http, which stays on this machine: a proxy would see the token."""
 
 
 @dataclass
 class Patience:
-    """How long all questions about one thing may still take, and each answer."""
+    """Seconds left for all requests about one thing, and for each response."""
 
     left: float = ALL_SECONDS
     each: float = ANSWER_SECONDS
@@ -92,10 +83,10 @@ class Patience:
 
 @dataclass(frozen=True, repr=False)
 class Client:
-    """Asks one server, always with the same token."""
+    """Sends requests to one server with one token."""
 
     base: str
-    """https://HOST; http only where it does not leave this machine."""
+    """https://HOST, or http on this machine."""
     token: str
     sleep: Callable[[float], None] = time.sleep
     patience: Patience = field(default_factory=Patience)
@@ -114,10 +105,9 @@ class Client:
         return urlsplit(self.base).netloc
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, again: bool = True) -> Answer:
-        """The answer, an error too. Waits where the server asks for it, and asks anew where that may help.
+        """Return the response, also of an error. Waits and retries as the server asks.
 
-        `again`: whether it may be asked again when nobody knows what became of it. What a limit on requests has stopped
-        was not done. Raises UnreachableError, NoAnswerError where it may have been done.
+        `again`: retry a request of unknown outcome. Raises UnreachableError, and NoAnswerError for such a request.
         """
         wait, left = PAUSE, TRIES
         while True:
@@ -175,7 +165,7 @@ class Client:
 
 
 def check_url(url: str) -> None:
-    """Raise UsageError for a URL that a token may not go to, or that is none."""
+    """Raise UsageError for an invalid URL, and for one that a token must not be sent to."""
     try:
         at = urlsplit(url)
         host, _ = at.hostname, at.port
@@ -191,7 +181,7 @@ def check_url(url: str) -> None:
 
 
 def _asked_to_wait(headers: Message) -> float:
-    """Seconds: what retry-after says, else until ratelimit-reset, a time of day; a pause where neither is a number.
+    """Return the seconds of retry-after, else until the time of ratelimit-reset, else a pause.
 
     https://docs.digitalocean.com/reference/api/reference/#section/Introduction/Rate-Limit
     """

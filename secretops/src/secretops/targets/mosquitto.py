@@ -1,7 +1,7 @@
-"""Users of a mosquitto with the dynamic security plugin.
+"""Users of a mosquitto with the dynamic security plugin (plugins/dynamic-security/README.md).
 
-Commands and answers as in mosquitto's plugins/dynamic-security/README.md. The plugin drops every live session of a user
-whose password or roles are set, even to what they were: hence nothing is sent that is not needed.
+The plugin ends all sessions of a user when its password or roles are set, even to the same ones, so nothing is sent
+that is not needed.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from secretops.engine.ports import UserTakenError
 from secretops.errors import RefusedError
-from secretops.manifest import Broker
 from secretops.redaction import redact
-from secretops.targets.access_list import SEND, publishers
-from secretops.targets.connection import DEADLINE_SECONDS, Connection, logs_in
-from secretops.targets.probe import prove_access
+from secretops.targets.connection import Connection, logs_in
+from secretops.targets.users import BrokerUsers
 from secretops.topics import HINTS, REPORTS, reports_of
 from secretops.values import Value, new_password
 
@@ -28,26 +26,24 @@ if TYPE_CHECKING:
 COMMANDS = "$CONTROL/dynamic-security/v1"
 ANSWERS = "$CONTROL/dynamic-security/v1/response"
 
+# The role that `mosquitto_ctrl dynsec init` makes for the first admin.
 ADMIN_ROLE = "admin"
-"""The role that `mosquitto_ctrl dynsec init` makes for the first admin."""
 
-ACL_TYPES = ("publishClientSend", "publishClientReceive", "subscribePattern", "unsubscribePattern")
+SEND = "publishClientSend"
+ACL_TYPES = (SEND, "publishClientReceive", "subscribePattern", "unsubscribePattern")
 _CLIENT_NOT_FOUND = "Client not found"
 _ROLE_NOT_FOUND = "Role not found"
 
 
-class MosquittoTarget:
-    """Users of mosquitto's dynamic security: a server's, with a role for the broker's topics, or (`admin`) admins."""
+class MosquittoTarget(BrokerUsers):
+    """Users of mosquitto's dynamic security: a server's, with a role for the broker's topics, or admins."""
 
-    def __init__(self, broker: Broker, *, admin: bool, deadline: float = DEADLINE_SECONDS) -> None:
-        self._broker = broker
-        self._admin = admin
-        self._deadline = deadline
+    why_not_self = "the plugin ends an admin's session before it answers"
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
-        """Make the broker accept `credential` with its role. Nothing is changed when it does already."""
+        """Make the broker accept `credential` with its role. Changes nothing if it does already."""
         username = credential["username"]
-        _refuse_self(admin, username)
+        self._refuse_self(admin, username)
         with self._open(admin) as connection:
             security = DynamicSecurity(connection)
             client = security.find("getClient", _CLIENT_NOT_FOUND, username=username)
@@ -67,28 +63,21 @@ class MosquittoTarget:
             if found.get("disabled"):
                 security.run("enableClient", username=username)
 
-    def verify(self, credential: Value) -> None:
-        """Prove `credential`: a server's user sends itself a message, an admin lists the roles."""
-        if not self._admin:
-            prove_access(self._broker, credential, deadline=self._deadline)
-            return
+    def _verify_admin(self, credential: Value) -> None:
         with self._open(credential) as connection:
             DynamicSecurity(connection).run("listRoles")
 
     def retire(self, admin: Value, username: str) -> None:
-        """Give `username` a password that nobody knows, which also ends its sessions. A user that is gone is fine."""
-        _refuse_self(admin, username)
-        unknown = Value({"username": username, "password": new_password()})
+        """Set a random password, which also ends the user's sessions. A missing user is no error."""
+        self._refuse_self(admin, username)
+        password = Value({"password": new_password()})["password"]
         with self._open(admin) as connection:
             DynamicSecurity(connection).find(
-                "setClientPassword", _CLIENT_NOT_FOUND, username=username, password=unknown["password"]
+                "setClientPassword", _CLIENT_NOT_FOUND, username=username, password=password
             )
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
-        """Return whether the plugin lets each of `usernames`, and no other client, publish where its servers report.
-
-        False where it has another access list than `apply` writes, as before each of them was applied by this release.
-        """
+        """Return whether only each of `usernames` may publish the reports of its servers, as `apply` sets it."""
         access: dict[str, Any] = {}
         with self._open(admin) as connection:
             security = DynamicSecurity(connection)
@@ -101,14 +90,11 @@ class MosquittoTarget:
         except (KeyError, TypeError, AttributeError):
             return False
 
-    def _open(self, who: Value) -> Connection:
-        return Connection(self._broker, who, deadline=self._deadline)
-
     def _server_role(self, security: DynamicSecurity, username: str) -> str:
-        """Return the name of the role of a server's user, made if it is missing.
+        """Return the name of the role of a server's user; make it if it is missing.
 
-        Named by what it allows: other topics are another role, which each user gets at its own next rotation. Changing
-        a role in place would drop everybody who has it. Below REPORTS it may publish its own reports alone.
+        The name depends on what it allows: changing a role would end the sessions of all its users, so a user gets
+        another role at its next rotation. Below REPORTS it allows only the user's own reports.
         """
         allowed = dict.fromkeys((*self._broker.topics, f"{REPORTS}/#", f"{HINTS}/#"))
         acls = [_acl(acl_type, topic, 0, allow=True) for topic in allowed for acl_type in ACL_TYPES]
@@ -117,36 +103,35 @@ class MosquittoTarget:
         if security.find("getRole", _ROLE_NOT_FOUND, rolename=name) is None:
             try:
                 security.run("createRole", rolename=name, acls=acls)
-            except RefusedError:  # another stack on this broker may have made it meanwhile
+            except RefusedError:  # another stack may have made it
                 if security.find("getRole", _ROLE_NOT_FOUND, rolename=name) is None:
                     raise
         return name
 
 
 class DynamicSecurity:
-    """The plugin's commands, in an admin's session. One at a time, each waited for."""
+    """The plugin's commands, in an admin's session, one at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, **arguments: object) -> dict[str, Any]:
-        """The answer's data. Raises RefusedError with the plugin's reason."""
-        answer = self._ask(command, arguments)
-        if (error := answer.get("error")) is not None:
-            raise self._refused(command, str(error), arguments)
-        return dict(answer.get("data") or {})
+        """Return the answer's data. Raises RefusedError with the plugin's reason."""
+        return self.find(command, None, **arguments) or {}
 
-    def find(self, command: str, missing: str, **arguments: object) -> dict[str, Any] | None:
-        """As `run`, but None when the plugin answers that what it is about is `missing`."""
+    def find(self, command: str, missing: str | None, **arguments: object) -> dict[str, Any] | None:
+        """As `run`, but return None for the error `missing`."""
         answer = self._ask(command, arguments)
-        match answer.get("error"):
-            case None:
-                return dict(answer.get("data") or {})
-            case error if error == missing:
-                return None
-            case error:
-                raise self._refused(command, str(error), arguments)
+        if (error := answer.get("error")) is None:
+            return dict(answer.get("data") or {})
+        if error == missing:
+            return None
+        about = arguments.get("username") or arguments.get("rolename") or "everything"
+        raise RefusedError(
+            f"{self._connection.address}: refused {command} for {about}: {redact(str(error))}",
+            remedy=f"check what {self._connection.username} may do: mosquitto_ctrl dynsec getClient",
+        )
 
     def _ask(self, command: str, arguments: dict[str, object]) -> dict[str, Any]:
         token = secrets.token_hex(8)
@@ -162,7 +147,7 @@ class DynamicSecurity:
 
         self._connection.publish(COMMANDS, json.dumps(request))
         if (answer := self._connection.receive(mine)) is None:
-            # Taken and acknowledged, so reached: under 3.1.1 this is how mosquitto drops what the user may not publish.
+            # Under 3.1.1 mosquitto acknowledges and drops what the user may not publish.
             raise RefusedError(
                 f"{self._connection.address}: took {command} from {self._connection.username} and did not answer it",
                 rule=f"users are set by mosquitto's dynamic security plugin, for those with the role {ADMIN_ROLE}",
@@ -170,20 +155,13 @@ class DynamicSecurity:
             )
         return answer
 
-    def _refused(self, command: str, error: str, arguments: dict[str, object]) -> RefusedError:
-        about = arguments.get("username") or arguments.get("rolename") or "everything"
-        return RefusedError(
-            f"{self._connection.address}: refused {command} for {about}: {redact(error)}",
-            remedy=f"check what {self._connection.username} may do: mosquitto_ctrl dynsec getClient",
-        )
-
 
 def _acl(acl_type: str, topic: str, priority: int, *, allow: bool) -> dict[str, object]:
     return {"acltype": acl_type, "topic": topic, "priority": priority, "allow": allow}
 
 
 def _client(data: dict[str, Any]) -> dict[str, Any]:
-    """What getClient tells of one, its roles by their names. What reads otherwise is a client without any."""
+    """Return the client of a getClient, with its roles' names. An invalid answer is a client without roles."""
     found = data.get("client")
     if not isinstance(found, dict):
         return {}
@@ -192,10 +170,66 @@ def _client(data: dict[str, Any]) -> dict[str, Any]:
     return {**found, "roles": named}
 
 
-def _refuse_self(admin: Value, username: str) -> None:
-    if admin["username"] == username:
-        raise RefusedError(
-            f"{username} would change its own password",
-            rule="the plugin ends an admin's session before it answers, so the outcome could not be known",
-            remedy="let the other one of the two admins do it",
-        )
+def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
+    """Return the users that may publish below `tree`; None if anonymous clients, or by default all, may.
+
+    `access` has the data of listClients, listGroups, listRoles (verbose), getDefaultACLAccess and getAnonymousGroup.
+    Roles are not weighed against each other: a user that may publish by any of them counts. Raises KeyError, TypeError,
+    AttributeError for an invalid answer.
+    """
+    if any(entry["allow"] for entry in access["acls"] if entry["acltype"] == SEND):
+        return None
+    allowing = {role["rolename"] for role in access["roles"] if may_publish(role.get("acls", ()), tree)}
+    groups = {group["groupname"] for group in access["groups"] if allowing & _roles(group)}
+    if (access.get("group") or {}).get("groupname") in groups:
+        return None
+    return {
+        client["username"]
+        for client in access["clients"]
+        if allowing & _roles(client) or groups & {group["groupname"] for group in client.get("groups", ())}
+    }
+
+
+def may_publish(entries: Iterable[Mapping[str, Any]], tree: str) -> bool:
+    """Return whether a role with these entries may publish anywhere below `tree`, which has no wildcard.
+
+    The matching entry with the highest priority decides (plugins/dynamic-security/README.md).
+    """
+    sending = (entry for entry in entries if entry["acltype"] == SEND)
+    for entry in sorted(sending, key=lambda entry: (-entry.get("priority", 0), not entry["allow"])):
+        if entry["allow"] and _meets(entry["topic"], tree):
+            return True
+        if not entry["allow"] and _covers(entry["topic"], tree):
+            return False
+    return False
+
+
+def _roles(holder: Mapping[str, Any]) -> set[str]:
+    return {role["rolename"] for role in holder.get("roles", ())}
+
+
+def _levels(topic_filter: str, tree: str) -> Iterator[tuple[str, str | None]]:
+    """Yield each level of the filter with the tree's, which is None below the tree."""
+    levels = tree.split("/")
+    for number, level in enumerate(topic_filter.split("/")):
+        yield level, levels[number] if number < len(levels) else None
+
+
+def _meets(topic_filter: str, tree: str) -> bool:
+    """Return whether a topic at or below `tree` matches. %c and %u stand for any client id and user."""
+    for level, of_tree in _levels(topic_filter, tree):
+        if level == "#" or of_tree is None:
+            return True
+        if level not in ("+", of_tree) and "%c" not in level and "%u" not in level:
+            return False
+    return topic_filter.count("/") >= tree.count("/")
+
+
+def _covers(topic_filter: str, tree: str) -> bool:
+    """Return whether every topic at or below `tree` matches."""
+    for level, of_tree in _levels(topic_filter, tree):
+        if level == "#":
+            return True
+        if of_tree is None or level not in ("+", of_tree):
+            return False
+    return False

@@ -1,7 +1,7 @@
-"""A secret is in wrong hands: end what they have, prove it, say who read it, and keep a file of all that.
+"""Respond to a compromised secret: replace it, prove the end of the old value, and report who read it.
 
-What needs values runs under the store's lease (`containment`); in a Swarm as a task, which tells the incident as it
-stands, a line a change. Whoever asked keeps the incident's files, reads the trail, and goes on with what was cut short.
+What needs values runs under the store's lease (`containment`); in a Swarm as a task, which prints the incident after
+each change. The command writes the incident's files, reads the trail, and continues after an interruption.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from pathlib import Path
 from secretops.errors import ExitCode, SecretopsError, WaitingError
 from secretops.manifest import Secret
 from secretops.operations import audit
+from secretops.operations.compromise.advice import cost, plan
 from secretops.operations.compromise.containment import contain
-from secretops.operations.compromise.incident import Incident, Out, Read, Record, Step
-from secretops.operations.compromise.kept import files_of, in_folder, unfinished
-from secretops.operations.compromise.plan import cost, plan
+from secretops.operations.compromise.incident import Incident, Out, Read, Record, Step, files_of, in_folder, unfinished
 from secretops.operations.emergency import had_value, known_versions
 from secretops.operations.put import check_fields
 from secretops.operations.session import Session
@@ -27,28 +26,26 @@ from secretops.values import Value
 
 __all__ = ["Incident", "Outcome", "Step", "begun", "compromise", "cost", "files_of", "in_folder", "in_task", "plan"]
 
+# The incident's file in a task.
 INCIDENT_FILE = "/etc/coreflux-mcp/incident.json"
-"""Where the task finds the incident that it works at."""
 
+# Returns the value that an operator supplies.
 Ask = Callable[[Secret], Value]
-"""Gives the value that an operator supplies."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An incident as it stands after a command, and how that ended."""
+    """An incident after a command, and the exit code."""
 
     incident: Incident
     exit_code: ExitCode
 
 
 def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew: bool = False) -> Incident:
-    """The incident of `name` in the folder `to` that is not ended yet, else a new one, which is kept nowhere.
+    """Return the unfinished incident of `name` in the folder `to`, else (or if `anew`) a new one.
 
-    `anew`: a new one in any case: what was made for the other may be out, too. `since`: from when on the trail is
-    looked at, by default a day before the incident.
-
-    Raises UsageError, and WaitingError where there is nothing that anybody could have.
+    `since`: the start of the accesses to report, by default a day before. Raises UsageError, and WaitingError for a
+    secret that never had a value.
     """
     secret, now = session.secret(name), session.clock()
     if not anew and (found := unfinished(session.manifest, secret, to, now)):
@@ -62,7 +59,7 @@ def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew
             remedy=f"{session.first_value(secret)}, for its first value",
         )
     out = [Out(id=one.id, stage=one.stage, user=one.user) for one in versions.living]
-    lost = versions.current is None  # then each of its users may log in by a password that was out
+    lost = versions.current is None  # each of its users may log in by an exposed password
     if lost:
         out += [Out(id=f"the lost value of {user}", stage="unknown", user=user) for user in secret.users]
     users = {version.user for version in versions.all}
@@ -93,10 +90,10 @@ def compromise(
     ask: Ask | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
-    """Go through with `incident`, from wherever it stands, and keep its files in the folder `to`.
+    """Complete `incident`, and write its files to the folder `to`.
 
-    `files` are those of a trail that can't be asked. `ask` gives the value of a secret that is supplied. Raises what
-    `contain` raises; StoreError where no file can be kept.
+    `files` are the logs of a trail without an API. `ask` returns an operator-supplied value. Raises what `contain`
+    raises, and StoreError.
     """
     secret, record = session.secret(incident.secret), in_folder(to)
     given = _supplied(session, secret, incident, ask)
@@ -123,21 +120,21 @@ def compromise(
 
 
 def in_task(session: Session, tell: Callable[[str], None], ask: Ask) -> None:
-    """The part that needs values, in the task of a Swarm: each change of the incident is told as a line of JSON."""
+    """Run `contain` in the task of a Swarm. `tell` gets each change of the incident as a line of JSON."""
     incident = Incident.model_validate_json(Path(INCIDENT_FILE).read_bytes())
     given = _supplied(session, session.secret(incident.secret), incident, ask)
     contain(session, incident, given=given, record=lambda changed: tell(changed.model_dump_json()))
 
 
 class _Progress(io.BytesIO):
-    """What a task prints: the incident as it stands, a line a change."""
+    """The output of a task: the incident after each change, one a line."""
 
     def __init__(self, incident: Incident, record: Record) -> None:
         super().__init__()
         self.incident, self._record = incident, record
 
     def flush(self) -> None:
-        """Called when there is more. Half a line waits for the rest."""
+        """Handle new output up to its last complete line."""
         whole, _, _ = self.getvalue().rpartition(b"\n")
         if whole:
             incident = Incident.model_validate_json(whole.rpartition(b"\n")[2])
@@ -147,7 +144,7 @@ class _Progress(io.BytesIO):
 
 
 def _supplied(session: Session, secret: Secret, incident: Incident, ask: Ask | None) -> Value | None:
-    """The new value of a secret that secretops does not make, unless it has one already."""
+    """Return an operator-supplied new value, unless the secret has one already."""
     versions = known_versions(session, secret.name)
     new = [version for version in (versions.current, versions.pending) if version and version.id not in incident.known]
     if secret.is_made or new or ask is None:
@@ -158,7 +155,7 @@ def _supplied(session: Session, secret: Secret, incident: Incident, ask: Ask | N
 
 
 def _with_reads(session: Session, incident: Incident, files: Sequence[str]) -> Incident:
-    """With what the trail says. What it can't say is left to a person, and keeps nothing from its end."""
+    """Return the incident with its accesses. What the trail does not have is left to a person."""
     manifest, left = session.manifest, list[str]()
     try:
         view = audit.audit(manifest, files, since=incident.since, secret=incident.secret)

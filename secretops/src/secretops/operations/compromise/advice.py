@@ -1,19 +1,20 @@
-"""What can't be done from here about a compromised value, and who can; and what is tried where there is no login."""
+"""The plan of an incident, the steps for a person, and proofs other than a login."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from datetime import datetime
+from pathlib import Path
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, WaitingError
-from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, ExternalAgent, OwnedAgent, Secret, SecretKind
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, ExternalAgent, Manifest, OwnedAgent, Reader, Secret, SecretKind
 from secretops.operations.certificate import is_asked_for, prove
+from secretops.operations.compromise.incident import Incident, Step, files_of
+from secretops.operations.rotate import LONGEST_WAIT
 from secretops.operations.session import Session
+from secretops.platform import platform_of
 from secretops.targets import open_agent
 from secretops.values import Value
-
-if TYPE_CHECKING:
-    from secretops.operations.compromise.incident import Incident
 
 OF_THE_ADMIN = (
     "whoever had the broker's admin may have made users, or given rights: look through those that the broker has"
@@ -23,12 +24,12 @@ OF_AGENT_ADMIN = "whoever had the token may have made keys of the agent: look th
 
 UNTRIED = "nothing of this stack can tell whether what was out is refused"
 
+# Pauses before a deleted key is tried again: two services have to learn of it.
 ASK_AGAIN = (2.0, 4.0, 8.0, 16.0)
-"""Pauses before a deleted key is tried again that the agent still takes: two services have to know of it."""
 
 
 def end_of(secret: Secret) -> str:
-    """What becomes of a replaced value that is no broker user's."""
+    """Return what happens to a replaced value that is not a broker user's."""
     if secret.kind is SecretKind.CA:
         return "its key is destroyed"
     if secret.kind is SecretKind.X509:
@@ -37,12 +38,12 @@ def end_of(secret: Secret) -> str:
 
 
 def can_be_tried(secret: Secret) -> bool:
-    """Whether somebody can be shown the old value, to refuse it. It is read only then."""
+    """Return whether the old value can be tried. It is read only then."""
     return secret.kind.alternates or secret.kind is SecretKind.X509 or secret.agent is not None
 
 
 def serial_of(pem: str) -> str | None:
-    """Of the first certificate, as it is revoked by; None where there is none."""
+    """Return the serial number of the first certificate, or None."""
     from cryptography import x509  # a function of AWS may have none
 
     try:
@@ -52,7 +53,7 @@ def serial_of(pem: str) -> str | None:
 
 
 def elsewhere(secret: Secret, incident: Incident) -> list[str]:
-    """What a person does where the value was made, or is accepted."""
+    """Return the steps for a person where the value was made, or is accepted."""
     match secret.kind:
         case SecretKind.MQTT_USER:
             return _own_users(secret, incident)
@@ -74,7 +75,7 @@ def elsewhere(secret: Secret, incident: Incident) -> list[str]:
 
 def _given_out(secret: Secret) -> list[str]:
     if (secret.name, *secret.fields) == HTTP_TOKEN:
-        from secretops.launcher.http_token import OVERLAP
+        from secretops.launcher.listening import OVERLAP
 
         return [
             "give clients the new token",
@@ -97,7 +98,7 @@ def _own_users(secret: Secret, incident: Incident) -> list[str]:
 
 
 def made_with(session: Session, secret: Secret) -> list[str]:
-    """What whoever had `secret` may have made with it, where that can be asked."""
+    """Return the steps for what may have been made with `secret`."""
     key = session.manifest.of_kind(SecretKind.AGENT_KEY)
     if key is None or secret.name != AGENT_ADMIN[0] or not isinstance(key.agent, OwnedAgent):
         return []
@@ -119,7 +120,7 @@ def _serials(incident: Incident) -> list[str]:
 
 
 def _revoke(secret: Secret, which: str) -> str:
-    """Who signs can revoke, and the broker has to hear of it. To revoke takes a right that secretops does not have."""
+    """Return how to revoke a certificate. secretops has no right to."""
     if secret.issuer and not secret.issuer.revocation:
         return f"certificate {which} is good until it ends; a new CA ends it: secretops compromise client-ca"
     how = secret.issuer.revocation if secret.issuer else "at whoever signed it"
@@ -129,9 +130,9 @@ def _revoke(secret: Secret, which: str) -> str:
 def tried(
     session: Session, secret: Secret, version: str, value: Value, *, sleep: Callable[[float], None]
 ) -> tuple[str, bool]:
-    """What became of a value that ended, and whether that is known.
+    """Try a value that ended. Return the result, and whether it is known.
 
-    Raises SecretopsError where an agent of one's own still takes a key that was deleted, UnreachableError.
+    Raises UnreachableError, and SecretopsError if an agent still accepts a deleted key.
     """
     if secret.kind is SecretKind.X509:
         return _tried_certificate(session, secret, version, value)
@@ -141,7 +142,7 @@ def tried(
 
 
 def _tried_certificate(session: Session, secret: Secret, version: str, value: Value) -> tuple[str, bool]:
-    """A broker that speaks to nobody refuses nothing: it has to take the new one in the same moment."""
+    """Try the certificate, and the new one: an unreachable broker refuses nothing."""
     manifest, store = session.manifest, session.store
     if not is_asked_for(manifest.broker):
         return "the broker asks for no certificate, so nothing can tell", True
@@ -182,3 +183,68 @@ def _tried_key(
         rule="a compromised credential is refused before its incident ends",
         remedy="see in DigitalOcean's console that it is gone; the same command again goes on",
     )
+
+
+def cost(manifest: Manifest, secret: Secret) -> str:
+    """Return the cost for running servers."""
+    if secret.kind is SecretKind.MQTT_USER:
+        return f"Servers are without the broker until they have the new one: {platform_of(manifest.store).arrival}."
+    if isinstance(secret.agent, OwnedAgent):
+        return f"Servers are without the agent until they have the new one: {platform_of(manifest.store).arrival}."
+    return "Servers that work go on."
+
+
+def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, files: tuple[str, ...]) -> list[str]:
+    """Return each step in a line. Changes nothing, and reads no value."""
+    for_programs, for_people = files_of(incident, folder)
+    done = f"; gone on with, done: {', '.join(incident.done)}" if incident.moments else ""
+    return [
+        f"incident: {for_programs} and {for_people.name}{done}",
+        f"{Step.FREEZE}: hold the lease of store {incident.store}: ticks and other commands answer that it is busy",
+        f"{Step.REPLACE}: {_replacing(session, secret, incident)}",
+        *([f"{Step.BOTH_SLOTS}: the other one gets a new password, too"] if secret.kind.alternates else []),
+        f"{Step.PROOF}: {_proof(session, secret)}",
+        f"{Step.READERS}: {_readers(session, secret)}",
+        f"{Step.TRAIL}: {_trail(session, files, incident.since)}",
+        f"cost: {cost(session.manifest, secret)}",
+        *(f"left to you: {text}" for text in elsewhere(secret, incident)),
+    ]
+
+
+def _replacing(session: Session, secret: Secret, incident: Incident) -> str:
+    out = ", ".join(f"{one.id}{f' of {one.user}' if one.user else ''}" for one in incident.out) or "no version"
+    if secret.kind.alternates:
+        broker = session.manifest.broker
+        return (
+            f"the idle one of {' and '.join(secret.users)} gets a new password, is proven at {broker.host}:"
+            f"{broker.port} and published; then {out}: password scrambled, sessions ended"
+        )
+    if secret.is_made:
+        return f"a new one is made, proven and published; then {out}: {end_of(secret)}"
+    return f"you supply a new value, as for secretops put; then {out}: forgotten"
+
+
+def _readers(session: Session, secret: Secret) -> str:
+    if Reader.SERVER not in secret.readers:
+        return "none to wait for: only the rotator reads it"
+    if secret.kind is SecretKind.MQTT_USER:
+        limit = max(session.manifest.grace_seconds, LONGEST_WAIT)
+        return f"wait until every server reports the new version, {limit:.0f} s at most"
+    return "servers take it by themselves, and report nothing of it"
+
+
+def _proof(session: Session, secret: Secret) -> str:
+    if secret.kind.alternates:
+        return "log in by each value that was out: refused"
+    if secret.kind is SecretKind.X509 and is_asked_for(session.manifest.broker):
+        return "show the broker each certificate that was out; without a revocation it is taken until it ends"
+    return "ask the agent by each key that was out" if secret.agent else UNTRIED
+
+
+def _trail(session: Session, files: tuple[str, ...], since: datetime) -> str:
+    start = f"who read it since {since:%Y-%m-%d %H:%M} UTC, from "
+    if files:
+        return start + ", ".join(files)
+    if session.manifest.store.folder or session.platform.query_trail(session.manifest.store):
+        return start + "the stack's own trail"
+    return f"not known without files: --trail FILE; docs/operations/{session.manifest.store.kind}.md says where from"

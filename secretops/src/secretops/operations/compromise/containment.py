@@ -1,8 +1,7 @@
-"""What ends a compromised value: a new one in its place, its own end, and the proof of both. All under one lease.
+"""End a compromised value under the lease: replace it, end it, and prove both.
 
-What replaces and ends is looked at in each go, and rests on which versions the store has: one that is known to the
-incident is out, any other was made since. So it may be cut short anywhere, and done again. A proof that fails makes all
-that was made until then known, so that the next go replaces it anew. What was proven, or waited for, is not done again.
+A version that the incident knows is exposed; any other is new. So it can be interrupted anywhere and repeated. A failed
+proof makes all versions known, so that the next attempt replaces them, too.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from secretops.targets import open_target
 from secretops.targets.connection import Connection, logs_in
 from secretops.values import Value
 
+# Seconds that a broker has to end the sessions of a user with a new password.
 DROPPED_WITHIN = 5.0
-"""Seconds that a broker has to end the sessions of a user whose password is another one now."""
 
+# Steps that are repeated when an incident is continued, without a further effect.
 EACH_GO = frozenset({Step.FREEZE, Step.REPLACE, Step.BOTH_SLOTS})
-"""Steps that are looked at again when an incident is gone on with. There is nothing to do in them that was done."""
 
 
 def contain(
@@ -44,10 +43,10 @@ def contain(
     record: Record,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Incident:
-    """Do what is not done yet. `given` is the new value of a secret that an operator supplies.
+    """Do what is not done yet. `given` is an operator-supplied new value.
 
-    What keeps a step from its end is on record, and raised: LeaseHeldError, WaitingError, what the steps of a rotation
-    raise, SecretopsError where the old value is accepted still.
+    Records and raises errors: LeaseHeldError, WaitingError, those of a rotation, SecretopsError if the old value is
+    still accepted.
     """
     secret = session.secret(incident.secret)
     work = _Containment(session, secret, incident, given=given, record=record, sleep=sleep)
@@ -74,12 +73,12 @@ class _Containment:
         self._session, self._secret, self._given = session, secret, given
         self._record, self._sleep = record, sleep
         self._old: dict[str, Value] = {}
-        """What was out, by its version, as far as the store still has it."""
+        """Exposed version -> its value, if the store still has it."""
         self._left: list[str] = []
         self.set_aside: tuple[str, ...] = ()
-        """A line for each file of the store that was broken."""
+        """A line for each broken file of the store."""
         self._scrambled: set[str] = set()
-        """The operator's own users whose password this go has scrambled."""
+        """The operator's own users with a password scrambled in this attempt."""
 
     def steps(self) -> Iterator[tuple[Step, Callable[[], str]]]:
         yield Step.FREEZE, self._freeze
@@ -90,27 +89,26 @@ class _Containment:
         yield Step.READERS, self._await_readers
 
     def go(self, step: Step, act: Callable[[], str]) -> None:
-        """One step, on record before and after."""
-        now, kept = self._session.clock, step in EACH_GO
-        self._left = list(self.incident.left.get(step, ())) if kept else []
-        self._keep(self.incident.begin(step, now()))
+        """Run a step, recorded before and after."""
+        self._left = list(self.incident.left.get(step, ())) if step in EACH_GO else []
+        self._keep(self.incident.begin(step, self._session.clock()))
         try:
             told = act()
         except SecretopsError as error:
-            self._keep(self.incident.end(step, now(), f"failed: {error.what}", left=self._all_left, done=False))
+            self._end_step(step, f"failed: {error.what}", done=False)
             raise
-        self._keep(self.incident.end(step, now(), told, left=self._all_left))
+        self._end_step(step, told)
 
-    @property
-    def _all_left(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self._left))
+    def _end_step(self, step: Step, told: str, *, done: bool = True) -> None:
+        left = tuple(dict.fromkeys(self._left))
+        self._keep(self.incident.end(step, self._session.clock(), told, left=left, done=done))
 
     def _keep(self, incident: Incident) -> None:
         self.incident = incident
         self._record(incident)
 
     def _freeze(self) -> str:
-        """The lease is held. What is about to end is read now: later the store has forgotten it."""
+        """Read what is about to end, before the store forgets it."""
         secret, store = self._secret, self._session.store
         recover(self._session, secret, replaced=True)
         self._left += [f"look at it, then remove it: {line}" for line in self.set_aside]
@@ -133,7 +131,7 @@ class _Containment:
         return one.model_copy(update={"serial": serial_of(certificate)}) if certificate else one
 
     def _replace(self) -> str:
-        """Until the current version is a new one, and the one before it has ended."""
+        """Advance until the current version is new, and the former one has ended."""
         self._left += advice.elsewhere(self._secret, self.incident)
         store, name, told = self._session.store, self._secret.name, list[str]()
         pending = store.versions(name).pending
@@ -154,14 +152,14 @@ class _Containment:
 
     @property
     def _is_accepted_already(self) -> bool:
-        """Whether what is pending is accepted already: then it is published, and so comes to an end as any other."""
+        """Whether a pending value is accepted already: then it is published, and ended as any other."""
         return self._secret.kind is SecretKind.AGENT_KEY and self._secret.is_made
 
     def _is_known(self, version: Version) -> bool:
         return version.id in self.incident.known
 
     def _is_theirs(self, one: Out) -> bool:
-        """Whether it is of an operator's own user that is to be scrambled still."""
+        """Return whether it belongs to an operator's own user that is not scrambled yet."""
         current = self._session.store.versions(self._secret.name).current
         in_use = current is not None and current.user == one.user
         alternates = self._secret.kind.alternates
@@ -190,7 +188,7 @@ class _Containment:
         return told
 
     def _end_user(self, user: str, version: str) -> str:
-        """Scramble `user`, and see whether the broker ends the sessions that it has by this version."""
+        """Scramble `user`, and check that the broker ends a session of this version."""
         current, live = self._session.store.versions(self._secret.name).current, None
         if current and current.user == user:
             return f"user {user} has a new password"
@@ -213,14 +211,13 @@ class _Containment:
         return told
 
     def _scramble(self, user: str) -> None:
-        """An operator's own user, too, which no rotation touches: its password was out as well."""
         admin = BrokerAdmin(self._session).credential()
         self._session.store.confirm()
         open_target(self._session.broker, self._secret.kind).retire(admin, user)
         self._scrambled.add(user)
 
     def _both_slots(self) -> str:
-        """Both have a value that was made since, which is also how a login proves that no other is good."""
+        """Make new values of both users: a login then proves that no former one is valid."""
         previous = self._session.store.versions(self._secret.name).previous
         if previous is None or previous.retired or self._is_known(previous):
             self._advance()
@@ -255,7 +252,7 @@ class _Containment:
         return f"{on} of {before} servers report the new version, the others are not waited for"
 
     def _prove(self) -> str:
-        """By a login, or by what comes nearest, with each value that was out."""
+        """Try each exposed value."""
         if not advice.can_be_tried(self._secret):
             return advice.UNTRIED
         return "; ".join([self._try(one) for one in self.incident.out]) or "no version was good any more"
@@ -281,7 +278,7 @@ class _Containment:
         return f"{one.id}: not tried, since the store has forgotten its value"
 
     def _logged_in(self, one: Out, value: Value, *, is_good: bool) -> str:
-        """Try `value`: the one that was out, or (`is_good`) the one that was made since for the same user."""
+        """Log in by the exposed value, or (`is_good`) by the new value of the same user."""
         if logs_in(self._session.broker, value) is not is_good:
             kept = self._session.store.versions(self._secret.name).all
             self.incident = self.incident.again(*(version.id for version in kept))

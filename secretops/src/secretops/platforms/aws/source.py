@@ -10,11 +10,18 @@ import time
 from collections.abc import Callable
 
 from secretops.errors import UsageError
-from secretops.launcher.polled import EVERY_SECONDS, OUTPUT, Given, Polled, asked_for, read
+from secretops.launcher.polled import (
+    EVERY_SECONDS,
+    OUTPUT,
+    PollingSource,
+    StoredVersion,
+    parse_version,
+    requested_secrets,
+)
 from secretops.platforms.aws.api import CURRENT, Api, where
 
 
-class SecretsManager(Polled):
+class SecretsManager(PollingSource):
     """`Source` over the versions that have AWSCURRENT.
 
     A poll is one DescribeSecret a secret; a value is read only when AWSCURRENT has moved. 8,760 polls a month at 0.05
@@ -38,7 +45,7 @@ class SecretsManager(Polled):
                 rule="aws-sm:<region>/<start of the names>/<secret>[+<secret>…]",
                 remedy=f"{OUTPUT}; for example aws-sm:eu-central-1/coreflux-mcp/prod/mqtt",
             )
-        asked = asked_for(f"aws-sm:{place}", last)
+        asked = requested_secrets(f"aws-sm:{place}", last)
         place = f"Secrets Manager in {region}, {prefix}/"
         super().__init__(place, asked, lambda secret: f"{prefix}/{secret}", every=every, clock=clock)
         self._api = open_api(region)
@@ -46,6 +53,6 @@ class SecretsManager(Polled):
     def mark(self, name: str) -> str | None:
         return where(self._api.labels(name), CURRENT)
 
-    def give(self, name: str, mark: str) -> Given | None:
+    def fetch(self, name: str, mark: str) -> StoredVersion | None:
         found = self._api.value(name, mark)
-        return read(name, mark, found.text) if found else None
+        return parse_version(name, mark, found.text) if found else None

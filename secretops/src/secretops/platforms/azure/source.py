@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 
 from secretops.errors import StoreError, UsageError
-from secretops.launcher.polled import EVERY_SECONDS, Given, Polled, asked_for, read
+from secretops.launcher.polled import EVERY_SECONDS, PollingSource, StoredVersion, parse_version, requested_secrets
 from secretops.platforms.azure.api import Api
 from secretops.platforms.azure.tags import ID, latest
 
 
-class KeyVault(Polled):
+class KeyVault(PollingSource):
     """`Source` over the newest versions, which Key Vault returns to a read without a version.
 
     A poll is one list of a secret's versions, of which Key Vault returns 25 at a time; a value is read only when that
@@ -40,14 +40,14 @@ class KeyVault(Polled):
                 rule="azure-kv:<vault's host>/<secret>[+<secret>…]",
                 remedy="take it from the stack's output; for example azure-kv:coreflux-mcp.vault.azure.net/mqtt",
             )
-        asked = asked_for(f"azure-kv:{place}", path)
+        asked = requested_secrets(f"azure-kv:{place}", path)
         super().__init__(f"Key Vault {host}", asked, str, every=every, clock=clock)
         self._api = open_api(f"https://{host}")
 
     def mark(self, name: str) -> str | None:
         """Every version there is and if it is enabled: which of one second is the newest only a read tells."""
         kept = self._api.versions(name)
-        if not kept and name in self._given:
+        if not kept and name in self._found:
             raise StoreError(
                 f"secret {name}: it was deleted from the vault",
                 rule="what is deleted is given to nobody, and is kept for the vault's retention",
@@ -57,11 +57,11 @@ class KeyVault(Polled):
             raise _disabled(name)
         return repr(sorted((one.id, one.enabled) for one in kept)) if kept else None
 
-    def give(self, name: str, mark: str) -> Given | None:  # noqa: ARG002 - whatever is the newest by now
+    def fetch(self, name: str, mark: str) -> StoredVersion | None:  # noqa: ARG002 - whatever is the newest by now
         found = self._api.value(name)
         if found is None:
             raise _disabled(name)
-        return read(name, found.tags.get(ID, found.id), found.text)
+        return parse_version(name, found.tags.get(ID, found.id), found.text)
 
 
 def _disabled(name: str) -> StoreError:

@@ -24,7 +24,7 @@ from typing import Literal, cast
 from pydantic import ValidationError
 
 from secretops.errors import StoreError, UsageError
-from secretops.launcher.polled import EVERY_SECONDS, OUTPUT, Given, Polled, asked_for
+from secretops.launcher.polled import EVERY_SECONDS, OUTPUT, PollingSource, StoredVersion, requested_secrets
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.documents import fields_of, version_of
 from secretops.platforms.vault.location import VaultLogin
@@ -55,7 +55,7 @@ class Place:
         return f"{self.start}{secret}"
 
 
-class Vault(Polled):
+class Vault(PollingSource):
     """`Source` over the newest versions, which KV returns to a read without a version.
 
     A poll reads a secret's metadata, which hold no value; a value is read only when there is a new one, so that the
@@ -71,7 +71,7 @@ class Vault(Polled):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         found = parsed(place)
-        asked = asked_for(f"vault:{place}", found.names)
+        asked = requested_secrets(f"vault:{place}", found.names)
         where = f"Vault {found.server.address.removeprefix('https://')}, {found.mount}"
         super().__init__(where, asked, found.path, every=every, clock=clock)
         self._api = (open_api or _open)(found)
@@ -81,7 +81,7 @@ class Vault(Polled):
         kept = self._api.metadata(name)
         newest = kept.versions.get(kept.current) if kept else None
         if kept is None or newest is None:
-            if any(self._names[secret] == name for secret in self._given):
+            if any(self._names[secret] == name for secret in self._found):
                 raise _removed(name, "it was removed from the mount, with all its versions")
             return None
         if not newest.is_given:
@@ -89,7 +89,7 @@ class Vault(Polled):
             raise _removed(name, f"version {kept.current}, the newest, was {how}, and KV gives no older one")
         return str(kept.current)
 
-    def give(self, name: str, mark: str) -> Given | None:  # noqa: ARG002 - whatever is the newest by now
+    def fetch(self, name: str, mark: str) -> StoredVersion | None:  # noqa: ARG002 - whatever is the newest by now
         found = self._api.read(name)
         if found is None:
             raise _removed(name, "its newest version was removed, and KV gives no older one")
@@ -100,7 +100,7 @@ class Vault(Polled):
                 rule="one JSON object of fields and their texts",
                 remedy="secretops status says who is to supply it; secretops put writes it anew",
             )
-        return Given(version_of(found.data, found.number), Value(fields)) if fields else None
+        return StoredVersion(version_of(found.data, found.number), Value(fields)) if fields else None
 
 
 def _removed(name: str, what: str) -> StoreError:

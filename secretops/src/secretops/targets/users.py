@@ -1,4 +1,4 @@
-"""Prove that a server's user can do what the server will do: log in, subscribe, publish, and get it back."""
+"""The base class of targets whose credentials are a broker's users, and the proof of a server's access."""
 
 from __future__ import annotations
 
@@ -12,10 +12,41 @@ from secretops.topics import PLACE
 from secretops.values import Value
 
 
-def probe_topic(filters: Sequence[str]) -> str | None:
-    """A topic that the first of `filters` covers and that nobody else uses. None if all are $-topics.
+class BrokerUsers:
+    """Users of a broker: a server's, or (`admin`) those that manage users."""
 
-    A filter with a wildcard goes before one without: there the only topic to try is one that others may read.
+    why_not_self: str
+    """Why an admin cannot change its own password."""
+
+    def __init__(self, broker: Broker, *, admin: bool, deadline: float = DEADLINE_SECONDS) -> None:
+        self._broker, self._admin, self._deadline = broker, admin, deadline
+
+    def verify(self, credential: Value) -> None:
+        """Prove `credential`: a server's user sends itself a message, an admin runs a command that changes nothing."""
+        if self._admin:
+            self._verify_admin(credential)
+        else:
+            prove_access(self._broker, credential, deadline=self._deadline)
+
+    def _verify_admin(self, credential: Value) -> None:
+        raise NotImplementedError
+
+    def _open(self, who: Value) -> Connection:
+        return Connection(self._broker, who, deadline=self._deadline)
+
+    def _refuse_self(self, admin: Value, username: str) -> None:
+        if admin["username"] == username:
+            raise RefusedError(
+                f"{username} would change its own password",
+                rule=f"{self.why_not_self}, so the outcome could not be known",
+                remedy="let the other one of the two admins do it",
+            )
+
+
+def probe_topic(filters: Sequence[str]) -> str | None:
+    """Return a topic below one of `filters` that nobody else uses, or None if all are $-topics.
+
+    Prefers a filter with a wildcard: without one, the topic may have other readers.
     """
     plain = [each for each in filters if not each.startswith("$")]
     if not plain:
@@ -35,9 +66,9 @@ def probe_topic(filters: Sequence[str]) -> str | None:
 
 
 def prove_access(broker: Broker, credential: Value, *, deadline: float = DEADLINE_SECONDS) -> None:
-    """Log in as `credential` and send itself one message. Raises RefusedError or UnreachableError.
+    """Log in as `credential`, and receive a message that it publishes. Raises RefusedError, UnreachableError.
 
-    The message has to come back, because mosquitto acknowledges and drops what the ACL forbids under MQTT 3.1.1.
+    Under MQTT 3.1.1 mosquitto acknowledges and drops what the access list forbids.
     """
     with Connection(broker, credential, deadline=deadline) as connection:
         topic = probe_topic(broker.topics)
