@@ -45,19 +45,14 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
     def __init__(
         self,
         location: Location,
-        api: Api,
-        open_lease: Callable[[str], LeaseBlob] = LeaseBlob,
+        api: Api | None = None,
+        open_lease: Callable[[str], LeaseBlob] | None = None,
         *,
         loud: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        super().__init__(location, api, timing or Timing(), loud=loud)
-        self._open_lease = open_lease
-
-    @classmethod
-    def open(cls, location: Location, *, role: str) -> KeyVaultVersionStore:
-        """Return the store at `location`. Touches nothing yet."""
-        return cls(location, Api.of(location), lambda _lease: LeaseBlob.of(location), loud=role == "rotator")
+        super().__init__(location, api or Api.of(location), timing or Timing(), loud=loud)
+        self._open_lease = open_lease or (lambda _url: LeaseBlob.of(location))
 
     def add(self, secret: str, version: Version, value: Value) -> None:
         _, apart = self._names(secret)

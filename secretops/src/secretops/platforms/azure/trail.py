@@ -61,7 +61,7 @@ class LogAnalytics(NamedPlaces):
             operation=operation,
             secret=secret,
             allowed=status not in _DENIED,
-            source=" ".join(part for part in source if part),
+            source=" ".join(filter(None, source)),
             given=operation in GIVES_VALUE and status == http.HTTPStatus.OK,
             done=not operation.startswith(ONLY_LOOKS) and status < http.HTTPStatus.BAD_REQUEST,
             declared=self._is_declared(secret, identity.get("oid", "").lower()),

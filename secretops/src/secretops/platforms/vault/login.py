@@ -154,7 +154,11 @@ class Login:
         return held
 
     def _asked_in(self, method: VaultLogin) -> tuple[float, Answer]:
-        shown = self._shown(method)
+        if method.method == "approle":
+            secret_id = self._wrapping.secret_id() if self._wrapping else read(method.file, "its secret id")
+            shown = {"role_id": method.role, "secret_id": secret_id}
+        else:
+            shown = {"role": method.role, "jwt": read(method.file, "what it shows to log in")}
         asked = lease.awake_or_not()
         return asked, self._connection.ask(Request(method="POST", path=f"auth/{method.mount}/login", body=shown))
 
@@ -168,12 +172,6 @@ class Login:
             return None
         new = self._given(answer, asked, whole=held.whole)
         return new if not new.ttl or new.ttl >= held.whole * RENEWED_AT else None
-
-    def _shown(self, method: VaultLogin) -> dict[str, str]:
-        if method.method != "approle":
-            return {"role": method.role, "jwt": read(method.file, "what it shows to log in")}
-        secret_id = self._wrapping.secret_id() if self._wrapping else read(method.file, "its secret id")
-        return {"role_id": method.role, "secret_id": secret_id}
 
     def _given(self, answer: Answer, asked: float, *, whole: float | None = None) -> HeldToken:
         host, given = self._connection.server.host, answer.body.get("auth")

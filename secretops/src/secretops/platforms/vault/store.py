@@ -23,14 +23,11 @@ from secretops.values import Value
 class VaultVersionStore(VendorVersionStore[State]):
     """Keeps versions as documents."""
 
-    def __init__(self, location: Location, api: Api, *, loud: bool = False, timing: Timing | None = None) -> None:
-        super().__init__(location, api, timing or Timing(), loud=loud)
-        self._index = SecretIndex(api, location.lease)
-
-    @classmethod
-    def open(cls, location: Location, *, role: str, timing: Timing | None = None) -> VaultVersionStore:
-        """Return the store at `location`. Touches nothing yet."""
-        return cls(location, Api.of(location), loud=role == "rotator", timing=timing)
+    def __init__(
+        self, location: Location, api: Api | None = None, *, loud: bool = False, timing: Timing | None = None
+    ) -> None:
+        super().__init__(location, api or Api.of(location), timing or Timing(), loud=loud)
+        self._index = SecretIndex(self._api, location.lease)
 
     def add(self, secret: str, version: Version, value: Value) -> None:
         _, apart = self._names(secret)

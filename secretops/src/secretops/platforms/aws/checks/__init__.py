@@ -233,9 +233,9 @@ def own_rights(account: Account) -> Result:
 def readers_rights(account: Account) -> Result:
     """Check that each role that the stack declares may read its secrets."""
     who: dict[str, list[str]] = {}
-    for name, readers in account.location.readers.items():
-        for reader in readers:
-            if ":role/" in reader and name in account.names:
+    for name in account.names:
+        for reader in account.location.readers.get(name, ()):
+            if ":role/" in reader:
                 who.setdefault(reader, []).append(name)
     return _rights(account, who, READS) if who else ok("the stack declares none by its ARN")
 
