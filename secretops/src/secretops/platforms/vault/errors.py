@@ -140,12 +140,12 @@ def unanswered(error: Exception, address: str, ca_file: str | None) -> Secretops
     )
 
 
-def ended(host: str, *, person: bool) -> InvalidTokenError:
-    """Return the error for a token that the server does not accept."""
+def ended(host: str) -> InvalidTokenError:
+    """Return the error for a person's token that the server does not accept."""
     return InvalidTokenError(
         f"{host} does not take this token: it has ended, was revoked, or is of another server",
         rule="a token is good for its TTL; one that may not look itself up can't be told from one that has ended",
-        remedy="log in again (bao login); then: bao token lookup" if person else "the next tick logs in anew",
+        remedy="log in again (bao login); then: bao token lookup",
     )
 
 

@@ -108,7 +108,7 @@ class Login:
                 return False
             if self._method is None:
                 self._person = ""
-                raise errors.ended(self._connection.server.host, person=True)
+                raise errors.ended(self._connection.server.host)
             self._held = None
             return True
 
