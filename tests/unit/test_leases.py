@@ -1,6 +1,7 @@
 """What the leases of all stores over a network share."""
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError
 from secretops.stores import lease
+from secretops.stores.retry import Retries
 from tests.unit.memory_cluster import Clock
 
 TIMING = lease.Timing(duration=30)
@@ -131,3 +133,10 @@ def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
     while not look():
         assert clock.now <= expected + TIMING.look
     assert clock.now >= expected
+
+
+def test_retries_end_after_the_last_pause_or_at_the_deadline() -> None:
+    times = itertools.count()
+    late = Retries(itertools.repeat(0.0), seconds=1, clock=lambda: next(times))
+    assert [Retries(()).pause(), Retries((0.0,)).pause()] == [False, True]
+    assert [late.pause(), late.pause()] == [True, False]

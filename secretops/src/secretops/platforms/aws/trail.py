@@ -65,7 +65,8 @@ class CloudTrail(NamedPlaces):
         failed = event.get("errorCode") or ""
         by_request = event.get("eventType") != SERVICE_EVENT
         region = event.get("awsRegion") or self._region
-        agent, elsewhere = str(event.get("userAgent") or "").split(" ")[0], f"in {region}" * (region != self._region)
+        agent = str(event.get("userAgent") or "").split(" ")[0]
+        elsewhere = "" if region == self._region else f"in {region}"
         source = (event.get("sourceIPAddress"), agent, session, elsewhere)
         for secret in self._asked_for(operation, asked, event):
             yield Access(

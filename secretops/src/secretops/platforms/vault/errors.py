@@ -87,7 +87,7 @@ _TEXTS = {
 }
 
 
-# The first that fits: a failed handshake and a timeout are ConnectionErrors, too.
+# The first that fits counts: a failed handshake is a ConnectionError, too.
 _BY_CLASS = (
     (requests.exceptions.SSLError, UNTRUSTED),
     ((requests.exceptions.ReadTimeout, requests.exceptions.ChunkedEncodingError), SILENT),
