@@ -88,10 +88,10 @@ _TEXTS = {
 
 
 # The first that fits counts: a failed handshake is a ConnectionError, too.
-_BY_CLASS = (
-    (requests.exceptions.SSLError, UNTRUSTED),
+_BY_CLASS: tuple[tuple[tuple[type[Exception], ...], ErrorTemplate], ...] = (
+    ((requests.exceptions.SSLError,), UNTRUSTED),
     ((requests.exceptions.ReadTimeout, requests.exceptions.ChunkedEncodingError), SILENT),
-    (requests.exceptions.ConnectionError, UNREACHED),
+    ((requests.exceptions.ConnectionError,), UNREACHED),
 )
 
 
