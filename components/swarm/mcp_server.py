@@ -16,8 +16,8 @@ from ..core.references import Fetched, MountedFiles
 from ..settings.settings import Settings
 from .deployed import service
 from .names import Names
-from .principals import SwarmService
-from .server_spec import LOGIN_FILE, PORT, server_shape
+from .principals import LOGIN_FILE, SwarmService
+from .server_spec import PORT, server_shape
 from .service_spec import USER
 from .settings import SwarmServer, SwarmStore
 

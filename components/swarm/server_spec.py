@@ -11,6 +11,7 @@ from ..core.broker import BrokerArgs, ca_bundle
 from ..settings.section import StoreSection
 from ..settings.settings import Settings
 from .names import Names, variables_to
+from .principals import LOGIN_FILE, STORE_CA_FILE
 from .service_spec import USER, Health, PublicFile, Resources, Shape, Update
 from .settings import SwarmServer, SwarmStore
 
@@ -18,12 +19,6 @@ PORT = 8080
 """Of the launcher. Not 8000, where the server's own tool looks for a verifier (components/kubernetes/mcp_server.py)."""
 
 CA_FILE = "/etc/coreflux-mcp/ca.crt"
-
-VAULT_CA_FILE = "/etc/coreflux-mcp/vault-ca.crt"
-"""Of the certificates by which a Vault is known."""
-
-LOGIN_FILE = "/run/secrets/login/server"
-"""By which the launcher logs in to a store elsewhere: the secret that the stack file names, and an operator made."""
 
 PYTHON = "/opt/secretops/bin/python"
 
@@ -104,4 +99,4 @@ def _files(names: Names, broker: BrokerArgs, store: StoreSection) -> Iterator[Pu
         yield PublicFile(key="ca", name=names.config("ca", bundle), target=CA_FILE, text=bundle)
     if store.kind == "vault" and (ca_file := getattr(store, "ca_file", None)):
         bundle = ca_bundle(ca_file)
-        yield PublicFile(key="vault-ca", name=names.config("vault-ca", bundle), target=VAULT_CA_FILE, text=bundle)
+        yield PublicFile(key="vault-ca", name=names.config("vault-ca", bundle), target=STORE_CA_FILE, text=bundle)
