@@ -1,7 +1,6 @@
 """What the leases of all stores over a network share."""
 
 import contextlib
-import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -136,7 +135,5 @@ def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
 
 
 def test_retries_end_after_the_last_pause_or_at_the_deadline() -> None:
-    times = itertools.count()
-    late = Retries(itertools.repeat(0.0), seconds=1, clock=lambda: next(times))
-    assert [Retries(()).pause(), Retries((0.0,)).pause()] == [False, True]
-    assert [late.pause(), late.pause()] == [True, False]
+    late = Retries((0.0, 0.0), seconds=1, clock=iter((0, 1, 2)).__next__)
+    assert [each.pause() for each in (Retries(()), late, late)] == [False, True, False]
