@@ -477,7 +477,7 @@ def test_emulator_lets_a_role_on_one_secret_read_only(place: LiveVault) -> None:
 def test_azure_identitys_own_chain_leads_to_the_store(place: LiveVault, azure_environment: Principal) -> None:
     value = publish(place, V[1])
     place.vault.access.grant(azure_environment.oid, SECRETS_OFFICER)
-    store = KeyVaultVersionStore.open(place.location, role="operator")
+    store = KeyVaultVersionStore(place.location)
     assert store.read("it", V[1], purpose="test") == value
 
 
@@ -527,7 +527,7 @@ def test_a_vault_that_another_tenant_took_is_reported_and_is_shown_no_login(plac
     theirs, before = "00000000-0000-0000-0000-00000000ffff", len(place.vault.audit)
     location: AzureStoreLocation = place.location.model_copy(update={"tenant": theirs})
     with pytest.raises(UsageError, match=place.location.tenant):
-        KeyVaultVersionStore.open(location, role="operator").add("it", version(V[1]), make())
+        KeyVaultVersionStore(location).add("it", version(V[1]), make())
     with pytest.raises(UsageError):
         looked_at(place, tenant=theirs).reach()
     assert not [

@@ -42,9 +42,9 @@ def tagged(one: Kept, tags: dict[str, str], *, enabled: bool = False) -> Kept:
 
 GIVEN_UP, LEAVING = (
     tagged(kept(2, 1), tags.forgotten(kept(2, 1), NOW)),
-    tagged(kept(2, 1), tags.forgetting(kept(2, 1), NOW)),
+    tagged(kept(2, 1), tags.being_forgotten(kept(2, 1).tags, NOW)),
 )
-BACK = tagged(kept(2, 1), tags.brought_back(LEAVING), enabled=True)
+BACK = tagged(kept(2, 1), dict(kept(2, 1).tags), enabled=True)
 OUT: dict[str, Any] = {"published": NOW}
 RETIRED: dict[str, Any] = {"published": NOW, "retired": NOW}
 

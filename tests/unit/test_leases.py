@@ -9,6 +9,7 @@ import pytest
 
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError
 from secretops.stores import lease
+from secretops.stores.retry import Retries
 from tests.unit.memory_cluster import Clock
 
 TIMING = lease.Timing(duration=30)
@@ -131,3 +132,8 @@ def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
     while not look():
         assert clock.now <= expected + TIMING.look
     assert clock.now >= expected
+
+
+def test_retries_end_after_the_last_pause_or_at_the_deadline() -> None:
+    late = Retries((0.0, 0.0), seconds=1, clock=iter((0, 1, 2)).__next__)
+    assert [each.pause() for each in (Retries(()), late, late)] == [False, True, False]

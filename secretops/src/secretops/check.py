@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -16,6 +16,7 @@ Subject = TypeVar("Subject")
 
 # Versions are named by this machine's time.
 MOST_SKEW = timedelta(seconds=60)
+KNOWN = "what the stack does not know nobody rotates, and whoever may read it still finds its value"
 
 
 class Level(StrEnum):
@@ -116,6 +117,11 @@ def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: boo
         f"within {MOST_SKEW.seconds} s: versions are named by their time{why}",
         f"let {'both take their' if both else 'this machine take its'} time from NTP",
     )
+
+
+def unknown_to_stack(names: Sequence[str], what: str, delete: str) -> Result:
+    """Report secrets that are in the stack's own store and not in its manifest. `delete`: the command, for one."""
+    return attention(f"{', '.join(names)}: {what}", KNOWN, f"{delete}; or put it back into the stack's file")
 
 
 def poll(seconds: float, pause: float) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ class Api:
 
     def described(self, name: str) -> DescribeSecretResponseTypeDef:
         """Return DescribeSecret's answer about a name or ARN. Raises AbsentError, DeniedError, …"""
-        with self._told("DescribeSecret", name):
+        with self._translated("DescribeSecret", name):
             found = self.client.describe_secret(SecretId=name)
         self.account = found["ARN"].split(":")[4]
         self._remember(found["Name"], labels_of(found))
@@ -91,10 +91,9 @@ class Api:
 
     @contextmanager
     def remembering(self) -> Iterator[None]:
-        """Within the block read the labels of each secret once, and update them with our own writes.
+        """Within the block read the labels of each secret once, and again after a refused move.
 
-        Under the lease nobody else writes but a person, and AWS with AWSPENDING. A move that was refused, because the
-        label is elsewhere, reads all of them again.
+        Under the lease nobody else writes but a person, and AWS with AWSPENDING.
         """
         self._known = {}
         try:
@@ -113,13 +112,13 @@ class Api:
         return self._value(name, VersionId=version)
 
     def current(self, name: str) -> Found | None:
-        """The text of the version that readers find."""
+        """Return the text of the version that readers find."""
         return self._value(name, VersionStage=CURRENT)
 
     def put(self, name: str, version: str, text: str, labels: tuple[str, ...]) -> bool:
         """Make a version and move these labels to it. False when the version exists with another text."""
         self.guard(False)
-        with self._told("PutSecretValue", name):
+        with self._translated("PutSecretValue", name):
             before = self._forget(name)
             try:
                 made = self.client.put_secret_value(
@@ -142,7 +141,7 @@ class Api:
         """
         ends = {"RemoveFromVersionId": source, "MoveToVersionId": target}
         given = {end: version for end, version in ends.items() if version}
-        with self._told("UpdateSecretVersionStage", name):
+        with self._translated("UpdateSecretVersionStage", name):
             for left in reversed(range(MOVES)):
                 self.guard(False)
                 before = self._forget(name)
@@ -151,7 +150,7 @@ class Api:
                 except ClientError as error:
                     if errors.code(error) not in errors.CONFLICTS:
                         raise
-                    if self._differs(name, label, source):
+                    if where(labels_of(self.described(name)), label) != source:
                         return False
                     if not left:
                         raise
@@ -163,9 +162,6 @@ class Api:
                     return True
         raise AssertionError("unreachable: the last try returns or raises")
 
-    def _differs(self, name: str, label: str, source: str | None) -> bool:
-        return where(labels_of(self.described(name)), label) != source
-
     def _remember(self, name: str, labels: Labels) -> None:
         if self._known is not None:
             self._known[name] = labels
@@ -175,7 +171,7 @@ class Api:
         return self._known.pop(name, None) if self._known is not None else None
 
     def _value(self, name: str, **which: str) -> Found | None:
-        with self._told("GetSecretValue", name):
+        with self._translated("GetSecretValue", name):
             try:
                 answer = self.client.get_secret_value(SecretId=name, **which)
             except ClientError as error:
@@ -185,13 +181,8 @@ class Api:
                 raise
         return Found(answer["VersionId"], answer.get("SecretString", ""), frozenset(answer.get("VersionStages", ())))
 
-    @contextmanager
-    def _told(self, operation: str, name: str) -> Iterator[None]:
-        """Translate the SDK's errors, without their texts and tracebacks."""
-        try:
-            yield
-        except (ClientError, BotoCoreError) as error:
-            raise errors.told(error, f"secretsmanager:{operation}", name, self.region) from None
+    def _translated(self, operation: str, name: str) -> AbstractContextManager[None]:
+        return errors.translated(f"secretsmanager:{operation}", name, self.region)
 
 
 def labels_of(described: DescribeSecretResponseTypeDef) -> Labels:
@@ -214,15 +205,16 @@ def where(labels: Labels, label: str) -> str | None:
 
 def refuse_another_account(api: Api, location: AwsStoreLocation) -> None:
     """Raise UsageError where the credentials are of another account, which may have secrets of the same names."""
-    account = api.account or api.described(next(iter(location.secrets.values())))["ARN"].split(":")[4]
-    if account != location.account:
-        raise another_account(account, location)
+    if not api.account:
+        api.described(next(iter(location.secrets.values())))
+    refuse_account(api.account, location)
 
 
-def another_account(found: str, location: AwsStoreLocation) -> UsageError:
-    """Return the error for credentials of account `found`, which is not the stack's."""
-    return UsageError(
-        f"the AWS credentials are of account {found}",
-        rule=f"the stack's secrets are in account {location.account}; nothing was read or written in another",
-        remedy="set AWS_PROFILE to a profile of that account; aws sts get-caller-identity shows your credentials",
-    )
+def refuse_account(found: str, location: AwsStoreLocation) -> None:
+    """Raise UsageError where the credentials are of account `found`, which is not the stack's."""
+    if found != location.account:
+        raise UsageError(
+            f"the AWS credentials are of account {found}",
+            rule=f"the stack's secrets are in account {location.account}; nothing was read or written in another",
+            remedy="set AWS_PROFILE to a profile of that account; aws sts get-caller-identity shows your credentials",
+        )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from botocore import exceptions as sdk
 from botocore.exceptions import BotoCoreError, ClientError
@@ -161,6 +163,15 @@ def told(
     look = f"aws {command} --region {region} {option} {name}"
     names = {"where": where, "code": found, "action": action, "name": name, "region": region, "look": look}
     return template.filled(host=f"AWS in {region}", **names, **_TEXTS)
+
+
+@contextmanager
+def translated(action: str, name: str, region: str, *, kind: str = "secret") -> Iterator[None]:
+    """Raise the SDK's errors as ours, as `told` does, without their texts and tracebacks."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise told(error, action, name, region, kind=kind) from None
 
 
 def _denied(message: str, action: str, where: str) -> DeniedError:

@@ -7,6 +7,7 @@ secretops uses one for each version that is kept, one for the journal, one for t
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,17 +51,16 @@ class State:
 
     @property
     def rolled_back(self) -> bool:
-        """Whether since when readers find the current version is not recorded yet: a rollback by hand, or a crash."""
+        """Whether the current version has no publish time yet: after a rollback by hand, or a crash."""
         current = self.versions.current
         return current is not None and current.published is None
 
     @property
     def versions(self) -> Versions:
-        """Ours: versions with a label of ours.
+        """Versions with a label of ours.
 
-        While AWSCURRENT is on another version, or on a retired one, current is the one that was published last. A
-        current version that was published before the previous one was made current again by hand: since when is not
-        known until it is recorded.
+        While AWSCURRENT is on another version, or a retired one, current is the one that was published last. A current
+        version older than the previous one was made current by hand: it has no publish time until that is recorded.
         """
         if self.forgetting:
             return Versions()
@@ -77,13 +77,13 @@ class State:
         shown = sorted((v for v in shown if v not in (pending, current)), key=self._age)
         current = current or (shown.pop() if shown and not shown[-1].retired else None)
         previous = shown[-1] if shown else None
-        if current and previous and _before(current.published, previous.published):
+        if current and previous and (later := previous.published) and current.published and current.published < later:
             current = current.at(published=None)
         return staged(previous, current, pending)
 
     def last(self, secret: str) -> tuple[str, Entry] | None:
         """Return the label of the newest journal entry, and that entry."""
-        found = [(label, match) for label in self._ours() if (match := _LAST.fullmatch(label))]
+        found = [(label, match) for has in self.labels.values() for label in has if (match := _LAST.fullmatch(label))]
         if not found:
             return None
         label, match = max(found, key=lambda one: one[1]["time"])
@@ -127,18 +127,14 @@ class State:
             yield last, carrier
 
     def _facts(self) -> Iterator[Version]:
-        for label in self._ours():
+        for label in itertools.chain.from_iterable(self.labels.values()):
             if match := _FACTS.fullmatch(label):
                 times = {_TIMES[text[0]]: _time(text[1:]) for text in match["times"].split(".") if text}
                 user = unquote(match["user"]) if match["user"] is not None else None
                 if "created" in times:
                     yield Version(id=unquote(match["id"]), stage=Stage.PENDING, user=user, **times)
 
-    def _ours(self) -> Iterator[str]:
-        return (label for has in self.labels.values() for label in has)
-
     def _age(self, version: Version) -> tuple[bool, bool, str]:
-        """Return a sort key of published versions: the last one last."""
         has = self.labels.get(version.id, frozenset())
         return not version.retired, PREVIOUS in has, _written(version.published) if version.published else "~"
 
@@ -167,10 +163,6 @@ def last_label(entry: Entry) -> str:
 def _dotless(token: str) -> str:
     """Return a version's id, in which AWS accepts any character, as a part of a label."""
     return token.replace("%", "%25").replace(".", "%2E")
-
-
-def _before(one: datetime | None, other: datetime | None) -> bool:
-    return one is not None and other is not None and one < other
 
 
 def _written(time: datetime) -> str:

@@ -23,6 +23,7 @@ import boto3  # noqa: F401 - while Lambda starts the function; the rest comes wi
 
 from secretops import redaction
 from secretops.errors import ExitCode, LeaseHeldError, NotFoundError, RefusedError, SecretopsError, UsageError
+from secretops.redaction import redact
 from secretops.stores.retry import Retries
 
 if TYPE_CHECKING:
@@ -94,11 +95,13 @@ def tick(_event: object, _context: object) -> dict[str, Any]:
         code = operation.exit_code(outcomes)
         if code not in (ExitCode.DONE, ExitCode.ATTENTION, ExitCode.WAITING):
             raise SecretopsError("\n".join(str(outcome.error) for outcome in outcomes if outcome.error))
-        return {one.secret: [*one.done, *one.attention, *one.waiting, *_what(one.error)] for one in outcomes}
+        return {
+            one.secret: [*one.done, *one.attention, *one.waiting, *([redact(one.error.what)] if one.error else [])]
+            for one in outcomes
+        }
 
 
 def _check_event(step: str, token: str, full_name: str) -> None:
-    """Raise UsageError for an event that Secrets Manager does not send."""
     texts = {"SecretId": full_name, "ClientRequestToken": token, "Step": step}
     if missing := [key for key, text in texts.items() if not text]:
         raise UsageError(
@@ -210,9 +213,9 @@ def _told(what: str, **names: str) -> Iterator[None]:
     try:
         yield
     except SecretopsError as error:
-        told = f"{type(error).__name__}: {redaction.redact(str(error))}"
+        told = f"{type(error).__name__}: {redact(str(error))}"
     except Exception as error:
-        _log.error("unexpected\n%s", redaction.redact(traceback.format_exc()), extra=names)
+        _log.error("unexpected\n%s", redact(traceback.format_exc()), extra=names)
         told = f"an unexpected {type(error).__name__}: the log has the traceback"
     else:
         _log.info("%s: done", what, extra=names)
@@ -235,11 +238,8 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
         sum(bool(one.attention) or one.exit_code is ExitCode.ATTENTION for one in outcomes),
         sum(Reason.OVERDUE in one.reasons for one in outcomes),
     )
-    directive = {
-        "Namespace": manifest.project,
-        "Dimensions": [["Stack"]],
-        "Metrics": [{"Name": name, "Unit": "Count"} for name in METRICS],
-    }
+    metrics = [{"Name": name, "Unit": "Count"} for name in METRICS]
+    directive = {"Namespace": manifest.project, "Dimensions": [["Stack"]], "Metrics": metrics}
     return {
         "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
         "Stack": manifest.stack,
@@ -247,12 +247,8 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
     }
 
 
-def _what(error: SecretopsError | None) -> list[str]:
-    return [redaction.redact(error.what)] if error else []
-
-
 class _Scheduled:
-    """The secrets that AWS rotates when they are due. One that can't be read is none of them: the tick reports it."""
+    """The secrets that AWS rotates when they are due, except those that can't be read: the tick reports them."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from secretops.errors import StoreError
 from secretops.platforms.aws import errors
@@ -24,7 +24,7 @@ from secretops.stores.lease import Found, LeaseRecord, LeaseStore
 # The table's partition key, a string.
 KEY = "id"
 ITEM = {KEY: {"S": "lease"}}
-_HOLDER, _SINCE, _TOKEN, _RENEWED = "holder", "since", "token", "renewed"
+_NAMES = _HOLDER, _SINCE, _TOKEN, _RENEWED = "holder", "since", "token", "renewed"
 
 
 class LeaseTable(LeaseStore):
@@ -42,7 +42,7 @@ class LeaseTable(LeaseStore):
         return self._open(self.region)
 
     def read(self, *, patient: bool = True) -> Found:  # noqa: ARG002 - AWS' SDK retries by itself
-        with self._telling("GetItem"):
+        with self._translated("GetItem"):
             found = self.client.get_item(TableName=self.arn, Key=ITEM, ConsistentRead=True)
         return Found(_record(found.get("Item", {})))
 
@@ -63,18 +63,14 @@ class LeaseTable(LeaseStore):
                 condition += " OR (#token = :seen AND #renewed = :count)"
         if record:
             values |= {":renewed": {"N": str(record.renewals)}}
-        with self._telling("UpdateItem"):
+        with self._translated("UpdateItem"):
             try:
                 self.client.update_item(
                     TableName=self.arn,
                     Key=ITEM,
                     UpdateExpression=update,
                     ConditionExpression=condition,
-                    ExpressionAttributeNames={
-                        f"#{name}": name
-                        for name in (_HOLDER, _SINCE, _TOKEN, _RENEWED)
-                        if f"#{name}" in update + condition
-                    },
+                    ExpressionAttributeNames={f"#{name}": name for name in _NAMES if f"#{name}" in update + condition},
                     ExpressionAttributeValues=values,
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
@@ -93,17 +89,13 @@ class LeaseTable(LeaseStore):
             f"--table-name {self.name} --key '{json.dumps(ITEM)}'",
         )
 
-    @contextmanager
-    def _telling(self, operation: str) -> Iterator[None]:
-        try:
-            yield
-        except (ClientError, BotoCoreError) as error:
-            raise errors.told(error, f"dynamodb:{operation}", self.name, self.region, kind="table") from None
+    def _translated(self, operation: str) -> AbstractContextManager[None]:
+        return errors.translated(f"dynamodb:{operation}", self.name, self.region, kind="table")
 
 
 def _record(item: Any) -> LeaseRecord | None:
     """Return the record in an item; None where it has no token."""
-    said = {name: next(iter(item.get(name, {}).values()), "") for name in (_HOLDER, _SINCE, _TOKEN, _RENEWED)}
+    said = {name: next(iter(item.get(name, {}).values()), "") for name in _NAMES}
     if _TOKEN not in item:
         return None
     try:

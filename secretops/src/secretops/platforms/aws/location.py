@@ -71,7 +71,6 @@ class AwsPrivateCaIssuer(Issuer):
 
     @property
     def region(self) -> str:
-        """The CA's."""
         return self.arn.split(":")[3]
 
     @property

@@ -31,7 +31,7 @@ class Aws(Platform[AwsStoreLocation]):
     def open_store(self, location: AwsStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         with extra("aws"):
             from secretops.platforms.aws.store import SecretsManagerVersionStore
-        store = SecretsManagerVersionStore.open(location, role=role)
+        store = SecretsManagerVersionStore(location, loud=role == "rotator")
         return store, store.journal
 
     def open_trail(self, manifest: Manifest) -> Trail:

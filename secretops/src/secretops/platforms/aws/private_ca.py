@@ -49,12 +49,17 @@ class AwsPrivateCa:
         with self._told("acm-pca:DescribeCertificateAuthority"):
             client = connect(self._issuer.region, "acm-pca")
             about = client.describe_certificate_authority(**ca)["CertificateAuthority"]
-        algorithm = self._algorithm(about["CertificateAuthorityConfiguration"]["KeyAlgorithm"])
+        if (key := about["CertificateAuthorityConfiguration"]["KeyAlgorithm"]) not in _SIGNS_WITH:
+            raise StoreError(
+                f"{self._issuer.arn}: its key is {key}",
+                rule=f"a CA whose certificates every TLS library can check: {', '.join(_SIGNS_WITH)}",
+                remedy="name another CA in issuer.arn, then pulumi up",
+            )
         with self._told("acm-pca:IssueCertificate"):
             made = client.issue_certificate(
                 **ca,
                 Csr=request.encode(),
-                SigningAlgorithm=algorithm,
+                SigningAlgorithm=_SIGNS_WITH[key],
                 TemplateArn=self._issuer.template,
                 Validity={"Type": "DAYS", "Value": self._issuer.seconds // _DAY},
                 IdempotencyToken=hashlib.sha256(request.encode()).hexdigest()[:TOKEN_CHARACTERS],
@@ -65,18 +70,8 @@ class AwsPrivateCa:
             found = client.get_certificate(**signed)
         return Signed(found["Certificate"], tuple(_PEM.findall(found.get("CertificateChain", ""))))
 
-    def _algorithm(self, key: str) -> str:
-        if algorithm := _SIGNS_WITH.get(key):
-            return algorithm
-        raise StoreError(
-            f"{self._issuer.arn}: its key is {key}",
-            rule=f"a CA whose certificates every TLS library can check: {', '.join(_SIGNS_WITH)}",
-            remedy="name another CA in issuer.arn, then pulumi up",
-        )
-
     @contextmanager
     def _told(self, action: str) -> Iterator[None]:
-        """Turn what the SDK raises into our errors, without its text and without its traceback."""
         try:
             yield
         except (ClientError, BotoCoreError) as error:

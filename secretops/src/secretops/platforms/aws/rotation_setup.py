@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from secretops.engine.ports import VersionStore
@@ -47,10 +46,10 @@ def take_stray_pending(session: OpenedStack, location: AwsStoreLocation, secret:
     labels = api.labels(name)
     stray = stray_pending(labels)
     noted: tuple[str, datetime] | None = None
-    for version, label, since in _notes(labels):
-        if version == stray:
-            noted = label, since
-        else:
+    for version, label in [(version, label) for version, has in labels.items() for label in has]:
+        if (match := _STRAY.fullmatch(label)) and version == stray:
+            noted = label, datetime.strptime(match["since"], _FORMAT).replace(tzinfo=UTC)
+        elif match:
             api.move(name, label, version, None)
     if stray is None:
         return None
@@ -76,11 +75,3 @@ def free(api: Api, name: str, version: str) -> bool:
     AWS' steps give the lease back in between: what one of them has filled meanwhile is left as it is.
     """
     return stray_pending(api.labels(name)) == version and api.move(name, PENDING, version, None)
-
-
-def _notes(labels: Labels) -> Iterator[tuple[str, str, datetime]]:
-    """Version, label and time of each note of a stray AWSPENDING."""
-    for version, has in labels.items():
-        for label in has:
-            if match := _STRAY.fullmatch(label):
-                yield version, label, datetime.strptime(match["since"], _FORMAT).replace(tzinfo=UTC)

@@ -34,21 +34,16 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
     def __init__(
         self,
         location: Location,
-        api: Api,
+        api: Api | None = None,
         *,
         table: LeaseTable | None = None,
         loud: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        super().__init__(location, api, timing or Timing(), loud=loud)
+        super().__init__(location, api or Api(location.region), timing or Timing(), loud=loud)
         self._table = table or LeaseTable(location.lease)
         # Under the lease: the values that were read. A version's value never changes.
         self._values: dict[tuple[str, str], Value] | None = None
-
-    @classmethod
-    def open(cls, location: Location, *, role: str, timing: Timing | None = None) -> SecretsManagerVersionStore:
-        """Return the store at `location`. Touches nothing yet."""
-        return cls(location, Api(location.region), loud=role == "rotator", timing=timing)
 
     @property
     def api(self) -> Api:
@@ -162,7 +157,6 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         self._write(secret, lambda versions: versions.without_pending(pending.id))
 
     def _point_to_nothing(self, secret: str) -> None:
-        """Put AWSCURRENT on the empty version."""
         retries = Retries()
         while True:
             current = self._state(secret).current

@@ -15,24 +15,20 @@ from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, reading
 
 SOURCE = "secretsmanager.amazonaws.com"
-
 # CloudTrail records a BatchGetSecretValue also as a GetSecretValue for each secret: such a read is counted under both.
 GIVES_VALUE = frozenset({"GetSecretValue", "BatchGetSecretValue"})
-
 # Prefixes of the operations that change nothing. All others do, unknown ones too.
 ONLY_LOOKS = ("Get", "BatchGet", "Describe", "List", "Validate")
 DENIED = re.compile(r"^(Client\.)?(AccessDenied|UnauthorizedOperation|KMSAccessDenied)")
-
 # The service itself, when it rotates, replicates and deletes.
 ITSELF = frozenset({SOURCE, "rotation.secretsmanager.amazonaws.com"})
-
 # The type of events of the service's own work, e.g. RotationFailed.
 SERVICE_EVENT = "AwsServiceEvent"
 NOBODY = "(not logged in)"
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]*:\d*:secret:(?P<name>.+)")
 _SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")
 _SESSION = re.compile(r"arn:(?P<partition>[\w-]+):sts::(?P<account>\d*):assumed-role/(?P<role>[^/]+)/(?P<session>.*)")
-_HIDDEN = "HIDDEN"
+_VALUES, _HIDDEN = ("secretString", "secretBinary"), "HIDDEN"
 
 
 class CloudTrail(NamedPlaces):
@@ -69,8 +65,9 @@ class CloudTrail(NamedPlaces):
         failed = event.get("errorCode") or ""
         by_request = event.get("eventType") != SERVICE_EVENT
         region = event.get("awsRegion") or self._region
-        whence = (event.get("sourceIPAddress"), str(event.get("userAgent") or "").split(" ")[0], session)
+        agent = str(event.get("userAgent") or "").split(" ")[0]
         elsewhere = "" if region == self._region else f"in {region}"
+        source = (event.get("sourceIPAddress"), agent, session, elsewhere)
         for secret in self._asked_for(operation, asked, event):
             yield Access(
                 time=time,
@@ -78,14 +75,12 @@ class CloudTrail(NamedPlaces):
                 operation=operation,
                 secret=secret,
                 allowed=not DENIED.match(failed),
-                source=" ".join(part for part in (*whence, elsewhere) if part),
+                source=" ".join(filter(None, source)),
                 given=operation in GIVES_VALUE and not failed,
                 done=by_request and not operation.startswith(ONLY_LOOKS) and not failed,
                 declared=self._is_declared(secret, reader, role),
                 event=str(event.get("eventID") or ""),
-                holds_value=any(
-                    field in asked and _HIDDEN not in str(asked[field]) for field in ("secretString", "secretBinary")
-                ),
+                holds_value=any(_HIDDEN not in str(asked.get(field, _HIDDEN)) for field in _VALUES),
             )
 
     def _asked_for(self, operation: str, asked: dict[str, Any], event: dict[str, Any]) -> Iterator[str]:
@@ -94,9 +89,7 @@ class CloudTrail(NamedPlaces):
         ids = [said] if said else list(asked.get("secretIdList") or ())
         if not ids and operation in ("BatchGetSecretValue", "ListSecrets"):
             yield ALL
-        for found in dict.fromkeys(self._named(str(each)) for each in ids):
-            if found:
-                yield found
+        yield from filter(None, dict.fromkeys(self._named(str(each)) for each in ids))
 
     def _named(self, said: str) -> str | None:
         """The name of the secret that a request calls so: by its name, its ARN, or its ARN without AWS' own suffix."""

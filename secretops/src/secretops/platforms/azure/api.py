@@ -41,6 +41,10 @@ JSON = "application/json"
 class Patience(RetryPolicy[Any, Any]):
     """The SDK's retries for all `METHODS`, with no pause longer than `LONGEST_PAUSE`."""
 
+    def __init__(self) -> None:
+        counts = dict.fromkeys(("retry_total", "retry_connect", "retry_read", "retry_status"), RETRIES)
+        super().__init__(**counts, retry_backoff_max=LONGEST_PAUSE)
+
     def get_retry_after(self, response: Any) -> float | None:
         asked = super().get_retry_after(response)
         return None if asked is None else min(asked, LONGEST_PAUSE)
@@ -59,20 +63,9 @@ class EachAttempt(CustomHookPolicy[Any, Any]):
         super().on_request(request)
 
 
-def patience() -> Patience:
-    """Return the retry policy of our clients."""
-    return Patience(
-        retry_total=RETRIES,
-        retry_connect=RETRIES,
-        retry_read=RETRIES,
-        retry_status=RETRIES,
-        retry_backoff_max=LONGEST_PAUSE,
-    )
-
-
 def policies() -> dict[str, Any]:
     """Return the policies of a vault's client: its retries, and a hook before each attempt."""
-    return {"retry_policy": patience(), "custom_hook_policy": EachAttempt()}
+    return {"retry_policy": Patience(), "custom_hook_policy": EachAttempt()}
 
 
 def connect(vault: str, tenant: str = "") -> SecretClient:
@@ -159,14 +152,8 @@ class Api:
         `surely`: this can't be undone, since somebody reads this secret.
         """
         with telling("write", self.vault, name):
-            self.client.set_secret(
-                name,
-                text,
-                content_type=JSON,
-                tags=dict(tags),
-                expires_on=expires,
-                raw_request_hook=self._asking(surely),
-            )
+            about: dict[str, Any] = {"content_type": JSON, "tags": dict(tags), "expires_on": expires}
+            self.client.set_secret(name, text, **about, raw_request_hook=self._asking(surely))
 
     def note(self, name: str, version: str, tags: Mapping[str, str], *, enabled: bool | None = None) -> None:
         """Replace the tags of a version, and disable it in the same request. No-op when it is gone."""
@@ -210,7 +197,6 @@ class Api:
         self._wait(name, lambda: bool(self.versions(name)))
 
     def _asking(self, surely: bool) -> Callable[[object], None]:
-        """Return the hook of a call that is only sent while the lease is ours."""
         return lambda _request: self.guard(surely)
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:

@@ -65,14 +65,7 @@ def either(columns: Mapping[str, Column], *, where: str = "", beside: Iterable[s
     branches = list(beside)
     for number, table in enumerate(TABLES):
         named = [f"{name} = {each[number]}" for name, each in columns.items() if each[number]]
-        held = " and ".join(filter(None, conditions[table]))
-        branches.append(
-            "\n".join(
-                (
-                    table,
-                    *([f"    | where {held}"] if held else ()),
-                    "    | project " + ",\n        ".join(("TimeGenerated, OperationName", *named)),
-                )
-            )
-        )
+        found = " and ".join(filter(None, conditions[table]))
+        project = ",\n        ".join(("TimeGenerated, OperationName", *named))
+        branches.append(f"{table}\n" + (f"    | where {found}\n" if found else "") + f"    | project {project}")
     return "union isfuzzy=true\n" + ",\n".join(f"    ({branch})" for branch in branches)

@@ -180,13 +180,13 @@ def telling(action: str, url: str, name: str) -> Iterator[None]:
 
 
 def _meaning(error: AzureError, found: list[str]) -> ErrorTemplate:
-    asked = isinstance(error, HttpResponseError) and error.status_code is not None
-    if isinstance(error, ClientAuthenticationError) and not (asked and error.status_code in (401, 403)):
+    status = error.status_code if isinstance(error, HttpResponseError) else None
+    if isinstance(error, ClientAuthenticationError) and status not in (401, 403):
         return _NO_LOGIN
-    if isinstance(error, HttpResponseError) and error.status_code is not None:
+    if status is not None:
         by_code = next((_BY_CODE[code] for code in found if code in _BY_CODE), None)
-        broken = error.status_code >= http.HTTPStatus.INTERNAL_SERVER_ERROR
-        return by_code or _BY_STATUS.get(error.status_code) or (BROKEN if broken else _OTHER)
+        broken = status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
+        return by_code or _BY_STATUS.get(status) or (BROKEN if broken else _OTHER)
     if isinstance(error.inner_exception, requests.exceptions.SSLError):
         return UNTRUSTED
     cut = any(isinstance(each, _CUT) for each in _causes(error.inner_exception))

@@ -160,7 +160,8 @@ class LeaseBlob(LeaseStore):
                 except ResourceNotFoundError as error:
                     if "ContainerNotFound" in codes(error):
                         raise
-                    self._make()
+                    with contextlib.suppress(ResourceExistsError):  # somebody else was quicker
+                        self.client.upload_blob(b"", overwrite=False)
                 except HttpResponseError as error:
                     if TAKEN.isdisjoint(codes(error)):
                         raise
@@ -204,12 +205,6 @@ class LeaseBlob(LeaseStore):
             found.lease.state in ("leased", "breaking"),
             found.lease.duration == "infinite",
         )
-
-    def _make(self) -> None:
-        try:
-            self.client.upload_blob(b"", overwrite=False)
-        except ResourceExistsError:  # somebody else was quicker
-            return
 
     def _lease(self, lease: str) -> BlobLeaseClient:
         return BlobLeaseClient(self.client, lease_id=lease)

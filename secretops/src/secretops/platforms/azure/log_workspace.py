@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from secretops.errors import SecretopsError, StoreError, UsageError
 from secretops.platforms.azure import audit_tables
-from secretops.platforms.azure.api import ANSWER_SECONDS, CONNECT_SECONDS, patience
+from secretops.platforms.azure.api import ANSWER_SECONDS, CONNECT_SECONDS, Patience
 from secretops.platforms.azure.audit_tables import TABLES
 from secretops.platforms.azure.errors import codes, telling
 from secretops.platforms.azure.location import AzureStoreLocation
@@ -26,20 +26,15 @@ if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 
 ENDPOINT = "https://api.loganalytics.io"
-
 # Kusto's codes for a union without an existing table, and for an unknown name. Microsoft lists them nowhere: they are
 # from answers that people quote.
 NO_TABLE = frozenset({"SEM0529", "SEM0100"})
-
 # Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: an answer has at most 500,000 rows or 64 MB.
 TOO_LARGE = "-2133196797"
-
 # The severity of a missing table. An error has a lower number.
 WARNING = 3
-
 # How far back without --since: the interactive retention of a workspace is seldom longer.
 OLDEST = timedelta(days=90)
-
 # The time of one query, which is halved while its answer is too large.
 WINDOW = timedelta(days=7)
 SHORTEST = timedelta(minutes=1)
@@ -50,7 +45,7 @@ def connect(tenant: str) -> LogsQueryClient:
     from azure.monitor.query import LogsQueryClient
 
     return LogsQueryClient(
-        Login(tenant), retry_policy=patience(), connection_timeout=CONNECT_SECONDS, read_timeout=10 * ANSWER_SECONDS
+        Login(tenant), retry_policy=Patience(), connection_timeout=CONNECT_SECONDS, read_timeout=10 * ANSWER_SECONDS
     )
 
 
@@ -119,7 +114,6 @@ class Workspace:
         return _rows_of(answer.partial_data)
 
     def _refused(self, found: list[str]) -> SecretopsError | None:
-        """What it means that a query is none here."""
         if not NO_TABLE.isdisjoint(found):
             return UsageError(
                 f"{self._name} has no table {TABLES[0]}, and none {TABLES[1]}",
@@ -149,13 +143,8 @@ class _TooLargeError(StoreError):
 
 def accesses(host: str, begin: datetime, end: datetime) -> str:
     """In Kusto: what was asked of the secrets of the vault at `host`, from `begin` on and before `end`."""
-    return "\n".join(
-        (
-            _rows(host, begin, end),
-            '| where OperationName startswith "Secret"',
-            '| where not(OperationName == "SecretListVersions" and HttpStatusCode == 200)',
-        )
-    )
+    rows, secrets = _rows(host, begin, end), '| where OperationName startswith "Secret"'
+    return f'{rows}\n{secrets}\n| where not(OperationName == "SecretListVersions" and HttpStatusCode == 200)'
 
 
 def newest(host: str, begin: datetime, end: datetime) -> str:
@@ -174,13 +163,8 @@ def _rows(host: str, begin: datetime, end: datetime) -> str:
         "Identity": audit_tables.IDENTITY,
         **audit_tables.CLAIMED,
     }
-    return "\n".join(
-        (
-            audit_tables.either(columns),
-            f"| where TimeGenerated >= {_literal(begin)} and TimeGenerated < {_literal(end)}",
-            f'| where RequestUri has "{host}" or Id has "{host}"',
-        )
-    )
+    time = f"TimeGenerated >= {_literal(begin)} and TimeGenerated < {_literal(end)}"
+    return f'{audit_tables.either(columns)}\n| where {time}\n| where RequestUri has "{host}" or Id has "{host}"'
 
 
 def _literal(time: datetime) -> str:
@@ -192,7 +176,7 @@ def _rows_of(tables: Any) -> list[Mapping[str, Any]]:
 
 
 def _lacking(answer: LogsQueryPartialResult) -> list[str]:
-    """Codes of what an answer lacks; none where it is only that one of the tables is not there."""
+    """Return codes of what an answer lacks; none if only one of the tables is missing."""
     error = answer.partial_error
     details = [_innermost(one) for one in (error.details if error else None) or ()]
     if not details:

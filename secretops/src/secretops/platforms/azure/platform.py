@@ -32,7 +32,7 @@ class Azure(Platform[AzureStoreLocation]):
     def open_store(self, location: AzureStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         with extra("azure"):
             from secretops.platforms.azure.store import KeyVaultVersionStore
-        store = KeyVaultVersionStore.open(location, role=role)
+        store = KeyVaultVersionStore(location, loud=role == "rotator")
         return store, store.journal
 
     def open_trail(self, manifest: Manifest) -> Trail:

@@ -22,10 +22,8 @@ from secretops.platforms.azure.tags import (
     WRITE,
     Copy,
     State,
-    brought_back,
-    ended,
+    being_forgotten,
     facts,
-    forgetting,
     forgotten,
     latest,
     noted,
@@ -47,19 +45,14 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
     def __init__(
         self,
         location: Location,
-        api: Api,
-        open_lease: Callable[[str], LeaseBlob] = LeaseBlob,
+        api: Api | None = None,
+        open_lease: Callable[[str], LeaseBlob] | None = None,
         *,
         loud: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        super().__init__(location, api, timing or Timing(), loud=loud)
-        self._open_lease = open_lease
-
-    @classmethod
-    def open(cls, location: Location, *, role: str) -> KeyVaultVersionStore:
-        """Return the store at `location`. Touches nothing yet."""
-        return cls(location, Api.of(location), lambda _lease: LeaseBlob.of(location), loud=role == "rotator")
+        super().__init__(location, api or Api.of(location), timing or Timing(), loud=loud)
+        self._open_lease = open_lease or (lambda _url: LeaseBlob.of(location))
 
     def add(self, secret: str, version: Version, value: Value) -> None:
         _, apart = self._names(secret)
@@ -87,7 +80,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         state = self._state(secret)
         if not state.forgetting and (first := state.newest or state.apart):
             where = name if state.main else apart
-            self._api.note(where, first[-1].id, forgetting(first[-1], datetime.now(UTC)), enabled=False)
+            self._api.note(where, first[-1].id, being_forgotten(first[-1].tags, datetime.now(UTC)), enabled=False)
         order = (apart, name) if state.main else (name, apart)
         for each in order:
             self._delete(each)
@@ -207,10 +200,9 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             self._api.set(name, written, tags, expires, surely=surely)
 
     def _bring_back(self, name: str) -> None:
-        """Remove the mark that a secret is being forgotten."""
         for kept in self._api.versions(name):
             if FORGETTING in kept.tags:
-                self._api.note(name, kept.id, brought_back(kept))
+                self._api.note(name, kept.id, {tag: kept.tags[tag] for tag in kept.tags if tag != FORGETTING})
 
     def _delete(self, name: str) -> None:
         """Disable every version of one secret, and delete it. The newest version is marked as deleted by us."""
@@ -218,8 +210,9 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         for one in kept:
             is_newest = one in latest(kept)
             if one.enabled or FORGOTTEN not in one.tags or (is_newest and FORGETTING not in one.tags):
-                tags = (ended if is_newest else forgotten)(one, datetime.now(UTC))
-                self._api.note(name, one.id, tags, enabled=False)
+                now = datetime.now(UTC)
+                tags = forgotten(one, now)
+                self._api.note(name, one.id, being_forgotten(tags, now) if is_newest else tags, enabled=False)
         if kept:
             self._api.delete(name)
 

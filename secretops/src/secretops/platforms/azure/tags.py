@@ -26,6 +26,8 @@ from secretops.platforms.azure.errors import ForbiddenError
 from secretops.stores.version_facts import TIMES, fitted, merged, staged, stamp
 
 LONGEST, MOST = 256, 15
+# Of a number that nobody reaches; Python reads no more than some thousands.
+_DIGITS = 19
 PREFIX = "secretops-"
 ID, NUMBER, WRITE, USER, LAST = (f"{PREFIX}{name}" for name in ("id", "number", "write", "user", "last"))
 # A discarded version; and a version of a secret that is being forgotten. The newest version of a deleted secret has
@@ -153,9 +155,7 @@ class State:
 
     @property
     def _in_time(self) -> list[Copy]:
-        """Copies that are not late."""
-        late = self.late
-        return [copy for copy in self._main if copy.kept.id not in late]
+        return [copy for copy in self._main if copy.kept.id not in self.late]
 
     def _late(self, kept: Iterable[Kept], copies: Iterable[Copy], history: Iterable[Copy]) -> frozenset[str]:
         """Return the ids of `copies` whose write was given up, or first came after a later write of `history`."""
@@ -200,9 +200,8 @@ class State:
 def facts(version: Version, number: int, write: str) -> dict[str, str]:
     """Return the tags of a new version. Raises UsageError for too long a user's name."""
     times = {f"{PREFIX}{name}": getattr(version, name) for name in TIMES}
-    made = {ID: version.id, NUMBER: str(number), WRITE: write} | {
-        name: stamp(time) for name, time in times.items() if time
-    }
+    made = {ID: version.id, NUMBER: str(number), WRITE: write}
+    made |= {name: stamp(time) for name, time in times.items() if time}
     if version.user is not None:
         made[USER] = quote(version.user)
     for name, text in made.items():
@@ -227,19 +226,9 @@ def forgotten(kept: Kept, now: datetime) -> dict[str, str]:
     return _fitting({**left, FORGOTTEN: stamp(now)})
 
 
-def forgetting(kept: Kept, now: datetime) -> dict[str, str]:
-    """Return the tags that mark a secret as being forgotten."""
-    return _fitting({**kept.tags, FORGETTING: stamp(now)})
-
-
-def ended(kept: Kept, now: datetime) -> dict[str, str]:
-    """Return the tags of the newest version of a secret that secretops deletes: a deleted secret shows them."""
-    return _fitting({**forgotten(kept, now), FORGETTING: stamp(now)})
-
-
-def brought_back(kept: Kept) -> dict[str, str]:
-    """Return the tags of a version of a secret that is in use again."""
-    return {name: text for name, text in kept.tags.items() if name != FORGETTING}
+def being_forgotten(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
+    """Return the tags that mark a secret as being forgotten, or deleted by secretops: a deleted secret shows them."""
+    return _fitting({**tags, FORGETTING: stamp(now)})
 
 
 def with_last(kept: Kept, entry: Entry) -> dict[str, str]:
@@ -271,10 +260,8 @@ def _fitting(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _copies(kept: Iterable[Kept]) -> list[Copy]:
-    """The later one later."""
-    made = [
-        Copy(one, _number(one), one.tags.get(WRITE, one.id), version) for one in kept if (version := _version(one.tags))
-    ]
+    ours = ((one, version) for one in kept if (version := _version(one.tags)))
+    made = (Copy(one, _number(one), one.tags.get(WRITE, one.id), version) for one, version in ours)
     return sorted(made, key=lambda copy: (copy.number, copy.kept.created))
 
 
@@ -300,10 +287,6 @@ def _number(kept: Kept) -> int:
     """0 for a version that somebody else made."""
     text = kept.tags.get(NUMBER, "")
     return int(text) if text.isdecimal() and len(text) < _DIGITS else 0
-
-
-# Of a number that nobody reaches; Python reads no more than some thousands.
-_DIGITS = 19
 
 
 def _time(text: str | None) -> datetime | None:

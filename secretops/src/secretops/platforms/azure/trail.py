@@ -21,7 +21,6 @@ from secretops.trails.protocol import ALL, Access, NamedPlaces, in_both, reading
 # Prefixes of the operations that change nothing; and those about every secret of the vault.
 ONLY_LOOKS = ("SecretGet", "SecretList", "SecretBackup")
 LISTS = frozenset({"SecretList", "SecretListDeleted"})
-
 NOBODY = "(not logged in)"
 _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
@@ -62,7 +61,7 @@ class LogAnalytics(NamedPlaces):
             operation=operation,
             secret=secret,
             allowed=status not in _DENIED,
-            source=" ".join(part for part in source if part),
+            source=" ".join(filter(None, source)),
             given=operation in GIVES_VALUE and status == http.HTTPStatus.OK,
             done=not operation.startswith(ONLY_LOOKS) and status < http.HTTPStatus.BAD_REQUEST,
             declared=self._is_declared(secret, identity.get("oid", "").lower()),
@@ -107,7 +106,6 @@ def _first(row: Mapping[str, Any], *names: str) -> Any:
 
 
 def _identity(row: Mapping[str, Any]) -> dict[str, str]:
-    """Who it was, by the token's claims."""
     said = row.get("identity") or {}
     claims = (json.loads(said) if isinstance(said, str) else said).get("claim") or {}
     found = {

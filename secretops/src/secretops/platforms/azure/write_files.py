@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from secretops import printable
-from secretops.errors import ExitCode, SecretopsError, UsageError
+from secretops.errors import SecretopsError, UsageError
 
 # Bytes of one text: Linux takes 128 KiB of a variable, with its name (execve(2), MAX_ARG_STRLEN).
 LIMIT = 120 * 1024
@@ -58,7 +58,6 @@ def main() -> None:
     except SecretopsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a container's log
         sys.exit(int(error.exit_code))
-    sys.exit(int(ExitCode.DONE))
 
 
 if __name__ == "__main__":

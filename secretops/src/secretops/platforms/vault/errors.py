@@ -87,6 +87,14 @@ _TEXTS = {
 }
 
 
+# The first that fits counts: a failed handshake is a ConnectionError, too.
+_BY_CLASS: tuple[tuple[tuple[type[Exception], ...], ErrorTemplate], ...] = (
+    ((requests.exceptions.SSLError,), UNTRUSTED),
+    ((requests.exceptions.ReadTimeout, requests.exceptions.ChunkedEncodingError), SILENT),
+    ((requests.exceptions.ConnectionError,), UNREACHED),
+)
+
+
 def host_of(address: str) -> str:
     return urlsplit(address).netloc or address
 
@@ -116,12 +124,9 @@ def no_server(host: str, rule: str) -> StoreError:
 def unanswered(error: Exception, address: str, ca_file: str | None) -> SecretopsError:
     """Translate a missing answer. Nothing of the error's own text is passed on: it may name what was sent."""
     host = host_of(address)
-    if isinstance(error, requests.exceptions.SSLError):
-        return UNTRUSTED.filled(host=host, **_TEXTS)
-    if isinstance(error, requests.exceptions.ReadTimeout | requests.exceptions.ChunkedEncodingError):
-        return SILENT.filled(host=host, **_TEXTS)
-    if isinstance(error, requests.exceptions.ConnectionError):
-        return UNREACHED.filled(host=host, **_TEXTS)
+    for kinds, template in _BY_CLASS:
+        if isinstance(error, kinds):
+            return template.filled(host=host, **_TEXTS)
     if ca_file and not isinstance(error, requests.exceptions.RequestException):
         return UsageError(
             f"{ca_file}: no CA can be read from it",
@@ -135,12 +140,12 @@ def unanswered(error: Exception, address: str, ca_file: str | None) -> Secretops
     )
 
 
-def ended(host: str, *, person: bool) -> InvalidTokenError:
-    """Return the error for a token that the server does not accept."""
+def ended(host: str) -> InvalidTokenError:
+    """Return the error for a person's token that the server does not accept."""
     return InvalidTokenError(
         f"{host} does not take this token: it has ended, was revoked, or is of another server",
         rule="a token is good for its TTL; one that may not look itself up can't be told from one that has ended",
-        remedy="log in again (bao login); then: bao token lookup" if person else "the next tick logs in anew",
+        remedy="log in again (bao login); then: bao token lookup",
     )
 
 

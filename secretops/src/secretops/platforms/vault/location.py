@@ -20,7 +20,6 @@ from secretops.manifest.model import Issuer, Model, StoreLocation
 
 # Without . and .. in it, nor a slash at its ends.
 VAULT_PATH = r"(?!\.{1,2}(/|$))[\w.-]+(/(?!\.{1,2}(/|$))[\w.-]+)*"
-
 VaultPath = Annotated[
     str,
     matching(VAULT_PATH, "a path of Vault: letters, digits, dashes, dots and underscores, no slash at its ends, no .."),

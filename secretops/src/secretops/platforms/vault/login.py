@@ -108,7 +108,7 @@ class Login:
                 return False
             if self._method is None:
                 self._person = ""
-                raise errors.ended(self._connection.server.host, person=True)
+                raise errors.ended(self._connection.server.host)
             self._held = None
             return True
 
@@ -154,8 +154,11 @@ class Login:
         return held
 
     def _asked_in(self, method: VaultLogin) -> tuple[float, Answer]:
-        """Return when the login was sent, and its answer."""
-        shown = self._shown(method)
+        if method.method == "approle":
+            secret_id = self._wrapping.secret_id() if self._wrapping else read(method.file, "its secret id")
+            shown = {"role_id": method.role, "secret_id": secret_id}
+        else:
+            shown = {"role": method.role, "jwt": read(method.file, "what it shows to log in")}
         asked = lease.awake_or_not()
         return asked, self._connection.ask(Request(method="POST", path=f"auth/{method.mount}/login", body=shown))
 
@@ -170,15 +173,7 @@ class Login:
         new = self._given(answer, asked, whole=held.whole)
         return new if not new.ttl or new.ttl >= held.whole * RENEWED_AT else None
 
-    def _shown(self, method: VaultLogin) -> dict[str, str]:
-        """Return the body of a login."""
-        if method.method != "approle":
-            return {"role": method.role, "jwt": read(method.file, "what it shows to log in")}
-        secret_id = self._wrapping.secret_id() if self._wrapping else read(method.file, "its secret id")
-        return {"role_id": method.role, "secret_id": secret_id}
-
     def _given(self, answer: Answer, asked: float, *, whole: float | None = None) -> HeldToken:
-        """Return the token of an answer. Raises StoreError when it has none."""
         host, given = self._connection.server.host, answer.body.get("auth")
         if not isinstance(given, dict):
             raise errors.no_server(host, "whoever logs in there, or renews a token, is given one")
@@ -226,7 +221,6 @@ def _place(address: str) -> tuple[str, int] | None:
 
 
 def _persons_token(environment: Mapping[str, str]) -> str:
-    """Return the token of the person who runs this. Raises UsageError."""
     if found := environment.get("VAULT_TOKEN", "").strip():
         return checked(found, "VAULT_TOKEN")
     path = Path(environment.get("HOME") or Path.home()) / TOKEN_FILE

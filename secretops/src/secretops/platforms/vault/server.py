@@ -130,7 +130,7 @@ class Connection:
                 if not isinstance(wrong, UnreachableError):
                     raise wrong from None
             else:
-                if not _is_busy(answer):
+                if answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR and answer.status not in errors.AGAIN:
                     return answer
                 wrong = self.refused(answer, "serve", request.path)
             if not retries.pause():
@@ -161,10 +161,6 @@ class Connection:
         except ValueError:  # a proxy's page
             body = {}
         return Answer(found.status_code, body if isinstance(body, dict) else {})
-
-
-def _is_busy(answer: Answer) -> bool:
-    return answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in errors.AGAIN
 
 
 def _skew(date: str | None) -> timedelta | None:

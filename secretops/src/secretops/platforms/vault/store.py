@@ -12,16 +12,7 @@ from secretops.platforms.vault import documents
 from secretops.platforms.vault.api import NONE, Api
 from secretops.platforms.vault.lease import LeaseDocument
 from secretops.platforms.vault.location import VaultStoreLocation as Location
-from secretops.platforms.vault.version_metadata import (
-    LAST,
-    Noted,
-    SecretIndex,
-    State,
-    entry_note,
-    last_entry,
-    noted,
-    says_the_same,
-)
+from secretops.platforms.vault.version_metadata import LAST, Noted, SecretIndex, State, entry_note, last_entry, noted
 from secretops.stores import store_errors
 from secretops.stores.lease import Timing
 from secretops.stores.retry import contended
@@ -32,14 +23,11 @@ from secretops.values import Value
 class VaultVersionStore(VendorVersionStore[State]):
     """Keeps versions as documents."""
 
-    def __init__(self, location: Location, api: Api, *, loud: bool = False, timing: Timing | None = None) -> None:
-        super().__init__(location, api, timing or Timing(), loud=loud)
-        self._index = SecretIndex(api, location.lease)
-
-    @classmethod
-    def open(cls, location: Location, *, role: str, timing: Timing | None = None) -> VaultVersionStore:
-        """Return the store at `location`. Touches nothing yet."""
-        return cls(location, Api.of(location), loud=role == "rotator", timing=timing)
+    def __init__(
+        self, location: Location, api: Api | None = None, *, loud: bool = False, timing: Timing | None = None
+    ) -> None:
+        super().__init__(location, api or Api.of(location), timing or Timing(), loud=loud)
+        self._index = SecretIndex(self._api, location.lease)
 
     def add(self, secret: str, version: Version, value: Value) -> None:
         _, apart = self._names(secret)
@@ -112,7 +100,9 @@ class VaultVersionStore(VendorVersionStore[State]):
         value, current = self._value(secret, state, version.id), state.versions.current
         again = current is not None and current.id == version.id
         one = state.published.get(version.id, Noted(version=version))
-        copies = (state.main.current,) if says_the_same(state.theirs, value) else ()
+        copies = (
+            (state.theirs.number,) if state.theirs and documents.fields_of(state.theirs.data) == dict(value) else ()
+        )
         published = version.at(published=(version.published if again else None) or now)
         plan = dataclasses.replace(one, version=published, planned=state.main.current + 1, copies=copies)
         self._api.note(path, dict([plan.note()]))
@@ -171,11 +161,10 @@ class VaultVersionStore(VendorVersionStore[State]):
             return None
         path, number = self._names(secret)[0], state.main.current
         there = f"{self._location.mount}/{path}"
-        if state.main.versions[number].destroyed:
-            done, back = "destroyed", ""
-        else:
-            done = "deleted"
-            back = f"; to give it back: bao kv undelete -mount={self._location.mount} -versions={number} {path}"
+        done, back = "destroyed", ""
+        if not state.main.versions[number].destroyed:
+            done, mount = "deleted", self._location.mount
+            back = f"; to give it back: bao kv undelete -mount={mount} -versions={number} {path}"
         return StoreError(
             f"{there}: version {number}, the current one, was {done}, and readers find nothing",
             rule="whoever did it took it from its readers; secretops gives it back only when told to",

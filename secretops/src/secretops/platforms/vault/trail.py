@@ -17,19 +17,15 @@ from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, in_bo
 # Between a mount and the path of a secret, for each operation of KV v2; and the mount's own configuration.
 KINDS = ("data", "metadata", "detailed-metadata", "subkeys", "delete", "undelete", "destroy")
 CONFIG = "config"
-
 GIVES_VALUE = "data"
 LISTS = frozenset({"list", "scan"})
 # Operations that change nothing. All others do, unknown ones too.
 ONLY_LOOKS = frozenset({"read", "help", *LISTS})
-
 # Begins an HMAC.
 HASHED = "hmac-"
-
 # A change below it removes a mount, or has its texts logged as they are.
 MOUNTS = "sys/mounts/"
 UNWRAP = "sys/wrapping/unwrap"
-
 NOBODY = "(not logged in)"
 _DENIED = "permission denied"
 
@@ -82,10 +78,8 @@ class VaultAuditLog(NamedPlaces):
         if namespace != self._namespace:
             return None
         operation, path = str(request["operation"]), str(request.get("path") or "").rstrip("/")
-        changes = operation not in ONLY_LOOKS
-        if (operation, path) == ("delete", f"{MOUNTS}{self._mount}") or (
-            changes and path == f"{MOUNTS}{self._mount}/tune"
-        ):
+        changes, own = operation not in ONLY_LOOKS, f"{MOUNTS}{self._mount}"
+        if (operation, path) == ("delete", own) or (changes and path == f"{own}/tune"):
             return f"{operation} mount", ALL
         kind, _, name = path.removeprefix(f"{self._mount}/").partition("/")
         if not path.startswith(f"{self._mount}/") or kind not in (*KINDS, CONFIG):
@@ -206,13 +200,5 @@ def _source(request: Mapping[str, Any], auth: Mapping[str, Any]) -> str:
     account = metadata.get("service_account_name")
     named = f"account {metadata.get('service_account_namespace')}/{account}" if account else ""
     policies = "" if _role(auth) else ", ".join(auth.get("policies") or ())
-    return " ".join(
-        part
-        for part in (
-            str(request.get("remote_address") or ""),
-            named,
-            f"(policies {policies})" if policies else "",
-            "wrapped" if request.get("wrap_ttl") else "",
-        )
-        if part
-    )
+    shown, wrapped = f"(policies {policies})" if policies else "", "wrapped" if request.get("wrap_ttl") else ""
+    return " ".join(filter(None, (str(request.get("remote_address") or ""), named, shown, wrapped)))

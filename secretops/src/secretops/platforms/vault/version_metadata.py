@@ -23,7 +23,7 @@ from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
 from secretops.platforms.vault.api import NONE, Api, Found, Metadata
-from secretops.platforms.vault.documents import VERSION, fields_of
+from secretops.platforms.vault.documents import VERSION
 from secretops.stores.version_facts import TIMES, fitted, staged
 
 NAMED, LAST, KEPT = "secretops-version-", "secretops-last", "secretops-kept-"
@@ -52,9 +52,6 @@ class Noted:
     def older(self) -> tuple[int, ...]:
         """Documents to be destroyed, now that there is a newer one."""
         return (*self.numbers[:-1], *(number for number in self.copies if number < self.newest))
-
-    def claims(self, number: int) -> bool:
-        return number in self.numbers
 
     def note(self) -> tuple[str, str]:
         """Return its key and text. Raises UsageError for what is longer than a note."""
@@ -106,7 +103,7 @@ class State:
         state = cls(main, api.metadata(apart) or NONE, published)
         state = dataclasses.replace(state, pending=state._lying_apart(api, apart))
         newest = main.versions.get(main.current)
-        if newest is None or not newest.is_given or any(one.claims(main.current) for one in published.values()):
+        if newest is None or not newest.is_given or any(main.current in one.numbers for one in published.values()):
             return state
         return state._told(api, path)
 
@@ -120,8 +117,7 @@ class State:
     @property
     def is_found(self) -> bool:
         """Whether readers find the current version."""
-        newest, current = self.main.versions.get(self.main.current), self.versions.current
-        return bool(newest and newest.is_given and current and self.published[current.id].claims(self.main.current))
+        return self._is_current_newest and self.main.versions[self.main.current].is_given
 
     @property
     def may_yet_come(self) -> bool:
@@ -131,20 +127,20 @@ class State:
     @property
     def taken_away(self) -> bool:
         """Whether somebody deleted or destroyed the current version where readers find it."""
-        newest, current = self.main.versions.get(self.main.current), self.versions.current
-        if newest is None or current is None or newest.is_given:
-            return False
-        return self.published[current.id].claims(self.main.current)
+        return self._is_current_newest and not self.main.versions[self.main.current].is_given
+
+    @property
+    def _is_current_newest(self) -> bool:
+        """Whether the newest document is one of the current version."""
+        newest, current = self.main.current, self.versions.current
+        return newest in self.main.versions and current is not None and newest in self.published[current.id].numbers
 
     def surplus(self) -> list[int]:
         """Return the numbers of our documents that are to be destroyed."""
         living = {version.id for version in self.versions.living}
-        numbers = {
-            number
-            for name, one in self.published.items()
-            for number in (*one.older, *((one.newest,) if name not in living else ()))
-        }
-        return sorted(number for number in numbers if number in self.main.versions and not self._is_destroyed(number))
+        numbers = {number for one in self.published.values() for number in one.older}
+        numbers |= {one.newest for name, one in self.published.items() if name not in living}
+        return sorted(number for number in numbers if (one := self.main.versions.get(number)) and not one.destroyed)
 
     def changes(self) -> dict[str, str | None]:
         """Return the changes of notes once the surplus is destroyed: None removes the note of a version."""
@@ -158,22 +154,19 @@ class State:
                 wanted[f"{NAMED}{name}"] = None
         return {key: text for key, text in wanted.items() if self.main.notes.get(key) != text}
 
-    def _is_destroyed(self, number: int) -> bool:
-        return self.main.versions[number].destroyed
-
     def _lying_apart(self, api: Api, apart: str) -> Noted | None:
         """Return the pending version. Of two that claim the same document the document says which is ours."""
         newest = self.apart.versions.get(self.apart.current)
         if newest is None or not newest.is_given:
             return None
-        claims = {name: one for name, one in noted(self.apart).items() if one.claims(self.apart.current)}
+        claims = {name: one for name, one in noted(self.apart).items() if self.apart.current in one.numbers}
         if len(claims) > 1:
             found = api.read(apart, self.apart.current)
             claims = {name: one for name, one in claims.items() if found and found.data.get(VERSION) == name}
-        return next((one for name, one in claims.items() if not self._is_published(name)), None)
-
-    def _is_published(self, name: str) -> bool:
-        return name in self.published and bool(self.published[name].numbers)
+        return next(
+            (one for name, one in claims.items() if name not in self.published or not self.published[name].numbers),
+            None,
+        )
 
     def _told(self, api: Api, path: str) -> State:
         """Return the state with what readers find without a note: a version of ours again, or somebody else's."""
@@ -184,17 +177,10 @@ class State:
         if one and one.numbers and not one.version.retired:
             ours = api.read(path, one.newest)
             if ours and dict(ours.data) == dict(found.data):
-                again = dataclasses.replace(
-                    one, numbers=(*one.numbers, found.number), version=one.version.at(published=None)
-                )
-                published = {**self.published, one.version.id: again}
-                return dataclasses.replace(self, published=published, rolled_back=True)
+                dated = one.version.at(published=None)
+                again = dataclasses.replace(one, numbers=(*one.numbers, found.number), version=dated)
+                return dataclasses.replace(self, published={**self.published, dated.id: again}, rolled_back=True)
         return dataclasses.replace(self, theirs=found)
-
-
-def says_the_same(one: Found | None, other: Mapping[str, str]) -> bool:
-    """Return whether a document has just these fields."""
-    return one is not None and fields_of(one.data) == dict(other)
 
 
 def entry_note(entry: Entry) -> str:
@@ -211,13 +197,8 @@ def last_entry(secret: str, metadata: Metadata) -> Entry | None:
     """Return the newest entry of the journal at a path."""
     try:
         said = json.loads(metadata.notes[LAST])
-        return Entry(
-            time=_time(said["time"]),
-            secret=secret,
-            version=str(said["version"]),
-            step=str(said["step"]),
-            outcome=str(said["outcome"]),
-        )
+        texts = {name: str(said[name]) for name in ("version", "step", "outcome")}
+        return Entry(time=_time(said["time"]), secret=secret, **texts)
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 

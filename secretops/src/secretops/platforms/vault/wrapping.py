@@ -21,6 +21,7 @@ from secretops.stores import files
 
 # Suffix of the digest's file.
 USED = ".used"
+WRAPPED = "the wrapping token of its secret id"
 
 
 class Wrapping:
@@ -36,23 +37,20 @@ class Wrapping:
     def secret_id(self) -> str:
         """The one that we have, which serves for every login, or the one that the file's token gives."""
         if not self._secret_id:
-            self._take(self._token())
+            self._take(read(self._method.file, WRAPPED))
         return self._secret_id
 
     def takes_another(self) -> bool:
         """Take what another token gives that lies there by now. False where none does: what we have is kept, since it
         is given once, and what it was refused for may pass."""
         try:
-            token = self._token()
+            token = read(self._method.file, WRAPPED)
         except UsageError:
             return False
         if _digest(token) == self._from:
             return False
         self._take(token)
         return True
-
-    def _token(self) -> str:
-        return read(self._method.file, "the wrapping token of its secret id")
 
     def _take(self, token: str) -> None:
         self._secret_id, self._from = self._unwrapped(token), _digest(token)
@@ -64,7 +62,8 @@ class Wrapping:
         if not looked.is_good:
             raise self._used(token, looked)
         # the whole of it: a cubbyhole, or another mount, may have a path that ends alike
-        if not re.fullmatch(rf"auth/{re.escape(method.mount)}/role/[^/]+/secret-id", _made_at(looked)):
+        made_at = str(looked.data.get("creation_path", ""))
+        if not re.fullmatch(rf"auth/{re.escape(method.mount)}/role/[^/]+/secret-id", made_at):
             raise errors.UnwrapError(
                 f"{method.file}: this wrapping token does not wrap a secret id of auth/{method.mount}",
                 rule="it says where it was made; somebody who took the first one would wrap what they like anew",
@@ -89,7 +88,6 @@ class Wrapping:
         return found
 
     def _used(self, token: str, answer: Answer) -> SecretopsError:
-        """That a wrapping token gives nothing: the first use is the only one."""
         file, host = self._method.file, self._connection.server.host
         if answer.status != http.HTTPStatus.BAD_REQUEST:
             return errors.LoginError(
@@ -150,10 +148,6 @@ def checked(text: str, where: str) -> str:
             remedy="put it there anew",
         )
     return text
-
-
-def _made_at(looked: Answer) -> str:
-    return str(looked.data.get("creation_path", ""))
 
 
 def _digest(token: str) -> str:

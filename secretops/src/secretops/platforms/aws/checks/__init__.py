@@ -13,7 +13,20 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from secretops.check import Check, Repair, Result, attention, clock_skew, judge, ok, poll, reached, table, unknown
+from secretops.check import (
+    Check,
+    Repair,
+    Result,
+    attention,
+    clock_skew,
+    judge,
+    ok,
+    poll,
+    reached,
+    table,
+    unknown,
+    unknown_to_stack,
+)
 from secretops.errors import StoreError
 from secretops.platform import OpenedStack
 from secretops.platforms.aws import errors
@@ -26,10 +39,8 @@ from secretops.stores.lease import Timing
 
 # AWS rotates within the window of hours that the stack sets.
 LATE = timedelta(days=1)
-
 # Instead of the ARN of a subscription that nobody has confirmed yet.
 UNCONFIRMED = "PendingConfirmation"
-
 READS = ("secretsmanager:GetSecretValue",)
 # What `secretops put`, `status` and `tick`, and a rotation, do with each secret, and with the table of the lease.
 OPERATES = (
@@ -65,7 +76,7 @@ def aws_checks(account: Account, stack: OpenedStack, tick: Repair) -> list[Check
 def secrets(account: Account) -> Result:
     """Check that every secret of the stack exists, and is not scheduled for deletion."""
     region = account.location.region
-    found = {name: account.secret(name) for name in account.names}
+    found = account.secrets
     if missing := [name for name, secret in found.items() if secret is None]:
         return attention(
             f"no secret {', '.join(missing)} in {region}, account {account.identity['Account']}",
@@ -95,11 +106,11 @@ def unknown_secrets(account: Account) -> Result:
     found = account.strangers()
     going = (f"{name} goes on {_utc(date)}, which holds its name until then" for name, date in found.items() if date)
     if staying := [name for name, date in found.items() if date is None]:
-        return attention(
-            f"{', '.join(staying)}: named as the stack's own, and none of them",
-            "what the stack does not know nobody rotates, and whoever may read it still finds its value",
-            f"aws secretsmanager delete-secret --region {account.location.region} --secret-id {staying[0]}, "
-            "which restore-secret takes back for 30 days; or put it back into the stack's file",
+        delete = f"aws secretsmanager delete-secret --region {account.location.region} --secret-id {staying[0]}"
+        return unknown_to_stack(
+            staying,
+            "named as the stack's own, and none of them",
+            f"{delete}, which restore-secret takes back for 30 days",
         )
     return ok("; ".join(going) or "none")
 
@@ -107,8 +118,7 @@ def unknown_secrets(account: Account) -> Result:
 def keys(account: Account) -> Result:
     """Check that the KMS keys of the secrets are enabled: without its key no value can be read."""
     used: dict[str, list[str]] = {}
-    for name in account.names:
-        described = account.secret(name)
+    for name, described in account.secrets.items():
         if described and (key := described.get("KmsKeyId")):
             used.setdefault(key, []).append(name)
     states = {key: account.ask("kms:DescribeKey", KeyId=key)["KeyMetadata"]["KeyState"] for key in used}
@@ -191,30 +201,24 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
 
 
 def _made(account: Account, name: str, version: str) -> datetime | None:
-    """When a version with a label was made; None if it has none any longer."""
+    """Return when a version with a label was made; None if it has no label by now."""
     found = account.ask("secretsmanager:ListSecretVersionIds", SecretId=name, MaxResults=100)["Versions"]
     return next((each["CreatedDate"] for each in found if each["VersionId"] == version), None)
 
 
 def _how_to_free(account: Account, name: str, version: str, *, is_ours: bool) -> str:
-    region = account.location.region
-    away = (
-        f"aws secretsmanager update-secret-version-stage --region {region} --secret-id {name} "
-        f"--version-stage AWSPENDING --remove-from-version-id {version}"
-    )
+    aws, which = "aws secretsmanager", f"--region {account.location.region} --secret-id {name}"
+    away = f"{aws} update-secret-version-stage {which} --version-stage AWSPENDING --remove-from-version-id {version}"
     if not is_ours:
         return f"CloudTrail says who staged it; if nobody wants its value, which then is gone: {away}"
-    return (
-        f"the function's log says why it put nothing in; take it away: {away}; then: aws secretsmanager "
-        f"rotate-secret --region {region} --secret-id {name}"
-    )
+    return f"the function's log says why it put nothing in; take it away: {away}; then: {aws} rotate-secret {which}"
 
 
 def rotation(account: Account, rotated: Mapping[str, str]) -> Result:
     """Check that AWS rotates on schedule what secretops makes values for: `rotated`, secret -> full name, or ""."""
     wrong, healthy = [], []
     for secret, name in rotated.items():
-        found = account.secret(name) if name else None
+        found = account.secrets[name] if name else None
         if found is None:
             wrong.append(f"{secret} is not there")
         elif not found.get("RotationEnabled"):
@@ -241,16 +245,16 @@ def own_rights(account: Account) -> Result:
 def readers_rights(account: Account) -> Result:
     """Check that each role that the stack declares may read its secrets."""
     who: dict[str, list[str]] = {}
-    for name, readers in account.location.readers.items():
-        for reader in readers:
-            if ":role/" in reader and name in account.names:
+    for name in account.names:
+        for reader in account.location.readers.get(name, ()):
+            if ":role/" in reader:
                 who.setdefault(reader, []).append(name)
     return _rights(account, who, READS) if who else ok("the stack declares none by its ARN")
 
 
 def rotators_rights(account: Account, rotated: Collection[str]) -> Result:
     """Check that the role of each function that AWS calls may rotate, and take the lease."""
-    described = {name: account.secret(name) for name in rotated}
+    described = {name: account.secrets[name] for name in rotated}
     functions = {name: found.get("RotationLambdaARN", "") for name, found in described.items() if found}
     roles = {name: _role_of(account, function) for name, function in functions.items() if function}
     if gone := [functions[name] for name, role in roles.items() if role is None]:
@@ -263,7 +267,6 @@ def rotators_rights(account: Account, rotated: Collection[str]) -> Result:
 
 
 def _role_of(account: Account, function: str) -> str | None:
-    """The role that a Lambda function runs as; None if there is no such function."""
     with account.asking("lambda:GetFunctionConfiguration"):
         try:
             return str(account.client("lambda").get_function_configuration(FunctionName=function)["Role"])
@@ -274,9 +277,8 @@ def _role_of(account: Account, function: str) -> str | None:
 
 
 def _rights(account: Account, who: Mapping[str, list[str]], actions: tuple[str, ...]) -> Result:
-    """Check that each of `who` may do `actions` with each of its secrets."""
     table = account.location.lease
-    if missing := [name for names in who.values() for name in names if name != table and account.secret(name) is None]:
+    if missing := [name for names in who.values() for name in names if name != table and account.secrets[name] is None]:
         return unknown(f"{missing[0]} is not there", "rights are asked of what is there", "pulumi up, then look again")
     return judge(
         _lacking(account, who, actions),

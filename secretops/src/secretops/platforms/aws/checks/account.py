@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore import xform_name
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from secretops.errors import SecretopsError, StoreError
 from secretops.platforms.aws import errors
-from secretops.platforms.aws.api import ANSWER_SECONDS, CONNECT_SECONDS, Api, Labels, another_account, labels_of
+from secretops.platforms.aws.api import ANSWER_SECONDS, CONNECT_SECONDS, Api, Labels, labels_of, refuse_account
 from secretops.platforms.aws.lease import LeaseTable
 from secretops.platforms.aws.location import AwsStoreLocation
 
@@ -68,20 +68,21 @@ class Account:
     @contextlib.contextmanager
     def asking(self, action: str) -> Iterator[None]:
         """Translate the SDK's errors, without their text."""
-        try:
-            yield
-        except (ClientError, BotoCoreError) as error:
-            if isinstance(error, ClientError) and errors.code(error) in errors.DENIED:
+        with errors.translated(action, "(any)", self.location.region):
+            try:
+                yield
+            except ClientError as error:
+                if errors.code(error) not in errors.DENIED:
+                    raise
                 raise ForbiddenError(
                     f"you may not {action}",
                     rule="that is asked of AWS itself, by whoever runs doctor",
                     remedy=f"ask for {action}, or let somebody run doctor who has it",
                 ) from None
-            raise errors.told(error, action, "(any)", self.location.region) from None
 
     @functools.cached_property
     def _identity(self) -> dict[str, Any] | SecretopsError:
-        """Kept if it fails, too: every check needs it, and none waits for it again."""
+        """The caller, or the error, which no check waits for again."""
         try:
             found: dict[str, Any] = self.ask("sts:GetCallerIdentity")
         except SecretopsError as error:
@@ -105,15 +106,11 @@ class Account:
 
     def reach(self) -> None:
         """Raise SecretopsError if AWS can't be reached, does not know the caller, or takes it to another account."""
-        if (found := self.identity["Account"]) != self.location.account:
-            raise another_account(found, self.location)
-
-    def secret(self, name: str) -> DescribeSecretResponseTypeDef | None:
-        """Return DescribeSecret's answer, None for no such secret."""
-        return self._described[name]
+        refuse_account(self.identity["Account"], self.location)
 
     @functools.cached_property
-    def _described(self) -> dict[str, DescribeSecretResponseTypeDef | None]:
+    def secrets(self) -> dict[str, DescribeSecretResponseTypeDef | None]:
+        """DescribeSecret's answers by name, None for no such secret."""
         self.reach()  # one answer for all, when there is none
         found: dict[str, DescribeSecretResponseTypeDef | None] = dict.fromkeys(self.names)
         for name in self.names:
@@ -122,7 +119,7 @@ class Account:
         return found
 
     def labels(self, name: str) -> Labels:
-        found = self.secret(name)
+        found = self.secrets[name]
         return labels_of(found) if found else {}
 
     def strangers(self) -> dict[str, datetime | None]:
@@ -164,7 +161,7 @@ class Account:
         Its own policies and the account's limits; not the secret's own policy, which the stack writes. An action whose
         answer depends on the network, which is not known here, counts as allowed.
         """
-        secret: Mapping[str, object] = {} if name == self.location.lease else self.secret(name) or {}
+        secret: Mapping[str, object] = {} if name == self.location.lease else self.secrets[name] or {}
         context = [("aws:SecureTransport", "boolean", "true")]
         if function := secret.get("RotationLambdaARN"):
             context.append(("secretsmanager:resource/AllowRotationLambdaArn", "string", str(function)))

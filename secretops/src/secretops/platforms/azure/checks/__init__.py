@@ -7,7 +7,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from secretops.check import Check, Repair, Result, attention, clock_skew, judge, ok, poll, reached, table
+from secretops.check import (
+    Check,
+    Repair,
+    Result,
+    attention,
+    clock_skew,
+    judge,
+    ok,
+    poll,
+    reached,
+    table,
+    unknown_to_stack,
+)
 from secretops.platform import OpenedStack
 from secretops.platforms.azure.checks.key_vault import Vault
 from secretops.platforms.azure.lease import LONGEST_LEASE
@@ -15,10 +27,8 @@ from secretops.platforms.azure.tags import FORGETTING, Copy, State
 
 # The tick is hourly: what is left after two of them is stuck.
 STUCK_AFTER = timedelta(hours=2)
-
 # The tick asks the vault hourly, so a week without a row means that there is no log.
 ON_RECORD = timedelta(days=7)
-
 REFUSED_SINCE = timedelta(days=1)
 
 
@@ -186,12 +196,8 @@ def unknown_secrets(vault: Vault) -> Result:
 
     The vault is the stack's alone. Whose a version is does not count: one that is made by hand hides ours below it.
     """
-    staying = vault.strangers()
-    if not staying:
+    if not (staying := vault.strangers()):
         return ok("none")
-    return attention(
-        f"{', '.join(staying)}: with a value in the stack's own vault, and none of its secrets",
-        "what the stack does not know nobody rotates, and whoever may read it still finds its value",
-        f"az keyvault secret delete --vault-name {vault.short_name} --name {staying[0]}, "
-        "which recover takes back for the vault's retention; or put it back into the stack's file",
-    )
+    what = "with a value in the stack's own vault, and none of its secrets"
+    delete = f"az keyvault secret delete --vault-name {vault.short_name} --name {staying[0]}"
+    return unknown_to_stack(staying, what, f"{delete}, which recover takes back for the vault's retention")

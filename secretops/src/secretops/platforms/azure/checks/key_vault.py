@@ -71,8 +71,8 @@ class Vault:
     def states(self) -> dict[str, State]:
         """The versions of each secret, by its tags."""
         self.reach()
-        place = self.location
-        return {secret: State.of(self.api, name, place.pending[secret]) for secret, name in place.secrets.items()}
+        pending = self.location.pending
+        return {secret: State.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
 
     def forbidden(self) -> Iterator[SecretopsError]:
         """What the caller may not read, and an operator may."""
@@ -102,5 +102,4 @@ class Vault:
             yield from trail.read(line)
 
     def newest_record(self, since: timedelta) -> datetime | None:
-        """The time of the workspace's newest row about the vault, or None."""
         return Workspace(self.location).newest(datetime.now(UTC) - since)

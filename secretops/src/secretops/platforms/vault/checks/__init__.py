@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from secretops.check import Check, Repair, Result, attention, judge, killed_holder, ok, reached, table, unknown
+from secretops.check import (
+    KNOWN,
+    Check,
+    Repair,
+    Result,
+    attention,
+    judge,
+    killed_holder,
+    ok,
+    reached,
+    table,
+    unknown,
+    unknown_to_stack,
+)
 from secretops.platforms.vault.checks.policy import Rule
 from secretops.platforms.vault.checks.server import Role, VaultServer
 from secretops.platforms.vault.errors import DeniedError
@@ -16,32 +28,24 @@ from secretops.platforms.vault.lease import LeaseDocument
 
 # A path needs room for the next version, the current and the previous one.
 LEAST_VERSIONS = 3
-
 # Times of versions are by this machine's clock, those of tokens, secret ids and certificates by the server's.
 MOST_SKEW = timedelta(seconds=30)
-
 # Before the end of a certificate; of one that lives for days and is renewed automatically, a share of its life.
 CERTIFICATE_LEFT = timedelta(days=14)
 CERTIFICATE_SHARE = 1 / 10
-
 TOKEN_LEFT = timedelta(minutes=10)
 SECRET_IDS_LEFT = timedelta(days=7)
 DEVICES_WANTED = 2
-
 # A stolen token works for as long.
 LONGEST_TOKEN = timedelta(hours=24)
-
 READ = frozenset({"read"})
 WRITE = frozenset({"create", "update", "read"})
 NOTE = WRITE | {"patch"}
 DROP = NOTE | {"delete"}
 DESTROY = SIGN = frozenset({"update"})
-
 # Path -> capabilities on it.
 Rights = Mapping[str, frozenset[str]]
-
 DECLARED = "only who is declared reads the stack's secrets"
-KNOWN = "what the stack does not know nobody rotates, and whoever may read it still finds its value"
 
 
 def vault_checks(server: VaultServer, tick: Repair | None = None) -> list[Check]:
@@ -217,7 +221,7 @@ def secret_ids(server: VaultServer) -> Result:
     """Check that each AppRole has a secret id that does not expire within days."""
     healthy, wrong = [], dict[str, str]()
     for role in server.roles.values():
-        if not role or not role.takes_secret_ids:
+        if not role or not role.fields.get("bind_secret_id"):  # of AppRole alone
             continue
         ends = server.secret_ids(role)
         last = None if not ends or None in ends else max(end for end in ends if end)
@@ -302,13 +306,7 @@ def others_rights(server: VaultServer) -> Result:
     try:
         own = {*server.token()["policies"]} - {"default"}
         own |= {"root", *(each for role in server.roles.values() if role for each in role.policies)}
-        reads = {
-            other: [
-                rule.path for rule in server.policy(other) or () if "read" in rule.may and rule.touches(f"{name}/data")
-            ]
-            for other in server.policies()
-            if other not in own
-        }
+        granted = {other: server.policy(other) or () for other in server.policies() if other not in own}
     except DeniedError as error:
         return unknown(
             f"not seen: {error.what}",
@@ -316,6 +314,10 @@ def others_rights(server: VaultServer) -> Result:
             f"ask for the policy {name}-doctor, which reads every policy of the server; or secretops audit: who really "
             "reads",
         )
+    reads = {
+        other: [rule.path for rule in found if "read" in rule.may and rule.touches(f"{name}/data")]
+        for other, found in granted.items()
+    }
     found = [f"{other} ({', '.join(paths)})" for other, paths in reads.items() if paths]
     return judge(
         [f"values of {name} may be read by whoever has policy {'; '.join(found)}"] if found else [],
@@ -329,12 +331,13 @@ def lease(server: VaultServer, follow: Repair | None) -> Result:
     """Check that the lease is free, or renewed. `follow` takes over from a holder that was killed."""
     server.reach()
     timing, document = server.timing, LeaseDocument(server.api, server.location.lease)
-    held, began = document.read().record, time.monotonic()
-    while held and time.monotonic() - began < timing.duration + timing.look:
-        time.sleep(timing.look)
+    held = document.read().record
+    for _ in poll(timing.duration + timing.look, timing.look) if held else ():
         before, held = held, document.read().record
         if held and held != before:
             return ok(f"held by {held.holder}, who renews it")
+        if not held:
+            break
     return killed_holder(held.holder, timing.duration, follow) if held else ok("free")
 
 
@@ -348,8 +351,5 @@ def unknown_paths(server: VaultServer) -> Result:
         return unknown(f"not all paths can be listed: {error.what}", KNOWN, remedy)
     if not staying:
         return ok("none")
-    return attention(
-        f"{', '.join(staying)}: with a value in the stack's own mount, and none of its secrets",
-        KNOWN,
-        f"bao kv metadata delete -mount={name} {staying[0]}, for good; or put it back into the stack's file",
-    )
+    what = "with a value in the stack's own mount, and none of its secrets"
+    return unknown_to_stack(staying, what, f"bao kv metadata delete -mount={name} {staying[0]}, for good")

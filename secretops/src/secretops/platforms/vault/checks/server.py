@@ -22,7 +22,6 @@ from secretops.stores.lease import Timing
 
 # Begins the time of what does not end.
 NEVER = "0001-01-01"
-
 HTTPS = 443
 
 
@@ -42,11 +41,6 @@ class Role:
     @property
     def policies(self) -> tuple[str, ...]:
         return tuple(self.fields.get("token_policies") or ())
-
-    @property
-    def takes_secret_ids(self) -> bool:
-        """Whether it is one of AppRole's."""
-        return bool(self.fields.get("bind_secret_id"))
 
 
 class VaultServer:
@@ -162,11 +156,8 @@ class VaultServer:
     def roles(self) -> dict[str, Role | None]:
         """Entry of a declared program -> its role; None if that does not exist."""
         self.reach()
-        return {entry: self._role(entry) for entry in self.programs}
-
-    def _role(self, entry: str) -> Role | None:
-        found = self._mounted(Role(entry, {}).path)
-        return Role(entry, found) if found else None
+        found = {entry: self._mounted(Role(entry, {}).path) for entry in self.programs}
+        return {entry: Role(entry, fields) if fields else None for entry, fields in found.items()}
 
     def policy(self, name: str) -> list[Rule] | None:
         """Return what a policy grants; None if it does not exist. Raises StoreError if its text is not understood."""
