@@ -16,6 +16,7 @@ from secretops.check import (
     judge,
     killed_holder,
     ok,
+    poll,
     reached,
     table,
     unknown,
