@@ -7,6 +7,7 @@ from its first value on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pulumi
 import pulumi_vault as vault
@@ -106,7 +107,8 @@ class VaultSecretStore(SecretStore):
         secrets, polls = self.read_by_server, not isinstance(reader.workload, Pods)
         self._policy(SERVER, [*policies.of_server(self._names, secrets, polls=polls)])
         if polls:
-            return reading.by_launcher(reader.reads, self._names, secrets, ca_file=self._ca_file_of(reader))
+            fetched = reading.by_launcher(reader.reads, self._names, secrets, ca_file=self._ca_file_of(reader))
+            return replace(fetched, ca_file=self._store.ca_file)
         server = self._settings.server
         if reader.syncs_as is not None or not isinstance(server, KubernetesServer):
             return reading.by_external_secrets(reader, self._names, secrets, ca_file=self._store.ca_file)
