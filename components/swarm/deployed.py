@@ -11,7 +11,7 @@ from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.mounted_secrets import Attached
 
 from .principals import SwarmPlace
-from .service_spec import TMP, TMP_BYTES, Resources, Shape, Update, seconds
+from .service_spec import TMP, TMP_BYTES, Shape, Update, seconds
 
 # The path that secretops changes, and the engine must not.
 LIST_MOVED = "taskSpec.containerSpec.secrets"
@@ -39,36 +39,43 @@ def service(
     opts.delete_before_replace = True  # two services can't have one name
     if moved and pulumi.runtime.is_dry_run():
         opts.ignore_changes = [LIST_MOVED]
-    port = docker.ServiceEndpointSpecPortArgs(
-        protocol="tcp", target_port=shape.target, published_port=shape.port, publish_mode=shape.publish
-    )
-    driver = shape.log_driver
     return docker.Service(
         f"{name}-service",
         name=f"{shape.labels[SWARM_INSTANCE]}_{shape.key}",
         labels=_labels(shape),
-        mode=docker.ServiceModeArgs(replicated={"replicas": shape.replicas}),
-        task_spec=docker.ServiceTaskSpecArgs(
-            container_spec=_container(shape, _configs(name, shape, place, parent), secrets),
-            # By their ids: with a name the provider finds another network at each refresh, and replaces the service.
-            networks_advanceds=[
-                docker.ServiceTaskSpecNetworksAdvancedArgs(id=place.network, aliases=list(shape.aliases) or None),
-                *[docker.ServiceTaskSpecNetworksAdvancedArgs(id=each) for each in shape.networks],
-            ],
-            # Without placement the daemon adds the platforms of the image, which is no change.
-            placement={"constraints": list(shape.constraints), "prefs": [f"spread={each}" for each in shape.spread]}
-            if shape.constraints or shape.spread
-            else None,
-            resources={"limits": _resources(shape.resources), "reservation": _resources(shape.reserved)},
-            # As the daemon fills them in.
-            restart_policy={"condition": "any", "delay": "5s", "max_attempts": 0, "window": "0s"},
-            log_driver={"name": driver.name, "options": driver.options} if driver else None,
-        ),
+        mode={"replicated": {"replicas": shape.replicas}},
+        task_spec=_task(shape, _container(shape, _configs(name, shape, place, parent), secrets), place),
         update_config=_update(shape.update),
         rollback_config=_update(shape.rollback) if shape.rollback else None,
-        endpoint_spec=docker.ServiceEndpointSpecArgs(mode=shape.endpoint, ports=[port] if shape.publish else None),
+        endpoint_spec=_endpoint(shape),
         opts=opts,
     )
+
+
+def _task(
+    shape: Shape, container: docker.ServiceTaskSpecContainerSpecArgsDict, place: SwarmPlace
+) -> docker.ServiceTaskSpecArgsDict:
+    # Networks by their ids: with a name the provider finds another one at each refresh, and replaces the service.
+    networks: list[docker.ServiceTaskSpecNetworksAdvancedArgsDict] = [{"id": place.network}]
+    if shape.aliases:
+        networks[0]["aliases"] = list(shape.aliases)
+    networks += [{"id": each} for each in shape.networks]
+    task: docker.ServiceTaskSpecArgsDict = {
+        "container_spec": container,
+        "networks_advanceds": networks,
+        "resources": {
+            "limits": {"nano_cpus": shape.resources.cpu * NANO, "memory_bytes": shape.resources.memory},
+            "reservation": {"nano_cpus": shape.reserved.cpu * NANO, "memory_bytes": shape.reserved.memory},
+        },
+        # As the daemon fills them in.
+        "restart_policy": {"condition": "any", "delay": "5s", "max_attempts": 0, "window": "0s"},
+    }
+    if shape.constraints or shape.spread:  # else the daemon adds the platforms of the image, which is no change
+        spread = [f"spread={each}" for each in shape.spread]
+        task["placement"] = {"constraints": list(shape.constraints), "prefs": spread}
+    if driver := shape.log_driver:
+        task["log_driver"] = {"name": driver.name, "options": driver.options}
+    return task
 
 
 def _configs(
@@ -104,35 +111,26 @@ def _options(name: str, formerly: str, place: SwarmPlace, parent: pulumi.Compone
 
 
 def _container(
-    shape: Shape,
-    files: list[docker.ServiceTaskSpecContainerSpecConfigArgsDict],
-    secrets: Sequence[Attached],
-) -> docker.ServiceTaskSpecContainerSpecArgs:
-    memory = docker.ServiceTaskSpecContainerSpecMountArgs(
-        type="tmpfs", target=TMP, tmpfs_options={"size_bytes": TMP_BYTES}
-    )
-    health = shape.health
-    return docker.ServiceTaskSpecContainerSpecArgs(
-        image=shape.image,
-        commands=list(shape.command),
-        args=list(shape.args),
-        user=shape.user,
-        hostname=shape.hostname,
-        env=dict(shape.environment),
-        labels=_labels(shape),
-        read_only=True,
-        cap_drops=["ALL"],
-        init=False,
-        stop_grace_period=seconds(shape.stop_within),
-        mounts=[
-            memory,
-            *[
-                docker.ServiceTaskSpecContainerSpecMountArgs(type="bind", source=path, target=path)
-                for path in shape.sockets
-            ],
-        ],
-        configs=files,
-        secrets=[
+    shape: Shape, files: list[docker.ServiceTaskSpecContainerSpecConfigArgsDict], secrets: Sequence[Attached]
+) -> docker.ServiceTaskSpecContainerSpecArgsDict:
+    mounts: list[docker.ServiceTaskSpecContainerSpecMountArgsDict] = [
+        {"type": "tmpfs", "target": TMP, "tmpfs_options": {"size_bytes": TMP_BYTES}}
+    ]
+    mounts += [{"type": "bind", "source": path, "target": path} for path in shape.sockets]
+    made: docker.ServiceTaskSpecContainerSpecArgsDict = {
+        "image": shape.image,
+        "commands": list(shape.command),
+        "args": list(shape.args),
+        "user": shape.user,
+        "env": dict(shape.environment),
+        "labels": _labels(shape),
+        "read_only": True,
+        "cap_drops": ["ALL"],
+        "init": False,
+        "stop_grace_period": seconds(shape.stop_within),
+        "mounts": mounts,
+        "configs": files,
+        "secrets": [
             {
                 "secret_id": one.secret_id,
                 "secret_name": one.secret_name,
@@ -143,24 +141,32 @@ def _container(
             }
             for one in secrets
         ],
-        healthcheck={
+    }
+    if shape.hostname:
+        made["hostname"] = shape.hostname
+    if health := shape.health:
+        made["healthcheck"] = {
             "tests": ["CMD", *health.command],
             "interval": seconds(health.interval),
             "timeout": seconds(health.timeout),
             "start_period": seconds(health.start_period),
             "retries": health.retries,
         }
-        if health
-        else None,
-    )
+    return made
+
+
+def _endpoint(shape: Shape) -> docker.ServiceEndpointSpecArgsDict:
+    found: docker.ServiceEndpointSpecArgsDict = {"mode": shape.endpoint}
+    if shape.publish:
+        port: docker.ServiceEndpointSpecPortArgsDict = {"protocol": "tcp", "target_port": shape.target}
+        if shape.port:
+            port["published_port"] = shape.port
+        found["ports"] = [port | {"publish_mode": shape.publish}]
+    return found
 
 
 def _labels(shape: Shape) -> list[docker.ServiceLabelArgsDict]:
     return [{"label": key, "value": value} for key, value in shape.labels.items()]
-
-
-def _resources(found: Resources) -> docker.ServiceTaskSpecResourcesLimitsArgsDict:
-    return {"nano_cpus": found.cpu * NANO, "memory_bytes": found.memory}
 
 
 def _update(update: Update) -> docker.ServiceUpdateConfigArgsDict:
