@@ -46,10 +46,12 @@ class Planter:
 
     def register(self, request: Any, **options: Any) -> Any:
         """Register a resource as edited, and after the first of a provider those that are added."""
+        # Rows name a resource without the name of its component, which is its alias.
+        name = next((alias.spec.name for alias in request.aliases if alias.spec.name), request.name)
         for edit in self._edits:
-            if edit["at"] == request.name and "protect" in edit:
+            if edit["at"] == name and "protect" in edit:
                 request.protect = edit["protect"]
-            elif edit["at"] == request.name:
+            elif edit["at"] == name:
                 _edit(request.object, edit)
         made = self._register(request, **options)
         for one in self._with(request.type.partition(":")[0]) if request.provider else ():

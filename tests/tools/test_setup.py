@@ -128,7 +128,7 @@ def test_stack_file_that_passed_before_a_deployment_is_checked_again_when_it_cha
     for text, deploys in (("a", []), ("a", ["--deploys"]), ("a", ["--deploys"]), ("a", []), ("b", ["--deploys"])):
         (fresh.root / "Pulumi.plant.yaml").write_text(text)
         assert fresh.set_up("--stack", "plant", "--check", *deploys)[0] == 0
-        counts.append(sum("components.stack_file" in line for line in fresh.asked()))
+        counts.append(sum("components.settings.stack_file" in line for line in fresh.asked()))
     assert counts == [1, 2, 2, 2, 3]
 
 

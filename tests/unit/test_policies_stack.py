@@ -26,7 +26,7 @@ def test_nearly_each_password_that_secretops_makes_is_noticed_under_any_name() -
 
 
 def test_what_may_be_a_value_is_reported_by_its_place_and_never_by_itself() -> None:
-    value = new_password()
+    value = new_password() + new_password()  # one in thirty alone has the form of words
     (finding,) = named(NO_VALUE).findings(broken(own("staging"), CONFIG, ("data", "motd"), value))
     assert "data.motd" in finding.message
     assert value not in repr(finding)
