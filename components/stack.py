@@ -40,7 +40,7 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
         "secretops": store.manifest_output,
         "references": {key: entry for key, entry in vars(references).items() if entry is not None},
         "schedule": asdict(schedule),
-        "trail": {**asdict(trail), "gap": of_store.gaps.get(Feature.READ_TRAIL, "")},
+        "trail": {**vars(trail), "gap": of_store.gaps.get(Feature.READ_TRAIL, "")},
         "gaps": of_store.gaps_of(settings),
         "server": server.endpoint,
         "next": next_step(settings),

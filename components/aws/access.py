@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from secretops.manifest import Reader, Secret, SecretKind
 
 from .names import Names
-from .settings import AwsStore
 
 TICK = "tick"
 """The function of the hourly tick: it finishes what a rotation left, retires users, and looks at every secret."""
@@ -19,9 +18,9 @@ def rotator_of(secret: str) -> str:
     return f"rotate-{secret}"
 
 
-def declared_callers(store: AwsStore, reader: str | None) -> tuple[str, ...]:
-    """Who reads beside the stack's own roles: its operators, and who reads for a server on this machine."""
-    return tuple(dict.fromkeys((*store.operators, *([reader] if reader else []))))
+def declared_callers(operators: Sequence[str], reader: str | None) -> tuple[str, ...]:
+    """Return who reads in addition to the stack's own roles: operators, and who reads for a server elsewhere."""
+    return tuple(dict.fromkeys((*operators, *([reader] if reader else []))))
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,11 @@ def access_of(
     secrets: Sequence[Secret],
     names: Names,
     *,
-    server: str,
+    server: str | None,
     operators: Sequence[str],
     certificate: bool,
 ) -> dict[str, Access]:
-    """Return secret -> who. `server` is the role that reads for the server."""
+    """Return secret -> who. `server` is the role that reads for the server, if there is one."""
     functions = {secret.name: names.role_arn(rotator_of(secret.name)) for secret in rotated(secrets)}
     tick = names.role_arn(TICK)
     found = {}
@@ -72,7 +71,7 @@ def access_of(
             for other in rotated(secrets)
             if secret.name in read_to_rotate(other, secrets, certificate=certificate)
         ]
-        by_server = [server] if Reader.SERVER in secret.readers else []
+        by_server = [server] if server and Reader.SERVER in secret.readers else []
         found[secret.name] = Access(
             # Who reads for a server on somebody's own machine may be an operator too.
             readers=tuple(dict.fromkeys((*by_server, *own, *needing, tick, *operators))),

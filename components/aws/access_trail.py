@@ -3,113 +3,144 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import pulumi
 import pulumi_aws as aws
 
 from ..core.component import Component
+from ..core.naming import PROJECT
 from ..core.secret_store import Trail
-from . import policies, resource_policies
-from .alarms import Alarms
-from .names import Names, arn_after
-from .patterns import rotation_failed, who_read_what
-from .principals import AwsAccount
-from .roles import stack_role
-from .settings import AwsStore
+from . import patterns, policies, resource_policies
+from .access import TICK
+from .identity import AwsArgs, stack_role
+from .names import applied, arn_after
+
+LATE_TICK = 7200
+"""Seconds without a tick until an alarm: one may fall out."""
 
 KEY_RECOVERY_DAYS = 30
 """KMS' longest: without this key nobody reads the records."""
 
-
-def alarmed_log_group(store: AwsStore, names: Names) -> str:
-    """Return the name of CloudTrail's log group, which the alarms read."""
-    return store.existing_trail.log_group if store.existing_trail else names.log_group("trail")
+_OF_ALERTS = ("alerts", "alarm-", "filter-", "rotation-failures")
+"""Children of the trail whose former names did not begin with trail-."""
 
 
-class AwsTrail(Component):
+@dataclass(frozen=True, kw_only=True)
+class ExistingTrail:
+    """A CloudTrail trail that exists, for example the organization's."""
+
+    arn: pulumi.Input[str]
+    log_group: pulumi.Input[str]
+    """Name of the log group of this account and region that it writes to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrailOptions:
+    """How access is recorded, and who is notified."""
+
+    retention_days: int = 365
+    """For how long records are kept."""
+    existing_trail: ExistingTrail | None = None
+    """A trail that exists; by default one is made."""
+    object_lock: Literal["governance", "compliance"] = "governance"
+    """How the bucket locks records. Compliance is final: not even the account's root shortens or ends it."""
+    alert_emails: Sequence[str] = ()
+    alert_topic: pulumi.Input[str] | None = None
+    """ARN of an SNS topic that exists; by default one is made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsAccessTrailArgs(AwsArgs, TrailOptions):
+    """Arguments of AwsAccessTrail."""
+
+    production: bool = True
+    """Whether records are protected from deletion."""
+    keys: Sequence[pulumi.Input[str]] = ()
+    """ARNs of the KMS keys of the secrets, whose changes raise an alarm."""
+    declared: Sequence[str] = ()
+    """ARNs of the roles and users that are declared to read, in addition to the stack's own roles."""
+    functions: Sequence[str] = ()
+    """What the names of the stack's functions end with; without any no alarm is about them."""
+
+
+class AwsAccessTrail(Component):
     """Owns the trail (unless one is named), its bucket and log, the alarms and the topic; never a value."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        store: AwsStore,
-        production: bool,
-        names: Names,
-        account: AwsAccount,
-        keys: Mapping[str, pulumi.Input[str]],
-        declared: Sequence[str],
-        functions: Sequence[str],
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:Trail", name, opts)
-        self._store, self._production, self._names, self._account = store, production, names, account
+    trail: Trail
+    """Where the records are, and how to find who read what."""
+
+    def __init__(self, name: str, args: AwsAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(
+            "coreflux-mcp-secrets:aws:AccessTrail",
+            name,
+            opts,
+            formerly=lambda suffix: suffix if suffix.startswith(_OF_ALERTS) else f"trail-{suffix}",
+        )
+        self._args, self._production, self._account = args, args.production, args.open_account(name, self)
+        names = self._names = self._account.names
+        self._trail = names.arn("cloudtrail", f"trail/{names.plain('trail')}")
         self._key: aws.kms.Key | None = None
         log_group: pulumi.Input[str]
-        if store.existing_trail:
-            log_group, records = store.existing_trail.log_group, store.existing_trail.arn
+        records: pulumi.Input[str]
+        if args.existing_trail:
+            group = log_group = args.existing_trail.log_group
+            records = args.existing_trail.arn
         else:
-            if store.object_lock == "compliance":
+            if args.object_lock == "compliance":
                 pulumi.log.warn(
                     "store.object_lock: compliance is for good: nobody, not even the account's root, deletes a record "
-                    f"of the trail or shortens its {store.retention_days} days, and each is paid for as long",
+                    f"of the trail or shortens its {args.retention_days} days, and each is paid for as long",
                     self,
                 )
-            log_group, records = self._record(), f"s3://{names.bucket}/AWSLogs/{names.account}/CloudTrail/"
+            group, log_group = names.log_group("trail"), self._record()
+            records = f"s3://{names.bucket}/AWSLogs/{names.account}/CloudTrail/"
         rule = self._rule()
-        topic = store.alert_topic or self._topic()
-        aws.cloudwatch.EventTarget("rotation-failures-told", rule=rule.name, arn=topic, opts=account.under(self))
-        alarms = Alarms(parent=self, account=account, names=names, topic=topic)
-        group = alarmed_log_group(store, names)
-        alarms.of_log(
-            log_group,
-            group=group,
-            keys=[*keys.values(), *([self._key.arn] if self._key else [])],
-            declared=declared,
-            functions=functions,
-            bucket=None if store.existing_trail else names.bucket,
-            topic=store.alert_topic or names.alerts_arn,
+        self._topic = args.alert_topic or self._own_topic()
+        aws.cloudwatch.EventTarget(
+            f"{name}-rotation-failures-told", rule=rule.name, arn=self._topic, opts=self._account.under(self)
         )
-        alarms.of_functions()
+        self._watch_log(log_group, group)
+        if args.functions:
+            self._watch_functions()
         self.trail = Trail(
-            records=f"{records} and the log group {group}",
-            query=who_read_what(names),
+            records=applied(records, lambda at: applied(group, lambda log: f"{at} and the log group {log}")),
+            query=patterns.who_read_what(names),
         )
         self.register_outputs({"records": records})
 
     def _record(self) -> pulumi.Output[str]:
-        """A trail of the stack's own. Gives its log group's name."""
-        trail = self._names.arn("cloudtrail", f"trail/{self._names.plain('trail')}")
-        key = self._records_key(trail)
-        bucket, ready = self._bucket(key, trail)
-        group = self._names.log_group("trail")
+        """Declare a trail of the stack's own. Return its log group's name."""
+        key, names = self._records_key(), self._names
+        bucket, ready = self._bucket(key)
+        group = names.log_group("trail")
         log = aws.cloudwatch.LogGroup(
-            "trail-log",
+            f"{self._name}-log",
             name=group,
-            retention_in_days=self._store.retention_days,
+            retention_in_days=self._args.retention_days,
             kms_key_id=key.arn,
             opts=self._account.under(self, protect=self._production),
         )
-        role = stack_role(
-            "trail", policies.trusted("cloudtrail"), names=self._names, account=self._account, parent=self
-        )
+        trust = policies.trusted("cloudtrail")
+        role = stack_role(f"{self._name}-role", "trail", trust, account=self._account, parent=self)
         granted = aws.iam.RolePolicy(
-            "trail-grants",
+            f"{self._name}-grants",
             role=role.name,
-            policy=policies.document(policies.own_log(self._names.log_arn(group))),
+            policy=policies.document(policies.own_log(names.log_arn(group))),
             opts=self._account.under(self),
         )
         aws.cloudtrail.Trail(
-            "trail-trail",
-            name=self._names.plain("trail"),
+            f"{self._name}-trail",
+            name=names.plain("trail"),
             s3_bucket_name=bucket.bucket,
             kms_key_id=key.arn,
             is_multi_region_trail=True,
             include_global_service_events=True,
             enable_log_file_validation=True,
-            cloud_watch_logs_group_arn=arn_after(log.name, f"{self._names.log_arn(group)}:*"),
-            cloud_watch_logs_role_arn=arn_after(role.name, self._names.role_arn("trail")),
+            cloud_watch_logs_group_arn=arn_after(log.name, f"{names.log_arn(group)}:*"),
+            cloud_watch_logs_role_arn=role.made,
             advanced_event_selectors=[
                 {
                     "name": "Management events, reads too",
@@ -129,11 +160,11 @@ class AwsTrail(Component):
         options.retain_on_delete = self._production or None
         return options
 
-    def _bucket(self, key: aws.kms.Key, trail: str) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
+    def _bucket(self, key: aws.kms.Key) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
         """Where the records lie, and what has to be there before the first of them."""
-        child, days = self._kept(), self._store.retention_days
+        child, days = self._kept(), self._args.retention_days
         bucket = aws.s3.Bucket(
-            "trail-bucket",
+            f"{self._name}-bucket",
             bucket=self._names.bucket,
             object_lock_enabled=True,
             force_destroy=not self._production,
@@ -141,7 +172,7 @@ class AwsTrail(Component):
         )
         at = bucket.bucket
         closed = aws.s3.BucketPublicAccessBlock(
-            "trail-bucket-closed",
+            f"{self._name}-bucket-closed",
             bucket=at,
             block_public_acls=True,
             block_public_policy=True,
@@ -150,13 +181,13 @@ class AwsTrail(Component):
             opts=child,
         )
         owned = aws.s3.BucketOwnershipControls(
-            "trail-bucket-owned", bucket=at, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
+            f"{self._name}-bucket-owned", bucket=at, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
         )
         versioned = aws.s3.BucketVersioning(
-            "trail-bucket-versioned", bucket=at, versioning_configuration={"status": "Enabled"}, opts=child
+            f"{self._name}-bucket-versioned", bucket=at, versioning_configuration={"status": "Enabled"}, opts=child
         )
         encrypted = aws.s3.BucketServerSideEncryptionConfiguration(
-            "trail-bucket-encrypted",
+            f"{self._name}-bucket-encrypted",
             bucket=at,
             rules=[
                 {
@@ -169,13 +200,13 @@ class AwsTrail(Component):
             opts=child,
         )
         locked = aws.s3.BucketObjectLockConfiguration(
-            "trail-bucket-locked",
+            f"{self._name}-bucket-locked",
             bucket=at,
-            rule={"default_retention": {"mode": self._store.object_lock.upper(), "days": days}},
+            rule={"default_retention": {"mode": self._args.object_lock.upper(), "days": days}},
             opts=self._kept(after=[versioned]),
         )
         aws.s3.BucketLifecycleConfiguration(
-            "trail-bucket-lifecycle",
+            f"{self._name}-bucket-lifecycle",
             bucket=at,
             rules=[
                 {
@@ -190,18 +221,18 @@ class AwsTrail(Component):
             opts=self._kept(after=[versioned]),
         )
         policy = aws.s3.BucketPolicy(
-            "trail-bucket-policy",
+            f"{self._name}-bucket-policy",
             bucket=at,
-            policy=resource_policies.trail_bucket_policy(self._names.bucket_arn, trail, self._names.account),
+            policy=resource_policies.trail_bucket_policy(self._names.bucket_arn, self._trail, self._names.account),
             opts=self._kept(after=[closed]),
         )
         return bucket, [policy, closed, owned, encrypted, locked]
 
-    def _records_key(self, trail: str | None = None) -> aws.kms.Key:
+    def _records_key(self) -> aws.kms.Key:
         """The key of records and alerts, another one than the values': services use it."""
         if self._key is None:
             self._key = aws.kms.Key(
-                "trail-key",
+                f"{self._name}-key",
                 description=f"Trail and alerts of the Coreflux MCP server's secrets, stack {self._names.stack}",
                 enable_key_rotation=True,
                 deletion_window_in_days=KEY_RECOVERY_DAYS if self._production else 7,
@@ -209,7 +240,7 @@ class AwsTrail(Component):
                     self._names.root,
                     number=self._names.account,
                     region=self._names.region,
-                    trail=trail or self._names.arn("cloudtrail", f"trail/{self._names.plain('trail')}"),
+                    trail=self._trail,
                     groups=self._names.log_arn(self._names.log_group("trail")),
                     topic=self._names.alerts_arn,
                 ),
@@ -220,17 +251,17 @@ class AwsTrail(Component):
     def _rule(self) -> aws.cloudwatch.EventRule:
         """What Secrets Manager says of a rotation that failed."""
         return aws.cloudwatch.EventRule(
-            "rotation-failures",
+            f"{self._name}-rotation-failures",
             name=self._names.plain("rotation-failures"),
             description="A rotation of a secret of this stack failed",
-            event_pattern=pulumi.Output.json_dumps(rotation_failed(self._names)),
+            event_pattern=pulumi.Output.json_dumps(patterns.rotation_failed(self._names)),
             opts=self._account.under(self),
         )
 
-    def _topic(self) -> pulumi.Output[str]:
+    def _own_topic(self) -> pulumi.Output[str]:
         """Where alerts go, for whoever subscribes: the stack's alert_emails do."""
         topic = aws.sns.Topic(
-            "alerts",
+            f"{self._name}-alerts",
             name=self._names.plain("alerts"),
             kms_master_key_id=self._records_key().arn,
             opts=self._account.under(self),
@@ -239,19 +270,150 @@ class AwsTrail(Component):
         told = arn_after(topic.name, arn)
         alarms = self._names.arn("cloudwatch", f"alarm:{self._names.plain('')}*")
         aws.sns.TopicPolicy(
-            "alerts-policy",
+            f"{self._name}-alerts-policy",
             arn=told,
             policy=resource_policies.publishers(
                 arn, self._names.account, alarms, [self._names.rule_arn("rotation-failures")]
             ),
             opts=self._account.under(self),
         )
-        for email in self._store.alert_emails:
+        for email in self._args.alert_emails:
+            digest = hashlib.sha256(email.encode()).hexdigest()[:8]  # by its place, others would be lost
             aws.sns.TopicSubscription(
-                f"alerts-email-{hashlib.sha256(email.encode()).hexdigest()[:8]}",  # by its place, others would be lost
+                f"{self._name}-alerts-email-{digest}",
                 topic=told,
                 protocol="email",
                 endpoint=email,
                 opts=self._account.under(self),
             )
         return told
+
+    def _watch_log(self, log_group: pulumi.Input[str], group: pulumi.Input[str]) -> None:
+        """Declare filters and an alarm for each thing in CloudTrail's log that is worth a person's look.
+
+        `group` is the log group's name. An alarm has several filters where one pattern would exceed
+        patterns.FILTER_LIMIT.
+        """
+        names, args = self._names, self._args
+        users = [one for one in args.declared if names.called(one)[0] == "user"]
+        keys, size = [*args.keys, *([self._key.arn] if self._key else [])], patterns.KEYS_OF_A_FILTER
+        batches = [keys[at : at + size] for at in range(0, len(keys), size)]
+        bucket, topic = None if args.existing_trail else names.bucket, args.alert_topic or names.alerts_arn
+        functions = [names.plain(function) for function in args.functions]
+        watched: dict[str, tuple[str, Mapping[str, pulumi.Input[str]]]] = {
+            "undeclared-read": (
+                "somebody read a secret who is not declared to",
+                {"": patterns.undeclared_read(names, args.declared)},
+            ),
+            "undeclared-write": (
+                "somebody who is not declared to wrote a secret, or tried to",
+                {"": patterns.undeclared_write(names, args.declared)},
+            ),
+            "denied-read": ("somebody was denied a read of a secret", {"": patterns.denied_read(names)}),
+            "deletion": ("a secret was scheduled for deletion", {"": patterns.deletion(names)}),
+            "policy-change": (
+                "a secret's policy, its rotation or its replicas were changed; pulumi up does so too",
+                {"": patterns.policy_change(names)},
+            ),
+            "key-change": (
+                "a key was disabled, will be deleted, or is others' too",
+                _numbered(pulumi.Output.all(*some).apply(patterns.key_change) for some in batches),
+            ),
+            "role-change": (
+                "who may be a role of this stack or an operator, or what it may, was changed; pulumi up does so too",
+                {
+                    "": patterns.role_change(names, args.declared),
+                    **({"users": patterns.user_change(names, users)} if users else {}),
+                },
+            ),
+            "function-change": (
+                "the code or the settings of a function of this stack were changed; pulumi up does so too",
+                {"": patterns.function_change(functions)} if functions else {},
+            ),
+            "role-use": (
+                "a role of this stack was given to a function or a task, or a task run by hand; pulumi up does so too",
+                {"": patterns.role_use(names)},
+            ),
+            "trail-change": (
+                "a trail of this account, or what keeps and tells of its records, was stopped or changed",
+                _numbered(patterns.trail_change(names, group, topic, bucket)),
+            ),
+        }
+        for what, (told, found) in watched.items():
+            for part, pattern in found.items():
+                called = f"{what}-{part}" if part else what
+                aws.cloudwatch.LogMetricFilter(
+                    f"{self._name}-filter-{called}",
+                    name=names.plain(called),
+                    log_group_name=log_group,
+                    pattern=pattern,
+                    metric_transformation={"name": names.plain(what), "namespace": PROJECT, "value": "1"},
+                    opts=self._account.under(self),
+                )
+            if found:
+                self._alarm(what, told, namespace=PROJECT, metric=names.plain(what))
+
+    def _watch_functions(self) -> None:
+        """Alarms for what the tick counts, for a tick that does not run, and for dead letters."""
+        of_stack = {"Stack": self._names.stack}
+        failed = "the tick could not look after a secret: its log says why"
+        for metric, told in {"Overdue": "a rotation is overdue", "Failed": failed}.items():
+            self._alarm(f"tick-{metric.lower()}", told, namespace=PROJECT, metric=metric, dimensions=of_stack)
+        aws.cloudwatch.MetricAlarm(
+            f"{self._name}-alarm-tick-missing",
+            name=self._names.plain("tick-missing"),
+            alarm_description="the hourly tick does not run",
+            namespace="AWS/Lambda",
+            metric_name="Invocations",
+            dimensions={"FunctionName": self._names.plain(TICK)},
+            statistic="Sum",
+            period=LATE_TICK,
+            evaluation_periods=1,
+            comparison_operator="LessThanThreshold",
+            threshold=1,
+            treat_missing_data="breaching",
+            alarm_actions=[self._topic],
+            ok_actions=[self._topic],
+            opts=self._account.under(self),
+        )
+        self._alarm(
+            "letters",
+            "a function failed, and AWS gave up trying: the dead-letter queue has the event",
+            namespace="AWS/SQS",
+            metric="ApproximateNumberOfMessagesVisible",
+            dimensions={"QueueName": self._names.letters},
+            statistic="Maximum",
+        )
+
+    def _alarm(
+        self,
+        what: str,
+        told: str,
+        *,
+        namespace: str,
+        metric: str,
+        dimensions: Mapping[str, str] | None = None,
+        statistic: str = "Sum",
+    ) -> None:
+        """Once in five minutes is enough."""
+        aws.cloudwatch.MetricAlarm(
+            f"{self._name}-alarm-{what}",
+            name=self._names.plain(what),
+            alarm_description=told,
+            namespace=namespace,
+            metric_name=metric,
+            dimensions=dimensions,
+            statistic=statistic,
+            period=300,
+            evaluation_periods=1,
+            comparison_operator="GreaterThanOrEqualToThreshold",
+            threshold=1,
+            treat_missing_data="notBreaching",
+            alarm_actions=[self._topic],
+            opts=self._account.under(self),
+        )
+
+
+def _numbered(found: Iterable[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
+    """Patterns by what their filters' names end with: the first with nothing."""
+    return {str(number) if number > 1 else "": one for number, one in enumerate(found, 1)}

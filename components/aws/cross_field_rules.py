@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..core.broker import ca_bundle
+from ..core.secrets import client_name
 from ..settings.catalogue import secrets_of
 from ..settings.outputs import known
 from ..settings.problems import Problem, did_you_mean
 from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach
 from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation
-from . import propagation_timing
-from .access import declared_callers
+from . import policies, task
+from .access import TICK, declared_callers
 from .field_types import REGION
-from .names import names_of
+from .names import Names
 from .patterns import FILTER_LIMIT, undeclared_read
-from .quota import ROLE_LIMIT, characters_of_tick
 from .settings import AwsPrivateCa, AwsStore, EcsServer
-from .task import CA_LIMIT
+
+ROLE_LIMIT = 10_240
+"""Characters of all of a role's inline policies; white space is not counted (AWS, IAM and AWS STS quotas)."""
+_ENDPOINT, _KEY, _CA = f"vpce-{'0' * 17}", f"key/{'0' * 36}", f"certificate-authority/{'0' * 36}"
+"""As long as AWS' own."""
 
 
 def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
@@ -59,7 +64,7 @@ def warnings(store: AwsStore) -> Iterator[str]:
     every = [str(region.value) for region in Region]
     for where, region in (("store.region", store.region), *(("store.replicas", one) for one in store.replicas)):
         if region not in every:
-            names = names_of(store, "")
+            names = store.names("")
             here = [one for one in every if re.fullmatch(REGION, one) and names.at(one).partition == names.partition]
             meant = did_you_mean(region, here, otherwise="look it up.")
             yield f"{where}: {region} is no region of AWS, by this program's SDK: {meant} If it is newer, all is well"
@@ -70,10 +75,10 @@ def _on_ecs(
 ) -> Iterator[Problem]:
     """What a task can't do, or can't be given."""
     yield from out_of_reach("server ecs", broker, "goes into the tasks and the functions that rotate", runs="task")
-    if isinstance(broker, OutsideBroker) and broker.ca_file and (size := _size(broker.ca_file)) > CA_LIMIT:
+    if isinstance(broker, OutsideBroker) and broker.ca_file and (size := _size(broker.ca_file)) > task.CA_LIMIT:
         yield Problem(
             f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
-            f"at most {CA_LIMIT}: they go into the task definition, and ECS takes 64 KiB of it",
+            f"at most {task.CA_LIMIT}: they go into the task definition, and ECS takes 64 KiB of it",
             "name a file of the one CA's certificate that signs the broker's, not a whole bundle",
         )
     if isinstance(broker, OutsideBroker) and broker.client_certificate and server.reference == "NativeRef":
@@ -121,20 +126,20 @@ def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
     where = f"reference {server.reference}"
     if server.reference == "Fetched":
         yield from fetched_too_late(rotation, where)
-    elif rotation.grace_seconds < propagation_timing.REDEPLOYED:
-        waits = propagation_timing.DELAY + propagation_timing.WINDOW
+    elif rotation.grace_seconds < task.REDEPLOYED:
+        waits = task.DELAY + task.WINDOW
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"at least {propagation_timing.REDEPLOYED}: a new value waits {waits} s for others, and "
-            f"a new deployment then takes up to {propagation_timing.ROLLOUT // 60} minutes",
+            f"at least {task.REDEPLOYED}: a new value waits {waits} s for others, and "
+            f"a new deployment then takes up to {task.ROLLOUT // 60} minutes",
             "lengthen it, or take it out for its default",
         )
 
 
 def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem]:
     """What an account, a region or a trail can't do."""
-    names = names_of(store, stack)
-    if len(undeclared_read(names, declared_callers(store, reader))) > FILTER_LIMIT:
+    names = store.names(stack)
+    if len(undeclared_read(names, declared_callers(store.operators, reader))) > FILTER_LIMIT:
         yield Problem(
             f"store.operators: {len(store.operators)} of them",
             f"the alarm for undeclared readers names each, and CloudWatch's filter has {FILTER_LIMIT} characters",
@@ -177,7 +182,7 @@ def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterato
     """More secrets than a role can be let use."""
     declared, issuer = list(parsed.get("secrets", {})), parsed.get("issuer")
     secrets = [secret.name for secret in secrets_of(stack, parsed)]
-    size = characters_of_tick(store, names_of(store, stack), secrets, issuer)
+    size = characters_of_tick(store, store.names(stack), secrets, issuer)
     if size > ROLE_LIMIT:
         remedies = ["put what belongs together into one secret, as its fields", "make it several stacks"]
         yield Problem(
@@ -186,6 +191,32 @@ def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterato
             f"{ROLE_LIMIT:,} characters of a role's policies, and these are {size:,}",
             ", or ".join((["take a replica out"] if store.replicas else []) + remedies),
         )
+
+
+def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: Any) -> int:
+    """Return the length of the policies of the tick's role, which names each secret.
+
+    No other role and no key has as many: tests hold all of them to AWS' quotas. ARNs that are known later count as AWS'
+    own are long.
+    """
+    way_out = known(store.vpc.way_out) or _ENDPOINT if store.vpc else None
+    key = known(store.kms_key) or names.arn("kms", _KEY)
+    asked = issuer.issuer_of(client_name(names.stack)) if isinstance(issuer, AwsPrivateCa) else None
+    if asked and not known(asked.arn):
+        asked = asked.model_copy(update={"arn": names.arn("acm-pca", _CA)})
+    statements = [
+        *policies.of_function(names, TICK, in_a_vpc=store.vpc is not None),
+        *policies.of_tick(
+            names,
+            secrets,
+            keys={
+                region: key if store.kms_key else names.at(region).any_key for region in (store.region, *store.replicas)
+            },
+            way_out=way_out,
+            issuers=[asked] if asked else [],
+        ),
+    ]
+    return len(json.dumps({"Version": policies.VERSION, "Statement": statements}, separators=(",", ":")))
 
 
 def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
@@ -216,7 +247,7 @@ def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
 
 def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Problem]:
     """A CA that no role of the stack can be let ask. One of another account or region can be."""
-    own, arn = names_of(store, "").partition, known(issuer.arn)
+    own, arn = store.names("").partition, known(issuer.arn)
     if arn and (found := arn.split(":")[1]) != own:
         yield Problem(
             f"issuer.arn: of partition {found}",
@@ -230,7 +261,7 @@ def _not_here(
 ) -> Iterator[Problem]:
     """The first part of an ARN that is of another place than the stack's."""
     _, partition, _, region, account, *_ = arn.split(":")
-    own = names_of(store, "")
+    own = store.names("")
     parts = {"partition": (partition, own.partition), "account": (account, own.account)}
     if regional:
         parts["region"] = (region, own.region)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import pulumi
 import pulumi_aws as aws
 
 from secretops.forms import in_url
 
-from ..core.broker import BrokerArgs
-from ..core.mcp_server import McpServer
+from ..core.mcp_server import McpServer, McpServerArgs
 from ..core.references import Fetched, NativeRef
-from ..settings.sections import Environment
-from ..settings.settings import Settings
 from . import policies
 from .functions import LOG_DAYS
-from .names import Names, arn_after, names_of
+from .identity import AwsArgs, ecs_task
+from .names import Names, applied, arn_after, listed
 from .principals import EcsTask
-from .redeploy import Redeploy
-from .settings import AwsStore, EcsServer, LoadBalancer
+from .redeploy import Redeploy, RedeployArgs
 from .task import CA_FILE, PORT, STACK, START_WITHIN, containers
 
 CPU, MEMORY = "256", "512"
@@ -28,63 +28,100 @@ CPU, MEMORY = "256", "512"
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoadBalancer:
+    """An internal load balancer, before the server's one task."""
+
+    vpc: pulumi.Input[str]
+    security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
+    certificate: pulumi.Input[str]
+    """ARN of a certificate of ACM in the stack's region, for the first of `allowed_hosts`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EcsMcpServerArgs(McpServerArgs, AwsArgs):
+    """Arguments of EcsMcpServer."""
+
+    references: NativeRef | Fetched
+    """How the server reaches the secrets: what `publish` of a store returns, or your own."""
+    image: pulumi.Input[str]
+    subnets: pulumi.Input[Sequence[pulumi.Input[str]]]
+    """Private subnets, with a way to the broker, the registry and AWS."""
+    security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
+    task: EcsTask | None = None
+    """The roles of the tasks, as the store's `reader`; by default they are made, and you grant `task.reads` the
+    secrets."""
+    cluster: pulumi.Input[str] | None = None
+    """Name of a cluster of ECS; by default one is made."""
+    replicas: int = 2
+    """Number of tasks; 1 with a load balancer, since an MCP session lives in one task."""
+    allowed_hosts: Sequence[str] = ()
+    """Host names that clients use."""
+    connection_tools: bool = False
+    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    load_balancer: LoadBalancer | None = None
+    architecture: Literal["x86_64", "arm64"] = "x86_64"
+    """Of the tasks: the image has to be for it. Fargate's ARM64 costs a fifth less."""
+    container_insights: bool = False
+    """Whether a cluster that is made has Container Insights. Its metrics are billed."""
+    production: bool = True
+    """Whether the load balancer is protected from deletion."""
+    redeploys: bool = True
+    """Whether a new version of an injected secret, called `prefix` and its name, starts a new deployment."""
+
+
 class EcsMcpServer(McpServer):
     """A service and what belongs to it. Owns no value, no network and no grant of a secret."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        store: AwsStore,
-        server: EcsServer,
-        broker: BrokerArgs,
-        task: EcsTask,
-        settings: Settings,
-        secrets: NativeRef | Fetched,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:McpServer", name, opts)
-        self._server, self._account, self._names = server, task.account, names_of(store, settings.stack)
-        self._production = settings.environment is Environment.PRODUCTION
-        self._cluster_name = server.cluster or self._names.plain("cluster")
-        self._child = task.account.under(self)
+    task: EcsTask
+    """The roles of the tasks."""
+
+    def __init__(self, name: str, args: EcsMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(
+            "coreflux-mcp-secrets:aws:McpServer",
+            name,
+            opts,
+            formerly=lambda suffix: "server-log" if suffix == "log" else suffix,
+        )
+        account, secrets, broker = args.open_account(name, self), args.references, args.broker
+        self._args, self._account, names = args, account, account.names
+        injected = isinstance(secrets, NativeRef)
+        self.task = task = args.task or ecs_task(name, account, self, injected=injected)
+        self._child = account.under(self)
         log = aws.cloudwatch.LogGroup(
-            "server-log",
-            name=self._names.log_group("server"),
+            f"{name}-log",
+            name=names.log_group("server"),
             retention_in_days=LOG_DAYS,
-            kms_key_id=task.account.log_key,
+            kms_key_id=account.log_key,
             opts=self._child,
         )
+        own_log = policies.own_log(names.log_arn(names.log_group("server")))
         granted = aws.iam.RolePolicy(
-            "task-start-grants",
+            f"{name}-task-start-grants",
             role=task.starts.name,
-            policy=policies.document(
-                policies.own_log(self._names.log_arn(self._names.log_group("server"))), *_image_pull(server.image)
-            ),
+            policy=applied(args.image, lambda image: policies.document(own_log, *_image_pull(image))),
             opts=self._child,
         )
         definition = aws.ecs.TaskDefinition(
-            "task",
-            family=self._names.plain("server"),
+            f"{name}-task",
+            family=names.plain("server"),
             requires_compatibilities=["FARGATE"],
             network_mode="awsvpc",
             cpu=CPU,
             memory=MEMORY,
-            runtime_platform={"cpu_architecture": server.architecture.upper(), "operating_system_family": "LINUX"},
+            runtime_platform={"cpu_architecture": args.architecture.upper(), "operating_system_family": "LINUX"},
             execution_role_arn=task.starts.made,
             task_role_arn=task.runs.made,
             volumes=[{"name": STACK}] if broker.ca_file else [],
             container_definitions=pulumi.Output.json_dumps(
                 containers(
-                    image=server.image,
-                    variables=broker.public_variables(
-                        log_level=settings.log_level, agent_url=settings.agent_url, ca_file=CA_FILE
-                    ),
+                    image=args.image,
+                    variables=args.public_variables(ca_file=CA_FILE),
                     secrets=secrets,
-                    allowed_hosts=server.allowed_hosts,
-                    connection_tools=server.connection_tools,
+                    allowed_hosts=args.allowed_hosts,
+                    connection_tools=args.connection_tools,
                     broker=broker,
-                    log={"group": log.name, "region": store.region},
+                    log={"group": log.name, "region": names.region},
                 ),
                 sort_keys=True,
             ),
@@ -92,32 +129,32 @@ class EcsMcpServer(McpServer):
             skip_destroy=True,
             opts=self._child,
         )
-        cluster = self._cluster()
+        called = args.cluster or names.plain("cluster")
+        cluster = self._cluster(called)
         self.endpoint = f"http://(a task's private address):{PORT}/mcp"
         balanced: list[aws.ecs.ServiceLoadBalancerArgs] = []
         listening: list[pulumi.Resource] = []
-        if server.load_balancer:
-            group, listener = self._balanced(server.load_balancer)
+        if args.load_balancer:
+            group, listener = self._balanced(args.load_balancer)
             balanced = [
                 aws.ecs.ServiceLoadBalancerArgs(
                     target_group_arn=group.arn, container_name="server", container_port=PORT
                 )
             ]
             listening = [listener]
-            self.endpoint = f"https://{in_url(server.allowed_hosts[0])}/mcp"
         service = aws.ecs.Service(
-            "service",
-            name=self._names.plain("server"),
+            f"{name}-service",
+            name=names.plain("server"),
             cluster=cluster,
             task_definition=definition.arn,
             launch_type="FARGATE",
-            desired_count=server.replicas,
+            desired_count=args.replicas,
             deployment_minimum_healthy_percent=100,
             deployment_maximum_percent=200,
             deployment_circuit_breaker={"enable": True, "rollback": True},
             network_configuration={
-                "subnets": list(server.subnets),
-                "security_groups": list(server.security_groups),
+                "subnets": listed(args.subnets),
+                "security_groups": listed(args.security_groups),
                 "assign_public_ip": False,
             },
             load_balancers=balanced,
@@ -126,55 +163,55 @@ class EcsMcpServer(McpServer):
             enable_ecs_managed_tags=True,
             propagate_tags="SERVICE",
             wait_for_steady_state=False,  # a task starts once its secrets have values, which come after `pulumi up`
-            opts=self._account.under(self, after=[granted, *listening]),
+            opts=account.under(self, after=[granted, *listening]),
         )
-        if isinstance(secrets, NativeRef):
+        if injected and args.redeploys:
             Redeploy(
-                "redeploy",
-                names=self._names,
-                account=self._account,
-                cluster=cluster,
-                service=service,
-                service_arn=self._names.arn("ecs", f"service/{self._cluster_name}/{self._names.plain('server')}"),
-                secrets=secrets.secrets,
-                opts=pulumi.ResourceOptions(parent=self),
+                f"{name}-redeploy",
+                RedeployArgs(
+                    **account.args,
+                    cluster=cluster,
+                    service=service.name,
+                    service_arn=applied(called, lambda at: names.arn("ecs", f"service/{at}/{names.plain('server')}")),
+                    secrets=secrets.secrets,
+                ),
+                pulumi.ResourceOptions(parent=self),
             )
         self.register_outputs({"endpoint": self.endpoint})
 
-    def _cluster(self) -> pulumi.Output[str]:
-        """The ARN of the cluster that is named, or of one of the stack's own."""
-        arn = self._names.arn("ecs", f"cluster/{self._cluster_name}")
-        if self._server.cluster:
-            return pulumi.Output.from_input(arn)
+    def _cluster(self, called: pulumi.Input[str]) -> pulumi.Output[str]:
+        """Return the ARN of the cluster that is named, or of one of the stack's own."""
+        names = self._account.names
+        if self._args.cluster:
+            return pulumi.Output.from_input(called).apply(lambda known: names.arn("ecs", f"cluster/{known}"))
+        insights = "enabled" if self._args.container_insights else "disabled"
         made = aws.ecs.Cluster(
-            "cluster",
-            name=self._cluster_name,
-            settings=[
-                {
-                    "name": "containerInsights",
-                    "value": "enabled" if self._server.container_insights else "disabled",
-                }
-            ],
+            f"{self._name}-cluster",
+            name=called,
+            settings=[{"name": "containerInsights", "value": insights}],
             opts=self._child,
         )
-        return arn_after(made.name, arn)
+        return arn_after(made.name, names.arn("ecs", f"cluster/{names.plain('cluster')}"))
 
     def _balanced(self, balancer: LoadBalancer) -> tuple[aws.lb.TargetGroup, aws.lb.Listener]:
-        """An internal load balancer, before one task: sessions live in it."""
+        """Declare an internal load balancer, before one task: sessions live in it."""
+        name, names = self._name, self._account.names
         made = aws.lb.LoadBalancer(
-            "balancer",
-            name=self._names.balancer,
+            f"{name}-balancer",
+            name=names.balancer,
             internal=True,
             load_balancer_type="application",
-            subnets=list(self._server.subnets),
-            security_groups=list(balancer.security_groups),
+            subnets=listed(self._args.subnets),
+            security_groups=listed(balancer.security_groups),
             drop_invalid_header_fields=True,
-            enable_deletion_protection=self._production,
+            enable_deletion_protection=self._args.production,
             opts=self._child,
         )
+        hosts = self._args.allowed_hosts
+        self.endpoint = f"https://{in_url(hosts[0])}/mcp" if hosts else made.dns_name.apply("https://{}/mcp".format)
         group = aws.lb.TargetGroup(
-            "balancer-tasks",
-            name=self._names.balancer,
+            f"{name}-balancer-tasks",
+            name=names.balancer,
             vpc_id=balancer.vpc,
             target_type="ip",
             port=PORT,
@@ -192,7 +229,7 @@ class EcsMcpServer(McpServer):
             opts=self._child,
         )
         listener = aws.lb.Listener(
-            "balancer-listener",
+            f"{name}-balancer-listener",
             load_balancer_arn=made.arn,
             port=443,
             protocol="HTTPS",

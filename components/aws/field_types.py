@@ -90,10 +90,18 @@ Cluster = Annotated[
     matching(r"[\w-]{1,255}", "a cluster's name", "take it out, and the stack makes one", meant=_name_of_cluster),
     MayBeOutput(),
 ]
+
+
+def _arn(service: str, resource: str, rule: str, remedy: str, *, account: str = r"\d{12}") -> AfterValidator:
+    region = "" if service == "iam" else "[a-z0-9-]+"
+    return matching(f"{_IN}:{service}:{region}:{account}:{resource}", rule, remedy)
+
+
 OidcProvider = Annotated[
     str,
-    matching(
-        rf"{_IN}:iam::\d{{12}}:oidc-provider/[\w.-]+(/[\w.-]+)*",
+    _arn(
+        "iam",
+        r"oidc-provider/[\w.-]+(/[\w.-]+)*",
         "the ARN of the account's OIDC provider that knows the cluster's tokens",
         "aws iam list-open-id-connect-providers shows it; eksctl utils associate-iam-oidc-provider makes it",
     ),
@@ -110,19 +118,17 @@ LogGroup = Annotated[
 ]
 TopicArn = Annotated[
     str,
-    matching(
-        rf"{_IN}:sns:[a-z0-9-]+:\d{{12}}:[\w-]{{1,256}}",
-        "the ARN of an SNS topic, not a FIFO one",
-        "aws sns list-topics shows it",
-    ),
+    _arn("sns", r"[\w-]{1,256}", "the ARN of an SNS topic, not a FIFO one", "aws sns list-topics shows it"),
     MayBeOutput(),
 ]
 PolicyArn = Annotated[
     str,
-    matching(
-        rf"{_IN}:iam::(\d{{12}}|aws):policy/[\w+=,.@/-]+",
+    _arn(
+        "iam",
+        r"policy/[\w+=,.@/-]+",
         "the ARN of a managed policy of IAM",
         "aws iam list-policies --scope Local shows it",
+        account=r"(\d{12}|aws)",
     ),
     MayBeOutput(),
 ]
@@ -137,8 +143,9 @@ RolePath = Annotated[
 ]
 KeyArn = Annotated[
     str,
-    matching(
-        rf"{_IN}:kms:[a-z0-9-]+:\d{{12}}:key/(mrk-)?[0-9a-f-]{{32,36}}",
+    _arn(
+        "kms",
+        r"key/(mrk-)?[0-9a-f-]{32,36}",
         "the ARN of a KMS key, not of an alias",
         "aws kms describe-key --key-id alias/NAME shows it",
     ),
@@ -156,17 +163,14 @@ TagKey = Annotated[
 ]
 CertificateArn = Annotated[
     str,
-    matching(
-        rf"{_IN}:acm:[a-z0-9-]+:\d{{12}}:certificate/[\w-]+",
-        "the ARN of a certificate of ACM",
-        "aws acm list-certificates shows it",
-    ),
+    _arn("acm", r"certificate/[\w-]+", "the ARN of a certificate of ACM", "aws acm list-certificates shows it"),
     MayBeOutput(),
 ]
 PrivateCaArn = Annotated[
     str,
-    matching(
-        rf"{_IN}:acm-pca:[a-z0-9-]+:\d{{12}}:certificate-authority/[\w-]+",
+    _arn(
+        "acm-pca",
+        r"certificate-authority/[\w-]+",
         "the ARN of a CA of AWS Private CA, of any region and account",
         "aws acm-pca list-certificate-authorities shows it",
     ),
@@ -174,11 +178,7 @@ PrivateCaArn = Annotated[
 ]
 TrailArn = Annotated[
     str,
-    matching(
-        rf"{_IN}:cloudtrail:[a-z0-9-]+:\d{{12}}:trail/[\w.-]+",
-        "the ARN of a CloudTrail trail",
-        "aws cloudtrail describe-trails shows it",
-    ),
+    _arn("cloudtrail", r"trail/[\w.-]+", "the ARN of a CloudTrail trail", "aws cloudtrail describe-trails shows it"),
     MayBeOutput(),
 ]
 Retention = Annotated[

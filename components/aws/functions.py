@@ -10,11 +10,10 @@ import pulumi_aws as aws
 
 from ..core.component import Component
 from . import policies
+from .identity import stack_role
 from .lambda_package import ARCHITECTURE, PYTHON
-from .names import Names, arn_after
+from .names import arn_after, listed
 from .principals import AwsAccount
-from .roles import stack_role
-from .settings import Vpc
 
 RUNTIME = f"python{PYTHON}"
 """What `make lambda` takes compiled packages for, as it does ARCHITECTURE."""
@@ -24,35 +23,51 @@ LOG_DAYS = 90
 
 
 @dataclass(frozen=True, kw_only=True)
+class Vpc:
+    """Where functions run, for a broker that only a VPC reaches."""
+
+    subnets: pulumi.Input[Sequence[pulumi.Input[str]]]
+    security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
+    way_out: pulumi.Input[str]
+    """Id of the VPC's endpoint of Secrets Manager, which values then have to go through; or of a NAT gateway."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Queue:
-    """How an asynchronous call waits for its function, and how often it is made again after the function failed.
+    """How long an asynchronous call waits for its function, and how often it is repeated after a failure.
 
     Whoever schedules calls so. Lambda's own defaults are two retries, and six hours of waiting while another call is at
     work: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
-    What is given up is a dead letter.
+    A call that is given up is a dead letter.
     """
 
     retries: int
     seconds: int
-    """60 to 21600: for how long a call waits, the pauses before retries among it."""
+    """60 to 21600: for how long a call waits, including the pauses before retries."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code:
-    """What a function runs, and for how long at most."""
+class FunctionArgs:
+    """Arguments of StackFunction."""
 
-    archive: pulumi.Archive
+    account: AwsAccount
+    called: str
+    """What its names in the account end with."""
+    archive: pulumi.Input[pulumi.Archive]
     handler: str
     seconds: int
+    """For how long it runs at most."""
+    grants: Sequence[pulumi.Input[policies.Statement]]
     queue: Queue | None = None
     """None for a function that only something synchronous calls."""
     memory: int = 256
     """MB. Lambda gives CPU in proportion."""
     environment: Mapping[str, pulumi.Input[str]] | None = None
+    vpc: Vpc | None = None
 
 
 class StackFunction(Component):
-    """One Lambda function. Owns its role and what that may, and its log.
+    """One Lambda function. Owns its role, its grants and its log.
 
     It reserves no concurrency: the lease keeps rotations apart, and Lambda leaves 100 executions of an account
     unreserved, which is more than the quota of a new account.
@@ -64,24 +79,14 @@ class StackFunction(Component):
     granted: aws.iam.RolePolicy
     """What has to be there before somebody calls the function."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        names: Names,
-        account: AwsAccount,
-        code: Code,
-        grants: Sequence[policies.Statement],
-        vpc: Vpc | None = None,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:Function", name, opts)
+    def __init__(self, name: str, args: FunctionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:aws:Function", name, opts, formerly=f"{args.called}-")
+        account, names, called, vpc = args.account, args.account.names, args.called, args.vpc
         child = account.under(self)
-        group = f"/aws/lambda/{names.plain(name)}"
-        role = stack_role(name, policies.trusted("lambda"), names=names, account=account, parent=self)
+        role = stack_role(f"{name}-role", called, policies.trusted("lambda"), account=account, parent=self)
         log = aws.cloudwatch.LogGroup(
             f"{name}-log",
-            name=group,
+            name=f"/aws/lambda/{names.plain(called)}",
             retention_in_days=LOG_DAYS,
             kms_key_id=account.log_key,
             opts=child,
@@ -89,40 +94,35 @@ class StackFunction(Component):
         self.granted = aws.iam.RolePolicy(
             f"{name}-grants",
             role=role.name,
-            policy=policies.document(
-                policies.own_log(names.log_arn(group)),
-                policies.allow(("sqs:SendMessage",), [names.letters_arn]),
-                *(policies.in_vpc(names.function_arn(name)) if vpc else []),
-                *grants,
-            ),
+            policy=policies.document(*policies.of_function(names, called, in_a_vpc=vpc is not None), *args.grants),
             opts=child,
         )
         self.function = aws.lambda_.Function(
             f"{name}-function",
-            name=names.plain(name),
-            role=arn_after(role.name, names.role_arn(name)),
+            name=names.plain(called),
+            role=role.made,
             runtime=RUNTIME,
             architectures=[ARCHITECTURE],
-            handler=code.handler,
-            code=code.archive,
-            timeout=code.seconds,
-            memory_size=code.memory,
+            handler=args.handler,
+            code=args.archive,
+            timeout=args.seconds,
+            memory_size=args.memory,
             dead_letter_config={"target_arn": account.letters},
             logging_config={"log_format": "JSON", "log_group": log.name},
-            environment={"variables": code.environment} if code.environment else None,
-            vpc_config={"subnet_ids": list(vpc.subnets), "security_group_ids": list(vpc.security_groups)}
+            environment={"variables": args.environment} if args.environment else None,
+            vpc_config={"subnet_ids": listed(vpc.subnets), "security_group_ids": listed(vpc.security_groups)}
             if vpc
             else None,
             # Lambda tries the role when it makes the function: dead letters and network have to be granted by then.
             opts=account.under(self, after=[self.granted]),
         )
-        self.arn = arn_after(self.function.name, names.function_arn(name))
-        if code.queue:
+        self.arn = arn_after(self.function.name, names.function_arn(called))
+        if args.queue:
             aws.lambda_.FunctionEventInvokeConfig(
                 f"{name}-queue",
                 function_name=self.function.name,
-                maximum_retry_attempts=code.queue.retries,
-                maximum_event_age_in_seconds=code.queue.seconds,
+                maximum_retry_attempts=args.queue.retries,
+                maximum_event_age_in_seconds=args.queue.seconds,
                 opts=child,
             )
         self.register_outputs({"function": self.arn})

@@ -1,16 +1,18 @@
-"""The server's identity on AWS: the account, and the roles that are the server's own."""
+"""What the components of a stack on AWS share: the account's provider, dead letters, and the server's roles."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
 
 from ..core.component import Component
+from ..core.naming import stack_name
 from . import policies
-from .names import arn_after, names_of
+from .names import Names, arn_after
 from .principals import AwsAccount, AwsRole, EcsTask
-from .roles import stack_role
-from .settings import AwsStore, EcsServer
 
 STARTS, RUNS = "task-start", "task"
 SYNC = "sync"
@@ -20,52 +22,140 @@ LETTERS_SECONDS = 1209600
 """14 days, SQS' longest: how long a person has to look at what failed."""
 
 
-class AwsIdentity(Component):
-    """The provider of the one account that the stack file names, the dead-letter queue, and the server's roles.
+@dataclass(frozen=True, kw_only=True)
+class AwsIdentityArgs:
+    """Arguments of AwsIdentity."""
 
-    Owns no right to a secret: what the roles may read is for the store to grant.
+    account: str
+    """The AWS account, twelve digits. Credentials of another account change nothing."""
+    region: str
+    """The region of all resources, such as eu-central-1."""
+    stack: str | None = None
+    """What the names of resources contain; by default the name of the Pulumi stack."""
+    generation: int = 1
+    """Increase it to deploy a destroyed stack again before its secrets' recovery window is over."""
+    prefix: str | None = None
+    """What the names of secrets begin with, such as shop/; by default coreflux-mcp/ and the stack."""
+    role_path: str = "/"
+    """IAM path of each role."""
+    permissions_boundary: pulumi.Input[str] | None = None
+    """ARN of the permissions boundary of each role."""
+    log_kms_key: pulumi.Input[str] | None = None
+    """ARN of the KMS key of logs; by default AWS' own key encrypts them."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of each resource, in addition to project and stack. A provider of yours has its own."""
+
+    @property
+    def names(self) -> Names:
+        """Return the names of everything in the account."""
+        return Names(
+            stack=stack_name(self.stack),
+            account=self.account,
+            region=self.region,
+            generation=self.generation,
+            role_path=self.role_path,
+            prefix=self.prefix,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsArgs(AwsIdentityArgs):
+    """Arguments of the other components of AWS."""
+
+    shared: AwsAccount | None = None
+    """`account` of an AwsIdentity or of another component, which this one shares; by default it makes its own."""
+
+    def open_account(self, name: str, parent: Component) -> AwsAccount:
+        """Return the shared parts, or make them below `parent`. Raises pulumi.RunError if they are elsewhere."""
+        if self.shared is None:
+            return AwsIdentity(f"{name}-identity", self, pulumi.ResourceOptions(parent=parent)).account
+        _check_place(name, (self.shared.names.region, self.shared.names.account), (self.region, self.account))
+        return self.shared
+
+
+class AwsIdentity(Component):
+    """The provider of one account and region, the dead-letter queue, and the server's roles.
+
+    Owns no right to a secret: the store grants what the roles may read. With `opts.provider` it uses that provider.
     """
 
-    def __init__(self, name: str, *, store: AwsStore, stack: str, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:Identity", name, opts)
-        provider = aws.Provider(
-            "aws",
-            region=store.region,
-            allowed_account_ids=[store.account],  # credentials of another account change nothing
-            default_tags={"tags": {**store.tags, "project": pulumi.get_project(), "stack": stack}},
+    account: AwsAccount
+
+    def __init__(self, name: str, args: AwsIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:aws:Identity", name, opts, formerly="")
+        names, yours = args.names, self.get_provider("aws:sqs/queue:Queue")
+        provider = yours or aws.Provider(
+            f"{name}-aws",
+            region=args.region,
+            allowed_account_ids=[args.account],  # credentials of another account change nothing
+            default_tags={"tags": {**args.tags, "project": pulumi.get_project(), "stack": names.stack}},
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self._names = names_of(store, stack)
         letters = aws.sqs.Queue(
-            "letters",
-            name=self._names.letters,
+            f"{name}-letters",
+            name=names.letters,
             message_retention_seconds=LETTERS_SECONDS,
             sqs_managed_sse_enabled=True,
             opts=pulumi.ResourceOptions(parent=self, provider=provider),
         )
+        found = arn_after(letters.name, names.letters_arn)
+        if yours:  # only AWS knows a provider's account, and says it in an ARN
+
+            def checked(arn: str) -> str:
+                _, _, _, region, account, *_ = arn.split(":")
+                _check_place(name, (region, account), (args.region, args.account))
+                return arn
+
+            found = letters.arn.apply(checked)
         self.account = AwsAccount(
-            id=store.account,
-            region=store.region,
-            permissions_boundary=store.permissions_boundary,
-            log_key=store.log_kms_key,
-            letters=arn_after(letters.name, self._names.letters_arn),
+            names=names,
+            permissions_boundary=args.permissions_boundary,
+            log_key=args.log_kms_key,
+            letters=found,
             provider=provider,
         )
-        self.register_outputs({"account": store.account})
+        self.register_outputs({"account": args.account, "letters": found})
 
-    def task(self, server: EcsServer) -> EcsTask:
-        """A task's two roles."""
-        trust = policies.trusted("ecs-tasks", account=self.account.id, source=self._names.arn("ecs", "*"))
-        starts, runs = (self._role(what, trust) for what in (STARTS, RUNS))
-        reads = runs if server.reference == "Fetched" else starts
-        return EcsTask(account=self.account, starts=starts, runs=runs, reads=reads)
+    def task(self, *, injected: bool = False) -> EcsTask:
+        """Declare a task's two roles. `injected`: ECS reads its secrets, instead of the launcher."""
+        return ecs_task(self._name, self.account, self, injected=injected)
 
     def sync(self, provider: pulumi.Input[str], service_account: str) -> AwsRole:
-        """The role that a cluster's service account takes, which `provider` knows."""
+        """Declare the role that a cluster's service account takes, which `provider` knows."""
         trust = pulumi.Output.from_input(provider).apply(lambda arn: policies.trusted_of(arn, service_account))
-        return self._role(SYNC, trust)
+        return stack_role(f"{self._name}-{SYNC}-role", SYNC, trust, account=self.account, parent=self)
 
-    def _role(self, what: str, trust: pulumi.Input[str]) -> AwsRole:
-        made = stack_role(what, trust, names=self._names, account=self.account, parent=self)
-        arn = self._names.role_arn(what)
-        return AwsRole(name=made.name, arn=arn, made=arn_after(made.name, arn))
+
+def _check_place(name: str, found: tuple[str, str], wanted: tuple[str, str]) -> None:
+    """Raise pulumi.RunError if two regions and accounts differ."""
+    if found != wanted:
+        raise pulumi.RunError(
+            f"{name}: its provider is of region {found[0]} and account {found[1]}"
+            f"\n    names and policies are made for region {wanted[0]} and account {wanted[1]}, its arguments"
+            "\n    -> correct the arguments, or give it a provider of that region and account"
+        )
+
+
+def ecs_task(name: str, account: AwsAccount, parent: Component, *, injected: bool) -> EcsTask:
+    """Declare the two roles of a task, below `parent`."""
+    trust = policies.trusted("ecs-tasks", account=account.names.account, source=account.names.arn("ecs", "*"))
+    starts, runs = (
+        stack_role(f"{name}-{what}-role", what, trust, account=account, parent=parent) for what in (STARTS, RUNS)
+    )
+    return EcsTask(account=account, starts=starts, runs=runs, injected=injected)
+
+
+def stack_role(
+    resource: str, what: str, trust: pulumi.Input[str], *, account: AwsAccount, parent: pulumi.ComponentResource
+) -> AwsRole:
+    """Declare the role called `what`, which `trust` lets somebody assume."""
+    made = aws.iam.Role(
+        resource,
+        name=account.names.role(what),
+        path=account.names.role_path,
+        permissions_boundary=account.permissions_boundary,
+        assume_role_policy=trust,
+        opts=account.under(parent),
+    )
+    arn = account.names.role_arn(what)
+    return AwsRole(name=made.name, arn=arn, made=arn_after(made.name, arn))

@@ -73,7 +73,6 @@ LEFT_OUT = (
     "platforms/aws/checks",
     "platforms/aws/source.py",
     "platforms/aws/trail.py",
-    "probes.py",
     "report",
     "trails",
     *(f"platforms/{kind}" for kind in PLATFORMS if kind != "aws"),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 import pulumi
 
 from ..core.naming import physical_name
-from .settings import AwsStore
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 BASE = "coreflux-mcp"
 
@@ -32,6 +36,8 @@ class Names:
     """Counted up to make secrets and the trail's bucket under new names, while old ones wait to be deleted."""
     role_path: str = "/"
     """IAM path of the stack's roles."""
+    prefix: str | None = None
+    """What the names of secrets begin with, if it is not our own."""
 
     @property
     def partition(self) -> str:
@@ -50,8 +56,8 @@ class Names:
     @property
     def secrets(self) -> str:
         """What the name of each of the stack's secrets begins with. A stack's name has no slash and no plus."""
-        anew = f"+{self.generation}" if self.generation > 1 else ""
-        return f"{BASE}/{self.stack}{anew}/"
+        again = f"+{self.generation}" if self.generation > 1 else ""
+        return self.prefix or f"{BASE}/{self.stack}{again}/"
 
     def secret(self, name: str) -> str:
         """A secret's full name. Never a dash and six characters last: AWS takes those for the end of an ARN.
@@ -177,15 +183,14 @@ def arn_after(name: pulumi.Output[str], arn: str) -> pulumi.Output[str]:
     return name.apply(lambda _: arn)
 
 
-def names_of(store: AwsStore, stack: str) -> Names:
-    """The names of a stack in the account and region of `store`."""
-    return Names(
-        stack=stack,
-        account=store.account,
-        region=store.region,
-        generation=store.generation,
-        role_path=store.role_path,
-    )
+def applied(value: pulumi.Input[T], change: Callable[[T], pulumi.Input[U]]) -> pulumi.Input[U]:
+    """Return `change(value)`: at once for a plain value, as an output for an output."""
+    return value.apply(change) if isinstance(value, pulumi.Output) else change(cast(T, value))
+
+
+def listed(items: pulumi.Input[Sequence[pulumi.Input[str]]]) -> pulumi.Input[Sequence[pulumi.Input[str]]]:
+    """Return a list for a resource, of a sequence or an output of one."""
+    return applied(items, list)
 
 
 def _plain(*parts: str, limit: int) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pulumi
+
 from .names import Names
 
 FILTER_LIMIT = 1024
@@ -112,8 +114,21 @@ def role_use(names: Names) -> str:
     return f"{{ {sources} && ({roles} || ({task})) }}"
 
 
-def trail_change(names: Names, log_group: str, topic: str, bucket: str | None) -> list[str]:
-    """Patterns that together match what stops a trail of the account, or what keeps its records and reports them."""
+def trail_change(
+    names: Names, log_group: pulumi.Input[str], topic: pulumi.Input[str], bucket: str | None
+) -> list[pulumi.Input[str]]:
+    """Return patterns that together match what stops a trail of the account, or its records and alerts.
+
+    One for each condition if a name is an output: the number of filters is decided before it is known.
+    """
+    if not isinstance(log_group, pulumi.Output) and not isinstance(topic, pulumi.Output):
+        return list(_packed(_trail_changes(names, str(log_group), str(topic), bucket)))
+    found = pulumi.Output.all(log_group, topic).apply(lambda known: _trail_changes(names, known[0], known[1], bucket))
+    return [found[at].apply(_alone) for at in range(6 if bucket else 5)]
+
+
+def _trail_changes(names: Names, log_group: str, topic: str, bucket: str | None) -> list[str]:
+    """Return the conditions, one for each service."""
     own, asked = names.plain("") + "*", "$.requestParameters"
     alarms = [f'({asked}.alarmName = "{own}")', *(f'({asked}.alarmNames[{at}] = "{own}")' for at in range(OF_A_CALL))]
     log = _of(
@@ -131,7 +146,7 @@ def trail_change(names: Names, log_group: str, topic: str, bucket: str | None) -
     ]
     if bucket:
         found.append(f'{_of("s3", "PutBucket*", "DeleteBucket*")} && ({asked}.bucketName = "{bucket}")')
-    return _packed(found)
+    return found
 
 
 def _packed(conditions: Sequence[str]) -> list[str]:
@@ -142,8 +157,12 @@ def _packed(conditions: Sequence[str]) -> list[str]:
         if longer and len(longer) <= FILTER_LIMIT:
             patterns[-1] = longer
         else:
-            patterns.append(f"{{ ({one}) }}")
+            patterns.append(_alone(one))
     return patterns
+
+
+def _alone(condition: str) -> str:
+    return f"{{ ({condition}) }}"
 
 
 def rotation_failed(names: Names) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -11,13 +12,15 @@ from ..core.platform import Feature, Platform
 from ..core.principals import HostUser, Pods, Principal, Workload
 from ..core.references import Fetched, NativeRef, Reference, ReferenceKind
 from ..settings.problems import Problem
-from ..settings.sections import OwnedAgent
+from ..settings.section import Section
+from ..settings.sections import Environment, OwnedAgent
 from ..settings.settings import Settings
 from .principals import AwsCaller, AwsPods, AwsReader, EcsTask
 from .settings import AwsPrivateCa, AwsStore, EcsServer
 
 if TYPE_CHECKING:
     from .ecs import EcsMcpServer
+    from .identity import AwsIdentity
     from .secret_store import AwsSecretStore
 
 NATIVE, FETCHED = ReferenceKind.NATIVE_REF, ReferenceKind.FETCHED
@@ -53,21 +56,25 @@ class Aws(Platform):
         yield from warnings(store)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that the functions' package is there and current."""
-        if isinstance(settings.store, AwsStore):
-            from .function_package import check_package
+        """Check that the functions' package is of these sources."""
+        if not isinstance(settings.store, AwsStore):
+            return
+        from .lambda_package import COMMAND, ZIP, is_current
 
-            check_package()
+        if not is_current():
+            state = "is not of these sources" if ZIP.exists() else "is not there"
+            raise pulumi.RunError(
+                f"dist/lambda.zip {state}\n    the functions that rotate run it, and are never older than the program"
+                f"\n    -> {COMMAND}"
+            )
 
     def first_tick(self, settings: Settings) -> str | None:
         """Return the command that invokes the function of the tick."""
         if not isinstance(store := settings.store, AwsStore):
             return None
-        from .names import names_of
-
         return (
             f"aws lambda invoke --cli-read-timeout 0 --region {store.region} "  # it may take minutes
-            f"--function-name {names_of(store, settings.stack).plain('tick')} /dev/stdout (or wait for the full hour)"
+            f"--function-name {store.names(settings.stack).plain('tick')} /dev/stdout (or wait for the full hour)"
         )
 
     def values_to_put(self, settings: Settings) -> Iterator[str]:
@@ -77,31 +84,21 @@ class Aws(Platform):
             yield "agent-key (a task starts once each of its secrets has a value)"
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> EcsTask:
-        from .identity import AwsIdentity
-
-        assert isinstance(settings.store, AwsStore)
         assert isinstance(settings.server, EcsServer)
-        return AwsIdentity(name, store=settings.store, stack=settings.stack, opts=opts).task(settings.server)
+        return _identity(name, settings, opts).task(injected=settings.server.reference == "NativeRef")
 
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> AwsReader:
         """Return who reads: the task, what copies into a cluster, or a caller that exists already."""
-        from .identity import AwsIdentity
-
-        assert isinstance(store := settings.store, AwsStore)
-
-        def identity(named: str) -> AwsIdentity:
-            return AwsIdentity(named, store=store, stack=settings.stack, opts=opts)
-
         match workload:
             case EcsTask():
                 return workload
             case Workload(reader=str() as arn):
                 named = name if isinstance(workload, HostUser) else f"{name}-aws"
-                return AwsCaller(account=identity(named).account, arn=arn)
+                return AwsCaller(account=_identity(named, settings, opts).account, arn=arn)
             case Pods(oidc_provider=provider) if provider is not None:
-                aws = identity(f"{name}-aws")
+                aws = _identity(f"{name}-aws", settings, opts)
                 role = aws.sync(provider, workload.sync_user)
                 syncs_as = workload.sync_account({"eks.amazonaws.com/role-arn": role.made})
                 return AwsPods(account=aws.account, reads=role, syncs_as=syncs_as)
@@ -110,39 +107,65 @@ class Aws(Platform):
     def open_store(
         self, name: str, settings: Settings, principal: Principal, opts: pulumi.ResourceOptions
     ) -> AwsSecretStore:
-        from .secret_store import AwsSecretStore
+        from .access_trail import ExistingTrail, TrailOptions
+        from .functions import Vpc
+        from .secret_store import AwsSecretStore, AwsSecretStoreArgs
 
-        assert isinstance(settings.store, AwsStore)
+        assert isinstance(store := settings.store, AwsStore)
         assert isinstance(principal, EcsTask | AwsPods | AwsCaller)
-        return AwsSecretStore(
-            name,
-            store=settings.store,
-            server=settings.server,
-            broker=settings.broker.args,
+        assert principal.account
+        server, vpc, trail = settings.server, store.vpc, store.existing_trail
+        options = _entries(TrailOptions, store)
+        if trail:
+            options["existing_trail"] = ExistingTrail(arn=trail.arn, log_group=trail.log_group)
+        args = AwsSecretStoreArgs(
+            **settings.store_args,
+            **principal.account.args,
+            **options,
+            operators=store.operators,
             reader=principal,
-            settings=settings,
-            opts=opts,
+            copilot=not isinstance(server, EcsServer) or server.copilot,
+            replica_regions=store.replicas,
+            kms_key=store.kms_key,
+            vpc=Vpc(subnets=vpc.subnets, security_groups=vpc.security_groups, way_out=vpc.way_out or "")
+            if vpc
+            else None,
         )
+        return AwsSecretStore(name, args, opts)
 
     def open_server(
         self, name: str, settings: Settings, workload: Workload, secrets: Reference, opts: pulumi.ResourceOptions
     ) -> EcsMcpServer:
-        from .ecs import EcsMcpServer
+        from .ecs import EcsMcpServer, EcsMcpServerArgs, LoadBalancer
 
-        assert isinstance(settings.store, AwsStore)
-        assert isinstance(settings.server, EcsServer)
+        assert isinstance(server := settings.server, EcsServer)
         assert isinstance(workload, EcsTask)
         assert isinstance(secrets, NativeRef | Fetched)
-        return EcsMcpServer(
-            name,
-            store=settings.store,
-            server=settings.server,
-            broker=settings.broker.args,
+        balancer, own = server.load_balancer, _entries(EcsMcpServerArgs, server)
+        if balancer:
+            own["load_balancer"] = LoadBalancer(**{key: getattr(balancer, key) for key in type(balancer).model_fields})
+        args = EcsMcpServerArgs(
+            **settings.server_args,
+            **workload.account.args,
+            **own,
+            references=secrets,
             task=workload,
-            settings=settings,
-            secrets=secrets,
-            opts=opts,
+            production=settings.environment is Environment.PRODUCTION,
         )
+        return EcsMcpServer(name, args, opts)
+
+
+def _entries(args: type[Any], section: Section) -> dict[str, Any]:
+    """Return the entries of a section that are arguments of the same name."""
+    names = {field.name for field in fields(args)} & type(section).model_fields.keys()
+    return {name: getattr(section, name) for name in names}
+
+
+def _identity(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> AwsIdentity:
+    from .identity import AwsIdentity, AwsIdentityArgs
+
+    assert isinstance(store := settings.store, AwsStore)
+    return AwsIdentity(name, AwsIdentityArgs(stack=settings.stack, **_entries(AwsIdentityArgs, store)), opts)
 
 
 PLATFORM = Aws()

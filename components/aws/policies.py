@@ -10,7 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pulumi
+
 from secretops.platforms.aws.location import AwsPrivateCaIssuer
+
+from .names import Names, applied
 
 Arn = str
 Statement = dict[str, Any]
@@ -27,19 +31,23 @@ COPY = (*USE, "kms:Encrypt")
 """With a replica's key: what is written is written there too (AWS, ReplicateSecretToRegions)."""
 
 
-def document(*statements: Statement) -> str:
-    """Return a policy of `statements`. It has no output of a resource, so that a first preview judges all of it."""
-    return json.dumps({"Version": VERSION, "Statement": list(statements)}, sort_keys=True)
+def document(*statements: pulumi.Input[Statement]) -> pulumi.Input[str]:
+    """Return a policy of `statements`: plain text without outputs, which a first preview judges."""
+    whole = {"Version": VERSION, "Statement": list(statements)}
+    try:
+        return json.dumps(whole, sort_keys=True)
+    except TypeError:
+        return pulumi.Output.json_dumps(whole, sort_keys=True)
 
 
 def allow(
-    actions: Sequence[str], resources: Sequence[Arn] | str, conditions: Mapping[str, Any] | None = None
+    actions: Sequence[str], resources: Sequence[pulumi.Input[Arn]] | str, conditions: Mapping[str, Any] | None = None
 ) -> Statement:
     """What a role may."""
     return statement("Allow", actions, resources, conditions)
 
 
-def trusted(service: str, *, account: str | None = None, source: str | None = None) -> str:
+def trusted(service: str, *, account: str | None = None, source: str | None = None) -> pulumi.Input[str]:
     """Let one service assume a role, only on behalf of `account` and of `source` where they are set.
 
     Set neither for Lambda, which sends no such keys, nor for the role by which CloudTrail writes to CloudWatch Logs:
@@ -64,7 +72,7 @@ def trusted(service: str, *, account: str | None = None, source: str | None = No
     )
 
 
-def trusted_of(provider: str, account: str) -> str:
+def trusted_of(provider: str, account: str) -> pulumi.Input[str]:
     """That one service account of a cluster takes a role, by a token that its OIDC provider vouches for (AWS, IRSA).
 
     `account` is as the API server names it. The token has to be meant for STS: a cluster's others are not.
@@ -81,18 +89,24 @@ def trusted_of(provider: str, account: str) -> str:
 
 
 def values(
-    actions: Sequence[str], secrets: Sequence[Arn], *, rotated_by: Arn | None = None, endpoint: str | None = None
-) -> Statement:
-    """`actions` on secrets; only while `rotated_by` is the function that rotates them, only through that endpoint."""
-    equals: dict[str, Any] = {}
-    if rotated_by:
-        equals["secretsmanager:resource/AllowRotationLambdaArn"] = rotated_by
-    if endpoint:
-        equals["aws:SourceVpce"] = endpoint
-    return allow(actions, secrets, {"StringEquals": equals} if equals else None)
+    actions: Sequence[str],
+    secrets: Sequence[Arn],
+    *,
+    rotated_by: Arn | None = None,
+    way_out: pulumi.Input[str] | None = None,
+) -> pulumi.Input[Statement]:
+    """Allow `actions` on secrets: while `rotated_by` rotates them, and through `way_out` alone if it is an endpoint."""
+
+    def through(way_out: str) -> Statement:
+        equals = {"secretsmanager:resource/AllowRotationLambdaArn": rotated_by} if rotated_by else {}
+        if way_out.startswith("vpce-"):
+            equals["aws:SourceVpce"] = way_out
+        return allow(actions, secrets, {"StringEquals": equals} if equals else None)
+
+    return applied(way_out or "", through)
 
 
-def key_use(actions: Sequence[str], key: Arn, region: str, secrets: Sequence[Arn]) -> Statement:
+def key_use(actions: Sequence[str], key: pulumi.Input[Arn], region: str, secrets: Sequence[Arn]) -> Statement:
     """Allow `actions` with a key, only through Secrets Manager of that region and only for these secrets.
 
     With `key/*` the statement opens no other value. Secrets Manager passes a secret's ARN as the encryption context of
@@ -109,8 +123,9 @@ def key_use(actions: Sequence[str], key: Arn, region: str, secrets: Sequence[Arn
 
 def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
     """By one CA, and for clients alone: by another template it would sign a server's certificate, or a CA's."""
+    template = applied(issuer.arn, lambda arn: issuer.model_copy(update={"arn": arn}).template)
     return [
-        allow(("acm-pca:IssueCertificate",), [issuer.arn], {"StringEquals": {"acm-pca:TemplateArn": issuer.template}}),
+        allow(("acm-pca:IssueCertificate",), [issuer.arn], {"StringEquals": {"acm-pca:TemplateArn": template}}),
         allow(("acm-pca:GetCertificate", "acm-pca:DescribeCertificateAuthority"), [issuer.arn]),
     ]
 
@@ -141,6 +156,46 @@ def in_vpc(function: Arn) -> list[Statement]:
     return [allow(actions, "*"), statement("Deny", actions, "*", by_the_code)]
 
 
+def of_function(names: Names, what: str, *, in_a_vpc: bool) -> list[pulumi.Input[Statement]]:
+    """Allow each function its log, its dead letters, and its network."""
+    return [
+        own_log(names.log_arn(f"/aws/lambda/{names.plain(what)}")),
+        allow(("sqs:SendMessage",), [names.letters_arn]),
+        *(in_vpc(names.function_arn(what)) if in_a_vpc else []),
+    ]
+
+
+def of_tick(
+    names: Names,
+    secrets: Sequence[str],
+    *,
+    keys: Mapping[str, pulumi.Input[Arn]],
+    way_out: pulumi.Input[str] | None,
+    issuers: Sequence[AwsPrivateCaIssuer],
+) -> list[pulumi.Input[Statement]]:
+    """Allow the tick to rotate all secrets under the keys of their regions, and to have certificates signed."""
+    arns = [names.secret_pattern(secret) for secret in secrets]
+    return [
+        values((*READ, *WRITE), arns, way_out=way_out),
+        lease(names.lease_arn),
+        *copied(names, keys, secrets),
+        *(statement for issuer in issuers for statement in signature(issuer)),
+    ]
+
+
+def copied(names: Names, keys: Mapping[str, pulumi.Input[Arn]], secrets: Sequence[str]) -> list[Statement]:
+    """Allow use of the key of each region that has a copy: AWS writes there on behalf of the role that writes here."""
+    return [
+        key_use(
+            USE if region == names.region else COPY,
+            key,
+            region,
+            [names.at(region).secret_pattern(secret) for secret in secrets],
+        )
+        for region, key in keys.items()
+    ]
+
+
 def image_pull(repository: Arn) -> list[Statement]:
     """An image of one repository of ECR."""
     pull = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
@@ -153,7 +208,10 @@ def of_secrets(secrets: Sequence[Arn]) -> dict[str, Any]:
 
 
 def statement(
-    effect: str, actions: Sequence[str] | str, resources: Sequence[Arn] | str, conditions: Mapping[str, Any] | None
+    effect: str,
+    actions: Sequence[str] | str,
+    resources: Sequence[pulumi.Input[Arn]] | str,
+    conditions: Mapping[str, Any] | None,
 ) -> Statement:
     return {
         "Effect": effect,

@@ -3,47 +3,59 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
 from ..core.principals import Place, Principal, Workload
+from .names import Names
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwsAccount(Place):
-    """An AWS account and a region of it, and the provider that talks to both."""
+    """What the components of one stack share: the provider of an account and a region, names and dead letters."""
 
-    id: str
-    region: str
-    permissions_boundary: str | None = None
+    names: Names
+    permissions_boundary: pulumi.Input[str] | None = None
     """ARN of the policy that limits each role of the stack."""
-    log_key: str | None = None
+    log_key: pulumi.Input[str] | None = None
     """ARN of the KMS key of the logs of functions and tasks; None for AWS' own."""
     letters: pulumi.Input[str]
     """ARN of the stack's one dead-letter queue."""
 
+    @property
+    def args(self) -> dict[str, Any]:
+        """Return the arguments with which another component shares these parts (identity.AwsArgs)."""
+        return {"account": self.names.account, "region": self.names.region, "shared": self}
+
 
 @dataclass(frozen=True, kw_only=True)
 class AwsRole:
-    """An IAM role. Its ARN is known before it is there: its name is given, and so is the account."""
+    """An IAM role. Its ARN is computed from its name and account before it exists."""
 
     name: pulumi.Output[str]
-    """Of the role itself: a policy that takes its name from here is made after it."""
+    """Output of the role itself: a policy that uses it is made after the role."""
     arn: str
     made: pulumi.Output[str]
-    """The same ARN, of the role itself."""
+    """The same ARN, as an output of the role."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EcsTask(Workload, Principal):
-    """The two roles of a task. `reads` is the one of them that reads secrets."""
+    """The two roles of a task."""
 
     account: AwsAccount
     starts: AwsRole
     """The execution role: ECS itself pulls the image, injects secrets and writes logs with it."""
     runs: AwsRole
     """The task role: what the programs in the task are."""
-    reads: AwsRole
+    injected: bool = False
+    """Whether ECS injects secrets when a task starts; else the launcher fetches them."""
+
+    @property
+    def reads(self) -> AwsRole:
+        """Return the role that reads secrets."""
+        return self.starts if self.injected else self.runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +70,11 @@ class AwsPods(Principal):
 
 @dataclass(frozen=True, kw_only=True)
 class AwsCaller(Principal):
-    """A role or a user of an AWS account that is there already. Nothing is granted to it: its owner does that."""
+    """A role or a user of an AWS account that exists. Nothing is granted to it: its owner does that."""
 
-    account: AwsAccount
     arn: str
+    account: AwsAccount | None = None
+    """The account parts that a platform made for it; a user needs none."""
 
 
 AwsReader = EcsTask | AwsPods | AwsCaller

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
@@ -10,11 +11,11 @@ import pulumi_aws as aws
 
 from ..core.component import Component
 from . import policies, resource_policies
-from .functions import Code, StackFunction
-from .names import Names, arn_after
+from .functions import FunctionArgs, StackFunction
+from .identity import AwsArgs
+from .names import arn_after
 from .patterns import new_version
-from .principals import AwsAccount
-from .propagation_timing import DELAY, WINDOW
+from .task import DELAY, WINDOW
 
 SECONDS = 30
 """At most for a request to Secrets Manager for each secret, and two to ECS."""
@@ -32,33 +33,35 @@ NEW_VERSIONS, AGAIN = "new-versions", "redeploy-service"
 _CODE = Path(__file__).with_name("redeploy_handler.py")
 
 
+@dataclass(frozen=True, kw_only=True)
+class RedeployArgs(AwsArgs):
+    """Arguments of Redeploy."""
+
+    cluster: pulumi.Input[str]
+    """ARN of the service's cluster."""
+    service: pulumi.Input[str]
+    """Name of the service of ECS."""
+    service_arn: pulumi.Input[str]
+    secrets: Sequence[str]
+    """The secrets that a task starts with."""
+
+
 class Redeploy(Component):
     """Secrets Manager's own event -> a queue that gathers -> a function that asks ECS for a new deployment."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        names: Names,
-        account: AwsAccount,
-        cluster: pulumi.Output[str],
-        service: aws.ecs.Service,
-        service_arn: str,
-        secrets: Sequence[str],
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        """`secrets` are those that a task starts with."""
-        super().__init__("coreflux-mcp-secrets:aws:Redeploy", name, opts)
-        child = account.under(self)
+    def __init__(self, name: str, args: RedeployArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:aws:Redeploy", name, opts, formerly="")
+        account = args.open_account(name, self)
+        names, child = account.names, account.under(self)
         rule = aws.cloudwatch.EventRule(
-            "new-version",
+            f"{name}-new-version",
             name=names.plain("new-version"),
             description="A secret that the server's tasks are started with has a new current version",
             event_pattern=pulumi.Output.json_dumps(new_version(names)),
             opts=child,
         )
         queue = aws.sqs.Queue(
-            "new-versions",
+            f"{name}-new-versions",
             name=names.plain(NEW_VERSIONS),
             delay_seconds=DELAY,
             visibility_timeout_seconds=SHOWN_AGAIN,
@@ -67,42 +70,44 @@ class Redeploy(Component):
             opts=child,
         )
         sending = aws.sqs.QueuePolicy(
-            "new-versions-policy",
+            f"{name}-new-versions-policy",
             queue_url=queue.id,
             policy=resource_policies.senders(names.queue_arn(NEW_VERSIONS), names.rule_arn("new-version")),
             opts=child,
         )
         gathered = arn_after(queue.name, names.queue_arn(NEW_VERSIONS))
         aws.cloudwatch.EventTarget(
-            "new-version-queued", rule=rule.name, arn=gathered, opts=account.under(self, after=[sending])
+            f"{name}-new-version-queued", rule=rule.name, arn=gathered, opts=account.under(self, after=[sending])
         )
         function = StackFunction(
-            AGAIN,
-            names=names,
-            account=account,
-            code=Code(
+            f"{name}-{AGAIN}",
+            FunctionArgs(
+                account=account,
+                called=AGAIN,
                 archive=pulumi.AssetArchive({_CODE.name: pulumi.StringAsset(_CODE.read_text())}),
                 handler=f"{_CODE.stem}.handle",
                 seconds=SECONDS,
                 memory=128,
                 environment={
-                    "CLUSTER": cluster,
-                    "SERVICE": service.name,
-                    "SECRETS": " ".join(map(names.secret, secrets)),
+                    "CLUSTER": args.cluster,
+                    "SERVICE": args.service,
+                    "SECRETS": " ".join(map(names.secret, args.secrets)),
                 },
+                grants=[
+                    policies.allow(
+                        ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+                        [names.queue_arn(NEW_VERSIONS)],
+                    ),
+                    policies.allow(("ecs:DescribeServices", "ecs:UpdateService"), [args.service_arn]),
+                    policies.values(
+                        ("secretsmanager:DescribeSecret",), [names.secret_pattern(one) for one in args.secrets]
+                    ),
+                ],
             ),
-            grants=[
-                policies.allow(
-                    ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
-                    [names.queue_arn(NEW_VERSIONS)],
-                ),
-                policies.allow(("ecs:DescribeServices", "ecs:UpdateService"), [service_arn]),
-                policies.values(("secretsmanager:DescribeSecret",), [names.secret_pattern(one) for one in secrets]),
-            ],
-            opts=pulumi.ResourceOptions(parent=self),
+            pulumi.ResourceOptions(parent=self),
         )
         aws.lambda_.EventSourceMapping(
-            "new-versions-taken",
+            f"{name}-new-versions-taken",
             event_source_arn=gathered,
             function_name=function.arn,
             batch_size=100,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pulumi
+
 from .policies import COPY, WRITE, Arn, Statement, allow, document, of_secrets, statement
 
 ADMINISTRATION = (
@@ -20,7 +22,7 @@ ADMINISTRATION = (
 """Of a key: everything but using it, and but letting others use it by a grant."""
 
 
-def secret_policy(readers: Sequence[str], writers: Sequence[str], operators: Sequence[str]) -> str:
+def secret_policy(readers: Sequence[str], writers: Sequence[str], operators: Sequence[str]) -> pulumi.Input[str]:
     """Of one secret: no plain text, no other reader, no other writer, whatever anybody's own policy allows.
 
     UpdateSecret writes a value as well, under a key of the caller's choice, and no condition tells such a call from one
@@ -44,7 +46,7 @@ def secrets_key_policy(
     writers: Sequence[str],
     written: Sequence[str],
     is_replicas: bool,
-) -> str:
+) -> pulumi.Input[str]:
     """Of the key of a region: administered by the account, used by those roles alone, through Secrets Manager alone.
 
     `readers` are those that do not write; without any their statement is left out. Statements for the account's root
@@ -64,7 +66,9 @@ def secrets_key_policy(
     )
 
 
-def records_key_policy(account: Arn, *, number: str, region: str, trail: str, groups: str, topic: str) -> str:
+def records_key_policy(
+    account: Arn, *, number: str, region: str, trail: str, groups: str, topic: str
+) -> pulumi.Input[str]:
     """Of the key of trail and alerts: the services that write them, and who in the account may read the trail."""
     of_topic = {"kms:EncryptionContext:aws:sns:topicArn": topic}
     context = {"StringLike": {"kms:EncryptionContext:aws:cloudtrail:arn": trail}}
@@ -86,7 +90,7 @@ def records_key_policy(account: Arn, *, number: str, region: str, trail: str, gr
     )
 
 
-def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> str:
+def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> pulumi.Input[str]:
     """CloudTrail's own two rights (AWS, Amazon S3 bucket policy for CloudTrail), and nothing in plain text."""
     records = f"{bucket}/AWSLogs/{account}/*"
     of_trail = {"StringEquals": {"aws:SourceArn": trail}}
@@ -100,7 +104,7 @@ def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> str:
     )
 
 
-def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> str:
+def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> pulumi.Input[str]:
     """Who may publish to the topic: the stack's alarms and its rules."""
     of_alarms = {"ArnLike": {"aws:SourceArn": alarms}, "StringEquals": {"aws:SourceAccount": account}}
     return document(
@@ -111,7 +115,7 @@ def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> s
     )
 
 
-def senders(queue: Arn, rule: Arn) -> str:
+def senders(queue: Arn, rule: Arn) -> pulumi.Input[str]:
     """Who may send to the queue: one rule."""
     return document(
         allow(["sqs:SendMessage"], [queue], {"ArnEquals": {"aws:SourceArn": rule}})

@@ -5,97 +5,113 @@ No version of a secret is a resource of the stack: its value would be in the sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
 from secretops.manifest import Reader, Secret, SecretKind
-from secretops.platforms.aws.location import AwsStoreLocation as Location
 
-from ..core.broker import BrokerArgs
 from ..core.principals import Principal
 from ..core.references import Fetched, NativeRef, SyncedKey
-from ..core.secret_store import Schedule, SecretStore, Trail
+from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
 from ..core.secrets import CLIENT_CERT, variables_of
-from ..settings.section import ServerSection
-from ..settings.sections import Environment
-from ..settings.settings import Settings
 from . import policies, resource_policies
 from .access import TICK, Access, access_of, declared_callers, rotated, rotator_of
-from .access_trail import AwsTrail, alarmed_log_group
-from .function_package import ca_file_in_package
-from .names import names_of
-from .principals import AwsCaller, AwsPods, EcsTask
+from .access_trail import AwsAccessTrail, AwsAccessTrailArgs, TrailOptions
+from .functions import Vpc
+from .identity import AwsArgs
+from .names import applied
+from .principals import AwsAccount, AwsCaller, AwsPods, AwsReader, EcsTask
 from .redeploy import AGAIN
-from .rotation import AwsRotators
-from .settings import AwsStore, EcsServer
+from .rotation import AwsRotation, AwsRotationArgs, lease_table, location_of, resolved
 
 RECOVERY_DAYS = 30
-"""AWS' longest: how long a deleted secret can be had back in production."""
+"""AWS' longest: how long a deleted secret can be restored in production."""
 
 KEY_RECOVERY_DAYS = {True: 30, False: 7}
 """In production, and elsewhere: KMS deletes no key at once."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AwsSecretStoreArgs(SecretStoreArgs, AwsArgs, TrailOptions):
+    """Arguments of AwsSecretStore."""
+
+    operators: Sequence[str]
+    """ARNs of the roles and users that may put and read values. Everybody else is denied, administrators too."""
+    reader: AwsReader | None = None
+    """Who reads for the server, such as AwsCaller(arn=...) for a role or a user that exists."""
+    copilot: bool = True
+    """Whether the server uses an agent, and reads its key."""
+    replica_regions: Sequence[str] = ()
+    """Other regions that have a copy of each secret, under a key of their own."""
+    kms_key: pulumi.Input[str] | None = None
+    """ARN of the KMS key of the values; by default one is made. The policy of your key is yours."""
+    vpc: Vpc | None = None
+    """Where the functions run, for a broker that only a VPC reaches."""
+
+
 class AwsSecretStore(SecretStore):
     """Secrets Manager as a store. Owns keys, secrets, their policies, rotation and trail; never a value."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        store: AwsStore,
-        server: ServerSection,
-        broker: BrokerArgs,
-        reader: EcsTask | AwsPods | AwsCaller,
-        settings: Settings,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:aws:SecretStore", name, opts)
-        self._store, self._broker, self._account = store, broker, reader.account
-        self._copilot = not isinstance(server, EcsServer) or server.copilot
-        self._injected = isinstance(server, EcsServer) and server.reference == "NativeRef"
-        self._declared = declared_callers(store, reader.arn if isinstance(reader, AwsCaller) else None)
-        self._names = names_of(store, settings.stack)
-        self._production = settings.environment is Environment.PRODUCTION
-        secrets = settings.catalogue.secrets
+    account: AwsAccount
+    """The provider, names and dead letters, which other components can share."""
+
+    def __init__(self, name: str, args: AwsSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:aws:SecretStore", name, opts, formerly="")
+        self._args, self._production, self.account = args, args.production, args.open_account(name, self)
+        self._names = self.account.names
         self._access = access_of(
-            secrets,
+            args.every_secret,
             self._names,
-            server=reader.arn if isinstance(reader, AwsCaller) else reader.reads.arn,
-            operators=store.operators,
-            certificate=broker.client_certificate,
+            server=_arn_of(args.reader) if args.reader else None,
+            operators=args.operators,
+            certificate=args.broker.client_certificate,
         )
-        self.manifest = settings.manifest(
-            store=Location(
-                account=store.account,
-                region=store.region,
-                secrets={secret.name: self._names.secret(secret.name) for secret in secrets},
-                fields={secret.name: secret.fields for secret in secrets},
-                lease=self._names.lease_arn,
-                alerts=store.alert_topic or self._names.alerts_arn,
-                log_group=alarmed_log_group(store, self._names),
-                readers={self._names.secret(secret): who.readers for secret, who in self._access.items()},
+        trail = args.existing_trail
+        self.manifest = args.manifest(
+            store=location_of(self._names, args.every_secret).model_copy(
+                update={
+                    "alerts": args.alert_topic or self._names.alerts_arn,
+                    "log_group": trail.log_group if trail else self._names.log_group("trail"),
+                    "readers": {self._names.secret(secret): who.readers for secret, who in self._access.items()},
+                }
             ),
-            broker=broker.location(certificate_secret=CLIENT_CERT),
+            broker=args.broker.location(certificate_secret=CLIENT_CERT),
         )
         self._guards: dict[str, pulumi.Resource] = {}
+        regions = (args.region, *args.replica_regions)
         self._keys: dict[str, pulumi.Input[str]] = (
-            {store.region: store.kms_key}
-            if store.kms_key
-            else {region: self._key(region).arn for region in (store.region, *store.replicas)}
+            {args.region: args.kms_key} if args.kms_key else {region: self._key(region).arn for region in regions}
         )
-        self._lease = self._table()
-        self._named_keys = {region: store.kms_key or self._names.at(region).any_key for region in self._keys}
+        self._lease = lease_table(f"{name}-lease", self.account, self)
+        self._named_keys: dict[str, pulumi.Input[str]] = {
+            region: args.kms_key or self._names.at(region).any_key for region in self._keys
+        }
         self._secrets = {secret: self._secret(secret, who) for secret, who in self._access.items()}
-        self.register_outputs({"region": store.region})
+        self.register_outputs({"region": args.region})
+
+    @property
+    def manifest_output(self) -> pulumi.Input[Mapping[str, Any]]:
+        """Return the manifest as the stack's output, with ids that are outputs once they are known."""
+        return applied(resolved(self.manifest), lambda manifest: manifest.model_dump(mode="json"))
 
     def publish(self, *, reader: Principal) -> NativeRef | SyncedKey | Fetched:
         """Grant the reading role each secret of the server, by its ARN and the key by that ARN's context.
 
-        A caller that is there already is let through by secrets and key, and granted nothing: it may be anybody's.
+        An existing caller is let in by the policies of secrets and key, and granted nothing: it may be anybody's.
+        Raises pulumi.RunError for another reader than that of the arguments.
         """
+        if not isinstance(reader, AwsReader):
+            raise TypeError(f"{reader}: has no AWS identity to read with")
+        if self._args.reader is None or _arn_of(self._args.reader) != _arn_of(reader):
+            raise pulumi.RunError(
+                f"{self._name}: publish to {_arn_of(reader)}"
+                "\n    the policy of each secret names who reads, and denies everybody else"
+                "\n    -> give the store this `reader` among its arguments"
+            )
         for_server = tuple(secret for secret in self.manifest.secrets if self._is_read(secret))
         secrets = tuple(secret.name for secret in for_server)
         match reader:
@@ -104,32 +120,30 @@ class AwsSecretStore(SecretStore):
             case AwsPods():
                 self._grant(reader.reads.name, ("secretsmanager:GetSecretValue",), secrets)
                 jwt = {"serviceAccountRef": {"name": reader.syncs_as}}
-                provider = {"service": "SecretsManager", "region": self._store.region, "auth": {"jwt": jwt}}
+                provider = {"service": "SecretsManager", "region": self._names.region, "auth": {"jwt": jwt}}
                 remotes = {name: self._names.secret(name) for name in secrets}
                 return SyncedKey(provider={"aws": provider}, secrets=secrets, remotes=remotes)
-            case EcsTask() if not self._injected:
-                self._grant(reader.reads.name, policies.READ, secrets)
-                return self._fetched(secrets)
-            case EcsTask():
+            case EcsTask(injected=True):
                 self._grant(reader.reads.name, ("secretsmanager:GetSecretValue",), secrets)
                 return self._native(for_server)
-            case _:
-                raise TypeError(f"{reader}: has no AWS identity to read with")
+            case EcsTask():
+                self._grant(reader.reads.name, policies.READ, secrets)
+                return self._fetched(secrets)
 
     def _grant(self, role: pulumi.Output[str], actions: Sequence[str], secrets: Sequence[str]) -> None:
         arns = [self._names.secret_pattern(secret) for secret in secrets]
         aws.iam.RolePolicy(
-            "server-secrets",
+            f"{self._name}-server-secrets",
             role=role,
             policy=policies.document(
                 policies.values(actions, arns),
-                policies.key_use(("kms:Decrypt",), self._named_keys[self._store.region], self._store.region, arns),
+                policies.key_use(("kms:Decrypt",), self._named_keys[self._names.region], self._names.region, arns),
             ),
-            opts=self._account.under(self),
+            opts=self.account.under(self),
         )
 
     def _fetched(self, secrets: tuple[str, ...]) -> Fetched:
-        place = f"{self._store.region}/{self._names.secrets}{'+'.join(secrets)}"
+        place = f"{self._names.region}/{self._names.secrets}{'+'.join(secrets)}"
         return Fetched(source=f"aws-sm:{place}", secrets=secrets, login_variable="AWS_SHARED_CREDENTIALS_FILE")
 
     def _native(self, secrets: Sequence[Secret]) -> NativeRef:
@@ -144,53 +158,54 @@ class AwsSecretStore(SecretStore):
         )
 
     def rotate(self) -> Schedule:
-        """A function for each secret that secretops makes values for, on AWS' own schedule, and the hourly tick."""
-        inside = self.manifest.broker.model_copy(update={"ca_file": ca_file_in_package(self._broker)})
-        AwsRotators(
-            "rotators",
-            manifest=self.manifest.model_copy(update={"broker": inside}),
-            store=self._store,
-            broker=self._broker,
-            names=self._names,
-            account=self._account,
-            lease=self._lease,
-            secrets=self._secrets,
-            guards=self._guards,
-            keys=self._named_keys,
-            opts=pulumi.ResourceOptions(parent=self),
+        """Declare a function for each secret that secretops makes values for, on AWS' schedule, and the hourly tick."""
+        former = pulumi.Alias(name="rotators", type_="coreflux-mcp-secrets:aws:Rotators")
+        AwsRotation(
+            f"{self._name}-rotation",
+            AwsRotationArgs(
+                **self.account.args,
+                broker=self._args.broker,
+                manifest=self.manifest,
+                vpc=self._args.vpc,
+                keys=self._named_keys,
+                arns={secret: made.arn for secret, made in self._secrets.items()},
+                lease=self._lease,
+                guards=self._guards,
+            ),
+            pulumi.ResourceOptions(parent=self, aliases=[former]),
         )
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """CloudTrail, and who is told of what should not happen."""
-        made = AwsTrail(
-            "trail",
-            store=self._store,
-            production=self._production,
-            names=self._names,
-            account=self._account,
-            keys=self._keys,
-            declared=self._declared,
-            functions=[TICK, *self._rotating(), *([AGAIN] if self._injected else [])],
-            opts=pulumi.ResourceOptions(parent=self),
+        """Declare CloudTrail, and who is notified of what should not happen."""
+        former = pulumi.Alias(name="trail", type_="coreflux-mcp-secrets:aws:Trail")
+        reader = self._args.reader
+        rotating = [rotator_of(secret.name) for secret in rotated(self.manifest.secrets)]
+        made = AwsAccessTrail(
+            f"{self._name}-trail",
+            AwsAccessTrailArgs(
+                **self.account.args,
+                **{field.name: getattr(self._args, field.name) for field in fields(TrailOptions)},
+                production=self._production,
+                keys=list(self._keys.values()),
+                declared=declared_callers(self._args.operators, reader.arn if isinstance(reader, AwsCaller) else None),
+                functions=[TICK, *rotating, *([AGAIN] if isinstance(reader, EcsTask) and reader.injected else [])],
+            ),
+            pulumi.ResourceOptions(parent=self, aliases=[former]),
         )
         return made.trail
 
-    def _rotating(self) -> list[str]:
-        """The functions that rotate."""
-        return [rotator_of(secret.name) for secret in rotated(self.manifest.secrets)]
-
     def _is_read(self, secret: Secret) -> bool:
-        wanted = self._copilot or secret.kind is not SecretKind.AGENT_KEY
+        wanted = self._args.copilot or secret.kind is not SecretKind.AGENT_KEY
         return Reader.SERVER in secret.readers and wanted
 
     def _key(self, region: str) -> aws.kms.Key:
         """The key of one region. A replica's secrets are that region's, under another key."""
-        there = self._names.at(region)
+        there, is_replicas = self._names.at(region), region != self._names.region
         writers = {who for access in self._access.values() for who in access.writers}
         readers = {secret: who for secret, access in self._access.items() if (who := set(access.readers) - writers)}
         return aws.kms.Key(
-            "key" if region == self._store.region else f"key-{region}",
+            f"{self._name}-key" + (f"-{region}" if is_replicas else ""),
             description=f"Secrets of the Coreflux MCP server, stack {self._names.stack}",
             region=region,
             enable_key_rotation=True,
@@ -202,39 +217,32 @@ class AwsSecretStore(SecretStore):
                 read=[there.secret_pattern(secret) for secret in readers],
                 writers=sorted(writers),
                 written=[there.secret_pattern(secret) for secret in self._access],
-                is_replicas=region != self._store.region,
+                is_replicas=is_replicas,
             ),
-            opts=self._account.under(self, protect=self._production),
-        )
-
-    def _table(self) -> aws.dynamodb.Table:
-        """Declare the table of the lease, which needs no backup: without an item the lease is free (docs/adr/0006)."""
-        return aws.dynamodb.Table(
-            "lease",
-            name=self._names.lease,
-            billing_mode="PAY_PER_REQUEST",
-            hash_key="id",
-            attributes=[{"name": "id", "type": "S"}],
-            opts=self._account.under(self),
+            opts=self.account.under(self, protect=self._production),
         )
 
     def _secret(self, secret: str, who: Access) -> aws.secretsmanager.Secret:
         """A secret without a value, and its policy. The first value is put by an operator or made by a tick."""
         made = aws.secretsmanager.Secret(
-            f"secret-{secret}",
+            f"{self._name}-secret-{secret}",
             name=self._names.secret(secret),
             description=f"{secret}, written by secretops; never by Pulumi",
-            kms_key_id=self._keys[self._store.region],
+            kms_key_id=self._keys[self._names.region],
             recovery_window_in_days=RECOVERY_DAYS if self._production else 0,
-            replicas=[{"region": region, "kms_key_id": self._keys[region]} for region in self._store.replicas],
-            force_overwrite_replica_secret=bool(self._store.replicas) and not self._production,
-            opts=self._account.under(self, protect=self._production),
+            replicas=[{"region": region, "kms_key_id": self._keys[region]} for region in self._args.replica_regions],
+            force_overwrite_replica_secret=bool(self._args.replica_regions) and not self._production,
+            opts=self.account.under(self, protect=self._production),
         )
         self._guards[secret] = aws.secretsmanager.SecretPolicy(
-            f"policy-{secret}",
+            f"{self._name}-policy-{secret}",
             secret_arn=made.arn,
             block_public_policy=True,
-            policy=resource_policies.secret_policy(who.readers, who.writers, self._store.operators),
-            opts=self._account.under(self),
+            policy=resource_policies.secret_policy(who.readers, who.writers, self._args.operators),
+            opts=self.account.under(self),
         )
         return made
+
+
+def _arn_of(reader: AwsReader) -> str:
+    return reader.arn if isinstance(reader, AwsCaller) else reader.reads.arn

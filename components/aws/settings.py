@@ -32,6 +32,7 @@ from .field_types import (
     VpcId,
     WayOut,
 )
+from .names import Names
 
 
 class Vpc(Section):
@@ -83,6 +84,11 @@ class AwsStore(StoreSection):
     tags: dict[TagKey, TagValue] = Field(default_factory=dict, max_length=48)
     """Tags of each resource, in addition to project and stack."""
 
+    def names(self, stack: str) -> Names:
+        """Return the names of a stack in this account and region."""
+        own = {"account": self.account, "region": self.region, "role_path": self.role_path}
+        return Names(stack=stack, generation=self.generation, **own)
+
 
 class LoadBalancer(Section):
     """An internal one, before the server's tasks."""
@@ -132,4 +138,5 @@ class AwsPrivateCa(IssuerSection):
 
     def issuer_of(self, common_name: str) -> AwsPrivateCaIssuer:
         """Return the CA as an issuer."""
-        return AwsPrivateCaIssuer(arn=self.arn, common_name=common_name, seconds=self.days * DAY)
+        # Not validated: this section was, and its ARN may be an output.
+        return AwsPrivateCaIssuer.model_construct(arn=self.arn, common_name=common_name, seconds=self.days * DAY)

@@ -26,6 +26,14 @@ CHECK_EVERY, CHECKS = 30, 5
 """Seconds between two health checks, and how many have to fail: ECS then replaces a task that did not answer for two
 minutes. Health is answered while a tool blocks (docs/operations/http.md)."""
 
+DELAY, WINDOW, ROLLOUT = 60, 60, 900
+"""Seconds until each task has a new version (docs/operations/aws.md, How a new version arrives): a message waits for
+what comes with it; Lambda gathers messages for one call; one deployment takes about five minutes, by our estimate: a
+task's start, the pull of its image, its first checks and the end of the one before, and a failed start is repeated."""
+
+REDEPLOYED = DELAY + WINDOW + ROLLOUT
+"""With NativeRef."""
+
 CA_LIMIT = 48 * 1024
 """Bytes of CA certificates: a whole task definition has at most 64 KiB (AWS, Amazon ECS service quotas)."""
 
@@ -41,7 +49,7 @@ _LAY_DOWN = f"import os; open('{CA_FILE}', 'w').write(os.environ['CA_BUNDLE'])"
 
 def containers(
     *,
-    image: str,
+    image: pulumi.Input[str],
     variables: Mapping[str, str],
     secrets: NativeRef | Fetched,
     allowed_hosts: Sequence[str],
@@ -82,7 +90,7 @@ def containers(
     return [server, _ca_file(image, broker.ca_file, log)]
 
 
-def _ca_file(image: str, path: str, log: Mapping[str, pulumi.Input[str]]) -> dict[str, Any]:
+def _ca_file(image: pulumi.Input[str], path: str, log: Mapping[str, pulumi.Input[str]]) -> dict[str, Any]:
     """Writes the certificates, which are public, into a volume of the task. As root: the volume is root's at first."""
     return {
         "name": "ca-file",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pulumi
 
 
@@ -9,17 +11,26 @@ class Component(pulumi.ComponentResource):
     """A component whose children carry its name, as Pulumi's own components do: "secrets" has "secrets-key".
 
     Before version 0.2 that child was called "key". With `formerly`, the part of a child's former name that the suffix
-    lacks (often ""), each child has its former name as an alias, and an upgrade replaces nothing.
+    lacks (often ""), each child has its former name as an alias, and an upgrade replaces nothing. A function returns
+    the former name of each suffix.
     """
 
     def __init__(
-        self, token: str, name: str, opts: pulumi.ResourceOptions | None = None, *, formerly: str | None = None
+        self,
+        token: str,
+        name: str,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        formerly: str | Callable[[str], str] | None = None,
     ) -> None:
         def with_former_name(child: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
             if formerly is None or child.opts.parent is not self or not child.name.startswith(f"{name}-"):
                 return None
-            former = pulumi.Alias(name=f"{formerly}{child.name.removeprefix(f'{name}-')}")
-            opts = pulumi.ResourceOptions.merge(child.opts, pulumi.ResourceOptions(aliases=[former]))
+            suffix = child.name.removeprefix(f"{name}-")
+            former = formerly(suffix) if callable(formerly) else f"{formerly}{suffix}"
+            if former == child.name:
+                return None
+            opts = pulumi.ResourceOptions.merge(child.opts, pulumi.ResourceOptions(aliases=[pulumi.Alias(former)]))
             return pulumi.ResourceTransformationResult(child.props, opts)
 
         own = pulumi.ResourceOptions(transformations=[with_former_name])

@@ -40,6 +40,10 @@ class Namespace:
     name: pulumi.Output[str]
     """Of the namespace itself: whatever takes its name from here is made after it, and removed before it."""
     provider: pulumi.ProviderResource
+    known_name: str
+    """The same name, which the program determines."""
+    context: str | None
+    """The kubeconfig's context of its cluster; None is the current one."""
 
 
 @dataclass(frozen=True, kw_only=True)

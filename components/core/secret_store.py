@@ -31,7 +31,7 @@ class Schedule:
 class Trail:
     """Where the records are."""
 
-    records: str
+    records: pulumi.Input[str]
     policy: str = ""
     """What whoever keeps the records has to be given for it ("" where the stack itself sets it up)."""
     query: str = ""

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 from secretops.manifest import Manifest
-from secretops.stores.files import MANIFEST, UNITS
-from secretops.systemd import TIMER
+from secretops.stores.files import MANIFEST, TIMER, UNITS
 
 _SERVICE = """\
 [Unit]

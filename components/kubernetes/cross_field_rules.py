@@ -8,15 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..core.naming import CERTIFICATE_FILES
-from ..settings.field_types import EVERYWHERE
 from ..settings.problems import Problem
 from ..settings.remote_constraints import out_of_reach
 from ..settings.section import StoreSection
 from ..settings.sections import DeclaredSecret, OutsideBroker, OwnedAgent, Rotation
-from .settings import CERT_MANAGER, KubernetesServer
-
-# Seconds, at most: a kubelet updates a volume (docs/operations/kubernetes.md), and a launcher changes over.
-TO_A_VOLUME, CHANGE_OVER = 120, 60
+from .pod_args import CERT_MANAGER, CHANGE_OVER, EVERYWHERE
+from .settings import KubernetesServer
 
 TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180), "azure": ("three", 180), "vault": ("three", 180)}
 """Minutes and seconds, by store. Where the grace is as short, External Secrets looks each minute (operators.py)."""

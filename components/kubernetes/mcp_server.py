@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pulumi
-from pulumi_kubernetes import apps, core, meta, networking, policy
+from pulumi_kubernetes import apps, core, meta, policy
 
-from ..core.broker import BrokerArgs, ca_bundle
-from ..core.mcp_server import McpServer
+from ..core.broker import ca_bundle
+from ..core.mcp_server import McpServer, McpServerArgs
 from ..core.principals import ServiceAccount
 from ..core.references import InjectedFiles, MountedFiles, SyncedKey
-from ..settings.settings import Settings
+from .identity import KubernetesIdentityArgs, account_for
 from .names import CERTS, PUBLIC, SECRETS, SERVER, STACK, Place, name_of, selector
 from .network import allow, from_clients, to_broker, to_copilot, to_dns, to_vault
 from .operators import client_certificate, sync
+from .pod_args import PodArgs, Resources
 from .pods import (
     CA_FILE,
     SECRETS_FOLDER,
@@ -33,7 +36,6 @@ from .pods import (
     stack_files,
     token_volume,
 )
-from .settings import KubernetesServer, Resources
 
 # Of the launcher, and of the Service: EKS' network policies want one port for both (docs.aws.amazon.com/eks, Limit pod
 # traffic with Kubernetes network policies). Not 8000: the server's tool verify_lot_snippet looks there for a verifier,
@@ -65,54 +67,66 @@ _NEVER_READY = "@.conditions[?@.reason == 'MinimumReplicasUnavailable']"
 ROLLED_OUT = f"jsonpath={{$[?{_COMPLETE} || {_NEVER_READY}]}}"
 
 
-class KubernetesMcpServer(McpServer):
-    """A Deployment and what belongs to it. Owns no value and no grant; what it mounts is made by secretops."""
+@dataclass(frozen=True, kw_only=True)
+class KubernetesMcpServerArgs(PodArgs, McpServerArgs):
+    """Arguments of KubernetesMcpServer."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        server: KubernetesServer,
-        broker: BrokerArgs,
-        account: ServiceAccount,
-        settings: Settings,
-        secrets: MountedFiles | SyncedKey,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, opts)
-        place = Place.of(self, account.namespace, SERVER, settings.stack)
-        self.endpoint = f"http://{SERVER}.{server.namespace}.svc.cluster.local:{PORT}/mcp"
-        if server.certificate_issuer:
-            client_certificate(server.certificate_issuer, settings.stack).deploy("certificate", place)
-        mounted: tuple[str, ...] = (SECRETS,)
+    references: MountedFiles | SyncedKey
+    """How the launcher reaches the secrets: what `publish` of a store returns."""
+    mounted: Sequence[pulumi.Input[str]] = (SECRETS,)
+    """Names of the Kubernetes Secrets that become the launcher's files, unless External Secrets makes them."""
+    account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
+    """The service account of the pods (`principal` of a KubernetesIdentity), or the arguments of an identity that the
+    server makes."""
+    replicas: int = 2
+    rollout_seconds: int = 300
+    """How long `pulumi up` waits for new pods of a server that was ready."""
+    allowed_hosts: Sequence[str] = ()
+    """Names that clients use besides those of the Service, e.g. that of an ingress."""
+    connection_tools: bool = False
+    """Whether MCP clients may choose the broker and the user of all clients."""
+    grace_seconds: int = 3600
+    """How long the store keeps a previous version valid: External Secrets syncs within that time."""
+    has_rotator: bool = False
+    """Whether a KubernetesRotator runs in the namespace: its ConfigMap then has the CA certificates of both."""
+
+
+class KubernetesMcpServer(McpServer):
+    """A Deployment and what belongs to it. Owns no value and no grant; secretops makes what it mounts."""
+
+    def __init__(self, name: str, args: KubernetesMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, opts, formerly="")
+        account, secrets = account_for(self, name, args.account, args.stack_name), args.references
+        place = Place.of(self, account.namespace, SERVER, args.stack_name)
+        service = f"{SERVER}.{account.namespace.known_name}"
+        self.endpoint = f"http://{service}.svc.cluster.local:{PORT}/mcp"
+        if args.certificate_issuer:
+            client_certificate(args.certificate_issuer, args.stack_name).deploy(f"{name}-certificate", place)
+        mounted = args.mounted
         if isinstance(secrets, SyncedKey):
-            mounted = sync(secrets, settings.catalogue, place, grace_seconds=settings.rotation.grace_seconds)
-            if broker.ca_file and settings.store.kind != "vault":  # else the rotator's component lays it there, beside
-                # what it needs itself
-                bundle = {"ca.crt": ca_bundle(broker.ca_file)}
-                core.v1.ConfigMap("stack", metadata=place.metadata(STACK), data=bundle, opts=place.child)
-        variables = broker.public_variables(log_level=settings.log_level, agent_url=settings.agent_url, ca_file=CA_FILE)
-        public = core.v1.ConfigMap("public", metadata=place.metadata(PUBLIC), data=variables, opts=place.child)
+            mounted = sync(name, secrets, args.read_secrets, place, grace_seconds=args.grace_seconds)
+        files = {"ca.crt": ca_bundle(args.broker.ca_file)} if args.broker.ca_file and not args.has_rotator else {}
+        files |= secrets.files if isinstance(secrets, InjectedFiles) and not args.has_rotator else {}
+        if files:
+            core.v1.ConfigMap(f"{name}-stack", metadata=place.metadata(STACK), data=files, opts=place.child)
+        variables = args.public_variables(ca_file=CA_FILE)
+        public = core.v1.ConfigMap(f"{name}-public", metadata=place.metadata(PUBLIC), data=variables, opts=place.child)
+        to_store = [to_vault(secrets.address, args)] if isinstance(secrets, InjectedFiles) else []  # its agent asks
         allow(
-            "server-network",
+            f"{name}-server-network",
             SERVER,
             place,
-            egress=[
-                to_dns(server),
-                to_broker(broker, server),
-                *to_copilot(server),
-                *_to_store(secrets, server),
-            ],
-            ingress=[from_clients(server, "http")],
+            egress=[to_dns(args), to_broker(args.broker, args), *to_copilot(args), *to_store],
+            ingress=[from_clients(args, "http")],
         )
         apps.v1.Deployment(
-            "deployment",
+            f"{name}-deployment",
             metadata=place.metadata(
                 SERVER,
-                {"pulumi.com/waitFor": ROLLED_OUT, "pulumi.com/timeoutSeconds": str(server.rollout_seconds)},
+                {"pulumi.com/waitFor": ROLLED_OUT, "pulumi.com/timeoutSeconds": str(args.rollout_seconds)},
             ),
             spec=apps.v1.DeploymentSpecArgs(
-                replicas=server.replicas,
+                replicas=args.replicas,
                 revision_history_limit=3,
                 selector=meta.v1.LabelSelectorArgs(match_labels=selector(SERVER)),
                 strategy=apps.v1.DeploymentStrategyArgs(
@@ -121,7 +135,7 @@ class KubernetesMcpServer(McpServer):
                 ),
                 template=core.v1.PodTemplateSpecArgs(
                     metadata=pod_metadata(
-                        server,
+                        args,
                         place,
                         # Variables don't change in a running pod: a change of theirs is a new pod.
                         {
@@ -129,30 +143,19 @@ class KubernetesMcpServer(McpServer):
                             **(secrets.annotations if isinstance(secrets, InjectedFiles) else {}),
                         },
                     ),
-                    spec=_pod(
-                        server, broker, account, name_of(public.metadata, PUBLIC), secrets=secrets, mounts=mounted
-                    ),
+                    spec=_pod(args, account, name_of(public.metadata, PUBLIC), service=service, mounted=mounted),
                 ),
             ),
             opts=place.child,
         )
-        _reachable(place)
+        _reachable(name, place)
         self.register_outputs({"endpoint": self.endpoint})
 
 
-def _to_store(
-    secrets: MountedFiles | SyncedKey, server: KubernetesServer
-) -> list[networking.v1.NetworkPolicyEgressRuleArgs]:
-    """Where the agent in the server's pods asks."""
-    if isinstance(secrets, InjectedFiles):
-        return [to_vault(secrets.address, server)]
-    return []
-
-
-def _reachable(place: Place) -> None:
+def _reachable(name: str, place: Place) -> None:
     """A Service, and a budget that lets a node be emptied a pod at a time."""
     core.v1.Service(
-        "service",
+        f"{name}-service",
         metadata=place.metadata(SERVER, SKIP_AWAIT),
         spec=core.v1.ServiceSpecArgs(
             type="ClusterIP",
@@ -163,7 +166,7 @@ def _reachable(place: Place) -> None:
         opts=place.child,
     )
     policy.v1.PodDisruptionBudget(
-        "disruption-budget",
+        f"{name}-disruption-budget",
         metadata=place.metadata(SERVER),
         spec=policy.v1.PodDisruptionBudgetSpecArgs(
             max_unavailable=1,
@@ -176,32 +179,32 @@ def _reachable(place: Place) -> None:
 
 
 def _pod(
-    server: KubernetesServer,
-    broker: BrokerArgs,
+    args: KubernetesMcpServerArgs,
     account: ServiceAccount,
     public: pulumi.Output[str],
     *,
-    secrets: MountedFiles | SyncedKey,
-    mounts: tuple[str, ...],
+    service: str,
+    mounted: Sequence[pulumi.Input[str]],
 ) -> core.v1.PodSpecArgs:
-    mounted = [scratch()]
+    secrets = args.references
+    folders = [scratch()]
     tokens: list[core.v1.VolumeArgs] = []
-    files = ["ca.crt"] if broker.ca_file else []
+    files = ["ca.crt"] if args.broker.ca_file else []
     if isinstance(secrets, InjectedFiles):  # the folder is the injector's, and the token the agent's alone
         tokens.append(token_volume(TOKEN, "token", secrets.token_for))
         files += secrets.files
     else:
-        sources = [secret(name) for name in mounts if name != CERTS]
-        mounted.append(secret_files("secrets", SECRETS_FOLDER, *sources, *certificates(broker, server)))
+        sources = [secret(name) for name in mounted if name != CERTS]
+        folders.append(secret_files("secrets", SECRETS_FOLDER, *sources, *certificates(args.broker, args)))
     if files:
-        mounted.append(stack_files(*files))
+        folders.append(stack_files(*files))
     return core.v1.PodSpecArgs(
         service_account_name=account.name,
         automount_service_account_token=False,
         enable_service_links=False,
-        image_pull_secrets=pull_secrets(server),
-        security_context=pod_security(server),
-        **scheduling(server),
+        image_pull_secrets=pull_secrets(args),
+        security_context=pod_security(args),
+        **scheduling(args),
         termination_grace_period_seconds=END_WITHIN,
         topology_spread_constraints=[
             core.v1.TopologySpreadConstraintArgs(
@@ -212,16 +215,14 @@ def _pod(
             )
             for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
         ],
-        volumes=[*(volume for volume, _ in mounted), *tokens],
+        volumes=[*(volume for volume, _ in folders), *tokens],
         containers=[
             core.v1.ContainerArgs(
                 name="server",
-                image=server.image,
-                image_pull_policy=server.pull_policy,
+                image=args.image,
+                image_pull_policy=args.pull_policy,
                 command=["secretops"],
-                args=_arguments(
-                    server, secrets.source if isinstance(secrets, MountedFiles) else f"files:{SECRETS_FOLDER}"
-                ),
+                args=_arguments(args, service),
                 env=[
                     core.v1.EnvVarArgs(
                         name="POD_NAME",
@@ -238,7 +239,7 @@ def _pod(
                 env_from=[core.v1.EnvFromSourceArgs(config_map_ref=core.v1.ConfigMapEnvSourceArgs(name=public))],
                 ports=[core.v1.ContainerPortArgs(name="http", container_port=PORT, protocol="TCP")],
                 security_context=container_security(),
-                resources=resources(server.resources, RESOURCES),
+                resources=resources(args.resources, RESOURCES),
                 lifecycle=core.v1.LifecycleArgs(
                     pre_stop=core.v1.LifecycleHandlerArgs(
                         exec_=core.v1.ExecActionArgs(
@@ -250,18 +251,18 @@ def _pod(
                 startup_probe=_probe("/healthz", period=2, failures=60),
                 liveness_probe=_probe("/healthz", period=10, failures=12),
                 readiness_probe=_probe("/readyz", period=5, failures=8),
-                volume_mounts=[mount for _, mount in mounted],
+                volume_mounts=[mount for _, mount in folders],
             )
         ],
     )
 
 
-def _arguments(server: KubernetesServer, source: str) -> list[str]:
+def _arguments(args: KubernetesMcpServerArgs, service: str) -> list[str]:
+    source = args.references.source if isinstance(args.references, MountedFiles) else f"files:{SECRETS_FOLDER}"
     arguments = ["run", "--from", source, "--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
-    service = f"{SERVER}.{server.namespace}"
-    for name in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", *server.allowed_hosts):
+    for name in (SERVER, service, f"{service}.svc", f"{service}.svc.cluster.local", *args.allowed_hosts):
         arguments += ["--allowed-host", name]
-    return [*arguments, "--allow-connection-tools"] if server.connection_tools else arguments
+    return [*arguments, "--allow-connection-tools"] if args.connection_tools else arguments
 
 
 def _probe(path: str, *, period: int, failures: int) -> core.v1.ProbeArgs:

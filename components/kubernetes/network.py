@@ -14,7 +14,7 @@ from pulumi_kubernetes import meta, networking
 
 from ..core.broker import BrokerArgs
 from .names import DEFAULT_DENY, Place, selector
-from .settings import KubernetesServer
+from .pod_args import NetworkArgs
 
 Egress = networking.v1.NetworkPolicyEgressRuleArgs
 Ingress = networking.v1.NetworkPolicyIngressRuleArgs
@@ -59,48 +59,48 @@ def allow(
     )
 
 
-def to_dns(server: KubernetesServer) -> Egress:
+def to_dns(args: NetworkArgs) -> Egress:
     """Allow the cluster's DNS: its pods, in any namespace, and the addresses of a node or a cloud that answer."""
-    ports = [Port(port=port, protocol=protocol) for port in server.dns_ports for protocol in ("UDP", "TCP")]
-    return Egress(to=[_ANY_POD, *_blocks(server.dns_cidrs)], ports=ports)
+    ports = [Port(port=port, protocol=protocol) for port in args.dns_ports for protocol in ("UDP", "TCP")]
+    return Egress(to=[_ANY_POD, *_blocks(args.dns_cidrs)], ports=ports)
 
 
-def to_broker(broker: BrokerArgs, server: KubernetesServer) -> Egress:
+def to_broker(broker: BrokerArgs, args: NetworkArgs) -> Egress:
     """The broker's port: at its addresses, or in the namespace that its Service's name says."""
-    return Egress(to=_at(broker.host, server.broker_cidrs), ports=[Port(port=broker.port, protocol="TCP")])
+    return Egress(to=_at(broker.host, args.broker_cidrs), ports=[Port(port=broker.port, protocol="TCP")])
 
 
-def to_vault(address: str, server: KubernetesServer) -> Egress:
+def to_vault(address: str, args: NetworkArgs) -> Egress:
     """The port of a Vault server, in the same way."""
     at = urlsplit(address)
-    return Egress(to=_at(at.hostname or "", server.vault_cidrs), ports=[Port(port=at.port or 443, protocol="TCP")])
+    return Egress(to=_at(at.hostname or "", args.vault_cidrs), ports=[Port(port=at.port or 443, protocol="TCP")])
 
 
-def to_api_server(server: KubernetesServer) -> Egress:
+def to_api_server(args: NetworkArgs) -> Egress:
     """The Kubernetes API, for who writes Secrets."""
     return Egress(
-        to=_blocks(server.api_server_cidrs), ports=[Port(port=port, protocol="TCP") for port in server.api_server_ports]
+        to=_blocks(args.api_server_cidrs), ports=[Port(port=port, protocol="TCP") for port in args.api_server_ports]
     )
 
 
-def to_copilot(server: KubernetesServer) -> list[Egress]:
+def to_copilot(args: NetworkArgs) -> list[Egress]:
     """HTTPS for the tool request_lot_code: the Coreflux Copilot has no fixed addresses, so by default to public ones.
 
     No rule for an empty list: one without peers would allow them all.
     """
-    if server.copilot_cidrs is None:
+    if args.copilot_cidrs is None:
         blocks = [
             Peer(ip_block=networking.v1.IPBlockArgs(cidr=everywhere, except_=list(but)))
             for everywhere, but in NOT_PUBLIC.items()
         ]
     else:
-        blocks = _blocks(server.copilot_cidrs)
+        blocks = _blocks(args.copilot_cidrs)
     return [Egress(to=blocks, ports=[Port(port=443, protocol="TCP")])] if blocks else []
 
 
-def from_clients(server: KubernetesServer, port: str) -> Ingress:
+def from_clients(args: NetworkArgs, port: str) -> Ingress:
     """Any pod of the cluster, and who is none: the bearer token decides. Kubelets' probes need no rule."""
-    return Ingress(from_=[_ANY_POD, *_blocks(server.client_cidrs)], ports=[Port(port=port, protocol="TCP")])
+    return Ingress(from_=[_ANY_POD, *_blocks(args.client_cidrs)], ports=[Port(port=port, protocol="TCP")])
 
 
 def _at(host: str, cidrs: Iterable[str]) -> list[Peer]:

@@ -7,7 +7,7 @@ operator is not installed, `pulumi up` tries for a minute, then says which kind 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,6 @@ from secretops.manifest import Secret
 
 from ..core.naming import physical_name
 from ..core.references import SyncedKey
-from ..core.secrets import Catalogue
-from .cross_field_rules import CHANGE_OVER, TO_A_VOLUME
 from .names import (
     CERTIFICATE,
     CERTS,
@@ -29,7 +27,7 @@ from .names import (
     Place,
     delivered,
 )
-from .settings import CertificateIssuer
+from .pod_args import CHANGE_OVER, TO_A_VOLUME, CertificateIssuerArgs
 
 LIFE = "2160h"
 """90 days: cert-manager's default, and the guide's for passwords."""
@@ -66,7 +64,7 @@ class OperatorObject:
         )
 
 
-def client_certificate(issuer: CertificateIssuer, stack: str) -> OperatorObject:
+def client_certificate(issuer: CertificateIssuerArgs, stack: str) -> OperatorObject:
     """The server's certificate: cert-manager makes and renews it in the Secret CERTIFICATE, each with a new key."""
     return OperatorObject(
         api_version="cert-manager.io/v1",
@@ -119,15 +117,17 @@ def synced_secret(secret: Secret, remote: str, version: str = "", *, minutes: in
     )
 
 
-def sync(secrets: SyncedKey, catalogue: Catalogue, place: Place, *, grace_seconds: int) -> tuple[str, ...]:
-    """Have External Secrets copy `secrets` into the namespace. Gives the names of the Secrets that it makes."""
+def sync(
+    name: str, secrets: SyncedKey, catalogue: Iterable[Secret], place: Place, *, grace_seconds: int
+) -> tuple[str, ...]:
+    """Have External Secrets copy `secrets` into the namespace. Return the names of the Secrets that it makes."""
     minutes = sync_minutes(grace_seconds)
-    store = secret_store(secrets.provider).deploy("secret-store", place)
+    store = secret_store(secrets.provider).deploy(f"{name}-secret-store", place)
     made = [
         synced_secret(secret, secrets.remotes[secret.name], secrets.version, minutes=minutes)
         for secret in catalogue
         if secret.name in secrets.secrets
     ]
     for secret, each in zip(secrets.secrets, made, strict=True):
-        each.deploy(f"synced-{secret}", place, after=[store])
+        each.deploy(f"{name}-synced-{secret}", place, after=[store])
     return tuple(each.name for each in made)

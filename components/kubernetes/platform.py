@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -13,7 +14,9 @@ from ..core.principals import Pods, Principal, ServiceAccount, Workload
 from ..core.references import MountedFiles, Reference, ReferenceKind, SyncedKey
 from ..settings.problems import Problem
 from ..settings.settings import Settings
+from .pod_args import CertificateIssuerArgs, PodArgs, Resources
 from .settings import KubernetesServer, KubernetesStore
+from .settings import Resources as ResourceSettings
 
 if TYPE_CHECKING:
     from .mcp_server import KubernetesMcpServer
@@ -41,10 +44,15 @@ class Kubernetes(Platform):
 
     def preflight(self, settings: Settings) -> None:
         """Check that a kubeconfig has the context."""
-        if isinstance(settings.server, KubernetesServer):
-            from .identity import check_kubeconfig
+        if not isinstance(settings.server, KubernetesServer):
+            return
+        from secretops.errors import UsageError
+        from secretops.platforms.kubernetes.kubeconfig import chosen
 
-            check_kubeconfig(settings.server.context)
+        try:  # a preview without any cluster would find nothing wrong
+            chosen(settings.server.context)
+        except UsageError as error:
+            raise pulumi.RunError(str(error)) from None
 
     def first_tick(self, settings: Settings) -> str | None:
         """Return the command that starts a job of the rotator's CronJob, if the server is in the cluster."""
@@ -57,18 +65,13 @@ class Kubernetes(Platform):
         )
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Pods:
-        from .identity import KubernetesIdentity
-        from .names import SYNC, user_of
+        from .identity import KubernetesIdentity, KubernetesIdentityArgs
 
         assert isinstance(server := settings.server, KubernetesServer)
-        cluster = KubernetesIdentity(name, server=server, stack=settings.stack, opts=opts)
-        return Pods(
-            account=cluster.principal,
-            sync_user=user_of(server.namespace, SYNC),
-            sync_account=cluster.sync_account,
-            oidc_provider=server.oidc_provider,
-            oidc_issuer=server.oidc_issuer,
-        )
+        args = {
+            each.name: getattr(server, each.name) for each in fields(KubernetesIdentityArgs) if each.name != "stack"
+        }
+        return KubernetesIdentity(name, KubernetesIdentityArgs(**args, stack=settings.stack), opts).workload
 
     def open_principal(
         self,
@@ -84,38 +87,52 @@ class Kubernetes(Platform):
     def open_store(
         self, name: str, settings: Settings, principal: Principal, opts: pulumi.ResourceOptions
     ) -> KubernetesSecretStore:
-        from .secret_store import KubernetesSecretStore
+        from .secret_store import KubernetesSecretStore, KubernetesSecretStoreArgs
 
         assert isinstance(settings.store, KubernetesStore)
         assert isinstance(settings.server, KubernetesServer)
         assert isinstance(principal, ServiceAccount)
-        return KubernetesSecretStore(
-            name,
-            store=settings.store,
-            server=settings.server,
-            broker=settings.broker.args,
-            namespace=principal.namespace,
-            settings=settings,
-            opts=opts,
+        args = KubernetesSecretStoreArgs(
+            **settings.store_args,
+            **pod_args(settings.server, settings.server.rotator_resources),
+            account=principal,
+            operators=settings.store.operators,
         )
+        return KubernetesSecretStore(name, args, opts)
 
     def open_server(
         self, name: str, settings: Settings, workload: Workload, secrets: Reference, opts: pulumi.ResourceOptions
     ) -> KubernetesMcpServer:
-        from .mcp_server import KubernetesMcpServer
+        from .mcp_server import KubernetesMcpServer, KubernetesMcpServerArgs
 
-        assert isinstance(settings.server, KubernetesServer)
+        assert isinstance(server := settings.server, KubernetesServer)
         assert isinstance(workload, Pods)
         assert isinstance(secrets, MountedFiles | SyncedKey)
-        return KubernetesMcpServer(
-            name,
-            server=settings.server,
-            broker=settings.broker.args,
+        args = KubernetesMcpServerArgs(
+            **settings.server_args,
+            **pod_args(server, server.resources),
+            references=secrets,
             account=workload.account,
-            settings=settings,
-            secrets=secrets,
-            opts=opts,
+            replicas=server.replicas,
+            rollout_seconds=server.rollout_seconds,
+            allowed_hosts=server.allowed_hosts,
+            connection_tools=server.connection_tools,
+            grace_seconds=settings.rotation.grace_seconds,
+            has_rotator=settings.store.kind in ("kubernetes", "vault"),
         )
+        return KubernetesMcpServer(name, args, opts)
+
+
+def pod_args(server: KubernetesServer, resources: ResourceSettings | None) -> dict[str, Any]:
+    """Return the arguments of PodArgs, which have the names of the section's keys."""
+    from pulumi_kubernetes import core
+
+    issuer = server.certificate_issuer
+    return {each.name: getattr(server, each.name) for each in fields(PodArgs)} | {
+        "resources": Resources(**resources.model_dump()) if resources else None,
+        "tolerations": [core.v1.TolerationArgs(**one.model_dump()) for one in server.tolerations],
+        "certificate_issuer": CertificateIssuerArgs(**issuer.model_dump()) if issuer else None,
+    }
 
 
 PLATFORM = Kubernetes()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pulumi
 from pulumi_kubernetes import core, meta
 
 from ..core.broker import BrokerArgs
 from .names import CERTIFICATE, CERTIFICATE_KEYS, CERTS, STACK, Place
-from .settings import KubernetesServer, Resources
+from .pod_args import PodArgs, Resources
 
 USER = 10001
 """uid and gid, as the image has them. Above 10000, so that it is nobody's on a node."""
@@ -28,12 +29,12 @@ TOKEN = "vault-token"  # noqa: S105  # nosec B105 - a volume's name
 """Of the token that Vault is shown."""
 
 
-def pod_security(server: KubernetesServer) -> core.v1.PodSecurityContextArgs:
+def pod_security(args: PodArgs) -> core.v1.PodSecurityContextArgs:
     """Return the `restricted` level, for the pod (Kubernetes, Pod Security Standards).
 
     OpenShift assigns uid and fsGroup and refuses others (docs.redhat.com, Managing security context constraints).
     """
-    user = USER if server.run_as == "image" else None
+    user = USER if args.run_as == "image" else None
     return core.v1.PodSecurityContextArgs(
         run_as_non_root=True,
         run_as_user=user,
@@ -43,35 +44,29 @@ def pod_security(server: KubernetesServer) -> core.v1.PodSecurityContextArgs:
     )
 
 
-def scheduling(server: KubernetesServer) -> dict[str, Any]:
+def scheduling(args: PodArgs) -> dict[str, Any]:
     """Return the arguments of a pod's spec that say where it may run."""
     return {
-        "node_selector": server.node_selector or None,
-        "tolerations": [
-            core.v1.TolerationArgs(key=one.key, operator=one.operator, value=one.value, effect=one.effect)
-            for one in server.tolerations
-        ]
-        or None,
-        "priority_class_name": server.priority_class,
+        "node_selector": args.node_selector or None,
+        "tolerations": list(args.tolerations) or None,
+        "priority_class_name": args.priority_class,
     }
 
 
-def pod_metadata(
-    server: KubernetesServer, place: Place, annotations: Mapping[str, str] | None = None
-) -> meta.v1.ObjectMetaArgs:
+def pod_metadata(args: PodArgs, place: Place, annotations: Mapping[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
     """Return a pod's metadata. What the stack file adds takes the place of none of the stack's own."""
     return meta.v1.ObjectMetaArgs(
-        labels={**server.pod_labels, **place.labels},
-        annotations={**server.pod_annotations, **(annotations or {})} or None,
+        labels={**(args.pod_labels or {}), **place.labels},
+        annotations={**(args.pod_annotations or {}), **(annotations or {})} or None,
     )
 
 
 def resources(chosen: Resources | None, default: Resources) -> core.v1.ResourceRequirementsArgs:
     """Return a container's requests and limits."""
-    chosen = chosen or Resources()
+    chosen = chosen or default
     return core.v1.ResourceRequirementsArgs(
-        requests={str(name): amount for name, amount in (default.requests | chosen.requests).items()},
-        limits={str(name): amount for name, amount in (default.limits | chosen.limits).items()},
+        requests={**default.requests, **chosen.requests},
+        limits={**default.limits, **chosen.limits},
     )
 
 
@@ -85,9 +80,9 @@ def container_security() -> core.v1.SecurityContextArgs:
     )
 
 
-def pull_secrets(server: KubernetesServer) -> list[core.v1.LocalObjectReferenceArgs]:
+def pull_secrets(args: PodArgs) -> list[core.v1.LocalObjectReferenceArgs]:
     """What nodes show the image's registry: Secrets of an operator's own, which the stack only names."""
-    return [core.v1.LocalObjectReferenceArgs(name=name) for name in server.pull_secrets]
+    return [core.v1.LocalObjectReferenceArgs(name=name) for name in args.pull_secrets]
 
 
 def scratch() -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
@@ -137,7 +132,7 @@ def secret_files(
     return volume, core.v1.VolumeMountArgs(name=name, mount_path=mount_path, read_only=True)
 
 
-def secret(name: str, items: dict[str, str] | None = None) -> core.v1.VolumeProjectionArgs:
+def secret(name: pulumi.Input[str], items: dict[str, str] | None = None) -> core.v1.VolumeProjectionArgs:
     """A Secret, or the keys -> files of it. Optional: a pod that starts without values can say what it waits for."""
     return core.v1.VolumeProjectionArgs(
         secret=core.v1.SecretProjectionArgs(
@@ -148,11 +143,11 @@ def secret(name: str, items: dict[str, str] | None = None) -> core.v1.VolumeProj
     )
 
 
-def certificates(broker: BrokerArgs, server: KubernetesServer) -> list[core.v1.VolumeProjectionArgs]:
+def certificates(broker: BrokerArgs, args: PodArgs) -> list[core.v1.VolumeProjectionArgs]:
     """The client certificate's files, where the broker asks for one. The stack's own CA file wins over theirs."""
     if not broker.client_certificate:
         return []
-    if server.certificate_issuer:
+    if args.certificate_issuer:
         name, keys = CERTIFICATE, {key: field for field, key in CERTIFICATE_KEYS.items()}
     else:
         name, keys = CERTS, {key: key for key in ("client.crt", "client.key", "client-cert-version", "ca.crt")}

@@ -5,22 +5,23 @@ Kubernetes store, or that logs in to a store elsewhere and may do nothing in the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pulumi
-from pulumi_kubernetes import batch, core, meta
+from pulumi_kubernetes import batch, core, meta, rbac
 
 from secretops.manifest import Manifest, OwnedAgent
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 
 from ..core.broker import BrokerArgs, ca_bundle
 from ..core.component import Component
-from ..core.principals import Namespace
-from .grants import Grant, grant
+from ..core.principals import ServiceAccount
+from .identity import KubernetesIdentityArgs, account_for
 from .names import LEASE, ROTATOR, STACK, Place, name_of
 from .network import allow, to_api_server, to_broker, to_copilot, to_dns, to_vault
+from .pod_args import PodArgs, Resources
 from .pods import (
     CA_FILE,
     CERTS_FOLDER,
@@ -37,7 +38,6 @@ from .pods import (
     shown_token,
     stack_files,
 )
-from .settings import KubernetesServer, Resources
 
 MANIFEST = "secretops.json"
 
@@ -69,51 +69,62 @@ class StoreElsewhere:
     """Public files that it needs for that, by name."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class KubernetesRotatorArgs:
+    """Arguments of KubernetesRotator."""
+
+    manifest: Manifest
+    """What secretops needs to know: `manifest` of a store."""
+    broker: BrokerArgs
+    """The MQTT broker whose users it rotates."""
+    pods: PodArgs
+    """How its pod runs."""
+    secrets: Sequence[str] = ()
+    """Names of the Kubernetes Secrets that it may get and update."""
+    account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
+    """The service account of the server's pods, in whose namespace it runs; or the arguments of an identity."""
+    elsewhere: StoreElsewhere | None = None
+    """The store, if that is not the namespace: the rotator then has no rights in the cluster."""
+
+
 class KubernetesRotator(Component):
     """An hourly tick. Owns its account, its grant, its manifest and its network; never a value.
 
-    A Job that failed is one that did not work. What needs a person or waits for a value is in its log, and in status.
+    A Job fails if the tick did not work. The log and status say what needs a person or waits for a value.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        manifest: Manifest,
-        secrets: tuple[str, ...],
-        server: KubernetesServer,
-        broker: BrokerArgs,
-        namespace: Namespace,
-        elsewhere: StoreElsewhere | None = None,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:kubernetes:Rotator", name, opts)
+    def __init__(self, name: str, args: KubernetesRotatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:kubernetes:Rotator", name, opts, formerly="rotator-")
+        manifest, broker, pods = args.manifest, args.broker, args.pods
+        namespace = account_for(self, name, args.account, manifest.stack).namespace
         place = Place.of(self, namespace, ROTATOR, manifest.stack)
-        account = core.v1.ServiceAccount(
-            "rotator-account", metadata=place.metadata(ROTATOR), automount_service_account_token=False, opts=place.child
+        made = core.v1.ServiceAccount(
+            f"{name}-account", metadata=place.metadata(ROTATOR), automount_service_account_token=False, opts=place.child
         )
-        if elsewhere:
-            store = to_vault(elsewhere.address, server)
+        account = name_of(made.metadata, ROTATOR)
+        if args.elsewhere:
+            store = to_vault(args.elsewhere.address, pods)
         else:
-            grant(
-                "rotator",
-                ROTATOR,
-                place,
-                name_of(account.metadata, ROTATOR),
-                Grant("", "secrets", secrets, ("get", "update")),
-                Grant("coordination.k8s.io", "leases", (LEASE,), ("get", "update")),
-            )
-            store = to_api_server(server)
+            rights = [rule("", "secrets", args.secrets), rule("coordination.k8s.io", "leases", (LEASE,))]
+            _grant(name, place, account, rights)
+            store = to_api_server(pods)
         makes_keys = any(isinstance(secret.agent, OwnedAgent) for secret in manifest.secrets)
-        agent = to_copilot(server) if makes_keys else []
-        allow("rotator-network", ROTATOR, place, egress=[to_dns(server), to_broker(broker, server), store, *agent])
-        files = {MANIFEST: _in_pod(manifest, broker, server).model_dump_json(indent=1) + "\n"}
-        files |= elsewhere.files if elsewhere else {}
+        agent = to_copilot(pods) if makes_keys else []
+        allow(f"{name}-network", ROTATOR, place, egress=[to_dns(pods), to_broker(broker, pods), store, *agent])
+        files = {MANIFEST: _in_pod(manifest, broker, pods).model_dump_json(indent=1) + "\n"}
+        files |= args.elsewhere.files if args.elsewhere else {}
         if broker.ca_file:
             files["ca.crt"] = ca_bundle(broker.ca_file)
-        core.v1.ConfigMap("stack", metadata=place.metadata(STACK), data=files, opts=place.child)
+        core.v1.ConfigMap(
+            f"{name}-stack",
+            metadata=place.metadata(STACK),
+            data=files,
+            opts=pulumi.ResourceOptions.merge(
+                place.child, pulumi.ResourceOptions(aliases=[pulumi.Alias(name="stack")])
+            ),
+        )
         batch.v1.CronJob(
-            "rotator-cronjob",
+            f"{name}-cronjob",
             metadata=place.metadata(ROTATOR),
             spec=batch.v1.CronJobSpecArgs(
                 schedule=f"{minute(manifest.stack)} * * * *",
@@ -128,8 +139,8 @@ class KubernetesRotator(Component):
                         active_deadline_seconds=LONGEST_TICK,
                         ttl_seconds_after_finished=KEPT,
                         template=core.v1.PodTemplateSpecArgs(
-                            metadata=pod_metadata(server, place),
-                            spec=_pod(server, broker, name_of(account.metadata, ROTATOR), tuple(files), elsewhere),
+                            metadata=pod_metadata(pods, place),
+                            spec=_pod(pods, broker, account, tuple(files), args.elsewhere),
                         ),
                     ),
                 ),
@@ -139,13 +150,34 @@ class KubernetesRotator(Component):
         self.register_outputs({})
 
 
+def rule(group: str, resource: str, names: Sequence[str]) -> rbac.v1.PolicyRuleArgs:
+    """Return the right to get and update objects, each by its name: Kubernetes can't limit list or watch by name."""
+    return rbac.v1.PolicyRuleArgs(
+        api_groups=[group], resources=[resource], resource_names=list(names), verbs=["get", "update"]
+    )
+
+
+def _grant(name: str, place: Place, account: pulumi.Output[str], rules: list[rbac.v1.PolicyRuleArgs]) -> None:
+    """Declare a Role, bound to the rotator's account."""
+    made = rbac.v1.Role(f"{name}-role", metadata=place.metadata(ROTATOR), rules=rules, opts=place.child)
+    rbac.v1.RoleBinding(
+        f"{name}-binding",
+        metadata=place.metadata(ROTATOR),
+        role_ref=rbac.v1.RoleRefArgs(
+            api_group="rbac.authorization.k8s.io", kind="Role", name=name_of(made.metadata, ROTATOR)
+        ),
+        subjects=[rbac.v1.SubjectArgs(kind="ServiceAccount", name=account, namespace=place.namespace.name)],
+        opts=place.child,
+    )
+
+
 def minute(stack: str) -> int:
     """Return the minute of the hour at which a stack ticks: not all stacks of a cluster at once."""
     return int(hashlib.sha256(stack.encode()).hexdigest(), 16) % 60
 
 
 def _pod(
-    server: KubernetesServer,
+    pods: PodArgs,
     broker: BrokerArgs,
     account: pulumi.Output[str],
     files: tuple[str, ...],
@@ -154,38 +186,38 @@ def _pod(
     mounted = [scratch(), stack_files(*files)]
     if elsewhere:
         mounted.append(shown_token(elsewhere.token, elsewhere.audience))
-    elif server.certificate_issuer:  # secretops takes any other from the store itself
-        mounted.append(secret_files("certs", CERTS_FOLDER, *certificates(broker, server)))
+    elif pods.certificate_issuer:  # secretops takes any other from the store itself
+        mounted.append(secret_files("certs", CERTS_FOLDER, *certificates(broker, pods)))
     return core.v1.PodSpecArgs(
         service_account_name=account,
         automount_service_account_token=elsewhere is None,  # it writes the Secrets by it
         enable_service_links=False,
-        image_pull_secrets=pull_secrets(server),
+        image_pull_secrets=pull_secrets(pods),
         restart_policy="Never",
-        security_context=pod_security(server),
-        **scheduling(server),
+        security_context=pod_security(pods),
+        **scheduling(pods),
         volumes=[volume for volume, _ in mounted],
         containers=[
             core.v1.ContainerArgs(
                 name="rotator",
-                image=server.image,
-                image_pull_policy=server.pull_policy,
+                image=pods.image,
+                image_pull_policy=pods.pull_policy,
                 command=["secretops"],
                 args=["tick", "--scheduled", "--manifest", f"{FOLDER}/stack/{MANIFEST}"],
                 security_context=container_security(),
-                resources=resources(server.rotator_resources, RESOURCES),
+                resources=resources(pods.resources, RESOURCES),
                 volume_mounts=[mount for _, mount in mounted],
             )
         ],
     )
 
 
-def _in_pod(manifest: Manifest, broker: BrokerArgs, server: KubernetesServer) -> Manifest:
+def _in_pod(manifest: Manifest, broker: BrokerArgs, pods: PodArgs) -> Manifest:
     """The stack's manifest as it reads inside the cluster: other paths, and no kubeconfig."""
     store = manifest.store
     in_cluster = isinstance(store, Location)
     here = broker.location(
-        certificates=Path(CERTS_FOLDER) if server.certificate_issuer and in_cluster else None,
+        certificates=Path(CERTS_FOLDER) if pods.certificate_issuer and in_cluster else None,
         authority=False,
         certificate_secret=manifest.broker.certificate_secret,
         ca_file=CA_FILE if broker.ca_file else None,

@@ -6,22 +6,21 @@ their names, their readers and their writers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pulumi
 from pulumi_kubernetes import coordination
 
-from secretops.manifest import Reader
 from secretops.platforms.kubernetes.location import Delivered
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 
-from ..core.broker import BrokerArgs
-from ..core.principals import Namespace, Principal, ServiceAccount
+from ..core.principals import Principal, ServiceAccount
 from ..core.references import MountedFiles
-from ..core.secret_store import Schedule, SecretStore, Trail
-from ..core.secrets import CLIENT_CERT
-from ..settings.settings import Settings
-from .access_trail import trail_of
+from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
+from ..core.secrets import CLIENT_CERT, for_server
+from .identity import KubernetesIdentityArgs, account_for
 from .names import (
     CERTIFICATE,
     CERTIFICATE_KEYS,
@@ -34,58 +33,64 @@ from .names import (
     labels,
     user_of,
 )
+from .pod_args import PodArgs
 from .pods import SECRETS_FOLDER
-from .rotation import KubernetesRotator
-from .settings import KubernetesServer, KubernetesStore
+from .rotation import KubernetesRotator, KubernetesRotatorArgs
 
+AUDIT_POLICY = Path(__file__).with_name("audit-policy.yaml")
+
+# The group of those that mount a Secret into a pod.
 KUBELETS = "system:nodes"
-"""The group of those that lay a Secret into a pod's volume."""
 
+# cert-manager's controller, in the namespace of its own manifests.
 CERT_MANAGER = user_of("cert-manager", "cert-manager")
-"""Its controller, where its manifests put it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubernetesSecretStoreArgs(PodArgs, SecretStoreArgs):
+    """Arguments of KubernetesSecretStore. Those about pods are for its rotator's."""
+
+    account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
+    """The service account of the server's pods, in whose namespace the Secrets are (`principal` of a
+    KubernetesIdentity); or the arguments of an identity that the store makes."""
+    operators: Sequence[str] = ()
+    """Users and groups, as the API server names them, that may read the Secrets besides server and rotator."""
 
 
 class KubernetesSecretStore(SecretStore):
     """Secrets of one namespace as a store. Owns names, grants, lease, rotator and trail; never a value."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        store: KubernetesStore,
-        server: KubernetesServer,
-        broker: BrokerArgs,
-        namespace: Namespace,
-        settings: Settings,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, opts)
-        self._server, self._broker, self._namespace = server, broker, namespace
-        places = {secret.name: delivered(secret) for secret in settings.catalogue.for_reader(Reader.SERVER)}
-        issued = Delivered(name=CERTIFICATE, keys=CERTIFICATE_KEYS) if server.certificate_issuer else None
+    account: ServiceAccount
+    """The service account of the server's pods: the reader to publish to."""
+
+    def __init__(self, name: str, args: KubernetesSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, opts, formerly="")
+        self._name, self._args = name, args
+        self.account = account_for(self, name, args.account, args.stack_name)
+        namespace = self.account.namespace
+        places = {secret.name: delivered(secret) for secret in for_server(args.every_secret)}
+        issued = Delivered(name=CERTIFICATE, keys=CERTIFICATE_KEYS) if args.certificate_issuer else None
         self._written = tuple(dict.fromkeys(place.name for place in places.values()))
-        self._issued = (issued.name,) if issued else ()
         self._location = Location(
-            namespace=server.namespace,
-            context=server.context,
-            instance=labels(ROTATOR, settings.stack)[INSTANCE],
+            namespace=namespace.known_name,
+            context=namespace.context,
+            instance=labels(ROTATOR, args.stack_name)[INSTANCE],
             versions=VERSIONS,
             lease=LEASE,
             delivered=places,
             issued=issued,
-            readers=dict(self._readers(store)),
+            readers=dict(self._readers(issued)),
         )
-        self.manifest = settings.manifest(
-            store=self._location,
-            broker=broker.location(certificate_secret=self._certificate_secret()),
-        )
-        # Empty: whoever rotates writes its spec, and holds no right to create.
+        # A certificate of cert-manager's is in no version of the store.
+        shown = None if issued else CLIENT_CERT
+        self.manifest = args.manifest(store=self._location, broker=args.broker.location(certificate_secret=shown))
+        # Empty: the rotator writes its spec, and has no right to create.
         coordination.v1.Lease(
-            "lease",
-            metadata=Place.of(self, namespace, ROTATOR, settings.stack).metadata(LEASE),
+            f"{name}-lease",
+            metadata=Place.of(self, namespace, ROTATOR, args.stack_name).metadata(LEASE),
             opts=pulumi.ResourceOptions(parent=self, provider=namespace.provider, ignore_changes=["spec"]),
         )
-        self.register_outputs({"namespace": server.namespace})
+        self.register_outputs({"namespace": namespace.known_name})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
         """Return where its pods find the Secrets. Kubelets mount them: the account has no Role, its pods no token."""
@@ -94,32 +99,41 @@ class KubernetesSecretStore(SecretStore):
         return MountedFiles(source=f"files:{SECRETS_FOLDER}", secrets=self.read_by_server)
 
     def rotate(self) -> Schedule:
-        """A CronJob; it runs from the first `pulumi up` on."""
-        KubernetesRotator(
-            "rotator",
+        """Declare a CronJob; it runs from the first `pulumi up` on."""
+        args = KubernetesRotatorArgs(
             manifest=self.manifest,
             secrets=(*self._written, VERSIONS),
-            server=self._server,
-            broker=self._broker,
-            namespace=self._namespace,
-            opts=pulumi.ResourceOptions(parent=self),
+            broker=self._args.broker,
+            pods=self._args,
+            account=self.account,
         )
+        KubernetesRotator(f"{self._name}-rotator", args, pulumi.ResourceOptions(parent=self))
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """The API server's audit log, and the policy that whoever runs it has to give it."""
-        return trail_of(self.manifest.stack, self._server.namespace, self._location.readers)
+        """Return where the API server's audit log is, and the policy that an administrator of the cluster gives it.
 
-    def _certificate_secret(self) -> str | None:
-        """What secretops shows a broker that asks for a certificate. cert-manager's is in no version of the store."""
-        return None if self._server.certificate_issuer else CLIENT_CERT
+        No resource of a namespace can do that: the policy is a file of the API server, or a managed service's setting.
+        """
+        return trail_of(self.manifest.stack, self.account.namespace.known_name, self._location.readers)
 
-    def _readers(self, store: KubernetesStore) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Each Secret, and who is declared to read it."""
-        namespace = self._server.namespace
-        rotator = user_of(namespace, ROTATOR)
+    def _readers(self, issued: Delivered | None) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield each Secret, and who is declared to read it."""
+        rotator, operators = user_of(self.account.namespace.known_name, ROTATOR), self._args.operators
         for name in self._written:
-            yield name, (rotator, KUBELETS, *store.operators)
-        for name in self._issued:
-            yield name, (CERT_MANAGER, KUBELETS, *store.operators)
-        yield VERSIONS, (rotator, *store.operators)
+            yield name, (rotator, KUBELETS, *operators)
+        if issued:
+            yield issued.name, (CERT_MANAGER, KUBELETS, *operators)
+        yield VERSIONS, (rotator, *operators)
+
+
+def trail_of(stack: str, namespace: str, readers: Mapping[str, tuple[str, ...]]) -> Trail:
+    """Return where the records are, and the policy that makes them, headed by who is declared to read what."""
+    head = [
+        f"# Stack {stack}, namespace {namespace}: who is declared to read its Secrets. secretops audit flags others.",
+        *(f"#   {secret}: {', '.join(who)}" for secret, who in readers.items()),
+    ]
+    return Trail(
+        records=f"the API server's audit log: objectRef.resource secrets, objectRef.namespace {namespace}",
+        policy="\n".join(head) + "\n" + AUDIT_POLICY.read_text(),
+    )

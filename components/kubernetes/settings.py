@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from ..aws.field_types import OidcProvider
 from ..settings.constraints import between, distinct
-from ..settings.field_types import EVERYWHERE, ClientNetworks, HostName, Image, Networks, NetworksOrNone, Ports
+from ..settings.field_types import ClientNetworks, HostName, Image, Networks, NetworksOrNone, Ports
 from ..settings.section import Section, ServerSection, StoreSection
 from .field_types import (
     Annotation,
@@ -23,16 +23,7 @@ from .field_types import (
     Operator,
     Quantity,
 )
-
-# Kubernetes' NodeLocal DNSCache (kubernetes.io, Using NodeLocal DNSCache), both addresses of AKS' LocalDNS
-# (learn.microsoft.com, DNS Resolution in AKS), and GKE's Cloud DNS (cloud.google.com, Using Cloud DNS for GKE).
-DNS_CIDRS = ("169.254.20.10/32", "169.254.10.10/31", "169.254.169.254/32")
-# Of DNS pods: policies look at the pod's port. OpenShift's is 5353 (cluster-dns-operator, dns/daemonset.yaml), and
-# Gardener's 8053 (gardener, coredns).
-DNS_PORTS = (53, 5353, 8053)
-# Of the Service `kubernetes`, and of API servers behind it: kubeadm, minikube and MicroK8s. Some networks look at the
-# one, some at the other.
-API_SERVER_PORTS = (443, 6443, 8443, 16443)
+from .pod_args import API_SERVER_PORTS, CERT_MANAGER, DNS_CIDRS, DNS_PORTS, EVERYWHERE
 
 
 class KubernetesStore(StoreSection):
@@ -41,9 +32,6 @@ class KubernetesStore(StoreSection):
     kind: Literal["kubernetes"]
     operators: Annotated[tuple[Operator, ...], AfterValidator(distinct)] = ()
     """Who is declared to read the Secrets beside server, rotator and kubelets: the audit flags everybody else."""
-
-
-CERT_MANAGER = "cert-manager.io"
 
 
 class CertificateIssuer(Section):

@@ -84,7 +84,6 @@ ClientNetwork = Annotated[
 ]
 ClientNetworks = Annotated[tuple[ClientNetwork, ...], AfterValidator(distinct)]
 NetworksOrNone = Annotated[tuple[Network, ...], AfterValidator(distinct)]
-EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
 def is_own_folder(text: str) -> bool:

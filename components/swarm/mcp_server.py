@@ -15,7 +15,8 @@ from ..core.references import MountedFiles
 from .deployed import service
 from .identity import open_service
 from .names import Names
-from .server_spec import LOGIN_FILE, PORT, SwarmMcpServerArgs, server_shape
+from .principals import LOGIN_FILE
+from .server_spec import PORT, SwarmMcpServerArgs, server_shape
 from .service_spec import USER
 
 

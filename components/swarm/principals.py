@@ -8,6 +8,11 @@ import pulumi
 
 from ..core.principals import Place, Principal, Workload
 
+# In a container: what the launcher logs in to a store elsewhere with (a secret of the Swarm, which an operator made),
+# and the CA certificates of that store's server.
+LOGIN_FILE = "/run/secrets/login/server"
+STORE_CA_FILE = "/etc/coreflux-mcp/vault-ca.crt"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmPlace(Place):

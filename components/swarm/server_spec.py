@@ -14,16 +14,11 @@ from ..core.broker import ca_bundle
 from ..core.mcp_server import McpServerArgs
 from ..core.references import Fetched, MountedFiles
 from .names import Names, variables_to
+from .principals import LOGIN_FILE, STORE_CA_FILE
 from .service_spec import CA_FILE, MEBIBYTE, PYTHON, USER, Health, PublicFile, Resources, Shape, SwarmArgs, Update
 
 # Of the launcher. Not 8000, where the server's own tool looks for a verifier (components/kubernetes/mcp_server.py).
 PORT = 8080
-
-# The CA certificates by which a Vault is known.
-VAULT_CA_FILE = "/etc/coreflux-mcp/vault-ca.crt"
-
-# The launcher's login to another store: a secret of the Swarm that an operator made.
-LOGIN_FILE = "/run/secrets/login/server"
 
 # Seconds, at most. The launcher ends within 5 (docs/operations/http.md); Docker itself lets 2 pass for other nodes to
 # hear. `pulumi destroy` waits this long for a container to be removed, and fails on a machine that takes longer.
@@ -122,7 +117,7 @@ def _arguments(names: Names, args: SwarmMcpServerArgs) -> tuple[str, ...]:
 
 def _files(names: Names, args: SwarmMcpServerArgs) -> Iterator[PublicFile]:
     store_ca = args.references.ca_file if isinstance(args.references, Fetched) else None
-    for key, ca_file, target in (("ca", args.broker.ca_file, CA_FILE), ("vault-ca", store_ca, VAULT_CA_FILE)):
+    for key, ca_file, target in (("ca", args.broker.ca_file, CA_FILE), ("vault-ca", store_ca, STORE_CA_FILE)):
         if ca_file:
             bundle = ca_bundle(ca_file)
             yield PublicFile(key=key, name=names.config(key, bundle), target=target, text=bundle)

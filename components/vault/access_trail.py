@@ -5,6 +5,7 @@ Two of them: a server whose every device fails answers nobody, so that what is n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pulumi
@@ -13,41 +14,43 @@ import pulumi_vault as vault
 from ..core.secret_store import Trail
 from .names import Names
 from .principals import VaultPlace
-from .settings import VaultStore
 
 STDOUT = "stdout"
 
 
-def audit_files(store: VaultStore, names: Names, *, production: bool) -> tuple[str, ...]:
-    """Where the server writes, said or not. /vault/audit is where HashiCorp's chart mounts a volume for it.
+def audit_files(chosen: Sequence[str] | None, names: Names, *, product: str, production: bool) -> Sequence[str]:
+    """Return where the server writes. /vault/audit is where HashiCorp's chart mounts a volume for it.
 
-    Devices are the whole server's: a stack that may be destroyed any day enables, and so disables, none unasked.
+    Devices are the whole server's: a stack that may be destroyed any day enables, and so disables, none by default.
     """
-    if store.audit_files is not None:
-        return store.audit_files
-    enables = production or store.product == "openbao"  # whose are in a text alone, for whoever runs it
+    if chosen is not None:
+        return chosen
+    enables = production or product == "openbao"  # whose are only a text, for an administrator
     return (f"/vault/audit/{names.base}.log", STDOUT) if enables else ()
 
 
 def record_access(
-    parent: pulumi.ComponentResource, *, store: VaultStore, names: Names, place: VaultPlace, production: bool
+    parent: pulumi.ComponentResource,
+    name: str,
+    files: Sequence[str],
+    *,
+    names: Names,
+    place: VaultPlace,
+    product: str,
+    production: bool,
 ) -> Trail:
-    """Enable the devices where the API allows it; where it does not, say what the server's configuration needs."""
-    files = audit_files(store, names, production=production)
-    if store.product == "vault":
+    """Enable the devices if the API allows it; else return what the server's configuration needs."""
+    if product == "vault":
         for at, file in enumerate(files, 1):
             vault.Audit(
-                f"audit-{at}",
+                f"{name}-audit-{at}",
                 type="file",
                 path=_device(names, at),
                 description="Who read which secret of the Coreflux MCP server",
                 options={"file_path": file} if file == STDOUT else {"file_path": file, "mode": "0600"},
                 opts=place.under(parent, protect=production),
             )
-    return Trail(
-        records=_records(files, names),
-        policy=_declared(files, names) if store.product == "openbao" else "",
-    )
+    return Trail(records=_records(files, names), policy=_declared(files, names) if product == "openbao" else "")
 
 
 def _records(files: Sequence[str], names: Names) -> str:
@@ -61,7 +64,7 @@ def _declared(files: Sequence[str], names: Names) -> str:
     blocks = [
         f'audit "file" "{_device(names, at)}" {{\n'
         f'  description = "Who read which secret of the Coreflux MCP server"\n'
-        f"  options {{\n    file_path = {_quoted(file)}\n"
+        f"  options {{\n    file_path = {json.dumps(file)}\n"
         + ("" if file == STDOUT else '    mode      = "0600"\n')
         + "  }\n}\n"
         for at, file in enumerate(files, 1)
@@ -74,7 +77,3 @@ def _declared(files: Sequence[str], names: Names) -> str:
 
 def _device(names: Names, at: int) -> str:
     return f"{names.base}-{at}"
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"'

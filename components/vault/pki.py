@@ -6,22 +6,48 @@ The intermediate alone signs clients. Its root is a mount of the stack's own, or
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import pulumi
 import pulumi_vault as vault
 
 from ..core.broker import ca_bundle
 from ..core.component import Component
+from ..core.naming import DAY, stack_name
 from ..core.planned import planned
-from .names import CLIENT, Names
-from .principals import VaultPlace
-from .settings import VaultPki
+from .names import CLIENT, names_of
+from .principals import VaultPlace, VaultServerArgs
 
 ROOT_YEARS, INTERMEDIATE_YEARS = 10, 5
 CRL_HOURS, REBUILT_BEFORE_HOURS = 72, 24
 """A list of what was revoked is good for so long, and made anew so long before."""
 
-_YEAR = 365 * 86400
-_DAY = 86400
+_YEAR = 365 * DAY
+
+
+@dataclass(frozen=True, kw_only=True)
+class PkiArgs:
+    """A CA for client certificates. Its keys are made in Vault and never leave it."""
+
+    signed_by: Literal["stack", "outside"] = "stack"
+    """Who signs the intermediate: a root of the stack's own, or somebody who gets the output `csr`."""
+    certificate_file: str | None = None
+    """Only with signed_by outside, once it is signed: PEM file of the intermediate and its issuer."""
+    days: int = 30
+    """How long a client's certificate is good."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultCertificatesArgs(PkiArgs):
+    """Arguments of VaultCertificates."""
+
+    server: VaultPlace | VaultServerArgs
+    """The Vault server: `place` of a VaultIdentities, or where it is."""
+    production: bool = True
+    """Whether mounts and root are protected from deletion."""
+    stack: str | None = None
+    """What names contain; by default the name of the Pulumi stack."""
 
 
 class VaultCertificates(Component):
@@ -30,21 +56,14 @@ class VaultCertificates(Component):
     csr: pulumi.Output[str]
     """The intermediate's request, for whoever signs it outside."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        pki: VaultPki,
-        names: Names,
-        place: VaultPlace,
-        production: bool,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:vault:Certificates", name, opts)
-        self._pki, self._names, self._place = pki, names, place
-        mount, prepared = self._mount("pki", names.pki, INTERMEDIATE_YEARS, production)
+    def __init__(self, name: str, args: VaultCertificatesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:vault:Certificates", name, opts, formerly="")
+        names = names_of(stack_name(args.stack))
+        place = VaultPlace.of(self, name, args.server) if isinstance(args.server, VaultServerArgs) else args.server
+        self._args, self._name, self._names, self._place = args, name, names, place
+        mount, prepared = self._mount("pki", names.pki, INTERMEDIATE_YEARS)
         request = vault.pkisecret.SecretBackendIntermediateCertRequest(
-            "pki-request",
+            f"{name}-pki-request",
             backend=mount,
             type="internal",
             common_name=f"{names.base} clients",
@@ -54,13 +73,13 @@ class VaultCertificates(Component):
         )
         self.csr = request.csr
         last: pulumi.Resource = request
-        certificate = self._signed(request.csr, production)
+        certificate = self._signed(request.csr)
         if certificate is not None:
             last = vault.pkisecret.SecretBackendIntermediateSetSigned(
-                "pki-signed", backend=mount, certificate=certificate, opts=place.under(self, after=[request])
+                f"{name}-pki-signed", backend=mount, certificate=certificate, opts=place.under(self, after=[request])
             )
         vault.pkisecret.SecretBackendRole(
-            "pki-client",
+            f"{name}-pki-client",
             backend=mount,
             name=CLIENT,
             allowed_domains=[names.base],
@@ -81,31 +100,31 @@ class VaultCertificates(Component):
             key_bits=256,
             key_usages=["DigitalSignature"],
             ext_key_usages=["ClientAuth"],
-            ttl=str(pki.days * _DAY),
-            max_ttl=str(pki.days * _DAY),
+            ttl=str(args.days * DAY),
+            max_ttl=str(args.days * DAY),
             no_store=False,  # what is not stored can't be revoked
             generate_lease=False,
             opts=place.under(self, after=[last]),
         )
         self.register_outputs({"mount": names.pki})
 
-    def _signed(self, csr: pulumi.Output[str], production: bool) -> pulumi.Input[str] | None:
+    def _signed(self, csr: pulumi.Output[str]) -> pulumi.Input[str] | None:
         """The intermediate's certificate with its issuer's; None while nobody has signed it."""
-        if self._pki.signed_by == "outside":
-            return ca_bundle(self._pki.certificate_file) if self._pki.certificate_file else None
-        mount, prepared = self._mount("root", self._names.root, ROOT_YEARS, production)
+        if self._args.signed_by == "outside":
+            return ca_bundle(self._args.certificate_file) if self._args.certificate_file else None
+        mount, prepared = self._mount("root", self._names.root, ROOT_YEARS)
         root = vault.pkisecret.SecretBackendRootCert(
-            "root-certificate",
+            f"{self._name}-root-certificate",
             backend=mount,
             type="internal",
             common_name=f"{self._names.base} root",
             ttl=str(ROOT_YEARS * _YEAR),
             key_type="ec",
             key_bits=256,
-            opts=self._place.under(self, after=[prepared], protect=production),
+            opts=self._place.under(self, after=[prepared], protect=self._args.production),
         )
         signed = vault.pkisecret.SecretBackendRootSignIntermediate(
-            "root-signs",
+            f"{self._name}-root-signs",
             backend=mount,
             csr=csr,
             common_name=f"{self._names.base} clients",
@@ -118,32 +137,32 @@ class VaultCertificates(Component):
             lambda chain: "\n".join(one.strip() for one in chain) + "\n"
         )
 
-    def _mount(self, name: str, path: str, years: int, production: bool) -> tuple[pulumi.Output[str], pulumi.Resource]:
+    def _mount(self, kind: str, path: str, years: int) -> tuple[pulumi.Output[str], pulumi.Resource]:
         """Return the path of a PKI mount, and the last resource that changes it.
 
         A server may refuse two changes of one such mount at a time, and only a certificate that is signed later says
         where its issuer and its CRL are.
         """
         mount = vault.Mount(
-            f"{name}-mount",
+            f"{self._name}-{kind}-mount",
             path=path,
             type="pki",
             description="Signs client certificates of the Coreflux MCP server",
             max_lease_ttl_seconds=years * _YEAR,
-            opts=self._place.under(self, protect=production),
+            opts=self._place.under(self, protect=self._args.production),
         )
-        mounted = planned(mount.path, path)
+        mounted = self._place.checked(planned(mount.path, path))
         within = f"/{self._place.namespace}" if self._place.namespace else ""
         at = mounted.apply(lambda path: f"{self._place.address}/v1{within}/{path}")
         urls = vault.pkisecret.SecretBackendConfigUrls(
-            f"{name}-urls",
+            f"{self._name}-{kind}-urls",
             backend=mounted,
             issuing_certificates=[at.apply(lambda url: f"{url}/ca")],  # asks nobody for a token
             crl_distribution_points=[at.apply(lambda url: f"{url}/crl")],
             opts=self._place.under(self),
         )
         crl = vault.pkisecret.SecretBackendCrlConfig(
-            f"{name}-crl",
+            f"{self._name}-{kind}-crl",
             backend=mounted,
             expiry=f"{CRL_HOURS}h",
             auto_rebuild=True,

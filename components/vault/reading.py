@@ -12,7 +12,7 @@ from secretops.manifest import Secret
 
 from ..core.broker import ca_bundle
 from ..core.references import Fetched, InjectedFiles, SyncedKey
-from ..kubernetes.settings import KubernetesServer
+from ..swarm.principals import STORE_CA_FILE
 from .names import Names
 from .principals import VaultReader, VaultRole
 
@@ -27,20 +27,20 @@ LOOKS_EVERY = "30s"
 """The agent's look for a new version; its own default is 5 minutes."""
 
 
-def by_launcher(role: VaultRole, names: Names, secrets: Sequence[str], *, ca_file: str | None) -> Fetched:
-    """Where the launcher asks, for what, and how it logs in (docs/operations/launcher.md)."""
-    login = role.login
+def by_launcher(role: VaultRole, names: Names, secrets: Sequence[str], *, in_container: bool) -> Fetched:
+    """Return where the launcher fetches, what, and how it logs in (docs/operations/launcher.md)."""
+    login, ca_file = role.login, role.place.ca_file
     source = f"vault:{urlsplit(role.place.address).netloc}/{names.mount}/data/{'+'.join(secrets)}"
     options = [f"{login.method}={login.role}", f"auth={login.mount}", f"file={login.file}"]
     options += ["wrapped"] if login.wrapped else []
     options += [f"namespace={role.place.namespace}"] if role.place.namespace else []
-    options += [f"ca={ca_file}"] if ca_file else []
-    return Fetched(source=",".join([source, *options]), secrets=tuple(secrets))
+    options += [f"ca={STORE_CA_FILE if in_container else ca_file}"] if ca_file else []
+    return Fetched(source=",".join([source, *options]), secrets=tuple(secrets), ca_file=ca_file)
 
 
-def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str], *, ca_file: str | None) -> SyncedKey:
-    """As whom External Secrets reads, and where (external-secrets.io, HashiCorp Vault)."""
-    role = reader.reads
+def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str]) -> SyncedKey:
+    """Return where External Secrets reads, and as which account (external-secrets.io, HashiCorp Vault)."""
+    role, ca_file = reader.reads, reader.reads.place.ca_file
     account: dict[str, Any] = {"name": reader.syncs_as}
     if role.audience:
         account["audiences"] = [role.audience]
@@ -67,9 +67,7 @@ def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str
     return SyncedKey(provider={"vault": vault}, secrets=tuple(secrets), remotes=remotes, version=VERSION)
 
 
-def by_agent(
-    role: VaultRole, names: Names, secrets: Sequence[Secret], *, server: KubernetesServer, ca_file: str | None
-) -> InjectedFiles:
+def by_agent(role: VaultRole, names: Names, secrets: Sequence[Secret], *, run_as: str) -> InjectedFiles:
     """Return the annotations that have the injector add an agent (HashiCorp, Agent Sidecar Injector annotations).
 
     The agent writes one JSON document per secret, so that no reader sees a torn pair. It only reads: a `pkiCert`
@@ -78,8 +76,9 @@ def by_agent(
     """
     from ..kubernetes.pods import SECRETS_FOLDER, STACK_FOLDER, TOKEN, USER
 
+    ca_file = role.place.ca_file
     user = {"agent-run-as-user": str(USER), "agent-run-as-group": str(USER)}
-    if server.run_as == "platform":  # which gives all containers of a pod one
+    if run_as == "platform":  # which gives all containers of a pod one
         user = {"agent-set-security-context": "false"}
     asked = {
         "agent-inject": "true",

@@ -4,6 +4,8 @@ ticks where the server is: by a CronJob in its cluster, or by a systemd user tim
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pulumi
 
 from secretops.manifest import Manifest
@@ -14,67 +16,63 @@ from ..core.principals import Pods
 from ..core.secret_store import Schedule
 from ..dotenv.folder import Folder
 from ..dotenv.rotation import rotator_files, turn_on
-from ..kubernetes.settings import KubernetesServer
-from ..settings.section import ServerSection
-from .login import LOGIN_FOLDER, home
+from ..kubernetes.pod_args import PodArgs
+from .login import LOGIN_FOLDER
 from .principals import VaultReader, VaultRole
 from .reading import CA_FILE
-from .settings import VaultStore
 
 ROTATOR_FOLDER = "rotator"
 """Beside that one: the manifest and the units."""
 
 
-def on_this_machine(
-    parent: pulumi.ComponentResource, manifest: Manifest, role: VaultRole, *, server: ServerSection
-) -> Schedule:
-    """A manifest that `secretops tick` needs no Pulumi for, a timer that calls it, and a folder for what it logs in
-    with, which an operator puts there."""
-    root = home(server)
+def on_this_machine(parent: pulumi.ComponentResource, name: str, manifest: Manifest, reader: VaultReader) -> Schedule:
+    """Declare a manifest that `secretops tick` needs no Pulumi for, a timer that calls it, and a folder for what it
+    logs in with, which an operator puts there."""
     child = pulumi.ResourceOptions(parent=parent)
-    Folder("login", root=str(root / LOGIN_FOLDER), opts=child)
-    own = root / ROTATOR_FOLDER
-    Folder(
-        "rotator",
-        root=str(own),
-        folders=("config", "systemd"),
-        files=rotator_files(own, _by(role, manifest)),
-        opts=child,
-    )
+    Folder(f"{name}-login", root=str(Path(reader.folder) / LOGIN_FOLDER), opts=child)
+    own = Path(reader.folder) / ROTATOR_FOLDER
+    files = rotator_files(own, _by(reader.rotates, manifest))
+    Folder(f"{name}-rotator", root=str(own), folders=("config", "systemd"), files=files, opts=child)
     return Schedule(every="hour", turn_on=turn_on(own, manifest.stack))
 
 
 def in_cluster(
     parent: pulumi.ComponentResource,
+    name: str,
     manifest: Manifest,
     reader: VaultReader,
     *,
-    server: KubernetesServer,
+    pods: PodArgs | None,
     broker: BrokerArgs,
-    store: VaultStore,
 ) -> Schedule:
-    """A CronJob beside the server, whose pods log in as its service account; it runs from the first `pulumi up` on."""
+    """Declare a CronJob beside the server, whose pods log in as its service account; it runs from the first
+    `pulumi up` on."""
     from ..kubernetes.pods import STACK_FOLDER
-    from ..kubernetes.rotation import KubernetesRotator, StoreElsewhere
+    from ..kubernetes.rotation import KubernetesRotator, KubernetesRotatorArgs, StoreElsewhere
 
     if not isinstance(reader.workload, Pods):
         raise TypeError(f"{reader.reads.name}: is no role of a cluster")
+    if pods is None:
+        raise pulumi.RunError(
+            f"VaultSecretStore {name}: no pods"
+            "\n    the rotator of a server in a cluster runs there, in pods of this project's image"
+            "\n    -> add pods=PodArgs(image=...)"
+        )
     role = reader.rotates
-    KubernetesRotator(
-        "rotator",
-        manifest=_by(role, manifest, ca_file=f"{STACK_FOLDER}/{CA_FILE}" if store.ca_file else None),
-        secrets=(),
-        server=server,
+    ca_file = role.place.ca_file
+    args = KubernetesRotatorArgs(
+        manifest=_by(role, manifest, ca_file=f"{STACK_FOLDER}/{CA_FILE}" if ca_file else None),
         broker=broker,
-        namespace=reader.workload.account.namespace,
+        pods=pods,
+        account=reader.workload.account,
         elsewhere=StoreElsewhere(
-            address=store.address,
+            address=role.place.address,
             audience=role.audience,
             token=role.login.file,
-            files={CA_FILE: ca_bundle(store.ca_file)} if store.ca_file else {},
+            files={CA_FILE: ca_bundle(ca_file)} if ca_file else {},
         ),
-        opts=pulumi.ResourceOptions(parent=parent),
     )
+    KubernetesRotator(f"{name}-rotator", args, pulumi.ResourceOptions(parent=parent))
     return Schedule(every="hour", turn_on="")
 
 

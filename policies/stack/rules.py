@@ -31,7 +31,7 @@ _OF_VALUES = re.compile(
     r"|vault:pkiSecret/(secretBackendCert|secretBackendConfigCa|backendExportKey):\w+"
 )
 
-_TRAIL, _LOG = "coreflux-mcp-secrets:aws:Trail", "aws:cloudwatch/logGroup:LogGroup"
+_TRAIL, _LOG = "coreflux-mcp-secrets:aws:AccessTrail", "aws:cloudwatch/logGroup:LogGroup"
 _DIAGNOSTICS = "azure-native:monitor:DiagnosticSetting"
 # Types whose loss is for good, or turns the trail off. Of logs and diagnostic settings only those of the trail.
 HOLDS = (

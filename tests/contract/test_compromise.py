@@ -22,9 +22,9 @@ from secretops.operations.compromise import begun, compromise, containment, in_f
 from secretops.operations.compromise.advice import tried
 from secretops.operations.compromise.incident import Incident, Step
 from secretops.operations.rotators import rotation
-from secretops.replicas import report_text, report_topic
 from secretops.targets import open_target
 from secretops.targets.digitalocean import API_VARIABLE
+from secretops.targets.reports import report_text, report_topic
 from secretops.values import Value, new_password
 from tests.real import own_ca
 from tests.real.accidents import LOSSES, SPOILS, each_broken

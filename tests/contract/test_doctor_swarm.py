@@ -15,8 +15,8 @@ from secretops.operations.doctor import checks, doctor, exit_code, mend
 from secretops.operations.session import Session
 from secretops.platforms.swarm.checks import lease, manager
 from secretops.platforms.swarm.checks.manager import Manager
-from secretops.platforms.swarm.job import ENTRYPOINT
-from secretops.platforms.swarm.names import INSTANCE, TASK
+from secretops.platforms.swarm.job import ENTRYPOINT, TASK
+from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.stores.lease import Timing
 from tests.contract.swarm_place import FILES, InSwarm
 from tests.contract.versions import NOW, make, publish, version
@@ -117,7 +117,7 @@ def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody
 
 def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     task = f"{place.name}-task-{'0' * 12}"
-    labels = {INSTANCE: place.name, TASK: task}
+    labels = {SWARM_INSTANCE: place.name, TASK: task}
     given = {"Name": f"{task}-0", "Labels": labels, "Data": "eA=="}
     place.api.create("secrets", given)
     assert wrong(place) == {}, "its service may come yet"

@@ -117,7 +117,10 @@ def test_it_starts_again_with_its_users_after_it_was_killed(tmp_path: Path) -> N
 def test_it_ends_when_its_pid_file_is_removed(tmp_path: Path) -> None:
     embedded = start_embedded(tmp_path)
     (embedded.home / PID_FILE).unlink()
-    assert operation.stop(Manifest.model_construct(broker=embedded.broker(), store=StoreLocation(kind="none"))) == operation.NOT_RUNNING
+    assert (
+        operation.stop(Manifest.model_construct(broker=embedded.broker(), store=StoreLocation(kind="none")))
+        == operation.NOT_RUNNING
+    )
     assert not broker.accepts("localhost", embedded.port)
 
 
@@ -127,7 +130,9 @@ def test_stop_and_purge_claim_nothing_of_a_broker_that_listens(
     monkeypatch.setattr(server, "OWNED_SECONDS", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        manifest = Manifest.model_construct(broker=Embedded(home, port, Value({})).broker(), store=StoreLocation(kind="none"))
+        manifest = Manifest.model_construct(
+            broker=Embedded(home, port, Value({})).broker(), store=StoreLocation(kind="none")
+        )
         with pytest.raises(SecretopsError, match=f"localhost:{port}"):
             operation.stop(manifest)
         assert f"localhost:{port}" in str(operation.remove(manifest)) and not home.exists()

@@ -21,7 +21,7 @@ import pytest
 from mcp import ClientSession
 
 from secretops.launcher.upstream import AgentRequests
-from secretops.replicas import read_reports
+from secretops.targets.reports import read_reports
 from secretops.values import Value
 from tests.real.launched import (
     DEADLINE,

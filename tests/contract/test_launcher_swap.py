@@ -26,8 +26,8 @@ from secretops.launcher.state import LauncherState
 from secretops.launcher.swap import StoppedError, Swap
 from secretops.launcher.upstream import set_connection
 from secretops.manifest import SecretKind
-from secretops.replicas import read_reports
 from secretops.targets import open_target
+from secretops.targets.reports import read_reports
 from secretops.values import Value
 from tests.real.launched import DEADLINE, WITNESS, RealBroker, let_in, until
 from tests.real.mosquitto import Mosquitto

@@ -14,11 +14,11 @@ from secretops.engine.state import Version
 from secretops.errors import RefusedError, StoreError, UnreachableError, UsageError, WaitingError
 from secretops.operations.broker_access import BrokerAdmin
 from secretops.operations.tick import exit_code
-from secretops.replicas import report_text, report_topic
 from secretops.stores import files
 from secretops.targets import open_target
 from secretops.targets.connection import Connection
 from secretops.targets.mosquitto import SEND, DynamicSecurity
+from secretops.targets.reports import report_text, report_topic
 from secretops.values import Value, new_password
 from tests.real.embedded import Embedded, start_embedded
 from tests.real.mosquitto import Mosquitto, start_mosquitto

@@ -20,12 +20,11 @@ from secretops.certificates import new_key, private_pem
 from secretops.engine.ports import Target, UserTakenError
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError, WaitingError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, SecretKind
-from secretops.replicas import report_topic
 from secretops.targets import open_target
 from secretops.targets.connection import Connection
 from secretops.targets.coreflux import CorefluxTarget
 from secretops.targets.mosquitto import ACL_TYPES, DynamicSecurity, MosquittoTarget
-from secretops.topics import reports_of
+from secretops.targets.reports import report_topic, reports_of
 from secretops.values import Value, new_password
 from tests.real.mosquitto import Mosquitto, make_ca, start_mosquitto
 from tests.real.ports import free_port

@@ -14,7 +14,7 @@ import httpx
 from dotenv import dotenv_values
 
 from secretops.engine.state import Replica, Version
-from secretops.replicas import read_reports
+from secretops.targets.reports import read_reports
 from secretops.values import new_password
 from tests.real.cloud_stack import CloudStack
 from tests.real.launched import command, environment

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -122,7 +123,7 @@ class Prod(ABC):
         return kept
 
     def resource(self, name: str) -> dict[str, Any]:
-        (found,) = (one["outputs"] for one in self._kept if one["urn"].endswith(f"::{name}"))
+        (found,) = (one["outputs"] for one in self._kept if re.search(rf"::([\w-]+-)?{name}$", one["urn"]))
         outputs: dict[str, Any] = found
         return outputs
 

@@ -17,13 +17,12 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Secret
 
-from secretops.platforms.kubernetes import api, secrets
 from secretops.platforms.kubernetes.api import Api
 from secretops.platforms.kubernetes.connection import Connection
 from secretops.platforms.kubernetes.lease import Timing
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.platforms.kubernetes.store import KubernetesVersionStore
-from secretops.stores import lease
+from secretops.stores import retry
 from tests.contract.namespace import InNamespace
 from tests.real.accidents import killed_in_memory
 
@@ -187,7 +186,5 @@ class Clock:
 def quick(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Nobody waits for the API server or after a conflict. Gives the clock by which the former is waited for."""
     clock = Clock()
-    monkeypatch.setattr(api, "time", clock)
-    monkeypatch.setattr(secrets, "time", clock)
-    monkeypatch.setattr(lease, "PAUSES", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(retry, "time", clock)
     return clock

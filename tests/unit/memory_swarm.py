@@ -286,11 +286,12 @@ def _response(code: int, answer: Any) -> requests.Response:
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for what happens at once."""
-    from secretops.platforms.swarm import api, delivery, job, rollout, version_state
-    from secretops.stores import lease
+    from secretops.platforms.swarm import delivery, job, rollout, version_state
+    from secretops.stores import retry
 
-    for module in (api, version_state, delivery, lease):
+    for module in (version_state, delivery):
         monkeypatch.setattr(module, "PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(retry, "CONFLICT_PAUSES", (0.0, 0.0, 0.0))
     for name, seconds in (("LOOK", 0.0), ("SENT", 0.0), ("STEADY", 0.0), ("RUNS_WITHIN", 0.2)):
         monkeypatch.setattr(rollout, name, seconds)
     monkeypatch.setattr(job, "LOOK", 0.0)

@@ -11,7 +11,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.aws import propagation_timing, redeploy_handler
+from components.aws import redeploy_handler, task
 from components.aws.lambda_package import ARCHITECTURE, PYTHON
 from components.aws.names import Names
 from components.settings.remote_constraints import FETCHED
@@ -212,7 +212,7 @@ def test_missing_or_old_package_is_refused_first(tmp_path: Path, monkeypatch: py
     zipped = tmp_path / "lambda.zip"
     if there:
         zipped.write_bytes(b"old")
-    monkeypatch.setattr("components.aws.function_package.ZIP", zipped)
+    monkeypatch.setattr("components.aws.lambda_package.ZIP", zipped)
     into = Deployed()
     with pytest.raises(pulumi.RunError, match="make lambda"):
         on_aws(into=into, package=False)
@@ -417,7 +417,7 @@ def test_the_default_grace_is_longer_than_a_new_version_takes(prod: Deployed) ->
     queue, taken = inputs(prod, "new-versions"), inputs(prod, "new-versions-taken")
     looked = queue["visibilityTimeoutSeconds"] * json.loads(queue["redrivePolicy"])["maxReceiveCount"]
     assert taken["functionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert 2 * propagation_timing.ROLLOUT <= looked < manifest_of(prod).grace_seconds
+    assert 2 * task.ROLLOUT <= looked < manifest_of(prod).grace_seconds
     gathered = queue["delaySeconds"] + taken["maximumBatchingWindowInSeconds"]
-    assert propagation_timing.REDEPLOYED == gathered + propagation_timing.ROLLOUT < Rotation().grace_seconds
+    assert task.REDEPLOYED == gathered + task.ROLLOUT < Rotation().grace_seconds
     assert FETCHED >= 1.1 * (EVERY_SECONDS + SLOWER * RETRY_SECONDS), "a poll that fails, and the next"

@@ -9,8 +9,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from secretops.certificate_checks import of_supplied
-from secretops.certificates import Signed, certificates_in, checked, new_key, private_pem, request_of
+from secretops.certificates import Signed, certificates_in, checked, new_key, of_supplied, private_pem, request_of
 from secretops.engine.decisions import Reason
 from secretops.errors import RefusedError, UnreachableError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol

@@ -27,7 +27,7 @@ IN_LAMBDA = "from secretops.platforms.aws import lambda_handler as it\ntry: it._
     ("secretops", ["run", "--from", "dotenv:/nowhere"]),
     ("secretops.broker", ["/nowhere/broker", "localhost", "1"]),
     ("secretops.platforms.swarm.rotator", ["no number"]),
-    ("secretops.platforms.swarm.task_main", ["tick", "--manifest", "/nowhere/secretops.json"]),
+    ("secretops.platforms.swarm.task", ["tick", "--manifest", "/nowhere/secretops.json"]),
     ("lambda", []),
 ])  # fmt: skip
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_DUMPABLE is Linux's")

@@ -12,7 +12,6 @@ from paho.mqtt.client import MQTTMessage
 
 from secretops.engine.state import Stage
 from secretops.errors import RefusedError, SecretopsError, UnreachableError
-from secretops.hints import HINT_FILTER, Hint, parse_hint
 from secretops.launcher import follow_hints, watch
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, PollingSource, StoredVersion
@@ -24,6 +23,7 @@ from secretops.operations.session import Session
 from secretops.platforms.aws import lambda_handler
 from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.platforms.dotenv.location import DotenvStoreLocation
+from secretops.targets.reports import HINT_FILTER, Hint, parse_hint
 from secretops.values import Value
 from tests.real.agent_stack import NO_BROKER
 from tests.unit.memory import NOW, Memory, version

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components.core.broker import BrokerArgs
-from components.kubernetes.settings import KubernetesServer
+from components.kubernetes.pod_args import PodArgs
 from components.settings.section import PROJECT_FOLDER
 from tests.unit.harness import Deployed, deploy
 from tests.unit.policy_plans import STACK_FILES, stood_in, text_of
@@ -89,8 +89,7 @@ def test_examples_wait_for_a_rollout_and_keep_replicas_meanwhile(example: Deploy
 def test_brokers_in_the_cluster_are_reached_by_namespace(host: str, inside: bool, outside: bool) -> None:
     from components.kubernetes.network import to_broker  # brings the SDK along
 
-    server = KubernetesServer(kind="kubernetes", image="registry.example.com/it:1")
-    rule: Any = to_broker(BrokerArgs(host=host), server)
+    rule: Any = to_broker(BrokerArgs(host=host), PodArgs(image="it"))
     by_name = [peer.namespace_selector.match_labels for peer in rule.to if peer.namespace_selector]
     assert by_name == ([{"kubernetes.io/metadata.name": "plant"}] if inside else [])
     assert any(peer.ip_block for peer in rule.to) is outside

@@ -12,9 +12,8 @@ import yaml
 
 from components.core import secrets as specs
 from components.core.naming import CERTIFICATE_FILES
-from components.kubernetes.cross_field_rules import CHANGE_OVER, TO_A_VOLUME
 from components.kubernetes.operators import client_certificate, secret_store, sync_minutes, synced_secret
-from components.kubernetes.settings import CertificateIssuer
+from components.kubernetes.pod_args import CHANGE_OVER, TO_A_VOLUME, CertificateIssuerArgs
 from secretops.manifest import Reader, Secret
 from tests.real.cluster import OwnCluster
 from tests.unit.policy_plans import own, planned, text_of
@@ -36,7 +35,7 @@ PUBLISHED = {
 
 OBJECTS = [
     client_certificate(
-        CertificateIssuer(kind="AWSPCAClusterIssuer", name="plant-ca", group="awspca.cert-manager.io"), "x" * 100
+        CertificateIssuerArgs(kind="AWSPCAClusterIssuer", name="plant-ca", group="awspca.cert-manager.io"), "x" * 100
     ),
     synced_secret(specs.mqtt("prod", 90), "coreflux-mcp/prod/mqtt", minutes=5),
 ]

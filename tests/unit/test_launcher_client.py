@@ -12,13 +12,12 @@ from paho.mqtt.enums import MessageState
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from secretops.hints import HINT_FILTER
 from secretops.launcher.client import BrokerClient
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.settings import read_settings
 from secretops.launcher.state import LauncherState
 from secretops.launcher.upstream import set_connection
-from secretops.topics import REPORTS
+from secretops.targets.reports import HINT_FILTER, REPORTS
 
 SUCCESS = mqtt.MQTT_ERR_SUCCESS
 SETTINGS = read_settings({"MQTT_BROKER": "localhost", "MQTT_USER": "it", "MQTT_PASSWORD": "of-no-broker"}, "the test")

@@ -8,7 +8,7 @@ import pytest
 from secretops.engine.journal import Entry
 from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.stores import payload
-from secretops.stores.journal import StoreJournal
+from secretops.stores.version_facts import StoreJournal
 from secretops.values import Value, new_password
 
 LIMIT = payload.Limit(most_bytes=40, store="a store")

@@ -88,7 +88,7 @@ BUCKET, URN = "aws:s3/bucket:Bucket", "urn:pulumi:prod::{project}::{types}::{nam
 
 def test_of_another_program_only_what_is_below_our_component_is_judged() -> None:
     """A shop's bucket is not the trail's."""
-    below = f"coreflux-mcp-secrets:index:CorefluxSecrets$coreflux-mcp-secrets:aws:Trail${BUCKET}"
+    below = f"coreflux-mcp-secrets:index:CorefluxSecrets$coreflux-mcp-secrets:aws:AccessTrail${BUCKET}"
     asked = [
         resource(URN.format(project="shop", types=types, name=name), {"tags": {"password": password}})
         for types, name, password in ((BUCKET, "web-logs", "not-A-real-1"), (below, "trail", ""))

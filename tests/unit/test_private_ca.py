@@ -12,8 +12,8 @@ from components.core.secrets import CLIENT_CA, CLIENT_CERT
 from secretops.certificates import new_key, private_pem, request_of
 from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError, WaitingError
-from secretops.issuers import PrivateCa
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, PrivateCaIssuer
+from secretops.operations.rotators import PrivateCa
 from secretops.operations.trust import lay
 from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.values import Value

@@ -13,11 +13,10 @@ from paho.mqtt.client import MQTTMessage
 
 from secretops.engine.state import Replica
 from secretops.errors import RefusedError, UnreachableError
-from secretops.replicas import _collect
 from secretops.targets.connection import Connection
 from secretops.targets.coreflux import Commands
 from secretops.targets.mosquitto import DynamicSecurity
-from secretops.topics import REPORTS
+from secretops.targets.reports import REPORTS, _collect
 from tests.unit.fuzz import BOUNDED, JSON, SPITEFUL, texts
 
 TOKEN = "0011223344556677"  # Stands for the one that a question carries, until it is asked.

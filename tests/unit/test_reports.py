@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
 
-from secretops import replicas
 from secretops.errors import UnreachableError
-from secretops.replicas import read_reports, report_text, report_topic
+from secretops.targets import reports as replicas
 from secretops.targets.connection import MOST_MESSAGES, Connection
 from secretops.targets.mosquitto import may_publish, publishers
-from secretops.topics import REPORTS, reports_of
+from secretops.targets.reports import REPORTS, read_reports, report_text, report_topic, reports_of
 from secretops.values import Value
 from tests.real.agent_stack import NO_BROKER
 from tests.unit.memory import NOW

@@ -16,8 +16,8 @@ from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.platforms.swarm import job
 from secretops.platforms.swarm.api import encoded
-from secretops.platforms.swarm.job import ENTRYPOINT, JobRunner
-from secretops.platforms.swarm.names import INSTANCE, TASK
+from secretops.platforms.swarm.job import ENTRYPOINT, TASK, JobRunner
+from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.task import MANIFEST_FILE, payload_of
 from secretops.values import Value, new_password
 from tests.contract.versions import publish
@@ -114,7 +114,7 @@ def test_versions_that_a_rotation_is_making_are_not_swept_by_a_command_that_ends
     publish(place, V[1])
     with place.open().lease("another rotation"):
         state = place.open()._client.read()
-        labels = {INSTANCE: place.name, "coreflux-mcp-secrets.book": state.id}
+        labels = {SWARM_INSTANCE: place.name, "coreflux-mcp-secrets.book": state.id}
         labels |= {"coreflux-mcp-secrets.secret": "it", "coreflux-mcp-secrets.number": "0"}
         place.api.create("secrets", {"Name": f"{place.name}-it-v0", "Labels": labels, "Data": encoded(b"x")})
         assert carried(place, "tick")[0] == ExitCode.DONE
@@ -147,7 +147,7 @@ def test_interrupted_job_signals_its_task_and_prints_its_end(place: InMemory, mo
 def leave(place: InMemory, *, state: str = "", err: bytes = b"") -> None:
     """As a starter who was killed: after the service was made, whose task is in `state`, or before."""
     name = f"{place.name}-task-{state or 'none'}"
-    labels = {INSTANCE: place.name, TASK: name}
+    labels = {SWARM_INSTANCE: place.name, TASK: name}
     id = place.api.create("secrets", {"Name": f"{name}-0", "Labels": labels, "Data": encoded(b"given")})
     if state:
         place.engine.outcome = lambda _spec: Outcome(state=state, err=err)

@@ -1,9 +1,11 @@
-"""A check of doctor, and what it finds."""
+"""A check of doctor, what it finds, and what the checks of several platforms share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from typing import TypeVar
@@ -11,6 +13,9 @@ from typing import TypeVar
 from secretops.errors import SecretopsError
 
 Subject = TypeVar("Subject")
+
+# Versions are named by this machine's time.
+MOST_SKEW = timedelta(seconds=60)
 
 
 class Level(StrEnum):
@@ -88,3 +93,44 @@ def judge(wrong: Iterable[str], rule: str, remedy: str, healthy: str, repair: Re
     """ATTENTION with all that is wrong; OK with `healthy` where nothing is."""
     found = "; ".join(wrong)
     return attention(found, rule, remedy, repair) if found else ok(healthy)
+
+
+def reached(reach: Callable[[], object], healthy: Callable[[], str]) -> Result:
+    """OK while the platform answers. Its error is the finding of this check; for the others it is UNKNOWN."""
+    try:
+        reach()
+    except SecretopsError as error:
+        return Result.of(error)
+    return ok(healthy())
+
+
+def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: bool = False) -> Result:
+    """Compare this machine's clock with a server's; `ahead` is None where the server's answers have no date."""
+    whose = f"{server}'" if server.endswith("S") else f"{server}'s"
+    if ahead is None:
+        return ok(f"not seen: {whose} answer has no date")
+    if abs(ahead) <= MOST_SKEW:
+        return ok(f"as {whose}")
+    return attention(
+        f"this machine is {abs(ahead).total_seconds():.0f} s {'ahead of' if ahead > MOST_SKEW else 'behind'} {server}",
+        f"within {MOST_SKEW.seconds} s: versions are named by their time{why}",
+        f"let {'both take their' if both else 'this machine take its'} time from NTP",
+    )
+
+
+def poll(seconds: float, pause: float) -> Iterator[None]:
+    """Yield after each pause, until `seconds` have passed."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(pause)
+        yield
+
+
+def killed_holder(holder: str, seconds: float, follow: Repair | None, how: str = "was killed,") -> Result:
+    """A lease that was not renewed for its duration. `follow` takes it over."""
+    return attention(
+        f"held by {holder}, who did not renew it for {seconds:.0f} s",
+        f"who lives renews it: this one {how} and may have left a rotation half-done",
+        "secretops tick follows it, and finishes what was begun",
+        follow,
+    )

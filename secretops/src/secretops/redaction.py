@@ -10,8 +10,11 @@ does not have.
 from __future__ import annotations
 
 import base64
+import contextlib
+import ctypes
 import json
 import logging
+import sys
 import threading
 import urllib.parse
 from collections import OrderedDict
@@ -162,3 +165,22 @@ def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
     name = ended.thread.name if ended.thread else "unknown"
     error = ended.exc_value or ended.exc_type()
     log.error("Thread %s ended by an exception.", name, exc_info=(ended.exc_type, error, ended.exc_traceback))
+
+
+# prctl(2): PR_SET_DUMPABLE. A core_pattern that is a pipe (systemd-coredump) ignores RLIMIT_CORE; this it obeys.
+_PR_SET_DUMPABLE = 4
+
+
+def forbid_core_dumps() -> None:
+    """Write no core dump of this process, and let no other process attach to it. Best effort; never raises.
+
+    Children inherit the limit alone: a program that they start is dumpable again. Linux has the second half, every
+    Unix the first.
+    """
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from secretops.broker.process import serve
-from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import SecretopsError
+from secretops.redaction import forbid_core_dumps
 
 forbid_core_dumps()
 try:

@@ -13,9 +13,9 @@ import typer
 from secretops import printable, redaction, registry, signals
 from secretops.cli import examining, incident, report, serving, values
 from secretops.cli.console import app, err, out, print_json
-from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.printable import ClosedOutputError, OutputError
+from secretops.redaction import forbid_core_dumps
 
 __all__ = ["app", "examining", "incident", "main", "report", "serving", "values"]
 

@@ -18,7 +18,6 @@ from paho.mqtt.client import MQTTMessage
 
 from secretops import redaction
 from secretops.errors import ExitCode
-from secretops.hints import HINT_FILTER, Hint, parse_hint
 from secretops.launcher.checkout import find_server
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.follow import FirstValues, SourceWatcher, read_settled
@@ -29,6 +28,7 @@ from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.stdio import ended_by_signals
 from secretops.launcher.upstream import UpstreamServer, import_server, refuse_connection_tools
+from secretops.targets.reports import HINT_FILTER, Hint, parse_hint
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP

@@ -23,7 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from secretops.manifest import MqttProtocol
-from secretops.topics import REPORTS
+from secretops.targets.reports import REPORTS
 
 log = logging.getLogger(__name__)
 

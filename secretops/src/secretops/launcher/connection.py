@@ -29,7 +29,7 @@ from secretops.launcher.settings import ServerSettings
 from secretops.launcher.state import LauncherState
 from secretops.launcher.upstream import UpstreamServer, set_connection
 from secretops.manifest import MqttProtocol
-from secretops.replicas import report_text, report_topic
+from secretops.targets.reports import report_text, report_topic
 
 log = logging.getLogger(__name__)
 paho_log = logging.getLogger(f"{__name__}.paho")
@@ -309,7 +309,7 @@ class BrokerConnection:
 
 
 def set_report(client: BrokerClient, settings: ServerSettings) -> None:
-    """Set the client's report of its version (secretops.replicas)."""
+    """Set the client's report of its version (secretops.targets.reports)."""
     text = report_text("mqtt", settings.versions.get("mqtt", "unknown"), datetime.now(UTC))
     client.set_report(report_topic(settings.mqtt["username"], client.name), text)
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.hints import Hint
 from secretops.launcher.settings import VARIABLES_OF
 from secretops.launcher.source import DocumentSource, JsonDocument, invalid_fields
+from secretops.targets.reports import Hint
 from secretops.values import Value
 
 log = logging.getLogger(__name__)

@@ -9,12 +9,11 @@ from functools import cached_property
 from secretops.engine.decisions import Facts, all_report_current
 from secretops.engine.state import Replica, Versions
 from secretops.errors import NotFoundError, SecretopsError, WaitingError
-from secretops.hints import Hint, publish_hint
 from secretops.manifest import Reader, Secret, SecretKind
 from secretops.operations.certificate import relied_on
 from secretops.operations.session import Session
-from secretops.replicas import read_reports
 from secretops.targets import open_target
+from secretops.targets.reports import Hint, publish_hint, read_reports
 from secretops.values import Value
 
 # Seconds. Deadline of each answer of the broker while servers' reports are read. Nothing depends on them.

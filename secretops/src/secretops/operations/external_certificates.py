@@ -185,7 +185,7 @@ def _issued(session: Session) -> Iterator[Watched]:
     issued = session.platform.issued_certificate(session.manifest.store)
     if issued is None:
         return
-    from secretops.certificate_checks import certificates
+    from secretops.certificates import certificates
 
     for one in certificates(issued.value["client.crt"])[:1]:
         yield _watched(one, issued.source, f"its issuer has not renewed it: {issued.remedy}")
@@ -202,7 +202,7 @@ def _issued(session: Session) -> Iterator[Watched]:
 
 
 def _watched(one: x509.Certificate, source: str, remedy: str, *, wrong: str = "") -> Watched:
-    from secretops.certificate_checks import is_readable
+    from secretops.certificates import is_readable
 
     return Watched(
         name=_name_of(one) if is_readable(one) else NAMELESS,

@@ -9,9 +9,8 @@ from secretops.engine.state import Version
 from secretops.errors import SecretopsError, UsageError
 from secretops.manifest import OwnedAgent, SecretKind
 from secretops.operations import broker
-from secretops.operations.emergency import known_versions
 from secretops.operations.rotators import agent_key
-from secretops.operations.session import Session, is_name
+from secretops.operations.session import Session, is_name, known_versions
 
 
 def purge(

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime
 
-from secretops import certificate_checks
+from secretops import certificates
 from secretops.engine.decisions import retire_due
 from secretops.engine.ports import NamedKey
 from secretops.engine.rotator import new_token
@@ -17,9 +17,8 @@ from secretops.errors import SecretopsError, StoreError, UnreachableError, Usage
 from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, Manifest, OwnedAgent, Secret, SecretKind
 from secretops.operations.broker_access import hint
 from secretops.operations.certificate import is_asked_for, prove
-from secretops.operations.emergency import emergency
 from secretops.operations.rotators import rotation
-from secretops.operations.session import Session
+from secretops.operations.session import Session, emergency
 from secretops.stores import env_file
 from secretops.targets import open_agent, open_target
 from secretops.values import Value
@@ -218,13 +217,13 @@ def check_untested(manifest: Manifest, secret: Secret) -> None:
 
 def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
     """Return when the certificate or the first of its chain ends. Raises UsageError with all that is wrong with it."""
-    if found := list(certificate_checks.of_supplied(value, now)):
+    if found := list(certificates.of_supplied(value, now)):
         raise UsageError(
             f"{secret.name}: {'; '.join(flaw.what for flaw in found)}",
             rule="\n".join(dict.fromkeys(flaw.rule for flaw in found)),
             remedy="give what your CA gave you: --file client.crt=PATH --file client.key=PATH; nothing was published",
         )
-    return min(one.not_valid_after_utc for one in certificate_checks.certificates(value["client.crt"]))
+    return min(one.not_valid_after_utc for one in certificates.certificates(value["client.crt"]))
 
 
 def _way_round(secret: Secret) -> str:

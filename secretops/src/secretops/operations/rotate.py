@@ -13,9 +13,8 @@ from secretops.engine.state import Version
 from secretops.errors import UsageError
 from secretops.manifest import Secret, SecretKind
 from secretops.operations.broker_access import facts_for_retiring
-from secretops.operations.emergency import emergency
 from secretops.operations.rotators import advance, recover, rotation
-from secretops.operations.session import Session
+from secretops.operations.session import Session, emergency
 
 # Seconds. `rotate` waits for the readers of the previous version at most this long; beyond, the operator decides.
 LONGEST_WAIT = 60.0

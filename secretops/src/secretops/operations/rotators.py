@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+from secretops import registry
+from secretops.engine import ports
 from secretops.engine.decisions import is_operator_supplied
 from secretops.engine.rotation import Rotation
 from secretops.engine.rotator import Rotator, SuppliedSecret
 from secretops.engine.state import Version, Versions
-from secretops.errors import NotFoundError, StoreError, WaitingError
-from secretops.issuers import open_issuer
-from secretops.manifest import AGENT_ADMIN, OwnedAgent, Secret, SecretKind
+from secretops.errors import NotFoundError, StoreError, UsageError, WaitingError
+from secretops.manifest import AGENT_ADMIN, Manifest, OwnedAgent, PrivateCaIssuer, Secret, SecretKind
 from secretops.operations.broker_access import BrokerAdmin, hint
 from secretops.operations.certificate import authority_of, prove, relied_on, signing
 from secretops.operations.session import Session
@@ -19,6 +22,7 @@ from secretops.values import Value
 
 # The other rotators are imported where they are made: cryptography takes long to load.
 if TYPE_CHECKING:
+    from secretops.certificates import Signed
     from secretops.engine.agent_key import AgentKey
 
 
@@ -134,7 +138,7 @@ def _renewal(session: Session, secret: Secret, versions: Versions | None) -> Rot
 
 
 def _authority(session: Session, secret: Secret, versions: Versions | None) -> Rotator:
-    from secretops.engine.authority import Authority
+    from secretops.engine.renewal import Authority
 
     return Authority(
         secret,
@@ -146,3 +150,51 @@ def _authority(session: Session, secret: Secret, versions: Versions | None) -> R
         clock=session.clock,
         known=versions,
     )
+
+
+def open_issuer(
+    manifest: Manifest, secret: Secret, store: ports.VersionStore, clock: Callable[[], datetime]
+) -> ports.Issuer:
+    """Return the client of the issuer of `secret`. Connects to nothing. Raises UsageError if the stack names none."""
+    if secret.issuer is None:
+        raise UsageError(
+            f"{secret.name}: nobody is named who signs it",
+            rule="secretops has only those certificates made whose issuer the stack names",
+            remedy=f"secretops put {secret.name}",
+        )
+    if isinstance(secret.issuer, PrivateCaIssuer):
+        return PrivateCa(secret.issuer, store, clock)
+    platform: Any = registry.find_issuer(secret.issuer.kind)
+    opened: ports.Issuer = platform.open_issuer(manifest, secret.issuer)
+    return opened
+
+
+class PrivateCa:
+    """Signs by the CA that is current: one that the broker has taken a certificate of."""
+
+    def __init__(self, issuer: PrivateCaIssuer, store: ports.VersionStore, clock: Callable[[], datetime]) -> None:
+        self._issuer, self._store, self._clock = issuer, store, clock
+
+    def sign(self, request: str) -> Signed:
+        """Raises WaitingError while there is no such CA yet."""
+        from secretops import certificates  # it takes long to load, and a rotation needs none
+
+        name = self._issuer.secret
+        current = self._store.versions(name).current
+        if current is None:
+            raise WaitingError(
+                f"{name}: there is no CA yet that the broker takes certificates of",
+                rule="a CA signs once the broker has taken a certificate of it",
+                remedy=f"secretops rotate {name} says what the broker lacks",
+            )
+        value = self._store.read(name, current.id, purpose="sign a client certificate")
+        try:
+            return certificates.sign(
+                request, value["ca.crt"], value["ca.key"], seconds=self._issuer.seconds, now=self._clock()
+            )
+        except ValueError:
+            raise StoreError(
+                f"{name}: {current.id} holds no CA",
+                rule="its value is a certificate and its key, as secretops made them",
+                remedy=f"secretops rotate {name} makes a new one; who changed it in the store?",
+            ) from None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +15,7 @@ from secretops.engine.journal import Journal
 from secretops.engine.ports import VersionStore
 from secretops.engine.rotator import Clock
 from secretops.engine.state import Replica, Versions
-from secretops.errors import UsageError, did_you_mean
+from secretops.errors import StoreError, UsageError, did_you_mean
 from secretops.forms import NAME
 from secretops.manifest import Broker, Manifest, Secret, SecretKind, StoreLocation
 from secretops.operations.certificate import with_certificate
@@ -117,3 +118,43 @@ class Session:
         if self.manifest.broker.embedded and secret.kind is SecretKind.BROKER_ADMIN:
             return "secretops broker start"
         return f"secretops {'rotate' if secret.is_begun else 'put'} {secret.name}"
+
+
+@contextmanager
+def emergency(session: Session, secret: Secret, command: str) -> Iterator[list[str]]:
+    """Hold the lease, with broken files of `secret` and of the broker's admin set aside.
+
+    Yields a line for each file. Raises the errors of `lease`, StoreError.
+    """
+    repairs = session.platform.salvage(session.manifest.store, session.store)
+    lines = repairs.unblock() if repairs else []
+    with session.lease(command):
+        if repairs:
+            admin = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
+            lines += repairs.set_aside(secret.name, edits=True)
+            lines += repairs.set_aside(admin.name, edits=False) if admin else []
+        yield lines
+
+
+def known_versions(session: Session, secret: str) -> Versions:
+    """Return the versions that the store keeps, or those whose values read if the record of them does not.
+
+    Raises StoreError, UnreachableError.
+    """
+    try:
+        return session.store.versions(secret)
+    except StoreError:
+        if (repairs := session.platform.salvage(session.manifest.store, session.store)) is None:
+            raise
+        return repairs.rebuilt(secret)
+
+
+def had_value(session: Session, secret: Secret) -> bool:
+    """Return whether `secret` ever had a version here, also where its record is lost or does not read."""
+    try:
+        if session.store.versions(secret.name).all or session.journal.last(secret.name):
+            return True
+    except StoreError:
+        return True
+    repairs = session.platform.salvage(session.manifest.store, session.store)
+    return repairs is not None and repairs.was_published(secret.name)

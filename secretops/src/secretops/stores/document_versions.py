@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from secretops.access import Operation
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import NotFoundError, StoreError
-from secretops.stores import store_errors
+from secretops.stores import env_file, store_errors
 from secretops.stores.lease import Fence
 from secretops.values import Value
 
@@ -195,9 +195,9 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         Returns the document as written. Raises what `decide` raises.
         """
 
-    @abc.abstractmethod
-    def _check_value(self, secret: str, document: Read, value: Value) -> None:
+    def _check_value(self, secret: str, document: Read, value: Value) -> None:  # noqa: ARG002
         """Raise UsageError for a value that the platform can't keep."""
+        env_file.check_value(secret, value)
 
     @abc.abstractmethod
     def _keep(self, secret: str, version: Version, value: Value) -> Read:

@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 from dotenv.parser import Binding, parse_stream
 
 from secretops.errors import SecretopsError, UsageError
+from secretops.values import Value
 
 HEADER = "# Kept by pulumi (addresses, levels) and secretops (values). Lines you add stay.\n"
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
@@ -53,8 +54,14 @@ def check_text(name: str, text: str) -> None:
         )
 
 
+def check_value(secret: str, value: Value) -> None:
+    """Raise UsageError for a value with text that no .env line can carry."""
+    for field, text in value.as_dict().items():
+        check_text(f"{secret}.{field}", text)
+
+
 def quoted(text: str) -> str:
-    """`text` as the right-hand side of a line that python-dotenv reads back to exactly `text`.
+    """Return the right-hand side of a line that python-dotenv reads back to exactly `text`.
 
     Double quotes with escapes. python-dotenv expands `${…}` even within quotes and knows no escape for it, but
     `${:-$}` names the variable "", which cannot exist, and defaults to "$".
@@ -65,15 +72,14 @@ def quoted(text: str) -> str:
 
 
 def values(text: str) -> dict[str, str | None]:
-    """The variables as the server sees them."""
     return dotenv_values(stream=StringIO(text), interpolate=True)
 
 
 def changed(text: str, changes: Mapping[str, str | None]) -> str:
-    """`text` with each variable of `changes` set, or without it where that is None.
+    """Return `text` with each variable of `changes` set, or removed for None.
 
-    A variable that is there keeps its place (its last one: that is what counts), a new one comes at the end. Every
-    other line, comments and lines that do not parse included, stays byte for byte.
+    An existing variable keeps its last place, which is what counts; a new one comes at the end. Every other line,
+    comments and lines that do not parse included, stays byte for byte.
     """
     bindings: list[Binding] = list(parse_stream(StringIO(text)))
     last = {binding.key: at for at, binding in enumerate(bindings) if binding.key in changes}

@@ -27,6 +27,20 @@ FOLDERS = ("config", "certs", "secrets", "versions", "log", "aside")
 # Folder of a dotenv store's root with units that systemd runs as this account. They hold no value.
 UNITS = "systemd"
 
+# A unit file with `{stack}` in it. Persistent: what was missed while the machine was off is caught up.
+TIMER = """\
+[Unit]
+Description=Every hour: secretops tick, stack {stack}
+
+[Timer]
+OnCalendar=hourly
+RandomizedDelaySec=5min
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+
 # Files of a dotenv store's root: those that a process locks, the records of accesses, and the rotation journal.
 LOCKS = (".lock", ".lease")
 RECORDS, JOURNAL = "log/access.jsonl", "log/rotation.jsonl"
@@ -52,7 +66,6 @@ def told(path: Path) -> Iterator[None]:
 
 
 def refused(path: Path, error: OSError) -> StoreError:
-    """Return the operating system's refusal of `path`."""
     named = Path(error.filename) if isinstance(error.filename, str) else path
     return StoreError(
         f"{named}: {error.strerror or type(error).__name__}",
@@ -163,7 +176,7 @@ def write(path: Path, data: bytes, mode: int) -> None:
 
 
 def rename(path: Path, new: Path) -> None:
-    """Give `path` another name in its folder: all at once, and for good once it returns. Raises StoreError."""
+    """Give `path` another name in its folder, atomically and durably. Raises StoreError."""
     with told(path):
         path.replace(new)
         _sync(path.parent)
@@ -177,7 +190,6 @@ def remove(path: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Make the names in `folder` last."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(file)
@@ -186,20 +198,18 @@ def _sync(folder: Path) -> None:
 
 
 def temporary(path: Path) -> Path:
-    """Where `write` puts what becomes `path`, and what a killed one may have left."""
+    """Return where `write` first writes `path`: a killed one may have left it."""
     return path.with_name(f".{path.name}.new")
 
 
 def make_folder(path: Path) -> None:
-    """A folder for this account alone. An existing one is left as it is."""
-    try:
+    """Make a folder for this account alone. An existing one is left as it is."""
+    with told(path):
         path.mkdir(mode=FOLDER, exist_ok=True)
-    except OSError as error:
-        raise refused(path, error) from error
 
 
 def private_folder() -> Path:
-    """A folder of this process alone, in memory where the system has such a place; gone when it ends."""
+    """Make a folder of this process alone, in memory where the system allows; it is removed when the process ends."""
     memory = Path("/dev/shm")  # noqa: S108  # nosec B108 - the folder made in it is private
     folder = Path(tempfile.mkdtemp(prefix="secretops-", dir=memory if os.access(memory, os.W_OK) else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -208,15 +218,13 @@ def private_folder() -> Path:
 
 @contextlib.contextmanager
 def lock(root: Path) -> Iterator[None]:
-    """Be the only one that changes files below `root`. Held for milliseconds; whoever comes second waits.
+    """Exclude other writers below `root`. Held for milliseconds; a second writer waits.
 
     `pulumi up` and a rotator both write config/.env, each its own lines.
     """
     path = root / ".lock"
-    try:
+    with told(path):
         file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, PRIVATE)
-    except OSError as error:
-        raise refused(path, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

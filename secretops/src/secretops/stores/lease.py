@@ -20,9 +20,8 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from secretops.errors import LeaseHeldError, SecretopsError, StoreError, UnreachableError
+from secretops.stores.retry import Retries
 
-# Seconds after each write that was refused because somebody else had just written.
-PAUSES = (0.05, 0.1, 0.2, 0.4)
 # How often a holder renews before it reports that it can't tell in time whether the lease is still its own.
 TRIES = 2
 
@@ -67,7 +66,6 @@ class LeaseRecord:
     """The holder's, in seconds; 0 where the store keeps none: then the reader's own counts."""
 
     def is_of(self, other: LeaseRecord | None) -> bool:
-        """Return whether the other is a record of the same acquisition."""
         return other is not None and (self.holder, self.token) == (other.holder, other.token)
 
 
@@ -88,12 +86,10 @@ class LeaseStore(abc.ABC):
     keeps_duration: ClassVar[bool] = False
 
     def acquired_by(self, holder: str, duration: float) -> LeaseRecord:
-        """Return the first record of a holder."""
         now, kept = datetime.now(UTC).replace(microsecond=0), duration if self.keeps_duration else 0.0
         return LeaseRecord(holder=holder, token=secrets.token_hex(8), since=now, duration=kept)
 
     def renewed(self, record: LeaseRecord) -> LeaseRecord:
-        """Return the record of the next renewal."""
         return replace(record, renewals=record.renewals + 1)
 
     @abc.abstractmethod
@@ -166,7 +162,8 @@ class Held:
 
     def _write(self, record: LeaseRecord | None, *, patient: bool) -> bool:
         """Write while the lease is ours. False once another process has it."""
-        for pause in (*PAUSES, None):
+        retries = Retries()
+        while True:
             found = self._store.write(record, Found(self.record, self._at), patient=patient)
             if found.record != record and not self.record.is_of(found.record):
                 self._taker = (found.record and found.record.holder) or "nobody"
@@ -174,14 +171,13 @@ class Held:
             self.record, self._at = found.record or self.record, found.at
             if found.record == record:
                 return True
-            if pause is not None:  # somebody changed something beside the record
-                time.sleep(pause)
-        raise self._store.contended("the next tick finishes what was begun")
+            if not retries.pause():  # somebody changes something beside the record
+                raise self._store.contended("the next tick finishes what was begun")
 
 
 def acquire(store: LeaseStore, holder: str, timing: Timing) -> Held:
     """Acquire the lease for `holder`. Raises LeaseHeldError, StoreError, UnreachableError."""
-    ours, watch, pauses = store.acquired_by(holder, timing.duration), Watch(timing), iter(PAUSES)
+    ours, watch, retries = store.acquired_by(holder, timing.duration), Watch(timing), Retries()
     silent: Found | None = None
     while True:
         asked, asked_awake = time.monotonic(), awake_or_not()
@@ -192,9 +188,8 @@ def acquire(store: LeaseStore, holder: str, timing: Timing) -> Held:
                 return Held(store, ours, found.at, timing, asked=asked_awake)
         silent = None
         if found.record is None or (found is not before and found.record == before.record):
-            if (pause := next(pauses, None)) is None:
+            if not retries.pause():
                 raise store.contended("nothing was begun")
-            time.sleep(pause)
         elif watch.is_over(found.record, asked=asked):
             silent = found
 
@@ -278,7 +273,6 @@ class Watch:
 
 
 def held_by(holder: str, since: datetime | None) -> LeaseHeldError:
-    """Return the error for a lease whose holder is alive."""
     began = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
     return LeaseHeldError(
         f"{holder}{began} holds the lease",
@@ -294,7 +288,6 @@ class LostError(StoreError):
 
 
 def lost_to(taker: str) -> LostError:
-    """Return the error for a lease that was taken over."""
     error = LostError(
         f"the lease is lost: {taker} has changed it",
         rule="a lease that is not renewed for its whole duration is taken over, and its former holder writes no more",

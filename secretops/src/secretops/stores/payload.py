@@ -24,8 +24,7 @@ class Limit:
 
 def written(secret: str, value: Value, limit: Limit) -> str:
     """Return the text of `value`. Raises UsageError for what readers or the store can't take."""
-    for field, text in value.items():
-        env_file.check_text(f"{secret}.{field}", text)
+    env_file.check_value(secret, value)
     made = json.dumps(dict(value), ensure_ascii=False)
     if (size := len(made.encode())) > limit.most_bytes:
         raise UsageError(
@@ -48,7 +47,6 @@ def read(secret: str, version: str, text: str) -> Value:
 
 
 def fields(text: str) -> dict[str, str] | None:
-    """Return the fields of a text by any author, or None."""
     try:
         return _FIELDS.validate_json(text, strict=True)
     except ValueError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,8 +18,9 @@ from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import NotFoundError, StoreError
 from secretops.stores import store_errors
-from secretops.stores.journal import StoreJournal
-from secretops.stores.lease import PAUSES, Fence, LeaseStore, Timing, hold
+from secretops.stores.lease import Fence, LeaseStore, Timing, hold
+from secretops.stores.retry import Retries
+from secretops.stores.version_facts import StoreJournal
 from secretops.values import Value
 
 
@@ -126,7 +126,8 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
         Decides again from what is there when somebody else wrote in between.
         """
-        for pause in (*PAUSES, None):
+        retries = Retries()
+        while True:
             state = self._state(secret)
             chosen = state.versions.current if version is None else state.versions.known(secret, version)
             if chosen is None:
@@ -141,16 +142,15 @@ class VendorVersionStore(abc.ABC, Generic[State]):
             if self._deliver(secret, state, chosen, now):
                 state = self._state(secret)
                 break
-            self._wait(secret, pause)
+            self._pause(secret, retries)
         self._tidy(secret, state, now)
         return state
 
-    def _wait(self, secret: str, pause: float | None) -> None:
-        """After a write that was refused: raise when the lease is lost or no try is left, else pause."""
+    def _pause(self, secret: str, retries: Retries) -> None:
+        """Pause after a refused write. Raises StoreError if the lease is lost, or after the last attempt."""
         self._fence.check(True)
-        if pause is None:
+        if not retries.pause():
             raise self._contended(secret)
-        time.sleep(pause)
 
     def _refuse_edits(self, secret: str, state: State, chosen: Version | None) -> None:
         """Raise StoreError when readers find what a person wrote, or nothing because a person decided so.

@@ -1,19 +1,25 @@
-"""How the stores of vendors write the facts of a version and the journal's entries into short texts."""
+"""The facts of a version and the journal's entries, as a store without a disk keeps them."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import logging
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
+from secretops.errors import SecretopsError
+from secretops.redaction import redact
+
+_log = logging.getLogger(__name__)
 
 TIMES = ("created", "published", "verified", "retired", "expires")
 
 
 def staged(previous: Version | None, current: Version | None, pending: Version | None) -> Versions:
-    """Return the versions, each in its stage."""
     found = ((previous, Stage.PREVIOUS), (current, Stage.CURRENT), (pending, Stage.PENDING))
     return Versions(tuple(version.at(stage=stage) for version, stage in found if version))
 
@@ -36,5 +42,25 @@ def fitted(entry: Entry, written: Callable[[str], str], longest: int) -> str:
 
 
 def stamp(time: datetime) -> str:
-    """Return a time in UTC, to the microsecond."""
     return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+class StoreJournal:
+    """`Journal` over a process' log, and its store for the last entry. `loud`: a rotator's, whose log is all it leaves.
+
+    `keep` stores an entry, without patience for a store that does not answer; `last` returns a secret's newest one.
+    """
+
+    def __init__(self, keep: Callable[[Entry], object], last: Callable[[str], Entry | None], *, loud: bool) -> None:
+        self._keep, self.last, self._loud = keep, last, loud
+
+    def write(self, entry: Entry) -> None:
+        """Log and keep an entry. An entry that can't be kept neither undoes nor hides its step."""
+        entry = dataclasses.replace(entry, outcome=redact(entry.outcome))
+        if self._loud:
+            time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")
+            print(json.dumps({**dataclasses.asdict(entry), "time": time}), file=sys.stderr, flush=True)  # noqa: T201
+        try:
+            self._keep(entry)
+        except SecretopsError as error:
+            _log.warning("%s: the last step is not kept for `secretops status`: %s", entry.secret, error.what)

@@ -16,8 +16,8 @@ from secretops.engine.ports import UserTakenError
 from secretops.errors import RefusedError
 from secretops.redaction import redact
 from secretops.targets.connection import Connection, logs_in
+from secretops.targets.reports import HINTS, REPORTS, reports_of
 from secretops.targets.users import BrokerUsers
-from secretops.topics import HINTS, REPORTS, reports_of
 from secretops.values import Value, new_password
 
 if TYPE_CHECKING:

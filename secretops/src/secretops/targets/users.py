@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from secretops.errors import RefusedError
 from secretops.manifest import Broker
 from secretops.targets.connection import DEADLINE_SECONDS, Connection
-from secretops.topics import PLACE
+from secretops.targets.reports import PLACE
 from secretops.values import Value
 
 

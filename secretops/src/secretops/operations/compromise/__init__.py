@@ -19,9 +19,8 @@ from secretops.operations import audit
 from secretops.operations.compromise.advice import cost, plan
 from secretops.operations.compromise.containment import contain
 from secretops.operations.compromise.incident import Incident, Out, Read, Record, Step, files_of, in_folder, unfinished
-from secretops.operations.emergency import had_value, known_versions
 from secretops.operations.put import check_fields
-from secretops.operations.session import Session
+from secretops.operations.session import Session, had_value, known_versions
 from secretops.values import Value
 
 __all__ = ["Incident", "Outcome", "Step", "begun", "compromise", "cost", "files_of", "in_folder", "in_task", "plan"]

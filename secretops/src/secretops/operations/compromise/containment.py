@@ -19,11 +19,10 @@ from secretops.operations.broker_access import BrokerAdmin, replicas
 from secretops.operations.compromise import advice
 from secretops.operations.compromise.advice import serial_of
 from secretops.operations.compromise.incident import Incident, Out, Record, Step
-from secretops.operations.emergency import emergency
 from secretops.operations.put import supply
 from secretops.operations.rotate import ASK_AGAIN, LONGEST_WAIT
 from secretops.operations.rotators import advance, recover, rotator
-from secretops.operations.session import Session
+from secretops.operations.session import Session, emergency
 from secretops.targets import open_target
 from secretops.targets.connection import Connection, logs_in
 from secretops.values import Value

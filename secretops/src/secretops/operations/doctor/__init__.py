@@ -11,7 +11,7 @@ from secretops.errors import ExitCode, SecretopsError
 from secretops.manifest import Secret, SecretKind
 from secretops.operations import external_certificates
 from secretops.operations.doctor import common
-from secretops.operations.doctor.repairs import ticks
+from secretops.operations.doctor.common import ticks
 from secretops.operations.session import Session
 
 _log = logging.getLogger(__name__)

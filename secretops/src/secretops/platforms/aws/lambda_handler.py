@@ -7,6 +7,7 @@ it.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ import boto3  # noqa: F401 - while Lambda starts the function; the rest comes wi
 
 from secretops import redaction
 from secretops.errors import ExitCode, LeaseHeldError, NotFoundError, RefusedError, SecretopsError, UsageError
+from secretops.stores.retry import Retries
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
@@ -189,16 +191,15 @@ def _refuse_another(secret: Secret, described: DescribeSecretResponseTypeDef, to
 @contextmanager
 def _lease(session: Session, command: str) -> Iterator[None]:
     """Hold the store's lease; wait for it, since AWS does not say when it repeats the step."""
-    end = time.monotonic() + LEASE_SECONDS
+    retries = Retries(itertools.repeat(ASK_AGAIN), seconds=LEASE_SECONDS + ASK_AGAIN)
     with ExitStack() as held:
         while True:
             try:
                 held.enter_context(session.lease(command))
                 break
             except LeaseHeldError:
-                if time.monotonic() > end:
+                if not retries.pause():
                     raise
-                time.sleep(ASK_AGAIN)
         yield
 
 
@@ -289,9 +290,9 @@ def _location(session: Session) -> AwsStoreLocation:
 @functools.cache
 def _session() -> Session:
     """Return the stack's session, for the life of this process."""
-    from secretops.core_dumps import forbid_core_dumps
     from secretops.manifest import Manifest
     from secretops.operations.session import Session
+    from secretops.redaction import forbid_core_dumps
 
     forbid_core_dumps()
     file = Path(os.environ.get("LAMBDA_TASK_ROOT", "")) / MANIFEST_FILE

@@ -19,7 +19,8 @@ from secretops.platforms.aws.labels import FORGETTING, NO_VALUE, NO_VALUE_LABEL,
 from secretops.platforms.aws.lease import LeaseTable
 from secretops.platforms.aws.location import AwsStoreLocation as Location
 from secretops.stores import payload, store_errors
-from secretops.stores.lease import PAUSES, Timing, acquire, renewing
+from secretops.stores.lease import Timing, acquire, renewing
+from secretops.stores.retry import Retries, contended
 from secretops.stores.vendor_versions import Edit, VendorVersionStore
 from secretops.values import Value
 
@@ -162,27 +163,29 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
 
     def _point_to_nothing(self, secret: str) -> None:
         """Put AWSCURRENT on the empty version."""
-        for pause in (*PAUSES, None):
+        retries = Retries()
+        while True:
             current = self._state(secret).current
             if current == NO_VALUE or self.api.move(self._name(secret), CURRENT, current, NO_VALUE):
                 return
-            self._wait(secret, pause)
+            self._pause(secret, retries)
 
     def _move(self, secret: str, label: str, source: str | None, target: str | None) -> None:
         """Move a label that nobody else has reason to move."""
         if not self.api.move(self._name(secret), label, source, target):
-            self._wait(secret, None)
+            self._pause(secret, Retries(()))
 
     def _write(self, secret: str, change: Callable[[Versions], Versions], *, last: bool = True) -> None:
         """Make the labels say what `change` returns, and remove those of versions that are not kept."""
         name = self._name(secret)
-        for pause in (*PAUSES, None):
+        retries = Retries()
+        while True:
             state = State(self.api.labels(name))
             entry = state.last(secret) if last else None
             moves = state.changes(change(state.versions), entry[0] if entry else None)
             if all(self.api.move(name, *move) for move in moves):
                 return
-            self._wait(secret, pause)
+            self._pause(secret, retries)
 
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:  # noqa: ARG002
         if self._values and (secret, version) in self._values:
@@ -218,9 +221,9 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         return f"label {CURRENT} from it ({aws} update-secret-version-stage {which} --version-stage {CURRENT} {move})"
 
     def _contended(self, secret: str) -> StoreError:
-        return StoreError(
-            f"secret {self._name(secret)} in {self._place}: somebody else moved its labels "
-            f"{len(PAUSES) + 1} times in a row",
+        return contended(
+            f"secret {self._name(secret)} in {self._place}",
+            "find out who does (CloudTrail says), then try again; the next tick goes on from here",
             rule="a label is only moved from where it was seen; nothing was overwritten",
-            remedy="find out who does (CloudTrail says), then try again; the next tick goes on from here",
+            change="moved its labels",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import http
-import time
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,7 @@ from secretops.platforms.azure import errors
 from secretops.platforms.azure.errors import telling
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
+from secretops.stores.retry import Retries
 
 # How often a request is repeated that Azure throttles or does not answer: at once, and after 1.6, 3.2, 6.4 and 12.8 s.
 # That of a new version too: a version that was made twice is one of ours, twice.
@@ -78,11 +79,7 @@ def connect(vault: str, tenant: str = "") -> SecretClient:
     """Return a client of the vault at URL `vault`. Sends nothing yet. Raises UsageError, StoreError."""
     with telling("ask", vault, "the vault"):
         return SecretClient(
-            vault,
-            Login(tenant),
-            connection_timeout=CONNECT_SECONDS,
-            read_timeout=ANSWER_SECONDS,
-            **policies(),
+            vault, Login(tenant), connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, **policies()
         )
 
 
@@ -218,11 +215,10 @@ class Api:
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
         """Wait until it is done. The SDK's own wait never ends when somebody undoes it meanwhile."""
-        end = time.monotonic() + LONGEST_CHANGE
+        retries = Retries(itertools.repeat(LOOK), seconds=LONGEST_CHANGE + LOOK)
         while not done():
-            if time.monotonic() > end:
+            if not retries.pause():
                 raise errors.undone(self.vault, name)
-            time.sleep(LOOK)
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,7 @@ CLAIMS = {"oid": ("oid", f"{_MICROSOFT}objectidentifier"), "upn": ("upn", f"{_XM
 # What AzureDiagnostics does: a column a claim.
 CLAIM_COLUMNS = {
     "oid": ("identity_claim_oid_g", "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g"),
-    "upn": (
-        "identity_claim_upn_s",
-        "identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s",
-    ),
+    "upn": ("identity_claim_upn_s", "identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s"),
     "appid": ("identity_claim_appid_g",),
 }
 # What it is in AZKVAuditLogs, and in AzureDiagnostics; "" where it is not.

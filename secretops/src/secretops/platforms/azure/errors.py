@@ -19,15 +19,7 @@ from azure.core.exceptions import (
 )
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.stores.store_errors import (
-    BROKEN,
-    NEXT_TICK,
-    SILENT,
-    THROTTLED,
-    UNREACHED,
-    UNTRUSTED,
-    ErrorTemplate,
-)
+from secretops.stores.store_errors import BROKEN, NEXT_TICK, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate
 
 # Refused for where the request comes from: Key Vault's two codes, and Storage's.
 FIREWALLED = frozenset({"ForbiddenByFirewall", "ForbiddenByConnection", "AuthorizationFailure"})

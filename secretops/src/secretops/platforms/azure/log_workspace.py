@@ -50,10 +50,7 @@ def connect(tenant: str) -> LogsQueryClient:
     from azure.monitor.query import LogsQueryClient
 
     return LogsQueryClient(
-        Login(tenant),
-        retry_policy=patience(),
-        connection_timeout=CONNECT_SECONDS,
-        read_timeout=10 * ANSWER_SECONDS,
+        Login(tenant), retry_policy=patience(), connection_timeout=CONNECT_SECONDS, read_timeout=10 * ANSWER_SECONDS
     )
 
 

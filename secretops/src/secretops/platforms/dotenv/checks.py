@@ -9,20 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from secretops import own_files
-from secretops.check import (
-    Check,
-    Repair,
-    Result,
-    attention,
-    judge,
-    ok,
-    table,
-    unknown,
-)
+from secretops.check import Check, Repair, Result, attention, judge, ok, table, unknown
 from secretops.engine.journal import read_entry
 from secretops.errors import StoreError
 from secretops.platform import PUBLIC_LINES
-from secretops.platforms.dotenv import public_lines
+from secretops.platforms.dotenv.delivery import RESTORE, Delivery
 from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.platforms.dotenv.salvage import ASIDE
 from secretops.stores import files
@@ -79,7 +70,7 @@ def _wrong(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _open(root: Path) -> Iterator[Path]:
-    """The account's own files and folders that others may use."""
+    """Yield the account's own files and folders that others may use."""
     for path, found in _parts(root):
         mode = found.st_mode
         if not stat.S_ISLNK(mode) and found.st_uid == os.geteuid() and stat.S_IMODE(mode) & ~_most(root, path):
@@ -120,12 +111,13 @@ def env_lines(location: DotenvStoreLocation) -> Result:
     if not location.lines:
         rule = "an older `pulumi up` wrote it; doctor compares what it names"
         return unknown("the manifest names none", rule, "pulumi up")
+    delivery = Delivery(location)
     return judge(
-        public_lines.drift(location),
+        delivery.public_findings(),
         "the server sends its password to the broker that config/.env names; the stack file says which",
-        f"{public_lines.REMEDY}; or pulumi up",
+        f"{RESTORE}; or pulumi up",
         f"{len(location.lines)} lines of config/.env are as the manifest has them",
-        Repair("restore the public lines of config/.env from the manifest", lambda: public_lines.restore(location)),
+        Repair("restore the public lines of config/.env from the manifest", delivery.restore_public),
     )
 
 

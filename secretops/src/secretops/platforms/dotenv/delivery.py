@@ -21,6 +21,9 @@ from secretops.values import PUBLIC_FIELDS, Value
 
 NAMES = "delivered.json"
 
+# Remedy for public lines of config/.env, which name the broker that the server sends its password to.
+RESTORE = "secretops doctor --repair"
+
 
 class Names(BaseModel):
     """Names under which a secret is delivered: variables, and files below the root. Never their content."""
@@ -78,7 +81,6 @@ class Delivery:
         return Content(variables, paths)
 
     def is_there(self, content: Content) -> bool:
-        """Return whether readers find `content`."""
         return not self._stale_files(content) and not self._stale_variables(content)
 
     def bring(self, secret: str, content: Content, record: Callable[[], None]) -> None:
@@ -151,7 +153,7 @@ class Delivery:
         edited = [
             path
             for path in sorted(set(paths))
-            if (found := _text(path)) is not None and all(found not in content.files.values() for content in ours)
+            if (found := text_of(path)) is not None and all(found not in content.files.values() for content in ours)
         ]
         return variables, edited
 
@@ -160,25 +162,33 @@ class Delivery:
         present = env_file.values(text)
         return {name: value for name, value in self._location.lines.items() if present.get(name) != value}
 
-    def restore_public(self) -> dict[str, str]:
-        """Write the public lines that config/.env lacks or has otherwise. Returns them."""
-        drift = self.public_drift(self.env_text() or "")
-        if drift:
-            files.make_folder(self.env.parent)
-            self._change(dict(drift))
-        return drift
+    def public_findings(self) -> list[str]:
+        """Describe each public line that differs from the manifest. Raises StoreError if the file does not read.
+
+        It has the manifest's text and not the file's, in which somebody may have pasted a password.
+        """
+        text = self.env_text() or ""
+        present = env_file.values(text)
+        return [
+            f"{name} {'differs from' if name in present else 'is missing:'} {wanted!r}"
+            for name, wanted in self.public_drift(text).items()
+        ]
+
+    def restore_public(self) -> str:
+        """Write the public lines as the manifest has them, and return their names. Raises StoreError."""
+        with files.lock(self._root):
+            if drift := self.public_drift(self.env_text() or ""):
+                files.make_folder(self.env.parent)
+                self._change(dict(drift))
+        return f"restored {', '.join(drift) or 'none: they are as they should be'}"
 
     def env_text(self) -> str | None:
         """Return the text of config/.env, None if there is none. Raises StoreError where no server reads it."""
         content = files.read(self.env)
         return None if content is None else env_file.decoded(self.env, content, StoreError)
 
-    def spoiled_env_text(self) -> str | None:
-        """Return the text of config/.env, also where no server reads it. Bytes that are not UTF-8 are surrogates."""
-        return _text(self.env)
-
     def _stale_files(self, content: Content) -> list[Path]:
-        return [path for path, text in content.files.items() if _text(path) != text]
+        return [path for path, text in content.files.items() if text_of(path) != text]
 
     def _stale_variables(self, content: Content) -> bool:
         if not content.variables:
@@ -187,7 +197,7 @@ class Delivery:
         return not content.variables.items() <= present.items()
 
     def _change(self, changes: dict[str, str | None]) -> None:
-        text = _text(self.env)
+        text = text_of(self.env)
         changed = env_file.changed(env_file.HEADER if text is None else text, changes)
         if changed != text:
             content = changed.encode(errors="surrogateescape")
@@ -196,7 +206,7 @@ class Delivery:
             files.write(self.env, content, files.PRIVATE)
 
     def _remove(self, variables: Iterable[str], names: Iterable[str]) -> None:
-        if _text(self.env) is None:
+        if text_of(self.env) is None:
             files.remove(self.env)  # what a killed write left of it
         else:
             self._change(dict.fromkeys(variables))
@@ -216,7 +226,7 @@ class Delivery:
 
     def _names(self, secret: str) -> Names:
         path = self._root / "versions" / secret / NAMES
-        text = _text(path)
+        text = text_of(path)
         try:
             return Names.model_validate_json(text) if text else Names()
         except ValueError:
@@ -230,7 +240,7 @@ class Delivery:
         files.write(self._root / "versions" / secret / NAMES, names.model_dump_json().encode(), files.PRIVATE)
 
 
-def _text(path: Path) -> str | None:
-    """Return the text of a file, None if there is none."""
+def text_of(path: Path) -> str | None:
+    """Return the text of a file, None if there is none. Bytes that are not UTF-8 are surrogates."""
     content = files.read(path)
     return None if content is None else content.decode(errors="surrogateescape")

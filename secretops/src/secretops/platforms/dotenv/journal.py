@@ -29,11 +29,9 @@ class JournalFile:
         try:
             append_line(self._path, json.dumps({**asdict(entry), "time": time}))
         except OSError as error:
-            raise StoreError(
-                f"{self._path}: {error.strerror}",
-                rule="every step of a rotation is written down",
-                remedy="make the file writable and its disk not full; the next tick goes on from here",
-            ) from error
+            remedy = "make the file writable and its disk not full; the next tick goes on from here"
+            what, rule = f"{self._path}: {error.strerror}", "every step of a rotation is written down"
+            raise StoreError(what, rule=rule, remedy=remedy) from error
 
     def last(self, secret: str) -> Entry | None:
         try:
@@ -42,11 +40,8 @@ class JournalFile:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StoreError(
-                f"{self._path}: {error.strerror}",
-                rule="the journal says how the last rotation went",
-                remedy="run it as the account that owns the folder",
-            ) from error
+            what, rule = f"{self._path}: {error.strerror}", "the journal says how the last rotation went"
+            raise StoreError(what, rule=rule, remedy="run it as the account that owns the folder") from error
         return self._last.get(secret)
 
     def _read_on(self, file: BinaryIO) -> None:

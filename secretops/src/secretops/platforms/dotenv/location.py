@@ -21,13 +21,17 @@ DeliveredFile = Annotated[
 ]
 
 
+# The server's own public settings: the stack sets them, and no secret does.
+_SETTINGS = frozenset(
+    {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CLIENT_ID"}
+    | {"DO_AGENT_URL", "LOG_LEVEL", "LOT_VERIFIER_API_URL", "COREFLUX_SERVER_DIR"}
+)
+
+
 def _check_root(text: str) -> str:
     if check_path(text).count("/") <= 1:
         raise refused("the store has a folder of its own, below a folder of the machine")
     return text
-
-
-RootFolder = Annotated[str, AfterValidator(_check_root)]
 
 
 def _check_variable(name: str) -> str:
@@ -38,15 +42,8 @@ def _check_variable(name: str) -> str:
     return name
 
 
-# The server's own public settings: the stack sets them, and no secret does.
-_SETTINGS = frozenset(
-    {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CLIENT_ID"}
-    | {"DO_AGENT_URL", "LOG_LEVEL", "LOT_VERIFIER_API_URL", "COREFLUX_SERVER_DIR"}
-)
-
-
+RootFolder = Annotated[str, AfterValidator(_check_root)]
 Variable = Annotated[str, AfterValidator(_check_variable)]
-
 
 # The server's variables that `pulumi up` writes into config/.env (components/core/broker.py), and no other.
 PublicVariable = Annotated[

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from secretops.errors import SecretopsError
 from secretops.platform import OpenedStack, Platform, Salvage, StoreChecks
 from secretops.platforms.dotenv.location import DotenvStoreLocation
 
@@ -54,9 +55,13 @@ class Dotenv(Platform[DotenvStoreLocation]):
         return Salvage(location, store) if isinstance(store, DotenvVersionStore) else None
 
     def public_drift(self, location: DotenvStoreLocation) -> list[str]:
-        from secretops.platforms.dotenv.public_lines import findings
+        from secretops.platforms.dotenv.delivery import RESTORE, Delivery
 
-        return findings(location)
+        try:
+            lines = Delivery(location).public_findings()
+        except SecretopsError as error:
+            return [f"{error.what}: {error.remedy}"]
+        return [f"config/.env: {'; '.join(lines)}: {RESTORE}"] if lines else []
 
     def remove_leftovers(self, location: DotenvStoreLocation) -> None:
         """Remove the files that were set aside."""

@@ -19,7 +19,7 @@ from dotenv.parser import parse_stream
 from secretops import own_files
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import SecretopsError
-from secretops.platforms.dotenv.delivery import NAMES, Delivery, Names
+from secretops.platforms.dotenv.delivery import NAMES, Delivery, Names, text_of
 from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.platforms.dotenv.store import FORGETTING, STATE_FILE, VERSION_ID, DotenvVersionStore, SecretFolder
 from secretops.stores import env_file, files
@@ -72,7 +72,7 @@ class Salvage:
         """Return the user that config/.env names for `secret`, if it reads."""
         name = self._location.variables.get(secret, {}).get("username", "")
         with suppress(SecretopsError):
-            user = env_file.values(self._delivery.spoiled_env_text() or "").get(name)
+            user = env_file.values(text_of(self._delivery.env) or "").get(name)
             return {user} if user else set()
         return set()
 
@@ -83,10 +83,8 @@ class Salvage:
         """
         values = {}
         for path in self._values(secret):
-            try:
+            with suppress(OSError, ValueError, SecretopsError):
                 values[path.stem] = Value(VALUE.validate_json(own_files.read_own(path), strict=True))
-            except (OSError, ValueError, SecretopsError):
-                continue
         ids = sorted(values)
         if not ids:
             return Versions()
@@ -136,7 +134,7 @@ class Salvage:
         A file that is too large for a server loses all lines that are not the store's.
         """
         printed = list[str]()
-        before = self._delivery.spoiled_env_text()
+        before = text_of(self._delivery.env)
         text = _readable(before or "")
         if len(text.encode()) > env_file.MOST_BYTES:
             text = ""
@@ -211,13 +209,9 @@ def _check_state(text: bytes) -> None:
 
 def _readable(text: str) -> str:
     """Return the lines of a .env file that parse and are UTF-8 without NUL."""
-    kept = []
+    kept = list[str]()
     for binding in parse_stream(StringIO(text)):
-        line = binding.original.string
-        try:
-            env_file.check_text("", line)
-        except SecretopsError:
-            continue
-        if not binding.error:
-            kept.append(line)
+        with suppress(SecretopsError):
+            env_file.check_text("", binding.original.string)
+            kept += [] if binding.error else [binding.original.string]
     return "".join(kept)

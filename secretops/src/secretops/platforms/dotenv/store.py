@@ -29,7 +29,7 @@ from secretops.errors import LeaseHeldError, NotFoundError, SecretopsError, Stor
 from secretops.platforms.dotenv.delivery import NAMES, Content, Delivery
 from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.printable import printable
-from secretops.stores import env_file, files, store_errors
+from secretops.stores import files, store_errors
 from secretops.stores.document_versions import STATE, VALUE, Change, DocumentVersionStore, deliverable
 from secretops.values import Value
 
@@ -66,7 +66,6 @@ class SecretFolder:
             raise self._unreadable(self.state, "a list of versions") from None
 
     def value(self, version: str) -> Value:
-        """Return the value of a version. Raises NotFoundError, StoreError."""
         if version in self._values:
             return self._values[version]
         path = self.value_path(version)
@@ -90,19 +89,16 @@ class SecretFolder:
         return self.path / f"{version}.json"
 
     def write(self, versions: Versions) -> None:
-        """Replace state.json."""
         files.write(self.state, STATE.dump_json(versions.all, indent=1), files.PRIVATE)
         self.versions = versions
 
     def sweep(self) -> None:
         """Remove values that no version needs, and what a killed write left."""
         needed = {self.state, self.path / NAMES, *[self.value_path(version.id) for version in self.versions.living]}
-        try:
+        with files.told(self.path):
             for path in self.path.iterdir():
                 if path not in needed:
                     path.unlink()
-        except OSError as error:
-            raise files.refused(self.path, error) from error
 
     def is_lost(self) -> bool:
         """Return whether there is no state.json, although values of published versions are there.
@@ -117,18 +113,14 @@ class SecretFolder:
 
     def published(self) -> list[str]:
         """Return the versions that the access records have as published, oldest first."""
-        found = []
-        try:
+        found, lines = list[str](), list[bytes]()
+        with contextlib.suppress(OSError, SecretopsError):
             lines = own_files.read_own(self._records).splitlines()
-        except (OSError, SecretopsError):
-            return []
         for line in lines:
-            try:
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 record = json.loads(line)
                 if (record["secret"], record["operation"], record["purpose"]) == (self.secret, "write", "publish"):
                     found.append(str(record["version"]))
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue
         return found
 
     @property
@@ -217,10 +209,6 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             folder.write(versions)
         return folder
 
-    def _check_value(self, secret: str, folder: SecretFolder, value: Value) -> None:  # noqa: ARG002
-        for field, text in value.as_dict().items():
-            env_file.check_text(f"{secret}.{field}", text)
-
     def _keep(self, secret: str, version: Version, value: Value) -> SecretFolder:
         folder = self._read(secret)
         for path in (folder.path.parent, folder.path):
@@ -285,11 +273,9 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
                 folder.path.rmdir()
 
     def _finish_forgetting(self, secret: str, folder: SecretFolder) -> SecretFolder:
-        try:
+        with files.told(folder.mark):
             if not folder.mark.exists():
                 return folder
-        except OSError as error:
-            raise files.refused(folder.mark, error) from error
         self._forget(secret)
         if self._locked:
             del self._locked[secret]

@@ -5,11 +5,11 @@ The server's texts may quote an object, so that only a user's name is ever taken
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http
 import re
 import ssl
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from lightkube.resources.core_v1 import Secret
 
 from secretops.errors import StoreError, UnreachableError, UsageError
 from secretops.platforms.kubernetes.connection import Connection, connect
+from secretops.stores.retry import Retries, doubling
 
 Kind = TypeVar("Kind", Secret, Lease)
 Answer = TypeVar("Answer")
@@ -97,10 +98,9 @@ class Api:
         none_for: set[int],
     ) -> Answer | None:
         what = f"{api_info(kind).plural}/{name}"
-        end = time.monotonic() + patience
-        pause = FIRST_PAUSE
+        retries = Retries(doubling(FIRST_PAUSE, LONGEST_PAUSE), seconds=patience)
         while True:
-            wait = pause
+            requested = None
             try:
                 return send(self._connection.client)
             except httpx2.HTTPStatusError as error:
@@ -109,7 +109,7 @@ class Api:
                     return None
                 if code not in TRANSIENT:
                     raise self._refused(verb, what, error.response) from None
-                why, wait = f"answered {_named(code)}", _retry_after(error.response) or pause
+                why, requested = f"answered {_named(code)}", _retry_after(error.response)
             except httpx2.TransportError as error:
                 if _is_untrusted(error):
                     raise StoreError(
@@ -130,31 +130,33 @@ class Api:
                     rule="the kubeconfig, or the pod's service account, names a file with a token",
                     remedy="log in to the cluster again, or mount the service account's token",
                 ) from None
-            if time.monotonic() + wait > end:
+            if not retries.pause(requested):
                 raise UnreachableError(
                     f"the API server at {self._connection.server} does not serve {what}: {why}",
                     rule=f"it was asked again for {patience:.0f} s; nothing is half-written",
                     remedy="when it answers again (kubectl get --raw /readyz), the next tick goes on from here",
                 )
-            time.sleep(wait)
-            pause = min(2 * pause, LONGEST_PAUSE)
 
     def _refused(self, verb: str, what: str, response: httpx2.Response) -> StoreError:
         where, server = f"{what} in namespace {self.namespace}", self._connection.server
-        status = _status(response)
+        status: dict[str, Any] = {}
+        with contextlib.suppress(ValueError):  # a proxy answered something else
+            found = response.json()
+            status = found if isinstance(found, dict) else {}
         match response.status_code:
             case http.HTTPStatus.UNAUTHORIZED:
-                return StoreError(
-                    f"the API server at {server} does not accept {self._connection.identity}",
-                    rule="it answered 401: the credential is wrong or has expired",
-                    remedy=f"log in to the cluster again until this works: kubectl -n {self.namespace} get lease",
-                )
+                return self._connection.not_accepted(f"kubectl -n {self.namespace} get lease")
             case http.HTTPStatus.FORBIDDEN:
                 named = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
+                remedy = f"an operator who may create Secrets: {MAKES_SECRETS}"
+                if verb != "create":
+                    remedy = f"pulumi up grants it to the rotator; for yourself ask for: {verb} {what}"
+                elif what.startswith("leases/"):
+                    remedy = f"pulumi up makes it; or ask for the right to create leases in {self.namespace}"
                 return StoreError(
                     f"{named[1] if named else self._connection.identity} may not {verb} {where}",
                     rule="the rotator may get and update what there is; an operator may also create it",
-                    remedy=self._way_out(verb, what),
+                    remedy=remedy,
                 )
             case http.HTTPStatus.NOT_FOUND:
                 return StoreError(
@@ -170,28 +172,12 @@ class Api:
             remedy=f"look at it, and at the cluster's admission rules: kubectl -n {self.namespace} get {what} -o yaml",
         )
 
-    def _way_out(self, verb: str, what: str) -> str:
-        if verb != "create":
-            return f"pulumi up grants it to the rotator; for yourself ask for: {verb} {what}"
-        if what.startswith("leases/"):
-            return f"pulumi up makes it; or ask for the right to create leases in {self.namespace}"
-        return f"an operator who may create Secrets: {MAKES_SECRETS}"
-
 
 def _named(code: int) -> str:
     try:
         return f"{code} {http.HTTPStatus(code).phrase}"
     except ValueError:
         return str(code)
-
-
-def _status(response: httpx2.Response) -> dict[str, Any]:
-    """Return the Status object of an error; empty where a proxy answered something else."""
-    try:
-        found = response.json()
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _retry_after(response: httpx2.Response) -> float | None:

@@ -21,7 +21,7 @@ from lightkube import Client, KubeConfig, SingleConfig
 from lightkube.config.models import Cluster, Context, User, UserExec
 from lightkube.core.exceptions import ConfigError
 
-from secretops.errors import UsageError
+from secretops.errors import StoreError, UsageError
 from secretops.platforms.kubernetes import kubeconfig
 
 # Seconds that one answer of the API server may take; connecting to it may take half of that.
@@ -37,6 +37,14 @@ class Connection:
     client: Client
     server: str
     identity: str
+
+    def not_accepted(self, proof: str) -> StoreError:
+        """Return the error for an identity that the server does not accept. `proof`: a command that shows it does."""
+        return StoreError(
+            f"the API server at {self.server} does not accept {self.identity}",
+            rule="it answered 401: the credential is wrong or has expired",
+            remedy=f"log in to the cluster again until this works: {proof}",
+        )
 
 
 def connect(context: str | None, environment: Mapping[str, str] = os.environ) -> Connection:
@@ -79,8 +87,8 @@ def _by_plugin(plugin: UserExec) -> User:
         given = json.loads(done.stdout)["status"]
         user = User(
             token=given.get("token"),
-            client_cert_data=_encoded(given.get("clientCertificateData")),
-            client_key_data=_encoded(given.get("clientKeyData")),
+            client_cert_data=b64encode((given.get("clientCertificateData") or "").encode()).decode() or None,
+            client_key_data=b64encode((given.get("clientKeyData") or "").encode()).decode() or None,
         )
         if user.token or user.client_cert_data:
             return user
@@ -95,11 +103,6 @@ def _by_plugin(plugin: UserExec) -> User:
         rule="an exec plugin prints an ExecCredential",
         remedy=plugin.installHint or "run it by hand, or log in to your cloud again",
     )
-
-
-def _encoded(pem: str | None) -> str | None:
-    """Return PEM as a kubeconfig has it."""
-    return b64encode(pem.encode()).decode() if pem else None
 
 
 def _open(config: SingleConfig, identity: str) -> Connection:

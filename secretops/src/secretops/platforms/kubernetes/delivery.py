@@ -43,11 +43,6 @@ class Delivery:
         found = {key: value[field].encode() for field, key in place.keys.items() if field in value}
         return Content({**found, _version_key(secret): version.encode()})
 
-    def names(self, secret: str, content: Content) -> Names:
-        """Return where readers find `content`."""
-        place = self._location.delivered.get(secret)
-        return {place.name: tuple(sorted(content))} if place else {}
-
     def drift(self, secret: str, content: Content, ours: Sequence[Content]) -> str | None:
         """Return how readers do not find `content`: what none of `ours` delivers, or not yet. None if they do."""
         if (place := self._location.delivered.get(secret)) is None:
@@ -117,7 +112,6 @@ class Delivery:
 
 
 def merged(one: Names, other: Names) -> Names:
-    """Return the keys of both."""
     return {name: tuple(sorted({*one.get(name, ()), *other.get(name, ())})) for name in sorted({*one, *other})}
 
 

@@ -11,9 +11,11 @@ from lightkube.resources.coordination_v1 import Lease
 
 from secretops.errors import StoreError
 from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.platforms.kubernetes.secrets import LABELS
 from secretops.stores import lease
 from secretops.stores.lease import Found, LeaseRecord, LeaseStore
+from secretops.stores.retry import contended
 
 # The label that names the stack of a Lease, as the program sets it.
 INSTANCE = "app.kubernetes.io/instance"
@@ -30,12 +32,12 @@ class Timing(lease.Timing):
 
 
 class LeaseObject(LeaseStore):
-    """The Lease `name` of stack `instance`. A record's `renewals` is its renewTime, in microseconds since 1970."""
+    """The Lease of the store. A record's `renewals` is its renewTime, in microseconds since 1970."""
 
     keeps_duration = True
 
-    def __init__(self, api: Api, name: str, *, instance: str = "") -> None:
-        self._api, self._name, self._instance = api, name, instance
+    def __init__(self, api: Api, location: KubernetesStoreLocation) -> None:
+        self._api, self._location = api, location
 
     def acquired_by(self, holder: str, duration: float) -> LeaseRecord:
         now = _now()
@@ -47,10 +49,10 @@ class LeaseObject(LeaseStore):
 
     def read(self, *, patient: bool = True) -> Found:
         """Raises StoreError also when the Lease is another stack's."""
-        found = self._api.get(Lease, self._name, patience=PATIENCE_SECONDS if patient else 0)
+        found = self._api.get(Lease, self._location.lease, patience=PATIENCE_SECONDS if patient else 0)
         if found:
             label = ((found.metadata and found.metadata.labels) or {}).get(INSTANCE)
-            check_owner(label, self._instance, name=self._name, namespace=self._api.namespace, server=self._api.server)
+            check_owner(label, self._location, self._api.server)
         spec = (found and found.spec) or LeaseSpec()
         if not spec.holderIdentity:
             return Found(None, found)
@@ -65,50 +67,40 @@ class LeaseObject(LeaseStore):
         return Found(record, found)
 
     def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
+        place = self._location
         before: LeaseSpec = (after.at and after.at.spec) or LeaseSpec()
-        if record:
-            spec = LeaseSpec(
-                holderIdentity=record.holder,
-                leaseDurationSeconds=int(record.duration or 1),
-                acquireTime=record.since,
-                renewTime=_EPOCH + record.renewals * _MICROSECOND,
-                leaseTransitions=(before.leaseTransitions or 0) + (not record.is_of(after.record)),
-            )
-        else:
-            spec = LeaseSpec(
-                holderIdentity="",
-                leaseDurationSeconds=1,
-                acquireTime=before.acquireTime,
-                renewTime=_now(),
-                leaseTransitions=before.leaseTransitions,
-            )
-        labels = {**LABELS, **({INSTANCE: self._instance} if self._instance else {})}
-        meta = (
-            after.at.metadata if after.at else ObjectMeta(name=self._name, namespace=self._api.namespace, labels=labels)
+        spec = LeaseSpec(
+            holderIdentity=record.holder if record else "",
+            leaseDurationSeconds=int(record.duration or 1) if record else 1,
+            acquireTime=record.since if record else before.acquireTime,
+            renewTime=_EPOCH + record.renewals * _MICROSECOND if record else _now(),
+            leaseTransitions=before.leaseTransitions,
         )
+        if record:
+            spec.leaseTransitions = (before.leaseTransitions or 0) + (not record.is_of(after.record))
+        labels = LABELS | ({INSTANCE: place.instance} if place.instance else {})
+        new = ObjectMeta(name=place.lease, namespace=place.namespace, labels=labels)
+        meta = after.at.metadata if after.at else new
         done = self._api.write(Lease(metadata=meta, spec=spec), patience=PATIENCE_SECONDS if patient else 0)
         return Found(record, done) if done else self.read(patient=patient)
 
     def contended(self, left: str) -> StoreError:
-        namespace, times = self._api.namespace, len(lease.PAUSES) + 1
-        return StoreError(
-            f"Lease {self._name} in namespace {namespace}: somebody else changed it {times} times in a row",
-            rule=f"one rotation at a time; {left}",
-            remedy=f"find out who writes it: kubectl -n {namespace} get lease {self._name} -o yaml",
-        )
+        name, namespace = self._location.lease, self._location.namespace
+        remedy = f"find out who writes it: kubectl -n {namespace} get lease {name} -o yaml"
+        return contended(f"Lease {name} in namespace {namespace}", remedy, rule=f"one rotation at a time; {left}")
 
 
-def check_owner(found: str | None, instance: str, *, name: str, namespace: str, server: str) -> None:
-    """Raise StoreError when the Lease's label INSTANCE is `found`, and not that of the stack.
+def check_owner(found: str | None, location: KubernetesStoreLocation, server: str) -> None:
+    """Raise StoreError when `found`, the Lease's label INSTANCE, is not that of the stack.
 
     Every cluster in which a stack was ever brought up has the same names: where the kubeconfig's current context names
     another cluster, its Secrets are another stack's. A Lease without a label proves nothing.
     """
-    if (found or "") == instance:
+    if (found or "") == location.instance:
         return
-    theirs, ours = found or "no stack", instance or "none"
+    lease, theirs, ours = f"Lease {location.lease}", found or "no stack", location.instance or "none"
     raise StoreError(
-        f"Lease {name} in namespace {namespace} at {server} is of {theirs}, and we are of {ours}",
+        f"{lease} in namespace {location.namespace} at {server} is of {theirs}, and we are of {ours}",
         rule=f"its label {INSTANCE} names its stack, and nobody writes the Secrets of another; nothing was written",
         remedy="set server.context to the context of the stack's own cluster; if it is this one, pulumi up --refresh "
         "puts the label back",

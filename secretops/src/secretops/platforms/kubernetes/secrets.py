@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import time
 from collections.abc import Callable
 
 from lightkube.models.meta_v1 import ObjectMeta
@@ -13,6 +12,7 @@ from lightkube.resources.core_v1 import Secret
 from secretops.errors import StoreError, WaitingError
 from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
+from secretops.stores.retry import Retries, contended
 from secretops.values import Value
 
 # Of our annotations.
@@ -22,9 +22,6 @@ LABELS = {"app.kubernetes.io/managed-by": "secretops", "app.kubernetes.io/part-o
 
 # Of all values of one Secret: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
 MOST_BYTES = 1024 * 1024
-
-# Seconds after each conflict but the last. Under the lease nobody else writes but a person, now and then.
-PAUSES = (0.05, 0.1, 0.2, 0.4)
 
 
 class SecretData:
@@ -63,8 +60,8 @@ class Secrets:
         `decide` is called again with the new content if somebody else has written since. A missing Secret is created.
         Raises StoreError, UnreachableError, and what `decide` raises.
         """
-        conflict = False
-        for pause in (*PAUSES, 0.0):
+        conflict, retries = False, Retries()
+        while True:
             found = self._api.get(Secret, name, patience=patience)
             before, after = SecretData(found), SecretData(found)
             decide(after)
@@ -75,13 +72,11 @@ class Secrets:
             if self._api.write(_written(found or _empty(name, self._api.namespace), after), patience=patience):
                 return after
             conflict = True
-            time.sleep(pause)
-        raise StoreError(
-            f"Secret {name} in namespace {self._api.namespace}: "
-            f"somebody else changed it {len(PAUSES) + 1} times in a row",
-            rule="a change is only written over what it was decided on; nothing was overwritten",
-            remedy="find out who writes it (the audit log says), then try again; the next tick goes on from here",
-        )
+            if not retries.pause():
+                raise contended(
+                    f"Secret {name} in namespace {self._api.namespace}",
+                    "find out who writes it (the audit log says), then try again; the next tick goes on from here",
+                )
 
     def make_missing(self, names: set[str]) -> None:
         """Create those that are missing, empty. Raises StoreError, UnreachableError."""

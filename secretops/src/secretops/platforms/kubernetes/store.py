@@ -26,7 +26,7 @@ from secretops.platforms.kubernetes.kubeconfig import in_a_pod
 from secretops.platforms.kubernetes.lease import LeaseObject, Timing
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
 from secretops.platforms.kubernetes.secrets import PREFIX, SecretData, Secrets
-from secretops.stores import env_file, store_errors
+from secretops.stores import store_errors
 from secretops.stores.document_versions import (
     STATE,
     VALUE,
@@ -36,8 +36,8 @@ from secretops.stores.document_versions import (
     StateLabels,
     deliverable,
 )
-from secretops.stores.journal import StoreJournal
 from secretops.stores.lease import hold
+from secretops.stores.version_facts import StoreJournal
 from secretops.values import Value
 
 _NAMES, _ENTRY = TypeAdapter(Names), TypeAdapter(Entry)
@@ -54,7 +54,6 @@ class SecretState:
 
     @functools.cached_property
     def versions(self) -> Versions:
-        """Raises StoreError."""
         return Versions(self._labels.read(f"{_VERSIONS}.{self._secret}", STATE) or ())
 
     @property
@@ -66,11 +65,6 @@ class SecretState:
     def last_entry(self) -> Entry | None:
         """The newest entry of the journal. Raises StoreError."""
         return self._labels.read(f"{_JOURNAL}.{self._secret}", _ENTRY)
-
-    @property
-    def is_being_forgotten(self) -> bool:
-        """Whether the secret is delivered, and no version of it is kept."""
-        return bool(self.names) and self.versions.current is None
 
     def value(self, version: str) -> Value:
         """Return the value of `version`. Raises NotFoundError, StoreError."""
@@ -126,9 +120,9 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         self.journal: Journal = StoreJournal(self._keep_entry, lambda secret: self._read(secret).last_entry, loud=loud)
 
     @classmethod
-    def open(cls, location: Location, *, timing: Timing | None = None) -> KubernetesVersionStore:
-        """Return the store at `location`. Touches nothing yet. In a pod the journal is also its log."""
-        return cls(location, Api(location.namespace, location.context), loud=in_a_pod(), timing=timing)
+    def open(cls, location: Location) -> KubernetesVersionStore:
+        """Return the store at `location`. Connects to nothing yet. In a pod the journal is also its log."""
+        return cls(location, Api(location.namespace, location.context), loud=in_a_pod())
 
     def secret_names(self) -> tuple[str, ...]:
         annotations = self._secrets.read(self._location.versions).annotations
@@ -136,8 +130,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
 
     @contextlib.contextmanager
     def lease(self, holder: str) -> Iterator[None]:
-        place = self._location
-        record = LeaseObject(self._api, place.lease, instance=place.instance)
+        record = LeaseObject(self._api, self._location)
         with hold(record, holder, self._timing) as held, self._fence.behind(held):
             yield
 
@@ -160,10 +153,6 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
     def _change(self, secret: str, decide: Change) -> SecretState:
         return self._write(secret, lambda state: state.write(decide(state.versions), {}))
 
-    def _check_value(self, secret: str, state: SecretState, value: Value) -> None:  # noqa: ARG002
-        for field, text in value.items():
-            env_file.check_text(f"{secret}.{field}", text)
-
     def _keep(self, secret: str, version: Version, value: Value) -> SecretState:
         self._secrets.make_missing({place.name for place in self._location.delivered.values()})
         new = {version.id: value}
@@ -184,7 +173,8 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
 
     def _bring(self, secret: str, state: SecretState, current: Version, chosen: Version | None, now: datetime) -> bool:
         content, before = self._content(secret, state, current), state.names
-        names = self._delivery.names(secret, content)
+        place = self._location.delivered.get(secret)
+        names: Names = {place.name: tuple(sorted(content))} if place else {}
         both = merged(before, names)
         if both != before:
             self._write(secret, lambda found: found.write_names(both))
@@ -206,7 +196,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         self._write(secret, SecretState.forget)
 
     def _finish_forgetting(self, secret: str, state: SecretState) -> SecretState:
-        if not state.is_being_forgotten:
+        if state.versions.current or not state.names:  # else it is delivered, and no version of it is kept
             return state
         self._forget(secret)
         return self._read(secret)

@@ -100,7 +100,7 @@ class KubernetesAuditLog(NamedPlaces):
         )
 
     def _first_word(self, event: dict[str, Any]) -> bool:
-        """Whether the log tells of this request for the first time: a watch is told of when it begins and at its end.
+        """Return whether this is the log's first event of the request: a watch has one when it begins, one at its end.
 
         A request refused for want of a login has no end in the log. Nothing but a watch is ever passed over for its
         id, which a client may choose.
@@ -120,7 +120,7 @@ class KubernetesAuditLog(NamedPlaces):
         return stage in ("ResponseComplete", "Panic")
 
     def _is_declared(self, name: str, reader: str, groups: Iterable[str]) -> bool:
-        """Whoever wears another's name is judged by their own."""
+        """Return whether the reader is declared for all that was read. Impersonation is judged by the own name."""
         if reader in CONTROL_PLANE:
             return True
         who = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}
@@ -133,7 +133,7 @@ def _code(event: dict[str, Any]) -> int:
 
 
 def _source(event: dict[str, Any]) -> str:
-    """The addresses (behind a proxy: as it tells them, its own last), the program, and the pod where there is one."""
+    """Return the addresses (behind a proxy: as it reports them, its own last), the pod if there is one, the program."""
     extra = (event.get("user") or {}).get("extra") or {}
     pods = extra.get("authentication.kubernetes.io/pod-name") or ()
     program = str(event.get("userAgent") or "").split(" ")[0]

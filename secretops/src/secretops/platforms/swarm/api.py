@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import http
+import itertools
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -20,6 +20,7 @@ import requests
 from secretops.errors import SecretopsError, StoreError, UnreachableError
 from secretops.platforms.swarm.daemon import ANSWER_SECONDS, Connection, open_connection
 from secretops.redaction import redact
+from secretops.stores.retry import CONFLICT_PAUSES, Retries
 
 _log = logging.getLogger(__name__)
 
@@ -29,10 +30,11 @@ Kind = Literal["configs", "secrets", "services"]
 PATIENCE_SECONDS = 30.0
 
 # Seconds after each conflict.
-PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+PAUSES = (*CONFLICT_PAUSES, 0.8)
 
 _LOOK_AGAIN = 0.5
 _STALE, _IN_USE = "out of sequence", "is in use by"
+_TO_A_MANAGER = "run it on a manager, or lead DOCKER_HOST to one; docker node ls names them"
 _NO_MANAGER = "not a swarm manager"
 _LOCKED = "Swarm is encrypted"
 _AWAY = frozenset({http.HTTPStatus.BAD_GATEWAY, http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.GATEWAY_TIMEOUT})
@@ -134,7 +136,7 @@ class Api:
         parameters: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
     ) -> requests.Response:
-        end, is_told = time.monotonic() + self._patience, False
+        retries, is_told = Retries(itertools.repeat(_LOOK_AGAIN), seconds=self._patience + _LOOK_AGAIN), False
         while True:
             try:
                 answer = self._send(method, path, json=body, params=parameters, headers=headers)
@@ -143,12 +145,13 @@ class Api:
                 error: SecretopsError = self._refusal(answer)
             except UnreachableError as away:
                 error = away
-            if not self._was_there or time.monotonic() >= end:
+            if not (self._was_there and self._patience):
                 raise error
             if not is_told:
                 is_told = True
                 _log.warning("%s; waiting for it, at most %.0f s", error.what, self._patience)
-            time.sleep(_LOOK_AGAIN)
+            if not retries.pause():
+                raise error
 
     def _send(self, method: str, path: str, **content: Any) -> requests.Response:
         if self._connection is None:
@@ -197,7 +200,7 @@ class Api:
             return NoManagerError(
                 "this Docker daemon is no manager of a Swarm",
                 rule="only a manager makes secrets and updates services",
-                remedy="run it on a manager, or lead DOCKER_HOST to one; docker node ls names them",
+                remedy=_TO_A_MANAGER,
             )
         if _is_away(answer):
             return UnreachableError(
@@ -221,9 +224,7 @@ def check_manager(info: dict[str, Any]) -> None:
     raise NoManagerError(
         f"this Docker daemon is no manager of a Swarm (its state: {state})",
         rule="only a manager shows secrets' names, and updates services",
-        remedy="docker swarm unlock"
-        if state == "locked"
-        else "run it on a manager, or lead DOCKER_HOST to one; docker node ls names them",
+        remedy="docker swarm unlock" if state == "locked" else _TO_A_MANAGER,
     )
 
 

@@ -56,7 +56,6 @@ def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
 
 
 def address_of(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the daemon's URL."""
     return _address(environment)[0]
 
 

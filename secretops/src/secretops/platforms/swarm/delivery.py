@@ -7,7 +7,6 @@ how: start-first, and back when new tasks fail.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 
 from secretops.errors import StoreError
@@ -19,6 +18,7 @@ from secretops.platforms.swarm.rollout import STARTS, Entry, NeverRanError, Roll
 from secretops.platforms.swarm.values import Values
 from secretops.platforms.swarm.version_state import StoredVersion
 from secretops.stores import store_errors
+from secretops.stores.retry import Retries, contended
 
 
 class Delivery:
@@ -79,7 +79,7 @@ class Delivery:
         is_new = current is not None and current.version.published is None and bool(wanted)
         rested: object = None
         failed: set[str] | None = None
-        pauses = iter(PAUSES)  # one for each conflict
+        retries = Retries(PAUSES)  # after conflicts
         while service := self._rollout.service():
             self._refuse_edited(secret, service, wanted, ours)
             listed = self._with(secret, service, wanted)
@@ -102,21 +102,17 @@ class Delivery:
             if self._api.update("services", service, spec):
                 failed = failed_before
                 break
-            self._pause(next(pauses, None))
+            if not retries.pause():
+                raise contended(
+                    f"service {self._location.service}",
+                    "let the other deployment end; the next tick goes on from here",
+                    rule="a list is only written over the one that it was decided on; nothing was overwritten",
+                    pauses=PAUSES,
+                )
         else:
             return False
         self._rollout.wait(wanted, is_new=is_new, failed=failed)
         return True
-
-    def _pause(self, seconds: float | None) -> None:
-        """Wait after a conflict. Raises StoreError after the last."""
-        if seconds is None:
-            raise StoreError(
-                f"service {self._location.service}: somebody else changed it {len(PAUSES) + 1} times in a row",
-                rule="a list is only written over the one that it was decided on; nothing was overwritten",
-                remedy="let the other deployment end; the next tick goes on from here",
-            )
-        time.sleep(seconds)
 
     def _wanted(self, secret: str, kept: StoredVersion) -> list[Entry]:
         """Return the entries of a version. Raises NotFoundError if a secret of it is gone."""

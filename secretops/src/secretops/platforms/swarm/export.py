@@ -19,8 +19,7 @@ from secretops.errors import UsageError
 from secretops.manifest import Manifest
 from secretops.operations.stack import project_folder
 from secretops.registry import extra
-from secretops.stores.files import PUBLIC
-from secretops.systemd import TIMER
+from secretops.stores.files import PUBLIC, TIMER
 
 if TYPE_CHECKING:
     from secretops.platforms.swarm.mounted_secrets import Attached

@@ -1,16 +1,26 @@
-"""The Swarm secrets of a stack, found by their labels."""
+"""The Swarm secrets of a stack, found by their labels. A label names the stack; a secret's name is for people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from secretops.errors import StoreError
+from secretops.errors import StoreError, UsageError
 from secretops.platforms.swarm.api import Api, encoded
+from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
-from secretops.platforms.swarm.names import BOOK, INSTANCE, NUMBER, OF_SECRET, swarm_name
 from secretops.platforms.swarm.version_state import SecretState, StoredVersion
+from secretops.stores import env_file
+from secretops.values import Value
+
+# Labels of a secret: the id of the config that knows it (those of a lost config are not ours to remove), the secret of
+# the catalogue, and the number of the version.
+BOOK, OF_SECRET, NUMBER = (f"coreflux-mcp-secrets.{label}" for label in ("book", "secret", "number"))
+
+# Of one secret: https://docs.docker.com/engine/swarm/secrets/
+MOST_BYTES = 500 * 1024 - 1
+_NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9._-]{0,62}[a-zA-Z0-9])?")
 
 # How many numbers in a row may be taken by secrets of a config that is lost.
 MOST_NUMBERS = 100
@@ -35,17 +45,25 @@ class Inventory:
 
     def all(self, secret: str | None = None) -> list[Found]:
         """Return those of the stack, or of one of its secrets."""
-        labels = [f"{INSTANCE}={self._location.instance}", f"{OF_SECRET}={secret}" if secret else OF_SECRET]
-        listed: list[dict[str, Any]] = self._api.get("/secrets", label=labels) or []
-        return list(_found(listed))
+        labels = [f"{SWARM_INSTANCE}={self._location.instance}", f"{OF_SECRET}={secret}" if secret else OF_SECRET]
+        return [_found(each) for each in self._api.get("/secrets", label=labels) or []]
 
     def names(self, secret: str, number: int, fields: tuple[str, ...]) -> dict[str | None, str]:
         """Return the Swarm secret of each field, and of None for the version's id. Raises UsageError."""
-        return {field: swarm_name(self._location.prefix, secret, number, field) for field in (None, *fields)}
+        start = f"{self._location.prefix}{secret}-v{number}"
+        names = {field: start if field is None else f"{start}-{field}" for field in (None, *fields)}
+        for name in names.values():
+            if not _NAME.fullmatch(name):
+                raise UsageError(
+                    f"{name}: no name of a Swarm secret",
+                    rule="64 characters at most, of letters, digits, dots, dashes and underscores",
+                    remedy="give the secret, the field or the stack a shorter name",
+                )
+        return names
 
     def make(self, config: str, secret: str, stored: StoredVersion, texts: dict[str | None, str]) -> bool:
         """Create the Swarm secrets of a version that config `config` is to know; False if one of the names is taken."""
-        labels = {INSTANCE: self._location.instance, BOOK: config, OF_SECRET: secret, NUMBER: str(stored.number)}
+        labels = {SWARM_INSTANCE: self._location.instance, BOOK: config, OF_SECRET: secret, NUMBER: str(stored.number)}
         for field, name in self.names(secret, stored.number, stored.fields).items():
             spec = {"Name": name, "Labels": labels, "Data": encoded(texts[field].encode())}
             if self._api.create("secrets", spec) is None:
@@ -63,20 +81,26 @@ class Inventory:
                 self._api.remove("secrets", each.id)
 
 
-def _found(listed: list[dict[str, Any]]) -> Iterator[Found]:
-    for each in listed:
-        labels = each["Spec"].get("Labels") or {}
-        try:
-            yield Found(
-                id=each["ID"],
-                name=each["Spec"]["Name"],
-                secret=labels.get(OF_SECRET, ""),
-                number=int(labels.get(NUMBER, "0")),
-                book=labels.get(BOOK, ""),
+def _found(listed: dict[str, Any]) -> Found:
+    name, labels = listed["Spec"]["Name"], listed["Spec"].get("Labels") or {}
+    if not (number := labels.get(NUMBER, "0")).isdecimal():
+        raise StoreError(
+            f"secret {name}: label {NUMBER} is no number",
+            rule="these labels are written by secretops alone",
+            remedy="docker secret rm it, if it is not the stack's",
+        )
+    secret, book = labels.get(OF_SECRET, ""), labels.get(BOOK, "")
+    return Found(id=listed["ID"], name=name, secret=secret, number=int(number), book=book)
+
+
+def check_value(secret: str, value: Value) -> None:
+    """Raise UsageError for a value that no reader can get, or no Swarm secret holds."""
+    env_file.check_value(secret, value)
+    for field, text in value.items():
+        size = len(text.encode())
+        if not 0 < size <= MOST_BYTES:
+            raise UsageError(
+                f"{secret}.{field}: it is {size} bytes",
+                rule=f"a Swarm secret holds 1 to {MOST_BYTES} bytes; nothing was changed",
+                remedy="give a value of that size, or leave the field out of the stack",
             )
-        except ValueError:
-            raise StoreError(
-                f"secret {each['Spec']['Name']}: label {NUMBER} is no number",
-                rule="these labels are written by secretops alone",
-                remedy="docker secret rm it, if it is not the stack's",
-            ) from None

@@ -12,7 +12,6 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any
 
@@ -22,15 +21,17 @@ from secretops.manifest import Manifest
 from secretops.platforms.swarm.api import Api, Kind, encoded
 from secretops.platforms.swarm.daemon import registry_login, socket_of
 from secretops.platforms.swarm.inventory import Inventory
-from secretops.platforms.swarm.location import SwarmStoreLocation
-from secretops.platforms.swarm.names import INSTANCE, TASK
+from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation
 from secretops.platforms.swarm.rollout import NEVER_RAN, STARTS, list_of, place
 from secretops.platforms.swarm.task import MANIFEST_FILE, STARTER, VARIABLE, TaskPayload, payload_of
 from secretops.platforms.swarm.version_state import VersionStateClient
 from secretops.printable import ScreenedBytes
 from secretops.values import Value
 
-ENTRYPOINT = ("python", "-m", "secretops.platforms.swarm.task_main")
+ENTRYPOINT = ("python", "-m", "secretops.platforms.swarm.task")
+
+# Label of what a remote command is made of: its id.
+TASK = "coreflux-mcp-secrets.task"
 
 # Path of the daemon's socket in the task.
 SOCKET = "/var/run/docker.sock"
@@ -50,9 +51,6 @@ BEGUN = timedelta(minutes=15)
 STARTING = frozenset({"new", "allocated", "pending", "assigned", "accepted", "preparing", "ready", "starting"})
 ENDED = frozenset({"complete", "failed", "rejected", "shutdown", "orphaned", "remove"})
 
-# What may be made for a job, besides its service.
-OF_JOBS: tuple[Kind, ...] = ("secrets", "configs")
-
 # Bytes before each piece of a log: its stream, and its length.
 _HEADER = 8
 # The streams of a log. The last has the daemon's own messages about what it can't read.
@@ -68,7 +66,7 @@ class Job:
 
     def __init__(self, api: Api, name: str, location: SwarmStoreLocation, *, out: IO[bytes], err: IO[bytes]) -> None:
         self._api, self.name, self._location = api, name, location
-        self._labels = {INSTANCE: location.instance, TASK: name}
+        self._labels = {SWARM_INSTANCE: location.instance, TASK: name}
         self._streams = {_OUT: out, _ERR: err, _DAEMON: err}
         self._printed = dict.fromkeys(self._streams, 0)
 
@@ -78,9 +76,8 @@ class Job:
         command: Sequence[str],
         *,
         node: str,
-        socket: str,
         mounted: list[dict[str, Any]],
-        login: str | None = None,
+        login: str | None,
     ) -> None:
         """Start it. `login`: what the image is pulled with. Raises StoreError, UnreachableError."""
         configs = self._make("configs", payload.configs)
@@ -95,7 +92,7 @@ class Job:
             "ReadOnly": True,
             "CapabilityDrop": ["ALL"],
             "Mounts": [
-                {"Type": "bind", "Source": socket, "Target": SOCKET},
+                {"Type": "bind", "Source": socket_of(), "Target": SOCKET},
                 {"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": {"Mode": 0o1777}},  # noqa: S108 # nosec B108 - the task's own
             ],
             "StopGracePeriod": STOP_SECONDS * 1_000_000_000,
@@ -116,7 +113,7 @@ class Job:
             "Mode": {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}},
             "EndpointSpec": {"Mode": "dnsrr"},
         }
-        self._own(self.name, self._api.create("services", spec, login=login))
+        self._create("services", spec, login)
 
     def follow(self) -> int:
         """Pass on its output until it ends, and return its exit code.
@@ -153,9 +150,8 @@ class Job:
         """
         self._stop()
         self._api.remove("services", self.name)
-        for kind in OF_JOBS:
-            for each in self._api.get(f"/{kind}", label=[f"{TASK}={self.name}"]) or []:
-                self._api.remove(kind, each["ID"])
+        for kind, each in made_for_jobs(self._api, f"{TASK}={self.name}"):
+            self._api.remove(kind, each["ID"])
 
     def remove_if_possible(self) -> None:
         """Remove it, or leave it to the next command, which passes on the rest of its output."""
@@ -165,7 +161,6 @@ class Job:
             self.print(f"task {self.name} is not removed: {error.what}; the next one does it")
 
     def print(self, text: str) -> None:
-        """Write a line to `err`."""
         err = self._streams[_ERR]
         err.write(f"{text}\n".encode())
         err.flush()
@@ -224,20 +219,26 @@ class Job:
         for at, (path, content) in enumerate(contents.items()):
             name = f"{self.name}-{at}"
             spec = {"Name": name, "Labels": self._labels, "Data": encoded(content)}
-            id = self._own(name, self._api.create(kind, spec))
+            id = self._create(kind, spec)
             made.append(_as_file("Config" if kind == "configs" else "Secret", name, id, path))
         return made
 
-    @staticmethod
-    def _own(name: str, id: str | None) -> str:
-        """Return the id of what was made. Raises StoreError if the name was taken."""
-        if id is None:
+    def _create(self, kind: Kind, spec: dict[str, Any], login: str | None = None) -> str:
+        """Create an object and return its id. Raises StoreError if its name is taken."""
+        if (id := self._api.create(kind, spec, login=login)) is None:
             raise StoreError(
-                f"{name}: the name is taken, by what is not ours",
+                f"{spec['Name']}: the name is taken, by what is not ours",
                 rule="it was drawn by lot for this command; nothing was begun",
                 remedy="try again; if it happens again, find out who makes such names",
             )
         return id
+
+
+def made_for_jobs(api: Api, *labels: str) -> Iterator[tuple[Kind, dict[str, Any]]]:
+    """Yield the secrets and configs that were made for jobs with these labels, each with its kind."""
+    kinds: tuple[Kind, ...] = ("secrets", "configs")
+    for kind in kinds:
+        yield from ((kind, each) for each in api.get(f"/{kind}", label=list(labels)) or [])
 
 
 class JobRunner:
@@ -256,6 +257,7 @@ class JobRunner:
         self._location, self._api = location, api or Api()
         self._out, self._err = out or ScreenedBytes(sys.stdout), err or ScreenedBytes(sys.stderr)
         self._inventory, self._followed, self._begun = Inventory(self._api, location), followed, begun
+        self._labels = [f"{SWARM_INSTANCE}={location.instance}", TASK]
 
     @contextlib.contextmanager
     def running(self, payload: TaskPayload, command: Sequence[str]) -> Iterator[Job]:
@@ -264,7 +266,7 @@ class JobRunner:
         job = Job(self._api, name, self._location, out=self._out, err=self._err)
         node, login = self._node(), self._login(job)
         try:
-            job.make(payload, command, node=node, socket=socket_of(), mounted=self._mounted(), login=login)
+            job.make(payload, command, node=node, mounted=self._mounted(), login=login)
             yield job
         finally:
             job.remove_if_possible()
@@ -277,14 +279,13 @@ class JobRunner:
         The records of what their tasks read are first passed on to `err`: nobody else has them. Those that the killed
         process has passed on are then there twice.
         """
-        now = _time((self._api.get("/info") or {}).get("SystemTime"))
+        now = time_of((self._api.get("/info") or {}).get("SystemTime"))
         for service in self._services():
             if self._is_left(service, now):
                 self._job_of(service).remove_if_possible()
-        for kind in OF_JOBS:
-            for each in self._api.get(f"/{kind}", label=self._labels) or []:
-                if now - _time(each["CreatedAt"]) > self._begun:
-                    self._api.remove(kind, each["ID"])  # refused while its task is there
+        for kind, each in made_for_jobs(self._api, *self._labels):
+            if now - time_of(each["CreatedAt"]) > self._begun:
+                self._api.remove(kind, each["ID"])  # refused while its task is there
 
     def clear(self) -> None:
         """Remove every job, also those that somebody waits for: the stack's values are removed altogether.
@@ -293,14 +294,13 @@ class JobRunner:
         """
         for service in self._services():
             self._job_of(service).remove()
-        for kind in OF_JOBS:
-            for each in self._api.get(f"/{kind}", label=self._labels) or []:
-                if not self._api.remove(kind, each["ID"]):
-                    raise StoreError(
-                        f"{each['Spec']['Name']}: a service uses it",
-                        rule="it was made for a command alone, and a secret that is used can't be removed",
-                        remedy="docker service ls; remove the one that has it, then try again",
-                    )
+        for kind, each in made_for_jobs(self._api, *self._labels):
+            if not self._api.remove(kind, each["ID"]):
+                raise StoreError(
+                    f"{each['Spec']['Name']}: a service uses it",
+                    rule="it was made for a command alone, and a secret that is used can't be removed",
+                    remedy="docker service ls; remove the one that has it, then try again",
+                )
 
     def _sweep(self) -> None:
         """Remove what is no longer kept and the task had mounted until now.
@@ -313,23 +313,19 @@ class JobRunner:
             for secret in state.secrets:
                 self._inventory.sweep(secret, state.secret(secret))
 
-    @property
-    def _labels(self) -> list[str]:
-        return [f"{INSTANCE}={self._location.instance}", TASK]
-
     def _services(self) -> list[dict[str, Any]]:
         return self._api.get("/services", label=self._labels) or []
 
     def _job_of(self, service: dict[str, Any]) -> Job:
-        """Another process's job. Its standard output is for nobody here, its standard error is."""
+        """Return another process's job. Nobody here reads its standard output; its standard error is passed on."""
         return Job(self._api, service["Spec"]["Name"], self._location, out=io.BytesIO(), err=self._err)
 
     def _is_left(self, service: dict[str, Any], now: datetime) -> bool:
         tasks = self._api.get("/tasks", service=[service["ID"]]) or []
         if all(task["Status"]["State"] in STARTING for task in tasks):
-            return now - _time(service["CreatedAt"]) > self._begun
+            return now - time_of(service["CreatedAt"]) > self._begun
         return all(
-            task["Status"]["State"] in ENDED and now - _time(task["Status"]["Timestamp"]) > self._followed
+            task["Status"]["State"] in ENDED and now - time_of(task["Status"]["Timestamp"]) > self._followed
             for task in tasks
         )
 
@@ -393,23 +389,20 @@ def carry(
             rule="only the values of a Swarm can't be read there",
             remedy="run the command itself",
         )
-    payload = payload_of(manifest, given)
-    payload = replace(payload, configs={**payload.configs, **(also or {})})
+    payload = payload_of(manifest, given, also)
     api = Api(was_there="--scheduled" in command)  # the rotator begins when its daemon does, and waits for it
     runner = JobRunner(manifest.store, api, out=out, err=err)
     runner.clean()
-    return _run(runner, payload, command, starts=STARTS)
-
-
-def _run(runner: JobRunner, payload: TaskPayload, command: Sequence[str], *, starts: int) -> int:
-    with runner.running(payload, command) as job:
-        try:
-            return job.follow()
-        except NotStartedError as error:
-            if starts == 1:
-                raise
-            job.print(f"{error.what}; nothing was begun, it is started again")
-    return _run(runner, payload, command, starts=starts - 1)
+    starts = STARTS
+    while True:
+        with runner.running(payload, command) as job:
+            try:
+                return job.follow()
+            except NotStartedError as error:
+                starts -= 1
+                if not starts:
+                    raise
+                job.print(f"{error.what}; nothing was begun, it is started again")
 
 
 def _as_file(what: str, name: str, id: str, path: str) -> dict[str, Any]:
@@ -417,6 +410,6 @@ def _as_file(what: str, name: str, id: str, path: str) -> dict[str, Any]:
     return {f"{what}ID": id, f"{what}Name": name, "File": {"Name": path, "UID": "0", "GID": "0", "Mode": 0o400}}
 
 
-def _time(text: Any) -> datetime:
-    """Parse a time as Go writes it, with nine digits after the point. A missing one is long ago."""
+def time_of(text: Any) -> datetime:
+    """Parse a time as Go writes it, with nine digits after the point. A missing time is long ago."""
     return datetime.fromisoformat(str(text)[:19]).replace(tzinfo=UTC) if text else datetime.min.replace(tzinfo=UTC)

@@ -7,7 +7,7 @@ not ended would make that spec the way back, also one that never worked.
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from secretops.errors import UnreachableError
 from secretops.platforms.swarm.api import Api
@@ -57,8 +57,7 @@ class Rollout:
 
     def service(self) -> Service | None:
         """Return the server's service; None before it is there."""
-        found: Service | None = self._api.get(f"/services/{self._name}")
-        return found
+        return cast("Service | None", self._api.get(f"/services/{self._name}"))
 
     def behind(self, service: Service) -> int:
         """Return how many tasks that are to run have another list than the service."""
@@ -93,7 +92,6 @@ class Rollout:
         return None
 
     def failed(self, service: Service) -> set[str]:
-        """Return the ids of the tasks that have failed."""
         return {task["ID"] for task in self._failed_tasks(service)}
 
     def wait(self, wanted: list[Entry], *, is_new: bool, failed: set[str] | None = None) -> None:
@@ -135,19 +133,15 @@ class Rollout:
         told = (service.get("UpdateStatus") or {}).get("Message") if state != "stopped" else None
         # A task that is given up because it never got healthy ends by itself, without an error of its own.
         silent = f"no new task became healthy ({told})" if told else "no new task stayed"
-        why = next((error for error in self._errors(service, failed or set()) if error), silent)
+        tasks = [task["Status"] for task in self._failed_tasks(service) if task["ID"] not in (failed or ())]
+        tasks.sort(key=lambda status: str(status.get("Timestamp")), reverse=True)
+        why = next((str(status["Err"]) for status in tasks if status.get("Err")), silent)
         never_ran = failed is not None and why.startswith(NEVER_RAN)
         return (NeverRanError if never_ran else UpdateFailedError)(
             f"service {self._name}: the update to the new version {how}: {why}",
             rule="new tasks have to run and be healthy; till then readers keep the version before, which works",
             remedy=f"docker service ps --no-trunc {self._name}, and logs, say why; the next tick tries again",
         )
-
-    def _errors(self, service: Service, failed: set[str]) -> list[str]:
-        """Return the errors of the tasks that have failed since, the last one first."""
-        tasks = [task for task in self._failed_tasks(service) if task["ID"] not in failed]
-        tasks.sort(key=lambda task: str(task["Status"].get("Timestamp")), reverse=True)
-        return [str(task["Status"].get("Err") or "") for task in tasks]
 
     def _runs_steadily(self, service: Service, seen: dict[str, float]) -> bool:
         """Return whether a task has run for a while, or none is to run."""
@@ -161,8 +155,7 @@ class Rollout:
         return [task for task in self._tasks(service) if task["Status"]["State"] in _FAILED]
 
     def _tasks(self, service: Service) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._api.get("/tasks", service=[service["ID"]]) or []
-        return found
+        return self._api.get("/tasks", service=[service["ID"]]) or []
 
 
 def longest(replicas: int) -> float:
@@ -176,21 +169,17 @@ def state_of(service: Service) -> str:
 
 
 def list_of(service: Service) -> list[Entry]:
-    """Return its list of secrets."""
     return service["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets") or []
 
 
 def place(entry: Entry) -> str:
-    """Return the file of an entry in a container."""
     return str((entry.get("File") or {}).get("Name"))
 
 
 def ids(entries: list[Entry]) -> set[tuple[str, str]]:
-    """Return which secret is which file."""
     return {(entry["SecretID"], place(entry)) for entry in entries}
 
 
 def _replicas(service: Service) -> int | None:
     """Return how many are to run; None for a service of another mode."""
-    found: int | None = ((service["Spec"].get("Mode") or {}).get("Replicated") or {}).get("Replicas")
-    return found
+    return cast("int | None", ((service["Spec"].get("Mode") or {}).get("Replicated") or {}).get("Replicas"))

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from secretops import printable, redaction
-from secretops.core_dumps import forbid_core_dumps
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.operations.stack import load_manifest
 from secretops.platform import platform_of
+from secretops.redaction import forbid_core_dumps
 
 # Seconds from the end of one tick to the next.
 EVERY = 3600.0
@@ -33,7 +33,7 @@ def main() -> None:
     redaction.install()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        every, file = _interval(sys.argv[1:]), os.environ.get("SECRETOPS_MANIFEST")
+        every, file = _seconds(sys.argv[1:]), os.environ.get("SECRETOPS_MANIFEST")
         manifest = load_manifest(None, Path(file) if file else None)
         remote = platform_of(manifest.store).remote_command(manifest)
         if remote is None:
@@ -55,7 +55,7 @@ def main() -> None:
 def tick(run: Callable[[], int]) -> None:
     """Run one tick, and print an error, which the next tick may not have.
 
-    A defect too: a process that ends by it would be restarted at once, and so tick without a pause.
+    A defect is printed too: a process that it ends would be restarted at once, and so tick without a pause.
     """
     try:
         run()
@@ -64,7 +64,7 @@ def tick(run: Callable[[], int]) -> None:
         print(redaction.redact(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _interval(arguments: list[str]) -> float:
+def _seconds(arguments: list[str]) -> float:
     try:
         return float(arguments[0]) if arguments else EVERY
     except ValueError:

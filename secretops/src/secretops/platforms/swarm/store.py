@@ -15,17 +15,15 @@ from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
 from secretops.platforms.swarm.api import Api
 from secretops.platforms.swarm.delivery import Delivery
-from secretops.platforms.swarm.inventory import MOST_NUMBERS, Inventory
-from secretops.platforms.swarm.lease import hold
+from secretops.platforms.swarm.inventory import MOST_NUMBERS, Inventory, check_value
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
-from secretops.platforms.swarm.names import check_value
 from secretops.platforms.swarm.task import actor
 from secretops.platforms.swarm.values import Elsewhere, LogRecords, Values, found_here
-from secretops.platforms.swarm.version_state import SecretState, StoredVersion, VersionState, VersionStateClient
+from secretops.platforms.swarm.version_state import SecretState, StoredVersion, VersionState, VersionStateClient, hold
 from secretops.stores import store_errors
 from secretops.stores.document_versions import Change, DocumentVersionStore, Records, deliverable
-from secretops.stores.journal import StoreJournal
 from secretops.stores.lease import Timing
+from secretops.stores.version_facts import StoreJournal
 from secretops.values import Value
 
 

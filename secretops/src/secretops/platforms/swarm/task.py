@@ -1,5 +1,7 @@
 """The task that a remote command runs as: what it needs, and whether this process is one.
 
+    python -m secretops.platforms.swarm.task COMMAND...
+
 A value that an operator supplies travels as a Swarm secret made for the command, never in an argument or a variable.
 """
 
@@ -7,14 +9,20 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from secretops import signals
 from secretops.access import this_actor
 from secretops.errors import UsageError
-from secretops.manifest import Manifest
-from secretops.values import Value
+from secretops.redaction import forbid_core_dumps
+
+if TYPE_CHECKING:
+    from secretops.manifest import Manifest
+    from secretops.values import Value
 
 # Variables of the task: its name, and who started it, as `account@host`. Public, and as true as whoever may start one.
 VARIABLE, STARTER = "SECRETOPS_TASK", "SECRETOPS_STARTER"
@@ -52,14 +60,24 @@ def actor(role: str) -> str:
     return f"{role}:{starter}" if is_task() and starter else this_actor(role)
 
 
-def payload_of(manifest: Manifest, given: Value | None) -> TaskPayload:
-    """Return what the task needs. The broker's files are read here, and the task's manifest has their paths there."""
+def payload_of(manifest: Manifest, given: Value | None, also: Mapping[str, bytes] | None = None) -> TaskPayload:
+    """Return what the task needs. The broker's files are read here, and the task's manifest has their paths there.
+
+    `also`: further configs by their paths.
+    """
     arriving: dict[str, str] = {}
-    configs: dict[str, bytes] = {}
+    configs = dict(also or {})
     values: dict[str, bytes] = {}
     for field, to in _BROKER_FILES.items():
         if path := getattr(manifest.broker, field):
-            (values if field == "key_file" else configs)[to] = _content(path)
+            try:
+                (values if field == "key_file" else configs)[to] = Path(path).read_bytes()
+            except OSError as error:
+                raise UsageError(
+                    f"{path}: {error.strerror}",
+                    rule="the stack's broker asks for this file, and the task that speaks to it needs its content",
+                    remedy="put it there, or run the command where it is",
+                ) from None
             arriving[field] = to
     if given is not None:
         values[f"{SECRETS}/{GIVEN}"] = json.dumps(dict(given), ensure_ascii=False).encode()
@@ -68,12 +86,17 @@ def payload_of(manifest: Manifest, given: Value | None) -> TaskPayload:
     return TaskPayload(manifest=remote, configs=configs, secrets=values)
 
 
-def _content(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{path}: {error.strerror}",
-            rule="the stack's broker asks for this file, and the task that speaks to it needs its content",
-            remedy="put it there, or run the command where it is",
-        ) from None
+def main() -> None:
+    """Run `secretops` with what an operator supplied as its input. End with the command's exit code."""
+    signals.install()
+    forbid_core_dumps()
+    from secretops import cli
+
+    given = SECRETS / GIVEN
+    if given.is_file():
+        sys.stdin = given.open(encoding="utf-8")
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

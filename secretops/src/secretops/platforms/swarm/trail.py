@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from secretops.manifest import Secret
@@ -64,19 +65,17 @@ class SwarmEvents:
         attributes = event["Actor"]["Attributes"] or {}
         name = str(attributes.get("name", ""))
         time = datetime.fromtimestamp(event["timeNano"] / 1e9, UTC)
+        access = partial(Access, time=time, reader=NOBODY_KNOWS, allowed=True)
         if kind == "container":
-            yield from self._into(action, attributes, time)
+            yield from self._into(action, attributes, access)
             return
         if action not in CHANGES or "updatestate.new" in attributes:
             return
         event_id = f"{event['timeNano']} {event['Actor']['ID']} {action}"
         if what := self._what(kind, name):
-            yield Access(
-                time=time,
-                reader=NOBODY_KNOWS,
+            yield access(
                 operation=f"{kind} {action}",
                 secret=what,
-                allowed=True,
                 source=str(event.get("scope") or ""),
                 given=False,
                 done=True,
@@ -85,12 +84,9 @@ class SwarmEvents:
             )
         elif kind == "service" and action != "remove":
             is_carried = self._is_carried(name) and action == "create"
-            yield Access(
-                time=time,
-                reader=NOBODY_KNOWS,
+            yield access(
                 operation=f"service {action}",
                 secret=ALL,
-                allowed=True,
                 source=f"service {name}",
                 given=is_carried,
                 done=not is_carried,
@@ -103,7 +99,7 @@ class SwarmEvents:
         return name.startswith(prefix) and _CARRIED.fullmatch(name.removeprefix(prefix)) is not None
 
     def _what(self, kind: str, name: str) -> str | None:
-        """What of the stack an event is about, in the words of the catalogue; None for anything else's."""
+        """Return the catalogue's name of the part of the stack that an event is about; None for anything else's."""
         if kind == "secret" and name.startswith(self._location.prefix):
             rest = name.removeprefix(self._location.prefix)
             return next((each for each in self._secrets if rest.startswith(f"{each}-v")), None)
@@ -111,19 +107,16 @@ class SwarmEvents:
             return name
         return None
 
-    def _into(self, action: str, attributes: dict[str, str], time: datetime) -> Iterator[Access]:
+    def _into(self, action: str, attributes: dict[str, str], access: Callable[..., Access]) -> Iterator[Access]:
         """Somebody ran a command in a container of the server, or copied from it."""
         verb, _, words = action.partition(":")
         if verb not in INTO_CONTAINER or attributes.get(_OF_SERVICE) != self._location.service:
             return
         if tuple(words.split()[1:]) == HEALTH:
             return
-        yield Access(
-            time=time,
-            reader=NOBODY_KNOWS,
+        yield access(
             operation={"exec_create": "exec", "archive-path": "copy"}.get(verb, verb),
             secret=ALL,
-            allowed=True,
             source=f"container {attributes.get('name', '')}",
             given=True,
             done=False,

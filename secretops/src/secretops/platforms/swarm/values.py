@@ -84,7 +84,6 @@ class Elsewhere:
 
 
 def found_here() -> Values:
-    """Return the values that this process can read."""
     return Mounted() if is_task() else Elsewhere()
 
 

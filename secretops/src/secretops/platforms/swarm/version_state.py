@@ -6,8 +6,8 @@ of the labels, so that a process whose lease was taken over can write none of th
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -17,11 +17,12 @@ from secretops.engine.journal import Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
 from secretops.platforms.swarm.api import PAUSES, Api, encoded
+from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
-from secretops.platforms.swarm.names import INSTANCE
 from secretops.stores import lease, store_errors
 from secretops.stores.document_versions import StateLabels
-from secretops.stores.lease import LeaseRecord
+from secretops.stores.lease import Found, Held, LeaseRecord, LeaseStore, Timing
+from secretops.stores.retry import Retries, contended
 
 CONTENT = b"The state of the stack's secrets is in the labels of this config. secretops writes them.\n"
 
@@ -51,11 +52,9 @@ class SecretState:
 
     @property
     def living(self) -> tuple[int, ...]:
-        """Numbers of the versions that have values."""
         return tuple(each.number for each in self.kept if not each.version.retired)
 
     def stored(self, secret: str, version: str) -> StoredVersion:
-        """Return the version called `version`. Raises NotFoundError."""
         for each in self.kept:
             if each.version.id == version:
                 return each
@@ -79,7 +78,6 @@ class VersionState:
         self._labels = StateLabels(f"config {name}: label", "coreflux-mcp-secrets.", labels, remedy=remedy)
 
     def secret(self, secret: str) -> SecretState:
-        """Raises StoreError."""
         return replace(self._labels.read(f"versions.{secret}", _STATE) or SecretState(), config=self.id)
 
     def write(self, secret: str, state: SecretState) -> None:
@@ -93,12 +91,10 @@ class VersionState:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """The secrets of which any version is kept."""
         return tuple(secret for secret in self.secrets if self.secret(secret).kept)
 
     @property
     def lease(self) -> LeaseRecord | None:
-        """Who holds the lease. Raises StoreError."""
         return self._labels.read("lease", _LEASE)
 
     def write_lease(self, record: LeaseRecord | None) -> None:
@@ -124,7 +120,7 @@ class VersionStateClient:
 
         Raises StoreError, also if the lease is lost, UnreachableError.
         """
-        return self._of_holder(self._get())
+        return self._of_holder(self.get())
 
     def change(self, decide: Callable[[VersionState], None]) -> VersionState:
         """Write what `decide` changes, in one write; in none if it changes nothing. Returns it.
@@ -132,8 +128,9 @@ class VersionStateClient:
         `decide` is called again with the new state if somebody else has written since. A missing config is created
         once there is something to write. Raises as `read` does, and what `decide` raises.
         """
-        for pause in (*PAUSES, 0.0):
-            found = self._get()
+        retries = Retries(PAUSES)
+        while True:
+            found = self.get()
             state = self._of_holder(found)
             before = dict(state.labels)
             decide(state)
@@ -141,12 +138,9 @@ class VersionStateClient:
                 return state
             if self.write(found, state):
                 return state if found else self.read()
-            time.sleep(pause)
-        raise StoreError(
-            f"config {self.location.book}: somebody else changed it {len(PAUSES) + 1} times in a row",
-            rule="a change is only written over what it was decided on; nothing was overwritten",
-            remedy="find out who writes it: docker events --filter type=config; the next tick goes on from here",
-        )
+            if not retries.pause():
+                remedy = "find out who writes it: docker events --filter type=config; the next tick goes on from here"
+                raise contended(f"config {self.location.book}", remedy, pauses=PAUSES)
 
     def write(self, found: dict[str, Any] | None, state: VersionState) -> bool:
         """Write `state` over the config that was `found`; False if somebody else has written since."""
@@ -158,7 +152,7 @@ class VersionStateClient:
                 rule="values are first written where the stack's service is",
                 remedy="pulumi up makes it; if it has run: does DOCKER_HOST, or Docker's context, lead to its Swarm?",
             )
-        labels = {INSTANCE: self.location.instance, **state.labels}
+        labels = {SWARM_INSTANCE: self.location.instance, **state.labels}
         spec = {"Name": self.location.book, "Labels": labels, "Data": encoded(CONTENT)}
         return self.api.create("configs", spec) is not None
 
@@ -168,11 +162,11 @@ class VersionStateClient:
         if found is None:
             return VersionState(name, {})
         labels = dict(found["Spec"].get("Labels") or {})
-        theirs, ours = labels.get(INSTANCE) or "no stack", self.location.instance
+        theirs, ours = labels.get(SWARM_INSTANCE) or "no stack", self.location.instance
         if theirs != ours:
             raise StoreError(
                 f"config {name} is of {theirs}, and we are of {ours}",
-                rule=f"its label {INSTANCE} names its stack, and nobody writes the secrets of another",
+                rule=f"its label {SWARM_INSTANCE} names its stack, and nobody writes the secrets of another",
                 remedy="nothing was written; lead DOCKER_HOST, or Docker's context, to the stack's own Swarm",
             )
         return VersionState(name, labels, id=str(found["ID"]))
@@ -180,7 +174,7 @@ class VersionStateClient:
     @property
     def is_nowhere(self) -> bool:
         """Whether nothing says that this is the stack's Swarm: there is no config, and no service."""
-        return self._get() is None and self.api.get(f"/services/{self.location.service}") is None
+        return self.get() is None and self.api.get(f"/services/{self.location.service}") is None
 
     def remove_empty(self) -> None:
         """Remove a config in which no version is kept: with the last value the stack leaves no trace.
@@ -193,7 +187,7 @@ class VersionStateClient:
             with self.api.impatient():
                 self.api.remove("configs", state.id)
 
-    def _get(self) -> dict[str, Any] | None:
+    def get(self) -> dict[str, Any] | None:
         found: dict[str, Any] | None = self.api.get(f"/configs/{self.location.book}")
         return found
 
@@ -204,3 +198,48 @@ class VersionStateClient:
             if record is None or record.token != self.token:
                 raise lease.lost_to(record.holder if record else "nobody")
         return state
+
+
+class LeaseLabel(LeaseStore):
+    """The lease: a label of the config. `at` is the config as it was read; None once it was written."""
+
+    keeps_duration = True
+
+    def __init__(self, client: VersionStateClient) -> None:
+        self._client = client
+
+    def read(self, *, patient: bool = True) -> Found:
+        with contextlib.nullcontext() if patient else self._client.api.impatient():
+            found = self._client.get()
+            return Found(self._client.opened(found).lease, found)
+
+    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
+        with contextlib.nullcontext() if patient else self._client.api.impatient():
+            now = after if after.at is not None else self.read()  # its index has changed with our own write
+            if now.record != after.record:
+                return now
+            state = self._client.opened(now.at)
+            state.write_lease(record)
+            return Found(record) if self._client.write(now.at, state) else self.read()
+
+    def contended(self, left: str) -> StoreError:
+        remedy = "find out who writes it: docker events --filter type=config"
+        return contended(f"config {self._client.location.book}", remedy, rule=f"one rotation at a time; {left}")
+
+
+@contextlib.contextmanager
+def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[Held | None]:
+    """Hold the lease while the block runs; None where nothing could be written. Raises as `stores.lease.hold` does.
+
+    It is renewed over a connection of its own: the main thread may be waiting.
+    """
+    own = VersionStateClient(client.api.another(), client.location)
+    if own.is_nowhere:  # no value is kept, and none can be: the first write says why
+        yield None
+        return
+    with lease.hold(LeaseLabel(own), holder, timing) as held:
+        client.token = held.record.token
+        try:
+            yield held
+        finally:
+            client.token = ""  # nosec B105 - nobody holds it

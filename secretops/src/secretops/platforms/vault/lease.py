@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from secretops.errors import StoreError
 from secretops.platforms.vault.api import NONE, Api
-from secretops.stores.lease import PAUSES, Found, LeaseRecord, LeaseStore
+from secretops.stores.lease import Found, LeaseRecord, LeaseStore
+from secretops.stores.retry import contended
 
 HOLDER, SINCE, TOKEN, RENEWED = "holder", "since", "token", "renewed"
 
@@ -42,9 +43,9 @@ class LeaseDocument(LeaseStore):
         return self.read(patient=patient) if number is None else Found(record, number)
 
     def contended(self, left: str) -> StoreError:
-        return StoreError(
-            f"{self._api.mount}/{self._path} at {self._api.server.host}: somebody else changed the lease "
-            f"{len(PAUSES) + 1} times in a row",
+        return contended(
+            f"{self._api.mount}/{self._path} at {self._api.server.host}",
+            "find out who does (the server's audit log says), then try again",
             rule=f"one rotation at a time; {left}",
-            remedy="find out who does (the server's audit log says), then try again",
+            change="changed the lease",
         )

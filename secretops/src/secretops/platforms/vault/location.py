@@ -23,10 +23,7 @@ VAULT_PATH = r"(?!\.{1,2}(/|$))[\w.-]+(/(?!\.{1,2}(/|$))[\w.-]+)*"
 
 VaultPath = Annotated[
     str,
-    matching(
-        VAULT_PATH,
-        "a path of Vault: letters, digits, dashes, dots and underscores, no slash at its ends, no ..",
-    ),
+    matching(VAULT_PATH, "a path of Vault: letters, digits, dashes, dots and underscores, no slash at its ends, no .."),
 ]
 VaultNamespace = Annotated[str, matching(rf"({VAULT_PATH})?", "a namespace's path, or empty for the root")]
 VaultRole = Annotated[str, matching(r"[\w.@:-]{1,256}", "a role's name or id: one word")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from hvac.adapters import RawAdapter
 
 from secretops.errors import SecretopsError, UnreachableError, UsageError
 from secretops.platforms.vault import errors
+from secretops.stores.retry import Retries
 
 # Seconds after each attempt that failed; then the request is given up. A restart of a server takes about that long.
 PAUSES = (0.2, 0.5, 1.0, 2.0)
@@ -120,7 +120,8 @@ class Connection:
 
         Raises UnreachableError, StoreError, UsageError without an answer, or when the server stays busy.
         """
-        for pause in (*PAUSES, None) if patiently else (None,):
+        retries = Retries(PAUSES if patiently else ())
+        while True:
             before()
             try:
                 answer = self._attempt(request, token)
@@ -132,10 +133,8 @@ class Connection:
                 if not _is_busy(answer):
                     return answer
                 wrong = self.refused(answer, "serve", request.path)
-            if pause is None:
+            if not retries.pause():
                 raise wrong
-            time.sleep(pause)
-        raise AssertionError("unreachable: the last attempt answers or raises")
 
     def refused(self, answer: Answer, action: str, where: str, mount: str = "") -> SecretopsError:
         """Translate a refusal."""

@@ -23,7 +23,8 @@ from secretops.platforms.vault.version_metadata import (
     says_the_same,
 )
 from secretops.stores import store_errors
-from secretops.stores.lease import PAUSES, Timing
+from secretops.stores.lease import Timing
+from secretops.stores.retry import contended
 from secretops.stores.vendor_versions import Edit, VendorVersionStore
 from secretops.values import Value
 
@@ -193,9 +194,9 @@ class VaultVersionStore(VendorVersionStore[State]):
         )
 
     def _contended(self, secret: str, *, pending: bool = False) -> StoreError:
-        return StoreError(
-            f"{self._location.mount}/{self._names(secret)[pending]} at {self._api.server.host}: "
-            f"somebody else wrote to it {len(PAUSES) + 1} times in a row",
+        return contended(
+            f"{self._location.mount}/{self._names(secret)[pending]} at {self._api.server.host}",
+            "find out who does (the server's audit log says), then try again; the next tick goes on from here",
             rule="check-and-set: a document is only written after the one that was seen; nothing was overwritten",
-            remedy="find out who does (the server's audit log says), then try again; the next tick goes on from here",
+            change="wrote to it",
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from secretops.check import Check, Repair, Result, attention, judge, ok, table, unknown
+from secretops.check import Check, Repair, Result, attention, clock_skew, judge, ok, poll, reached, table, unknown
 from secretops.errors import StoreError
 from secretops.platform import OpenedStack
 from secretops.platforms.aws import errors
@@ -22,7 +22,6 @@ from secretops.platforms.aws.checks.account import Account
 from secretops.platforms.aws.checks.cloudtrail import audit
 from secretops.platforms.aws.labels import State
 from secretops.platforms.aws.rotation_setup import STUCK_AFTER, api_of, free
-from secretops.probes import clock_skew, poll, reached
 from secretops.stores.lease import Timing
 
 # AWS rotates within the window of hours that the stack sets.

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from secretops.check import Check, Repair, Result, attention, judge, ok, table
+from secretops.check import Check, Repair, Result, attention, clock_skew, judge, ok, poll, reached, table
 from secretops.platform import OpenedStack
 from secretops.platforms.azure.checks.key_vault import Vault
 from secretops.platforms.azure.lease import LONGEST_LEASE
 from secretops.platforms.azure.tags import FORGETTING, Copy, State
-from secretops.probes import clock_skew, poll, reached
 
 # The tick is hourly: what is left after two of them is stuck.
 STUCK_AFTER = timedelta(hours=2)

@@ -11,16 +11,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
-from secretops.check import Check, Repair, Result, attention, judge, ok, table
+from secretops.check import Check, Repair, Result, attention, clock_skew, judge, killed_holder, ok, poll, reached, table
 from secretops.errors import SecretopsError, StoreError
 from secretops.platform import OpenedStack
 from secretops.platforms.kubernetes.api import MAKES_SECRETS
 from secretops.platforms.kubernetes.checks.cluster import METADATA, Cluster, ForbiddenError
 from secretops.platforms.kubernetes.checks.evidence import AUDIT, ENCRYPTION, Evidence, audit, encryption
 from secretops.platforms.kubernetes.lease import Timing
-from secretops.probes import clock_skew, killed_holder, poll, reached
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 
 # Names of the Deployment and the CronJob, and of their service accounts.
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
@@ -49,15 +48,17 @@ def kubernetes_checks(cluster: Cluster, stack: OpenedStack, tick: Repair) -> lis
     return table(
         cluster,
         {
-            "kubeconfig": kubeconfig,
+            "kubeconfig": lambda it: reached(
+                lambda: it.connection, lambda: f"{it.connection.server} as {it.connection.identity}"
+            ),
             "api server": api_server,
             "clock": clock,
             "namespace": namespace,
             "secrets": partial(secrets, stack=stack, tick=tick),
             "lease": partial(lease, follow=tick),
             "your rights": own_rights,
-            "server's rights": server_rights,
-            "rotator's rights": rotator_rights,
+            "server's rights": partial(account_rights, account=SERVER),
+            "rotator's rights": partial(account_rights, account=ROTATOR),
             "others' rights": others_rights,
             "rotator": rotator,
             "server": server,
@@ -66,11 +67,6 @@ def kubernetes_checks(cluster: Cluster, stack: OpenedStack, tick: Repair) -> lis
             **({"cert-manager": cert_manager} if has_issuer else {}),
         },
     )
-
-
-def kubeconfig(cluster: Cluster) -> Result:
-    """Check that the kubeconfig is readable, and has the stack's context."""
-    return reached(lambda: cluster.connection, lambda: f"{cluster.connection.server} as {cluster.connection.identity}")
 
 
 def api_server(cluster: Cluster) -> Result:
@@ -87,9 +83,8 @@ def api_server(cluster: Cluster) -> Result:
             "a Kubernetes API server tells its version",
             "is a proxy or a login page in between? kubectl version",
         )
-    is_old = (int(numbers[1]), int(numbers[2])) < OLDEST
     return judge(
-        [f"Kubernetes {release}"] if is_old else [],
+        [f"Kubernetes {release}"] if (int(numbers[1]), int(numbers[2])) < OLDEST else [],
         "1.27 is the oldest that works: before it no node is drained while pods wait for their first values",
         "upgrade the cluster",
         f"Kubernetes {release}",
@@ -215,39 +210,22 @@ def own_rights(cluster: Cluster) -> Result:
     )
 
 
-def server_rights(cluster: Cluster) -> Result:
-    """Check that it gets at most what it is declared to read: kubelets mount Secrets, and its pods have no token."""
-    return _account_rights(cluster, SERVER, {Right("get", "secrets", name) for name in _declared(cluster, SERVER)})
+def account_rights(cluster: Cluster, account: str) -> Result:
+    """Compare what a service account may do, of all verbs, with what it is declared to.
 
-
-def rotator_rights(cluster: Cluster) -> Result:
-    """Check that it may get and update the Secrets that it is declared to read, and the Lease."""
-    granted = {Right(verb, "secrets", name) for name in _declared(cluster, ROTATOR) for verb in _BOTH}
-    granted |= {Right(verb, "leases", cluster.location.lease, _LEASES) for verb in _BOTH}
-    return _account_rights(cluster, ROTATOR, granted)
-
-
-def _declared(cluster: Cluster, account: str) -> Iterator[str]:
-    user = _user(cluster.location.namespace, account)
-    return (name for name, readers in cluster.location.readers.items() if user in readers)
-
-
-def _user(namespace: str, account: str) -> str:
-    return f"system:serviceaccount:{namespace}:{account}"
-
-
-def _account_rights(cluster: Cluster, account: str, granted: set[Right]) -> Result:
-    """Compare what a service account may do, of all verbs, with `granted`."""
-    space = cluster.location.namespace
-    groups = ("system:serviceaccounts", f"system:serviceaccounts:{space}", "system:authenticated")
-    asked = (*_all_rights(cluster), *WAYS_ROUND)
-    held = {right for right in asked if _may(cluster, right, _user(space, account), groups)}
-    wrong = []
-    if missing := granted - held:
-        wrong.append(f"{account} may not {_words(missing)}")
+    The server gets at most what it reads: kubelets mount Secrets, and its pods have no token. The rotator also updates
+    the Secrets, and holds the Lease.
+    """
+    place, verbs = cluster.location, _BOTH if account == ROTATOR else ("get",)
+    user = _user(place.namespace, account)
+    granted = {Right(verb, "secrets", name) for name, who in place.readers.items() if user in who for verb in verbs}
+    if account == ROTATOR:
+        granted |= {Right(verb, "leases", place.lease, _LEASES) for verb in _BOTH}
+    held = {right for right in (*_all_rights(cluster), *WAYS_ROUND) if _may(cluster, right, user, _groups(place))}
+    exactly = f"may {_words(granted)}, and none of the other rights asked for"
+    wrong = [f"{account} may not {_words(missing)}"] if (missing := granted - held) else []
     if more := held - granted:
         wrong.append(f"{account} may {_words(more)}")
-    exactly = f"may {_words(granted)}, and none of the other rights asked for"
     return judge(
         wrong,
         f"it {exactly}",
@@ -257,8 +235,17 @@ def _account_rights(cluster: Cluster, account: str, granted: set[Right]) -> Resu
     )
 
 
+def _user(namespace: str, account: str) -> str:
+    return f"system:serviceaccount:{namespace}:{account}"
+
+
+def _groups(place: KubernetesStoreLocation) -> tuple[str, ...]:
+    """Return the groups of every service account of the namespace."""
+    return "system:serviceaccounts", f"system:serviceaccounts:{place.namespace}", "system:authenticated"
+
+
 def _all_rights(cluster: Cluster) -> Iterator[Right]:
-    """Every verb on Secrets and Leases: on each of ours by its name, on any, and on Secrets of other namespaces."""
+    """Yield every verb on Secrets and Leases: on each of ours, on any, and on Secrets of other namespaces."""
     for resource, group, names in (("secrets", "", cluster.secrets), ("leases", _LEASES, (cluster.location.lease,))):
         for verb in VERBS:
             yield Right(verb, resource, group=group)
@@ -269,10 +256,9 @@ def _all_rights(cluster: Cluster) -> Iterator[Right]:
 
 def others_rights(cluster: Cluster) -> Result:
     """Check that no undeclared account may read the Secrets: of the namespace, of others, logged in or not."""
-    space = cluster.location.namespace
-    accounts = ("system:serviceaccounts", f"system:serviceaccounts:{space}", "system:authenticated")
+    accounts = _groups(cluster.location)
     others = {
-        "the namespace's default service account": (_user(space, "default"), accounts),
+        "the namespace's default service account": (_user(cluster.location.namespace, "default"), accounts),
         "any service account": (_user("other", "other"), (accounts[0], accounts[2])),
         "anybody who is logged in": ("secretops-doctor:anybody", (accounts[2],)),
         "anybody": ("system:anonymous", ("system:unauthenticated",)),
@@ -300,16 +286,10 @@ def _words(rights: Collection[Right]) -> str:
 
 
 def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...] = ()) -> bool:
-    """Whether `user`, or the caller, has that right. Raises ForbiddenError when the caller may not ask that."""
+    """Return whether `user`, or the caller, has that right. Raises ForbiddenError when the caller may not ask that."""
     resource, _, part = right.resource.partition("/")
-    attributes = {
-        "verb": right.verb,
-        "group": right.group,
-        "resource": resource,
-        "subresource": part,
-        "name": right.name,
-        "namespace": "" if right.everywhere else cluster.location.namespace,
-    }
+    attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": part}
+    attributes |= {"name": right.name, "namespace": "" if right.everywhere else cluster.location.namespace}
     kind = "SubjectAccessReview" if user else "SelfSubjectAccessReview"
     who = {"user": user, "groups": list(groups)} if user else {}
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": {"resourceAttributes": attributes, **who}}
@@ -335,15 +315,14 @@ def rotator(cluster: Cluster) -> Result:
     if found["spec"].get("suspend"):
         remedy = "pulumi up, or: kubectl patch it to suspend: false"
         return attention(f"CronJob {ROTATOR} is suspended", rule, remedy)
-    good, made = (found.get("status") or {}).get("lastSuccessfulTime"), found["metadata"]["creationTimestamp"]
-    if cluster.now() - _time(good or made) > LATE:
+    last = (found.get("status") or {}).get("lastSuccessfulTime")
+    good = datetime.fromisoformat(last or found["metadata"]["creationTimestamp"])
+    since = f"{good:%Y-%m-%d %H:%M} UTC"
+    if cluster.now() - good > LATE:
         pods = f"-n {cluster.location.namespace} -l app.kubernetes.io/name={ROTATOR}"
-        return attention(
-            f"no success since {_utc(good)}" if good else f"no success since it was made, {_utc(made)}",
-            rule,
-            f"its last pod's log says why: kubectl logs {pods} --tail=20",
-        )
-    return ok(f"last success {_utc(good)}" if good else f"made {_utc(made)}, no run has ended yet")
+        remedy = f"its last pod's log says why: kubectl logs {pods} --tail=20"
+        return attention(f"no success since {'' if last else 'it was made, '}{since}", rule, remedy)
+    return ok(f"last success {since}" if last else f"made {since}, no run has ended yet")
 
 
 def server(cluster: Cluster) -> Result:
@@ -355,9 +334,8 @@ def server(cluster: Cluster) -> Result:
     wanted = found["spec"].get("replicas", 1)
     ready = (found.get("status") or {}).get("readyReplicas", 0)
     value = f"{ready} of {wanted} replicas are ready"
-    logs = f"kubectl -n {cluster.location.namespace} logs deployment/{SERVER}"
-    is_lacking = not wanted or ready < wanted
-    return judge([value] if is_lacking else [], rule, f"a pod's log says what it waits for: {logs}", value)
+    remedy = f"a pod's log says what it waits for: kubectl -n {cluster.location.namespace} logs deployment/{SERVER}"
+    return judge([value] if not wanted or ready < wanted else [], rule, remedy, value)
 
 
 def cert_manager(cluster: Cluster) -> Result:
@@ -375,11 +353,3 @@ def cert_manager(cluster: Cluster) -> Result:
             f"its Certificate says why: kubectl -n {cluster.location.namespace} describe certificates",
         )
     return ok(f"the cluster knows cert-manager.io/v1, and {CERT_MANAGER} is there")
-
-
-def _time(text: Any) -> datetime:
-    return datetime.fromisoformat(str(text))
-
-
-def _utc(text: Any) -> str:
-    return f"{_time(text):%Y-%m-%d %H:%M} UTC"

@@ -1,9 +1,9 @@
-"""The API server as doctor asks it: any path, as JSON, once. Of Secrets only the metadata, so that no value travels."""
+"""Doctor's requests to the API server: any path, as JSON. Of Secrets only the metadata, so that no value travels."""
 
 from __future__ import annotations
 
+import functools
 import http
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -52,19 +52,18 @@ class Cluster:
         return self._connection
 
     def reach(self) -> None:
-        """Raise SecretopsError if the API server does not answer."""
         self.get("/version")
 
     def get(self, path: str, *, accept: str = "application/json") -> Any | None:
         """Return the JSON at `path`, None for 404."""
-        return _json(self._ask("GET", path, headers={"Accept": accept}))
+        return self._json("GET", path, headers={"Accept": accept})
 
     def text(self, path: str) -> str:
-        return self._ask("GET", path).text
+        return self._send("GET", path).text
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any | None:
+    def post(self, path: str, body: dict[str, Any]) -> Any | None:
         """Return the answer to a review, which leaves nothing behind. None for 404."""
-        return _json(self._ask("POST", path, json=dict(body)))
+        return self._json("POST", path, json=body)
 
     def own(self, kind: str, name: str, *, group: str = "api/v1", accept: str = "application/json") -> Any | None:
         """Return an object of the stack's namespace, None where there is none."""
@@ -72,12 +71,9 @@ class Cluster:
 
     def lease(self) -> dict[str, Any] | None:
         """Return the stack's Lease, None where there is none. Raises StoreError when it is another stack's."""
-        place = self.location
-        found: dict[str, Any] | None = self.own("leases", place.lease, group="apis/coordination.k8s.io/v1")
+        found: dict[str, Any] | None = self.own("leases", self.location.lease, group="apis/coordination.k8s.io/v1")
         if found is not None:
-            label = (found["metadata"].get("labels") or {}).get(INSTANCE)
-            where = {"name": place.lease, "namespace": place.namespace, "server": self.connection.server}
-            check_owner(label, place.instance, **where)
+            check_owner((found["metadata"].get("labels") or {}).get(INSTANCE), self.location, self.connection.server)
         return found
 
     def now(self) -> datetime:
@@ -86,17 +82,30 @@ class Cluster:
             self.reach()
         return self._date or datetime.now(UTC)
 
-    @property
+    @functools.cached_property
     def written(self) -> tuple[str, ...]:
         """The Secrets that secretops writes: what is delivered, and what only the rotator reads."""
         return tuple(sorted({self.location.versions, *(one.name for one in self.location.delivered.values())}))
 
-    @property
+    @functools.cached_property
     def secrets(self) -> tuple[str, ...]:
         """All Secrets that the stack declares readers of; not all of them need to exist."""
         return tuple(sorted({*self.written, *self.location.readers}))
 
-    def _ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
+    def _json(self, method: str, path: str, **more: Any) -> Any | None:
+        answer = self._send(method, path, **more)
+        if answer.status_code == http.HTTPStatus.NOT_FOUND:
+            return None
+        try:
+            return answer.json()
+        except ValueError:
+            raise StoreError(
+                f"{answer.request.url.path}: the answer is no JSON",
+                rule="a Kubernetes API answers in JSON",
+                remedy="is a proxy or a login page in between?",
+            ) from None
+
+    def _send(self, method: str, path: str, **more: Any) -> httpx2.Response:
         connection = self.connection
         if self._http is None:
             parameters = client_adapter.ConnectionParams(timeout=httpx2.Timeout(ANSWER_SECONDS))
@@ -114,11 +123,7 @@ class Cluster:
         if date := answer.headers.get("Date"):
             self._date = parsedate_to_datetime(date)
         if answer.status_code == http.HTTPStatus.UNAUTHORIZED:
-            self._failure = StoreError(
-                f"{server} does not accept {connection.identity}",
-                rule="it answered 401: the credential is wrong or has expired",
-                remedy="log in to the cluster again until this works: kubectl auth whoami",
-            )
+            self._failure = connection.not_accepted("kubectl auth whoami")
             raise self._failure
         if answer.status_code == http.HTTPStatus.FORBIDDEN:
             raise ForbiddenError(
@@ -130,16 +135,3 @@ class Cluster:
             remedy = "try again; if it stays so, look at the API server's log"
             raise UnreachableError(f"{server} answers {short} with {answer.status_code}", remedy=remedy)
         return answer
-
-
-def _json(answer: httpx2.Response) -> Any | None:
-    if answer.status_code == http.HTTPStatus.NOT_FOUND:
-        return None
-    try:
-        return answer.json()
-    except ValueError:
-        raise StoreError(
-            f"{answer.request.url.path}: the answer is no JSON",
-            rule="a Kubernetes API answers in JSON",
-            remedy="is a proxy or a login page in between?",
-        ) from None

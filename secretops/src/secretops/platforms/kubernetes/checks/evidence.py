@@ -17,7 +17,6 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from datetime import UTC
 
 from secretops.access import this_actor
@@ -51,26 +50,19 @@ UNSEEN = "neither the API server's metrics nor its flags can be looked at"
 HOW_TO_SEE = "read /metrics of the API server, or ask whoever runs it"
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-# Who runs the API server, by its version or its address. Where their log goes can't be seen.
-_MANAGED = (
-    ("EKS", re.compile(r"-eks-"), re.compile(r"\.eks\.amazonaws\.com")),
-    ("GKE", re.compile(r"-gke\."), re.compile(r"\.gke\.goog")),
-    ("AKS", re.compile(r"(?!)"), re.compile(r"\.azmk8s\.io")),
-)
-
-# A metric with its labels, as it is printed -> its count.
-Counters = dict[str, float]
+# Services that run the API server, by its version and address. The destination of their log is not visible from here.
+_MANAGED = {"EKS": r"^\S*-eks-|\.eks\.amazonaws\.com", "GKE": r"^\S*-gke\.|\.gke\.goog", "AKS": r"\.azmk8s\.io"}
 
 
 class Evidence:
-    """How the API server's counters grow while the stack's Secrets are read. Measured once, for both checks."""
+    """Growth of the API server's counters while the stack's Secrets are read. Measured once, for both checks."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
 
     @functools.cached_property
-    def growth(self) -> Counters:
-        """By how much each counter of one API server grew. Raises StoreError when each answer is of another one."""
+    def growth(self) -> dict[str, float]:
+        """Growth of each metric of one API server, by its printed name and labels. Raises StoreError without one."""
         for _ in range(TRIES):
             before = _counters(self.cluster.text("/metrics"))
             for name in self.cluster.secrets:
@@ -94,19 +86,18 @@ class Evidence:
             pods = (self.cluster.get(path) or {}).get("items", ())
         except SecretopsError:
             return frozenset()
-        containers = [container for pod in pods for container in pod["spec"]["containers"]]
-        words = [word for one in containers for key in ("command", "args") for word in one.get(key) or ()]
+        containers = (container for pod in pods for container in pod["spec"]["containers"])
+        words = (word for one in containers for key in ("command", "args") for word in one.get(key) or ())
         return frozenset(word.partition("=")[0] for word in words)
 
     @functools.cached_property
     def managed(self) -> str | None:
         """The cloud service that runs the API server, if it is a known one."""
-        release = str((self.cluster.get("/version") or {}).get("gitVersion"))
-        address = self.cluster.connection.server
-        return next((name for name, version, host in _MANAGED if version.search(release) or host.search(address)), None)
+        seen = f"{(self.cluster.get('/version') or {}).get('gitVersion')} {self.cluster.connection.server}"
+        return next((name for name, signs in _MANAGED.items() if re.search(signs, seen)), None)
 
     def _read(self, name: str) -> bool:
-        """Whether it is there. A read that is refused is on record as well."""
+        """Return whether it exists. A read that is refused is on record as well."""
         try:
             return self.cluster.own("secrets", name, accept=METADATA) is not None
         except ForbiddenError:
@@ -131,7 +122,12 @@ def _audit_seen(evidence: Evidence) -> Result:
     except StoreError:
         growth = {}
     if AUDITED not in growth:
-        return _audit_by_flags(evidence.flags, rule)
+        flags = evidence.flags
+        has_audit = "--audit-policy-file" in flags and flags & {"--audit-log-path", "--audit-webhook-config-file"}
+        if has_audit or not flags:
+            value = "the API server has an audit policy; not which" if has_audit else UNSEEN
+            return unknown(value, rule, _ask(AUDIT, HOW_TO_SEE))
+        return attention("the API server has no audit policy, or no log", rule, "give it --audit-policy-file and a log")
     made, reads = growth[AUDITED], READS * len(evidence.cluster.secrets)
     if made < reads:
         what = f"{made:.0f} audit events" if made else "no audit event"
@@ -144,31 +140,25 @@ def _audit_seen(evidence: Evidence) -> Result:
     return ok(value)
 
 
-def _audit_by_flags(flags: frozenset[str], rule: str) -> Result:
-    has_audit = "--audit-policy-file" in flags and flags & {"--audit-log-path", "--audit-webhook-config-file"}
-    if has_audit or not flags:
-        value = "the API server has an audit policy; not which" if has_audit else UNSEEN
-        return unknown(value, rule, _ask(AUDIT, HOW_TO_SEE))
-    return attention("the API server has no audit policy, or no log", rule, "give it --audit-policy-file and a log")
-
-
 def encryption(evidence: Evidence) -> Result:
     """Check that the stack's Secrets are encrypted in etcd."""
     cluster, said = evidence.cluster, recorded(evidence.cluster, ENCRYPTION)
+    rule = "values are encrypted before they are stored"
+
+    def unseen(value: str, rule: str, remedy: str) -> Result:
+        return ok(f"{said}; {value}") if said else unknown(value, rule, _ask(ENCRYPTION, remedy))
+
     try:
         growth, present = evidence.growth, evidence.present
     except StoreError:
-        value = UNSEEN
-        if flags := evidence.flags:
-            value = "the API server has no encryption configuration"
+        value = "the API server has no encryption configuration" if (flags := evidence.flags) else UNSEEN
         if "--encryption-provider-config" in flags:
             value = "the API server has an encryption configuration; not which"
-        rule = "values are encrypted before they are stored"
-        return ok(f"{said}; {value}") if said else unknown(value, rule, _ask(ENCRYPTION, HOW_TO_SEE))
-    rule = "values are encrypted before they are stored: a copy of etcd, or of its disk, opens nothing"
+        return unseen(value, rule, HOW_TO_SEE)
+    rule += ": a copy of etcd, or of its disk, opens nothing"
     if not present:
-        value, remedy = "no Secret of the stack is there to look at", "secretops put broker-admin, then look again"
-        return ok(f"{said}; {value}") if said else unknown(value, rule, _ask(ENCRYPTION, remedy))
+        remedy = "secretops put broker-admin, then look again"
+        return unseen("no Secret of the stack is there to look at", rule, remedy)
     stored = list(_stored(growth))
     encrypted = {prefix for prefix, _ in stored if prefix.startswith(ENCRYPTED)}
     if sum(count for prefix, count in stored if prefix in encrypted) >= READS * present:
@@ -187,7 +177,7 @@ def encryption(evidence: Evidence) -> Result:
     return attention("the API server stores Secrets as they are", rule, remedy)
 
 
-def _counters(text: str) -> Counters:
+def _counters(text: str) -> dict[str, float]:
     """Parse the counters that are used, of the text that Prometheus reads.
 
     https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
@@ -196,7 +186,7 @@ def _counters(text: str) -> Counters:
     return {name: float(count) for name, _, count in (line.rpartition(" ") for line in lines)}
 
 
-def _stored(growth: Counters) -> Iterator[tuple[str, float]]:
+def _stored(growth: dict[str, float]) -> Iterator[tuple[str, float]]:
     """Prefix of storage -> how many Secrets were read with it. Kubernetes before 1.28 does not name the resource."""
     for name, count in growth.items():
         labels = dict(_LABEL.findall(name))
@@ -205,37 +195,35 @@ def _stored(growth: Counters) -> Iterator[tuple[str, float]]:
             yield labels.get("transformer_prefix", ""), count
 
 
-@dataclass(frozen=True)
-class Confirmation:
-    """What an operator confirmed."""
-
-    by: str
-    at: str
-    words: str
-
-    def __str__(self) -> str:
-        return f"confirmed by {self.by} on {self.at[:10]}: {self.words}"
-
-
 def _ask(subject: str, why: str) -> str:
-    """The remedy where only a person can know."""
     return f'{why}, then say so: secretops doctor --confirm {subject}="where that is written"'
 
 
-def recorded(cluster: Cluster, subject: str) -> Confirmation | None:
-    """Return what was confirmed of `subject`. None too if the Secret can't be read, as if nothing had been."""
+def recorded(cluster: Cluster, subject: str) -> str | None:
+    """Return who confirmed `subject`, when and where; None if nobody did, or the Secret can't be read."""
     try:
         found = cluster.own("secrets", cluster.location.versions, accept=METADATA) or {}
         text = (found.get("metadata", {}).get("annotations") or {}).get(f"{_CONFIRMED}{subject}")
-        return Confirmation(**json.loads(text)) if text else None
-    except (SecretopsError, ValueError, TypeError):
+        return "confirmed by {by} on {at:.10}: {words}".format(**json.loads(text)) if text else None
+    except (SecretopsError, ValueError, TypeError, KeyError):
         return None
 
 
 def confirm(cluster: Cluster, said: Sequence[str]) -> None:
-    """Record `subject=words`, by compare-and-swap. Raises UsageError, and StoreError if the Lease is another stack's,
-    before anything is written."""
-    pairs = dict(_parsed(entry) for entry in said)
+    """Record each `subject=words`, by compare-and-swap.
+
+    Raises UsageError, and StoreError if the Lease is another stack's, before anything is written.
+    """
+    pairs = {}
+    for entry in said:
+        subject, _, words = (part.strip() for part in entry.partition("="))
+        if subject not in (AUDIT, ENCRYPTION) or not words or len(words) > LONGEST or not words.isprintable():
+            raise UsageError(
+                "--confirm: not what can be confirmed, or no words",
+                rule=f"{AUDIT}= or {ENCRYPTION}=, and one line of at most {LONGEST} characters that holds no secret",
+                remedy=f'for example --confirm {AUDIT}="control plane logging is on, ticket 12"',
+            )
+        pairs[subject] = words
     cluster.lease()
     # Before Kubernetes 1.28 the API server can't say who the caller is.
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
@@ -245,18 +233,7 @@ def confirm(cluster: Cluster, said: Sequence[str]) -> None:
 
     def note(found: SecretData) -> None:
         for subject, words in pairs.items():
-            found.annotations[f"{_CONFIRMED}{subject}"] = json.dumps(asdict(Confirmation(who, when, words)))
+            found.annotations[f"{_CONFIRMED}{subject}"] = json.dumps({"by": who, "at": when, "words": words})
 
     place = cluster.location
     Secrets(Api(place.namespace, place.context), lambda _: None).change(place.versions, note)
-
-
-def _parsed(entry: str) -> tuple[str, str]:
-    subject, _, words = (part.strip() for part in entry.partition("="))
-    if subject not in (AUDIT, ENCRYPTION) or not words or len(words) > LONGEST or not words.isprintable():
-        raise UsageError(
-            "--confirm: not what can be confirmed, or no words",
-            rule=f"{AUDIT}= or {ENCRYPTION}=, and one line of at most {LONGEST} characters that holds no secret",
-            remedy=f'for example --confirm {AUDIT}="control plane logging is on, ticket 12"',
-        )
-    return subject, words

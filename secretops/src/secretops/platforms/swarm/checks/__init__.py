@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from secretops.check import Check, Repair, Result, attention, judge, ok, table, unknown
+from secretops.check import (
+    Check,
+    Repair,
+    Result,
+    attention,
+    clock_skew,
+    judge,
+    killed_holder,
+    ok,
+    poll,
+    reached,
+    table,
+    unknown,
+)
 from secretops.errors import SecretopsError
 from secretops.platforms.swarm.checks.manager import Manager
 from secretops.platforms.swarm.daemon import address_of, certificates_of
 from secretops.platforms.swarm.inventory import Found
 from secretops.platforms.swarm.rollout import GOING_BACK
-from secretops.probes import clock_skew, killed_holder, poll, reached
 from secretops.stores.lease import Timing
 
 # Of Docker 20.10, the first with jobs, in which commands run.
@@ -30,7 +41,9 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
     return table(
         manager,
         {
-            "manager": lambda it: reached(it.reach, lambda: f"{it.info.get('Name')}, of {len(it.nodes)} nodes"),
+            "manager": lambda it: reached(
+                it.reach, lambda: f"{it.get('/info').get('Name')}, of {len(it.get('/nodes'))} nodes"
+            ),
             "docker": docker,
             "clock": lambda it: clock_skew(it.ahead, "the manager", both=True),
             "socket": guarded_socket,
@@ -48,14 +61,14 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 def docker(manager: Manager) -> Result:
     """Check that each node's Docker is new enough, and that all are of one release."""
-    api = str(manager.version.get("ApiVersion") or "0.0")
+    api = str(manager.get("/version").get("ApiVersion") or "0.0")
     major, _, minor = api.partition(".")
     if (int(major), int(minor)) < OLDEST_API:
         rule = "1.41 (Docker 20.10) is the first with jobs: a tick runs as one"
         return attention(f"its API is {api}", rule, "upgrade Docker on the managers")
-    engines = sorted({_engine(node) for node in manager.nodes})
+    engines = sorted({_engine(node) for node in manager.get("/nodes")})
     least = "20.10.24 or 23.0.3: in older ones anybody may inject packets into an encrypted network (CVE-2023-28840)"
-    if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.nodes if _is_broken(node)):
+    if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.get("/nodes") if _is_broken(node)):
         return attention(f"Docker of {', '.join(broken)}", least, "upgrade Docker on these nodes")
     if len({engine.partition(".")[0] for engine in engines}) > 1:
         return attention(
@@ -63,7 +76,7 @@ def docker(manager: Manager) -> Result:
             "nodes are of one release: a task may be started on any of them",
             "upgrade the older ones; docker node ls names them",
         )
-    if nameless := sorted(_host(node) for node in manager.nodes if not _release(node)):
+    if nameless := sorted(_host(node) for node in manager.get("/nodes") if not _release(node)):
         return unknown(f"Docker {', '.join(engines)}", least, f"compare the release of {', '.join(nameless)} yourself")
     return ok(f"Docker {', '.join(engines)}, API {api}")
 
@@ -77,14 +90,13 @@ def _host(node: dict[str, Any]) -> str:
 
 
 def _release(node: dict[str, Any]) -> tuple[int, ...]:
-    """The three numbers of a node's Docker; none if its version begins otherwise."""
+    """Return the three numbers of a node's Docker; none if its version begins otherwise."""
     found = re.match(r"(\d+)\.(\d+)\.(\d+)", _engine(node))
     return tuple(map(int, found.groups())) if found else ()
 
 
 def _is_broken(node: dict[str, Any]) -> bool:
-    release = _release(node)
-    first, second = OLDEST_ENGINES
+    release, (first, second) = _release(node), OLDEST_ENGINES
     return bool(release) and (release < first or (first[0] < release[0] and release < second))
 
 
@@ -107,7 +119,7 @@ def nodes(manager: Manager) -> Result:
     """Check that all nodes are there, and that the manager that answers takes tasks."""
     away = [
         _host(node)
-        for node in manager.nodes
+        for node in manager.get("/nodes")
         if (node.get("Status") or {}).get("State") != "ready"
         or (node.get("ManagerStatus") or {"Reachability": "reachable"}).get("Reachability") != "reachable"
     ]
@@ -117,12 +129,12 @@ def nodes(manager: Manager) -> Result:
             "a Swarm changes something only while more than half of its managers agree",
             "bring them back; docker node ls shows them",
         )
-    own = str((manager.info.get("Swarm") or {}).get("NodeID"))
-    managers = [node for node in manager.nodes if node["Spec"].get("Role") == "manager"]
+    own = str((manager.get("/info").get("Swarm") or {}).get("NodeID"))
+    managers = [node for node in manager.get("/nodes") if node["Spec"].get("Role") == "manager"]
     availability = {node["ID"]: str(node["Spec"].get("Availability")) for node in managers}.get(own, "active")
     if availability != "active":
         return attention(
-            f"{manager.info.get('Name')}, the manager that was asked, is set to {availability}",
+            f"{manager.get('/info').get('Name')}, the manager that was asked, is set to {availability}",
             "put, rotate and tick run as a task of the manager that is asked, and it takes none",
             f"docker node update --availability active {own}, or lead DOCKER_HOST to a manager that is",
         )
@@ -131,7 +143,7 @@ def nodes(manager: Manager) -> Result:
 
 def encryption(manager: Manager) -> Result:
     """Name the place of the key that encrypts the Swarm's log, which has the values, on every manager's disk."""
-    config = (manager.swarm.get("Spec") or {}).get("EncryptionConfig") or {}
+    config = (manager.get("/swarm").get("Spec") or {}).get("EncryptionConfig") or {}
     if config.get("AutoLockManagers"):
         return ok("by a key that is on no disk: a manager that was restarted waits for docker swarm unlock")
     return ok(
@@ -143,7 +155,7 @@ def encryption(manager: Manager) -> Result:
 def server(manager: Manager) -> Result:
     """Check that the server's service exists, runs all its replicas, and that no update of it is stuck."""
     name = manager.location.service
-    service = next((each for each in manager.services if each["Spec"]["Name"] == name), None)
+    service = next((each for each in manager.get("/services") if each["Spec"]["Name"] == name), None)
     rule = "every replica runs, and an update replaces them one after the other, start-first"
     if service is None:
         return attention(f"no service {name}", rule, "pulumi up; if it has run: is this the stack's Swarm?")
@@ -174,7 +186,7 @@ def version_state(manager: Manager) -> Result:
     name = manager.location.book
     try:
         book = manager.book
-        pages = {secret: book.secret(secret) for secret in book.secrets}
+        living = [(secret, number) for secret in book.secrets for number in book.secret(secret).living]
     except SecretopsError as error:
         return Result.of(error)
     if not book.id and manager.secrets:
@@ -186,7 +198,6 @@ def version_state(manager: Manager) -> Result:
     if not book.id:
         return ok(f"no config {name} yet: the first value makes it")
     there = {(found.secret, found.number) for found in manager.secrets if found.book == book.id}
-    living = [(secret, number) for secret, page in pages.items() for number in page.living]
     gone = [f"{secret}-v{number}" for secret, number in living if (secret, number) not in there]
     return judge(
         [f"no secret {', '.join(gone)}"] if gone else [],
@@ -212,8 +223,20 @@ def lease(manager: Manager, follow: Repair | None = None, pause: float = Timing.
 
 def orphaned_secrets(manager: Manager) -> Result:
     """Find secrets of the stack beyond the versions kept. What a service uses is never to be removed."""
-    retired = _retired(manager)
-    wrong = dict(_orphans(manager, retired))
+    book, retired, wrong = manager.book, list[Found](), dict[str, str]()  # What is wrong -> its remedy.
+    for found in manager.secrets:
+        state = book.secret(found.secret)
+        if found.book == book.id and found.number < state.next and found.number not in state.living:
+            retired.append(found)
+    for found in [*retired, *(each for each in manager.secrets if each.book != book.id)]:
+        users = manager.users(found)
+        used = f" (service {', '.join(users)} uses it)" if users else ""
+        if found in retired:
+            wrong[f"{found.name} is kept no more{used}"] = "secretops tick removes it once it is unused"
+        else:
+            remove = f"docker secret rm {found.name}, once the server has what it needs"
+            remedy = "leave it: the server has it until the next version is delivered" if users else remove
+            wrong[f"{found.name} is of a book that is gone{used}"] = remedy
     is_removable = any(not manager.users(each) for each in retired)
     return judge(
         wrong,
@@ -224,31 +247,6 @@ def orphaned_secrets(manager: Manager) -> Result:
         if is_removable
         else None,
     )
-
-
-def _retired(manager: Manager) -> list[Found]:
-    book = manager.book
-    pages = {found.secret: book.secret(found.secret) for found in manager.secrets}
-    return [
-        found
-        for found in manager.secrets
-        if found.book == book.id
-        and found.number < pages[found.secret].next
-        and found.number not in pages[found.secret].living
-    ]
-
-
-def _orphans(manager: Manager, retired: list[Found]) -> Iterator[tuple[str, str]]:
-    """What is wrong -> its remedy."""
-    for found in [*retired, *(each for each in manager.secrets if each.book != manager.book.id)]:
-        users = manager.users(found)
-        used = f" (service {', '.join(users)} uses it)" if users else ""
-        if found in retired:
-            yield f"{found.name} is kept no more{used}", "secretops tick removes it once it is unused"
-        else:
-            remove = f"docker secret rm {found.name}, once the server has what it needs"
-            remedy = "leave it: the server has it until the next version is delivered" if users else remove
-            yield f"{found.name} is of a book that is gone{used}", remedy
 
 
 def leftover_commands(manager: Manager) -> Result:

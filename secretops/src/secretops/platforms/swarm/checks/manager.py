@@ -1,4 +1,4 @@
-"""What doctor asks a manager of the stack's Swarm, as an operator. Reads no value."""
+"""Doctor's requests to a manager of the stack's Swarm, as an operator. Reads no value."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from typing import Any
 
 from secretops.platforms.swarm.api import Api, check_manager
 from secretops.platforms.swarm.inventory import Found, Inventory
-from secretops.platforms.swarm.job import ENTRYPOINT, OF_JOBS, JobRunner
-from secretops.platforms.swarm.lease import hold
-from secretops.platforms.swarm.location import SwarmStoreLocation
-from secretops.platforms.swarm.names import INSTANCE, TASK
-from secretops.platforms.swarm.version_state import VersionState, VersionStateClient
+from secretops.platforms.swarm.job import ENTRYPOINT, TASK, JobRunner, made_for_jobs, time_of
+from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation
+from secretops.platforms.swarm.version_state import VersionState, VersionStateClient, hold
 from secretops.printable import ScreenedBytes
 from secretops.stores.lease import Timing
 
@@ -28,65 +26,46 @@ BEGUN = timedelta(minutes=15)
 
 
 class Manager:
-    """One stack's Swarm. Each answer is kept: doctor describes one moment."""
+    """One stack's Swarm. Answers are cached: doctor describes one moment."""
 
     def __init__(
         self, location: SwarmStoreLocation, *, api: Api | None = None, environment: Mapping[str, str] = os.environ
     ) -> None:
         self.location, self.environment = location, environment
         self._api = api or Api(patient=False)
-        self._shelf = VersionStateClient(self._api, location)
+        self._client, self._answers = VersionStateClient(self._api, location), dict[str, Any]()
 
     def reach(self) -> None:
         """Raise SecretopsError unless a manager answers."""
-        check_manager(self.info)
+        check_manager(self.get("/info"))
 
-    @functools.cached_property
-    def info(self) -> dict[str, Any]:
-        """About the daemon that answers."""
-        return self._api.get("/info") or {}
-
-    @functools.cached_property
-    def version(self) -> dict[str, Any]:
-        return self._api.get("/version") or {}
-
-    @functools.cached_property
-    def nodes(self) -> list[dict[str, Any]]:
-        return self._api.get("/nodes") or []
-
-    @functools.cached_property
-    def swarm(self) -> dict[str, Any]:
-        return self._api.get("/swarm") or {}
-
-    @functools.cached_property
-    def services(self) -> list[dict[str, Any]]:
-        """Every service, anybody's: any of them may have a secret of the stack."""
-        return self._api.get("/services") or []
+    def get(self, path: str) -> Any:
+        """Return the JSON that `path` had at its first request; an empty object if there was none."""
+        if path not in self._answers:
+            self._answers[path] = self._api.get(path) or {}
+        return self._answers[path]
 
     @property
     def left(self) -> list[str]:
         """What killed commands left: services, and secrets and configs without one."""
-        labels = [f"{INSTANCE}={self.location.instance}", TASK]
-        services = [each for each in self.services if self._is_labelled(each)]
+        services = [each for each in self.get("/services") if self._is_labelled(each)]
         names = {each["Spec"]["Name"] for each in services}
         return [
             *(f"service {each['Spec']['Name']}" for each in services if self._age(each) > YOUNG),
             *(
                 f"{kind.removesuffix('s')} {each['Spec']['Name']}"
-                for kind in OF_JOBS
-                for each in self._api.get(f"/{kind}", label=labels) or []
+                for kind, each in made_for_jobs(self._api, f"{SWARM_INSTANCE}={self.location.instance}", TASK)
                 if each["Spec"]["Labels"][TASK] not in names and self._age(each) > BEGUN
             ),
         ]
 
     def clean(self) -> str:
-        """Remove what killed commands left, except what runs."""
         JobRunner(self.location, self._api, out=ScreenedBytes(sys.stderr), begun=BEGUN).clean()
         return "what runs no more is removed"
 
     def sweep(self) -> str:
         """Under the lease, remove retired versions that no service uses."""
-        with hold(self._shelf, f"secretops doctor --repair (pid {os.getpid()} on {socket.gethostname()})", Timing()):
+        with hold(self._client, f"secretops doctor --repair (pid {os.getpid()} on {socket.gethostname()})", Timing()):
             book = self.read_book()
             for secret in book.secrets:
                 Inventory(self._api, self.location).sweep(secret, book.secret(secret))
@@ -101,7 +80,7 @@ class Manager:
 
     def read_book(self) -> VersionState:
         """Read the version state again."""
-        return self._shelf.read()
+        return self._client.read()
 
     @functools.cached_property
     def secrets(self) -> list[Found]:
@@ -111,7 +90,7 @@ class Manager:
         """The services that mount a secret, except running commands of the stack."""
         return [
             str(each["Spec"]["Name"])
-            for each in self.services
+            for each in self.get("/services")
             if not self._is_carried(each)
             and any(one["SecretID"] == secret.id for one in _container(each).get("Secrets") or [])
         ]
@@ -119,7 +98,7 @@ class Manager:
     @property
     def ahead(self) -> timedelta:
         """How far this machine's clock is ahead of the daemon's."""
-        return datetime.now(UTC) - _time(self.info["SystemTime"])
+        return datetime.now(UTC) - time_of(self.get("/info")["SystemTime"])
 
     def _is_carried(self, service: dict[str, Any]) -> bool:
         """Whether a command of the stack runs in it now. Anybody can write labels: it has to be ours, and young."""
@@ -133,16 +112,11 @@ class Manager:
 
     def _is_labelled(self, service: dict[str, Any]) -> bool:
         labels = service["Spec"].get("Labels") or {}
-        return TASK in labels and labels.get(INSTANCE) == self.location.instance
+        return TASK in labels and labels.get(SWARM_INSTANCE) == self.location.instance
 
     def _age(self, found: dict[str, Any]) -> timedelta:
         """By the daemon's clock, at its first answer."""
-        return _time(self.info["SystemTime"]) - _time(found["CreatedAt"])
-
-
-def _time(text: Any) -> datetime:
-    """Parse Go's form, with nine digits after the point."""
-    return datetime.fromisoformat(str(text)[:19]).replace(tzinfo=UTC)
+        return time_of(self.get("/info")["SystemTime"]) - time_of(found["CreatedAt"])
 
 
 def _container(service: dict[str, Any]) -> dict[str, Any]:

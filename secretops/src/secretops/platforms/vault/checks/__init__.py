@@ -8,21 +8,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from secretops.check import (
-    Check,
-    Repair,
-    Result,
-    attention,
-    judge,
-    ok,
-    table,
-    unknown,
-)
+from secretops.check import Check, Repair, Result, attention, judge, killed_holder, ok, reached, table, unknown
 from secretops.platforms.vault.checks.policy import Rule
 from secretops.platforms.vault.checks.server import Role, VaultServer
 from secretops.platforms.vault.errors import DeniedError
 from secretops.platforms.vault.lease import LeaseDocument
-from secretops.probes import killed_holder, reached
 
 # A path needs room for the next version, the current and the previous one.
 LEAST_VERSIONS = 3

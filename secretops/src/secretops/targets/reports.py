@@ -1,7 +1,11 @@
-"""How a running server reports which version it uses, and how a rotator reads it: one retained MQTT message a server.
+"""What launchers and rotators send each other over MQTT, apart from the plant's topics: reports and hints.
 
-Below the broker user that it is logged in as: two stacks on one broker have different users, and need not know of
-each other. What a report proves, and when it may shorten a grace: docs/adr/0003.
+A running server reports which version it uses, in one retained message below the broker user that it is logged in as:
+so two stacks on one broker need not know of each other. What a report proves, and when it may shorten a grace:
+docs/adr/0003.
+
+A rotator hints at a new version, in a message that is not retained. A hint is no evidence: a forged one makes a
+launcher poll its store, and a poll finds what a lost one announced.
 """
 
 from __future__ import annotations
@@ -10,21 +14,43 @@ import json
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote
 
 from secretops.engine.state import Replica
 from secretops.errors import UnreachableError
 from secretops.manifest import Broker
 from secretops.targets.connection import DEADLINE_SECONDS, Connection
-from secretops.topics import REPORTS, reports_of
 from secretops.values import Value
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
+# The first level of each of them, for people who watch the broker.
+PLACE = "coreflux-mcp-secrets"
+
+# Servers report at REPORTS/<broker user>/<client id>, both percent-encoded: retained, and emptied at the client's end.
+REPORTS = f"{PLACE}/replicas"
+
+# A rotator hints at a new version at HINTS/<secret>, not retained.
+HINTS = f"{PLACE}/hints"
+
+# Where launchers subscribe.
+HINT_FILTER = f"{HINTS}/+"
+
+# How long each answer of the broker may take while a hint is published, in seconds: a rotation waits for it.
+HINT_SECONDS = 5.0
+
+# Bytes of a payload that is read. A secret's name has at most 40 characters, and a version's id 33.
+LONGEST_HINT = 1_000
+
 # How long to go on reading once the broker has answered, in seconds: some send what is retained a moment later.
 QUIET_SECONDS = 0.3
+
+
+def reports_of(user: str) -> str:
+    """Return the topic below which the servers that are logged in as `user` report."""
+    return f"{REPORTS}/{quote(user, safe='')}"
 
 
 def report_topic(user: str, client_id: str) -> str:
@@ -92,3 +118,28 @@ def _collect(message: MQTTMessage, found: dict[str, Replica]) -> None:
         version=version,
         since=since if since.tzinfo else since.replace(tzinfo=UTC),
     )
+
+
+class Hint(NamedTuple):
+    """What a hint says. Both are public."""
+
+    secret: str
+    version: str
+
+
+def publish_hint(broker: Broker, credential: Value, hint: Hint) -> None:
+    """Publish `hint` as `credential`. Raises UnreachableError, RefusedError."""
+    with Connection(broker, credential, deadline=HINT_SECONDS) as connection:
+        connection.publish(f"{HINTS}/{hint.secret}", json.dumps(hint._asdict()))
+
+
+def parse_hint(payload: bytes | bytearray) -> Hint | None:
+    """Return the hint, or None for anything else: anybody who may publish there wrote it."""
+    if len(payload) > LONGEST_HINT:
+        return None
+    try:
+        found = json.loads(payload)
+        hint = Hint(found["secret"], found["version"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return hint if all(isinstance(text, str) for text in hint) else None

@@ -1,0 +1,52 @@
+"""Pauses between the attempts of one request, or of one compare-and-swap, until none is left."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+
+from secretops.errors import StoreError
+
+# Seconds after each write that was refused because somebody else had just written.
+CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4)
+UNCHANGED = "a change is only written over what it was decided on; nothing was overwritten"
+
+
+class Retries:
+    """The attempts of one call: after each that failed `pause` sleeps, or says that it was the last one."""
+
+    def __init__(
+        self,
+        pauses: Iterable[float] | None = None,
+        *,
+        seconds: float = math.inf,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        """`pauses`: in seconds, by default those after conflicts. `seconds`: no attempt begins later, by `clock`."""
+        self._pauses, self._clock = iter(CONFLICT_PAUSES if pauses is None else pauses), clock or time.monotonic
+        self._end = self._clock() + seconds
+
+    def pause(self, requested: float | None = None) -> bool:
+        """Sleep until the next attempt; False when there is none. `requested`: the server's own pause, in seconds."""
+        if (pause := next(self._pauses, None)) is None:
+            return False
+        pause = requested or pause
+        if self._clock() + pause > self._end:
+            return False
+        time.sleep(pause)
+        return True
+
+
+def contended(
+    what: str, remedy: str, *, rule: str = UNCHANGED, change: str = "changed it", pauses: Sized = CONFLICT_PAUSES
+) -> StoreError:
+    """Return the error for a record that somebody else changed before each attempt."""
+    return StoreError(f"{what}: somebody else {change} {len(pauses) + 1} times in a row", rule=rule, remedy=remedy)
+
+
+def doubling(first: float, longest: float) -> Iterator[float]:
+    """Yield pauses without end, each twice the one before, up to `longest` seconds."""
+    for power in itertools.count():
+        yield min(first * 2**power, longest)
