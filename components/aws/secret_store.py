@@ -144,7 +144,7 @@ class AwsSecretStore(SecretStore):
 
     def _fetched(self, secrets: tuple[str, ...]) -> Fetched:
         place = f"{self._names.region}/{self._names.secrets}{'+'.join(secrets)}"
-        return Fetched(source=f"aws-sm:{place}", secrets=secrets)
+        return Fetched(source=f"aws-sm:{place}", secrets=secrets, login_variable="AWS_SHARED_CREDENTIALS_FILE")
 
     def _native(self, secrets: Sequence[Secret]) -> NativeRef:
         return NativeRef(

@@ -15,14 +15,15 @@ from typing import Any
 from secretops.errors import ExitCode, UsageError
 
 from ..core.broker import ca_bundle
+from ..core.references import MountedFiles
 from ..settings.settings import ConfigurationError, Settings
 from ..settings.stack_file import StackFile, StackFileError
-from .location import SOURCE, manifest_of
 from .names import names_of
-from .rotator_spec import rotator_shape
+from .platform import server_args, store_args
 from .server_spec import server_shape
 from .service_spec import TMP, TMP_BYTES, Shape, Update, seconds
 from .settings import SwarmServer, SwarmStore
+from .store_spec import SOURCE, manifest_of, rotator_shape
 
 NETWORK = "mcp"
 """What the file itself calls the stack's own network."""
@@ -44,12 +45,19 @@ def compose(settings: Settings) -> dict[str, Any]:
             remedy="name another stack file, for example a copy of examples/Pulumi.prod-swarm.yaml",
         )
     names = names_of(settings.stack)
-    manifest = manifest_of(names, server, broker, settings)
-    shapes = [server_shape(names, server, broker, settings, source=SOURCE)]
+    args = store_args(store, server, settings)
+    manifest = manifest_of(names, args)
+    reads = MountedFiles(source=SOURCE, secrets=())
+    shapes = [server_shape(names, server_args(server, settings, references=reads))]
     if store.rotator == "service":
-        shapes.append(rotator_shape(names, store, server, broker, manifest))
+        shapes.append(rotator_shape(manifest, socket=args.socket, log_driver=args.log_driver))
     labels = dict(names.labels)
-    network = {"name": names.network(server), "driver": "overlay", "attachable": True, "labels": labels}
+    network = {
+        "name": names.network(encrypted=server.encrypted),
+        "driver": "overlay",
+        "attachable": True,
+        "labels": labels,
+    }
     if server.encrypted:
         network["driver_opts"] = {"encrypted": "true"}
     others = {each: {"external": True, "name": each} for each in server.networks}
@@ -91,7 +99,7 @@ def _service(shape: Shape) -> dict[str, Any]:
         "init": False,
         "stop_grace_period": seconds(shape.stop_within),
         "volumes": mounts,
-        "networks": {NETWORK: {"aliases": list(shape.aliases)}, **{each: {} for each in shape.networks}},
+        "networks": {NETWORK: {"aliases": list(shape.aliases)}, **{str(each): {} for each in shape.networks}},
         "configs": [
             {"source": f"{shape.key}-{file.key}", "target": file.target, "uid": "0", "gid": "0", "mode": 0o444}
             for file in shape.files
@@ -114,7 +122,7 @@ def _service(shape: Shape) -> dict[str, Any]:
         port = {"target": shape.target, "protocol": "tcp", "mode": shape.publish}
         made["ports"] = [port | ({"published": shape.port} if shape.port else {})]
     if shape.log_driver:
-        made["logging"] = {"driver": shape.log_driver, "options": dict(shape.log_options)}
+        made["logging"] = {"driver": shape.log_driver.name, "options": dict(shape.log_driver.options)}
     return {key: entry for key, entry in made.items() if entry not in ([], {})}
 
 

@@ -62,10 +62,10 @@ def ask_manager() -> None:
     api.check_manager(api.Api(patient=False).get("/info") or {})
 
 
-def logged_in(registry: str) -> str:
-    """`registry`, where `docker login` was. The provider reads the login itself, and sends it with each service.
+def check_login(registry: str) -> None:
+    """Check that there is a login at `registry`, which the provider reads itself, and sends with each service.
 
-    Raises RunError where there is none, or where the provider would take another.
+    Raises RunError if there is none, or if the provider would use another.
     """
     for name in _INSTEAD:
         if os.environ.get(name):
@@ -81,7 +81,6 @@ def logged_in(registry: str) -> str:
             rule="the nodes pull the image with the login of whoever deploys",
             remedy=f"docker login {registry}, or take it out and docker pull the image on each node",
         )
-    return registry
 
 
 def _refused(what: str, *, rule: str, remedy: str) -> pulumi.RunError:

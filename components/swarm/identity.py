@@ -1,67 +1,112 @@
-"""The server's identity on a Swarm: a service has none but its name. With it goes the place that all else lies in."""
+"""The server's identity on a Swarm: a service has none but its name. With it, the provider and the network."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_docker as docker
 
-from secretops.forms import registry_of
-
 from ..core.component import Component
-from .deployer import logged_in, manager
+from ..core.naming import stack_name
 from .names import Names, names_of
 from .principals import SwarmPlace, SwarmService
-from .settings import SwarmServer
+from .server_spec import SwarmMcpServerArgs
+from .store_spec import SwarmSecretStoreArgs
 
 LEAST_VXLAN, VXLANS = 2**20, 2**24
 VXLAN = "com.docker.network.driver.overlay.vxlanid_list"
 
 
-def options_of(names: Names) -> dict[str, str]:
-    """Of an encrypted network. With its VXLAN id, for where options are declared a refresh reads all of them back, and
-    one that is not declared would make network and service anew.
+@dataclass(frozen=True, kw_only=True)
+class SwarmIdentityArgs:
+    """Arguments of SwarmIdentity."""
 
-    The id is the stack's own by a hash, far above those that Docker gives out from 4096 on.
+    host: pulumi.Input[str] | None = None
+    """Address of a manager's daemon, such as ssh://user@host; by default DOCKER_HOST. A provider of yours has its
+    own."""
+    registries: Sequence[str] = ()
+    """Registries that nodes pull from with the login of Docker's own file on the machine that deploys."""
+    encrypted: bool = True
+    """Whether the stack's overlay network encrypts what goes from node to node."""
+    stack: str | None = None
+    """What the names of resources contain; by default the name of the Pulumi stack."""
+    reader: str | None = None
+    """ARN of the role or user as whom the launcher reads a store on AWS."""
+
+
+class SwarmIdentity(Component):
+    """The provider of a manager, and the overlay network of the stack. Owns no service and no secret.
+
+    With `opts.provider` it uses that provider.
+    """
+
+    service: SwarmService
+    """The server's service before it exists: `shared` of the other components."""
+
+    def __init__(
+        self, name: str, args: SwarmIdentityArgs | None = None, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("coreflux-mcp-secrets:swarm:Identity", name, opts, formerly="")
+        args = args or SwarmIdentityArgs()
+        names = names_of(stack_name(args.stack))
+        yours = _provider_of(self)
+        provider = yours or docker.Provider(
+            f"{name}-swarm",
+            host=args.host,
+            # By name alone: the provider reads Docker's own file, and no value is an input of it.
+            registry_auth=[{"address": each} for each in args.registries] or None,
+            disable_docker_daemon_check=True,  # a preview of what does not exist yet needs no daemon
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        network = docker.Network(
+            f"{name}-network",
+            name=names.network(encrypted=args.encrypted),
+            driver="overlay",
+            attachable=True,  # a reverse proxy may be a container that no service started
+            options=options_of(names) if args.encrypted else None,
+            labels=[{"label": key, "value": value} for key, value in names.labels.items()],
+            opts=pulumi.ResourceOptions(parent=self, provider=provider),
+        )
+        found = network.id
+        if isinstance(yours, docker.Provider) and args.host:
+
+            def checked(known: Sequence[str | None]) -> str:
+                host, wanted, made = known
+                if host and host != wanted:
+                    raise pulumi.RunError(
+                        f"{name}: its provider is of {host}\n    its argument `host`, which secretops uses, is {wanted}"
+                        "\n    -> leave `host` out, or give it a provider of that manager"
+                    )
+                return str(made)
+
+            found = pulumi.Output.all(yours.host, args.host, network.id).apply(checked)
+        place = SwarmPlace(provider=provider, network=found)
+        self.service = SwarmService(place=place, base=names.base, reader=args.reader)
+        self.register_outputs({"network": names.network(encrypted=args.encrypted)})
+
+
+def open_service(name: str, args: SwarmSecretStoreArgs | SwarmMcpServerArgs, parent: Component) -> SwarmService:
+    """Return the shared service, in the parent's own provider if it has one, or declare an identity below it."""
+    if args.shared is None:
+        own = SwarmIdentityArgs(stack=args.stack, encrypted=args.encrypted)
+        return SwarmIdentity(f"{name}-identity", own, pulumi.ResourceOptions(parent=parent)).service
+    if provider := _provider_of(parent):
+        return replace(args.shared, place=replace(args.shared.place, provider=provider))
+    return args.shared
+
+
+def options_of(names: Names) -> dict[str, str]:
+    """Return the options of an encrypted network.
+
+    They include its VXLAN id: where options are declared, a refresh reads all of them back, and an undeclared one would
+    replace network and service. The id is a hash of the stack, far above those that Docker assigns from 4096 on.
     """
     spread = int(hashlib.sha256(names.base.encode()).hexdigest()[:8], 16)
     return {"encrypted": "true", VXLAN: str(LEAST_VXLAN + spread % (VXLANS - LEAST_VXLAN))}
 
 
-def _logins(server: SwarmServer) -> list[docker.ProviderRegistryAuthArgs] | None:
-    """By the registry's name alone: the provider reads Docker's own file, and no value is an input of it."""
-    registry = registry_of(server.image)
-    if not server.registry_login or registry is None:
-        return None
-    return [docker.ProviderRegistryAuthArgs(address=logged_in(registry))]
-
-
-class SwarmIdentity(Component):
-    """The provider that talks to a manager, and the overlay network of the stack. Owns no service and no secret."""
-
-    def __init__(
-        self, name: str, *, server: SwarmServer, stack: str, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:swarm:Identity", name, opts)
-        names = names_of(stack)
-        provider = docker.Provider(
-            "swarm",
-            host=manager(),  # left to itself it does not look at the current context, and secretops does
-            registry_auth=_logins(server),
-            disable_docker_daemon_check=True,  # a preview of what is not there yet needs no daemon
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        network = docker.Network(
-            "network",
-            name=names.network(server),
-            driver="overlay",
-            attachable=True,  # a reverse proxy may be a container that no service started
-            options=options_of(names) if server.encrypted else None,
-            labels=[docker.NetworkLabelArgs(label=key, value=value) for key, value in names.labels.items()],
-            opts=pulumi.ResourceOptions(parent=self, provider=provider),
-        )
-        self.principal = SwarmService(
-            place=SwarmPlace(provider=provider, network=network.id), base=names.base, reader=server.reader
-        )
-        self.register_outputs({"network": names.network(server)})
+def _provider_of(component: pulumi.ComponentResource) -> pulumi.ProviderResource | None:
+    return component.get_provider("docker:index/network:Network")

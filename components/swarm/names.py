@@ -13,7 +13,6 @@ from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmFile, versio
 
 from ..core.naming import variable_of
 from ..core.secrets import variables_of
-from .settings import SwarmServer
 
 BASE = "coreflux-mcp"
 
@@ -55,10 +54,13 @@ class Names:
         """The name of a service, a network or the book: as `docker stack deploy` makes it of `what`."""
         return f"{self.base}_{what}"
 
-    def network(self, server: SwarmServer) -> str:
-        """The stack's own overlay network. Encrypted it is another one, so that a change of that makes the new one
-        first: a network that a service is on can't be taken away."""
-        return self.of("mcp" if server.encrypted else "mcp-plain")
+    def network(self, *, encrypted: bool) -> str:
+        """Return the name of the stack's own overlay network.
+
+        An encrypted network has another name, so that a change of `encrypted` makes the new network first: one that a
+        service uses can't be removed.
+        """
+        return self.of("mcp" if encrypted else "mcp-plain")
 
     def config(self, what: str, text: str) -> str:
         """The name of the config that has `text`. Configs never change: another text is another config."""

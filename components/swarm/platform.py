@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pulumi
+
+from secretops.forms import registry_of
+from secretops.platforms.swarm.mounted_secrets import Attached
 
 from ..core.platform import Feature, Platform
 from ..core.principals import Principal, Workload
 from ..core.references import Fetched, MountedFiles, Reference, ReferenceKind
 from ..settings.problems import Problem
 from ..settings.settings import Settings
+from .names import Names
 from .principals import SwarmService
+from .server_spec import SwarmMcpServerArgs
+from .service_spec import LogDriverArgs
 from .settings import SwarmServer, SwarmStore
+from .store_spec import SwarmSecretStoreArgs
 
 if TYPE_CHECKING:
     from .mcp_server import SwarmMcpServer
@@ -40,26 +47,32 @@ class Swarm(Platform):
         yield from cross_field_rules(stack, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that a manager of a Swarm can be reached, if the server is there."""
+        """Check that a manager of a Swarm can be reached, and that there is a login at the registry, if needed."""
         if isinstance(settings.server, SwarmServer):
-            from .deployer import check_manager
+            from .deployer import check_login, check_manager
 
             check_manager()
+            for registry in _registries(settings.server):
+                check_login(registry)
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> SwarmService:
-        from .identity import SwarmIdentity
+        from .deployer import manager
+        from .identity import SwarmIdentity, SwarmIdentityArgs
 
-        assert isinstance(settings.server, SwarmServer)
-        return SwarmIdentity(name, server=settings.server, stack=settings.stack, opts=opts).principal
+        assert isinstance(server := settings.server, SwarmServer)
+        args = SwarmIdentityArgs(
+            host=manager(),  # the provider does not look at Docker's current context, and secretops does
+            registries=_registries(server),
+            encrypted=server.encrypted,
+            stack=settings.stack,
+            reader=server.reader,
+        )
+        return SwarmIdentity(name, args, opts).service
 
     def open_principal(
-        self,
-        name: str,
-        settings: Settings,
-        workload: Workload,
-        opts: pulumi.ResourceOptions,
+        self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> SwarmService:
-        """Return the service: its secrets are attached to it."""
+        """Return the service: its secrets are mounted into it."""
         assert isinstance(workload, SwarmService)
         return workload
 
@@ -71,34 +84,75 @@ class Swarm(Platform):
         assert isinstance(settings.store, SwarmStore)
         assert isinstance(settings.server, SwarmServer)
         assert isinstance(principal, SwarmService)
-        return SwarmSecretStore(
-            name,
-            store=settings.store,
-            server=settings.server,
-            broker=settings.broker.args,
-            place=principal.place,
-            settings=settings,
-            opts=opts,
-        )
+        return SwarmSecretStore(name, store_args(settings.store, settings.server, settings, shared=principal), opts)
 
     def open_server(
         self, name: str, settings: Settings, workload: Workload, secrets: Reference, opts: pulumi.ResourceOptions
     ) -> SwarmMcpServer:
-        from .mcp_server import SwarmMcpServer, given_to
+        from .mcp_server import SwarmMcpServer, login_secret, mounted_now
 
-        assert isinstance(settings.server, SwarmServer)
+        assert isinstance(server := settings.server, SwarmServer)
         assert isinstance(workload, SwarmService)
         assert isinstance(secrets, MountedFiles | Fetched)
-        return SwarmMcpServer(
-            name,
-            server=settings.server,
-            broker=settings.broker.args,
-            account=workload,
-            settings=settings,
-            secrets=secrets,
-            given=given_to(settings.server, workload, settings),
-            opts=opts,
-        )
+        if isinstance(settings.store, SwarmStore):
+            mounted = mounted_now(Names(workload.base))
+        else:
+            mounted = (login_secret(server.login),) if server.login else ()
+        args = server_args(server, settings, references=secrets, shared=workload, mounted=mounted)
+        return SwarmMcpServer(name, args, opts)
+
+
+def store_args(
+    store: SwarmStore, server: SwarmServer, settings: Settings, shared: SwarmService | None = None
+) -> SwarmSecretStoreArgs:
+    """Return the store's arguments."""
+    return SwarmSecretStoreArgs(
+        **settings.store_args,
+        **_swarm_args(server),
+        shared=shared,
+        networks=server.networks,
+        rotator=store.rotator,
+        socket=store.socket,
+    )
+
+
+def server_args(
+    server: SwarmServer,
+    settings: Settings,
+    *,
+    references: MountedFiles | Fetched,
+    shared: SwarmService | None = None,
+    mounted: Sequence[Attached] = (),
+) -> SwarmMcpServerArgs:
+    """Return the server's arguments."""
+    return SwarmMcpServerArgs(
+        **settings.server_args,
+        **_swarm_args(server),
+        shared=shared,
+        references=references,
+        mounted=mounted,
+        **{key: getattr(server, key) for key in _AS_THEY_ARE},
+    )
+
+
+_AS_THEY_ARE = (
+    "replicas", "publish", "port", "allowed_hosts", "connection_tools", "networks", "constraints", "spread",
+)  # fmt: skip
+
+
+def _swarm_args(server: SwarmServer) -> dict[str, Any]:
+    driver = server.log_driver
+    return {
+        "image": server.image,
+        "encrypted": server.encrypted,
+        "log_driver": LogDriverArgs(name=driver.name, options=driver.options) if driver else None,
+    }
+
+
+def _registries(server: SwarmServer) -> tuple[str, ...]:
+    """Return the registry that nodes pull from with a login. A cross-field rule: the image's name has one then."""
+    registry = registry_of(server.image)
+    return (registry,) if server.registry_login and registry else ()
 
 
 PLATFORM = Swarm()

@@ -1,4 +1,4 @@
-"""The Docker Swarm store: secrets of a Swarm, which secretops makes and moves a service to.
+"""The Docker Swarm store: secrets of a Swarm, which secretops makes and mounts into a service.
 
 None of them is a resource of the stack: the provider keeps a secret's data in the state (docs/adr/0012).
 """
@@ -7,41 +7,37 @@ from __future__ import annotations
 
 import pulumi
 
-from ..core.broker import BrokerArgs
+from secretops.platforms.swarm.trail import CHANGES, INTO_CONTAINER
+
+from ..core.component import Component
 from ..core.principals import Principal
 from ..core.references import MountedFiles
 from ..core.secret_store import Schedule, SecretStore, Trail
-from ..settings.settings import Settings
-from .access_trail import trail_of
-from .location import SOURCE, manifest_of
-from .names import Names, names_of
-from .principals import SwarmPlace, SwarmService
-from .rotation import SwarmRotator
-from .settings import SwarmServer, SwarmStore
+from .deployed import service
+from .identity import open_service
+from .names import Names
+from .principals import SwarmService
+from .store_spec import SOURCE, SwarmRotatorArgs, SwarmSecretStoreArgs, manifest_of, rotator_shape
+
+# Events that `secretops audit` reads. No filter by label: a Swarm's events have none of their object's labels.
+FILTERS = " ".join(f"--filter event={action}" for action in (*sorted(INTO_CONTAINER), *sorted(CHANGES)))
 
 
 class SwarmSecretStore(SecretStore):
     """Secrets of a Swarm as a store. Owns names and the rotator; never a value, and no secret."""
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        store: SwarmStore,
-        server: SwarmServer,
-        broker: BrokerArgs,
-        place: SwarmPlace,
-        settings: Settings,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("coreflux-mcp-secrets:swarm:SecretStore", name, opts)
-        self._store, self._server, self._broker, self._place = store, server, broker, place
-        self._names = names_of(settings.stack)
-        self.manifest = manifest_of(self._names, server, broker, settings)
+    service: SwarmService
+    """The server's service, with the provider and the network that other components can share."""
+
+    def __init__(self, name: str, args: SwarmSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:swarm:SecretStore", name, opts, formerly="")
+        self._name, self._args, self.service = name, args, open_service(name, args, self)
+        self._names = Names(self.service.base)
+        self.manifest = manifest_of(self._names, args)
         self.register_outputs({"prefix": self._names.prefix})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """Nothing to grant: what is attached to a service, its containers read, and nobody else's."""
+        """Grant nothing: only its own containers read what is mounted into a service."""
         match reader:
             case SwarmService():
                 return MountedFiles(source=SOURCE, secrets=self.read_by_server)
@@ -49,28 +45,46 @@ class SwarmSecretStore(SecretStore):
                 raise TypeError(f"{reader}: only a service of this Swarm is given its secrets")
 
     def rotate(self) -> Schedule:
-        """A service on a manager, or the command that lays a timer down there."""
-        if self._store.rotator == "timer":
+        """Declare a service on a manager, or return the command that installs a timer there."""
+        args = self._args
+        if args.rotator == "timer":
             return Schedule(every="hour", turn_on=turn_on(self._names, self.manifest.stack))
         SwarmRotator(
-            "rotator",
-            manifest=self.manifest,
-            store=self._store,
-            server=self._server,
-            broker=self._broker,
-            names=self._names,
-            place=self._place,
-            opts=pulumi.ResourceOptions(parent=self),
+            f"{self._name}-rotator",
+            SwarmRotatorArgs(
+                manifest=self.manifest, shared=self.service, socket=args.socket, log_driver=args.log_driver
+            ),
+            pulumi.ResourceOptions(parent=self),
         )
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """Own records: a Swarm has none of reads."""
-        return trail_of(self._names)
+        """Return where launcher and rotator record each access, and the query for the managers' own log.
+
+        A Swarm logs changes, and never a read.
+        """
+        return Trail(
+            records=f"the logs of the services {self._names.of('server')} and {self._names.prefix}task-…, "
+            "and of whoever starts ticks; each access is a JSON line of them",
+            query=f"docker events --since 24h --until 0s --format '{{{{json .}}}}' {FILTERS}",
+        )
+
+
+class SwarmRotator(Component):
+    """One replica on a manager that starts a tick each hour. Owns a config of the manifest; never a value.
+
+    The tick then runs as a task that has the values mounted.
+    """
+
+    def __init__(self, name: str, args: SwarmRotatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:swarm:Rotator", name, opts)
+        shape = rotator_shape(args.manifest, socket=args.socket, log_driver=args.log_driver)
+        service(name, shape, formerly="rotator-service", place=args.shared.place, parent=self)
+        self.register_outputs({})
 
 
 def turn_on(names: Names, stack: str) -> str:
-    """What starts the schedule, on a manager. Given, not run: the program may run anywhere."""
+    """Return the command that starts the schedule on a manager. The program does not run it: it may run anywhere."""
     folder = f"/etc/{names.base}"
     unit = f"{folder}/{names.base}-tick"
     return (

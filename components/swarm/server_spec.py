@@ -1,102 +1,123 @@
-"""The MCP server's shape: the launcher over streamable HTTP, its values as files of a container's whole life."""
+"""The arguments of the MCP server, and its service: the launcher over streamable HTTP. Imports no SDK."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from secretops.manifest import Reader
+import pulumi
 
-from ..aws.settings import AwsStore
-from ..core.broker import BrokerArgs, ca_bundle
-from ..settings.section import StoreSection
-from ..settings.settings import Settings
+from secretops.platforms.swarm.mounted_secrets import Attached
+
+from ..core.broker import ca_bundle
+from ..core.mcp_server import McpServerArgs
+from ..core.references import Fetched, MountedFiles
 from .names import Names, variables_to
 from .principals import LOGIN_FILE, STORE_CA_FILE
-from .service_spec import USER, Health, PublicFile, Resources, Shape, Update
-from .settings import SwarmServer, SwarmStore
+from .service_spec import CA_FILE, MEBIBYTE, PYTHON, USER, Health, PublicFile, Resources, Shape, SwarmArgs, Update
 
+# Of the launcher. Not 8000, where the server's own tool looks for a verifier (components/kubernetes/mcp_server.py).
 PORT = 8080
-"""Of the launcher. Not 8000, where the server's own tool looks for a verifier (components/kubernetes/mcp_server.py)."""
 
-CA_FILE = "/etc/coreflux-mcp/ca.crt"
-
-PYTHON = "/opt/secretops/bin/python"
-
+# Seconds, at most. The launcher ends within 5 (docs/operations/http.md); Docker itself lets 2 pass for other nodes to
+# hear. `pulumi destroy` waits this long for a container to be removed, and fails on a machine that takes longer.
 END_WITHIN = 60
-"""Seconds, at most. The launcher ends within 5 (docs/operations/http.md); Docker itself lets 2 pass for other nodes to
-hear. `pulumi destroy` waits this long for a container to be removed, and fails on a machine that takes longer."""
 
+# A replica fails after two minutes; health is answered while a tool blocks (docs/operations/http.md).
 HEALTH = Health(command=(PYTHON, "-m", "secretops.launcher.health"), interval=5, timeout=5, start_period=30, retries=24)
-"""Two minutes until it is given up; health is answered while a tool blocks (docs/operations/http.md)."""
 
+# A replica ends once the next one is healthy; one that is not rolls the service back.
 START_FIRST = Update(order="start-first", failure_action="rollback", monitor=5)
-"""A replica's end waits for the next one's being healthy; one that is not takes the service back to what it was."""
 
 BACK = Update(order="start-first", failure_action="pause", monitor=5)
 
-MEBIBYTE = 1024 * 1024
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
+    """Arguments of SwarmMcpServer."""
+
+    references: MountedFiles | Fetched
+    """How the server reaches its secrets: what `publish` of a store returns."""
+    replicas: int = 2
+    """Number of replicas; 1 with publish ingress."""
+    publish: Literal["none", "ingress", "host"] = "none"
+    """Who reaches it: containers on its network; clients by one port of every node; or by a port of each replica's
+    node that Docker chooses."""
+    port: int | None = None
+    """Port of every node, with publish ingress."""
+    allowed_hosts: Sequence[str] = ()
+    """Host names that clients call it by, in addition to those on its network."""
+    connection_tools: bool = False
+    """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
+    networks: Sequence[pulumi.Input[str]] = ()
+    """Ids of further overlay networks that it joins, for example the broker's."""
+    constraints: Sequence[str] = ()
+    """Placement constraints, such as node.labels.zone==a."""
+    spread: Sequence[str] = ()
+    """Labels of nodes that replicas are spread over, such as node.labels.zone."""
+    mounted: Sequence[Attached] | None = None
+    """Secrets mounted into its containers. None: those that it has now, for which `pulumi up` asks the manager; none
+    with another store, whose login is `login_secret(NAME)`."""
 
 
-def server_shape(names: Names, server: SwarmServer, broker: BrokerArgs, settings: Settings, *, source: str) -> Shape:
-    """The server's. `source` is what the launcher is started with: where it finds each value, or whom it asks."""
+def server_shape(names: Names, args: SwarmMcpServerArgs) -> Shape:
+    """Return the server's service."""
     return Shape(
         key="server",
-        image=server.image,
+        image=args.image,
         command=(),
-        args=_arguments(names, server, source),
+        args=_arguments(names, args),
         user=USER,
-        environment=_variables(broker, settings),
+        environment=_variables(args),
         labels=names.labels,
-        replicas=server.replicas,
-        # As the server's own example for Kubernetes has them.
+        replicas=args.replicas,
+        # As in the server's own example for Kubernetes.
         resources=Resources(cpu=500, memory=512 * MEBIBYTE),
         reserved=Resources(cpu=100, memory=128 * MEBIBYTE),
         update=START_FIRST,
         rollback=BACK,
         stop_within=END_WITHIN,
         health=HEALTH,
-        files=tuple(_files(names, broker, settings.store)),
+        files=tuple(_files(names, args)),
         aliases=(names.base,),
-        networks=server.networks,
-        endpoint="vip" if server.publish == "ingress" else "dnsrr",
-        publish=None if server.publish == "none" else server.publish,
-        port=server.port,
+        networks=tuple(args.networks),
+        endpoint="vip" if args.publish == "ingress" else "dnsrr",
+        publish=None if args.publish == "none" else args.publish,
+        port=args.port,
         target=PORT,
-        constraints=server.constraints,
-        spread=server.spread,
-        log_driver=server.log_driver.name if server.log_driver else None,
-        log_options=server.log_driver.options if server.log_driver else {},
+        constraints=tuple(args.constraints),
+        spread=tuple(args.spread),
+        log_driver=args.log_driver,
     )
 
 
-def _variables(broker: BrokerArgs, settings: Settings) -> dict[str, str]:
-    """What is public, and where each value's file is: there once the secret has a value."""
-    variables = broker.public_variables(log_level=settings.log_level, agent_url=settings.agent_url, ca_file=CA_FILE)
-    # The launcher adds a part of its own, by which two replicas of a slot that overlap are told apart.
+def _variables(args: SwarmMcpServerArgs) -> dict[str, str]:
+    """Return what is public, and where each value's file is once the secret has a value."""
+    variables = args.public_variables(ca_file=CA_FILE)
+    # The launcher adds a part of its own, which distinguishes two replicas of a slot that overlap.
     variables["MQTT_CLIENT_ID"] = "coreflux-mcp-{{.Task.Slot}}"
-    match settings.store:
-        case SwarmStore():
-            for secret in settings.catalogue.for_reader(Reader.SERVER):
-                variables |= variables_to(secret, has_ca=bool(broker.ca_file))
-        case AwsStore():
-            variables["AWS_SHARED_CREDENTIALS_FILE"] = LOGIN_FILE
+    if isinstance(args.references, MountedFiles):
+        for secret in args.read_secrets:
+            variables |= variables_to(secret, has_ca=bool(args.broker.ca_file))
+    elif args.references.login_variable:
+        variables[args.references.login_variable] = LOGIN_FILE
     return variables
 
 
-def _arguments(names: Names, server: SwarmServer, source: str) -> tuple[str, ...]:
-    arguments = ["run", "--from", source, "--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
+def _arguments(names: Names, args: SwarmMcpServerArgs) -> tuple[str, ...]:
+    arguments = ["run", "--from", args.references.source, "--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
     service = names.of("server")
-    for name in (names.base, service, f"tasks.{service}", *server.allowed_hosts):
+    for name in (names.base, service, f"tasks.{service}", *args.allowed_hosts):
         arguments += ["--allowed-host", name]
-    if server.connection_tools:
+    if args.connection_tools:
         arguments.append("--allow-connection-tools")
     return tuple(arguments)
 
 
-def _files(names: Names, broker: BrokerArgs, store: StoreSection) -> Iterator[PublicFile]:
-    if broker.ca_file:
-        bundle = ca_bundle(broker.ca_file)
-        yield PublicFile(key="ca", name=names.config("ca", bundle), target=CA_FILE, text=bundle)
-    if store.kind == "vault" and (ca_file := getattr(store, "ca_file", None)):
-        bundle = ca_bundle(ca_file)
-        yield PublicFile(key="vault-ca", name=names.config("vault-ca", bundle), target=STORE_CA_FILE, text=bundle)
+def _files(names: Names, args: SwarmMcpServerArgs) -> Iterator[PublicFile]:
+    store_ca = args.references.ca_file if isinstance(args.references, Fetched) else None
+    for key, ca_file, target in (("ca", args.broker.ca_file, CA_FILE), ("vault-ca", store_ca, STORE_CA_FILE)):
+        if ca_file:
+            bundle = ca_bundle(ca_file)
+            yield PublicFile(key=key, name=names.config(key, bundle), target=target, text=bundle)

@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import pulumi
+
+from .principals import SwarmService
+
+PYTHON = "/opt/secretops/bin/python"
+
+CA_FILE = "/etc/coreflux-mcp/ca.crt"
+
+MEBIBYTE = 1024 * 1024
+
 USER = "10001:10001"
 """uid and gid, as the image has them."""
 
@@ -12,6 +22,30 @@ TMP = "/tmp"  # noqa: S108  # nosec B108 - of the container alone
 """In memory: what is written there never lies on a node's disk."""
 
 TMP_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogDriverArgs:
+    """Where a container's log goes. It contains the launcher's own access records."""
+
+    name: str
+    """Name of the driver, such as local or journald."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The driver's options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmArgs:
+    """Arguments that the store and the server of a Swarm have in common."""
+
+    image: str
+    """The server's image, with its tag or digest. A rotation runs in it, too."""
+    shared: SwarmService | None = None
+    """`service` of a SwarmIdentity or of another component, which this one shares; by default it makes its own."""
+    encrypted: bool = True
+    """Whether the stack's overlay network encrypts what goes from node to node."""
+    log_driver: LogDriverArgs | None = None
+    """Where the logs of its containers go; by default the daemon's own driver."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +112,7 @@ class Shape:
     """Paths of the node's own that it is given as they are."""
     aliases: tuple[str, ...] = ()
     """Names on the stack's own network, beside the service's."""
-    networks: tuple[str, ...] = ()
+    networks: tuple[pulumi.Input[str], ...] = ()
     """Ids of networks that others made, beside the stack's own."""
     endpoint: str = "dnsrr"
     """`vip` gives it one address, which a node's kernel shares out; `dnsrr` each replica's own."""
@@ -90,8 +124,7 @@ class Shape:
     spread: tuple[str, ...] = ()
     hostname: str | None = None
     """In its containers, which the access records of a rotator name; None is the container's id."""
-    log_driver: str | None = None
-    log_options: Mapping[str, str] = field(default_factory=dict)
+    log_driver: LogDriverArgs | None = None
 
 
 def seconds(number: int) -> str:

@@ -124,7 +124,8 @@ def test_an_mcp_client_is_given_where_the_values_are_and_what_is_public(here: De
     source = "aws-sm:eu-central-1/coreflux-mcp/dev/mqtt+agent-key"
     assert given["args"] == ["run", "--from", source]
     open_source(source)  # which the launcher understands
-    assert here.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key"]}
+    login = "AWS_SHARED_CREDENTIALS_FILE"
+    assert here.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key"], "login_variable": login}
     public = {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "LOG_LEVEL"}
     assert given["env"].keys() == public
     assert given["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}

@@ -1,0 +1,122 @@
+"""The arguments of the Swarm store and of its rotator, the manifest, and the rotator's service. Imports no SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from secretops.manifest import Manifest
+from secretops.platforms.swarm.location import SwarmStoreLocation as Location
+from secretops.platforms.swarm.task import MANIFEST_FILE
+
+from ..core.broker import ca_bundle
+from ..core.secret_store import SecretStoreArgs
+from ..core.secrets import CLIENT_CERT, for_server
+from .names import Names, files_of
+from .principals import SwarmService
+from .service_spec import (
+    CA_FILE,
+    MEBIBYTE,
+    PYTHON,
+    USER,
+    LogDriverArgs,
+    PublicFile,
+    Resources,
+    Shape,
+    SwarmArgs,
+    Update,
+)
+
+# The launcher finds each file by its variable: a folder of secrets does not exist before its first secret.
+SOURCE = "env:"
+
+# The socket is root's: a process that may write to it is root on that node, and can read every secret of the Swarm.
+ROOT = "0:0"
+
+# Seconds, at most: it waits for the task that it has started, which has 60 (platforms/swarm/job.py).
+END_WITHIN = 90
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmSecretStoreArgs(SwarmArgs, SecretStoreArgs):
+    """Arguments of SwarmSecretStore."""
+
+    networks: Sequence[str] = ()
+    """Ids or names of further overlay networks that a rotation joins, for example the broker's."""
+    rotator: Literal["timer", "service"] = "timer"
+    """What starts a rotation: a systemd timer that you install on a manager, or a service of the Swarm."""
+    socket: str = "/var/run/docker.sock"
+    """Path of the daemon's socket on managers, for that service."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwarmRotatorArgs:
+    """Arguments of SwarmRotator."""
+
+    manifest: Manifest
+    """The manifest of a Swarm store."""
+    shared: SwarmService
+    """`service` of a SwarmIdentity or of a store: the provider and the network."""
+    socket: str = "/var/run/docker.sock"
+    """Path of the daemon's socket on managers."""
+    log_driver: LogDriverArgs | None = None
+    """Where its log goes; by default the daemon's own driver."""
+
+
+def manifest_of(names: Names, args: SwarmSecretStoreArgs) -> Manifest:
+    """Return what secretops and the launcher need to know: the same, however the stack is deployed."""
+    uid, _, _ = USER.partition(":")
+    return args.manifest(
+        store=Location(
+            prefix=names.prefix,
+            book=names.of("book"),
+            instance=names.base,
+            service=names.of("server"),
+            delivered={secret.name: files_of(secret) for secret in for_server(args.every_secret)},
+            uid=int(uid),
+            image=args.image,
+            networks=(names.network(encrypted=args.encrypted), *args.networks),
+        ),
+        broker=args.broker.location(certificate_secret=CLIENT_CERT),
+    )
+
+
+def rotator_shape(manifest: Manifest, *, socket: str, log_driver: LogDriverArgs | None) -> Shape:
+    """Return the rotator's service. Two never run at a time: one ends before the next begins. Raises TypeError."""
+    store = manifest.store
+    if not isinstance(store, Location):
+        raise TypeError(f"{store.kind}: the manifest is of another store, and this rotator is a service of a Swarm")
+    names = Names(store.instance)
+    return Shape(
+        key="rotator",
+        image=store.image,
+        command=(PYTHON, "-m", "secretops.platforms.swarm.rotator"),
+        args=(),
+        user=ROOT,
+        environment={"SECRETOPS_MANIFEST": MANIFEST_FILE, "DOCKER_HOST": f"unix://{socket}"},
+        labels=names.labels,
+        replicas=1,
+        resources=Resources(cpu=500, memory=256 * MEBIBYTE),
+        reserved=Resources(cpu=50, memory=64 * MEBIBYTE),
+        update=Update(order="stop-first", failure_action="pause", monitor=5),
+        rollback=None,
+        stop_within=END_WITHIN,
+        files=_rotator_files(names, manifest),
+        sockets=(socket,),
+        constraints=("node.role==manager",),
+        hostname="{{.Node.Hostname}}",
+        log_driver=log_driver,
+    )
+
+
+def _rotator_files(names: Names, manifest: Manifest) -> tuple[PublicFile, ...]:
+    """Return the manifest as it reads there, and the CA certificates that it names."""
+    files = []
+    if ca_file := manifest.broker.ca_file:
+        bundle = ca_bundle(ca_file)
+        manifest = manifest.model_copy(update={"broker": manifest.broker.model_copy(update={"ca_file": CA_FILE})})
+        # A config of its own, though the server has the same text: either can be removed without the other.
+        files.append(PublicFile(key="ca", name=names.config("tick-ca", bundle), target=CA_FILE, text=bundle))
+    text = manifest.model_dump_json(indent=1) + "\n"
+    return PublicFile(key="manifest", name=names.config("manifest", text), target=MANIFEST_FILE, text=text), *files
