@@ -71,13 +71,14 @@ class Played(VaultServer):
     def read(self, path: str) -> Mapping[str, Any]:
         return dict(self.said.get(path, {}))
 
-    def _role(self, entry: str) -> Role | None:
-        declared: Mapping[str, Any] | None = self.declared.get(entry)
-        if declared is None:
-            return None
+    def _mounted(self, path: str) -> Mapping[str, Any]:
+        entry = next((entry for entry in self.declared if Role(entry, {}).path == path), None)
+        if entry is None:
+            return {}
+        declared: Mapping[str, Any] = self.declared[entry]
         names = {"tokenPolicies": "token_policies", "tokenTtl": "token_ttl", "tokenPeriod": "token_period"}
         said = {names[key]: each for key, each in declared.items() if key in names}
-        return Role(entry, {"bind_secret_id": "approle" in entry, **said, **self.said.get("role", {})})
+        return {"bind_secret_id": "approle" in entry, **said, **self.said.get("role", {})}
 
     def policy(self, name: str) -> list[Rule] | None:
         return rules(self.texts[name]) if name in self.texts else None

@@ -204,8 +204,10 @@ def temporary(path: Path) -> Path:
 
 def make_folder(path: Path) -> None:
     """Make a folder for this account alone. An existing one is left as it is."""
-    with told(path):
+    try:
         path.mkdir(mode=FOLDER, exist_ok=True)
+    except OSError as error:
+        raise refused(path, error) from error
 
 
 def private_folder() -> Path:
@@ -223,8 +225,10 @@ def lock(root: Path) -> Iterator[None]:
     `pulumi up` and a rotator both write config/.env, each its own lines.
     """
     path = root / ".lock"
-    with told(path):
+    try:
         file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, PRIVATE)
+    except OSError as error:
+        raise refused(path, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

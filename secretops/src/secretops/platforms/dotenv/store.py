@@ -95,10 +95,12 @@ class SecretFolder:
     def sweep(self) -> None:
         """Remove values that no version needs, and what a killed write left."""
         needed = {self.state, self.path / NAMES, *[self.value_path(version.id) for version in self.versions.living]}
-        with files.told(self.path):
+        try:
             for path in self.path.iterdir():
                 if path not in needed:
                     path.unlink()
+        except OSError as error:
+            raise files.refused(self.path, error) from error
 
     def is_lost(self) -> bool:
         """Return whether there is no state.json, although values of published versions are there.
@@ -273,9 +275,11 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
                 folder.path.rmdir()
 
     def _finish_forgetting(self, secret: str, folder: SecretFolder) -> SecretFolder:
-        with files.told(folder.mark):
+        try:
             if not folder.mark.exists():
                 return folder
+        except OSError as error:
+            raise files.refused(folder.mark, error) from error
         self._forget(secret)
         if self._locked:
             del self._locked[secret]
