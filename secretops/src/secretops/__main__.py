@@ -18,10 +18,10 @@ def main() -> None:
     # Nothing here has a plugin for pydantic; to look for one reads the metadata of every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from secretops.errors import UsageError
-    from secretops.registry import extra
+    from secretops.registry import with_extra
 
     try:
-        with extra("cli"):
+        with with_extra("cli"):
             from secretops import cli
     except UsageError as error:
         sys.stderr.write(f"{error}\n")

@@ -82,7 +82,7 @@ def find_issuer(kind: str) -> Any:
 
 
 @contextmanager
-def extra(name: str) -> Iterator[None]:
+def with_extra(name: str) -> Iterator[None]:
     """Report a missing module as UsageError with the command that installs the extra `name`."""
     try:
         yield

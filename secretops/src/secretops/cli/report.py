@@ -18,7 +18,7 @@ import typer
 
 from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
 from secretops.errors import UsageError
-from secretops.registry import extra
+from secretops.registry import with_extra
 
 # --to for standard output, and as many links as Linux follows (path_resolution(7)).
 STDOUT, MOST_LINKS = Path("-"), 40
@@ -61,7 +61,7 @@ def report(  # noqa: PLR0917 - typer calls it by name
             "--to and --json: both on standard output", rule="it carries one document", remedy="--to FILE --json"
         )
     if target:
-        with extra("report"):
+        with with_extra("report"):
             from secretops.report import page
         _check(target)
     from secretops.operations import report as operation

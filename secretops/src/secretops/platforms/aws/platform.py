@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from secretops.platform import OpenedStack, Platform, StoreChecks
 from secretops.platforms.aws.location import AwsPrivateCaIssuer, AwsStoreLocation
-from secretops.registry import extra
+from secretops.registry import with_extra
 
 if TYPE_CHECKING:
     from secretops.check import Repair
@@ -29,7 +29,7 @@ class Aws(Platform[AwsStoreLocation]):
     no_value_trail = "CloudTrail has no trace of a value"
 
     def open_store(self, location: AwsStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
-        with extra("aws"):
+        with with_extra("aws"):
             from secretops.platforms.aws.store import SecretsManagerVersionStore
         store = SecretsManagerVersionStore(location, loud=role == "rotator")
         return store, store.journal
@@ -40,7 +40,7 @@ class Aws(Platform[AwsStoreLocation]):
         return CloudTrail(self.of(manifest))
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
-        with extra("aws"):
+        with with_extra("aws"):
             from secretops.platforms.aws.checks import aws_checks
             from secretops.platforms.aws.checks.account import Account
         account = Account(self.of(stack.manifest))
@@ -48,7 +48,7 @@ class Aws(Platform[AwsStoreLocation]):
 
     def check_owner(self, location: AwsStoreLocation, store: VersionStore) -> None:
         """Another account may have secrets of the same names."""
-        with extra("aws"):
+        with with_extra("aws"):
             from secretops.platforms.aws.api import refuse_another_account
             from secretops.platforms.aws.store import SecretsManagerVersionStore
         if isinstance(store, SecretsManagerVersionStore):
@@ -56,18 +56,18 @@ class Aws(Platform[AwsStoreLocation]):
 
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
         """Release an AWSPENDING that AWS left when a rotation of its own failed."""
-        with extra("aws"):
+        with with_extra("aws"):
             from secretops.platforms.aws.rotation_setup import take_stray_pending
         taken = take_stray_pending(stack, self.of(stack.manifest), secret)
         return [taken] if taken else []
 
     def open_issuer(self, manifest: Manifest, issuer: AwsPrivateCaIssuer) -> Issuer:
-        with extra("aws"):
+        with with_extra("aws"):
             from secretops.platforms.aws.private_ca import AwsPrivateCa
         return AwsPrivateCa(issuer)
 
     def open_source(self, place: str) -> Source:
-        with extra("aws"):
+        with with_extra("aws"):
             from secretops.platforms.aws.source import SecretsManager
         return SecretsManager(place)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from secretops.platform import OpenedStack, Platform, StoreChecks
 from secretops.platforms.azure.location import AzureStoreLocation
-from secretops.registry import extra
+from secretops.registry import with_extra
 
 if TYPE_CHECKING:
     from secretops.check import Repair
@@ -30,7 +30,7 @@ class Azure(Platform[AzureStoreLocation]):
     no_value_trail = "Key Vault's audit log names the version that was read"
 
     def open_store(self, location: AzureStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
-        with extra("azure"):
+        with with_extra("azure"):
             from secretops.platforms.azure.store import KeyVaultVersionStore
         store = KeyVaultVersionStore(location, loud=role == "rotator")
         return store, store.journal
@@ -43,19 +43,19 @@ class Azure(Platform[AzureStoreLocation]):
     def query_trail(self, location: AzureStoreLocation) -> Callable[[datetime | None], Iterator[bytes]] | None:
         if not location.workspace:
             return None
-        with extra("azure"):
+        with with_extra("azure"):
             from secretops.platforms.azure.log_workspace import Workspace
         return Workspace(location).lines
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
-        with extra("azure"):
+        with with_extra("azure"):
             from secretops.platforms.azure.checks import azure_checks
             from secretops.platforms.azure.checks.key_vault import Vault
         vault = Vault(self.of(stack.manifest))
         return StoreChecks(reach=vault.reach, checks=azure_checks(vault, stack, tick))
 
     def open_source(self, place: str) -> Source:
-        with extra("azure"):
+        with with_extra("azure"):
             from secretops.platforms.azure.source import KeyVault
         return KeyVault(place)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from secretops.platform import IssuedCertificate, OpenedStack, Platform, StoreChecks
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
-from secretops.registry import extra
+from secretops.registry import with_extra
 
 if TYPE_CHECKING:
     from secretops.check import Repair
@@ -26,7 +26,7 @@ class Kubernetes(Platform[KubernetesStoreLocation]):
     no_value_trail = "the API server's audit log has no trace of a value"
 
     def open_store(self, location: KubernetesStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
-        with extra("kubernetes"):
+        with with_extra("kubernetes"):
             from secretops.platforms.kubernetes.store import KubernetesVersionStore
         store = KubernetesVersionStore.open(location)
         return store, store.journal
@@ -37,14 +37,14 @@ class Kubernetes(Platform[KubernetesStoreLocation]):
         return KubernetesAuditLog(self.of(manifest))
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
-        with extra("kubernetes"):
+        with with_extra("kubernetes"):
             from secretops.platforms.kubernetes.checks import kubernetes_checks
             from secretops.platforms.kubernetes.checks.cluster import Cluster
         cluster = Cluster(self.of(stack.manifest))
         return StoreChecks(reach=cluster.reach, checks=kubernetes_checks(cluster, stack, tick))
 
     def confirm(self, location: KubernetesStoreLocation, said: Sequence[str]) -> None:
-        with extra("kubernetes"):
+        with with_extra("kubernetes"):
             from secretops.platforms.kubernetes.checks.cluster import Cluster
             from secretops.platforms.kubernetes.checks.evidence import confirm
         confirm(Cluster(location), said)
@@ -53,7 +53,7 @@ class Kubernetes(Platform[KubernetesStoreLocation]):
         """Return what cert-manager writes into the stack's Secret."""
         if location.issued is None:
             return None
-        with extra("kubernetes"):
+        with with_extra("kubernetes"):
             from secretops.platforms.kubernetes.secrets import read_issued
         version, value = read_issued(location, location.issued)
         return IssuedCertificate(

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from secretops.errors import UsageError
 from secretops.manifest import Manifest
 from secretops.operations.stack import project_folder
-from secretops.registry import extra
+from secretops.registry import with_extra
 from secretops.stores.files import PUBLIC, TIMER
 
 if TYPE_CHECKING:
@@ -109,14 +109,14 @@ def _stack_file(project: Path, stack: str | None) -> Path:
 
 def delivered(program: Program) -> tuple[Attached, ...]:
     """The secrets that the server's service has now. Raises StoreError, UnreachableError."""
-    with extra("swarm"):
+    with with_extra("swarm"):
         from secretops.platforms.swarm.mounted_secrets import attached
     return attached(program.service)
 
 
 def compose_files(program: Program, secrets: Sequence[Attached]) -> dict[str, str]:
     """Name -> text: the compose file, and the public files that it makes configs of."""
-    with extra("swarm"):
+    with with_extra("swarm"):
         import yaml
     document = json.loads(json.dumps(program.compose))
     if secrets:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from secretops.platform import OpenedStack, Platform, RemoteCommand, StoreChecks
 from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.platforms.swarm.task import is_task
-from secretops.registry import extra
+from secretops.registry import with_extra
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -29,7 +29,7 @@ class Swarm(Platform[SwarmStoreLocation]):
     no_value_trail = "Swarm records no reads"
 
     def open_store(self, location: SwarmStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
-        with extra("swarm"):
+        with with_extra("swarm"):
             from secretops.platforms.swarm.store import SwarmVersionStore
         store = SwarmVersionStore.open(location, role=role)
         return store, store.journal
@@ -40,7 +40,7 @@ class Swarm(Platform[SwarmStoreLocation]):
         return SwarmEvents(self.of(manifest), manifest.secrets)
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
-        with extra("swarm"):
+        with with_extra("swarm"):
             from secretops.platforms.swarm.checks import swarm_checks
             from secretops.platforms.swarm.checks.manager import Manager
         manager = Manager(self.of(stack.manifest))
@@ -48,14 +48,14 @@ class Swarm(Platform[SwarmStoreLocation]):
 
     def remove_leftovers(self, location: SwarmStoreLocation) -> None:
         """Remove the tasks of commands, each of which keeps the values that it has attached."""
-        with extra("swarm"):
+        with with_extra("swarm"):
             from secretops.platforms.swarm.job import JobRunner
         JobRunner(location).clear()
 
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
         if is_task():
             return None
-        with extra("swarm"):
+        with with_extra("swarm"):
             from secretops.platforms.swarm.job import carry
         return functools.partial(carry, manifest)
 

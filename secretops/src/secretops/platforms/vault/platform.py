@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from secretops.platform import OpenedStack, Platform, StoreChecks
 from secretops.platforms.vault.location import VaultIssuer, VaultStoreLocation
-from secretops.registry import extra
+from secretops.registry import with_extra
 
 if TYPE_CHECKING:
     from secretops.check import Repair
@@ -27,7 +27,7 @@ class Vault(Platform[VaultStoreLocation]):
     trail_source = "an audit device writes where the server's configuration says, on the server's own machine"
 
     def open_store(self, location: VaultStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
-        with extra("vault"):
+        with with_extra("vault"):
             from secretops.platforms.vault.store import VaultVersionStore
         store = VaultVersionStore(location, loud=role == "rotator")
         return store, store.journal
@@ -38,12 +38,12 @@ class Vault(Platform[VaultStoreLocation]):
         return VaultAuditLog(self.of(manifest))
 
     def open_value_trail(self, stack: OpenedStack, secret: str, version: str) -> Trail:
-        with extra("vault"):
+        with with_extra("vault"):
             from secretops.platforms.vault.value_lookup import given
         return given(stack, self.of(stack.manifest), secret, version)
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
-        with extra("vault"):
+        with with_extra("vault"):
             from secretops.platforms.vault.checks import vault_checks
             from secretops.platforms.vault.checks.server import VaultServer
         issuers = [one.issuer for one in stack.manifest.secrets if isinstance(one.issuer, VaultIssuer)]
@@ -51,12 +51,12 @@ class Vault(Platform[VaultStoreLocation]):
         return StoreChecks(reach=server.reach, checks=vault_checks(server, tick))
 
     def open_issuer(self, manifest: Manifest, issuer: VaultIssuer) -> Issuer:
-        with extra("vault"):
+        with with_extra("vault"):
             from secretops.platforms.vault.pki import VaultPki
         return VaultPki.of(self.of(manifest), issuer)
 
     def open_source(self, place: str) -> Source:
-        with extra("vault"):
+        with with_extra("vault"):
             from secretops.platforms.vault.source import Vault as VaultSource
         return VaultSource(place)
 
