@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_vault as vault
@@ -33,11 +34,14 @@ class VaultPlace(Place):
     address: str
     namespace: str
     ca_file: str | None
+    is_given: bool = False
+    """Whether the provider is the program's own, and not made from the arguments."""
 
     @classmethod
     def of(cls, component: Component, name: str, args: VaultServerArgs) -> VaultPlace:
         """Return the server of `args`, with the provider of package vault that `component` has, or a new one."""
-        provider = component.get_provider("vault:index/mount:Mount") or vault.Provider(
+        given = component.get_provider("vault:index/mount:Mount")
+        provider = given or vault.Provider(
             f"{name}-vault",
             address=args.address,
             namespace=args.namespace,
@@ -52,24 +56,34 @@ class VaultPlace(Place):
             max_lease_ttl_seconds=1200,
             opts=pulumi.ResourceOptions(parent=component),
         )
-        return cls(provider=provider, address=args.address, namespace=args.namespace or "", ca_file=args.ca_file)
+        return cls(
+            provider=provider,
+            address=args.address,
+            namespace=args.namespace or "",
+            ca_file=args.ca_file,
+            is_given=given is not None,
+        )
 
     def checked(self, text: pulumi.Output[str]) -> pulumi.Output[str]:
-        """Return `text`, once the provider is known to be that of this server. Raises pulumi.RunError."""
-        if not isinstance(self.provider, vault.Provider):
+        """Return `text`, after a check that a given provider is that of this server. Raises pulumi.RunError.
+
+        A preview may not know a provider's properties: then it does not check them.
+        """
+        if not self.is_given or not isinstance(self.provider, vault.Provider):
             return text
 
-        def check(known: list[str | None]) -> str:
+        def check(known: list[Any]) -> Any:
             for key, found, meant in (("address", known[1], self.address), ("namespace", known[2], self.namespace)):
-                if (found or "").rstrip("/") != meant.rstrip("/"):
+                if not pulumi.contains_unknowns(found) and (found or "").rstrip("/") != meant.rstrip("/"):
                     raise pulumi.RunError(
                         f"provider of package vault: {key} {found or '(none)'}; arguments: {meant or '(none)'}"
                         "\n    the provider would make everything where no reader looks"
                         f"\n    -> give both the same {key}, or take the provider out"
                     )
-            return str(known[0])
+            return known[0]
 
-        return pulumi.Output.all(text, self.provider.address, self.provider.namespace).apply(check)
+        both = pulumi.Output.all(text, self.provider.address, self.provider.namespace)
+        return both.apply(check, run_with_unknowns=True)
 
 
 @dataclass(frozen=True, kw_only=True)
