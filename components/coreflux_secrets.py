@@ -14,9 +14,9 @@ from secretops.registry import how_to_install
 
 from .arguments import CorefluxSecretsArgs
 from .core import registry
-from .settings.outputs import OUTPUT
 from .settings.plain_values import encrypted_entry
 from .settings.problems import Problem
+from .settings.section import OUTPUT
 from .settings.settings import ConfigurationError, Settings, kept_encrypted
 from .settings.stack_file import handed_over
 from .stack import open_stack, run_preflight

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -12,7 +11,6 @@ from ..core.platform import Feature, Platform
 from ..core.principals import HostUser, Pods, Principal, Workload
 from ..core.references import Fetched, NativeRef, Reference, ReferenceKind
 from ..settings.problems import Problem
-from ..settings.section import Section
 from ..settings.sections import Environment, OwnedAgent
 from ..settings.settings import Settings
 from .principals import AwsCaller, AwsPods, AwsReader, EcsTask
@@ -115,7 +113,7 @@ class Aws(Platform):
         assert isinstance(principal, EcsTask | AwsPods | AwsCaller)
         assert principal.account
         server, vpc, trail = settings.server, store.vpc, store.existing_trail
-        options = _entries(TrailOptions, store)
+        options = store.arguments_of(TrailOptions)
         if trail:
             options["existing_trail"] = ExistingTrail(arn=trail.arn, log_group=trail.log_group)
         args = AwsSecretStoreArgs(
@@ -141,7 +139,7 @@ class Aws(Platform):
         assert isinstance(server := settings.server, EcsServer)
         assert isinstance(workload, EcsTask)
         assert isinstance(secrets, NativeRef | Fetched)
-        balancer, own = server.load_balancer, _entries(EcsMcpServerArgs, server)
+        balancer, own = server.load_balancer, server.arguments_of(EcsMcpServerArgs)
         if balancer:
             own["load_balancer"] = LoadBalancer(**{key: getattr(balancer, key) for key in type(balancer).model_fields})
         args = EcsMcpServerArgs(
@@ -155,17 +153,11 @@ class Aws(Platform):
         return EcsMcpServer(name, args, opts)
 
 
-def _entries(args: type[Any], section: Section) -> dict[str, Any]:
-    """Return the entries of a section that are arguments of the same name."""
-    names = {field.name for field in fields(args)} & type(section).model_fields.keys()
-    return {name: getattr(section, name) for name in names}
-
-
 def _identity(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> AwsIdentity:
     from .identity import AwsIdentity, AwsIdentityArgs
 
     assert isinstance(store := settings.store, AwsStore)
-    return AwsIdentity(name, AwsIdentityArgs(stack=settings.stack, **_entries(AwsIdentityArgs, store)), opts)
+    return AwsIdentity(name, AwsIdentityArgs(stack=settings.stack, **store.arguments_of(AwsIdentityArgs)), opts)
 
 
 PLATFORM = Aws()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -12,7 +11,6 @@ from ..core.platform import Feature, Platform
 from ..core.principals import HostUser, Pods, Principal, Workload
 from ..core.references import Fetched, Reference, ReferenceKind
 from ..settings.problems import Problem
-from ..settings.section import Section
 from ..settings.settings import Settings
 from .names import AzureIdentitiesArgs
 from .principals import AzurePods, AzureReader, AzureUser, ContainerApp
@@ -104,8 +102,8 @@ class Azure(Platform):
         assert principal.environment
         workspace = store.workspace
         own = {
-            **_entries(TrailOptions, store),
-            "workspace": workspace and WorkspaceArgs(**_entries(WorkspaceArgs, workspace)),
+            **store.arguments_of(TrailOptions),
+            "workspace": workspace and WorkspaceArgs(**workspace.arguments_of(WorkspaceArgs)),
             "network": store.network and _network(store.network),
             "image": store.image or getattr(settings.server, "image", ""),
         }
@@ -120,14 +118,14 @@ class Azure(Platform):
         assert isinstance(server := settings.server, ContainerAppServer)
         assert isinstance(workload, ContainerApp)
         assert isinstance(secrets, Fetched)
-        own = {**_entries(ContainerAppMcpServerArgs, server), "references": secrets, "app": workload}
+        own = {**server.arguments_of(ContainerAppMcpServerArgs), "references": secrets, "app": workload}
         args = ContainerAppMcpServerArgs(**{**workload.environment.sharing, **settings.server_args, **own})
         return ContainerAppMcpServer(name, args, opts)
 
 
 def _args(settings: Settings) -> AzureIdentitiesArgs:
     assert isinstance(store := settings.store, AzureStore)
-    return AzureIdentitiesArgs(stack=settings.stack, **_entries(AzureIdentitiesArgs, store))
+    return AzureIdentitiesArgs(stack=settings.stack, **store.arguments_of(AzureIdentitiesArgs))
 
 
 def _identities(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> AzureIdentities:
@@ -145,12 +143,6 @@ def _network(section: VaultNetwork) -> VaultNetworkArgs:
         zones = DnsZonesArgs(vault=found.dns_zones.vault, blob=found.dns_zones.blob)
         endpoint = PrivateEndpointArgs(subnet=found.subnet, dns_zones=zones)
     return VaultNetworkArgs(addresses=section.addresses, subnets=section.subnets, private_endpoint=endpoint)
-
-
-def _entries(args: type[Any], section: Section) -> dict[str, Any]:
-    """Return the entries of a section that are arguments of the same name."""
-    names = {field.name for field in fields(args)} & type(section).model_fields.keys()
-    return {name: getattr(section, name) for name in names}
 
 
 PLATFORM = Azure()

@@ -9,14 +9,14 @@ from typing import Any
 
 import pulumi
 
-from secretops.manifest import Broker, Manifest, Reader, Secret, StoreLocation
+from secretops.manifest import Broker, Manifest, Secret, StoreLocation
 
 from .broker import BrokerArgs
 from .component import Component
 from .naming import PROJECT, stack_name
 from .principals import Principal
 from .references import Reference
-from .secrets import guide_secrets
+from .secrets import for_server, guide_secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class SecretStore(Component, ABC):
     @property
     def read_by_server(self) -> tuple[str, ...]:
         """The names of the secrets that a reference gives the server."""
-        return tuple(secret.name for secret in self.manifest.secrets if Reader.SERVER in secret.readers)
+        return tuple(secret.name for secret in for_server(self.manifest.secrets))
 
     @abstractmethod
     def publish(self, *, reader: Principal) -> Reference:

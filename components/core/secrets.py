@@ -36,10 +36,6 @@ class Catalogue:
     def __iter__(self) -> Iterator[Secret]:
         return iter(self.secrets)
 
-    def for_reader(self, reader: Reader) -> tuple[Secret, ...]:
-        """Those that `reader` is granted."""
-        return tuple(secret for secret in self.secrets if reader in secret.readers)
-
 
 def guide_secrets(stack: str) -> tuple[Secret, ...]:
     """Return the secrets of the Secret Management Guide, with its default cadences, and the server's bearer token."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -68,10 +67,8 @@ class Kubernetes(Platform):
         from .identity import KubernetesIdentity, KubernetesIdentityArgs
 
         assert isinstance(server := settings.server, KubernetesServer)
-        args = {
-            each.name: getattr(server, each.name) for each in fields(KubernetesIdentityArgs) if each.name != "stack"
-        }
-        return KubernetesIdentity(name, KubernetesIdentityArgs(**args, stack=settings.stack), opts).workload
+        args = KubernetesIdentityArgs(**server.arguments_of(KubernetesIdentityArgs), stack=settings.stack)
+        return KubernetesIdentity(name, args, opts).workload
 
     def open_principal(
         self,
@@ -128,7 +125,7 @@ def pod_args(server: KubernetesServer, resources: ResourceSettings | None) -> di
     from pulumi_kubernetes import core
 
     issuer = server.certificate_issuer
-    return {each.name: getattr(server, each.name) for each in fields(PodArgs)} | {
+    return server.arguments_of(PodArgs) | {
         "resources": Resources(**resources.model_dump()) if resources else None,
         "tolerations": [core.v1.TolerationArgs(**one.model_dump()) for one in server.tolerations],
         "certificate_issuer": CertificateIssuerArgs(**issuer.model_dump()) if issuer else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pulumi
@@ -11,11 +10,9 @@ from pydantic import GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, SchemaValidator, core_schema
 
 from . import validation_errors
+from .section import place_of_output
 
 T = TypeVar("T")
-
-OUTPUT = "$output"
-"""Key of the mapping that stands for an output in the JSON of a section; its entry is the output's place."""
 
 
 class MayBeOutput:
@@ -38,11 +35,6 @@ class MayBeOutput:
             return output.apply(lambda known: _once_known(place, inner, known))
 
         return core_schema.with_info_wrap_validator_function(checked, inner)
-
-
-def place_of_output(entry: Any) -> str | None:
-    """Return the place of the output that an entry of a section's JSON stands for, if it is one."""
-    return entry[OUTPUT] if isinstance(entry, Mapping) and entry.keys() == {OUTPUT} else None
 
 
 def known(entry: T) -> T | None:

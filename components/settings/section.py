@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,15 @@ PROJECT_FOLDER = _ABOVE if (_ABOVE / "Pulumi.yaml").is_file() else Path.cwd()
 there. What a section calls relative to the project lies below it."""
 
 
+OUTPUT = "$output"
+"""Key of the mapping that stands for an output in the JSON of a section; its entry is the output's place."""
+
+
+def place_of_output(entry: Any) -> str | None:
+    """Return the place of the output that an entry of a section's JSON stands for, if it is one."""
+    return entry[OUTPUT] if isinstance(entry, Mapping) and entry.keys() == {OUTPUT} else None
+
+
 def decoded(text: str) -> Any:
     """Return a section from the program's form of it: JSON where it is more than a word."""
     try:
@@ -30,6 +40,11 @@ class Section(BaseModel):
     """One section of a stack file. Frozen; an unknown key is an error, and so is a string where a number belongs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+    def arguments_of(self, args: type[Any]) -> dict[str, Any]:
+        """Return the entries that a dataclass of arguments has under the same name."""
+        names = {field.name for field in fields(args)} & type(self).model_fields.keys()
+        return {name: getattr(self, name) for name in names}
 
 
 class StoreSection(Section):

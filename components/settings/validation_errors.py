@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from ..core import registry
 from .plain_values import secret_meant, shown_key, shown_name
 from .problems import Problem, did_you_mean, shown
+from .section import place_of_output
 
 A_SECTION = "a section: keys, each with its entry"
 
@@ -36,7 +37,7 @@ def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[
             other["loc"][: len(place)] == place and other is not detail for other in details
         )
         hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in told)
-        if isinstance(detail["input"], Mapping) and "$output" in detail["input"]:
+        if place_of_output(detail["input"]):
             rule = "it decides which resources there are, and an output is known after that"
             yield Problem(f"{where}: an output", rule, "write what it will be, or read it from your configuration")
         elif not follows and not hidden:
