@@ -15,10 +15,11 @@ class ErrorTemplate(NamedTuple):
     what: str
     rule: str
     remedy: str
+    code: str = ""
 
     def filled(self, **names: object) -> SecretopsError:
-        what, rule, remedy = (text.format(**names) for text in self[1:])
-        return self.kind(what, rule=rule, remedy=remedy)
+        what, rule, remedy = (text.format(**names) for text in self[1:4])
+        return self.kind(what, rule=rule, remedy=remedy, code=self.code)
 
 
 RETRIED = "the request was repeated with growing pauses; nothing is half-written"
