@@ -16,7 +16,7 @@ from secretops.errors import RefusedError, UnreachableError
 from secretops.values import Value
 
 if TYPE_CHECKING:
-    from secretops.certificates import Signed
+    from secretops.certificates import SignedCertificate
 
 
 class VersionStore(Protocol):
@@ -164,7 +164,7 @@ class AgentKeys(Protocol):
 class Issuer(Protocol):
     """Signs a request. It never sees a key."""
 
-    def sign(self, request: str) -> Signed:
+    def sign(self, request: str) -> SignedCertificate:
         """Return a certificate for `request`, a PEM. Called again it may return another, which nobody then uses.
 
         Raises UnreachableError, StoreError.
