@@ -126,8 +126,8 @@ def followed(place: LiveVault) -> None:
 
 def follows(place: LiveVault, monkeypatch: pytest.MonkeyPatch) -> None:
     followed(place)
-    later = lease.awake_or_not() + NOT_RENEWED.trusted + 1
-    monkeypatch.setattr(lease, "awake_or_not", lambda: later)
+    later = lease.boot_clock() + NOT_RENEWED.trusted + 1
+    monkeypatch.setattr(lease, "boot_clock", lambda: later)
 
 
 @pytest.fixture

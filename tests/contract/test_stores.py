@@ -290,8 +290,8 @@ def test_rotator_with_a_lost_lease_does_not_publish(
                 follower.add("it", version(name), value)
             follower.publish("it", name, NOW)
         if slept:
-            later = lease.awake_or_not() + 3600
-            monkeypatch.setattr(lease, "awake_or_not", lambda: later)
+            later = lease.boot_clock() + 3600
+            monkeypatch.setattr(lease, "boot_clock", lambda: later)
         with pytest.raises(StoreError, match="lost: its follower"):
             stalled.publish("it", V[2], NOW)
     assert opened.stages() == {V[2]: Stage.PREVIOUS, V[3]: Stage.CURRENT}

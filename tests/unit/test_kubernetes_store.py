@@ -271,8 +271,8 @@ def test_nothing_is_written_under_another_stacks_lease(place: InMemory, label: s
 
 def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(place.open(), "v1")
-    store, now, reading = place.open(timing=DEAD), [lease.awake_or_not()], threading.Event()
-    monkeypatch.setattr(lease, "awake_or_not", lambda: now[-1])
+    store, now, reading = place.open(timing=DEAD), [lease.boot_clock()], threading.Event()
+    monkeypatch.setattr(lease, "boot_clock", lambda: now[-1])
 
     def stall(_verb: str, name: str) -> None:
         if reading.is_set() and name == place.VERSIONS:

@@ -46,14 +46,14 @@ class Scripted(lease.LeaseStore):
 
     @property
     def held(self) -> lease.Held:
-        return lease.Held(self, RECORD, None, TIMING, asked=lease.awake_or_not())
+        return lease.Held(self, RECORD, None, TIMING, asked=lease.boot_clock())
 
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scripted]:
     def scripted(*seconds: float, taken: bool = False) -> Scripted:
         store = Scripted(*seconds, taken=taken)
-        monkeypatch.setattr(lease, "awake_or_not", lambda: store.now)
+        monkeypatch.setattr(lease, "boot_clock", lambda: store.now)
         return store
 
     return scripted

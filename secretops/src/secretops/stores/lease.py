@@ -44,7 +44,7 @@ class Timing:
         return self.duration * 2 / 3
 
 
-def awake_or_not() -> float:
+def boot_clock() -> float:
     """Return a clock in seconds that does not stop while this machine sleeps, when nothing is renewed.
 
     `time.monotonic` stops then on Linux; elsewhere there is no other. Only a holder needs it: a process that watches
@@ -113,7 +113,7 @@ class Held:
     """A lease that this process acquired. Another one may have taken it over since. One question at a time."""
 
     def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, asked: float) -> None:
-        """`record` and `at` as they were written. `asked`: when that write was sent, by `awake_or_not`."""
+        """`record` and `at` as they were written. `asked`: when that write was sent, by `boot_clock`."""
         self.record, self._at = record, at
         self._store, self._timing, self._renewed = store, timing, asked
         # Who has taken the lease over; empty for nobody.
@@ -153,10 +153,10 @@ class Held:
 
     @property
     def _is_recent(self) -> bool:
-        return awake_or_not() - self._renewed <= self._timing.trusted
+        return boot_clock() - self._renewed <= self._timing.trusted
 
     def _renew(self, *, patient: bool) -> None:
-        asked = awake_or_not()
+        asked = boot_clock()
         if not self._taker and self._write(self._store.renewed(self.record), patient=patient):
             self._renewed = asked
 
@@ -180,7 +180,7 @@ def acquire(store: LeaseStore, holder: str, timing: Timing) -> Held:
     ours, watch, retries = store.acquired_by(holder, timing.duration), Watch(timing), Retries()
     silent: Found | None = None
     while True:
-        asked, asked_awake = time.monotonic(), awake_or_not()
+        asked, asked_awake = time.monotonic(), boot_clock()
         found = before = silent or (Found() if store.writes_first else store.read())
         if silent or before.record is None:
             found = store.write(ours, before)
