@@ -10,7 +10,7 @@ from typing import Protocol
 
 from secretops.engine.state import Stage, Version, Versions
 from secretops.stores import store_errors
-from secretops.stores.lease import held_by, lost_to
+from secretops.stores.lease import lease_held, lease_lost
 from secretops.values import Value
 
 _numbers = itertools.count()
@@ -128,7 +128,7 @@ class StandInStore:
     def lease(self, holder: str) -> Iterator[None]:
         kept = self._medium.load("lease")
         if kept.holder and self._lives(kept.holder.token):
-            raise held_by(kept.holder.told, None)
+            raise lease_held(kept.holder.told, None)
         self._medium.save(replace(kept, holder=Holder(self.token, holder)), "lease")
         self._holds = True
         try:
@@ -145,7 +145,7 @@ class StandInStore:
     def _load(self, what: str) -> Kept:
         kept = self._medium.load(what)
         if self._holds and (kept.holder is None or kept.holder.token != self.token):
-            raise lost_to(kept.holder.told if kept.holder else "somebody")
+            raise lease_lost(kept.holder.told if kept.holder else "somebody")
         return kept
 
     def _save(self, kept: Kept, what: str) -> None:

@@ -131,7 +131,7 @@ class Held:
                     self._renew(patient=True)
                     surely = False
             if self._taker:
-                raise lost_to(self._taker)
+                raise lease_lost(self._taker)
             if not self._is_recent:
                 raise UnreachableError(
                     f"the lease was renewed {TRIES} times, each more slowly than the {self._timing.trusted:.0f} s that "
@@ -265,14 +265,14 @@ class Watch:
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()
         elif record != self._seen:
-            raise held_by(record.holder, record.since)
+            raise lease_held(record.holder, record.since)
         if asked - self._since >= (record.duration or self._timing.duration):
             return True
         time.sleep(self._timing.look)
         return False
 
 
-def held_by(holder: str, since: datetime | None) -> LeaseHeldError:
+def lease_held(holder: str, since: datetime | None) -> LeaseHeldError:
     began = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
     return LeaseHeldError(
         f"{holder}{began} holds the lease",
@@ -287,7 +287,7 @@ class LostError(StoreError):
     taker = ""
 
 
-def lost_to(taker: str) -> LostError:
+def lease_lost(taker: str) -> LostError:
     error = LostError(
         f"the lease is lost: {taker} has changed it",
         rule="a lease that is not renewed for its whole duration is taken over, and its former holder writes no more",

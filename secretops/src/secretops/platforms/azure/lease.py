@@ -28,7 +28,7 @@ from secretops.platforms.azure.errors import codes, telling
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores import lease as leases
-from secretops.stores.lease import Found, LeaseRecord, LeaseStore, held_by
+from secretops.stores.lease import Found, LeaseRecord, LeaseStore, lease_held
 
 # Characters of a holder's name as it is written: metadata are headers.
 LONGEST_NAME = 180
@@ -150,7 +150,7 @@ class LeaseBlob(LeaseStore):
 
     def contended(self, left: str) -> SecretopsError:  # noqa: ARG002 - nothing was begun
         found = self.look()
-        return held_by(found.holder or "somebody who does not say who", found.since)
+        return lease_held(found.holder or "somebody who does not say who", found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
         """Acquire it as `lease`, and make the blob if it is missing. False when somebody has it."""
