@@ -18,7 +18,7 @@ from secretops.platforms.azure import api, lease, tags
 from secretops.platforms.azure.api import Kept
 from secretops.platforms.azure.lease import Timing
 from secretops.platforms.azure.tags import MOST, PREFIX, State
-from secretops.stores.lease import LostError, acquire
+from secretops.stores.lease import LeaseLostError, acquire
 from tests.unit.lease_blob import BlobInMemory
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -174,7 +174,7 @@ def test_holder_followed_during_a_renewal_loses_it(blob: BlobInMemory, monkeypat
         return say(*words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(blob, "say", late)
-    with pytest.raises(LostError) as lost:
+    with pytest.raises(LeaseLostError) as lost:
         held.confirm(surely=True)
     assert lost.value.taker == "the follower"
 
@@ -183,9 +183,9 @@ def test_a_recent_renewal_is_trusted_but_not_for_what_cannot_be_undone(blob: Blo
     held = acquire(blob, "the first", QUICK)
     blob.follow()
     held.confirm()
-    with pytest.raises(LostError):
+    with pytest.raises(LeaseLostError):
         held.confirm(surely=True)
-    with pytest.raises(LostError):
+    with pytest.raises(LeaseLostError):
         held.confirm()
 
 

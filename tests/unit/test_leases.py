@@ -99,7 +99,7 @@ def test_lease_is_released_once_and_last(error: Exception | None, release: Excep
 def test_a_lost_lease_is_neither_renewed_nor_released(slow: Callable[..., Scripted]) -> None:
     store = slow(1, taken=True)
     held = store.held
-    with pytest.raises(lease.LostError):
+    with pytest.raises(lease.LeaseLostError):
         held.confirm(surely=True)
     held.renew()
     held.release()

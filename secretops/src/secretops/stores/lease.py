@@ -281,14 +281,14 @@ def lease_held(holder: str, since: datetime | None) -> LeaseHeldError:
     )
 
 
-class LostError(StoreError):
+class LeaseLostError(StoreError):
     """The lease was ours, and `taker` has it now."""
 
     taker = ""
 
 
-def lease_lost(taker: str) -> LostError:
-    error = LostError(
+def lease_lost(taker: str) -> LeaseLostError:
+    error = LeaseLostError(
         f"the lease is lost: {taker} has changed it",
         rule="a lease that is not renewed for its whole duration is taken over, and its former holder writes no more",
         remedy="nothing to do: the next tick finishes what was begun",
