@@ -8,7 +8,7 @@ import pytest
 from dotenv import dotenv_values
 
 from secretops.check import Check, Level, Result
-from secretops.engine.ports import LostError, NamedKey
+from secretops.engine.ports import UnknownOutcomeError, NamedKey
 from secretops.engine.state import Version
 from secretops.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from secretops.manifest import OwnedAgent
@@ -295,7 +295,7 @@ def test_what_stays_on_this_machine_is_shown_to_no_proxy(
 @pytest.mark.parametrize("fault", LOST)
 def test_key_is_requested_once_and_a_loss_reported(alone: DigitalOcean, agent: DigitalOceanAgent, fault: Fault) -> None:
     alone.fail("create", fault)
-    with pytest.raises(LostError):
+    with pytest.raises(UnknownOutcomeError):
         agent.create("it")
     assert alone.asked == ["create"] and alone.names() == ["it"]
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from secretops.engine.agent_key import TRIES, AgentKey
-from secretops.engine.ports import LostError, NamedKey
+from secretops.engine.ports import UnknownOutcomeError, NamedKey
 from secretops.engine.rotator import GraceError
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError, StoreError
@@ -45,7 +45,7 @@ class Agent:
         self.keys[key.id] = key
         if self.lost:
             self.lost -= 1
-            raise LostError("no answer")
+            raise UnknownOutcomeError("no answer")
         return key, Value({"api-key": f"value of {key.id}"})
 
     def delete(self, key: NamedKey) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from secretops.certificates import has_signed
-from secretops.engine.ports import LostError, NamedKey, UserTakenError
+from secretops.engine.ports import UnknownOutcomeError, NamedKey, UserTakenError
 from secretops.engine.state import Replica
 from secretops.errors import RefusedError, UnreachableError
 from secretops.values import Value
@@ -139,7 +139,7 @@ class StandInAgent:
         try:
             self._caller.effect("agent", f"create {id}", act)
         except UnreachableError as error:
-            raise LostError(error.what) from error
+            raise UnknownOutcomeError(error.what) from error
         return NamedKey(AGENT, id, name), value
 
     def delete(self, key: NamedKey) -> None:

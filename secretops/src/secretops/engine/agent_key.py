@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from secretops.engine.ports import AgentKeys, LostError, NamedKey
+from secretops.engine.ports import AgentKeys, UnknownOutcomeError, NamedKey
 from secretops.engine.rotator import Rotator, new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError
@@ -86,7 +86,7 @@ class AgentKey(Rotator):
                 try:
                     key, value = self.agent.create(name)
                     break
-                except LostError:
+                except UnknownOutcomeError:
                     if not left:
                         raise
             version = self._add(Version(id=token, stage=Stage.PENDING, created=now, user=str(key)), value)
