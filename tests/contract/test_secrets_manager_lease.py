@@ -11,7 +11,7 @@ import pytest
 
 from secretops.errors import LeaseHeldError, StoreError
 from secretops.platforms.aws.lease import ITEM
-from secretops.stores.lease import Held, Timing, acquire
+from secretops.stores.lease import HeldLease, Timing, acquire
 from tests.contract.places import Account
 from tests.real.accidents import killed_around
 
@@ -66,7 +66,7 @@ class Wrapped:
         return self._client.update_item(**request)
 
 
-def taken(place: Account, name: str, timing: Timing = SHORT, client: object = None) -> Held:
+def taken(place: Account, name: str, timing: Timing = SHORT, client: object = None) -> HeldLease:
     return acquire(place.table(client), name, timing)
 
 
@@ -80,7 +80,7 @@ def test_holder_that_renews_during_a_takeover_keeps_the_lease_or_has_lost_it(pla
     for moment in range(MOST_REQUESTS):
         holder, held = taken(place, "the holder"), list[bool]()
 
-        def come_back(number: int, moment: int = moment, holder: Held = holder, held: list[bool] = held) -> None:
+        def come_back(number: int, moment: int = moment, holder: HeldLease = holder, held: list[bool] = held) -> None:
             if number == moment:
                 with contextlib.suppress(StoreError):
                     holder.confirm(surely=True)

@@ -278,7 +278,7 @@ def test_rotator_with_a_lost_lease_does_not_publish(
         needs(opened, Feature.ASKS_BEFORE_EACH_PUBLISH)
     opened.publish(V[1])
     opened.store.add("it", version(V[2]), make())
-    monkeypatch.setattr(lease.Held, "renew", lambda _self: None)
+    monkeypatch.setattr(lease.HeldLease, "renew", lambda _self: None)
     stalled, new = opened.store, make()
     with contextlib.ExitStack() as held:
         held.enter_context(stalled.lease("the stalled one"))

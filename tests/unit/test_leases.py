@@ -45,8 +45,8 @@ class Scripted(lease.LeaseStore):
         return StoreError(left)
 
     @property
-    def held(self) -> lease.Held:
-        return lease.Held(self, RECORD, None, TIMING, asked=lease.boot_clock())
+    def held(self) -> lease.HeldLease:
+        return lease.HeldLease(self, RECORD, None, TIMING, asked=lease.boot_clock())
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ class LeaseStore(abc.ABC):
         """Return the error for a record that somebody else changes all the time. `left`: what is not done."""
 
 
-class Held:
+class HeldLease:
     """A lease that this process acquired. Another one may have taken it over since. One question at a time."""
 
     def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, asked: float) -> None:
@@ -175,7 +175,7 @@ class Held:
                 raise self._store.contended("the next tick finishes what was begun")
 
 
-def acquire(store: LeaseStore, holder: str, timing: Timing) -> Held:
+def acquire(store: LeaseStore, holder: str, timing: Timing) -> HeldLease:
     """Acquire the lease for `holder`. Raises LeaseHeldError, StoreError, UnreachableError."""
     ours, watch, retries = store.acquired_by(holder, timing.duration), Watch(timing), Retries()
     silent: Found | None = None
@@ -185,7 +185,7 @@ def acquire(store: LeaseStore, holder: str, timing: Timing) -> Held:
         if silent or before.record is None:
             found = store.write(ours, before)
             if found.record == ours:
-                return Held(store, ours, found.at, timing, asked=asked_awake)
+                return HeldLease(store, ours, found.at, timing, asked=asked_awake)
         silent = None
         if found.record is None or (found is not before and found.record == before.record):
             if not retries.pause():
@@ -195,7 +195,7 @@ def acquire(store: LeaseStore, holder: str, timing: Timing) -> Held:
 
 
 @contextlib.contextmanager
-def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[Held]:
+def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[HeldLease]:
     """Hold the lease while the block runs. Raises as `acquire` does."""
     held = acquire(store, holder, timing)
     with renewing(held, timing):
@@ -203,7 +203,7 @@ def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[Held]:
 
 
 @contextlib.contextmanager
-def renewing(held: Held, timing: Timing) -> Iterator[None]:
+def renewing(held: HeldLease, timing: Timing) -> Iterator[None]:
     """Renew the lease while the block runs, then release it. A renewal that fails is repeated."""
     over = threading.Event()
 
@@ -231,10 +231,10 @@ class Fence:
     """What a store asks before each write, and after each read of a value. Without a lease it lets everything pass."""
 
     def __init__(self) -> None:
-        self._held: Held | None = None
+        self._held: HeldLease | None = None
 
     @contextlib.contextmanager
-    def behind(self, held: Held) -> Iterator[None]:
+    def behind(self, held: HeldLease) -> Iterator[None]:
         """While the block runs, let only the holder of `held` pass."""
         self._held = held
         try:
@@ -243,7 +243,7 @@ class Fence:
             self._held = None
 
     def check(self, surely: bool) -> None:
-        """Raise StoreError when the lease is lost. `surely` as in `Held.confirm`: after somebody else's write."""
+        """Raise StoreError when the lease is lost. `surely` as in `HeldLease.confirm`: after somebody else's write."""
         if self._held:
             self._held.confirm(surely=surely)
 

@@ -21,7 +21,7 @@ from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores import lease, store_errors
 from secretops.stores.document_versions import StateLabels
-from secretops.stores.lease import Found, Held, LeaseRecord, LeaseStore, Timing
+from secretops.stores.lease import Found, HeldLease, LeaseRecord, LeaseStore, Timing
 from secretops.stores.retry import Retries, contended
 
 CONTENT = b"The state of the stack's secrets is in the labels of this config. secretops writes them.\n"
@@ -228,7 +228,7 @@ class LeaseLabel(LeaseStore):
 
 
 @contextlib.contextmanager
-def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[Held | None]:
+def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[HeldLease | None]:
     """Hold the lease while the block runs; None where nothing could be written. Raises as `stores.lease.hold` does.
 
     It is renewed over a connection of its own: the main thread may be waiting.
