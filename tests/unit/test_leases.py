@@ -28,10 +28,12 @@ class Scripted(lease.LeaseStore):
         self.done: list[str] = []
         self.script_is_over = threading.Event()
 
-    def read(self, *, patient: bool = True) -> lease.Found:
+    def read(self, *, patient: bool = True) -> lease.StoredLease:
         raise AssertionError(f"nothing is read here: {patient}")
 
-    def write(self, record: lease.LeaseRecord | None, after: lease.Found, *, patient: bool = True) -> lease.Found:
+    def write(
+        self, record: lease.LeaseRecord | None, after: lease.StoredLease, *, patient: bool = True
+    ) -> lease.StoredLease:
         self.done.append("renew, patiently" if record and patient else "renew" if record else "release")
         ends = self._script.pop(0) if self._script and record else None if record else self._release
         if record and not self._script:
@@ -39,7 +41,7 @@ class Scripted(lease.LeaseStore):
         if isinstance(ends, Exception):
             raise ends
         self.now += ends or 0
-        return lease.Found(replace(RECORD, holder="the follower") if self._taken else record, after.at)
+        return lease.StoredLease(replace(RECORD, holder="the follower") if self._taken else record, after.at)
 
     def contended(self, left: str) -> StoreError:
         return StoreError(left)

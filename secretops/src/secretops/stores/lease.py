@@ -70,7 +70,7 @@ class LeaseRecord:
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredLease:
     """The record as it was read, or None while the lease is free."""
 
     record: LeaseRecord | None = None
@@ -93,11 +93,11 @@ class LeaseStore(abc.ABC):
         return replace(record, renewals=record.renewals + 1)
 
     @abc.abstractmethod
-    def read(self, *, patient: bool = True) -> Found:
+    def read(self, *, patient: bool = True) -> StoredLease:
         """Return what is there. `patient`: wait for a store that does not answer; else the call is repeated soon."""
 
     @abc.abstractmethod
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
         """Write the record, or free the lease, if nobody has written since `after`. Return what is there then.
 
         So the record in the result is the given one only if it was written, also by an earlier try whose answer was
@@ -164,7 +164,7 @@ class HeldLease:
         """Write while the lease is ours. False once another process has it."""
         retries = Retries()
         while True:
-            found = self._store.write(record, Found(self.record, self._at), patient=patient)
+            found = self._store.write(record, StoredLease(self.record, self._at), patient=patient)
             if found.record != record and not self.record.is_of(found.record):
                 self._taker = (found.record and found.record.holder) or "nobody"
                 return False
@@ -178,10 +178,10 @@ class HeldLease:
 def acquire(store: LeaseStore, holder: str, timing: Timing) -> HeldLease:
     """Acquire the lease for `holder`. Raises LeaseHeldError, StoreError, UnreachableError."""
     ours, watch, retries = store.acquired_by(holder, timing.duration), Watch(timing), Retries()
-    silent: Found | None = None
+    silent: StoredLease | None = None
     while True:
         asked, asked_awake = time.monotonic(), boot_clock()
-        found = before = silent or (Found() if store.writes_first else store.read())
+        found = before = silent or (StoredLease() if store.writes_first else store.read())
         if silent or before.record is None:
             found = store.write(ours, before)
             if found.record == ours:

@@ -21,7 +21,7 @@ from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores import lease, store_errors
 from secretops.stores.document_versions import StateLabels
-from secretops.stores.lease import Found, HeldLease, LeaseRecord, LeaseStore, Timing
+from secretops.stores.lease import StoredLease, HeldLease, LeaseRecord, LeaseStore, Timing
 from secretops.stores.retry import Retries, contended
 
 CONTENT = b"The state of the stack's secrets is in the labels of this config. secretops writes them.\n"
@@ -208,19 +208,19 @@ class LeaseLabel(LeaseStore):
     def __init__(self, client: VersionStateClient) -> None:
         self._client = client
 
-    def read(self, *, patient: bool = True) -> Found:
+    def read(self, *, patient: bool = True) -> StoredLease:
         with contextlib.nullcontext() if patient else self._client.api.impatient():
             found = self._client.get()
-            return Found(self._client.opened(found).lease, found)
+            return StoredLease(self._client.opened(found).lease, found)
 
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
         with contextlib.nullcontext() if patient else self._client.api.impatient():
             now = after if after.at is not None else self.read()  # its index has changed with our own write
             if now.record != after.record:
                 return now
             state = self._client.opened(now.at)
             state.write_lease(record)
-            return Found(record) if self._client.write(now.at, state) else self.read()
+            return StoredLease(record) if self._client.write(now.at, state) else self.read()
 
     def contended(self, left: str) -> StoreError:
         remedy = "find out who writes it: docker events --filter type=config"
