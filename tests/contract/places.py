@@ -93,7 +93,7 @@ class Place(Protocol):
 
 
 def _as_if_never_renewed(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease.Watch, "is_over", lambda *_, **__: True)
+    monkeypatch.setattr(lease.LeaseWatcher, "has_expired", lambda *_, **__: True)
 
 
 def _ended_by_azure(place: Place, _monkeypatch: pytest.MonkeyPatch) -> None:

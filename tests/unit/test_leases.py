@@ -48,7 +48,7 @@ class Scripted(lease.LeaseStore):
 
     @property
     def held(self) -> lease.HeldLease:
-        return lease.HeldLease(self, RECORD, None, TIMING, asked=lease.boot_clock())
+        return lease.HeldLease(self, RECORD, None, TIMING, sent=lease.boot_clock())
 
 
 @pytest.fixture
@@ -119,12 +119,12 @@ def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(lease, "time", clock)
-    watch = lease.Watch(TIMING)
+    watch = lease.LeaseWatcher(TIMING)
 
     def look() -> bool:
-        asked, renewals = clock.now, int(renews and clock.now > 0)
+        sent, renewals = clock.now, int(renews and clock.now > 0)
         clock.now += 0 if clock.now else slow_answer
-        return watch.is_over(replace(RECORD, renewals=renewals, duration=duration), asked=asked)
+        return watch.has_expired(replace(RECORD, renewals=renewals, duration=duration), sent=asked)
 
     if expected is None:
         with pytest.raises(LeaseHeldError):

@@ -112,8 +112,8 @@ class LeaseStore(abc.ABC):
 class HeldLease:
     """A lease that this process acquired. Another one may have taken it over since. One question at a time."""
 
-    def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, asked: float) -> None:
-        """`record` and `at` as they were written. `asked`: when that write was sent, by `boot_clock`."""
+    def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, sent: float) -> None:
+        """`record` and `at` as they were written. `sent`: when that write was sent, by `boot_clock`."""
         self.record, self._at = record, at
         self._store, self._timing, self._renewed = store, timing, asked
         # Who has taken the lease over; empty for nobody.
@@ -156,7 +156,7 @@ class HeldLease:
         return boot_clock() - self._renewed <= self._timing.trusted
 
     def _renew(self, *, patient: bool) -> None:
-        asked = boot_clock()
+        sent = boot_clock()
         if not self._taker and self._write(self._store.renewed(self.record), patient=patient):
             self._renewed = asked
 
@@ -177,20 +177,20 @@ class HeldLease:
 
 def acquire(store: LeaseStore, holder: str, timing: Timing) -> HeldLease:
     """Acquire the lease for `holder`. Raises LeaseHeldError, StoreError, UnreachableError."""
-    ours, watch, retries = store.acquired_by(holder, timing.duration), Watch(timing), Retries()
+    ours, watch, retries = store.acquired_by(holder, timing.duration), LeaseWatcher(timing), Retries()
     silent: StoredLease | None = None
     while True:
-        asked, asked_awake = time.monotonic(), boot_clock()
+        sent, sent_awake = time.monotonic(), boot_clock()
         found = before = silent or (StoredLease() if store.writes_first else store.read())
         if silent or before.record is None:
             found = store.write(ours, before)
             if found.record == ours:
-                return HeldLease(store, ours, found.at, timing, asked=asked_awake)
+                return HeldLease(store, ours, found.at, timing, sent=sent_awake)
         silent = None
         if found.record is None or (found is not before and found.record == before.record):
             if not retries.pause():
                 raise store.contended("nothing was begun")
-        elif watch.is_over(found.record, asked=asked):
+        elif watch.has_expired(found.record, sent=asked):
             silent = found
 
 
@@ -248,7 +248,7 @@ class Fence:
             self._held.confirm(surely=surely)
 
 
-class Watch:
+class LeaseWatcher:
     """Tells by our own clock whether a holder is alive: each renewal changes the record."""
 
     def __init__(self, timing: Timing) -> None:
@@ -256,17 +256,17 @@ class Watch:
         self._seen: LeaseRecord | None = None
         self._since = 0.0
 
-    def is_over(self, record: LeaseRecord, *, asked: float) -> bool:
+    def has_expired(self, record: LeaseRecord, *, sent: float) -> bool:
         """Return whether the record has not changed for its duration; else sleep until the next poll is due.
 
-        `asked`: when the record was requested, by `time.monotonic`. A slow answer counts from its arrival when it is
+        `sent`: when the record was requested, by `time.monotonic`. A slow answer counts from its arrival when it is
         the first one, and from its request after that. Raises LeaseHeldError when the record has changed.
         """
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()
         elif record != self._seen:
             raise lease_held(record.holder, record.since)
-        if asked - self._since >= (record.duration or self._timing.duration):
+        if sent - self._since >= (record.duration or self._timing.duration):
             return True
         time.sleep(self._timing.look)
         return False
