@@ -175,7 +175,7 @@ def test_holder_followed_during_a_renewal_loses_it(blob: BlobInMemory, monkeypat
 
     monkeypatch.setattr(blob, "say", late)
     with pytest.raises(LeaseLostError) as lost:
-        held.confirm(surely=True)
+        held.confirm(fresh=True)
     assert lost.value.taker == "the follower"
 
 
@@ -184,7 +184,7 @@ def test_a_recent_renewal_is_trusted_but_not_for_what_cannot_be_undone(blob: Blo
     blob.follow()
     held.confirm()
     with pytest.raises(LeaseLostError):
-        held.confirm(surely=True)
+        held.confirm(fresh=True)
     with pytest.raises(LeaseLostError):
         held.confirm()
 

@@ -63,14 +63,14 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scripted]:
 
 def test_a_renewal_that_took_longer_than_it_is_trusted_for_is_made_again(slow: Callable[..., Scripted]) -> None:
     store = slow(TIMING.trusted + 1, 1)
-    store.held.confirm(surely=True)
+    store.held.confirm(fresh=True)
     assert store.done == ["renew, patiently"] * 2
 
 
 def test_renewals_that_all_take_too_long_are_told_and_not_made_for_ever(slow: Callable[..., Scripted]) -> None:
     store = slow(*[TIMING.trusted + 1] * 100)
     with pytest.raises(UnreachableError, match=r"renewed 2 times, each more slowly than the 20 s") as told:
-        store.held.confirm(surely=True)
+        store.held.confirm(fresh=True)
     assert len(store.done) == 2 and told.value.remedy
 
 
@@ -102,7 +102,7 @@ def test_a_lost_lease_is_neither_renewed_nor_released(slow: Callable[..., Script
     store = slow(1, taken=True)
     held = store.held
     with pytest.raises(lease.LeaseLostError):
-        held.confirm(surely=True)
+        held.confirm(fresh=True)
     held.renew()
     held.release()
     assert store.done == ["renew, patiently"]

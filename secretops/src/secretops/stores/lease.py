@@ -120,16 +120,16 @@ class HeldLease:
         self._taker = ""
         self._turn = threading.Lock()
 
-    def confirm(self, *, surely: bool = False) -> None:
-        """Raise StoreError when the lease is lost. `surely`: do not rely on a recent renewal.
+    def confirm(self, *, fresh: bool = False) -> None:
+        """Raise StoreError when the lease is lost. `fresh`: do not rely on a recent renewal.
 
         A renewal that took too long to be recent is repeated; after `TRIES` this raises UnreachableError.
         """
         with self._turn:
             for _ in range(TRIES):
-                if not self._taker and (surely or not self._is_recent):
+                if not self._taker and (fresh or not self._is_recent):
                     self._renew(patient=True)
-                    surely = False
+                    fresh = False
             if self._taker:
                 raise lease_lost(self._taker)
             if not self._is_recent:
@@ -242,10 +242,10 @@ class Fence:
         finally:
             self._held = None
 
-    def check(self, surely: bool) -> None:
-        """Raise StoreError when the lease is lost. `surely` as in `HeldLease.confirm`: after somebody else's write."""
+    def check(self, fresh: bool) -> None:
+        """Raise StoreError when the lease is lost. `fresh` as in `HeldLease.confirm`: after somebody else's write."""
         if self._held:
-            self._held.confirm(surely=surely)
+            self._held.confirm(fresh=fresh)
 
 
 class LeaseWatcher:

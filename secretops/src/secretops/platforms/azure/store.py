@@ -156,7 +156,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         published = version.at(published=(version.published if again else None) or now)
         due = self._expiry(secret, published, published.published or now)
         tags = self._tags(published, state)
-        self._make(name, written, tags, due, surely=True)
+        self._make(name, written, tags, due, fresh=True)
         self._fence.check(False)  # a process that lost the lease does not record a publish time
         late = state.late
         for kept in state.main:
@@ -178,11 +178,11 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         return True
 
     def _make(
-        self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, surely: bool = False
+        self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
         """Make a version. A secret that secretops deleted and that is not purged is recovered first."""
         try:
-            self._api.set(name, written, tags, expires, surely=surely)
+            self._api.set(name, written, tags, expires, fresh=fresh)
         except DeletedError as held:
             try:
                 deleted = self._api.deleted(name)
@@ -197,7 +197,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             if deleted:
                 self._api.recover(name)
                 self._bring_back(name)
-            self._api.set(name, written, tags, expires, surely=surely)
+            self._api.set(name, written, tags, expires, fresh=fresh)
 
     def _bring_back(self, name: str) -> None:
         for kept in self._api.versions(name):

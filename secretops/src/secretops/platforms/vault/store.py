@@ -107,7 +107,7 @@ class VaultVersionStore(VendorVersionStore[State]):
         plan = dataclasses.replace(one, version=published, planned=state.main.current + 1, copies=copies)
         self._api.note(path, dict([plan.note()]))
         written = documents.written(secret, version.id, value)
-        return self._api.write(path, written, state.main.current, surely=True) is not None
+        return self._api.write(path, written, state.main.current, fresh=True) is not None
 
     def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:
         path, apart = self._names(secret)
