@@ -59,7 +59,9 @@ class AwsStack(CloudStack):
     def session(self, role: str = "operator") -> Session:
         api = Api(self.place.region, lambda _region: self.service)  # type: ignore[arg-type,return-value]
         table = LeaseTable(self.place.lease, self.aws.dynamodb)
-        store = SecretsManagerVersionStore(self.place, api, table=table, loud=role == "rotator", timing=self.timing)
+        store = SecretsManagerVersionStore(
+            self.place, api, table=table, log_entries=role == "rotator", timing=self.timing
+        )
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     def begin(self, name: str = "mqtt", *, cancelled: bool = False) -> str:

@@ -66,7 +66,7 @@ class AzureStack(TickedStack):
             self.place,
             Api(self.place.vault, lambda _vault: self.client),
             lambda _url: self.blob,
-            loud=role == "rotator",
+            log_entries=role == "rotator",
             timing=self.timing,
         )
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)

@@ -45,7 +45,7 @@ class IssuedStack(Stack):
         return issuer
 
     def session(self, role: str = "operator") -> Session:
-        store = VaultVersionStore(self.place, loud=role == "rotator", timing=QUICK)
+        store = VaultVersionStore(self.place, log_entries=role == "rotator", timing=QUICK)
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     def found(self, name: str) -> dict[str, str]:

@@ -50,7 +50,7 @@ class OpenBaoStack(TickedStack):
 
     def session(self, role: str = "operator") -> Session:
         api = self._api(self.environment)
-        store = VaultVersionStore(self.place, api, loud=role == "rotator", timing=self.timing)
+        store = VaultVersionStore(self.place, api, log_entries=role == "rotator", timing=self.timing)
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     @property

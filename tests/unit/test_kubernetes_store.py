@@ -215,7 +215,7 @@ def test_last_journal_entry_is_kept_and_all_are_logged(place: InMemory, capsys: 
     assert place.open().journal.last("it") is None
     place.open().journal.write(entry(step="apply"))
     assert capsys.readouterr() == ("", ""), "an operator sees how it went"
-    KubernetesVersionStore(place.location, place.api(), loud=True).journal.write(entry("it was refused"))
+    KubernetesVersionStore(place.location, place.api(), log_entries=True).journal.write(entry("it was refused"))
     assert place.open().journal.last("it") == entry("it was refused")
     said = json.loads(capsys.readouterr().err)
     assert (said["secret"], said["version"], said["step"], said["outcome"]) == ("it", "v1", "verify", "it was refused")

@@ -41,8 +41,8 @@ def test_store_journal_prints_one_redacted_line_though_nothing_can_be_kept(capsy
     value = Value({"password": new_password()})
     outcome = f"refused: {value['password']}"
     entry = Entry(time=datetime.now(UTC), secret="it", version="v1", step="apply", outcome=outcome)
-    for loud in (True, False):
-        StoreJournal(refuse, lambda _secret: None, loud=loud).write(entry)
+    for log_entries in (True, False):
+        StoreJournal(refuse, lambda _secret: None, log_entries=log_entries).write(entry)
     printed = json.loads(capsys.readouterr().err)
     assert (printed["secret"], printed["step"]) == ("it", "apply")
     assert value["password"] not in printed["outcome"]

@@ -56,12 +56,12 @@ class Edit:
 class VendorVersionStore(abc.ABC, Generic[State]):
     """What the stores of AWS, Azure and Vault share. They write no access records: the vendor's log has every read."""
 
-    def __init__(self, location: Any, api: Any, timing: Timing, *, loud: bool) -> None:
-        """`loud`: the journal is also a log, as a rotator's."""
+    def __init__(self, location: Any, api: Any, timing: Timing, *, log_entries: bool) -> None:
+        """`log_entries`: the journal is also a log, as a rotator's."""
         self._location, self._api, self._timing = location, api, timing
         self._fence = Fence()
         api.guard = self._fence.check
-        self.journal: Journal = StoreJournal(self._keep_entry, self._last_entry, loud=loud)
+        self.journal: Journal = StoreJournal(self._keep_entry, self._last_entry, log_entries=log_entries)
 
     def versions(self, secret: str) -> Versions:
         return self._state(secret).versions

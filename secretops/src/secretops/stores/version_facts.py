@@ -46,18 +46,20 @@ def stamp(time: datetime) -> str:
 
 
 class StoreJournal:
-    """`Journal` over a process' log, and its store for the last entry. `loud`: a rotator's, whose log is all it leaves.
+    """`Journal` over a process' log, and its store for the last entry. `log_entries`: a rotator's, whose log is all it leaves.
 
     `keep` stores an entry, without patience for a store that does not answer; `last` returns a secret's newest one.
     """
 
-    def __init__(self, keep: Callable[[Entry], object], last: Callable[[str], Entry | None], *, loud: bool) -> None:
-        self._keep, self.last, self._loud = keep, last, loud
+    def __init__(
+        self, keep: Callable[[Entry], object], last: Callable[[str], Entry | None], *, log_entries: bool
+    ) -> None:
+        self._keep, self.last, self._log_entries = keep, last, log_entries
 
     def write(self, entry: Entry) -> None:
         """Log and keep an entry. An entry that can't be kept neither undoes nor hides its step."""
         entry = dataclasses.replace(entry, outcome=redact(entry.outcome))
-        if self._loud:
+        if self._log_entries:
             time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")
             print(json.dumps({**dataclasses.asdict(entry), "time": time}), file=sys.stderr, flush=True)  # noqa: T201
         try:

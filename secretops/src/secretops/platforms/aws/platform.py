@@ -31,7 +31,7 @@ class Aws(Platform[AwsStoreLocation]):
     def open_store(self, location: AwsStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         with with_extra("aws"):
             from secretops.platforms.aws.store import SecretsManagerVersionStore
-        store = SecretsManagerVersionStore(location, loud=role == "rotator")
+        store = SecretsManagerVersionStore(location, log_entries=role == "rotator")
         return store, store.journal
 
     def open_trail(self, manifest: Manifest) -> Trail:

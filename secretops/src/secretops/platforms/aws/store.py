@@ -37,10 +37,10 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         api: Api | None = None,
         *,
         table: LeaseTable | None = None,
-        loud: bool = False,
+        log_entries: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        super().__init__(location, api or Api(location.region), timing or Timing(), loud=loud)
+        super().__init__(location, api or Api(location.region), timing or Timing(), log_entries=log_entries)
         self._table = table or LeaseTable(location.lease)
         # Under the lease: the values that were read. A version's value never changes.
         self._values: dict[tuple[str, str], Value] | None = None

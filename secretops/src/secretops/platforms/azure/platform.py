@@ -32,7 +32,7 @@ class Azure(Platform[AzureStoreLocation]):
     def open_store(self, location: AzureStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         with with_extra("azure"):
             from secretops.platforms.azure.store import KeyVaultVersionStore
-        store = KeyVaultVersionStore(location, loud=role == "rotator")
+        store = KeyVaultVersionStore(location, log_entries=role == "rotator")
         return store, store.journal
 
     def open_trail(self, manifest: Manifest) -> Trail:

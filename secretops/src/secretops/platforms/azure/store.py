@@ -48,10 +48,10 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         api: Api | None = None,
         open_lease: Callable[[str], LeaseBlob] | None = None,
         *,
-        loud: bool = False,
+        log_entries: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        super().__init__(location, api or Api.of(location), timing or Timing(), loud=loud)
+        super().__init__(location, api or Api.of(location), timing or Timing(), log_entries=log_entries)
         self._open_lease = open_lease or (lambda _url: LeaseBlob.of(location))
 
     def add(self, secret: str, version: Version, value: Value) -> None:

@@ -37,7 +37,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         *,
         values: Values,
         records: Records,
-        loud: bool = False,
+        log_entries: bool = False,
         timing: Timing | None = None,
     ) -> None:
         super().__init__(records)
@@ -46,15 +46,17 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         self._delivery = Delivery(api, location, self._inventory, values)
         self._forgot = False  # Whether this process removed a secret's values: the config may then have nothing left.
         self.journal: Journal = StoreJournal(
-            self._keep_entry, lambda secret: self._client.read().last_entry(secret), loud=loud
+            self._keep_entry, lambda secret: self._client.read().last_entry(secret), log_entries=log_entries
         )
 
     @classmethod
     def open(cls, location: Location, *, role: str) -> SwarmVersionStore:
         """Return the store at `location`, for a process in `role`. Touches nothing yet."""
         values = found_here()
-        loud = not isinstance(values, Elsewhere)
-        return cls(location, Api(), values=values, records=LogRecords(actor(role), reads=loud), loud=loud)
+        log_entries = not isinstance(values, Elsewhere)
+        return cls(
+            location, Api(), values=values, records=LogRecords(actor(role), reads=log_entries), log_entries=log_entries
+        )
 
     def secret_names(self) -> tuple[str, ...]:
         state = self._client.read()

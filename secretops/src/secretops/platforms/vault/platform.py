@@ -29,7 +29,7 @@ class Vault(Platform[VaultStoreLocation]):
     def open_store(self, location: VaultStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         with with_extra("vault"):
             from secretops.platforms.vault.store import VaultVersionStore
-        store = VaultVersionStore(location, loud=role == "rotator")
+        store = VaultVersionStore(location, log_entries=role == "rotator")
         return store, store.journal
 
     def open_trail(self, manifest: Manifest) -> Trail:

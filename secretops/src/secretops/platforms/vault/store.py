@@ -24,9 +24,9 @@ class VaultVersionStore(VendorVersionStore[State]):
     """Keeps versions as documents."""
 
     def __init__(
-        self, location: Location, api: Api | None = None, *, loud: bool = False, timing: Timing | None = None
+        self, location: Location, api: Api | None = None, *, log_entries: bool = False, timing: Timing | None = None
     ) -> None:
-        super().__init__(location, api or Api.of(location), timing or Timing(), loud=loud)
+        super().__init__(location, api or Api.of(location), timing or Timing(), log_entries=log_entries)
         self._index = SecretIndex(self._api, location.lease)
 
     def add(self, secret: str, version: Version, value: Value) -> None:
