@@ -122,7 +122,7 @@ def test_a_holder_that_renews_is_reported_to_the_next_one(blob: BlobInMemory) ->
     held, over = acquire(blob, "the first", QUICK), threading.Event()
 
     def renew() -> None:
-        while not over.wait(QUICK.look):
+        while not over.wait(QUICK.poll):
             held.renew()
 
     renewing = threading.Thread(target=renew)

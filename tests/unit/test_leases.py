@@ -132,7 +132,7 @@ def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
                 pass
         return
     while not look():
-        assert clock.now <= expected + TIMING.look
+        assert clock.now <= expected + TIMING.poll
     assert clock.now >= expected
 
 

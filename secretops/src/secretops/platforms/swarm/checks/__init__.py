@@ -207,7 +207,7 @@ def version_state(manager: Manager) -> Result:
     )
 
 
-def lease(manager: Manager, follow: Repair | None = None, pause: float = Timing.look) -> Result:
+def lease(manager: Manager, follow: Repair | None = None, pause: float = Timing.poll) -> Result:
     """Check that the lease is free or renewed. `follow` takes over from a holder that was killed."""
     term = manager.book.lease
     if term is None:
