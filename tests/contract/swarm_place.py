@@ -92,7 +92,7 @@ class InSwarm:
             self.new_api(),
             values=ReadByTask(self),
             records=AccessRecords(self.records_file, "tester"),
-            timing=timing or Timing(duration=6, renew=0.5, look=0.25),
+            timing=timing or Timing(duration=6, renew=0.5, poll=0.25),
         )
 
     @property

@@ -154,7 +154,7 @@ def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InMemory) 
     assert look().value == "free"
     with place.open().lease("somebody"):
         assert look().value == "held by somebody, who renews it"
-    with place.open(timing=Timing(duration=1, renew=1000, look=0.1)).lease("a dead one"):
+    with place.open(timing=Timing(duration=1, renew=1000, poll=0.1)).lease("a dead one"):
         dead = look()
         assert (dead.level, dead.value) == (Level.ATTENTION, "held by a dead one, who did not renew it for 1 s")
         assert "secretops tick follows it" in dead.remedy

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real
 
 DEADLINE = 60.0
-NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
+NOT_RENEWED = Timing(duration=60, renew=3600, poll=0.1)
 V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
 
 

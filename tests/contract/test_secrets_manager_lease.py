@@ -18,7 +18,7 @@ from tests.real.accidents import killed_around
 pytestmark = pytest.mark.real
 
 DEADLINE = 60.0
-LONG = Timing(duration=10 * DEADLINE, renew=3600, look=0.05)  # Nobody is followed, and nothing renews by itself.
+LONG = Timing(duration=10 * DEADLINE, renew=3600, poll=0.05)  # Nobody is followed, and nothing renews by itself.
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Hasty(Timing):
         return 5.0
 
 
-SHORT = Hasty(duration=0.3, renew=3600, look=0.05)  # Whoever holds it is followed soon, unless a test renews it.
+SHORT = Hasty(duration=0.3, renew=3600, poll=0.05)  # Whoever holds it is followed soon, unless a test renews it.
 MOST_REQUESTS = 20  # In one taking and what goes with it: a loop over them that gets so far does not end.
 
 

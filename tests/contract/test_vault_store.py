@@ -254,8 +254,8 @@ def test_a_lost_answer_is_asked_for_again_and_nothing_is_written_twice(place: In
 
 LEASE = "rotator/lease"
 WRITE = f"POST data/{LEASE}"
-NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
-QUICK = Timing(duration=2, renew=3600, look=0.1)  # Of a holder that does not renew, and is followed soon.
+NOT_RENEWED = Timing(duration=60, renew=3600, poll=0.1)
+QUICK = Timing(duration=2, renew=3600, poll=0.1)  # Of a holder that does not renew, and is followed soon.
 
 
 def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> None:

@@ -27,7 +27,7 @@ from tests.real.stack import make_catalogue
 from tests.real.strict_secrets_manager import CURRENT, PENDING, StrictSecretsManager
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
-QUICK = Timing(duration=6, renew=0.5, look=0.1)
+QUICK = Timing(duration=6, renew=0.5, poll=0.1)
 """What a killed holder of the lease costs a test; a renewal may take two thirds of it, on a machine that is slow."""
 
 RETIRED_LABEL = re.compile(r"\.r\d{8}T")  # How a label of secretops says when its version was retired.

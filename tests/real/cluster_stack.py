@@ -51,7 +51,7 @@ class ClusterStack(Stack):
         assert isinstance(self.manifest.store, KubernetesStoreLocation)
         connecting = functools.partial(connect, environment=self.environment)
         api = Api(self.namespace, open_connection=connecting)
-        quick = Timing(duration=self.lease_seconds, renew=0.2, look=0.1)
+        quick = Timing(duration=self.lease_seconds, renew=0.2, poll=0.1)
         store = KubernetesVersionStore(self.manifest.store, api, log_entries=role == "rotator", timing=quick)
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 

@@ -19,7 +19,7 @@ from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao, rotators_policy
 from tests.real.stack import Stack, log_in, make_catalogue
 
-QUICK = Timing(duration=6, renew=0.5, look=0.1)
+QUICK = Timing(duration=6, renew=0.5, poll=0.1)
 DAYS = 30
 
 

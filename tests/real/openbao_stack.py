@@ -23,7 +23,7 @@ from tests.real.cloud_stack import Calls, TickedStack
 from tests.real.openbao import OpenBao, rotators_policy
 from tests.real.stack import make_catalogue
 
-QUICK = Timing(duration=6, renew=0.5, look=0.1)
+QUICK = Timing(duration=6, renew=0.5, poll=0.1)
 
 
 @dataclass

@@ -110,7 +110,7 @@ def test_a_name_that_no_tag_holds_is_refused(user: str) -> None:
         kept(1, 0, user=user)
 
 
-QUICK = Timing(duration=60, renew=3600, look=0.01)
+QUICK = Timing(duration=60, renew=3600, poll=0.01)
 
 
 @pytest.fixture

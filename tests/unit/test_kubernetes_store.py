@@ -224,7 +224,7 @@ def test_last_journal_entry_is_kept_and_all_are_logged(place: InMemory, capsys: 
 
 # The lease
 
-DEAD = Timing(duration=1, renew=1000, look=0.01)
+DEAD = Timing(duration=1, renew=1000, poll=0.01)
 """Of a holder that never renews: as one that is stopped, or cut off from the API server."""
 
 
@@ -289,7 +289,7 @@ def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, mo
 
 
 def test_confirm_asks_the_api_server_however_recent_the_last_renewal(place: InMemory) -> None:
-    store = place.open(timing=Timing(duration=3600, renew=3600, look=0.1))
+    store = place.open(timing=Timing(duration=3600, renew=3600, poll=0.1))
     store.confirm()
     with store.lease("held up"):
         store.confirm()

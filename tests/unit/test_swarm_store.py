@@ -155,7 +155,7 @@ def test_a_book_of_another_stack_is_not_written(place: InMemory) -> None:
 
 def test_who_was_followed_writes_no_more(place: InMemory) -> None:
     value = publish(place, V[1])
-    slow = Timing(duration=0.3, renew=1000, look=0.05)
+    slow = Timing(duration=0.3, renew=1000, poll=0.05)
     stalled, follower = place.open(timing=slow), place.open(timing=slow)
     with stalled.lease("the stalled one"), follower.lease("its follower"):
         acts: list[Callable[[], object]] = [

@@ -35,7 +35,7 @@ class Timing:
     duration: float = 30.0
     """How long a lease is valid without a renewal."""
     renew: float = 5.0
-    look: float = 2.0
+    poll: float = 2.0
     """Between two polls of a lease that somebody holds."""
 
     @property

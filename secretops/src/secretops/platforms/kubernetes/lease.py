@@ -28,7 +28,7 @@ class Timing(lease.Timing):
 
     duration: int = 15
     renew: float = 2.0
-    look: float = 1.0
+    poll: float = 1.0
 
 
 class LeaseObject(LeaseStore):
