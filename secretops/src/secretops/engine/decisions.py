@@ -93,7 +93,7 @@ class Finding:
 Decision = Callable[[Facts, datetime], Finding | None]
 
 
-def grace_of(facts: Facts) -> timedelta:
+def grace_period(facts: Facts) -> timedelta:
     """Return the time that readers of a replaced version have. The rotator needs none: it reads again under each lease.
 
     So a broken admin can be replaced at once.
@@ -113,7 +113,7 @@ def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
     return pending.user not in secret.users or first_admin
 
 
-def grace_over(version: Version, facts: Facts) -> datetime | None:
+def grace_end(version: Version, facts: Facts) -> datetime | None:
     """Return when the readers of `version`, which was replaced, no longer use it. None while that is unknown.
 
     Counted from the delivery of its successor, before which no reader can change over.
@@ -121,7 +121,7 @@ def grace_over(version: Version, facts: Facts) -> datetime | None:
     current = facts.versions.current
     if version is current or current is None or current.published is None:
         return None
-    return current.published + grace_of(facts)
+    return current.published + grace_period(facts)
 
 
 def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
@@ -151,7 +151,7 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
     if facts.secret.kind is SecretKind.CA:
         signed = f"version {previous.id}: no living certificate is signed by it"
         return Finding(Reason.RETIRE_DUE, Action.RETIRE, signed) if facts.safe_to_retire else None
-    over = grace_over(previous, facts)
+    over = grace_end(previous, facts)
     if over is None:
         return None
     if now >= over:
@@ -180,7 +180,7 @@ def behind(facts: Facts) -> tuple[Replica, ...]:
 def replica_behind(facts: Facts, now: datetime) -> Finding | None:
     """A server still uses the previous version after the grace. Its user is retired all the same."""
     previous = facts.versions.previous
-    over = grace_over(previous, facts) if previous else None
+    over = grace_end(previous, facts) if previous else None
     if over is None or now < over or not (late := behind(facts)):
         return None
     names = ", ".join(f"{replica.id} is on version {replica.version}" for replica in late)

@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 
-from secretops.engine.decisions import Facts, grace_of, grace_over, issued_otherwise, renewal_at
+from secretops.engine.decisions import Facts, grace_period, grace_end, issued_otherwise, renewal_at
 from secretops.engine.journal import DONE, Entry, Journal
 from secretops.engine.ports import VersionStore
 from secretops.engine.state import Version, Versions
@@ -106,7 +106,7 @@ class Rotator(ABC):
         facts = Facts(secret=self.secret, versions=self.versions, grace=self.grace)
         if previous is None or previous.retired:
             return
-        until = grace_over(previous, facts) or now + grace_of(facts)
+        until = grace_end(previous, facts) or now + grace_period(facts)
         if now < until:
             raise GraceError(self.secret.name, old, until, rule=rule)
 

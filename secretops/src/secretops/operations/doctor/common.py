@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from secretops.check import Repair, Result, attention, judge, ok
-from secretops.engine.decisions import Facts, Finding, Reason, behind, findings, grace_over, replica_behind
+from secretops.engine.decisions import Facts, Finding, Reason, behind, findings, grace_end, replica_behind
 from secretops.engine.journal import Entry
 from secretops.engine.ports import NamedKey
 from secretops.errors import ExitCode, RefusedError, SecretopsError
@@ -186,7 +186,7 @@ def _is_stuck(reason: Reason, facts: Facts, now: datetime) -> bool:
         case Reason.PENDING_LEFT_BEHIND:
             return pending is not None and now > pending.created + STUCK_AFTER
         case Reason.RETIRE_DUE:
-            over = grace_over(previous, facts) if previous else None
+            over = grace_end(previous, facts) if previous else None
             return over is not None and now > over + STUCK_AFTER
     return False
 
