@@ -165,7 +165,7 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
 
 def all_report_current(facts: Facts) -> bool:
     """Return whether exactly the expected servers report, and all of them the current version."""
-    return len(facts.replicas) == facts.expected and not behind(facts)
+    return len(facts.replicas) == facts.expected and not outdated_replicas(facts)
 
 
 def behind(facts: Facts) -> tuple[Replica, ...]:
@@ -181,7 +181,7 @@ def replica_behind(facts: Facts, now: datetime) -> Finding | None:
     """A server still uses the previous version after the grace. Its user is retired all the same."""
     previous = facts.versions.previous
     over = grace_end(previous, facts) if previous else None
-    if over is None or now < over or not (late := behind(facts)):
+    if over is None or now < over or not (late := outdated_replicas(facts)):
         return None
     names = ", ".join(f"{replica.id} is on version {replica.version}" for replica in late)
     return Finding(Reason.REPLICA_BEHIND, Action.NOTIFY, f"{names}, past the grace: see that server's log")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from secretops.check import Repair, Result, attention, judge, ok
-from secretops.engine.decisions import Facts, Finding, Reason, behind, findings, grace_end, replica_behind
+from secretops.engine.decisions import Facts, Finding, Reason, outdated_replicas, findings, grace_end, replica_behind
 from secretops.engine.journal import Entry
 from secretops.engine.ports import NamedKey
 from secretops.errors import ExitCode, RefusedError, SecretopsError
@@ -87,7 +87,7 @@ def login(session: Session, secret: Secret) -> Result:
             "a server follows a new version within the grace; the user of the old one is retired, and it with it",
             "that server's log says why it does not; start it again",
         )
-    moving = f", {len(behind(facts))} not yet on {current.id}" if behind(facts) else ""
+    moving = f", {len(outdated_replicas(facts))} not yet on {current.id}" if outdated_replicas(facts) else ""
     servers = f"; {len(reports)} servers report{moving}" if reports else ""
     if reports is None and server:
         servers = "; which version servers use is not known"
