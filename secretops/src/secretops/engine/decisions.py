@@ -226,7 +226,7 @@ def due(facts: Facts, now: datetime) -> Finding | None:
     if current is None:
         return None
     issuer = facts.secret.issuer
-    if issuer and issued_otherwise(current.id, issuer):
+    if issuer and issuer_changed(current.id, issuer):
         return Finding(Reason.DUE, Action.ROTATE, "was issued under another issuer, name or life")
     is_made, at = facts.secret.is_made, due_at(facts)
     if at is None or now < at or (current.expires and not is_made):  # see near_expiry
@@ -289,12 +289,12 @@ def first_action(found: tuple[Finding, ...]) -> Finding | None:
 
 
 def issued_id(token: str, issuer: Issuer) -> str:
-    """Return `token`, a new version's id, with its last ten digits replaced by what `issued_otherwise` compares."""
+    """Return `token`, a new version's id, with its last ten digits replaced by what `issuer_changed` compares."""
     stem = token[: -(_MARK + _SETTINGS)]
     return f"{stem}{_digest(stem, _MARK)}{_settings(issuer)}"
 
 
-def issued_otherwise(version: str, issuer: Issuer) -> bool:
+def issuer_changed(version: str, issuer: Issuer) -> bool:
     """Return True if secretops had it issued under other settings: another issuer, name or life.
 
     False for a supplied version, and one that was issued before ids had a mark. Of 65,536 supplied ones one matches.

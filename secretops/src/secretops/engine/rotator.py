@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 
-from secretops.engine.decisions import Facts, grace_period, grace_end, issued_otherwise, renewal_at
+from secretops.engine.decisions import Facts, grace_period, grace_end, issuer_changed, renewal_at
 from secretops.engine.journal import DONE, Entry, Journal
 from secretops.engine.ports import VersionStore
 from secretops.engine.state import Version, Versions
@@ -117,7 +117,7 @@ class Rotator(ABC):
         """
         version, issuer = self.versions.pending, self.secret.issuer
         due = renewal_at(version) if version else None
-        if version and ((due and due <= self.clock()) or (issuer and issued_otherwise(version.id, issuer))):
+        if version and ((due and due <= self.clock()) or (issuer and issuer_changed(version.id, issuer))):
             self._discard(version)
             return None
         return version
