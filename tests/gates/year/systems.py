@@ -123,7 +123,7 @@ class StandInAgent:
     def __init__(self, account: Account, caller: World, admin: Callable[[], Value]) -> None:
         self._account, self._caller, self._admin = account, caller, admin
 
-    def listed(self) -> tuple[NamedKey, ...]:
+    def list_keys(self) -> tuple[NamedKey, ...]:
         self._as_admin()
         return tuple(NamedKey(AGENT, id, name) for id, (name, _) in self._account.keys.items())
 

@@ -107,7 +107,7 @@ class AgentKey(Rotator):
 
     def look(self) -> Look:
         """Compare the keys of the agent with the versions kept. Asks once, and changes nothing."""
-        versions, keys = self.versions, self.agent.listed()
+        versions, keys = self.versions, self.agent.list_keys()
         there = {str(key) for key in keys}
         of_it = f"{self.agent.id}/"
         missing = [
@@ -143,7 +143,7 @@ class AgentKey(Rotator):
         """Delete the key, of the agent that it was made of. A key that an operator supplied is theirs."""
         if version.user:
             key = NamedKey.of(version.user)
-            there = key.agent != self.agent.id or key.id in {one.id for one in self.agent.listed()}
+            there = key.agent != self.agent.id or key.id in {one.id for one in self.agent.list_keys()}
             self._delete([key] if there else [])
 
     def _verify_new(self, version: Version) -> None:

@@ -148,7 +148,7 @@ class AgentKeys(Protocol):
     def id(self) -> str:
         """The id of the agent."""
 
-    def listed(self) -> tuple[NamedKey, ...]:
+    def list_keys(self) -> tuple[NamedKey, ...]:
         """Return all keys."""
 
     def create(self, name: str) -> tuple[NamedKey, Value]:

@@ -48,7 +48,7 @@ class DigitalOceanAgent:
     def id(self) -> str:
         return self._agent.id
 
-    def listed(self) -> tuple[NamedKey, ...]:
+    def list_keys(self) -> tuple[NamedKey, ...]:
         """Return all keys."""
         return tuple(self._pages_of(self._client()))
 
