@@ -268,7 +268,7 @@ class LeaseWatcher:
             raise lease_held(record.holder, record.since)
         if sent - self._since >= (record.duration or self._timing.duration):
             return True
-        time.sleep(self._timing.look)
+        time.sleep(self._timing.poll)
         return False
 
 
