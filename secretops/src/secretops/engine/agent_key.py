@@ -30,7 +30,7 @@ FIRST_SECONDS = (2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True)
-class Look:
+class KeyComparison:
     """The keys of an agent, compared with the versions kept."""
 
     # Keys that were made to replace a version of ours, and belong to none. Not after a version with a lost key: readers
@@ -81,7 +81,7 @@ class AgentKey(Rotator):
         token, name = new_token(now), self._name_after(current.id if current else self.admins[0])
         with self._step("prepare", token):
             for left in reversed(range(TRIES)):
-                self._delete(self.look().left)
+                self._delete(self.compare_keys().leftover)
                 self.store.confirm()
                 try:
                     key, value = self.agent.create(name)
@@ -90,7 +90,7 @@ class AgentKey(Rotator):
                     if not left:
                         raise
             version = self._add(Version(id=token, stage=Stage.PENDING, created=now, user=str(key)), value)
-            self._delete(self.look().left)
+            self._delete(self.compare_keys().leftover)
         return version
 
     def verify(self, version: Version) -> None:
@@ -105,7 +105,7 @@ class AgentKey(Rotator):
         self._delete(look.left)
         return look.lost
 
-    def look(self) -> Look:
+    def look(self) -> KeyComparison:
         """Compare the keys of the agent with the versions kept. Asks once, and changes nothing."""
         versions, keys = self.versions, self.agent.list_keys()
         there = {str(key) for key in keys}
@@ -119,7 +119,7 @@ class AgentKey(Rotator):
         ours = {self._name_after(id) for id in (*followed, *self.admins)}
         kept = {version.user for version in versions.living}
         left = tuple(key for key in keys if key.name in ours and str(key) not in kept)
-        return Look(left, self._lost(versions.current, missing))
+        return KeyComparison(left, self._lost(versions.current, missing))
 
     def _lost(self, current: Version | None, missing: Collection[Version]) -> str | None:
         if current is None or not current.user:
