@@ -52,7 +52,7 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         return api
 
     def add(self, secret: str, version: Version, value: Value) -> None:
-        name, text, facts = self._name(secret), payload.written(secret, value, LIMIT), facts_label(version)
+        name, text, facts = self._name(secret), payload.serialize(secret, value, LIMIT), facts_label(version)
         state = self._state(secret)
         if state.forgetting:
             self.forget(secret)
@@ -187,7 +187,7 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         found = self.api.value(self._name(secret), version)
         if found is None:
             raise store_errors.no_value(secret, version)
-        value = payload.read(secret, found.version, found.text)
+        value = payload.parse(secret, found.version, found.text)
         if self._values is not None:
             self._values[secret, version] = value
         return value
@@ -202,7 +202,7 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         what = "retired" if any(version.id == found for version in versions.all) else "none of secretops'"
         return Edit(
             found,
-            payload.fields(theirs.text),
+            payload.parse_fields(theirs.text),
             f"secret {name} in {self._place} was changed by hand: version {found} is {what}",
             self._way_back(name, found, versions.current),
         )

@@ -57,7 +57,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
     def add(self, secret: str, version: Version, value: Value) -> None:
         _, apart = self._names(secret)
         state = self._state(secret)
-        written, tags = payload.written(secret, value, LIMIT), self._tags(version, state)
+        written, tags = payload.serialize(secret, value, LIMIT), self._tags(version, state)
         if state.forgetting:
             if self._brought_back(secret, state):
                 for name in self._names(secret):
@@ -150,7 +150,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
     def _deliver(self, secret: str, state: State, version: Version, now: datetime) -> bool:
         """Log each version that somebody else made meanwhile: Key Vault has no compare-and-swap."""
         name, _ = self._names(secret)
-        written = payload.written(secret, self._value(secret, state, version.id), LIMIT)
+        written = payload.serialize(secret, self._value(secret, state, version.id), LIMIT)
         current = state.versions.current
         again = current is not None and current.id == version.id
         published = version.at(published=(version.published if again else None) or now)
@@ -255,7 +255,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:
         for where, copy in reversed(self._copies(secret, state, version)):
             if copy.kept.enabled and copy.kept.id != but and (found := self._api.value(where, copy.kept.id)):
-                return payload.read(secret, version, found.text)
+                return payload.parse(secret, version, found.text)
         raise store_errors.no_value(secret, version)
 
     def _found(self, secret: str, state: State) -> Kept | None:
@@ -310,7 +310,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         what = "retired" if retired else "none of secretops'"
         return Edit(
             found.id,
-            payload.fields(theirs.text),
+            payload.parse_fields(theirs.text),
             f"secret {name} in {self._place} was changed by hand: version {found.id} is {what}",
             f"it from its readers ({self._enable(name, found, 'false')})",
         )
