@@ -24,7 +24,7 @@ def staged(previous: Version | None, current: Version | None, pending: Version |
     return Versions(tuple(version.at(stage=stage) for version, stage in found if version))
 
 
-def merged(one: Version, other: Version) -> Version:
+def merge(one: Version, other: Version) -> Version:
     """Return `one` with the later of both in each time: a vendor may have two texts about a version for a moment."""
     times = {
         name: max(filter(None, (getattr(one, name), getattr(other, name))), default=None)  # no time is taken back
@@ -33,7 +33,7 @@ def merged(one: Version, other: Version) -> Version:
     return dataclasses.replace(one, **times)  # type: ignore[arg-type]
 
 
-def fitted(entry: Entry, written: Callable[[str], str], longest: int) -> str:
+def fit_outcome(entry: Entry, written: Callable[[str], str], longest: int) -> str:
     """Return what `written` makes of the entry's outcome, cut so that it has `longest` bytes at most."""
     outcome = entry.outcome
     while len((text := written(outcome)).encode()) > longest and outcome:
@@ -41,7 +41,7 @@ def fitted(entry: Entry, written: Callable[[str], str], longest: int) -> str:
     return text
 
 
-def stamp(time: datetime) -> str:
+def timestamp(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
