@@ -205,7 +205,7 @@ def drift(props: Mapping[str, Any]) -> Iterator[str]:
     for path, mode in props["modes"].items():
         if _mode(root / path) not in (None, int(mode, 8)):
             yield path
-    present = env_file.values(_text(root / ENV) or "")
+    present = env_file.parse(_text(root / ENV) or "")
     yield from (name for name, text in props["lines"].items() if present.get(name) != text)
 
 
@@ -255,7 +255,7 @@ def _change_lines(root: Path, changes: Mapping[str, str | None]) -> None:
     text = _text(root / ENV)
     if text is None and not any(changes.values()):
         return
-    changed = env_file.changed(text or env_file.HEADER, changes)
+    changed = env_file.update(text or env_file.HEADER, changes)
     if changed != text:
         files.write(root / ENV, changed.encode(errors="surrogateescape"), files.PRIVATE)
 

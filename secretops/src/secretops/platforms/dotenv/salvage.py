@@ -72,7 +72,7 @@ class Salvage:
         """Return the user that config/.env names for `secret`, if it reads."""
         name = self._location.variables.get(secret, {}).get("username", "")
         with suppress(SecretopsError):
-            user = env_file.values(text_of(self._delivery.env) or "").get(name)
+            user = env_file.parse(text_of(self._delivery.env) or "").get(name)
             return {user} if user else set()
         return set()
 
@@ -144,9 +144,9 @@ class Salvage:
         for path in dict.fromkeys(delivered):
             printed += self._broken(path)
         variables, paths = self._delivery.edits(ours, self._delivery.variables(secret), text, delivered)
-        text = env_file.changed(text, dict.fromkeys(variables))
+        text = env_file.update(text, dict.fromkeys(variables))
         public = self._delivery.public_drift(text)
-        text = env_file.changed(text or env_file.HEADER, public)
+        text = env_file.update(text or env_file.HEADER, public)
         if before is not None and text != before:
             kept = self._place(self._delivery.env)
             files.write(kept, before.encode(errors="surrogateescape"), files.PRIVATE)
