@@ -212,7 +212,7 @@ def drift(props: Mapping[str, Any]) -> Iterator[str]:
 def make(props: Mapping[str, Any]) -> None:
     """Bring the disk to what `props` says. Idempotent; leaves everything else alone."""
     root = Path(props["root"])
-    with files.told(root):
+    with files.os_errors(root):
         root.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
         root.chmod(files.FOLDER)
         for folder in props["folders"]:
@@ -225,7 +225,7 @@ def make(props: Mapping[str, Any]) -> None:
             if _text(root / path) != text or _mode(root / path) != files.PUBLIC:
                 files.write(root / path, text.encode(), files.PUBLIC)
         _change_lines(root, props["lines"])
-        with files.told(root):
+        with files.os_errors(root):
             for path, mode in props["modes"].items():
                 if (root / path).exists():
                     (root / path).chmod(int(mode, 8))

@@ -216,7 +216,7 @@ class Delivery:
     def _on_disk(self, names: Iterable[str]) -> list[Path]:
         """Return the files of these names, of all versions, and what a killed write left of them."""
         patterns = [Path(name.format(version="*")) for name in names]
-        with files.told(self._root):
+        with files.os_errors(self._root):
             return [
                 path
                 for pattern in patterns

@@ -69,7 +69,7 @@ class Dotenv(Platform[DotenvStoreLocation]):
         from secretops.stores import files
 
         aside = Path(location.root) / ASIDE
-        with files.told(aside):
+        with files.os_errors(aside):
             if aside.exists():
                 shutil.rmtree(aside)
 

@@ -170,7 +170,7 @@ class Salvage:
             return [self._move(path, f"it belongs to uid {found.st_uid}")]
         printed = []
         if not os.access(path, os.R_OK | os.W_OK):
-            with files.told(path):
+            with files.os_errors(path):
                 path.chmod(files.PRIVATE)
             printed = [f"{path}: made readable again"]
         try:
@@ -181,7 +181,7 @@ class Salvage:
 
     def _move(self, path: Path, why: str) -> str:
         new = self._place(path)
-        with files.told(path), suppress(PermissionError):  # another account's
+        with files.os_errors(path), suppress(PermissionError):  # another account's
             if not path.is_symlink():
                 path.chmod(files.FOLDER if path.is_dir() else files.PRIVATE)
         files.rename(path, new)
