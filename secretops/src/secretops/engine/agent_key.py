@@ -35,9 +35,9 @@ class KeyComparison:
 
     # Keys that were made to replace a version of ours, and belong to none. Not after a version with a lost key: readers
     # may have the next one, which a store restored from a backup does not know.
-    left: tuple[NamedKey, ...]
+    leftover: tuple[NamedKey, ...]
     # Why readers have a key that the agent does not accept, as a sentence.
-    lost: str | None
+    problem: str | None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -101,11 +101,11 @@ class AgentKey(Rotator):
 
     def tidy(self) -> str | None:
         """Delete what a crash left. Return why readers have a key that the agent does not accept, or None."""
-        look = self.look()
-        self._delete(look.left)
-        return look.lost
+        found = self.compare_keys()
+        self._delete(found.leftover)
+        return found.problem
 
-    def look(self) -> KeyComparison:
+    def compare_keys(self) -> KeyComparison:
         """Compare the keys of the agent with the versions kept. Asks once, and changes nothing."""
         versions, keys = self.versions, self.agent.list_keys()
         there = {str(key) for key in keys}
@@ -118,8 +118,8 @@ class AgentKey(Rotator):
         followed = [version.id for version in versions.all if version not in missing]
         ours = {self._name_after(id) for id in (*followed, *self.admins)}
         kept = {version.user for version in versions.living}
-        left = tuple(key for key in keys if key.name in ours and str(key) not in kept)
-        return KeyComparison(left, self._lost(versions.current, missing))
+        leftover = tuple(key for key in keys if key.name in ours and str(key) not in kept)
+        return KeyComparison(leftover, self._lost(versions.current, missing))
 
     def _lost(self, current: Version | None, missing: Collection[Version]) -> str | None:
         if current is None or not current.user:

@@ -98,10 +98,10 @@ def agent_key(session: Session, secret: Secret) -> Result:
     """Check that an owned agent has the current key and no leftover of a crash, or that another agent takes the key."""
     versions = session.store.versions(secret.name)
     if isinstance(secret.agent, OwnedAgent):
-        look = owned_key(session, secret, secret.agent).look()
-        found = [look.lost] if look.lost else []
-        if look.left:
-            found.append(f"keys that a crash left: {', '.join(key.id for key in look.left)}")
+        keys = owned_key(session, secret, secret.agent).compare_keys()
+        found = [keys.problem] if keys.problem else []
+        if keys.leftover:
+            found.append(f"keys that a crash left: {', '.join(key.id for key in keys.leftover)}")
         healthy = f"agent {secret.agent.id} has the keys that are kept"
         return judge(found, AGENT_RULE, "secretops tick", healthy, ticks(session))
     if made := [NamedKey.of(one.user) for one in versions.living if one.user]:
