@@ -77,7 +77,7 @@ class StandInStore:
     def publish(self, secret: str, version: str, now: datetime) -> None:
         kept = self._load("publish")
         versions = kept.versions.get(secret, Versions())
-        chosen = versions.known(secret, version)
+        chosen = versions.get(secret, version)
         if chosen.stage is not Stage.CURRENT:
             if versions.current and versions.current.published is None:
                 self._deliver(secret, now)
@@ -106,7 +106,7 @@ class StandInStore:
     ) -> None:
         kept = self._load("mark")
         versions = kept.versions.get(secret, Versions())
-        before = versions.known(secret, version)
+        before = versions.get(secret, version)
         what = "retired" if retired else AGAIN if before.verified else "verified"
         changed = versions.changed(version, verified=verified, retired=retired)
         self._save(_with(kept, secret, changed), f"{what} {secret} {version}")

@@ -90,7 +90,7 @@ class Rotator(ABC):
         with self._step("publish", version.id):
             now = self.clock()
             self.store.publish(self.secret.name, version.id, now)
-            known = self.versions.known(self.secret.name, version.id)
+            known = self.versions.get(self.secret.name, version.id)
             self.versions = self.versions.published(known, now)
         return self.versions.current or version
 

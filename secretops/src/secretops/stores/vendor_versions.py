@@ -101,7 +101,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
         state = self._state(secret)
-        state.versions.known(secret, version)
+        state.versions.get(secret, version)
         self._mark(secret, state, version, verified=verified, retired=retired)
 
     def discard(self, secret: str, version: str) -> None:
@@ -129,7 +129,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         retries = Retries()
         while True:
             state = self._state(secret)
-            chosen = state.versions.current if version is None else state.versions.known(secret, version)
+            chosen = state.versions.current if version is None else state.versions.get(secret, version)
             if chosen is None:
                 return state
             self._refuse_edits(secret, state, None if version is None else chosen)
