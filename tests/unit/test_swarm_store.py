@@ -13,7 +13,7 @@ from secretops.engine.state import Stage
 from secretops.errors import StoreError, UnreachableError
 from secretops.platforms.swarm import rollout
 from secretops.platforms.swarm.api import encoded
-from secretops.platforms.swarm.mounted_secrets import Attached, attached, named
+from secretops.platforms.swarm.mounted_secrets import MountedSecret, mounted_secrets, operator_secret
 from secretops.platforms.swarm.store import SwarmVersionStore
 from secretops.platforms.swarm.values import Elsewhere, LogRecords
 from secretops.stores.lease import Timing
@@ -218,9 +218,9 @@ def attach(place: InMemory, name: str, file: str) -> dict[str, Any]:
 def test_a_services_secrets_are_listed_by_file_and_found_by_their_whole_name(place: InMemory) -> None:
     password, login = attach(place, "a-v1", "mqtt_password"), attach(place, "a-v1-longer", "/run/secrets/login/server")
     place.set_list([password, login])
-    other, one = attached(place.name, place.api)
+    other, one = mounted_secrets(place.name, place.api)
     assert other.file_name == "/run/secrets/login/server"
-    assert one == Attached(
+    assert one == MountedSecret(
         secret_id=password["SecretID"],
         secret_name="a-v1",  # nosec B106 - a secret's name
         file_name="mqtt_password",

@@ -12,7 +12,7 @@ from secretops.platforms.swarm.rollout import list_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attached:
+class MountedSecret:
     """A secret in a service's list, and its file in the containers. A locator, never a value."""
 
     secret_id: str
@@ -23,7 +23,7 @@ class Attached:
     mode: int
 
 
-def named(secret: str, *, file_name: str, uid: str, gid: str, api: Api | None = None) -> Attached:
+def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: Api | None = None) -> MountedSecret:
     """Return the secret of that name, which an operator made, as a file that only its owner reads.
 
     Raises UsageError if there is none, StoreError, UnreachableError.
@@ -35,17 +35,19 @@ def named(secret: str, *, file_name: str, uid: str, gid: str, api: Api | None = 
             rule="the stack names it, and an operator makes it: its value never passes through Pulumi",
             remedy=f"docker secret create {secret} FILE",
         )
-    return Attached(secret_id=found["ID"], secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=stat.S_IRUSR)
+    return MountedSecret(
+        secret_id=found["ID"], secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=stat.S_IRUSR
+    )
 
 
-def attached(service: str, api: Api | None = None) -> tuple[Attached, ...]:
+def mounted_secrets(service: str, api: Api | None = None) -> tuple[MountedSecret, ...]:
     """Return the list of `service`, sorted by file; empty if there is no such service yet.
 
     Raises StoreError, UnreachableError.
     """
     found = _named(api or Api(), "/services", service)
     listed = [
-        Attached(
+        MountedSecret(
             secret_id=one["SecretID"],
             secret_name=one["SecretName"],
             file_name=one["File"]["Name"],
