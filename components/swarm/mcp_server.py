@@ -64,6 +64,6 @@ def login_secret(secret: str) -> MountedSecret:
     """Ask the manager for the secret that an operator made for the launcher to log in with. Raises RunError."""
     uid, _, gid = USER.partition(":")
     try:
-        return named(secret, file_name=LOGIN_FILE, uid=uid, gid=gid)
+        return operator_secret(secret, file_name=LOGIN_FILE, uid=uid, gid=gid)
     except SecretopsError as error:
         raise pulumi.RunError(str(error)) from None

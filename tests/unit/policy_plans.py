@@ -147,7 +147,7 @@ def stood_in(text: str) -> Iterator[str]:
     """A stack file with CA files, a kubeconfig, a package for AWS and a Swarm's manager stood in for."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         patch.setattr(mcp_server, "mounted_secrets", lambda _name: ())
-        patch.setattr(mcp_server, "named", _login)
+        patch.setattr(mcp_server, "operator_secret", _login)
         patch.setattr(deployer, "ask_manager", lambda: None)
         warnings.filterwarnings("ignore", ".*has been deprecated", DeprecationWarning)
         with a_kubeconfig(), a_package():

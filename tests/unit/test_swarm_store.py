@@ -228,4 +228,4 @@ def test_a_services_secrets_are_listed_by_file_and_found_by_their_whole_name(pla
         gid="10001",
         mode=0o400,
     )
-    assert named("a-v1", file_name="mqtt_password", uid="10001", gid="10001", api=place.api) == one
+    assert operator_secret("a-v1", file_name="mqtt_password", uid="10001", gid="10001", api=place.api) == one
