@@ -23,7 +23,7 @@ from tests.real.dockerd import BASE, DEADLINE
 from tests.real.swarm import Swarm
 
 if TYPE_CHECKING:  # where the extra is not installed, its row skips
-    from secretops.platforms.swarm.api import Api
+    from secretops.platforms.swarm.api import SwarmApi
     from secretops.platforms.swarm.store import SwarmVersionStore
     from secretops.stores.lease import Timing
 
@@ -73,14 +73,14 @@ class InSwarm:
             networks=("host",),
         )
 
-    def new_api(self) -> Api:
-        from secretops.platforms.swarm.api import Api
+    def new_api(self) -> SwarmApi:
+        from secretops.platforms.swarm.api import SwarmApi
         from secretops.platforms.swarm.daemon import open_connection
 
-        return Api(lambda: open_connection(self.environment))
+        return SwarmApi(lambda: open_connection(self.environment))
 
     @functools.cached_property
-    def api(self) -> Api:
+    def api(self) -> SwarmApi:
         return self.new_api()
 
     def open(self, location: SwarmStoreLocation | None = None, *, timing: Timing | None = None) -> SwarmVersionStore:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secretops.errors import StoreError, UsageError
-from secretops.platforms.swarm.api import Api, encoded
+from secretops.platforms.swarm.api import SwarmApi, encoded
 from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.platforms.swarm.version_state import SecretState, StoredVersion
@@ -40,7 +40,7 @@ class Found:
 class Inventory:
     """Lists, creates and removes the stack's Swarm secrets. Raises StoreError, UnreachableError."""
 
-    def __init__(self, api: Api, location: Location) -> None:
+    def __init__(self, api: SwarmApi, location: Location) -> None:
         self._api, self._location = api, location
 
     def all(self, secret: str | None = None) -> list[Found]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secretops.errors import UsageError
-from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.rollout import list_of
 
 
@@ -23,12 +23,12 @@ class MountedSecret:
     mode: int
 
 
-def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: Api | None = None) -> MountedSecret:
+def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: SwarmApi | None = None) -> MountedSecret:
     """Return the secret of that name, which an operator made, as a file that only its owner reads.
 
     Raises UsageError if there is none, StoreError, UnreachableError.
     """
-    found = _named(api or Api(), "/secrets", secret)
+    found = _named(api or SwarmApi(), "/secrets", secret)
     if found is None:
         raise UsageError(
             f"there is no secret {secret} in the Swarm",
@@ -40,12 +40,12 @@ def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: Api
     )
 
 
-def mounted_secrets(service: str, api: Api | None = None) -> tuple[MountedSecret, ...]:
+def mounted_secrets(service: str, api: SwarmApi | None = None) -> tuple[MountedSecret, ...]:
     """Return the list of `service`, sorted by file; empty if there is no such service yet.
 
     Raises StoreError, UnreachableError.
     """
-    found = _named(api or Api(), "/services", service)
+    found = _named(api or SwarmApi(), "/services", service)
     listed = [
         MountedSecret(
             secret_id=one["SecretID"],
@@ -60,6 +60,6 @@ def mounted_secrets(service: str, api: Api | None = None) -> tuple[MountedSecret
     return tuple(sorted(listed, key=lambda one: one.file_name))
 
 
-def _named(api: Api, path: str, name: str) -> dict[str, Any] | None:
+def _named(api: SwarmApi, path: str, name: str) -> dict[str, Any] | None:
     """Return the one of exactly that name: the daemon also returns those whose name begins with it."""
     return next((one for one in api.get(path, name=[name]) or () if one["Spec"]["Name"] == name), None)

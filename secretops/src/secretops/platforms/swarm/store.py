@@ -13,7 +13,7 @@ from datetime import datetime
 from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.delivery import Delivery
 from secretops.platforms.swarm.inventory import MOST_NUMBERS, Inventory, check_value
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
@@ -33,7 +33,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def __init__(
         self,
         location: Location,
-        api: Api,
+        api: SwarmApi,
         *,
         values: Values,
         records: Records,
@@ -55,7 +55,11 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         values = found_here()
         log_entries = not isinstance(values, Elsewhere)
         return cls(
-            location, Api(), values=values, records=LogRecords(actor(role), reads=log_entries), log_entries=log_entries
+            location,
+            SwarmApi(),
+            values=values,
+            records=LogRecords(actor(role), reads=log_entries),
+            log_entries=log_entries,
         )
 
     def secret_names(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter
 from secretops.engine.journal import Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.platforms.swarm.api import PAUSES, Api, encoded
+from secretops.platforms.swarm.api import PAUSES, SwarmApi, encoded
 from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores import lease, store_errors
@@ -111,7 +111,7 @@ class VersionState:
 class VersionStateClient:
     """Reads and writes the config. With the `token` of a lease, only while that lease is the config's."""
 
-    def __init__(self, api: Api, location: Location) -> None:
+    def __init__(self, api: SwarmApi, location: Location) -> None:
         self.api, self.location = api, location
         self.token = ""  # nosec B105 - of a lease that nobody holds
 

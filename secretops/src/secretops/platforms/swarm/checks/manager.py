@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from secretops.platforms.swarm.api import Api, check_manager
+from secretops.platforms.swarm.api import SwarmApi, check_manager
 from secretops.platforms.swarm.inventory import Found, Inventory
 from secretops.platforms.swarm.job import ENTRYPOINT, TASK, JobRunner, made_for_jobs, time_of
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation
@@ -29,10 +29,10 @@ class Manager:
     """One stack's Swarm. Answers are cached: doctor describes one moment."""
 
     def __init__(
-        self, location: SwarmStoreLocation, *, api: Api | None = None, environment: Mapping[str, str] = os.environ
+        self, location: SwarmStoreLocation, *, api: SwarmApi | None = None, environment: Mapping[str, str] = os.environ
     ) -> None:
         self.location, self.environment = location, environment
-        self._api = api or Api(patient=False)
+        self._api = api or SwarmApi(patient=False)
         self._client, self._answers = VersionStateClient(self._api, location), dict[str, Any]()
 
     def reach(self) -> None:
