@@ -8,7 +8,7 @@ import pytest
 from dotenv import dotenv_values
 
 from secretops.check import Check, Level, Result
-from secretops.engine.ports import UnknownOutcomeError, NamedKey
+from secretops.engine.ports import NamedKey, UnknownOutcomeError
 from secretops.engine.state import Version
 from secretops.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from secretops.manifest import OwnedAgent

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from secretops.engine.agent_key import TRIES, AgentKey
-from secretops.engine.ports import UnknownOutcomeError, NamedKey
+from secretops.engine.ports import NamedKey, UnknownOutcomeError
 from secretops.engine.rotator import GraceError
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError, StoreError

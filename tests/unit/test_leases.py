@@ -124,7 +124,7 @@ def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
     def look() -> bool:
         sent, renewals = clock.now, int(renews and clock.now > 0)
         clock.now += 0 if clock.now else slow_answer
-        return watch.has_expired(replace(RECORD, renewals=renewals, duration=duration), sent=asked)
+        return watch.has_expired(replace(RECORD, renewals=renewals, duration=duration), sent=sent)
 
     if expected is None:
         with pytest.raises(LeaseHeldError):

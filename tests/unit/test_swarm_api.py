@@ -9,7 +9,7 @@ import requests
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
 from secretops.platforms.swarm import api as asking
-from secretops.platforms.swarm.api import SwarmApi, NoManagerError
+from secretops.platforms.swarm.api import NoManagerError, SwarmApi
 from secretops.platforms.swarm.daemon import Connection
 
 NOT_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node.'

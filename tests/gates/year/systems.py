@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from secretops.certificates import has_signed
-from secretops.engine.ports import UnknownOutcomeError, NamedKey, UserTakenError
+from secretops.engine.ports import NamedKey, UnknownOutcomeError, UserTakenError
 from secretops.engine.state import Replica
 from secretops.errors import RefusedError, UnreachableError
 from secretops.values import Value

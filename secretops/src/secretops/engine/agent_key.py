@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from secretops.engine.ports import AgentKeys, UnknownOutcomeError, NamedKey
+from secretops.engine.ports import AgentKeys, NamedKey, UnknownOutcomeError
 from secretops.engine.rotator import Rotator, new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError

@@ -168,7 +168,7 @@ def all_report_current(facts: Facts) -> bool:
     return len(facts.replicas) == facts.expected and not outdated_replicas(facts)
 
 
-def behind(facts: Facts) -> tuple[Replica, ...]:
+def outdated_replicas(facts: Facts) -> tuple[Replica, ...]:
     """Return the servers that report another version than the current one, or are logged in as another user."""
     current = facts.versions.current
     if current is None:

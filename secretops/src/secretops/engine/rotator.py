@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 
-from secretops.engine.decisions import Facts, grace_period, grace_end, issuer_changed, renewal_at
+from secretops.engine.decisions import Facts, grace_end, grace_period, issuer_changed, renewal_at
 from secretops.engine.journal import DONE, Entry, Journal
 from secretops.engine.ports import VersionStore
 from secretops.engine.state import Version, Versions

@@ -115,7 +115,7 @@ class HeldLease:
     def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, sent: float) -> None:
         """`record` and `at` as they were written. `sent`: when that write was sent, by `boot_clock`."""
         self.record, self._at = record, at
-        self._store, self._timing, self._renewed = store, timing, asked
+        self._store, self._timing, self._renewed = store, timing, sent
         # Who has taken the lease over; empty for nobody.
         self._taker = ""
         self._turn = threading.Lock()
@@ -158,7 +158,7 @@ class HeldLease:
     def _renew(self, *, patient: bool) -> None:
         sent = boot_clock()
         if not self._taker and self._write(self._store.renewed(self.record), patient=patient):
-            self._renewed = asked
+            self._renewed = sent
 
     def _write(self, record: LeaseRecord | None, *, patient: bool) -> bool:
         """Write while the lease is ours. False once another process has it."""
@@ -190,7 +190,7 @@ def acquire(store: LeaseStore, holder: str, timing: Timing) -> HeldLease:
         if found.record is None or (found is not before and found.record == before.record):
             if not retries.pause():
                 raise store.contended("nothing was begun")
-        elif watch.has_expired(found.record, sent=asked):
+        elif watch.has_expired(found.record, sent=sent):
             silent = found
 
 

@@ -46,7 +46,7 @@ def timestamp(time: datetime) -> str:
 
 
 class StoreJournal:
-    """`Journal` over a process' log, and its store for the last entry. `log_entries`: a rotator's, whose log is all it leaves.
+    """`Journal` over a process' log, and its store for the last entry.
 
     `keep` stores an entry, without patience for a store that does not answer; `last` returns a secret's newest one.
     """

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from secretops.engine.ports import UnknownOutcomeError, NamedKey
+from secretops.engine.ports import NamedKey, UnknownOutcomeError
 from secretops.errors import RefusedError, UnreachableError
 from secretops.manifest import AGENT_ADMIN, OwnedAgent
 from secretops.targets.https import Answer, Client, NoAnswerError, Patience

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from secretops.check import Repair, Result, attention, judge, ok
-from secretops.engine.decisions import Facts, Finding, Reason, outdated_replicas, findings, grace_end, replica_behind
+from secretops.engine.decisions import Facts, Finding, Reason, findings, grace_end, outdated_replicas, replica_behind
 from secretops.engine.journal import Entry
 from secretops.engine.ports import NamedKey
 from secretops.errors import ExitCode, RefusedError, SecretopsError

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from secretops.errors import StoreError
 from secretops.platforms.aws import errors
 from secretops.platforms.aws.api import connect
-from secretops.stores.lease import StoredLease, LeaseRecord, LeaseStore
+from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease
 
 # The table's partition key, a string.
 KEY = "id"

@@ -28,7 +28,7 @@ from secretops.platforms.azure.errors import codes, telling
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores import lease as leases
-from secretops.stores.lease import StoredLease, LeaseRecord, LeaseStore, lease_held
+from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease, lease_held
 
 # Characters of a holder's name as it is written: metadata are headers.
 LONGEST_NAME = 180

@@ -14,7 +14,7 @@ from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.platforms.kubernetes.secrets import LABELS
 from secretops.stores import lease
-from secretops.stores.lease import StoredLease, LeaseRecord, LeaseStore
+from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease
 from secretops.stores.retry import contended
 
 # The label that names the stack of a Lease, as the program sets it.

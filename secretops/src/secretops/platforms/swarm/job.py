@@ -18,7 +18,7 @@ from typing import IO, Any
 from secretops.access import this_actor
 from secretops.errors import ExitCode, SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.manifest import Manifest
-from secretops.platforms.swarm.api import SwarmApi, Kind, encoded
+from secretops.platforms.swarm.api import Kind, SwarmApi, encoded
 from secretops.platforms.swarm.daemon import registry_login, socket_of
 from secretops.platforms.swarm.inventory import Inventory
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation

@@ -21,7 +21,7 @@ from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores import lease, store_errors
 from secretops.stores.document_versions import StateLabels
-from secretops.stores.lease import StoredLease, HeldLease, LeaseRecord, LeaseStore, Timing
+from secretops.stores.lease import HeldLease, LeaseRecord, LeaseStore, StoredLease, Timing
 from secretops.stores.retry import Retries, contended
 
 CONTENT = b"The state of the stack's secrets is in the labels of this config. secretops writes them.\n"

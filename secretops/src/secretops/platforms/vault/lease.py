@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from secretops.errors import StoreError
 from secretops.platforms.vault.api import NONE, Api
-from secretops.stores.lease import StoredLease, LeaseRecord, LeaseStore
+from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease
 from secretops.stores.retry import contended
 
 HOLDER, SINCE, TOKEN, RENEWED = "holder", "since", "token", "renewed"
