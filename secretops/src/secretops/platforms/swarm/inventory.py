@@ -27,7 +27,7 @@ MOST_NUMBERS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SwarmSecret:
     """One Swarm secret of the stack."""
 
     id: str
@@ -43,7 +43,7 @@ class Inventory:
     def __init__(self, api: SwarmApi, location: Location) -> None:
         self._api, self._location = api, location
 
-    def all(self, secret: str | None = None) -> list[Found]:
+    def all(self, secret: str | None = None) -> list[SwarmSecret]:
         """Return those of the stack, or of one of its secrets."""
         labels = [f"{SWARM_INSTANCE}={self._location.instance}", f"{OF_SECRET}={secret}" if secret else OF_SECRET]
         return [_found(each) for each in self._api.get("/secrets", label=labels) or []]
@@ -81,7 +81,7 @@ class Inventory:
                 self._api.remove("secrets", each.id)
 
 
-def _found(listed: dict[str, Any]) -> Found:
+def _found(listed: dict[str, Any]) -> SwarmSecret:
     name, labels = listed["Spec"]["Name"], listed["Spec"].get("Labels") or {}
     if not (number := labels.get(NUMBER, "0")).isdecimal():
         raise StoreError(
@@ -90,7 +90,7 @@ def _found(listed: dict[str, Any]) -> Found:
             remedy="docker secret rm it, if it is not the stack's",
         )
     secret, book = labels.get(OF_SECRET, ""), labels.get(BOOK, "")
-    return Found(id=listed["ID"], name=name, secret=secret, number=int(number), book=book)
+    return SwarmSecret(id=listed["ID"], name=name, secret=secret, number=int(number), book=book)
 
 
 def check_value(secret: str, value: Value) -> None:

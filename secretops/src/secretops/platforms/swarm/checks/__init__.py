@@ -25,7 +25,7 @@ from secretops.check import (
 from secretops.errors import SecretopsError
 from secretops.platforms.swarm.checks.manager import Manager
 from secretops.platforms.swarm.daemon import address_of, certificates_of
-from secretops.platforms.swarm.inventory import Found
+from secretops.platforms.swarm.inventory import SwarmSecret
 from secretops.platforms.swarm.rollout import GOING_BACK
 from secretops.stores.lease import Timing
 
@@ -223,7 +223,7 @@ def lease(manager: Manager, follow: Repair | None = None, pause: float = Timing.
 
 def orphaned_secrets(manager: Manager) -> Result:
     """Find secrets of the stack beyond the versions kept. What a service uses is never to be removed."""
-    book, retired, wrong = manager.book, list[Found](), dict[str, str]()  # What is wrong -> its remedy.
+    book, retired, wrong = manager.book, list[SwarmSecret](), dict[str, str]()  # What is wrong -> its remedy.
     for found in manager.secrets:
         state = book.secret(found.secret)
         if found.book == book.id and found.number < state.next and found.number not in state.living:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from secretops.platforms.swarm.api import SwarmApi, check_manager
-from secretops.platforms.swarm.inventory import Found, Inventory
+from secretops.platforms.swarm.inventory import SwarmSecret, Inventory
 from secretops.platforms.swarm.job import ENTRYPOINT, TASK, JobRunner, made_for_jobs, time_of
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation
 from secretops.platforms.swarm.version_state import VersionState, VersionStateClient, hold
@@ -83,10 +83,10 @@ class Manager:
         return self._client.read()
 
     @functools.cached_property
-    def secrets(self) -> list[Found]:
+    def secrets(self) -> list[SwarmSecret]:
         return Inventory(self._api, self.location).all()
 
-    def users(self, secret: Found) -> list[str]:
+    def users(self, secret: SwarmSecret) -> list[str]:
         """The services that mount a secret, except running commands of the stack."""
         return [
             str(each["Spec"]["Name"])
