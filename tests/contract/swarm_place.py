@@ -64,7 +64,7 @@ class InSwarm:
     def location(self) -> SwarmStoreLocation:
         return SwarmStoreLocation(
             prefix=f"{self.name}-",
-            book=f"{self.name}-book",
+            state_config=f"{self.name}-versions",
             instance=self.name,
             service=self.name,
             delivered={"it": {field: SwarmFile(name=file) for field, file in FILES.items()}},
@@ -186,7 +186,7 @@ class InSwarm:
 
     def keeps(self, text: str) -> list[str]:
         found = [name for name, value in self.texts().items() if text in value]
-        labels = (self.api.get(f"/configs/{self.name}-book") or {}).get("Spec", {}).get("Labels", {})
+        labels = (self.api.get(f"/configs/{self.name}-versions") or {}).get("Spec", {}).get("Labels", {})
         shown = {**labels, "service": json.dumps(self.service())}
         return [*found, *(name for name, value in shown.items() if text and text in value)]
 

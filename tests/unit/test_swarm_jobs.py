@@ -114,7 +114,7 @@ def test_versions_that_a_rotation_is_making_are_not_swept_by_a_command_that_ends
     publish(place, V[1])
     with place.open().lease("another rotation"):
         state = place.open()._client.read()
-        labels = {SWARM_INSTANCE: place.name, "coreflux-mcp-secrets.book": state.id}
+        labels = {SWARM_INSTANCE: place.name, "coreflux-mcp-secrets.config": state.id}
         labels |= {"coreflux-mcp-secrets.secret": "it", "coreflux-mcp-secrets.number": "0"}
         place.api.create("secrets", {"Name": f"{place.name}-it-v0", "Labels": labels, "Data": encoded(b"x")})
         assert carried(place, "tick")[0] == ExitCode.DONE

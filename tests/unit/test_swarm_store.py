@@ -129,7 +129,7 @@ def test_undelivered_version_with_lost_secrets_is_replaced(place: InMemory) -> N
 
 def test_what_a_lost_book_knew_is_never_removed_and_a_new_book_begins_above_it(place: InMemory) -> None:
     value = publish(place, V[1])
-    place.api.remove("configs", place.location.book)
+    place.api.remove("configs", place.location.state_config)
     before = set(place.named())
     store = place.open()
     assert store.versions("it").all == ()

@@ -16,7 +16,7 @@ from secretops.values import Value
 
 # Labels of a secret: the id of the config that knows it (those of a lost config are not ours to remove), the secret of
 # the catalogue, and the number of the version.
-BOOK, OF_SECRET, NUMBER = (f"coreflux-mcp-secrets.{label}" for label in ("book", "secret", "number"))
+CONFIG, OF_SECRET, NUMBER = (f"coreflux-mcp-secrets.{label}" for label in ("config", "secret", "number"))
 
 # Of one secret: https://docs.docker.com/engine/swarm/secrets/
 MOST_BYTES = 500 * 1024 - 1
@@ -34,7 +34,7 @@ class SwarmSecret:
     name: str
     secret: str
     number: int
-    book: str
+    config: str
 
 
 class Inventory:
@@ -63,7 +63,12 @@ class Inventory:
 
     def make(self, config: str, secret: str, stored: StoredVersion, texts: dict[str | None, str]) -> bool:
         """Create the Swarm secrets of a version that config `config` is to know; False if one of the names is taken."""
-        labels = {SWARM_INSTANCE: self._location.instance, BOOK: config, OF_SECRET: secret, NUMBER: str(stored.number)}
+        labels = {
+            SWARM_INSTANCE: self._location.instance,
+            CONFIG: config,
+            OF_SECRET: secret,
+            NUMBER: str(stored.number),
+        }
         for field, name in self.names(secret, stored.number, stored.fields).items():
             spec = {"Name": name, "Labels": labels, "Data": encoded(texts[field].encode())}
             if self._api.create("secrets", spec) is None:
@@ -77,7 +82,7 @@ class Inventory:
         writing, and those of another config are for an operator to remove.
         """
         for each in self.all(secret):
-            if each.book == state.config and each.number < state.next and each.number not in state.living:
+            if each.config == state.config and each.number < state.next and each.number not in state.living:
                 self._api.remove("secrets", each.id)
 
 
@@ -89,8 +94,8 @@ def _found(listed: dict[str, Any]) -> SwarmSecret:
             rule="these labels are written by secretops alone",
             remedy="docker secret rm it, if it is not the stack's",
         )
-    secret, book = labels.get(OF_SECRET, ""), labels.get(BOOK, "")
-    return SwarmSecret(id=listed["ID"], name=name, secret=secret, number=int(number), book=book)
+    secret, config = labels.get(OF_SECRET, ""), labels.get(CONFIG, "")
+    return SwarmSecret(id=listed["ID"], name=name, secret=secret, number=int(number), config=config)
 
 
 def check_value(secret: str, value: Value) -> None:

@@ -360,7 +360,7 @@ class JobRunner:
         kept = {
             each.name: each.id
             for each in self._inventory.all()
-            if each.book == state.id and each.number in state.secret(each.secret).living
+            if each.config == state.id and each.number in state.secret(each.secret).living
         }
         service = self._api.get(f"/services/{self._location.service}")
         files = {file.name for files in self._location.delivered.values() for file in files.values()}

@@ -44,7 +44,7 @@ class SwarmStoreLocation(StoreLocation):
     kind: Literal["swarm"] = "swarm"
     prefix: SwarmName
     """Begins the name of every secret of the stack: `<prefix>mqtt-v3-password`."""
-    book: SwarmName
+    state_config: SwarmName
     """Name of the config whose labels say which versions there are, which is current, and who rotates: changed by
     check-and-set on its index. It never holds a value."""
     instance: SwarmName

@@ -64,7 +64,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
 
     def secret_names(self) -> tuple[str, ...]:
         state = self._client.read()
-        left = {each.secret for each in self._inventory.all() if each.book == state.id}
+        left = {each.secret for each in self._inventory.all() if each.config == state.id}
         return tuple(sorted({*state.kept, *left}))
 
     @contextlib.contextmanager
@@ -179,4 +179,4 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
 
     def _has_left(self, secret: str, state: SecretState) -> bool:
         """Return whether there are Swarm secrets that the config knew, also of versions that it no longer keeps."""
-        return any(each.book == state.config for each in self._inventory.all(secret))
+        return any(each.config == state.config for each in self._inventory.all(secret))

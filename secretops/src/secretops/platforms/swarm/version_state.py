@@ -140,7 +140,7 @@ class VersionStateClient:
                 return state if found else self.read()
             if not retries.pause():
                 remedy = "find out who writes it: docker events --filter type=config; the next tick goes on from here"
-                raise contended(f"config {self.location.book}", remedy, pauses=PAUSES)
+                raise contended(f"config {self.location.state_config}", remedy, pauses=PAUSES)
 
     def write(self, found: dict[str, Any] | None, state: VersionState) -> bool:
         """Write `state` over the config that was `found`; False if somebody else has written since."""
@@ -148,17 +148,17 @@ class VersionStateClient:
             return self.api.update("configs", found, {**found["Spec"], "Labels": state.labels})
         if self.is_nowhere:
             raise StoreError(
-                f"there is no service {self.location.service} and no config {self.location.book} in this Swarm",
+                f"there is no service {self.location.service} and no config {self.location.state_config} in this Swarm",
                 rule="values are first written where the stack's service is",
                 remedy="pulumi up makes it; if it has run: does DOCKER_HOST, or Docker's context, lead to its Swarm?",
             )
         labels = {SWARM_INSTANCE: self.location.instance, **state.labels}
-        spec = {"Name": self.location.book, "Labels": labels, "Data": encoded(CONTENT)}
+        spec = {"Name": self.location.state_config, "Labels": labels, "Data": encoded(CONTENT)}
         return self.api.create("configs", spec) is not None
 
     def opened(self, found: dict[str, Any] | None) -> VersionState:
         """Return the state in the config that was `found`. Raises StoreError if it is another stack's."""
-        name = self.location.book
+        name = self.location.state_config
         if found is None:
             return VersionState(name, {})
         labels = dict(found["Spec"].get("Labels") or {})
@@ -188,7 +188,7 @@ class VersionStateClient:
                 self.api.remove("configs", state.id)
 
     def get(self) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self.api.get(f"/configs/{self.location.book}")
+        found: dict[str, Any] | None = self.api.get(f"/configs/{self.location.state_config}")
         return found
 
     def _of_holder(self, found: dict[str, Any] | None) -> VersionState:
@@ -224,7 +224,7 @@ class LeaseLabel(LeaseStore):
 
     def contended(self, left: str) -> StoreError:
         remedy = "find out who writes it: docker events --filter type=config"
-        return contended(f"config {self._client.location.book}", remedy, rule=f"one rotation at a time; {left}")
+        return contended(f"config {self._client.location.state_config}", remedy, rule=f"one rotation at a time; {left}")
 
 
 @contextlib.contextmanager

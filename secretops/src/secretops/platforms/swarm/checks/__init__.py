@@ -183,7 +183,7 @@ def server(manager: Manager) -> Result:
 
 def version_state(manager: Manager) -> Result:
     """Check that the config whose labels name the current versions exists, is this stack's, and is readable."""
-    name = manager.location.book
+    name = manager.location.state_config
     try:
         book = manager.book
         living = [(secret, number) for secret in book.secrets for number in book.secret(secret).living]
@@ -197,7 +197,7 @@ def version_state(manager: Manager) -> Result:
         )
     if not book.id:
         return ok(f"no config {name} yet: the first value makes it")
-    there = {(found.secret, found.number) for found in manager.secrets if found.book == book.id}
+    there = {(found.secret, found.number) for found in manager.secrets if found.config == book.id}
     gone = [f"{secret}-v{number}" for secret, number in living if (secret, number) not in there]
     return judge(
         [f"no secret {', '.join(gone)}"] if gone else [],
@@ -226,9 +226,9 @@ def orphaned_secrets(manager: Manager) -> Result:
     book, retired, wrong = manager.book, list[SwarmSecret](), dict[str, str]()  # What is wrong -> its remedy.
     for found in manager.secrets:
         state = book.secret(found.secret)
-        if found.book == book.id and found.number < state.next and found.number not in state.living:
+        if found.config == book.id and found.number < state.next and found.number not in state.living:
             retired.append(found)
-    for found in [*retired, *(each for each in manager.secrets if each.book != book.id)]:
+    for found in [*retired, *(each for each in manager.secrets if each.config != book.id)]:
         users = manager.users(found)
         used = f" (service {', '.join(users)} uses it)" if users else ""
         if found in retired:
