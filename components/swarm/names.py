@@ -51,7 +51,7 @@ class Names:
         return f"{self.base}_"
 
     def of(self, what: str) -> str:
-        """The name of a service, a network or the book: as `docker stack deploy` makes it of `what`."""
+        """The name of a service, a network or the config of the versions: as `docker stack deploy` makes it of `what`."""
         return f"{self.base}_{what}"
 
     def network(self, *, encrypted: bool) -> str:

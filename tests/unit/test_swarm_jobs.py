@@ -110,7 +110,7 @@ def test_a_secret_that_somebody_attached_by_hand_travels_too(place: InMemory) ->
 
 
 def test_versions_that_a_rotation_is_making_are_not_swept_by_a_command_that_ends(place: InMemory) -> None:
-    """Secrets of a number that the book has not given to a version yet are another rotation's."""
+    """Secrets of a number that the config has not given to a version yet are another rotation's."""
     publish(place, V[1])
     with place.open().lease("another rotation"):
         state = place.open()._client.read()

@@ -127,7 +127,7 @@ def test_undelivered_version_with_lost_secrets_is_replaced(place: InMemory) -> N
     assert place.delivered() == dict(value)
 
 
-def test_what_a_lost_book_knew_is_never_removed_and_a_new_book_begins_above_it(place: InMemory) -> None:
+def test_secrets_of_a_lost_config_are_never_removed(place: InMemory) -> None:
     value = publish(place, V[1])
     place.api.remove("configs", place.location.state_config)
     before = set(place.named())

@@ -66,19 +66,19 @@ class Manager:
     def sweep(self) -> str:
         """Under the lease, remove retired versions that no service uses."""
         with hold(self._client, f"secretops doctor --repair (pid {os.getpid()} on {socket.gethostname()})", Timing()):
-            book = self.read_book()
-            for secret in book.secrets:
-                Inventory(self._api, self.location).sweep(secret, book.secret(secret))
+            state = self.read_state()
+            for secret in state.secrets:
+                Inventory(self._api, self.location).sweep(secret, state.secret(secret))
         return "what no service uses is removed"
 
     def tasks(self, service: dict[str, Any]) -> list[dict[str, Any]]:
         return self._api.get("/tasks", service=[service["ID"]]) or []
 
     @functools.cached_property
-    def book(self) -> VersionState:
-        return self.read_book()
+    def state(self) -> VersionState:
+        return self.read_state()
 
-    def read_book(self) -> VersionState:
+    def read_state(self) -> VersionState:
         """Read the version state again."""
         return self._client.read()
 
