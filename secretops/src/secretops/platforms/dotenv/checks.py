@@ -17,7 +17,7 @@ from secretops.platforms.dotenv.delivery import RESTORE, Delivery
 from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.platforms.dotenv.salvage import ASIDE
 from secretops.stores import files
-from secretops.trails.own_records import OwnRecords
+from secretops.trails import AccessRecordTrail
 
 # How many of the paths that are wrong are named.
 MOST_NAMED = 5
@@ -136,7 +136,7 @@ def records(root: Path) -> Result:
             )
     where = path if there else f"{path} (no record yet)"
     return judge(
-        [*_broken(path, lambda line: list(OwnRecords(()).read(line))), *_broken(journal, read_entry)],
+        [*_broken(path, lambda line: list(AccessRecordTrail(()).read(line))), *_broken(journal, read_entry)],
         "secretops writes whole lines of JSON; a full disk cut this one short, or somebody else wrote it",
         "find out who wrote them; then keep that file elsewhere (mv): secretops begins a new one",
         f"{where}; a read by another program of this account is not seen (see docs/stores.md)",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from secretops.engine.ports import Issuer, VersionStore
     from secretops.launcher.source import Source
     from secretops.manifest import Manifest
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Vault(Platform[VaultStoreLocation]):
