@@ -17,8 +17,8 @@ from secretops.platforms.swarm.location import SwarmStoreLocation
 
 SERVER = "coreflux-mcp-prod_server"
 STORE = SwarmStoreLocation(
-    prefix="coreflux-mcp-prod_", state_config="coreflux-mcp-prod_versions", instance="coreflux-mcp-prod", service=SERVER, uid=10001,
-    image="coreflux-mcp-secrets:1",
+    prefix="coreflux-mcp-prod_", state_config="coreflux-mcp-prod_versions", instance="coreflux-mcp-prod",
+    service=SERVER, uid=10001, image="coreflux-mcp-secrets:1",
 )  # fmt: skip
 MANIFEST = Manifest(
     project="coreflux-mcp-secrets",

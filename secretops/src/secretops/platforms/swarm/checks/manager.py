@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from secretops.platforms.swarm.api import SwarmApi, check_manager
-from secretops.platforms.swarm.inventory import SwarmSecret, Inventory
+from secretops.platforms.swarm.inventory import Inventory, SwarmSecret
 from secretops.platforms.swarm.job import ENTRYPOINT, TASK, JobRunner, made_for_jobs, time_of
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation
 from secretops.platforms.swarm.version_state import VersionState, VersionStateClient, hold
