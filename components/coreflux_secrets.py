@@ -113,7 +113,10 @@ def _settings(name: str, args: Mapping[str, Any]) -> Settings:
     if not isinstance(args, Mapping):
         kind = "nothing" if args is None else f"a {type(args).__name__}"
         remedy = "write them, or read them from your program's configuration"
-        raise ConfigurationError(by, [Problem(f"arguments: {kind}", "a mapping of a stack file's sections", remedy)])
+        raise ConfigurationError(
+            by,
+            [Problem(f"arguments: {kind}", "a mapping of a stack file's sections", remedy, code="arguments-missing")],
+        )
     sections = {section: entry for section, entry in args.items() if entry is not None}
     outputs: dict[str, pulumi.Output[Any]] = {}
     sections = {section: _without_outputs(section, entry, outputs) for section, entry in sections.items()}
@@ -190,7 +193,12 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
                 if isinstance(key, str):
                     yield from _not_plain(f"{where}.{key}", inner)
                 else:
-                    yield Problem(f"{where}: a key that is a {type(key).__name__}", "keys are text", "write text")
+                    yield Problem(
+                        f"{where}: a key that is a {type(key).__name__}",
+                        "keys are text",
+                        "write text",
+                        code="key-not-text",
+                    )
         case list() | tuple():
             for at, inner in enumerate(entry):
                 yield from _not_plain(f"{where}.{at}", inner)
@@ -198,4 +206,4 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
             return
         case _:
             yield Problem(f"{where}: a {type(entry).__name__}", "what a stack file can say", "write text, a number, "
-                          "true or false, or a list or mapping of these")  # fmt: skip
+                          "true or false, or a list or mapping of these", code="entry-not-plain")  # fmt: skip

@@ -35,24 +35,28 @@ def cross_field_rules(
             f"broker.kind: embedded in {where}",
             "the embedded broker is for development: no TLS, one machine",
             remedy if said else f"{remedy}; or write environment: development",
+            code="embedded-broker-outside-development",
         )
     if isinstance(broker, OutsideBroker) and not broker.tls:
         yield Problem(
             "broker.tls: false",
             "secrets are only sent over TLS (Secret Management Guide, Transmission); only the embedded broker has none",
             "take it out; a private CA goes into broker.ca_file",
+            code="broker-without-tls",
         )
     if isinstance(broker, OutsideBroker) and broker.groups and broker.kind != "coreflux":
         yield Problem(
             f"broker.groups with broker.kind: {broker.kind}",
             "a group is for the rules of a Coreflux broker; on mosquitto a role of secretops has broker.topics",
             "take out broker.groups",
+            code="groups-need-coreflux",
         )
     if rotation and rotation.grace_seconds >= 86400 * min(rotation.mqtt_days, rotation.broker_admin_days):
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds}",
             "the grace ends before the next rotation is due",
             "shorten it, or rotate less often",
+            code="grace-too-long",
         )
     yield from _of_issuer(parsed)
     yield from _of_names(secrets)
@@ -60,7 +64,7 @@ def cross_field_rules(
     store, server = kinds.get("store"), kinds.get("server")
     if store in registry.kinds("store") and server in registry.kinds("server"):
         refused = matrix.refusal(str(store), str(server))
-        yield from [Problem(*refused)] if refused else []
+        yield from [Problem(*refused, code="unsupported-pair")] if refused else []
 
 
 def warnings(environment: Environment, store: StoreSection) -> Iterator[str]:
@@ -79,6 +83,7 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
             f"issuer.kind: {issuer.kind}, and the broker asks for no client certificate",
             "an issuer signs what the broker asks for",
             "add broker.client_certificate: true, or take out the section issuer",
+            code="issuer-without-certificate",
         )
     others = {
         "store.pki": store and store.has_own_issuer,
@@ -89,18 +94,21 @@ def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
             f"issuer.kind: {issuer.kind}, and {other}",
             "the client certificate has one issuer",
             f"take out {other}, or the section issuer",
+            code="two-issuers",
         )
     if issuer.only_with and store and store.kind != issuer.only_with:
         yield Problem(
             f"issuer.kind: {issuer.kind} with store {store.kind}",
             f"the rotator asks it by an identity that only the one of store {issuer.only_with} has",
             "write kind: private-ca, or take out the section issuer",
+            code="issuer-of-other-store",
         )
     if isinstance(issuer, PrivateCa) and issuer.ca_days < 3 * issuer.days:
         yield Problem(
             f"issuer.ca_days: {issuer.ca_days}, with days {issuer.days}",
             "a CA is replaced at two thirds of its life, and what it signs ends before it does",
             f"write {3 * issuer.days} or more, or fewer days",
+            code="ca-days-too-short",
         )
 
 
@@ -111,6 +119,7 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
             f"secrets.{name}: declared",
             "a secret of the stack's own is called so; the guide's are in every stack",
             "take it out, or give it another name",
+            code="secret-name-taken",
         )
     name, field = HTTP_TOKEN
     token = secrets.get(name)
@@ -119,6 +128,7 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
             f"secrets.{name}: fields {', '.join(token.fields)}, readers {', '.join(token.readers)}",
             f"it is the launcher's bearer token: one field, {field}, that the server reads",
             f"write {name}: {{fields: [{field}]}}, or give it another name",
+            code="http-token-form",
         )
     carried = dict.fromkeys(specs.SERVER_VARIABLES, "the server's own settings")
     for name, field in [(name, field) for name, secret in secrets.items() for field in secret.fields]:
@@ -132,6 +142,7 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
                 f"secrets.{name}: its field {field} is the variable {variable}",
                 f"a variable carries one thing, and this one is used by {other}",
                 "rename the secret or its field",
+                code="variable-taken",
             )
 
 
@@ -145,4 +156,4 @@ def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     for key, stores in (server.keys_for_stores if server else {}).items():
         if store and store.kind not in stores and getattr(server, key):
             why = f"it is for store {' or '.join(stores)}"
-            yield Problem(f"server.{key}: with store {store.kind}", why, "take it out")
+            yield Problem(f"server.{key}: with store {store.kind}", why, "take it out", code="key-for-other-store")

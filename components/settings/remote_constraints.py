@@ -24,12 +24,14 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, run
             f"broker.kind: embedded with {where}",
             f"it listens on one machine's loopback, which no {runs} reaches",
             "name your broker: kind coreflux or mosquitto, and its host",
+            code="embedded-broker-unreachable",
         )
     if isinstance(broker, OutsideBroker) and is_loopback(broker.host):
         yield Problem(
             f"broker.host: {broker.host} with {where}",
             f"it is the {runs}'s own loopback, where no broker listens",
             "name it as its clients on the same network do",
+            code="broker-on-loopback",
         )
     if isinstance(broker, OutsideBroker) and broker.ca_file:
         rule = f"a PEM file of CA certificates: it is read here, and {becomes}"
@@ -37,9 +39,13 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, run
         try:
             ca_bundle(broker.ca_file)
         except OSError as error:
-            yield Problem(f"broker.ca_file: {broker.ca_file}: {error.strerror}", rule, remedy)
+            yield Problem(
+                f"broker.ca_file: {broker.ca_file}: {error.strerror}", rule, remedy, code="ca-file-unreadable"
+            )
         except ValueError:
-            yield Problem(f"broker.ca_file: {broker.ca_file}: no certificate in it", rule, remedy)
+            yield Problem(
+                f"broker.ca_file: {broker.ca_file}: no certificate in it", rule, remedy, code="ca-file-invalid"
+            )
 
 
 def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -> Iterator[Problem]:
@@ -55,6 +61,7 @@ def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -
             f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
             f"at most {limit}: {why}",
             "name a file of the one CA's certificate that signs the broker's, not a whole bundle",
+            code="ca-file-too-large",
         )
 
 
@@ -65,6 +72,7 @@ def fetched_too_late(rotation: Rotation | None, where: str) -> Iterator[Problem]
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
             f"at least {FETCHED}: the launcher polls every 5 minutes, a poll may fail, and it changes over",
             "lengthen it, or take it out for its default",
+            code="grace-too-short",
         )
 
 
@@ -76,4 +84,5 @@ def not_fetched(secrets: Mapping[str, DeclaredSecret], where: str, remedy: str) 
                 f"secrets.{name}: read by the server, with {where}",
                 "the launcher fetches what it has a use for itself, and the server's program sees no other",
                 remedy,
+                code="secret-not-fetched",
             )

@@ -149,7 +149,7 @@ class Settings:
         found += values_of_others(others, encrypted)
         found += [
             Problem(f"{name}: missing", "a stack file says where secrets live, where the server runs, and which broker",
-                    _how_to_add(name, others))
+                    _how_to_add(name, others), code="section-missing")
             for name in REQUIRED
             if not entries.get(name)
         ]  # fmt: skip
@@ -175,7 +175,7 @@ class Settings:
                 continue
             if not text:
                 remedy = "fill it in, or take it out for its default"
-                found.append(Problem(f"{name}: empty", "what is named is filled in", remedy))
+                found.append(Problem(f"{name}: empty", "what is named is filled in", remedy, code="section-empty"))
                 continue
             try:
                 parsed[name] = read(name, _without_values(section) if values else section, kinds.get(name), outputs)
@@ -229,6 +229,7 @@ def _misspelt(others: Iterable[str], *, told: Collection[str]) -> Iterator[Probl
                 f"{shown_key(key)}: of another project",
                 f"a section of this one has {PROJECT}: before it",
                 meant.replace(PROJECT, f"{PROJECT}:{section}"),
+                code="other-project",
             )
 
 

@@ -51,7 +51,7 @@ class Names:
         return f"{self.base}_"
 
     def of(self, what: str) -> str:
-        """The name of a service, a network or the book: as `docker stack deploy` makes it of `what`."""
+        """Return the name of a service, a network or the versions' config: as `docker stack deploy` makes it."""
         return f"{self.base}_{what}"
 
     def network(self, *, encrypted: bool) -> str:

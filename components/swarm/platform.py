@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from secretops.formats import image_registry
-from secretops.platforms.swarm.mounted_secrets import Attached
+from secretops.platforms.swarm.mounted_secrets import MountedSecret
 
 from ..core.platform import Feature, Platform
 from ..core.principals import Principal, Workload
@@ -122,7 +122,7 @@ def server_args(
     *,
     references: MountedFiles | Fetched,
     shared: SwarmService | None = None,
-    mounted: Sequence[Attached] = (),
+    mounted: Sequence[MountedSecret] = (),
 ) -> SwarmMcpServerArgs:
     """Return the server's arguments."""
     return SwarmMcpServerArgs(

@@ -18,7 +18,7 @@ from secretops.platforms.azure.errors import ForbiddenError
 from secretops.platforms.azure.lease import Timing
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.tags import State
-from secretops.trails.protocol import Access
+from secretops.trails import Access
 from tests.unit.lease_blob import BlobInMemory
 
 NOW = datetime.now(UTC)
@@ -45,7 +45,7 @@ class Played:
     state: State = field(default_factory=lambda: State((kept(1),), ()))
     location: AzureStoreLocation = STORE
     lease: BlobInMemory = field(default_factory=BlobInMemory)
-    timing: Timing = field(default_factory=lambda: Timing(look=0.01))
+    timing: Timing = field(default_factory=lambda: Timing(poll=0.01))
     ahead: timedelta = timedelta(0)
     record: datetime | None = NOW
     denied: tuple[ForbiddenError, ...] = ()
@@ -77,7 +77,7 @@ class Played:
 
 def access(**changes: Any) -> Access:
     said: dict[str, Any] = {"time": NOW, "reader": "server", "operation": "SecretGet", "secret": "mqtt"}
-    said |= {"source": "", "allowed": False, "given": False, "done": False, "declared": True}
+    said |= {"source": "", "allowed": False, "value_returned": False, "changed": False, "declared": True}
     return Access(**{**said, **changes})
 
 

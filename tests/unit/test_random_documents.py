@@ -149,7 +149,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
     "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", files.stack_of)),
     "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: incident._read(folder / "incident.json"))),
     "a cloud's value": (({"username": "a", "password": "b"},),
-         of_text(lambda text: dict(payload.read("mqtt", "v1", text)))),
+         of_text(lambda text: dict(payload.parse("mqtt", "v1", text)))),
     "a cluster's versions": (([VERSION],), of_text(lambda text: kubernetes("versions.mqtt", text).versions)),
     "a cluster's value": (({"username": "a", "password": "b"},), of_bytes(kubernetes_value)),
     "what a cluster delivers": (({"coreflux-mcp-secrets": ["mqtt-password"]},),

@@ -99,7 +99,7 @@ def test_a_preview_does_not_ask_for_that_list_and_ignores_it_alone(monkeypatch: 
     def asked(_name: str) -> None:
         raise AssertionError("a preview does not ask for it")
 
-    monkeypatch.setattr(mcp_server, "attached", asked)
+    monkeypatch.setattr(mcp_server, "mounted_secrets", asked)
     previewed = deploy(file_on_swarm(", rotator: service"), "prod", preview=True)
     assert {one.name: one.ignored for one in previewed.resources.values() if one.ignored} == {
         SERVER: ("taskSpec.containerSpec.secrets",)
@@ -114,7 +114,7 @@ def test_an_up_ignores_nothing_and_asks_for_the_servers_own_service(monkeypatch:
         asked.append(name)
         return ()
 
-    monkeypatch.setattr(mcp_server, "attached", attached)
+    monkeypatch.setattr(mcp_server, "mounted_secrets", attached)
     deployed = deploy(file_on_swarm(), "prod")
     assert asked == ["coreflux-mcp-prod_server"]
     assert not [one for one in deployed.resources.values() if one.ignored]
@@ -125,7 +125,7 @@ def test_an_up_that_can_not_ask_ends_before_the_service_is_touched(monkeypatch: 
     def away(_name: str) -> None:
         raise UnreachableError("no Docker daemon answers", rule="it has to", remedy="start it")
 
-    monkeypatch.setattr(mcp_server, "attached", away)
+    monkeypatch.setattr(mcp_server, "mounted_secrets", away)
     deployed = Deployed()
     with pytest.raises(pulumi.RunError, match="no Docker daemon answers"):
         deploy(file_on_swarm(), "prod", into=deployed)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from secretops.engine.state import Versions
     from secretops.launcher.source import Source
     from secretops.manifest import Issuer, Manifest, Secret, StoreLocation
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
     from secretops.values import Value
 
     Location = TypeVar("Location", bound=StoreLocation)

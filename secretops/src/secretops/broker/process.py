@@ -115,7 +115,7 @@ def start(home: Path, host: str, port: int) -> Listener:
         return _ours(home, already, host, port)
     if taken:
         return Listener.FOREIGN
-    with files.told(home):
+    with files.os_errors(home):
         home.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
         process, ready = _spawn(home, host, port)
     try:
@@ -155,7 +155,7 @@ def stop(home: Path) -> bool:
 def running(home: Path) -> Running | None:
     """Return this home's broker, if its pid file is locked."""
     path = home / PID_FILE
-    with files.told(path):
+    with files.os_errors(path):
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -260,7 +260,7 @@ def _claimed(home: Path, address: str) -> Iterator[Callable[[], bool]]:
         os.close(file)
         return False
 
-    with files.told(path):
+    with files.os_errors(path):
         if not _within(LOCK_SECONDS, lock):
             raise EmbeddedBrokerError(
                 f"{path} is locked", rule="one home has one broker, and it runs", remedy="stop it first"

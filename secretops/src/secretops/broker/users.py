@@ -158,7 +158,7 @@ def create_first_admin(
 
     `save` receives the credential before the file is written, so that a crash cannot lose it.
     """
-    with files.told(home):
+    with files.os_errors(home):
         home.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
     with files.lock(home):
         if (home / USERS_FILE).exists():

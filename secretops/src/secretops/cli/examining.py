@@ -164,7 +164,7 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     """Who read and changed what, when and from where; the undeclared first. JSON is a line a row, then a summary."""
     from secretops.operations import audit as operation
     from secretops.operations.stack import load_manifest
-    from secretops.trails.protocol import ALL
+    from secretops.trails import ALL
 
     begin = operation.moment(since, datetime.now(UTC)) if since else None
     if given:

@@ -191,7 +191,7 @@ def environment(names: Iterable[str]) -> dict[str, str]:
 def read_text(path: Path, remedy: str, most: int = MOST_BYTES) -> str:
     """Return the text of a file of at most `most` bytes. Raises UsageError, with `remedy` for a missing file."""
     try:
-        return env_file.decoded(path, read_file(path, MOST_BYTES), UsageError, most)
+        return env_file.decode(path, read_file(path, MOST_BYTES), UsageError, most)
     except FileNotFoundError:
         raise UsageError(
             f"{path} does not exist", rule="the server reads its settings from this file", remedy=remedy

@@ -54,7 +54,7 @@ class EnvFile(EnvSource):
     def variables(self) -> Mapping[str, str]:
         remedy = "run `pulumi up` to write it, or name another place with --from"
         text = read_text(self._path, remedy, env_file.MOST_BYTES)
-        return {name: value for name, value in env_file.values(text).items() if value is not None}
+        return {name: value for name, value in env_file.parse(text).items() if value is not None}
 
     def folders(self) -> frozenset[Path]:
         return super().folders() | {self._path.parent}

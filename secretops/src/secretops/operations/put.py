@@ -90,7 +90,7 @@ def _answered_to(session: Session, secret: Secret, value: Value) -> bool:
             verify(secret.agent.url, value)
         elif secret.name == AGENT_ADMIN[0] and isinstance(agent, OwnedAgent):
             keys = open_agent(agent, lambda: value)
-            keys.listed()
+            keys.list_keys()
             with contextlib.suppress(UnreachableError):  # there is no such key: only a refusal tells
                 keys.delete(NamedKey(agent.id, str(uuid.uuid4()), ""))
         else:

@@ -86,7 +86,7 @@ def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None
         if not replaced:
             raise
     except StoreError:
-        if not secret.kind.alternates or not rotation(session, secret).accept_again():
+        if not secret.kind.alternates or not rotation(session, secret).reapply_current():
             raise
         session.store.recover(secret.name, session.clock())
 

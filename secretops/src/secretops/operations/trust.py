@@ -63,7 +63,7 @@ def lay(manifest: Manifest, folder: Path, text: str) -> Laid:
     ours = f"client-ca-{signing(manifest, secret)[1].common_name}-" if secret else ""
     found = x509.load_pem_x509_certificates(_whole(text, "what was printed").encode())
     wanted = {folder / f"{ours}{f'{one.serial_number:040x}'[:_SERIAL]}.crt": pem(one) for one in found}
-    with files.told(folder):
+    with files.os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for path, one in wanted.items():
         if not path.exists():
@@ -71,7 +71,7 @@ def lay(manifest: Manifest, folder: Path, text: str) -> Laid:
     of_ours = re.compile(rf"{re.escape(ours)}[0-9a-f]{{{_SERIAL}}}\.crt")
     gone = tuple(path for path in sorted(folder.iterdir()) if of_ours.fullmatch(path.name) and path not in wanted)
     for path in gone:
-        with files.told(path):
+        with files.os_errors(path):
             path.unlink()
     return Laid(tuple(wanted), gone)
 

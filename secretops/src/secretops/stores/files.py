@@ -57,15 +57,15 @@ class AnotherStackError(UsageError):
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
+def os_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals about `path` into a StoreError."""
     try:
         yield
     except OSError as error:
-        raise refused(path, error) from error
+        raise os_error(path, error) from error
 
 
-def refused(path: Path, error: OSError) -> StoreError:
+def os_error(path: Path, error: OSError) -> StoreError:
     named = Path(error.filename) if isinstance(error.filename, str) else path
     return StoreError(
         f"{named}: {error.strerror or type(error).__name__}",
@@ -110,7 +110,7 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
                 if status.st_uid != account or not stat.S_ISREG(status.st_mode):
                     owned_files.check_file(root / file)
     except OSError as error:
-        raise refused(root, error) from error
+        raise os_error(root, error) from error
 
 
 def stack_of(root: Path) -> str | None:
@@ -142,7 +142,7 @@ def read(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise refused(path, error) from error
+        raise os_error(path, error) from error
 
 
 def write(path: Path, data: bytes, mode: int) -> None:
@@ -172,19 +172,19 @@ def write(path: Path, data: bytes, mode: int) -> None:
             raise
         _sync(folder)
     except OSError as error:
-        raise refused(path, error) from error
+        raise os_error(path, error) from error
 
 
 def rename(path: Path, new: Path) -> None:
     """Give `path` another name in its folder, atomically and durably. Raises StoreError."""
-    with told(path):
+    with os_errors(path):
         path.replace(new)
         _sync(path.parent)
 
 
 def remove(path: Path) -> None:
     """Remove `path`, and what a killed `write` of it may have left. Fine when there is neither. Raises StoreError."""
-    with told(path):
+    with os_errors(path):
         path.unlink(missing_ok=True)
         temporary(path).unlink(missing_ok=True)
 
@@ -207,7 +207,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(mode=FOLDER, exist_ok=True)
     except OSError as error:
-        raise refused(path, error) from error
+        raise os_error(path, error) from error
 
 
 def private_folder() -> Path:
@@ -228,7 +228,7 @@ def lock(root: Path) -> Iterator[None]:
     try:
         file = owned_files.open_owned(path, os.O_RDWR | os.O_CREAT, PRIVATE)
     except OSError as error:
-        raise refused(path, error) from error
+        raise os_error(path, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -109,7 +109,7 @@ def made_with(session: Session, secret: Secret) -> list[str]:
     agent = open_agent(key.agent, lambda: store.read(secret.name, current.id, purpose="list the agent's keys"))
     ours = " ".join(version.user or "" for version in store.versions(key.name).all)
     try:
-        theirs = [f"{one.name or 'without a name'} ({one.id})" for one in agent.listed() if one.id not in ours]
+        theirs = [f"{one.name or 'without a name'} ({one.id})" for one in agent.list_keys() if one.id not in ours]
     except (RefusedError, UnreachableError) as error:
         return [f"the agent's keys could not be listed: {error.what}"]
     return [f"delete this key of the agent, if nobody knows it; secretops did not make it: {one}" for one in theirs]

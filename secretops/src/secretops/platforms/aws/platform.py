@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from secretops.engine.ports import Issuer, VersionStore
     from secretops.launcher.source import Source
     from secretops.manifest import Manifest, Secret
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Aws(Platform[AwsStoreLocation]):
@@ -33,7 +33,7 @@ class Aws(Platform[AwsStoreLocation]):
     def open_store(self, location: AwsStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         with with_extra("aws"):
             from secretops.platforms.aws.store import SecretsManagerVersionStore
-        store = SecretsManagerVersionStore(location, loud=role == "rotator")
+        store = SecretsManagerVersionStore(location, log_entries=role == "rotator")
         return store, store.journal
 
     def open_trail(self, manifest: Manifest) -> Trail:

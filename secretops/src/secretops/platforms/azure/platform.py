@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from secretops.engine.ports import VersionStore
     from secretops.launcher.source import Source
     from secretops.manifest import Manifest
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Azure(Platform[AzureStoreLocation]):
@@ -32,7 +32,7 @@ class Azure(Platform[AzureStoreLocation]):
     def open_store(self, location: AzureStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         with with_extra("azure"):
             from secretops.platforms.azure.store import KeyVaultVersionStore
-        store = KeyVaultVersionStore(location, loud=role == "rotator")
+        store = KeyVaultVersionStore(location, log_entries=role == "rotator")
         return store, store.journal
 
     def open_trail(self, manifest: Manifest) -> Trail:

@@ -145,7 +145,7 @@ def lease(account: Account, timing: Timing | None = None, follow: Repair | None 
     if holder is None:
         return ok("free")
     since = f"{holder.holder} since {_utc(holder.since)}" if holder.since else holder.holder
-    for _ in poll(timing.duration, timing.look):
+    for _ in poll(timing.duration, timing.poll):
         if (now := account.lease.read().record) is None or now != holder:
             return ok(f"held by {since}")
     return attention(

@@ -138,7 +138,7 @@ def _left_over(state: State) -> Iterator[tuple[bool, Copy]]:
 
 def lease(vault: Vault) -> Result:
     """Check that the lease is free, or renewed. One of a killed holder ends within a minute, a person's may not."""
-    blob, pause = vault.lease, vault.timing.look
+    blob, pause = vault.lease, vault.timing.poll
     seen = blob.look()
     for _ in poll(LONGEST_LEASE + pause, pause) if seen.leased and not seen.for_ever else ():
         found = blob.look()

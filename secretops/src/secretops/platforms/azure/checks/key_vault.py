@@ -23,7 +23,7 @@ from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.log_workspace import Workspace
 from secretops.platforms.azure.tags import State
 from secretops.platforms.azure.trail import LogAnalytics
-from secretops.trails.protocol import Access
+from secretops.trails import Access
 
 
 class Vault:

@@ -131,7 +131,7 @@ def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
     )
 
 
-def lease(cluster: Cluster, follow: Repair | None, pause: float = Timing.look) -> Result:
+def lease(cluster: Cluster, follow: Repair | None, pause: float = Timing.poll) -> Result:
     """Check that the Lease exists, is this stack's, and is free or renewed; else `follow` takes over."""
     try:
         found = cluster.lease()

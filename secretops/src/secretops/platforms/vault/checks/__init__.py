@@ -333,7 +333,7 @@ def lease(server: VaultServer, follow: Repair | None) -> Result:
     server.reach()
     timing, document = server.timing, LeaseDocument(server.api, server.location.lease)
     held = document.read().record
-    for _ in poll(timing.duration + timing.look, timing.look) if held else ():
+    for _ in poll(timing.duration + timing.poll, timing.poll) if held else ():
         before, held = held, document.read().record
         if held and held != before:
             return ok(f"held by {held.holder}, who renews it")
