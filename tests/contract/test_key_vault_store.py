@@ -25,7 +25,7 @@ from secretops.engine.journal import Entry
 from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.launcher import polled
+from secretops.launcher import polling_source
 from secretops.platforms.azure import api
 from secretops.platforms.azure.api import Api
 from secretops.platforms.azure.checks import key_vault as doctors
@@ -264,7 +264,7 @@ def test_a_secret_that_an_operator_made_with_nothing_in_it_is_no_value_and_no_ed
     store = place.open()
     store.recover("it", NOW)
     assert store.versions("it").all == () and store.delivery_drift("it") is None
-    assert polled.parse_version("it", "1", "{}") is None
+    assert polling_source.parse_version("it", "1", "{}") is None
     value = publish(place, V[1])
     assert place.delivered() == dict(value) and store.delivery_drift("it") is None
 
