@@ -9,11 +9,10 @@ from typing import Any
 
 from ..core.broker import ca_bundle
 from ..core.secrets import client_name
-from ..settings.catalogue import secrets_of
 from ..settings.outputs import known
 from ..settings.problems import Problem, did_you_mean
 from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach
-from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation
+from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation, secrets_of
 from . import policies, task
 from .access import TICK, declared_callers
 from .field_types import REGION
