@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import pulumi
 from pulumi.runtime.mocks import MockMonitor
 
-from secretops.registry import how_to_install
+from secretops.registry import install_command
 
 from .arguments import CorefluxSecretsArgs
 from .core import registry
@@ -71,7 +71,7 @@ def _told_without_its_extra(name: str) -> Iterator[None]:
         raise pulumi.RunError(
             f"CorefluxSecrets {name}: this installation has no {sdk}"
             "\n    each platform comes with its extra, the store's and the server's"
-            f"\n    -> {how_to_install(registry.extras()[sdk])}"
+            f"\n    -> {install_command(registry.extras()[sdk])}"
         ) from None
 
 

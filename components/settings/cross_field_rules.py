@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from secretops.forms import is_reserved_variable
+from secretops.formats import is_reserved_variable
 from secretops.manifest import HTTP_TOKEN, Reader
 
 from ..core import matrix, registry

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from components.core.secrets import SERVER_VARIABLES, for_server, variables_of
 from components.settings.section import PROJECT_FOLDER
 from components.settings.settings import Settings
-from secretops.certificates import new_authority
+from secretops.certificates import new_ca
 from secretops.manifest import PrivateCaIssuer, Reader, Secret, SecretKind
 from tests.unit.stack_file import StackFile
 
@@ -86,7 +86,7 @@ def test_no_clients_name_is_too_long_for_its_ca_to_have_one() -> None:
     text = f"{FULL}  issuer: {{kind: private-ca}}\n"
     found = StackFile.read(text).parse(f"plant-{'x' * 80}").secrets
     (issuer,) = [secret.issuer for secret in found if secret.issuer]
-    certificate, _, _ = new_authority(issuer.common_name, seconds=60, now=datetime(2026, 3, 1, tzinfo=UTC))
+    certificate, _, _ = new_ca(issuer.common_name, seconds=60, now=datetime(2026, 3, 1, tzinfo=UTC))
     assert issuer.common_name.startswith("coreflux-mcp-plant-xxx") and "BEGIN CERTIFICATE" in certificate
 
 

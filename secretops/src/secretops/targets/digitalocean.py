@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from secretops.engine.ports import LostError, NamedKey
+from secretops.engine.ports import NamedKey, UnknownOutcomeError
 from secretops.errors import RefusedError, UnreachableError
 from secretops.manifest import AGENT_ADMIN, OwnedAgent
 from secretops.targets.https import Answer, Client, NoAnswerError, Patience
@@ -48,7 +48,7 @@ class DigitalOceanAgent:
     def id(self) -> str:
         return self._agent.id
 
-    def listed(self) -> tuple[NamedKey, ...]:
+    def list_keys(self) -> tuple[NamedKey, ...]:
         """Return all keys."""
         return tuple(self._pages_of(self._client()))
 
@@ -58,14 +58,14 @@ class DigitalOceanAgent:
         try:
             answer = client.ask("POST", self._path, {"name": name}, again=False)
         except NoAnswerError as error:
-            raise LostError(error.what, rule=error.rule, remedy=error.remedy) from None
+            raise UnknownOutcomeError(error.what, rule=error.rule, remedy=error.remedy) from None
         made = answer.json.get("api_key_info")
         if answer.status < http.HTTPStatus.MULTIPLE_CHOICES and isinstance(made, dict):  # any 2xx: it is shown once
             key, secret = self._named(made), made.get("secret_key")
             if key and isinstance(secret, str) and secret:
                 return key, Value({"api-key": secret})
         if not http.HTTPStatus.BAD_REQUEST <= answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise LostError(
+            raise UnknownOutcomeError(
                 f"{client.host}: {answer.said}, and no key",
                 rule="a key is shown once, when it is made; one that nobody saw is deleted",
                 remedy="nothing to do: the next tick looks for it by its name",
