@@ -12,7 +12,7 @@ from .problems import Problem
 from .sections import BrokerSettings, DeclaredSecret, EmbeddedBroker, OutsideBroker, Rotation
 
 # Seconds until a launcher has a new value that it fetches, if no event announces it: it polls every 5 minutes, and 2
-# minutes after a failed poll (secretops.launcher.polling_source), give or take a tenth; the rest is for changing clients.
+# minutes after a failed poll (secretops.launcher.polling_source), give or take a tenth; then it changes clients.
 FETCHED = 500
 
 
