@@ -35,7 +35,7 @@ from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.store import KeyVaultVersionStore
 from secretops.platforms.azure.tags import PREFIX
 from secretops.stores import lease
-from secretops.stores.lease import LostError
+from secretops.stores.lease import LeaseLostError
 from tests.contract.places import InVault
 from tests.contract.versions import FIELDS, NOW, make, publish, version
 from tests.real.azure import Azure
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real
 
 DEADLINE = 60.0
-NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
+NOT_RENEWED = Timing(duration=60, renew=3600, poll=0.1)
 V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
 
 
@@ -126,8 +126,8 @@ def followed(place: LiveVault) -> None:
 
 def follows(place: LiveVault, monkeypatch: pytest.MonkeyPatch) -> None:
     followed(place)
-    later = lease.awake_or_not() + NOT_RENEWED.trusted + 1
-    monkeypatch.setattr(lease, "awake_or_not", lambda: later)
+    later = lease.boot_clock() + NOT_RENEWED.trusted + 1
+    monkeypatch.setattr(lease, "boot_clock", lambda: later)
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_a_publication_does_not_rest_on_a_renewal_however_recent_it_is(place: Li
     store, before = place.open(), len(place.requests("SecretSet"))
     with store.lease("who was held up"):
         followed(place)
-        with pytest.raises(LostError):
+        with pytest.raises(LeaseLostError):
             store.publish("it", V[2], NOW)
     assert len(place.requests("SecretSet")) == before
 
@@ -198,7 +198,7 @@ def test_a_rotator_that_was_followed_writes_nothing(place: LiveVault, monkeypatc
     with store.lease("who was held up"):
         follows(place, monkeypatch)
         for act in acts:
-            with pytest.raises(LostError) as lost:
+            with pytest.raises(LeaseLostError) as lost:
                 act()
             assert lost.value.taker == "the follower"
     assert [one.id for one in place.open().versions("it").all] == [V[1], V[2]]
@@ -233,7 +233,7 @@ def test_lost_lease_prevents_a_write_retry(place: LiveVault, impatient: None, mo
     with store.lease("who was held up"):
         OwnConnections.around_write.append(after_the_first)
         try:
-            with pytest.raises(LostError):
+            with pytest.raises(LeaseLostError):
                 store.publish("it", V[2], NOW)
         finally:
             OwnConnections.around_write.clear()
@@ -311,7 +311,7 @@ def test_next_tick_takes_back_a_late_write_of_a_writer_without_the_lease(
     store = place.open(timing=NOT_RENEWED)
     with store.lease("who was held up"):
         while_the_vault_writes(place, follow)
-        with pytest.raises(LostError):
+        with pytest.raises(LeaseLostError):
             store.publish("it", V[2], NOW)
     assert place.delivered() == dict(late), "Key Vault refuses it not"
     store = place.open()

@@ -245,7 +245,7 @@ def test_label_is_moved_after_a_brief_conflict_and_a_lasting_one_reported(place:
 
 
 def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptureFixture) -> None:
-    held_up = Timing(duration=1, renew=3600, look=0.1)
+    held_up = Timing(duration=1, renew=3600, poll=0.1)
     publish(place, token(1))
     first = place.open(timing=held_up)
     with first.lease("who was held up"), place.open(timing=held_up).lease("who followed"):
@@ -262,7 +262,7 @@ def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptu
 def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: Account) -> None:
     """The answer with the value takes long: the SDK repeats the request, for minutes."""
     publish(place, token(1))
-    timing, table, stalls = Timing(duration=0.6, renew=3600, look=0.1), place.table(), []
+    timing, table, stalls = Timing(duration=0.6, renew=3600, poll=0.1), place.table(), []
 
     def stalled(**asked: Any) -> Any:
         # What a follower does, at once: a holder that renews would keep a real one out.

@@ -30,7 +30,7 @@ from tools.key_vault.roles import SECRETS_OFFICER, SECRETS_USER
 from tools.key_vault.vault import Vault
 
 SHORTEST_LEASE = 15  # Seconds: Azure gives none for fewer.
-QUICK = Timing(duration=SHORTEST_LEASE, renew=1, look=0.1)
+QUICK = Timing(duration=SHORTEST_LEASE, renew=1, poll=0.1)
 _vaults: dict[str, Vault] = {}  # By their URLs: the stand-in's own side, in the process that it is in.
 
 
@@ -66,7 +66,7 @@ class AzureStack(TickedStack):
             self.place,
             Api(self.place.vault, lambda _vault: self.client),
             lambda _url: self.blob,
-            loud=role == "rotator",
+            log_entries=role == "rotator",
             timing=self.timing,
         )
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)

@@ -45,7 +45,7 @@ class Played:
     state: State = field(default_factory=lambda: State((kept(1),), ()))
     location: AzureStoreLocation = STORE
     lease: BlobInMemory = field(default_factory=BlobInMemory)
-    timing: Timing = field(default_factory=lambda: Timing(look=0.01))
+    timing: Timing = field(default_factory=lambda: Timing(poll=0.01))
     ahead: timedelta = timedelta(0)
     record: datetime | None = NOW
     denied: tuple[ForbiddenError, ...] = ()

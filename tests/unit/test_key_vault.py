@@ -18,7 +18,7 @@ from secretops.platforms.azure import api, lease, tags
 from secretops.platforms.azure.api import Kept
 from secretops.platforms.azure.lease import Timing
 from secretops.platforms.azure.tags import MOST, PREFIX, State
-from secretops.stores.lease import LostError, acquire
+from secretops.stores.lease import LeaseLostError, acquire
 from tests.unit.lease_blob import BlobInMemory
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -110,7 +110,7 @@ def test_a_name_that_no_tag_holds_is_refused(user: str) -> None:
         kept(1, 0, user=user)
 
 
-QUICK = Timing(duration=60, renew=3600, look=0.01)
+QUICK = Timing(duration=60, renew=3600, poll=0.01)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_holder_that_renews_is_reported_to_the_next_one(blob: BlobInMemory) ->
     held, over = acquire(blob, "the first", QUICK), threading.Event()
 
     def renew() -> None:
-        while not over.wait(QUICK.look):
+        while not over.wait(QUICK.poll):
             held.renew()
 
     renewing = threading.Thread(target=renew)
@@ -174,8 +174,8 @@ def test_holder_followed_during_a_renewal_loses_it(blob: BlobInMemory, monkeypat
         return say(*words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(blob, "say", late)
-    with pytest.raises(LostError) as lost:
-        held.confirm(surely=True)
+    with pytest.raises(LeaseLostError) as lost:
+        held.confirm(fresh=True)
     assert lost.value.taker == "the follower"
 
 
@@ -183,9 +183,9 @@ def test_a_recent_renewal_is_trusted_but_not_for_what_cannot_be_undone(blob: Blo
     held = acquire(blob, "the first", QUICK)
     blob.follow()
     held.confirm()
-    with pytest.raises(LostError):
-        held.confirm(surely=True)
-    with pytest.raises(LostError):
+    with pytest.raises(LeaseLostError):
+        held.confirm(fresh=True)
+    with pytest.raises(LeaseLostError):
         held.confirm()
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from secretops.engine.ports import LostError, NamedKey
+from secretops.engine.ports import NamedKey, UnknownOutcomeError
 from secretops.errors import RefusedError, UnreachableError
 from secretops.manifest import AGENT_ADMIN, OwnedAgent
 from secretops.targets.https import Answer, Client, NoAnswerError, TimeBudget
@@ -67,7 +67,7 @@ class DigitalOceanAgent:
     def id(self) -> str:
         return self._agent.id
 
-    def listed(self) -> tuple[NamedKey, ...]:
+    def list_keys(self) -> tuple[NamedKey, ...]:
         client, found, number, pages = self._client(), list[NamedKey](), 0, 1
         while number < pages:
             number += 1
@@ -99,13 +99,13 @@ class DigitalOceanAgent:
         try:
             answer = client.send("POST", self._path, {"name": name}, retry=False)
         except NoAnswerError as error:
-            raise LostError(error.what, rule=error.rule, remedy=error.remedy, code="agent-key-lost") from None
+            raise UnknownOutcomeError(error.what, rule=error.rule, remedy=error.remedy, code="agent-key-lost") from None
         if answer.status < http.HTTPStatus.MULTIPLE_CHOICES:  # any 2xx: the key is shown once
             made = _parsed(_Info, answer.json.get("api_key_info"))
             if made and made.secret_key:
                 return self._named(made), Value({"api-key": made.secret_key})
         if not http.HTTPStatus.BAD_REQUEST <= answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise LostError(
+            raise UnknownOutcomeError(
                 f"{client.host}: {answer.summary}, without a key",
                 rule="a key is shown once, when it is created; a lost one is deleted",
                 remedy="nothing to do: the next tick finds it by its name",

@@ -18,7 +18,7 @@ from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
 from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels, where
-from secretops.stores.version_facts import TIMES, fitted, merged, staged
+from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged
 
 LONGEST = 256
 # The version with the value {}: current before there is a value, and after a purge. AWS makes the very first version of
@@ -66,7 +66,7 @@ class State:
             return Versions()
         known: dict[str, Version] = {}
         for version in self._facts():  # there may be two labels of one for a moment
-            known[version.id] = merged(version, known.get(version.id, version))
+            known[version.id] = merge(version, known.get(version.id, version))
         pending = known.get(where(self.labels, PENDING) or "")
         current = known.get(self.current or "")
         if pending is current:  # AWS leaves AWSPENDING where it was, or not
@@ -157,7 +157,7 @@ def facts_label(version: Version) -> str:
 def last_label(entry: Entry) -> str:
     """Return `entry` as a label, its outcome cut to what a label holds."""
     label = f"secretops.last.{_written(entry.time)}.{entry.step}.{_dotless(entry.version)}."
-    return fitted(entry, lambda outcome: label + quote(outcome), LONGEST)
+    return fit_outcome(entry, lambda outcome: label + quote(outcome), LONGEST)
 
 
 def _dotless(token: str) -> str:

@@ -37,10 +37,10 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         api: Api | None = None,
         *,
         table: LeaseTable | None = None,
-        loud: bool = False,
+        log_entries: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        super().__init__(location, api or Api(location.region), timing or Timing(), loud=loud)
+        super().__init__(location, api or Api(location.region), timing or Timing(), log_entries=log_entries)
         self._table = table or LeaseTable(location.lease)
         # Under the lease: the values that were read. A version's value never changes.
         self._values: dict[tuple[str, str], Value] | None = None
@@ -52,7 +52,7 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         return api
 
     def add(self, secret: str, version: Version, value: Value) -> None:
-        name, text, facts = self._name(secret), payload.written(secret, value, LIMIT), facts_label(version)
+        name, text, facts = self._name(secret), payload.serialize(secret, value, LIMIT), facts_label(version)
         state = self._state(secret)
         if state.forgetting:
             self.forget(secret)
@@ -187,7 +187,7 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         found = self.api.value(self._name(secret), version)
         if found is None:
             raise store_errors.no_value(secret, version)
-        value = payload.read(secret, found.version, found.text)
+        value = payload.parse(secret, found.version, found.text)
         if self._values is not None:
             self._values[secret, version] = value
         return value
@@ -202,7 +202,7 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         what = "retired" if any(version.id == found for version in versions.all) else "none of secretops'"
         return Edit(
             found,
-            payload.fields(theirs.text),
+            payload.parse_fields(theirs.text),
             f"secret {name} in {self._place} was changed by hand: version {found} is {what}",
             self._way_back(name, found, versions.current),
         )

@@ -105,7 +105,7 @@ class Api:
 
     def __init__(self, vault: str, open_client: Callable[[str], SecretClient] = connect) -> None:
         self.vault, self._open = vault, open_client
-        self.guard: Callable[[bool], None] = lambda _surely: None
+        self.guard: Callable[[bool], None] = lambda _fresh: None
 
     @classmethod
     def of(cls, location: AzureStoreLocation) -> Api:
@@ -145,15 +145,15 @@ class Api:
         return Found(**vars(_kept(found.properties)), text=found.value or "")
 
     def set(
-        self, name: str, text: str, tags: Mapping[str, str], expires: datetime | None, *, surely: bool = False
+        self, name: str, text: str, tags: Mapping[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
         """Make a version, which readers find from then on. Raises DeletedError where a deleted secret has the name.
 
-        `surely`: this can't be undone, since somebody reads this secret.
+        `fresh`: this can't be undone, since somebody reads this secret.
         """
         with telling("write", self.vault, name):
             about: dict[str, Any] = {"content_type": JSON, "tags": dict(tags), "expires_on": expires}
-            self.client.set_secret(name, text, **about, raw_request_hook=self._asking(surely))
+            self.client.set_secret(name, text, **about, raw_request_hook=self._asking(fresh))
 
     def note(self, name: str, version: str, tags: Mapping[str, str], *, enabled: bool | None = None) -> None:
         """Replace the tags of a version, and disable it in the same request. No-op when it is gone."""
@@ -196,8 +196,8 @@ class Api:
             self.client.begin_recover_deleted_secret(name, raw_request_hook=self._asking(True))
         self._wait(name, lambda: bool(self.versions(name)))
 
-    def _asking(self, surely: bool) -> Callable[[object], None]:
-        return lambda _request: self.guard(surely)
+    def _asking(self, fresh: bool) -> Callable[[object], None]:
+        return lambda _request: self.guard(fresh)
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
         """Wait until it is done. The SDK's own wait never ends when somebody undoes it meanwhile."""

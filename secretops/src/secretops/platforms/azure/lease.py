@@ -28,7 +28,7 @@ from secretops.platforms.azure.errors import codes, telling
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores import lease as leases
-from secretops.stores.lease import Found, LeaseRecord, LeaseStore, held_by
+from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease, lease_held
 
 # Characters of a holder's name as it is written: metadata are headers.
 LONGEST_NAME = 180
@@ -114,7 +114,7 @@ class LeaseBlob(LeaseStore):
     def acquired_by(self, holder: str, duration: float) -> LeaseRecord:
         return replace(super().acquired_by(holder, duration), token=str(uuid.uuid4()))
 
-    def read(self, *, patient: bool = True) -> Found:  # noqa: ARG002 - Azure's SDK retries by itself
+    def read(self, *, patient: bool = True) -> StoredLease:  # noqa: ARG002 - Azure's SDK retries by itself
         seen = self.look()
         if seen.for_ever:
             raise StoreError(
@@ -123,21 +123,21 @@ class LeaseBlob(LeaseStore):
                 remedy=f"ask who did; to end it: az storage blob lease break --blob-url {self.url} --auth-mode login",
             )
         if not seen.leased:
-            return Found()
+            return StoredLease()
         holder, renewals = seen.holder or "somebody", int(seen.count) if seen.count.isdecimal() else 0
         lease = LeaseRecord(holder=holder, token="", since=seen.since, renewals=renewals, duration=LONGEST_LEASE)  # nosec B106
-        return Found(lease)
+        return StoredLease(lease)
 
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:  # noqa: ARG002
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
         """Whatever is raised, what was acquired is released where Azure lets us."""
         if record is None:
             self.release(after.record.token if after.record else "")
-            return Found()
+            return StoredLease()
         is_renewal, since = record.is_of(after.record), record.since or datetime.now(UTC)
         try:
             done = self.renew(record.token) if is_renewal else self.acquire(record.token, int(record.duration))
             if done and self.say(record.token, record.holder, since, record.renewals):
-                return Found(record)
+                return StoredLease(record)
         except BaseException:
             if not is_renewal:
                 with contextlib.suppress(SecretopsError):  # an answer may be lost of a lease that is ours
@@ -145,12 +145,12 @@ class LeaseBlob(LeaseStore):
             raise
         found = self.read()
         if found.record and found.record.holder == record.holder:  # the next holder has not written its name yet
-            return Found(replace(found.record, holder="somebody else"))
+            return StoredLease(replace(found.record, holder="somebody else"))
         return found
 
     def contended(self, left: str) -> SecretopsError:  # noqa: ARG002 - nothing was begun
         found = self.look()
-        return held_by(found.holder or "somebody who does not say who", found.since)
+        return lease_held(found.holder or "somebody who does not say who", found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
         """Acquire it as `lease`, and make the blob if it is missing. False when somebody has it."""

@@ -48,16 +48,16 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         api: Api | None = None,
         open_lease: Callable[[str], LeaseBlob] | None = None,
         *,
-        loud: bool = False,
+        log_entries: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        super().__init__(location, api or Api.of(location), timing or Timing(), loud=loud)
+        super().__init__(location, api or Api.of(location), timing or Timing(), log_entries=log_entries)
         self._open_lease = open_lease or (lambda _url: LeaseBlob.of(location))
 
     def add(self, secret: str, version: Version, value: Value) -> None:
         _, apart = self._names(secret)
         state = self._state(secret)
-        written, tags = payload.written(secret, value, LIMIT), self._tags(version, state)
+        written, tags = payload.serialize(secret, value, LIMIT), self._tags(version, state)
         if state.forgetting:
             if self._brought_back(secret, state):
                 for name in self._names(secret):
@@ -150,13 +150,13 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
     def _deliver(self, secret: str, state: State, version: Version, now: datetime) -> bool:
         """Log each version that somebody else made meanwhile: Key Vault has no compare-and-swap."""
         name, _ = self._names(secret)
-        written = payload.written(secret, self._value(secret, state, version.id), LIMIT)
+        written = payload.serialize(secret, self._value(secret, state, version.id), LIMIT)
         current = state.versions.current
         again = current is not None and current.id == version.id
         published = version.at(published=(version.published if again else None) or now)
         due = self._expiry(secret, published, published.published or now)
         tags = self._tags(published, state)
-        self._make(name, written, tags, due, surely=True)
+        self._make(name, written, tags, due, fresh=True)
         self._fence.check(False)  # a process that lost the lease does not record a publish time
         late = state.late
         for kept in state.main:
@@ -178,11 +178,11 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         return True
 
     def _make(
-        self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, surely: bool = False
+        self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
         """Make a version. A secret that secretops deleted and that is not purged is recovered first."""
         try:
-            self._api.set(name, written, tags, expires, surely=surely)
+            self._api.set(name, written, tags, expires, fresh=fresh)
         except DeletedError as held:
             try:
                 deleted = self._api.deleted(name)
@@ -197,7 +197,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             if deleted:
                 self._api.recover(name)
                 self._bring_back(name)
-            self._api.set(name, written, tags, expires, surely=surely)
+            self._api.set(name, written, tags, expires, fresh=fresh)
 
     def _bring_back(self, name: str) -> None:
         for kept in self._api.versions(name):
@@ -255,7 +255,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:
         for where, copy in reversed(self._copies(secret, state, version)):
             if copy.kept.enabled and copy.kept.id != but and (found := self._api.value(where, copy.kept.id)):
-                return payload.read(secret, version, found.text)
+                return payload.parse(secret, version, found.text)
         raise store_errors.no_value(secret, version)
 
     def _found(self, secret: str, state: State) -> Kept | None:
@@ -310,7 +310,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         what = "retired" if retired else "none of secretops'"
         return Edit(
             found.id,
-            payload.fields(theirs.text),
+            payload.parse_fields(theirs.text),
             f"secret {name} in {self._place} was changed by hand: version {found.id} is {what}",
             f"it from its readers ({self._enable(name, found, 'false')})",
         )

@@ -23,7 +23,7 @@ from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
 from secretops.platforms.azure.api import Api, Kept
 from secretops.platforms.azure.errors import ForbiddenError
-from secretops.stores.version_facts import TIMES, fitted, merged, staged, stamp
+from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged, timestamp
 
 LONGEST, MOST = 256, 15
 # Of a number that nobody reaches; Python reads no more than some thousands.
@@ -185,7 +185,7 @@ class State:
         known: dict[str, Version] = {}
         back = self.rolled_back
         for copy in (*self._in_time, *([back] if back else [])):
-            known[copy.version.id] = merged(copy.version, known.pop(copy.version.id, copy.version))
+            known[copy.version.id] = merge(copy.version, known.pop(copy.version.id, copy.version))
         if back:
             known[back.version.id] = dataclasses.replace(known[back.version.id], published=None)
         return list(known.values())
@@ -201,7 +201,7 @@ def facts(version: Version, number: int, write: str) -> dict[str, str]:
     """Return the tags of a new version. Raises UsageError for too long a user's name."""
     times = {f"{PREFIX}{name}": getattr(version, name) for name in TIMES}
     made = {ID: version.id, NUMBER: str(number), WRITE: write}
-    made |= {name: stamp(time) for name, time in times.items() if time}
+    made |= {name: timestamp(time) for name, time in times.items() if time}
     if version.user is not None:
         made[USER] = quote(version.user)
     for name, text in made.items():
@@ -216,28 +216,28 @@ def facts(version: Version, number: int, write: str) -> dict[str, str]:
 
 def noted(kept: Kept, **times: datetime | None) -> dict[str, str]:
     """Return the tags of `kept` with these times; None leaves a time as it is."""
-    return _fitting({**kept.tags, **{f"{PREFIX}{name}": stamp(time) for name, time in times.items() if time}})
+    return _fitting({**kept.tags, **{f"{PREFIX}{name}": timestamp(time) for name, time in times.items() if time}})
 
 
 def forgotten(kept: Kept, now: datetime) -> dict[str, str]:
     """Return the tags of a discarded version: if somebody enables it, it is none of ours."""
     stay = (NUMBER, WRITE, FORGETTING)
     left = {name: text for name, text in kept.tags.items() if name in stay or not name.startswith(PREFIX)}
-    return _fitting({**left, FORGOTTEN: stamp(now)})
+    return _fitting({**left, FORGOTTEN: timestamp(now)})
 
 
 def being_forgotten(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
     """Return the tags that mark a secret as being forgotten, or deleted by secretops: a deleted secret shows them."""
-    return _fitting({**tags, FORGETTING: stamp(now)})
+    return _fitting({**tags, FORGETTING: timestamp(now)})
 
 
 def with_last(kept: Kept, entry: Entry) -> dict[str, str]:
     """Return the tags of `kept` with a journal entry, its outcome cut to what a tag holds."""
 
     def written(outcome: str) -> str:
-        return json.dumps([stamp(entry.time), entry.version, entry.step, quote(outcome, safe=" ")])
+        return json.dumps([timestamp(entry.time), entry.version, entry.step, quote(outcome, safe=" ")])
 
-    return _fitting({**kept.tags, LAST: fitted(entry, written, LONGEST)})
+    return _fitting({**kept.tags, LAST: fit_outcome(entry, written, LONGEST)})
 
 
 def latest(kept: Iterable[Kept]) -> tuple[Kept, ...]:

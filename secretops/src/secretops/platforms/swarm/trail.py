@@ -57,7 +57,7 @@ class SwarmEvents:
         return frozenset({secret} & set(self.known_names()))
 
     def known_names(self) -> Iterable[str]:
-        return (*self._secrets, self._location.book, self._location.service)
+        return (*self._secrets, self._location.state_config, self._location.service)
 
     def _event(self, event: dict[str, Any]) -> Iterator[Access]:
         kind, action = event["Type"], str(event["Action"])
@@ -102,7 +102,7 @@ class SwarmEvents:
         if kind == "secret" and name.startswith(self._location.prefix):
             rest = name.removeprefix(self._location.prefix)
             return next((each for each in self._secrets if rest.startswith(f"{each}-v")), None)
-        if (kind, name) in (("config", self._location.book), ("service", self._location.service)):
+        if (kind, name) in (("config", self._location.state_config), ("service", self._location.service)):
             return name
         return None
 
