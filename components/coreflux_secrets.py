@@ -123,7 +123,7 @@ def _settings(name: str, args: Mapping[str, Any]) -> Settings:
     found = [problem for section, entry in sections.items() for problem in _not_plain(section, entry)]
     if found := found or list(_of_encrypted(sections)):
         raise ConfigurationError(by, found)
-    return Settings.given(by, {section: handed_over(_whole(entry)) for section, entry in sections.items()}, outputs)
+    return Settings.from_args(by, {section: handed_over(_whole(entry)) for section, entry in sections.items()}, outputs)
 
 
 def _without_outputs(where: str, entry: Any, found: dict[str, pulumi.Output[Any]]) -> Any:

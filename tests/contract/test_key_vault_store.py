@@ -27,7 +27,7 @@ from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.launcher import polling_source
 from secretops.platforms.azure import api
-from secretops.platforms.azure.api import Api
+from secretops.platforms.azure.api import KeyVaultApi
 from secretops.platforms.azure.checks import key_vault as doctors
 from secretops.platforms.azure.errors import ForbiddenError
 from secretops.platforms.azure.lease import Timing
@@ -81,7 +81,10 @@ class LiveVault(InVault):
     ) -> KeyVaultVersionStore:
         location, own = location or self.location, client or self.client
         return KeyVaultVersionStore(
-            location, Api(location.vault, lambda _vault: own), lambda _url: self.blob, timing=timing or NOT_RENEWED
+            location,
+            KeyVaultApi(location.vault, lambda _vault: own),
+            lambda _url: self.blob,
+            timing=timing or NOT_RENEWED,
         )
 
     @property
