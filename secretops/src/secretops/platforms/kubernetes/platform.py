@@ -22,7 +22,7 @@ class Kubernetes(Platform[KubernetesStoreLocation]):
 
     location = KubernetesStoreLocation
     delivery_delay = "two minutes at most"
-    trail_source = "the API server keeps its audit log where its operator confirmations, or its cloud does"
+    trail_source = "the API server writes its audit log where its operator or its cloud configured it"
     no_value_trail = "the API server's audit log has no trace of a value"
 
     def open_store(self, location: KubernetesStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
