@@ -98,19 +98,19 @@ def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-@pytest.mark.parametrize(("variables", "told"), [
-    ({"MQTT_BROKER": ""}, "MQTT_BROKER is missing"),
-    ({"DO_AGENT_URL": "http://agent.example"}, "DO_AGENT_URL='http://agent.example'"),
-    *(({"MQTT_BROKER": "mqtt://broker"}, "not a URL"), ({"MQTT_PORT": "65536"}, "MQTT_PORT='65536'")),
-    *(({"MQTT_PROTOCOL": "4"}, "5, 3.1.1"), ({"MQTT_USE_TLS": "yes"}, "true, false")),
-    ({"MQTT_PASSWORD_FILE": "/dev/null"}, "both set"),
-    ({"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/"}, "MQTT_PASSWORD_FILE=/: Is a directory"),
-    ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_CERT": "/dev/null"}, "MQTT_CLIENT_KEY is not"),
+@pytest.mark.parametrize(("variables", "code"), [
+    ({"MQTT_BROKER": ""}, "broker-missing"),
+    ({"DO_AGENT_URL": "http://agent.example"}, "server-url-invalid"),
+    *(({"MQTT_BROKER": "mqtt://broker"}, "broker-invalid"), ({"MQTT_PORT": "65536"}, "port-invalid")),
+    *(({"MQTT_PROTOCOL": "4"}, "setting-invalid"), ({"MQTT_USE_TLS": "yes"}, "setting-invalid")),
+    ({"MQTT_PASSWORD_FILE": "/dev/null"}, "value-set-twice"),
+    ({"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/"}, "value-unreadable"),
+    ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_CERT": "/dev/null"}, "private-key-unpaired"),
 ])  # fmt: skip
-def test_a_mistake_is_told_with_its_rule_and_remedy(variables: dict[str, str], told: str, tmp_path: Path) -> None:
+def test_a_mistake_is_told_with_its_rule_and_remedy(variables: dict[str, str], code: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         read(tmp_path, **variables)
-    assert told in str(caught.value)
+    assert f"[{code}]" in str(caught.value)
     assert "->" in str(caught.value)
     assert str(tmp_path) in str(caught.value)
     assert PASSWORD not in str(caught.value)

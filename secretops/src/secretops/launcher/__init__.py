@@ -12,7 +12,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import MQTTMessage
 
@@ -21,14 +21,14 @@ from secretops.errors import ExitCode
 from secretops.launcher.checkout import find_server
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.http_options import BearerTokens, HttpOptions
+from secretops.launcher.polling_source import PollingSource
 from secretops.launcher.settings import ServerSettings
-from secretops.launcher.source import Source
 from secretops.launcher.source_watcher import FirstValues, SourceWatcher, read_stable
-from secretops.launcher.sources import open_source
+from secretops.launcher.sources import Source, open_source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.stdio import ended_by_signals
 from secretops.launcher.upstream import UpstreamServer, import_server, refuse_connection_tools
-from secretops.targets.reports import HINT_FILTER, Hint, parse_hint
+from secretops.targets.reports import HINT_FILTER, parse_hint
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
@@ -110,15 +110,9 @@ def serving(
         connection.close()
 
 
-@runtime_checkable
-class _Hinted(Protocol):
-    def hint(self, hint: Hint | None = None) -> None:
-        """Poll soon. None: the broker refuses the credential in use."""
-
-
 def follow_hints(source: Source, connection: BrokerConnection) -> None:
     """Pass hints that `connection` receives to `source`, if it is polled. Call it before the connection is opened."""
-    if not isinstance(source, _Hinted):
+    if not isinstance(source, PollingSource):
         return
 
     def received(_client: Any, _data: Any, message: MQTTMessage) -> None:

@@ -12,7 +12,7 @@ from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.http_options import BearerTokens, HttpOptions
 from secretops.launcher.settings import NotYetError, ServerSettings
-from secretops.launcher.source import Source
+from secretops.launcher.sources import Source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.swap import StoppedError, Swap
 from secretops.launcher.upstream import UpstreamServer, set_tool_settings

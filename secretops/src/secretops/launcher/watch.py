@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from secretops.launcher.source import Source
+from secretops.launcher.sources import Source
 from secretops.launcher.state import LauncherState
 
 log = logging.getLogger(__name__)
