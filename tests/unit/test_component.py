@@ -164,7 +164,7 @@ def test_a_provider_is_refused_where_it_would_change_nothing(option: str) -> Non
         options = pulumi.ResourceOptions(**{option: provider if option == "provider" else [provider]})  # type: ignore[arg-type]
         CorefluxSecrets("mcp", cast(CorefluxSecretsArgs, DEV), options)
 
-    with pytest.raises(pulumi.RunError, match="a provider of package aws .provider-unused"):
+    with pytest.raises(pulumi.RunError, match=r"a provider of package aws \[provider-unused"):
         deploy(NOTHING, "dev", program=program, into=into)
     assert into.resources.keys() == {"elsewhere"}
 
