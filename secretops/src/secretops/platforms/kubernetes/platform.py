@@ -22,7 +22,7 @@ class Kubernetes(Platform[KubernetesStoreLocation]):
 
     location = KubernetesStoreLocation
     arrival = "two minutes at most"
-    trail_source = "the API server keeps its audit log where its operator said, or its cloud does"
+    trail_source = "the API server keeps its audit log where its operator or its cloud configured it"
     no_value_trail = "the API server's audit log has no trace of a value"
 
     def open_store(self, location: KubernetesStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
@@ -50,7 +50,6 @@ class Kubernetes(Platform[KubernetesStoreLocation]):
         confirm(Cluster(location), said)
 
     def issued_certificate(self, location: KubernetesStoreLocation) -> IssuedCertificate | None:
-        """Return what cert-manager writes into the stack's Secret."""
         if location.issued is None:
             return None
         with with_extra("kubernetes"):
