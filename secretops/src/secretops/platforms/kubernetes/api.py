@@ -31,7 +31,7 @@ Response = TypeVar("Response")
 PATIENCE_SECONDS = 20.0
 
 # Codes of errors.
-UNREACHABLE, FAILING = "server-unreachable", "server-failing"
+UNREACHABLE, FAILING = "service-unreachable", "service-failing"
 
 # Seconds between two attempts; each pause is twice the one before.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -135,7 +135,7 @@ class Api:
                         f"the certificate of {self.connection.server} is not valid for the CA of the kubeconfig",
                         rule="no value is sent to a server that does not prove its identity",
                         remedy="have your cluster's own command write the kubeconfig, or set another server.context",
-                        code="server-untrusted",
+                        code="service-untrusted",
                     ) from None
                 code, why = UNREACHABLE, str(error) if isinstance(error, httpx2.ConnectError) else type(error).__name__
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError):

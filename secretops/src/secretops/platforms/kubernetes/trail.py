@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
-from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, reading
+from secretops.trails import ALL, Access, TrailNames, json_documents, parsing
 
 # Verbs that may return a Secret's data, by experiment: a patch without a change, also as a dry run, a deletecollection,
 # and a delete with propagationPolicy=Foreground return the whole Secret. A create or an update returns what was sent.
@@ -48,10 +48,10 @@ MOST_OPEN = 10_000
 NOBODY = "(not logged in)"
 
 
-class KubernetesAuditLog(NamedPlaces):
+class KubernetesAuditLog(TrailNames):
     """`Trail` over one stack's Secrets in the audit log of its cluster. Needs the lines of one log in order."""
 
-    form = "the API server's audit log, one event of audit.k8s.io/v1 a line"
+    log_format = "the API server's audit log, one event of audit.k8s.io/v1 a line"
 
     def __init__(self, location: KubernetesStoreLocation) -> None:
         self._namespace, self._readers = location.namespace, location.readers
@@ -60,8 +60,8 @@ class KubernetesAuditLog(NamedPlaces):
         self._open: OrderedDict[str, None] = OrderedDict()
 
     def read(self, line: bytes) -> Iterator[Access]:
-        with reading("an audit event"):
-            for event in documents(line):
+        with parsing("an audit event"):
+            for event in json_documents(line):
                 is_one = event["kind"] == "Event" and event["apiVersion"] in ("audit.k8s.io/v1", None)
                 if not is_one and event["kind"] != "EventList":
                     raise ValueError(f"a {event['kind']}")
@@ -73,7 +73,7 @@ class KubernetesAuditLog(NamedPlaces):
         if target.get("resource") != "secrets" or target.get("apiGroup") or not self._is_first(event):
             return
         name = target.get("name") or ALL
-        if target.get("namespace") not in (None, "", self._namespace) or name not in (*self.secrets, ALL):
+        if target.get("namespace") not in (None, "", self._namespace) or name not in (*self.known, ALL):
             return
         verb, code = event["verb"], _code(event)
         if name == ALL and verb == "create":
@@ -90,8 +90,8 @@ class KubernetesAuditLog(NamedPlaces):
             secret=name,
             allowed=decision == "allow" if decision else code < HTTPStatus.BAD_REQUEST,
             source=_source(event),
-            given=verb in GIVES_VALUE and code < HTTPStatus.BAD_REQUEST,
-            done=verb in CHANGES and code < HTTPStatus.BAD_REQUEST,
+            value_returned=verb in GIVES_VALUE and code < HTTPStatus.BAD_REQUEST,
+            changed=verb in CHANGES and code < HTTPStatus.BAD_REQUEST,
             declared=self._is_declared(name, reader, user.get("groups") or ()),
             holds_value=any(
                 body in event and event[body].get("kind") != "Status" for body in ("requestObject", "responseObject")
@@ -123,7 +123,7 @@ class KubernetesAuditLog(NamedPlaces):
         if reader in CONTROL_PLANE:
             return True
         subjects = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}
-        names = self.secrets if name == ALL else (name,)
+        names = self.known if name == ALL else (name,)
         return all(not subjects.isdisjoint(self._readers.get(each, ())) for each in names)
 
 
