@@ -24,7 +24,7 @@ from tests.real.witness import Witness
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-LEFT = "The former MQTT client has left"
+LEFT = "The former MQTT client has disconnected"
 GROUP = 100  # Messages to one topic: the server's buffer keeps the last 100 of each (upstream's server.py:373).
 
 

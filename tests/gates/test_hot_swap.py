@@ -163,6 +163,6 @@ async def mishap(name: str, field: str, text: str, told: str, served: ServedByLa
 
 BROKEN = "-----BEGIN PRIVATE KEY-----\nbroken\n"
 MISHAPS = (
-    partial(mishap, "mqtt", "password", "this-is-not-the-password", "refused the connection"),
-    partial(mishap, "client-cert", "client.key", BROKEN, "they are PEM files"),
+    partial(mishap, "mqtt", "password", "this-is-not-the-password", "broker-credential-refused"),
+    partial(mishap, "client-cert", "client.key", BROKEN, "tls-files-invalid"),
 )

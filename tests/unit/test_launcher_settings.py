@@ -183,7 +183,7 @@ def test_the_server_is_cloned_once_at_the_pinned_commit(
     assert checkout.find_server() == first
     assert [path.name for path in first.parent.iterdir()] == [first.name]
     (first / "server.py").write_text("changed")
-    with pytest.raises(SecretopsError, match="unmodified"):
+    with pytest.raises(SecretopsError, match="server-modified"):
         checkout.find_server()
 
 
@@ -202,9 +202,8 @@ def test_a_folder_that_others_may_write_to_is_refused_as_the_server(
     (folder / path).chmod(mode)
     monkeypatch.setenv("COREFLUX_SERVER_DIR", str(folder))
     if refused:
-        with pytest.raises(UsageError, match=f"has mode {mode:o}") as caught:
+        with pytest.raises(UsageError, match="server-writable-by-others"):
             checkout.find_server()
-        assert "chmod go-w" in str(caught.value)
     else:
         assert checkout.find_server() == folder
 
@@ -217,12 +216,12 @@ def test_a_folder_of_another_user_is_refused_as_the_server(
         os.chown(upstream[0], 4711, 4711)
     else:
         monkeypatch.setattr("os.getuid", lambda: 4711)
-    with pytest.raises(UsageError, match="belongs to user"):
+    with pytest.raises(UsageError, match="server-foreign-owner"):
         checkout.find_server()
 
 
 @pytest.mark.parametrize("tested", [True, False])
-def test_a_server_that_is_not_the_tested_one_is_logged_with_both_commits(
+def test_a_server_that_is_not_the_tested_one_is_logged(
     nowhere: Path,
     upstream: tuple[str, str],
     tested: bool,
@@ -233,7 +232,7 @@ def test_a_server_that_is_not_the_tested_one_is_logged_with_both_commits(
     if tested:
         monkeypatch.setattr(checkout, "UPSTREAM_DIGEST", hashlib.sha256().hexdigest())
     checkout.find_server()
-    logged = [upstream[1] in line and checkout.UPSTREAM_COMMIT in line for line in caplog.messages]
+    logged = [checkout.UPSTREAM_COMMIT in line for line in caplog.messages]
     assert logged == ([] if tested else [True])
 
 
