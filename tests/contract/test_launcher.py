@@ -41,7 +41,7 @@ from tests.real.witness import Witness
 
 pytestmark = pytest.mark.real
 
-TAKEN, REFUSED = "took over", "A new version is not taken"
+TAKEN, REFUSED = "Swapped", "A new version was rejected"
 LONGEST_END = 30
 """Seconds until a launcher that hangs counts as one that does not end. Its promise are 5; the machine may be busy."""
 

@@ -81,7 +81,7 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
         source, server, connection, state, in_use=(settings, source.version), notify=lambda _: None
     )
     made = Following(source, follower, state, server, connection, first=settings)
-    connection.keep = lambda settings: made.stays.append(settings.versions["mqtt"])
+    connection.update = lambda settings: made.stays.append(settings.versions["mqtt"])
 
     def attempt(_connection: object, settings: ServerSettings, is_obsolete: Callable[[], bool]) -> Any:
         made.is_obsolete = is_obsolete

@@ -90,12 +90,12 @@ class FirstValues:
             token = read_stable(self._source, self._stopping)[0].http_token
         except NotYetError as error:
             token, missing = error.http_token, error.secrets
-            log.info("Waiting. %s", error)
+            log.info("Waiting: %s", error)
         self._tokens.use(token)
         address = self._options.address
         if not address.is_loopback and not self._tokens.any:
             missing += (HTTP_TOKEN[0],)
-            log.info("Waiting for a bearer token, which --listen %s needs. -> secretops put http-token", address)
+            log.info("Waiting: --listen %s needs a bearer token. -> secretops put http-token", address)
         self._state.waiting_for = missing
 
 
