@@ -82,7 +82,7 @@ class StandInStore:
             if versions.current and versions.current.published is None:
                 self._deliver(secret, now)
                 kept = self._load("publish")
-            promoted = kept.versions[secret].promoted(chosen)
+            promoted = kept.versions[secret].published(chosen, None)
             self._save(_with(kept, secret, promoted), f"publish {secret} {version}")
         self._deliver(secret, now)
 
