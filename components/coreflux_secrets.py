@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import pulumi
 from pulumi.runtime.mocks import MockMonitor
 
-from secretops.registry import how_to_install
+from secretops.registry import install_command
 
 from .arguments import CorefluxSecretsArgs
 from .core import registry
@@ -71,7 +71,7 @@ def _told_without_its_extra(name: str) -> Iterator[None]:
         raise pulumi.RunError(
             f"CorefluxSecrets {name}: this installation has no {sdk}"
             "\n    each platform comes with its extra, the store's and the server's"
-            f"\n    -> {how_to_install(registry.extras()[sdk])}"
+            f"\n    -> {install_command(registry.extras()[sdk])}"
         ) from None
 
 
@@ -123,7 +123,7 @@ def _settings(name: str, args: Mapping[str, Any]) -> Settings:
     found = [problem for section, entry in sections.items() for problem in _not_plain(section, entry)]
     if found := found or list(_of_encrypted(sections)):
         raise ConfigurationError(by, found)
-    return Settings.given(by, {section: handed_over(_whole(entry)) for section, entry in sections.items()}, outputs)
+    return Settings.from_args(by, {section: handed_over(_whole(entry)) for section, entry in sections.items()}, outputs)
 
 
 def _without_outputs(where: str, entry: Any, found: dict[str, pulumi.Output[Any]]) -> Any:

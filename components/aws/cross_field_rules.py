@@ -7,13 +7,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..core.broker import ca_bundle
 from ..core.secrets import client_name
-from ..settings.catalogue import secrets_of
 from ..settings.outputs import known
 from ..settings.problems import Problem, did_you_mean
-from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach
-from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation
+from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
+from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation, secrets_of
 from . import policies, task
 from .access import TICK, declared_callers
 from .field_types import REGION
@@ -76,13 +74,9 @@ def _on_ecs(
 ) -> Iterator[Problem]:
     """What a task can't do, or can't be given."""
     yield from out_of_reach("server ecs", broker, "goes into the tasks and the functions that rotate", runs="task")
-    if isinstance(broker, OutsideBroker) and broker.ca_file and (size := _size(broker.ca_file)) > task.CA_LIMIT:
-        yield Problem(
-            f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
-            f"at most {task.CA_LIMIT}: they go into the task definition, and ECS takes 64 KiB of it",
-            "name a file of the one CA's certificate that signs the broker's, not a whole bundle",
-            code="ca-file-too-large",
-        )
+    yield from too_many_certificates(
+        broker, task.CA_LIMIT, "they go into the task definition, which ECS limits to 64 KiB"
+    )
     if isinstance(broker, OutsideBroker) and broker.client_certificate and server.reference == "NativeRef":
         yield Problem(
             "server.reference: NativeRef with broker.client_certificate",
@@ -92,14 +86,6 @@ def _on_ecs(
         )
     if server.reference == "Fetched":
         yield from not_fetched(secrets, "reference Fetched", "write reference: NativeRef, or readers: [rotator]")
-
-
-def _size(path: str) -> int:
-    """Bytes of the certificates in a file; 0 where it can't be read, which is told already."""
-    try:
-        return len(ca_bundle(path))
-    except (OSError, ValueError):
-        return 0
 
 
 def _balanced(server: EcsServer) -> Iterator[Problem]:

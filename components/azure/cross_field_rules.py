@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from secretops.forms import registry_of
+from secretops.formats import image_registry
 from secretops.manifest import HTTP_TOKEN
 from secretops.platforms.azure import write_files
 
@@ -64,7 +64,7 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
         return
     registry = store.registry.rpartition("/")[2].lower() if store.registry else ""
     for key, image in ((key, image) for key, image in _images(store, server) if known(image)):
-        host = (registry_of(image) or "").lower()
+        host = (image_registry(image) or "").lower()
         if not registry and host.endswith(".azurecr.io"):
             yield Problem(
                 f"store.registry: missing, and {key} is of {host}",

@@ -26,7 +26,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.errors import StoreError, UsageError
 from secretops.stores import env_file, files
 
@@ -171,7 +171,7 @@ def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path} is a symbolic link, which may lead anywhere. -> Find out who made it, then: rm {path}"
             return
         try:
-            own_files.check_owner(path, path.lstat().st_uid)
+            owned_files.check_owner(path, path.lstat().st_uid)
         except StoreError as error:
             yield str(error)
             return  # the same will be said of each file below

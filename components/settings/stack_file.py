@@ -210,7 +210,7 @@ def check_port(sections: Mapping[str, str]) -> None:
     store, server, broker = (_section(sections.get(name, "")) for name in ("store", "server", "broker"))
     if broker.get("kind") != "embedded":
         return
-    from secretops.broker import accepts, running, vacated
+    from secretops.broker import is_listening, running, wait_until_free
 
     from .sections import EmbeddedBroker
 
@@ -219,9 +219,9 @@ def check_port(sections: Mapping[str, str]) -> None:
         return
 
     folders = store.get("root", ".coreflux-mcp"), server.get("folder", ".coreflux-mcp-local")
-    if not accepts("localhost", port) or any(running(PROJECT_FOLDER / str(each) / "broker") for each in folders):
+    if not is_listening("localhost", port) or any(running(PROJECT_FOLDER / str(each) / "broker") for each in folders):
         return
-    if not vacated("localhost", port):
+    if not wait_until_free("localhost", port):
         raise StackFileError(
             f"something listens at localhost:{port}, and it is not this stack's broker",
             "the embedded broker needs its port for itself",

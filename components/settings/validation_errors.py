@@ -22,8 +22,8 @@ Keys = Mapping[str, Mapping[str, str | None]]
 within another has the name kind.key."""
 
 
-def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[str] = ()) -> Iterator[Problem]:
-    """Each thing that pydantic found wrong with a section. What is missing at a place in `told` was taken out."""
+def explain(section: str, error: ValidationError, keys: Keys, *, reported: Iterable[str] = ()) -> Iterator[Problem]:
+    """Yield a problem for each of pydantic's errors, except for what is missing at a place in `reported`."""
     details = error.errors(include_url=False)
     wrong_keys = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == ("[key]",)}
     for detail in details:
@@ -36,7 +36,7 @@ def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[
         follows = detail["type"] == "too_short" and any(
             other["loc"][: len(place)] == place and other is not detail for other in details
         )
-        hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in told)
+        hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in reported)
         if place_of_output(detail["input"]):
             rule = "it decides which resources there are, and an output is known after that"
             yield Problem(

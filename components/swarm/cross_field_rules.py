@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from secretops.forms import registry_of
+from secretops.formats import image_registry
 from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind
 
 from ..settings.problems import Problem
@@ -83,7 +83,7 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
 
 
 def _of_no_registry(server: SwarmServer) -> Iterator[Problem]:
-    if server.registry_login and registry_of(server.image) is None:
+    if server.registry_login and image_registry(server.image) is None:
         yield Problem(
             f"server.registry_login: with image {server.image}",
             "a login is looked up by the registry that the image's name begins with",

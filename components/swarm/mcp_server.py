@@ -7,7 +7,7 @@ from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import get_monitor
 
 from secretops.errors import SecretopsError
-from secretops.forms import in_url
+from secretops.formats import url_host
 from secretops.platforms.swarm.mounted_secrets import MountedSecret, mounted_secrets, operator_secret
 
 from ..core.mcp_server import McpServer
@@ -43,7 +43,7 @@ class SwarmMcpServer(McpServer):
 def endpoint(names: Names, args: SwarmMcpServerArgs) -> str:
     """Return how an MCP client reaches it: by its name on the stack's network, or by any node's port."""
     if args.publish == "ingress":
-        return f"http://{in_url(args.allowed_hosts[0]) if args.allowed_hosts else 'NODE'}:{args.port}/mcp"
+        return f"http://{url_host(args.allowed_hosts[0]) if args.allowed_hosts else 'NODE'}:{args.port}/mcp"
     return f"http://{names.base}:{PORT}/mcp"
 
 

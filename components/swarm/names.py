@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from secretops.forms import version_variable
+from secretops.formats import version_variable
 from secretops.launcher.settings import OWN_VARIABLES
 from secretops.manifest import HTTP_TOKEN, Secret, SecretKind
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmFile, version_file

@@ -106,7 +106,7 @@ def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody
     finally:
         place.api.remove("services", f"{place.name}-other")
     orphaned = wrong(place)["orphaned secrets"]
-    assert orphaned.repair and orphaned.repair.words.startswith("remove the Swarm secrets that are kept no more")
+    assert orphaned.repair and orphaned.repair.description.startswith("remove the Swarm secrets that are kept no more")
     with place.open().lease("somebody who rotates"):
         held = mend(orphaned.repair)
         assert isinstance(held, LeaseHeldError) and "somebody who rotates" in held.what

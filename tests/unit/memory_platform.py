@@ -18,7 +18,7 @@ class MemoryLocation(StoreLocation):
 
 class InMemory(Platform[MemoryLocation]):
     location = MemoryLocation
-    arrival = "at once"
+    delivery_delay = "at once"
 
     def open_store(self, location: MemoryLocation, *, role: str) -> tuple[VersionStore, Journal]:  # noqa: ARG002
         memory = MEMORIES.setdefault(location.shelf, Memory("mqtt"))

@@ -20,7 +20,7 @@ from secretops.broker.users import USERS_FILE, Users
 from secretops.engine.journal import Entry
 from secretops.engine.state import Versions
 from secretops.errors import SecretopsError
-from secretops.launcher import polled
+from secretops.launcher import polling_source
 from secretops.launcher.sources import Json
 from secretops.operations import stack as manifests
 from secretops.operations.compromise import incident
@@ -172,7 +172,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
          ({"mqtt": {"username": "a", "password": "b", "version": "v1"}, "agent-key": {"api-key": "k"}},),
          of_file("secrets.json", lambda folder: dict(Json(str(folder / "secrets.json")).variables()))),
     "what a launcher fetched": (({"username": "a", "password": "b"},),
-         of_text(lambda text: bool(polled.parse_version("mqtt", "v1", text)))),
+         of_text(lambda text: bool(polling_source.parse_version("mqtt", "v1", text)))),
     "the embedded broker's users": (({"users": {"root": {"password": {"salt": "AA==", "hash": "AA=="}, "flags": [],
          "groups": []}}},), of_file(USERS_FILE, lambda folder: "root" in Users.load(folder))),
 }  # fmt: skip

@@ -17,8 +17,14 @@ from components.swarm.secret_store import SwarmSecretStore
 from components.swarm.server_spec import SwarmMcpServerArgs
 from components.swarm.store_spec import SwarmSecretStoreArgs
 from secretops.errors import UnreachableError
-from secretops.launcher.listening import HostNames, parse_listen
-from secretops.launcher.settings import CARRIERS, FILE_VARIABLES, OWN_VARIABLES, PUBLIC_VARIABLES, VERSION_VARIABLES
+from secretops.launcher.http_options import HostNames, parse_listen
+from secretops.launcher.settings import (
+    FILE_VARIABLES,
+    OWN_VARIABLES,
+    PUBLIC_VARIABLES,
+    VALUE_FILE_VARIABLES,
+    VERSION_VARIABLES,
+)
 from secretops.launcher.sources import open_source
 from secretops.manifest import Manifest
 from secretops.platforms.swarm.location import SwarmStoreLocation
@@ -141,7 +147,7 @@ def test_each_file_has_the_variable_that_names_it(everything: Deployed) -> None:
 
 def test_the_launcher_knows_every_variable_and_the_source(prod: Deployed) -> None:
     versions = {f"{name}_FILE" for name in VERSION_VARIABLES}
-    known = {*PUBLIC_VARIABLES, *OWN_VARIABLES, *CARRIERS, *FILE_VARIABLES, *versions}
+    known = {*PUBLIC_VARIABLES, *OWN_VARIABLES, *VALUE_FILE_VARIABLES, *FILE_VARIABLES, *versions}
     assert spec(prod, SERVER)["env"].keys() <= known
     arguments = spec(prod, SERVER)["args"]
     source = arguments[arguments.index("--from") + 1]

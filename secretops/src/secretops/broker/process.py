@@ -110,7 +110,7 @@ def start(home: Path, host: str, port: int) -> Listener:
     """
     host = loopback(host)
     address = f"{host}:{port}"
-    taken = accepts(host, port)  # first: the broker has its pid file before it listens
+    taken = is_listening(host, port)  # first: the broker has its pid file before it listens
     if (already := running(home)) is not None:
         return _ours(home, already, host, port)
     if taken:
@@ -175,7 +175,7 @@ def running(home: Path) -> Running | None:
     return None
 
 
-def accepts(host: str, port: int) -> bool:
+def is_listening(host: str, port: int) -> bool:
     """Return whether anything listens there."""
     try:
         socket.create_connection((host, port), timeout=1.0).close()
@@ -184,9 +184,9 @@ def accepts(host: str, port: int) -> bool:
     return True
 
 
-def vacated(host: str, port: int) -> bool:
+def wait_until_free(host: str, port: int) -> bool:
     """Wait for a broker that has lost its pid file to end. Return whether nothing listens there."""
-    return _within(3 * server.OWNED_SECONDS, lambda: not accepts(host, port))
+    return _within(3 * server.OWNED_SECONDS, lambda: not is_listening(host, port))
 
 
 def loopback(host: str) -> str:
@@ -211,7 +211,7 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
             rule="one home has one broker",
             remedy="stop it first, or give the stack's broker that address",
         )
-    if not _within(START_SECONDS, lambda: accepts(host, port)):  # it may be starting
+    if not _within(START_SECONDS, lambda: is_listening(host, port)):  # it may be starting
         raise EmbeddedBrokerError(
             f"process {already.pid} is the broker of {home} and does not listen at {already.address}",
             remedy=f"see {home / LOG_FILE}, and stop it",

@@ -104,8 +104,8 @@ def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
     pending = versions.pending
     if pending is None:
         return False
-    first_admin = secret.kind is SecretKind.BROKER_ADMIN and versions.current is None
-    return pending.user not in secret.users or first_admin
+    create_first_admin = secret.kind is SecretKind.BROKER_ADMIN and versions.current is None
+    return pending.user not in secret.users or create_first_admin
 
 
 def grace_end(version: Version, facts: Facts) -> datetime | None:

@@ -13,7 +13,7 @@ from secretops.errors import RefusedError, UnreachableError
 from secretops.values import Value
 
 if TYPE_CHECKING:
-    from secretops.certificates import Signed
+    from secretops.certificates import SignedCertificate
 
 
 class VersionStore(Protocol):
@@ -154,8 +154,13 @@ class AgentKeys(Protocol):
 class Issuer(Protocol):
     """Signs certificate requests. It never sees a private key."""
 
+<<<<<<< HEAD
     def sign(self, request: str) -> Signed:
         """Return a certificate for `request`, a PEM. Each call may return another, of which one is used.
+=======
+    def sign(self, request: str) -> SignedCertificate:
+        """Return a certificate for `request`, a PEM. Called again it may return another, which nobody then uses.
+>>>>>>> i21
 
         Raises UnreachableError, StoreError.
         """

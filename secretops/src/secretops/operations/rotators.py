@@ -24,7 +24,7 @@ from secretops.values import Value
 
 # The other rotators are imported where they are made: cryptography takes long to load.
 if TYPE_CHECKING:
-    from secretops.certificates import Signed
+    from secretops.certificates import SignedCertificate
     from secretops.engine.agent_key import AgentKey
 
 
@@ -162,7 +162,7 @@ class PrivateCa:
     _store: ports.VersionStore
     _clock: Callable[[], datetime]
 
-    def sign(self, request: str) -> Signed:
+    def sign(self, request: str) -> SignedCertificate:
         """Raises WaitingError while there is no such CA yet."""
         from secretops import certificates  # it takes long to load, and a rotation needs none
 

@@ -78,10 +78,10 @@ def lay(manifest: Manifest, folder: Path, text: str) -> Laid:
 
 def _whole(text: str, which: str) -> str:
     """Return the certificates of a text. Raises StoreError if one is unreadable: the broker would not trust it."""
-    from secretops.certificates import certificates_in
+    from secretops.certificates import extract_certificates
 
     try:
-        return certificates_in(text)
+        return extract_certificates(text)
     except ValueError:
         raise StoreError(
             f"{which} holds no CA that can be read",

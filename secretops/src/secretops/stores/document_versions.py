@@ -57,7 +57,7 @@ class Records(Protocol):
         """Raises StoreError; the access then does not happen."""
 
 
-class PlatformRecords:
+class NoRecords:
     """`Records` of a platform whose own trail has every access: writes none."""
 
     def write(self, operation: Operation, secret: str, version: str, purpose: str) -> None: ...
@@ -90,7 +90,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
                 return
             self._check_value(secret, document, value)
             self._records.write("write", secret, version.id, "keep as pending")
-            self._sweep(secret, self._keep(secret, version, value))
+            self._sweep(secret, self._store_pending(secret, version, value))
 
     def publish(self, secret: str, version: str, now: datetime) -> None:
         def promoted(versions: Versions) -> Versions:
@@ -169,7 +169,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         What `chosen` delivers is no edit: it is published next.
         """
         current = document.versions.current
-        if current is None or not self._bring(secret, document, current, chosen, now) or current.published:
+        if current is None or not self._write_delivery(secret, document, current, chosen, now) or current.published:
             return document
 
         def delivered(versions: Versions) -> Versions:
@@ -200,7 +200,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         env_file.check_value(secret, value)
 
     @abc.abstractmethod
-    def _keep(self, secret: str, version: Version, value: Value) -> Read:
+    def _store_pending(self, secret: str, version: Version, value: Value) -> Read:
         """Write `value`, and the document with `version` pending: later, or in the same write."""
 
     @abc.abstractmethod
@@ -212,10 +212,12 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         """Raise StoreError if `chosen` can't replace what readers find: somebody edited it, or there is no room."""
 
     def _compare(self, secret: str, document: Read, current: Version) -> None:
-        """Raise StoreError if readers find an edited value, where `_bring` does not."""
+        """Raise StoreError if readers find an edited value, where `_write_delivery` does not."""
 
     @abc.abstractmethod
-    def _bring(self, secret: str, document: Read, current: Version, chosen: Version | None, now: datetime) -> bool:
+    def _write_delivery(
+        self, secret: str, document: Read, current: Version, chosen: Version | None, now: datetime
+    ) -> bool:
         """Make readers find `current`; False if there is nobody to deliver to yet. Raises UndeliverableError.
 
         Raises StoreError if readers find what is neither of a kept version nor of `chosen`, unless `_compare` does.

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.errors import StoreError, UsageError
 
 # Modes that the Secret Management Guide gives to keys and .env, to certificates, and to their folders.
@@ -88,8 +88,8 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
             raise StoreError(
                 f"{root} is not there", rule="`pulumi up` makes the store's folder", remedy="pulumi up, then try again"
             )
-        if status.st_uid != account or status.st_mode & own_files.OTHERS_WRITE:
-            own_files.check_folder(root, follow=True)
+        if status.st_uid != account or status.st_mode & owned_files.OTHERS_WRITE:
+            owned_files.check_folder(root, follow=True)
         folders = [*FOLDERS, UNITS]
         if secrets and (root / "versions").is_dir():
             with os.scandir(root / "versions") as found:
@@ -101,14 +101,14 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
                 if (
                     status.st_uid != account
                     or not stat.S_ISDIR(status.st_mode)
-                    or status.st_mode & own_files.OTHERS_WRITE
+                    or status.st_mode & owned_files.OTHERS_WRITE
                 ):
-                    own_files.check_folder(root / folder)
+                    owned_files.check_folder(root / folder)
         for file in FILES if secrets else ():
             with contextlib.suppress(FileNotFoundError):
                 status = os.lstat(f"{root}/{file}")
                 if status.st_uid != account or not stat.S_ISREG(status.st_mode):
-                    own_files.check_file(root / file)
+                    owned_files.check_file(root / file)
     except OSError as error:
         raise os_error(root, error) from error
 
@@ -137,7 +137,7 @@ def refuse_another_stack(root: Path, stack: str) -> None:
 def read(path: Path) -> bytes | None:
     """Return the content of a store's file, None if there is none. Raises StoreError, for a link too."""
     try:
-        with open(own_files.open_own(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
+        with open(owned_files.open_owned(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
             return file.read()
     except FileNotFoundError:
         return None
@@ -154,7 +154,7 @@ def write(path: Path, data: bytes, mode: int) -> None:
     new, folder = temporary(path), path.parent
     try:
         if (owner := folder.lstat().st_uid) != os.geteuid():
-            own_files.check_owner(folder, owner)
+            owned_files.check_owner(folder, owner)
         try:
             new.unlink(missing_ok=True)
             file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
@@ -226,7 +226,7 @@ def lock(root: Path) -> Iterator[None]:
     """
     path = root / ".lock"
     try:
-        file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, PRIVATE)
+        file = owned_files.open_owned(path, os.O_RDWR | os.O_CREAT, PRIVATE)
     except OSError as error:
         raise os_error(path, error) from error
     try:

@@ -61,7 +61,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         self._location, self._api, self._timing = location, api, timing
         self._fence = Fence()
         api.guard = self._fence.check
-        self.journal: Journal = StoreJournal(self._keep_entry, self._last_entry, log_entries=log_entries)
+        self.journal: Journal = StoreJournal(self._store_entry, self._last_entry, log_entries=log_entries)
 
     def versions(self, secret: str) -> Versions:
         return self._state(secret).versions
@@ -91,11 +91,11 @@ class VendorVersionStore(abc.ABC, Generic[State]):
     def delivery_drift(self, secret: str) -> str | None:
         state = self._state(secret)
         if state.versions.current is None:
-            wrong = self._brought_back(secret, state)
+            wrong = self._restore_error(secret, state)
             return wrong.what if wrong else None
-        if wrong := self._taken_away(secret, state) or self._edited(secret, state):
+        if wrong := self._removal_error(secret, state) or self._edited(secret, state):
             return wrong.what
-        return None if self._is_found(secret, state) else "not delivered: secretops tick"
+        return None if self._is_delivered(secret, state) else "not delivered: secretops tick"
 
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
@@ -137,7 +137,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
                 self._record_rollback(secret, state, now)
                 state = self._state(secret)
             current = state.versions.current
-            if current and current.id == chosen.id and self._is_found(secret, state):
+            if current and current.id == chosen.id and self._is_delivered(secret, state):
                 break
             if self._deliver(secret, state, chosen, now):
                 state = self._state(secret)
@@ -159,7 +159,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         """
         current = state.versions.current
         again = chosen is None or (current is not None and current.id == chosen.id)
-        if wrong := self._edited(secret, state, chosen) or (self._taken_away(secret, state) if again else None):
+        if wrong := self._edited(secret, state, chosen) or (self._removal_error(secret, state) if again else None):
             raise wrong
 
     def _edited(self, secret: str, state: State, chosen: Version | None = None) -> StoreError | None:
@@ -187,11 +187,11 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         name = self._location.secrets.get(secret)
         return None if name is None else (name, self._location.pending[secret])
 
-    def _brought_back(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
+    def _restore_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
         """Return the error for a version that a person enabled again while its secret is being forgotten."""
         return None
 
-    def _taken_away(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
+    def _removal_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
         """Return the error for a current version that a person disabled or deleted."""
         return None
 
@@ -211,7 +211,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
     def _lease_store(self) -> LeaseStore: ...
 
     @abc.abstractmethod
-    def _keep_entry(self, entry: Entry) -> None: ...
+    def _store_entry(self, entry: Entry) -> None: ...
 
     @abc.abstractmethod
     def _last_entry(self, secret: str) -> Entry | None: ...
@@ -225,7 +225,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         """Return a value, not from the vendor's version `but`. Raises NotFoundError."""
 
     @abc.abstractmethod
-    def _is_found(self, secret: str, state: State) -> bool:
+    def _is_delivered(self, secret: str, state: State) -> bool:
         """Return whether readers find the current version."""
 
     @abc.abstractmethod

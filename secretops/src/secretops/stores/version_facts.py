@@ -63,6 +63,6 @@ class StoreJournal:
             time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")
             print(json.dumps({**dataclasses.asdict(entry), "time": time}), file=sys.stderr, flush=True)  # noqa: T201
         try:
-            self._keep(entry)
+            self._store_pending(entry)
         except SecretopsError as error:
             _log.warning("%s: the last step is not kept for `secretops status`: %s", entry.secret, error.what)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
 from secretops.manifest import Broker, MqttProtocol
-from secretops.own_files import check_folder
+from secretops.owned_files import check_folder
 from secretops.values import Value
 
 # paho takes long to load, and is imported when a session begins.

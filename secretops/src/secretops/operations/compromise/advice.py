@@ -75,7 +75,7 @@ def elsewhere(secret: Secret, incident: Incident) -> list[str]:
 
 def _given_out(secret: Secret) -> list[str]:
     if (secret.name, *secret.fields) == HTTP_TOKEN:
-        from secretops.launcher.listening import OVERLAP
+        from secretops.launcher.http_options import OVERLAP
 
         return [
             "give clients the new token",
@@ -188,9 +188,13 @@ def _tried_key(
 def cost(manifest: Manifest, secret: Secret) -> str:
     """Return the cost for running servers."""
     if secret.kind is SecretKind.MQTT_USER:
-        return f"Servers are without the broker until they have the new one: {platform_of(manifest.store).arrival}."
+        return (
+            f"Servers are without the broker until they have the new one: {platform_of(manifest.store).delivery_delay}."
+        )
     if isinstance(secret.agent, OwnedAgent):
-        return f"Servers are without the agent until they have the new one: {platform_of(manifest.store).arrival}."
+        return (
+            f"Servers are without the agent until they have the new one: {platform_of(manifest.store).delivery_delay}."
+        )
     return "Servers that work go on."
 
 

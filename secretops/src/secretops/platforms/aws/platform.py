@@ -22,9 +22,11 @@ class Aws(Platform[AwsStoreLocation]):
 
     location = AwsStoreLocation
     issuer = AwsPrivateCaIssuer
-    arrival = "seconds, or 5 minutes if the hint is lost; with NativeRef as long as a deployment (a quarter of an hour)"
+    delivery_delay = (
+        "seconds, or 5 minutes if the hint is lost; with NativeRef as long as a deployment (a quarter of an hour)"
+    )
     is_polled = True
-    lists_removed = False
+    lists_orphans = False
     trail_source = "CloudTrail lays its log into a bucket, which the stack's outputs name, as one file for minutes"
     no_value_trail = "CloudTrail has no trace of a value"
 

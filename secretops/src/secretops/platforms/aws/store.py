@@ -111,7 +111,7 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         found = self._state(secret).last(secret)
         return found[1] if found else None
 
-    def _keep_entry(self, entry: Entry) -> None:
+    def _store_entry(self, entry: Entry) -> None:
         """Keep a failure only: the version's facts tell what succeeded."""
         if entry.outcome != DONE and self._find_names(entry.secret):
             name = self._name(entry.secret)
@@ -133,7 +133,7 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         state = self._state(secret)
         return bool(state.versions.all) or state.forgetting
 
-    def _is_found(self, secret: str, state: State) -> bool:  # noqa: ARG002
+    def _is_delivered(self, secret: str, state: State) -> bool:  # noqa: ARG002
         return state.versions.current is not None and state.versions.current.id == state.current
 
     def _finish_forgetting(self, secret: str, state: State) -> None:

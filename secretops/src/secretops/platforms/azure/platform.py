@@ -23,9 +23,9 @@ class Azure(Platform[AzureStoreLocation]):
     """One Key Vault."""
 
     location = AzureStoreLocation
-    arrival = "seconds, or 5 minutes if the hint is lost"
+    delivery_delay = "seconds, or 5 minutes if the hint is lost"
     is_polled = True
-    lists_removed = False
+    lists_orphans = False
     trail_source = "the vault's audit log goes to a Log Analytics workspace, and the stack names none"
     no_value_trail = "Key Vault's audit log names the version that was read"
 

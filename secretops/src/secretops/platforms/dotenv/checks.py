@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.check import Check, Repair, Result, attention, judge, ok, table, unknown
 from secretops.engine.journal import read_entry
 from secretops.errors import StoreError
@@ -164,7 +164,7 @@ def _broken(path: Path, read: Callable[[bytes], object]) -> list[str]:
     with files.os_errors(path):
         if not path.exists():
             return []
-        with open(own_files.open_own(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
+        with open(owned_files.open_owned(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
             for number, line in enumerate(file, 1):
                 try:
                     read(line)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from secretops.engine.state import Versions
 from secretops.errors import StoreError
-from secretops.forms import VERSION_PREFIX, version_variable
+from secretops.formats import VERSION_PREFIX, version_variable
 from secretops.platforms.dotenv.location import DeliveredFile
 from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.stores import env_file, files

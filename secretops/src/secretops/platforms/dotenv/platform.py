@@ -24,7 +24,7 @@ class Dotenv(Platform[DotenvStoreLocation]):
     """One folder."""
 
     location = DotenvStoreLocation
-    arrival = "about a second"
+    delivery_delay = "about a second"
     no_value_trail = "its own records name the version that was read"
 
     def open_store(self, location: DotenvStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dotenv.parser import parse_stream
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import SecretopsError
 from secretops.platforms.dotenv.delivery import NAMES, Delivery, Names, text_of
@@ -84,7 +84,7 @@ class Salvage:
         values = {}
         for path in self._values(secret):
             with suppress(OSError, ValueError, SecretopsError):
-                values[path.stem] = Value(VALUE.validate_json(own_files.read_own(path), strict=True))
+                values[path.stem] = Value(VALUE.validate_json(owned_files.read_owned(path), strict=True))
         ids = sorted(values)
         if not ids:
             return Versions()

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.access import AccessRecords
 from secretops.engine.state import Version, Versions
 from secretops.errors import LeaseHeldError, NotFoundError, SecretopsError, StoreError
@@ -117,7 +117,7 @@ class SecretFolder:
         """Return the versions that the access records have as published, oldest first."""
         found, lines = list[str](), list[bytes]()
         with contextlib.suppress(OSError, SecretopsError):
-            lines = own_files.read_own(self._records).splitlines()
+            lines = owned_files.read_owned(self._records).splitlines()
         for line in lines:
             with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 record = json.loads(line)
@@ -159,7 +159,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
         files.check_store(self._root)
         path = self._root / ".lease"
         with files.os_errors(path):
-            file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, files.PRIVATE)
+            file = owned_files.open_owned(path, os.O_RDWR | os.O_CREAT, files.PRIVATE)
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -211,7 +211,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             folder.write(versions)
         return folder
 
-    def _keep(self, secret: str, version: Version, value: Value) -> SecretFolder:
+    def _store_pending(self, secret: str, version: Version, value: Value) -> SecretFolder:
         folder = self._read(secret)
         for path in (folder.path.parent, folder.path):
             files.make_folder(path)
@@ -235,7 +235,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
         self._records.write("read", secret, current.id, "compare with what is delivered")
         self._check_delivery(secret, folder, None)
 
-    def _bring(
+    def _write_delivery(
         self, secret: str, folder: SecretFolder, current: Version, _chosen: Version | None, _now: datetime
     ) -> bool:
         self._delivery.bring(

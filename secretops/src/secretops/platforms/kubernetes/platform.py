@@ -21,7 +21,7 @@ class Kubernetes(Platform[KubernetesStoreLocation]):
     """One namespace of a cluster."""
 
     location = KubernetesStoreLocation
-    arrival = "two minutes at most"
+    delivery_delay = "two minutes at most"
     trail_source = "the API server keeps its audit log where its operator said, or its cloud does"
     no_value_trail = "the API server's audit log has no trace of a value"
 

@@ -32,7 +32,7 @@ from secretops.stores.document_versions import (
     VALUE,
     Change,
     DocumentVersionStore,
-    PlatformRecords,
+    NoRecords,
     StateLabels,
     deliverable,
 )
@@ -115,12 +115,12 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
     def __init__(
         self, location: Location, api: Api, *, log_entries: bool = False, timing: Timing | None = None
     ) -> None:
-        super().__init__(PlatformRecords())
+        super().__init__(NoRecords())
         self._location, self._api, self._timing = location, api, timing or Timing()
         self._secrets = Secrets(api, self._fence.check)
         self._delivery = Delivery(location, self._secrets)
         self.journal: Journal = StoreJournal(
-            self._keep_entry, lambda secret: self._read(secret).last_entry, log_entries=log_entries
+            self._store_entry, lambda secret: self._read(secret).last_entry, log_entries=log_entries
         )
 
     @classmethod
@@ -148,7 +148,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         )
         return SecretState(name, written, secret)
 
-    def _keep_entry(self, entry: Entry) -> None:
+    def _store_entry(self, entry: Entry) -> None:
         self._write(entry.secret, lambda state: state.write_entry(entry), patience=0)
 
     def _read(self, secret: str) -> SecretState:
@@ -157,7 +157,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
     def _change(self, secret: str, decide: Change) -> SecretState:
         return self._write(secret, lambda state: state.write(decide(state.versions), {}))
 
-    def _keep(self, secret: str, version: Version, value: Value) -> SecretState:
+    def _store_pending(self, secret: str, version: Version, value: Value) -> SecretState:
         self._secrets.make_missing({place.name for place in self._location.delivered.values()})
         new = {version.id: value}
         return self._write(secret, lambda state: state.write(state.versions.with_pending(version), new))
@@ -175,7 +175,9 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         content, ours = self._content(secret, state, chosen), self._ours(secret, state, chosen)
         self._delivery.check(secret, content, ours, state.names)
 
-    def _bring(self, secret: str, state: SecretState, current: Version, chosen: Version | None, now: datetime) -> bool:
+    def _write_delivery(
+        self, secret: str, state: SecretState, current: Version, chosen: Version | None, now: datetime
+    ) -> bool:
         content, before = self._content(secret, state, current), state.names
         place = self._location.delivered.get(secret)
         names: Names = {place.name: tuple(sorted(content))} if place else {}

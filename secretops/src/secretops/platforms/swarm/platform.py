@@ -24,7 +24,7 @@ class Swarm(Platform[SwarmStoreLocation]):
     """The secrets of one Swarm."""
 
     location = SwarmStoreLocation
-    arrival = "as long as an update of the service takes"
+    delivery_delay = "as long as an update of the service takes"
     trail_source = "a daemon keeps no log of its events, and secretops' own records are on the log of whoever ran it"
     no_value_trail = "Swarm records no reads"
 

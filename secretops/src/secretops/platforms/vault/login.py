@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from secretops import forms
+from secretops import formats
 from secretops.errors import SecretopsError, UsageError
 from secretops.platforms.vault import errors
 from secretops.platforms.vault.location import VaultLogin
@@ -214,7 +214,7 @@ def _refuse_another_server(server: Server, environment: Mapping[str, str]) -> No
 def _place(address: str) -> tuple[str, int] | None:
     """Return the host and the port of an https URL, None for another one."""
     try:
-        at = urlsplit(forms.parse_https_url(address))
+        at = urlsplit(formats.parse_https_url(address))
     except ValueError:
         return None
     return at.hostname or "", at.port or 443

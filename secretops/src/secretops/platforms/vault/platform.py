@@ -22,7 +22,7 @@ class Vault(Platform[VaultStoreLocation]):
 
     location = VaultStoreLocation
     issuer = VaultIssuer
-    arrival = "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster"
+    delivery_delay = "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster"
     is_polled = True
     trail_source = "an audit device writes where the server's configuration says, on the server's own machine"
 

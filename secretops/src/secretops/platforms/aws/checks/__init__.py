@@ -24,8 +24,8 @@ from secretops.check import (
     poll,
     reached,
     table,
+    undeclared_secrets,
     unknown,
-    unknown_to_stack,
 )
 from secretops.errors import StoreError
 from secretops.platform import OpenedStack
@@ -107,7 +107,7 @@ def unknown_secrets(account: Account) -> Result:
     going = (f"{name} goes on {_utc(date)}, which holds its name until then" for name, date in found.items() if date)
     if staying := [name for name, date in found.items() if date is None]:
         delete = f"aws secretsmanager delete-secret --region {account.location.region} --secret-id {staying[0]}"
-        return unknown_to_stack(
+        return undeclared_secrets(
             staying,
             "named as the stack's own, and none of them",
             f"{delete}, which restore-secret takes back for 30 days",

@@ -18,7 +18,7 @@ from secretops.check import (
     poll,
     reached,
     table,
-    unknown_to_stack,
+    undeclared_secrets,
 )
 from secretops.platform import OpenedStack
 from secretops.platforms.azure.checks.key_vault import Vault
@@ -200,4 +200,4 @@ def unknown_secrets(vault: Vault) -> Result:
         return ok("none")
     what = "with a value in the stack's own vault, and none of its secrets"
     delete = f"az keyvault secret delete --vault-name {vault.short_name} --name {staying[0]}"
-    return unknown_to_stack(staying, what, f"{delete}, which recover takes back for the vault's retention")
+    return undeclared_secrets(staying, what, f"{delete}, which recover takes back for the vault's retention")

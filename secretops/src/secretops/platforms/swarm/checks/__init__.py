@@ -14,8 +14,8 @@ from secretops.check import (
     Result,
     attention,
     clock_skew,
+    expired_lease,
     judge,
-    killed_holder,
     ok,
     poll,
     reached,
@@ -218,7 +218,7 @@ def lease(manager: Manager, follow: Repair | None = None, pause: float = Timing.
             return ok("free")
         if found != term:
             return ok(f"held by {found.holder}, who renews it")
-    return killed_holder(term.holder, term.duration, follow)
+    return expired_lease(term.holder, term.duration, follow)
 
 
 def orphaned_secrets(manager: Manager) -> Result:
