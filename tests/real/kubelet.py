@@ -173,14 +173,14 @@ class Kubelet:
                 self._end(running)
                 continue
             if running.code is None:
-                self._store_pending(running)
+                self._keep(running)
             self._report(running)
         for uid in self._pods.keys() - there.keys():
             self._pods[uid].kill()
             with self._changed:
                 self._ended.append(self._pods.pop(uid))
 
-    def _store_pending(self, running: RunningPod) -> None:
+    def _keep(self, running: RunningPod) -> None:
         try:
             if (container_of(running.pod).image or "").endswith(MISSING):
                 running.waiting = "its image, which can't be pulled"

@@ -154,13 +154,8 @@ class AgentKeys(Protocol):
 class Issuer(Protocol):
     """Signs certificate requests. It never sees a private key."""
 
-<<<<<<< HEAD
-    def sign(self, request: str) -> Signed:
-        """Return a certificate for `request`, a PEM. Each call may return another, of which one is used.
-=======
     def sign(self, request: str) -> SignedCertificate:
-        """Return a certificate for `request`, a PEM. Called again it may return another, which nobody then uses.
->>>>>>> i21
+        """Return a certificate for `request`, a PEM. Each call may return another, of which one is used.
 
         Raises UnreachableError, StoreError.
         """

@@ -46,15 +46,9 @@ class Renewal(Rotator):
             fields = {"ca.crt": self.authority()} if "ca.crt" in self.secret.fields else {}
             key = certificates.new_key()
             self.store.confirm()
-<<<<<<< HEAD
-            signed = self.issuer.sign(certificates.request_of(key, self.common_name))
-            certificate, ends = certificates.checked(signed, key, common_name=self.common_name, now=now)
-            value = Value({**fields, "client.crt": certificate, "client.key": certificates.private_pem(key)})
-=======
             signed = self.issuer.sign(certificates.signing_request(key, self.common_name))
-            shown, ends = certificates.verify_issued(signed, key, common_name=self.common_name, now=now)
-            value = Value({**fields, "client.crt": shown, "client.key": certificates.private_pem(key)})
->>>>>>> i21
+            certificate, ends = certificates.verify_issued(signed, key, common_name=self.common_name, now=now)
+            value = Value({**fields, "client.crt": certificate, "client.key": certificates.private_pem(key)})
             return self._add(Version(id=token, stage=Stage.PENDING, created=now, expires=ends), value)
 
     def verify(self, version: Version) -> None:
