@@ -317,11 +317,11 @@ class Account(OfAServer):
     def open(
         self, location: AwsStoreLocation | None = None, *, timing: SlowTiming | None = None
     ) -> SecretsManagerVersionStore:
-        from secretops.platforms.aws.api import Api
+        from secretops.platforms.aws.api import SecretsManagerApi
         from secretops.platforms.aws.store import SecretsManagerVersionStore
         from secretops.stores.lease import Timing
 
-        api = Api(REGION, lambda _region: cast(Any, self.client))
+        api = SecretsManagerApi(REGION, lambda _region: cast(Any, self.client))
         timing = timing or Timing(duration=6, renew=0.5, poll=0.25)
         return SecretsManagerVersionStore(location or self.location, api, table=self.table(), timing=timing)
 
@@ -418,14 +418,14 @@ class InVault(OfAServer):
         client: SecretClient | None = None,
     ) -> KeyVaultVersionStore:
         """Its lease ends as soon as Azure lets one."""
-        from secretops.platforms.azure.api import Api
+        from secretops.platforms.azure.api import KeyVaultApi
         from secretops.platforms.azure.lease import LeaseBlob, Timing
         from secretops.platforms.azure.store import KeyVaultVersionStore
 
         location = location or self.location
         return KeyVaultVersionStore(
             location,
-            Api(location.vault, lambda _vault: client or self.client),
+            KeyVaultApi(location.vault, lambda _vault: client or self.client),
             lambda url: LeaseBlob(url, self.clients.blob),
             timing=timing or Timing(duration=15, renew=0.5, poll=0.25),
         )

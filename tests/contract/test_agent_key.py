@@ -19,7 +19,7 @@ from secretops.operations.purge import purge
 from secretops.operations.put import put
 from secretops.operations.tick import Outcome
 from secretops.targets.digitalocean import API_VARIABLE, DigitalOceanAgent
-from secretops.targets.https import TRIES, Client, Patience, check_url
+from secretops.targets.https import TRIES, Client, TimeBudget, check_url
 from secretops.values import Value, new_password
 from tests.real.agent_stack import AgentStack, external_stack, owned_stack
 from tests.real.digitalocean import DigitalOcean, Fault, digitalocean
@@ -55,7 +55,7 @@ def owned(tmp_path: Path, account: DigitalOcean, monkeypatch: pytest.MonkeyPatch
     stack = owned_stack(tmp_path / "store", account)
 
     def patiently(agent: OwnedAgent, admin: Callable[[], Value]) -> DigitalOceanAgent:
-        return DigitalOceanAgent(agent, admin=admin, sleep=stack.clock.skip)
+        return DigitalOceanAgent(agent, admin=admin, budget=TimeBudget(sleep=stack.clock.skip))
 
     monkeypatch.setattr(rotators, "open_agent", patiently)
     return stack
@@ -228,7 +228,7 @@ def test_a_key_that_its_owner_took_back_is_told(tmp_path: Path, account: Digital
     assert found(stack).level is Level.UNKNOWN
     account.delete(ours(account)[0])
     told = found(stack)
-    assert told.level is Level.ATTENTION and "does not take the key" in told.value and told.repair is None
+    assert told.level is Level.ATTENTION and "HTTP 401" in told.value and told.repair is None
     assert stack.key()["api-key"] not in str(told)
 
 
@@ -248,7 +248,7 @@ def slept() -> list[float]:
 @pytest.fixture
 def agent(alone: DigitalOcean, slept: list[float]) -> DigitalOceanAgent:
     known = OwnedAgent(url=alone.url, id=alone.agent, prefix="it")
-    return DigitalOceanAgent(known, admin=lambda: alone.admin, sleep=slept.append, patience=Patience(each=5))
+    return DigitalOceanAgent(known, admin=lambda: alone.admin, budget=TimeBudget(each=5, sleep=slept.append))
 
 
 def test_a_key_is_taken_from_when_it_is_made_until_it_is_deleted(agent: DigitalOceanAgent) -> None:

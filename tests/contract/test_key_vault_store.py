@@ -25,9 +25,9 @@ from secretops.engine.journal import Entry
 from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.launcher import polled
+from secretops.launcher import polling_source
 from secretops.platforms.azure import api
-from secretops.platforms.azure.api import Api
+from secretops.platforms.azure.api import KeyVaultApi
 from secretops.platforms.azure.checks import key_vault as doctors
 from secretops.platforms.azure.errors import ForbiddenError
 from secretops.platforms.azure.lease import Timing
@@ -81,7 +81,10 @@ class LiveVault(InVault):
     ) -> KeyVaultVersionStore:
         location, own = location or self.location, client or self.client
         return KeyVaultVersionStore(
-            location, Api(location.vault, lambda _vault: own), lambda _url: self.blob, timing=timing or NOT_RENEWED
+            location,
+            KeyVaultApi(location.vault, lambda _vault: own),
+            lambda _url: self.blob,
+            timing=timing or NOT_RENEWED,
         )
 
     @property
@@ -264,7 +267,7 @@ def test_a_secret_that_an_operator_made_with_nothing_in_it_is_no_value_and_no_ed
     store = place.open()
     store.recover("it", NOW)
     assert store.versions("it").all == () and store.delivery_drift("it") is None
-    assert polled.parse_version("it", "1", "{}") is None
+    assert polling_source.parse_version("it", "1", "{}") is None
     value = publish(place, V[1])
     assert place.delivered() == dict(value) and store.delivery_drift("it") is None
 

@@ -18,7 +18,7 @@ from secretops.engine.state import Stage, Version
 from secretops.launcher.polling_source import BACKOFF_FACTOR, POLL_SECONDS, RETRY_SECONDS
 from secretops.launcher.sources import open_source
 from secretops.platforms.azure import api
-from secretops.platforms.azure.api import Api
+from secretops.platforms.azure.api import KeyVaultApi
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.source import KeyVault
 from secretops.platforms.azure.store import KeyVaultVersionStore
@@ -65,7 +65,7 @@ class Stack:
             lease="https://none.blob.core.windows.net/none/none",
         )
         client = self.clients(self.rotator).vault(self.vault.url)
-        return KeyVaultVersionStore(location, Api(self.vault.url, lambda _vault: client))
+        return KeyVaultVersionStore(location, KeyVaultApi(self.vault.url, lambda _vault: client))
 
     def publish(self, secret: str, **fields: str) -> str:
         made, store = Version(id=new_token(NOW), stage=Stage.PENDING, created=NOW), self.store
@@ -74,10 +74,10 @@ class Stack:
         return made.id
 
     def source(self, names: str = "+".join(NAMES)) -> KeyVault:
-        def open_api(vault: str) -> Api:
+        def open_api(vault: str) -> KeyVaultApi:
             assert vault == self.vault.url
             client = self.clients(self.server).vault(vault)
-            return Api(vault, lambda _vault: client)
+            return KeyVaultApi(vault, lambda _vault: client)
 
         return KeyVault(f"{self.host}/{names}", open_api=open_api, clock=lambda: self.now)
 

@@ -29,7 +29,7 @@ from secretops.launcher.polling_source import (
 )
 from secretops.launcher.settings import NotYetError
 from secretops.launcher.sources import open_source
-from secretops.platforms.aws.api import Api
+from secretops.platforms.aws.api import SecretsManagerApi
 from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.platforms.aws.source import SecretsManager
 from secretops.platforms.aws.store import SecretsManagerVersionStore
@@ -84,7 +84,7 @@ class Stack:
             secrets={name: f"{self.prefix}/{name}" for name in NAMES},
             lease=lease_arn("nobody"),
         )
-        self.store = SecretsManagerVersionStore(location, Api(REGION, lambda _region: cast(Any, strict)))
+        self.store = SecretsManagerVersionStore(location, SecretsManagerApi(REGION, lambda _region: cast(Any, strict)))
 
     def publish(self, secret: str, **fields: str) -> str:
         made = Version(id=new_token(NOW), stage=Stage.PENDING, created=NOW)
@@ -94,7 +94,9 @@ class Stack:
 
     def source(self, names: str = "+".join(NAMES)) -> SecretsManager:
         where, client = f"{REGION}/{self.prefix}/{names}", cast(Any, self.client)
-        return SecretsManager(where, open_api=lambda region: Api(region, lambda _: client), clock=lambda: self.now)
+        return SecretsManager(
+            where, open_api=lambda region: SecretsManagerApi(region, lambda _: client), clock=lambda: self.now
+        )
 
     def asked(self) -> list[str]:
         found, self.client.asked = self.client.asked, []

@@ -15,7 +15,7 @@ from secretops.engine.state import Version
 from secretops.manifest import Broker, Manifest, Reader
 from secretops.operations.session import Session
 from secretops.platforms.aws import lambda_handler
-from secretops.platforms.aws.api import Api
+from secretops.platforms.aws.api import SecretsManagerApi
 from secretops.platforms.aws.lease import LeaseTable
 from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.platforms.aws.store import SecretsManagerVersionStore
@@ -57,7 +57,7 @@ class AwsStack(CloudStack):
         return StrictSecretsManager(self.aws.secrets_manager, current_drops_pending=self.drops_pending)
 
     def session(self, role: str = "operator") -> Session:
-        api = Api(self.place.region, lambda _region: self.service)  # type: ignore[arg-type,return-value]
+        api = SecretsManagerApi(self.place.region, lambda _region: self.service)  # type: ignore[arg-type,return-value]
         table = LeaseTable(self.place.lease, self.aws.dynamodb)
         store = SecretsManagerVersionStore(
             self.place, api, table=table, log_entries=role == "rotator", timing=self.timing

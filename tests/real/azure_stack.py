@@ -15,7 +15,7 @@ from azure.keyvault.secrets import SecretClient, SecretProperties
 from secretops.engine.state import Version
 from secretops.manifest import Broker, Manifest, Reader
 from secretops.operations.session import Session
-from secretops.platforms.azure.api import JSON, Api
+from secretops.platforms.azure.api import JSON, KeyVaultApi
 from secretops.platforms.azure.lease import LeaseBlob, Timing
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.store import KeyVaultVersionStore
@@ -64,7 +64,7 @@ class AzureStack(TickedStack):
     def session(self, role: str = "operator") -> Session:
         store = KeyVaultVersionStore(
             self.place,
-            Api(self.place.vault, lambda _vault: self.client),
+            KeyVaultApi(self.place.vault, lambda _vault: self.client),
             lambda _url: self.blob,
             log_entries=role == "rotator",
             timing=self.timing,

@@ -26,7 +26,7 @@ from secretops.operations import stack as manifests
 from secretops.operations.compromise import incident
 from secretops.operations.history import _entries as entries_of_a_log
 from secretops.platforms.azure import tags
-from secretops.platforms.azure.api import Kept
+from secretops.platforms.azure.api import KeyVaultVersion
 from secretops.platforms.dotenv.delivery import NAMES
 from secretops.platforms.dotenv.journal import JournalFile
 from secretops.platforms.dotenv.location import DotenvStoreLocation
@@ -123,10 +123,10 @@ class OnePath:
         return self._found
 
 
-def key_vault(**tagged: str) -> tags.State:
+def key_vault(**tagged: str) -> tags.TagState:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     told = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
-    return tags.State((Kept("0", True, now, None, {**told, **tagged}),), ())
+    return tags.TagState((KeyVaultVersion("0", True, now, None, {**told, **tagged}),), ())
 
 
 def last_of_a_journal(folder: Path) -> Entry | None:

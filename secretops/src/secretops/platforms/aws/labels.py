@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
-from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels, where
+from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels, version_with
 from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged
 
 LONGEST = 256
@@ -35,7 +35,7 @@ _FORMAT = "%Y%m%dT%H%M%S%fZ"
 
 
 @dataclass(frozen=True)
-class State:
+class LabelState:
     """One secret by its labels."""
 
     labels: Labels
@@ -43,11 +43,11 @@ class State:
     @property
     def current(self) -> str | None:
         """The version that readers find, by any author."""
-        return where(self.labels, CURRENT)
+        return version_with(self.labels, CURRENT)
 
     @property
     def forgetting(self) -> bool:
-        return where(self.labels, FORGETTING) is not None
+        return version_with(self.labels, FORGETTING) is not None
 
     @property
     def rolled_back(self) -> bool:
@@ -67,7 +67,7 @@ class State:
         known: dict[str, Version] = {}
         for version in self._facts():  # there may be two labels of one for a moment
             known[version.id] = merge(version, known.get(version.id, version))
-        pending = known.get(where(self.labels, PENDING) or "")
+        pending = known.get(version_with(self.labels, PENDING) or "")
         current = known.get(self.current or "")
         if pending is current:  # AWS leaves AWSPENDING where it was, or not
             pending = None
@@ -101,7 +101,7 @@ class State:
         if versions.pending:
             wanted[PENDING] = versions.pending.id
         for label, target in wanted.items():
-            if (source := where(self.labels, label)) != target:
+            if (source := version_with(self.labels, label)) != target:
                 yield label, source, target
         ours = {version.id for version in self._facts()}
         living = {version.id for version in versions.living}

@@ -28,7 +28,7 @@ _NAMES = _HOLDER, _SINCE, _TOKEN, _RENEWED = "holder", "since", "token", "renewe
 
 
 class LeaseTable(LeaseStore):
-    """The table with the ARN `arn`. Connects with the first request. Raises what `errors.told` does."""
+    """The table with the ARN `arn`. Connects with the first request. Raises what `errors.translate` does."""
 
     writes_first = True
 

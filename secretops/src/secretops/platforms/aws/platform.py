@@ -51,10 +51,10 @@ class Aws(Platform[AwsStoreLocation]):
     def check_owner(self, location: AwsStoreLocation, store: VersionStore) -> None:
         """Another account may have secrets of the same names."""
         with with_extra("aws"):
-            from secretops.platforms.aws.api import refuse_another_account
+            from secretops.platforms.aws.api import check_account
             from secretops.platforms.aws.store import SecretsManagerVersionStore
         if isinstance(store, SecretsManagerVersionStore):
-            refuse_another_account(store.api, location)
+            check_account(store.api, location)
 
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
         """Release an AWSPENDING that AWS left when a rotation of its own failed."""

@@ -135,5 +135,5 @@ def _meaning(error: ClientError | BotoCoreError, action: str, arn: str, region: 
     elif isinstance(error, (WaiterError, AwsConnectionError, HTTPClientError)) and not isinstance(error, SSLError):
         template = _UNREACHABLE
     else:
-        return errors.told(error, action, arn, region)
+        return errors.translate(error, action, arn, region)
     return template.filled(arn=arn, action=action, code=code, region=region)

@@ -18,7 +18,7 @@ from secretops.launcher.polling_source import (
     parse_version,
     requested_secrets,
 )
-from secretops.platforms.aws.api import CURRENT, Api, where
+from secretops.platforms.aws.api import CURRENT, SecretsManagerApi, version_with
 
 
 class SecretsManager(PollingSource):
@@ -33,7 +33,7 @@ class SecretsManager(PollingSource):
         self,
         place: str,
         *,
-        open_api: Callable[[str], Api] = Api,
+        open_api: Callable[[str], SecretsManagerApi] = SecretsManagerApi,
         every: float = POLL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -51,7 +51,7 @@ class SecretsManager(PollingSource):
         self._api = open_api(region)
 
     def revision(self, name: str) -> str | None:
-        return where(self._api.labels(name), CURRENT)
+        return version_with(self._api.labels(name), CURRENT)
 
     def fetch(self, name: str, revision: str) -> StoredVersion | None:
         found = self._api.value(name, revision)

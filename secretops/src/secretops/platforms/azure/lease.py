@@ -5,7 +5,7 @@ https://learn.microsoft.com/rest/api/storageservices/lease-blob
 
 The vault does not know of the lease. So each attempt of a write asks for it first, and ends before the lease can have
 ended (`CONNECT_SECONDS`). A request that Azure carries out later still makes a version that is told from others
-(`State.late`), and the next tick discards it.
+(`TagState.late`), and the next tick discards it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from azure.storage.blob import BlobClient, BlobLeaseClient, BlobProperties, Expo
 
 from secretops.errors import SecretopsError, StoreError
 from secretops.platforms.azure.api import ANSWER_SECONDS, CONNECT_SECONDS
-from secretops.platforms.azure.errors import codes, telling
+from secretops.platforms.azure.errors import codes, translated
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores import lease as leases
@@ -67,7 +67,7 @@ def patience() -> ExponentialRetry:
 def connect(url: str, tenant: str = "") -> BlobClient:
     """Return a client of the blob at `url`. Sends nothing yet. Raises UsageError, StoreError."""
     logging.getLogger("azure.storage").setLevel(logging.ERROR)
-    with telling("ask", url, "the lease"):
+    with translated("ask", url, "the lease"):
         return BlobClient.from_blob_url(
             url,
             credential=Login(tenant),
@@ -154,7 +154,7 @@ class LeaseBlob(LeaseStore):
 
     def acquire(self, lease: str, seconds: int) -> bool:
         """Acquire it as `lease`, and make the blob if it is missing. False when somebody has it."""
-        with telling("acquire the lease of", self.url, self.name):
+        with translated("acquire the lease of", self.url, self.name):
             while True:
                 try:
                     self._lease(lease).acquire(lease_duration=seconds)
@@ -172,22 +172,22 @@ class LeaseBlob(LeaseStore):
 
     def renew(self, lease: str) -> bool:
         """Return False when the lease is lost."""
-        with telling("renew the lease of", self.url, self.name):
+        with translated("renew the lease of", self.url, self.name):
             return self._ours(lambda: self._lease(lease).renew())
 
     def say(self, lease: str, holder: str, since: datetime, count: int) -> bool:
         """Write the holder and the number of its renewals. False when the lease is lost."""
         words = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
-        with telling("write to", self.url, self.name):
+        with translated("write to", self.url, self.name):
             return self._ours(lambda: self.client.set_blob_metadata(words, lease=lease))
 
     def release(self, lease: str) -> None:
-        with telling("release the lease of", self.url, self.name):
+        with translated("release the lease of", self.url, self.name):
             self._ours(lambda: self._lease(lease).release())
 
     def look(self) -> LeaseStatus:
         """Return what the blob says; a free lease where there is no blob yet."""
-        with telling("look at", self.url, self.name):
+        with translated("look at", self.url, self.name):
             try:
                 found: BlobProperties = self.client.get_blob_properties()
             except ResourceNotFoundError as error:

@@ -18,7 +18,7 @@ from secretops.launcher.polling_source import (
     parse_version,
     requested_secrets,
 )
-from secretops.platforms.azure.api import Api
+from secretops.platforms.azure.api import KeyVaultApi
 from secretops.platforms.azure.tags import ID, latest
 
 
@@ -35,7 +35,7 @@ class KeyVault(PollingSource):
         self,
         place: str,
         *,
-        open_api: Callable[[str], Api] = Api,
+        open_api: Callable[[str], KeyVaultApi] = KeyVaultApi,
         every: float = POLL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

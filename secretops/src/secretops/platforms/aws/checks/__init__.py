@@ -30,10 +30,10 @@ from secretops.check import (
 from secretops.errors import StoreError
 from secretops.platform import OpenedStack
 from secretops.platforms.aws import errors
-from secretops.platforms.aws.api import CURRENT, PENDING, where
+from secretops.platforms.aws.api import CURRENT, PENDING, version_with
 from secretops.platforms.aws.checks.account import Account
 from secretops.platforms.aws.checks.cloudtrail import audit
-from secretops.platforms.aws.labels import State
+from secretops.platforms.aws.labels import LabelState
 from secretops.platforms.aws.rotation_setup import STUCK_AFTER, api_of, free
 from secretops.stores.lease import Timing
 
@@ -166,10 +166,10 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
     wrong, remedies, under_way, strays, repair = [], [], [], dict[str, str](), None
     for name in account.names:
         labels = account.labels(name)
-        version = where(labels, PENDING)
+        version = version_with(labels, PENDING)
         if version is None or CURRENT in labels[version]:
             continue
-        ours = State(labels).versions.pending
+        ours = LabelState(labels).versions.pending
         made = ours.created if ours else _made(account, name, version)
         if made is None:  # it ended while doctor looked
             continue

@@ -23,7 +23,7 @@ from secretops.check import (
 from secretops.platform import OpenedStack
 from secretops.platforms.azure.checks.key_vault import Vault
 from secretops.platforms.azure.lease import LONGEST_LEASE
-from secretops.platforms.azure.tags import FORGETTING, Copy, State
+from secretops.platforms.azure.tags import FORGETTING, Copy, TagState
 
 # The tick is hourly: what is left after two of them is stuck.
 STUCK_AFTER = timedelta(hours=2)
@@ -129,7 +129,7 @@ def _unreadable_or_left(vault: Vault) -> Iterator[str]:
             yield f"{name}: {', '.join(left)} can still be read"
 
 
-def _left_over(state: State) -> Iterator[tuple[bool, Copy]]:
+def _left_over(state: TagState) -> Iterator[tuple[bool, Copy]]:
     """What should be forgotten by now: a rotation writes its last version first, and forgets then."""
     written = max((kept.created for kept in (*state.main, *state.apart)), default=None)
     if written and datetime.now(UTC) - written > STUCK_AFTER:
