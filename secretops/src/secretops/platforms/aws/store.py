@@ -125,7 +125,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         found = self._state(secret).last(secret)
         return found[1] if found else None
 
-    def _keep_entry(self, entry: Entry) -> None:
+    def _store_entry(self, entry: Entry) -> None:
         """Store a failure only: the metadata of a version shows its success."""
         if entry.outcome != DONE and self._find_names(entry.secret):
             name = self._name(entry.secret)
@@ -147,7 +147,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         state = self._state(secret)
         return bool(state.versions.all) or state.forgetting
 
-    def _is_found(self, secret: str, state: LabelState) -> bool:  # noqa: ARG002
+    def _is_delivered(self, secret: str, state: LabelState) -> bool:  # noqa: ARG002
         return state.versions.current is not None and state.versions.current.id == state.current
 
     def _finish_forgetting(self, secret: str, state: LabelState) -> None:

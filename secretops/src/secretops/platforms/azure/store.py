@@ -60,7 +60,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         state = self._state(secret)
         written, tags = payload.serialize(secret, value, LIMIT), _tags(version, state)
         if state.forgetting:
-            if self._brought_back(secret, state):
+            if self._restore_error(secret, state):
                 for name in self._names(secret):
                     self._bring_back(name)
             else:
@@ -98,7 +98,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def _last_entry(self, secret: str) -> Entry | None:
         return self._state(secret).last(secret)
 
-    def _keep_entry(self, entry: Entry) -> None:
+    def _store_entry(self, entry: Entry) -> None:
         if carrier := self._state(entry.secret).carrier:
             is_staging, kept = carrier
             self._api.set_tags(self._names(entry.secret)[is_staging], kept.id, with_entry(kept, entry))
@@ -126,7 +126,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         return published + [(staging, copy) for copy in state.pending_copies(version)]
 
     def _finish_forgetting(self, secret: str, state: TagState) -> None:
-        if wrong := self._brought_back(secret, state):
+        if wrong := self._restore_error(secret, state):
             raise wrong
         if state.forgetting:
             self.forget(secret)
@@ -259,12 +259,12 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def _found(self, secret: str, state: TagState) -> KeyVaultVersion | None:
         return readers_version(self._api, self._names(secret)[0], state.newest)
 
-    def _is_found(self, secret: str, state: TagState) -> bool:
+    def _is_delivered(self, secret: str, state: TagState) -> bool:
         found, current = self._found(secret, state), state.versions.current
         copies = state.copies(current.id) if current else ()
         return found is not None and found.enabled and any(copy.kept.id == found.id for copy in copies)
 
-    def _brought_back(self, secret: str, state: TagState) -> StoreError | None:
+    def _restore_error(self, secret: str, state: TagState) -> StoreError | None:
         if not state.forgetting:
             return None
         for where, versions in zip(self._names(secret), (state.main, state.staging), strict=True):
@@ -278,7 +278,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
                 )
         return None
 
-    def _taken_away(self, secret: str, state: TagState) -> StoreError | None:
+    def _removal_error(self, secret: str, state: TagState) -> StoreError | None:
         found, current = self._found(secret, state), state.versions.current
         if found is None or found.enabled or current is None:
             return None

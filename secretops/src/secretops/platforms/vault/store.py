@@ -76,7 +76,7 @@ class VaultVersionStore(VendorVersionStore[State]):
         found = (last_entry(secret, self._api.metadata(path) or NONE) for path in self._find_names(secret) or ())
         return max((one for one in found if one), key=lambda one: one.time, default=None)
 
-    def _keep_entry(self, entry: Entry) -> None:
+    def _store_entry(self, entry: Entry) -> None:
         """At the path of the readers, or before there is anything at that of what is pending."""
         note = {LAST: entry_note(entry)}
         for path in self._find_names(entry.secret) or ():
@@ -123,7 +123,7 @@ class VaultVersionStore(VendorVersionStore[State]):
     def _discard(self, secret: str, state: State, pending: Version) -> None:  # noqa: ARG002
         self._api.drop(self._names(secret)[1])
 
-    def _is_found(self, secret: str, state: State) -> bool:  # noqa: ARG002
+    def _is_delivered(self, secret: str, state: State) -> bool:  # noqa: ARG002
         return state.is_found
 
     def _tidy(self, secret: str, state: State, now: datetime | None) -> None:
@@ -156,7 +156,7 @@ class VaultVersionStore(VendorVersionStore[State]):
             )
         return Value(fields)
 
-    def _taken_away(self, secret: str, state: State) -> StoreError | None:
+    def _removal_error(self, secret: str, state: State) -> StoreError | None:
         if not state.taken_away:
             return None
         path, number = self._names(secret)[0], state.main.current
