@@ -230,10 +230,9 @@ class Server(TypedDict):
     container_insights: NotRequired[bool]
     """Whether a cluster that the stack makes has Container Insights. Its metrics are billed."""
     bootstrapped: NotRequired[bool]
-    """Whether its secrets have their first values. A new revision then has to be ready before it takes over, which none
-    is without them."""
+    """Whether its secrets have first values. A new revision then has to be ready before it replaces the old one."""
     ingress: NotRequired[ServerIngress]
-    """Who reaches it: other apps of its environment, or all of the virtual network that the store's subnet is of."""
+    """Who reaches it: other apps of its environment, or all of the virtual network of the store's subnet."""
 
 
 class BrokerKind(Enum):
@@ -428,26 +427,26 @@ class AzureStoreKind(Enum):
 
 
 class DnsZones(TypedDict):
-    """Private DNS zones: a virtual network asks them for names, and those of its private endpoints are put there."""
+    """Private DNS zones of the virtual network, which get the names of private endpoints."""
 
     vault: Input[str]
     blob: Input[str]
 
 
 class PrivateEndpoint(TypedDict):
-    """Where vault and lease have an address in a virtual network. Both: without the lease nobody puts a value."""
+    """Private endpoints of vault and lease in a virtual network."""
 
     subnet: Input[str]
-    """Not the one of the Container Apps environment: that is delegated to it."""
+    """Not the subnet of the Container Apps environment, which is delegated to it."""
     dns_zones: DnsZones
 
 
 class VaultNetwork(TypedDict):
-    """From where vault and lease are reached, beside the stack's own containers. From everywhere else they are not: with server kubernetes or local the way out of the cluster or of that machine has to be in it, too."""
+    """Networks that reach vault and lease, in addition to the stack's containers. All others are denied: add the egress addresses of the cluster or machine of server kubernetes or local."""
 
     addresses: NotRequired[list[str]]
     subnets: NotRequired[list[Input[str]]]
-    """Each with the service endpoints Microsoft.KeyVault and Microsoft.Storage."""
+    """Subnets with the service endpoints Microsoft.KeyVault and Microsoft.Storage."""
     private_endpoint: NotRequired[PrivateEndpoint]
 
 
@@ -456,7 +455,7 @@ class Workspace(TypedDict):
 
     id: Input[str]
     customer_id: Input[str]
-    """The id that queries name it by: az monitor log-analytics workspace show --query customerId."""
+    """The workspace id for queries: az monitor log-analytics workspace show --query customerId."""
 
 
 class AzureStore(TypedDict):
@@ -466,27 +465,27 @@ class AzureStore(TypedDict):
     subscription: str
     location: str
     operators: list[str]
-    """Object ids of users who put and read values. No groups: the trail names who is in one, and not the group."""
+    """Object ids of users who put and read values. No groups: the log names the user, and not the group."""
     resource_group: NotRequired[str]
-    """One that exists; without it one is made."""
+    """Name of a resource group that exists; by default one is made."""
     subnet: NotRequired[Input[str]]
-    """Of the Container Apps environment, delegated to it; without it they are in Azure's own network."""
+    """Subnet of the Container Apps environment, delegated to it; by default Azure's own network."""
     network: NotRequired[VaultNetwork]
-    """Closes vault and lease to every network that it does not name."""
+    """Networks that reach vault and lease; all others are denied."""
     open_to_internet: NotRequired[bool]
-    """True leaves vault and lease open to every network, so that roles alone guard them. It replaces `network`."""
+    """True opens vault and lease to every network, in place of `network`: roles alone protect them."""
     image: NotRequired[Input[str]]
-    """The rotator's; without it the server's, where that has one."""
+    """The rotator's image; by default the server's, if it has one."""
     registry: NotRequired[Input[str]]
-    """Whence Container Apps takes the image as an identity of the stack's; without it, of one that asks nobody."""
+    """The Azure container registry of the images; by default images are pulled without a login."""
     zone_redundant: NotRequired[bool]
-    """True spreads environment and lease over the zones of the location. Azure takes it for new ones alone."""
+    """Whether environment and lease are zone-redundant. Azure accepts it only for new ones."""
     generation: NotRequired[int]
-    """One more where a destroyed stack is made anew while its deleted vault or workspace still holds the name."""
+    """Increase it to deploy a destroyed stack again while its deleted vault or workspace still has the name."""
     workspace: NotRequired[Workspace]
-    """Where the trail goes; without it the stack makes one. You set its retention and its readers."""
+    """Where records go; by default one is made. You set the retention and the readers of yours."""
     retention_days: NotRequired[int]
-    """Of the workspace that the stack makes."""
+    """Retention of the workspace that the stack makes."""
     alert_emails: NotRequired[list[str]]
     tags: NotRequired[dict[str, str]]
     """Tags of each resource, in addition to project and stack."""
