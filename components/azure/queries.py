@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from secretops.operations import external_certificates
 from secretops.platforms.azure import audit_tables
-from secretops.platforms.azure.audit_tables import GIVES_VALUE
+from secretops.platforms.azure.audit_tables import RETURNS_VALUE
 
 # Purging a deleted vault is not logged: its diagnostic setting is gone.
 DELETED = ("SecretDelete", "SecretPurge", "VaultDelete")
@@ -28,7 +28,7 @@ def undeclared_read(vault: str, readers: Mapping[str, Sequence[str]]) -> str:
     declared = [f"{secret}|{who}".lower() for secret, whos in sorted(readers.items()) for who in whos]
     return _lines(
         _events(vault),
-        f"| where OperationName in ({_list(GIVES_VALUE)}) and Status == 200",
+        f"| where OperationName in ({_list(RETURNS_VALUE)}) and Status == 200",
         f"| where strcat(Secret, '|', Who) !in ({_list(declared)})",
         _BY_WHOM,
     )
@@ -36,7 +36,7 @@ def undeclared_read(vault: str, readers: Mapping[str, Sequence[str]]) -> str:
 
 def denied_read(vault: str) -> str:
     """Return a query for denied reads. Not 401: clients first send a request without a token, to learn the issuer."""
-    return _lines(_events(vault), f"| where OperationName in ({_list(GIVES_VALUE)}) and Status == 403", _BY_WHOM)
+    return _lines(_events(vault), f"| where OperationName in ({_list(RETURNS_VALUE)}) and Status == 403", _BY_WHOM)
 
 
 def deletion(vault: str) -> str:
@@ -88,7 +88,7 @@ def who_read_what(vault: str) -> str:
     """Return a query for people: who read what, how often, from where, and whether it was allowed."""
     return _lines(
         _events(vault),
-        f"| where OperationName in ({_list(GIVES_VALUE)}) and Status != 401",
+        f"| where OperationName in ({_list(RETURNS_VALUE)}) and Status != 401",
         "| summarize Times = count(), Last = max(TimeGenerated) by Who, Secret, Status, Source",
         "| order by Last desc",
     )
@@ -104,8 +104,8 @@ def _events(vault: str, *beside: str) -> str:
         "Status": audit_tables.STATUS,
         "Source": audit_tables.ADDRESS,
         "Who": audit_tables.OID,
-        "Asked": audit_tables.ASKED,
-        "Given": audit_tables.GIVEN,
+        "Asked": audit_tables.REQUEST,
+        "Given": audit_tables.OBJECT,
         "Subject": audit_tables.SUBJECT,
     }
     none = (
@@ -113,7 +113,7 @@ def _events(vault: str, *beside: str) -> str:
         "        Asked: string, Given: string, Subject: string) []"
     )
     return _lines(
-        audit_tables.either(columns, where=f"tolower(_ResourceId) == {_text(vault.lower())}", beside=[none, *beside]),
+        audit_tables.either(columns, where=f"tolower(_ResourceId) == {_text(vault.lower())}", others=[none, *beside]),
         "| extend Who = tolower(Who), Secret = tolower(coalesce(",
         '    extract("/(?:deleted)?secrets/([^/?]+)", 1, Asked), extract("/secrets/([^/?]+)", 1, Given), Subject))',
     )
