@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore import xform_name
-from botocore.exceptions import ClientError
 
 from secretops.errors import SecretopsError, StoreError
 from secretops.platforms.aws import errors
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 # Attempts of a request: an operator waits for the answer.
 ATTEMPTS = 3
 _SESSION = re.compile(r"(arn:[\w-]+:)sts(::\d+:)assumed-role/([^/]+)/.*")
-
-
-class ForbiddenError(StoreError):
-    """The caller has no right to this request."""
 
 
 class Account:
@@ -56,21 +52,8 @@ class Account:
             pages = self.client(service).get_paginator(xform_name(operation)).paginate(**request)
             return [each for page in pages for each in page[key]]
 
-    @contextlib.contextmanager
-    def translated(self, action: str) -> Iterator[None]:
-        """Translate the SDK's errors, without their texts."""
-        with errors.translated(action, "(any)", self.location.region):
-            try:
-                yield
-            except ClientError as error:
-                if errors.code(error) not in errors.DENIED:
-                    raise
-                raise ForbiddenError(
-                    f"you may not {action}",
-                    rule="doctor sends this request with your credentials",
-                    remedy=f"request the right {action}, or ask a colleague who has it to run doctor",
-                    code="aws-access-denied",
-                ) from None
+    def translated(self, action: str) -> AbstractContextManager[None]:
+        return errors.translated(action, "", self.location.region)
 
     @functools.cached_property
     def _identity(self) -> dict[str, Any] | SecretopsError:
