@@ -115,8 +115,8 @@ def _run_step(step: str, session: Session, secret: Secret, token: str) -> None:
             session.store.recover(secret.name, session.clock())
             rotators.rotation(session, secret, waits=True).prepare(token=token)
         case "setSecret":
-            made = rotators.rotation(session, secret)
-            made.apply(_prepared(made, secret, token))
+            rotation = rotators.rotation(session, secret)
+            rotation.apply(_prepared(rotation, secret, token))
         case "testSecret":
             # At the first `pulumi up` AWS runs only this step, on an empty version. Nothing has a value then, not even
             # the certificate that a broker may require.
@@ -125,11 +125,11 @@ def _run_step(step: str, session: Session, secret: Secret, token: str) -> None:
             if tested := pending if pending and pending.id == token else versions.current:
                 rotators.rotation(session, secret).verify(tested)
         case _:
-            made = rotators.rotation(session, secret)
-            version = _prepared(made, secret, token)
+            rotation = rotators.rotation(session, secret)
+            version = _prepared(rotation, secret, token)
             if not version.verified:
-                made.verify(version)
-            made.publish(version)
+                rotation.verify(version)
+            rotation.publish(version)
             broker_access.hint(session, secret, version.id)
 
 
@@ -191,10 +191,10 @@ def _check_pending(secret: Secret, described: DescribeSecretResponseTypeDef, tok
 def _lease(session: Session, command: str) -> Iterator[None]:
     """Hold the store's lease. Waits for it: AWS does not document when it repeats a step."""
     retries = Retries(itertools.repeat(RETRY_SECONDS), seconds=LEASE_SECONDS + RETRY_SECONDS)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         while True:
             try:
-                held.enter_context(session.lease(command))
+                stack.enter_context(session.lease(command))
                 break
             except LeaseHeldError:
                 if not retries.pause():

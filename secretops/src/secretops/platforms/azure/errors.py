@@ -41,7 +41,7 @@ _UNGRANTED = ErrorTemplate(
     "this principal may not {action} {where} ({code})",
     "roles are per secret (Key Vault Secrets Officer for its rotator, Key Vault Secrets User for its readers), and per "
     "container of the lease (Storage Blob Data Contributor for the rotator)",
-    "pulumi up assigns them to the stack's identities, effective in minutes; for yourself ask an owner",
+    "pulumi up assigns them to the stack's identities, effective in minutes; for yourself request them from an owner",
     "azure-access-denied",
 )
 _CHANGING = ErrorTemplate(
