@@ -126,7 +126,7 @@ def grace_over(version: Version, facts: Facts) -> datetime | None:
 
 def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
     """Only an operator can supply the first value of a kind that secretops does not make."""
-    if facts.secret.is_begun or facts.versions.current:
+    if facts.secret.makes_first_value or facts.versions.current:
         return None
     by = facts.supplied_by or f"secretops put {facts.secret.name}"
     return Finding(Reason.AWAITS_FIRST_VALUE, Action.NOTIFY, f"has no value yet: {by}")
@@ -189,7 +189,7 @@ def replica_behind(facts: Facts, now: datetime) -> Finding | None:
 
 def never_rotated(facts: Facts, now: datetime) -> Finding | None:
     """The first rotation makes the first value of a kind that secretops makes."""
-    if not facts.secret.is_begun or facts.versions.current:
+    if not facts.secret.makes_first_value or facts.versions.current:
         return None
     return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet: secretops tick makes it")
 

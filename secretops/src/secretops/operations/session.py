@@ -114,7 +114,7 @@ class Session:
         """Return the command that supplies it. The embedded broker makes its own admin, whom nobody is shown."""
         if self.manifest.broker.embedded and secret.kind is SecretKind.BROKER_ADMIN:
             return "secretops broker start"
-        return f"secretops {'rotate' if secret.is_begun else 'put'} {secret.name}"
+        return f"secretops {'rotate' if secret.makes_first_value else 'put'} {secret.name}"
 
 
 @contextmanager
