@@ -20,10 +20,11 @@ class Problem:
     what: str
     rule: str
     remedy: str
-    code: str = ""
+    code: str
+    """Identifies the message, whatever its words: tests and pages refer to it."""
 
     def __str__(self) -> str:
-        first = f"{self.what} [{self.code}]" if self.code else self.what
+        first = f"{self.what} [{self.code}]"
         what, rule, remedy = (printable(text) for text in (first, self.rule, self.remedy))
         return "\n".join([_wrapped(what, ""), _wrapped(rule, "    "), _wrapped(remedy, "    -> ")])
 

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from secretops import forms
+from secretops import formats
 
 LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 _RELATIVE = re.compile(r"(^|/)\.{1,2}(/|$)|//")
@@ -64,7 +64,7 @@ def check_path(text: str) -> str:
 SecretName = Annotated[
     str,
     matching(
-        forms.NAME,
+        formats.NAME,
         "a secret's name: at most 40 lower-case letters, digits and dashes, a letter first and no dash last",
     ),
 ]
@@ -78,18 +78,18 @@ Replicas = Annotated[int, between(1, 100)]
 UserName = Annotated[
     str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "a broker user: letters, digits, dots and dashes, at most 64")
 ]
-GroupName = Annotated[str, matching(forms.GROUP, "a broker's group: letters, digits, dots and dashes, at most 64")]
+GroupName = Annotated[str, matching(formats.GROUP, "a broker's group: letters, digits, dots and dashes, at most 64")]
 CommonName = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "a client's name, at most 64 characters")]
-Host = Annotated[str, accepted(forms.parse_host, "a host's name or IP address, without scheme, port, path or space")]
+Host = Annotated[str, accepted(formats.parse_host, "a host's name or IP address, without scheme, port, path or space")]
 Port = Annotated[int, between(1, 65535)]
 ServerUrl = Annotated[
     str,
     accepted(
-        forms.parse_https_url, "https, a host and optionally a port: credentials travel over TLS to that host alone"
+        formats.parse_https_url, "https, a host and optionally a port: credentials travel over TLS to that host alone"
     ),
 ]
 AbsolutePath = Annotated[str, AfterValidator(check_path)]
-Topic = Annotated[str, accepted(forms.is_topic_filter, "an MQTT topic filter, for example plant/#")]
+Topic = Annotated[str, accepted(formats.is_topic_filter, "an MQTT topic filter, for example plant/#")]
 ReaderName = Annotated[str, matching(rf"{LINE}{{1,1024}}", "a reader's name on one line")]
 Days = Annotated[int, between(1, 3660, "days")]
 Seconds = Annotated[int, between(1, 3660 * 86400, "seconds")]
