@@ -21,7 +21,7 @@ from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import status
 from secretops.operations.doctor import checks, doctor
-from secretops.operations.external_certificates import NAME, Watched, findings, watched
+from secretops.operations.external_certificates import NAME, ExternalCertificate, find, findings
 from secretops.operations.tick import exit_code
 from tests.real.mosquitto import signed
 from tests.real.ports import free_port
@@ -59,8 +59,8 @@ class Place:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(whole)
 
-    def seen(self) -> tuple[Watched, ...]:
-        return watched(self.stack.session())
+    def seen(self) -> tuple[ExternalCertificate, ...]:
+        return find(self.stack.session())
 
     def told(self) -> list[tuple[Reason, str]]:
         return [(one.reason, one.message) for one in findings(self.stack.session())]
@@ -123,7 +123,7 @@ def test_one_that_ends_soon_is_told_once_by_tick_status_and_doctor(place: Place)
     assert exit_code([outcome]) is ExitCode.ATTENTION
     assert (outcome.secret, outcome.attention, outcome.reasons) == (NAME, (message,), (Reason.NEAR_EXPIRY,))
     rows = {one.name: one for one in status.status(place.stack.session())}
-    assert rows[NAME].standing is status.Standing.ATTENTION and rows[NAME].notes == (message,)
+    assert rows[NAME].status is status.Status.ATTENTION and rows[NAME].notes == (message,)
     (row,) = [result for name, result in doctor(checks(place.stack.session())) if name == NAME]
     assert row.level is Level.ATTENTION and message in row.value
 
@@ -152,10 +152,10 @@ def test_where_nobody_answers_the_ca_is_looked_at(place: Place) -> None:
 def test_failed_certificate_check_keeps_a_ticks_result(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     before = [type(one.error) for one in place.stack.tick()]
 
-    def odd(_: object) -> tuple[Watched, ...]:
+    def odd(_: object) -> tuple[ExternalCertificate, ...]:
         raise ValueError(place.address)
 
-    monkeypatch.setattr("secretops.operations.external_certificates.watched", odd)
+    monkeypatch.setattr("secretops.operations.external_certificates.find", odd)
     *others, last = place.stack.tick()
     assert [type(one.error) for one in others] == before
     assert last.secret == NAME and "an unexpected ValueError" in str(last.error)

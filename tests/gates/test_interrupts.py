@@ -28,7 +28,7 @@ PROGRESS: dict[str, str | tuple[str, ...]] = {
 COMMANDS = {
     "status": ["status", "--json"], "doctor": ["doctor"], "audit": ["audit"], "report": ["report", "--json"],
     "put": ["put", "agent-key", "--untested"], "rotate": ["rotate", "mqtt", "--now"], "tick": ["tick"],
-    "compromise": ["compromise", "mqtt", "--yes", "--anew"], "purge": ["purge", "agent-key", "--destroy", "--yes"],
+    "compromise": ["compromise", "mqtt", "--yes", "--new"], "purge": ["purge", "agent-key", "--destroy", "--yes"],
     "broker start": ["broker", "start"],
 }  # fmt: skip
 

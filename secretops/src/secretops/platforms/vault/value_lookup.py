@@ -32,7 +32,7 @@ def given(session: OpenedStack, store: VaultStoreLocation, name: str, version: s
     secret = session.secret(name)
     current = session.store.versions(secret.name).current
     if not version and current is None:
-        remedy = session.first_value(secret)
+        remedy = session.first_value_command(secret)
         raise WaitingError(f"{name}: it has no value, so nobody was given one", remedy=remedy)
     value = session.store.read(name, version or (current.id if current else ""), purpose="ask who was given it")
     api = Api.of(store)
@@ -76,7 +76,7 @@ def _hash(api: Api, device: str, text: str) -> str:
 
 def _refused(error: SecretopsError, policy: str) -> StoreError:
     return StoreError(
-        f"--given: {error.what}",
+        f"--value-of: {error.what}",
         rule=f"whoever asks by a value may list the devices and have a text hashed: {policy}",
         remedy="run it with a token that may; secretops audit --secret NAME needs none",
     )
