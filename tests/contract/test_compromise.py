@@ -214,7 +214,7 @@ def test_what_was_made_since_an_incident_began_is_good_unless_another_is_begun(d
     since = stack.credential()
     done = dev.compromise("mqtt", "--yes", *(["--new"] if anew else []))
     assert done.returncode == ExitCode.DONE, done.stderr
-    assert ("going on with" in done.stderr) is not anew
+    assert ("continuing " in done.stderr) is not anew
     assert (stack.log_in(since) == "Success") is not anew
 
 

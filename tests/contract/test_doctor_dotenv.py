@@ -178,7 +178,7 @@ FAULTS: tuple[Fault[Folder], ...] = (
     Fault(change_the_servers_password, "login mqtt", ("the broker refuses user", "find out who"), ROTATE),
     Fault(change_the_admins_password, "login broker-admin", ("refuses user", "secretops put broker-admin")),
     Fault(leave_undelivered, "secret agent-key", ("not delivered",), TICK),
-    Fault(lose_the_values, "secret mqtt", ("its values are gone", "purged since, or lost", "lost-store.md")),
+    Fault(lose_the_values, "secret mqtt", ("lost-store.md",)),
 )
 
 

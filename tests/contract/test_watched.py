@@ -107,8 +107,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 def test_what_the_broker_shows_and_who_signs_it_is_in_sight_and_nothing_is_told_of_what_lasts(place: Place) -> None:
     server, ca = place.seen()
-    assert (server.name, server.source) == ("localhost", f"what {place.address} shows")
-    assert (ca.name, ca.source) == ("test ca", f"who signs what {place.address} shows")
+    assert (server.name, server.source) == ("localhost", f"certificate of {place.address}")
+    assert (ca.name, ca.source) == ("test ca", f"issuer of the certificate of {place.address}")
     assert place.told() == []
     (row,) = [result for name, result in doctor(checks(place.stack.session())) if name == NAME]
     assert row.level is Level.OK
@@ -117,7 +117,7 @@ def test_what_the_broker_shows_and_who_signs_it_is_in_sight_and_nothing_is_told_
 def test_one_that_ends_soon_is_told_once_by_tick_status_and_doctor(place: Place) -> None:
     place.serves(HOUR, lived=6 * HOUR)
     message = place.told_once(Reason.NEAR_EXPIRY)
-    assert f"what {place.address} shows: localhost expires" in message and "renewed at the broker" in message
+    assert f"certificate of {place.address}: localhost expires" in message
     outcomes = place.stack.tick()
     (outcome,) = [one for one in outcomes if one.attention]
     assert exit_code([outcome]) is ExitCode.ATTENTION

@@ -22,7 +22,7 @@ ENDS = {0, 3, 5}  # How a command that was quicker than its signal may end.
 PROGRESS: dict[str, str | tuple[str, ...]] = {
     "put": "agent-key: ",
     "rotate": "mqtt: ",
-    "compromise": ("going on with ", "it is on record in "),
+    "compromise": ("continuing ", "the incident is in "),
 }
 
 COMMANDS = {
