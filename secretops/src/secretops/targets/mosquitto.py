@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from secretops.engine.ports import UserTakenError
@@ -207,28 +207,18 @@ def _roles(holder: Mapping[str, Any]) -> set[str]:
     return {role["rolename"] for role in holder.get("roles", ())}
 
 
-def _levels(topic_filter: str, tree: str) -> Iterator[tuple[str, str | None]]:
-    """Yield each level of the filter with the level of the tree, None below the tree."""
-    levels = tree.split("/")
-    for number, level in enumerate(topic_filter.split("/")):
-        yield level, levels[number] if number < len(levels) else None
-
-
 def _meets(topic_filter: str, tree: str) -> bool:
     """Return whether a topic at or below `tree` matches. %c and %u stand for any client id and user."""
-    for level, of_tree in _levels(topic_filter, tree):
-        if level == "#" or of_tree is None:
-            return True
-        if level not in ("+", of_tree) and "%c" not in level and "%u" not in level:
-            return False
-    return topic_filter.count("/") >= tree.count("/")
+    levels = ["+" if "%c" in level or "%u" in level else level for level in topic_filter.split("/")]
+    return _matches("/".join(levels[: tree.count("/") + 1]), tree)
 
 
 def _covers(topic_filter: str, tree: str) -> bool:
     """Return whether every topic at or below `tree` matches."""
-    for level, of_tree in _levels(topic_filter, tree):
-        if level == "#":
-            return True
-        if of_tree is None or level not in ("+", of_tree):
-            return False
-    return False
+    return topic_filter.endswith("#") and _matches(topic_filter, tree)
+
+
+def _matches(topic_filter: str, topic: str) -> bool:
+    from paho.mqtt.client import topic_matches_sub
+
+    return bool(topic_matches_sub(topic_filter, topic))

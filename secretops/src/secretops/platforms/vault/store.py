@@ -84,7 +84,7 @@ class VaultVersionStore(VendorVersionStore[State]):
         found = (last_entry(secret, self._api.metadata(path) or EMPTY) for path in self._find_names(secret) or ())
         return max((entry for entry in found if entry), key=lambda entry: entry.time, default=None)
 
-    def _keep_entry(self, entry: Entry) -> None:
+    def _store_entry(self, entry: Entry) -> None:
         """Write to the path of the readers, or to the pending path if that is missing."""
         for path in self._find_names(entry.secret) or ():
             if self._api.update_metadata(path, {JOURNAL_KEY: journal_text(entry)}, create=False, patient=False):
@@ -128,7 +128,7 @@ class VaultVersionStore(VendorVersionStore[State]):
     def _discard(self, secret: str, state: State, pending: Version) -> None:  # noqa: ARG002
         self._api.remove(self._names(secret)[1])
 
-    def _is_found(self, secret: str, state: State) -> bool:  # noqa: ARG002
+    def _is_delivered(self, secret: str, state: State) -> bool:  # noqa: ARG002
         return state.is_found
 
     def _tidy(self, secret: str, state: State, now: datetime | None) -> None:
@@ -162,7 +162,7 @@ class VaultVersionStore(VendorVersionStore[State]):
             )
         return Value(fields)
 
-    def _taken_away(self, secret: str, state: State) -> StoreError | None:
+    def _removal_error(self, secret: str, state: State) -> StoreError | None:
         if not state.is_removed:
             return None
         path, number, mount = self._names(secret)[0], state.main.current, self._location.mount
