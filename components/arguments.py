@@ -12,24 +12,24 @@ from pulumi import Input
 
 
 class DotenvStoreDict(TypedDict):
-    """A folder on this machine, as the guide draws it."""
+    """A folder on this machine, as in the guide."""
 
     kind: Literal["dotenv"]
     root: NotRequired[str]
-    """Relative to the project, or absolute, for example /etc/coreflux-mcp."""
+    """Path of the folder, relative to the project or absolute, for example /etc/coreflux-mcp."""
     deliver: NotRequired[Literal["variables", "files"]]
-    """Whether config/.env holds the values (MQTT_PASSWORD) or names their files (MQTT_PASSWORD_FILE)."""
+    """Whether config/.env contains the values (MQTT_PASSWORD) or the paths of their files (MQTT_PASSWORD_FILE)."""
 
 
 class SwarmStoreDict(TypedDict):
-    """Secrets of the Docker Swarm that DOCKER_HOST is a manager of, or the current context."""
+    """Secrets of the Docker Swarm of DOCKER_HOST, or of the current context."""
 
     kind: Literal["swarm"]
     rotator: NotRequired[Literal["timer", "service"]]
-    """Who starts ticks: a systemd timer that an operator lays down on a manager, or a service of the stack there, which
-    holds the daemon's socket for as long as it lives."""
+    """What starts ticks: a systemd timer that you install on a manager, or a service of the stack, which has the
+    daemon's socket mounted."""
     socket: NotRequired[str]
-    """Of the managers' daemons, for that service."""
+    """Path of the daemon's socket on managers, for that service."""
 
 
 class KubernetesStoreDict(TypedDict):
@@ -234,15 +234,15 @@ class LocalServerDict(TypedDict):
 
     kind: Literal["local"]
     source: NotRequired[str]
-    """The upstream server's folder; without it the launcher finds or clones it."""
+    """The folder of the upstream server; by default the launcher finds or clones it."""
     reader: NotRequired[str]
-    """As whom the launcher reads: a role or a user of AWS, whose own policies have to let it, or a user of Azure."""
+    """The identity with which the launcher reads: ARN of a role or user of AWS, or object id of a user of Azure."""
     folder: NotRequired[str]
-    """Where the client's entry is written, for a store that is no folder. Relative to the project, or absolute."""
+    """Path of the folder for the client entry, with a store other than dotenv; relative to the project or absolute."""
 
 
 class LogDriverDict(TypedDict):
-    """Where a container's log goes, which has the launcher's own access records."""
+    """The destination of a container's log, which contains the launcher's access records."""
 
     name: Literal["local", "json-file", "journald", "syslog", "gelf", "fluentd"]
     options: NotRequired[Mapping[str, str]]
@@ -254,32 +254,32 @@ class SwarmServerDict(TypedDict):
     kind: Literal["swarm"]
     image: str
     replicas: NotRequired[int]
-    """1 where ingress publishes it."""
+    """Number of replicas; 1 with publish ingress."""
     publish: NotRequired[Literal["none", "ingress", "host"]]
-    """Who reaches it: containers on its overlay network alone, for example a reverse proxy; by one port of every node;
-    or each replica by a port of its node that Docker chooses, for a balancer that finds them."""
+    """Who reaches it: containers on its overlay network, such as a reverse proxy; clients by one port of every node
+    (ingress); or by a port of each replica's node that Docker chooses (host)."""
     port: NotRequired[int]
-    """Of every node, with publish ingress."""
+    """Port of every node, with publish ingress."""
     allowed_hosts: NotRequired[Sequence[str]]
-    """Names that clients call it by, beside those on its network."""
+    """Host names that clients use in addition to those on its network."""
     connection_tools: NotRequired[bool]
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     encrypted: NotRequired[bool]
-    """Whether its overlay network encrypts what goes from node to node (IPsec, which the nodes' kernels must have)."""
+    """Whether its overlay network encrypts traffic between nodes (IPsec, which the nodes' kernels must support)."""
     networks: NotRequired[Sequence[str]]
-    """Further overlay networks that server and rotator join, for example the broker's. Another one makes the service
-    anew."""
+    """Ids of further overlay networks for server and rotator, for example the broker's. A change replaces the
+    service."""
     constraints: NotRequired[Sequence[str]]
     spread: NotRequired[Sequence[str]]
     log_driver: NotRequired[LogDriverDict]
-    """Without it the daemons' own."""
+    """The log driver, by default the daemons'."""
     registry_login: NotRequired[bool]
-    """Whether nodes pull the image with the login that whoever deploys has by `docker login`."""
+    """Whether nodes pull the image with the `docker login` of the machine that deploys."""
     reader: NotRequired[str]
-    """As whom the launcher reads, for store aws: a role or a user that is there, whose own policies have to let it."""
+    """ARN of the role or user with which the launcher reads, for store aws; its policies have to allow it."""
     login: NotRequired[str]
-    """Secret of the Swarm that an operator made, by which the launcher logs in to another store: an AWS shared
-    credentials file, or what Vault's method asks for."""
+    """Secret of the Swarm with the launcher's login to another store: an AWS shared credentials file, or the credential
+    of Vault's method. You create it."""
 
 
 class ResourcesDict(TypedDict):
