@@ -313,7 +313,7 @@ def test_another_stacks_folder_is_neither_shown_nor_changed(command: list[str], 
         run(stack, *command, given=b"of-ours"),
         2,
         f"is the store of stack theirs, and this is stack {name}",
-        "a folder holds the values of one stack",
+        "[store-of-another-stack]",
         f"root: .coreflux-mcp-{name}",
     )
     assert {path: path.read_bytes() for path in stack.root.rglob("*") if path.is_file()} == before

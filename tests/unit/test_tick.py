@@ -253,7 +253,8 @@ def test_rotation_takes_few_calls_and_reads_the_versions_rarely(stack: Stack) ->
         stack.rotate()
     finally:
         sys.setprofile(None)
-    assert calls.total() <= 476, calls.most_common(20)  # half of what the same took before versions were read once
+    # Half of what the same took before versions were read once.
+    assert calls.total() <= 476, (calls.total(), calls.most_common(20))
     assert calls["versions"] <= 4
 
 

@@ -50,7 +50,6 @@ class Kubernetes(Platform[KubernetesStoreLocation]):
         confirm(Cluster(location), confirmations)
 
     def issued_certificate(self, location: KubernetesStoreLocation) -> IssuedCertificate | None:
-        """Return what cert-manager writes into the stack's Secret."""
         if location.issued is None:
             return None
         with with_extra("kubernetes"):

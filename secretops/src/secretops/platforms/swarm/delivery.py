@@ -69,10 +69,10 @@ class Delivery:
         """
         for _ in range(STARTS - 1):
             with contextlib.suppress(NeverRanError):
-                return self._bring(secret, current, ours, before=before)
-        return self._bring(secret, current, ours, before=before)
+                return self._write_delivery(secret, current, ours, before=before)
+        return self._write_delivery(secret, current, ours, before=before)
 
-    def _bring(
+    def _write_delivery(
         self, secret: str, current: StoredVersion | None, ours: Sequence[StoredVersion], *, before: Callable[[], None]
     ) -> bool:
         wanted = self._wanted(secret, current) if current else []

@@ -46,7 +46,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         self._delivery = Delivery(api, location, self._inventory, values)
         self._forgot = False  # Whether this process removed a secret's values: the config may then have nothing left.
         self.journal: Journal = StoreJournal(
-            self._keep_entry, lambda secret: self._client.read().last_entry(secret), log_entries=log_entries
+            self._store_entry, lambda secret: self._client.read().last_entry(secret), log_entries=log_entries
         )
 
     @classmethod
@@ -77,7 +77,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
                 self._fence.check(True)
                 self._client.remove_empty()
 
-    def _keep_entry(self, entry: Entry) -> None:
+    def _store_entry(self, entry: Entry) -> None:
         with self._client.api.impatient():
             self._client.change(lambda state: state.write_entry(entry.secret, entry))
 
@@ -95,7 +95,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         check_value(secret, value)
         self._inventory.names(secret, state.next, tuple(value))
 
-    def _keep(self, secret: str, version: Version, value: Value) -> SecretState:
+    def _store_pending(self, secret: str, version: Version, value: Value) -> SecretState:
         stored = self._make(secret, version, value)
         return self._change(secret, lambda versions: versions.with_pending(version), stored)
 
@@ -136,7 +136,9 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:
         self._delivery.check(secret, state.stored(secret, chosen.id), self._ours(secret, state, chosen))
 
-    def _bring(self, secret: str, state: SecretState, current: Version, chosen: Version | None, _now: datetime) -> bool:
+    def _write_delivery(
+        self, secret: str, state: SecretState, current: Version, chosen: Version | None, _now: datetime
+    ) -> bool:
         def before() -> None:
             self._fence.check(True)
             self._records.write("write", secret, current.id, "deliver")

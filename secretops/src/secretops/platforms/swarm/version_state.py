@@ -196,7 +196,7 @@ class VersionStateClient:
         if self.token:
             record = state.lease
             if record is None or record.token != self.token:
-                raise lease.lease_lost(record.holder if record else "nobody")
+                raise lease.LeaseLostError(record.holder if record else "nobody")
         return state
 
 
