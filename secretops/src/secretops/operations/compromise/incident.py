@@ -129,19 +129,21 @@ def save(incident: Incident, folder: Path) -> None:
     files.write(for_programs, incident.model_dump_json(indent=2).encode(), files.PRIVATE)
 
 
-def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datetime) -> Incident | None:
-    """Return the latest incident of `secret` in `folder` unless it has ended or is too old.
+def load(path: Path) -> Incident:
+    """Read an incident. Raises UsageError, and StoreError for a link or another account's file."""
+    try:
+        return Incident.model_validate_json(owned_files.read_owned(path))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no incident of this version of secretops"
+        rule = "an interrupted incident continues from this file"
+        remedy = "move it away to begin another incident, or pass another folder: --to FOLDER"
+        raise UsageError(f"{path}: {why}", rule=rule, remedy=remedy, code="incident-unreadable") from None
 
-    Raises UsageError, and StoreError for a link or another account's file.
-    """
+
+def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datetime) -> Incident | None:
+    """Return the latest incident of `secret` in `folder` unless it has ended or is too old. Raises as `load`."""
     for path in sorted(folder.glob(f"incident-{secret.name}-*.json"), reverse=True):
-        try:
-            incident = Incident.model_validate_json(owned_files.read_owned(path))
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "no incident of this version of secretops"
-            rule = "an interrupted incident continues from this file"
-            remedy = "move it away to begin another incident, or pass another folder: --to FOLDER"
-            raise UsageError(f"{path}: {why}", rule=rule, remedy=remedy, code="incident-unreadable") from None
+        incident = load(path)
         if (incident.project, incident.stack, incident.secret) == (manifest.project, manifest.stack, secret.name):
             return incident if incident.ended is None and now - incident.began < RESUME_WITHIN else None
     return None
