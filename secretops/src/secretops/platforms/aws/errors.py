@@ -146,7 +146,6 @@ _ACTION = re.compile(r"\b(?:secretsmanager|dynamodb|kms|iam|sts):[A-Z]\w+")
 
 
 def code(error: ClientError | BotoCoreError) -> str:
-    """Return the error code of AWS, or the SDK's class."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "unknown"))
     return type(error).__name__
@@ -186,7 +185,7 @@ def translate(
 
 @contextmanager
 def translated(action: str, name: str, region: str, **options: Any) -> Iterator[None]:
-    """Translate the SDK's errors as `translate` does, without their texts and tracebacks."""
+    """Translate the SDK's errors, without their texts and tracebacks."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:

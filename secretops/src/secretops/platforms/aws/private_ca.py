@@ -1,7 +1,4 @@
-"""A CA of AWS Private CA, which signs a request and never has the key.
-
-The CA signs any name and template that a right allows; secretops uses the one for client certificates.
-"""
+"""A CA of AWS Private CA, which signs a request and never has the key."""
 
 from __future__ import annotations
 
@@ -32,13 +29,11 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re
 
 
 class AwsPrivateCa:
-    """Signs with the rights of the process: the function of the tick, or an operator."""
-
     def __init__(self, issuer: AwsPrivateCaIssuer) -> None:
         self._issuer = issuer
 
     def sign(self, request: str) -> SignedCertificate:
-        """Return the certificate for `request`. Idempotent: AWS issues one per request, whose digest is the token."""
+        """Return the certificate for `request`. Idempotent: the token is the digest of the request."""
         ca = {"CertificateAuthorityArn": self._issuer.arn}
         with self._translated("acm-pca:DescribeCertificateAuthority"):
             client = connect(self._issuer.region, "acm-pca")

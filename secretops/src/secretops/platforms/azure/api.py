@@ -64,7 +64,6 @@ class AttemptHookPolicy(CustomHookPolicy[Any, Any]):
 
 
 def policies() -> dict[str, Any]:
-    """Return the policies of a vault's client."""
     return {"retry_policy": BoundedRetryPolicy(), "custom_hook_policy": AttemptHookPolicy()}
 
 
@@ -100,7 +99,7 @@ class KeyVaultApi:
     """Secrets of one vault by their names. Connects with the first request.
 
     `guard` runs before each attempt of a write and raises if the lease is lost. Its argument: whether to renew the
-    lease first, because the write cannot be undone. The client must have `policies`.
+    lease first. The client must have `policies`.
     """
 
     def __init__(self, vault: str, open_client: Callable[[str], SecretClient] = connect) -> None:
@@ -109,7 +108,6 @@ class KeyVaultApi:
 
     @classmethod
     def of(cls, location: AzureStoreLocation) -> KeyVaultApi:
-        """Return the client of the stack's vault, with a login to its tenant."""
         return cls(location.vault, functools.partial(connect, tenant=location.tenant))
 
     @functools.cached_property
@@ -125,7 +123,7 @@ class KeyVaultApi:
                 return ()
 
     def names(self) -> list[str]:
-        """Return the names of all secrets in the vault. Needs a right on the whole vault."""
+        """Return the names of all secrets. Needs a right on the whole vault."""
         with translated("list the secrets of", self.vault, "the vault"):
             return [each.name for each in self.client.list_properties_of_secrets() if each.name]
 
@@ -145,10 +143,7 @@ class KeyVaultApi:
     def set(
         self, name: str, text: str, tags: Mapping[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Create a version, which readers get from then on. Raises DeletedError if a deleted secret has the name.
-
-        `fresh`: renew the lease first, because the secret has readers.
-        """
+        """Create a version. Raises DeletedError if a deleted secret has the name. `fresh`: renew the lease first."""
         with translated("write", self.vault, name):
             about: dict[str, Any] = {"content_type": JSON, "tags": dict(tags), "expires_on": expires}
             self.client.set_secret(name, text, **about, raw_request_hook=self._hook(fresh))
@@ -161,7 +156,7 @@ class KeyVaultApi:
             )
 
     def delete(self, name: str) -> None:
-        """Delete a secret with its versions, and wait until it is deleted, if we may see that. `recover` undoes it."""
+        """Delete a secret with its versions, and wait for the end if we may see it."""
 
         def is_deleted() -> bool:
             try:
@@ -174,7 +169,6 @@ class KeyVaultApi:
         self._wait(name, is_deleted)
 
     def deleted(self, name: str) -> DeletedSecret | None:
-        """Return the deleted secret of that name, or None."""
         with translated("read the deleted", self.vault, name):
             try:
                 found = self.client.get_deleted_secret(name)
@@ -184,12 +178,10 @@ class KeyVaultApi:
         return DeletedSecret(found.properties.tags or {}, found.scheduled_purge_date, "Purgeable" in level)
 
     def purge(self, name: str) -> None:
-        """Destroy a deleted secret. This cannot be undone. No-op for a missing secret."""
         with translated("purge", self.vault, name), contextlib.suppress(ResourceNotFoundError):
             self.client.purge_deleted_secret(name, raw_request_hook=self._hook(True))
 
     def recover(self, name: str) -> None:
-        """Recover a deleted secret with its versions, and wait until it exists."""
         with translated("recover", self.vault, name), contextlib.suppress(ResourceNotFoundError):  # after a lost answer
             self.client.begin_recover_deleted_secret(name, raw_request_hook=self._hook(True))
         self._wait(name, lambda: bool(self.versions(name)))
@@ -198,7 +190,7 @@ class KeyVaultApi:
         return lambda _request: self.guard(fresh)
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
-        """Wait until `done`. The SDK's own wait never ends if a person undoes the change meanwhile."""
+        """Wait until `done`. The SDK's own wait never ends if a person undoes the change."""
         retries = Retries(itertools.repeat(POLL_SECONDS), seconds=CHANGE_SECONDS + POLL_SECONDS)
         while not done():
             if not retries.pause():

@@ -61,7 +61,7 @@ class Vault:
 
     @functools.cached_property
     def _failure(self) -> SecretopsError | None:
-        """The error of the first request, which all checks share. A denial is an answer."""
+        """The error of the first request, which all checks share."""
         try:
             self.api.versions(self._first)
         except ForbiddenError:
@@ -91,7 +91,6 @@ class Vault:
 
     @functools.cached_property
     def states(self) -> dict[str, TagState]:
-        """The state of each secret."""
         self.reach()
         pending = self.location.pending
         return {secret: TagState.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
@@ -107,7 +106,6 @@ class Vault:
                 yield error
 
     def deleted(self) -> dict[str, DeletedSecret]:
-        """Return the deleted secrets with a name of the stack."""
         self.reach()
         return {name: found for name in self.names if (found := self.api.deleted(name))}
 
@@ -118,7 +116,6 @@ class Vault:
         return [name for name in others if any(kept.enabled for kept in self.api.versions(name))]
 
     def accesses(self, since: timedelta) -> Iterator[Access]:
-        """Yield the accesses to the stack's secrets in the workspace."""
         trail = LogAnalytics(self.location)
         for line in Workspace(self.location).lines(datetime.now(UTC) - since):
             yield from trail.read(line)
@@ -198,7 +195,7 @@ def pending(vault: Vault, finish: Repair | None) -> Result:
 def versions(vault: Vault, finish: Repair | None) -> Result:
     """Check that each current version is enabled and valid, and that no retired version is enabled.
 
-    `finish` disables retired versions. A disabled current version has no repair: a person may have had a reason.
+    A disabled current version has no repair: a person may have had a reason.
     """
     is_left = any(not is_staging for state in vault.states.values() for is_staging, _ in _left_over(state))
     return judge(
@@ -225,7 +222,7 @@ def _unreadable_or_left(vault: Vault) -> Iterator[str]:
 
 
 def _left_over(state: TagState) -> Iterator[tuple[bool, Copy]]:
-    """Yield surplus copies, once they are stuck: a rotation discards only after its last write."""
+    """Yield stuck surplus copies: a rotation discards only after its last write."""
     written = max((kept.created for kept in (*state.main, *state.staging)), default=None)
     if written and datetime.now(UTC) - written > STUCK_AFTER:
         yield from state.surplus
@@ -252,7 +249,6 @@ def lease(vault: Vault) -> Result:
 
 
 def audit(vault: Vault) -> Result:
-    """Check that the workspace has rows of this vault."""
     workspace, rule = vault.location.workspace, "Log Analytics must record every read of a value"
     if not workspace:
         remedy = "pulumi up creates one, or uses store.workspace in the stack file"

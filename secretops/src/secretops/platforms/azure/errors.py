@@ -158,7 +158,6 @@ def translate(error: AzureError, action: str, url: str, name: str) -> SecretopsE
 
 
 def no_login(tenant: str) -> UsageError:
-    """Return the error for a stack with a tenant that no login here has."""
     return UsageError(
         f"{_NO_LOGIN.what} for the stack's tenant {tenant}",
         rule=_NO_LOGIN.rule,
@@ -168,12 +167,10 @@ def no_login(tenant: str) -> UsageError:
 
 
 def vault_name(url: str) -> str:
-    """Return the name for `az --vault-name`."""
     return urlsplit(url).netloc.partition(".")[0]
 
 
 def still_changing(url: str, name: str) -> SecretopsError:
-    """Return the error for a deletion or recovery that Azure does not finish."""
     return _CHANGING.filled(where=f"{name} in {urlsplit(url).netloc}", code="still")
 
 
@@ -205,7 +202,7 @@ def _template(error: AzureError, found: list[str]) -> ErrorTemplate:
 
 
 def _causes(error: object) -> Iterator[object]:
-    """Yield the error and its causes: a proxy reports a broken connection as one that was never made."""
+    """Yield the error and its causes, as of a proxy's broken connection."""
     yield error
     for each in error.args if isinstance(error, Exception) else ():
         yield from _causes(each)

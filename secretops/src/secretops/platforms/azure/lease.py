@@ -3,9 +3,8 @@
 The blob's metadata name the holder and count its renewals, so that a waiting process sees that the holder is alive.
 https://learn.microsoft.com/rest/api/storageservices/lease-blob
 
-The vault does not know the lease. So each attempt of a write checks it first, and ends before the lease can end
-(`CONNECT_SECONDS`). A write that Azure executes later still creates a version, which is recognized (`TagState.late`)
-and discarded by the next tick.
+Each attempt of a write checks the lease first, and ends before the lease can end (`CONNECT_SECONDS`). A write that
+Azure executes later is recognized (`TagState.late`) and discarded.
 """
 
 from __future__ import annotations
@@ -91,7 +90,6 @@ class LeaseBlob(LeaseStore):
 
     @classmethod
     def of(cls, location: AzureStoreLocation) -> LeaseBlob:
-        """Return the blob of the stack, with a login to its tenant."""
         return cls(location.lease, functools.partial(connect, tenant=location.tenant))
 
     @functools.cached_property
@@ -146,7 +144,7 @@ class LeaseBlob(LeaseStore):
         return lease_held(found.holder, found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
-        """Acquire the lease with id `lease`; create a missing blob. Returns False if another process has it."""
+        """Acquire the lease; create a missing blob. Returns False if another process has it."""
         with translated("acquire the lease of", self.url, self.name):
             while True:
                 try:
@@ -164,12 +162,11 @@ class LeaseBlob(LeaseStore):
                     return True
 
     def renew(self, lease: str) -> bool:
-        """Renew the lease; return False if it is lost."""
         with translated("renew the lease of", self.url, self.name):
             return self._ours(lambda: self._lease(lease).renew())
 
     def write_holder(self, lease: str, holder: str, since: datetime, count: int) -> bool:
-        """Write the holder and the number of its renewals; return False if the lease is lost."""
+        """Write the holder and its renewals; return False if the lease is lost."""
         metadata = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
         with translated("write to", self.url, self.name):
             return self._ours(lambda: self.client.set_blob_metadata(metadata, lease=lease))
@@ -179,7 +176,6 @@ class LeaseBlob(LeaseStore):
             self._ours(lambda: self._lease(lease).release())
 
     def status(self) -> LeaseStatus:
-        """Return the status of the lease: free if the blob is missing."""
         with translated("read", self.url, self.name):
             try:
                 found: BlobProperties = self.client.get_blob_properties()

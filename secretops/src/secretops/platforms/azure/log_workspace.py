@@ -59,10 +59,7 @@ class Workspace:
     location: AzureStoreLocation
 
     def lines(self, since: datetime | None) -> Iterator[bytes]:
-        """Yield the rows of the stack's vault from `since` on, in either table, as lines for `LogAnalytics.read`.
-
-        Raises UsageError if both tables are missing, UnreachableError, StoreError.
-        """
+        """Yield the rows of the stack's vault as lines. Raises UsageError if both tables are missing."""
         client, now = self._client(), datetime.now(UTC)
         begin = since or now - OLDEST
         while begin < now:
@@ -81,7 +78,6 @@ class Workspace:
             return connect(self.location.tenant)
 
     def _rows(self, client: LogsQueryClient, begin: datetime, end: datetime) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows of a period, in halves if they are too many."""
         try:
             found = self._answer(client, accesses(self._host, begin, end), f"{begin:%Y-%m-%d %H:%M}")
         except _TooLargeError:
@@ -148,18 +144,16 @@ class _TooLargeError(StoreError):
 
 
 def accesses(host: str, begin: datetime, end: datetime) -> str:
-    """Return the Kusto query for requests on secrets of the vault at `host`, from `begin` on and before `end`."""
+    """Return the Kusto query for requests on the vault's secrets, from `begin` on and before `end`."""
     rows, secrets = _rows(host, begin, end), '| where OperationName startswith "Secret"'
     return f'{rows}\n{secrets}\n| where not(OperationName == "SecretListVersions" and HttpStatusCode == 200)'
 
 
 def newest(host: str, begin: datetime, end: datetime) -> str:
-    """Return the Kusto query for the newest row of the vault at `host`."""
     return f"{_rows(host, begin, end)}\n| top 1 by TimeGenerated desc"
 
 
 def _rows(host: str, begin: datetime, end: datetime) -> str:
-    """Return the query for rows of both tables, in the columns of the newer and the claims of the older."""
     columns = {
         "HttpStatusCode": audit_tables.STATUS,
         "CallerIpAddress": audit_tables.ADDRESS,

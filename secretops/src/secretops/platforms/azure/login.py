@@ -1,11 +1,11 @@
 """Log in to Azure for one tenant: a container as its identity, a person as themselves.
 
-azure-identity tries a managed identity before `az login`, so an operator on a virtual machine would get the machine's
-(https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains). So a managed identity is used
-only with AZURE_CLIENT_ID, which each container of the stack has, or AZURE_TOKEN_CREDENTIALS.
+azure-identity prefers a managed identity to `az login`, so an operator on a virtual machine would be the machine
+(https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains). So it is used only with
+AZURE_CLIENT_ID, which each container of the stack has, or AZURE_TOKEN_CREDENTIALS.
 
-azure-identity returns a person's token for any tenant that a service names. The name of a purged vault is free for any
-tenant, whose owner could receive a value of a guest. So tokens are for the stack's tenant only.
+azure-identity returns a token for any tenant that a service names. The name of a purged vault is free for any tenant,
+whose owner could receive a value. So tokens are for the stack's tenant only.
 """
 
 from __future__ import annotations
@@ -26,10 +26,7 @@ _IDENTITY_NAMED = frozenset({"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"})
 
 
 class Login:
-    """A TokenCredential: azure-identity's chain, restricted to `tenant`.
-
-    The launcher knows no tenant, and writes nothing: with an empty `tenant` the vault's own is used.
-    """
+    """A TokenCredential: azure-identity's chain, restricted to `tenant`; empty, for the launcher: the vault's own."""
 
     def __init__(self, tenant: str = "") -> None:
         logging.getLogger("azure.identity").setLevel(logging.ERROR)  # its warnings repeat our errors
@@ -57,7 +54,6 @@ class Login:
             raise
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
-        """Return a token in the older form, which no client here uses."""
         info = self.get_token_info(*scopes)
         return AccessToken(info.token, info.expires_on)
 

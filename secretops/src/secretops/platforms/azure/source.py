@@ -52,7 +52,6 @@ class KeyVault(PollingSource):
         self._api = open_api(f"https://{host}")
 
     def revision(self, name: str) -> str | None:
-        """Return all versions with their state: only a read shows which of one second is the newest."""
         kept = self._api.versions(name)
         if not kept and name in self._found:
             raise StoreError(

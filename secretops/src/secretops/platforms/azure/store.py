@@ -41,8 +41,6 @@ LIMIT = payload.Limit(25_000, "Key Vault")
 
 
 class KeyVaultVersionStore(VendorVersionStore[TagState]):
-    """The versions of a secret in Key Vault."""
-
     def __init__(
         self,
         location: Location,
@@ -74,7 +72,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def forget(self, secret: str) -> None:
         """Disable every version, delete the secret, and purge it if the vault permits that. Logs what remains.
 
-        The version that readers get is marked first, so that a crash does not undo it, and its secret is deleted last.
+        Marks the readers' version first, so that a crash does not undo it, and deletes its secret last.
         """
         name, staging = self._names(secret)
         self.confirm()
@@ -120,7 +118,6 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         return TagState.of(self._api, *self._names(secret))
 
     def _copies(self, secret: str, state: TagState, version: str) -> list[tuple[str, Copy]]:
-        """Return the copies of a version, each with the name of its secret in the vault."""
         name, staging = self._names(secret)
         published = [(name, copy) for copy in state.copies(version)]
         return published + [(staging, copy) for copy in state.pending_copies(version)]
@@ -204,7 +201,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
                 self._api.set_tags(name, kept.id, {tag: kept.tags[tag] for tag in kept.tags if tag != FORGETTING})
 
     def _delete(self, name: str) -> None:
-        """Disable every version of one secret, mark the newest as deleted by secretops, and delete the secret."""
+        """Disable every version, mark the newest as deleted by secretops, and delete the secret."""
         versions, now = self._api.versions(name), datetime.now(UTC)
         for kept in versions:
             is_newest = kept in latest(versions)
@@ -215,7 +212,6 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             self._api.delete(name)
 
     def _purge(self, name: str) -> None:
-        """Purge a secret that secretops deleted, or log what remains."""
         try:
             deleted = self._api.deleted(name)
             if deleted is None or FORGETTING not in deleted.tags:
@@ -316,12 +312,10 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         )
 
     def _have_one_value(self, name: str, copies: list[Copy]) -> bool:
-        """Return whether these copies of one write have the same value: then one request created them."""
         texts = [one.text for copy in copies if copy.kept.enabled and (one := self._api.value(name, copy.kept.id))]
         return len(texts) > 1 and len(set(texts)) == 1
 
     def _enable(self, name: str, kept: KeyVaultVersion, whether: str = "true") -> str:
-        """Return the command that enables or disables a version."""
         return (
             f"az keyvault secret set-attributes --id {self._location.vault.rstrip('/')}/secrets/{name}/{kept.id} "
             f"--enabled {whether}"

@@ -58,10 +58,7 @@ class TagState:
 
     @classmethod
     def of(cls, api: KeyVaultApi, name: str, staging: str) -> TagState:
-        """Return the current state.
-
-        Reads the value if one second created several versions; without that right their numbers decide.
-        """
+        """Return the current state. Reads the value if one second created several versions, where it may."""
         state = cls(api.versions(name), api.versions(staging))
         if len({kept.tags.get(WRITE) for kept in state.newest}) > 1:
             with contextlib.suppress(ForbiddenError):
@@ -84,10 +81,7 @@ class TagState:
 
     @cached_property
     def rolled_back(self) -> Copy | None:
-        """The version that a person created after the current one, with the tags of an older one.
-
-        Not of a retired version, which no target accepts; nor of a late one, which readers never got.
-        """
+        """The copy that a person created of an older version. Not of a retired or a late one."""
         copies, newest = self._in_time, self.newest
         found = next((copy for copy in copies if len(newest) == 1 and copy.kept == newest[0]), None)
         if found is None or not found.kept.enabled or found.number == copies[-1].number:
@@ -97,10 +91,10 @@ class TagState:
 
     @cached_property
     def late(self) -> frozenset[str]:
-        """Ids of Key Vault's versions that were created after a later one of secretops, or after their discard.
+        """Ids of versions that were created after a later one of secretops, or after their discard.
 
-        Azure executed a write late, and its sender has lost the lease since. Readers must not get it: its user may have
-        another password by now. A version that a person creates from one in time is not late.
+        Azure executed the write late, of a process without the lease: its user may have another password by now. A copy
+        that a person creates of a version in time is not late.
         """
         main, staging = self._main, self._staging  # a pending version makes no publication late
         return self._late(self.main, main, main) | self._late(self.staging, staging, [*main, *staging])
@@ -111,11 +105,9 @@ class TagState:
         return 1 + max((_number(kept) for kept in (*self.main, *self.staging)), default=0)
 
     def copies(self, version: str) -> tuple[Copy, ...]:
-        """Return the copies of `version` in the main secret, the newest last."""
         return tuple(copy for copy in self._main if copy.version.id == version)
 
     def pending_copies(self, version: str) -> tuple[Copy, ...]:
-        """Return the enabled copies of `version` in the staging secret."""
         return tuple(copy for copy in self._staging if copy.version.id == version and copy.kept.enabled)
 
     @property
@@ -140,7 +132,6 @@ class TagState:
                 yield True, copy
 
     def last(self, secret: str) -> Entry | None:
-        """Return the newest journal entry."""
         found = [entry for kept in (*self.main, *self.staging) if (entry := _entry(secret, kept.tags.get(LAST)))]
         return max(found, key=lambda entry: entry.time, default=None)
 
@@ -159,7 +150,7 @@ class TagState:
         return [copy for copy in self._main if copy.kept.id not in self.late]
 
     def _late(self, kept: Iterable[KeyVaultVersion], copies: Iterable[Copy], history: Iterable[Copy]) -> frozenset[str]:
-        """Return the ids of `copies` whose write was discarded, or executed after a later write of `history`."""
+        """Return the ids of `copies` that were written after their discard, or after a later one of `history`."""
         late = {one.tags.get(WRITE) for one in kept if FORGOTTEN in one.tags}
         first = {copy.write: copy for copy in sorted(copies, key=self._made, reverse=True)}
         for other in history:
@@ -169,7 +160,6 @@ class TagState:
         return frozenset(copy.kept.id for copy in copies if copy.write in late)
 
     def _made(self, copy: Copy) -> tuple[datetime, bool, int]:
-        """Return a sort key: the creation time in Key Vault, as far as known, then the number."""
         return copy.kept.created, copy.kept.id == self.found, copy.number
 
     @cached_property
@@ -217,7 +207,7 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
 
 
 def with_times(kept: KeyVaultVersion, **times: datetime | None) -> dict[str, str]:
-    """Return the tags of `kept` with these times; None leaves a time unchanged."""
+    """Return the tags of `kept` with these times, of which None is no change."""
     return _fitting({**kept.tags, **{f"{PREFIX}{name}": timestamp(time) for name, time in times.items() if time}})
 
 
@@ -234,7 +224,6 @@ def marked_forgetting(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
 
 
 def with_entry(kept: KeyVaultVersion, entry: Entry) -> dict[str, str]:
-    """Return the tags of `kept` with a journal entry, whose outcome is shortened to fit."""
 
     def written(outcome: str) -> str:
         return json.dumps([timestamp(entry.time), entry.version, entry.step, quote(outcome, safe=" ")])
@@ -243,20 +232,19 @@ def with_entry(kept: KeyVaultVersion, entry: Entry) -> dict[str, str]:
 
 
 def latest(kept: Iterable[KeyVaultVersion]) -> tuple[KeyVaultVersion, ...]:
-    """Return the versions of the last second that created any, the highest number last."""
+    """Return the versions of the last second, the highest number last."""
     found = sorted(kept, key=lambda one: (one.created, _number(one)))
     return tuple(one for one in found if one.created == found[-1].created)
 
 
 def readers_version(api: KeyVaultApi, name: str, newest: Sequence[KeyVaultVersion]) -> KeyVaultVersion | None:
-    """Return the one of these versions, all of one second, that readers of secret `name` get."""
+    """Return which of these versions of one second readers get."""
     if len(newest) > 1:
         return api.value(name) or next((kept for kept in reversed(newest) if not kept.enabled), None)
     return newest[0] if newest else None
 
 
 def _fitting(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the first MOST of the tags: those of secretops, those of others, the journal's entry."""
     ranked = sorted(tags, key=lambda name: (name == LAST, not name.startswith(PREFIX), name))
     return {name: tags[name] for name in ranked[:MOST]}
 
@@ -286,7 +274,6 @@ def _entry(secret: str, text: str | None) -> Entry | None:
 
 
 def _number(kept: KeyVaultVersion) -> int:
-    """Return 0 for a version of another author."""
     text = kept.tags.get(NUMBER, "")
     return int(text) if text.isdecimal() and len(text) < _DIGITS else 0
 

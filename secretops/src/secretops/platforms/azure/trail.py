@@ -68,10 +68,7 @@ class LogAnalytics(TrailNames):
         )
 
     def _secret(self, operation: str, row: Mapping[str, Any]) -> str | None:
-        """Return the stack's secret in the request, or ALL. The id of a denied request may be empty.
-
-        The path of a restore names no secret; its id is the restored one.
-        """
+        """Return the stack's secret, or ALL. A denied request may have no id, and a restore no name in its path."""
         for url in (_first(row, "requesturi", "requesturi_s"), _first(row, "id", "id_s")):
             found = urlsplit(str(url or ""))
             parts = [part for part in found.path.split("/") if part]
@@ -116,6 +113,5 @@ def _identity(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _time(text: str) -> datetime:
-    """Return the time, in UTC if it has no zone. Python parses its seven digits of a second from 3.11 on."""
     found = datetime.fromisoformat(text)
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

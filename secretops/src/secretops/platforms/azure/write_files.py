@@ -21,12 +21,10 @@ LIMIT = 120 * 1024
 
 
 def variable(at: int) -> str:
-    """Return the variable with the text of file `at`, counted from 0."""
     return f"FILE_{at}"
 
 
 def texts(paths: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
-    """Return path -> text. Raises UsageError for a file without a text."""
     missing = [variable(at) for at in range(len(paths)) if variable(at) not in variables]
     if missing or not paths:
         raise UsageError(
@@ -39,7 +37,7 @@ def texts(paths: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def write_files(paths: Sequence[str], variables: Mapping[str, str]) -> None:
-    """Write the files. Raises UsageError also if one cannot be written."""
+    """Write the files. Raises UsageError for a missing text, or a file that cannot be written."""
     for path, text in texts(paths, variables).items():
         try:
             Path(path).write_text(text, encoding="utf-8")

@@ -57,7 +57,6 @@ class Account:
 
     @functools.cached_property
     def _identity(self) -> dict[str, Any] | SecretopsError:
-        """The caller; or the error, which all checks share."""
         try:
             found: dict[str, Any] = self.call("sts:GetCallerIdentity")
         except SecretopsError as error:
@@ -67,7 +66,6 @@ class Account:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The caller: `Account` and `Arn`."""
         if isinstance(self._identity, SecretopsError):
             raise self._identity
         return self._identity
@@ -85,7 +83,6 @@ class Account:
 
     @functools.cached_property
     def secrets(self) -> dict[str, DescribeSecretResponseTypeDef | None]:
-        """DescribeSecret's answers by name; None for a missing secret."""
         self.reach()
         found: dict[str, DescribeSecretResponseTypeDef | None] = dict.fromkeys(self.names)
         for name in self.names:
@@ -98,10 +95,7 @@ class Account:
         return labels_of(found) if found else {}
 
     def undeclared(self) -> dict[str, datetime | None]:
-        """Return the secrets named as of any generation of the stack but not in it -> when AWS deletes them, or None.
-
-        Raises StoreError if the names have no common prefix.
-        """
+        """Return the other secrets with the stack's prefix -> their deletion date, or None."""
         first = next(iter(self.names), "")
         folder = re.sub(r"\+\d+$", "", first.rpartition("/")[0])
         if not folder:
@@ -134,8 +128,7 @@ class Account:
     def denied(self, principal: str, name: str, actions: Sequence[str]) -> list[str]:
         """Return those of `actions` on a secret, or on the lease's table, that the policies of `principal` deny.
 
-        Covers its own policies and the account's limits; not the secret's policy, which the stack writes. An action
-        whose answer depends on the unknown network counts as allowed.
+        Ignores the secret's own policy, and an action whose answer depends on the network.
         """
         secret: Mapping[str, object] = {} if name == self.location.lease else self.secrets[name] or {}
         context = [("aws:SecureTransport", "boolean", "true")]
