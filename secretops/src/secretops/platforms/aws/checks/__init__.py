@@ -11,8 +11,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from secretops.check import (
     Check,
     Repair,
@@ -268,13 +266,10 @@ def rotators_rights(account: Account, rotated: Collection[str]) -> Result:
 
 
 def _role_of(account: Account, function: str) -> str | None:
-    with account.translated("lambda:GetFunctionConfiguration"):
-        try:
-            return str(account.client("lambda").get_function_configuration(FunctionName=function)["Role"])
-        except ClientError as error:
-            if errors.code(error) == "ResourceNotFoundException":
-                return None
-            raise
+    try:
+        return str(account.call("lambda:GetFunctionConfiguration", FunctionName=function)["Role"])
+    except errors.AbsentError:
+        return None
 
 
 def _rights(account: Account, who: Mapping[str, list[str]], actions: tuple[str, ...]) -> Result:
