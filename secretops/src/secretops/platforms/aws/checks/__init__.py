@@ -17,6 +17,7 @@ from secretops.check import (
     Result,
     attention,
     clock_skew,
+    expired_lease,
     judge,
     ok,
     poll,
@@ -61,7 +62,7 @@ def aws_checks(account: Account, stack: OpenedStack, tick: Repair) -> list[Check
             "secrets": secrets,
             "unknown secrets": unknown_secrets,
             "keys": keys,
-            "lease": partial(lease, follow=tick),
+            "lease": partial(lease, take_over=tick),
             "pending": partial(pending, stack=stack, tick=tick, rotated=rotated.values()),
             "rotation": partial(rotation, rotated=rotated),
             "your rights": own_rights,
@@ -135,8 +136,8 @@ def keys(account: Account) -> Result:
     )
 
 
-def lease(account: Account, timing: Timing | None = None, follow: Repair | None = None) -> Result:
-    """Check that the holder of the lease renews it. `follow` takes over an expired lease."""
+def lease(account: Account, timing: Timing | None = None, take_over: Repair | None = None) -> Result:
+    """Check that the holder of the lease renews it. `take_over` repairs an expired lease."""
     account.reach()
     timing = timing or Timing()
     try:
@@ -149,14 +150,7 @@ def lease(account: Account, timing: Timing | None = None, follow: Repair | None 
     for _ in poll(timing.duration, timing.poll):
         if (now := account.lease.read().record) is None or now != holder:
             return ok(f"held by {since}")
-    return attention(
-        f"held by {since}, not renewed for {timing.duration:.0f} s",
-        f"a running process renews it every {timing.renew:.0f} s; this one was killed or has no network, and may have "
-        "left a rotation unfinished",
-        "secretops tick takes over the lease and finishes the rotation; if it happens again, check the timeout and the "
-        "memory in the log of the function",
-        follow,
-    )
+    return expired_lease(since, timing.duration, take_over, "was killed, or has no network,")
 
 
 def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
