@@ -101,8 +101,8 @@ def compromise(
         progress = _Progress(incident, record)
         code = remote(
             ("compromise", secret.name, "--yes"),
-            given=given,
-            also={INCIDENT_FILE: incident.model_dump_json().encode()},
+            supplied=given,
+            files={INCIDENT_FILE: incident.model_dump_json().encode()},
             out=progress,
         )
         incident = progress.incident
