@@ -16,7 +16,7 @@ from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations.audit import View, audit
 from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.trail import NOBODY
-from secretops.platforms.vault.value_lookup import GivenValue
+from secretops.platforms.vault.value_lookup import ValueTrail
 from secretops.trails import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -172,7 +172,7 @@ def test_a_device_that_logs_texts_as_they_are_is_told_and_calls_for_attention(tm
 
 
 def test_whoever_was_given_a_value_is_found_at_whatever_path_and_on_each_device(tmp_path: Path) -> None:
-    trail = GivenValue(STORE, {"hmac-sha256:aa", "hmac-sha256:a2"})
+    trail = ValueTrail(STORE, {"hmac-sha256:aa", "hmac-sha256:a2"})
     copied = {"data": {"data": {"copy": "hmac-sha256:a2"}, "metadata": {"version": 1}}}
     unwrapped = {"data": {"data": {"password": "hmac-sha256:aa"}}}
     other = {"data": {"data": {"password": "hmac-sha256:cc"}}}

@@ -146,7 +146,7 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
 
 
 def _rotated_secret(session: Session, secret_id: str) -> Secret:
-    """Return the catalogue's secret with that name or ARN. Raises UsageError for one that secretops does not rotate."""
+    """Return the secret with that name or ARN. Raises UsageError if secretops does not rotate it."""
     full_name = _ARN.sub(r"\1", secret_id)
     cancel = f"aws secretsmanager cancel-rotate-secret --secret-id {full_name}"
     names = {full: name for name, full in _location(session).secrets.items()}
@@ -166,10 +166,9 @@ def _rotated_secret(session: Session, secret_id: str) -> Secret:
 
 
 def _check_rotation(described: DescribeSecretResponseTypeDef, step: str) -> None:
-    """Raise RefusedError for a secret that AWS does not rotate.
+    """Raise RefusedError if AWS does not rotate the secret.
 
-    RotationEnabled is null before rotation is configured, and RotateSecret runs testSecret while it configures it: so
-    testSecret, which changes nothing, accepts null.
+    RotateSecret runs testSecret, which changes nothing, while RotationEnabled is still null.
     https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
     """
     enabled = described.get("RotationEnabled")
@@ -246,7 +245,7 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 class _Scheduled:
-    """The secrets that AWS rotates on schedule, without those that cannot be read: the tick reports them."""
+    """The secrets that AWS rotates on schedule. One that cannot be read is not in it, so the tick reports it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -261,7 +260,6 @@ class _Scheduled:
 
 
 def _describe(session: Session, secret: str) -> DescribeSecretResponseTypeDef:
-    """Return DescribeSecret's answer. Under the lease it saves the store a request for the labels."""
     from secretops.platforms.aws.store import aws_store
 
     return aws_store(session.store).api.describe(_location(session).secrets[secret])
@@ -275,7 +273,6 @@ def _location(session: Session) -> AwsStoreLocation:
 
 @functools.cache
 def _session() -> Session:
-    """Return the stack's session, for the life of this process."""
     from secretops.manifest import Manifest
     from secretops.operations.session import Session
     from secretops.redaction import forbid_core_dumps

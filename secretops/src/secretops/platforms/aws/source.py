@@ -40,9 +40,10 @@ class SecretsManager(PollingSource):
         prefix, _, last = path.rpartition("/")
         if not region or not slash or not prefix:
             raise UsageError(
-                f"--from aws-sm:{place}",
+                f"--from aws-sm:{place}: invalid source",
                 rule="aws-sm:<region>/<start of the names>/<secret>[+<secret>…]",
                 remedy=f"{OUTPUT}; for example aws-sm:eu-central-1/coreflux-mcp/prod/mqtt",
+                code="source-invalid",
             )
         asked = requested_secrets(f"aws-sm:{place}", last)
         place = f"Secrets Manager in {region}, {prefix}/"

@@ -1,7 +1,7 @@
 """`VersionStore` over Secrets Manager. Readers get AWSCURRENT, which one call moves.
 
-`forget` does not delete the secret, which is a resource of the stack. It makes an empty version current and removes
-every other label; a label marks this until it is complete. AWS deletes versions without labels.
+`forget` keeps the secret, which is a resource of the stack. It makes an empty version current and removes every other
+label, under a label that marks this until it is complete. AWS deletes versions without labels.
 """
 
 from __future__ import annotations
@@ -40,8 +40,6 @@ STUCK_AFTER = timedelta(hours=2)
 
 
 class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
-    """The versions of a secret in Secrets Manager."""
-
     def __init__(
         self,
         location: Location,
@@ -60,7 +58,6 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
 
     @property
     def api(self) -> SecretsManagerApi:
-        """The client, fenced while this store holds the lease."""
         api: SecretsManagerApi = self._api
         return api
 
@@ -173,9 +170,8 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
     def release_stray_pending(self, secret: str, now: datetime) -> str | None:
         """Remove AWSPENDING from a stray version after STUCK_AFTER; return what was done. Call it under the lease.
 
-        RotateSecret creates such a version, empty; the step that should fill it failed, and AWS gave up. While it has
-        the label, AWS does not rotate. The first call labels the version with the time, because a rotator has no right
-        to read its age.
+        A failed rotation of AWS leaves it, empty, and AWS does not rotate again. The first call labels the version with
+        the time, because a rotator has no right to read its age.
         """
         name = self._name(secret)
         state = self._state(secret)
@@ -197,10 +193,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return f"AWSPENDING taken off version {stray}, which is empty since {since:%Y-%m-%d %H:%M} UTC"
 
     def release_pending(self, name: str, version: str) -> bool:
-        """Remove AWSPENDING from `version` if it is still a stray one. Call it under the lease.
-
-        AWS' steps release the lease in between, so one may have filled the version meanwhile.
-        """
+        """Remove AWSPENDING from `version` if it is still a stray one. Call it under the lease."""
         return LabelState(self.api.labels(name)).stray_pending == version and self.api.move(
             name, PENDING, version, None
         )
@@ -214,7 +207,6 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             self._pause(secret, retries)
 
     def _move(self, secret: str, label: str, source: str | None, target: str | None) -> None:
-        """Move a label that only secretops moves."""
         if not self.api.move(self._name(secret), label, source, target):
             self._pause(secret, Retries(()))
 
@@ -271,7 +263,6 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
 
 
 def aws_store(store: VersionStore) -> SecretsManagerVersionStore:
-    """Return the store of an AWS stack as what it is."""
     if not isinstance(store, SecretsManagerVersionStore):
         raise TypeError(type(store).__name__)
     return store

@@ -1,8 +1,8 @@
 """Query a Log Analytics workspace for Key Vault's audit log.
 
-A table exists from its first row on. A missing table is a warning, an answer that is too long an error, both as details
-of a PartialError: https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
-Lists of versions that were allowed are left out: they give no value, and each launcher makes one a minute.
+A table exists from its first row on. A missing table is a warning, and a too large answer an error, both as details of
+a PartialError: https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
+Permitted lists of versions are excluded: they return no value, and each launcher sends many.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 
 ENDPOINT = "https://api.loganalytics.io"
-# Kusto's codes for a union without an existing table, and for an unknown name. Microsoft lists them nowhere: they are
-# from answers that people quote.
+# Kusto's codes for a union without an existing table, and for an unknown name. Not documented: from answers that people
+# quote.
 NO_TABLE = frozenset({"SEM0529", "SEM0100"})
 # Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: an answer has at most 500,000 rows or 64 MB.
 TOO_LARGE = "-2133196797"
-# The severity of a missing table. An error has a lower number.
+# The severity of a missing table. Errors have lower numbers.
 WARNING = 3
-# How far back without --since: the interactive retention of a workspace is seldom longer.
+# The default of --since: the interactive retention of a workspace is seldom longer.
 OLDEST = timedelta(days=90)
-# The time of one query, which is halved while its answer is too large.
+# The period of one query, which is halved while its answer is too large.
 WINDOW = timedelta(days=7)
 SHORTEST = timedelta(minutes=1)
 
 
 def connect(tenant: str) -> LogsQueryClient:
-    """A client of the query API, as a login of that tenant. Raises UsageError."""
+    """Return a client of the query API, with a login to the tenant. Raises UsageError."""
     from azure.monitor.query import LogsQueryClient
 
     return LogsQueryClient(
@@ -54,15 +54,12 @@ def connect(tenant: str) -> LogsQueryClient:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The workspace of a stack. Connects with the first question."""
+    """The workspace of a stack. Connects with the first query."""
 
     location: AzureStoreLocation
 
     def lines(self, since: datetime | None) -> Iterator[bytes]:
-        """Its rows about the stack's vault from `since` on, in either table, as lines that `LogAnalytics.read` takes.
-
-        Raises UsageError where neither table is there, UnreachableError, StoreError.
-        """
+        """Yield the rows of the stack's vault as lines. Raises UsageError if both tables are missing."""
         client, now = self._client(), datetime.now(UTC)
         begin = since or now - OLDEST
         while begin < now:
@@ -72,16 +69,15 @@ class Workspace:
             begin = end
 
     def newest(self, since: datetime) -> datetime | None:
-        """When its newest row about the stack's vault is of, lists too; None where it has none since then."""
+        """Return the time of the newest row of the stack's vault since `since`, or None."""
         found = self._answer(self._client(), newest(self._host, since, datetime.now(UTC)), "the newest row")
         return datetime.fromisoformat(str(found[0]["TimeGenerated"])) if found else None
 
     def _client(self) -> LogsQueryClient:
-        with translated("ask", ENDPOINT, self._name):
+        with translated("query", ENDPOINT, self._name):
             return connect(self.location.tenant)
 
     def _rows(self, client: LogsQueryClient, begin: datetime, end: datetime) -> Iterator[Mapping[str, Any]]:
-        """Those of a time, in halves where they are too many."""
         try:
             found = self._answer(client, accesses(self._host, begin, end), f"{begin:%Y-%m-%d %H:%M}")
         except _TooLargeError:
@@ -94,12 +90,12 @@ class Workspace:
             yield from found
 
     def _answer(self, client: LogsQueryClient, query: str, what: str) -> list[Mapping[str, Any]]:
-        """All that was asked for. Raises _TooLargeError, StoreError where it is not all."""
+        """Return all rows of the query. Raises _TooLargeError, StoreError for an incomplete answer."""
         from azure.core.exceptions import HttpResponseError
         from azure.monitor.query import LogsQueryResult
 
-        with translated("ask", ENDPOINT, self._name):
-            try:  # what time is asked for stands in the query: of a timespan it is not said which ends belong to it
+        with translated("query", ENDPOINT, self._name):
+            try:  # the query has the period: whether a timespan includes its ends is not documented
                 answer = client.query_workspace(self.location.workspace, query, timespan=None)
             except HttpResponseError as error:
                 if refused := self._refused(codes(error)):
@@ -110,24 +106,27 @@ class Workspace:
         if lacking := _lacking(answer):
             kind = _TooLargeError if TOO_LARGE in lacking else StoreError
             raise kind(
-                f"{self._name}: its answer for {what} is cut off ({lacking[0]})",
-                rule="what is told of is everything, or nothing",
-                remedy="a later --since asks for less; or export the rows, and name the file: secretops audit FILE",
+                f"{self._name}: the answer for {what} is incomplete ({lacking[0]})",
+                rule="an audit must be complete",
+                remedy="use a later --since; or export the rows to a file: secretops audit FILE",
+                code="audit-log-incomplete",
             )
         return _rows_of(answer.partial_data)
 
     def _refused(self, found: list[str]) -> SecretopsError | None:
         if not NO_TABLE.isdisjoint(found):
             return UsageError(
-                f"{self._name} has no table {TABLES[0]}, and none {TABLES[1]}",
-                rule="the vault's diagnostic setting sends its audit log there; a table comes with its first row",
-                remedy="pulumi up; then wait up to 15 minutes for what is read from now on",
+                f"{self._name} has neither table {TABLES[0]} nor {TABLES[1]}",
+                rule="the vault's diagnostic setting sends its audit log there; the first row creates a table",
+                remedy="pulumi up; then wait up to 15 minutes for the next reads",
+                code="audit-log-missing",
             )
         if "BadArgumentError" in found:
             return StoreError(
-                f"{self._name} does not take the query ({found[0]})",
-                rule="it names the columns that Microsoft's page of the table lists",
-                remedy="export the rows, and name the file: secretops audit FILE; and tell who maintains secretops",
+                f"{self._name} rejects the query ({found[0]})",
+                rule="the query uses the columns in Microsoft's reference of the table",
+                remedy="export the rows to a file: secretops audit FILE; and report it to the maintainers",
+                code="audit-query-rejected",
             )
         return None
 
@@ -141,28 +140,26 @@ class Workspace:
 
 
 class _TooLargeError(StoreError):
-    """There are more rows than one answer holds."""
+    """The rows exceed the size of one answer."""
 
 
 def accesses(host: str, begin: datetime, end: datetime) -> str:
-    """In Kusto: what was asked of the secrets of the vault at `host`, from `begin` on and before `end`."""
+    """Return the Kusto query for requests on the vault's secrets, from `begin` on and before `end`."""
     rows, secrets = _rows(host, begin, end), '| where OperationName startswith "Secret"'
     return f'{rows}\n{secrets}\n| where not(OperationName == "SecretListVersions" and HttpStatusCode == 200)'
 
 
 def newest(host: str, begin: datetime, end: datetime) -> str:
-    """In Kusto: the newest row about the vault at `host`, whatever it is of."""
     return f"{_rows(host, begin, end)}\n| top 1 by TimeGenerated desc"
 
 
 def _rows(host: str, begin: datetime, end: datetime) -> str:
-    """From whichever table there is, in the columns of the newer, and the claims in those of the older."""
     columns = {
         "HttpStatusCode": audit_tables.STATUS,
         "CallerIpAddress": audit_tables.ADDRESS,
         "ClientInfo": audit_tables.CLIENT,
-        "RequestUri": audit_tables.ASKED,
-        "Id": audit_tables.GIVEN,
+        "RequestUri": audit_tables.REQUEST,
+        "Id": audit_tables.OBJECT,
         "Identity": audit_tables.IDENTITY,
         **audit_tables.CLAIMED,
     }
@@ -179,7 +176,7 @@ def _rows_of(tables: Any) -> list[Mapping[str, Any]]:
 
 
 def _lacking(answer: LogsQueryPartialResult) -> list[str]:
-    """Return codes of what an answer lacks; none if only one of the tables is missing."""
+    """Return the codes of an incomplete answer; none if only a table is missing."""
     error = answer.partial_error
     details = [_innermost(one) for one in (error.details if error else None) or ()]
     if not details:

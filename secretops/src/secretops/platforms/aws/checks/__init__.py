@@ -164,7 +164,7 @@ def lease(account: Account, timing: Timing | None = None, follow: Repair | None 
 def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
     """Find an AWSPENDING that no rotation uses: while it exists, AWS does not rotate.
 
-    `rotated`: full names of the secrets whose values only secretops creates; others may have a staged value.
+    `rotated`: full names of the secrets whose values only secretops creates.
     """
     wrong, remedies, under_way, strays, repair = [], [], [], dict[str, str](), None
     for name in account.names:
@@ -204,7 +204,6 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
 
 
 def _made(account: Account, name: str, version: str) -> datetime | None:
-    """Return when a version was created; None if it has no label by now."""
     found = account.call("secretsmanager:ListSecretVersionIds", SecretId=name, MaxResults=100)["Versions"]
     return next((each["CreatedDate"] for each in found if each["VersionId"] == version), None)
 
@@ -240,7 +239,6 @@ def rotation(account: Account, rotated: Mapping[str, str]) -> Result:
 
 
 def own_rights(account: Account) -> Result:
-    """Check that the caller has the rights of an operator."""
     caller = account.principal(account.identity["Arn"])
     return _rights(account, {caller: [*account.names, account.location.lease]}, OPERATES)
 
