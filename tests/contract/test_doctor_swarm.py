@@ -11,7 +11,7 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 from secretops.check import Level, Result
 from secretops.errors import ExitCode, LeaseHeldError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
-from secretops.operations.doctor import checks, doctor, exit_code, mend
+from secretops.operations.doctor import checks, doctor, exit_code, run_repair
 from secretops.operations.session import Session
 from secretops.platforms.swarm.checks import lease, manager
 from secretops.platforms.swarm.checks.manager import Manager
@@ -60,7 +60,7 @@ def test_all_is_well_on_a_stack_as_a_tick_leaves_it(place: InMemory) -> None:
     assert {name: result for name, result in found.items() if result.level is not Level.OK} == {}
     assert exit_code(list(found.items())) is ExitCode.DONE
     assert "on the same disk" in found["encryption at rest"].value, "it reports where the key is"
-    assert list(found)[-2:] == ["secret it", "secrets that left"]
+    assert list(found)[-2:] == ["secret it", "orphaned values"]
 
 
 @pytest.mark.parametrize(("engine", "level"), [
@@ -108,9 +108,9 @@ def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody
     orphaned = wrong(place)["orphaned secrets"]
     assert orphaned.repair and orphaned.repair.description.startswith("remove the unused Swarm secrets")
     with place.open().lease("somebody who rotates"):
-        held = mend(orphaned.repair)
+        held = run_repair(orphaned.repair)
         assert isinstance(held, LeaseHeldError) and "somebody who rotates" in held.what
-    mend(orphaned.repair)
+    run_repair(orphaned.repair)
     assert wrong(place) == {}
     assert not any("-it-v2-" in name for name in place.named())
 
@@ -126,7 +126,7 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
     left = wrong(place)["leftover commands"]
     assert left.value == f"secret {task}-0: left by a command that was killed"
     assert left.repair
-    mend(left.repair)
+    run_repair(left.repair)
     assert wrong(place) == {}
     place.api.create("secrets", given)
     container = {"Image": place.location.image, "Command": list(ENTRYPOINT), "Secrets": place.listed()}

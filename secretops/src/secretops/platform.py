@@ -48,7 +48,7 @@ class OpenedStack(Protocol):
     def secret(self, name: str) -> Secret:
         """Raises UsageError for an unknown name."""
 
-    def first_value(self, secret: Secret) -> str:
+    def first_value_command(self, secret: Secret) -> str:
         """Return the command that supplies the first value."""
 
     def lease(self, command: str) -> AbstractContextManager[None]:
@@ -150,7 +150,7 @@ class Platform(ABC, Generic[Location]):
         Raises UsageError if the access log has no trace of values, WaitingError, StoreError.
         """
         raise UsageError(
-            f"--given {secret} is not supported by store {stack.manifest.store.kind}",
+            f"--value-of {secret} is not supported by store {stack.manifest.store.kind}",
             rule=f"only Vault's audit devices record a keyed hash of each value; {self.no_value_trail}",
             remedy=f"secretops audit --secret {secret}",
             code="value-trail-unsupported",
