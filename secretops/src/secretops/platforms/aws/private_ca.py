@@ -46,7 +46,7 @@ class AwsPrivateCa:
                 code="ca-key-unsupported",
             )
         with self._translated("acm-pca:IssueCertificate"):
-            made = client.issue_certificate(
+            issued = client.issue_certificate(
                 **ca,
                 Csr=request.encode(),
                 SigningAlgorithm=_SIGNS_WITH[key],
@@ -55,7 +55,7 @@ class AwsPrivateCa:
                 IdempotencyToken=hashlib.sha256(request.encode()).hexdigest()[:TOKEN_CHARACTERS],
             )
         with self._translated("acm-pca:GetCertificate"):
-            signed = {**ca, "CertificateArn": made["CertificateArn"]}
+            signed = {**ca, "CertificateArn": issued["CertificateArn"]}
             client.get_waiter("certificate_issued").wait(**signed)
             found = client.get_certificate(**signed)
         return SignedCertificate(found["Certificate"], tuple(_PEM.findall(found.get("CertificateChain", ""))))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import http
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import requests
@@ -40,7 +41,7 @@ _UNGRANTED = ErrorTemplate(
     "this principal may not {action} {where} ({code})",
     "roles are per secret (Key Vault Secrets Officer for its rotator, Key Vault Secrets User for its readers), and per "
     "container of the lease (Storage Blob Data Contributor for the rotator)",
-    "pulumi up assigns them to the stack's identities, effective in minutes; for yourself ask an owner",
+    "pulumi up assigns them to the stack's identities, effective in minutes; for yourself request them from an owner",
     "azure-access-denied",
 )
 _CHANGING = ErrorTemplate(
@@ -147,14 +148,16 @@ def codes(error: AzureError) -> list[str]:
     return [*([str(getattr(stored, "value", stored))] if stored else []), *found, str(error.status_code)]
 
 
-def translate(error: AzureError, action: str, url: str, name: str) -> SecretopsError:
-    """Return the error for `action` on the secret or blob `name` at `url`."""
+def translate(
+    error: AzureError, action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
+) -> SecretopsError:
+    """Return the error for `action` on the secret or blob `name` at `url`. `own`: templates of the service by code."""
     if isinstance(error, HttpResponseError) and error.response is None and isinstance(error.__context__, AzureError):
         error = error.__context__  # the query client turns a failed login into an answer
     host = urlsplit(url).netloc
     found = codes(error)
     names = {"where": f"{name} in {host}", "host": host, "vault": vault_name(url), "name": name, "action": action}
-    return _template(error, found).filled(code=found[0], **names, **_TEXTS)
+    return _template(error, found, own).filled(code=found[0], **names, **_TEXTS)
 
 
 def no_login(tenant: str) -> UsageError:
@@ -175,22 +178,25 @@ def still_changing(url: str, name: str) -> SecretopsError:
 
 
 @contextmanager
-def translated(action: str, url: str, name: str) -> Iterator[None]:
+def translated(
+    action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
+) -> Iterator[None]:
     """Translate the SDK's errors, without their texts and tracebacks."""
     try:
         yield
     except AzureError as error:
-        raise translate(error, action, url, name) from None
+        raise translate(error, action, url, name, own) from None
     except ValueError as error:  # an invalid URL, or an authentication challenge of another service
         raise translate(AzureError(type(error).__name__), action, url, name) from None
 
 
-def _template(error: AzureError, found: list[str]) -> ErrorTemplate:
+def _template(error: AzureError, found: list[str], own: Mapping[str, ErrorTemplate]) -> ErrorTemplate:
     status = error.status_code if isinstance(error, HttpResponseError) else None
     if isinstance(error, ClientAuthenticationError) and status not in (401, 403):
         return _NO_LOGIN
     if status is not None:
-        by_code = next((_BY_CODE[code] for code in found if code in _BY_CODE), None)
+        templates = {**_BY_CODE, **own}
+        by_code = next((templates[code] for code in found if code in templates), None)
         broken = status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
         return by_code or _BY_STATUS.get(status) or (BROKEN if broken else _OTHER)
     if isinstance(error.inner_exception, requests.exceptions.SSLError):
