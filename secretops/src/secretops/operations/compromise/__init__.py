@@ -108,13 +108,8 @@ def compromise(
         progress = _Progress(incident, record)
         code = remote(
             ("compromise", secret.name, "--yes"),
-<<<<<<< HEAD
-            supplied=given,
+            supplied=supplied,
             files={INCIDENT_FILE: incident.model_dump_json().encode()},
-=======
-            given=supplied,
-            also={INCIDENT_FILE: incident.model_dump_json().encode()},
->>>>>>> i21
             out=progress,
         )
         incident = progress.incident
