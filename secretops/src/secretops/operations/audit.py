@@ -42,9 +42,9 @@ class Row:
     # "got value", "done" (a change), "no value" (metadata, or a failure) or "denied".
     outcome: str
     allowed: bool
-    # Whether the response contained the value, and whether the secret was changed.
-    given: bool
-    done: bool
+    # Whether the response contained the value; whether the secret was changed.
+    value_returned: bool
+    changed: bool
     declared: bool
     count: int
     first: datetime
@@ -54,7 +54,7 @@ class Row:
     @property
     def alarming(self) -> bool:
         """Whether an undeclared reader got a value or changed a secret."""
-        return (self.given or self.done) and not self.declared
+        return (self.value_returned or self.changed) and not self.declared
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -64,6 +64,9 @@ class Row:
         names = ("yes" if self.declared else "NO", self.reader[:LONGEST], secret, self.operation, self.outcome)
         return (*names, str(self.count), *times, "; ".join(self.sources)[:LONGEST])
 
+
+# Fields of an access that a row has.
+_COPIED = ("secret", "operation", "allowed", "value_returned", "changed", "declared")
 
 _Key = tuple[str, str, str, bool, bool, bool]
 
@@ -166,12 +169,9 @@ def audit(
                 view.not_whole.append(name)
     if view.broken and not any_record:
         source = f"docs/operations/{manifest.store.kind}.md#who-read-what says where to get the log"
-        raise UsageError(
-            f"{named(files) or 'the records'}: none of {view.broken} lines is a record",
-            rule=trail.log_format,
-            remedy="omit FILE: the store has its own records" if manifest.store.folder else source,
-            code="trail-no-records",
-        )
+        what = f"{named(files) or 'the records'}: none of {view.broken} lines is a record"
+        remedy = "omit FILE: the store has its own records" if manifest.store.folder else source
+        raise UsageError(what, rule=trail.log_format, remedy=remedy, code="trail-no-records")
     view.rows = sorted(rows.values(), key=_rank)
     return view
 
@@ -183,12 +183,9 @@ def moment(text: str, now: datetime) -> datetime:
             return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
         time = datetime.fromisoformat(text.strip())
         return time if time.tzinfo else time.replace(tzinfo=UTC)
-    raise UsageError(
-        f"--since {text!r}: neither a duration nor a time",
-        rule="a number with s, min, h, d or w; or ISO 8601, by default UTC",
-        remedy="for example --since 24h, or --since 2026-01-31T12:00",
-        code="since-invalid",
-    )
+    rule = "a number with s, min, h, d or w; or ISO 8601, by default UTC"
+    remedy = "for example --since 24h, or --since 2026-01-31T12:00"
+    raise UsageError(f"--since {text!r}: neither a duration nor a time", rule=rule, remedy=remedy, code="since-invalid")
 
 
 def named(files: Sequence[str]) -> str:
@@ -204,12 +201,9 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
         own = store.folder / RECORDS
         return [str(own)] if own.exists() else []
     if not files:
-        raise UsageError(
-            "no file named",
-            rule=platform_of(store).trail_source,
-            remedy=f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where from",
-            code="trail-file-missing",
-        )
+        what = "no file named"
+        remedy = f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where from"
+        raise UsageError(what, rule=platform_of(store).trail_source, remedy=remedy, code="trail-file-missing")
     for name in files:
         if name != STDIN:
             try:
@@ -242,16 +236,11 @@ def _count(rows: dict[_Key, Row], access: Access) -> None:
         without_value = "no value" if access.allowed else "denied"
         row = rows[key] = Row(
             reader=key[0],
-            secret=access.secret,
-            operation=access.operation,
             outcome="got value" if access.value_returned else "done" if access.changed else without_value,
-            allowed=access.allowed,
-            given=access.value_returned,
-            done=access.changed,
-            declared=access.declared,
             count=0,
             first=access.time,
             last=access.time,
+            **{name: getattr(access, name) for name in _COPIED},
         )
     row.count += 1
     row.declared = row.declared and access.declared
@@ -262,4 +251,4 @@ def _count(rows: dict[_Key, Row], access: Access) -> None:
 
 def _rank(row: Row) -> tuple[bool, bool, bool, float]:
     """Undeclared readers first, with values or changes before others; then the latest."""
-    return row.declared, not (row.given or row.done), row.allowed, -row.last.timestamp()
+    return row.declared, not (row.value_returned or row.changed), row.allowed, -row.last.timestamp()

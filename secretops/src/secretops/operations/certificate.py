@@ -32,12 +32,10 @@ def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
         current = store.versions(name).current
         if current is None:
             issued = any(secret.issuer for secret in manifest.secrets if secret.name == name)
-            raise WaitingError(
-                f"{name}: no client certificate yet",
-                rule=f"{broker.host}:{broker.port} requires a client certificate before a login",
-                remedy=f"secretops {'rotate' if issued else 'put'} {name}",
-                code="certificate-missing",
-            )
+            what = f"{name}: no client certificate yet"
+            rule = f"{broker.host}:{broker.port} requires a client certificate before a login"
+            remedy = f"secretops {'rotate' if issued else 'put'} {name}"
+            raise WaitingError(what, rule=rule, remedy=remedy, code="certificate-missing")
         if (folder := _folders.get(current.id)) is None:
             folder = _write(current.id, store.read(name, current.id, purpose="connect to the broker"))
     elif broker.certificate_file is None and (issue := platform_of(location).issued_certificate(location)):
@@ -70,12 +68,10 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
             except RefusedError as error:  # the password; the next one may be valid
                 refused.append(error)
     except UnreachableError as error:
-        raise UnreachableError(
-            f"{error.what}, with certificate {version}",
-            rule="a new certificate is published once the broker has accepted it",
-            remedy="check that the broker runs and trusts the issuer; the next tick tries a pending version again",
-            code="certificate-not-accepted",
-        ) from error
+        what = f"{error.what}, with certificate {version}"
+        rule = "a new certificate is published once the broker has accepted it"
+        remedy = "check that the broker runs and trusts the issuer; the next tick tries a pending version again"
+        raise UnreachableError(what, rule=rule, remedy=remedy, code="certificate-not-accepted") from error
     finally:
         if before is None:  # keep no key of a probe
             del _folders[version]
@@ -135,12 +131,8 @@ def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIss
     for secret in manifest.secrets:
         if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
             return secret, secret.issuer
-    raise UsageError(
-        f"{authority.name}: no secret has this CA as its issuer",
-        rule="a CA of the stack signs exactly one certificate",
-        remedy="run pulumi up, which writes the manifest",
-        code="ca-unused",
-    )
+    what, remedy = f"{authority.name}: no secret has this CA as its issuer", "run pulumi up, which writes the manifest"
+    raise UsageError(what, rule="a CA of the stack signs exactly one certificate", remedy=remedy, code="ca-unused")
 
 
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:

@@ -282,12 +282,9 @@ def _tick(session: Session) -> str:
     outcomes = tick(session)
     done = "; ".join(f"{one.secret}: {', '.join(one.done)}" for one in outcomes if one.done)
     if failed := [one for one in outcomes if one.error and one.error.exit_code not in FOR_A_PERSON]:
-        raise SecretopsError(
-            "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error),
-            rule=f"a failure stops no other secret; done: {done or 'nothing'}",
-            remedy="secretops tick prints the whole error",
-            code="tick-failed",
-        )
+        what = "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error)
+        rule = f"a failure stops no other secret; done: {done or 'nothing'}"
+        raise SecretopsError(what, rule=rule, remedy="secretops tick prints the whole error", code="tick-failed")
     errors = ((one.secret, (one.error.what,) if one.error else one.attention) for one in outcomes)
     left = "; ".join(f"{secret}: {', '.join(what)}" for secret, what in errors if what)
     return "; ".join(filter(None, (done, left and f"action needed: {left}"))) or "nothing to do"
@@ -303,10 +300,6 @@ def _run(remote: RemoteCommand, command: Sequence[str], *, accepted: Sequence[Ex
     """Run a command where values can be read. Its output goes to standard error."""
     code, text = remote(command, out=ScreenedBytes(sys.stderr)), f"secretops {' '.join(command)}"
     if code not in accepted:
-        raise SecretopsError(
-            f"{text} exited with {code}",
-            rule="it ran as a task of the Swarm, and printed the reason",
-            remedy="fix what it printed, then run doctor again",
-            code="task-failed",
-        )
+        what, rule = f"{text} exited with {code}", "it ran as a task of the Swarm, and printed the reason"
+        raise SecretopsError(what, rule=rule, remedy="fix what it printed, then run doctor again", code="task-failed")
     return f"{text} ran as a task of the Swarm" + ("" if code == ExitCode.DONE else "; action needed, see its output")

@@ -146,12 +146,9 @@ def _chain(broker: Broker, context: ssl.SSLContext, which: str) -> list[x509.Cer
     try:
         return [x509.load_der_x509_certificate(one) for one in found]
     except ValueError:
-        raise UnreachableError(
-            f"{broker.host}:{broker.port}: not a certificate",
-            rule="a TLS server presents X.509 certificates",
-            remedy="check the broker's certfile, and any proxy on the way",
-            code="broker-certificate-unreadable",
-        ) from None
+        what, rule = f"{broker.host}:{broker.port}: not a certificate", "a TLS server presents X.509 certificates"
+        remedy = "check the broker's certfile, and any proxy on the way"
+        raise UnreachableError(what, rule=rule, remedy=remedy, code="broker-certificate-unreadable") from None
 
 
 def _last_of(authority: str | None) -> Iterator[ExternalCertificate]:

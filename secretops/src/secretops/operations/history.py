@@ -107,12 +107,9 @@ def _times(secret: str, version: Version) -> Iterator[Entry]:
 def _logged(file: str, names: Collection[str]) -> list[Entry]:
     found = _entries(file)
     if not any(entry.secret in names for entry in found):
-        raise UsageError(
-            f"{file}: no journal entry" + (" of this stack's secrets" if found else ""),
-            rule="a rotator logs each step as a line of JSON: time, secret, version, step, outcome",
-            remedy="pass the log of what calls secretops tick",
-            code="journal-no-entries",
-        )
+        what = f"{file}: no journal entry" + (" of this stack's secrets" if found else "")
+        rule = "a rotator logs each step as a line of JSON: time, secret, version, step, outcome"
+        raise UsageError(what, rule=rule, remedy="pass the log of what calls secretops tick", code="journal-no-entries")
     return found
 
 
