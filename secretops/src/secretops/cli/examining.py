@@ -74,7 +74,6 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
 
 
 def _examine(session: Session, *, quiet: bool) -> list[Examined]:
-    """Run all checks, and print their results unless `quiet`."""
     from secretops.check import Level
     from secretops.operations import doctor as operation
 

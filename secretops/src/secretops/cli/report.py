@@ -77,7 +77,7 @@ def report(  # noqa: PLR0917 - typer calls it by name
 
 
 def _check(to: Path) -> None:
-    """Raise UsageError if the page cannot be written, before the report is made."""
+    """Raise UsageError if the page cannot be written."""
     why: str | None = "not a regular file"
     if to == STDOUT:
         return

@@ -33,12 +33,10 @@ Now = Annotated[
 
 
 def options(**chosen: bool) -> tuple[str, ...]:
-    """Return the chosen options, for a command in a task of a Swarm."""
     return tuple(f"--{name}" for name, is_chosen in chosen.items() if is_chosen)
 
 
 def _user(kind: str, version: Version | None) -> str:
-    """Return the user of a version, or the id of an agent's key."""
     if version is None or not version.user:
         return "-"
     from secretops.engine.ports import NamedKey
@@ -130,10 +128,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
 
 
 def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -> Value:
-    """Return a value from files, prompts or standard input. Raises UsageError.
-
-    Unless `untested`, the prompt for an agent's key names the host that tests it.
-    """
+    """Return a value from files, prompts or standard input. Raises UsageError."""
     fields: dict[str, str] = {}
     for entry in from_files:
         field, separator, path = entry.partition("=")

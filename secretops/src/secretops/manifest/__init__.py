@@ -1,7 +1,6 @@
 """The manifest: locators, names and cadences of a stack's secrets, broker and server. Never a value.
 
-The Pulumi program builds it from its settings. Operators read it from the stack output `secretops`, rotators from a
-file or a variable.
+The Pulumi program builds it. Operators read it from the stack output `secretops`, rotators from a file or variable.
 """
 
 from __future__ import annotations
@@ -52,8 +51,6 @@ LOOPBACK = ("localhost", "127.0.0.1")
 
 
 class Reader(StrEnum):
-    """Who may read a secret."""
-
     SERVER = "server"
     ROTATOR = "rotator"
 
@@ -126,7 +123,6 @@ class Secret(Model):
 
     @property
     def is_made(self) -> bool:
-        """Whether secretops makes its values."""
         return self.kind.alternates or self.is_issued or isinstance(self.agent, OwnedAgent)
 
     @property
@@ -148,15 +144,11 @@ class BrokerKind(StrEnum):
 
 
 class MqttProtocol(StrEnum):
-    """MQTT version of the connections to the broker."""
-
     V5 = "5"
     V311 = "3.1.1"
 
 
 class Broker(Model):
-    """Address of the MQTT broker, and how to connect to it."""
-
     kind: BrokerKind
     host: types.Host
     port: types.Port
@@ -193,8 +185,6 @@ class Broker(Model):
 
 
 class Manifest(Model):
-    """Everything that secretops reads about a stack."""
-
     project: types.ProjectName
     stack: types.StackName
     store: Annotated[
@@ -224,12 +214,11 @@ class Manifest(Model):
         return self
 
     def secret(self, name: str) -> Secret:
-        """Return the secret `name`. Raises KeyError."""
+        """Raise KeyError for an unknown name."""
         for secret in self.secrets:
             if secret.name == name:
                 return secret
         raise KeyError(name)
 
     def of_kind(self, kind: SecretKind) -> Secret | None:
-        """Return the stack's secret of this kind, or None."""
         return next((secret for secret in self.secrets if secret.kind is kind), None)

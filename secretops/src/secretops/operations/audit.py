@@ -34,8 +34,6 @@ _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "wee
 
 @dataclass(kw_only=True)
 class Row:
-    """The accesses of one reader to one secret by one operation with one outcome."""
-
     reader: str
     secret: str
     operation: str
@@ -53,12 +51,10 @@ class Row:
 
     @property
     def alarming(self) -> bool:
-        """Whether an undeclared reader got a value or changed a secret."""
         return (self.value_returned or self.changed) and not self.declared
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The text of each of HEADINGS."""
         times = [f"{time:%Y-%m-%d %H:%M:%S}" for time in (self.first, self.last)]
         secret = "* (all)" if self.secret == ALL else self.secret
         names = ("yes" if self.declared else "NO", self.reader[:LONGEST], secret, self.operation, self.outcome)
@@ -91,8 +87,6 @@ class _Once:
 
 @dataclass(kw_only=True)
 class View:
-    """The accesses to a stack's secrets."""
-
     rows: list[Row]
     lines: int = 0
     # Lines, or ends of files, that are no record, and their files.
@@ -120,7 +114,6 @@ class View:
 
     @property
     def exit_code(self) -> ExitCode:
-        """ATTENTION for an alarming row or a problem."""
         return ExitCode.ATTENTION if self.problems or any(row.alarming for row in self.rows) else ExitCode.DONE
 
 
@@ -135,8 +128,8 @@ def audit(
 ) -> View:
     """Count the accesses in `files` ("-" is standard input; gzip is detected), in bounded memory.
 
-    Without files, reads a dotenv store's records, or a trail's API. `reader` may have *, ? and [...]. `trail` replaces
-    the stack's own. Raises UsageError, also if no line is a record.
+    Without files, reads a dotenv store's records, or a trail's API. `reader` may have wildcards. `trail` replaces the
+    stack's own. Raises UsageError, also if no line is a record.
     """
     platform = platform_of(manifest.store)
     trail, names = trail or platform.open_trail(manifest), None
@@ -177,7 +170,7 @@ def audit(
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Parse `--since`: a duration before `now` (90min, 24h, 7d), or ISO 8601, by default UTC. Raises UsageError."""
+    """Parse `--since`: a duration before `now`, or ISO 8601, by default UTC. Raises UsageError."""
     with contextlib.suppress(ValueError, OverflowError):
         if found := re.fullmatch(r"(\d+)(s|min|h|d|w)", text.strip()):
             return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
@@ -189,7 +182,6 @@ def moment(text: str, now: datetime) -> datetime:
 
 
 def named(files: Sequence[str]) -> str:
-    """Return the first few of `files`, and the number of the others."""
     more = len(files) - MOST_FILES
     return ", ".join(files[:MOST_FILES]) + (f" and {more} more" if more > 0 else "")
 
@@ -219,7 +211,6 @@ def log_unreadable(name: str, error: OSError) -> UsageError:
 
 
 def _accesses(trail: Trail, line: bytes) -> list[Access] | None:
-    """Return the accesses of a line; None for a broken line."""
     try:
         return list(trail.read(line))
     except (ValueError, OverflowError, RecursionError):  # a time out of range, JSON that is too deep

@@ -22,10 +22,9 @@ _folders: dict[str, Path] = {}
 
 
 def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
-    """Return the broker with files of the client certificate, from the store or the platform's issuer.
+    """Return the broker with files of the client certificate: the TLS library reads files only.
 
-    The TLS library reads files only: private ones, in memory if possible. Raises StoreError, UnreachableError,
-    WaitingError.
+    Raises StoreError, UnreachableError, WaitingError.
     """
     broker, location = manifest.broker, manifest.store
     if name := broker.certificate_secret:
@@ -46,15 +45,14 @@ def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
 
 
 def requires_certificate(broker: Broker) -> bool:
-    """Return whether the broker requires a client certificate of the stack."""
     return bool(broker.certificate_file or broker.certificate_secret)
 
 
 def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -> None:
     """Connect with an unused certificate, and log in as a user of the store.
 
-    Without a user any answer to a login proves it: the broker speaks MQTT only over an accepted certificate.
-    Raises RefusedError, UnreachableError.
+    Without a user any answer proves it: the broker speaks MQTT only over an accepted certificate. Raises RefusedError,
+    UnreachableError.
     """
     known, refused = list(_credentials(manifest, store)), list[RefusedError]()
     before = _folders.get(version)
@@ -81,7 +79,7 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
 
 
 def authority_of(broker: Broker) -> str:
-    """Return the CA of the broker's own certificate, for readers of client-cert. Raises UsageError."""
+    """Return the CA of the broker's own certificate. Raises UsageError."""
     rule = "broker.ca_file is the PEM file of the CA that signs the broker's certificate"
     if broker.ca_file is None:
         remedy = "set broker.ca_file in the stack file, then pulumi up"
@@ -97,7 +95,6 @@ def authority_of(broker: Broker) -> str:
 
 
 def _credentials(manifest: Manifest, store: VersionStore) -> Iterator[Value]:
-    """Yield the current credentials of the broker's users, the server's first."""
     for kind in (SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN):
         secret = manifest.of_kind(kind)
         if secret and (current := store.versions(secret.name).current):
@@ -127,7 +124,7 @@ def _write(version: str, value: Value) -> Path:
 
 
 def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIssuer]:
-    """Return the secret that a CA of the stack signs, and its issuer. Raises UsageError if there is none."""
+    """Return the secret that a CA of the stack signs, and its issuer. Raises UsageError."""
     for secret in manifest.secrets:
         if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
             return secret, secret.issuer
@@ -138,7 +135,7 @@ def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIss
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
     """Return whether a reader may still use a certificate that this version of a CA signed.
 
-    True within the grace of the current certificate: a reader may use one that the store no longer has.
+    True within the grace of the current certificate.
     """
     from secretops.certificates import has_signed  # slow to import
 

@@ -27,8 +27,6 @@ Fact = TypeVar("Fact")
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Rotation steps, oldest first."""
-
     entries: tuple[Entry, ...]
     # What is missing; empty for the whole journal.
     lacking: str
@@ -71,7 +69,7 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
 
 
 def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact:
-    """Return `fact()`; on an error, return `otherwise` and add the error to `lacking`."""
+    """Return `fact()`; on an error, `otherwise`."""
     try:
         return fact()
     except SecretopsError as error:
@@ -114,7 +112,7 @@ def _logged(file: str, names: Collection[str]) -> list[Entry]:
 
 
 def _entries(file: str) -> list[Entry]:
-    """Return the entries of a log. Its lines may have a prefix before the JSON; other lines are skipped."""
+    """Return the entries of a log. Other lines are skipped, and a prefix before the JSON."""
     found: list[Entry] = []
     try:
         with open_log(file) as packed:

@@ -24,7 +24,7 @@ _OWN_PROJECT = re.compile(r"""^name: *["']?coreflux-mcp-secrets["']?\s*(#.*)?$""
 
 
 def project_folder() -> Path:
-    """Return the Pulumi project around the current folder, else around this installation. Raises UsageError."""
+    """Return the Pulumi project around the current folder, else around this installation."""
     for start in (Path.cwd(), Path(sys.prefix)):
         for folder in (start, *start.parents):
             if os.path.isfile(folder / "Pulumi.yaml"):  # noqa: PTH113 - Path's own raises for a closed folder
@@ -34,10 +34,7 @@ def project_folder() -> Path:
 
 
 def load_manifest(stack: str | None, file: Path | None) -> Manifest:
-    """Return the manifest in `file`, else of `stack`, else of the selected stack.
-
-    Raises UsageError, also where its store is a folder of another stack.
-    """
+    """Return the manifest in `file`, else of `stack`, else of the selected stack. Raises UsageError."""
     found = _of_file(file) if file else _of_output(stack)
     if found.store.folder:
         refuse_another_stack(found.store.folder, found.stack)
@@ -79,7 +76,7 @@ def _run(pulumi: str, project: Path, *arguments: str) -> subprocess.CompletedPro
 
 
 def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
-    """Return each stack of the project, and whether it is selected. Empty if Pulumi fails."""
+    """Return each stack, and whether it is selected. Empty if Pulumi fails."""
     try:
         return {each["name"]: bool(each.get("current")) for each in json.loads(_run(pulumi, project, "ls").stdout)}
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -87,7 +84,7 @@ def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
 
 
 def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project: Path) -> UsageError:
-    """Return the error for Pulumi's `message`: no such stack, none selected, or one never deployed."""
+    """Return the error for Pulumi's `message`."""
     name = stack or next((each for each, selected in stacks.items() if selected), None)
     known = f"stacks: {', '.join(stacks) or 'none yet'}"
     if name is None and "no stack selected" in message:
@@ -119,7 +116,6 @@ def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project
 
 
 def _is_own(project: Path) -> bool:
-    """Return whether it is the clone."""
     return bool(_OWN_PROJECT.search((project / "Pulumi.yaml").read_text(encoding="utf-8", errors="replace")))
 
 

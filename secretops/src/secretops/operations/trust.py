@@ -21,14 +21,12 @@ _SERIAL = 16
 
 @dataclass(frozen=True)
 class InstalledCAs:
-    """The CA files in a folder, and those that were removed."""
-
     trusted: tuple[Path, ...]
     removed: tuple[Path, ...]
 
 
 def bundle(session: Session) -> str:
-    """Return the CAs that the broker must trust, as PEM. Raises UsageError without a CA of its own, WaitingError."""
+    """Return the CAs that the broker must trust, as PEM. Raises UsageError, WaitingError."""
     session.check_owner()
     secret = session.manifest.of_kind(SecretKind.CA)
     if secret is None:
@@ -72,7 +70,7 @@ def install(manifest: Manifest, folder: Path, text: str) -> InstalledCAs:
 
 
 def _checked(text: str, name: str) -> str:
-    """Return the certificates of a text. Raises StoreError if one is unreadable: the broker would not trust it."""
+    """Return the certificates of a text. Raises StoreError if one is unreadable."""
     from secretops.certificates import extract_certificates
 
     try:

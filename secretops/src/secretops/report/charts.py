@@ -24,8 +24,6 @@ _READ = {"undeclared": "var(--alarm)", "declared": "var(--calm)", "got no value"
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A chart; `svgs` has a drawing per shape."""
-
     heading: str
     caption: str
     svgs: Mapping[str, Markup]
