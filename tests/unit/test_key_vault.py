@@ -72,9 +72,9 @@ def test_history_of_a_secret_tells_stages_late_and_surplus_versions(
 ) -> None:
     state = TagState(main, apart)
     versions, back = state.versions, state.rolled_back
-    surplus = sorted(copy.kept.id for _, copy in state.surplus)
+    surplus = sorted(copy.stored.id for _, copy in state.surplus)
     stages = ids((versions.previous, versions.current, versions.pending))
-    assert (stages, " ".join(sorted(state.late)), " ".join(surplus), back.kept.id if back else "") == told
+    assert (stages, " ".join(sorted(state.late)), " ".join(surplus), back.stored.id if back else "") == told
     assert not back or (versions.current and versions.current.published is None), "since when is not known"
 
 

@@ -62,12 +62,14 @@ class RemoteCommand(Protocol):
         self,
         command: Sequence[str],
         *,
-        given: Value | None = None,
-        also: Mapping[str, bytes] | None = None,
+        supplied: Value | None = None,
+        files: Mapping[str, bytes] | None = None,
         out: IO[bytes] | None = None,
         err: IO[bytes] | None = None,
     ) -> int:
-        """Return its exit code. `given` is its standard input, `also` its files by path, `out` and `err` its output.
+        """Return its exit code. `supplied` is its standard input, `files` are its files by path.
+
+        Its output goes to `out` and `err`.
 
         Raises StoreError, UnreachableError, UsageError.
         """

@@ -118,7 +118,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
         if untested:
             operation.check_untested(session.manifest, session.secret(name))
         command = ("put", name, *options(now=now, untested=untested, json=as_json))
-        return remote(command, given=value)
+        return remote(command, supplied=value)
     version = operation.put(session, name, value, force=now, untested=untested, notify=_notifier(name))
     tested = ("logged in, " if version.user else "tested, ") if version.verified else ""
     console.print_result(f"{name}: {tested}published as {version.id}", asdict(version), as_json)

@@ -104,8 +104,8 @@ def compromise(
         progress = _Progress(incident, record)
         code = remote(
             ("compromise", secret.name, "--yes"),
-            given=supplied,
-            also={INCIDENT_FILE: incident.model_dump_json().encode()},
+            supplied=supplied,
+            files={INCIDENT_FILE: incident.model_dump_json().encode()},
             out=progress,
         )
         incident = progress.incident
