@@ -60,8 +60,9 @@ def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_secretops_command_and_option_on_a_page_exists(page: Path) -> None:
-    known = get_command(app).commands  # type: ignore[attr-defined]
-    every = [*known.values(), *(one for command in known.values() for one in getattr(command, "commands", {}).values())]
+    whole = get_command(app)
+    known = whole.commands  # type: ignore[attr-defined]
+    every = [whole, *known.values(), *(one for command in known.values() for one in getattr(command, "commands", {}).values())]
     options = {option for command in every for each in command.params for option in each.opts}
     for words in commands(page, "secretops"):
         if words[1].islower() and words[1] != "broker":
