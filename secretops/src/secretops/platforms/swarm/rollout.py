@@ -15,7 +15,7 @@ from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores.document_versions import UndeliverableError
 
 # An entry of a service's list: a secret and its file.
-Entry = dict[str, Any]
+ServiceSecret = dict[str, Any]
 
 Service = dict[str, Any]
 
@@ -85,7 +85,7 @@ class Rollout:
         """Return the ids of the tasks that have failed."""
         return {task["ID"] for task in self._failed_tasks(service)}
 
-    def wait(self, wanted: list[Entry], *, is_new: bool, failed: set[str] | None = None) -> None:
+    def wait(self, wanted: list[ServiceSecret], *, is_new: bool, failed: set[str] | None = None) -> None:
         """Wait until every running task has `wanted`; if it is new, also until one runs steadily with it.
 
         `failed`: the tasks that had failed before an update was just sent; None if none was sent.
@@ -162,15 +162,15 @@ def state_of(service: Service) -> str:
     return str((service.get("UpdateStatus") or {}).get("State") or "")
 
 
-def secrets_of(service: Service) -> list[Entry]:
+def secrets_of(service: Service) -> list[ServiceSecret]:
     return service["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets") or []
 
 
-def file_of(entry: Entry) -> str:
+def file_of(entry: ServiceSecret) -> str:
     return str((entry.get("File") or {}).get("Name"))
 
 
-def _mounts(entries: list[Entry]) -> set[tuple[str, str]]:
+def _mounts(entries: list[ServiceSecret]) -> set[tuple[str, str]]:
     return {(entry["SecretID"], file_of(entry)) for entry in entries}
 
 
