@@ -1,6 +1,6 @@
 """The Swarm store: each field of a version is a Swarm secret, and labels of a config record the versions.
 
-The delivery is the list of secrets of the server's service: one update changes all files of a version, so that no reader
+The delivery is the list of secrets of the server's service: one update changes all files of a version, so no reader
 sees two versions. No daemon returns a secret's value; only a task that mounts the secret can read it (docs/adr/0012).
 """
 
