@@ -62,7 +62,6 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
 
     @classmethod
     def open(cls, location: Location, *, role: str) -> SwarmVersionStore:
-        """Return the store at `location`, for a process in `role`. Connects to nothing yet."""
         values = TaskValues()
         records = LogRecords(actor(role), reads=values.readable)
         return cls(location, SwarmApi(), values=values, records=records, log_entries=values.readable)
@@ -162,7 +161,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         return self._read(secret)
 
     def _has_left(self, secret: str, state: SecretState) -> bool:
-        """Return True if Swarm secrets of the config exist, also of versions that it no longer records."""
+        """Return True if the config has Swarm secrets, also of versions that it no longer records."""
         return any(each.config == state.config for each in self._inventory.all(secret))
 
     # The delivery.
@@ -207,13 +206,10 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _update_service(
         self, secret: str, current: StoredVersion | None, ours: list[StoredVersion], *, before: Callable[[], None]
     ) -> bool:
-        """Deliver `current`, or remove `secret` for None, and wait for the tasks. False if there is no service.
+        """Deliver `current`, or remove `secret` for None, and wait for the tasks. False without a service.
 
-        `before` is called right before a write. A new version counts as delivered once a task runs steadily with it; a
-        container that does not start is tried again.
-
-        Raises UpdateFailedError if the tasks have the previous version; StoreError if the delivered value was edited;
-        UnreachableError if the update takes too long.
+        Calls `before` right before a write. Raises UpdateFailedError if the tasks have the previous version; StoreError
+        for an edited delivery; UnreachableError if the update takes too long.
         """
         for _ in range(STARTS - 1):
             with contextlib.suppress(NeverRanError):
@@ -259,7 +255,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         return True
 
     def _wanted(self, secret: str, stored: StoredVersion) -> list[ServiceSecret]:
-        """Return the entries of a version. Raises NotFoundError if one of its Swarm secrets is gone."""
+        """Return the entries of a version. Raises NotFoundError."""
         files = self._files(secret)
         if not files:
             return []
@@ -300,7 +296,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _edited(
         self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
     ) -> ServiceSecret | None:
-        """Return an entry of another secret in a file of ours, unless it has the text of a version in `ours`."""
+        """Return an entry with another secret's text in a file of ours, or None."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self._files(secret).items()}
         names = {file_of(entry) for entry in wanted}
@@ -321,7 +317,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
 
 
 def _differ(one: list[ServiceSecret], other: list[ServiceSecret]) -> bool:
-    """Return True unless they have the same entries. Another order alone would restart every task."""
+    """Compare without the order, which alone would restart every task."""
     return sorted(map(repr, map(_facts, one))) != sorted(map(repr, map(_facts, other)))
 
 

@@ -49,18 +49,18 @@ class TaskPayload:
 
 
 def is_task() -> bool:
-    """Return True if this process is the task of a remote command, which can read values."""
+    """Return True in the task of a remote command, which can read values."""
     return bool(os.environ.get(VARIABLE))
 
 
 def actor(role: str) -> str:
-    """Return the actor for an access record: in a task its starter, else this process's account."""
+    """Return the actor for an access record: the starter of the task, or this account."""
     starter = os.environ.get(STARTER)
     return f"{role}:{starter}" if is_task() and starter else this_actor(role)
 
 
 def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, bytes] | None = None) -> TaskPayload:
-    """Return the files of a task: manifest, broker's files, `supplied`, and `files` by their paths."""
+    """Return manifest, broker's files, `supplied`, and `files` by their paths."""
     remote_files: dict[str, str] = {}
     configs = dict(files or {})
     values: dict[str, bytes] = {}
@@ -84,7 +84,7 @@ def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, b
 
 
 def main() -> None:
-    """Run `secretops` with the operator-supplied value as its input. Exit with the command's exit code."""
+    """Run `secretops` with the operator-supplied value as its input."""
     signals.install()
     forbid_core_dumps()
     from secretops import cli
