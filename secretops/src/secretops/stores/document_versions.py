@@ -142,12 +142,6 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         with self._writing():
             self._forget(secret)
 
-    @abc.abstractmethod
-    def secret_names(self) -> tuple[str, ...]: ...
-
-    @abc.abstractmethod
-    def lease(self, holder: str) -> AbstractContextManager[None]: ...
-
     def confirm(self) -> None:
         self._fence.check(True)
 

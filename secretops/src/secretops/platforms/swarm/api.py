@@ -53,10 +53,6 @@ class NoManagerError(StoreError):
         )
 
 
-class LockedError(StoreError):
-    """Autolock is on, and this manager is locked."""
-
-
 class SwarmApi:
     """One daemon. Waits for a daemon that goes away, if `patient`, and that answered before or `was_there`."""
 
@@ -200,7 +196,7 @@ class SwarmApi:
             reason = f"HTTP {answer.status_code}"
         reason = redact(reason.partition("desc = ")[2] or reason)
         if _LOCKED in reason:
-            return LockedError(
+            return StoreError(
                 "the Swarm is locked",
                 rule="with autolock a restarted manager can't decrypt its secrets until it is unlocked",
                 remedy="docker swarm unlock; then: secretops tick",

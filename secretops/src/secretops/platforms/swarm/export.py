@@ -100,7 +100,7 @@ def _stack_file(project: Path, stack: str | None) -> Path:
     if stack in stacks:
         return project / f"Pulumi.{stack}.yaml"
     raise UsageError(
-        f"there is no Pulumi.{stack}.yaml in {project}" if stack else "no --stack was given",
+        f"there is no Pulumi.{stack}.yaml in {project}" if stack else "--stack is missing",
         rule=f"an export needs a stack file; there are {', '.join(stacks) or 'none'}",
         remedy="add --stack NAME, or copy one of examples/ next to Pulumi.yaml",
         code="stack-file-missing",

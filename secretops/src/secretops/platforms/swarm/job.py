@@ -1,6 +1,6 @@
 """Run a command that needs values as a Swarm job of one task, which mounts them.
 
-No daemon returns a value, so `tick`, `rotate` and `put` run on the manager that is asked, with every stored version.
+No daemon returns a value, so `tick`, `rotate` and `put` run on the connected manager, with every stored version.
 The process that starts the job forwards its output and exit code, and removes it: its log has the records of its reads.
 """
 
@@ -23,7 +23,7 @@ from secretops.platforms.swarm.daemon import registry_login, socket_of
 from secretops.platforms.swarm.inventory import Inventory
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation
 from secretops.platforms.swarm.rollout import NEVER_RAN, STARTS, file_of, secrets_of
-from secretops.platforms.swarm.task import MANIFEST_FILE, STARTER, VARIABLE, TaskPayload, payload_of
+from secretops.platforms.swarm.task import MANIFEST_FILE, STARTER, VARIABLE, Payload, payload_of
 from secretops.platforms.swarm.version_state import VersionStateClient
 from secretops.printable import ScreenedBytes
 from secretops.values import Value
@@ -73,17 +73,10 @@ class Job:
         self._printed = dict.fromkeys(self._streams, 0)
 
     def start(
-        self,
-        payload: TaskPayload,
-        command: Sequence[str],
-        *,
-        node: str,
-        mounted: list[dict[str, Any]],
-        login: str | None,
+        self, payload: Payload, command: Sequence[str], *, node: str, mounted: list[dict[str, Any]], login: str | None
     ) -> None:
         """Create the job on `node`. `login`: see `daemon.registry_login`."""
-        configs = self._create_files("configs", payload.configs)
-        values = self._create_files("secrets", payload.secrets)
+        configs, values = self._create_files("configs", payload[0]), self._create_files("secrets", payload[1])
         starter = this_actor("").removeprefix(":")
         container = {
             "Image": self._location.image,
@@ -141,7 +134,7 @@ class Job:
             if state in STARTING and time.monotonic() - began > START_SECONDS:
                 raise UnreachableError(
                     f"task {self.name} has not started in {START_SECONDS:.0f} s: {status.get('Err') or state}",
-                    rule=f"it runs image {self._location.image} on the manager that was asked",
+                    rule=f"it runs image {self._location.image} on the connected manager",
                     remedy="pull the image there (docker pull), and check the node (docker node ls)",
                     code="task-not-started",
                 )
@@ -189,7 +182,7 @@ class Job:
         code = (status.get("ContainerStatus") or {}).get("ExitCode")
         if status["State"] == "complete":
             return ExitCode.DONE
-        why = str(status.get("Err") or status.get("Message") or "no reason given")
+        why = str(status.get("Err") or status.get("Message") or "no reason reported")
         never_ran = why.startswith(NEVER_RAN)
         if status["State"] == "failed" and code in set(ExitCode) and not never_ran:
             return int(code)
@@ -261,7 +254,7 @@ class JobRunner:
         self._labels = [f"{SWARM_INSTANCE}={location.instance}", TASK]
 
     @contextlib.contextmanager
-    def running(self, payload: TaskPayload, command: Sequence[str]) -> Iterator[Job]:
+    def running(self, payload: Payload, command: Sequence[str]) -> Iterator[Job]:
         """Run `command` as a job until the block ends. Raises StoreError, UnreachableError."""
         name = f"{self._location.prefix}task-{secrets.token_hex(6)}"
         job = Job(self._api, name, self._location, out=self._out, err=self._err)
@@ -321,7 +314,7 @@ class JobRunner:
         )
 
     def _node(self) -> str:
-        """Return the id of the manager that is asked. Raises StoreError if it accepts no task."""
+        """Return the id of the connected manager. Raises StoreError if it accepts no task."""
         id = ((self._api.get("/info") or {}).get("Swarm") or {}).get("NodeID") or ""
         node = self._api.get(f"/nodes/{id}") or {}
         availability = (node.get("Spec") or {}).get("Availability") or "active"
@@ -329,7 +322,7 @@ class JobRunner:
             name = (node.get("Description") or {}).get("Hostname") or id
             raise StoreError(
                 f"manager {name} accepts no task: its availability is {availability}",
-                rule="a command that needs values runs as a task of the manager that is asked, which mounts its socket",
+                rule="a command that needs values runs as a task of the connected manager, which mounts its socket",
                 remedy=f"docker node update --availability active {name}; or point DOCKER_HOST at an active one",
                 code="manager-not-active",
             )

@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,12 +39,8 @@ _BROKER_FILES = {
 }
 
 
-@dataclass(frozen=True)
-class TaskPayload:
-    """The files of a task by their paths: public configs, and secrets."""
-
-    configs: Mapping[str, bytes]
-    secrets: Mapping[str, bytes]
+# The files of a task by their paths: public configs, and secrets.
+Payload = tuple[Mapping[str, bytes], Mapping[str, bytes]]
 
 
 def is_task() -> bool:
@@ -59,7 +54,7 @@ def actor(role: str) -> str:
     return f"{role}:{starter}" if is_task() and starter else this_actor(role)
 
 
-def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, bytes] | None = None) -> TaskPayload:
+def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, bytes] | None = None) -> Payload:
     """Return manifest, broker's files, `supplied`, and `files` by their paths."""
     remote_files: dict[str, str] = {}
     configs = dict(files or {})
@@ -80,7 +75,7 @@ def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, b
         values[f"{SECRETS}/{SUPPLIED}"] = json.dumps(dict(supplied), ensure_ascii=False).encode()
     remote = manifest.model_copy(update={"broker": manifest.broker.model_copy(update=remote_files)})
     configs[MANIFEST_FILE] = remote.model_dump_json().encode()
-    return TaskPayload(configs, values)
+    return configs, values
 
 
 def main() -> None:

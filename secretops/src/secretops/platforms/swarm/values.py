@@ -37,11 +37,7 @@ class TaskValues:
     """The values that this process' task mounts, and those that it made."""
 
     def __init__(
-        self,
-        folder: Path = SECRETS,
-        *,
-        exists: Callable[[str], bool] = _is_in_the_swarm,
-        readable: bool | None = None,
+        self, folder: Path = SECRETS, *, exists: Callable[[str], bool] = _is_in_the_swarm, readable: bool | None = None
     ) -> None:
         """`readable`: by default if this process is a task of the Swarm."""
         self._folder, self._exists = folder, exists

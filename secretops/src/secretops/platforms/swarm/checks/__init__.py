@@ -134,8 +134,8 @@ def nodes(manager: Manager) -> Result:
     availability = {node["ID"]: str(node["Spec"].get("Availability")) for node in managers}.get(own, "active")
     if availability != "active":
         return attention(
-            f"the availability of {manager.get('/info').get('Name')}, which was asked, is {availability}",
-            "put, rotate and tick run as a task of the manager that is asked",
+            f"{manager.get('/info').get('Name')}: its availability is {availability}",
+            "put, rotate and tick run as a task of the connected manager",
             f"docker node update --availability active {own}; or point DOCKER_HOST at an active manager",
         )
     return ok(f"{len(managers)} managers, all reachable")
