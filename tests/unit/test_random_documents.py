@@ -126,7 +126,7 @@ class OnePath:
 def key_vault(**tagged: str) -> tags.TagState:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     told = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
-    return tags.TagState((KeyVaultVersion("0", True, now, None, {**told, **tagged}),), ())
+    return tags.TagState((KeyVaultVersion("it", "0", True, now, None, {**told, **tagged}),), ())
 
 
 def last_of_a_journal(folder: Path) -> Entry | None:
