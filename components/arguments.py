@@ -46,11 +46,11 @@ class VpcDict(TypedDict):
     subnets: Input[Sequence[Input[str]]]
     security_groups: Input[Sequence[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """How they reach Secrets Manager. Values then go through that endpoint alone, if it is one."""
+    """The VPC's endpoint of Secrets Manager, the only way for values then; or a NAT gateway."""
 
 
 class ExistingTrailDict(TypedDict):
-    """A CloudTrail trail that somebody keeps, for example the organisation's."""
+    """A CloudTrail trail that exists, for example the organization's."""
 
     arn: Input[str]
     log_group: Input[str]
@@ -62,30 +62,30 @@ class AwsStoreDict(TypedDict):
     kind: Literal["aws"]
     region: str
     account: str
-    """Whatever account the credentials are of: no other is touched."""
+    """The AWS account. Credentials of another account change nothing."""
     operators: Sequence[str]
-    """Who may put and read values beside the stack's own roles: everybody else is denied, administrators too."""
+    """Roles and users that may put and read values. Everybody else is denied, also administrators."""
     replicas: NotRequired[Sequence[str]]
-    """Other regions that have a copy of each secret, under a key of their own."""
+    """Other regions with a copy of each secret, under their own key."""
     generation: NotRequired[int]
-    """One more where a destroyed stack is made anew before its secrets' recovery window is over."""
+    """Increase it to deploy a destroyed stack again before its secrets' recovery window ends."""
     vpc: NotRequired[VpcDict]
     retention_days: NotRequired[int]
-    """Of the trail."""
+    """Retention of the trail."""
     existing_trail: NotRequired[ExistingTrailDict]
     object_lock: NotRequired[Literal["governance", "compliance"]]
-    """How the trail's bucket locks records. Compliance is for good: not even the account's root shortens or ends it."""
+    """How the trail's bucket locks records. Compliance is final: not even the account's root can shorten or end it."""
     alert_emails: NotRequired[Sequence[str]]
     alert_topic: NotRequired[Input[str]]
-    """An SNS topic that exists; without it one is made."""
+    """An SNS topic that exists; by default one is made."""
     kms_key: NotRequired[Input[str]]
-    """A key of this account and region for values; without it one is made. Its policy is yours."""
+    """KMS key of the values; by default one is made. You manage the policy of your key."""
     log_kms_key: NotRequired[Input[str]]
-    """A key of this account and region for the logs of functions and tasks; without it AWS' own encrypts them."""
+    """KMS key of the logs of functions and tasks; by default AWS' key encrypts them."""
     permissions_boundary: NotRequired[Input[str]]
-    """The permissions boundary of each role of the stack."""
+    """Permissions boundary of each role."""
     role_path: NotRequired[str]
-    """The path of each role of the stack."""
+    """IAM path of each role."""
     tags: NotRequired[Mapping[str, str]]
     """Tags of each resource, in addition to project and stack."""
 
@@ -368,12 +368,12 @@ class KubernetesServerDict(TypedDict):
 
 
 class LoadBalancerDict(TypedDict):
-    """An internal one, before the server's tasks."""
+    """An internal load balancer for one task."""
 
     vpc: Input[str]
     security_groups: Input[Sequence[Input[str]]]
     certificate: Input[str]
-    """Of the stack's region, for the first of the server's allowed_hosts."""
+    """ACM certificate in the stack's region, for the first of the server's allowed_hosts."""
 
 
 class EcsServerDict(TypedDict):
@@ -382,25 +382,25 @@ class EcsServerDict(TypedDict):
     kind: Literal["ecs"]
     image: Input[str]
     subnets: Input[Sequence[Input[str]]]
-    """Private ones, with a way to the broker, the registry and AWS."""
+    """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: Input[Sequence[Input[str]]]
     cluster: NotRequired[Input[str]]
     replicas: NotRequired[int]
-    """1 with a load balancer."""
+    """Number of tasks; 1 with a load balancer."""
     reference: NotRequired[Literal["NativeRef", "Fetched"]]
-    """How it reaches secrets: the launcher fetches them, and takes a new version while it runs; or ECS injects them as
-    environment variables when a task starts, and a new version is a new deployment."""
+    """Fetched: the launcher fetches secrets, and new versions while it runs. NativeRef: ECS injects variables when a
+    task starts, and a new version starts a deployment."""
     copilot: NotRequired[bool]
-    """Whether it asks the Coreflux Copilot: its agent-key then has to have a value before a task can start."""
+    """Whether it uses the Coreflux Copilot. Injected tasks then start once agent-key has a value."""
     allowed_hosts: NotRequired[Sequence[str]]
-    """Names that clients call it by."""
+    """Host names that clients use."""
     connection_tools: NotRequired[bool]
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     load_balancer: NotRequired[LoadBalancerDict]
     architecture: NotRequired[Literal["x86_64", "arm64"]]
-    """Of the tasks: the image has to be for it. Fargate's ARM64 costs a fifth less."""
+    """Architecture of the image. Fargate's ARM64 costs a fifth less."""
     container_insights: NotRequired[bool]
-    """Whether a cluster that the stack makes has Container Insights. Its metrics are billed."""
+    """Whether a cluster that is made has Container Insights. Its metrics are billed."""
 
 
 class ContainerAppServerDict(TypedDict):
@@ -472,13 +472,13 @@ class PrivateCaDict(TypedDict):
 
 
 class AwsPrivateCaDict(TypedDict):
-    """A CA of AWS Private CA that is there. The tick asks it, and may have it sign for clients alone."""
+    """A CA of AWS Private CA, with which the tick may sign client certificates alone."""
 
     kind: Literal["aws-private-ca"]
     arn: Input[str]
-    """Another account's is shared with this one, by a permission for that template."""
+    """A CA of another account needs a shared permission for the client template."""
     days: NotRequired[int]
-    """For which a client's certificate is good: 7 at most where the CA is one for short-lived certificates."""
+    """Lifetime of a client certificate; at most 7 with a CA for short-lived certificates."""
 
 
 class RotationDict(TypedDict):

@@ -113,12 +113,12 @@ class ServerReference(Enum):
 
 
 class LoadBalancer(TypedDict):
-    """An internal one, before the server's tasks."""
+    """An internal load balancer for one task."""
 
     vpc: Input[str]
     security_groups: Input[list[Input[str]]]
     certificate: Input[str]
-    """Of the stack's region, for the first of the server's allowed_hosts."""
+    """ACM certificate in the stack's region, for the first of the server's allowed_hosts."""
 
 
 class ServerArchitecture(Enum):
@@ -219,16 +219,16 @@ class Server(TypedDict):
     oidc_provider: NotRequired[Input[str]]
     """ARN of the cluster's OIDC provider, for store aws: AWS trusts the account of External Secrets by it."""
     subnets: NotRequired[Input[list[Input[str]]]]
-    """Private ones, with a way to the broker, the registry and AWS."""
+    """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: NotRequired[Input[list[Input[str]]]]
     cluster: NotRequired[Input[str]]
     copilot: NotRequired[bool]
-    """Whether it asks the Coreflux Copilot: its agent-key then has to have a value before a task can start."""
+    """Whether it uses the Coreflux Copilot. Injected tasks then start once agent-key has a value."""
     load_balancer: NotRequired[LoadBalancer]
     architecture: NotRequired[ServerArchitecture]
-    """Of the tasks: the image has to be for it. Fargate's ARM64 costs a fifth less."""
+    """Architecture of the image. Fargate's ARM64 costs a fifth less."""
     container_insights: NotRequired[bool]
-    """Whether a cluster that the stack makes has Container Insights. Its metrics are billed."""
+    """Whether a cluster that is made has Container Insights. Its metrics are billed."""
     bootstrapped: NotRequired[bool]
     """Whether its secrets have first values. A new revision then has to be ready before it replaces the old one."""
     ingress: NotRequired[ServerIngress]
@@ -297,7 +297,7 @@ class Issuer(TypedDict):
     ca_days: NotRequired[int]
     """Lifetime of the CA. At two thirds of it secretops makes the next one, which you add to the broker's CAs."""
     arn: NotRequired[Input[str]]
-    """Another account's is shared with this one, by a permission for that template."""
+    """A CA of another account needs a shared permission for the client template."""
 
 
 class DotenvStoreKind(Enum):
@@ -370,11 +370,11 @@ class Vpc(TypedDict):
     subnets: Input[list[Input[str]]]
     security_groups: Input[list[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """How they reach Secrets Manager. Values then go through that endpoint alone, if it is one."""
+    """The VPC's endpoint of Secrets Manager, the only way for values then; or a NAT gateway."""
 
 
 class ExistingTrail(TypedDict):
-    """A CloudTrail trail that somebody keeps, for example the organisation's."""
+    """A CloudTrail trail that exists, for example the organization's."""
 
     arn: Input[str]
     log_group: Input[str]
@@ -392,30 +392,30 @@ class AwsStore(TypedDict):
 
     region: str
     account: str
-    """Whatever account the credentials are of: no other is touched."""
+    """The AWS account. Credentials of another account change nothing."""
     operators: list[str]
-    """Who may put and read values beside the stack's own roles: everybody else is denied, administrators too."""
+    """Roles and users that may put and read values. Everybody else is denied, also administrators."""
     replicas: NotRequired[list[str]]
-    """Other regions that have a copy of each secret, under a key of their own."""
+    """Other regions with a copy of each secret, under their own key."""
     generation: NotRequired[int]
-    """One more where a destroyed stack is made anew before its secrets' recovery window is over."""
+    """Increase it to deploy a destroyed stack again before its secrets' recovery window ends."""
     vpc: NotRequired[Vpc]
     retention_days: NotRequired[int]
-    """Of the trail."""
+    """Retention of the trail."""
     existing_trail: NotRequired[ExistingTrail]
     object_lock: NotRequired[AwsStoreObjectLock]
-    """How the trail's bucket locks records. Compliance is for good: not even the account's root shortens or ends it."""
+    """How the trail's bucket locks records. Compliance is final: not even the account's root can shorten or end it."""
     alert_emails: NotRequired[list[str]]
     alert_topic: NotRequired[Input[str]]
-    """An SNS topic that exists; without it one is made."""
+    """An SNS topic that exists; by default one is made."""
     kms_key: NotRequired[Input[str]]
-    """A key of this account and region for values; without it one is made. Its policy is yours."""
+    """KMS key of the values; by default one is made. You manage the policy of your key."""
     log_kms_key: NotRequired[Input[str]]
-    """A key of this account and region for the logs of functions and tasks; without it AWS' own encrypts them."""
+    """KMS key of the logs of functions and tasks; by default AWS' key encrypts them."""
     permissions_boundary: NotRequired[Input[str]]
-    """The permissions boundary of each role of the stack."""
+    """Permissions boundary of each role."""
     role_path: NotRequired[str]
-    """The path of each role of the stack."""
+    """IAM path of each role."""
     tags: NotRequired[dict[str, str]]
     """Tags of each resource, in addition to project and stack."""
 

@@ -73,7 +73,7 @@ class Plant:
 
     def is_well(self) -> None:
         assert self.stack.log_in() == "Success", "the server logs in with what it is given"
-        standing = {each["name"]: each["standing"] for each in self.status()}
+        standing = {each["name"]: each["status"] for each in self.status()}
         assert standing == dict.fromkeys(("broker-admin", "mqtt", "agent-key"), "verified")
         admin = BrokerAdmin(self.stack.session()).credential()["username"]
         assert admin in self.stack.manifest.secret("broker-admin").users

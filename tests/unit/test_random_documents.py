@@ -52,7 +52,7 @@ INCIDENT = json.loads(
         began=datetime(2026, 3, 1, tzinfo=UTC),
         since=datetime(2026, 3, 1, tzinfo=UTC),
         known=("v1",),
-        out=(incident.Out(id="v1", stage="current", user="mcp-a"),),
+        exposed=(incident.ExposedVersion(id="v1", stage="current", user="mcp-a"),),
     ).model_dump_json()
 )
 TERM = {"holder": "rotator:0@task", "token": "t", "since": NOW, "duration": 30.0, "renewals": 2}
@@ -125,7 +125,7 @@ class OnePath:
 def key_vault(**tagged: str) -> tags.TagState:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     told = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
-    return tags.TagState((KeyVaultVersion("0", True, now, None, {**told, **tagged}),), ())
+    return tags.TagState((KeyVaultVersion("it", "0", True, now, None, {**told, **tagged}),), ())
 
 
 def last_of_a_journal(folder: Path) -> Entry | None:
@@ -146,7 +146,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
     "a manifest": ((json.loads(test_swarm_events.MANIFEST.model_dump_json()),),
          of_bytes(lambda text: manifests._parse(text, "it"))),
     "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", files.stack_of)),
-    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: incident._read(folder / "incident.json"))),
+    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: incident.load(folder / "incident.json"))),
     "a cloud's value": (({"username": "a", "password": "b"},),
          of_text(lambda text: dict(payload.parse("mqtt", "v1", text)))),
     "a cluster's versions": (([VERSION],), of_text(lambda text: kubernetes("versions.mqtt", text).versions)),

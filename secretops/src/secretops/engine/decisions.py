@@ -121,7 +121,7 @@ def grace_end(version: Version, facts: Facts) -> datetime | None:
 
 def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
     """Report a secret without a value that only an operator can supply."""
-    if facts.secret.is_begun or facts.versions.current:
+    if facts.secret.makes_first_value or facts.versions.current:
         return None
     by = facts.supplied_by or f"secretops put {facts.secret.name}"
     return Finding(Reason.AWAITS_FIRST_VALUE, Action.NOTIFY, f"has no value yet: {by}")
@@ -184,7 +184,7 @@ def replica_behind(facts: Facts, now: datetime) -> Finding | None:
 
 def never_rotated(facts: Facts, now: datetime) -> Finding | None:
     """Make the first value of a kind that secretops generates."""
-    if not facts.secret.is_begun or facts.versions.current:
+    if not facts.secret.makes_first_value or facts.versions.current:
         return None
     return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet: secretops tick makes it")
 

@@ -51,12 +51,12 @@ class CorefluxTarget(BrokerUsers):
         with self._open(admin) as connection:
             commands = Commands(connection)
             if not known and new:
-                added = commands.ask("addUser", username, password)
+                added = commands.send("addUser", username, password)
                 if not added.success:
                     refused = commands.refused("addUser", username, added)
-                    exists = commands.ask("listUserGroups", username).success
+                    exists = commands.send("listUserGroups", username).success
                     raise UserTakenError(refused.what, code="broker-user-exists") if exists else refused
-            elif not known and not commands.ask("changeUserPassword", username, password).success:
+            elif not known and not commands.send("changeUserPassword", username, password).success:
                 commands.run("addUser", username, password)
             if self._admin:
                 commands.run("changeUserSettings", username, ADMIN_FLAG, "true")
@@ -77,8 +77,8 @@ class CorefluxTarget(BrokerUsers):
         _refuse_unquotable(random)
         with self._open(admin) as connection:
             commands = Commands(connection)
-            changed = commands.ask("changeUserPassword", username, random["password"])
-            if not changed.success and commands.ask("listUserGroups", username).success:
+            changed = commands.send("changeUserPassword", username, random["password"])
+            if not changed.success and commands.send("listUserGroups", username).success:
                 raise commands.refused("changeUserPassword", username, changed)
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:  # noqa: ARG002
@@ -107,12 +107,12 @@ class Commands:
 
     def run(self, command: str, *arguments: str) -> Answer:
         """Return the answer. Raises RefusedError with the broker's reason. The first argument is the user."""
-        answer = self.ask(command, *arguments)
+        answer = self.send(command, *arguments)
         if not answer.success:
             raise self.refused(command, arguments[0], answer)
         return answer
 
-    def ask(self, command: str, *arguments: str) -> Answer:
+    def send(self, command: str, *arguments: str) -> Answer:
         """Return the answer. Raises RefusedError if this user may not run the command."""
         token = secrets.token_hex(8)
 

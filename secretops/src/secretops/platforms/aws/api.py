@@ -115,15 +115,15 @@ class SecretsManagerApi:
         with self._translated("PutSecretValue", name):
             before = self._uncache(name)
             try:
-                made = self.client.put_secret_value(
+                answer = self.client.put_secret_value(
                     SecretId=name, ClientRequestToken=version, SecretString=text, VersionStages=list(labels)
                 )
             except ClientError as error:
                 if errors.code(error) == "ResourceExistsException":
                     return False
                 raise
-        if before is not None and CURRENT not in made["VersionStages"]:
-            for label in made["VersionStages"]:
+        if before is not None and CURRENT not in answer["VersionStages"]:
+            for label in answer["VersionStages"]:
                 before = _with(before, label, version)
             self._cache(name, before)
         return True

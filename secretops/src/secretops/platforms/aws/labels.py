@@ -102,9 +102,9 @@ class LabelState:
         for label, target in wanted.items():
             if (source := version_with(self.labels, label)) != target:
                 yield label, source, target
-        ours = {version.id for version in self._facts()}
+        own = {version.id for version in self._facts()}
         living = {version.id for version in versions.living}
-        for version in ours & self.labels.keys():
+        for version in own & self.labels.keys():
             if PENDING in self.labels[version] and PENDING not in wanted:
                 yield PENDING, version, None
             if PREVIOUS in self.labels[version] and version not in living:

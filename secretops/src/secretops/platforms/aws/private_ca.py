@@ -46,7 +46,7 @@ class AwsPrivateCa:
                 code="ca-key-unsupported",
             )
         with self._translated("acm-pca:IssueCertificate"):
-            made = client.issue_certificate(
+            issued = client.issue_certificate(
                 **ca,
                 Csr=request.encode(),
                 SigningAlgorithm=_SIGNS_WITH[key],
@@ -55,7 +55,7 @@ class AwsPrivateCa:
                 IdempotencyToken=hashlib.sha256(request.encode()).hexdigest()[:TOKEN_CHARACTERS],
             )
         with self._translated("acm-pca:GetCertificate"):
-            signed = {**ca, "CertificateArn": made["CertificateArn"]}
+            signed = {**ca, "CertificateArn": issued["CertificateArn"]}
             client.get_waiter("certificate_issued").wait(**signed)
             found = client.get_certificate(**signed)
         return SignedCertificate(found["Certificate"], tuple(_PEM.findall(found.get("CertificateChain", ""))))
@@ -78,15 +78,7 @@ _REJECTED = ErrorTemplate(
     "check NotAfter and UsageMode: {show}; then correct issuer.days and pulumi up",
     "ca-request-rejected",
 )
-_MISSING = ErrorTemplate(
-    StoreError,
-    "{where} does not exist",
-    "issuer.arn must be a CA in its account and region",
-    "aws acm-pca list-certificate-authorities --region {region}",
-    "ca-missing",
-)
 _TEMPLATES = {
-    "ResourceNotFoundException": _MISSING,
     "RequestInProgressException": THROTTLED,
     **dict.fromkeys(("InvalidStateException", "RequestFailedException"), _INACTIVE),
     **dict.fromkeys(("ValidationException", "InvalidArgsException", "MalformedCSRException"), _REJECTED),

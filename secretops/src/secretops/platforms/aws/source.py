@@ -45,9 +45,9 @@ class SecretsManager(PollingSource):
                 remedy=f"{OUTPUT}; for example aws-sm:eu-central-1/coreflux-mcp/prod/mqtt",
                 code="source-invalid",
             )
-        asked = requested_secrets(f"aws-sm:{place}", last)
+        requested = requested_secrets(f"aws-sm:{place}", last)
         place = f"Secrets Manager in {region}, {prefix}/"
-        super().__init__(place, asked, lambda secret: f"{prefix}/{secret}", every=every, clock=clock)
+        super().__init__(place, requested, lambda secret: f"{prefix}/{secret}", every=every, clock=clock)
         self._api = open_api(region)
 
     def revision(self, name: str) -> str | None:

@@ -67,7 +67,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         if state.forgetting:
             self.forget(secret)
             state = self._state(secret)
-        if any(kept.id == version.id for kept in state.versions.all):
+        if any(known.id == version.id for known in state.versions.all):
             return
         if state.current in (None, version.id):  # RotateSecret's empty version may be current
             self.api.put(name, NO_VALUE, "{}", (CURRENT, NO_VALUE_LABEL))
@@ -237,18 +237,18 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         found, name, versions = state.current, self._name(secret), state.versions
         if found is None or found == NO_VALUE or any(version.id == found for version in versions.living):
             return None
-        theirs = self.api.value(name, found)
-        if theirs is None or theirs.text.strip() == "{}":
+        edited = self.api.value(name, found)
+        if edited is None or edited.text.strip() == "{}":
             return None
         what = "is retired" if any(version.id == found for version in versions.all) else "is not of secretops"
         aws, which = "aws secretsmanager", f"--region {self._place} --secret-id {name}"
         undo = f"its fields ({aws} put-secret-value {which} --secret-string '{{}}')"
-        if ours := versions.current:
-            move = f"--version-stage {CURRENT} --remove-from-version-id {found} --move-to-version-id {ours.id}"
+        if current := versions.current:
+            move = f"--version-stage {CURRENT} --remove-from-version-id {found} --move-to-version-id {current.id}"
             undo = f"label {CURRENT} from it ({aws} update-secret-version-stage {which} {move})"
         return Edit(
             found,
-            payload.parse_fields(theirs.text),
+            payload.parse_fields(edited.text),
             f"secret {name} in {self._place} was changed by hand: version {found} {what}",
             undo,
         )

@@ -113,7 +113,7 @@ class Vault:
         """Return the other secrets of the vault that have an enabled version."""
         self.reach()
         others = sorted({*self.api.names()} - {*self.names})
-        return [name for name in others if any(kept.enabled for kept in self.api.versions(name))]
+        return [name for name in others if any(stored.enabled for stored in self.api.versions(name))]
 
     def accesses(self, since: timedelta) -> Iterator[Access]:
         trail = LogAnalytics(self.location)
@@ -177,7 +177,7 @@ def pending(vault: Vault, finish: Repair | None) -> Result:
     under_way: list[str] = []
     for secret, state in vault.states.items():
         name, version = vault.location.pending[secret], state.versions.pending
-        if any(is_staging for is_staging, _ in _left_over(state)):
+        if any(copy.stored in state.staging for copy in _left_over(state)):
             stray.append(f"{name} has an enabled version that is published or discarded")
         if version and datetime.now(UTC) - version.created > STUCK_AFTER:
             stray.append(f"{name} has version {version.id} since {version.created:%Y-%m-%d %H:%M} UTC")
@@ -197,7 +197,7 @@ def versions(vault: Vault, finish: Repair | None) -> Result:
 
     A disabled current version has no repair: a person may have had a reason.
     """
-    is_left = any(not is_staging for state in vault.states.values() for is_staging, _ in _left_over(state))
+    is_left = any(copy.stored in state.main for state in vault.states.values() for copy in _left_over(state))
     return judge(
         _unreadable_or_left(vault),
         "readers get the newest version while it is enabled; a retired version must be disabled",
@@ -212,18 +212,18 @@ def _unreadable_or_left(vault: Vault) -> Iterator[str]:
     for secret, state in vault.states.items():
         name, current = vault.location.secrets[secret], state.versions.current
         if current and (copies := state.copies(current.id)):
-            newest = copies[-1].kept
+            newest = copies[-1].stored
             if not newest.enabled:
                 yield f"{name}: the current version {newest.id} is disabled"
             if newest.expires and newest.expires < datetime.now(UTC):
                 yield f"{name}: the current version expired {newest.expires:%Y-%m-%d %H:%M} UTC"
-        if left := [copy.kept.id for is_staging, copy in _left_over(state) if not is_staging]:
+        if left := [copy.stored.id for copy in _left_over(state) if copy.stored in state.main]:
             yield f"{name}: {', '.join(left)} is still enabled"
 
 
-def _left_over(state: TagState) -> Iterator[tuple[bool, Copy]]:
+def _left_over(state: TagState) -> Iterator[Copy]:
     """Yield stuck surplus copies: a rotation discards only after its last write."""
-    written = max((kept.created for kept in (*state.main, *state.staging)), default=None)
+    written = max((stored.created for stored in (*state.main, *state.staging)), default=None)
     if written and datetime.now(UTC) - written > STUCK_AFTER:
         yield from state.surplus
 

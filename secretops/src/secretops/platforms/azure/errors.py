@@ -5,8 +5,9 @@ from __future__ import annotations
 import http
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import requests
@@ -40,7 +41,7 @@ _UNGRANTED = ErrorTemplate(
     "this principal may not {action} {where} ({code})",
     "roles are per secret (Key Vault Secrets Officer for its rotator, Key Vault Secrets User for its readers), and per "
     "container of the lease (Storage Blob Data Contributor for the rotator)",
-    "pulumi up assigns them to the stack's identities, effective in minutes; for yourself ask an owner",
+    "pulumi up assigns them to the stack's identities, effective in minutes; for yourself request them from an owner",
     "azure-access-denied",
 )
 _CHANGING = ErrorTemplate(
@@ -75,28 +76,22 @@ _BY_CODE = {
         "secret-deleted",
     ),
     **dict.fromkeys((BEING_DELETED, "ObjectIsBeingRecovered"), _CHANGING),
-    "ContainerNotFound": ErrorTemplate(
-        StoreError,
-        "{where}: the container does not exist",
-        "`pulumi up` creates the container of the lease; nothing was started",
-        "pulumi up; after that, check the subscription: az account show",
-        "azure-container-missing",
-    ),
 }
+NO_LOGIN = ErrorTemplate(
+    UsageError,
+    "no Azure login for {host} ({code})",
+    "it is the identity of this process (AZURE_CLIENT_ID names a user-assigned one), or that of az login",
+    "az login --tenant with the stack's; then check: az account show",
+    "azure-login-missing",
+)
 _BY_STATUS = {
-    401: ErrorTemplate(
-        UsageError,
-        "{host} does not accept this login ({code})",
-        "the token is of another tenant, or has expired",
-        "az login --tenant with the subscription's; then check: az account show",
-        "azure-login-rejected",
-    ),
+    401: NO_LOGIN,
     403: _UNGRANTED,
     404: ErrorTemplate(
         StoreError,
         "{where} does not exist",
-        "`pulumi up` creates the vault and the container; the first value creates a secret",
-        "pulumi up; after that, secretops put, or the next tick",
+        "`pulumi up` creates the vault and the container of the lease; the first value creates a secret",
+        "pulumi up, in the right subscription: az account show; after that, secretops put, or the next tick",
         "azure-resource-missing",
     ),
     429: THROTTLED,
@@ -104,23 +99,9 @@ _BY_STATUS = {
 _OTHER = ErrorTemplate(
     StoreError,
     "Azure failed to {action} {where} ({code})",
-    "the change may have been made: the next tick checks",
-    "check: az keyvault secret list-versions --vault-name {vault} --name {name}",
-    "azure-request-failed",
-)
-_NO_LOGIN = ErrorTemplate(
-    UsageError,
-    "no Azure login works here",
-    "it is the identity of this process (AZURE_CLIENT_ID names a user-assigned one), or that of az login",
-    "az login; then check: az account show",
-    "azure-login-missing",
-)
-_UNSENT = ErrorTemplate(
-    StoreError,
-    "the Azure SDK failed to {action} {where} ({code})",
     "if the request was sent, the change may have been made: the next tick checks",
     "check the vault and the blob in the stack's outputs, and the login: az account show",
-    "azure-request-unsent",
+    "azure-request-failed",
 )
 _TEXTS = {
     "health": "check the region at https://azure.status.microsoft",
@@ -147,23 +128,16 @@ def codes(error: AzureError) -> list[str]:
     return [*([str(getattr(stored, "value", stored))] if stored else []), *found, str(error.status_code)]
 
 
-def translate(error: AzureError, action: str, url: str, name: str) -> SecretopsError:
-    """Return the error for `action` on the secret or blob `name` at `url`."""
+def translate(
+    error: AzureError, action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
+) -> SecretopsError:
+    """Return the error for `action` on the secret or blob `name` at `url`. `own`: templates of the service by code."""
     if isinstance(error, HttpResponseError) and error.response is None and isinstance(error.__context__, AzureError):
         error = error.__context__  # the query client turns a failed login into an answer
     host = urlsplit(url).netloc
     found = codes(error)
     names = {"where": f"{name} in {host}", "host": host, "vault": vault_name(url), "name": name, "action": action}
-    return _template(error, found).filled(code=found[0], **names, **_TEXTS)
-
-
-def no_login(tenant: str) -> UsageError:
-    return UsageError(
-        f"{_NO_LOGIN.what} for the stack's tenant {tenant}",
-        rule=_NO_LOGIN.rule,
-        remedy=f"az login --tenant {tenant}; then check: az account show",
-        code=_NO_LOGIN.code,
-    )
+    return _template(error, found, own).filled(code=found[0], **names, **_TEXTS)
 
 
 def vault_name(url: str) -> str:
@@ -175,22 +149,25 @@ def still_changing(url: str, name: str) -> SecretopsError:
 
 
 @contextmanager
-def translated(action: str, url: str, name: str) -> Iterator[None]:
+def translated(
+    action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
+) -> Iterator[None]:
     """Translate the SDK's errors, without their texts and tracebacks."""
     try:
         yield
     except AzureError as error:
-        raise translate(error, action, url, name) from None
+        raise translate(error, action, url, name, own) from None
     except ValueError as error:  # an invalid URL, or an authentication challenge of another service
         raise translate(AzureError(type(error).__name__), action, url, name) from None
 
 
-def _template(error: AzureError, found: list[str]) -> ErrorTemplate:
+def _template(error: AzureError, found: list[str], own: Mapping[str, ErrorTemplate]) -> ErrorTemplate:
     status = error.status_code if isinstance(error, HttpResponseError) else None
     if isinstance(error, ClientAuthenticationError) and status not in (401, 403):
-        return _NO_LOGIN
+        return NO_LOGIN
     if status is not None:
-        by_code = next((_BY_CODE[code] for code in found if code in _BY_CODE), None)
+        templates = {**_BY_CODE, **own}
+        by_code = next((templates[code] for code in found if code in templates), None)
         broken = status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
         return by_code or _BY_STATUS.get(status) or (BROKEN if broken else _OTHER)
     if isinstance(error.inner_exception, requests.exceptions.SSLError):
@@ -198,7 +175,7 @@ def _template(error: AzureError, found: list[str]) -> ErrorTemplate:
     cut = any(isinstance(each, _CUT) for each in _causes(error.inner_exception))
     if cut or isinstance(error, ServiceResponseError):
         return SILENT
-    return UNREACHED if isinstance(error, ServiceRequestError) and error.inner_exception else _UNSENT
+    return UNREACHED if isinstance(error, ServiceRequestError) and error.inner_exception else _OTHER
 
 
 def _causes(error: object) -> Iterator[object]:

@@ -71,7 +71,7 @@ def connect(url: str, tenant: str = "") -> BlobClient:
 class LeaseStatus:
     """The lease in the blob's properties and metadata."""
 
-    holder: str = "somebody"
+    holder: str = "an unknown holder"
     since: datetime | None = None
     renewals: int = 0
     is_leased: bool = False
@@ -114,10 +114,10 @@ class LeaseBlob(LeaseStore):
             )
         if not seen.is_leased:
             return StoredLease()
-        record = LeaseRecord(
+        held = LeaseRecord(
             holder=seen.holder, token="", since=seen.since, renewals=seen.renewals, duration=LONGEST_LEASE
         )  # nosec B106
-        return StoredLease(record)
+        return StoredLease(held)
 
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
         """Write the record. Releases what was acquired before it raises."""
@@ -136,7 +136,7 @@ class LeaseBlob(LeaseStore):
             raise
         found = self.read()
         if found.record and found.record.holder == record.holder:  # the new holder has not written its name yet
-            return StoredLease(replace(found.record, holder="somebody else"))
+            return StoredLease(replace(found.record, holder="another process"))
         return found
 
     def contended(self, left: str) -> SecretopsError:  # noqa: ARG002 - nothing was begun
@@ -162,18 +162,15 @@ class LeaseBlob(LeaseStore):
                     return True
 
     def renew(self, lease: str) -> bool:
-        with translated("renew the lease of", self.url, self.name):
-            return self._ours(lambda: self._lease(lease).renew())
+        return self._is_ours("renew the lease of", lambda: self._lease(lease).renew())
 
     def write_holder(self, lease: str, holder: str, since: datetime, count: int) -> bool:
         """Write the holder and its renewals; return False if the lease is lost."""
         metadata = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
-        with translated("write to", self.url, self.name):
-            return self._ours(lambda: self.client.set_blob_metadata(metadata, lease=lease))
+        return self._is_ours("write to", lambda: self.client.set_blob_metadata(metadata, lease=lease))
 
     def release(self, lease: str) -> None:
-        with translated("release the lease of", self.url, self.name):
-            self._ours(lambda: self._lease(lease).release())
+        self._is_ours("release the lease of", lambda: self._lease(lease).release())
 
     def status(self) -> LeaseStatus:
         with translated("read", self.url, self.name):
@@ -190,7 +187,7 @@ class LeaseBlob(LeaseStore):
             since = None
         count = metadata.get(_COUNT, "")
         return LeaseStatus(
-            holder=unquote(metadata.get(_HOLDER, ""), errors="replace") or "somebody",
+            holder=unquote(metadata.get(_HOLDER, ""), errors="replace") or "an unknown holder",
             since=since,
             renewals=int(count) if count.isdecimal() else 0,
             is_leased=found.lease.state in ("leased", "breaking"),
@@ -200,13 +197,15 @@ class LeaseBlob(LeaseStore):
     def _lease(self, lease: str) -> BlobLeaseClient:
         return BlobLeaseClient(self.client, lease_id=lease)
 
-    def _ours(self, act: Callable[[], object]) -> bool:
-        try:
-            act()
-        except ResourceNotFoundError:
-            return False
-        except HttpResponseError as error:
-            if LOST.isdisjoint(codes(error)):
-                raise
-            return False
+    def _is_ours(self, action: str, act: Callable[[], object]) -> bool:
+        """Run `act`; return False if the lease is lost."""
+        with translated(action, self.url, self.name):
+            try:
+                act()
+            except ResourceNotFoundError:
+                return False
+            except HttpResponseError as error:
+                if LOST.isdisjoint(codes(error)):
+                    raise
+                return False
         return True

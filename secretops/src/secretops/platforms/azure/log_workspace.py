@@ -7,28 +7,43 @@ Permitted lists of versions are excluded: they return no value, and each launche
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from secretops.errors import SecretopsError, StoreError, UsageError
+from secretops.errors import StoreError, UsageError
 from secretops.platforms.azure import audit_tables
 from secretops.platforms.azure.api import ANSWER_SECONDS, CONNECT_SECONDS, BoundedRetryPolicy
 from secretops.platforms.azure.audit_tables import TABLES
-from secretops.platforms.azure.errors import codes, translated
+from secretops.platforms.azure.errors import translated
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
+from secretops.stores.store_errors import ErrorTemplate
 
 if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 
 ENDPOINT = "https://api.loganalytics.io"
-# Kusto's codes for a union without an existing table, and for an unknown name. Not documented: from answers that people
-# quote.
-NO_TABLE = frozenset({"SEM0529", "SEM0100"})
+_NO_TABLE = ErrorTemplate(
+    UsageError,
+    f"{{name}} has neither table {TABLES[0]} nor {TABLES[1]}",
+    "the vault's diagnostic setting sends its audit log there; the first row creates a table",
+    "pulumi up; then wait up to 15 minutes for the next reads",
+    "audit-log-missing",
+)
+_REJECTED = ErrorTemplate(
+    StoreError,
+    "{name} rejects the query ({code})",
+    "the query uses the columns in Microsoft's reference of the table",
+    "export the rows to a file: secretops audit FILE; and report it to the maintainers",
+    "audit-query-rejected",
+)
+# Kusto's codes for a union without an existing table (SEM0529), and for an unknown name. Not documented: from answers
+# that people quote.
+_TEMPLATES = {"SEM0529": _NO_TABLE, "SEM0100": _NO_TABLE, "BadArgumentError": _REJECTED}
 # Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: an answer has at most 500,000 rows or 64 MB.
 TOO_LARGE = "-2133196797"
 # The severity of a missing table. Errors have lower numbers.
@@ -52,58 +67,55 @@ def connect(tenant: str) -> LogsQueryClient:
     )
 
 
-@dataclass(frozen=True)
 class Workspace:
     """The workspace of a stack. Connects with the first query."""
 
-    location: AzureStoreLocation
+    def __init__(self, location: AzureStoreLocation) -> None:
+        self._location, self._host = location, urlsplit(location.vault).netloc
+        self._name = f"workspace {location.workspace}"
+
+    @functools.cached_property
+    def _client(self) -> LogsQueryClient:
+        return connect(self._location.tenant)
 
     def lines(self, since: datetime | None) -> Iterator[bytes]:
         """Yield the rows of the stack's vault as lines. Raises UsageError if both tables are missing."""
-        client, now = self._client(), datetime.now(UTC)
+        now = datetime.now(UTC)
         begin = since or now - OLDEST
         while begin < now:
             end = min(begin + WINDOW, now)
-            for row in self._rows(client, begin, end):
+            for row in self._rows(begin, end):
                 yield json.dumps(row, default=str).encode()
             begin = end
 
     def newest(self, since: datetime) -> datetime | None:
         """Return the time of the newest row of the stack's vault since `since`, or None."""
-        found = self._answer(self._client(), newest(self._host, since, datetime.now(UTC)), "the newest row")
+        found = self._answer(newest(self._host, since, datetime.now(UTC)), "the newest row")
         return datetime.fromisoformat(str(found[0]["TimeGenerated"])) if found else None
 
-    def _client(self) -> LogsQueryClient:
-        with translated("query", ENDPOINT, self._name):
-            return connect(self.location.tenant)
-
-    def _rows(self, client: LogsQueryClient, begin: datetime, end: datetime) -> Iterator[Mapping[str, Any]]:
+    def _rows(self, begin: datetime, end: datetime) -> Iterator[Mapping[str, Any]]:
         try:
-            found = self._answer(client, accesses(self._host, begin, end), f"{begin:%Y-%m-%d %H:%M}")
+            found = self._answer(accesses(self._host, begin, end), f"{begin:%Y-%m-%d %H:%M}")
         except _TooLargeError:
             if end - begin <= SHORTEST:
                 raise
             middle = begin + (end - begin) / 2
-            yield from self._rows(client, begin, middle)
-            yield from self._rows(client, middle, end)
+            yield from self._rows(begin, middle)
+            yield from self._rows(middle, end)
         else:
             yield from found
 
-    def _answer(self, client: LogsQueryClient, query: str, what: str) -> list[Mapping[str, Any]]:
+    def _answer(self, query: str, what: str) -> list[Mapping[str, Any]]:
         """Return all rows of the query. Raises _TooLargeError, StoreError for an incomplete answer."""
-        from azure.core.exceptions import HttpResponseError
         from azure.monitor.query import LogsQueryResult
 
-        with translated("query", ENDPOINT, self._name):
-            try:  # the query has the period: whether a timespan includes its ends is not documented
-                answer = client.query_workspace(self.location.workspace, query, timespan=None)
-            except HttpResponseError as error:
-                if refused := self._refused(codes(error)):
-                    raise refused from None
-                raise
-        if isinstance(answer, LogsQueryResult):
-            return _rows_of(answer.tables)
-        if lacking := _lacking(answer):
+        with translated("query", ENDPOINT, self._name, _TEMPLATES):
+            # The query has the period: whether a timespan includes its ends is not documented.
+            answer = self._client.query_workspace(self._location.workspace, query, timespan=None)
+        tables, lacking = (
+            (answer.tables, []) if isinstance(answer, LogsQueryResult) else (answer.partial_data, _lacking(answer))
+        )
+        if lacking:
             kind = _TooLargeError if TOO_LARGE in lacking else StoreError
             raise kind(
                 f"{self._name}: the answer for {what} is incomplete ({lacking[0]})",
@@ -111,32 +123,7 @@ class Workspace:
                 remedy="use a later --since; or export the rows to a file: secretops audit FILE",
                 code="audit-log-incomplete",
             )
-        return _rows_of(answer.partial_data)
-
-    def _refused(self, found: list[str]) -> SecretopsError | None:
-        if not NO_TABLE.isdisjoint(found):
-            return UsageError(
-                f"{self._name} has neither table {TABLES[0]} nor {TABLES[1]}",
-                rule="the vault's diagnostic setting sends its audit log there; the first row creates a table",
-                remedy="pulumi up; then wait up to 15 minutes for the next reads",
-                code="audit-log-missing",
-            )
-        if "BadArgumentError" in found:
-            return StoreError(
-                f"{self._name} rejects the query ({found[0]})",
-                rule="the query uses the columns in Microsoft's reference of the table",
-                remedy="export the rows to a file: secretops audit FILE; and report it to the maintainers",
-                code="audit-query-rejected",
-            )
-        return None
-
-    @property
-    def _name(self) -> str:
-        return f"workspace {self.location.workspace}"
-
-    @property
-    def _host(self) -> str:
-        return urlsplit(self.location.vault).netloc
+        return [dict(zip(table.columns, row, strict=True)) for table in tables or () for row in table.rows]
 
 
 class _TooLargeError(StoreError):
@@ -169,10 +156,6 @@ def _rows(host: str, begin: datetime, end: datetime) -> str:
 
 def _literal(time: datetime) -> str:
     return f"datetime({time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ})"
-
-
-def _rows_of(tables: Any) -> list[Mapping[str, Any]]:
-    return [dict(zip(table.columns, row, strict=True)) for table in tables or () for row in table.rows]
 
 
 def _lacking(answer: LogsQueryPartialResult) -> list[str]:

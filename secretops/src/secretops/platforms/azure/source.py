@@ -47,22 +47,22 @@ class KeyVault(PollingSource):
                 remedy=f"{OUTPUT}; for example azure-kv:coreflux-mcp.vault.azure.net/mqtt",
                 code="source-invalid",
             )
-        asked = requested_secrets(f"azure-kv:{place}", path)
-        super().__init__(f"Key Vault {host}", asked, str, every=every, clock=clock)
+        requested = requested_secrets(f"azure-kv:{place}", path)
+        super().__init__(f"Key Vault {host}", requested, str, every=every, clock=clock)
         self._api = open_api(f"https://{host}")
 
     def revision(self, name: str) -> str | None:
-        kept = self._api.versions(name)
-        if not kept and name in self._found:
+        stored = self._api.versions(name)
+        if not stored and name in self._found:
             raise StoreError(
                 f"secret {name} was deleted from the vault",
                 rule="nobody can read a deleted secret, which the vault retains",
                 remedy="secretops status; az keyvault secret recover restores it",
                 code="secret-deleted",
             )
-        if kept and not any(one.enabled for one in latest(kept)):  # a read would be recorded as denied
+        if stored and not any(one.enabled for one in latest(stored)):  # a read would be recorded as denied
             raise _disabled(name)
-        return repr(sorted((one.id, one.enabled) for one in kept)) if kept else None
+        return repr(sorted((one.id, one.enabled) for one in stored)) if stored else None
 
     def fetch(self, name: str, revision: str) -> StoredVersion | None:  # noqa: ARG002 - returns the newest version
         found = self._api.value(name)

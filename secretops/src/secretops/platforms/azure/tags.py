@@ -39,7 +39,7 @@ FORGOTTEN, FORGETTING = f"{PREFIX}forgotten", f"{PREFIX}forgetting"
 class Copy:
     """A version in Key Vault with a version of secretops. After a lost answer one write may have two copies."""
 
-    kept: KeyVaultVersion
+    stored: KeyVaultVersion
     number: int
     # Id of the write. Copies share it after a lost answer, or if a person copied a version with its tags.
     write: str
@@ -60,7 +60,7 @@ class TagState:
     def of(cls, api: KeyVaultApi, name: str, staging: str) -> TagState:
         """Return the current state. Reads the value if one second created several versions, where it may."""
         state = cls(api.versions(name), api.versions(staging))
-        if len({kept.tags.get(WRITE) for kept in state.newest}) > 1:
+        if len({stored.tags.get(WRITE) for stored in state.newest}) > 1:
             with contextlib.suppress(ForbiddenError):
                 if current := readers_version(api, name, state.newest):
                     return dataclasses.replace(state, found=current.id)
@@ -77,14 +77,14 @@ class TagState:
 
     @property
     def forgetting(self) -> bool:
-        return any(FORGETTING in kept.tags for kept in (*self.main, *self.staging))
+        return any(FORGETTING in stored.tags for stored in (*self.main, *self.staging))
 
     @cached_property
     def rolled_back(self) -> Copy | None:
         """The copy that a person created of an older version. Not of a retired or a late one."""
         copies, newest = self._in_time, self.newest
-        found = next((copy for copy in copies if len(newest) == 1 and copy.kept == newest[0]), None)
-        if found is None or not found.kept.enabled or found.number == copies[-1].number:
+        found = next((copy for copy in copies if len(newest) == 1 and copy.stored == newest[0]), None)
+        if found is None or not found.stored.enabled or found.number == copies[-1].number:
             return None
         retired = any(copy.version.retired for copy in copies if copy.version.id == found.version.id)
         return None if retired else found
@@ -102,65 +102,64 @@ class TagState:
     @property
     def next_number(self) -> int:
         """The next number. Numbers order the versions: Key Vault's times are to the second."""
-        return 1 + max((_number(kept) for kept in (*self.main, *self.staging)), default=0)
+        return 1 + max((_number(stored) for stored in (*self.main, *self.staging)), default=0)
 
     def copies(self, version: str) -> tuple[Copy, ...]:
         return tuple(copy for copy in self._main if copy.version.id == version)
 
     def pending_copies(self, version: str) -> tuple[Copy, ...]:
-        return tuple(copy for copy in self._staging if copy.version.id == version and copy.kept.enabled)
+        return tuple(copy for copy in self._staging if copy.version.id == version and copy.stored.enabled)
 
     @property
     def newest(self) -> tuple[KeyVaultVersion, ...]:
         """The version that readers get: one, none, or several that only Key Vault can distinguish."""
         found = latest(self.main)
-        return tuple(kept for kept in found if kept.id == self.found) or found
+        return tuple(stored for stored in found if stored.id == self.found) or found
 
     @property
-    def surplus(self) -> Iterator[tuple[bool, Copy]]:
-        """Enabled copies to discard, each with whether it is in the staging secret. Not what readers get."""
+    def surplus(self) -> Iterator[Copy]:
+        """Enabled copies to discard. Not what readers get."""
         versions, newest, late = self.versions, self.newest, self.late
         pending = versions.pending
         living = {version.id for version in versions.living if version is not pending}
         for copy in self._main:
-            unwanted = copy.version.id not in living or copy.kept.id in late
-            if copy.kept.enabled and unwanted and copy.kept not in newest:
-                yield False, copy
+            unwanted = copy.version.id not in living or copy.stored.id in late
+            if copy.stored.enabled and unwanted and copy.stored not in newest:
+                yield copy
         for copy in self._staging:
-            unwanted = copy.version.id != (pending and pending.id) or copy.kept.id in late
-            if copy.kept.enabled and unwanted:
-                yield True, copy
+            unwanted = copy.version.id != (pending and pending.id) or copy.stored.id in late
+            if copy.stored.enabled and unwanted:
+                yield copy
 
     def last(self, secret: str) -> Entry | None:
-        found = [entry for kept in (*self.main, *self.staging) if (entry := _entry(secret, kept.tags.get(LAST)))]
+        found = [entry for stored in (*self.main, *self.staging) if (entry := _entry(secret, stored.tags.get(LAST)))]
         return max(found, key=lambda entry: entry.time, default=None)
 
     @property
-    def carrier(self) -> tuple[bool, KeyVaultVersion] | None:
-        """The version for the journal's tag (current, else pending), and whether it is in the staging secret."""
-        versions = self.versions
-        if versions.current and (copies := self.copies(versions.current.id)):
-            return False, copies[-1].kept
-        if versions.pending and (copies := self.pending_copies(versions.pending.id)):
-            return True, copies[-1].kept
-        return None
+    def carrier(self) -> KeyVaultVersion | None:
+        """The version for the journal's tag: current, else pending."""
+        current, pending = self.versions.current, self.versions.pending
+        copies = (current and self.copies(current.id)) or (pending and self.pending_copies(pending.id))
+        return copies[-1].stored if copies else None
 
     @property
     def _in_time(self) -> list[Copy]:
-        return [copy for copy in self._main if copy.kept.id not in self.late]
+        return [copy for copy in self._main if copy.stored.id not in self.late]
 
-    def _late(self, kept: Iterable[KeyVaultVersion], copies: Iterable[Copy], history: Iterable[Copy]) -> frozenset[str]:
+    def _late(
+        self, stored: Iterable[KeyVaultVersion], copies: Iterable[Copy], history: Iterable[Copy]
+    ) -> frozenset[str]:
         """Return the ids of `copies` that were written after their discard, or after a later one of `history`."""
-        late = {one.tags.get(WRITE) for one in kept if FORGOTTEN in one.tags}
+        late = {one.tags.get(WRITE) for one in stored if FORGOTTEN in one.tags}
         first = {copy.write: copy for copy in sorted(copies, key=self._made, reverse=True)}
         for other in history:
             late.update(
                 w for w, copy in first.items() if copy.number < other.number and self._made(other) < self._made(copy)
             )
-        return frozenset(copy.kept.id for copy in copies if copy.write in late)
+        return frozenset(copy.stored.id for copy in copies if copy.write in late)
 
     def _made(self, copy: Copy) -> tuple[datetime, bool, int]:
-        return copy.kept.created, copy.kept.id == self.found, copy.number
+        return copy.stored.created, copy.stored.id == self.found, copy.number
 
     @cached_property
     def _main(self) -> list[Copy]:
@@ -184,7 +183,7 @@ class TagState:
     @property
     def _pending(self) -> Version | None:
         late, done = self.late, {version.id for version in self._published}
-        found = [copy.version for copy in self._staging if copy.kept.enabled and copy.kept.id not in late]
+        found = [copy.version for copy in self._staging if copy.stored.enabled and copy.stored.id not in late]
         return found[-1] if found and found[-1].id not in done else None
 
 
@@ -206,15 +205,15 @@ def version_tags(version: Version, number: int, write: str) -> dict[str, str]:
     return tags
 
 
-def with_times(kept: KeyVaultVersion, **times: datetime | None) -> dict[str, str]:
-    """Return the tags of `kept` with these times, of which None is no change."""
-    return _fitting({**kept.tags, **{f"{PREFIX}{name}": timestamp(time) for name, time in times.items() if time}})
+def with_times(stored: KeyVaultVersion, **times: datetime | None) -> dict[str, str]:
+    """Return the tags of `stored` with these times, of which None is no change."""
+    return _fitting({**stored.tags, **{f"{PREFIX}{name}": timestamp(time) for name, time in times.items() if time}})
 
 
-def discarded(kept: KeyVaultVersion, now: datetime) -> dict[str, str]:
+def discarded(stored: KeyVaultVersion, now: datetime) -> dict[str, str]:
     """Return the tags of a discarded version: if a person enables it, it is not a version of secretops."""
     stay = (NUMBER, WRITE, FORGETTING)
-    left = {name: text for name, text in kept.tags.items() if name in stay or not name.startswith(PREFIX)}
+    left = {name: text for name, text in stored.tags.items() if name in stay or not name.startswith(PREFIX)}
     return _fitting({**left, FORGOTTEN: timestamp(now)})
 
 
@@ -223,24 +222,24 @@ def marked_forgetting(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
     return _fitting({**tags, FORGETTING: timestamp(now)})
 
 
-def with_entry(kept: KeyVaultVersion, entry: Entry) -> dict[str, str]:
+def with_entry(stored: KeyVaultVersion, entry: Entry) -> dict[str, str]:
 
     def written(outcome: str) -> str:
         return json.dumps([timestamp(entry.time), entry.version, entry.step, quote(outcome, safe=" ")])
 
-    return _fitting({**kept.tags, LAST: fit_outcome(entry, written, LONGEST)})
+    return _fitting({**stored.tags, LAST: fit_outcome(entry, written, LONGEST)})
 
 
-def latest(kept: Iterable[KeyVaultVersion]) -> tuple[KeyVaultVersion, ...]:
+def latest(stored: Iterable[KeyVaultVersion]) -> tuple[KeyVaultVersion, ...]:
     """Return the versions of the last second, the highest number last."""
-    found = sorted(kept, key=lambda one: (one.created, _number(one)))
+    found = sorted(stored, key=lambda one: (one.created, _number(one)))
     return tuple(one for one in found if one.created == found[-1].created)
 
 
 def readers_version(api: KeyVaultApi, name: str, newest: Sequence[KeyVaultVersion]) -> KeyVaultVersion | None:
     """Return which of these versions of one second readers get."""
     if len(newest) > 1:
-        return api.value(name) or next((kept for kept in reversed(newest) if not kept.enabled), None)
+        return api.value(name) or next((stored for stored in reversed(newest) if not stored.enabled), None)
     return newest[0] if newest else None
 
 
@@ -249,10 +248,10 @@ def _fitting(tags: Mapping[str, str]) -> dict[str, str]:
     return {name: tags[name] for name in ranked[:MOST]}
 
 
-def _copies(kept: Iterable[KeyVaultVersion]) -> list[Copy]:
-    found = ((one, version) for one in kept if (version := _version(one.tags)))
+def _copies(stored: Iterable[KeyVaultVersion]) -> list[Copy]:
+    found = ((one, version) for one in stored if (version := _version(one.tags)))
     copies = (Copy(one, _number(one), one.tags.get(WRITE, one.id), version) for one, version in found)
-    return sorted(copies, key=lambda copy: (copy.number, copy.kept.created))
+    return sorted(copies, key=lambda copy: (copy.number, copy.stored.created))
 
 
 def _version(tags: Mapping[str, str]) -> Version | None:
@@ -273,8 +272,8 @@ def _entry(secret: str, text: str | None) -> Entry | None:
         return None
 
 
-def _number(kept: KeyVaultVersion) -> int:
-    text = kept.tags.get(NUMBER, "")
+def _number(stored: KeyVaultVersion) -> int:
+    text = stored.tags.get(NUMBER, "")
     return int(text) if text.isdecimal() and len(text) < _DIGITS else 0
 
 

@@ -31,7 +31,7 @@ def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str,
     secret = session.secret(name)
     current = session.store.versions(secret.name).current
     if not version and current is None:
-        remedy = session.first_value(secret)
+        remedy = session.first_value_command(secret)
         raise WaitingError(f"{name} has no value, so no recipients", remedy=remedy, code="secret-without-value")
     value = session.store.read(name, version or (current.id if current else ""), purpose="find its recipients")
     api = Api.of(store)
@@ -69,7 +69,7 @@ def _ask(api: Api, method: str, path: str, policy: str, body: Mapping[str, str] 
         return api.raw(method, path, body) or {}
     except StoreError as error:
         raise StoreError(
-            f"--given: {error.what}",
+            f"--value-of: {error.what}",
             rule=f"this needs the right to list audit devices and to hash a text: {policy}",
             remedy="run it with such a token; secretops audit --secret NAME does not need it",
             code="permission-denied",

@@ -11,14 +11,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from secretops.check import (
     Check,
     Repair,
     Result,
     attention,
     clock_skew,
+    expired_lease,
     judge,
     ok,
     poll,
@@ -63,7 +62,7 @@ def aws_checks(account: Account, stack: OpenedStack, tick: Repair) -> list[Check
             "secrets": secrets,
             "unknown secrets": unknown_secrets,
             "keys": keys,
-            "lease": partial(lease, follow=tick),
+            "lease": partial(lease, take_over=tick),
             "pending": partial(pending, stack=stack, tick=tick, rotated=rotated.values()),
             "rotation": partial(rotation, rotated=rotated),
             "your rights": own_rights,
@@ -137,8 +136,8 @@ def keys(account: Account) -> Result:
     )
 
 
-def lease(account: Account, timing: Timing | None = None, follow: Repair | None = None) -> Result:
-    """Check that the holder of the lease renews it. `follow` takes over an expired lease."""
+def lease(account: Account, timing: Timing | None = None, take_over: Repair | None = None) -> Result:
+    """Check that the holder of the lease renews it. `take_over` repairs an expired lease."""
     account.reach()
     timing = timing or Timing()
     try:
@@ -151,14 +150,7 @@ def lease(account: Account, timing: Timing | None = None, follow: Repair | None 
     for _ in poll(timing.duration, timing.poll):
         if (now := account.lease.read().record) is None or now != holder:
             return ok(f"held by {since}")
-    return attention(
-        f"held by {since}, not renewed for {timing.duration:.0f} s",
-        f"a running process renews it every {timing.renew:.0f} s; this one was killed or has no network, and may have "
-        "left a rotation unfinished",
-        "secretops tick takes over the lease and finishes the rotation; if it happens again, check the timeout and the "
-        "memory in the log of the function",
-        follow,
-    )
+    return expired_lease(since, timing.duration, take_over, "was killed, or has no network,")
 
 
 def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
@@ -173,17 +165,17 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
         if version is None or CURRENT in labels[version]:
             continue
         ours = LabelState(labels).versions.pending
-        made = ours.created if ours else _made(account, name, version)
-        if made is None:  # the rotation has just ended
+        created = ours.created if ours else _created_at(account, name, version)
+        if created is None:  # the rotation has just ended
             continue
-        if datetime.now(UTC) - made < STUCK_AFTER:
+        if datetime.now(UTC) - created < STUCK_AFTER:
             under_way.append(name)
         elif ours:
-            wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(made)}, unfinished")
+            wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(created)}, unfinished")
             remedies.append("secretops tick finishes it; its log shows why it failed")
             repair = tick
         else:
-            wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(made)}, empty or not of secretops")
+            wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(created)}, empty or not of secretops")
             remedies.append(_release_command(account, name, version, is_ours=name in rotated))
             strays |= {name: version} if name in rotated else {}
 
@@ -203,7 +195,7 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
     )
 
 
-def _made(account: Account, name: str, version: str) -> datetime | None:
+def _created_at(account: Account, name: str, version: str) -> datetime | None:
     found = account.call("secretsmanager:ListSecretVersionIds", SecretId=name, MaxResults=100)["Versions"]
     return next((each["CreatedDate"] for each in found if each["VersionId"] == version), None)
 
@@ -268,13 +260,10 @@ def rotators_rights(account: Account, rotated: Collection[str]) -> Result:
 
 
 def _role_of(account: Account, function: str) -> str | None:
-    with account.translated("lambda:GetFunctionConfiguration"):
-        try:
-            return str(account.client("lambda").get_function_configuration(FunctionName=function)["Role"])
-        except ClientError as error:
-            if errors.code(error) == "ResourceNotFoundException":
-                return None
-            raise
+    try:
+        return str(account.call("lambda:GetFunctionConfiguration", FunctionName=function)["Role"])
+    except errors.AbsentError:
+        return None
 
 
 def _rights(account: Account, who: Mapping[str, list[str]], actions: tuple[str, ...]) -> Result:
@@ -284,7 +273,7 @@ def _rights(account: Account, who: Mapping[str, list[str]], actions: tuple[str, 
     return judge(
         _lacking(account, who, actions),
         f"it may {', '.join(actions)} by its own policies (SimulatePrincipalPolicy)",
-        "pulumi up grants it to the stack's roles; for yourself ask the owner of the account",
+        "pulumi up grants it to the stack's roles; for yourself request it from the owner of the account",
         f"{', '.join(sorted(each.rpartition('/')[2] for each in who))}: {', '.join(actions)}",
     )
 

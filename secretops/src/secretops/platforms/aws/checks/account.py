@@ -106,13 +106,13 @@ class Account:
                 code="secret-prefix-missing",
             )
         self.reach()
-        ours = re.compile(rf"{re.escape(folder)}(\+\d+)?/.+")
+        pattern = re.compile(rf"{re.escape(folder)}(\+\d+)?/.+")
         filters = [{"Key": "name", "Values": [folder]}]
         found = self.list_all("secretsmanager:ListSecrets", "SecretList", Filters=filters, IncludePlannedDeletion=True)
         return {
             each["Name"]: each.get("DeletedDate")
             for each in found
-            if ours.fullmatch(each["Name"]) and each["Name"] not in self.names
+            if pattern.fullmatch(each["Name"]) and each["Name"] not in self.names
         }
 
     def principal(self, arn: str) -> str:
