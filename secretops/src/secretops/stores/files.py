@@ -91,7 +91,7 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
             owned_files.check_folder(root, follow=True)
         folders = [*FOLDERS, UNITS]
         if secrets and (root / "versions").is_dir():
-            folders += [f"versions/{name}" for name in os.listdir(root / "versions")]  # noqa: PTH208 - without objects
+            folders.extend(map("versions/{}".format, os.listdir(root / "versions")))  # noqa: PTH208 - without objects
         for folder in folders:
             with contextlib.suppress(FileNotFoundError):
                 status = os.lstat(f"{root}/{folder}")
