@@ -15,8 +15,6 @@ UNCHANGED = "a change is only written over the state that it was decided on; not
 
 
 class Retries:
-    """The attempts of one call: after each failure `pause` sleeps, or returns False after the last attempt."""
-
     def __init__(
         self,
         pauses: Iterable[float] | None = None,
@@ -29,7 +27,7 @@ class Retries:
         self._end = self._clock() + seconds
 
     def pause(self, requested: float | None = None) -> bool:
-        """Sleep until the next attempt; False if there is none. `requested`: the server's own pause, in seconds."""
+        """Sleep until the next attempt; False after the last. `requested`: the server's own pause, in seconds."""
         if (pause := next(self._pauses, None)) is None:
             return False
         pause = requested or pause
@@ -42,7 +40,6 @@ class Retries:
 def contended(
     what: str, remedy: str, *, rule: str = UNCHANGED, change: str = "changed it", pauses: Sized = CONFLICT_PAUSES
 ) -> StoreError:
-    """Return the error for an object that another process changed before each attempt."""
     times = len(pauses) + 1
     text = f"{what}: another process {change} {times} times in a row"
     return StoreError(text, rule=rule, remedy=remedy, code="write-conflict")
