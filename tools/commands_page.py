@@ -35,6 +35,7 @@ there, unless a signal ends it, and the same as text on standard error:
 {{
   "schema": {schema},
   "error": {{
+    "code": "secret-unknown",
     "what": "nothing: no such secret in stack dev",
     "rule": "",
     "remedy": "one of broker-admin, mqtt, agent-key",
