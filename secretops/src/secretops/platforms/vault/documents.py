@@ -1,4 +1,4 @@
-"""The document at a path: the fields of a value and the id of its version, which a reader gets in one request."""
+"""The document at a path: the fields of a value and the id of its version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ LIMIT = payload.Limit(1_000_000, "Vault or OpenBao")
 
 
 def serialize(secret: str, version: str, value: Value) -> dict[str, str]:
-    """Return the document of `value`. Raises UsageError for a value that readers or the store can't process."""
     if VERSION in value:
         raise UsageError(
             f"{secret} has a field {VERSION}",
@@ -30,12 +29,11 @@ def serialize(secret: str, version: str, value: Value) -> dict[str, str]:
 
 
 def version_of(data: Mapping[str, Any] | None, number: int) -> str:
-    """Return the id of a document's version; KV's own number if it has none."""
     found = (data or {}).get(VERSION)
     return found if isinstance(found, str) else str(number)
 
 
 def fields_of(data: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return the fields, or None for a document that is not a value."""
+    """Return the fields, or None if it is not a value."""
     found = {name: text for name, text in (data or {}).items() if name != VERSION}
     return found if all(isinstance(text, str) for text in found.values()) else None

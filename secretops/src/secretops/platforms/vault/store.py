@@ -29,8 +29,6 @@ from secretops.values import Value
 
 
 class VaultVersionStore(VendorVersionStore[State]):
-    """Versions as documents."""
-
     def __init__(
         self, location: Location, api: Api | None = None, *, log_entries: bool = False, timing: Timing | None = None
     ) -> None:
@@ -60,11 +58,11 @@ class VaultVersionStore(VendorVersionStore[State]):
                 raise self._contended(secret, pending=True)
 
     def secret_names(self) -> tuple[str, ...]:
-        """Return also secrets that left the stack, by the index: the caller may lack the right to read them."""
+        """Return also secrets that left the stack, by the index."""
         return tuple(sorted({*super().secret_names(), *(self._index.paths().keys() - self._location.secrets.keys())}))
 
     def forget(self, secret: str) -> None:
-        """Remove the pending path first, so that a purge that is interrupted in between changes nothing else."""
+        """Remove the pending path first, so that an interrupted purge changes nothing else."""
         if (paths := self._find_names(secret)) is None:
             return
         self.confirm()
@@ -85,7 +83,6 @@ class VaultVersionStore(VendorVersionStore[State]):
         return max((entry for entry in found if entry), key=lambda entry: entry.time, default=None)
 
     def _store_entry(self, entry: Entry) -> None:
-        """Write to the path of the readers, or to the pending path if that is missing."""
         for path in self._find_names(entry.secret) or ():
             if self._api.update_metadata(path, {JOURNAL_KEY: journal_text(entry)}, create=False, patient=False):
                 return

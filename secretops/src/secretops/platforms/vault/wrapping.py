@@ -1,7 +1,7 @@
-"""Read the credential of a login from a file: a token, a JWT, a secret id, or the wrapping token of a secret id.
+"""Read the credential of a login from a file: a JWT, a secret id, or the wrapping token of a secret id.
 
-An unused wrapping token that was made where secret ids are made proves that no other program got the secret id. The
-digest of a token that this program used is written to a second file, so that a restart is not reported as a theft.
+An unused wrapping token proves that no other program got the secret id. The digest of a used token is written to a
+second file, so that a restart is not reported as a theft.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WRAPPED = "the wrapping token of its secret id"
 
 
 class Wrapping:
-    """The secret id of `method`, by the wrapping token in its file."""
+    """The secret id of `method`."""
 
     def __init__(self, connection: Connection, method: VaultLogin) -> None:
         self._connection, self._method = connection, method
@@ -34,13 +34,12 @@ class Wrapping:
         self._secret_id = self._source = self._sent = ""  # nosec B105 - none yet
 
     def secret_id(self) -> str:
-        """Return the secret id. Unwraps it once, and keeps it for all logins."""
         if not self._secret_id:
             self._unwrap(read_credential(self._method.file, WRAPPED))
         return self._secret_id
 
     def unwrap_another(self) -> bool:
-        """Unwrap a new token in the file. False without one: the secret id is kept, since a rejection may pass."""
+        """Unwrap a new token in the file. False without one."""
         try:
             token = read_credential(self._method.file, WRAPPED)
         except UsageError:
@@ -112,7 +111,6 @@ class Wrapping:
 
 
 def read_credential(file: str, what: str) -> str:
-    """Return the content of `file`. Raises UsageError if it is missing, empty or not a token."""
     found = ""
     try:
         found, why = Path(file).read_text(encoding="utf-8").strip(), "is empty"
@@ -131,7 +129,7 @@ def read_credential(file: str, what: str) -> str:
 
 
 def check_token(text: str, source: str) -> str:
-    """Return `text` if it can be a header. Raises UsageError: an HTTP client would print an invalid header."""
+    """Return `text`. Raises UsageError if it can't be a header, which an HTTP client would print."""
     remember(text)
     if not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError(
