@@ -127,7 +127,7 @@ class Delivery:
     def edits(
         self, known: Sequence[Content], names: Iterable[str], text: str, paths: Iterable[Path]
     ) -> tuple[list[str], list[Path]]:
-        """Return the `names` of `text`, and the `paths`, with content that is in none of `known`. Ignores version variables."""
+        """Return variables of `text` and `paths` with content that is in none of `known`, without version variables."""
         present = env_file.parse(text) if text else {}
         variables = [
             name

@@ -34,7 +34,7 @@ class Salvage:
         self._delivery = Delivery(location)
 
     def unblock(self) -> list[str]:
-        """Repair `files.FILES` and the folders of secrets. Raises StoreError, also if other accounts can write there."""
+        """Repair `files.FILES` and the folders of secrets. Raises StoreError."""
         if not self._root.is_dir():
             return []
         files.check_store(self._root, secrets=False)

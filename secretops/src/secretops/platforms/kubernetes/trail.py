@@ -99,7 +99,7 @@ class KubernetesAuditLog(TrailNames):
         )
 
     def _is_first(self, event: dict[str, Any]) -> bool:
-        """Return whether this is the first event of a request. Only watches are matched by their id, which a client chooses."""
+        """Return whether this is the first event of a request, by its id only for a watch: clients choose ids."""
         stage, request = event["stage"], event["auditID"]
         is_start, rejected = stage == "ResponseStarted", _code(event) == HTTPStatus.UNAUTHORIZED
         if event["verb"] != "watch" or rejected:

@@ -5,6 +5,6 @@
     custom_metadata   of both paths: the versions with their users and times
     <lease>           the document of the lease; its custom_metadata is the index of secrets
 
-A path needs room for three documents (max_versions). Vault has no check-and-set for custom_metadata, but a late write of
-it affects only its own version: the document itself has the id of its version. The audit devices are the trail.
+A path needs room for three documents (max_versions). Vault has no check-and-set for custom_metadata, but a late write
+affects only its own version: a document has the id of its version. The audit devices are the trail.
 """

@@ -6,21 +6,28 @@ import functools
 import http
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import quote
 
 from secretops.certificates import SignedCertificate
-from secretops.errors import StoreError
+from secretops.errors import StoreError, UsageError
 from secretops.platforms.vault import errors
 from secretops.platforms.vault.location import VaultIssuer, VaultStoreLocation
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Answer, Connection, Server
+from secretops.stores import payload
+from secretops.values import Value
+
+# Key of the version's id. A document of another writer has none, or copied one.
+VERSION = "secretops-version"
+# Raft's limit of an entry is 1 MiB, including the names.
+# https://openbao.org/docs/configuration/storage/raft/#max_entry_size
+LIMIT = payload.Limit(1_000_000, "Vault or OpenBao")
 
 
 @dataclass(frozen=True)
 class DocumentInfo:
-    created: datetime
     # When it becomes unreadable, unless it is undeleted.
     deleted: datetime | None
     destroyed: bool
@@ -47,7 +54,6 @@ class Document:
     """One document. Not printable."""
 
     number: int
-    created: datetime
     data: Mapping[str, Any]
 
 
@@ -69,11 +75,6 @@ class Api:
     def without_guard(self) -> Api:
         return Api(self.server, self.mount, self.login)
 
-    @property
-    def skew(self) -> timedelta | None:
-        """How far the server's clock is ahead."""
-        return self._connection.skew
-
     def metadata(self, path: str) -> Metadata | None:
         answer = self._request("read the metadata of", "metadata", path, "GET")
         if answer is None:
@@ -93,12 +94,12 @@ class Api:
         about, data = answer.data.get("metadata"), answer.data.get("data")
         if not isinstance(about, dict):
             raise errors.not_kv2(self.server.address, self.mount)
-        return Document(int(about["version"]), _time(about["created_time"]), data) if isinstance(data, dict) else None
+        return Document(int(about["version"]), data) if isinstance(data, dict) else None
 
     def write(
         self, path: str, data: Mapping[str, str], after: int, *, fresh: bool = False, patient: bool = True
     ) -> int | None:
-        """Write a document if `after` is the newest one, and return its number; else None. `fresh`: confirm the lease first."""
+        """Write a document if `after` is the newest one, and return its number, else None. `fresh` is for `guard`."""
         body = {"data": dict(data), "options": {"cas": after}}
         answer = self._request("write", "data", path, "POST", body, fresh=fresh, patient=patient)
         if answer is None:
@@ -171,7 +172,7 @@ class Api:
 
 def _document_info(found: Mapping[str, Any]) -> DocumentInfo:
     deleted = found.get("deletion_time")
-    return DocumentInfo(_time(found["created_time"]), _time(deleted) if deleted else None, bool(found.get("destroyed")))
+    return DocumentInfo(_time(deleted) if deleted else None, bool(found.get("destroyed")))
 
 
 def _time(text: str) -> datetime:
@@ -181,6 +182,29 @@ def _time(text: str) -> datetime:
         return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
     except ValueError:
         raise errors.not_vault("the server", "its times are UTC in RFC 3339") from None
+
+
+def serialize(secret: str, version: str, value: Value) -> dict[str, str]:
+    if VERSION in value:
+        raise UsageError(
+            f"{secret} has a field {VERSION}",
+            rule="this key of the document is reserved for the version; nothing was changed",
+            remedy="rename the field in the stack file",
+            code="field-reserved",
+        )
+    payload.serialize(secret, value, LIMIT)
+    return {**value, VERSION: version}
+
+
+def version_of(data: Mapping[str, Any] | None, number: int) -> str:
+    found = (data or {}).get(VERSION)
+    return found if isinstance(found, str) else str(number)
+
+
+def fields_of(data: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Return the fields, or None if it is not a value."""
+    found = {name: text for name, text in (data or {}).items() if name != VERSION}
+    return found if all(isinstance(text, str) for text in found.values()) else None
 
 
 class VaultPki:

@@ -16,26 +16,10 @@ class DeniedError(StoreError):
     """A policy of the server denies the request."""
 
 
-class InvalidTokenError(UsageError):
-    """The server does not accept the token."""
-
-
-class SealedError(UnreachableError):
-    """The server is sealed."""
-
-
-class LoginError(StoreError):
-    """The auth method rejects the login."""
-
-
-class UnwrapError(LoginError):
-    """Another program has used the wrapping token."""
-
-
 # Text of the server when check-and-set fails.
 MISMATCH = "check-and-set parameter did not match"
 _SEALED = ErrorTemplate(
-    SealedError,
+    UnreachableError,
     "{host} is sealed",
     "a sealed server reads and writes nothing; nothing is half-written",
     "bao operator unseal; the next tick continues",

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from secretops import formats
-from secretops.errors import SecretopsError, UsageError
+from secretops.errors import SecretopsError, StoreError, UsageError
 from secretops.platforms.vault import errors
 from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.server import Answer, Connection, Server
@@ -96,7 +96,7 @@ class Login:
             return current.token
 
     def is_invalid(self, token: str) -> bool:
-        """Return whether to try another token after a 403. Raises InvalidTokenError."""
+        """Return whether to try another token after a 403. Raises UsageError."""
         with self._lock:
             if self._current and self._current.token != token:
                 return True
@@ -104,7 +104,7 @@ class Login:
                 return False
             if self._method is None:
                 self._operator_token = ""
-                raise errors.InvalidTokenError(
+                raise UsageError(
                     f"{self._connection.server.host} does not accept this token",
                     rule="a token expires with its TTL, may be revoked, and belongs to one server",
                     remedy="bao login; then: bao token lookup",
@@ -179,7 +179,7 @@ class Login:
             raise errors.not_vault(host, "a login or a renewal returns a token")
         token, ttl = auth.get("client_token"), float(auth.get("lease_duration") or 0)
         if not isinstance(token, str) or not token:
-            raise errors.LoginError(
+            raise StoreError(
                 f"{host} accepts the login, but returns no token",
                 rule="a program has no second factor",
                 remedy="exclude this method from MFA (bao list identity/mfa/login-enforcement)",
@@ -192,7 +192,7 @@ class Login:
         server = self._connection.server
         if answer.status == http.HTTPStatus.NOT_FOUND:
             return self._connection.rejected(answer, "log in by", f"auth/{method.mount}", f"auth/{method.mount}")
-        return errors.LoginError(
+        return StoreError(
             f"{server.host} rejects the login as {method.role} by auth/{method.mount} ({answer.status})",
             rule=f"the role has to exist, with the credential in {method.file}, from an allowed address",
             remedy="pulumi up enables the method; check that the credential belongs to the role and is not expired, "

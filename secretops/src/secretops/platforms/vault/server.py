@@ -100,7 +100,7 @@ class Connection:
     ) -> Answer:
         """Send a request to a quoted path below /v1/, and return the response, also a rejection.
 
-        `merges`: the body is a merge patch. `before` runs before each attempt. Raises UnreachableError, StoreError, UsageError.
+        `merges`: the body is a merge patch. `before` runs before each attempt. Raises SecretopsError.
         """
         retries = Retries(PAUSES if patient else ())
         while True:

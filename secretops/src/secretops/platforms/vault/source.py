@@ -24,8 +24,7 @@ from pydantic import ValidationError
 
 from secretops.errors import StoreError, UsageError, did_you_mean
 from secretops.launcher.polling_source import OUTPUT, POLL_SECONDS, PollingSource, StoredVersion, requested_secrets
-from secretops.platforms.vault.api import Api
-from secretops.platforms.vault.documents import fields_of, version_of
+from secretops.platforms.vault.api import Api, fields_of, version_of
 from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Server

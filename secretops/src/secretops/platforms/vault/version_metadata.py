@@ -5,7 +5,7 @@
     secretops-path-<secret>  at the lease's path: the paths of that secret
 
 A path has at most 64 keys of 128 bytes, with texts of 512: https://openbao.org/api-docs/secret/kv/kv-v2/
-It is written before the document, with the number that check-and-set will give it (`planned`). After a crash in between,
+It is written first, with the number that check-and-set will give the document (`planned`). After a crash in between,
 the document of that number identifies its version.
 """
 
@@ -22,8 +22,7 @@ from typing import Any
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
-from secretops.platforms.vault.api import EMPTY, Api, Document, Metadata
-from secretops.platforms.vault.documents import VERSION
+from secretops.platforms.vault.api import EMPTY, VERSION, Api, Document, Metadata
 from secretops.stores.version_facts import TIMES, fit_outcome, staged
 
 VERSION_KEY, JOURNAL_KEY, INDEX_KEY = "secretops-version-", "secretops-last", "secretops-path-"

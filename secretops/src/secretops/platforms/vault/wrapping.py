@@ -13,7 +13,6 @@ import re
 from pathlib import Path
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.platforms.vault import errors
 from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.server import Answer, Connection
 from secretops.redaction import remember
@@ -57,7 +56,7 @@ class Wrapping:
         # the whole path: a cubbyhole, or another mount, may have a path with the same end
         made_at = str(lookup.data.get("creation_path", ""))
         if not re.fullmatch(rf"auth/{re.escape(method.mount)}/role/[^/]+/secret-id", made_at):
-            raise errors.UnwrapError(
+            raise StoreError(
                 f"{method.file}: this wrapping token does not wrap a secret id of auth/{method.mount}",
                 rule="a thief who unwrapped the first token can wrap another value",
                 remedy="treat it as stolen: revoke the role's secret ids, find the unwrap in the audit log, "
@@ -85,7 +84,7 @@ class Wrapping:
     def _rejected(self, digest: str, answer: Answer) -> SecretopsError:
         file, host = self._method.file, self._connection.server.host
         if answer.status != http.HTTPStatus.BAD_REQUEST:
-            return errors.LoginError(
+            return StoreError(
                 f"{host} does not unwrap the token in {file} ({answer.status})",
                 rule="a wrapping token belongs to one server and namespace, and unwraps once",
                 remedy="write a new wrapping token of this server and namespace",
@@ -95,13 +94,13 @@ class Wrapping:
         with contextlib.suppress(OSError, UnicodeDecodeError):
             recorded = self._record.read_text(encoding="ascii").strip()
         if digest in (self._sent, recorded):
-            return errors.LoginError(
+            return StoreError(
                 f"{file}: this program has already used this wrapping token",
                 rule="it unwraps once; the secret id was in a process that ended, or in a lost response",
                 remedy="write a new wrapping token for each start; the audit log shows who used the last one",
                 code="vault-wrapping-token-reused",
             )
-        return errors.UnwrapError(
+        return StoreError(
             f"{file}: this wrapping token was used already, or has expired",
             rule="it unwraps once: unless this program used it before, SOMEBODY ELSE HAS THE SECRET ID",
             remedy="find the unwrap in the audit log; if it was another program, revoke the role's secret ids. "

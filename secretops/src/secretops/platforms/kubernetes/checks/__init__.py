@@ -207,7 +207,7 @@ def own_rights(cluster: Cluster) -> Result:
 
 
 def account_rights(cluster: Cluster, account: str) -> Result:
-    """Compare a service account's rights with its declared ones. The server's pods have no token: kubelets mount Secrets."""
+    """Compare a service account's rights with its declared ones. The server's pods have no token."""
     place, verbs = cluster.location, _BOTH if account == ROTATOR else ("get",)
     user = _user(place.namespace, account)
     declared = {Right(verb, "secrets", name) for name, who in place.readers.items() if user in who for verb in verbs}

@@ -26,7 +26,7 @@ from secretops.check import (
 from secretops.platforms.vault.checks.policy import Rule
 from secretops.platforms.vault.checks.server import Role, VaultServer
 from secretops.platforms.vault.errors import DeniedError
-from secretops.platforms.vault.lease import LeaseDocument
+from secretops.platforms.vault.store import LeaseDocument
 
 # A path needs room for the next version, the current and the previous one.
 MIN_VERSIONS = 3
