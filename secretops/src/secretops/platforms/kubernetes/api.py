@@ -104,13 +104,7 @@ class Api:
         return client_adapter.Client(self.connection.client.config, parameters)
 
     def _request(
-        self,
-        verb: str,
-        what: str,
-        send: Callable[[Client], Response],
-        patience: float,
-        *,
-        none_for: set[int],
+        self, verb: str, what: str, send: Callable[[Client], Response], patience: float, *, none_for: set[int]
     ) -> Response | None:
         retries = Retries(doubling(FIRST_PAUSE, LONGEST_PAUSE), seconds=patience)
         while True:
