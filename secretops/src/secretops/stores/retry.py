@@ -15,8 +15,6 @@ UNCHANGED = "a change is only written over the state that it was decided on; not
 
 
 class Retries:
-    """The attempts of one call."""
-
     def __init__(
         self,
         pauses: Iterable[float] | None = None,
@@ -42,7 +40,6 @@ class Retries:
 def contended(
     what: str, remedy: str, *, rule: str = UNCHANGED, change: str = "changed it", pauses: Sized = CONFLICT_PAUSES
 ) -> StoreError:
-    """Return the error for an object that always changes before a write."""
     times = len(pauses) + 1
     text = f"{what}: another process {change} {times} times in a row"
     return StoreError(text, rule=rule, remedy=remedy, code="write-conflict")

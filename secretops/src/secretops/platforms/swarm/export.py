@@ -72,7 +72,6 @@ class Program(BaseModel):
 
 
 def load_program(stack: str | None) -> Program:
-    """Run the program on the stack file of `stack`. Raises UsageError."""
     project = project_folder()
     file = _stack_file(project, stack)
     done = subprocess.run(
@@ -108,7 +107,6 @@ def _stack_file(project: Path, stack: str | None) -> Path:
 
 
 def current_secrets(program: Program) -> tuple[MountedSecret, ...]:
-    """Return the secrets that the server's service mounts."""
     with with_extra("swarm"):
         from secretops.platforms.swarm.mounted_secrets import mounted_secrets
     return mounted_secrets(program.service)
@@ -134,7 +132,6 @@ def compose_files(program: Program, secrets: Sequence[MountedSecret]) -> dict[st
 
 
 def _escape(entry: Any) -> Any:
-    """Escape what docker would expand as a variable."""
     match entry:
         case str():
             return entry.replace("$", "$$")
@@ -176,7 +173,6 @@ def timer_files(program: Program, at: str | None) -> dict[str, str]:
 
 
 def enable_commands(program: Program, folder: Path, at: str | None) -> tuple[str, ...]:
-    """Return the commands that start the timer on a manager."""
     target = at or f"/etc/{program.name}"
     unit = f"{target}/{program.name}-tick"
     copy = () if folder.resolve() == Path(target) else (f"sudo cp -rT {shlex.quote(str(folder))} {target}",)

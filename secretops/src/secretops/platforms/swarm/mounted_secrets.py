@@ -13,8 +13,6 @@ from secretops.platforms.swarm.rollout import secrets_of
 
 @dataclass(frozen=True, kw_only=True)
 class MountedSecret:
-    """A secret in a service's list, and its file in the containers. Never a value."""
-
     secret_id: str
     secret_name: str
     file_name: str

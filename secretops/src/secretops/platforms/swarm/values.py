@@ -39,7 +39,6 @@ class TaskValues:
     def __init__(
         self, folder: Path = SECRETS, *, exists: Callable[[str], bool] = _is_in_the_swarm, readable: bool | None = None
     ) -> None:
-        """`readable`: by default if this process is a task of the Swarm."""
         self._folder, self._exists = folder, exists
         self.readable = is_task() if readable is None else readable
         self._made: dict[str, str] = {}

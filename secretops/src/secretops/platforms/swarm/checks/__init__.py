@@ -90,7 +90,6 @@ def _host(node: dict[str, Any]) -> str:
 
 
 def _release(node: dict[str, Any]) -> tuple[int, ...]:
-    """Return the three numbers of a node's Docker, or none."""
     found = re.match(r"(\d+)\.(\d+)\.(\d+)", _engine(node))
     return tuple(map(int, found.groups())) if found else ()
 
@@ -209,7 +208,6 @@ def version_state(manager: Manager) -> Result:
 
 
 def lease(manager: Manager, take_over: Repair | None = None, pause: float = Timing.poll) -> Result:
-    """Check that the lease is free or renewed."""
     record = manager.state.lease
     if record is None:
         return ok("free")
@@ -249,7 +247,6 @@ def orphaned_secrets(manager: Manager) -> Result:
 
 
 def leftover_commands(manager: Manager) -> Result:
-    """Find objects of killed commands."""
     left = manager.left
     return judge(
         [f"{', '.join(left)}: left by a command that was killed"] if left else [],

@@ -43,7 +43,6 @@ class Manager:
 
     @property
     def left(self) -> list[str]:
-        """Objects of killed commands."""
         services = [each for each in self.get("/services") if self._is_labelled(each)]
         names = {each["Spec"]["Name"] for each in services}
         return [
@@ -60,7 +59,6 @@ class Manager:
         return "jobs of killed commands are removed"
 
     def sweep(self) -> str:
-        """Remove secrets of retired versions that no service uses."""
         with hold(self._client, f"secretops doctor --repair (pid {os.getpid()} on {socket.gethostname()})", Timing()):
             state = self.read_state()
             for secret in state.secrets:
@@ -110,7 +108,6 @@ class Manager:
         return TASK in labels and labels.get(SWARM_INSTANCE) == self.location.instance
 
     def _age(self, found: dict[str, Any]) -> timedelta:
-        """Return the age by the daemon's clock, at its first answer."""
         return parse_time(self.get("/info")["SystemTime"]) - parse_time(found["CreatedAt"])
 
 
