@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
@@ -53,8 +52,8 @@ class Connection:
         self._deadline = deadline
         self._connack: ReasonCode | None = None
         self._disconnect_reason: ReasonCode | None = None
-        self._granted: dict[int, ReasonCode] = {}
-        self._acknowledged: dict[int, ReasonCode] = {}
+        # The answers to subscriptions and publications, by packet id.
+        self._answers: dict[int, ReasonCode] = {}
         self._inbox: deque[MQTTMessage] = deque()
         self._messages = self._bytes = 0
         self._client = Client(
@@ -77,7 +76,7 @@ class Connection:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def subscribe(self, topic_filter: str) -> None:
@@ -85,13 +84,11 @@ class Connection:
         _, number = self._client.subscribe(topic_filter, qos=1)
         if number is None:
             raise self._lost(doing)
-        self._check(self._wait(lambda: self._granted.pop(number, None), doing), doing)
+        self._wait_for_answer(number, doing)
 
     def publish(self, topic: str, payload: str) -> None:
         """Publish with QoS 1 and wait for the acknowledgement. A 3.1.1 broker also acknowledges a dropped message."""
-        doing = f"publishing to {topic}"
-        number = self._client.publish(topic, payload, qos=1).mid
-        self._check(self._wait(lambda: self._acknowledged.pop(number, None), doing), doing)
+        self._wait_for_answer(self._client.publish(topic, payload, qos=1).mid, f"publishing to {topic}")
 
     def receive(self, wanted: Callable[[MQTTMessage], T | None], *, within: float | None = None) -> T | None:
         """Return the first result of `wanted` that is not None; None after `within` seconds (default: the deadline)."""
@@ -204,6 +201,11 @@ class Connection:
             )
         return result
 
+    def _wait_for_answer(self, number: int, doing: str) -> None:
+        reason = self._wait(lambda: self._answers.pop(number, None), doing)
+        if reason.value >= _FAILURE:
+            raise self._refused(doing, reason)
+
     def _lost(self, doing: str) -> UnreachableError | RefusedError:
         reason = self._disconnect_reason
         if reason is not None and reason.value in REFUSALS:
@@ -214,10 +216,6 @@ class Connection:
             remedy="read the broker's log; compare its TLS setting with broker.tls in the stack file",
             code="broker-connection-lost",
         )
-
-    def _check(self, reason: ReasonCode, doing: str) -> None:
-        if reason.value >= _FAILURE:
-            raise self._refused(doing, reason)
 
     def _refused(self, doing: str, reason: ReasonCode) -> RefusedError:
         return RefusedError(
@@ -235,10 +233,10 @@ class Connection:
         self._disconnect_reason = reason if flags.is_disconnect_packet_from_server else None
 
     def _on_subscribe(self, _client: Client, _data: Any, number: int, reasons: list[ReasonCode], _more: Any) -> None:
-        self._granted[number] = reasons[0]
+        self._answers[number] = reasons[0]
 
     def _on_publish(self, _client: Client, _data: Any, number: int, reason: ReasonCode, _more: Any) -> None:
-        self._acknowledged[number] = reason
+        self._answers[number] = reason
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         self._messages += 1

@@ -175,18 +175,16 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         """
         name = self._name(secret)
         state = self._state(secret)
-        noted = None
-        for label, version, since in state.stray_notes():
-            if version == state.stray_pending:
-                noted = label, since
-            else:
+        stray, noted = state.stray_pending, state.stray_since
+        for version, (label, _) in noted.items():
+            if version != stray:
                 self.api.move(name, label, version, None)
-        if (stray := state.stray_pending) is None:
+        if stray is None:
             return None
-        if noted is None:
+        if stray not in noted:
             self.api.move(name, stray_label(now), None, stray)
             return None
-        label, since = noted
+        label, since = noted[stray]
         if now - since < STUCK_AFTER or not self.release_pending(name, stray):
             return None
         self.api.move(name, label, stray, None)
