@@ -200,7 +200,7 @@ def test_a_servers_user_joins_the_stacks_groups_and_an_admin_none(embedded_broke
         user = fresh(embedded_broker) if admin else credential
         CorefluxTarget(where, admin=admin).apply(embedded_broker.admin, user)
         with Connection(where, embedded_broker.admin) as connection:
-            assert Commands(connection).run("listUserGroups", user["username"]).data["groups"] == member
+            assert Commands(connection).run("listUserGroups", user["username"])["groups"] == member
 
 
 def test_a_new_password_ends_the_sessions_of_its_user_and_no_others(embedded_broker: Embedded) -> None:

@@ -1,5 +1,4 @@
-"""Vault for the stand-in: what the engine asks of a provider, answered from tables, and made for real in an OpenBao
-where one is named."""
+"""Vault for the stand-in: answers from tables, and from an OpenBao if configured."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from tools.standin.vault.openbao import OpenBao
 
 
 class Vault:
-    """A `Cloud`: a few of Vault's rules, made-up identities, and a real OpenBao of this machine where one is named."""
+    """A `Cloud`: some of Vault's rules, made-up identities, and an OpenBao of this machine if configured."""
 
     package = "vault"
 
@@ -25,7 +24,8 @@ class Vault:
         self._openbao: OpenBao | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Address and server. Refuses without an address, as the real one does, and where there is a token."""
+        """Set address and server. Raises for a missing address, as the real provider does, and for an existing
+        token."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there is a Vault token (from {found}), and this is the stand-in, which reaches no server; "
@@ -48,7 +48,6 @@ class Vault:
 
     @property
     def disclaimer(self) -> str:
-        """What it does not prove, and what it makes elsewhere."""
         made = f". All is made in the OpenBao at {self._openbao.url}" if self._openbao else ""
         return (
             "It does not prove that your Vault accepts the stack: no right of whoever deploys, quota, mount of others "
@@ -56,7 +55,6 @@ class Vault:
         )
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
-        """By what the SDK's types do not say."""
         return rules.problems(token, inputs)
 
     def auto_named(self, token: str) -> str | None:  # noqa: ARG002 - the program gives every name
@@ -69,7 +67,7 @@ class Vault:
         return {}
 
     def create(self, resource: Resource) -> tuple[str, Inputs]:
-        """In the OpenBao, with what that computes, or in Pulumi's state alone."""
+        """Create a resource in the OpenBao, or in Pulumi's state alone."""
         given = sdk_types.input_types(sdk_types.arguments_class(resource.token))
         beyond: dict[str, Any] = {
             name: hint for name, hint in sdk_types.output_types(resource.token).items() if name not in given
@@ -92,5 +90,5 @@ class Vault:
         return not (self._openbao and self._openbao.makes(token)) or self._openbao.exists(token, outputs)
 
     def invoke(self, token: str, arguments: Inputs) -> dict[str, Any]:  # noqa: ARG002
-        """None: what a function would tell may be a value."""
+        """Return None: a function's answer may be a value."""
         raise RefusedError(f"{token}: the stand-in answers no function of Vault; take a resource's output")

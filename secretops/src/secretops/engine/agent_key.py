@@ -2,9 +2,9 @@
 
 There is no apply step: an agent accepts any number of keys, so old and new key work until the old one is deleted.
 
-DigitalOcean shows a key once. A crash before it is stored leaves a working key that nobody has. Its name follows from
-the id of the version that it was to replace, so the next run finds and deletes it, and no other key. A stored key is
-identified by its own id and its agent's: a lost one has the same name, and may appear late.
+DigitalOcean shows a key once, so a crash before it is stored leaves a key that nobody has. Its name follows from the
+id of the version that it was to replace: the next run deletes it, and no other key. Stored keys are identified by their
+id, since a lost one has the same name.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ VERIFY_PAUSES = (2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class KeyComparison:
-    """The keys of an agent, compared with the stored versions."""
-
     # Keys made to replace a stored version that belong to none. Without those after a version whose key is gone:
     # readers may have the next key, which a store restored from a backup does not know.
     leftover: tuple[NamedKey, ...]
@@ -39,10 +37,7 @@ class KeyComparison:
 
 @dataclass(eq=False, kw_only=True)
 class AgentKey(Rotator):
-    """Rotates the key of one agent.
-
-    `admins`: version ids of the token that creates keys, the current one first. They name the first key.
-    """
+    """Rotates the key of one agent. `admins`: version ids of the admin token, newest first; they name the first key."""
 
     prefix: str
     agent: AgentKeys
@@ -50,11 +45,7 @@ class AgentKey(Rotator):
     sleep: Callable[[float], None] = time.sleep
 
     def advance(self, *, force: bool = False) -> Version:
-        """Publish the pending version, or a new one. Return the version that is now current.
-
-        Replaces a pending key that the agent refuses. With `force` readers of the previous version get no grace period.
-        Raises GraceError.
-        """
+        """Publish the pending version, or a new one in place of a refused key, and return it. Raises GraceError."""
         self._retire_previous(force=force)
         version = self.versions.pending
         if version:
@@ -71,7 +62,6 @@ class AgentKey(Rotator):
         return self.publish(version)
 
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - both keys work
-        """Create a key and store it as pending at once."""
         now = self.clock()
         current = self.versions.current
         token, name = new_token(now), self._name_after(current.id if current else self.admins[0])
@@ -90,19 +80,18 @@ class AgentKey(Rotator):
         return version
 
     def verify(self, version: Version) -> None:
-        """Send the agent a request with the key."""
         with self._step("verify", version.id):
             self.agent.verify(self._value(version, "verify"))
             self._mark(version, verified=self.clock())
 
     def tidy(self) -> str | None:
-        """Delete leftover keys. Return why the agent does not accept the key that readers have, or None."""
+        """Delete leftover keys. Return why the agent refuses the current key, or None."""
         found = self.compare_keys()
         self._delete(found.leftover)
         return found.problem
 
     def compare_keys(self) -> KeyComparison:
-        """Compare the keys of the agent with the stored versions, by one request."""
+        """Compare the agent's keys with the stored versions, by one request."""
         versions, keys = self.versions, self.agent.list_keys()
         prefix, existing = f"{self.agent.id}/", {str(key) for key in keys}
         missing = [
@@ -123,7 +112,7 @@ class AgentKey(Rotator):
         return f"the current key {key.id} was deleted at the agent" if current in missing else None
 
     def _retire_previous(self, *, force: bool) -> None:
-        """Retire the previous version: adding the next one removes it from the store. Raises GraceError."""
+        """Retire the previous version before the store drops it. Raises GraceError."""
         previous = self.versions.previous
         if previous is None or previous.retired:
             return
@@ -133,7 +122,7 @@ class AgentKey(Rotator):
         self.retire(previous)
 
     def _revoke(self, version: Version) -> None:
-        """Delete the key at its agent, unless an operator supplied it."""
+        """Delete the key, unless an operator supplied it."""
         if version.user:
             key = NamedKey.of(version.user)
             exists = key.agent != self.agent.id or key.id in {each.id for each in self.agent.list_keys()}

@@ -16,14 +16,12 @@ _FIELDS = TypeAdapter(dict[str, str])
 
 @dataclass(frozen=True)
 class Limit:
-    """The size limit of a store's secrets."""
-
     most_bytes: int
     store: str
 
 
 def serialize(secret: str, value: Value, limit: Limit) -> str:
-    """Return the text of `value`. Raises UsageError for a value that readers or the store can't accept."""
+    """Return the text of `value`. Raises UsageError if it is too large or not text."""
     env_file.check_value(secret, value)
     made = json.dumps(dict(value), ensure_ascii=False)
     if (size := len(made.encode())) > limit.most_bytes:

@@ -27,7 +27,6 @@ API_VARIABLE = "DIGITALOCEAN_API_URL"  # replaces API, as in DigitalOcean's prov
 SCOPES = "genai:create, genai:read, genai:delete"
 
 PAGE = 100
-MOST_PAGES = 50
 _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 
@@ -82,13 +81,6 @@ class DigitalOceanAgent:
                 )
             found += [self._named(info) for info in page.api_key_infos or () if not info.deleted_at]
             pages = page.meta.pages if page.meta else 0
-            if pages > MOST_PAGES:
-                raise UnreachableError(
-                    f"{client.host}: agent {self._agent.id} has more than {MOST_PAGES * PAGE} keys",
-                    rule="secretops must list all keys to find its own",
-                    remedy="delete unused keys in DigitalOcean's control panel",
-                    code="agent-keys-excess",
-                )
         return tuple(found)
 
     def create(self, name: str) -> tuple[NamedKey, Value]:
@@ -127,23 +119,22 @@ class DigitalOceanAgent:
         return NamedKey(self._agent.id, info.uuid, info.name or "")
 
     def _refused(self, client: Client, answer: Answer) -> RefusedError | UnreachableError:
-        what = f"{client.host}: {answer.summary}"
         if answer.status in _DENIED:
             return RefusedError(
-                f"{what} (agent {self._agent.id})",
+                f"{client.host}: {answer.summary} (agent {self._agent.id})",
                 rule=f"{AGENT_ADMIN[0]} must be a token of the agent's owner with the scopes {SCOPES}",
                 remedy=f"secretops put {AGENT_ADMIN[0]}",
                 code="agent-token-denied",
             )
         if answer.status == http.HTTPStatus.NOT_FOUND:
             return RefusedError(
-                f"{what}: agent {self._agent.id} not found",
+                f"{client.host}: {answer.summary}: agent {self._agent.id} not found",
                 rule="the agent must belong to the token's account",
                 remedy="correct agent.id in the stack file (doctl genai agent list shows it), then pulumi up",
                 code="agent-unknown",
             )
         return UnreachableError(
-            what,
+            f"{client.host}: {answer.summary}",
             rule="the API failed; the next tick tries again",
             remedy="check https://status.digitalocean.com",
             code="agent-api-failing",

@@ -175,18 +175,16 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         """
         name = self._name(secret)
         state = self._state(secret)
-        noted = None
-        for label, version, since in state.stray_notes():
-            if version == state.stray_pending:
-                noted = label, since
-            else:
+        stray, noted = state.stray_pending, state.stray_since
+        for version, (label, _) in noted.items():
+            if version != stray:
                 self.api.move(name, label, version, None)
-        if (stray := state.stray_pending) is None:
+        if stray is None:
             return None
-        if noted is None:
+        if stray not in noted:
             self.api.move(name, stray_label(now), None, stray)
             return None
-        label, since = noted
+        label, since = noted[stray]
         if now - since < STUCK_AFTER or not self.release_pending(name, stray):
             return None
         self.api.move(name, label, stray, None)
@@ -228,7 +226,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         found = self.api.value(self._name(secret), version)
         if found is None:
             raise store_errors.no_value(secret, version)
-        value = payload.parse(secret, found.version, found.text)
+        value = payload.parse(secret, version, found)
         if self._values is not None:
             self._values[secret, version] = value
         return value
@@ -238,7 +236,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         if found is None or found == NO_VALUE or any(version.id == found for version in versions.living):
             return None
         edited = self.api.value(name, found)
-        if edited is None or edited.text.strip() == "{}":
+        if edited is None or edited.strip() == "{}":
             return None
         what = "is retired" if any(version.id == found for version in versions.all) else "is not of secretops"
         aws, which = "aws secretsmanager", f"--region {self._place} --secret-id {name}"
@@ -248,7 +246,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             undo = f"label {CURRENT} from it ({aws} update-secret-version-stage {which} {move})"
         return Edit(
             found,
-            payload.parse_fields(edited.text),
+            payload.parse_fields(edited),
             f"secret {name} in {self._place} was changed by hand: version {found} {what}",
             undo,
         )

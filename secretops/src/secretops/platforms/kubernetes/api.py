@@ -1,6 +1,6 @@
-"""Read and write Secrets and Leases of one namespace, with retries and errors of our own.
+"""Read and write Secrets and Leases of one namespace, with retries.
 
-The server's messages may quote an object, so errors take nothing from them but a user name.
+The server's messages may quote an object, so errors use only a user name of them.
 """
 
 from __future__ import annotations
@@ -66,11 +66,10 @@ class Api:
 
     @functools.cached_property
     def connection(self) -> Connection:
-        """The client, its server and identity. Raises UsageError for an invalid kubeconfig."""
+        """Raises UsageError for an invalid kubeconfig."""
         return self._open(self._context)
 
     def get(self, kind: type[Kind], name: str, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
-        """Return the object, or None. `patience` is in seconds."""
 
         def send(client: Client) -> Kind:
             return client.get(kind, name, namespace=self.namespace)
@@ -78,10 +77,7 @@ class Api:
         return self._request("get", f"{api_info(kind).plural}/{name}", send, patience, none_for={404})
 
     def write(self, thing: Kind, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
-        """Replace an object as it was read, or create one without a resourceVersion.
-
-        None on a conflict: another client changed, deleted or created it.
-        """
+        """Replace an object as it was read, or create one without a resourceVersion. None on a conflict."""
         meta = thing.metadata
         is_known = meta is not None and bool(meta.resourceVersion)
 
@@ -93,7 +89,7 @@ class Api:
         return self._request(verb, what, send, patience, none_for=none_for)
 
     def fetch(self, method: str, path: str, *, accept: str = JSON, body: dict[str, Any] | None = None) -> Any | None:
-        """Return the JSON at any path, or the text if `accept` is TEXT; None for 404. Does not retry."""
+        """Return the JSON at any path, or the text for TEXT; None for 404. Does not retry."""
 
         def send(_client: Client) -> Any:
             answer = self._http.request(method, path, headers={"Accept": accept}, json=body).raise_for_status()
@@ -108,13 +104,7 @@ class Api:
         return client_adapter.Client(self.connection.client.config, parameters)
 
     def _request(
-        self,
-        verb: str,
-        what: str,
-        send: Callable[[Client], Response],
-        patience: float,
-        *,
-        none_for: set[int],
+        self, verb: str, what: str, send: Callable[[Client], Response], patience: float, *, none_for: set[int]
     ) -> Response | None:
         retries = Retries(doubling(FIRST_PAUSE, LONGEST_PAUSE), seconds=patience)
         while True:

@@ -30,8 +30,6 @@ _HIDDEN = frozenset({"password", "identitytoken", "registrytoken"})
 
 @dataclass(frozen=True)
 class Connection:
-    """Docker's client as an HTTP session, and the URL of its API."""
-
     session: requests.Session
     url: str
 
@@ -71,7 +69,7 @@ def socket_of(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def registry_login(image: str) -> str | None:
-    """Return this machine's login (`docker login`) to the registry of `image`, as an API header; None without one.
+    """Return this machine's login (`docker login`) to the registry of `image`, as an API header, or None.
 
     Raises UsageError if Docker's configuration, or its credential helper, fails.
     """
@@ -126,7 +124,6 @@ def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
 
 
 def _reason(error: Exception, host: str) -> str:
-    """Return the system's innermost reason, without the address."""
     cause: BaseException | None = error
     reason = ""
     while cause is not None:

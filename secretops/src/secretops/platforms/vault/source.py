@@ -24,8 +24,7 @@ from pydantic import ValidationError
 
 from secretops.errors import StoreError, UsageError, did_you_mean
 from secretops.launcher.polling_source import OUTPUT, POLL_SECONDS, PollingSource, StoredVersion, requested_secrets
-from secretops.platforms.vault.api import Api
-from secretops.platforms.vault.documents import fields_of, version_of
+from secretops.platforms.vault.api import Api, fields_of, version_of
 from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Server
@@ -40,7 +39,7 @@ EXAMPLE = "vault:vault.example:8200/coreflux-mcp-prod/data/mqtt,approle=ROLE-ID,
 
 @dataclass(frozen=True, kw_only=True)
 class SourceAddress:
-    """A parsed `--from vault:`. Nothing in it is secret."""
+    """A parsed `--from vault:`."""
 
     server: Server
     mount: str
@@ -54,11 +53,7 @@ class SourceAddress:
 
 
 class VaultSource(PollingSource):
-    """`Source` over the newest documents.
-
-    A poll reads a secret's metadata; the value is read only for a new document, so that the audit log has one read of
-    each version by each server.
-    """
+    """`Source` over the newest documents. Reads a value only once per version, as the audit log shows."""
 
     def __init__(
         self,
@@ -75,7 +70,6 @@ class VaultSource(PollingSource):
         self._api = open_api(found) if open_api else Api(found.server, found.mount, Login(found.server, found.login))
 
     def revision(self, name: str) -> str | None:
-        """Return the number of the newest document. Raises StoreError if it was removed."""
         metadata = self._api.metadata(name)
         newest = metadata.documents.get(metadata.current) if metadata else None
         if metadata is None or newest is None:
@@ -112,7 +106,6 @@ def _removed(name: str, what: str) -> StoreError:
 
 
 def parse_address(place: str) -> SourceAddress:
-    """Parse the part after `vault:`. Raises UsageError."""
     address, *options = place.split(",")
     host, _, path = address.partition("/")
     mount, data, rest = path.partition("/data/")

@@ -29,9 +29,6 @@ from secretops.platforms.swarm.inventory import SwarmSecret
 from secretops.platforms.swarm.rollout import GOING_BACK
 from secretops.stores.lease import Timing
 
-# Of Docker 20.10, the first release with jobs.
-OLDEST_API = (1, 41)
-
 # The first releases whose encrypted overlay networks drop unencrypted packets: CVE-2023-28840 and its two siblings
 # (https://github.com/moby/moby/security/advisories/GHSA-232p-vwff-86mp). 21 and 22 do not exist.
 OLDEST_ENGINES = ((20, 10, 24), (23, 0, 3))
@@ -60,12 +57,7 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 
 def docker(manager: Manager) -> Result:
-    """Check that each node's Docker is new enough, and that all are of one release."""
-    api = str(manager.get("/version").get("ApiVersion") or "0.0")
-    major, _, minor = api.partition(".")
-    if (int(major), int(minor)) < OLDEST_API:
-        rule = "remote commands run as jobs, which need API 1.41 (Docker 20.10)"
-        return attention(f"its API is {api}", rule, "upgrade Docker on the managers")
+    """Check that each node's Docker is new enough and of one release."""
     engines = sorted({_engine(node) for node in manager.get("/nodes")})
     rule = "20.10.24 or 23.0.3: older releases accept unencrypted packets in encrypted networks (CVE-2023-28840)"
     if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.get("/nodes") if _is_broken(node)):
@@ -78,7 +70,7 @@ def docker(manager: Manager) -> Result:
         )
     if nameless := sorted(_host(node) for node in manager.get("/nodes") if not _release(node)):
         return unknown(f"Docker {', '.join(engines)}", rule, f"compare the release of {', '.join(nameless)} yourself")
-    return ok(f"Docker {', '.join(engines)}, API {api}")
+    return ok(f"Docker {', '.join(engines)}")
 
 
 def _engine(node: dict[str, Any]) -> str:
@@ -90,7 +82,6 @@ def _host(node: dict[str, Any]) -> str:
 
 
 def _release(node: dict[str, Any]) -> tuple[int, ...]:
-    """Return the three numbers of a node's Docker; none for another form of version."""
     found = re.match(r"(\d+)\.(\d+)\.(\d+)", _engine(node))
     return tuple(map(int, found.groups())) if found else ()
 
@@ -101,7 +92,7 @@ def _is_broken(node: dict[str, Any]) -> bool:
 
 
 def guarded_socket(manager: Manager) -> Result:
-    """Check that only root and one group can use the daemon's socket."""
+    """Check that only root and one group can use the socket."""
     host = address_of(manager.environment)
     rule = "access to the daemon is root on its machine, and gives every value to a task"
     if host.startswith("tcp://") and certificates_of(manager.environment) is None:
@@ -116,7 +107,7 @@ def guarded_socket(manager: Manager) -> Result:
 
 
 def nodes(manager: Manager) -> Result:
-    """Check that all nodes are ready, and that the manager that answers accepts tasks."""
+    """Check that all nodes are ready, and that this manager accepts tasks."""
     away = [
         _host(node)
         for node in manager.get("/nodes")
@@ -134,15 +125,15 @@ def nodes(manager: Manager) -> Result:
     availability = {node["ID"]: str(node["Spec"].get("Availability")) for node in managers}.get(own, "active")
     if availability != "active":
         return attention(
-            f"the availability of {manager.get('/info').get('Name')}, which was asked, is {availability}",
-            "put, rotate and tick run as a task of the manager that is asked",
+            f"{manager.get('/info').get('Name')}: its availability is {availability}",
+            "put, rotate and tick run as a task of the connected manager",
             f"docker node update --availability active {own}; or point DOCKER_HOST at an active manager",
         )
     return ok(f"{len(managers)} managers, all reachable")
 
 
 def encryption(manager: Manager) -> Result:
-    """Report where the key is that encrypts the Swarm's log, and so the values, on every manager's disk."""
+    """Report where the key is that encrypts the values on every manager's disk."""
     config = (manager.get("/swarm").get("Spec") or {}).get("EncryptionConfig") or {}
     if config.get("AutoLockManagers"):
         return ok("by a key that is on no disk: unlock a restarted manager with docker swarm unlock")
@@ -153,7 +144,7 @@ def encryption(manager: Manager) -> Result:
 
 
 def server(manager: Manager) -> Result:
-    """Check that the server's service exists and runs all its replicas, and that its last update succeeded."""
+    """Check that the server's service runs all its replicas, and that its last update succeeded."""
     name = manager.location.service
     service = next((each for each in manager.get("/services") if each["Spec"]["Name"] == name), None)
     rule = "every replica runs, and an update replaces them one after the other, start-first"
@@ -183,7 +174,7 @@ def server(manager: Manager) -> Result:
 
 
 def version_state(manager: Manager) -> Result:
-    """Check that the config that records the versions exists, is this stack's, and can be parsed."""
+    """Check that the config of the versions exists and can be parsed."""
     name = manager.location.state_config
     try:
         state = manager.state
@@ -209,7 +200,6 @@ def version_state(manager: Manager) -> Result:
 
 
 def lease(manager: Manager, take_over: Repair | None = None, pause: float = Timing.poll) -> Result:
-    """Check that the lease is free or renewed."""
     record = manager.state.lease
     if record is None:
         return ok("free")
@@ -223,7 +213,7 @@ def lease(manager: Manager, take_over: Repair | None = None, pause: float = Timi
 
 
 def orphaned_secrets(manager: Manager) -> Result:
-    """Find Swarm secrets of the stack that no stored version needs. A secret that a service uses has to stay."""
+    """Find Swarm secrets of the stack that no stored version needs."""
     state, retired, wrong = manager.state, list[SwarmSecret](), dict[str, str]()  # What is wrong -> its remedy.
     for found in manager.secrets:
         secret = state.secret(found.secret)
@@ -249,7 +239,6 @@ def orphaned_secrets(manager: Manager) -> Result:
 
 
 def leftover_commands(manager: Manager) -> Result:
-    """Find objects of killed commands: one may be an operator-supplied value."""
     left = manager.left
     return judge(
         [f"{', '.join(left)}: left by a command that was killed"] if left else [],
@@ -261,7 +250,7 @@ def leftover_commands(manager: Manager) -> Result:
 
 
 def readers(manager: Manager) -> Result:
-    """Find undeclared readers: other services that mount a secret of the stack."""
+    """Find other services that mount a secret of the stack."""
     own = manager.location.service
     others = {user: found for found in manager.secrets for user in manager.users(found) if user != own}
     if not others:
