@@ -1,4 +1,4 @@
-"""Find the upstream server's source: in the folder COREFLUX_SERVER_DIR, or in a clone at a fixed commit."""
+"""Find the upstream server's source: COREFLUX_SERVER_DIR, or a clone at a fixed commit."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ log = logging.getLogger(__name__)
 
 
 def find_server() -> Path:
-    """Return the folder with the server's source: COREFLUX_SERVER_DIR, or a clone in the cache.
+    """Return the folder with the server's source. Warns if it is not at the tested commit.
 
-    Warns if the folder is not at the tested commit. Raises UsageError if COREFLUX_SERVER_DIR has no server or other
-    accounts can change it, since its code receives credentials, and SecretopsError if the clone fails.
+    Raises UsageError if COREFLUX_SERVER_DIR has no server or others can change it, SecretopsError if a clone fails.
     """
     origin = f"commit {UPSTREAM_COMMIT[:12]}"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coreflux-mcp-secrets"

@@ -1,7 +1,6 @@
-"""The server's settings and values, from variables as the Secret Management Guide names them.
+"""The server's settings and values, from upstream's own variables (Secret Management Guide).
 
-The variables are upstream's own, so that one .env works for both. MQTT_PROTOCOL, DO_AGENT_URL and SECRETOPS_VERSION_*
-are the launcher's.
+MQTT_PROTOCOL, DO_AGENT_URL and SECRETOPS_VERSION_* are the launcher's.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ _DIGEST_KEY = secrets.token_bytes(32)
 
 
 class NotYetError(WaitingError):
-    """Only values are missing. `secrets` names their secrets; `http_token` is set if its value is present."""
+    """Only values are missing: those of `secrets`. `http_token` is set if its value is present."""
 
     def __init__(
         self, what: str, *, rule: str, remedy: str, secrets: tuple[str, ...], http_token: Value | None = None
@@ -113,7 +112,7 @@ class ServerSettings:
 
     @property
     def link(self) -> tuple[object, ...]:
-        """Everything that a broker connection depends on. Only a change of it requires a new client."""
+        """Everything that the broker connection depends on. Only a change of it requires a new client."""
         return self.broker, self.port, self.protocol, self.tls, self.client_id_prefix, self.mqtt
 
     def public_variables(self) -> dict[str, str]:
@@ -129,9 +128,9 @@ class ServerSettings:
 
 
 def read_settings(variables: Mapping[str, str], where: str) -> ServerSettings:
-    """Return the settings of `variables`, which came from `where`. Reads the files that they name.
+    """Return the settings of `variables`, and of the files that they name. `where` is their origin.
 
-    Raises UsageError with all mistakes at once, and NotYetError if only values are missing.
+    Raises UsageError with all mistakes, and NotYetError if only values are missing.
     """
     return _Reading(variables, where).settings()
 
@@ -248,7 +247,7 @@ class _Reading:
         return Path(text)
 
     def _value(self, name: str) -> str | None:
-        """Return the value of `name`, or the text of the file that `name`_FILE names without a final newline."""
+        """Return the value of `name`, or of the file `name`_FILE without its final newline."""
         variable = f"{name}_FILE"
         value, path = self._variables.get(name), self._variables.get(variable)
         if value and path:
@@ -295,7 +294,7 @@ def fingerprint_inputs(variables: Mapping[str, str]) -> Iterator[bytes]:
 
 
 def content_or_error(path: Path) -> bytes:
-    """Return a file's content, or its error if it is unreadable, for a digest. Never raises."""
+    """Return a file's content, or its error, for a digest. Never raises."""
     try:
         return read_file(path)
     except OSError as error:
