@@ -162,11 +162,9 @@ class Api:
                 return self.connection.login_rejected(f"kubectl -n {self.namespace} get lease")
             case http.HTTPStatus.FORBIDDEN:
                 user = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
-                remedy = f"as an operator who may create Secrets: {CREATE_SECRETS}"
-                if verb != "create":
-                    remedy = f"pulumi up grants it to the rotator; for yourself request: {verb} {what}"
-                elif what.startswith("leases/"):
-                    remedy = f"pulumi up, or request the right to create leases in {self.namespace}"
+                remedy = f"pulumi up grants it to the rotator; for yourself request: {verb} {what}"
+                if verb == "create" and what.startswith("secrets/"):
+                    remedy = f"as an operator who may create Secrets: {CREATE_SECRETS}"
                 return ForbiddenError(
                     f"{user[1] if user else self.connection.identity} may not {verb} {where}",
                     rule="RBAC does not grant it: the rotator may get and update, an operator may also create",
