@@ -55,10 +55,8 @@ class VersionRecord:
         """Return its key and text. Raises UsageError."""
         version = self.version
         facts: dict[str, Any] = {name: _format(time) for name in TIMES if (time := getattr(version, name)) is not None}
-        facts |= {} if version.user is None else {"user": version.user}
-        facts |= {"numbers": list(self.numbers)} if self.numbers else {}
-        facts |= {"planned": self.planned} if self.planned else {}
-        facts |= {"copies": list(self.copies)} if self.copies else {}
+        others = {"user": version.user, "numbers": self.numbers, "planned": self.planned, "copies": self.copies}
+        facts |= {name: fact for name, fact in others.items() if fact}
         key, text = f"{VERSION_KEY}{version.id}", json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
         room = _MAX_TIME_BYTES * sum(getattr(version, name) is None for name in TIMES)
         if len(key.encode()) > MAX_KEY_BYTES or len(text.encode()) + room > MAX_TEXT_BYTES:
