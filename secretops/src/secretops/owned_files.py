@@ -79,7 +79,9 @@ def check_file(path: Path) -> None:
 
 def _check_regular(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise _unexpected(path, "file-not-regular", "not a regular file", "a store's files are regular files")
+        raise _unexpected(
+            f"{path} is not a regular file", "a store's files are regular files", path, code="file-not-regular"
+        )
     check_owner(path, found.st_uid)
 
 
@@ -110,9 +112,9 @@ def check_folder(path: Path, *, follow: bool = False) -> None:
 
 def _symlink(path: Path) -> StoreError:
     rule = "links below a store's root are not followed: they may lead to any file of this account"
-    return _unexpected(path, "path-is-symlink", "a symbolic link", rule)
+    return _unexpected(f"{path} is a symbolic link", rule, path, code="path-is-symlink")
 
 
-def _unexpected(path: Path, code: str, what: str, rule: str) -> StoreError:
+def _unexpected(what: str, rule: str, path: Path, *, code: str) -> StoreError:
     remedy = f"find out which process created it, then remove it: rm {path}"
-    return StoreError(f"{path} is {what}", rule=rule, remedy=remedy, code=code)
+    return StoreError(what, rule=rule, remedy=remedy, code=code)

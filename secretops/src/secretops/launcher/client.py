@@ -336,7 +336,7 @@ class BrokerClient(RobustClient):
         return info
 
     def subscribe_all(self, topics: Mapping[str, int], *, known: Collection[str]) -> None:
-        """Subscribe in one packet, as each takes 40 ms (Nagle's algorithm). `known` topics send no retained messages."""
+        """Subscribe in one packet, as each takes 40 ms (Nagle's algorithm). `known` topics send no retained message."""
         if not topics:
             return
         request: list[tuple[str, Any]] = list(topics.items())

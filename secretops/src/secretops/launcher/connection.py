@@ -315,15 +315,21 @@ def no_answer(client: mqtt.Client, reason: str, protocol: MqttProtocol) -> Unrea
 
 
 def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> RefusedError:
-    what, code = f"the broker at {client.host}:{client.port} refused the connection: {reason}", "broker-refused"
-    rule = remedy = ""
+    broker = f"the broker at {client.host}:{client.port}"
     if reason.value in _CREDENTIAL_REFUSED:
-        code, rule = "broker-credential-refused", f"user {client.username!r} or its password is invalid"
-        remedy = "secretops status shows which version logs in; create a new one: secretops rotate mqtt"
-    elif reason.value == _PROTOCOL_REFUSED:
-        code, other = "broker-protocol-refused", next(each for each in MqttProtocol if each is not protocol)
-        remedy = f"set MQTT_PROTOCOL={other} (the broker's protocol in the stack file)"
-    return RefusedError(what, rule=rule, remedy=remedy, code=code)
+        return RefusedError(
+            f"{broker} refused the login of user {client.username!r}: {reason}",
+            remedy="secretops status shows which version logs in; create a new one: secretops rotate mqtt",
+            code="broker-credential-refused",
+        )
+    if reason.value == _PROTOCOL_REFUSED:
+        other = next(each for each in MqttProtocol if each is not protocol)
+        return RefusedError(
+            f"{broker} refused the protocol: {reason}",
+            remedy=f"set MQTT_PROTOCOL={other} (the broker's protocol in the stack file)",
+            code="broker-protocol-refused",
+        )
+    return RefusedError(f"{broker} refused the connection: {reason}", code="broker-refused")
 
 
 def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key: str | Path | None) -> ssl.SSLContext:

@@ -148,7 +148,7 @@ class _Reading:
         if not password:
             self._wait("mqtt", "MQTT_PASSWORD: secretops tick generates it")
         elif not user:
-            self._mistake("user-missing", "MQTT_USER is missing", "a password belongs to a user", "set MQTT_USER")
+            self._mistake("MQTT_USER is missing", "a password belongs to a user", "set MQTT_USER", code="user-missing")
         api_key, token = self._value("DO_AGENT_API_KEY"), self._value("MCP_HTTP_TOKEN")
         present = {"mqtt": password, "agent-key": api_key, "client-cert": tls and tls.key, "http-token": token}
         settings = ServerSettings(
@@ -185,8 +185,12 @@ class _Reading:
     def _host(self) -> str:
         host = self._variables.get("MQTT_BROKER", "")
         if not host:
-            what, remedy = "MQTT_BROKER is missing", "set it to the broker's host name"
-            self._mistake("broker-missing", what, "the server needs a broker", remedy)
+            self._mistake(
+                "MQTT_BROKER is missing",
+                "the server needs a broker",
+                "set it to the broker's host name",
+                code="broker-missing",
+            )
             return host
         try:
             well_formed = not set(host) & set("/ @\t") and bool(host.encode("idna"))
@@ -194,7 +198,7 @@ class _Reading:
             well_formed = False
         if not well_formed:
             rule = "it is a host name or an address, not a URL"
-            self._mistake("broker-invalid", f"MQTT_BROKER={host!r}", rule, "remove scheme, port and path")
+            self._mistake(f"MQTT_BROKER={host!r}", rule, "remove scheme, port and path", code="broker-invalid")
         return host
 
     def _agent_url(self) -> str | None:
@@ -202,7 +206,7 @@ class _Reading:
         try:
             check_url(url or "https://unset")
         except UsageError as error:
-            self._mistake(error.code, f"DO_AGENT_URL={url!r}", error.rule, error.remedy)
+            self._mistake(f"DO_AGENT_URL={url!r}", error.rule, error.remedy, code=error.code)
         return url
 
     def _port(self, default: int) -> int:
@@ -210,7 +214,7 @@ class _Reading:
         if text.isascii() and text.isdigit() and int(text) in range(1, 65536):
             return int(text)
         remedy = "1883 is usual, 8883 with MQTT_USE_TLS=true"
-        self._mistake("port-invalid", f"MQTT_PORT={text!r}", "a port is a number from 1 to 65535", remedy)
+        self._mistake(f"MQTT_PORT={text!r}", "a port is a number from 1 to 65535", remedy, code="port-invalid")
         return default
 
     def _choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
@@ -219,7 +223,7 @@ class _Reading:
             if choice.lower() == text.lower():
                 return choice
         rule, remedy = f"it is one of {', '.join(allowed)}", f"the default is {default}"
-        self._mistake("setting-invalid", f"{name}={text!r}", rule, remedy)
+        self._mistake(f"{name}={text!r}", rule, remedy, code="setting-invalid")
         return default
 
     def _tls(self) -> Tls | None:
@@ -231,7 +235,9 @@ class _Reading:
         if bool(certificate) != bool(key):
             there, missing = ("CERT", "KEY") if certificate else ("KEY", "CERT")
             what = f"MQTT_CLIENT_{there} is set without MQTT_CLIENT_{missing}"
-            self._mistake("private-key-unpaired", what, "a client certificate needs its key", "set both or neither")
+            self._mistake(
+                what, "a client certificate needs its key", "set both or neither", code="private-key-unpaired"
+            )
         return tls
 
     def _file(self, name: str) -> Path | None:
@@ -252,7 +258,7 @@ class _Reading:
         value, path = self._variables.get(name), self._variables.get(variable)
         if value and path:
             what = f"{name} and {variable} are both set"
-            self._mistake("value-set-twice", what, "one of them has the value", "remove the other")
+            self._mistake(what, "one of them has the value", "remove the other", code="value-set-twice")
         if not path:
             return value
         try:
@@ -262,14 +268,14 @@ class _Reading:
         except OSError as error:
             self._unreadable(variable, path, error)
         except UnicodeDecodeError:
-            self._mistake("value-not-text", f"{variable}={path} is not text", "a value is UTF-8", "write it again")
+            self._mistake(f"{variable}={path} is not text", "a value is UTF-8", "write it again", code="value-not-text")
         return "unreadable"
 
     def _unreadable(self, name: str, path: str, error: OSError) -> None:
         rule, remedy = "the account that runs the server can read the file", "correct the path, owner or mode"
-        self._mistake("value-unreadable", f"{name}={path}: {error.strerror}", rule, remedy)
+        self._mistake(f"{name}={path}: {error.strerror}", rule, remedy, code="value-unreadable")
 
-    def _mistake(self, code: str, what: str, rule: str, remedy: str) -> None:
+    def _mistake(self, what: str, rule: str, remedy: str, *, code: str) -> None:
         self._mistakes.append(UsageError(what, rule=rule, remedy=remedy, code=code))
 
     def _wait(self, secret: str, missing: str) -> None:

@@ -166,13 +166,13 @@ class Swap:
 
     def _subscribe(self, new: BrokerClient, former: BrokerClient | None, copied: dict[str, int]) -> None:
         """Subscribe to the topics of `former`. Raises RefusedError if the broker grants fewer."""
-        had = former.granted() if former and former.is_connected() else set()
-        had -= self.connection.own_listeners.keys()
+        granted = former.granted() if former and former.is_connected() else set()
+        granted -= self.connection.own_listeners.keys()
         topics = self.connection.topics | copied
         same = former is not None and (former.host, former.port) == (self.settings.broker, self.settings.port)
-        new.subscribe_all(topics, known=had if same else ())  # another broker retains other messages
+        new.subscribe_all(topics, known=granted if same else ())  # another broker retains other messages
         verdict = self._wait(lambda: new.verdict(topics, CHECK_SECONDS), new, "no answer to a subscription")
-        if lost := sorted(topic for topic in had if not verdict.get(topic, True)):
+        if lost := sorted(topic for topic in granted if not verdict.get(topic, True)):
             raise RefusedError(
                 f"the broker does not allow user {new.username!r} to subscribe to {', '.join(lost)}",
                 rule="the user of a new version has the rights of the previous user",
