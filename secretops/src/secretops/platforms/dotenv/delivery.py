@@ -6,6 +6,7 @@ The delivered names are recorded, so that a stack that changed or removed them c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -33,13 +34,12 @@ class DeliveredNames(BaseModel):
     files: frozenset[DeliveredFile] = frozenset()
 
 
+@dataclass(frozen=True, repr=False)
 class Content:
     """One version as readers get it. Not printable."""
 
-    __slots__ = ("files", "variables")
-
-    def __init__(self, variables: dict[str, str], files: dict[Path, str]) -> None:
-        self.variables, self.files = variables, files
+    variables: dict[str, str]
+    files: dict[Path, str]
 
 
 class Delivery:

@@ -310,8 +310,8 @@ class JournalFile:
         return self._last.get(secret)
 
     def _failed(self, error: OSError, remedy: str) -> StoreError:
-        what, rule = f"{self._path}: {error.strerror}", "the journal records each step of a rotation"
-        return StoreError(what, rule=rule, remedy=remedy, code="journal-inaccessible")
+        rule = "the journal records each step of a rotation"
+        return StoreError(f"{self._path}: {error.strerror}", rule=rule, remedy=remedy, code="journal-inaccessible")
 
     def _read_on(self, file: BinaryIO) -> None:
         """Read new lines, or all lines of a replaced file."""

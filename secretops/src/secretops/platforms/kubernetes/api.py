@@ -30,9 +30,6 @@ Response = TypeVar("Response")
 # Seconds for which a request is retried: a restart or an upgrade of the API server takes about that long.
 PATIENCE_SECONDS = 20.0
 
-# Codes of errors.
-UNREACHABLE, FAILING = "service-unreachable", "service-failing"
-
 # Seconds between two attempts; each pause is twice the one before.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
@@ -117,7 +114,7 @@ class Api:
                     return None
                 if status not in TRANSIENT:
                     raise self._rejected(verb, what, error.response) from None
-                code, why, after = FAILING, f"status {status}", error.response.headers.get("Retry-After", "")
+                code, why, after = "service-failing", f"status {status}", error.response.headers.get("Retry-After", "")
                 requested = float(after) if after.isdigit() else None  # seconds; the server never sends a date
             except httpx2.TransportError as error:
                 if _is_untrusted(error):
@@ -127,7 +124,8 @@ class Api:
                         remedy="have your cluster's own command write the kubeconfig, or set another server.context",
                         code="service-untrusted",
                     ) from None
-                code, why = UNREACHABLE, str(error) if isinstance(error, httpx2.ConnectError) else type(error).__name__
+                code = "service-unreachable"
+                why = str(error) if isinstance(error, httpx2.ConnectError) else type(error).__name__
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError):
                 raise StoreError(
                     f"{self.connection.server} did not return a Kubernetes object for {what}",
@@ -162,11 +160,9 @@ class Api:
                 return self.connection.login_rejected(f"kubectl -n {self.namespace} get lease")
             case http.HTTPStatus.FORBIDDEN:
                 user = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
-                remedy = f"as an operator who may create Secrets: {CREATE_SECRETS}"
-                if verb != "create":
-                    remedy = f"pulumi up grants it to the rotator; for yourself request: {verb} {what}"
-                elif what.startswith("leases/"):
-                    remedy = f"pulumi up, or request the right to create leases in {self.namespace}"
+                remedy = f"pulumi up grants it to the rotator; for yourself request: {verb} {what}"
+                if verb == "create" and what.startswith("secrets/"):
+                    remedy = f"as an operator who may create Secrets: {CREATE_SECRETS}"
                 return ForbiddenError(
                     f"{user[1] if user else self.connection.identity} may not {verb} {where}",
                     rule="RBAC does not grant it: the rotator may get and update, an operator may also create",

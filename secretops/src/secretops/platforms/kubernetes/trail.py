@@ -38,8 +38,8 @@ CONTROL_PLANE = frozenset(
     }
 )
 
-# Prefix of a kubelet's name, and its group, the declared reader of mounted Secrets. The group alone proves no node: any
-# user may be in it. https://kubernetes.io/docs/reference/access-authn-authz/node/
+# Prefix of a kubelet's name, and its group, the declared reader of mounted Secrets. Any user may be in the group, so it
+# alone proves no node. https://kubernetes.io/docs/reference/access-authn-authz/node/
 NODE, NODES = "system:node:", "system:nodes"
 
 # Limit of remembered open watches, each of which has a second event at its end.

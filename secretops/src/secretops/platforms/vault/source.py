@@ -55,19 +55,12 @@ class SourceAddress:
 class VaultSource(PollingSource):
     """`Source` over the newest documents. Reads a value only once per version, as the audit log shows."""
 
-    def __init__(
-        self,
-        place: str,
-        *,
-        open_api: Callable[[SourceAddress], Api] | None = None,
-        every: float = POLL_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, place: str, *, every: float = POLL_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         found = parse_address(place)
         requested = requested_secrets(f"vault:{place}", found.secrets)
         where = f"Vault {found.server.address.removeprefix('https://')}, {found.mount}"
         super().__init__(where, requested, found.path, every=every, clock=clock)
-        self._api = open_api(found) if open_api else Api(found.server, found.mount, Login(found.server, found.login))
+        self._api = Api(found.server, found.mount, Login(found.server, found.login))
 
     def revision(self, name: str) -> str | None:
         metadata = self._api.metadata(name)

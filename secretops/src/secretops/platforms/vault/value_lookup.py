@@ -28,7 +28,7 @@ def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str,
     current = session.store.versions(secret.name).current
     if not version and current is None:
         remedy = session.first_value_command(secret)
-        raise WaitingError(f"{name} has no value, so no recipients", remedy=remedy, code="secret-without-value")
+        raise WaitingError(f"{name} has no value, so no recipients", remedy=remedy, code="value-missing")
     value = session.store.read(name, version or (current.id if current else ""), purpose="find its recipients")
     api = Api.of(store)
     try:

@@ -56,14 +56,15 @@ class Evidence:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        # Number of Secrets that exist and can be read.
+        self.present = 0
 
     @functools.cached_property
     def growth(self) -> dict[str, float]:
         """Growth by metric and labels. Raises StoreError if several API servers answer."""
         for _ in range(TRIES):
             before = self._counters()
-            for name in self.cluster.secrets * READS:
-                self._read(name)
+            self.present = sum(self._read(name) for name in self.cluster.secrets * READS) // READS
             after = self._counters()
             if before.get(STARTED) == after.get(STARTED):
                 return {name: count - before.get(name, 0.0) for name, count in after.items()}
@@ -72,10 +73,6 @@ class Evidence:
             rule="counters of two servers can't be compared",
             code="kubernetes-counters-inconsistent",
         )
-
-    @functools.cached_property
-    def present(self) -> int:
-        return sum(self._read(name) for name in self.cluster.secrets)
 
     @functools.cached_property
     def managed(self) -> str | None:
