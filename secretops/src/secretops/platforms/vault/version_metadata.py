@@ -91,7 +91,7 @@ class State:
     """One secret by its two paths. Not printable."""
 
     main: Metadata
-    separate: Metadata
+    pending_metadata: Metadata
     # Versions with a published or planned document, by id.
     published: Mapping[str, VersionRecord]
     pending: VersionRecord | None = None
@@ -157,11 +157,13 @@ class State:
         return {key: text for key, text in wanted.items() if self.main.custom.get(key) != text}
 
     def _find_pending(self, api: Api, path: str) -> VersionRecord | None:
-        current = self.separate.current
-        newest = self.separate.documents.get(current)
+        current = self.pending_metadata.current
+        newest = self.pending_metadata.documents.get(current)
         if newest is None or not newest.is_readable:
             return None
-        claims = {name: each for name, each in version_records(self.separate).items() if current in each.numbers}
+        claims = {
+            name: each for name, each in version_records(self.pending_metadata).items() if current in each.numbers
+        }
         if len(claims) > 1:
             found = api.read(path, current)
             claims = {name: each for name, each in claims.items() if found and found.data.get(VERSION) == name}
