@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from components.core import registry
-from components.core.matrix import deployable_pairs
 from components.settings.section import PROJECT_FOLDER
 from tests.unit.harness import deploy
 from tests.unit.stack_file import StackFile
+from tools.pages import PAGES
 
 PACKAGE = PROJECT_FOLDER / "components"
 FOLDERS = {each.module.split(".")[2] for each in registry.PLATFORMS}
@@ -47,4 +47,8 @@ def test_seventh_platform_takes_a_line_and_a_module(monkeypatch: pytest.MonkeyPa
     made = deploy(file, "dev")
     assert made.exports["secretops"]["store"] == {"kind": "memory", "shelf": "it"}
     assert made.exports["references"]["source"] == "memory:it"
-    assert ("memory", "memory") in deployable_pairs()
+    assert "| memory | – | – | – | – | – | MountedFiles |\n" in PAGES["docs/stores.md"]()
+    assert "| memory | encryption at rest | Nothing is written to a disk. |\n" in PAGES["docs/stores.md"]()
+    assert "### store, kind `memory`\n" in PAGES["docs/settings.md"]()
+    assert 'kind: Literal["memory"]' in PAGES["components/arguments.py"]()
+    assert '"memory": MemoryArgs' in PAGES["package/plugin/sections.py"]()
