@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from secretops.errors import ExitCode
 from tests.real.ports import free_port
@@ -22,27 +23,14 @@ from tests.stacks.runbook import OPERATIONS, new_clone, run_of
 from tests.unit.harness import ca_file
 from tools.clone import CLOUDS, base_python, provide_uv
 from tools.standin import choice
+from tools.toolchain.gobuild import cached_path, find_go, module_folder
+from tools.toolchain.pulumi_cli import MODULE, YAML_HOST
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 EXAMPLE = ROOT / "examples/another-program"
 PAGE = OPERATIONS / "component.md"
 COMPONENT = "coreflux-mcp-secrets:index:CorefluxSecrets"
-
-ELSEWHERE = f"""\
-import pulumi
-
-class Mcp(pulumi.ComponentResource):
-    def __init__(self, **sections):
-        outputs = dict.fromkeys(["secretops", "server", "next"])
-        del sections["store"]["kind"]  # the component says it
-        super().__init__({COMPONENT + "Dotenv"!r}, "mcp", {{**outputs, **sections}}, remote=True)
-
-mcp = Mcp(**pulumi.Config().require_object("mcp"))
-for name in ("secretops", "server", "next"):
-    pulumi.export(name, getattr(mcp, name))
-"""
-"""What a generated SDK does, whatever its language: it sends the arguments, and gets the outputs."""
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +67,7 @@ def venv(installer: Callable[[str], Path]) -> Path:
 class Program:
     home: Path
     stack: str
+    clone: Path = ROOT
 
     @property
     def folder(self) -> Path:
@@ -122,7 +111,7 @@ class Program:
 
     def follow(self, blocks: Sequence[str]) -> str:
         kept = [one for one in self.environment["PATH"].split(os.pathsep) if not (Path(one) / "pulumi").exists()]
-        lines = [line.replace("/path/to/clone", str(ROOT)) for block in blocks for line in block.splitlines()]
+        lines = [line.replace("/path/to/clone", str(self.clone)) for block in blocks for line in block.splitlines()]
         return self.sh(*lines, path=os.pathsep.join(kept))
 
     def has_all_below_the_component(self, at_least: int) -> None:
@@ -175,7 +164,7 @@ def test_component_of_aws_wants_its_package_then_changes_nothing_and_is_destroye
 
 
 def test_component_page_makes_a_dev_stack_below_one_resource(dev: Program) -> None:
-    said = dev.follow(run_of(PAGE))
+    said = dev.follow(run_of(PAGE)[:-1])
     assert re.search(r"^mqtt +verified", said, re.MULTILINE), said
     dev.has_all_below_the_component(6)
     root = dev.folder / ".coreflux-mcp"
@@ -188,26 +177,43 @@ def test_component_page_makes_a_dev_stack_below_one_resource(dev: Program) -> No
     assert not (root / "config").exists()
 
 
-def test_program_that_asks_the_plugin_has_the_schema_and_the_same_stack(venv: Path, tmp_path: Path) -> None:
-    plugin = tmp_path / "plugin"
-    shutil.copytree(ROOT / "package/plugin", plugin)
-    (plugin / "venv").symlink_to(venv)
-    elsewhere = program(tmp_path, venv, "dev", port=free_port())
-    (elsewhere.folder / "__main__.py").write_text(ELSEWHERE)
-    runtime = {"name": "python", "options": {"virtualenv": "venv"}}
-    providers = [{"name": "coreflux-mcp-secrets", "path": str(plugin)}]
-    project = {"name": "shop", "runtime": runtime, "plugins": {"providers": providers}}
-    (elsewhere.folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
-    elsewhere.pulumi("stack", "init", "dev")
+@pytest.fixture
+def in_yaml(venv: Path, tmp_path: Path) -> Iterator[Program]:
+    """The page's program in YAML, which Pulumi's own language host runs, and a clone whose plugin has `venv`."""
+    if not (host := cached_path(*YAML_HOST)).exists():
+        pytest.skip("Pulumi's language host for YAML is missing: python3 tools/setup.py --parts")
+    made = Program(tmp_path, "dev", clone=tmp_path / "clone")
+    shutil.copytree(ROOT / "package/plugin", made.clone / "package/plugin")
+    for folder in ("bin", "program", "state"):
+        (tmp_path / folder).mkdir()
+    links = {f"bin/{host.name}": host, "clone/.venv": BIN.parent, "clone/package/plugin/venv": venv}
+    for link, there in links.items():
+        (tmp_path / link).symlink_to(there)
+    (shown,) = re.findall(r"```yaml\n(name: .*?)```", PAGE.read_text(), re.DOTALL)
+    shown = shown.replace("kind: embedded", f"kind: embedded, port: {free_port()}")
+    (made.folder / "Pulumi.yaml").write_text(shown.replace("/path/to/clone", str(made.clone)))
+    yield made
+    subprocess.run([venv / "bin/secretops", "broker", "stop"], cwd=made.folder, env=made.environment, check=False)
 
-    said = elsewhere.pulumi("package", "get-schema", str(plugin))
+
+def test_component_page_makes_the_same_stack_in_yaml(in_yaml: Program) -> None:
+    said = in_yaml.follow(run_of(PAGE)[-1:])
+    assert re.search(r"^mqtt +verified", said, re.MULTILINE), said
+    in_yaml.has_all_below_the_component(6)
+    outputs = json.loads(in_yaml.pulumi("stack", "output", "--json"))
+    assert outputs["server"] == str(in_yaml.folder / ".coreflux-mcp/config/mcp.json"), "below the asking program"
+    in_yaml.sh("../clone/package/plugin/venv/bin/secretops purge --destroy --yes --stack dev")
+    in_yaml.sh(
+        ". ../clone/package/plugin/venv/bin/activate", "pulumi preview --expect-no-changes", "pulumi destroy --yes"
+    )
+
+
+def test_plugin_has_a_schema_by_the_metaschema_of_pulumi(in_yaml: Program) -> None:
+    said = in_yaml.pulumi("package", "get-schema", str(in_yaml.home / "clone/package/plugin"))
     schema, _ = json.JSONDecoder().raw_decode(said)  # what the language host says comes after it
     component = schema["resources"][f"{COMPONENT}Dotenv"]
     assert sorted(component["requiredInputs"]) == ["broker", "server", "store"]
     assert "pulumi.json#/Any" not in said and schema["version"] != "0.0.0"
-    elsewhere.pulumi("up", "--yes", "--skip-preview")
-    elsewhere.has_all_below_the_component(6)
-    outputs = json.loads(elsewhere.pulumi("stack", "output", "--json"))
-    assert outputs["server"] == str(elsewhere.folder / ".coreflux-mcp/config/mcp.json"), "below the asking program"
-    elsewhere.pulumi("preview", "--expect-no-changes")
-    elsewhere.pulumi("destroy", "--yes", "--skip-preview")
+    sources = module_folder(find_go(MODULE), MODULE, "github.com/pulumi/pulumi/pkg/v3")
+    metaschema = (sources / "codegen/schema/pulumi.json").read_text().replace("(?<", "(?P<")  # as Python names groups
+    Draft202012Validator(json.loads(metaschema)).validate(schema)
