@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import pulumi
 from pulumi.runtime.mocks import MockMonitor
 
-from secretops.registry import how_to_install
+from secretops.registry import install_command
 
 from .arguments import CorefluxSecretsArgs
 from .core import registry
@@ -71,7 +71,7 @@ def _told_without_its_extra(name: str) -> Iterator[None]:
         raise pulumi.RunError(
             f"CorefluxSecrets {name}: this installation has no {sdk}"
             "\n    each platform comes with its extra, the store's and the server's"
-            f"\n    -> {how_to_install(registry.extras()[sdk])}"
+            f"\n    -> {install_command(registry.extras()[sdk])}"
         ) from None
 
 
@@ -113,14 +113,17 @@ def _settings(name: str, args: Mapping[str, Any]) -> Settings:
     if not isinstance(args, Mapping):
         kind = "nothing" if args is None else f"a {type(args).__name__}"
         remedy = "write them, or read them from your program's configuration"
-        raise ConfigurationError(by, [Problem(f"arguments: {kind}", "a mapping of a stack file's sections", remedy)])
+        raise ConfigurationError(
+            by,
+            [Problem(f"arguments: {kind}", "a mapping of a stack file's sections", remedy, code="arguments-missing")],
+        )
     sections = {section: entry for section, entry in args.items() if entry is not None}
     outputs: dict[str, pulumi.Output[Any]] = {}
     sections = {section: _without_outputs(section, entry, outputs) for section, entry in sections.items()}
     found = [problem for section, entry in sections.items() for problem in _not_plain(section, entry)]
     if found := found or list(_of_encrypted(sections)):
         raise ConfigurationError(by, found)
-    return Settings.given(by, {section: handed_over(_whole(entry)) for section, entry in sections.items()}, outputs)
+    return Settings.from_args(by, {section: handed_over(_whole(entry)) for section, entry in sections.items()}, outputs)
 
 
 def _without_outputs(where: str, entry: Any, found: dict[str, pulumi.Output[Any]]) -> Any:
@@ -190,7 +193,12 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
                 if isinstance(key, str):
                     yield from _not_plain(f"{where}.{key}", inner)
                 else:
-                    yield Problem(f"{where}: a key that is a {type(key).__name__}", "keys are text", "write text")
+                    yield Problem(
+                        f"{where}: a key that is a {type(key).__name__}",
+                        "keys are text",
+                        "write text",
+                        code="key-not-text",
+                    )
         case list() | tuple():
             for at, inner in enumerate(entry):
                 yield from _not_plain(f"{where}.{at}", inner)
@@ -198,4 +206,4 @@ def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
             return
         case _:
             yield Problem(f"{where}: a {type(entry).__name__}", "what a stack file can say", "write text, a number, "
-                          "true or false, or a list or mapping of these")  # fmt: skip
+                          "true or false, or a list or mapping of these", code="entry-not-plain")  # fmt: skip

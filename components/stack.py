@@ -71,7 +71,7 @@ def _platforms(settings: Settings) -> tuple[Platform, Platform]:
 def _broker(settings: Settings) -> str:
     """How it comes to an admin, and to a certificate to show before, where it asks for one."""
     first = "secretops broker start" if isinstance(settings.broker, EmbeddedBroker) else "secretops put broker-admin"
-    for secret in settings.catalogue:
+    for secret in settings.secrets:
         if secret.name == CLIENT_CERT and not settings.tick_alone_signs:
             first = f"secretops {'rotate' if secret.issuer else 'put'} {secret.name}, then {first}"
             if isinstance(secret.issuer, PrivateCaIssuer):

@@ -7,13 +7,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..core.broker import ca_bundle
 from ..core.secrets import client_name
-from ..settings.catalogue import secrets_of
 from ..settings.outputs import known
 from ..settings.problems import Problem, did_you_mean
-from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach
-from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation
+from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
+from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation, secrets_of
 from . import policies, task
 from .access import TICK, declared_callers
 from .field_types import REGION
@@ -42,6 +40,7 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
             f"server.copilot: false with agent.kind {agent.kind}",
             "without the Copilot no task is given an agent key, and nobody reads those of an agent",
             "take copilot out, or the section agent",
+            code="agent-without-copilot",
         )
     if isinstance(store, AwsStore):
         yield from _in_aws(store, stack, getattr(server, "reader", None))
@@ -75,28 +74,18 @@ def _on_ecs(
 ) -> Iterator[Problem]:
     """What a task can't do, or can't be given."""
     yield from out_of_reach("server ecs", broker, "goes into the tasks and the functions that rotate", runs="task")
-    if isinstance(broker, OutsideBroker) and broker.ca_file and (size := _size(broker.ca_file)) > task.CA_LIMIT:
-        yield Problem(
-            f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
-            f"at most {task.CA_LIMIT}: they go into the task definition, and ECS takes 64 KiB of it",
-            "name a file of the one CA's certificate that signs the broker's, not a whole bundle",
-        )
+    yield from too_many_certificates(
+        broker, task.CA_LIMIT, "they go into the task definition, which ECS limits to 64 KiB"
+    )
     if isinstance(broker, OutsideBroker) and broker.client_certificate and server.reference == "NativeRef":
         yield Problem(
             "server.reference: NativeRef with broker.client_certificate",
             "a certificate is files, and ECS injects variables",
             "write reference: Fetched",
+            code="certificate-needs-fetched",
         )
     if server.reference == "Fetched":
         yield from not_fetched(secrets, "reference Fetched", "write reference: NativeRef, or readers: [rotator]")
-
-
-def _size(path: str) -> int:
-    """Bytes of the certificates in a file; 0 where it can't be read, which is told already."""
-    try:
-        return len(ca_bundle(path))
-    except (OSError, ValueError):
-        return 0
 
 
 def _balanced(server: EcsServer) -> Iterator[Problem]:
@@ -106,18 +95,21 @@ def _balanced(server: EcsServer) -> Iterator[Problem]:
             "server.load_balancer: without server.allowed_hosts",
             "its certificate is for a name, which the launcher has to know too",
             "add allowed_hosts: [the name that clients call it by]",
+            code="load-balancer-needs-host",
         )
     if len(known(server.subnets) or (1, 2)) == 1:
         yield Problem(
             "server.subnets: one, with server.load_balancer",
             "a load balancer is in at least two availability zones (AWS, Subnets for your Application Load Balancer)",
             "add a subnet of another zone",
+            code="load-balancer-needs-zones",
         )
     if server.replicas != 1:
         yield Problem(
             f"server.replicas: {server.replicas} with server.load_balancer",
             "an MCP session lives in one task, and most clients keep no cookie by which a balancer finds that again",
             "write replicas: 1; ECS starts another task where that one ends",
+            code="load-balancer-needs-one-replica",
         )
 
 
@@ -133,6 +125,7 @@ def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
             f"at least {task.REDEPLOYED}: a new value waits {waits} s for others, and "
             f"a new deployment then takes up to {task.ROLLOUT // 60} minutes",
             "lengthen it, or take it out for its default",
+            code="grace-too-short",
         )
 
 
@@ -144,6 +137,7 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
             f"store.operators: {len(store.operators)} of them",
             f"the alarm for undeclared readers names each, and CloudWatch's filter has {FILTER_LIMIT} characters",
             "name one role that all of them may take",
+            code="too-many-operators",
         )
     for region in store.replicas:
         if region == store.region:
@@ -151,30 +145,35 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
                 f"store.replicas: {region}",
                 "a replica is in another region than the secret",
                 "take it out",
+                code="replica-in-own-region",
             )
         elif (partition := names.at(region).partition) != names.partition:
             yield Problem(
                 f"store.replicas: {region} of partition {partition}",
                 f"secrets are copied within a partition of AWS, here {names.partition}",
                 "name a region there, or take it out",
+                code="other-partition",
             )
     if store.kms_key and store.replicas:
         yield Problem(
             "store.kms_key: with store.replicas",
             "a replica is encrypted under a key of its own region, and this key is of one region",
             "take out kms_key, and the stack makes a key in each region; or take out the replicas",
+            code="kms-key-with-replicas",
         )
     if store.vpc and not store.vpc.way_out:
         yield Problem(
             "store.vpc: neither an endpoint nor a NAT gateway",
             "a function in a VPC reaches Secrets Manager only by one of them, and would wait until it is ended",
             "add way_out: the id of the VPC's endpoint of Secrets Manager (vpce-...), or of a NAT gateway (nat-...)",
+            code="vpc-without-way-out",
         )
     if store.alert_topic and store.alert_emails:
         yield Problem(
             "store.alert_emails: with store.alert_topic",
             "whoever keeps a topic says who subscribes to it",
             "subscribe them there, or take the topic out and the stack makes one",
+            code="emails-of-foreign-topic",
         )
 
 
@@ -190,6 +189,7 @@ def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterato
             "the role of the hourly tick names each secret twice, and once more for each replica; IAM takes "
             f"{ROLE_LIMIT:,} characters of a role's policies, and these are {size:,}",
             ", or ".join((["take a replica out"] if store.replicas else []) + remedies),
+            code="too-many-secrets",
         )
 
 
@@ -253,6 +253,7 @@ def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Pro
             f"issuer.arn: of partition {found}",
             f"the tick's role is of the stack's own partition, {own}",
             "name one there",
+            code="other-partition",
         )
 
 
@@ -267,7 +268,9 @@ def _not_here(
         parts["region"] = (region, own.region)
     for part, (found, wanted) in parts.items():
         if found != wanted:
-            yield Problem(f"{where}: of {part} {found}", f"{what} of the stack's own {part}, {wanted}", remedy)
+            yield Problem(
+                f"{where}: of {part} {found}", f"{what} of the stack's own {part}, {wanted}", remedy, code="other-place"
+            )
             return
 
 
@@ -279,10 +282,12 @@ def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
             f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store aws",
             "the launcher reads as a role or a user of the account, which the store has to know",
             f"add reader: arn:aws:iam::123456789012:{who}",
+            code="reader-missing",
         )
     if server.kind == "kubernetes" and not server.oidc_provider:
         yield Problem(
             "server.oidc_provider: missing with store aws",
             "External Secrets reads as a service account of the cluster, whose tokens AWS has to know",
             "add oidc_provider: its ARN (aws iam list-open-id-connect-providers)",
+            code="oidc-provider-missing",
         )

@@ -10,7 +10,7 @@ from typing import Literal
 import pulumi
 import pulumi_aws as aws
 
-from secretops.forms import in_url
+from secretops.formats import url_host
 
 from ..core.mcp_server import McpServer, McpServerArgs
 from ..core.references import Fetched, NativeRef
@@ -208,7 +208,7 @@ class EcsMcpServer(McpServer):
             opts=self._child,
         )
         hosts = self._args.allowed_hosts
-        self.endpoint = f"https://{in_url(hosts[0])}/mcp" if hosts else made.dns_name.apply("https://{}/mcp".format)
+        self.endpoint = f"https://{url_host(hosts[0])}/mcp" if hosts else made.dns_name.apply("https://{}/mcp".format)
         group = aws.lb.TargetGroup(
             f"{name}-balancer-tasks",
             name=names.balancer,

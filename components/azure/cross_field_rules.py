@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from secretops.forms import registry_of
+from secretops.formats import image_registry
 from secretops.manifest import HTTP_TOKEN
 from secretops.platforms.azure import write_files
 
@@ -51,24 +51,27 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
                 f"secrets.{name}: named like what is prepared for {name.removesuffix(PENDING)}",
                 "in a key vault a value that is not proven yet lies in a secret of its own, of that name",
                 "rename it",
+                code="secret-name-taken",
             )
     if server and not server.is_remote and not store.image:
         yield Problem(
             "store.image: missing with server local",
             "the rotator runs in a container of Azure, and a server on this machine has no image that it could share",
             "add image: the one of docs/operations/image.md, as you have pushed it",
+            code="image-missing",
         )
     if store.registry and not known(store.registry):
         return
     registry = store.registry.rpartition("/")[2].lower() if store.registry else ""
     for key, image in ((key, image) for key, image in _images(store, server) if known(image)):
-        host = (registry_of(image) or "").lower()
+        host = (image_registry(image) or "").lower()
         if not registry and host.endswith(".azurecr.io"):
             yield Problem(
                 f"store.registry: missing, and {key} is of {host}",
                 "Container Apps takes an image of a container registry of Azure as an identity of the stack's, which "
                 "is granted that in the registry",
                 f"add registry: its resource id (az acr show --name {host.partition('.')[0]} --query id)",
+                code="registry-missing",
             )
         if registry and not re.fullmatch(rf"{registry}(-[a-z0-9]+)?\.azurecr\.io", image.partition("/")[0]):
             yield Problem(
@@ -76,6 +79,7 @@ def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecr
                 f"with store.registry it is an image of {registry}.azurecr.io, or of {registry}-….azurecr.io where the "
                 "registry's login server has such a label",
                 "name one of there, or take registry out",
+                code="registry-mismatch",
             )
 
 
@@ -86,18 +90,21 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
             "store.network: missing",
             "without it vault and lease answer every network, and roles alone guard them",
             "add subnet and network (docs/operations/azure.md, Networks), or write open_to_internet: true",
+            code="network-missing",
         )
     if store.network and store.open_to_internet:
         yield Problem(
             "store.open_to_internet: true, with store.network",
             "network closes vault and lease to all that it does not name",
             "take one of them out",
+            code="open-with-network",
         )
     if store.network and not store.subnet:
         yield Problem(
             "store.network: without store.subnet",
             "the stack's own containers have no address of their own, and would not reach the vault either",
             "add subnet: the id of one that is delegated to Microsoft.App/environments, or take network out",
+            code="network-needs-subnet",
         )
     own = known(store.subnet)
     if store.network and not store.network.is_way_in(own):
@@ -105,18 +112,21 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
             "store.network: no address, no subnet but the stack's own, and no private endpoint",
             "it closes vault and lease to everybody else, and nobody could put the first value",
             "name from where operators reach them, or take network out",
+            code="network-without-client",
         )
     if isinstance(server, ContainerAppServer) and server.ingress == "network" and not store.subnet:
         yield Problem(
             "server.ingress: network, without store.subnet",
             "without a subnet the network is the internet, where no MCP server belongs",
             "add subnet to the store, or take ingress out",
+            code="ingress-needs-subnet",
         )
     if store.zone_redundant and not store.subnet:
         yield Problem(
             "store.zone_redundant: true, without store.subnet",
             "Container Apps spreads only an environment in a network of your own over zones",
             "add subnet, or take zone_redundant out",
+            code="zones-need-subnet",
         )
     endpoint = store.network.private_endpoint if store.network else None
     if endpoint and (known(endpoint.subnet) or "-").lower() == (own or "").lower():
@@ -124,6 +134,7 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
             f"store.network.private_endpoint.subnet: {endpoint.subnet}",
             "it is store.subnet, which is delegated to Container Apps, and nothing else lies in such a subnet",
             "name another of the same virtual network",
+            code="endpoint-in-delegated-subnet",
         )
     for key, subnet, what in (
         ("store.subnet", store.subnet, "a Container Apps environment"),
@@ -134,6 +145,7 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
                 f"{key}: of subscription {found}",
                 f"{what} is of the subscription of its network, here {store.subscription}",
                 "name a subnet there, in the stack's location",
+                code="other-subscription",
             )
 
 
@@ -152,10 +164,12 @@ def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
             f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store azure",
             "the launcher reads as a user, who is granted the server's secrets",
             "add reader: the user's object id (az ad signed-in-user show --query id)",
+            code="reader-missing",
         )
     if server.kind == "kubernetes" and not server.oidc_issuer:
         yield Problem(
             "server.oidc_issuer: missing with store azure",
             "External Secrets reads as a service account of the cluster, whose tokens Entra has to know",
             "add oidc_issuer: its URL (az aks show --query oidcIssuerProfile.issuerUrl)",
+            code="oidc-issuer-missing",
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from secretops.manifest import (
     AGENT_ADMIN,
@@ -25,16 +24,6 @@ LONGEST_NAME = 50
 REMIND_DAYS = 90
 """After which an operator is asked for a new value of a secret that he supplies, if the stack does not say."""
 SERVER_AND_ROTATOR = (Reader.SERVER, Reader.ROTATOR)
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """The secrets of one stack, by name. Public: a value never gets here."""
-
-    secrets: tuple[Secret, ...]
-
-    def __iter__(self) -> Iterator[Secret]:
-        return iter(self.secrets)
 
 
 def guide_secrets(stack: str) -> tuple[Secret, ...]:

@@ -26,7 +26,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.errors import StoreError, UsageError
 from secretops.stores import env_file, files
 
@@ -171,7 +171,7 @@ def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path} is a symbolic link, which may lead anywhere. -> Find out who made it, then: rm {path}"
             return
         try:
-            own_files.check_owner(path, path.lstat().st_uid)
+            owned_files.check_owner(path, path.lstat().st_uid)
         except StoreError as error:
             yield str(error)
             return  # the same will be said of each file below
@@ -205,14 +205,14 @@ def drift(props: Mapping[str, Any]) -> Iterator[str]:
     for path, mode in props["modes"].items():
         if _mode(root / path) not in (None, int(mode, 8)):
             yield path
-    present = env_file.values(_text(root / ENV) or "")
+    present = env_file.parse(_text(root / ENV) or "")
     yield from (name for name, text in props["lines"].items() if present.get(name) != text)
 
 
 def make(props: Mapping[str, Any]) -> None:
     """Bring the disk to what `props` says. Idempotent; leaves everything else alone."""
     root = Path(props["root"])
-    with files.told(root):
+    with files.os_errors(root):
         root.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
         root.chmod(files.FOLDER)
         for folder in props["folders"]:
@@ -225,7 +225,7 @@ def make(props: Mapping[str, Any]) -> None:
             if _text(root / path) != text or _mode(root / path) != files.PUBLIC:
                 files.write(root / path, text.encode(), files.PUBLIC)
         _change_lines(root, props["lines"])
-        with files.told(root):
+        with files.os_errors(root):
             for path, mode in props["modes"].items():
                 if (root / path).exists():
                     (root / path).chmod(int(mode, 8))
@@ -255,7 +255,7 @@ def _change_lines(root: Path, changes: Mapping[str, str | None]) -> None:
     text = _text(root / ENV)
     if text is None and not any(changes.values()):
         return
-    changed = env_file.changed(text or env_file.HEADER, changes)
+    changed = env_file.update(text or env_file.HEADER, changes)
     if changed != text:
         files.write(root / ENV, changed.encode(errors="surrogateescape"), files.PRIVATE)
 

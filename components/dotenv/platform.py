@@ -61,7 +61,7 @@ class Dotenv(Platform):
             root=str(settings.store.folder),
             deliver=settings.store.deliver,
             log_level=settings.log_level,
-            agent_url=settings.agent_url,
+            agent_url=settings.server_args["agent_url"],
         )
         return DotenvSecretStore(name, args, opts)
 

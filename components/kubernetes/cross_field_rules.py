@@ -32,6 +32,7 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
             "server.certificate_issuer: without broker.client_certificate",
             "it signs the certificate that the broker asks the server for",
             "add client_certificate: true to the broker, or take the issuer out",
+            code="issuer-without-certificate",
         )
     issuer = server.certificate_issuer
     if issuer and issuer.group == CERT_MANAGER and issuer.kind not in ("Issuer", "ClusterIssuer"):
@@ -39,6 +40,7 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
             f"server.certificate_issuer.kind: {issuer.kind} with group {CERT_MANAGER}",
             "that group has the kinds Issuer and ClusterIssuer",
             "name one of them, or the group of an external issuer: kubectl api-resources lists it",
+            code="unknown-issuer-kind",
         )
     for at, one in enumerate(server.tolerations):
         if (one.operator == "Exists" and one.value is not None) or (one.operator == "Equal" and not one.key):
@@ -46,6 +48,7 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
                 f"server.tolerations.{at}: operator {one.operator} {'with a value' if one.key else 'without a key'}",
                 "Equal has a key and a value, and Exists has no value",
                 "write operator: Exists for every value, or name key and value",
+                code="invalid-toleration",
             )
     if isinstance(broker, OutsideBroker):
         yield from _outside_of("broker_cidrs", server.broker_cidrs, "broker.host", broker.host)
@@ -56,15 +59,26 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
     if store and store.kind != "vault":
         if server.reference:
             rule = "it is for store vault; every other store goes with a cluster in one way"
-            yield Problem(f"server.reference: {server.reference} with store {store.kind}", rule, "take it out")
+            yield Problem(
+                f"server.reference: {server.reference} with store {store.kind}",
+                rule,
+                "take it out",
+                code="key-for-other-store",
+            )
         if server.vault_cidrs != EVERYWHERE:
-            yield Problem(f"server.vault_cidrs: with store {store.kind}", "it is for store vault", "take it out")
+            yield Problem(
+                f"server.vault_cidrs: with store {store.kind}",
+                "it is for store vault",
+                "take it out",
+                code="key-for-other-store",
+            )
     if isinstance(parsed.get("agent"), OwnedAgent) and server.copilot_cidrs == ():
         yield Problem(
             "server.copilot_cidrs: [] with agent.kind owned",
             "the rotator makes keys at api.digitalocean.com and tries them at the agent, which both have no fixed "
             "addresses",
             "take copilot_cidrs out, or name the addresses of a proxy",
+            code="agent-unreachable",
         )
     if store and rotation:
         yield from _too_soon(server, store, rotation)
@@ -81,6 +95,7 @@ def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterat
             f"server.{key}: without {host}",
             f"pods reach no other address on that port, and {where} is {host}",
             f"add {ipaddress.ip_network(host)}, or its network",
+            code="listener-missing",
         )
 
 
@@ -92,6 +107,7 @@ def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
                     f"secrets.{name}: its field {field} is the file {name}.{field}",
                     "in the server's folder that is a file of its client certificate",
                     "rename the secret or its field",
+                    code="file-name-taken",
                 )
 
 
@@ -107,4 +123,5 @@ def _too_soon(server: KubernetesServer, store: StoreSection, rotation: Rotation)
             f"at least {seconds + CHANGE_OVER}: a new value takes up to {minutes} minutes to reach a pod, "
             "which has to change over",
             "lengthen it, or take it out for its default",
+            code="grace-too-short",
         )

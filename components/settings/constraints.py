@@ -14,9 +14,9 @@ from pydantic_core import PydanticCustomError
 from .plain_values import looks_random, shown_name
 
 
-def refused(rule: str, remedy: str, *, shown: str | None = None) -> PydanticCustomError:
-    """Return the error of a validator. `shown` is printed for the entry; without it misfits decides."""
-    context = {"rule": rule, "remedy": remedy} | ({"shown": shown} if shown else {})
+def refused(rule: str, remedy: str, *, shown: str | None = None, code: str = "invalid-entry") -> PydanticCustomError:
+    """Return the error of a validator. `shown` is printed in place of the entry."""
+    context = {"rule": rule, "remedy": remedy, "code": code} | ({"shown": shown} if shown else {})
     return PydanticCustomError("refused", "{rule}", context)
 
 
@@ -28,6 +28,7 @@ def no_value(text: str) -> str:
             "name it by a word if it is none; else take it out, change it if it was committed or Pulumi has read it, "
             "and give the new one to: secretops put NAME",
             shown="what looks like a secret's value (not shown)",
+            code="secret-value",
         )
     return text
 
@@ -115,7 +116,7 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
 
     def check(number: int) -> int:
         if not low <= number <= high:
-            raise refused(f"from {low} to {high} {unit}".rstrip(), "name a number in that range")
+            raise refused(f"from {low} to {high} {unit}".rstrip(), "name a number in that range", code="out-of-range")
         return number
 
     return AfterValidator(check)
@@ -127,7 +128,7 @@ def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
     def check(number: int) -> int:
         if number not in numbers:
             remedy = f"write {next((known for known in numbers if known > number), numbers[-1])}"
-            raise refused(f"one of {', '.join(map(str, numbers))} {unit}", remedy)
+            raise refused(f"one of {', '.join(map(str, numbers))} {unit}", remedy, code="out-of-range")
         return number
 
     return AfterValidator(check)
@@ -213,6 +214,11 @@ def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     first: dict[Any, int] = {}
     for at, entry in enumerate(entries):
         if entry in first:
-            raise refused("each entry once", f"take entry {at} out", shown=f"{first[entry]} and {at} are the same")
+            raise refused(
+                "each entry once",
+                f"take entry {at} out",
+                shown=f"{first[entry]} and {at} are the same",
+                code="duplicate-entry",
+            )
         first[entry] = at
     return entries

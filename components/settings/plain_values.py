@@ -134,6 +134,7 @@ def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> 
                 _NO_VALUE,
                 "take it out, change it if it was committed or Pulumi has read it, and give the provider its login by "
                 "its own environment variables or files",
+                code="secret-value",
             )
 
 
@@ -209,4 +210,5 @@ def _value(where: str, found: str, *, pem: bool = False, kind: object = None) ->
         _NO_VALUE,
         "take it out, change it if it was committed or Pulumi has read it, and "
         + (goes or f"give the new one to: secretops put {name}"),
+        code="secret-value",
     )

@@ -15,14 +15,17 @@ from secretops.printable import printable
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: what and where, the rule it breaks, the remedy."""
+    """One error of a stack file: what and where, the rule it breaks, the remedy, and the code of the message."""
 
     what: str
     rule: str
     remedy: str
+    code: str
+    """Identifies the message, whatever its words: tests and pages refer to it."""
 
     def __str__(self) -> str:
-        what, rule, remedy = (printable(text) for text in (self.what, self.rule, self.remedy))
+        first = f"{self.what} [{self.code}]"
+        what, rule, remedy = (printable(text) for text in (first, self.rule, self.remedy))
         return "\n".join([_wrapped(what, ""), _wrapped(rule, "    "), _wrapped(remedy, "    -> ")])
 
 

@@ -65,8 +65,8 @@ _REMEDY = "write it as the files in examples/ are"
 class StackFileError(Exception):
     """No stack file: what is wrong, the rule, the remedy."""
 
-    def __init__(self, what: str, rule: str, remedy: str = _REMEDY) -> None:
-        self.problem = Problem(what, rule, remedy)
+    def __init__(self, what: str, rule: str, remedy: str = _REMEDY, *, code: str) -> None:
+        self.problem = Problem(what, rule, remedy, code)
         super().__init__(str(self.problem))
 
 
@@ -86,7 +86,9 @@ class StackFile:
         """Read it. Raises StackFileError, which has none of the file's text: what is no YAML may be a value."""
         named = re.fullmatch(r"Pulumi\.(.+)\.ya?ml", path.name)
         if not named:
-            raise StackFileError(f"{path.name}: no stack file's name", "a stack file is called Pulumi.<stack>.yaml")
+            raise StackFileError(
+                f"{path.name}: no stack file's name", "a stack file is called Pulumi.<stack>.yaml", code="file-name"
+            )
         text = ""
         try:
             text = path.read_text(encoding="utf-8")
@@ -103,11 +105,13 @@ class StackFile:
                 imports=imports,
             )
         except OSError as error:
-            raise StackFileError(f"{path}: {error.strerror}", "a file that this account may read") from None
+            raise StackFileError(
+                f"{path}: {error.strerror}", "a file that this account may read", code="file-unreadable"
+            ) from None
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-            raise StackFileError(f"{path}{_wrong(error, text)}", _RULE) from None
+            raise StackFileError(f"{path}{_wrong(error, text)}", _RULE, code="file-syntax") from None
         except StackFileError as error:
-            raise StackFileError(f"{path}: {error.problem.what}", error.problem.rule) from None
+            raise StackFileError(f"{path}: {error.problem.what}", error.problem.rule, code=error.problem.code) from None
 
 
 # What PyYAML quotes of its own in an error: a kind of token, or one character.
@@ -151,14 +155,14 @@ def _document(text: str) -> dict[Any, Any]:
 def _config_of(document: Mapping[Any, Any]) -> dict[Any, Any]:
     config = document.get("config")
     if not isinstance(config, dict):
-        raise StackFileError("it has no config:", _SECTIONS)
+        raise StackFileError("it has no config:", _SECTIONS, code="config-missing")
     return config
 
 
 def _own(config: Mapping[Any, Any]) -> dict[str, Any]:
     sections = {str(key).removeprefix(f"{PROJECT}:"): entry for key, entry in config.items() if _is_own(str(key))}
     if len(sections) < len([key for key in config if _is_own(str(key))]):
-        raise StackFileError("a section is there twice", _SECTIONS)
+        raise StackFileError("a section is there twice", _SECTIONS, code="section-twice")
     return sections
 
 
@@ -197,6 +201,7 @@ def _named(files: Sequence[str]) -> Path:
         f"{len(files)} files are named" if files else "no file is named",
         "it reads one: Pulumi.<stack>.yaml",
         "python -m components.settings.stack_file Pulumi.dev.yaml",
+        code="one-file",
     )
 
 
@@ -205,7 +210,7 @@ def check_port(sections: Mapping[str, str]) -> None:
     store, server, broker = (_section(sections.get(name, "")) for name in ("store", "server", "broker"))
     if broker.get("kind") != "embedded":
         return
-    from secretops.broker import accepts, running, vacated
+    from secretops.broker import is_listening, running, wait_until_free
 
     from .sections import EmbeddedBroker
 
@@ -214,13 +219,14 @@ def check_port(sections: Mapping[str, str]) -> None:
         return
 
     folders = store.get("root", ".coreflux-mcp"), server.get("folder", ".coreflux-mcp-local")
-    if not accepts("localhost", port) or any(running(PROJECT_FOLDER / str(each) / "broker") for each in folders):
+    if not is_listening("localhost", port) or any(running(PROJECT_FOLDER / str(each) / "broker") for each in folders):
         return
-    if not vacated("localhost", port):
+    if not wait_until_free("localhost", port):
         raise StackFileError(
             f"something listens at localhost:{port}, and it is not this stack's broker",
             "the embedded broker needs its port for itself",
             "give the section broker another port, or stop what listens there: another clone's broker by make down",
+            code="port-taken",
         )
 
 

@@ -22,8 +22,8 @@ Keys = Mapping[str, Mapping[str, str | None]]
 within another has the name kind.key."""
 
 
-def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[str] = ()) -> Iterator[Problem]:
-    """Each thing that pydantic found wrong with a section. What is missing at a place in `told` was taken out."""
+def explain(section: str, error: ValidationError, keys: Keys, *, reported: Iterable[str] = ()) -> Iterator[Problem]:
+    """Yield a problem for each of pydantic's errors, except for what is missing at a place in `reported`."""
     details = error.errors(include_url=False)
     wrong_keys = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == ("[key]",)}
     for detail in details:
@@ -36,10 +36,15 @@ def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[
         follows = detail["type"] == "too_short" and any(
             other["loc"][: len(place)] == place and other is not detail for other in details
         )
-        hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in told)
+        hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in reported)
         if place_of_output(detail["input"]):
             rule = "it decides which resources there are, and an output is known after that"
-            yield Problem(f"{where}: an output", rule, "write what it will be, or read it from your configuration")
+            yield Problem(
+                f"{where}: an output",
+                rule,
+                "write what it will be, or read it from your configuration",
+                code="output-decides-resources",
+            )
         elif not follows and not hidden:
             yield _explained(where, detail, section, keys, kind)
 
@@ -68,15 +73,23 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
     kinds = [name for name in keys if "." not in name]
     match detail["type"]:
         case "union_tag_not_found":
-            return Problem(f"{where}.kind: missing", "it has no default", f"add kind: one of {', '.join(kinds)}")
+            return Problem(
+                f"{where}.kind: missing",
+                "it has no default",
+                f"add kind: one of {', '.join(kinds)}",
+                code="kind-missing",
+            )
         case "union_tag_invalid":
             return _unknown_kind(section, detail["input"]["kind"], kinds)
         case "json_invalid":
             rule = "Unicode, and no more than a hundred sections within one another"
-            return Problem(f"{where}: text", rule, f"write {key} as the files in examples/ have it")
+            return Problem(f"{where}: text", rule, f"write {key} as the files in examples/ have it", code="not-json")
         case "missing":
             return Problem(
-                f"{where}: missing", "it has no default", f"add {_written(keys.get(kind, {}).get(key), key)}"
+                f"{where}: missing",
+                "it has no default",
+                f"add {_written(keys.get(kind, {}).get(key), key)}",
+                code="key-missing",
             )
         case "extra_forbidden":
             article = "an" if section[0] in "aeiou" else "a"
@@ -92,7 +105,7 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
                 if inner
                 else did_you_mean(key, known, otherwise=_by_its_secret(key, known))
             )
-            return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", remedy)
+            return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", remedy, code="unknown-key")
         case _:
             return _wrong_entry(where, detail, keys.get(kind, {}).get(key))
 
@@ -110,7 +123,7 @@ def _written(form: str | None, key: str) -> str:
     return f"{key}: {form}" if form else key
 
 
-def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
+def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:  # noqa: PLR0912
     entry, context = detail["input"], detail.get("ctx", {})
     key = where.rpartition(".")[2]
     named = shown_name(entry) if isinstance(entry, str) else None
@@ -144,19 +157,30 @@ def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
             remedy = f"add one: {key}: {form}" if form else "add one"
         case _:
             rule, remedy = detail["msg"][0].lower() + detail["msg"][1:], "correct it"
-    return Problem(f"{where}: {what}", rule, _FILL_IN if detail["type"] in _TYPES and entry is None else remedy)
+    code = context.get("code") or _CODES.get(detail["type"], "wrong-type")
+    if detail["type"] in _TYPES and entry is None:
+        code, remedy = "entry-empty", "fill it in, or take it out"
+    return Problem(f"{where}: {what}", rule, remedy, code=code)
 
 
-_IN_QUOTES, _FILL_IN = "if it is meant, put it in quotes", "fill it in, or take it out"
+_IN_QUOTES = "if it is meant, put it in quotes"
 _TYPES = ("string_type", "int_type", "bool_type")
+_CODES = {"literal_error": "unknown-word", "enum": "unknown-word", "too_short": "list-empty"}
 
 
 def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
     where, rule = f"{section}.kind", f"one of {', '.join(known)}"
     for other in ("store", "server"):
         if section in ("store", "server") and kind in registry.kinds(other) and kind not in known:
-            return Problem(f"{where}: {kind} is a {other}, not a {section}", rule, "name one of them")
-    return Problem(f"{where}: {shown(kind, known)}", rule, did_you_mean(str(kind), known, otherwise="name one of them"))
+            return Problem(
+                f"{where}: {kind} is a {other}, not a {section}", rule, "name one of them", code="unknown-kind"
+            )
+    return Problem(
+        f"{where}: {shown(kind, known)}",
+        rule,
+        did_you_mean(str(kind), known, otherwise="name one of them"),
+        code="unknown-kind",
+    )
 
 
 def unknown_section(name: str, known: Iterable[str], keys: Mapping[str, Keys]) -> Problem:
@@ -166,4 +190,4 @@ def unknown_section(name: str, known: Iterable[str], keys: Mapping[str, Keys]) -
         (section for section, kinds in keys.items() if key in {one for each in kinds.values() for one in each}), ""
     )
     remedy = f"put {key} below {above}:" if above else did_you_mean(name, known)
-    return Problem(f"{shown_key(name)}: unknown section", f"one of {', '.join(known)}", remedy)
+    return Problem(f"{shown_key(name)}: unknown section", f"one of {', '.join(known)}", remedy, code="unknown-section")

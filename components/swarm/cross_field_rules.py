@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from secretops.forms import registry_of
+from secretops.formats import image_registry
 from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind
 
 from ..settings.problems import Problem
@@ -43,6 +43,7 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
                 "server.login: with store swarm",
                 "what is in this Swarm is attached to the service, and nobody logs in",
                 "take it out",
+                code="key-for-other-store",
             )
         yield from _of_names(stack, parsed.get("secrets", {}))
         if isinstance(server, SwarmServer):
@@ -56,33 +57,38 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
                 "server.port: missing with server.publish: ingress",
                 "clients find it by one port of every node",
                 "add port, for example 8000",
+                code="port-missing",
             )
         if server.replicas != 1:
             yield Problem(
                 f"server.replicas: {server.replicas} with server.publish: ingress",
                 "an MCP session lives in one replica, and Docker's ingress takes each connection to another",
                 "write replicas: 1, or publish: none and a proxy that keeps sessions on its network",
+                code="ingress-needs-one-replica",
             )
     if server.publish == "host" and server.port is not None:
         yield Problem(
             f"server.port: {server.port} with server.publish: host",
             "a new replica starts before the old one ends, and two can't listen on one port of a node",
             "take port out: Docker chooses one; or write publish: ingress",
+            code="port-of-host",
         )
     if server.publish == "none" and server.port is not None:
         yield Problem(
             f"server.port: {server.port} with server.publish: none",
             "without publish no port of a node is the server's",
             "take port out, or write publish: ingress",
+            code="port-not-published",
         )
 
 
 def _of_no_registry(server: SwarmServer) -> Iterator[Problem]:
-    if server.registry_login and registry_of(server.image) is None:
+    if server.registry_login and image_registry(server.image) is None:
         yield Problem(
             f"server.registry_login: with image {server.image}",
             "a login is looked up by the registry that the image's name begins with",
             f"write docker.io/{server.image}",
+            code="registry-mismatch",
         )
 
 
@@ -94,6 +100,7 @@ def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]
             f"server.login: missing with store {store}",
             "the launcher logs in by a file, which a secret of the Swarm brings into its container",
             "docker secret create coreflux-mcp-login FILE, then add login: coreflux-mcp-login",
+            code="login-missing",
         )
     yield from fetched_too_late(parsed.get("rotation"), where)
     yield from not_fetched(parsed.get("secrets", {}), where, "write readers: [rotator], or take it out")
@@ -110,6 +117,7 @@ def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Pro
                     f"secrets.{name}: its field {field}",
                     f"{whole} would be its name in the Swarm, which takes {NAME_LIMIT} characters",
                     f"shorten the secret's or the field's name by {over}",
+                    code="field-name-too-long",
                 )
     taken = {"mqtt_user", "mqtt_password", "api_key", "http_token", "ca.crt", "client.crt", "client.key"}
     for name, secret in secrets.items():
@@ -121,6 +129,7 @@ def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Pro
                     f"secrets.{name}: its field {field} is the file {file.name}",
                     "a container has one file of a name, and this one is another secret's",
                     "rename the secret or its field",
+                    code="file-name-taken",
                 )
             taken.add(file.name)
 
@@ -137,4 +146,5 @@ def _too_soon(server: SwarmServer, rotation: Rotation | None) -> Iterator[Proble
             f"rotation.grace_seconds: {rotation.grace_seconds} with {server.replicas} replicas",
             f"at least {least}: a new version is a new container, and replicas follow one after another",
             "lengthen it, or take it out for its default",
+            code="grace-too-short",
         )

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_docker as docker
 
 from secretops.platforms.swarm.location import SWARM_INSTANCE
-from secretops.platforms.swarm.mounted_secrets import Attached
+from secretops.platforms.swarm.mounted_secrets import MountedSecret
 
 from .principals import SwarmPlace
 from .service_spec import TMP, TMP_BYTES, Shape, Update, seconds
@@ -27,7 +27,7 @@ def service(
     formerly: str,
     place: SwarmPlace,
     parent: pulumi.ComponentResource,
-    secrets: Sequence[Attached] = (),
+    secrets: Sequence[MountedSecret] = (),
     moved: bool = False,
 ) -> docker.Service:
     """Declare the service of `shape` for the component called `name`, with `secrets` mounted.
@@ -111,7 +111,7 @@ def _options(name: str, formerly: str, place: SwarmPlace, parent: pulumi.Compone
 
 
 def _container(
-    shape: Shape, files: list[docker.ServiceTaskSpecContainerSpecConfigArgsDict], secrets: Sequence[Attached]
+    shape: Shape, files: list[docker.ServiceTaskSpecContainerSpecConfigArgsDict], secrets: Sequence[MountedSecret]
 ) -> docker.ServiceTaskSpecContainerSpecArgsDict:
     mounts: list[docker.ServiceTaskSpecContainerSpecMountArgsDict] = [
         {"type": "tmpfs", "target": TMP, "tmpfs_options": {"size_bytes": TMP_BYTES}}

@@ -59,7 +59,7 @@ def check_manager() -> None:
 
 def ask_manager() -> None:
     """Raise SecretopsError unless a manager answers."""
-    api.check_manager(api.Api(patient=False).get("/info") or {})
+    api.check_manager(api.SwarmApi(patient=False).get("/info") or {})
 
 
 def check_login(registry: str) -> None:

@@ -7,8 +7,8 @@ from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import get_monitor
 
 from secretops.errors import SecretopsError
-from secretops.forms import in_url
-from secretops.platforms.swarm.mounted_secrets import Attached, attached, named
+from secretops.formats import url_host
+from secretops.platforms.swarm.mounted_secrets import MountedSecret, mounted_secrets, operator_secret
 
 from ..core.mcp_server import McpServer
 from ..core.references import MountedFiles
@@ -43,11 +43,11 @@ class SwarmMcpServer(McpServer):
 def endpoint(names: Names, args: SwarmMcpServerArgs) -> str:
     """Return how an MCP client reaches it: by its name on the stack's network, or by any node's port."""
     if args.publish == "ingress":
-        return f"http://{in_url(args.allowed_hosts[0]) if args.allowed_hosts else 'NODE'}:{args.port}/mcp"
+        return f"http://{url_host(args.allowed_hosts[0]) if args.allowed_hosts else 'NODE'}:{args.port}/mcp"
     return f"http://{names.base}:{PORT}/mcp"
 
 
-def mounted_now(names: Names) -> tuple[Attached, ...]:
+def mounted_now(names: Names) -> tuple[MountedSecret, ...]:
     """Return the secrets that the service has now. A preview does not ask: it shows no change of that list anyway.
 
     Raises RunError if the manager can't be asked: an empty list would take the secrets from the replicas.
@@ -55,15 +55,15 @@ def mounted_now(names: Names) -> tuple[Attached, ...]:
     if pulumi.runtime.is_dry_run():
         return ()
     try:
-        return attached(names.of("server"))
+        return mounted_secrets(names.of("server"))
     except SecretopsError as error:
         raise pulumi.RunError(str(error)) from None
 
 
-def login_secret(secret: str) -> Attached:
+def login_secret(secret: str) -> MountedSecret:
     """Ask the manager for the secret that an operator made for the launcher to log in with. Raises RunError."""
     uid, _, gid = USER.partition(":")
     try:
-        return named(secret, file_name=LOGIN_FILE, uid=uid, gid=gid)
+        return operator_secret(secret, file_name=LOGIN_FILE, uid=uid, gid=gid)
     except SecretopsError as error:
         raise pulumi.RunError(str(error)) from None

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from secretops.forms import version_variable
+from secretops.formats import version_variable
 from secretops.launcher.settings import OWN_VARIABLES
 from secretops.manifest import HTTP_TOKEN, Secret, SecretKind
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmFile, version_file
@@ -51,7 +51,7 @@ class Names:
         return f"{self.base}_"
 
     def of(self, what: str) -> str:
-        """The name of a service, a network or the book: as `docker stack deploy` makes it of `what`."""
+        """Return the name of a service, a network or the versions' config: as `docker stack deploy` makes it."""
         return f"{self.base}_{what}"
 
     def network(self, *, encrypted: bool) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from secretops.forms import registry_of
-from secretops.platforms.swarm.mounted_secrets import Attached
+from secretops.formats import image_registry
+from secretops.platforms.swarm.mounted_secrets import MountedSecret
 
 from ..core.platform import Feature, Platform
 from ..core.principals import Principal, Workload
@@ -122,7 +122,7 @@ def server_args(
     *,
     references: MountedFiles | Fetched,
     shared: SwarmService | None = None,
-    mounted: Sequence[Attached] = (),
+    mounted: Sequence[MountedSecret] = (),
 ) -> SwarmMcpServerArgs:
     """Return the server's arguments."""
     return SwarmMcpServerArgs(
@@ -151,7 +151,7 @@ def _swarm_args(server: SwarmServer) -> dict[str, Any]:
 
 def _registries(server: SwarmServer) -> tuple[str, ...]:
     """Return the registry that nodes pull from with a login. A cross-field rule: the image's name has one then."""
-    registry = registry_of(server.image)
+    registry = image_registry(server.image)
     return (registry,) if server.registry_login and registry else ()
 
 

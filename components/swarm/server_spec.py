@@ -8,7 +8,7 @@ from typing import Literal
 
 import pulumi
 
-from secretops.platforms.swarm.mounted_secrets import Attached
+from secretops.platforms.swarm.mounted_secrets import MountedSecret
 
 from ..core.broker import ca_bundle
 from ..core.mcp_server import McpServerArgs
@@ -56,7 +56,7 @@ class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     """Placement constraints, such as node.labels.zone==a."""
     spread: Sequence[str] = ()
     """Labels of nodes that replicas are spread over, such as node.labels.zone."""
-    mounted: Sequence[Attached] | None = None
+    mounted: Sequence[MountedSecret] | None = None
     """Secrets mounted into its containers. None: those that it has now, for which `pulumi up` asks the manager; none
     with another store, whose login is `login_secret(NAME)`."""
 

@@ -70,7 +70,7 @@ def manifest_of(names: Names, args: SwarmSecretStoreArgs) -> Manifest:
     return args.manifest(
         store=Location(
             prefix=names.prefix,
-            book=names.of("book"),
+            state_config=names.of("versions"),
             instance=names.base,
             service=names.of("server"),
             delivered={secret.name: files_of(secret) for secret in for_server(args.every_secret)},

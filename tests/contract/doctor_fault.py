@@ -48,7 +48,9 @@ def prove(fault: Fault[Place], place: Place) -> None:
         assert words in told(result)
     assert result.rule and result.remedy
     offered = result.repair
-    assert (offered.words if offered else "").startswith(fault.mended) and bool(offered) is bool(fault.mended), offered
+    assert (offered.description if offered else "").startswith(fault.mended) and bool(offered) is bool(fault.mended), (
+        offered
+    )
     if offered is None:
         return
     for repair in repairs(list(found.items())):

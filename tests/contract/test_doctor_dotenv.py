@@ -146,7 +146,7 @@ def test_an_embedded_broker_that_does_not_run_is_started(tmp_path: Path) -> None
         found = dict(doctor(checks(stack.session())))
         assert found["broker"].level is Level.ATTENTION and found["login mqtt"].level is Level.UNKNOWN
         (repair,) = repairs(list(found.items()))
-        assert repair.words == "secretops broker start" and "listens at" in str(mend(repair))
+        assert repair.description == "secretops broker start" and "listens at" in str(mend(repair))
         assert wrong(dict(doctor(checks(stack.session())))) == {}
     finally:
         broker.stop()

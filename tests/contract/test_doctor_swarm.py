@@ -106,7 +106,7 @@ def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody
     finally:
         place.api.remove("services", f"{place.name}-other")
     orphaned = wrong(place)["orphaned secrets"]
-    assert orphaned.repair and orphaned.repair.words.startswith("remove the Swarm secrets that are kept no more")
+    assert orphaned.repair and orphaned.repair.description.startswith("remove the Swarm secrets that are kept no more")
     with place.open().lease("somebody who rotates"):
         held = mend(orphaned.repair)
         assert isinstance(held, LeaseHeldError) and "somebody who rotates" in held.what
@@ -123,7 +123,7 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
     assert wrong(place) == {}, "its service may come yet"
     for age in ("BEGUN", "YOUNG"):
         monkeypatch.setattr(manager, age, timedelta(seconds=-10))
-    left = wrong(place)["carried commands"]
+    left = wrong(place)["leftover commands"]
     assert left.value == f"secret {task}-0: left by a command that was killed"
     assert left.repair
     mend(left.repair)
@@ -134,7 +134,7 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
     place.api.create("services", {**spec, "Mode": {"Replicated": {"Replicas": 0}}})
     try:
         found = wrong(place)
-        assert found["carried commands"].value.startswith(f"service {task}: left")
+        assert found["leftover commands"].value.startswith(f"service {task}: left")
         assert f"service {task} has " in found["readers"].value, "nobody is carried for so long"
         for age in ("BEGUN", "YOUNG"):
             monkeypatch.setattr(manager, age, timedelta(minutes=1))
@@ -154,7 +154,7 @@ def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InMemory) 
     assert look().value == "free"
     with place.open().lease("somebody"):
         assert look().value == "held by somebody, who renews it"
-    with place.open(timing=Timing(duration=1, renew=1000, look=0.1)).lease("a dead one"):
+    with place.open(timing=Timing(duration=1, renew=1000, poll=0.1)).lease("a dead one"):
         dead = look()
         assert (dead.level, dead.value) == (Level.ATTENTION, "held by a dead one, who did not renew it for 1 s")
         assert "secretops tick follows it" in dead.remedy

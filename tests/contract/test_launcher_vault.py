@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
 from secretops.errors import StoreError
-from secretops.launcher.polled import EVERY_SECONDS, SLOWER
+from secretops.launcher.polling_source import BACKOFF_FACTOR, POLL_SECONDS
 from secretops.launcher.settings import NotYetError
 from secretops.platforms.vault import server
 from secretops.platforms.vault.documents import VERSION
@@ -93,14 +93,14 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     for _ in range(3):  # the launcher looks every second
         assert source.fingerprint() == before
         source.read()
-        reads.now += EVERY_SECONDS / 10
+        reads.now += POLL_SECONDS / 10
     assert reads.asked() == []
     reads.live.root.secrets.kv.v2.update_metadata("mqtt", custom_metadata={"a": "note"}, mount_point=reads.live.mount)
-    reads.now += 1.2 * EVERY_SECONDS
+    reads.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() == before
     assert reads.asked() == ["read metadata/mqtt", "read metadata/agent-key"], "what is only noted of it is not read"
     reads.publish("mqtt", username="server-b", password=second)
-    reads.now += 1.2 * EVERY_SECONDS
+    reads.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() != before
     assert reads.asked() == ["read metadata/mqtt", "read data/mqtt", "read metadata/agent-key"]
     assert source.read().mqtt["password"] == second
@@ -119,7 +119,7 @@ def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobod
     path = f"auth/{reads.live.approle}/role/{reads.live.role('server')}/secret-id/destroy"
     reads.live.root.write_data(path, data={"secret_id": shown})
     reads.live.root.write_data(f"sys/leases/revoke-prefix/auth/{reads.live.approle}", data={})
-    reads.now += 1.2 * EVERY_SECONDS
+    reads.now += 1.2 * POLL_SECONDS
     with caplog.at_level(logging.WARNING):
         assert source.read() == settings
     assert reads.live.role_id() in caplog.text
@@ -127,7 +127,7 @@ def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobod
         reads.source("mqtt").read()
     assert shown not in caplog.text + str(told.value)
     reads.show()
-    reads.now += SLOWER * 1.2 * EVERY_SECONDS
+    reads.now += BACKOFF_FACTOR * 1.2 * POLL_SECONDS
     reads.publish("mqtt", username="server-b", password=password())
     assert source.read().mqtt["username"] == "server-b", "a new secret id in the file is enough"
 
@@ -160,7 +160,7 @@ def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_gi
     source.read()
     happens(reads, "mqtt")
     reads.publish("http-token", token=bearer)
-    reads.now += 2 * EVERY_SECONDS
+    reads.now += 2 * POLL_SECONDS
     settings = source.read()
     assert settings.http_token and settings.http_token["token"] == bearer, "the one that leaked is refused"
     assert settings.mqtt["password"] == first

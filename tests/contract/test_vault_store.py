@@ -34,7 +34,7 @@ from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Answer, Connection, Request, Server
 from secretops.platforms.vault.store import VaultVersionStore
 from secretops.platforms.vault.version_metadata import LONGEST_NOTE
-from secretops.stores.lease import LostError, Timing
+from secretops.stores.lease import LeaseLostError, Timing
 from tests.contract.vault_place import InMount
 from tests.contract.versions import NOW, make, publish, stages, version
 from tests.real.control_plane import make_keys
@@ -227,7 +227,7 @@ def test_late_publish_is_refused_after_a_follower_prepared_another(place: InMoun
     with store.lease("the first"):
         store.add("it", version(V[2]), late)
         way.before("POST data/it", followed)
-        with pytest.raises(LostError, match="the follower"):
+        with pytest.raises(LeaseLostError, match="the follower"):
             store.publish("it", V[2], NOW)
     assert (stages(place), place.delivered()) == ({V[1]: Stage.CURRENT, V[3]: Stage.PENDING}, dict(value))
     current = place.open().versions("it").current
@@ -254,8 +254,8 @@ def test_a_lost_answer_is_asked_for_again_and_nothing_is_written_twice(place: In
 
 LEASE = "rotator/lease"
 WRITE = f"POST data/{LEASE}"
-NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
-QUICK = Timing(duration=2, renew=3600, look=0.1)  # Of a holder that does not renew, and is followed soon.
+NOT_RENEWED = Timing(duration=60, renew=3600, poll=0.1)
+QUICK = Timing(duration=2, renew=3600, poll=0.1)  # Of a holder that does not renew, and is followed soon.
 
 
 def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> None:

@@ -39,7 +39,7 @@ def on_kubernetes(server: str = "", **more: str) -> Deployed:
 
 
 def secrets_of(agent: str, stack: str = "dev") -> dict[str, Secret]:
-    return {secret.name: secret for secret in file(agent, environment="development").parse(stack).catalogue}
+    return {secret.name: secret for secret in file(agent, environment="development").parse(stack).secrets}
 
 
 def refusals(agent: str, **sections: str) -> list[str]:

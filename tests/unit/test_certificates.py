@@ -9,7 +9,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from secretops.certificates import Signed, certificates_in, checked, new_key, of_supplied, private_pem, request_of
+from secretops.certificates import (
+    SignedCertificate,
+    check_supplied,
+    extract_certificates,
+    new_key,
+    private_pem,
+    signing_request,
+    verify_issued,
+)
 from secretops.engine.decisions import Reason
 from secretops.errors import RefusedError, UnreachableError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
@@ -30,7 +38,7 @@ ENDED = made("clients", by=ROOT, ca=True, ends=NOW - DAY)
 
 def look(own: Holder | str, chain: tuple[str, ...] = CHAIN) -> tuple[str, datetime]:
     text = own if isinstance(own, str) else own.pem
-    return checked(Signed(text, chain), KEY, common_name=NAME, now=NOW)
+    return verify_issued(SignedCertificate(text, chain), KEY, common_name=NAME, now=NOW)
 
 
 def test_a_good_one_is_shown_with_its_chain_below_the_root() -> None:
@@ -78,7 +86,7 @@ def test_a_chain_whose_end_is_signed_by_a_client_is_none() -> None:
 
 def test_a_request_has_the_name_and_proves_the_key_and_does_not_hold_it() -> None:
     key = new_key()
-    text = request_of(key, NAME)
+    text = signing_request(key, NAME)
     asked = x509.load_pem_x509_csr(text.encode())
     assert asked.is_signature_valid
     assert [one.value for one in asked.subject] == [NAME]
@@ -86,9 +94,9 @@ def test_a_request_has_the_name_and_proves_the_key_and_does_not_hold_it() -> Non
 
 
 def test_of_a_file_only_its_certificates_are_taken() -> None:
-    assert certificates_in(f"{ROOT.pem}\n{private_pem(ROOT.key)}# a note\n") == ROOT.pem
+    assert extract_certificates(f"{ROOT.pem}\n{private_pem(ROOT.key)}# a note\n") == ROOT.pem
     with pytest.raises(ValueError, match=r".*"):
-        certificates_in(private_pem(ROOT.key))
+        extract_certificates(private_pem(ROOT.key))
 
 
 # What an operator supplies
@@ -162,7 +170,7 @@ WRONG = {
 
 @pytest.mark.parametrize("words", WRONG)
 def test_a_wrong_supplied_one_is_told_with_what_is_wrong_and_nothing_else(words: str) -> None:
-    (flaw,) = of_supplied(WRONG[words], NOW)
+    (flaw,) = check_supplied(WRONG[words], NOW)
     assert flaw.what.startswith(words.strip())
 
 
@@ -177,7 +185,7 @@ def test_a_wrong_supplied_one_is_told_with_what_is_wrong_and_nothing_else(words:
     ids=["alone", "with the root", "of a server too", "of its own", "of two CAs", "of the system's CAs", "RSA 2048"],
 )
 def test_a_good_one_has_no_flaw(good: dict[str, str]) -> None:
-    assert list(of_supplied(good, NOW)) == []
+    assert list(check_supplied(good, NOW)) == []
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from secretops.platforms.aws.checks.account import Account
 from secretops.platforms.aws.checks.cloudtrail import READS, WRITES, recorded
 from secretops.platforms.aws.checks.cloudtrail import audit as trail_check
 from secretops.platforms.aws.location import AwsStoreLocation
-from secretops.trails.protocol import ALL
+from secretops.trails import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACCOUNT, REGION = "123456789012", "eu-central-1"

@@ -17,7 +17,7 @@ from secretops.engine.decisions import (
     first_action,
     is_operator_supplied,
     issued_id,
-    issued_otherwise,
+    issuer_changed,
     renewal_at,
 )
 from secretops.engine.state import Replica, Stage, Version, Versions
@@ -260,4 +260,4 @@ def test_certificates_that_were_made_together_are_due_apart_and_each_always_at_o
 def test_an_issued_id_is_as_long_as_any_and_keeps_its_time() -> None:
     made = issued_id(ID, ISSUER)
     assert len(made) == len(ID) and made[:23] == ID[:23]
-    assert [what for what, issuer in OTHERS.items() if not issued_otherwise(made, issuer)] == []
+    assert [what for what, issuer in OTHERS.items() if not issuer_changed(made, issuer)] == []

@@ -129,7 +129,7 @@ def examine(cluster: Answers) -> dict[str, Result]:
     )
     found = {}
     for check in kubernetes_checks(cluster, cast(Any, session), Repair("tick", str)):
-        look: Any = check.look
+        look: Any = check.run
         if check.name not in ("kubeconfig", "clock"):
             try:
                 found[check.name] = look(pause=0.01) if check.name == "lease" else look()

@@ -215,7 +215,7 @@ def test_last_journal_entry_is_kept_and_all_are_logged(place: InMemory, capsys: 
     assert place.open().journal.last("it") is None
     place.open().journal.write(entry(step="apply"))
     assert capsys.readouterr() == ("", ""), "an operator sees how it went"
-    KubernetesVersionStore(place.location, place.api(), loud=True).journal.write(entry("it was refused"))
+    KubernetesVersionStore(place.location, place.api(), log_entries=True).journal.write(entry("it was refused"))
     assert place.open().journal.last("it") == entry("it was refused")
     said = json.loads(capsys.readouterr().err)
     assert (said["secret"], said["version"], said["step"], said["outcome"]) == ("it", "v1", "verify", "it was refused")
@@ -224,7 +224,7 @@ def test_last_journal_entry_is_kept_and_all_are_logged(place: InMemory, capsys: 
 
 # The lease
 
-DEAD = Timing(duration=1, renew=1000, look=0.01)
+DEAD = Timing(duration=1, renew=1000, poll=0.01)
 """Of a holder that never renews: as one that is stopped, or cut off from the API server."""
 
 
@@ -271,8 +271,8 @@ def test_nothing_is_written_under_another_stacks_lease(place: InMemory, label: s
 
 def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(place.open(), "v1")
-    store, now, reading = place.open(timing=DEAD), [lease.awake_or_not()], threading.Event()
-    monkeypatch.setattr(lease, "awake_or_not", lambda: now[-1])
+    store, now, reading = place.open(timing=DEAD), [lease.boot_clock()], threading.Event()
+    monkeypatch.setattr(lease, "boot_clock", lambda: now[-1])
 
     def stall(_verb: str, name: str) -> None:
         if reading.is_set() and name == place.VERSIONS:
@@ -289,7 +289,7 @@ def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, mo
 
 
 def test_confirm_asks_the_api_server_however_recent_the_last_renewal(place: InMemory) -> None:
-    store = place.open(timing=Timing(duration=3600, renew=3600, look=0.1))
+    store = place.open(timing=Timing(duration=3600, renew=3600, poll=0.1))
     store.confirm()
     with store.lease("held up"):
         store.confirm()

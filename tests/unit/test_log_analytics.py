@@ -22,7 +22,7 @@ from secretops.operations.audit import View, audit
 from secretops.platforms.azure import api
 from secretops.platforms.azure import log_workspace as asking
 from secretops.platforms.azure.location import AzureStoreLocation
-from secretops.trails.protocol import ALL
+from secretops.trails import ALL
 from tests.real.workspace import NO_OLDER, Played
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

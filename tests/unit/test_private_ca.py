@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from components.core.secrets import CLIENT_CA, CLIENT_CERT
-from secretops.certificates import new_key, private_pem, request_of
+from secretops.certificates import new_key, private_pem, signing_request
 from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError, WaitingError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, PrivateCaIssuer
@@ -88,7 +88,7 @@ def test_the_ca_that_is_current_signs_and_not_the_one_to_come(tmp_path: Path) ->
     session, name = make_stack(tmp_path / "store", broker).session(), "client-cert"
     issuer = PrivateCaIssuer(secret=name, common_name=NAME, seconds=600, ca_seconds=6000)
     signer = PrivateCa(issuer, session.store, session.clock)
-    request = request_of(new_key(), NAME)
+    request = signing_request(new_key(), NAME)
     with pytest.raises(WaitingError):
         signer.sign(request)
     now = session.clock()

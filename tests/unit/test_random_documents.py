@@ -20,13 +20,13 @@ from secretops.broker.users import USERS_FILE, Users
 from secretops.engine.journal import Entry
 from secretops.engine.state import Versions
 from secretops.errors import SecretopsError
-from secretops.launcher import polled
+from secretops.launcher import polling_source
 from secretops.launcher.sources import Json
 from secretops.operations import stack as manifests
 from secretops.operations.compromise import incident
 from secretops.operations.history import _entries as entries_of_a_log
 from secretops.platforms.azure import tags
-from secretops.platforms.azure.api import Kept
+from secretops.platforms.azure.api import KeyVaultVersion
 from secretops.platforms.dotenv.delivery import NAMES
 from secretops.platforms.dotenv.journal import JournalFile
 from secretops.platforms.dotenv.location import DotenvStoreLocation
@@ -123,10 +123,10 @@ class OnePath:
         return self._found
 
 
-def key_vault(**tagged: str) -> tags.State:
+def key_vault(**tagged: str) -> tags.TagState:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     told = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
-    return tags.State((Kept("0", True, now, None, {**told, **tagged}),), ())
+    return tags.TagState((KeyVaultVersion("0", True, now, None, {**told, **tagged}),), ())
 
 
 def last_of_a_journal(folder: Path) -> Entry | None:
@@ -149,7 +149,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
     "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", files.stack_of)),
     "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: incident._read(folder / "incident.json"))),
     "a cloud's value": (({"username": "a", "password": "b"},),
-         of_text(lambda text: dict(payload.read("mqtt", "v1", text)))),
+         of_text(lambda text: dict(payload.parse("mqtt", "v1", text)))),
     "a cluster's versions": (([VERSION],), of_text(lambda text: kubernetes("versions.mqtt", text).versions)),
     "a cluster's value": (({"username": "a", "password": "b"},), of_bytes(kubernetes_value)),
     "what a cluster delivers": (({"coreflux-mcp-secrets": ["mqtt-password"]},),
@@ -172,7 +172,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
          ({"mqtt": {"username": "a", "password": "b", "version": "v1"}, "agent-key": {"api-key": "k"}},),
          of_file("secrets.json", lambda folder: dict(Json(str(folder / "secrets.json")).variables()))),
     "what a launcher fetched": (({"username": "a", "password": "b"},),
-         of_text(lambda text: bool(polled.parse_version("mqtt", "v1", text)))),
+         of_text(lambda text: bool(polling_source.parse_version("mqtt", "v1", text)))),
     "the embedded broker's users": (({"users": {"root": {"password": {"salt": "AA==", "hash": "AA=="}, "flags": [],
          "groups": []}}},), of_file(USERS_FILE, lambda folder: "root" in Users.load(folder))),
 }  # fmt: skip

@@ -198,7 +198,7 @@ CATALOGUE = (
 
 def read(fields: dict[str, str]) -> Value:
     """Return what a store reads when it has kept these fields."""
-    return payload.read("it", "a version", json.dumps(fields))
+    return payload.parse("it", "a version", json.dumps(fields))
 
 
 @pytest.mark.parametrize("made", [Value, read], ids=["written", "read"])

@@ -19,7 +19,7 @@ from secretops.values import Value, new_password
 
 
 def manifest(**broker: str) -> Manifest:
-    store = SwarmStoreLocation(prefix="p_", book="b", instance="i", service="s", uid=1, image="x")
+    store = SwarmStoreLocation(prefix="p_", state_config="b", instance="i", service="s", uid=1, image="x")
     reached = Broker(
         kind=BrokerKind.MOSQUITTO,
         host="h",

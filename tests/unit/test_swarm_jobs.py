@@ -110,11 +110,11 @@ def test_a_secret_that_somebody_attached_by_hand_travels_too(place: InMemory) ->
 
 
 def test_versions_that_a_rotation_is_making_are_not_swept_by_a_command_that_ends(place: InMemory) -> None:
-    """Secrets of a number that the book has not given to a version yet are another rotation's."""
+    """Secrets of a number that the config has not given to a version yet are another rotation's."""
     publish(place, V[1])
     with place.open().lease("another rotation"):
         state = place.open()._client.read()
-        labels = {SWARM_INSTANCE: place.name, "coreflux-mcp-secrets.book": state.id}
+        labels = {SWARM_INSTANCE: place.name, "coreflux-mcp-secrets.config": state.id}
         labels |= {"coreflux-mcp-secrets.secret": "it", "coreflux-mcp-secrets.number": "0"}
         place.api.create("secrets", {"Name": f"{place.name}-it-v0", "Labels": labels, "Data": encoded(b"x")})
         assert carried(place, "tick")[0] == ExitCode.DONE

@@ -13,7 +13,7 @@ from secretops.engine.state import Stage
 from secretops.errors import StoreError, UnreachableError
 from secretops.platforms.swarm import rollout
 from secretops.platforms.swarm.api import encoded
-from secretops.platforms.swarm.mounted_secrets import Attached, attached, named
+from secretops.platforms.swarm.mounted_secrets import MountedSecret, mounted_secrets, operator_secret
 from secretops.platforms.swarm.store import SwarmVersionStore
 from secretops.platforms.swarm.values import Elsewhere, LogRecords
 from secretops.stores.lease import Timing
@@ -127,9 +127,9 @@ def test_undelivered_version_with_lost_secrets_is_replaced(place: InMemory) -> N
     assert place.delivered() == dict(value)
 
 
-def test_what_a_lost_book_knew_is_never_removed_and_a_new_book_begins_above_it(place: InMemory) -> None:
+def test_secrets_of_a_lost_config_are_never_removed(place: InMemory) -> None:
     value = publish(place, V[1])
-    place.api.remove("configs", place.location.book)
+    place.api.remove("configs", place.location.state_config)
     before = set(place.named())
     store = place.open()
     assert store.versions("it").all == ()
@@ -155,7 +155,7 @@ def test_a_book_of_another_stack_is_not_written(place: InMemory) -> None:
 
 def test_who_was_followed_writes_no_more(place: InMemory) -> None:
     value = publish(place, V[1])
-    slow = Timing(duration=0.3, renew=1000, look=0.05)
+    slow = Timing(duration=0.3, renew=1000, poll=0.05)
     stalled, follower = place.open(timing=slow), place.open(timing=slow)
     with stalled.lease("the stalled one"), follower.lease("its follower"):
         acts: list[Callable[[], object]] = [
@@ -218,9 +218,9 @@ def attach(place: InMemory, name: str, file: str) -> dict[str, Any]:
 def test_a_services_secrets_are_listed_by_file_and_found_by_their_whole_name(place: InMemory) -> None:
     password, login = attach(place, "a-v1", "mqtt_password"), attach(place, "a-v1-longer", "/run/secrets/login/server")
     place.set_list([password, login])
-    other, one = attached(place.name, place.api)
+    other, one = mounted_secrets(place.name, place.api)
     assert other.file_name == "/run/secrets/login/server"
-    assert one == Attached(
+    assert one == MountedSecret(
         secret_id=password["SecretID"],
         secret_name="a-v1",  # nosec B106 - a secret's name
         file_name="mqtt_password",
@@ -228,4 +228,4 @@ def test_a_services_secrets_are_listed_by_file_and_found_by_their_whole_name(pla
         gid="10001",
         mode=0o400,
     )
-    assert named("a-v1", file_name="mqtt_password", uid="10001", gid="10001", api=place.api) == one
+    assert operator_secret("a-v1", file_name="mqtt_password", uid="10001", gid="10001", api=place.api) == one

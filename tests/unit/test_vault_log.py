@@ -17,7 +17,7 @@ from secretops.operations.audit import View, audit
 from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.trail import NOBODY
 from secretops.platforms.vault.value_lookup import GivenValue
-from secretops.trails.protocol import ALL
+from secretops.trails import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MOUNT = "coreflux-mcp-prod"

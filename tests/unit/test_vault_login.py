@@ -83,7 +83,7 @@ class Standin:
         self.asked: list[str] = []
         self._ttls, self._now = list(ttls), 0.0
         monkeypatch.setattr(Connection, "ask", lambda _, request, *__, **___: self._answer(request))
-        monkeypatch.setattr(lease, "awake_or_not", lambda: self._now)
+        monkeypatch.setattr(lease, "boot_clock", lambda: self._now)
 
     def later(self, seconds: float) -> None:
         self._now += seconds

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from secretops.errors import StoreError
-from secretops.own_files import append_line
+from secretops.owned_files import append_line
 
 Operation = Literal["read", "write", "delete"]
 

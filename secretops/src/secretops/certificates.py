@@ -44,8 +44,8 @@ BACKDATED = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Signed:
-    """The answer of an issuer, as PEM. Public, and not checked yet: `checked` does that."""
+class SignedCertificate:
+    """The answer of an issuer, as PEM. Public, and not verify_issued yet: `verify_issued` does that."""
 
     certificate: str
     # The CA that signed it, then the CA above.
@@ -57,13 +57,13 @@ def new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def request_of(key: ec.EllipticCurvePrivateKey, common_name: str) -> str:
+def signing_request(key: ec.EllipticCurvePrivateKey, common_name: str) -> str:
     """Return a signing request: the name, the public key, and the proof that we have its other half."""
-    asked = x509.CertificateSigningRequestBuilder().subject_name(name_of(common_name)).sign(key, hashes.SHA256())
+    asked = x509.CertificateSigningRequestBuilder().subject_name(subject_of(common_name)).sign(key, hashes.SHA256())
     return asked.public_bytes(Encoding.PEM).decode()
 
 
-def name_of(common_name: str) -> x509.Name:
+def subject_of(common_name: str) -> x509.Name:
     """Return a subject with only a common name."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
@@ -73,7 +73,7 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def certificates_in(text: str) -> str:
+def extract_certificates(text: str) -> str:
     """Return only the certificates of a PEM text. Raises ValueError if there is none."""
     return pem(*x509.load_pem_x509_certificates(text.encode()))
 
@@ -83,8 +83,8 @@ def pem(*found: x509.Certificate) -> str:
     return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
 
 
-def checked(
-    signed: Signed, key: ec.EllipticCurvePrivateKey, *, common_name: str, now: datetime
+def verify_issued(
+    signed: SignedCertificate, key: ec.EllipticCurvePrivateKey, *, common_name: str, now: datetime
 ) -> tuple[str, datetime]:
     """Return what a client shows (its certificate and the chain below the root) and when the first of them ends.
 
@@ -94,33 +94,35 @@ def checked(
         own = x509.load_pem_x509_certificate(signed.certificate.encode())
         chain = [x509.load_pem_x509_certificate(one.encode()) for one in signed.chain]
     except ValueError:
-        raise _refused(Flaw("is no certificate", "PEM, and who signed it beside it")) from None
+        raise _refused(Problem("is no certificate", "PEM, and who signed it beside it")) from None
     if not all(is_readable(one) for one in (own, *chain)):
-        raise _refused(Flaw("can't be read, or its chain can't", "names and extensions are as in RFC 5280"))
+        raise _refused(Problem("can't be read, or its chain can't", "names and extensions are as in RFC 5280"))
     for flaw in (
         *_of_ours(own, key, common_name),
-        *of_client(own, alone=True),
-        *of_time(own, "it", now),
-        *of_strength(own, "it"),
+        *check_client(own, alone=True),
+        *check_validity(own, "it", now),
+        *check_strength(own, "it"),
     ):
         raise _refused(flaw)
     if not chain:
-        raise _refused(Flaw("comes without who signed it", "a broker is shown the chain up to the root that it trusts"))
-    for flaw in of_chain(own, chain, now):
+        raise _refused(
+            Problem("comes without who signed it", "a broker is shown the chain up to the root that it trusts")
+        )
+    for flaw in check_chain(own, chain, now):
         raise _refused(flaw)
     shown = [own, *(one for one in chain if one.subject != one.issuer)]
     return pem(*shown), min(one.not_valid_after_utc for one in (own, *chain))
 
 
-def _of_ours(own: x509.Certificate, key: ec.EllipticCurvePrivateKey, common_name: str) -> Iterator[Flaw]:
+def _of_ours(own: x509.Certificate, key: ec.EllipticCurvePrivateKey, common_name: str) -> Iterator[Problem]:
     if _public(own) != _public(key):
-        yield Flaw("is for another key", "it certifies the key that the request was signed with")
+        yield Problem("is for another key", "it certifies the key that the request was signed with")
     names = [one.value for one in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [common_name]:
-        yield Flaw("is for another name", f"its common name is {common_name}, and no other")
+        yield Problem("is for another name", f"its common name is {common_name}, and no other")
 
 
-def _refused(flaw: Flaw) -> RefusedError:
+def _refused(flaw: Problem) -> RefusedError:
     return RefusedError(
         f"the certificate that was issued {flaw.what}",
         rule=f"{flaw.rule}; nothing was published",
@@ -128,13 +130,13 @@ def _refused(flaw: Flaw) -> RefusedError:
     )
 
 
-def new_authority(common_name: str, *, seconds: int, now: datetime) -> tuple[str, str, datetime]:
+def new_ca(common_name: str, *, seconds: int, now: datetime) -> tuple[str, str, datetime]:
     """Make a CA for the client `common_name`. Return its certificate and key as PEM, and when it ends.
 
     Each has a name of its own, by which a broker distinguishes two.
     """
     key, ends = new_key(), (now + timedelta(seconds=seconds)).replace(microsecond=0)
-    name = name_of(f"{common_name} CA {secrets.token_hex(4)}")
+    name = subject_of(f"{common_name} CA {secrets.token_hex(4)}")
     made = (
         _certificate(name, name, key.public_key(), signer=key, now=now, ends=ends)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -145,7 +147,7 @@ def new_authority(common_name: str, *, seconds: int, now: datetime) -> tuple[str
     return pem(made), private_pem(key), ends
 
 
-def sign(request: str, authority: str, key: str, *, seconds: int, now: datetime) -> Signed:
+def sign(request: str, authority: str, key: str, *, seconds: int, now: datetime) -> SignedCertificate:
     """Return a client's certificate for `request`, good for `seconds` and no longer than its CA.
 
     Only the name and the public key of the request count. Raises ValueError for a request or a CA that is none.
@@ -165,7 +167,7 @@ def sign(request: str, authority: str, key: str, *, seconds: int, now: datetime)
         .add_extension(_usage(signs=False), critical=True)
         .sign(signer, hashes.SHA256())
     )
-    return Signed(pem(made), (authority,))
+    return SignedCertificate(pem(made), (authority,))
 
 
 def has_signed(authority: str, certificate: str) -> bool:
@@ -179,7 +181,7 @@ def _constraints(common_name: str) -> x509.NameConstraints:
     too; of e-mail and URI it can be told no way to exclude them all, but to permit one."""
     return x509.NameConstraints(
         permitted_subtrees=[
-            x509.DirectoryName(name_of(common_name)),
+            x509.DirectoryName(subject_of(common_name)),
             x509.DNSName(common_name),
             x509.RFC822Name(f"nobody@{NOBODY}"),
             x509.UniformResourceIdentifier(NOBODY),
@@ -220,92 +222,105 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
 
 
 @dataclass(frozen=True)
-class Flaw:
+class Problem:
     """One thing that is wrong, in words that follow the certificate's name, and the rule it breaks. Never a key."""
 
     what: str
     rule: str
 
 
-def of_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Flaw]:
+def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem]:
     """Yield all that is wrong with an operator-supplied client certificate, each with its field."""
     found = certificates(fields["client.crt"])
     if not found:
-        yield Flaw("client.crt holds no certificate", "PEM, the client's own certificate first, then its chain")
+        yield Problem("client.crt holds no certificate", "PEM, the client's own certificate first, then its chain")
     elif not all(is_readable(one) for one in found):
-        yield Flaw("client.crt holds a certificate that can't be read", "its names and extensions are as in RFC 5280")
+        yield Problem(
+            "client.crt holds a certificate that can't be read", "its names and extensions are as in RFC 5280"
+        )
     else:
         own, *chain = found
-        for flaw in (*of_client(own), *of_time(own, "it", now), *of_strength(own, "it"), *of_chain(own, chain, now)):
-            yield Flaw(f"client.crt {flaw.what}", flaw.rule)
+        for flaw in (
+            *check_client(own),
+            *check_validity(own, "it", now),
+            *check_strength(own, "it"),
+            *check_chain(own, chain, now),
+        ):
+            yield Problem(f"client.crt {flaw.what}", flaw.rule)
     yield from _of_key(fields["client.key"], found[0] if found else None)
     if "ca.crt" not in fields:
         return
     authorities = certificates(fields["ca.crt"])
     if not authorities:
-        yield Flaw("ca.crt holds no certificate", "PEM of who signs the broker's certificate")
+        yield Problem("ca.crt holds no certificate", "PEM of who signs the broker's certificate")
     elif all(one.not_valid_after_utc <= now for one in authorities):
-        yield Flaw("ca.crt has ended: no certificate in it is good any more", "it is what the broker is known by")
+        yield Problem("ca.crt has ended: no certificate in it is good any more", "it is what the broker is known by")
 
 
-def of_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Flaw]:
+def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Problem]:
     """Check that a client may use the readable certificate `own`; with `alone`: nobody but a client."""
     if is_ca(own):
-        yield Flaw("is a CA's", "a client signs nothing")
+        yield Problem("is a CA's", "a client signs nothing")
     elif (usage := _extension(own, x509.KeyUsage)) and not usage.digital_signature:
-        yield Flaw("is not for signatures", "key usage: digitalSignature, by which a client proves that it has the key")
+        yield Problem(
+            "is not for signatures", "key usage: digitalSignature, by which a client proves that it has the key"
+        )
     usages = list(_extension(own, x509.ExtendedKeyUsage) or [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
     if alone and usages != [ExtendedKeyUsageOID.CLIENT_AUTH]:
-        yield Flaw("is not for clients alone", "extended key usage: clientAuth, by which no server can be played")
+        yield Problem("is not for clients alone", "extended key usage: clientAuth, by which no server can be played")
     elif not alone and not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & {*usages}:
-        yield Flaw("is not for clients", "extended key usage: clientAuth, without which no broker takes it")
+        yield Problem("is not for clients", "extended key usage: clientAuth, without which no broker takes it")
 
 
-def of_time(one: x509.Certificate, which: str, now: datetime) -> Iterator[Flaw]:
+def check_validity(one: x509.Certificate, which: str, now: datetime) -> Iterator[Problem]:
     """Check that `which` is valid now."""
     begins, ends = one.not_valid_before_utc, one.not_valid_after_utc
     if ends <= now:
-        yield Flaw(f"has ended: {which} was good until {ends:%Y-%m-%d %H:%M} UTC", "it is good now")
+        yield Problem(f"has ended: {which} was good until {ends:%Y-%m-%d %H:%M} UTC", "it is good now")
     if begins > now:
-        yield Flaw(f"is not good yet: {which} is from {begins:%Y-%m-%d %H:%M} UTC on", "the clocks of both sides agree")
+        yield Problem(
+            f"is not good yet: {which} is from {begins:%Y-%m-%d %H:%M} UTC on", "the clocks of both sides agree"
+        )
 
 
-def of_strength(one: x509.Certificate, which: str) -> Iterator[Flaw]:
+def check_strength(one: x509.Certificate, which: str) -> Iterator[Problem]:
     """Check the strength of the key and of the signature of `which`."""
     rule = f"RSA of {LEAST_RSA} bits or more, or an elliptic curve of {LEAST_CURVE} or more"
     try:
         key = one.public_key()
     except (UnsupportedAlgorithm, ValueError):
-        yield Flaw(f"has a key that nobody knows: that of {which}", rule)
+        yield Problem(f"has a key that nobody knows: that of {which}", rule)
     else:
         if isinstance(key, rsa.RSAPublicKey) and key.key_size < LEAST_RSA:
-            yield Flaw(f"is weak: {which} has an RSA key of {key.key_size} bits", rule)
+            yield Problem(f"is weak: {which} has an RSA key of {key.key_size} bits", rule)
         elif isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < LEAST_CURVE:
-            yield Flaw(f"is weak: {which} has a key on {key.curve.name}", rule)
+            yield Problem(f"is weak: {which} has a key on {key.curve.name}", rule)
         elif isinstance(key, dsa.DSAPublicKey):
-            yield Flaw(f"is weak: {which} has a DSA key", rule)
+            yield Problem(f"is weak: {which} has a DSA key", rule)
     if one.subject == one.issuer:  # nobody believes it for its signature
         return
     try:
         hashed = one.signature_hash_algorithm
     except UnsupportedAlgorithm:
-        yield Flaw(f"is signed in a way that nobody knows: {which}", "SHA-256 or better")
+        yield Problem(f"is signed in a way that nobody knows: {which}", "SHA-256 or better")
     else:
         if isinstance(hashed, _BROKEN):
-            yield Flaw(f"is weak: {which} is signed by way of {hashed.name.upper()}", "SHA-256 or better")
+            yield Problem(f"is weak: {which} is signed by way of {hashed.name.upper()}", "SHA-256 or better")
 
 
-def of_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[Flaw]:
+def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[Problem]:
     """Check that each is signed by the next, which is a valid CA. A root may be there twice."""
     for below, above in zip((own, *chain), chain, strict=False):
         if below == above:
             continue
         if not _issued_by(below, above):
-            yield Flaw("is not signed by the chain that came with it", "each is signed by the next one, which is a CA")
+            yield Problem(
+                "is not signed by the chain that came with it", "each is signed by the next one, which is a CA"
+            )
         elif not is_ca(above):
-            yield Flaw("is signed by what is no CA", "basic constraints: CA:TRUE, without which no broker takes it")
-        yield from of_time(above, "a CA of its chain", now)
-        yield from of_strength(above, "a CA of its chain")
+            yield Problem("is signed by what is no CA", "basic constraints: CA:TRUE, without which no broker takes it")
+        yield from check_validity(above, "a CA of its chain", now)
+        yield from check_strength(above, "a CA of its chain")
 
 
 def certificates(text: str) -> list[x509.Certificate]:
@@ -350,16 +365,18 @@ def _extension(one: x509.Certificate, kind: type[_Kind]) -> _Kind | None:
         return None
 
 
-def _of_key(text: str, own: x509.Certificate | None) -> Iterator[Flaw]:
+def _of_key(text: str, own: x509.Certificate | None) -> Iterator[Problem]:
     try:
         key = load_pem_private_key(text.encode(), password=None)
     except TypeError:
-        yield Flaw("client.key is encrypted", "it has no passphrase: nobody is there to type one when a server starts")
+        yield Problem(
+            "client.key is encrypted", "it has no passphrase: nobody is there to type one when a server starts"
+        )
     except (ValueError, UnsupportedAlgorithm):
-        yield Flaw("client.key is no private key", "PEM of the certificate's own key, unencrypted")
+        yield Problem("client.key is no private key", "PEM of the certificate's own key, unencrypted")
     else:
         if own and _public(key) != _public(own):
-            yield Flaw("client.key is another certificate's", "it is the key that client.crt certifies")
+            yield Problem("client.key is another certificate's", "it is the key that client.crt certifies")
 
 
 def _public(holder: x509.Certificate | PrivateKeyTypes) -> bytes:

@@ -15,7 +15,7 @@ from secretops.errors import SecretopsError
 Subject = TypeVar("Subject")
 
 # Versions are named by this machine's time.
-MOST_SKEW = timedelta(seconds=60)
+MAX_SKEW = timedelta(seconds=60)
 KNOWN = "what the stack does not know nobody rotates, and whoever may read it still finds its value"
 
 
@@ -35,7 +35,7 @@ class Repair:
     """
 
     # What it does, as the operator is asked. It runs once for all findings with the same words.
-    words: str
+    description: str
     # Returns what was done; raises SecretopsError. Takes the lease where it writes a value, a fact or a label.
     run: Callable[[], str] = field(compare=False, repr=False)
 
@@ -58,7 +58,7 @@ class Result:
     @property
     def as_json(self) -> dict[str, str | None]:
         texts = {"level": self.level, "value": self.value, "rule": self.rule, "remedy": self.remedy}
-        return {**texts, "repair": self.repair.words if self.repair else None}
+        return {**texts, "repair": self.repair.description if self.repair else None}
 
     @classmethod
     def of(cls, error: SecretopsError, level: Level = Level.ATTENTION) -> Result:
@@ -70,7 +70,7 @@ class Check:
     """A name, and the function that checks without a change. A SecretopsError of it makes the result UNKNOWN."""
 
     name: str
-    look: Callable[[], Result]
+    run: Callable[[], Result]
 
 
 def table(subject: Subject, looks: Mapping[str, Callable[[Subject], Result]]) -> list[Check]:
@@ -110,16 +110,16 @@ def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: boo
     whose = f"{server}'" if server.endswith("S") else f"{server}'s"
     if ahead is None:
         return ok(f"not seen: {whose} answer has no date")
-    if abs(ahead) <= MOST_SKEW:
+    if abs(ahead) <= MAX_SKEW:
         return ok(f"as {whose}")
     return attention(
-        f"this machine is {abs(ahead).total_seconds():.0f} s {'ahead of' if ahead > MOST_SKEW else 'behind'} {server}",
-        f"within {MOST_SKEW.seconds} s: versions are named by their time{why}",
+        f"this machine is {abs(ahead).total_seconds():.0f} s {'ahead of' if ahead > MAX_SKEW else 'behind'} {server}",
+        f"within {MAX_SKEW.seconds} s: versions are named by their time{why}",
         f"let {'both take their' if both else 'this machine take its'} time from NTP",
     )
 
 
-def unknown_to_stack(names: Sequence[str], what: str, delete: str) -> Result:
+def undeclared_secrets(names: Sequence[str], what: str, delete: str) -> Result:
     """Report secrets that are in the stack's own store and not in its manifest. `delete`: the command, for one."""
     return attention(f"{', '.join(names)}: {what}", KNOWN, f"{delete}; or put it back into the stack's file")
 
@@ -132,7 +132,7 @@ def poll(seconds: float, pause: float) -> Iterator[None]:
         yield
 
 
-def killed_holder(holder: str, seconds: float, follow: Repair | None, how: str = "was killed,") -> Result:
+def expired_lease(holder: str, seconds: float, follow: Repair | None, how: str = "was killed,") -> Result:
     """A lease that was not renewed for its duration. `follow` takes it over."""
     return attention(
         f"held by {holder}, who did not renew it for {seconds:.0f} s",

@@ -30,16 +30,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class SecretopsError(Exception):
-    """Something a person can understand and mend. Its text is value, rule, remedy, and never holds a secret value.
+    """An expected failure. Its text is value, rule and remedy, and never holds a secret value.
 
-    `what` names the public thing that is wrong, `rule` the rule it breaks, `remedy` the next thing to do.
+    `what` names the public thing that is wrong, `rule` the rule it breaks, `remedy` the next step. `code` identifies
+    the message, whatever its words: scripts, tests and docs refer to it.
     """
 
     exit_code = ExitCode.FAILED
 
-    def __init__(self, what: str, *, rule: str = "", remedy: str = "") -> None:
-        self.what, self.rule, self.remedy = what, rule, remedy
-        super().__init__("\n".join(part for part in (what, rule, remedy and f"-> {remedy}") if part))
+    def __init__(self, what: str, *, rule: str = "", remedy: str = "", code: str = "") -> None:
+        self.what, self.rule, self.remedy, self.code = what, rule, remedy, code
+        first = f"{what} [{code}]" if code else what
+        super().__init__("\n".join(part for part in (first, rule, remedy and f"-> {remedy}") if part))
 
 
 class UsageError(SecretopsError):

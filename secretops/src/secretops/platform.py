@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from secretops.engine.state import Versions
     from secretops.launcher.source import Source
     from secretops.manifest import Issuer, Manifest, Secret, StoreLocation
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
     from secretops.values import Value
 
     Location = TypeVar("Location", bound=StoreLocation)
@@ -113,11 +113,11 @@ class Platform(ABC, Generic[Location]):
     """The manifest's model of where such a store is."""
     issuer: type[Issuer]
     """The manifest's model of the platform's issuer of certificates, if the registry lists one."""
-    arrival: str
+    delivery_delay: str
     """How long a new value takes to reach a server, in words."""
     is_polled = False
     """Whether launchers poll the store, so that a hint over MQTT saves them the wait."""
-    lists_removed = True
+    lists_orphans = True
     """Whether the store finds the values of secrets that left the stack."""
 
     def of(self, manifest: Manifest) -> Location:

@@ -90,11 +90,11 @@ def with_extra(name: str) -> Iterator[None]:
         raise UsageError(
             f"this installation of secretops has no {error.name}",
             rule="each platform's client comes with its extra, and the command line with another",
-            remedy=how_to_install(name),
+            remedy=install_command(name),
         ) from None
 
 
-def how_to_install(name: str) -> str:
+def install_command(name: str) -> str:
     """Return the command that installs the extra `name` here: in a clone, or in another program, which has the wheel.
 
     The wheel has an extra for each platform, and `cli` for the rest. `secretops` on PyPI is another project.

@@ -71,7 +71,7 @@ def _fail(error: SecretopsError | None, code: int) -> int:
     if error is not None:
         err.print(redaction.redact(str(error)))
         if "--json" in sys.argv[1:] and not getattr(sys.stdout, "used", False):
-            parts = {name: redaction.redact(getattr(error, name)) for name in ("what", "rule", "remedy")}
+            parts = {name: redaction.redact(getattr(error, name)) for name in ("code", "what", "rule", "remedy")}
             with contextlib.suppress(OutputError):
                 print_json({"error": {**parts, "exit_code": int(code)}})
                 sys.stdout.flush()

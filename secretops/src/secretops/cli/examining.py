@@ -79,7 +79,7 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
         if as_json:
             print_json({"checks": _json(found)})
         elif mendable:
-            notify(f"secretops doctor --repair does: {'; '.join(each.words for each in mendable)}")
+            notify(f"secretops doctor --repair does: {'; '.join(each.description for each in mendable)}")
         return operation.exit_code(found)
     done = [_repair(each, ask=not yes, quiet=as_json) for each in mendable]
     if any(done):
@@ -126,14 +126,14 @@ def _repair(repair: Repair, *, ask: bool, quiet: bool) -> dict[str, str | None] 
     """Run a repair, and return its result as JSON; None if the operator declines."""
     from secretops.operations import doctor as operation
 
-    if ask and not typer.confirm(f"{repair.words}?", err=True):
+    if ask and not typer.confirm(f"{repair.description}?", err=True):
         return None
     result = operation.mend(repair)
     failed, text = isinstance(result, SecretopsError), redaction.redact(str(result))
     if not quiet:
         for line in f"{'not done' if failed else 'done'}: {text}".splitlines():
             (err if failed else out).print(printable(line))
-    return {"repair": repair.words, "done": None if failed else text, "error": text if failed else None}
+    return {"repair": repair.description, "done": None if failed else text, "error": text if failed else None}
 
 
 def _json(examined: Iterable[Examined]) -> list[dict[str, str | None]]:
@@ -164,7 +164,7 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     """Who read and changed what, when and from where; the undeclared first. JSON is a line a row, then a summary."""
     from secretops.operations import audit as operation
     from secretops.operations.stack import load_manifest
-    from secretops.trails.protocol import ALL
+    from secretops.trails import ALL
 
     begin = operation.moment(since, datetime.now(UTC)) if since else None
     if given:

@@ -62,9 +62,9 @@ def run(
 ) -> int:
     """The launcher: run the unmodified MCP server on the values of a store, over stdio, SSE or streamable HTTP."""
     from secretops import launcher
-    from secretops.launcher.listening import listening
+    from secretops.launcher.http_options import parse_http_options
 
-    chosen = listening(transport, listen, allowed_host or (), connection_tools=allow_connection_tools)
+    chosen = parse_http_options(transport, listen, allowed_host or (), connection_tools=allow_connection_tools)
     return launcher.run(source, chosen)
 
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from secretops.engine.ports import AgentKeys, LostError, NamedKey
+from secretops.engine.ports import AgentKeys, NamedKey, UnknownOutcomeError
 from secretops.engine.rotator import Rotator, new_token
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError
@@ -30,14 +30,14 @@ FIRST_SECONDS = (2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True)
-class Look:
+class KeyComparison:
     """The keys of an agent, compared with the versions kept."""
 
     # Keys that were made to replace a version of ours, and belong to none. Not after a version with a lost key: readers
     # may have the next one, which a store restored from a backup does not know.
-    left: tuple[NamedKey, ...]
+    leftover: tuple[NamedKey, ...]
     # Why readers have a key that the agent does not accept, as a sentence.
-    lost: str | None
+    problem: str | None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -81,16 +81,16 @@ class AgentKey(Rotator):
         token, name = new_token(now), self._name_after(current.id if current else self.admins[0])
         with self._step("prepare", token):
             for left in reversed(range(TRIES)):
-                self._delete(self.look().left)
+                self._delete(self.compare_keys().leftover)
                 self.store.confirm()
                 try:
                     key, value = self.agent.create(name)
                     break
-                except LostError:
+                except UnknownOutcomeError:
                     if not left:
                         raise
             version = self._add(Version(id=token, stage=Stage.PENDING, created=now, user=str(key)), value)
-            self._delete(self.look().left)
+            self._delete(self.compare_keys().leftover)
         return version
 
     def verify(self, version: Version) -> None:
@@ -101,13 +101,13 @@ class AgentKey(Rotator):
 
     def tidy(self) -> str | None:
         """Delete what a crash left. Return why readers have a key that the agent does not accept, or None."""
-        look = self.look()
-        self._delete(look.left)
-        return look.lost
+        found = self.compare_keys()
+        self._delete(found.leftover)
+        return found.problem
 
-    def look(self) -> Look:
+    def compare_keys(self) -> KeyComparison:
         """Compare the keys of the agent with the versions kept. Asks once, and changes nothing."""
-        versions, keys = self.versions, self.agent.listed()
+        versions, keys = self.versions, self.agent.list_keys()
         there = {str(key) for key in keys}
         of_it = f"{self.agent.id}/"
         missing = [
@@ -118,8 +118,8 @@ class AgentKey(Rotator):
         followed = [version.id for version in versions.all if version not in missing]
         ours = {self._name_after(id) for id in (*followed, *self.admins)}
         kept = {version.user for version in versions.living}
-        left = tuple(key for key in keys if key.name in ours and str(key) not in kept)
-        return Look(left, self._lost(versions.current, missing))
+        leftover = tuple(key for key in keys if key.name in ours and str(key) not in kept)
+        return KeyComparison(leftover, self._lost(versions.current, missing))
 
     def _lost(self, current: Version | None, missing: Collection[Version]) -> str | None:
         if current is None or not current.user:
@@ -143,7 +143,7 @@ class AgentKey(Rotator):
         """Delete the key, of the agent that it was made of. A key that an operator supplied is theirs."""
         if version.user:
             key = NamedKey.of(version.user)
-            there = key.agent != self.agent.id or key.id in {one.id for one in self.agent.listed()}
+            there = key.agent != self.agent.id or key.id in {one.id for one in self.agent.list_keys()}
             self._delete([key] if there else [])
 
     def _verify_new(self, version: Version) -> None:

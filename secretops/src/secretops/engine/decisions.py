@@ -93,7 +93,7 @@ class Finding:
 Decision = Callable[[Facts, datetime], Finding | None]
 
 
-def grace_of(facts: Facts) -> timedelta:
+def grace_period(facts: Facts) -> timedelta:
     """Return the time that readers of a replaced version have. The rotator needs none: it reads again under each lease.
 
     So a broken admin can be replaced at once.
@@ -109,11 +109,11 @@ def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
     pending = versions.pending
     if pending is None:
         return False
-    first_admin = secret.kind is SecretKind.BROKER_ADMIN and versions.current is None
-    return pending.user not in secret.users or first_admin
+    create_first_admin = secret.kind is SecretKind.BROKER_ADMIN and versions.current is None
+    return pending.user not in secret.users or create_first_admin
 
 
-def grace_over(version: Version, facts: Facts) -> datetime | None:
+def grace_end(version: Version, facts: Facts) -> datetime | None:
     """Return when the readers of `version`, which was replaced, no longer use it. None while that is unknown.
 
     Counted from the delivery of its successor, before which no reader can change over.
@@ -121,7 +121,7 @@ def grace_over(version: Version, facts: Facts) -> datetime | None:
     current = facts.versions.current
     if version is current or current is None or current.published is None:
         return None
-    return current.published + grace_of(facts)
+    return current.published + grace_period(facts)
 
 
 def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
@@ -151,7 +151,7 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
     if facts.secret.kind is SecretKind.CA:
         signed = f"version {previous.id}: no living certificate is signed by it"
         return Finding(Reason.RETIRE_DUE, Action.RETIRE, signed) if facts.safe_to_retire else None
-    over = grace_over(previous, facts)
+    over = grace_end(previous, facts)
     if over is None:
         return None
     if now >= over:
@@ -165,10 +165,10 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
 
 def all_report_current(facts: Facts) -> bool:
     """Return whether exactly the expected servers report, and all of them the current version."""
-    return len(facts.replicas) == facts.expected and not behind(facts)
+    return len(facts.replicas) == facts.expected and not outdated_replicas(facts)
 
 
-def behind(facts: Facts) -> tuple[Replica, ...]:
+def outdated_replicas(facts: Facts) -> tuple[Replica, ...]:
     """Return the servers that report another version than the current one, or are logged in as another user."""
     current = facts.versions.current
     if current is None:
@@ -180,8 +180,8 @@ def behind(facts: Facts) -> tuple[Replica, ...]:
 def replica_behind(facts: Facts, now: datetime) -> Finding | None:
     """A server still uses the previous version after the grace. Its user is retired all the same."""
     previous = facts.versions.previous
-    over = grace_over(previous, facts) if previous else None
-    if over is None or now < over or not (late := behind(facts)):
+    over = grace_end(previous, facts) if previous else None
+    if over is None or now < over or not (late := outdated_replicas(facts)):
         return None
     names = ", ".join(f"{replica.id} is on version {replica.version}" for replica in late)
     return Finding(Reason.REPLICA_BEHIND, Action.NOTIFY, f"{names}, past the grace: see that server's log")
@@ -226,7 +226,7 @@ def due(facts: Facts, now: datetime) -> Finding | None:
     if current is None:
         return None
     issuer = facts.secret.issuer
-    if issuer and issued_otherwise(current.id, issuer):
+    if issuer and issuer_changed(current.id, issuer):
         return Finding(Reason.DUE, Action.ROTATE, "was issued under another issuer, name or life")
     is_made, at = facts.secret.is_made, due_at(facts)
     if at is None or now < at or (current.expires and not is_made):  # see near_expiry
@@ -289,12 +289,12 @@ def first_action(found: tuple[Finding, ...]) -> Finding | None:
 
 
 def issued_id(token: str, issuer: Issuer) -> str:
-    """Return `token`, a new version's id, with its last ten digits replaced by what `issued_otherwise` compares."""
+    """Return `token`, a new version's id, with its last ten digits replaced by what `issuer_changed` compares."""
     stem = token[: -(_MARK + _SETTINGS)]
     return f"{stem}{_digest(stem, _MARK)}{_settings(issuer)}"
 
 
-def issued_otherwise(version: str, issuer: Issuer) -> bool:
+def issuer_changed(version: str, issuer: Issuer) -> bool:
     """Return True if secretops had it issued under other settings: another issuer, name or life.
 
     False for a supplied version, and one that was issued before ids had a mark. Of 65,536 supplied ones one matches.

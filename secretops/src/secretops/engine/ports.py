@@ -16,7 +16,7 @@ from secretops.errors import RefusedError, UnreachableError
 from secretops.values import Value
 
 if TYPE_CHECKING:
-    from secretops.certificates import Signed
+    from secretops.certificates import SignedCertificate
 
 
 class VersionStore(Protocol):
@@ -113,7 +113,7 @@ class Target(Protocol):
         """
 
 
-class LostError(UnreachableError):
+class UnknownOutcomeError(UnreachableError):
     """It is unknown whether a requested key was made: no answer came, or one without a key."""
 
 
@@ -148,11 +148,11 @@ class AgentKeys(Protocol):
     def id(self) -> str:
         """The id of the agent."""
 
-    def listed(self) -> tuple[NamedKey, ...]:
+    def list_keys(self) -> tuple[NamedKey, ...]:
         """Return all keys."""
 
     def create(self, name: str) -> tuple[NamedKey, Value]:
-        """Make a key called `name`; called again it makes another of the same name. Raises LostError."""
+        """Make a key called `name`; called again it makes another of the same name. Raises UnknownOutcomeError."""
 
     def delete(self, key: NamedKey) -> None:
         """Make a key worthless at once; also one of another agent of the same owner. One that is gone is fine."""
@@ -164,7 +164,7 @@ class AgentKeys(Protocol):
 class Issuer(Protocol):
     """Signs a request. It never sees a key."""
 
-    def sign(self, request: str) -> Signed:
+    def sign(self, request: str) -> SignedCertificate:
         """Return a certificate for `request`, a PEM. Called again it may return another, which nobody then uses.
 
         Raises UnreachableError, StoreError.

@@ -49,8 +49,8 @@ class Renewal(Rotator):
             fields = {"ca.crt": self.authority()} if "ca.crt" in self.secret.fields else {}
             key = certificates.new_key()
             self.store.confirm()
-            signed = self.issuer.sign(certificates.request_of(key, self.common_name))
-            shown, ends = certificates.checked(signed, key, common_name=self.common_name, now=now)
+            signed = self.issuer.sign(certificates.signing_request(key, self.common_name))
+            shown, ends = certificates.verify_issued(signed, key, common_name=self.common_name, now=now)
             value = Value({**fields, "client.crt": shown, "client.key": certificates.private_pem(key)})
             return self._add(Version(id=token, stage=Stage.PENDING, created=now, expires=ends), value)
 
@@ -85,7 +85,7 @@ class Authority(Rotator):
         now = self.clock()
         token = new_token(now)
         with self._step("prepare", token):
-            certificate, key, ends = certificates.new_authority(
+            certificate, key, ends = certificates.new_ca(
                 self.issuer.common_name, seconds=self.issuer.ca_seconds, now=now
             )
             version = Version(id=token, stage=Stage.PENDING, created=now, expires=ends)
@@ -102,7 +102,7 @@ class Authority(Rotator):
             authority = self._value(version, "prove that the broker trusts it")
             key = certificates.new_key()
             signed = certificates.sign(
-                certificates.request_of(key, self.issuer.common_name),
+                certificates.signing_request(key, self.issuer.common_name),
                 authority["ca.crt"],
                 authority["ca.key"],
                 seconds=PROBE_SECONDS,

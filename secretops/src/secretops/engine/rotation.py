@@ -123,7 +123,7 @@ class Rotation(Rotator):
             self.target.verify(self._value(version, "verify"))
             self._mark(version, verified=self.clock())
 
-    def accept_again(self) -> bool:
+    def reapply_current(self) -> bool:
         """Set the current version again if the target refuses it and no reader has it. Return whether that was needed.
 
         Its password changed out of band before its delivery: readers still use the previous version's user.

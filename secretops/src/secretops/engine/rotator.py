@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 
-from secretops.engine.decisions import Facts, grace_of, grace_over, issued_otherwise, renewal_at
+from secretops.engine.decisions import Facts, grace_end, grace_period, issuer_changed, renewal_at
 from secretops.engine.journal import DONE, Entry, Journal
 from secretops.engine.ports import VersionStore
 from secretops.engine.state import Version, Versions
@@ -90,7 +90,7 @@ class Rotator(ABC):
         with self._step("publish", version.id):
             now = self.clock()
             self.store.publish(self.secret.name, version.id, now)
-            known = self.versions.known(self.secret.name, version.id)
+            known = self.versions.get(self.secret.name, version.id)
             self.versions = self.versions.published(known, now)
         return self.versions.current or version
 
@@ -106,7 +106,7 @@ class Rotator(ABC):
         facts = Facts(secret=self.secret, versions=self.versions, grace=self.grace)
         if previous is None or previous.retired:
             return
-        until = grace_over(previous, facts) or now + grace_of(facts)
+        until = grace_end(previous, facts) or now + grace_period(facts)
         if now < until:
             raise GraceError(self.secret.name, old, until, rule=rule)
 
@@ -117,7 +117,7 @@ class Rotator(ABC):
         """
         version, issuer = self.versions.pending, self.secret.issuer
         due = renewal_at(version) if version else None
-        if version and ((due and due <= self.clock()) or (issuer and issued_otherwise(version.id, issuer))):
+        if version and ((due and due <= self.clock()) or (issuer and issuer_changed(version.id, issuer))):
             self._discard(version)
             return None
         return version

@@ -76,7 +76,7 @@ class Versions:
         """Those with a value: the value of a retired one is forgotten."""
         return tuple([version for version in self.all if not version.retired])
 
-    def known(self, secret: str, version: str) -> Version:
+    def get(self, secret: str, version: str) -> Version:
         """Return the version `version`. Raises NotFoundError that names `secret`."""
         for kept in self.all:
             if kept.id == version:

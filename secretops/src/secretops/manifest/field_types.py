@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from secretops import forms
+from secretops import formats
 
 WRITE_AGAIN = "run pulumi up, which writes the manifest again; a manifest is not edited by hand"
 
@@ -68,7 +68,7 @@ LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 SecretName = Annotated[
     str,
     matching(
-        forms.NAME,
+        formats.NAME,
         "a secret's name: lower-case letters, digits and dashes, at most 40, a letter first and no dash last",
     ),
 ]
@@ -82,18 +82,18 @@ Replicas = Annotated[int, between(1, 100)]
 UserName = Annotated[
     str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "a broker user: letters, digits, dots and dashes, at most 64")
 ]
-GroupName = Annotated[str, matching(forms.GROUP, "a broker's group: letters, digits, dots and dashes, at most 64")]
+GroupName = Annotated[str, matching(formats.GROUP, "a broker's group: letters, digits, dots and dashes, at most 64")]
 CommonName = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "a client's name, at most 64 characters")]
-Host = Annotated[str, accepted(forms.parse_host, "a host's name or IP address alone: no scheme, port, path or space")]
+Host = Annotated[str, accepted(formats.parse_host, "a host's name or IP address alone: no scheme, port, path or space")]
 Port = Annotated[int, between(1, 65535)]
 ServerUrl = Annotated[
     str,
     accepted(
-        forms.parse_https_url, "https, a host and at most a port: credentials travel over TLS, to the declared host"
+        formats.parse_https_url, "https, a host and at most a port: credentials travel over TLS, to the declared host"
     ),
 ]
 AbsolutePath = Annotated[str, AfterValidator(check_path)]
-Topic = Annotated[str, accepted(forms.is_topic_filter, "a topic filter of MQTT, for example plant/#")]
+Topic = Annotated[str, accepted(formats.is_topic_filter, "a topic filter of MQTT, for example plant/#")]
 ReaderName = Annotated[str, matching(rf"{LINE}{{1,1024}}", "a reader's name on one line")]
 Days = Annotated[int, between(1, 3660, "days")]
 Seconds = Annotated[int, between(1, 3660 * 86400, "seconds")]

@@ -15,7 +15,7 @@ from secretops.manifest import Manifest
 from secretops.operations.log_reader import STDIN, records_of
 from secretops.platform import platform_of
 from secretops.stores.files import RECORDS
-from secretops.trails.protocol import ALL, Access, Trail
+from secretops.trails import ALL, Access, Trail
 
 # The most sources of a row, rows (as many again for alarming ones) and remembered events, so that memory is bounded.
 # A repeated event that is no longer remembered counts again. Rows take up to 35 MB, events up to 40 MB.
@@ -122,7 +122,7 @@ def audit(
     platform = platform_of(manifest.store)
     trail, asked = trail or platform.open_trail(manifest), None
     if secret is not None and not (asked := trail.names(secret) | {ALL}) - {ALL}:
-        raise UsageError(f"{secret}: not in stack {manifest.stack}", remedy=f"one of {', '.join(trail.known())}")
+        raise UsageError(f"{secret}: not in stack {manifest.stack}", remedy=f"one of {', '.join(trail.known_names())}")
     view, rows, once = View(rows=[]), dict[_Key, Row](), _Once()
     any_record = False
     query = None if files else platform.query_trail(manifest.store)
@@ -150,7 +150,7 @@ def audit(
     if view.broken and not any_record:
         raise UsageError(
             f"{named(files) or 'the records'}: none of {view.broken} lines is a record",
-            rule=trail.form,
+            rule=trail.log_format,
             remedy="it is read where no file is named"
             if manifest.store.folder
             else f"docs/operations/{manifest.store.kind}.md#who-read-what says where they come from",
@@ -212,9 +212,9 @@ def _accesses(trail: Trail, line: bytes) -> list[Access] | None:
 
 
 def _count(rows: dict[_Key, Row], access: Access) -> None:
-    did = (access.secret, access.operation, access.allowed, access.given, access.done)
+    did = (access.secret, access.operation, access.allowed, access.value_returned, access.changed)
     key: _Key = (access.reader, *did)
-    alarming = (access.given or access.done) and not access.declared
+    alarming = (access.value_returned or access.changed) and not access.declared
     if key not in rows and len(rows) >= (2 * MOST_ROWS if alarming else MOST_ROWS):
         key = (OTHERS[access.declared], *did)
     if (row := rows.get(key)) is None:
@@ -223,8 +223,8 @@ def _count(rows: dict[_Key, Row], access: Access) -> None:
             secret=access.secret,
             operation=access.operation,
             allowed=access.allowed,
-            given=access.given,
-            done=access.done,
+            given=access.value_returned,
+            done=access.changed,
             declared=access.declared,
             count=0,
             first=access.time,

@@ -9,7 +9,7 @@ from secretops.errors import SecretopsError, UsageError, WaitingError
 from secretops.manifest import Broker, Manifest, SecretKind
 from secretops.operations.put import publish
 from secretops.operations.session import Session
-from secretops.own_files import check_folder
+from secretops.owned_files import check_folder
 
 # The broker's folder in a store's root, and the prefixes of its files.
 HOME = "broker"
@@ -26,7 +26,7 @@ def start(session: Session) -> str:
     broker = session.manifest.broker
     if not broker.embedded:
         return f"the broker of this stack is {broker.host}:{broker.port}; nothing to start"
-    from secretops.broker import Listener, first_admin, running, start
+    from secretops.broker import Listener, create_first_admin, running, start
 
     home, address = _home(session.manifest), f"{broker.host}:{broker.port}"
     secret = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
@@ -35,7 +35,7 @@ def start(session: Session) -> str:
             raise _foreign(broker, home)
         with session.lease("broker start"):
             keep = lambda value: publish(session, secret, value)  # noqa: E731
-            made = first_admin(home, username=secret.users[0], keep=keep)
+            made = create_first_admin(home, username=secret.users[0], save=keep)
             if made is None and session.store.versions(secret.name).current is None:
                 raise WaitingError(
                     f"{home / 'users.json'} has an admin, and the store has no broker-admin",
@@ -99,9 +99,9 @@ def remove(manifest: Manifest) -> str | None:
 
 def _listens_on(broker: Broker) -> bool:
     """Return whether anything listens there, but for a broker without a pid file, which is about to end."""
-    from secretops.broker import accepts, vacated
+    from secretops.broker import is_listening, wait_until_free
 
-    return accepts(broker.host, broker.port) and not vacated(broker.host, broker.port)
+    return is_listening(broker.host, broker.port) and not wait_until_free(broker.host, broker.port)
 
 
 def _home(manifest: Manifest) -> Path:

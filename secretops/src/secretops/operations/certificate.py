@@ -83,10 +83,10 @@ def authority_of(broker: Broker) -> str:
     if broker.ca_file is None:
         what = "the stack does not say who signs the broker's certificate"
         raise UsageError(what, rule=rule, remedy="name it in broker.ca_file, then pulumi up")
-    from secretops.certificates import certificates_in  # it takes long to load, and a rotation needs none
+    from secretops.certificates import extract_certificates  # it takes long to load, and a rotation needs none
 
     try:
-        return certificates_in(Path(broker.ca_file).read_text(encoding="utf-8"))
+        return extract_certificates(Path(broker.ca_file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no certificate in it"
         raise UsageError(f"{broker.ca_file}: {why}", rule=rule, remedy="put it there") from None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from secretops.trails.protocol import documents
+from secretops.trails import json_documents
 
 STDIN = "-"
 
@@ -83,7 +83,7 @@ def _together(first: bytes, lines: Iterator[bytes | None]) -> Iterator[bytes | N
 
 def _is_json(text: bytes) -> bool:
     try:
-        documents(text)
+        json_documents(text)
     except (ValueError, RecursionError):
         return False
     return True

@@ -90,7 +90,7 @@ def _answered_to(session: Session, secret: Secret, value: Value) -> bool:
             verify(secret.agent.url, value)
         elif secret.name == AGENT_ADMIN[0] and isinstance(agent, OwnedAgent):
             keys = open_agent(agent, lambda: value)
-            keys.listed()
+            keys.list_keys()
             with contextlib.suppress(UnreachableError):  # there is no such key: only a refusal tells
                 keys.delete(NamedKey(agent.id, str(uuid.uuid4()), ""))
         else:
@@ -169,7 +169,7 @@ def check_fields(secret: Secret, value: Value) -> None:
             remedy="leave them out",
         )
     if (secret.name, *secret.fields) == HTTP_TOKEN:  # the launcher would refuse it after clients have it
-        from secretops.launcher.listening import check_token
+        from secretops.launcher.http_options import check_token
 
         check_token(value["token"])
     for field, text in value.items():
@@ -205,7 +205,7 @@ def check_untested(manifest: Manifest, secret: Secret) -> None:
 
 def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
     """Return when the certificate or the first of its chain ends. Raises UsageError with all that is wrong with it."""
-    if found := list(certificates.of_supplied(value, now)):
+    if found := list(certificates.check_supplied(value, now)):
         raise UsageError(
             f"{secret.name}: {'; '.join(flaw.what for flaw in found)}",
             rule="\n".join(dict.fromkeys(flaw.rule for flaw in found)),

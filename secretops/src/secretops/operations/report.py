@@ -17,7 +17,7 @@ from secretops.operations.history import history
 from secretops.operations.log_reader import STDIN
 from secretops.operations.session import Session
 from secretops.operations.status import LEFT, NO_SECRETS, SecretStatus, Standing, status
-from secretops.trails.protocol import ALL
+from secretops.trails import ALL
 
 DAY = timedelta(days=1)
 

@@ -24,7 +24,7 @@ from secretops.values import Value
 
 # The other rotators are imported where they are made: cryptography takes long to load.
 if TYPE_CHECKING:
-    from secretops.certificates import Signed
+    from secretops.certificates import SignedCertificate
     from secretops.engine.agent_key import AgentKey
 
 
@@ -86,7 +86,7 @@ def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None
         if not replaced:
             raise
     except StoreError:
-        if not secret.kind.alternates or not rotation(session, secret).accept_again():
+        if not secret.kind.alternates or not rotation(session, secret).reapply_current():
             raise
         session.store.recover(secret.name, session.clock())
 
@@ -162,7 +162,7 @@ class PrivateCa:
     _store: ports.VersionStore
     _clock: Callable[[], datetime]
 
-    def sign(self, request: str) -> Signed:
+    def sign(self, request: str) -> SignedCertificate:
         """Raises WaitingError while there is no such CA yet."""
         from secretops import certificates  # it takes long to load, and a rotation needs none
 

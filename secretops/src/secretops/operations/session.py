@@ -16,7 +16,7 @@ from secretops.engine.ports import VersionStore
 from secretops.engine.rotator import Clock
 from secretops.engine.state import Replica, Versions
 from secretops.errors import StoreError, UsageError, did_you_mean
-from secretops.forms import NAME
+from secretops.formats import NAME
 from secretops.manifest import Broker, Manifest, Secret, SecretKind, StoreLocation
 from secretops.operations.certificate import with_certificate
 from secretops.platform import Platform, Salvage, platform_of
@@ -70,7 +70,7 @@ class Session:
 
     def left(self) -> tuple[str, ...]:
         """Return the secrets that left the stack and are still in the store; none where it does not list them."""
-        if not self.platform.lists_removed:
+        if not self.platform.lists_orphans:
             return ()
         return tuple(sorted(set(self.store.secret_names()) - {secret.name for secret in self.manifest.secrets}))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from secretops.errors import UsageError, did_you_mean
 from secretops.manifest import Manifest
-from secretops.own_files import OTHERS_WRITE
+from secretops.owned_files import OTHERS_WRITE
 from secretops.stores.files import refuse_another_stack
 
 # The stack output with the manifest.

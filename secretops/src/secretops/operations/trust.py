@@ -63,7 +63,7 @@ def lay(manifest: Manifest, folder: Path, text: str) -> Laid:
     ours = f"client-ca-{signing(manifest, secret)[1].common_name}-" if secret else ""
     found = x509.load_pem_x509_certificates(_whole(text, "what was printed").encode())
     wanted = {folder / f"{ours}{f'{one.serial_number:040x}'[:_SERIAL]}.crt": pem(one) for one in found}
-    with files.told(folder):
+    with files.os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for path, one in wanted.items():
         if not path.exists():
@@ -71,17 +71,17 @@ def lay(manifest: Manifest, folder: Path, text: str) -> Laid:
     of_ours = re.compile(rf"{re.escape(ours)}[0-9a-f]{{{_SERIAL}}}\.crt")
     gone = tuple(path for path in sorted(folder.iterdir()) if of_ours.fullmatch(path.name) and path not in wanted)
     for path in gone:
-        with files.told(path):
+        with files.os_errors(path):
             path.unlink()
     return Laid(tuple(wanted), gone)
 
 
 def _whole(text: str, which: str) -> str:
     """Return the certificates of a text. Raises StoreError if one is unreadable: the broker would not trust it."""
-    from secretops.certificates import certificates_in
+    from secretops.certificates import extract_certificates
 
     try:
-        return certificates_in(text)
+        return extract_certificates(text)
     except ValueError:
         raise StoreError(
             f"{which} holds no CA that can be read",

@@ -94,13 +94,13 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
     def publish(self, secret: str, version: str, now: datetime) -> None:
         def promoted(versions: Versions) -> Versions:
-            chosen = versions.known(secret, version)
+            chosen = versions.get(secret, version)
             return versions if chosen.stage is Stage.CURRENT else versions.promoted(chosen)
 
         with self._writing():
             document = self._read(secret)
             versions = document.versions
-            chosen = versions.known(secret, version)
+            chosen = versions.get(secret, version)
             if chosen.stage is not Stage.CURRENT:
                 self._check_delivery(secret, document, chosen)
                 if versions.current and versions.current.published is None:
@@ -130,12 +130,12 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
         def marked(versions: Versions) -> Versions:
-            versions.known(secret, version)
+            versions.get(secret, version)
             return versions.changed(version, verified=verified, retired=retired)
 
         with self._writing():
             if retired:
-                self._read(secret).versions.known(secret, version)
+                self._read(secret).versions.get(secret, version)
                 self._records.write("delete", secret, version, "retire")
             document = self._change(secret, marked)
             if retired:

@@ -25,7 +25,7 @@ _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v"
 MOST_BYTES = 64 * 1024
 
 
-def decoded(path: Path, content: bytes, error: type[SecretopsError], most: int = MOST_BYTES) -> str:
+def decode(path: Path, content: bytes, error: type[SecretopsError], most: int = MOST_BYTES) -> str:
     """Return the text of a file that the server reads. Raises `error` for more than `most` bytes and text not UTF-8."""
     if len(content) > most:
         what, rule, remedy = f"has more than {most} bytes", f"of at most {most} bytes", "shorten it"
@@ -60,7 +60,7 @@ def check_value(secret: str, value: Value) -> None:
         check_text(f"{secret}.{field}", text)
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Return the right-hand side of a line that python-dotenv reads back to exactly `text`.
 
     Double quotes with escapes. python-dotenv expands `${…}` even within quotes and knows no escape for it, but
@@ -71,11 +71,11 @@ def quoted(text: str) -> str:
     return '"' + "".join(_ESCAPES.get(char, char) for char in text.replace("${", "${:-$}{")) + '"'
 
 
-def values(text: str) -> dict[str, str | None]:
+def parse(text: str) -> dict[str, str | None]:
     return dotenv_values(stream=StringIO(text), interpolate=True)
 
 
-def changed(text: str, changes: Mapping[str, str | None]) -> str:
+def update(text: str, changes: Mapping[str, str | None]) -> str:
     """Return `text` with each variable of `changes` set, or removed for None.
 
     An existing variable keeps its last place, which is what counts; a new one comes at the end. Every other line,
@@ -91,8 +91,8 @@ def changed(text: str, changes: Mapping[str, str | None]) -> str:
         original = binding.original.string
         blank = original[: len(original) - len(original.lstrip("\r\n"))]
         wanted = changes[binding.key]
-        lines.append(blank + ("" if wanted is None or at != last[binding.key] else f"{binding.key}={quoted(wanted)}\n"))
-    new = [f"{key}={quoted(wanted)}\n" for key, wanted in changes.items() if wanted is not None and key not in last]
+        lines.append(blank + ("" if wanted is None or at != last[binding.key] else f"{binding.key}={quote(wanted)}\n"))
+    new = [f"{key}={quote(wanted)}\n" for key, wanted in changes.items() if wanted is not None and key not in last]
     body = "".join(lines)
     if new and body and not body.endswith("\n"):
         body += "\n"

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.errors import StoreError, UsageError
 
 # Modes that the Secret Management Guide gives to keys and .env, to certificates, and to their folders.
@@ -57,15 +57,15 @@ class AnotherStackError(UsageError):
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
+def os_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals about `path` into a StoreError."""
     try:
         yield
     except OSError as error:
-        raise refused(path, error) from error
+        raise os_error(path, error) from error
 
 
-def refused(path: Path, error: OSError) -> StoreError:
+def os_error(path: Path, error: OSError) -> StoreError:
     named = Path(error.filename) if isinstance(error.filename, str) else path
     return StoreError(
         f"{named}: {error.strerror or type(error).__name__}",
@@ -88,8 +88,8 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
             raise StoreError(
                 f"{root} is not there", rule="`pulumi up` makes the store's folder", remedy="pulumi up, then try again"
             )
-        if status.st_uid != account or status.st_mode & own_files.OTHERS_WRITE:
-            own_files.check_folder(root, follow=True)
+        if status.st_uid != account or status.st_mode & owned_files.OTHERS_WRITE:
+            owned_files.check_folder(root, follow=True)
         folders = [*FOLDERS, UNITS]
         if secrets and (root / "versions").is_dir():
             with os.scandir(root / "versions") as found:
@@ -101,16 +101,16 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
                 if (
                     status.st_uid != account
                     or not stat.S_ISDIR(status.st_mode)
-                    or status.st_mode & own_files.OTHERS_WRITE
+                    or status.st_mode & owned_files.OTHERS_WRITE
                 ):
-                    own_files.check_folder(root / folder)
+                    owned_files.check_folder(root / folder)
         for file in FILES if secrets else ():
             with contextlib.suppress(FileNotFoundError):
                 status = os.lstat(f"{root}/{file}")
                 if status.st_uid != account or not stat.S_ISREG(status.st_mode):
-                    own_files.check_file(root / file)
+                    owned_files.check_file(root / file)
     except OSError as error:
-        raise refused(root, error) from error
+        raise os_error(root, error) from error
 
 
 def stack_of(root: Path) -> str | None:
@@ -137,12 +137,12 @@ def refuse_another_stack(root: Path, stack: str) -> None:
 def read(path: Path) -> bytes | None:
     """Return the content of a store's file, None if there is none. Raises StoreError, for a link too."""
     try:
-        with open(own_files.open_own(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
+        with open(owned_files.open_owned(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
             return file.read()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise refused(path, error) from error
+        raise os_error(path, error) from error
 
 
 def write(path: Path, data: bytes, mode: int) -> None:
@@ -154,7 +154,7 @@ def write(path: Path, data: bytes, mode: int) -> None:
     new, folder = temporary(path), path.parent
     try:
         if (owner := folder.lstat().st_uid) != os.geteuid():
-            own_files.check_owner(folder, owner)
+            owned_files.check_owner(folder, owner)
         try:
             new.unlink(missing_ok=True)
             file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
@@ -172,19 +172,19 @@ def write(path: Path, data: bytes, mode: int) -> None:
             raise
         _sync(folder)
     except OSError as error:
-        raise refused(path, error) from error
+        raise os_error(path, error) from error
 
 
 def rename(path: Path, new: Path) -> None:
     """Give `path` another name in its folder, atomically and durably. Raises StoreError."""
-    with told(path):
+    with os_errors(path):
         path.replace(new)
         _sync(path.parent)
 
 
 def remove(path: Path) -> None:
     """Remove `path`, and what a killed `write` of it may have left. Fine when there is neither. Raises StoreError."""
-    with told(path):
+    with os_errors(path):
         path.unlink(missing_ok=True)
         temporary(path).unlink(missing_ok=True)
 
@@ -207,7 +207,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(mode=FOLDER, exist_ok=True)
     except OSError as error:
-        raise refused(path, error) from error
+        raise os_error(path, error) from error
 
 
 def private_folder() -> Path:
@@ -226,9 +226,9 @@ def lock(root: Path) -> Iterator[None]:
     """
     path = root / ".lock"
     try:
-        file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, PRIVATE)
+        file = owned_files.open_owned(path, os.O_RDWR | os.O_CREAT, PRIVATE)
     except OSError as error:
-        raise refused(path, error) from error
+        raise os_error(path, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -35,7 +35,7 @@ class Timing:
     duration: float = 30.0
     """How long a lease is valid without a renewal."""
     renew: float = 5.0
-    look: float = 2.0
+    poll: float = 2.0
     """Between two polls of a lease that somebody holds."""
 
     @property
@@ -44,7 +44,7 @@ class Timing:
         return self.duration * 2 / 3
 
 
-def awake_or_not() -> float:
+def boot_clock() -> float:
     """Return a clock in seconds that does not stop while this machine sleeps, when nothing is renewed.
 
     `time.monotonic` stops then on Linux; elsewhere there is no other. Only a holder needs it: a process that watches
@@ -70,7 +70,7 @@ class LeaseRecord:
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredLease:
     """The record as it was read, or None while the lease is free."""
 
     record: LeaseRecord | None = None
@@ -93,11 +93,11 @@ class LeaseStore(abc.ABC):
         return replace(record, renewals=record.renewals + 1)
 
     @abc.abstractmethod
-    def read(self, *, patient: bool = True) -> Found:
+    def read(self, *, patient: bool = True) -> StoredLease:
         """Return what is there. `patient`: wait for a store that does not answer; else the call is repeated soon."""
 
     @abc.abstractmethod
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
         """Write the record, or free the lease, if nobody has written since `after`. Return what is there then.
 
         So the record in the result is the given one only if it was written, also by an earlier try whose answer was
@@ -109,29 +109,29 @@ class LeaseStore(abc.ABC):
         """Return the error for a record that somebody else changes all the time. `left`: what is not done."""
 
 
-class Held:
+class HeldLease:
     """A lease that this process acquired. Another one may have taken it over since. One question at a time."""
 
-    def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, asked: float) -> None:
-        """`record` and `at` as they were written. `asked`: when that write was sent, by `awake_or_not`."""
+    def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, sent: float) -> None:
+        """`record` and `at` as they were written. `sent`: when that write was sent, by `boot_clock`."""
         self.record, self._at = record, at
-        self._store, self._timing, self._renewed = store, timing, asked
+        self._store, self._timing, self._renewed = store, timing, sent
         # Who has taken the lease over; empty for nobody.
         self._taker = ""
         self._turn = threading.Lock()
 
-    def confirm(self, *, surely: bool = False) -> None:
-        """Raise StoreError when the lease is lost. `surely`: do not rely on a recent renewal.
+    def confirm(self, *, fresh: bool = False) -> None:
+        """Raise StoreError when the lease is lost. `fresh`: do not rely on a recent renewal.
 
         A renewal that took too long to be recent is repeated; after `TRIES` this raises UnreachableError.
         """
         with self._turn:
             for _ in range(TRIES):
-                if not self._taker and (surely or not self._is_recent):
+                if not self._taker and (fresh or not self._is_recent):
                     self._renew(patient=True)
-                    surely = False
+                    fresh = False
             if self._taker:
-                raise lost_to(self._taker)
+                raise lease_lost(self._taker)
             if not self._is_recent:
                 raise UnreachableError(
                     f"the lease was renewed {TRIES} times, each more slowly than the {self._timing.trusted:.0f} s that "
@@ -153,18 +153,18 @@ class Held:
 
     @property
     def _is_recent(self) -> bool:
-        return awake_or_not() - self._renewed <= self._timing.trusted
+        return boot_clock() - self._renewed <= self._timing.trusted
 
     def _renew(self, *, patient: bool) -> None:
-        asked = awake_or_not()
+        sent = boot_clock()
         if not self._taker and self._write(self._store.renewed(self.record), patient=patient):
-            self._renewed = asked
+            self._renewed = sent
 
     def _write(self, record: LeaseRecord | None, *, patient: bool) -> bool:
         """Write while the lease is ours. False once another process has it."""
         retries = Retries()
         while True:
-            found = self._store.write(record, Found(self.record, self._at), patient=patient)
+            found = self._store.write(record, StoredLease(self.record, self._at), patient=patient)
             if found.record != record and not self.record.is_of(found.record):
                 self._taker = (found.record and found.record.holder) or "nobody"
                 return False
@@ -175,27 +175,27 @@ class Held:
                 raise self._store.contended("the next tick finishes what was begun")
 
 
-def acquire(store: LeaseStore, holder: str, timing: Timing) -> Held:
+def acquire(store: LeaseStore, holder: str, timing: Timing) -> HeldLease:
     """Acquire the lease for `holder`. Raises LeaseHeldError, StoreError, UnreachableError."""
-    ours, watch, retries = store.acquired_by(holder, timing.duration), Watch(timing), Retries()
-    silent: Found | None = None
+    ours, watch, retries = store.acquired_by(holder, timing.duration), LeaseWatcher(timing), Retries()
+    silent: StoredLease | None = None
     while True:
-        asked, asked_awake = time.monotonic(), awake_or_not()
-        found = before = silent or (Found() if store.writes_first else store.read())
+        sent, sent_awake = time.monotonic(), boot_clock()
+        found = before = silent or (StoredLease() if store.writes_first else store.read())
         if silent or before.record is None:
             found = store.write(ours, before)
             if found.record == ours:
-                return Held(store, ours, found.at, timing, asked=asked_awake)
+                return HeldLease(store, ours, found.at, timing, sent=sent_awake)
         silent = None
         if found.record is None or (found is not before and found.record == before.record):
             if not retries.pause():
                 raise store.contended("nothing was begun")
-        elif watch.is_over(found.record, asked=asked):
+        elif watch.has_expired(found.record, sent=sent):
             silent = found
 
 
 @contextlib.contextmanager
-def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[Held]:
+def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[HeldLease]:
     """Hold the lease while the block runs. Raises as `acquire` does."""
     held = acquire(store, holder, timing)
     with renewing(held, timing):
@@ -203,7 +203,7 @@ def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[Held]:
 
 
 @contextlib.contextmanager
-def renewing(held: Held, timing: Timing) -> Iterator[None]:
+def renewing(held: HeldLease, timing: Timing) -> Iterator[None]:
     """Renew the lease while the block runs, then release it. A renewal that fails is repeated."""
     over = threading.Event()
 
@@ -231,10 +231,10 @@ class Fence:
     """What a store asks before each write, and after each read of a value. Without a lease it lets everything pass."""
 
     def __init__(self) -> None:
-        self._held: Held | None = None
+        self._held: HeldLease | None = None
 
     @contextlib.contextmanager
-    def behind(self, held: Held) -> Iterator[None]:
+    def behind(self, held: HeldLease) -> Iterator[None]:
         """While the block runs, let only the holder of `held` pass."""
         self._held = held
         try:
@@ -242,13 +242,13 @@ class Fence:
         finally:
             self._held = None
 
-    def check(self, surely: bool) -> None:
-        """Raise StoreError when the lease is lost. `surely` as in `Held.confirm`: after somebody else's write."""
+    def check(self, fresh: bool) -> None:
+        """Raise StoreError when the lease is lost. `fresh` as in `HeldLease.confirm`: after somebody else's write."""
         if self._held:
-            self._held.confirm(surely=surely)
+            self._held.confirm(fresh=fresh)
 
 
-class Watch:
+class LeaseWatcher:
     """Tells by our own clock whether a holder is alive: each renewal changes the record."""
 
     def __init__(self, timing: Timing) -> None:
@@ -256,23 +256,23 @@ class Watch:
         self._seen: LeaseRecord | None = None
         self._since = 0.0
 
-    def is_over(self, record: LeaseRecord, *, asked: float) -> bool:
+    def has_expired(self, record: LeaseRecord, *, sent: float) -> bool:
         """Return whether the record has not changed for its duration; else sleep until the next poll is due.
 
-        `asked`: when the record was requested, by `time.monotonic`. A slow answer counts from its arrival when it is
+        `sent`: when the record was requested, by `time.monotonic`. A slow answer counts from its arrival when it is
         the first one, and from its request after that. Raises LeaseHeldError when the record has changed.
         """
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()
         elif record != self._seen:
-            raise held_by(record.holder, record.since)
-        if asked - self._since >= (record.duration or self._timing.duration):
+            raise lease_held(record.holder, record.since)
+        if sent - self._since >= (record.duration or self._timing.duration):
             return True
-        time.sleep(self._timing.look)
+        time.sleep(self._timing.poll)
         return False
 
 
-def held_by(holder: str, since: datetime | None) -> LeaseHeldError:
+def lease_held(holder: str, since: datetime | None) -> LeaseHeldError:
     began = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
     return LeaseHeldError(
         f"{holder}{began} holds the lease",
@@ -281,14 +281,14 @@ def held_by(holder: str, since: datetime | None) -> LeaseHeldError:
     )
 
 
-class LostError(StoreError):
+class LeaseLostError(StoreError):
     """The lease was ours, and `taker` has it now."""
 
     taker = ""
 
 
-def lost_to(taker: str) -> LostError:
-    error = LostError(
+def lease_lost(taker: str) -> LeaseLostError:
+    error = LeaseLostError(
         f"the lease is lost: {taker} has changed it",
         rule="a lease that is not renewed for its whole duration is taken over, and its former holder writes no more",
         remedy="nothing to do: the next tick finishes what was begun",

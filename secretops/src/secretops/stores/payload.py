@@ -22,7 +22,7 @@ class Limit:
     store: str
 
 
-def written(secret: str, value: Value, limit: Limit) -> str:
+def serialize(secret: str, value: Value, limit: Limit) -> str:
     """Return the text of `value`. Raises UsageError for what readers or the store can't take."""
     env_file.check_value(secret, value)
     made = json.dumps(dict(value), ensure_ascii=False)
@@ -35,9 +35,9 @@ def written(secret: str, value: Value, limit: Limit) -> str:
     return made
 
 
-def read(secret: str, version: str, text: str) -> Value:
+def parse(secret: str, version: str, text: str) -> Value:
     """Return the value of a version. Raises StoreError when secretops did not write it."""
-    if (found := fields(text)) is None:
+    if (found := parse_fields(text)) is None:
         raise StoreError(
             f"{secret}: version {version} is no value",
             rule="one JSON object of fields and their texts, written by secretops alone",
@@ -46,7 +46,7 @@ def read(secret: str, version: str, text: str) -> Value:
     return Value(found)
 
 
-def fields(text: str) -> dict[str, str] | None:
+def parse_fields(text: str) -> dict[str, str] | None:
     try:
         return _FIELDS.validate_json(text, strict=True)
     except ValueError:

@@ -15,32 +15,45 @@ class ErrorTemplate(NamedTuple):
     what: str
     rule: str
     remedy: str
+    code: str = ""
 
     def filled(self, **names: object) -> SecretopsError:
-        what, rule, remedy = (text.format(**names) for text in self[1:])
-        return self.kind(what, rule=rule, remedy=remedy)
+        what, rule, remedy = (text.format(**names) for text in self[1:4])
+        return self.kind(what, rule=rule, remedy=remedy, code=self.code)
 
 
 RETRIED = "the request was repeated with growing pauses; nothing is half-written"
 NEXT_TICK = "nothing to do: the next tick goes on from here"
-THROTTLED = ErrorTemplate(UnreachableError, "{host} throttles requests for {where} ({code})", RETRIED, NEXT_TICK)
+THROTTLED = ErrorTemplate(
+    UnreachableError, "{host} throttles requests for {where} ({code})", RETRIED, NEXT_TICK, "requests-throttled"
+)
 BROKEN = ErrorTemplate(
-    UnreachableError, "{host} does not serve {where} ({code})", RETRIED, "{health}; the next tick goes on from here"
+    UnreachableError,
+    "{host} does not serve {where} ({code})",
+    RETRIED,
+    "{health}; the next tick goes on from here",
+    "service-failing",
 )
 UNTRUSTED = ErrorTemplate(
     StoreError,
     "{host} does not prove its identity",
     "its certificate is not trusted, so no value is sent",
     "does a proxy break TLS open? {trust}",
+    "service-untrusted",
 )
 UNREACHED = ErrorTemplate(
     UnreachableError,
     "{host} can't be reached",
     "no connection was made: no such name, no network, or no route",
     "{way}",
+    "service-unreachable",
 )
 SILENT = ErrorTemplate(
-    UnreachableError, "{host} does not answer", "the request was repeated; the next tick checks what it did", "{way}"
+    UnreachableError,
+    "{host} does not answer",
+    "the request was repeated; the next tick checks what it did",
+    "{way}",
+    "service-not-responding",
 )
 
 

@@ -56,12 +56,12 @@ class Edit:
 class VendorVersionStore(abc.ABC, Generic[State]):
     """What the stores of AWS, Azure and Vault share. They write no access records: the vendor's log has every read."""
 
-    def __init__(self, location: Any, api: Any, timing: Timing, *, loud: bool) -> None:
-        """`loud`: the journal is also a log, as a rotator's."""
+    def __init__(self, location: Any, api: Any, timing: Timing, *, log_entries: bool) -> None:
+        """`log_entries`: the journal is also a log, as a rotator's."""
         self._location, self._api, self._timing = location, api, timing
         self._fence = Fence()
         api.guard = self._fence.check
-        self.journal: Journal = StoreJournal(self._keep_entry, self._last_entry, loud=loud)
+        self.journal: Journal = StoreJournal(self._keep_entry, self._last_entry, log_entries=log_entries)
 
     def versions(self, secret: str) -> Versions:
         return self._state(secret).versions
@@ -101,7 +101,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
         state = self._state(secret)
-        state.versions.known(secret, version)
+        state.versions.get(secret, version)
         self._mark(secret, state, version, verified=verified, retired=retired)
 
     def discard(self, secret: str, version: str) -> None:
@@ -129,7 +129,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         retries = Retries()
         while True:
             state = self._state(secret)
-            chosen = state.versions.current if version is None else state.versions.known(secret, version)
+            chosen = state.versions.current if version is None else state.versions.get(secret, version)
             if chosen is None:
                 return state
             self._refuse_edits(secret, state, None if version is None else chosen)

@@ -24,7 +24,7 @@ def staged(previous: Version | None, current: Version | None, pending: Version |
     return Versions(tuple(version.at(stage=stage) for version, stage in found if version))
 
 
-def merged(one: Version, other: Version) -> Version:
+def merge(one: Version, other: Version) -> Version:
     """Return `one` with the later of both in each time: a vendor may have two texts about a version for a moment."""
     times = {
         name: max(filter(None, (getattr(one, name), getattr(other, name))), default=None)  # no time is taken back
@@ -33,7 +33,7 @@ def merged(one: Version, other: Version) -> Version:
     return dataclasses.replace(one, **times)  # type: ignore[arg-type]
 
 
-def fitted(entry: Entry, written: Callable[[str], str], longest: int) -> str:
+def fit_outcome(entry: Entry, written: Callable[[str], str], longest: int) -> str:
     """Return what `written` makes of the entry's outcome, cut so that it has `longest` bytes at most."""
     outcome = entry.outcome
     while len((text := written(outcome)).encode()) > longest and outcome:
@@ -41,23 +41,25 @@ def fitted(entry: Entry, written: Callable[[str], str], longest: int) -> str:
     return text
 
 
-def stamp(time: datetime) -> str:
+def timestamp(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 class StoreJournal:
-    """`Journal` over a process' log, and its store for the last entry. `loud`: a rotator's, whose log is all it leaves.
+    """`Journal` over a process' log, and its store for the last entry.
 
     `keep` stores an entry, without patience for a store that does not answer; `last` returns a secret's newest one.
     """
 
-    def __init__(self, keep: Callable[[Entry], object], last: Callable[[str], Entry | None], *, loud: bool) -> None:
-        self._keep, self.last, self._loud = keep, last, loud
+    def __init__(
+        self, keep: Callable[[Entry], object], last: Callable[[str], Entry | None], *, log_entries: bool
+    ) -> None:
+        self._keep, self.last, self._log_entries = keep, last, log_entries
 
     def write(self, entry: Entry) -> None:
         """Log and keep an entry. An entry that can't be kept neither undoes nor hides its step."""
         entry = dataclasses.replace(entry, outcome=redact(entry.outcome))
-        if self._loud:
+        if self._log_entries:
             time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")
             print(json.dumps({**dataclasses.asdict(entry), "time": time}), file=sys.stderr, flush=True)  # noqa: T201
         try:

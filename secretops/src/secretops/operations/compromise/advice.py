@@ -75,7 +75,7 @@ def elsewhere(secret: Secret, incident: Incident) -> list[str]:
 
 def _given_out(secret: Secret) -> list[str]:
     if (secret.name, *secret.fields) == HTTP_TOKEN:
-        from secretops.launcher.listening import OVERLAP
+        from secretops.launcher.http_options import OVERLAP
 
         return [
             "give clients the new token",
@@ -109,7 +109,7 @@ def made_with(session: Session, secret: Secret) -> list[str]:
     agent = open_agent(key.agent, lambda: store.read(secret.name, current.id, purpose="list the agent's keys"))
     ours = " ".join(version.user or "" for version in store.versions(key.name).all)
     try:
-        theirs = [f"{one.name or 'without a name'} ({one.id})" for one in agent.listed() if one.id not in ours]
+        theirs = [f"{one.name or 'without a name'} ({one.id})" for one in agent.list_keys() if one.id not in ours]
     except (RefusedError, UnreachableError) as error:
         return [f"the agent's keys could not be listed: {error.what}"]
     return [f"delete this key of the agent, if nobody knows it; secretops did not make it: {one}" for one in theirs]
@@ -188,9 +188,13 @@ def _tried_key(
 def cost(manifest: Manifest, secret: Secret) -> str:
     """Return the cost for running servers."""
     if secret.kind is SecretKind.MQTT_USER:
-        return f"Servers are without the broker until they have the new one: {platform_of(manifest.store).arrival}."
+        return (
+            f"Servers are without the broker until they have the new one: {platform_of(manifest.store).delivery_delay}."
+        )
     if isinstance(secret.agent, OwnedAgent):
-        return f"Servers are without the agent until they have the new one: {platform_of(manifest.store).arrival}."
+        return (
+            f"Servers are without the agent until they have the new one: {platform_of(manifest.store).delivery_delay}."
+        )
     return "Servers that work go on."
 
 

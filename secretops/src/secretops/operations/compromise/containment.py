@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from secretops.engine.decisions import behind
+from secretops.engine.decisions import outdated_replicas
 from secretops.engine.state import Version
 from secretops.errors import NotFoundError, RefusedError, SecretopsError, UnreachableError, WaitingError
 from secretops.manifest import BrokerKind, Reader, Secret, SecretKind
@@ -233,8 +233,8 @@ class _Containment:
         until = session.clock() + timedelta(seconds=limit)
         while True:
             facts = session.facts(secret, replicas(session, secret) or ())
-            on = len(facts.replicas) - len(behind(facts))
-            if on >= before and not behind(facts):
+            on = len(facts.replicas) - len(outdated_replicas(facts))
+            if on >= before and not outdated_replicas(facts):
                 return f"{on} of {before} servers report the new version"
             if session.clock() >= until:
                 break

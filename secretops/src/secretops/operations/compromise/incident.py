@@ -13,7 +13,7 @@ from typing import Self
 
 from pydantic import AwareDatetime, Field
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.errors import StoreError, UsageError
 from secretops.manifest import Manifest, Model, Secret
 from secretops.operations.audit import Row
@@ -166,7 +166,7 @@ def unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datetime) 
 def _read(path: Path) -> Incident:
     """Read an incident. Raises UsageError, and StoreError for a link or another account's file."""
     try:
-        return Incident.model_validate_json(own_files.read_own(path))
+        return Incident.model_validate_json(owned_files.read_owned(path))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no incident of this version of secretops"
         raise UsageError(

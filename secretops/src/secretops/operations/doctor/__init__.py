@@ -39,7 +39,7 @@ def mend(repair: Repair) -> str | SecretopsError:
     except SecretopsError as error:
         return error
     except Exception as error:  # a defect of this repair alone; its text may hold anything, the log is redacted
-        _log.exception("%s: unexpected", repair.words)
+        _log.exception("%s: unexpected", repair.description)
         return SecretopsError(
             f"an unexpected {type(error).__name__}",
             rule="a repair says what it did; that it could not is a defect of its own",
@@ -74,14 +74,14 @@ def checks(session: Session) -> list[Check]:
         found += [asking("agent", common.agent_key, key)] if key and key.agent else []
     found.append(asking(external_certificates.NAME, common.certificates))
     found += [asking(f"secret {one.name}", common.secret_health, one) for one in secrets]
-    if platform.lists_removed:
+    if platform.lists_orphans:
         found.append(asking(common.ORPHANS, common.orphaned_values))
     return found
 
 
 def _look(check: Check) -> Result:
     try:
-        return check.look()
+        return check.run()
     except SecretopsError as error:
         return Result.of(error, Level.UNKNOWN)
     except Exception as error:  # a defect of this check alone; its text may hold anything, the log is redacted

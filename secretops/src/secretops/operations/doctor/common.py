@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from secretops.check import Repair, Result, attention, judge, ok
-from secretops.engine.decisions import Facts, Finding, Reason, behind, findings, grace_over, replica_behind
+from secretops.engine.decisions import Facts, Finding, Reason, findings, grace_end, outdated_replicas, replica_behind
 from secretops.engine.journal import Entry
 from secretops.engine.ports import NamedKey
 from secretops.errors import ExitCode, RefusedError, SecretopsError
@@ -87,7 +87,7 @@ def login(session: Session, secret: Secret) -> Result:
             "a server follows a new version within the grace; the user of the old one is retired, and it with it",
             "that server's log says why it does not; start it again",
         )
-    moving = f", {len(behind(facts))} not yet on {current.id}" if behind(facts) else ""
+    moving = f", {len(outdated_replicas(facts))} not yet on {current.id}" if outdated_replicas(facts) else ""
     servers = f"; {len(reports)} servers report{moving}" if reports else ""
     if reports is None and server:
         servers = "; which version servers use is not known"
@@ -98,10 +98,10 @@ def agent_key(session: Session, secret: Secret) -> Result:
     """Check that an owned agent has the current key and no leftover of a crash, or that another agent takes the key."""
     versions = session.store.versions(secret.name)
     if isinstance(secret.agent, OwnedAgent):
-        look = owned_key(session, secret, secret.agent).look()
-        found = [look.lost] if look.lost else []
-        if look.left:
-            found.append(f"keys that a crash left: {', '.join(key.id for key in look.left)}")
+        keys = owned_key(session, secret, secret.agent).compare_keys()
+        found = [keys.problem] if keys.problem else []
+        if keys.leftover:
+            found.append(f"keys that a crash left: {', '.join(key.id for key in keys.leftover)}")
         healthy = f"agent {secret.agent.id} has the keys that are kept"
         return judge(found, AGENT_RULE, "secretops tick", healthy, ticks(session))
     if made := [NamedKey.of(one.user) for one in versions.living if one.user]:
@@ -186,7 +186,7 @@ def _is_stuck(reason: Reason, facts: Facts, now: datetime) -> bool:
         case Reason.PENDING_LEFT_BEHIND:
             return pending is not None and now > pending.created + STUCK_AFTER
         case Reason.RETIRE_DUE:
-            over = grace_over(previous, facts) if previous else None
+            over = grace_end(previous, facts) if previous else None
             return over is not None and now > over + STUCK_AFTER
     return False
 

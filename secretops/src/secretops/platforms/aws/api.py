@@ -51,7 +51,7 @@ def connect(region: str, service: str = "secretsmanager") -> Any:
         return boto3.Session().client(service, region_name=region, config=config)  # type: ignore[call-overload]
     except (BotoCoreError, ValueError) as error:  # a ValueError: an endpoint that is no URL
         cause = error if isinstance(error, BotoCoreError) else BotoCoreError()
-        raise errors.told(cause, f"{service}:*", "", region) from None
+        raise errors.translate(cause, f"{service}:*", "", region) from None
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,7 +63,7 @@ class Found:
     labels: frozenset[str]
 
 
-class Api:
+class SecretsManagerApi:
     """Secrets of one region by their names. Connects with the first request.
 
     `guard` runs before each write, with whether somebody else has just written; it raises when the lease is lost.
@@ -150,7 +150,7 @@ class Api:
                 except ClientError as error:
                     if errors.code(error) not in errors.CONFLICTS:
                         raise
-                    if where(labels_of(self.described(name)), label) != source:
+                    if version_with(labels_of(self.described(name)), label) != source:
                         return False
                     if not left:
                         raise
@@ -198,19 +198,19 @@ def _with(labels: Labels, label: str, version: str | None) -> Labels:
     return {one: has for one, has in moved.items() if has}
 
 
-def where(labels: Labels, label: str) -> str | None:
+def version_with(labels: Labels, label: str) -> str | None:
     """Return the version that has `label`; at most one does."""
     return next((version for version, has in labels.items() if label in has), None)
 
 
-def refuse_another_account(api: Api, location: AwsStoreLocation) -> None:
+def check_account(api: SecretsManagerApi, location: AwsStoreLocation) -> None:
     """Raise UsageError where the credentials are of another account, which may have secrets of the same names."""
     if not api.account:
         api.described(next(iter(location.secrets.values())))
-    refuse_account(api.account, location)
+    check_account_id(api.account, location)
 
 
-def refuse_account(found: str, location: AwsStoreLocation) -> None:
+def check_account_id(found: str, location: AwsStoreLocation) -> None:
     """Raise UsageError where the credentials are of account `found`, which is not the stack's."""
     if found != location.account:
         raise UsageError(

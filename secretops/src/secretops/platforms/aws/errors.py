@@ -144,7 +144,7 @@ def code(error: ClientError | BotoCoreError) -> str:
     return type(error).__name__
 
 
-def told(
+def translate(
     error: ClientError | BotoCoreError, action: str, name: str, region: str, *, kind: str = "secret"
 ) -> SecretopsError:
     """Translate an error of `action` (an IAM action) on the secret or table `name` in `region`."""
@@ -167,11 +167,11 @@ def told(
 
 @contextmanager
 def translated(action: str, name: str, region: str, *, kind: str = "secret") -> Iterator[None]:
-    """Raise the SDK's errors as ours, as `told` does, without their texts and tracebacks."""
+    """Raise the SDK's errors as ours, as `translate` does, without their texts and tracebacks."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
-        raise told(error, action, name, region, kind=kind) from None
+        raise translate(error, action, name, region, kind=kind) from None
 
 
 def _denied(message: str, action: str, where: str) -> DeniedError:

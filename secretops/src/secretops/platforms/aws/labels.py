@@ -17,8 +17,8 @@ from urllib.parse import quote, unquote
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
-from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels, where
-from secretops.stores.version_facts import TIMES, fitted, merged, staged
+from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels, version_with
+from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged
 
 LONGEST = 256
 # The version with the value {}: current before there is a value, and after a purge. AWS makes the very first version of
@@ -35,7 +35,7 @@ _FORMAT = "%Y%m%dT%H%M%S%fZ"
 
 
 @dataclass(frozen=True)
-class State:
+class LabelState:
     """One secret by its labels."""
 
     labels: Labels
@@ -43,11 +43,11 @@ class State:
     @property
     def current(self) -> str | None:
         """The version that readers find, by any author."""
-        return where(self.labels, CURRENT)
+        return version_with(self.labels, CURRENT)
 
     @property
     def forgetting(self) -> bool:
-        return where(self.labels, FORGETTING) is not None
+        return version_with(self.labels, FORGETTING) is not None
 
     @property
     def rolled_back(self) -> bool:
@@ -66,8 +66,8 @@ class State:
             return Versions()
         known: dict[str, Version] = {}
         for version in self._facts():  # there may be two labels of one for a moment
-            known[version.id] = merged(version, known.get(version.id, version))
-        pending = known.get(where(self.labels, PENDING) or "")
+            known[version.id] = merge(version, known.get(version.id, version))
+        pending = known.get(version_with(self.labels, PENDING) or "")
         current = known.get(self.current or "")
         if pending is current:  # AWS leaves AWSPENDING where it was, or not
             pending = None
@@ -101,7 +101,7 @@ class State:
         if versions.pending:
             wanted[PENDING] = versions.pending.id
         for label, target in wanted.items():
-            if (source := where(self.labels, label)) != target:
+            if (source := version_with(self.labels, label)) != target:
                 yield label, source, target
         ours = {version.id for version in self._facts()}
         living = {version.id for version in versions.living}
@@ -157,7 +157,7 @@ def facts_label(version: Version) -> str:
 def last_label(entry: Entry) -> str:
     """Return `entry` as a label, its outcome cut to what a label holds."""
     label = f"secretops.last.{_written(entry.time)}.{entry.step}.{_dotless(entry.version)}."
-    return fitted(entry, lambda outcome: label + quote(outcome), LONGEST)
+    return fit_outcome(entry, lambda outcome: label + quote(outcome), LONGEST)
 
 
 def _dotless(token: str) -> str:

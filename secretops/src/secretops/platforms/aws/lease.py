@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from secretops.errors import StoreError
 from secretops.platforms.aws import errors
 from secretops.platforms.aws.api import connect
-from secretops.stores.lease import Found, LeaseRecord, LeaseStore
+from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease
 
 # The table's partition key, a string.
 KEY = "id"
@@ -28,7 +28,7 @@ _NAMES = _HOLDER, _SINCE, _TOKEN, _RENEWED = "holder", "since", "token", "renewe
 
 
 class LeaseTable(LeaseStore):
-    """The table with the ARN `arn`. Connects with the first request. Raises what `errors.told` does."""
+    """The table with the ARN `arn`. Connects with the first request. Raises what `errors.translate` does."""
 
     writes_first = True
 
@@ -41,12 +41,12 @@ class LeaseTable(LeaseStore):
         """The connection. Raises UsageError."""
         return self._open(self.region)
 
-    def read(self, *, patient: bool = True) -> Found:  # noqa: ARG002 - AWS' SDK retries by itself
+    def read(self, *, patient: bool = True) -> StoredLease:  # noqa: ARG002 - AWS' SDK retries by itself
         with self._translated("GetItem"):
             found = self.client.get_item(TableName=self.arn, Key=ITEM, ConsistentRead=True)
-        return Found(_record(found.get("Item", {})))
+        return StoredLease(_record(found.get("Item", {})))
 
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:  # noqa: ARG002
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
         """The same write again is a no-op, so a lost answer does no harm."""
         seen, condition = after.record, "#token = :token"
         if record is None or record.is_of(seen):
@@ -77,8 +77,8 @@ class LeaseTable(LeaseStore):
             except ClientError as error:
                 if errors.code(error) != "ConditionalCheckFailedException":
                     raise
-                return Found(_record(error.response.get("Item", {})))
-        return Found(record)
+                return StoredLease(_record(error.response.get("Item", {})))
+        return StoredLease(record)
 
     def contended(self, left: str) -> StoreError:
         """DynamoDB takes every write over a record of ours: what refuses five has no number of renewals."""

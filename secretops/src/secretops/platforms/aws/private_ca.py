@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSLError, WaiterError
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
-from secretops.certificates import Signed
+from secretops.certificates import SignedCertificate
 from secretops.errors import SecretopsError, StoreError, UnreachableError
 from secretops.platforms.aws import errors
 from secretops.platforms.aws.api import connect
@@ -43,7 +43,7 @@ class AwsPrivateCa:
     def __init__(self, issuer: AwsPrivateCaIssuer) -> None:
         self._issuer = issuer
 
-    def sign(self, request: str) -> Signed:
+    def sign(self, request: str) -> SignedCertificate:
         """One certificate a request, however often it is sent: by the request AWS knows it for the same."""
         ca = {"CertificateAuthorityArn": self._issuer.arn}
         with self._told("acm-pca:DescribeCertificateAuthority"):
@@ -68,7 +68,7 @@ class AwsPrivateCa:
             signed = {**ca, "CertificateArn": made["CertificateArn"]}
             client.get_waiter("certificate_issued").wait(**signed)
             found = client.get_certificate(**signed)
-        return Signed(found["Certificate"], tuple(_PEM.findall(found.get("CertificateChain", ""))))
+        return SignedCertificate(found["Certificate"], tuple(_PEM.findall(found.get("CertificateChain", ""))))
 
     @contextmanager
     def _told(self, action: str) -> Iterator[None]:
@@ -135,5 +135,5 @@ def _meaning(error: ClientError | BotoCoreError, action: str, arn: str, region: 
     elif isinstance(error, (WaiterError, AwsConnectionError, HTTPClientError)) and not isinstance(error, SSLError):
         template = _UNREACHABLE
     else:
-        return errors.told(error, action, arn, region)
+        return errors.translate(error, action, arn, region)
     return template.filled(arn=arn, action=action, code=code, region=region)

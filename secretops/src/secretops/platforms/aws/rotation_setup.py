@@ -9,8 +9,8 @@ from secretops.engine.ports import VersionStore
 from secretops.errors import UsageError
 from secretops.manifest import Secret
 from secretops.platform import OpenedStack
-from secretops.platforms.aws.api import CURRENT, PENDING, Api, Labels, where
-from secretops.platforms.aws.labels import State
+from secretops.platforms.aws.api import CURRENT, PENDING, Labels, SecretsManagerApi, version_with
+from secretops.platforms.aws.labels import LabelState
 from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.platforms.aws.store import SecretsManagerVersionStore
 
@@ -22,7 +22,7 @@ _FORMAT = "%Y%m%dT%H%M%SZ"
 _STRAY = re.compile(r"secretops-stray\.(?P<since>\d{8}T\d{6}Z)")
 
 
-def api_of(store: VersionStore) -> Api:
+def api_of(store: VersionStore) -> SecretsManagerApi:
     """Return the client of `store`. Raises UsageError for the store of another platform."""
     if isinstance(store, SecretsManagerVersionStore):
         return store.api
@@ -65,11 +65,11 @@ def take_stray_pending(session: OpenedStack, location: AwsStoreLocation, secret:
 
 def stray_pending(labels: Labels) -> str | None:
     """The version that has AWSPENDING, is not current, and has no facts of ours: it is empty, or somebody else's."""
-    found = where(labels, PENDING)
-    return None if found is None or CURRENT in labels[found] or State(labels).versions.pending else found
+    found = version_with(labels, PENDING)
+    return None if found is None or CURRENT in labels[found] or LabelState(labels).versions.pending else found
 
 
-def free(api: Api, name: str, version: str) -> bool:
+def free(api: SecretsManagerApi, name: str, version: str) -> bool:
     """Take AWSPENDING off `version` at once, if it is a stray one still. To be called under the lease.
 
     AWS' steps give the lease back in between: what one of them has filled meanwhile is left as it is.

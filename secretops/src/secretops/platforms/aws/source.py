@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable
 
 from secretops.errors import UsageError
-from secretops.launcher.polled import (
-    EVERY_SECONDS,
+from secretops.launcher.polling_source import (
     OUTPUT,
+    POLL_SECONDS,
     PollingSource,
     StoredVersion,
     parse_version,
     requested_secrets,
 )
-from secretops.platforms.aws.api import CURRENT, Api, where
+from secretops.platforms.aws.api import CURRENT, SecretsManagerApi, version_with
 
 
 class SecretsManager(PollingSource):
@@ -33,8 +33,8 @@ class SecretsManager(PollingSource):
         self,
         place: str,
         *,
-        open_api: Callable[[str], Api] = Api,
-        every: float = EVERY_SECONDS,
+        open_api: Callable[[str], SecretsManagerApi] = SecretsManagerApi,
+        every: float = POLL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         region, slash, path = place.partition("/")
@@ -50,9 +50,9 @@ class SecretsManager(PollingSource):
         super().__init__(place, asked, lambda secret: f"{prefix}/{secret}", every=every, clock=clock)
         self._api = open_api(region)
 
-    def mark(self, name: str) -> str | None:
-        return where(self._api.labels(name), CURRENT)
+    def revision(self, name: str) -> str | None:
+        return version_with(self._api.labels(name), CURRENT)
 
-    def fetch(self, name: str, mark: str) -> StoredVersion | None:
-        found = self._api.value(name, mark)
-        return parse_version(name, mark, found.text) if found else None
+    def fetch(self, name: str, revision: str) -> StoredVersion | None:
+        found = self._api.value(name, revision)
+        return parse_version(name, revision, found.text) if found else None

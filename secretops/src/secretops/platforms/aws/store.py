@@ -13,9 +13,9 @@ from datetime import datetime
 from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Api, refuse_another_account, where
+from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, SecretsManagerApi, check_account, version_with
 from secretops.platforms.aws.errors import AbsentError, DeniedError
-from secretops.platforms.aws.labels import FORGETTING, NO_VALUE, NO_VALUE_LABEL, State, facts_label, last_label
+from secretops.platforms.aws.labels import FORGETTING, NO_VALUE, NO_VALUE_LABEL, LabelState, facts_label, last_label
 from secretops.platforms.aws.lease import LeaseTable
 from secretops.platforms.aws.location import AwsStoreLocation as Location
 from secretops.stores import payload, store_errors
@@ -28,31 +28,33 @@ from secretops.values import Value
 LIMIT = payload.Limit(65_536, "Secrets Manager")
 
 
-class SecretsManagerVersionStore(VendorVersionStore[State]):
+class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
     """Keeps versions as Secrets Manager's own."""
 
     def __init__(
         self,
         location: Location,
-        api: Api | None = None,
+        api: SecretsManagerApi | None = None,
         *,
         table: LeaseTable | None = None,
-        loud: bool = False,
+        log_entries: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        super().__init__(location, api or Api(location.region), timing or Timing(), loud=loud)
+        super().__init__(
+            location, api or SecretsManagerApi(location.region), timing or Timing(), log_entries=log_entries
+        )
         self._table = table or LeaseTable(location.lease)
         # Under the lease: the values that were read. A version's value never changes.
         self._values: dict[tuple[str, str], Value] | None = None
 
     @property
-    def api(self) -> Api:
+    def api(self) -> SecretsManagerApi:
         """What this store calls AWS with, fenced while it holds the lease."""
-        api: Api = self._api
+        api: SecretsManagerApi = self._api
         return api
 
     def add(self, secret: str, version: Version, value: Value) -> None:
-        name, text, facts = self._name(secret), payload.written(secret, value, LIMIT), facts_label(version)
+        name, text, facts = self._name(secret), payload.serialize(secret, value, LIMIT), facts_label(version)
         state = self._state(secret)
         if state.forgetting:
             self.forget(secret)
@@ -81,7 +83,7 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
             self._move(secret, FORGETTING, None, NO_VALUE)
         self._point_to_nothing(secret)
         for label in (PREVIOUS, PENDING):
-            if holder := where(self.api.labels(name), label):
+            if holder := version_with(self.api.labels(name), label):
                 self._move(secret, label, holder, None)
         self._write(secret, lambda _: Versions(), last=False)
         self._move(secret, FORGETTING, NO_VALUE, None)
@@ -91,7 +93,7 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         try:
             held = acquire(self._table, holder, self._timing)
         except (AbsentError, DeniedError):
-            refuse_another_account(self.api, self._location)
+            check_account(self.api, self._location)
             raise
         with renewing(held, self._timing), self._fence.behind(held), self.api.remembering():
             self._values = {}
@@ -115,7 +117,7 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         """Keep a failure only: the version's facts tell what succeeded."""
         if entry.outcome != DONE and self._find_names(entry.secret):
             name = self._name(entry.secret)
-            state = State(self.api.labels(name))
+            state = LabelState(self.api.labels(name))
             for label, source, target in state.changes(state.versions, last_label(entry)):
                 self.api.move(name, label, source, target)
 
@@ -126,34 +128,34 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
     def _name(self, secret: str) -> str:
         return self._names(secret)[0]
 
-    def _state(self, secret: str) -> State:
-        return State(self.api.labels(self._name(secret)) if secret in self._location.secrets else {})
+    def _state(self, secret: str) -> LabelState:
+        return LabelState(self.api.labels(self._name(secret)) if secret in self._location.secrets else {})
 
     def _is_kept(self, secret: str) -> bool:
         state = self._state(secret)
         return bool(state.versions.all) or state.forgetting
 
-    def _is_found(self, secret: str, state: State) -> bool:  # noqa: ARG002
+    def _is_found(self, secret: str, state: LabelState) -> bool:  # noqa: ARG002
         return state.versions.current is not None and state.versions.current.id == state.current
 
-    def _finish_forgetting(self, secret: str, state: State) -> None:
+    def _finish_forgetting(self, secret: str, state: LabelState) -> None:
         if state.forgetting:
             self.forget(secret)
 
-    def _deliver(self, secret: str, state: State, version: Version, now: datetime) -> bool:  # noqa: ARG002
+    def _deliver(self, secret: str, state: LabelState, version: Version, now: datetime) -> bool:  # noqa: ARG002
         return self.api.move(self._name(secret), CURRENT, state.current, version.id)
 
-    def _tidy(self, secret: str, state: State, now: datetime) -> None:  # noqa: ARG002
+    def _tidy(self, secret: str, state: LabelState, now: datetime) -> None:  # noqa: ARG002
         def dated(versions: Versions) -> Versions:
             current = versions.current
             return versions.changed(current.id, published=current.published or now) if current else versions
 
         self._write(secret, dated)
 
-    def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:  # noqa: ARG002
+    def _mark(self, secret: str, state: LabelState, version: str, **times: datetime | None) -> None:  # noqa: ARG002
         self._write(secret, lambda versions: versions.changed(version, **times))
 
-    def _discard(self, secret: str, state: State, pending: Version) -> None:  # noqa: ARG002
+    def _discard(self, secret: str, state: LabelState, pending: Version) -> None:  # noqa: ARG002
         self._write(secret, lambda versions: versions.without_pending(pending.id))
 
     def _point_to_nothing(self, secret: str) -> None:
@@ -174,25 +176,25 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         name = self._name(secret)
         retries = Retries()
         while True:
-            state = State(self.api.labels(name))
+            state = LabelState(self.api.labels(name))
             entry = state.last(secret) if last else None
             moves = state.changes(change(state.versions), entry[0] if entry else None)
             if all(self.api.move(name, *move) for move in moves):
                 return
             self._pause(secret, retries)
 
-    def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:  # noqa: ARG002
+    def _value(self, secret: str, state: LabelState, version: str, *, but: str = "") -> Value:  # noqa: ARG002
         if self._values and (secret, version) in self._values:
             return self._values[secret, version]
         found = self.api.value(self._name(secret), version)
         if found is None:
             raise store_errors.no_value(secret, version)
-        value = payload.read(secret, found.version, found.text)
+        value = payload.parse(secret, found.version, found.text)
         if self._values is not None:
             self._values[secret, version] = value
         return value
 
-    def _edit(self, secret: str, state: State) -> Edit | None:
+    def _edit(self, secret: str, state: LabelState) -> Edit | None:
         found, name, versions = state.current, self._name(secret), state.versions
         if found is None or found == NO_VALUE or any(version.id == found for version in versions.living):
             return None
@@ -202,7 +204,7 @@ class SecretsManagerVersionStore(VendorVersionStore[State]):
         what = "retired" if any(version.id == found for version in versions.all) else "none of secretops'"
         return Edit(
             found,
-            payload.fields(theirs.text),
+            payload.parse_fields(theirs.text),
             f"secret {name} in {self._place} was changed by hand: version {found} is {what}",
             self._way_back(name, found, versions.current),
         )

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from secretops.platforms.aws.location import AwsStoreLocation
-from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, reading
+from secretops.trails import ALL, Access, TrailNames, json_documents, parsing
 
 SOURCE = "secretsmanager.amazonaws.com"
 # CloudTrail records a BatchGetSecretValue also as a GetSecretValue for each secret: such a read is counted under both.
@@ -31,10 +31,10 @@ _SESSION = re.compile(r"arn:(?P<partition>[\w-]+):sts::(?P<account>\d*):assumed-
 _VALUES, _HIDDEN = ("secretString", "secretBinary"), "HIDDEN"
 
 
-class CloudTrail(NamedPlaces):
+class CloudTrail(TrailNames):
     """`Trail` over one stack's secrets, in whatever regions they are replicated to."""
 
-    form = "a file of CloudTrail's bucket, lookup-events' answer, or one event a line"
+    log_format = "a file of CloudTrail's bucket, lookup-events' answer, or one event a line"
 
     def __init__(self, location: AwsStoreLocation) -> None:
         self._readers, self._region = location.readers, location.region
@@ -42,11 +42,11 @@ class CloudTrail(NamedPlaces):
         super().__init__(places, {*location.secrets.values(), location.lease, *location.readers})
 
     def read(self, line: bytes) -> Iterator[Access]:
-        for document in documents(line):
+        for document in json_documents(line):
             yield from self._events(document)
 
     def _events(self, document: Any) -> Iterator[Access]:
-        with reading("a CloudTrail event"):
+        with parsing("a CloudTrail event"):
             if "Records" in document:
                 events = document["Records"]
             elif "Events" in document:
@@ -76,8 +76,8 @@ class CloudTrail(NamedPlaces):
                 secret=secret,
                 allowed=not DENIED.match(failed),
                 source=" ".join(filter(None, source)),
-                given=operation in GIVES_VALUE and not failed,
-                done=by_request and not operation.startswith(ONLY_LOOKS) and not failed,
+                value_returned=operation in GIVES_VALUE and not failed,
+                changed=by_request and not operation.startswith(ONLY_LOOKS) and not failed,
                 declared=self._is_declared(secret, reader, role),
                 event=str(event.get("eventID") or ""),
                 holds_value=any(_HIDDEN not in str(asked.get(field, _HIDDEN)) for field in _VALUES),
@@ -95,12 +95,12 @@ class CloudTrail(NamedPlaces):
         """The name of the secret that a request calls so: by its name, its ARN, or its ARN without AWS' own suffix."""
         match = _ARN.fullmatch(said)
         name = match["name"] if match else said
-        return next((each for each in (name, _SUFFIX.sub("", name)) if each in self.secrets), None)
+        return next((each for each in (name, _SUFFIX.sub("", name)) if each in self.known), None)
 
     def _is_declared(self, secret: str, reader: str, role: str) -> bool:
         if reader in ITSELF:
             return True
-        asked = self.secrets if secret == ALL else (secret,)
+        asked = self.known if secret == ALL else (secret,)
         return all(any(_is(declared, reader, role) for declared in self._readers.get(each, ())) for each in asked)
 
 

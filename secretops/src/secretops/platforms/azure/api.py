@@ -17,7 +17,7 @@ from azure.core.pipeline.policies import CustomHookPolicy, RetryPolicy
 from azure.keyvault.secrets import SecretClient, SecretProperties
 
 from secretops.platforms.azure import errors
-from secretops.platforms.azure.errors import telling
+from secretops.platforms.azure.errors import translated
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores.retry import Retries
@@ -38,7 +38,7 @@ METHODS = frozenset({"HEAD", "GET", "PUT", "PATCH", "POST", "DELETE"})
 JSON = "application/json"
 
 
-class Patience(RetryPolicy[Any, Any]):
+class BoundedRetryPolicy(RetryPolicy[Any, Any]):
     """The SDK's retries for all `METHODS`, with no pause longer than `LONGEST_PAUSE`."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Patience(RetryPolicy[Any, Any]):
         return super().configure_retries(options)
 
 
-class EachAttempt(CustomHookPolicy[Any, Any]):
+class AttemptHookPolicy(CustomHookPolicy[Any, Any]):
     """Calls a call's `raw_request_hook` before each attempt; the SDK's own policy only before the first one."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
@@ -65,19 +65,19 @@ class EachAttempt(CustomHookPolicy[Any, Any]):
 
 def policies() -> dict[str, Any]:
     """Return the policies of a vault's client: its retries, and a hook before each attempt."""
-    return {"retry_policy": Patience(), "custom_hook_policy": EachAttempt()}
+    return {"retry_policy": BoundedRetryPolicy(), "custom_hook_policy": AttemptHookPolicy()}
 
 
 def connect(vault: str, tenant: str = "") -> SecretClient:
     """Return a client of the vault at URL `vault`. Sends nothing yet. Raises UsageError, StoreError."""
-    with telling("ask", vault, "the vault"):
+    with translated("ask", vault, "the vault"):
         return SecretClient(
             vault, Login(tenant), connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, **policies()
         )
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeyVaultVersion:
     """One version of a secret, without its value."""
 
     # Key Vault's own: not the id of the version of ours that it holds.
@@ -90,13 +90,13 @@ class Kept:
 
 
 @dataclass(frozen=True, repr=False)
-class Found(Kept):
+class KeyVaultValue(KeyVaultVersion):
     """The same with its value, so it is never printed."""
 
     text: str
 
 
-class Api:
+class KeyVaultApi:
     """Secrets of one vault by their names. Connects with the first request.
 
     `guard` runs before each attempt of each write, with whether the write can't be undone; it raises when the lease is
@@ -105,10 +105,10 @@ class Api:
 
     def __init__(self, vault: str, open_client: Callable[[str], SecretClient] = connect) -> None:
         self.vault, self._open = vault, open_client
-        self.guard: Callable[[bool], None] = lambda _surely: None
+        self.guard: Callable[[bool], None] = lambda _fresh: None
 
     @classmethod
-    def of(cls, location: AzureStoreLocation) -> Api:
+    def of(cls, location: AzureStoreLocation) -> KeyVaultApi:
         """Return the client of the stack's vault, for a login of its tenant."""
         return cls(location.vault, functools.partial(connect, tenant=location.tenant))
 
@@ -117,9 +117,9 @@ class Api:
         """The connection. Raises UsageError."""
         return self._open(self.vault)
 
-    def versions(self, name: str) -> tuple[Kept, ...]:
+    def versions(self, name: str) -> tuple[KeyVaultVersion, ...]:
         """Return every version, in no order and without a value; none where there is no such secret."""
-        with telling("list the versions of", self.vault, name):
+        with translated("list the versions of", self.vault, name):
             try:
                 return tuple(_kept(one) for one in self.client.list_properties_of_secret_versions(name))
             except ResourceNotFoundError:
@@ -127,13 +127,13 @@ class Api:
 
     def names(self) -> dict[str, Mapping[str, str]]:
         """Return every secret of the vault with the tags of its newest version. Needs a right on the whole vault."""
-        with telling("list the secrets of", self.vault, "the vault"):
+        with translated("list the secrets of", self.vault, "the vault"):
             found = self.client.list_properties_of_secrets()
             return {one.name: one.tags or {} for one in found if one.name}
 
-    def value(self, name: str, version: str | None = None) -> Found | None:
+    def value(self, name: str, version: str | None = None) -> KeyVaultValue | None:
         """Return a version with its value, by default the one that readers find; None if missing or disabled."""
-        with telling("read", self.vault, name):
+        with translated("read", self.vault, name):
             try:
                 found = self.client.get_secret(name, version)
             except ResourceNotFoundError:
@@ -142,22 +142,22 @@ class Api:
                 if error.status_code == http.HTTPStatus.FORBIDDEN and errors.DISABLED in errors.codes(error):
                     return None
                 raise
-        return Found(**vars(_kept(found.properties)), text=found.value or "")
+        return KeyVaultValue(**vars(_kept(found.properties)), text=found.value or "")
 
     def set(
-        self, name: str, text: str, tags: Mapping[str, str], expires: datetime | None, *, surely: bool = False
+        self, name: str, text: str, tags: Mapping[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
         """Make a version, which readers find from then on. Raises DeletedError where a deleted secret has the name.
 
-        `surely`: this can't be undone, since somebody reads this secret.
+        `fresh`: this can't be undone, since somebody reads this secret.
         """
-        with telling("write", self.vault, name):
+        with translated("write", self.vault, name):
             about: dict[str, Any] = {"content_type": JSON, "tags": dict(tags), "expires_on": expires}
-            self.client.set_secret(name, text, **about, raw_request_hook=self._asking(surely))
+            self.client.set_secret(name, text, **about, raw_request_hook=self._asking(fresh))
 
     def note(self, name: str, version: str, tags: Mapping[str, str], *, enabled: bool | None = None) -> None:
         """Replace the tags of a version, and disable it in the same request. No-op when it is gone."""
-        with telling("change", self.vault, name), contextlib.suppress(ResourceNotFoundError):
+        with translated("change", self.vault, name), contextlib.suppress(ResourceNotFoundError):
             self.client.update_secret_properties(
                 name, version, tags=dict(tags), enabled=enabled, raw_request_hook=self._asking(False)
             )
@@ -171,13 +171,13 @@ class Api:
             except errors.ForbiddenError:
                 return True
 
-        with telling("delete", self.vault, name), contextlib.suppress(ResourceNotFoundError):  # a lost answer's
+        with translated("delete", self.vault, name), contextlib.suppress(ResourceNotFoundError):  # a lost answer's
             self.client.begin_delete_secret(name, raw_request_hook=self._asking(True))
         self._wait(name, done)
 
     def deleted(self, name: str) -> Deleted | None:
         """Return what is known of a deleted secret that is not purged yet, or None."""
-        with telling("look at the deleted", self.vault, name):
+        with translated("look at the deleted", self.vault, name):
             try:
                 found = self.client.get_deleted_secret(name)
             except ResourceNotFoundError:
@@ -187,17 +187,17 @@ class Api:
 
     def purge(self, name: str) -> None:
         """Destroy a deleted secret. There is no way back. No-op when it is gone."""
-        with telling("purge", self.vault, name), contextlib.suppress(ResourceNotFoundError):
+        with translated("purge", self.vault, name), contextlib.suppress(ResourceNotFoundError):
             self.client.purge_deleted_secret(name, raw_request_hook=self._asking(True))
 
     def recover(self, name: str) -> None:
         """Recover a deleted secret with its versions, and wait until it is there."""
-        with telling("recover", self.vault, name), contextlib.suppress(ResourceNotFoundError):  # a lost answer's
+        with translated("recover", self.vault, name), contextlib.suppress(ResourceNotFoundError):  # a lost answer's
             self.client.begin_recover_deleted_secret(name, raw_request_hook=self._asking(True))
         self._wait(name, lambda: bool(self.versions(name)))
 
-    def _asking(self, surely: bool) -> Callable[[object], None]:
-        return lambda _request: self.guard(surely)
+    def _asking(self, fresh: bool) -> Callable[[object], None]:
+        return lambda _request: self.guard(fresh)
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
         """Wait until it is done. The SDK's own wait never ends when somebody undoes it meanwhile."""
@@ -219,7 +219,7 @@ class Deleted:
     purgeable: bool
 
 
-def _kept(found: SecretProperties) -> Kept:
+def _kept(found: SecretProperties) -> KeyVaultVersion:
     if found.version is None or found.created_on is None:
         raise ValueError("Key Vault gives every version an id and a time")
-    return Kept(found.version, bool(found.enabled), found.created_on, found.expires_on, found.tags or {})
+    return KeyVaultVersion(found.version, bool(found.enabled), found.created_on, found.expires_on, found.tags or {})

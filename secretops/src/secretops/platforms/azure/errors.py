@@ -142,7 +142,7 @@ def codes(error: AzureError) -> list[str]:
     return [*([str(getattr(stored, "value", stored))] if stored else []), *found, str(error.status_code)]
 
 
-def told(error: AzureError, action: str, url: str, name: str) -> SecretopsError:
+def translate(error: AzureError, action: str, url: str, name: str) -> SecretopsError:
     """Translate an error of `action` on the secret, or the blob, `name` at `url`."""
     if isinstance(error, HttpResponseError) and error.response is None and isinstance(error.__context__, AzureError):
         error = error.__context__  # the client of the query API turns a login that failed into an answer
@@ -169,14 +169,14 @@ def undone(url: str, name: str) -> SecretopsError:
 
 
 @contextmanager
-def telling(action: str, url: str, name: str) -> Iterator[None]:
+def translated(action: str, url: str, name: str) -> Iterator[None]:
     """Translate the SDK's errors, without their texts and tracebacks."""
     try:
         yield
     except AzureError as error:
-        raise told(error, action, url, name) from None
+        raise translate(error, action, url, name) from None
     except ValueError as error:  # a URL that is none, a challenge of somebody else's
-        raise told(AzureError(type(error).__name__), action, url, name) from None
+        raise translate(AzureError(type(error).__name__), action, url, name) from None
 
 
 def _meaning(error: AzureError, found: list[str]) -> ErrorTemplate:

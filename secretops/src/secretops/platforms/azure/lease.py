@@ -5,7 +5,7 @@ https://learn.microsoft.com/rest/api/storageservices/lease-blob
 
 The vault does not know of the lease. So each attempt of a write asks for it first, and ends before the lease can have
 ended (`CONNECT_SECONDS`). A request that Azure carries out later still makes a version that is told from others
-(`State.late`), and the next tick discards it.
+(`TagState.late`), and the next tick discards it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from azure.storage.blob import BlobClient, BlobLeaseClient, BlobProperties, Expo
 
 from secretops.errors import SecretopsError, StoreError
 from secretops.platforms.azure.api import ANSWER_SECONDS, CONNECT_SECONDS
-from secretops.platforms.azure.errors import codes, telling
+from secretops.platforms.azure.errors import codes, translated
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores import lease as leases
-from secretops.stores.lease import Found, LeaseRecord, LeaseStore, held_by
+from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease, lease_held
 
 # Characters of a holder's name as it is written: metadata are headers.
 LONGEST_NAME = 180
@@ -67,7 +67,7 @@ def patience() -> ExponentialRetry:
 def connect(url: str, tenant: str = "") -> BlobClient:
     """Return a client of the blob at `url`. Sends nothing yet. Raises UsageError, StoreError."""
     logging.getLogger("azure.storage").setLevel(logging.ERROR)
-    with telling("ask", url, "the lease"):
+    with translated("ask", url, "the lease"):
         return BlobClient.from_blob_url(
             url,
             credential=Login(tenant),
@@ -114,7 +114,7 @@ class LeaseBlob(LeaseStore):
     def acquired_by(self, holder: str, duration: float) -> LeaseRecord:
         return replace(super().acquired_by(holder, duration), token=str(uuid.uuid4()))
 
-    def read(self, *, patient: bool = True) -> Found:  # noqa: ARG002 - Azure's SDK retries by itself
+    def read(self, *, patient: bool = True) -> StoredLease:  # noqa: ARG002 - Azure's SDK retries by itself
         seen = self.look()
         if seen.for_ever:
             raise StoreError(
@@ -123,21 +123,21 @@ class LeaseBlob(LeaseStore):
                 remedy=f"ask who did; to end it: az storage blob lease break --blob-url {self.url} --auth-mode login",
             )
         if not seen.leased:
-            return Found()
+            return StoredLease()
         holder, renewals = seen.holder or "somebody", int(seen.count) if seen.count.isdecimal() else 0
         lease = LeaseRecord(holder=holder, token="", since=seen.since, renewals=renewals, duration=LONGEST_LEASE)  # nosec B106
-        return Found(lease)
+        return StoredLease(lease)
 
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:  # noqa: ARG002
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
         """Whatever is raised, what was acquired is released where Azure lets us."""
         if record is None:
             self.release(after.record.token if after.record else "")
-            return Found()
+            return StoredLease()
         is_renewal, since = record.is_of(after.record), record.since or datetime.now(UTC)
         try:
             done = self.renew(record.token) if is_renewal else self.acquire(record.token, int(record.duration))
             if done and self.say(record.token, record.holder, since, record.renewals):
-                return Found(record)
+                return StoredLease(record)
         except BaseException:
             if not is_renewal:
                 with contextlib.suppress(SecretopsError):  # an answer may be lost of a lease that is ours
@@ -145,16 +145,16 @@ class LeaseBlob(LeaseStore):
             raise
         found = self.read()
         if found.record and found.record.holder == record.holder:  # the next holder has not written its name yet
-            return Found(replace(found.record, holder="somebody else"))
+            return StoredLease(replace(found.record, holder="somebody else"))
         return found
 
     def contended(self, left: str) -> SecretopsError:  # noqa: ARG002 - nothing was begun
         found = self.look()
-        return held_by(found.holder or "somebody who does not say who", found.since)
+        return lease_held(found.holder or "somebody who does not say who", found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
         """Acquire it as `lease`, and make the blob if it is missing. False when somebody has it."""
-        with telling("acquire the lease of", self.url, self.name):
+        with translated("acquire the lease of", self.url, self.name):
             while True:
                 try:
                     self._lease(lease).acquire(lease_duration=seconds)
@@ -172,22 +172,22 @@ class LeaseBlob(LeaseStore):
 
     def renew(self, lease: str) -> bool:
         """Return False when the lease is lost."""
-        with telling("renew the lease of", self.url, self.name):
+        with translated("renew the lease of", self.url, self.name):
             return self._ours(lambda: self._lease(lease).renew())
 
     def say(self, lease: str, holder: str, since: datetime, count: int) -> bool:
         """Write the holder and the number of its renewals. False when the lease is lost."""
         words = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
-        with telling("write to", self.url, self.name):
+        with translated("write to", self.url, self.name):
             return self._ours(lambda: self.client.set_blob_metadata(words, lease=lease))
 
     def release(self, lease: str) -> None:
-        with telling("release the lease of", self.url, self.name):
+        with translated("release the lease of", self.url, self.name):
             self._ours(lambda: self._lease(lease).release())
 
     def look(self) -> LeaseStatus:
         """Return what the blob says; a free lease where there is no blob yet."""
-        with telling("look at", self.url, self.name):
+        with translated("look at", self.url, self.name):
             try:
                 found: BlobProperties = self.client.get_blob_properties()
             except ResourceNotFoundError as error:

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from secretops.errors import SecretopsError, StoreError, UsageError
 from secretops.platforms.azure import audit_tables
-from secretops.platforms.azure.api import ANSWER_SECONDS, CONNECT_SECONDS, Patience
+from secretops.platforms.azure.api import ANSWER_SECONDS, CONNECT_SECONDS, BoundedRetryPolicy
 from secretops.platforms.azure.audit_tables import TABLES
-from secretops.platforms.azure.errors import codes, telling
+from secretops.platforms.azure.errors import codes, translated
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 
@@ -45,7 +45,10 @@ def connect(tenant: str) -> LogsQueryClient:
     from azure.monitor.query import LogsQueryClient
 
     return LogsQueryClient(
-        Login(tenant), retry_policy=Patience(), connection_timeout=CONNECT_SECONDS, read_timeout=10 * ANSWER_SECONDS
+        Login(tenant),
+        retry_policy=BoundedRetryPolicy(),
+        connection_timeout=CONNECT_SECONDS,
+        read_timeout=10 * ANSWER_SECONDS,
     )
 
 
@@ -74,7 +77,7 @@ class Workspace:
         return datetime.fromisoformat(str(found[0]["TimeGenerated"])) if found else None
 
     def _client(self) -> LogsQueryClient:
-        with telling("ask", ENDPOINT, self._name):
+        with translated("ask", ENDPOINT, self._name):
             return connect(self.location.tenant)
 
     def _rows(self, client: LogsQueryClient, begin: datetime, end: datetime) -> Iterator[Mapping[str, Any]]:
@@ -95,7 +98,7 @@ class Workspace:
         from azure.core.exceptions import HttpResponseError
         from azure.monitor.query import LogsQueryResult
 
-        with telling("ask", ENDPOINT, self._name):
+        with translated("ask", ENDPOINT, self._name):
             try:  # what time is asked for stands in the query: of a timespan it is not said which ends belong to it
                 answer = client.query_workspace(self.location.workspace, query, timespan=None)
             except HttpResponseError as error:

@@ -11,8 +11,14 @@ import time
 from collections.abc import Callable
 
 from secretops.errors import StoreError, UsageError
-from secretops.launcher.polled import EVERY_SECONDS, PollingSource, StoredVersion, parse_version, requested_secrets
-from secretops.platforms.azure.api import Api
+from secretops.launcher.polling_source import (
+    POLL_SECONDS,
+    PollingSource,
+    StoredVersion,
+    parse_version,
+    requested_secrets,
+)
+from secretops.platforms.azure.api import KeyVaultApi
 from secretops.platforms.azure.tags import ID, latest
 
 
@@ -29,8 +35,8 @@ class KeyVault(PollingSource):
         self,
         place: str,
         *,
-        open_api: Callable[[str], Api] = Api,
-        every: float = EVERY_SECONDS,
+        open_api: Callable[[str], KeyVaultApi] = KeyVaultApi,
+        every: float = POLL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         host, slash, path = place.partition("/")
@@ -44,7 +50,7 @@ class KeyVault(PollingSource):
         super().__init__(f"Key Vault {host}", asked, str, every=every, clock=clock)
         self._api = open_api(f"https://{host}")
 
-    def mark(self, name: str) -> str | None:
+    def revision(self, name: str) -> str | None:
         """Every version there is and if it is enabled: which of one second is the newest only a read tells."""
         kept = self._api.versions(name)
         if not kept and name in self._found:
@@ -57,7 +63,7 @@ class KeyVault(PollingSource):
             raise _disabled(name)
         return repr(sorted((one.id, one.enabled) for one in kept)) if kept else None
 
-    def fetch(self, name: str, mark: str) -> StoredVersion | None:  # noqa: ARG002 - whatever is the newest by now
+    def fetch(self, name: str, revision: str) -> StoredVersion | None:  # noqa: ARG002 - whatever is the newest by now
         found = self._api.value(name)
         if found is None:
             raise _disabled(name)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from secretops.engine.journal import Entry
 from secretops.engine.state import Version
 from secretops.errors import StoreError
-from secretops.platforms.azure.api import Api, Kept
+from secretops.platforms.azure.api import KeyVaultApi, KeyVaultVersion
 from secretops.platforms.azure.errors import DeletedError, ForbiddenError, vault_name
 from secretops.platforms.azure.lease import LeaseBlob, Timing
 from secretops.platforms.azure.location import AzureStoreLocation as Location
@@ -21,7 +21,7 @@ from secretops.platforms.azure.tags import (
     ID,
     WRITE,
     Copy,
-    State,
+    TagState,
     being_forgotten,
     facts,
     forgotten,
@@ -39,25 +39,25 @@ _log = logging.getLogger(__name__)
 LIMIT = payload.Limit(25_000, "Key Vault")
 
 
-class KeyVaultVersionStore(VendorVersionStore[State]):
+class KeyVaultVersionStore(VendorVersionStore[TagState]):
     """Keeps versions as Key Vault's own."""
 
     def __init__(
         self,
         location: Location,
-        api: Api | None = None,
+        api: KeyVaultApi | None = None,
         open_lease: Callable[[str], LeaseBlob] | None = None,
         *,
-        loud: bool = False,
+        log_entries: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        super().__init__(location, api or Api.of(location), timing or Timing(), loud=loud)
+        super().__init__(location, api or KeyVaultApi.of(location), timing or Timing(), log_entries=log_entries)
         self._open_lease = open_lease or (lambda _url: LeaseBlob.of(location))
 
     def add(self, secret: str, version: Version, value: Value) -> None:
         _, apart = self._names(secret)
         state = self._state(secret)
-        written, tags = payload.written(secret, value, LIMIT), self._tags(version, state)
+        written, tags = payload.serialize(secret, value, LIMIT), self._tags(version, state)
         if state.forgetting:
             if self._brought_back(secret, state):
                 for name in self._names(secret):
@@ -113,50 +113,50 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             return any(deleted.purgeable and FORGETTING in deleted.tags for deleted in found)
         return False
 
-    def _state(self, secret: str) -> State:
+    def _state(self, secret: str) -> TagState:
         if secret not in self._location.secrets:
-            return State((), ())
-        return State.of(self._api, *self._names(secret))
+            return TagState((), ())
+        return TagState.of(self._api, *self._names(secret))
 
-    def _tags(self, version: Version, state: State) -> dict[str, str]:
+    def _tags(self, version: Version, state: TagState) -> dict[str, str]:
         return facts(version, state.next_number, secrets.token_hex(8))
 
-    def _copies(self, secret: str, state: State, version: str) -> list[tuple[str, Copy]]:
+    def _copies(self, secret: str, state: TagState, version: str) -> list[tuple[str, Copy]]:
         """Return where a version of ours is: names of secrets in the vault, and which of their versions."""
         name, apart = self._names(secret)
         published = [(name, copy) for copy in state.copies(version)]
         return published + [(apart, copy) for copy in state.pending_copies(version)]
 
-    def _finish_forgetting(self, secret: str, state: State) -> None:
+    def _finish_forgetting(self, secret: str, state: TagState) -> None:
         if wrong := self._brought_back(secret, state):
             raise wrong
         if state.forgetting:
             self.forget(secret)
 
-    def _record_rollback(self, secret: str, state: State, now: datetime) -> None:
+    def _record_rollback(self, secret: str, state: TagState, now: datetime) -> None:
         current = state.versions.current
         if current and not self._edited(secret, state):
             self._deliver(secret, state, current, now)
 
-    def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:
+    def _mark(self, secret: str, state: TagState, version: str, **times: datetime | None) -> None:
         for where, copy in self._copies(secret, state, version):
             tags = noted(copy.kept, **times)
             self._api.note(where, copy.kept.id, tags, enabled=False if times["retired"] else None)
 
-    def _discard(self, secret: str, state: State, pending: Version) -> None:
+    def _discard(self, secret: str, state: TagState, pending: Version) -> None:
         for copy in state.pending_copies(pending.id):
             self._forget(self._location.pending[secret], copy.kept)
 
-    def _deliver(self, secret: str, state: State, version: Version, now: datetime) -> bool:
+    def _deliver(self, secret: str, state: TagState, version: Version, now: datetime) -> bool:
         """Log each version that somebody else made meanwhile: Key Vault has no compare-and-swap."""
         name, _ = self._names(secret)
-        written = payload.written(secret, self._value(secret, state, version.id), LIMIT)
+        written = payload.serialize(secret, self._value(secret, state, version.id), LIMIT)
         current = state.versions.current
         again = current is not None and current.id == version.id
         published = version.at(published=(version.published if again else None) or now)
         due = self._expiry(secret, published, published.published or now)
         tags = self._tags(published, state)
-        self._make(name, written, tags, due, surely=True)
+        self._make(name, written, tags, due, fresh=True)
         self._fence.check(False)  # a process that lost the lease does not record a publish time
         late = state.late
         for kept in state.main:
@@ -178,11 +178,11 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         return True
 
     def _make(
-        self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, surely: bool = False
+        self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
         """Make a version. A secret that secretops deleted and that is not purged is recovered first."""
         try:
-            self._api.set(name, written, tags, expires, surely=surely)
+            self._api.set(name, written, tags, expires, fresh=fresh)
         except DeletedError as held:
             try:
                 deleted = self._api.deleted(name)
@@ -197,7 +197,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             if deleted:
                 self._api.recover(name)
                 self._bring_back(name)
-            self._api.set(name, written, tags, expires, surely=surely)
+            self._api.set(name, written, tags, expires, fresh=fresh)
 
     def _bring_back(self, name: str) -> None:
         for kept in self._api.versions(name):
@@ -237,10 +237,10 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)
 
-    def _tidy(self, secret: str, state: State, now: datetime) -> None:  # noqa: ARG002
+    def _tidy(self, secret: str, state: TagState, now: datetime) -> None:  # noqa: ARG002
         self._discard_surplus(secret, state)
 
-    def _discard_surplus(self, secret: str, state: State | None = None) -> None:
+    def _discard_surplus(self, secret: str, state: TagState | None = None) -> None:
         name, apart = self._names(secret)
         for lies_apart, copy in (state or self._state(secret)).surplus:
             where = apart if lies_apart else name
@@ -249,24 +249,24 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             else:
                 self._forget(where, copy.kept)
 
-    def _forget(self, name: str, kept: Kept) -> None:
+    def _forget(self, name: str, kept: KeyVaultVersion) -> None:
         self._api.note(name, kept.id, forgotten(kept, datetime.now(UTC)), enabled=False)
 
-    def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:
+    def _value(self, secret: str, state: TagState, version: str, *, but: str = "") -> Value:
         for where, copy in reversed(self._copies(secret, state, version)):
             if copy.kept.enabled and copy.kept.id != but and (found := self._api.value(where, copy.kept.id)):
-                return payload.read(secret, version, found.text)
+                return payload.parse(secret, version, found.text)
         raise store_errors.no_value(secret, version)
 
-    def _found(self, secret: str, state: State) -> Kept | None:
+    def _found(self, secret: str, state: TagState) -> KeyVaultVersion | None:
         return readers_find(self._api, self._names(secret)[0], state.newest)
 
-    def _is_found(self, secret: str, state: State) -> bool:
+    def _is_found(self, secret: str, state: TagState) -> bool:
         found, current = self._found(secret, state), state.versions.current
         copies = state.copies(current.id) if current else ()
         return found is not None and found.enabled and any(copy.kept.id == found.id for copy in copies)
 
-    def _brought_back(self, secret: str, state: State) -> StoreError | None:
+    def _brought_back(self, secret: str, state: TagState) -> StoreError | None:
         if not state.forgetting:
             return None
         for where, versions in zip(self._names(secret), (state.main, state.apart), strict=True):
@@ -279,7 +279,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
                 )
         return None
 
-    def _taken_away(self, secret: str, state: State) -> StoreError | None:
+    def _taken_away(self, secret: str, state: TagState) -> StoreError | None:
         found, current = self._found(secret, state), state.versions.current
         if found is None or found.enabled or current is None:
             return None
@@ -292,7 +292,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             remedy=f"secretops rotate {secret}, or put, makes another; to give it back: {self._enable(name, found)}",
         )
 
-    def _edit(self, secret: str, state: State) -> Edit | None:
+    def _edit(self, secret: str, state: TagState) -> Edit | None:
         found, versions = self._found(secret, state), state.versions
         if found is None or not found.enabled or found.id in state.late:
             return None
@@ -310,7 +310,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         what = "retired" if retired else "none of secretops'"
         return Edit(
             found.id,
-            payload.fields(theirs.text),
+            payload.parse_fields(theirs.text),
             f"secret {name} in {self._place} was changed by hand: version {found.id} is {what}",
             f"it from its readers ({self._enable(name, found, 'false')})",
         )
@@ -320,7 +320,7 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
         texts = [one.text for copy in copies if copy.kept.enabled and (one := self._api.value(name, copy.kept.id))]
         return len(texts) > 1 and len(set(texts)) == 1
 
-    def _enable(self, name: str, kept: Kept, whether: str = "true") -> str:
+    def _enable(self, name: str, kept: KeyVaultVersion, whether: str = "true") -> str:
         """Return the command that gives a version to readers, or takes it from them."""
         return (
             f"az keyvault secret set-attributes --id {self._location.vault.rstrip('/')}/secrets/{name}/{kept.id} "

@@ -1,6 +1,6 @@
 """The tags that hold the facts of our versions on Key Vault's, and which of Key Vault's are to be discarded.
 
-Pure, except `State.of` and `readers_find`.
+Pure, except `TagState.of` and `readers_find`.
 
 A version has 15 tags at most, of up to 256 characters each: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
 secretops uses 11 at most, and keeps those of others while there is room: a fact of ours replaces the journal's entry
@@ -21,9 +21,9 @@ from urllib.parse import quote, unquote
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
-from secretops.platforms.azure.api import Api, Kept
+from secretops.platforms.azure.api import KeyVaultApi, KeyVaultVersion
 from secretops.platforms.azure.errors import ForbiddenError
-from secretops.stores.version_facts import TIMES, fitted, merged, staged, stamp
+from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged, timestamp
 
 LONGEST, MOST = 256, 15
 # Of a number that nobody reaches; Python reads no more than some thousands.
@@ -39,7 +39,7 @@ FORGOTTEN, FORGETTING = f"{PREFIX}forgotten", f"{PREFIX}forgetting"
 class Copy:
     """One of Key Vault's versions that holds one of ours. After a lost answer there may be two of a write."""
 
-    kept: Kept
+    kept: KeyVaultVersion
     number: int
     # Id of the write that made it. Its twins share it: those of a lost answer, and those that a person made of it.
     write: str
@@ -47,17 +47,17 @@ class Copy:
 
 
 @dataclass(frozen=True)
-class State:
+class TagState:
     """One secret by the versions of its two secrets in the vault."""
 
-    main: tuple[Kept, ...]
+    main: tuple[KeyVaultVersion, ...]
     # Those of the secret that holds the pending version.
-    apart: tuple[Kept, ...]
+    apart: tuple[KeyVaultVersion, ...]
     # Which of Key Vault's versions readers find. Known only if it was read, because one second made several.
     found: str | None = None
 
     @classmethod
-    def of(cls, api: Api, name: str, apart: str) -> State:
+    def of(cls, api: KeyVaultApi, name: str, apart: str) -> TagState:
         """Return the state now. Which version of one second readers find takes a read; without that right our own
         numbers decide."""
         state = cls(api.versions(name), api.versions(apart))
@@ -118,7 +118,7 @@ class State:
         return tuple(copy for copy in self._apart if copy.version.id == version and copy.kept.enabled)
 
     @property
-    def newest(self) -> tuple[Kept, ...]:
+    def newest(self) -> tuple[KeyVaultVersion, ...]:
         """The version that readers find: one, none, or several that only Key Vault can tell apart."""
         found = latest(self.main)
         return tuple(kept for kept in found if kept.id == self.found) or found
@@ -144,7 +144,7 @@ class State:
         return max(found, key=lambda entry: entry.time, default=None)
 
     @property
-    def carrier(self) -> tuple[bool, Kept] | None:
+    def carrier(self) -> tuple[bool, KeyVaultVersion] | None:
         """The version whose tag is the journal's entry (current, else pending), and if it is in the pending secret."""
         versions = self.versions
         if versions.current and (copies := self.copies(versions.current.id)):
@@ -157,7 +157,7 @@ class State:
     def _in_time(self) -> list[Copy]:
         return [copy for copy in self._main if copy.kept.id not in self.late]
 
-    def _late(self, kept: Iterable[Kept], copies: Iterable[Copy], history: Iterable[Copy]) -> frozenset[str]:
+    def _late(self, kept: Iterable[KeyVaultVersion], copies: Iterable[Copy], history: Iterable[Copy]) -> frozenset[str]:
         """Return the ids of `copies` whose write was given up, or first came after a later write of `history`."""
         late = {one.tags.get(WRITE) for one in kept if FORGOTTEN in one.tags}
         first = {copy.write: copy for copy in sorted(copies, key=self._made, reverse=True)}
@@ -185,7 +185,7 @@ class State:
         known: dict[str, Version] = {}
         back = self.rolled_back
         for copy in (*self._in_time, *([back] if back else [])):
-            known[copy.version.id] = merged(copy.version, known.pop(copy.version.id, copy.version))
+            known[copy.version.id] = merge(copy.version, known.pop(copy.version.id, copy.version))
         if back:
             known[back.version.id] = dataclasses.replace(known[back.version.id], published=None)
         return list(known.values())
@@ -201,7 +201,7 @@ def facts(version: Version, number: int, write: str) -> dict[str, str]:
     """Return the tags of a new version. Raises UsageError for too long a user's name."""
     times = {f"{PREFIX}{name}": getattr(version, name) for name in TIMES}
     made = {ID: version.id, NUMBER: str(number), WRITE: write}
-    made |= {name: stamp(time) for name, time in times.items() if time}
+    made |= {name: timestamp(time) for name, time in times.items() if time}
     if version.user is not None:
         made[USER] = quote(version.user)
     for name, text in made.items():
@@ -214,39 +214,39 @@ def facts(version: Version, number: int, write: str) -> dict[str, str]:
     return made
 
 
-def noted(kept: Kept, **times: datetime | None) -> dict[str, str]:
+def noted(kept: KeyVaultVersion, **times: datetime | None) -> dict[str, str]:
     """Return the tags of `kept` with these times; None leaves a time as it is."""
-    return _fitting({**kept.tags, **{f"{PREFIX}{name}": stamp(time) for name, time in times.items() if time}})
+    return _fitting({**kept.tags, **{f"{PREFIX}{name}": timestamp(time) for name, time in times.items() if time}})
 
 
-def forgotten(kept: Kept, now: datetime) -> dict[str, str]:
+def forgotten(kept: KeyVaultVersion, now: datetime) -> dict[str, str]:
     """Return the tags of a discarded version: if somebody enables it, it is none of ours."""
     stay = (NUMBER, WRITE, FORGETTING)
     left = {name: text for name, text in kept.tags.items() if name in stay or not name.startswith(PREFIX)}
-    return _fitting({**left, FORGOTTEN: stamp(now)})
+    return _fitting({**left, FORGOTTEN: timestamp(now)})
 
 
 def being_forgotten(tags: Mapping[str, str], now: datetime) -> dict[str, str]:
     """Return the tags that mark a secret as being forgotten, or deleted by secretops: a deleted secret shows them."""
-    return _fitting({**tags, FORGETTING: stamp(now)})
+    return _fitting({**tags, FORGETTING: timestamp(now)})
 
 
-def with_last(kept: Kept, entry: Entry) -> dict[str, str]:
+def with_last(kept: KeyVaultVersion, entry: Entry) -> dict[str, str]:
     """Return the tags of `kept` with a journal entry, its outcome cut to what a tag holds."""
 
     def written(outcome: str) -> str:
-        return json.dumps([stamp(entry.time), entry.version, entry.step, quote(outcome, safe=" ")])
+        return json.dumps([timestamp(entry.time), entry.version, entry.step, quote(outcome, safe=" ")])
 
-    return _fitting({**kept.tags, LAST: fitted(entry, written, LONGEST)})
+    return _fitting({**kept.tags, LAST: fit_outcome(entry, written, LONGEST)})
 
 
-def latest(kept: Iterable[Kept]) -> tuple[Kept, ...]:
+def latest(kept: Iterable[KeyVaultVersion]) -> tuple[KeyVaultVersion, ...]:
     """Return the versions of the last second that made any, our highest number last."""
     found = sorted(kept, key=lambda one: (one.created, _number(one)))
     return tuple(one for one in found if one.created == found[-1].created)
 
 
-def readers_find(api: Api, name: str, newest: Sequence[Kept]) -> Kept | None:
+def readers_find(api: KeyVaultApi, name: str, newest: Sequence[KeyVaultVersion]) -> KeyVaultVersion | None:
     """Return which of these versions, all of one second, readers of secret `name` find."""
     if len(newest) > 1:
         return api.value(name) or next((kept for kept in reversed(newest) if not kept.enabled), None)
@@ -259,7 +259,7 @@ def _fitting(tags: Mapping[str, str]) -> dict[str, str]:
     return {name: tags[name] for name in ranked[:MOST]}
 
 
-def _copies(kept: Iterable[Kept]) -> list[Copy]:
+def _copies(kept: Iterable[KeyVaultVersion]) -> list[Copy]:
     ours = ((one, version) for one in kept if (version := _version(one.tags)))
     made = (Copy(one, _number(one), one.tags.get(WRITE, one.id), version) for one, version in ours)
     return sorted(made, key=lambda copy: (copy.number, copy.kept.created))
@@ -283,7 +283,7 @@ def _entry(secret: str, text: str | None) -> Entry | None:
         return None
 
 
-def _number(kept: Kept) -> int:
+def _number(kept: KeyVaultVersion) -> int:
     """0 for a version that somebody else made."""
     text = kept.tags.get(NUMBER, "")
     return int(text) if text.isdecimal() and len(text) < _DIGITS else 0

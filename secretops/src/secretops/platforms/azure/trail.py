@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from secretops.platforms.azure.audit_tables import CLAIM_COLUMNS, CLAIMS, GIVES_VALUE
 from secretops.platforms.azure.location import AzureStoreLocation
-from secretops.trails.protocol import ALL, Access, NamedPlaces, in_both, reading
+from secretops.trails import ALL, Access, TrailNames, parsing
 
 # Prefixes of the operations that change nothing; and those about every secret of the vault.
 ONLY_LOOKS = ("SecretGet", "SecretList", "SecretBackup")
@@ -25,22 +25,22 @@ NOBODY = "(not logged in)"
 _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 
-class LogAnalytics(NamedPlaces):
+class LogAnalytics(TrailNames):
     """`Trail` over one stack's secrets. A workspace may have the logs of other vaults, too: those are passed over."""
 
-    form = "rows of Key Vault's audit log, one a line, a list of them, or an answer of the query API"
+    log_format = "rows of Key Vault's audit log, one a line, a list of them, or an answer of the query API"
 
     def __init__(self, location: AzureStoreLocation) -> None:
         self._host = urlsplit(location.vault).netloc.lower()
-        places = {secret: in_both(secret, location.secrets, location.pending) for secret in location.secrets}
-        super().__init__(places, {*location.secrets.values(), *location.pending.values(), *location.readers})
+        names = {secret: frozenset({name, location.pending[secret]}) for secret, name in location.secrets.items()}
+        super().__init__(names, {*location.secrets.values(), *location.pending.values(), *location.readers})
         self._readers = {
             name.lower(): frozenset(who.lower() for who in readers) for name, readers in location.readers.items()
         }
-        self._by_lower = {name.lower(): name for name in self.secrets}
+        self._by_lower = {name.lower(): name for name in self.known}
 
     def read(self, line: bytes) -> Iterator[Access]:
-        with reading("a row of Key Vault's audit log"):
+        with parsing("a row of Key Vault's audit log"):
             for row in _rows(json.loads(line)):
                 yield from self._access({name.lower(): value for name, value in row.items()})
 
@@ -62,8 +62,8 @@ class LogAnalytics(NamedPlaces):
             secret=secret,
             allowed=status not in _DENIED,
             source=" ".join(filter(None, source)),
-            given=operation in GIVES_VALUE and status == http.HTTPStatus.OK,
-            done=not operation.startswith(ONLY_LOOKS) and status < http.HTTPStatus.BAD_REQUEST,
+            value_returned=operation in GIVES_VALUE and status == http.HTTPStatus.OK,
+            changed=not operation.startswith(ONLY_LOOKS) and status < http.HTTPStatus.BAD_REQUEST,
             declared=self._is_declared(secret, identity.get("oid", "").lower()),
         )
 

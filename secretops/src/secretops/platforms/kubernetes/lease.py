@@ -14,7 +14,7 @@ from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.platforms.kubernetes.secrets import LABELS
 from secretops.stores import lease
-from secretops.stores.lease import Found, LeaseRecord, LeaseStore
+from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease
 from secretops.stores.retry import contended
 
 # The label that names the stack of a Lease, as the program sets it.
@@ -28,7 +28,7 @@ class Timing(lease.Timing):
 
     duration: int = 15
     renew: float = 2.0
-    look: float = 1.0
+    poll: float = 1.0
 
 
 class LeaseObject(LeaseStore):
@@ -47,7 +47,7 @@ class LeaseObject(LeaseStore):
     def renewed(self, record: LeaseRecord) -> LeaseRecord:
         return replace(record, renewals=(_now() - _EPOCH) // _MICROSECOND)
 
-    def read(self, *, patient: bool = True) -> Found:
+    def read(self, *, patient: bool = True) -> StoredLease:
         """Raises StoreError also when the Lease is another stack's."""
         found = self._api.get(Lease, self._location.lease, patience=PATIENCE_SECONDS if patient else 0)
         if found:
@@ -55,7 +55,7 @@ class LeaseObject(LeaseStore):
             check_owner(label, self._location, self._api.server)
         spec = (found and found.spec) or LeaseSpec()
         if not spec.holderIdentity:
-            return Found(None, found)
+            return StoredLease(None, found)
         since, renewed = spec.acquireTime, spec.renewTime
         record = LeaseRecord(
             holder=spec.holderIdentity,
@@ -64,9 +64,9 @@ class LeaseObject(LeaseStore):
             renewals=(renewed - _EPOCH) // _MICROSECOND if renewed else 0,
             duration=spec.leaseDurationSeconds or 0.0,
         )
-        return Found(record, found)
+        return StoredLease(record, found)
 
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
         place = self._location
         before: LeaseSpec = (after.at and after.at.spec) or LeaseSpec()
         spec = LeaseSpec(
@@ -82,7 +82,7 @@ class LeaseObject(LeaseStore):
         new = ObjectMeta(name=place.lease, namespace=place.namespace, labels=labels)
         meta = after.at.metadata if after.at else new
         done = self._api.write(Lease(metadata=meta, spec=spec), patience=PATIENCE_SECONDS if patient else 0)
-        return Found(record, done) if done else self.read(patient=patient)
+        return StoredLease(record, done) if done else self.read(patient=patient)
 
     def contended(self, left: str) -> StoreError:
         name, namespace = self._location.lease, self._location.namespace

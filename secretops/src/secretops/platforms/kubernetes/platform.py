@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from secretops.engine.journal import Journal
     from secretops.engine.ports import VersionStore
     from secretops.manifest import Manifest
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Kubernetes(Platform[KubernetesStoreLocation]):
     """One namespace of a cluster."""
 
     location = KubernetesStoreLocation
-    arrival = "two minutes at most"
+    delivery_delay = "two minutes at most"
     trail_source = "the API server keeps its audit log where its operator said, or its cloud does"
     no_value_trail = "the API server's audit log has no trace of a value"
 

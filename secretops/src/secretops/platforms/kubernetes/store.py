@@ -112,17 +112,21 @@ class SecretState:
 class KubernetesVersionStore(DocumentVersionStore[SecretState]):
     """`VersionStore` over the Secrets of one namespace. A version's facts and its value are one write."""
 
-    def __init__(self, location: Location, api: Api, *, loud: bool = False, timing: Timing | None = None) -> None:
+    def __init__(
+        self, location: Location, api: Api, *, log_entries: bool = False, timing: Timing | None = None
+    ) -> None:
         super().__init__(PlatformRecords())
         self._location, self._api, self._timing = location, api, timing or Timing()
         self._secrets = Secrets(api, self._fence.check)
         self._delivery = Delivery(location, self._secrets)
-        self.journal: Journal = StoreJournal(self._keep_entry, lambda secret: self._read(secret).last_entry, loud=loud)
+        self.journal: Journal = StoreJournal(
+            self._keep_entry, lambda secret: self._read(secret).last_entry, log_entries=log_entries
+        )
 
     @classmethod
     def open(cls, location: Location) -> KubernetesVersionStore:
         """Return the store at `location`. Connects to nothing yet. In a pod the journal is also its log."""
-        return cls(location, Api(location.namespace, location.context), loud=in_a_pod())
+        return cls(location, Api(location.namespace, location.context), log_entries=in_a_pod())
 
     def secret_names(self) -> tuple[str, ...]:
         annotations = self._secrets.read(self._location.versions).annotations

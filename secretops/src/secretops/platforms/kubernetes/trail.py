@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
-from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, reading
+from secretops.trails import ALL, Access, TrailNames, json_documents, parsing
 
 # Verbs that may return a Secret's data. On a real API server a patch that changes nothing returns the whole Secret,
 # a dry run too; so do a deletecollection, and a delete that waits (propagationPolicy=Foreground). A create or an update
@@ -49,10 +49,10 @@ MOST_OPEN = 10_000
 NOBODY = "(not logged in)"
 
 
-class KubernetesAuditLog(NamedPlaces):
+class KubernetesAuditLog(TrailNames):
     """`Trail` over one stack's Secrets in the audit log of its cluster. Feed it one log's lines in order."""
 
-    form = "the API server's audit log, one event of audit.k8s.io/v1 a line"
+    log_format = "the API server's audit log, one event of audit.k8s.io/v1 a line"
 
     def __init__(self, location: KubernetesStoreLocation) -> None:
         self._namespace, self._readers = location.namespace, location.readers
@@ -61,8 +61,8 @@ class KubernetesAuditLog(NamedPlaces):
         self._open: OrderedDict[str, None] = OrderedDict()
 
     def read(self, line: bytes) -> Iterator[Access]:
-        with reading("an audit event"):
-            for event in documents(line):
+        with parsing("an audit event"):
+            for event in json_documents(line):
                 is_one = event["kind"] == "Event" and event["apiVersion"] in ("audit.k8s.io/v1", None)
                 if not is_one and event["kind"] != "EventList":
                     raise ValueError(f"a {event['kind']}")
@@ -74,7 +74,7 @@ class KubernetesAuditLog(NamedPlaces):
         if target.get("resource") != "secrets" or target.get("apiGroup") or not self._first_word(event):
             return
         name = target.get("name") or ALL
-        if target.get("namespace") not in (None, "", self._namespace) or name not in (*self.secrets, ALL):
+        if target.get("namespace") not in (None, "", self._namespace) or name not in (*self.known, ALL):
             return
         verb, code = event["verb"], _code(event)
         if name == ALL and verb == "create":
@@ -91,8 +91,8 @@ class KubernetesAuditLog(NamedPlaces):
             secret=name,
             allowed=decision == "allow" if decision else code < HTTPStatus.BAD_REQUEST,
             source=_source(event),
-            given=verb in GIVES_VALUE and code < HTTPStatus.BAD_REQUEST,
-            done=verb in CHANGES and code < HTTPStatus.BAD_REQUEST,
+            value_returned=verb in GIVES_VALUE and code < HTTPStatus.BAD_REQUEST,
+            changed=verb in CHANGES and code < HTTPStatus.BAD_REQUEST,
             declared=self._is_declared(name, reader, user.get("groups") or ()),
             holds_value=any(
                 body in event and event[body].get("kind") != "Status" for body in ("requestObject", "responseObject")
@@ -124,7 +124,7 @@ class KubernetesAuditLog(NamedPlaces):
         if reader in CONTROL_PLANE:
             return True
         who = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}
-        asked = self.secrets if name == ALL else (name,)
+        asked = self.known if name == ALL else (name,)
         return all(not who.isdisjoint(self._readers.get(each, ())) for each in asked)
 
 

@@ -49,7 +49,7 @@ class LockedError(StoreError):
     """Autolock is on, and nobody has unlocked this manager since it started."""
 
 
-class Api:
+class SwarmApi:
     """One daemon. Connects with the first request, and waits for a daemon that goes away, unless not `patient`.
 
     One that never answered is an error at once, unless `was_there`: it is known to be only away.
@@ -63,9 +63,9 @@ class Api:
         self._was_there = was_there
         self._patience = PATIENCE_SECONDS if patient else 0.0
 
-    def another(self) -> Api:
+    def another(self) -> SwarmApi:
         """Return one over a connection of its own, for another thread."""
-        return Api(self._connect, was_there=self._was_there)
+        return SwarmApi(self._connect, was_there=self._was_there)
 
     @contextmanager
     def impatient(self) -> Iterator[None]:

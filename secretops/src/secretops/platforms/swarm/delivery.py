@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from secretops.errors import StoreError
-from secretops.platforms.swarm.api import PAUSES, Api
+from secretops.platforms.swarm.api import PAUSES, SwarmApi
 from secretops.platforms.swarm.inventory import Inventory
 from secretops.platforms.swarm.location import SwarmFile, version_file
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
@@ -24,7 +24,7 @@ from secretops.stores.retry import Retries, contended
 class Delivery:
     """Writes the list of the server's service."""
 
-    def __init__(self, api: Api, location: Location, inventory: Inventory, values: Values) -> None:
+    def __init__(self, api: SwarmApi, location: Location, inventory: Inventory, values: Values) -> None:
         self._api, self._location, self._inventory, self._values = api, location, inventory, values
         self._rollout = Rollout(api, location)
 

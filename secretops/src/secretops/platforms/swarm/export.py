@@ -22,7 +22,7 @@ from secretops.registry import with_extra
 from secretops.stores.files import PUBLIC, TIMER
 
 if TYPE_CHECKING:
-    from secretops.platforms.swarm.mounted_secrets import Attached
+    from secretops.platforms.swarm.mounted_secrets import MountedSecret
 
 PROGRAM = "components.swarm.compose"
 
@@ -107,14 +107,14 @@ def _stack_file(project: Path, stack: str | None) -> Path:
     )
 
 
-def delivered(program: Program) -> tuple[Attached, ...]:
+def delivered(program: Program) -> tuple[MountedSecret, ...]:
     """The secrets that the server's service has now. Raises StoreError, UnreachableError."""
     with with_extra("swarm"):
-        from secretops.platforms.swarm.mounted_secrets import attached
-    return attached(program.service)
+        from secretops.platforms.swarm.mounted_secrets import mounted_secrets
+    return mounted_secrets(program.service)
 
 
-def compose_files(program: Program, secrets: Sequence[Attached]) -> dict[str, str]:
+def compose_files(program: Program, secrets: Sequence[MountedSecret]) -> dict[str, str]:
     """Name -> text: the compose file, and the public files that it makes configs of."""
     with with_extra("swarm"):
         import yaml

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secretops.errors import StoreError, UsageError
-from secretops.platforms.swarm.api import Api, encoded
+from secretops.platforms.swarm.api import SwarmApi, encoded
 from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.platforms.swarm.version_state import SecretState, StoredVersion
@@ -16,7 +16,7 @@ from secretops.values import Value
 
 # Labels of a secret: the id of the config that knows it (those of a lost config are not ours to remove), the secret of
 # the catalogue, and the number of the version.
-BOOK, OF_SECRET, NUMBER = (f"coreflux-mcp-secrets.{label}" for label in ("book", "secret", "number"))
+CONFIG, OF_SECRET, NUMBER = (f"coreflux-mcp-secrets.{label}" for label in ("config", "secret", "number"))
 
 # Of one secret: https://docs.docker.com/engine/swarm/secrets/
 MOST_BYTES = 500 * 1024 - 1
@@ -27,23 +27,23 @@ MOST_NUMBERS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SwarmSecret:
     """One Swarm secret of the stack."""
 
     id: str
     name: str
     secret: str
     number: int
-    book: str
+    config: str
 
 
 class Inventory:
     """Lists, creates and removes the stack's Swarm secrets. Raises StoreError, UnreachableError."""
 
-    def __init__(self, api: Api, location: Location) -> None:
+    def __init__(self, api: SwarmApi, location: Location) -> None:
         self._api, self._location = api, location
 
-    def all(self, secret: str | None = None) -> list[Found]:
+    def all(self, secret: str | None = None) -> list[SwarmSecret]:
         """Return those of the stack, or of one of its secrets."""
         labels = [f"{SWARM_INSTANCE}={self._location.instance}", f"{OF_SECRET}={secret}" if secret else OF_SECRET]
         return [_found(each) for each in self._api.get("/secrets", label=labels) or []]
@@ -63,7 +63,12 @@ class Inventory:
 
     def make(self, config: str, secret: str, stored: StoredVersion, texts: dict[str | None, str]) -> bool:
         """Create the Swarm secrets of a version that config `config` is to know; False if one of the names is taken."""
-        labels = {SWARM_INSTANCE: self._location.instance, BOOK: config, OF_SECRET: secret, NUMBER: str(stored.number)}
+        labels = {
+            SWARM_INSTANCE: self._location.instance,
+            CONFIG: config,
+            OF_SECRET: secret,
+            NUMBER: str(stored.number),
+        }
         for field, name in self.names(secret, stored.number, stored.fields).items():
             spec = {"Name": name, "Labels": labels, "Data": encoded(texts[field].encode())}
             if self._api.create("secrets", spec) is None:
@@ -77,11 +82,11 @@ class Inventory:
         writing, and those of another config are for an operator to remove.
         """
         for each in self.all(secret):
-            if each.book == state.config and each.number < state.next and each.number not in state.living:
+            if each.config == state.config and each.number < state.next and each.number not in state.living:
                 self._api.remove("secrets", each.id)
 
 
-def _found(listed: dict[str, Any]) -> Found:
+def _found(listed: dict[str, Any]) -> SwarmSecret:
     name, labels = listed["Spec"]["Name"], listed["Spec"].get("Labels") or {}
     if not (number := labels.get(NUMBER, "0")).isdecimal():
         raise StoreError(
@@ -89,8 +94,8 @@ def _found(listed: dict[str, Any]) -> Found:
             rule="these labels are written by secretops alone",
             remedy="docker secret rm it, if it is not the stack's",
         )
-    secret, book = labels.get(OF_SECRET, ""), labels.get(BOOK, "")
-    return Found(id=listed["ID"], name=name, secret=secret, number=int(number), book=book)
+    secret, config = labels.get(OF_SECRET, ""), labels.get(CONFIG, "")
+    return SwarmSecret(id=listed["ID"], name=name, secret=secret, number=int(number), config=config)
 
 
 def check_value(secret: str, value: Value) -> None:

@@ -18,7 +18,7 @@ from typing import IO, Any
 from secretops.access import this_actor
 from secretops.errors import ExitCode, SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.manifest import Manifest
-from secretops.platforms.swarm.api import Api, Kind, encoded
+from secretops.platforms.swarm.api import Kind, SwarmApi, encoded
 from secretops.platforms.swarm.daemon import registry_login, socket_of
 from secretops.platforms.swarm.inventory import Inventory
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation
@@ -64,7 +64,9 @@ class NotStartedError(StoreError):
 class Job:
     """One job, and what was made for it. Its output goes to `out` and `err`."""
 
-    def __init__(self, api: Api, name: str, location: SwarmStoreLocation, *, out: IO[bytes], err: IO[bytes]) -> None:
+    def __init__(
+        self, api: SwarmApi, name: str, location: SwarmStoreLocation, *, out: IO[bytes], err: IO[bytes]
+    ) -> None:
         self._api, self.name, self._location = api, name, location
         self._labels = {SWARM_INSTANCE: location.instance, TASK: name}
         self._streams = {_OUT: out, _ERR: err, _DAEMON: err}
@@ -234,7 +236,7 @@ class Job:
         return id
 
 
-def made_for_jobs(api: Api, *labels: str) -> Iterator[tuple[Kind, dict[str, Any]]]:
+def made_for_jobs(api: SwarmApi, *labels: str) -> Iterator[tuple[Kind, dict[str, Any]]]:
     """Yield the secrets and configs that were made for jobs with these labels, each with its kind."""
     kinds: tuple[Kind, ...] = ("secrets", "configs")
     for kind in kinds:
@@ -247,14 +249,14 @@ class JobRunner:
     def __init__(
         self,
         location: SwarmStoreLocation,
-        api: Api | None = None,
+        api: SwarmApi | None = None,
         *,
         out: IO[bytes] | None = None,
         err: IO[bytes] | None = None,
         followed: timedelta = FOLLOWED,
         begun: timedelta = BEGUN,
     ) -> None:
-        self._location, self._api = location, api or Api()
+        self._location, self._api = location, api or SwarmApi()
         self._out, self._err = out or ScreenedBytes(sys.stdout), err or ScreenedBytes(sys.stderr)
         self._inventory, self._followed, self._begun = Inventory(self._api, location), followed, begun
         self._labels = [f"{SWARM_INSTANCE}={location.instance}", TASK]
@@ -358,7 +360,7 @@ class JobRunner:
         kept = {
             each.name: each.id
             for each in self._inventory.all()
-            if each.book == state.id and each.number in state.secret(each.secret).living
+            if each.config == state.id and each.number in state.secret(each.secret).living
         }
         service = self._api.get(f"/services/{self._location.service}")
         files = {file.name for files in self._location.delivered.values() for file in files.values()}
@@ -390,7 +392,7 @@ def carry(
             remedy="run the command itself",
         )
     payload = payload_of(manifest, given, also)
-    api = Api(was_there="--scheduled" in command)  # the rotator begins when its daemon does, and waits for it
+    api = SwarmApi(was_there="--scheduled" in command)  # the rotator begins when its daemon does, and waits for it
     runner = JobRunner(manifest.store, api, out=out, err=err)
     runner.clean()
     starts = STARTS

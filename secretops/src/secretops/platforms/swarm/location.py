@@ -44,11 +44,11 @@ class SwarmStoreLocation(StoreLocation):
     kind: Literal["swarm"] = "swarm"
     prefix: SwarmName
     """Begins the name of every secret of the stack: `<prefix>mqtt-v3-password`."""
-    book: SwarmName
+    state_config: SwarmName
     """Name of the config whose labels say which versions there are, which is current, and who rotates: changed by
     check-and-set on its index. It never holds a value."""
     instance: SwarmName
-    """The stack's label on all that is made: a book with another is of another stack."""
+    """The stack's label on all that is made: a config with another is of another stack."""
     service: SwarmName
     """The server's service, whose list of secrets is the delivery; the rotator moves it, start-first."""
     delivered: dict[SecretName, dict[FieldName, SwarmFile]] = Field(default_factory=dict)

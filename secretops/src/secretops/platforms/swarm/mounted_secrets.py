@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from secretops.errors import UsageError
-from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.rollout import list_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attached:
+class MountedSecret:
     """A secret in a service's list, and its file in the containers. A locator, never a value."""
 
     secret_id: str
@@ -23,29 +23,31 @@ class Attached:
     mode: int
 
 
-def named(secret: str, *, file_name: str, uid: str, gid: str, api: Api | None = None) -> Attached:
+def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: SwarmApi | None = None) -> MountedSecret:
     """Return the secret of that name, which an operator made, as a file that only its owner reads.
 
     Raises UsageError if there is none, StoreError, UnreachableError.
     """
-    found = _named(api or Api(), "/secrets", secret)
+    found = _named(api or SwarmApi(), "/secrets", secret)
     if found is None:
         raise UsageError(
             f"there is no secret {secret} in the Swarm",
             rule="the stack names it, and an operator makes it: its value never passes through Pulumi",
             remedy=f"docker secret create {secret} FILE",
         )
-    return Attached(secret_id=found["ID"], secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=stat.S_IRUSR)
+    return MountedSecret(
+        secret_id=found["ID"], secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=stat.S_IRUSR
+    )
 
 
-def attached(service: str, api: Api | None = None) -> tuple[Attached, ...]:
+def mounted_secrets(service: str, api: SwarmApi | None = None) -> tuple[MountedSecret, ...]:
     """Return the list of `service`, sorted by file; empty if there is no such service yet.
 
     Raises StoreError, UnreachableError.
     """
-    found = _named(api or Api(), "/services", service)
+    found = _named(api or SwarmApi(), "/services", service)
     listed = [
-        Attached(
+        MountedSecret(
             secret_id=one["SecretID"],
             secret_name=one["SecretName"],
             file_name=one["File"]["Name"],
@@ -58,6 +60,6 @@ def attached(service: str, api: Api | None = None) -> tuple[Attached, ...]:
     return tuple(sorted(listed, key=lambda one: one.file_name))
 
 
-def _named(api: Api, path: str, name: str) -> dict[str, Any] | None:
+def _named(api: SwarmApi, path: str, name: str) -> dict[str, Any] | None:
     """Return the one of exactly that name: the daemon also returns those whose name begins with it."""
     return next((one for one in api.get(path, name=[name]) or () if one["Spec"]["Name"] == name), None)

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from secretops.engine.journal import Journal
     from secretops.engine.ports import VersionStore
     from secretops.manifest import Manifest
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Swarm(Platform[SwarmStoreLocation]):
     """The secrets of one Swarm."""
 
     location = SwarmStoreLocation
-    arrival = "as long as an update of the service takes"
+    delivery_delay = "as long as an update of the service takes"
     trail_source = "a daemon keeps no log of its events, and secretops' own records are on the log of whoever ran it"
     no_value_trail = "Swarm records no reads"
 

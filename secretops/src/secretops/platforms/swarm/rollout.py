@@ -10,7 +10,7 @@ import time
 from typing import Any, cast
 
 from secretops.errors import UnreachableError
-from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores.document_versions import UndeliverableError
 
@@ -52,7 +52,7 @@ class NeverRanError(UpdateFailedError):
 class Rollout:
     """Reads the server's service, and waits for it. Writes nothing."""
 
-    def __init__(self, api: Api, location: Location) -> None:
+    def __init__(self, api: SwarmApi, location: Location) -> None:
         self._api, self._name = api, location.service
 
     def service(self) -> Service | None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.delivery import Delivery
 from secretops.platforms.swarm.inventory import MOST_NUMBERS, Inventory, check_value
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
@@ -33,11 +33,11 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def __init__(
         self,
         location: Location,
-        api: Api,
+        api: SwarmApi,
         *,
         values: Values,
         records: Records,
-        loud: bool = False,
+        log_entries: bool = False,
         timing: Timing | None = None,
     ) -> None:
         super().__init__(records)
@@ -46,19 +46,25 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         self._delivery = Delivery(api, location, self._inventory, values)
         self._forgot = False  # Whether this process removed a secret's values: the config may then have nothing left.
         self.journal: Journal = StoreJournal(
-            self._keep_entry, lambda secret: self._client.read().last_entry(secret), loud=loud
+            self._keep_entry, lambda secret: self._client.read().last_entry(secret), log_entries=log_entries
         )
 
     @classmethod
     def open(cls, location: Location, *, role: str) -> SwarmVersionStore:
         """Return the store at `location`, for a process in `role`. Touches nothing yet."""
         values = found_here()
-        loud = not isinstance(values, Elsewhere)
-        return cls(location, Api(), values=values, records=LogRecords(actor(role), reads=loud), loud=loud)
+        log_entries = not isinstance(values, Elsewhere)
+        return cls(
+            location,
+            SwarmApi(),
+            values=values,
+            records=LogRecords(actor(role), reads=log_entries),
+            log_entries=log_entries,
+        )
 
     def secret_names(self) -> tuple[str, ...]:
         state = self._client.read()
-        left = {each.secret for each in self._inventory.all() if each.book == state.id}
+        left = {each.secret for each in self._inventory.all() if each.config == state.id}
         return tuple(sorted({*state.kept, *left}))
 
     @contextlib.contextmanager
@@ -173,4 +179,4 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
 
     def _has_left(self, secret: str, state: SecretState) -> bool:
         """Return whether there are Swarm secrets that the config knew, also of versions that it no longer keeps."""
-        return any(each.book == state.config for each in self._inventory.all(secret))
+        return any(each.config == state.config for each in self._inventory.all(secret))

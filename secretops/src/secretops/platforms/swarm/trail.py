@@ -19,8 +19,7 @@ from typing import Any
 
 from secretops.manifest import Secret
 from secretops.platforms.swarm.location import SwarmStoreLocation
-from secretops.trails.own_records import OwnRecords
-from secretops.trails.protocol import ALL, Access, reading
+from secretops.trails import ALL, Access, AccessRecordTrail, parsing
 
 NOBODY_KNOWS = "(Swarm does not say who)"
 
@@ -40,25 +39,25 @@ _OF_SERVICE = "com.docker.swarm.service.name"
 class SwarmEvents:
     """`Trail` over both kinds of lines. A command in a container is reported without its words: any may be secret."""
 
-    form = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
+    log_format = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
 
     def __init__(self, location: SwarmStoreLocation, secrets: Sequence[Secret]) -> None:
-        self._location, self._own = location, OwnRecords(secrets)
+        self._location, self._own = location, AccessRecordTrail(secrets)
         self._secrets = tuple(secret.name for secret in secrets)
 
     def read(self, line: bytes) -> Iterable[Access]:
         record = json.loads(line)
-        with reading("an event of a Docker daemon"):
+        with parsing("an event of a Docker daemon"):
             if record.keys() >= {"actor", "operation"}:
                 return self._own.read(line)
             # Records of the journal are on the same log.
             return () if record.keys() >= {"step", "outcome"} else list(self._event(record))
 
     def names(self, secret: str) -> frozenset[str]:
-        return frozenset({secret} & set(self.known()))
+        return frozenset({secret} & set(self.known_names()))
 
-    def known(self) -> Iterable[str]:
-        return (*self._secrets, self._location.book, self._location.service)
+    def known_names(self) -> Iterable[str]:
+        return (*self._secrets, self._location.state_config, self._location.service)
 
     def _event(self, event: dict[str, Any]) -> Iterator[Access]:
         kind, action = event["Type"], str(event["Action"])
@@ -77,8 +76,8 @@ class SwarmEvents:
                 operation=f"{kind} {action}",
                 secret=what,
                 source=str(event.get("scope") or ""),
-                given=False,
-                done=True,
+                value_returned=False,
+                changed=True,
                 declared=True,  # nothing of a Swarm says whether it was secretops
                 event=event_id,
             )
@@ -88,8 +87,8 @@ class SwarmEvents:
                 operation=f"service {action}",
                 secret=ALL,
                 source=f"service {name}",
-                given=is_carried,
-                done=not is_carried,
+                value_returned=is_carried,
+                changed=not is_carried,
                 declared=is_carried or name == f"{self._location.prefix}{_ROTATOR}",
                 event=event_id,
             )
@@ -103,7 +102,7 @@ class SwarmEvents:
         if kind == "secret" and name.startswith(self._location.prefix):
             rest = name.removeprefix(self._location.prefix)
             return next((each for each in self._secrets if rest.startswith(f"{each}-v")), None)
-        if (kind, name) in (("config", self._location.book), ("service", self._location.service)):
+        if (kind, name) in (("config", self._location.state_config), ("service", self._location.service)):
             return name
         return None
 
@@ -118,7 +117,7 @@ class SwarmEvents:
             operation={"exec_create": "exec", "archive-path": "copy"}.get(verb, verb),
             secret=ALL,
             source=f"container {attributes.get('name', '')}",
-            given=True,
-            done=False,
+            value_returned=True,
+            changed=False,
             declared=False,
         )

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from secretops.access import Operation, record_line
 from secretops.errors import ExitCode, StoreError
-from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.task import SECRETS, is_task
 
 
@@ -32,7 +32,7 @@ class MadeSinceError(StoreError):
 
 
 def _is_in_the_swarm(name: str) -> bool:
-    return Api().get(f"/secrets/{name}") is not None
+    return SwarmApi().get(f"/secrets/{name}") is not None
 
 
 class Mounted:

@@ -16,12 +16,12 @@ from pydantic import Field, TypeAdapter
 from secretops.engine.journal import Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.platforms.swarm.api import PAUSES, Api, encoded
+from secretops.platforms.swarm.api import PAUSES, SwarmApi, encoded
 from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores import lease, store_errors
 from secretops.stores.document_versions import StateLabels
-from secretops.stores.lease import Found, Held, LeaseRecord, LeaseStore, Timing
+from secretops.stores.lease import HeldLease, LeaseRecord, LeaseStore, StoredLease, Timing
 from secretops.stores.retry import Retries, contended
 
 CONTENT = b"The state of the stack's secrets is in the labels of this config. secretops writes them.\n"
@@ -111,7 +111,7 @@ class VersionState:
 class VersionStateClient:
     """Reads and writes the config. With the `token` of a lease, only while that lease is the config's."""
 
-    def __init__(self, api: Api, location: Location) -> None:
+    def __init__(self, api: SwarmApi, location: Location) -> None:
         self.api, self.location = api, location
         self.token = ""  # nosec B105 - of a lease that nobody holds
 
@@ -140,7 +140,7 @@ class VersionStateClient:
                 return state if found else self.read()
             if not retries.pause():
                 remedy = "find out who writes it: docker events --filter type=config; the next tick goes on from here"
-                raise contended(f"config {self.location.book}", remedy, pauses=PAUSES)
+                raise contended(f"config {self.location.state_config}", remedy, pauses=PAUSES)
 
     def write(self, found: dict[str, Any] | None, state: VersionState) -> bool:
         """Write `state` over the config that was `found`; False if somebody else has written since."""
@@ -148,17 +148,17 @@ class VersionStateClient:
             return self.api.update("configs", found, {**found["Spec"], "Labels": state.labels})
         if self.is_nowhere:
             raise StoreError(
-                f"there is no service {self.location.service} and no config {self.location.book} in this Swarm",
+                f"there is no service {self.location.service} and no config {self.location.state_config} in this Swarm",
                 rule="values are first written where the stack's service is",
                 remedy="pulumi up makes it; if it has run: does DOCKER_HOST, or Docker's context, lead to its Swarm?",
             )
         labels = {SWARM_INSTANCE: self.location.instance, **state.labels}
-        spec = {"Name": self.location.book, "Labels": labels, "Data": encoded(CONTENT)}
+        spec = {"Name": self.location.state_config, "Labels": labels, "Data": encoded(CONTENT)}
         return self.api.create("configs", spec) is not None
 
     def opened(self, found: dict[str, Any] | None) -> VersionState:
         """Return the state in the config that was `found`. Raises StoreError if it is another stack's."""
-        name = self.location.book
+        name = self.location.state_config
         if found is None:
             return VersionState(name, {})
         labels = dict(found["Spec"].get("Labels") or {})
@@ -188,7 +188,7 @@ class VersionStateClient:
                 self.api.remove("configs", state.id)
 
     def get(self) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self.api.get(f"/configs/{self.location.book}")
+        found: dict[str, Any] | None = self.api.get(f"/configs/{self.location.state_config}")
         return found
 
     def _of_holder(self, found: dict[str, Any] | None) -> VersionState:
@@ -196,7 +196,7 @@ class VersionStateClient:
         if self.token:
             record = state.lease
             if record is None or record.token != self.token:
-                raise lease.lost_to(record.holder if record else "nobody")
+                raise lease.lease_lost(record.holder if record else "nobody")
         return state
 
 
@@ -208,27 +208,27 @@ class LeaseLabel(LeaseStore):
     def __init__(self, client: VersionStateClient) -> None:
         self._client = client
 
-    def read(self, *, patient: bool = True) -> Found:
+    def read(self, *, patient: bool = True) -> StoredLease:
         with contextlib.nullcontext() if patient else self._client.api.impatient():
             found = self._client.get()
-            return Found(self._client.opened(found).lease, found)
+            return StoredLease(self._client.opened(found).lease, found)
 
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
         with contextlib.nullcontext() if patient else self._client.api.impatient():
             now = after if after.at is not None else self.read()  # its index has changed with our own write
             if now.record != after.record:
                 return now
             state = self._client.opened(now.at)
             state.write_lease(record)
-            return Found(record) if self._client.write(now.at, state) else self.read()
+            return StoredLease(record) if self._client.write(now.at, state) else self.read()
 
     def contended(self, left: str) -> StoreError:
         remedy = "find out who writes it: docker events --filter type=config"
-        return contended(f"config {self._client.location.book}", remedy, rule=f"one rotation at a time; {left}")
+        return contended(f"config {self._client.location.state_config}", remedy, rule=f"one rotation at a time; {left}")
 
 
 @contextlib.contextmanager
-def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[Held | None]:
+def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[HeldLease | None]:
     """Hold the lease while the block runs; None where nothing could be written. Raises as `stores.lease.hold` does.
 
     It is renewed over a connection of its own: the main thread may be waiting.

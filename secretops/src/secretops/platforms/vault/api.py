@@ -68,7 +68,7 @@ class Api:
     def __init__(self, server: Server, mount: str, login: Login | None = None) -> None:
         self.server, self.mount = server, mount
         self.login = login or Login(server)
-        self.guard: Callable[[bool], None] = lambda _surely: None
+        self.guard: Callable[[bool], None] = lambda _fresh: None
         self._connection = Connection(server)
 
     @classmethod
@@ -113,15 +113,15 @@ class Api:
         return Found(int(about["version"]), _time(about["created_time"]), data) if isinstance(data, dict) else None
 
     def write(
-        self, path: str, data: Mapping[str, str], after: int, *, surely: bool = False, patiently: bool = True
+        self, path: str, data: Mapping[str, str], after: int, *, fresh: bool = False, patiently: bool = True
     ) -> int | None:
         """Make a document, which readers get from then on, if `after` is still the newest one. Return its number.
 
         None, with nothing changed, when somebody else wrote meanwhile, or we did and the answer was lost.
-        `surely`: this can't be undone, since somebody reads it.
+        `fresh`: this can't be undone, since somebody reads it.
         """
         body = {"data": dict(data), "options": {"cas": after}}
-        answer = self._ask("write", "data", path, "POST", body, surely=surely, patiently=patiently)
+        answer = self._ask("write", "data", path, "POST", body, fresh=fresh, patiently=patiently)
         if answer is None:
             return None
         if "version" not in answer.data:
@@ -148,7 +148,7 @@ class Api:
 
     def drop(self, path: str) -> None:
         """Remove a path with its documents and notes for good. No-op when it is gone."""
-        self._ask("remove", "metadata", path, "DELETE", surely=True)
+        self._ask("remove", "metadata", path, "DELETE", fresh=True)
 
     def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """Return the whole answer to any other request, or None."""
@@ -169,12 +169,12 @@ class Api:
         *,
         query: str = "",
         merges: bool = False,
-        surely: bool = False,
+        fresh: bool = False,
         patiently: bool = True,
     ) -> Answer | None:
         where = f"{quote(self.mount)}/{kind}/{quote(path)}"
         request = Request(method=method, path=f"{where}{query}", body=body, merges=merges)
-        guard = (lambda: None) if method == "GET" else functools.partial(self.guard, surely)
+        guard = (lambda: None) if method == "GET" else functools.partial(self.guard, fresh)
         return self._sent(request, action, f"{self.mount}/{path}", guard, patiently=patiently)
 
     def _sent(

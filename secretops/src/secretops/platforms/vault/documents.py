@@ -24,7 +24,7 @@ def written(secret: str, version: str, value: Value) -> dict[str, str]:
             rule="that key of the document says which version it is; nothing was changed",
             remedy="give the field another name in the stack's file",
         )
-    payload.written(secret, value, LIMIT)
+    payload.serialize(secret, value, LIMIT)
     return {**value, VERSION: version}
 
 

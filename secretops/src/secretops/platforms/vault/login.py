@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from secretops import forms
+from secretops import formats
 from secretops.errors import SecretopsError, UsageError
 from secretops.platforms.vault import errors
 from secretops.platforms.vault.location import VaultLogin
@@ -40,7 +40,7 @@ class HeldToken:
     """A token of an auth method. Never printed."""
 
     token: str
-    # When it was requested or renewed, by `lease.awake_or_not`.
+    # When it was requested or renewed, by `lease.boot_clock`.
     since: float
     # Seconds from then; 0 for a token without an end.
     ttl: float
@@ -52,11 +52,11 @@ class HeldToken:
 
     @property
     def age(self) -> float:
-        return lease.awake_or_not() - self.since
+        return lease.boot_clock() - self.since
 
     @property
     def is_due(self) -> bool:
-        waited = lease.awake_or_not() - self.tried
+        waited = lease.boot_clock() - self.tried
         is_half_over = self.ttl > 0 and self.age >= self.ttl * RENEWED_AT
         return self.has_ended or (is_half_over and waited >= self.ttl * AGAIN_AFTER)
 
@@ -133,7 +133,7 @@ class Login:
             if self._told != str(error):
                 _log.warning("The token in use is good for another %d s, and goes on. %s", held.ttl - held.age, error)
                 self._told = str(error)
-            return replace(held, tried=lease.awake_or_not())
+            return replace(held, tried=lease.boot_clock())
         self._told = ""
         return new
 
@@ -159,14 +159,14 @@ class Login:
             shown = {"role_id": method.role, "secret_id": secret_id}
         else:
             shown = {"role": method.role, "jwt": read(method.file, "what it shows to log in")}
-        asked = lease.awake_or_not()
+        asked = lease.boot_clock()
         return asked, self._connection.ask(Request(method="POST", path=f"auth/{method.mount}/login", body=shown))
 
     def _renewed(self, held: HeldToken) -> HeldToken | None:
         """Return the renewed token; None when it can't be renewed, or not for long."""
         if not held.renewable:
             return None
-        asked = lease.awake_or_not()
+        asked = lease.boot_clock()
         answer = self._connection.ask(Request(method="POST", path="auth/token/renew-self", body={}), held.token)
         if not answer.is_good:
             return None
@@ -214,7 +214,7 @@ def _refuse_another_server(server: Server, environment: Mapping[str, str]) -> No
 def _place(address: str) -> tuple[str, int] | None:
     """Return the host and the port of an https URL, None for another one."""
     try:
-        at = urlsplit(forms.parse_https_url(address))
+        at = urlsplit(formats.parse_https_url(address))
     except ValueError:
         return None
     return at.hostname or "", at.port or 443

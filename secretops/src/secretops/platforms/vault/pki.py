@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from secretops.certificates import Signed
+from secretops.certificates import SignedCertificate
 from secretops.errors import StoreError
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.location import VaultIssuer, VaultStoreLocation
@@ -24,7 +24,7 @@ class VaultPki:
         server = Server(location.address, location.namespace, location.ca_file)
         return cls(Api(server, issuer.mount, Login(server, location.login)), issuer)
 
-    def sign(self, request: str) -> Signed:
+    def sign(self, request: str) -> SignedCertificate:
         """By `sign`, and not by `issue`, whose answer has a key."""
         issuer = self._issuer
         asked = {"csr": request, "common_name": issuer.common_name, "ttl": f"{issuer.seconds}s", "format": "pem"}
@@ -41,4 +41,4 @@ class VaultPki:
                 rule="its PKI engine signs with an intermediate, and says who signed that",
                 remedy="pulumi up makes engine and role; is the intermediate signed (store.pki)?",
             )
-        return Signed(certificate, tuple(chain))
+        return SignedCertificate(certificate, tuple(chain))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from secretops.engine.ports import Issuer, VersionStore
     from secretops.launcher.source import Source
     from secretops.manifest import Manifest
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Vault(Platform[VaultStoreLocation]):
@@ -22,14 +22,14 @@ class Vault(Platform[VaultStoreLocation]):
 
     location = VaultStoreLocation
     issuer = VaultIssuer
-    arrival = "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster"
+    delivery_delay = "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster"
     is_polled = True
     trail_source = "an audit device writes where the server's configuration says, on the server's own machine"
 
     def open_store(self, location: VaultStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         with with_extra("vault"):
             from secretops.platforms.vault.store import VaultVersionStore
-        store = VaultVersionStore(location, loud=role == "rotator")
+        store = VaultVersionStore(location, log_entries=role == "rotator")
         return store, store.journal
 
     def open_trail(self, manifest: Manifest) -> Trail:

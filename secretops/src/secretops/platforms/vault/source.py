@@ -24,7 +24,7 @@ from typing import Literal, cast
 from pydantic import ValidationError
 
 from secretops.errors import StoreError, UsageError
-from secretops.launcher.polled import EVERY_SECONDS, OUTPUT, PollingSource, StoredVersion, requested_secrets
+from secretops.launcher.polling_source import OUTPUT, POLL_SECONDS, PollingSource, StoredVersion, requested_secrets
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.documents import fields_of, version_of
 from secretops.platforms.vault.location import VaultLogin
@@ -67,7 +67,7 @@ class Vault(PollingSource):
         place: str,
         *,
         open_api: Callable[[Place], Api] | None = None,
-        every: float = EVERY_SECONDS,
+        every: float = POLL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         found = parsed(place)
@@ -76,7 +76,7 @@ class Vault(PollingSource):
         super().__init__(where, asked, found.path, every=every, clock=clock)
         self._api = (open_api or _open)(found)
 
-    def mark(self, name: str) -> str | None:
+    def revision(self, name: str) -> str | None:
         """The number of the newest version. Nothing else changes what readers are given, but that it is removed."""
         kept = self._api.metadata(name)
         newest = kept.versions.get(kept.current) if kept else None
@@ -89,7 +89,7 @@ class Vault(PollingSource):
             raise _removed(name, f"version {kept.current}, the newest, was {how}, and KV gives no older one")
         return str(kept.current)
 
-    def fetch(self, name: str, mark: str) -> StoredVersion | None:  # noqa: ARG002 - whatever is the newest by now
+    def fetch(self, name: str, revision: str) -> StoredVersion | None:  # noqa: ARG002 - whatever is the newest by now
         found = self._api.read(name)
         if found is None:
             raise _removed(name, "its newest version was removed, and KV gives no older one")

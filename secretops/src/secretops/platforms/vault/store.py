@@ -24,9 +24,9 @@ class VaultVersionStore(VendorVersionStore[State]):
     """Keeps versions as documents."""
 
     def __init__(
-        self, location: Location, api: Api | None = None, *, loud: bool = False, timing: Timing | None = None
+        self, location: Location, api: Api | None = None, *, log_entries: bool = False, timing: Timing | None = None
     ) -> None:
-        super().__init__(location, api or Api.of(location), timing or Timing(), loud=loud)
+        super().__init__(location, api or Api.of(location), timing or Timing(), log_entries=log_entries)
         self._index = SecretIndex(self._api, location.lease)
 
     def add(self, secret: str, version: Version, value: Value) -> None:
@@ -107,7 +107,7 @@ class VaultVersionStore(VendorVersionStore[State]):
         plan = dataclasses.replace(one, version=published, planned=state.main.current + 1, copies=copies)
         self._api.note(path, dict([plan.note()]))
         written = documents.written(secret, version.id, value)
-        return self._api.write(path, written, state.main.current, surely=True) is not None
+        return self._api.write(path, written, state.main.current, fresh=True) is not None
 
     def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:
         path, apart = self._names(secret)

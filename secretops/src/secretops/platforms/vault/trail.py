@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from secretops.platforms.vault.location import VaultStoreLocation
-from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, in_both, reading
+from secretops.trails import ALL, Access, TrailNames, json_documents, parsing
 
 # Between a mount and the path of a secret, for each operation of KV v2; and the mount's own configuration.
 KINDS = ("data", "metadata", "detailed-metadata", "subkeys", "delete", "undelete", "destroy")
@@ -30,24 +30,24 @@ NOBODY = "(not logged in)"
 _DENIED = "permission denied"
 
 
-class VaultAuditLog(NamedPlaces):
+class VaultAuditLog(TrailNames):
     """`Trail` over one stack's secrets in one mount. What a server does elsewhere is passed over."""
 
-    form = "the log of an audit device, one request or response as JSON a line"
+    log_format = "the log of an audit device, one request or response as JSON a line"
 
     def __init__(self, location: VaultStoreLocation) -> None:
         self._mount, self._namespace = location.mount.strip("/"), location.namespace.strip("/")
         self._readers = location.readers
-        places = {secret: in_both(secret, location.secrets, location.pending) for secret in location.secrets}
+        names = {secret: frozenset({name, location.pending[secret]}) for secret, name in location.secrets.items()}
         own = {*location.secrets.values(), *location.pending.values(), location.lease}
-        super().__init__(places, own | {*location.readers})
+        super().__init__(names, own | {*location.readers})
 
     def read(self, line: bytes) -> Iterator[Access]:
         for entry in entries(line):
             yield from self._access(entry)
 
     def _access(self, entry: Mapping[str, Any]) -> Iterator[Access]:
-        with reading("a line of an audit device"):
+        with parsing("a line of an audit device"):
             found = self._asked(entry["request"]) if counts(entry) else None
             if found is not None:
                 yield self.access(entry, *found)
@@ -65,8 +65,8 @@ class VaultAuditLog(NamedPlaces):
             secret=secret,
             allowed=(auth.get("policy_results") or {}).get("allowed") is not False and _DENIED not in failed,
             source=_source(request, auth),
-            given=given,
-            done=request["operation"] not in ONLY_LOOKS and path != UNWRAP and not failed,
+            value_returned=given,
+            changed=request["operation"] not in ONLY_LOOKS and path != UNWRAP and not failed,
             declared=declared,
             event=str(request.get("id") or ""),
             holds_value=any(bare(entry, side) for side in ("request", "response")),
@@ -86,16 +86,16 @@ class VaultAuditLog(NamedPlaces):
             return None
         if operation in LISTS:
             below = f"{name}/" if name else ""
-            about = ALL if any(secret.startswith(below) for secret in self.secrets) else None
+            about = ALL if any(secret.startswith(below) for secret in self.known) else None
         elif kind == CONFIG:
             about = ALL if changes else None
         else:
-            about = name if name in self.secrets else None
+            about = name if name in self.known else None
         return (f"{operation} {kind}", about) if about else None
 
     def _who(self, auth: Mapping[str, Any], secret: str) -> tuple[str, bool]:
         """How the reader is called, and whether the stack says that they may."""
-        asked = self.secrets if secret == ALL else (secret,)
+        asked = self.known if secret == ALL else (secret,)
         readers = [self._readers.get(each, ()) for each in asked]
         known = next((one for each in readers for one in each if _is(one, auth)), None)
         declared = all(any(_is(one, auth) for one in each) for each in readers)
@@ -105,7 +105,7 @@ class VaultAuditLog(NamedPlaces):
 def entries(line: bytes) -> list[Mapping[str, Any]]:
     """The entries of a line, behind whatever prefix. Raises ValueError when one is none."""
     start = line.find(b"{")
-    found = documents(line[max(start, 0) :])
+    found = json_documents(line[max(start, 0) :])
     for entry in found:
         told = isinstance(entry, dict) and entry.get("type") in ("request", "response")
         if not told or not isinstance(entry.get("request"), dict):

@@ -16,7 +16,7 @@ from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.errors import no_server
 from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.trail import KINDS, UNWRAP, VaultAuditLog, counts, texts
-from secretops.trails.protocol import Access, Trail, reading
+from secretops.trails import Access, Trail, parsing
 from secretops.values import PUBLIC_FIELDS, Value
 
 # Where an HMAC is asked for, by who has the text already.
@@ -90,7 +90,7 @@ class GivenValue(VaultAuditLog):
         self._hashes = frozenset(hashes)
 
     def _access(self, entry: Mapping[str, Any]) -> Iterator[Access]:
-        with reading("a line of an audit device"):
+        with parsing("a line of an audit device"):
             path = str(entry["request"].get("path") or "")
             given, written = self._holds(entry.get("response")), self._holds(entry["request"])
             if not counts(entry) or not (given or written) or path.startswith(HASHING):
@@ -99,7 +99,7 @@ class GivenValue(VaultAuditLog):
             kind, _, name = path.removeprefix(f"{self._mount}/").partition("/")
             is_ours = path.startswith(f"{self._mount}/") and kind in KINDS
             found = self.access(entry, *((f"{operation} {kind}", name) if is_ours else (operation, path)))
-            yield dataclasses.replace(found, given=given)
+            yield dataclasses.replace(found, value_returned=given)
 
     def _holds(self, side: Any) -> bool:
         return any(text in self._hashes for text in texts((side or {}).get("data")))

@@ -24,7 +24,7 @@ from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
 from secretops.platforms.vault.api import NONE, Api, Found, Metadata
 from secretops.platforms.vault.documents import VERSION
-from secretops.stores.version_facts import TIMES, fitted, staged
+from secretops.stores.version_facts import TIMES, fit_outcome, staged
 
 NAMED, LAST, KEPT = "secretops-version-", "secretops-last", "secretops-kept-"
 LONGEST_KEY, LONGEST_NOTE = 128, 512
@@ -190,7 +190,7 @@ def entry_note(entry: Entry) -> str:
     def written(outcome: str) -> str:
         return json.dumps({**said, "outcome": outcome}, ensure_ascii=False, separators=(",", ":"))
 
-    return fitted(entry, written, LONGEST_NOTE)
+    return fit_outcome(entry, written, LONGEST_NOTE)
 
 
 def last_entry(secret: str, metadata: Metadata) -> Entry | None:

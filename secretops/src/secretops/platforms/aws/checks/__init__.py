@@ -24,16 +24,16 @@ from secretops.check import (
     poll,
     reached,
     table,
+    undeclared_secrets,
     unknown,
-    unknown_to_stack,
 )
 from secretops.errors import StoreError
 from secretops.platform import OpenedStack
 from secretops.platforms.aws import errors
-from secretops.platforms.aws.api import CURRENT, PENDING, where
+from secretops.platforms.aws.api import CURRENT, PENDING, version_with
 from secretops.platforms.aws.checks.account import Account
 from secretops.platforms.aws.checks.cloudtrail import audit
-from secretops.platforms.aws.labels import State
+from secretops.platforms.aws.labels import LabelState
 from secretops.platforms.aws.rotation_setup import STUCK_AFTER, api_of, free
 from secretops.stores.lease import Timing
 
@@ -107,7 +107,7 @@ def unknown_secrets(account: Account) -> Result:
     going = (f"{name} goes on {_utc(date)}, which holds its name until then" for name, date in found.items() if date)
     if staying := [name for name, date in found.items() if date is None]:
         delete = f"aws secretsmanager delete-secret --region {account.location.region} --secret-id {staying[0]}"
-        return unknown_to_stack(
+        return undeclared_secrets(
             staying,
             "named as the stack's own, and none of them",
             f"{delete}, which restore-secret takes back for 30 days",
@@ -145,7 +145,7 @@ def lease(account: Account, timing: Timing | None = None, follow: Repair | None 
     if holder is None:
         return ok("free")
     since = f"{holder.holder} since {_utc(holder.since)}" if holder.since else holder.holder
-    for _ in poll(timing.duration, timing.look):
+    for _ in poll(timing.duration, timing.poll):
         if (now := account.lease.read().record) is None or now != holder:
             return ok(f"held by {since}")
     return attention(
@@ -166,10 +166,10 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
     wrong, remedies, under_way, strays, repair = [], [], [], dict[str, str](), None
     for name in account.names:
         labels = account.labels(name)
-        version = where(labels, PENDING)
+        version = version_with(labels, PENDING)
         if version is None or CURRENT in labels[version]:
             continue
-        ours = State(labels).versions.pending
+        ours = LabelState(labels).versions.pending
         made = ours.created if ours else _made(account, name, version)
         if made is None:  # it ended while doctor looked
             continue

@@ -17,7 +17,14 @@ from botocore.exceptions import ClientError
 
 from secretops.errors import SecretopsError, StoreError
 from secretops.platforms.aws import errors
-from secretops.platforms.aws.api import ANSWER_SECONDS, CONNECT_SECONDS, Api, Labels, labels_of, refuse_account
+from secretops.platforms.aws.api import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    Labels,
+    SecretsManagerApi,
+    check_account_id,
+    labels_of,
+)
 from secretops.platforms.aws.lease import LeaseTable
 from secretops.platforms.aws.location import AwsStoreLocation
 
@@ -41,7 +48,7 @@ class Account:
         self.location = location
         self.names = tuple(location.secrets.values())
         self.lease = LeaseTable(location.lease, lambda _region: self.client("dynamodb"))
-        self._api = Api(location.region, lambda _region: self.client("secretsmanager"))
+        self._api = SecretsManagerApi(location.region, lambda _region: self.client("secretsmanager"))
 
     def client(self, service: str) -> Any:
         """Open a client of any service, by boto3's own chain of credentials and endpoints."""
@@ -106,7 +113,7 @@ class Account:
 
     def reach(self) -> None:
         """Raise SecretopsError if AWS can't be reached, does not know the caller, or takes it to another account."""
-        refuse_account(self.identity["Account"], self.location)
+        check_account_id(self.identity["Account"], self.location)
 
     @functools.cached_property
     def secrets(self) -> dict[str, DescribeSecretResponseTypeDef | None]:

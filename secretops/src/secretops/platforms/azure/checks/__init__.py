@@ -18,12 +18,12 @@ from secretops.check import (
     poll,
     reached,
     table,
-    unknown_to_stack,
+    undeclared_secrets,
 )
 from secretops.platform import OpenedStack
 from secretops.platforms.azure.checks.key_vault import Vault
 from secretops.platforms.azure.lease import LONGEST_LEASE
-from secretops.platforms.azure.tags import FORGETTING, Copy, State
+from secretops.platforms.azure.tags import FORGETTING, Copy, TagState
 
 # The tick is hourly: what is left after two of them is stuck.
 STUCK_AFTER = timedelta(hours=2)
@@ -129,7 +129,7 @@ def _unreadable_or_left(vault: Vault) -> Iterator[str]:
             yield f"{name}: {', '.join(left)} can still be read"
 
 
-def _left_over(state: State) -> Iterator[tuple[bool, Copy]]:
+def _left_over(state: TagState) -> Iterator[tuple[bool, Copy]]:
     """What should be forgotten by now: a rotation writes its last version first, and forgets then."""
     written = max((kept.created for kept in (*state.main, *state.apart)), default=None)
     if written and datetime.now(UTC) - written > STUCK_AFTER:
@@ -138,7 +138,7 @@ def _left_over(state: State) -> Iterator[tuple[bool, Copy]]:
 
 def lease(vault: Vault) -> Result:
     """Check that the lease is free, or renewed. One of a killed holder ends within a minute, a person's may not."""
-    blob, pause = vault.lease, vault.timing.look
+    blob, pause = vault.lease, vault.timing.poll
     seen = blob.look()
     for _ in poll(LONGEST_LEASE + pause, pause) if seen.leased and not seen.for_ever else ():
         found = blob.look()
@@ -200,4 +200,4 @@ def unknown_secrets(vault: Vault) -> Result:
         return ok("none")
     what = "with a value in the stack's own vault, and none of its secrets"
     delete = f"az keyvault secret delete --vault-name {vault.short_name} --name {staying[0]}"
-    return unknown_to_stack(staying, what, f"{delete}, which recover takes back for the vault's retention")
+    return undeclared_secrets(staying, what, f"{delete}, which recover takes back for the vault's retention")

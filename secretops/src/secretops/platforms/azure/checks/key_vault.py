@@ -1,6 +1,6 @@
 """A Key Vault, the blob of its lease and the workspace of its log, as doctor asks them.
 
-A value is read only to find which of two versions of one second readers get (`State.of`), and is shown to nobody.
+A value is read only to find which of two versions of one second readers get (`TagState.of`), and is shown to nobody.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from azure.core.exceptions import HttpResponseError
 from azure.core.pipeline import PipelineResponse
 
 from secretops.errors import SecretopsError
-from secretops.platforms.azure.api import Api, Deleted
+from secretops.platforms.azure.api import Deleted, KeyVaultApi
 from secretops.platforms.azure.errors import ForbiddenError, vault_name
 from secretops.platforms.azure.lease import LeaseBlob, Timing
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.log_workspace import Workspace
-from secretops.platforms.azure.tags import State
+from secretops.platforms.azure.tags import TagState
 from secretops.platforms.azure.trail import LogAnalytics
-from secretops.trails.protocol import Access
+from secretops.trails import Access
 
 
 class Vault:
@@ -31,7 +31,7 @@ class Vault:
 
     def __init__(self, location: AzureStoreLocation, *, timing: Timing | None = None) -> None:
         self.location, self.timing = location, timing or Timing()
-        self.api, self.lease = Api.of(location), LeaseBlob.of(location)
+        self.api, self.lease = KeyVaultApi.of(location), LeaseBlob.of(location)
         # As `az --vault-name` takes it.
         self.short_name = vault_name(location.vault)
         self.names = (*location.secrets.values(), *location.pending.values())
@@ -68,11 +68,11 @@ class Vault:
         return datetime.now(UTC) - dates[-1] if dates else None
 
     @functools.cached_property
-    def states(self) -> dict[str, State]:
+    def states(self) -> dict[str, TagState]:
         """The versions of each secret, by its tags."""
         self.reach()
         pending = self.location.pending
-        return {secret: State.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
+        return {secret: TagState.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
 
     def forbidden(self) -> Iterator[SecretopsError]:
         """What the caller may not read, and an operator may."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from secretops.check import Check, Repair, Result, attention, clock_skew, judge, killed_holder, ok, poll, reached, table
+from secretops.check import Check, Repair, Result, attention, clock_skew, expired_lease, judge, ok, poll, reached, table
 from secretops.errors import SecretopsError, StoreError
 from secretops.platform import OpenedStack
 from secretops.platforms.kubernetes.api import MAKES_SECRETS
@@ -131,7 +131,7 @@ def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
     )
 
 
-def lease(cluster: Cluster, follow: Repair | None, pause: float = Timing.look) -> Result:
+def lease(cluster: Cluster, follow: Repair | None, pause: float = Timing.poll) -> Result:
     """Check that the Lease exists, is this stack's, and is free or renewed; else `follow` takes over."""
     try:
         found = cluster.lease()
@@ -150,7 +150,7 @@ def lease(cluster: Cluster, follow: Repair | None, pause: float = Timing.look) -
         now = (cluster.lease() or {}).get("spec") or {}
         if now != spec:
             return ok(f"held by {now['holderIdentity']}" if now.get("holderIdentity") else "free")
-    return killed_holder(holder, duration, follow, "was killed, or has no network,")
+    return expired_lease(holder, duration, follow, "was killed, or has no network,")
 
 
 @dataclass(frozen=True, order=True)

@@ -14,8 +14,8 @@ from secretops.check import (
     Result,
     attention,
     clock_skew,
+    expired_lease,
     judge,
-    killed_holder,
     ok,
     poll,
     reached,
@@ -25,7 +25,7 @@ from secretops.check import (
 from secretops.errors import SecretopsError
 from secretops.platforms.swarm.checks.manager import Manager
 from secretops.platforms.swarm.daemon import address_of, certificates_of
-from secretops.platforms.swarm.inventory import Found
+from secretops.platforms.swarm.inventory import SwarmSecret
 from secretops.platforms.swarm.rollout import GOING_BACK
 from secretops.stores.lease import Timing
 
@@ -50,10 +50,10 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
             "nodes": nodes,
             "encryption at rest": encryption,
             "server": server,
-            "book": version_state,
+            "version state": version_state,
             "lease": partial(lease, follow=tick),
             "orphaned secrets": orphaned_secrets,
-            "carried commands": leftover_commands,
+            "leftover commands": leftover_commands,
             "readers": readers,
         },
     )
@@ -183,52 +183,52 @@ def server(manager: Manager) -> Result:
 
 def version_state(manager: Manager) -> Result:
     """Check that the config whose labels name the current versions exists, is this stack's, and is readable."""
-    name = manager.location.book
+    name = manager.location.state_config
     try:
-        book = manager.book
-        living = [(secret, number) for secret in book.secrets for number in book.secret(secret).living]
+        state = manager.state
+        living = [(secret, number) for secret in state.secrets for number in state.secret(secret).living]
     except SecretopsError as error:
         return Result.of(error)
-    if not book.id and manager.secrets:
+    if not state.id and manager.secrets:
         return attention(
             f"no config {name}, and {len(manager.secrets)} secrets of the stack",
             "its labels say which version is current; without them nobody knows, and the server keeps what it has",
             "remove no secret that a service uses; secretops put broker-admin begins anew, then secretops tick",
         )
-    if not book.id:
+    if not state.id:
         return ok(f"no config {name} yet: the first value makes it")
-    there = {(found.secret, found.number) for found in manager.secrets if found.book == book.id}
+    there = {(found.secret, found.number) for found in manager.secrets if found.config == state.id}
     gone = [f"{secret}-v{number}" for secret, number in living if (secret, number) not in there]
     return judge(
         [f"no secret {', '.join(gone)}"] if gone else [],
-        "each version that the book keeps is in the Swarm's secrets",
+        "each version in the config's labels is in the Swarm's secrets",
         "somebody removed them: docker events; secretops rotate, or put, makes a new version",
-        f"{name}: {', '.join(book.kept) or 'nothing kept yet'}",
+        f"{name}: {', '.join(state.kept) or 'nothing kept yet'}",
     )
 
 
-def lease(manager: Manager, follow: Repair | None = None, pause: float = Timing.look) -> Result:
+def lease(manager: Manager, follow: Repair | None = None, pause: float = Timing.poll) -> Result:
     """Check that the lease is free or renewed. `follow` takes over from a holder that was killed."""
-    term = manager.book.lease
+    term = manager.state.lease
     if term is None:
         return ok("free")
     for _ in poll(term.duration, pause):
-        found = manager.read_book().lease
+        found = manager.read_state().lease
         if found is None:
             return ok("free")
         if found != term:
             return ok(f"held by {found.holder}, who renews it")
-    return killed_holder(term.holder, term.duration, follow)
+    return expired_lease(term.holder, term.duration, follow)
 
 
 def orphaned_secrets(manager: Manager) -> Result:
     """Find secrets of the stack beyond the versions kept. What a service uses is never to be removed."""
-    book, retired, wrong = manager.book, list[Found](), dict[str, str]()  # What is wrong -> its remedy.
+    state, retired, wrong = manager.state, list[SwarmSecret](), dict[str, str]()  # What is wrong -> its remedy.
     for found in manager.secrets:
-        state = book.secret(found.secret)
-        if found.book == book.id and found.number < state.next and found.number not in state.living:
+        secret = state.secret(found.secret)
+        if found.config == state.id and found.number < secret.next and found.number not in secret.living:
             retired.append(found)
-    for found in [*retired, *(each for each in manager.secrets if each.book != book.id)]:
+    for found in [*retired, *(each for each in manager.secrets if each.config != state.id)]:
         users = manager.users(found)
         used = f" (service {', '.join(users)} uses it)" if users else ""
         if found in retired:
@@ -236,7 +236,7 @@ def orphaned_secrets(manager: Manager) -> Result:
         else:
             remove = f"docker secret rm {found.name}, once the server has what it needs"
             remedy = "leave it: the server has it until the next version is delivered" if users else remove
-            wrong[f"{found.name} is of a book that is gone{used}"] = remedy
+            wrong[f"{found.name} is of a config that is gone{used}"] = remedy
     is_removable = any(not manager.users(each) for each in retired)
     return judge(
         wrong,

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from secretops.platforms.swarm.api import Api, check_manager
-from secretops.platforms.swarm.inventory import Found, Inventory
+from secretops.platforms.swarm.api import SwarmApi, check_manager
+from secretops.platforms.swarm.inventory import Inventory, SwarmSecret
 from secretops.platforms.swarm.job import ENTRYPOINT, TASK, JobRunner, made_for_jobs, time_of
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation
 from secretops.platforms.swarm.version_state import VersionState, VersionStateClient, hold
@@ -29,10 +29,10 @@ class Manager:
     """One stack's Swarm. Answers are cached: doctor describes one moment."""
 
     def __init__(
-        self, location: SwarmStoreLocation, *, api: Api | None = None, environment: Mapping[str, str] = os.environ
+        self, location: SwarmStoreLocation, *, api: SwarmApi | None = None, environment: Mapping[str, str] = os.environ
     ) -> None:
         self.location, self.environment = location, environment
-        self._api = api or Api(patient=False)
+        self._api = api or SwarmApi(patient=False)
         self._client, self._answers = VersionStateClient(self._api, location), dict[str, Any]()
 
     def reach(self) -> None:
@@ -66,27 +66,27 @@ class Manager:
     def sweep(self) -> str:
         """Under the lease, remove retired versions that no service uses."""
         with hold(self._client, f"secretops doctor --repair (pid {os.getpid()} on {socket.gethostname()})", Timing()):
-            book = self.read_book()
-            for secret in book.secrets:
-                Inventory(self._api, self.location).sweep(secret, book.secret(secret))
+            state = self.read_state()
+            for secret in state.secrets:
+                Inventory(self._api, self.location).sweep(secret, state.secret(secret))
         return "what no service uses is removed"
 
     def tasks(self, service: dict[str, Any]) -> list[dict[str, Any]]:
         return self._api.get("/tasks", service=[service["ID"]]) or []
 
     @functools.cached_property
-    def book(self) -> VersionState:
-        return self.read_book()
+    def state(self) -> VersionState:
+        return self.read_state()
 
-    def read_book(self) -> VersionState:
+    def read_state(self) -> VersionState:
         """Read the version state again."""
         return self._client.read()
 
     @functools.cached_property
-    def secrets(self) -> list[Found]:
+    def secrets(self) -> list[SwarmSecret]:
         return Inventory(self._api, self.location).all()
 
-    def users(self, secret: Found) -> list[str]:
+    def users(self, secret: SwarmSecret) -> list[str]:
         """The services that mount a secret, except running commands of the stack."""
         return [
             str(each["Spec"]["Name"])

@@ -13,14 +13,14 @@ from secretops.check import (
     Repair,
     Result,
     attention,
+    expired_lease,
     judge,
-    killed_holder,
     ok,
     poll,
     reached,
     table,
+    undeclared_secrets,
     unknown,
-    unknown_to_stack,
 )
 from secretops.platforms.vault.checks.policy import Rule
 from secretops.platforms.vault.checks.server import Role, VaultServer
@@ -30,7 +30,7 @@ from secretops.platforms.vault.lease import LeaseDocument
 # A path needs room for the next version, the current and the previous one.
 LEAST_VERSIONS = 3
 # Times of versions are by this machine's clock, those of tokens, secret ids and certificates by the server's.
-MOST_SKEW = timedelta(seconds=30)
+MAX_SKEW = timedelta(seconds=30)
 # Before the end of a certificate; of one that lives for days and is renewed automatically, a share of its life.
 CERTIFICATE_LEFT = timedelta(days=14)
 CERTIFICATE_SHARE = 1 / 10
@@ -95,7 +95,7 @@ def clock(server: VaultServer) -> Result:
         return ok("not seen: the server's answers have no date")
     seconds, side = round(abs(skew.total_seconds())), "behind" if skew > timedelta(0) else "ahead of"
     return judge(
-        [f"this machine's is {seconds} s {side} the server's"] if abs(skew) > MOST_SKEW else [],
+        [f"this machine's is {seconds} s {side} the server's"] if abs(skew) > MAX_SKEW else [],
         "when a version was published is told by whoever rotates, and when a login ends by the server",
         "set both by NTP",
         f"{seconds} s apart",
@@ -333,13 +333,13 @@ def lease(server: VaultServer, follow: Repair | None) -> Result:
     server.reach()
     timing, document = server.timing, LeaseDocument(server.api, server.location.lease)
     held = document.read().record
-    for _ in poll(timing.duration + timing.look, timing.look) if held else ():
+    for _ in poll(timing.duration + timing.poll, timing.poll) if held else ():
         before, held = held, document.read().record
         if held and held != before:
             return ok(f"held by {held.holder}, who renews it")
         if not held:
             break
-    return killed_holder(held.holder, timing.duration, follow) if held else ok("free")
+    return expired_lease(held.holder, timing.duration, follow) if held else ok("free")
 
 
 def unknown_paths(server: VaultServer) -> Result:
@@ -353,4 +353,4 @@ def unknown_paths(server: VaultServer) -> Result:
     if not staying:
         return ok("none")
     what = "with a value in the stack's own mount, and none of its secrets"
-    return unknown_to_stack(staying, what, f"bao kv metadata delete -mount={name} {staying[0]}, for good")
+    return undeclared_secrets(staying, what, f"bao kv metadata delete -mount={name} {staying[0]}, for good")

@@ -56,7 +56,7 @@ def is_loopback(host: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-def in_url(host: str) -> str:
+def url_host(host: str) -> str:
     """Return `host` as a URL has it: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host
 
@@ -73,9 +73,9 @@ def parse_https_url(text: str, *, path: bool = False) -> str:
     if not (text.isascii() and text.isprintable()):  # urlsplit drops tabs and newlines
         raise ValueError("not ASCII")
     at = urlsplit(text)
-    host = in_url(parse_host(at.hostname or ""))
+    host = url_host(parse_host(at.hostname or ""))
     port = "" if at.port is None else f":{at.port}"
-    if f"https://{in_url(at.hostname or '')}{port}{at.path}".lower() != text.lower() or at.port == 0:
+    if f"https://{url_host(at.hostname or '')}{port}{at.path}".lower() != text.lower() or at.port == 0:
         raise ValueError("more than https, a host, a port and a path")
     if at.path in ("", "/"):
         return text if path else f"https://{host}{port}"
@@ -116,7 +116,7 @@ _OF_IMAGES = re.compile(
 )
 
 
-def registry_of(image: str) -> str | None:
+def image_registry(image: str) -> str | None:
     """Return the registry that an image's name begins with; None is Docker Hub."""
     first, slash, _ = image.partition("/")
     return first if slash and (set(first) & set(".:") or first == "localhost") else None
@@ -124,7 +124,7 @@ def registry_of(image: str) -> str | None:
 
 def is_pinned_image(text: str) -> bool:
     """Return whether `text` is an image with a digest, or with a tag other than latest."""
-    registry = registry_of(text)
+    registry = image_registry(text)
     found = _OF_IMAGES.fullmatch(text.removeprefix(f"{registry}/") if registry else text)
     if not found or (registry and not _is_authority(registry)):
         return False

@@ -17,7 +17,7 @@ from secretops.errors import StoreError
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
+def open_owned(path: Path, flags: int, mode: int = 0o600) -> int:
     """Return a descriptor of the regular file `path` of this account; the last part of `path` is never a link followed.
 
     `flags` and `mode` are those of os.open. Raises OSError, and StoreError for a link, another account's file, or
@@ -39,18 +39,18 @@ def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
     return file
 
 
-def read_own(path: Path) -> bytes:
-    """Return the content of the regular file `path`. Raises as `open_own`."""
-    with open(open_own(path, os.O_RDONLY), "rb") as file:
+def read_owned(path: Path) -> bytes:
+    """Return the content of the regular file `path`. Raises as `open_owned`."""
+    with open(open_owned(path, os.O_RDONLY), "rb") as file:
         return file.read()
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add `line` to a file and wait until it is on disk. A new file gets mode 600. Raises as `open_own`.
+    """Add `line` to a file and wait until it is on disk. A new file gets mode 600. Raises as `open_owned`.
 
     One write, so that lines of two processes never mix. After a line that a full disk cut short it begins a new one.
     """
-    file = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    file = open_owned(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         end = os.fstat(file).st_size
         whole = end == 0 or os.pread(file, 1, end - 1) == b"\n"
