@@ -420,14 +420,14 @@ class ContainerAppServerDict(TypedDict):
 
 
 class EmbeddedBrokerDict(TypedDict):
-    """`secretops broker`: on this machine, for development. MQTT 3.1.1, 100 clients, packets of up to 256 KiB."""
+    """`secretops broker` on this machine, for development. MQTT 3.1.1, 100 clients, packets of up to 256 KiB."""
 
     kind: Literal["embedded"]
     port: NotRequired[int]
 
 
 class OutsideBrokerDict(TypedDict):
-    """A broker that somebody runs, and whose users secretops rotates."""
+    """A broker that you run. secretops rotates its users."""
 
     kind: Literal["coreflux", "mosquitto"]
     host: str
@@ -442,14 +442,14 @@ class OutsideBrokerDict(TypedDict):
 
 
 class ExternalAgentDict(TypedDict):
-    """An agent whose keys somebody else gives out: the Coreflux Copilot, unless its `url` is said."""
+    """An agent whose keys you get from its owner: by default the Coreflux Copilot, else the agent at `url`."""
 
     kind: Literal["external"]
     url: NotRequired[str]
 
 
 class OwnedAgentDict(TypedDict):
-    """An agent of the operator's own DigitalOcean account, whose keys secretops makes and deletes."""
+    """An agent of your own DigitalOcean account. secretops creates and deletes its keys."""
 
     kind: Literal["owned"]
     id: str
@@ -457,19 +457,19 @@ class OwnedAgentDict(TypedDict):
 
 
 class ExternalIssuerDict(TypedDict):
-    """Whoever signs the client certificate gives it to an operator, who puts it. secretops watches when it ends."""
+    """Another CA signs the client certificate, and an operator puts it. secretops warns before it expires."""
 
     kind: Literal["external"]
 
 
 class PrivateCaDict(TypedDict):
-    """A CA of the stack's own, for the one name of its client. Its key is a secret that only the rotator reads."""
+    """A CA of the stack, for the one name of its client. Only the rotator reads its key."""
 
     kind: Literal["private-ca"]
     days: NotRequired[int]
-    """For which a client's certificate is good."""
+    """Lifetime of a client certificate."""
     ca_days: NotRequired[int]
-    """For which the CA is. The next one is made at two thirds of it, and a person has the broker trust it."""
+    """Lifetime of the CA. At two thirds of it secretops makes the next one, which you add to the broker's CAs."""
 
 
 class AwsPrivateCaDict(TypedDict):
@@ -483,7 +483,7 @@ class AwsPrivateCaDict(TypedDict):
 
 
 class RotationDict(TypedDict):
-    """How often, and how long readers have to follow. The upper bounds are the guide's: 90 days and 6 months."""
+    """Cadences and grace. The upper bounds are the guide's: 90 days and 6 months."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]
@@ -492,7 +492,7 @@ class RotationDict(TypedDict):
 
 
 class DeclaredSecretDict(TypedDict):
-    """A secret of the stack's own, for example a connection string; supplied by an operator."""
+    """A secret that you add, such as a connection string. An operator supplies its values."""
 
     fields: Sequence[str]
     readers: NotRequired[Sequence[Literal["server", "rotator"]]]

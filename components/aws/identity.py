@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_aws as aws
 
-from ..core.component import Component
+from ..core.component import Component, ComponentError
 from ..core.naming import stack_name
 from . import policies
 from .names import Names, arn_after
@@ -129,10 +129,11 @@ class AwsIdentity(Component):
 def _check_place(name: str, found: tuple[str, str], wanted: tuple[str, str]) -> None:
     """Raise pulumi.RunError if two regions and accounts differ."""
     if found != wanted:
-        raise pulumi.RunError(
-            f"{name}: its provider is of region {found[0]} and account {found[1]}"
-            f"\n    names and policies are made for region {wanted[0]} and account {wanted[1]}, its arguments"
-            "\n    -> correct the arguments, or give it a provider of that region and account"
+        raise ComponentError(
+            f"{name}: its provider is for region {found[0]} and account {found[1]}",
+            f"names and policies are for region {wanted[0]} and account {wanted[1]}, its arguments",
+            "correct the arguments, or pass a provider for that region and account",
+            code="provider-of-other-account",
         )
 
 

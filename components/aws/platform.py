@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from ..core.component import ComponentError
 from ..core.platform import Feature, Platform
 from ..core.principals import HostUser, Pods, Principal, Workload
 from ..core.references import Fetched, NativeRef, Reference, ReferenceKind
@@ -60,10 +61,12 @@ class Aws(Platform):
         from .lambda_package import COMMAND, ZIP, is_current
 
         if not is_current():
-            state = "is not of these sources" if ZIP.exists() else "is not there"
-            raise pulumi.RunError(
-                f"dist/lambda.zip {state}\n    the functions that rotate run it, and are never older than the program"
-                f"\n    -> {COMMAND}"
+            state = "is older than the sources" if ZIP.exists() else "is missing"
+            raise ComponentError(
+                f"dist/lambda.zip {state}",
+                "the functions that rotate run it, and are never older than the program",
+                COMMAND,
+                code="lambda-package-missing",
             )
 
     def first_tick(self, settings: Settings) -> str | None:

@@ -14,6 +14,7 @@ import pulumi_aws as aws
 
 from secretops.manifest import Reader, Secret, SecretKind
 
+from ..core.component import ComponentError
 from ..core.principals import Principal
 from ..core.references import Fetched, NativeRef, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
@@ -107,10 +108,11 @@ class AwsSecretStore(SecretStore):
         if not isinstance(reader, AwsReader):
             raise TypeError(f"{reader}: has no AWS identity to read with")
         if self._args.reader is None or _arn_of(self._args.reader) != _arn_of(reader):
-            raise pulumi.RunError(
-                f"{self._name}: publish to {_arn_of(reader)}"
-                "\n    the policy of each secret names who reads, and denies everybody else"
-                "\n    -> give the store this `reader` among its arguments"
+            raise ComponentError(
+                f"{self._name}: publish to {_arn_of(reader)}",
+                "the policy of each secret names its readers, and denies everybody else",
+                "pass this `reader` in the arguments of the store",
+                code="reader-not-declared",
             )
         for_server = tuple(secret for secret in self.manifest.secrets if self._is_read(secret))
         secrets = tuple(secret.name for secret in for_server)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pulumi
 import pulumi_azure_native as azure
 
-from ..core.component import Component
+from ..core.component import Component, ComponentError
 from ..core.naming import PROJECT
 from ..core.planned import planned
 from . import roles
@@ -178,8 +178,9 @@ def _check(name: str, resource: str, wanted: str) -> str:
     found = resource.split("/")[2]
     if found.lower() == wanted.lower():
         return resource
-    raise pulumi.RunError(
-        f"{name}: its provider or shared environment is of subscription {found}"
-        f"\n    names and roles are made for subscription {wanted}, its argument"
-        "\n    -> correct the argument, or give it a provider with that subscription_id"
+    raise ComponentError(
+        f"{name}: its provider or shared environment is in subscription {found}",
+        f"names and roles are for subscription {wanted}, its argument",
+        "correct the argument, or pass a provider with that subscription_id",
+        code="provider-of-other-account",
     )

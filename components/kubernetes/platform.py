@@ -46,10 +46,10 @@ class Kubernetes(Platform):
         if not isinstance(settings.server, KubernetesServer):
             return
         from secretops.errors import UsageError
-        from secretops.platforms.kubernetes.kubeconfig import chosen
+        from secretops.platforms.kubernetes.kubeconfig import select_context
 
         try:  # a preview without any cluster would find nothing wrong
-            chosen(settings.server.context)
+            select_context(settings.server.context)
         except UsageError as error:
             raise pulumi.RunError(str(error)) from None
 

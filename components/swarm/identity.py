@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pulumi
 import pulumi_docker as docker
 
-from ..core.component import Component
+from ..core.component import Component, ComponentError
 from ..core.naming import stack_name
 from .names import Names, names_of
 from .principals import SwarmPlace, SwarmService
@@ -76,9 +76,11 @@ class SwarmIdentity(Component):
             def checked(known: Sequence[str | None]) -> str:
                 host, wanted, made = known
                 if host and host != wanted:
-                    raise pulumi.RunError(
-                        f"{name}: its provider is of {host}\n    its argument `host`, which secretops uses, is {wanted}"
-                        "\n    -> leave `host` out, or give it a provider of that manager"
+                    raise ComponentError(
+                        f"{name}: its provider is for {host}",
+                        f"its argument `host`, which secretops uses, is {wanted}",
+                        "leave `host` out, or pass a provider for that manager",
+                        code="provider-of-other-host",
                     )
                 return str(made)
 

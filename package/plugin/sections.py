@@ -294,9 +294,9 @@ class Issuer(TypedDict):
 
     kind: IssuerKind
     days: NotRequired[int]
-    """For which a client's certificate is good."""
+    """Lifetime of a client certificate."""
     ca_days: NotRequired[int]
-    """For which the CA is. The next one is made at two thirds of it, and a person has the broker trust it."""
+    """Lifetime of the CA. At two thirds of it secretops makes the next one, which you add to the broker's CAs."""
     arn: NotRequired[Input[str]]
     """Another account's is shared with this one, by a permission for that template."""
 
@@ -585,7 +585,7 @@ class VaultStore(TypedDict):
 
 
 class Rotation(TypedDict):
-    """How often, and how long readers have to follow. The upper bounds are the guide's: 90 days and 6 months."""
+    """Cadences and grace. The upper bounds are the guide's: 90 days and 6 months."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]
@@ -601,7 +601,7 @@ class Reader(Enum):
 
 
 class DeclaredSecret(TypedDict):
-    """A secret of the stack's own, for example a connection string; supplied by an operator."""
+    """A secret that you add, such as a connection string. An operator supplies its values."""
 
     fields: list[str]
     readers: NotRequired[list[Reader]]

@@ -215,7 +215,7 @@ def test_new_version_is_hinted_at_where_launchers_poll(
     monkeypatch.setattr(lambda_handler, "_prepared", lambda *_: replace(version(Stage.PENDING, "b"), verified=NOW))
     opened, secret = session(store, *readers)
     rotators.advance(opened, secret, moved)
-    lambda_handler._take("finishSecret", opened, secret, "v2")
+    lambda_handler._run_step("finishSecret", opened, secret, "v2")
     put.publish(opened, secret, Value({"username": "b", "password": "of-no-broker"}))
     assert published == expected
 

@@ -1,7 +1,6 @@
-"""Opens files and checks folders so that nobody else can lead secretops elsewhere, or write where it reads.
+"""Open files and check folders safely: refuse symbolic links, other owners, and folders that others can write to.
 
-A store's folder that another account can write to is a place where it can plant a link. So such a folder is refused,
-and no link below a store's root is followed.
+Another account could plant a link in a folder that it can write to.
 """
 
 from __future__ import annotations
@@ -13,26 +12,23 @@ from pathlib import Path
 
 from secretops.errors import StoreError
 
-# Write permission of the group and of all others.
+# Write permission for group and others.
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def open_owned(path: Path, flags: int, mode: int = 0o600) -> int:
-    """Return a descriptor of the regular file `path` of this account; the last part of `path` is never a link followed.
+    """Return a descriptor of the regular file `path`, which this account owns. Does not follow a final symbolic link.
 
-    `flags` and `mode` are those of os.open. Raises OSError, and StoreError for a link, another account's file, or
-    what is no regular file; a FIFO does not block.
+    `flags` and `mode` are those of os.open. Never blocks. Raises OSError, and StoreError for any other kind of file.
     """
     try:
         file = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
     except OSError:
         if path.is_symlink():
-            raise _link(path) from None
+            raise _symlink(path) from None
         raise
     try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            _check_regular(path, found)
+        _check_regular(path, os.fstat(file))
     except BaseException:
         os.close(file)
         raise
@@ -46,9 +42,9 @@ def read_owned(path: Path) -> bytes:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add `line` to a file and wait until it is on disk. A new file gets mode 600. Raises as `open_owned`.
+    """Append `line` and flush it to disk. A new file has mode 600. Raises as `open_owned`.
 
-    One write, so that lines of two processes never mix. After a line that a full disk cut short it begins a new one.
+    A single write, so that lines of two processes never mix. Starts a new line after an incomplete one.
     """
     file = open_owned(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
@@ -63,58 +59,61 @@ def append_line(path: Path, line: str) -> None:
 
 
 def check_owner(path: Path, owner: int) -> None:
-    """Raise StoreError unless `owner`, the uid that `path` belongs to, runs this process."""
+    """Raise StoreError unless this process runs as `owner`, the uid that owns `path`."""
     if owner != os.geteuid():
         raise StoreError(
-            f"{path} belongs to uid {owner}, and this is uid {os.geteuid()}",
-            rule="what holds secrets belongs to the account that uses them, and to no other",
+            f"{path} belongs to uid {owner}, and this process runs as uid {os.geteuid()}",
+            rule="the account that uses secrets owns their files",
             remedy=f"run as uid {owner}, or change the owner: chown -R {os.geteuid()} {path}",
+            code="file-owner-mismatch",
         )
 
 
 def check_file(path: Path) -> None:
-    """Raise StoreError where `path` is a link or another account's. What is no regular file is refused when opened."""
+    """Raise StoreError if `path` is a symbolic link or belongs to another account."""
     if os.path.lexists(path):
         found = path.lstat()
         if stat.S_ISLNK(found.st_mode):
-            raise _link(path)
+            raise _symlink(path)
         check_owner(path, found.st_uid)
 
 
 def _check_regular(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise StoreError(
-            f"{path} is not a regular file",
-            rule="secretops reads and writes regular files below a store's root",
-            remedy=f"find out who made it, then remove it: rm {path}",
-        )
+        raise _unexpected(path, "file-not-regular", "not a regular file", "a store's files are regular files")
     check_owner(path, found.st_uid)
 
 
 def check_folder(path: Path, *, follow: bool = False) -> None:
     """Raise StoreError unless `path` is a folder of this account that no other account can write to.
 
-    A link to a folder passes with `follow` alone. Raises OSError where there is nothing.
+    Accepts a symbolic link only with `follow`. Raises OSError if `path` does not exist.
     """
     found = path.stat() if follow else path.lstat()
     if stat.S_ISLNK(found.st_mode):
-        raise _link(path)
+        raise _symlink(path)
     if not stat.S_ISDIR(found.st_mode):
         raise StoreError(
-            f"{path} is not a folder", rule="a store keeps its files in folders", remedy="move it away, then pulumi up"
+            f"{path} is not a folder",
+            rule="a store has its files in folders",
+            remedy="move it away, then run: pulumi up",
+            code="folder-not-a-folder",
         )
     check_owner(path, found.st_uid)
     if found.st_mode & OTHERS_WRITE:
         raise StoreError(
             f"{path} has mode {stat.S_IMODE(found.st_mode):o}: other accounts can write to it",
-            rule="only the account that uses a store may write to its folders; others could replace what is in them",
-            remedy=f"chmod go-w {path}, and look for files that you did not put there",
+            rule="only the account that uses a store may write to its folders; others could replace its files",
+            remedy=f"chmod go-w {path}, and look for files that you did not create",
+            code="folder-writable-by-others",
         )
 
 
-def _link(path: Path) -> StoreError:
-    return StoreError(
-        f"{path} is a symbolic link",
-        rule="no link below a store's root is followed: it may lead to any file of this account",
-        remedy=f"find out who made it, then remove it: rm {path}",
-    )
+def _symlink(path: Path) -> StoreError:
+    rule = "links below a store's root are not followed: they may lead to any file of this account"
+    return _unexpected(path, "path-is-symlink", "a symbolic link", rule)
+
+
+def _unexpected(path: Path, code: str, what: str, rule: str) -> StoreError:
+    remedy = f"find out which process created it, then remove it: rm {path}"
+    return StoreError(f"{path} is {what}", rule=rule, remedy=remedy, code=code)

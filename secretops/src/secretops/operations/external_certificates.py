@@ -171,9 +171,9 @@ def _issued(session: Session) -> Iterator[Watched]:
     issued = session.platform.issued_certificate(session.manifest.store)
     if issued is None:
         return
-    from secretops.certificates import certificates
+    from secretops.certificates import load_certificates
 
-    for one in certificates(issued.value["client.crt"])[:1]:
+    for one in load_certificates(issued.value["client.crt"])[:1]:
         yield _watched(one, issued.source, f"its issuer has not renewed it: {issued.remedy}")
         return
     now, name, wrong = session.clock(), "client.crt", "no certificate in it"

@@ -211,7 +211,7 @@ def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
             rule="\n".join(dict.fromkeys(flaw.rule for flaw in found)),
             remedy="give what your CA gave you: --file client.crt=PATH --file client.key=PATH; nothing was published",
         )
-    return min(one.not_valid_after_utc for one in certificates.certificates(value["client.crt"]))
+    return min(one.not_valid_after_utc for one in certificates.load_certificates(value["client.crt"]))
 
 
 def _taken(session: Session, secret: Secret, value: Value) -> bool:

@@ -27,7 +27,7 @@ class Aws(Platform[AwsStoreLocation]):
     )
     is_polled = True
     lists_orphans = False
-    trail_source = "CloudTrail lays its log into a bucket, which the stack's outputs name, as one file for minutes"
+    trail_source = "CloudTrail writes its log as files to the bucket in the stack's outputs"
     no_value_trail = "CloudTrail has no trace of a value"
 
     def open_store(self, location: AwsStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
@@ -52,16 +52,17 @@ class Aws(Platform[AwsStoreLocation]):
         """Another account may have secrets of the same names."""
         with with_extra("aws"):
             from secretops.platforms.aws.api import check_account
-            from secretops.platforms.aws.store import SecretsManagerVersionStore
-        if isinstance(store, SecretsManagerVersionStore):
-            check_account(store.api, location)
+            from secretops.platforms.aws.store import aws_store
+        check_account(aws_store(store).api, location)
 
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
-        """Release an AWSPENDING that AWS left when a rotation of its own failed."""
+        """Remove an AWSPENDING that a failed rotation of AWS left. Other authors may stage values of other kinds."""
         with with_extra("aws"):
-            from secretops.platforms.aws.rotation_setup import take_stray_pending
-        taken = take_stray_pending(stack, self.of(stack.manifest), secret)
-        return [taken] if taken else []
+            from secretops.platforms.aws.store import aws_store
+        if not secret.kind.alternates or secret.name not in self.of(stack.manifest).secrets:
+            return []
+        released = aws_store(stack.store).release_stray_pending(secret.name, stack.clock())
+        return [released] if released else []
 
     def open_issuer(self, manifest: Manifest, issuer: AwsPrivateCaIssuer) -> Issuer:
         with with_extra("aws"):

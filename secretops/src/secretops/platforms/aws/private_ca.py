@@ -1,7 +1,6 @@
-"""A CA of AWS Private CA, which signs a request of ours and never has our key.
+"""A CA of AWS Private CA, which signs a request and never has the key.
 
-It takes any name and any template that a right allows, and signs by the one for clients alone. What it signs is ready a
-moment later, and is asked for until it is.
+The CA signs any name and template that a right allows; secretops uses the one for client certificates.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from secretops.stores.store_errors import ErrorTemplate
 # Of an idempotency token, which may have 36.
 TOKEN_CHARACTERS = 32
 _DAY = 86400
-# The CA's kind of key -> how it signs. Not those that a broker's TLS library may not know: SM2, ML-DSA.
+# The CA's kind of key -> its signing algorithm. Without those that a broker's TLS library may not know: SM2, ML-DSA.
 _SIGNS_WITH = {
     "EC_prime256v1": "SHA256WITHECDSA",
     "EC_secp384r1": "SHA384WITHECDSA",
@@ -38,24 +37,25 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re
 
 
 class AwsPrivateCa:
-    """Asks as whoever runs secretops: the function of the tick, or an operator."""
+    """Signs with the rights of the process: the function of the tick, or an operator."""
 
     def __init__(self, issuer: AwsPrivateCaIssuer) -> None:
         self._issuer = issuer
 
     def sign(self, request: str) -> SignedCertificate:
-        """One certificate a request, however often it is sent: by the request AWS knows it for the same."""
+        """Return the certificate for `request`. Idempotent: AWS issues one per request, whose digest is the token."""
         ca = {"CertificateAuthorityArn": self._issuer.arn}
-        with self._told("acm-pca:DescribeCertificateAuthority"):
+        with self._translated("acm-pca:DescribeCertificateAuthority"):
             client = connect(self._issuer.region, "acm-pca")
             about = client.describe_certificate_authority(**ca)["CertificateAuthority"]
         if (key := about["CertificateAuthorityConfiguration"]["KeyAlgorithm"]) not in _SIGNS_WITH:
             raise StoreError(
-                f"{self._issuer.arn}: its key is {key}",
-                rule=f"a CA whose certificates every TLS library can check: {', '.join(_SIGNS_WITH)}",
-                remedy="name another CA in issuer.arn, then pulumi up",
+                f"{self._issuer.arn}: unsupported key algorithm {key}",
+                rule=f"it must be one of {', '.join(_SIGNS_WITH)}, which every TLS library supports",
+                remedy="set issuer.arn to another CA, then pulumi up",
+                code="ca-key-unsupported",
             )
-        with self._told("acm-pca:IssueCertificate"):
+        with self._translated("acm-pca:IssueCertificate"):
             made = client.issue_certificate(
                 **ca,
                 Csr=request.encode(),
@@ -64,72 +64,73 @@ class AwsPrivateCa:
                 Validity={"Type": "DAYS", "Value": self._issuer.seconds // _DAY},
                 IdempotencyToken=hashlib.sha256(request.encode()).hexdigest()[:TOKEN_CHARACTERS],
             )
-        with self._told("acm-pca:GetCertificate"):
+        with self._translated("acm-pca:GetCertificate"):
             signed = {**ca, "CertificateArn": made["CertificateArn"]}
             client.get_waiter("certificate_issued").wait(**signed)
             found = client.get_certificate(**signed)
         return SignedCertificate(found["Certificate"], tuple(_PEM.findall(found.get("CertificateChain", ""))))
 
     @contextmanager
-    def _told(self, action: str) -> Iterator[None]:
+    def _translated(self, action: str) -> Iterator[None]:
         try:
             yield
         except (ClientError, BotoCoreError) as error:
-            raise _meaning(error, action, self._issuer.arn, self._issuer.region) from None
+            raise _translate(error, action, self._issuer.arn, self._issuer.region) from None
 
 
-_LOOK = "aws acm-pca describe-certificate-authority --region {region} --certificate-authority-arn {arn}"
+_SHOW = "aws acm-pca describe-certificate-authority --region {region} --certificate-authority-arn {arn}"
 _INACTIVE = ErrorTemplate(
     StoreError,
-    "{arn} does not sign now ({code})",
-    "a CA signs while it is active: its own certificate is imported and valid, and nobody has disabled it",
-    f"see its Status: {_LOOK}",
+    "{arn} cannot sign now ({code})",
+    "the CA must be enabled, with its own certificate imported and valid",
+    f"check its Status: {_SHOW}",
+    "ca-inactive",
 )
 _REFUSED = ErrorTemplate(
     StoreError,
-    "{arn} does not sign the request ({code})",
-    "a certificate ends before the CA's own, and after 7 days at most where the CA is one for short-lived ones",
-    f"see NotAfter and UsageMode: {_LOOK}; then correct issuer.days and pulumi up",
+    "{arn} rejects the request ({code})",
+    "a certificate must end before the CA's own; a short-lived CA signs for 7 days at most",
+    f"check NotAfter and UsageMode: {_SHOW}; then correct issuer.days and pulumi up",
+    "ca-request-rejected",
+)
+_UNREACHABLE = ErrorTemplate(
+    UnreachableError,
+    "AWS Private CA cannot be reached in {region} ({code})",
+    "the request was repeated; the certificate in use is valid for another third of its life",
+    "a VPC needs an interface endpoint for acm-pca, or a NAT; the next tick tries again",
+    "ca-unreachable",
+)
+_DENIED = ErrorTemplate(
+    StoreError,
+    "this principal may not {action} on {arn}",
+    "the right covers client certificates only",
+    "pulumi up grants it to the tick; for yourself request {action}; the owner of a shared CA grants it",
+    "ca-access-denied",
 )
 _BY_CODE = {
     "ResourceNotFoundException": ErrorTemplate(
         StoreError,
-        "there is no CA {arn}",
-        "issuer.arn names a CA that exists in its account and region",
+        "{arn} does not exist",
+        "issuer.arn must be a CA in its account and region",
         "aws acm-pca list-certificate-authorities --region {region}",
+        "ca-missing",
     ),
     **dict.fromkeys(("InvalidStateException", "RequestFailedException"), _INACTIVE),
     **dict.fromkeys(("ValidationException", "InvalidArgsException", "MalformedCSRException"), _REFUSED),
-    **dict.fromkeys(
-        errors.DENIED,
-        ErrorTemplate(
-            StoreError,
-            "this principal may not {action} on {arn}",
-            "the right to have one signed is granted for certificates of clients alone",
-            "pulumi up grants it to the tick; for yourself ask for {action}; the owner of a shared CA permits it",
-        ),
-    ),
-    **dict.fromkeys(
-        (*errors.THROTTLES, "RequestInProgressException"),
-        _UNREACHABLE := ErrorTemplate(
-            UnreachableError,
-            "AWS Private CA can't be reached in {region} ({code})",
-            "the request was repeated; the certificate in use is good for a third of its life",
-            "a VPC needs an interface endpoint for acm-pca, or a NAT; the next tick tries again",
-        ),
-    ),
+    **dict.fromkeys(errors.DENIED, _DENIED),
+    **dict.fromkeys((*errors.THROTTLES, "RequestInProgressException"), _UNREACHABLE),
 }
 _OTHER = ErrorTemplate(
-    StoreError, "{arn}: AWS refused {action}: {code}", "nothing was published", f"look at it: {_LOOK}"
+    StoreError, "{arn}: {action} failed: {code}", "nothing was published", f"check: {_SHOW}", "ca-request-failed"
 )
 
 
-def _meaning(error: ClientError | BotoCoreError, action: str, arn: str, region: str) -> SecretopsError:
-    """Translate an error; AWS' own name of it alone is passed on."""
+def _translate(error: ClientError | BotoCoreError, action: str, arn: str, region: str) -> SecretopsError:
+    """Return the error for `action` on the CA, with only the error code of AWS."""
     if isinstance(error, WaiterError) and "Error" in error.last_response:
         error = ClientError(error.last_response, action)
     code = errors.code(error)
-    if isinstance(error, ClientError) and code not in errors.STRANGERS:
+    if isinstance(error, ClientError) and code not in errors.INVALID_CREDENTIALS:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         template = _BY_CODE.get(code, _UNREACHABLE if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else _OTHER)
     elif isinstance(error, (WaiterError, AwsConnectionError, HTTPClientError)) and not isinstance(error, SSLError):

@@ -1,7 +1,7 @@
-"""`aws-sm:<region>/<start of the names>/<secret>[+<secret>…]`: secrets of AWS Secrets Manager, as the workload's role.
+"""`aws-sm:<region>/<start of the names>/<secret>[+<secret>…]`: secrets of AWS Secrets Manager, read as the role.
 
-For example aws-sm:eu-central-1/coreflux-mcp/prod/mqtt+agent-key. Without any name at the end, all four are asked for;
-asking for one that the role may not read is on record as refused, each time.
+For example aws-sm:eu-central-1/coreflux-mcp/prod/mqtt+agent-key. Without a secret at the end all four are requested;
+each request for one that the role may not read is recorded as denied.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from secretops.platforms.aws.api import CURRENT, SecretsManagerApi, version_with
 
 
 class SecretsManager(PollingSource):
-    """`Source` over the versions that have AWSCURRENT.
+    """`Source` of the versions with AWSCURRENT.
 
-    A poll is one DescribeSecret a secret; a value is read only when AWSCURRENT has moved. 8,760 polls a month at 0.05
-    USD per 10,000 calls are 0.04 USD a month for each secret of each server
-    (https://aws.amazon.com/secrets-manager/pricing/, read in 2025).
+    A poll is one DescribeSecret per secret; a value is read only after AWSCURRENT moved. 8,760 polls a month cost 0.04
+    USD per secret and server (0.05 USD per 10,000 calls, https://aws.amazon.com/secrets-manager/pricing/, 2025).
     """
 
     def __init__(

@@ -17,14 +17,14 @@ from secretops.stores import lease
 from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease
 from secretops.stores.retry import contended
 
-# The label that names the stack of a Lease, as the program sets it.
+# Label of the Lease that names its stack.
 INSTANCE = "app.kubernetes.io/instance"
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
 class Timing(lease.Timing):
-    """Seconds. The defaults are client-go's: a live holder is noticed after 2 to 3 s, a dead one after 15."""
+    """Seconds. The defaults are client-go's: a live holder is detected after 2 to 3 s, a dead one after 15."""
 
     duration: int = 15
     renew: float = 2.0
@@ -32,7 +32,7 @@ class Timing(lease.Timing):
 
 
 class LeaseObject(LeaseStore):
-    """The Lease of the store. A record's `renewals` is its renewTime, in microseconds since 1970."""
+    """The Lease of the store. `LeaseRecord.renewals` is its renewTime, in microseconds since 1970."""
 
     keeps_duration = True
 
@@ -48,11 +48,10 @@ class LeaseObject(LeaseStore):
         return replace(record, renewals=(_now() - _EPOCH) // _MICROSECOND)
 
     def read(self, *, patient: bool = True) -> StoredLease:
-        """Raises StoreError also when the Lease is another stack's."""
         found = self._api.get(Lease, self._location.lease, patience=PATIENCE_SECONDS if patient else 0)
         if found:
             label = ((found.metadata and found.metadata.labels) or {}).get(INSTANCE)
-            check_owner(label, self._location, self._api.server)
+            check_owner(label, self._location, self._api.connection.server)
         spec = (found and found.spec) or LeaseSpec()
         if not spec.holderIdentity:
             return StoredLease(None, found)
@@ -86,28 +85,27 @@ class LeaseObject(LeaseStore):
 
     def contended(self, left: str) -> StoreError:
         name, namespace = self._location.lease, self._location.namespace
-        remedy = f"find out who writes it: kubectl -n {namespace} get lease {name} -o yaml"
+        remedy = f"find the writer: kubectl -n {namespace} get lease {name} -o yaml"
         return contended(f"Lease {name} in namespace {namespace}", remedy, rule=f"one rotation at a time; {left}")
 
 
 def check_owner(found: str | None, location: KubernetesStoreLocation, server: str) -> None:
-    """Raise StoreError when `found`, the Lease's label INSTANCE, is not that of the stack.
+    """Raise StoreError unless `found`, the Lease's label INSTANCE, names the stack.
 
-    Every cluster in which a stack was ever brought up has the same names: where the kubeconfig's current context names
-    another cluster, its Secrets are another stack's. A Lease without a label proves nothing.
+    All clusters use the same names, so that a wrong context leads to the Secrets of another stack.
     """
     if (found or "") == location.instance:
         return
     lease, theirs, ours = f"Lease {location.lease}", found or "no stack", location.instance or "none"
     raise StoreError(
-        f"{lease} in namespace {location.namespace} at {server} is of {theirs}, and we are of {ours}",
-        rule=f"its label {INSTANCE} names its stack, and nobody writes the Secrets of another; nothing was written",
-        remedy="set server.context to the context of the stack's own cluster; if it is this one, pulumi up --refresh "
-        "puts the label back",
+        f"{lease} in namespace {location.namespace} at {server} belongs to {theirs}, and this is stack {ours}",
+        rule=f"a stack writes only under the Lease whose label {INSTANCE} names it; nothing was written",
+        remedy="set server.context to the stack's own cluster; if it is this one: pulumi up --refresh",
+        code="lease-of-another-stack",
     )
 
 
 def _now() -> datetime:
-    """Never a whole second: that is written without a fraction, and the API server's MicroTime requires one."""
+    """Return a time with microseconds: the API server's MicroTime requires a fraction."""
     now = datetime.now(UTC)
     return now.replace(microsecond=max(1, now.microsecond))

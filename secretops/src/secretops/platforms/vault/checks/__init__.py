@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from secretops.check import (
-    KNOWN,
+    UNDECLARED_RULE,
     Check,
     Repair,
     Result,
@@ -349,7 +349,7 @@ def unknown_paths(server: VaultServer) -> Result:
         staying = server.strangers()
     except DeniedError as error:
         remedy = f'look as an operator: path "{name}/metadata/" {{ capabilities = ["list"] }}'
-        return unknown(f"not all paths can be listed: {error.what}", KNOWN, remedy)
+        return unknown(f"not all paths can be listed: {error.what}", UNDECLARED_RULE, remedy)
     if not staying:
         return ok("none")
     what = "with a value in the stack's own mount, and none of its secrets"
