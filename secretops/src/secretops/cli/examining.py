@@ -45,7 +45,7 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
         typer.Option(
             "--confirm",
             metavar="CHECK=WORDS",
-            help="Store kubernetes alone: audit=WORDS or encryption-at-rest=WORDS records that you have seen to it.",
+            help="Record that you did what a check can't see: its name and your words. Repeat it for each check.",
         ),
     ] = None,
     repair: Annotated[

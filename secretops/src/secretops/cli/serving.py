@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from secretops import registry
 from secretops.cli.console import (
     AsJson,
     ManifestFile,
@@ -22,6 +23,7 @@ from secretops.cli.console import (
 )
 from secretops.errors import ExitCode, UsageError
 
+SCHEMES = (*registry.sources(), "file", "files", "json")
 # The stack whose broker is in the project's default folder.
 DEFAULT_STACK = "dev"
 
@@ -33,7 +35,7 @@ app.add_typer(broker_app, name="broker")
 def run(
     source: Annotated[
         str,
-        typer.Option("--from", help="dotenv:, file:, files:, json:, aws-sm:, azure-kv:, vault: and a place, or env:."),
+        typer.Option("--from", help=f"{', '.join(f'{scheme}:' for scheme in SCHEMES)} and a place, or env:."),
     ],
     transport: Annotated[
         str,

@@ -245,8 +245,8 @@ def _run(remote: RemoteCommand, command: Sequence[str], *, well: Sequence[ExitCo
     if code not in well:
         raise SecretopsError(
             f"secretops {' '.join(command)} ended with {code}",
-            rule="it ran as a task of the Swarm, and said why",
-            remedy="mend what it said, then look again",
+            rule="it ran where the values can be read, and printed why",
+            remedy="repair what it printed, then run secretops doctor again",
         )
-    left = "" if code == ExitCode.DONE else ", and says what is left for a person"
-    return f"secretops {' '.join(command)} ran as a task of the Swarm{left}"
+    left = "" if code == ExitCode.DONE else ", and printed what is left for a person"
+    return f"secretops {' '.join(command)} ran where the values can be read{left}"
