@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from secretops.errors import ExitCode
 from tests.real.ports import free_port
