@@ -1,22 +1,28 @@
 """A platform is one folder in each package and one registry line: nothing else of the code names one."""
 
 import ast
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from components.core import registry as components
 from components.settings.section import PROJECT_FOLDER
 from secretops import registry
 from secretops.check import Level
-from secretops.manifest import Manifest, ManifestError
+from secretops.manifest import Manifest
 from secretops.operations.doctor import checks, doctor
 from secretops.operations.status import Standing, status
-from tests.real.stack import Stack, make_stack
+from tests.real.stack import Stack
+from tests.stacks.project import PREFIX, new_stack
+from tests.unit import memory_platform
 from tests.unit.harness import deploy
 from tests.unit.stack_file import StackFile
-from tests.unit.test_tick import FIRST_ADMIN, NOWHERE, InMemoryBroker, broker
+from tests.unit.test_tick import FIRST_ADMIN, InMemoryBroker, broker
 from tools.pages import PAGES
 
 __all__ = ["broker"]
@@ -56,18 +62,12 @@ def test_no_module_but_the_registry_names_a_platform(package: str) -> None:
 def seventh(monkeypatch: pytest.MonkeyPatch) -> None:
     line = components.Registered(module="tests.unit.memory_components", store="memory", server="memory")
     monkeypatch.setattr(components, "PLATFORMS", [*components.PLATFORMS, line])
-    monkeypatch.setitem(registry.PLATFORMS, "memory", registry.Entry(module="tests.unit.memory_platform"))
+    monkeypatch.setitem(registry.PLATFORMS, "memory", registry.Entry(module=memory_platform.__name__))
+    monkeypatch.setattr(memory_platform, "MEMORIES", {})
 
 
 @pytest.mark.usefixtures("seventh")
-def test_seventh_platform_is_declared_and_on_the_pages() -> None:
-    file = StackFile.read(
-        "config: {store: {kind: memory, shelf: it}, server: {kind: memory},"
-        " broker: {kind: coreflux, host: mqtt.example.com}}"
-    )
-    made = deploy(file, "dev")
-    assert made.exports["secretops"]["store"] == {"kind": "memory", "shelf": "it"}
-    assert made.exports["references"]["source"] == "memory:it"
+def test_seventh_platform_is_on_the_pages() -> None:
     assert "| memory | – | – | – | – | – | MountedFiles |\n" in PAGES["docs/stores.md"]()
     assert "| memory | encryption at rest | Nothing is written to a disk. |\n" in PAGES["docs/stores.md"]()
     assert "### store, kind `memory`\n" in PAGES["docs/settings.md"]()
@@ -75,20 +75,47 @@ def test_seventh_platform_is_declared_and_on_the_pages() -> None:
     assert '"memory": MemoryArgs' in PAGES["package/plugin/sections.py"]()
 
 
-def test_seventh_platform_is_unknown_without_its_line(tmp_path: Path) -> None:
-    manifest = make_stack(tmp_path / "store", NOWHERE).manifest
-    document = manifest.model_copy(update={"store": {"kind": "memory", "shelf": "it"}}).model_dump_json(warnings=False)
-    with pytest.raises(ManifestError, match=r"one of dotenv, kubernetes, aws, azure, vault, swarm"):
-        Manifest.parse(document, "it")
+SECTIONS = {
+    "store": {"kind": "memory", "shelf": "it"}, "server": {"kind": "memory"},
+    "broker": {"kind": "coreflux", "host": "mqtt.example.com"},
+}  # fmt: skip
+
+
+def declared(_folder: Path) -> Any:
+    return deploy(StackFile.read(yaml.safe_dump({"config": SECTIONS})), "dev").exports
+
+
+def by_the_engine(folder: Path) -> Any:
+    """Preview, judge and deploy it by a program that adds the registry line to this one."""
+    stack = new_stack(folder, port=1)
+    stack.config = dict(SECTIONS)
+    stack.configure()
+    runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
+    (folder / "project/Pulumi.yaml").write_text(yaml.safe_dump({"name": PREFIX, "runtime": runtime}))
+    (folder / "project/__main__.py").write_text(
+        f"import runpy, sys; sys.path.insert(0, {str(PROJECT_FOLDER)!r})\n"
+        "from components.core.registry import PLATFORMS, Registered\n"
+        "PLATFORMS.append(Registered(module='tests.unit.memory_components', store='memory', server='memory'))\n"
+        f"runpy.run_path({str(PROJECT_FOLDER / '__main__.py')!r})\n"
+    )
+    for command in ("preview --policy-pack policies", "up --yes --skip-preview", "preview --expect-no-changes"):
+        done = stack.run(
+            *command.replace("policies", str(PROJECT_FOLDER / "policies")).split(), "--cwd", f"{folder}/project"
+        )
+        assert done.returncode == 0, done.stdout
+    return stack.outputs()
 
 
 @pytest.mark.usefixtures("seventh")
-def test_seventh_platform_rotates_and_is_in_status_and_doctor(tmp_path: Path, broker: InMemoryBroker) -> None:
-    of_a_folder = make_stack(tmp_path / "store", NOWHERE, users=("user-a", "user-b"), admins=("admin-a", "admin-b"))
-    store = {"kind": "memory", "shelf": "seventh"}
-    document = of_a_folder.manifest.model_copy(update={"store": store}).model_dump_json(warnings=False)
-    stack = Stack(Manifest.parse(document, "it"), of_a_folder.clock)
-    assert stack.manifest.model_dump_json() == document
+@pytest.mark.parametrize(
+    "deployed", [declared, pytest.param(by_the_engine, marks=[pytest.mark.real, pytest.mark.slow])]
+)
+def test_seventh_platform_is_deployed_rotates_and_is_in_status_and_doctor(
+    deployed: Callable[[Path], Any], tmp_path: Path, broker: InMemoryBroker
+) -> None:
+    outputs = deployed(tmp_path)
+    assert outputs["references"]["source"] == "memory:it"
+    stack = Stack(Manifest.parse(json.dumps(outputs["secretops"]), "it"))
     stack.put("broker-admin", FIRST_ADMIN)
     stack.tick()
     before = stack.session().store.versions("mqtt").current
