@@ -74,6 +74,10 @@ class Program:
         return self.home / "program"
 
     @property
+    def venv(self) -> Path:
+        return (self.folder if self.clone == ROOT else self.clone / "package/plugin") / "venv"
+
+    @property
     def environment(self) -> dict[str, str]:
         kept = {name: text for name, text in os.environ.items() if not name.startswith((*OF_CLOUDS, "VIRTUAL_ENV"))}
         path = (self.home / "bin", BIN, provide_uv().parent, os.environ.get("PATH", os.defpath))
@@ -131,9 +135,25 @@ def program(home: Path, venv: Path, stack: str, **broker: object) -> Program:
     return made
 
 
-@pytest.fixture
-def dev(venv: Path, tmp_path: Path) -> Iterator[Program]:
-    made = program(tmp_path, venv, "dev", port=free_port())
+def in_yaml(home: Path, venv: Path) -> Program:
+    """The page's program in YAML, which Pulumi's own language host runs, and a clone whose plugin has `venv`."""
+    if not (host := cached_path(*YAML_HOST)).exists():
+        pytest.skip("Pulumi's language host for YAML is missing: python3 tools/setup.py --parts")
+    made = Program(home, "dev", clone=home / "clone")
+    shutil.copytree(ROOT / "package/plugin", made.venv.parent)
+    for folder in ("bin", "program", "state"):
+        (home / folder).mkdir()
+    for link, there in {home / "bin" / host.name: host, made.clone / ".venv": BIN.parent, made.venv: venv}.items():
+        link.symlink_to(there)
+    (shown,) = re.findall(r"```yaml\n(name: .*?)```", PAGE.read_text(), re.DOTALL)
+    shown = shown.replace("kind: embedded", f"kind: embedded, port: {free_port()}")
+    (made.folder / "Pulumi.yaml").write_text(shown.replace("/path/to/clone", str(made.clone)))
+    return made
+
+
+@pytest.fixture(params=["python", "yaml"])
+def dev(request: pytest.FixtureRequest, venv: Path, tmp_path: Path) -> Iterator[Program]:
+    made = in_yaml(tmp_path, venv) if request.param == "yaml" else program(tmp_path, venv, "dev", port=free_port())
     yield made
     subprocess.run([venv / "bin/secretops", "broker", "stop"], cwd=made.folder, env=made.environment, check=False)
 
@@ -164,52 +184,22 @@ def test_component_of_aws_wants_its_package_then_changes_nothing_and_is_destroye
 
 
 def test_component_page_makes_a_dev_stack_below_one_resource(dev: Program) -> None:
-    said = dev.follow(run_of(PAGE)[:-1])
+    *in_python, in_yaml = run_of(PAGE)
+    said = dev.follow(in_python if dev.clone == ROOT else [in_yaml])
     assert re.search(r"^mqtt +verified", said, re.MULTILINE), said
     dev.has_all_below_the_component(6)
     root = dev.folder / ".coreflux-mcp"
     entry = json.loads((root / "config/mcp.json").read_text())["mcpServers"]["coreflux"]
-    assert entry["command"] == str(dev.folder / "venv/bin/secretops")
-    dev.sh("venv/bin/secretops --version", "venv/bin/secretops rotate mqtt --stack dev")
-    dev.pulumi("preview", "--expect-no-changes")
-    dev.sh("venv/bin/secretops purge --destroy --yes --stack dev")
-    dev.pulumi("destroy", "--yes", "--skip-preview")
+    assert entry["command"] == str(dev.venv / "bin/secretops")
+    dev.sh(f". {dev.venv}/bin/activate", "secretops --version", "secretops rotate mqtt --stack dev")
+    dev.sh(f". {dev.venv}/bin/activate", "pulumi preview --expect-no-changes")
+    dev.sh(f". {dev.venv}/bin/activate", "secretops purge --destroy --yes --stack dev", "pulumi destroy --yes")
     assert not (root / "config").exists()
 
 
-@pytest.fixture
-def in_yaml(venv: Path, tmp_path: Path) -> Iterator[Program]:
-    """The page's program in YAML, which Pulumi's own language host runs, and a clone whose plugin has `venv`."""
-    if not (host := cached_path(*YAML_HOST)).exists():
-        pytest.skip("Pulumi's language host for YAML is missing: python3 tools/setup.py --parts")
-    made = Program(tmp_path, "dev", clone=tmp_path / "clone")
-    shutil.copytree(ROOT / "package/plugin", made.clone / "package/plugin")
-    for folder in ("bin", "program", "state"):
-        (tmp_path / folder).mkdir()
-    links = {f"bin/{host.name}": host, "clone/.venv": BIN.parent, "clone/package/plugin/venv": venv}
-    for link, there in links.items():
-        (tmp_path / link).symlink_to(there)
-    (shown,) = re.findall(r"```yaml\n(name: .*?)```", PAGE.read_text(), re.DOTALL)
-    shown = shown.replace("kind: embedded", f"kind: embedded, port: {free_port()}")
-    (made.folder / "Pulumi.yaml").write_text(shown.replace("/path/to/clone", str(made.clone)))
-    yield made
-    subprocess.run([venv / "bin/secretops", "broker", "stop"], cwd=made.folder, env=made.environment, check=False)
-
-
-def test_component_page_makes_the_same_stack_in_yaml(in_yaml: Program) -> None:
-    said = in_yaml.follow(run_of(PAGE)[-1:])
-    assert re.search(r"^mqtt +verified", said, re.MULTILINE), said
-    in_yaml.has_all_below_the_component(6)
-    outputs = json.loads(in_yaml.pulumi("stack", "output", "--json"))
-    assert outputs["server"] == str(in_yaml.folder / ".coreflux-mcp/config/mcp.json"), "below the asking program"
-    in_yaml.sh("../clone/package/plugin/venv/bin/secretops purge --destroy --yes --stack dev")
-    in_yaml.sh(
-        ". ../clone/package/plugin/venv/bin/activate", "pulumi preview --expect-no-changes", "pulumi destroy --yes"
-    )
-
-
-def test_plugin_has_a_schema_by_the_metaschema_of_pulumi(in_yaml: Program) -> None:
-    said = in_yaml.pulumi("package", "get-schema", str(in_yaml.home / "clone/package/plugin"))
+def test_plugin_has_a_schema_by_the_metaschema_of_pulumi(venv: Path, tmp_path: Path) -> None:
+    made = in_yaml(tmp_path, venv)
+    said = made.pulumi("package", "get-schema", str(made.venv.parent))
     schema, _ = json.JSONDecoder().raw_decode(said)  # what the language host says comes after it
     component = schema["resources"][f"{COMPONENT}Dotenv"]
     assert sorted(component["requiredInputs"]) == ["broker", "server", "store"]

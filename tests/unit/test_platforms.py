@@ -2,7 +2,6 @@
 
 import ast
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from secretops.manifest import Manifest
 from secretops.operations.doctor import checks, doctor
 from secretops.operations.status import Standing, status
 from tests.real.stack import Stack
-from tests.stacks.project import PREFIX, new_stack
+from tests.stacks.project import new_stack
 from tests.unit import memory_platform
 from tests.unit.harness import deploy
 from tests.unit.stack_file import StackFile
@@ -79,6 +78,12 @@ SECTIONS = {
     "store": {"kind": "memory", "shelf": "it"}, "server": {"kind": "memory"},
     "broker": {"kind": "coreflux", "host": "mqtt.example.com"},
 }  # fmt: skip
+PROGRAM = f"""
+import runpy, sys; sys.path.insert(0, {str(PROJECT_FOLDER)!r})
+from components.core.registry import PLATFORMS, Registered
+PLATFORMS.append(Registered(module="tests.unit.memory_components", store="memory", server="memory"))
+runpy.run_path({str(PROJECT_FOLDER / "__main__.py")!r})
+"""
 
 
 def declared(_folder: Path) -> Any:
@@ -86,22 +91,12 @@ def declared(_folder: Path) -> Any:
 
 
 def by_the_engine(folder: Path) -> Any:
-    """Preview, judge and deploy it by a program that adds the registry line to this one."""
     stack = new_stack(folder, port=1)
     stack.config = dict(SECTIONS)
     stack.configure()
-    runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
-    (folder / "project/Pulumi.yaml").write_text(yaml.safe_dump({"name": PREFIX, "runtime": runtime}))
-    (folder / "project/__main__.py").write_text(
-        f"import runpy, sys; sys.path.insert(0, {str(PROJECT_FOLDER)!r})\n"
-        "from components.core.registry import PLATFORMS, Registered\n"
-        "PLATFORMS.append(Registered(module='tests.unit.memory_components', store='memory', server='memory'))\n"
-        f"runpy.run_path({str(PROJECT_FOLDER / '__main__.py')!r})\n"
-    )
-    for command in ("preview --policy-pack policies", "up --yes --skip-preview", "preview --expect-no-changes"):
-        done = stack.run(
-            *command.replace("policies", str(PROJECT_FOLDER / "policies")).split(), "--cwd", f"{folder}/project"
-        )
+    judged = ("preview", "--policy-pack", str(PROJECT_FOLDER / "policies"))
+    for command in (judged, ("up", "--yes", "--skip-preview"), ("preview", "--expect-no-changes")):
+        done = stack.run(*command, *stack.use(PROGRAM))
         assert done.returncode == 0, done.stdout
     return stack.outputs()
 
