@@ -44,7 +44,6 @@ if TYPE_CHECKING:  # where an extra is not installed, its row skips
 
     from secretops.platforms.aws.lease import LeaseTable
     from secretops.platforms.aws.store import SecretsManagerVersionStore
-    from secretops.platforms.azure.lease import Timing as BlobTiming
     from secretops.platforms.azure.store import KeyVaultVersionStore
     from secretops.platforms.kubernetes.lease import Timing
     from secretops.platforms.kubernetes.store import KubernetesVersionStore
@@ -414,13 +413,14 @@ class InVault(OfAServer):
         self,
         location: AzureStoreLocation | None = None,
         *,
-        timing: BlobTiming | None = None,
+        timing: SlowTiming | None = None,
         client: SecretClient | None = None,
     ) -> KeyVaultVersionStore:
         """Its lease ends as soon as Azure lets one."""
         from secretops.platforms.azure.api import KeyVaultApi
-        from secretops.platforms.azure.lease import LeaseBlob, Timing
+        from secretops.platforms.azure.lease import LeaseBlob
         from secretops.platforms.azure.store import KeyVaultVersionStore
+        from secretops.stores.lease import Timing
 
         location = location or self.location
         return KeyVaultVersionStore(

@@ -13,8 +13,7 @@ from secretops.engine.state import Version
 from secretops.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from secretops.manifest import OwnedAgent
 from secretops.operations import rotators
-from secretops.operations.doctor import doctor, mend
-from secretops.operations.doctor.common import agent_key
+from secretops.operations.doctor import agent_key, doctor, run_repair
 from secretops.operations.purge import purge
 from secretops.operations.put import put
 from secretops.operations.tick import Outcome
@@ -210,12 +209,12 @@ def test_deleted_and_orphaned_keys_are_reported_and_repaired(tmp_path: Path, acc
     late = account.add(account.names()[0])
     told = found(stack)
     assert told.level is Level.ATTENTION and late.id in told.value
-    assert told.repair and not isinstance(mend(told.repair), Exception)
+    assert told.repair and not isinstance(run_repair(told.repair), Exception)
     assert late.id not in account.keys and found(stack).level is Level.OK
     account.delete(ours(account)[0])
     told = found(stack)
     assert told.level is Level.ATTENTION and "any more" in told.value
-    assert told.repair and not isinstance(mend(told.repair), Exception)
+    assert told.repair and not isinstance(run_repair(told.repair), Exception)
     assert account.takes(stack.key()) and found(stack).level is Level.OK
 
 

@@ -16,7 +16,7 @@ from secretops.launcher.settings import NotYetError
 from secretops.platforms.vault import server
 from secretops.platforms.vault.documents import VERSION
 from secretops.platforms.vault.errors import LoginError
-from secretops.platforms.vault.source import Vault
+from secretops.platforms.vault.source import VaultSource
 from tests.contract.live_openbao import LiveVault, live_vault, without
 from tests.real.openbao import OpenBao
 
@@ -53,8 +53,8 @@ class Reads:
         )  # fmt: skip
         return ",".join(said)
 
-    def source(self, names: str = "mqtt+agent-key+http-token", *more: str) -> Vault:
-        return Vault(self.place(names, *more), clock=lambda: self.now)
+    def source(self, names: str = "mqtt+agent-key+http-token", *more: str) -> VaultSource:
+        return VaultSource(self.place(names, *more), clock=lambda: self.now)
 
     def asked(self) -> list[str]:
         lines = [line for line in self.live.openbao.audit() if line["type"] == "response"]
@@ -174,6 +174,6 @@ def test_whoever_starts_it_without_a_login_lends_it_their_token(reads: Reads, mo
     monkeypatch.setenv("VAULT_TOKEN", reads.live.log_in("server"))
     monkeypatch.setenv("VAULT_ADDR", reads.live.openbao.address)
     place = f"{reads.live.openbao.address.removeprefix('https://')}/{reads.live.mount}/data/mqtt"
-    assert Vault(f"{place},ca={reads.live.openbao.ca_file}").read().mqtt["username"] == "server-a"
+    assert VaultSource(f"{place},ca={reads.live.openbao.ca_file}").read().mqtt["username"] == "server-a"
     with pytest.raises(StoreError):
-        Vault(place).read()
+        VaultSource(place).read()

@@ -16,10 +16,11 @@ from secretops.engine.state import Version
 from secretops.manifest import Broker, Manifest, Reader
 from secretops.operations.session import Session
 from secretops.platforms.azure.api import JSON, KeyVaultApi
-from secretops.platforms.azure.lease import LeaseBlob, Timing
+from secretops.platforms.azure.lease import LeaseBlob
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.store import KeyVaultVersionStore
 from secretops.platforms.azure.tags import ID
+from secretops.stores.lease import Timing
 from secretops.values import Value
 from tests.real.azure import Azure
 from tests.real.azure_clients import AzureClients
@@ -80,7 +81,7 @@ class AzureStack(TickedStack):
         return f"{name} {args[0]}" if hasattr(SecretClient, name) else name
 
     def is_leased(self) -> bool:
-        return self.blob.look().leased
+        return self.blob.status().is_leased
 
     def outlast(self) -> None:
         self.ahead.skip(SHORTEST_LEASE)

@@ -292,6 +292,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (version_state, delivery):
         monkeypatch.setattr(module, "PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(retry, "CONFLICT_PAUSES", (0.0, 0.0, 0.0))
-    for name, seconds in (("LOOK", 0.0), ("SENT", 0.0), ("STEADY", 0.0), ("RUNS_WITHIN", 0.2)):
+    for name, seconds in (("POLL", 0.0), ("SENT", 0.0), ("STEADY", 0.0), ("RUNS_WITHIN", 0.2)):
         monkeypatch.setattr(rollout, name, seconds)
-    monkeypatch.setattr(job, "LOOK", 0.0)
+    monkeypatch.setattr(job, "POLL", 0.0)

@@ -12,12 +12,12 @@ from secretops.check import Level, Repair
 from secretops.engine.state import Stage, Version
 from secretops.platforms.azure import checks as examining
 from secretops.platforms.azure import tags
-from secretops.platforms.azure.api import Deleted, KeyVaultVersion
-from secretops.platforms.azure.checks.key_vault import Vault
+from secretops.platforms.azure.api import DeletedSecret, KeyVaultVersion
+from secretops.platforms.azure.checks import Vault
 from secretops.platforms.azure.errors import ForbiddenError
-from secretops.platforms.azure.lease import Timing
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.tags import TagState
+from secretops.stores.lease import Timing
 from secretops.trails import Access
 from tests.unit.lease_blob import BlobInMemory
 
@@ -38,7 +38,11 @@ def kept(
 ) -> KeyVaultVersion:
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=at)
     return KeyVaultVersion(
-        f"kv{number}", enabled, at + timedelta(seconds=number), expires, tags.facts(version, number, f"w{number}")
+        f"kv{number}",
+        enabled,
+        at + timedelta(seconds=number),
+        expires,
+        tags.version_tags(version, number, f"w{number}"),
     )
 
 
@@ -51,7 +55,7 @@ class Played:
     ahead: timedelta = timedelta(0)
     record: datetime | None = NOW
     denied: tuple[ForbiddenError, ...] = ()
-    held: dict[str, Deleted] = field(default_factory=dict)
+    held: dict[str, DeletedSecret] = field(default_factory=dict)
     accessed: tuple[Access, ...] = ()
     short_name: str = "kv"
     names: tuple[str, ...] = ("mqtt", "mqtt-pending")
@@ -67,7 +71,7 @@ class Played:
             "deleted": self.held,
             "newest_record": self.record,
             "accesses": self.accessed,
-            "strangers": [],
+            "undeclared": [],
         }
         return lambda *_: said[name]
 
@@ -89,7 +93,7 @@ def test_a_stack_that_is_as_it_should_be_is_well() -> None:
 
 
 PAST = NOW - timedelta(days=1)
-OURS, THEIRS = Deleted({tags.FORGETTING: "x"}, None, False), Deleted({}, None, True)
+OURS, THEIRS = DeletedSecret({tags.FORGETTING: "x"}, None, False), DeletedSecret({}, None, True)
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_undeclared_readers_come_first_and_make_the_command_call_for_attention(t
         event(session("eve")),
     )
     assert [row.reader.rpartition("/")[2] for row in found.rows] == ["eve", "mallory", SERVER.rpartition("/")[2]]
-    assert [row.outcome for row in found.rows] == ["got it", "denied", "got it"]
+    assert [row.outcome for row in found.rows] == ["got value", "denied", "got value"]
     assert found.exit_code is ExitCode.ATTENTION
     assert view(tmp_path, event()).exit_code is ExitCode.DONE
 

@@ -16,9 +16,8 @@ from secretops.engine.state import Stage, Version
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError, UsageError
 from secretops.platforms.azure import api, lease, tags
 from secretops.platforms.azure.api import KeyVaultVersion
-from secretops.platforms.azure.lease import Timing
 from secretops.platforms.azure.tags import MOST, PREFIX, TagState
-from secretops.stores.lease import LeaseLostError, acquire
+from secretops.stores.lease import LeaseLostError, Timing, acquire
 from tests.unit.lease_blob import BlobInMemory
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -28,7 +27,7 @@ ENTRY = Entry(time=NOW, secret="it", version="1", step="verify", outcome="done")
 def kept(number: int, second: int, **facts: Any) -> KeyVaultVersion:
     """Return Key Vault's version of that second, which holds ours of `number` and of the write of that number."""
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=NOW, **facts)
-    made = tags.facts(version, number, f"w{number}")
+    made = tags.version_tags(version, number, f"w{number}")
     return KeyVaultVersion(f"kv{second}", True, NOW + timedelta(seconds=second), None, made)
 
 
@@ -41,8 +40,8 @@ def tagged(one: KeyVaultVersion, tags: dict[str, str], *, enabled: bool = False)
 
 
 GIVEN_UP, LEAVING = (
-    tagged(kept(2, 1), tags.forgotten(kept(2, 1), NOW)),
-    tagged(kept(2, 1), tags.being_forgotten(kept(2, 1).tags, NOW)),
+    tagged(kept(2, 1), tags.discarded(kept(2, 1), NOW)),
+    tagged(kept(2, 1), tags.marked_forgetting(kept(2, 1).tags, NOW)),
 )
 BACK = tagged(kept(2, 1), dict(kept(2, 1).tags), enabled=True)
 OUT: dict[str, Any] = {"published": NOW}
@@ -73,9 +72,9 @@ def test_history_of_a_secret_tells_stages_late_and_surplus_versions(
 ) -> None:
     state = TagState(main, apart)
     versions, back = state.versions, state.rolled_back
-    surplus = sorted(copy.kept.id for _, copy in state.surplus)
+    surplus = sorted(copy.stored.id for _, copy in state.surplus)
     stages = ids((versions.previous, versions.current, versions.pending))
-    assert (stages, " ".join(sorted(state.late)), " ".join(surplus), back.kept.id if back else "") == told
+    assert (stages, " ".join(sorted(state.late)), " ".join(surplus), back.stored.id if back else "") == told
     assert not back or (versions.current and versions.current.published is None), "since when is not known"
 
 
@@ -88,12 +87,14 @@ def test_of_one_second_the_version_counts_that_readers_find() -> None:
 def test_facts_find_room_among_the_tags_of_others_and_the_journals_entry_goes_first() -> None:
     one = kept(1, 0)
     full = KeyVaultVersion(one.id, True, NOW, None, {**one.tags, **{f"theirs-{number}": "x" for number in range(10)}})
-    with_last = tags.with_last(full, ENTRY)
-    marked = tags.noted(full, verified=NOW, retired=NOW)
+    with_last = tags.with_entry(full, ENTRY)
+    marked = tags.with_times(full, verified=NOW, retired=NOW)
     assert len(with_last) == len(marked) == MOST
     assert {f"{PREFIX}verified", f"{PREFIX}retired", f"{PREFIX}id"} <= marked.keys()
     assert "theirs-0" in marked and "theirs-9" not in marked
-    assert tags.LAST not in tags.noted(KeyVaultVersion(one.id, True, NOW, None, with_last), verified=NOW, retired=NOW)
+    assert tags.LAST not in tags.with_times(
+        KeyVaultVersion(one.id, True, NOW, None, with_last), verified=NOW, retired=NOW
+    )
 
 
 @pytest.mark.parametrize("user", [None, "", "ü.b%2F /", "a" * 256])
@@ -128,7 +129,7 @@ def test_a_holder_that_renews_is_reported_to_the_next_one(blob: BlobInMemory) ->
     renewing = threading.Thread(target=renew)
     renewing.start()
     try:
-        with pytest.raises(LeaseHeldError, match="the first since"):
+        with pytest.raises(LeaseHeldError, match=r"the first .*\[lease-held\]"):
             acquire(blob, "the second", QUICK)
     finally:
         over.set()
@@ -151,7 +152,7 @@ def test_a_lease_that_never_ends_is_reported_with_what_ends_it(blob: BlobInMemor
     assert "az storage blob lease break" in caught.value.remedy
 
 
-@pytest.mark.parametrize("step", ["acquire", "say"])
+@pytest.mark.parametrize("step", ["acquire", "write_holder"])
 def test_lease_with_a_lost_answer_is_released(blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     asked = getattr(blob, step)
 
@@ -162,18 +163,18 @@ def test_lease_with_a_lost_answer_is_released(blob: BlobInMemory, monkeypatch: p
     monkeypatch.setattr(blob, step, lost)
     with pytest.raises(UnreachableError):
         acquire(blob, "unlucky", QUICK)
-    assert not blob.look().leased
+    assert not blob.status().is_leased
 
 
 def test_holder_followed_during_a_renewal_loses_it(blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    held, say = acquire(blob, "the first", QUICK), blob.say
+    held, write = acquire(blob, "the first", QUICK), blob.write_holder
 
     def late(*words: object) -> bool:
-        monkeypatch.setattr(blob, "say", say)
+        monkeypatch.setattr(blob, "write_holder", write)
         blob.follow()
-        return say(*words)  # type: ignore[arg-type]
+        return write(*words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(blob, "say", late)
+    monkeypatch.setattr(blob, "write_holder", late)
     with pytest.raises(LeaseLostError) as lost:
         held.confirm(fresh=True)
     assert lost.value.taker == "the follower"

@@ -14,7 +14,7 @@ from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError, WaitingError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, PrivateCaIssuer
 from secretops.operations.rotators import PrivateCa
-from secretops.operations.trust import lay
+from secretops.operations.trust import install
 from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.values import Value
 from tests.real.stack import make_stack
@@ -112,10 +112,10 @@ def test_trust_lays_the_stacks_cas_and_leaves_those_of_others(tmp_path: Path) ->
     )
     for path in (old, others, persons):
         path.write_text("it was there")
-    laid = lay(manifest, tmp_path, ca.pem)
-    assert laid.gone == (old,)
+    laid = install(manifest, tmp_path, ca.pem)
+    assert laid.removed == (old,)
     assert {*tmp_path.iterdir()} == {others, persons, *laid.trusted}
     assert [path.read_text() for path in laid.trusted] == [ca.pem]
     with pytest.raises(StoreError):
-        lay(manifest, tmp_path, "no PEM")
+        install(manifest, tmp_path, "no PEM")
     assert laid.trusted[0].exists(), "what cannot be read takes no CA from the broker"

@@ -41,7 +41,7 @@ def api(*answers: tuple[int, Any] | Exception) -> tuple[SwarmApi, Played]:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(asking, "_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(asking, "PATIENCE_SECONDS", 120.0)
 
 

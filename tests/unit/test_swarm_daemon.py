@@ -42,7 +42,7 @@ def test_the_brokers_files_travel_and_the_tasks_manifest_names_where_they_arrive
     for name, text in texts.items():
         assert arrived[getattr(carried.broker, name)].decode() == text
     assert carried.broker.key_file in load.secrets, "a key is no config"
-    assert json.loads(load.secrets["/run/secrets/given"]) == {"token": "t"}
+    assert json.loads(load.secrets["/run/secrets/supplied"]) == {"token": "t"}
     assert "token" not in str(load.configs)
 
 

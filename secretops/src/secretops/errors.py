@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -82,3 +83,14 @@ class UnreachableError(SecretopsError):
 
 class RefusedError(SecretopsError):
     """The target refused the credential or the command."""
+
+
+def unexpected(name: str, error: Exception) -> SecretopsError:
+    """Return the error for a defect of secretops. Logs the traceback, which the log redacts."""
+    logging.getLogger(__name__).exception("%s: unexpected", name)
+    return SecretopsError(
+        f"{name}: an unexpected {type(error).__name__}",
+        rule="every expected failure has a message of its own: this is a defect of secretops",
+        remedy="report it with the traceback in the log and `secretops --version`; they contain no value",
+        code="unexpected-error",
+    )

@@ -48,7 +48,7 @@ class OpenedStack(Protocol):
     def secret(self, name: str) -> Secret:
         """Raises UsageError for an unknown name."""
 
-    def first_value(self, secret: Secret) -> str:
+    def first_value_command(self, secret: Secret) -> str:
         """Return the command that supplies the first value."""
 
     def lease(self, command: str) -> AbstractContextManager[None]:
@@ -62,12 +62,14 @@ class RemoteCommand(Protocol):
         self,
         command: Sequence[str],
         *,
-        given: Value | None = None,
-        also: Mapping[str, bytes] | None = None,
+        supplied: Value | None = None,
+        files: Mapping[str, bytes] | None = None,
         out: IO[bytes] | None = None,
         err: IO[bytes] | None = None,
     ) -> int:
-        """Return its exit code. `given` is its standard input, `also` its files by path, `out` and `err` its output.
+        """Return its exit code. `supplied` is its standard input, `files` are its files by path.
+
+        Its output goes to `out` and `err`.
 
         Raises StoreError, UnreachableError, UsageError.
         """
@@ -148,7 +150,7 @@ class Platform(ABC, Generic[Location]):
         Raises UsageError if the access log has no trace of values, WaitingError, StoreError.
         """
         raise UsageError(
-            f"--given {secret} is not supported by store {stack.manifest.store.kind}",
+            f"--value-of {secret} is not supported by store {stack.manifest.store.kind}",
             rule=f"only Vault's audit devices record a keyed hash of each value; {self.no_value_trail}",
             remedy=f"secretops audit --secret {secret}",
             code="value-trail-unsupported",

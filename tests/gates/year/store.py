@@ -10,7 +10,7 @@ from typing import Protocol
 
 from secretops.engine.state import Stage, Version, Versions
 from secretops.stores import store_errors
-from secretops.stores.lease import lease_held, lease_lost
+from secretops.stores.lease import LeaseLostError, lease_held
 from secretops.values import Value
 
 _numbers = itertools.count()
@@ -82,7 +82,7 @@ class StandInStore:
             if versions.current and versions.current.published is None:
                 self._deliver(secret, now)
                 kept = self._load("publish")
-            promoted = kept.versions[secret].promoted(chosen)
+            promoted = kept.versions[secret].published(chosen, None)
             self._save(_with(kept, secret, promoted), f"publish {secret} {version}")
         self._deliver(secret, now)
 
@@ -145,7 +145,7 @@ class StandInStore:
     def _load(self, what: str) -> Kept:
         kept = self._medium.load(what)
         if self._holds and (kept.holder is None or kept.holder.token != self.token):
-            raise lease_lost(kept.holder.told if kept.holder else "somebody")
+            raise LeaseLostError(kept.holder.told if kept.holder else "somebody")
         return kept
 
     def _save(self, kept: Kept, what: str) -> None:

@@ -81,7 +81,6 @@ class Connection:
         self.close()
 
     def subscribe(self, topic_filter: str) -> None:
-        """Subscribe with QoS 1 and wait for the broker's grant."""
         doing = f"subscribing to {topic_filter}"
         _, number = self._client.subscribe(topic_filter, qos=1)
         if number is None:
@@ -253,9 +252,8 @@ class Connection:
 
 
 def _check_embedded(broker: Broker) -> None:
-    """Raise UnreachableError unless the stack's embedded broker listens at the address, by its pid file.
-
-    Without this check another process could receive the password in plaintext.
+    """Raise UnreachableError unless the stack's embedded broker listens at the address: another process must not get a
+    password in plaintext.
     """
     from secretops.broker.process import loopback, running
 

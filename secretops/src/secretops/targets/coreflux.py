@@ -33,8 +33,6 @@ _PLAIN = re.compile(r"(?!-)[^\s\"'`\\\x00-\x1f\x7f]+")
 
 
 class CorefluxTarget(BrokerUsers):
-    """Users of a Coreflux broker: a server's, or (`admin`) those that manage users."""
-
     self_change_risk = "Coreflux does not document whether the broker still answers"
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
@@ -53,12 +51,12 @@ class CorefluxTarget(BrokerUsers):
         with self._open(admin) as connection:
             commands = Commands(connection)
             if not known and new:
-                added = commands.ask("addUser", username, password)
+                added = commands.send("addUser", username, password)
                 if not added.success:
                     refused = commands.refused("addUser", username, added)
-                    exists = commands.ask("listUserGroups", username).success
+                    exists = commands.send("listUserGroups", username).success
                     raise UserTakenError(refused.what, code="broker-user-exists") if exists else refused
-            elif not known and not commands.ask("changeUserPassword", username, password).success:
+            elif not known and not commands.send("changeUserPassword", username, password).success:
                 commands.run("addUser", username, password)
             if self._admin:
                 commands.run("changeUserSettings", username, ADMIN_FLAG, "true")
@@ -79,12 +77,11 @@ class CorefluxTarget(BrokerUsers):
         _refuse_unquotable(random)
         with self._open(admin) as connection:
             commands = Commands(connection)
-            changed = commands.ask("changeUserPassword", username, random["password"])
-            if not changed.success and commands.ask("listUserGroups", username).success:
+            changed = commands.send("changeUserPassword", username, random["password"])
+            if not changed.success and commands.send("listUserGroups", username).success:
                 raise commands.refused("changeUserPassword", username, changed)
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:  # noqa: ARG002
-        """Return False: no documented command restricts a user's topics."""
         return False
 
     def _may_command(self, credential: Value) -> bool:
@@ -96,15 +93,13 @@ class CorefluxTarget(BrokerUsers):
 
 
 class Answer(NamedTuple):
-    """The broker's answer to a command."""
-
     success: bool
     message: str
     data: Mapping[str, Any]
 
 
 class Commands:
-    """The broker's commands in an admin's session, one at a time."""
+    """The broker's commands in an admin's session."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -112,13 +107,13 @@ class Commands:
 
     def run(self, command: str, *arguments: str) -> Answer:
         """Return the answer. Raises RefusedError with the broker's reason. The first argument is the user."""
-        answer = self.ask(command, *arguments)
+        answer = self.send(command, *arguments)
         if not answer.success:
             raise self.refused(command, arguments[0], answer)
         return answer
 
-    def ask(self, command: str, *arguments: str) -> Answer:
-        """Return the broker's answer. Raises RefusedError when this user may not run the command."""
+    def send(self, command: str, *arguments: str) -> Answer:
+        """Return the answer. Raises RefusedError if this user may not run the command."""
         token = secrets.token_hex(8)
 
         def mine(message: MQTTMessage) -> dict[str, Any] | None:
@@ -143,7 +138,7 @@ class Commands:
         return answer
 
     def refused(self, command: str, username: str, answer: Answer) -> RefusedError:
-        """Return the error for an answer. The broker's reason is redacted: it may quote the command."""
+        """Return the error for an answer, whose reason may quote the command."""
         return RefusedError(
             f"{self._connection.address}: -{command} failed for {username}: {redact(answer.message)}",
             rule=f"{self._connection.username} needs the flag {ADMIN_FLAG}",

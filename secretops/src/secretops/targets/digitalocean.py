@@ -32,8 +32,6 @@ _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 
 class _Info(BaseModel):
-    """A key, as the API describes it. `secret_key` is present only in the answer that creates it."""
-
     uuid: str = Field(min_length=1)
     name: str | None = None
     secret_key: str | None = None
@@ -114,7 +112,6 @@ class DigitalOceanAgent:
         raise self._refused(client, answer)
 
     def delete(self, key: NamedKey) -> None:
-        """Delete `key`. A missing key is no error."""
         client = self._client()
         answer = client.send("DELETE", f"{_path(key.agent)}/{key.id}")
         if answer.status not in (http.HTTPStatus.OK, http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_FOUND):

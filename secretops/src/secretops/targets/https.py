@@ -39,7 +39,7 @@ class NoAnswerError(UnreachableError):
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """A response. It may contain a value, so it has no repr."""
+    """A response, without a repr: it may contain a value."""
 
     status: int
     headers: Message
@@ -56,7 +56,6 @@ class Answer:
 
     @property
     def summary(self) -> str:
-        """The status, with the message of an error."""
         message = self.json.get("message") if self.status >= http.HTTPStatus.BAD_REQUEST else None
         return f"HTTP {self.status}" + (f": {redact(message)[:200]}" if isinstance(message, str) else "")
 
@@ -77,8 +76,6 @@ class TimeBudget:
 
 @dataclass(frozen=True, repr=False)
 class Client:
-    """Sends requests to one server with one token."""
-
     # https://HOST, or http on this machine.
     base: str
     token: str
@@ -101,8 +98,7 @@ class Client:
     def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, retry: bool = True) -> Answer:
         """Return the response, also of an error. Waits and retries as the server requests.
 
-        `retry`: also repeat a request of unknown outcome. Raises UnreachableError, and NoAnswerError if that outcome
-        stays unknown.
+        `retry`: repeat a request of unknown outcome. Raises UnreachableError, and NoAnswerError for such an outcome.
         """
         answer: Answer | None
         for attempt in range(1, TRIES + 1):

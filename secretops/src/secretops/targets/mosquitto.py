@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from secretops.engine.ports import UserTakenError
@@ -35,8 +35,6 @@ _ROLE_NOT_FOUND = "Role not found"
 
 
 class MosquittoTarget(BrokerUsers):
-    """Users of mosquitto's dynamic security: a server's, with a role for the broker's topics, or admins."""
-
     self_change_risk = "the plugin ends an admin's session before it answers"
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
@@ -90,8 +88,8 @@ class MosquittoTarget(BrokerUsers):
     def _server_role(self, security: DynamicSecurity, username: str) -> str:
         """Return the role of a server's user; create it if it is missing.
 
-        Below REPORTS the role allows only the user's own reports. Its name contains a digest of its rules: changing a
-        role ends the sessions of all its users, so a user gets a new role at its next rotation instead.
+        Its name is a digest of its rules: changing a role ends the sessions of all its users, so a user gets
+        a new role at its next rotation instead.
         """
         allowed = dict.fromkeys((*self._broker.topics, f"{REPORTS}/#", f"{HINTS}/#"))
         acls = [_acl(acl_type, topic, 0, allow=True) for topic in allowed for acl_type in ACL_TYPES]
@@ -107,7 +105,7 @@ class MosquittoTarget(BrokerUsers):
 
 
 class DynamicSecurity:
-    """The plugin's commands in an admin's session, one at a time."""
+    """The plugin's commands in an admin's session."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -172,9 +170,8 @@ def _client(data: dict[str, Any]) -> dict[str, Any]:
 def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
     """Return the users that may publish below `tree`; None if anonymous clients, or all users by default, may.
 
-    `access` contains the data of listClients, listGroups, listRoles (verbose), getDefaultACLAccess and
-    getAnonymousGroup. A user that may publish by any of its roles counts. Raises KeyError, TypeError, AttributeError
-    for an invalid answer.
+    `access`: the data of listClients, listGroups, listRoles (verbose), getDefaultACLAccess and getAnonymousGroup.
+    Raises KeyError, TypeError, AttributeError for an invalid answer.
     """
     if any(entry["allow"] for entry in access["acls"] if entry["acltype"] == SEND):
         return None
@@ -207,28 +204,17 @@ def _roles(holder: Mapping[str, Any]) -> set[str]:
     return {role["rolename"] for role in holder.get("roles", ())}
 
 
-def _levels(topic_filter: str, tree: str) -> Iterator[tuple[str, str | None]]:
-    """Yield each level of the filter with the level of the tree, None below the tree."""
-    levels = tree.split("/")
-    for number, level in enumerate(topic_filter.split("/")):
-        yield level, levels[number] if number < len(levels) else None
-
-
 def _meets(topic_filter: str, tree: str) -> bool:
     """Return whether a topic at or below `tree` matches. %c and %u stand for any client id and user."""
-    for level, of_tree in _levels(topic_filter, tree):
-        if level == "#" or of_tree is None:
-            return True
-        if level not in ("+", of_tree) and "%c" not in level and "%u" not in level:
-            return False
-    return topic_filter.count("/") >= tree.count("/")
+    levels = ["+" if "%c" in level or "%u" in level else level for level in topic_filter.split("/")]
+    return _matches("/".join(levels[: tree.count("/") + 1]), tree)
 
 
 def _covers(topic_filter: str, tree: str) -> bool:
-    """Return whether every topic at or below `tree` matches."""
-    for level, of_tree in _levels(topic_filter, tree):
-        if level == "#":
-            return True
-        if of_tree is None or level not in ("+", of_tree):
-            return False
-    return False
+    return topic_filter.endswith("#") and _matches(topic_filter, tree)
+
+
+def _matches(topic_filter: str, topic: str) -> bool:
+    from paho.mqtt.client import topic_matches_sub
+
+    return bool(topic_matches_sub(topic_filter, topic))

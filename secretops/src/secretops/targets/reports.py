@@ -1,10 +1,7 @@
 """Reports and hints: the MQTT messages between launchers and rotators.
 
-A server reports the version it uses in one retained message below its broker user, so that two stacks can share a
-broker. docs/adr/0003 describes what a report proves, and when it may shorten a grace.
-
-A rotator announces a new version in a hint, which is not retained. A hint is not evidence: a forged one makes a
-launcher poll its store, and regular polls make up for a lost one.
+A server reports the version it uses in one retained message below its broker user. What a report proves: docs/adr/0003.
+A rotator announces a new version in a hint, which is not evidence: a launcher then polls its store.
 """
 
 from __future__ import annotations
@@ -47,23 +44,17 @@ def reports_of(user: str) -> str:
 
 
 def report_topic(user: str, client_id: str) -> str:
-    """Return the topic of the reports of one server."""
     return f"{reports_of(user)}/{quote(client_id, safe='')}"
 
 
 def report_text(secret: str, version: str, since: datetime) -> str:
-    """Return the payload of a report."""
     return json.dumps({"secret": secret, "version": version, "since": since.isoformat(timespec="seconds")})
 
 
 def read_reports(
     broker: Broker, credential: Value, users: Sequence[str], *, deadline: float = DEADLINE_SECONDS
 ) -> tuple[Replica, ...]:
-    """Return the reports of the servers with one of `users`, read as `credential`.
-
-    Raises UnreachableError also for a missing or invalid report: the number of servers is then unknown. Raises
-    RefusedError also if `credential` may not subscribe.
-    """
+    """Return the reports of the servers with one of `users`. Raises UnreachableError if one is missing or invalid."""
     found: dict[str, Replica] = {}
     own = reports_of(credential["username"])
     with Connection(broker, credential, deadline=deadline) as connection:
@@ -116,8 +107,6 @@ def _collect(message: MQTTMessage, found: dict[str, Replica]) -> None:
 
 
 class Hint(NamedTuple):
-    """A new version. Both fields are public."""
-
     secret: str
     version: str
 

@@ -23,8 +23,7 @@ class BrokerUsers:
     def verify(self, credential: Value) -> None:
         """Prove `credential`: an admin runs a command without effect, a server's user receives its own message.
 
-        Under MQTT 3.1.1 mosquitto acknowledges and drops a message that the access list forbids. Raises RefusedError,
-        UnreachableError.
+        Under MQTT 3.1.1 mosquitto acknowledges and drops a denied message.
         """
         if self._admin:
             self._verify_admin(credential)
@@ -61,10 +60,7 @@ class BrokerUsers:
             )
 
     def _probe_topic(self) -> str | None:
-        """Return an unused topic below one of the broker's filters, or None if all are $-topics.
-
-        Prefers a filter with a wildcard: a topic without one may have other readers.
-        """
+        """Return an unused topic below a filter, preferably one with a wildcard; None if all are $-topics."""
         plain = [each for each in self._broker.topics if not each.startswith("$")]
         if not plain:
             return None

@@ -32,8 +32,8 @@ Labels = dict[str, frozenset[str]]
 def connect(region: str, service: str = "secretsmanager", attempts: int | None = None) -> Any:
     """Return a client of `service`, by boto3's chain of credentials and endpoints. Raises UsageError.
 
-    Each client has its own session: boto3's default session is not thread-safe and caches credentials. The endpoint is
-    the region's, not the account's: a VPC has a route and a DNS name for it.
+    Each client has its own session: boto3's default session is not thread-safe. The endpoint is the region's, not the
+    account's, because a VPC has a route and a name for it.
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
     """
     import boto3
@@ -56,7 +56,7 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
 
 @dataclass(frozen=True, repr=False)
 class SecretText:
-    """One version's text and labels. It contains a value, so it has no repr."""
+    """A version's text and labels, without a repr: it contains a value."""
 
     version: str
     text: str
@@ -90,10 +90,7 @@ class SecretsManagerApi:
 
     @contextmanager
     def cached_labels(self) -> Iterator[None]:
-        """Within the block read the labels of each secret once, and again after a refused move.
-
-        Under the lease only a person may write, and AWS to AWSPENDING.
-        """
+        """Read each secret's labels once within the block, and again after a refused move."""
         self._known = {}
         try:
             yield
@@ -101,7 +98,6 @@ class SecretsManagerApi:
             self._known = None
 
     def labels(self, name: str) -> Labels:
-        """Return the labels of every version. Reads no value."""
         if self._known and name in self._known:
             return self._known[name]
         return labels_of(self.describe(name))
@@ -111,7 +107,6 @@ class SecretsManagerApi:
         return self._value(name, VersionId=version)
 
     def current(self, name: str) -> SecretText | None:
-        """Return the text of the version that readers get."""
         return self._value(name, VersionStage=CURRENT)
 
     def put(self, name: str, version: str, text: str, labels: tuple[str, ...]) -> bool:
@@ -120,24 +115,21 @@ class SecretsManagerApi:
         with self._translated("PutSecretValue", name):
             before = self._uncache(name)
             try:
-                made = self.client.put_secret_value(
+                answer = self.client.put_secret_value(
                     SecretId=name, ClientRequestToken=version, SecretString=text, VersionStages=list(labels)
                 )
             except ClientError as error:
                 if errors.code(error) == "ResourceExistsException":
                     return False
                 raise
-        if before is not None and CURRENT not in made["VersionStages"]:
-            for label in made["VersionStages"]:
+        if before is not None and CURRENT not in answer["VersionStages"]:
+            for label in answer["VersionStages"]:
                 before = _with(before, label, version)
             self._cache(name, before)
         return True
 
     def move(self, name: str, label: str, source: str | None, target: str | None) -> bool:
-        """Move `label` from version `source` to `target`; either may be None.
-
-        This is the compare-and-swap: returns False, without a change, if the label has left `source`.
-        """
+        """Move `label` from version `source` to `target`; either may be None. Returns False if `source` has lost it."""
         ends = {"RemoveFromVersionId": source, "MoveToVersionId": target}
         versions: dict[str, Any] = {end: version for end, version in ends.items() if version}
         with self._translated("UpdateSecretVersionStage", name):
@@ -166,7 +158,7 @@ class SecretsManagerApi:
             self._known[name] = labels
 
     def _uncache(self, name: str) -> Labels | None:
-        """Remove and return the cached labels before a write: its answer may be lost."""
+        """Remove and return the cached labels before a write, whose answer may be lost."""
         return self._known.pop(name, None) if self._known is not None else None
 
     def _value(self, name: str, **which: str) -> SecretText | None:
@@ -191,7 +183,6 @@ def labels_of(described: DescribeSecretResponseTypeDef) -> Labels:
 
 
 def _with(labels: Labels, label: str, version: str | None) -> Labels:
-    """Return `labels` with `label` on `version` only, or on none."""
     moved = {each: has - {label} for each, has in labels.items()}
     if version:
         moved[version] = moved.get(version, frozenset()) | {label}

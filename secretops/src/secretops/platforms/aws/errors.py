@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
 
 from botocore import exceptions as sdk
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from secretops.errors import SecretopsError, StoreError, UsageError
 from secretops.stores.store_errors import BROKEN, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate
@@ -31,10 +33,12 @@ THROTTLES = frozenset(
     }
 )
 DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation"})
-# The arguments of the aws command that shows a secret or a table.
+# The command that shows an object; that of "" shows the caller.
 _SHOW = {
-    "secret": ("secretsmanager describe-secret", "--secret-id"),
-    "table": ("dynamodb describe-table", "--table-name"),
+    "secret": "aws secretsmanager describe-secret --region {region} --secret-id {name}",
+    "table": "aws dynamodb describe-table --region {region} --table-name {name}",
+    "CA": "aws acm-pca describe-certificate-authority --region {region} --certificate-authority-arn {name}",
+    "": "aws sts get-caller-identity --region {region}",
 }
 _KMS = ErrorTemplate(
     StoreError,
@@ -89,8 +93,6 @@ _BY_CODE = {
         "aws-limit-exceeded",
     ),
 }
-# AWS answers these to invalid credentials, whatever the request.
-INVALID_CREDENTIALS = frozenset(code for code, found in _BY_CODE.items() if found in (_EXPIRED, _UNKNOWN_CALLER))
 _OTHER = ErrorTemplate(
     StoreError, "{where}: {action} failed: {code}", "nothing was written", "check: {show}", "aws-request-failed"
 )
@@ -132,52 +134,62 @@ _BY_CLASS = {
     ),
     (sdk.SSLError,): UNTRUSTED,
     (sdk.ConnectionError,): UNREACHED,
-    (sdk.HTTPClientError,): SILENT,
+    (sdk.HTTPClientError, sdk.WaiterError): SILENT,
 }
 _TEXTS = {
     "health": "check the region at https://health.aws.amazon.com",
     "trust": "AWS_CA_BUNDLE names the CA of a permitted proxy",
-    "way": "a VPC needs a NAT, or endpoints for secretsmanager and dynamodb; else check the region and the network",
+    "way": "check the region and the network; a VPC needs a NAT, or endpoints for secretsmanager, dynamodb, acm-pca",
 }
 _PRINCIPAL = re.compile(r"\b(arn:aws[\w-]*:(?:sts|iam)::\d*:[\w+=,.@/-]+)")
 _ACTION = re.compile(r"\b(?:secretsmanager|dynamodb|kms|iam|sts):[A-Z]\w+")
 
 
 def code(error: ClientError | BotoCoreError) -> str:
-    """Return the error code of AWS, or the SDK's class."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "unknown"))
     return type(error).__name__
 
 
 def translate(
-    error: ClientError | BotoCoreError, action: str, name: str, region: str, *, kind: str = "secret"
+    error: ClientError | BotoCoreError,
+    action: str,
+    name: str,
+    region: str,
+    *,
+    kind: str = "secret",
+    own: Mapping[str, ErrorTemplate] = MappingProxyType({}),
 ) -> SecretopsError:
-    """Return the error for `action` (an IAM action) on the secret or table `name` in `region`."""
-    found, where = code(error), f"{kind} {name} in {region}"
+    """Return the error for `action` (an IAM action) on the secret, table or CA `name`, or on any if it is empty.
+
+    `own`: templates of the service by AWS' error code.
+    """
+    if isinstance(error, WaiterError) and "Error" in error.last_response:
+        error = ClientError(error.last_response, action)
+    found, where = code(error), f"{kind} {name} in {region}" if name else f"AWS in {region}"
     if isinstance(error, ClientError):
         message = str(error.response.get("Error", {}).get("Message", ""))
         if found in DENIED:
             return _denied(message, action, where)
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        template = _BY_CODE.get(found, BROKEN if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else _OTHER)
+        other = BROKEN if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else _OTHER
+        template = own.get(found) or _BY_CODE.get(found, other)
         if found == "InvalidRequestException" and "KMS" in message:
             template = _KMS
     else:
         template = next((each for classes, each in _BY_CLASS.items() if isinstance(error, classes)), _UNSENT)
-    command, option = _SHOW[kind]
-    show = f"aws {command} --region {region} {option} {name}"
-    names = {"where": where, "code": found, "action": action, "name": name, "region": region, "show": show}
+    names = {"where": where, "code": found, "action": action, "name": name, "region": region}
+    names["show"] = _SHOW[kind if name else ""].format(**names)
     return template.filled(host=f"AWS in {region}", **names, **_TEXTS)
 
 
 @contextmanager
-def translated(action: str, name: str, region: str, *, kind: str = "secret") -> Iterator[None]:
-    """Translate the SDK's errors as `translate` does, without their texts and tracebacks."""
+def translated(action: str, name: str, region: str, **options: Any) -> Iterator[None]:
+    """Translate the SDK's errors, without their texts and tracebacks."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
-        raise translate(error, action, name, region, kind=kind) from None
+        raise translate(error, action, name, region, **options) from None
 
 
 def _denied(message: str, action: str, where: str) -> DeniedError:

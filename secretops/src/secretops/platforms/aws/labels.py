@@ -1,8 +1,7 @@
-"""The staging labels with the metadata of a secret's versions: how to read them, and which to move. No input or output.
+"""The staging labels with the metadata of a secret's versions: how to read them, and which to move. Pure.
 
-A label has at most 256 characters and is on one version. A secret has at most 20 labels:
-https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
-secretops uses one per version, one for the journal and one for the empty version.
+A label has at most 256 characters; a secret has at most 20 labels, of which secretops uses one per version and two
+more. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 """
 
 from __future__ import annotations
@@ -39,8 +38,6 @@ _STRAY_FORMAT = "%Y%m%dT%H%M%SZ"
 
 @dataclass(frozen=True)
 class LabelState:
-    """The state of one secret, by its labels."""
-
     labels: Labels
 
     @property
@@ -85,7 +82,6 @@ class LabelState:
         return staged(previous, current, pending)
 
     def last(self, secret: str) -> tuple[str, Entry] | None:
-        """Return the newest journal entry and its label."""
         found = [(label, match) for has in self.labels.values() for label in has if (match := _LAST.fullmatch(label))]
         if not found:
             return None
@@ -106,9 +102,9 @@ class LabelState:
         for label, target in wanted.items():
             if (source := version_with(self.labels, label)) != target:
                 yield label, source, target
-        ours = {version.id for version in self._facts()}
+        own = {version.id for version in self._facts()}
         living = {version.id for version in versions.living}
-        for version in ours & self.labels.keys():
+        for version in own & self.labels.keys():
             if PENDING in self.labels[version] and PENDING not in wanted:
                 yield PENDING, version, None
             if PREVIOUS in self.labels[version] and version not in living:
@@ -125,7 +121,6 @@ class LabelState:
         return None if found is None or CURRENT in self.labels[found] or self.versions.pending else found
 
     def stray_notes(self) -> list[tuple[str, str, datetime]]:
-        """Return each label of `stray_label` with its version and time."""
         return [
             (label, version, datetime.strptime(match["since"], _STRAY_FORMAT).replace(tzinfo=UTC))
             for version, has in self.labels.items()
@@ -174,7 +169,6 @@ def facts_label(version: Version) -> str:
 
 
 def last_label(entry: Entry) -> str:
-    """Return `entry` as a label, with its outcome shortened to fit."""
     label = f"secretops.last.{_format(entry.time)}.{entry.step}.{_dotless(entry.version)}."
     return fit_outcome(entry, lambda outcome: label + quote(outcome), LONGEST)
 

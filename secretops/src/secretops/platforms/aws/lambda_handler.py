@@ -18,22 +18,26 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3  # noqa: F401 - imported while Lambda starts the function; the rest with the first call
+import boto3  # noqa: F401 - loaded while Lambda starts the function, as everything below
 
 from secretops import redaction
+from secretops.engine.decisions import Reason
+from secretops.engine.rotation import Rotation
+from secretops.engine.state import Version
 from secretops.errors import ExitCode, LeaseHeldError, NotFoundError, RefusedError, SecretopsError, UsageError
+from secretops.manifest import Manifest, Secret
+from secretops.operations import broker_access, rotators
+from secretops.operations import tick as tick_operation
+from secretops.operations.session import Session
+from secretops.operations.tick import Outcome
+from secretops.platforms.aws.location import AwsStoreLocation
+from secretops.platforms.aws.platform import PLATFORM
+from secretops.platforms.aws.store import aws_store
 from secretops.redaction import redact
 from secretops.stores.retry import Retries
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
-
-    from secretops.engine.rotation import Rotation
-    from secretops.engine.state import Version
-    from secretops.manifest import Secret
-    from secretops.operations.session import Session
-    from secretops.operations.tick import Outcome
-    from secretops.platforms.aws.location import AwsStoreLocation
 
 # The variable with the stack's manifest. All variables of a function together have at most 4 KB.
 MANIFEST = "SECRETOPS_MANIFEST_JSON"
@@ -89,16 +93,14 @@ def tick(_event: object, _context: object) -> dict[str, Any]:
     Returns what was done. Raises LambdaError after the last secret if one failed.
     """
     with _reported("tick"):
-        from secretops.operations import tick as operation
-
         session = _session()
-        outcomes = operation.tick(session, scheduled=_Scheduled(session))
+        outcomes = tick_operation.tick(session, scheduled=_Scheduled(session))
         print(json.dumps(_metrics(session, outcomes)), flush=True)  # noqa: T201 - CloudWatch reads metrics in a line
         for outcome in outcomes:
             notes = [*outcome.done, *outcome.attention, *outcome.waiting]
             level = logging.WARNING if outcome.attention else logging.INFO
             _log.log(level, "%s: %s", outcome.secret, "; ".join(notes) or "nothing to do")
-        code = operation.exit_code(outcomes)
+        code = tick_operation.exit_code(outcomes)
         if code not in (ExitCode.DONE, ExitCode.ATTENTION, ExitCode.WAITING):
             raise SecretopsError("\n".join(str(one.error) for one in outcomes if one.error), code="tick-failed")
         return {
@@ -108,30 +110,27 @@ def tick(_event: object, _context: object) -> dict[str, Any]:
 
 
 def _run_step(step: str, session: Session, secret: Secret, token: str) -> None:
-    from secretops.operations.broker_access import hint
-    from secretops.operations.rotators import rotation
-
     match step:
         case "createSecret":
             session.store.recover(secret.name, session.clock())
-            rotation(session, secret, waits=True).prepare(token=token)
+            rotators.rotation(session, secret, waits=True).prepare(token=token)
         case "setSecret":
-            made = rotation(session, secret)
-            made.apply(_prepared(made, secret, token))
+            rotation = rotators.rotation(session, secret)
+            rotation.apply(_prepared(rotation, secret, token))
         case "testSecret":
             # At the first `pulumi up` AWS runs only this step, on an empty version. Nothing has a value then, not even
             # the certificate that a broker may require.
             versions = session.facts(secret).versions
             pending = versions.pending
             if tested := pending if pending and pending.id == token else versions.current:
-                rotation(session, secret).verify(tested)
+                rotators.rotation(session, secret).verify(tested)
         case _:
-            made = rotation(session, secret)
-            version = _prepared(made, secret, token)
+            rotation = rotators.rotation(session, secret)
+            version = _prepared(rotation, secret, token)
             if not version.verified:
-                made.verify(version)
-            made.publish(version)
-            hint(session, secret, version.id)
+                rotation.verify(version)
+            rotation.publish(version)
+            broker_access.hint(session, secret, version.id)
 
 
 def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
@@ -146,7 +145,7 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
 
 
 def _rotated_secret(session: Session, secret_id: str) -> Secret:
-    """Return the catalogue's secret with that name or ARN. Raises UsageError for one that secretops does not rotate."""
+    """Return the secret with that name or ARN. Raises UsageError if secretops does not rotate it."""
     full_name = _ARN.sub(r"\1", secret_id)
     cancel = f"aws secretsmanager cancel-rotate-secret --secret-id {full_name}"
     names = {full: name for name, full in _location(session).secrets.items()}
@@ -166,10 +165,9 @@ def _rotated_secret(session: Session, secret_id: str) -> Secret:
 
 
 def _check_rotation(described: DescribeSecretResponseTypeDef, step: str) -> None:
-    """Raise RefusedError for a secret that AWS does not rotate.
+    """Raise RefusedError if AWS does not rotate the secret.
 
-    RotationEnabled is null before rotation is configured, and RotateSecret runs testSecret while it configures it: so
-    testSecret, which changes nothing, accepts null.
+    RotateSecret runs testSecret, which changes nothing, while RotationEnabled is still null.
     https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
     """
     enabled = described.get("RotationEnabled")
@@ -193,10 +191,10 @@ def _check_pending(secret: Secret, described: DescribeSecretResponseTypeDef, tok
 def _lease(session: Session, command: str) -> Iterator[None]:
     """Hold the store's lease. Waits for it: AWS does not document when it repeats a step."""
     retries = Retries(itertools.repeat(RETRY_SECONDS), seconds=LEASE_SECONDS + RETRY_SECONDS)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         while True:
             try:
-                held.enter_context(session.lease(command))
+                stack.enter_context(session.lease(command))
                 break
             except LeaseHeldError:
                 if not retries.pause():
@@ -227,8 +225,6 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
-    from secretops.engine.decisions import Reason
-
     manifest = session.manifest
     expected = (ExitCode.WAITING, ExitCode.ATTENTION)
     counts = (
@@ -246,7 +242,7 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 class _Scheduled:
-    """The secrets that AWS rotates on schedule, without those that cannot be read: the tick reports them."""
+    """The secrets that AWS rotates on schedule. One that cannot be read is not in it, so the tick reports it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -261,26 +257,16 @@ class _Scheduled:
 
 
 def _describe(session: Session, secret: str) -> DescribeSecretResponseTypeDef:
-    """Return DescribeSecret's answer. Under the lease it saves the store a request for the labels."""
-    from secretops.platforms.aws.store import aws_store
-
     return aws_store(session.store).api.describe(_location(session).secrets[secret])
 
 
 def _location(session: Session) -> AwsStoreLocation:
-    from secretops.platforms.aws.platform import PLATFORM
-
     return PLATFORM.of(session.manifest)
 
 
 @functools.cache
 def _session() -> Session:
-    """Return the stack's session, for the life of this process."""
-    from secretops.manifest import Manifest
-    from secretops.operations.session import Session
-    from secretops.redaction import forbid_core_dumps
-
-    forbid_core_dumps()
+    redaction.forbid_core_dumps()
     text, source = os.environ.get(MANIFEST), f"${MANIFEST}"
     if not text:
         file = Path(os.environ.get("LAMBDA_TASK_ROOT", "")) / MANIFEST_FILE

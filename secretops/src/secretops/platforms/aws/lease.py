@@ -1,7 +1,7 @@
 """The lease of the AWS store: one item of a DynamoDB table. Without a token it is free.
 
-Each change is one conditional UpdateItem, so that only one of several succeeds. A refused update returns the current
-item, so the rotator needs no right to read. The ARN names the table, so that DynamoDB denies another account.
+Each change is one conditional UpdateItem. A refused update returns the current item, so the rotator needs no right to
+read. The ARN names the table, so that DynamoDB denies another account.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
 """
 
@@ -46,7 +46,6 @@ class LeaseTable(LeaseStore):
         return StoredLease(_record(found.get("Item", {})))
 
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
-        """Write the record. Idempotent: a lost answer does no harm."""
         seen, condition = after.record, "#token = :token"
         if record is None or record.is_of(seen):
             token = seen.token if seen else ""
@@ -80,7 +79,6 @@ class LeaseTable(LeaseStore):
         return StoredLease(record)
 
     def contended(self, left: str) -> StoreError:
-        """A write over a record of secretops succeeds: an item that refuses five has no number of renewals."""
         return StoreError(
             f"table {self.name} in {self.region}: the lease item is not of secretops",
             rule=f"it must have a token and a number of renewals; {left}",
@@ -94,7 +92,6 @@ class LeaseTable(LeaseStore):
 
 
 def _record(item: Any) -> LeaseRecord | None:
-    """Return the record in an item; None without a token."""
     if "token" not in item:
         return None
     holder, since_text, token, renewed = (next(iter(item.get(name, {}).values()), "") for name in _NAMES)

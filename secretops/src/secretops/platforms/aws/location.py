@@ -30,10 +30,7 @@ PrivateCaArn = Annotated[
 
 
 class AwsStoreLocation(StoreLocation):
-    """Secrets of Secrets Manager in one region.
-
-    boto3's own chain finds endpoint and credentials (AWS_ENDPOINT_URL, AWS_PROFILE, a role); a manifest has none.
-    """
+    """Secrets of Secrets Manager in one region. boto3's own chain finds endpoint and credentials."""
 
     kind: Literal["aws"] = "aws"
     # Twelve digits. Another account may have secrets of the same names.
@@ -54,7 +51,7 @@ class AwsStoreLocation(StoreLocation):
 
 
 class AwsPrivateCaIssuer(Issuer):
-    """An existing CA of AWS Private CA. boto3's own chain finds the credentials."""
+    """An existing CA of AWS Private CA."""
 
     kind: Literal["aws-private-ca"] = "aws-private-ca"
     # ARN of the CA. Its region may differ from the store's.
@@ -74,7 +71,7 @@ class AwsPrivateCaIssuer(Issuer):
 
     @property
     def template(self) -> str:
-        """The ARN of the template: a client certificate, not a CA, without the extensions of the request.
+        """The ARN of a template for client certificates, without the extensions of the request.
 
         https://docs.aws.amazon.com/privateca/latest/userguide/template-definitions.html
         """

@@ -40,13 +40,14 @@ class SecretsManager(PollingSource):
         prefix, _, last = path.rpartition("/")
         if not region or not slash or not prefix:
             raise UsageError(
-                f"--from aws-sm:{place}",
+                f"--from aws-sm:{place}: invalid source",
                 rule="aws-sm:<region>/<start of the names>/<secret>[+<secret>…]",
                 remedy=f"{OUTPUT}; for example aws-sm:eu-central-1/coreflux-mcp/prod/mqtt",
+                code="source-invalid",
             )
-        asked = requested_secrets(f"aws-sm:{place}", last)
+        requested = requested_secrets(f"aws-sm:{place}", last)
         place = f"Secrets Manager in {region}, {prefix}/"
-        super().__init__(place, asked, lambda secret: f"{prefix}/{secret}", every=every, clock=clock)
+        super().__init__(place, requested, lambda secret: f"{prefix}/{secret}", every=every, clock=clock)
         self._api = open_api(region)
 
     def revision(self, name: str) -> str | None:

@@ -1,7 +1,7 @@
 """`VersionStore` over Secrets Manager. Readers get AWSCURRENT, which one call moves.
 
-`forget` does not delete the secret, which is a resource of the stack. It makes an empty version current and removes
-every other label; a label marks this until it is complete. AWS deletes versions without labels.
+`forget` keeps the secret, which is a resource of the stack. It makes an empty version current and removes every other
+label, under a label that marks this until it is complete. AWS deletes versions without labels.
 """
 
 from __future__ import annotations
@@ -40,8 +40,6 @@ STUCK_AFTER = timedelta(hours=2)
 
 
 class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
-    """The versions of a secret in Secrets Manager."""
-
     def __init__(
         self,
         location: Location,
@@ -60,7 +58,6 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
 
     @property
     def api(self) -> SecretsManagerApi:
-        """The client, fenced while this store holds the lease."""
         api: SecretsManagerApi = self._api
         return api
 
@@ -70,7 +67,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         if state.forgetting:
             self.forget(secret)
             state = self._state(secret)
-        if any(kept.id == version.id for kept in state.versions.all):
+        if any(known.id == version.id for known in state.versions.all):
             return
         if state.current in (None, version.id):  # RotateSecret's empty version may be current
             self.api.put(name, NO_VALUE, "{}", (CURRENT, NO_VALUE_LABEL))
@@ -125,7 +122,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         found = self._state(secret).last(secret)
         return found[1] if found else None
 
-    def _keep_entry(self, entry: Entry) -> None:
+    def _store_entry(self, entry: Entry) -> None:
         """Store a failure only: the metadata of a version shows its success."""
         if entry.outcome != DONE and self._find_names(entry.secret):
             name = self._name(entry.secret)
@@ -147,7 +144,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         state = self._state(secret)
         return bool(state.versions.all) or state.forgetting
 
-    def _is_found(self, secret: str, state: LabelState) -> bool:  # noqa: ARG002
+    def _is_delivered(self, secret: str, state: LabelState) -> bool:  # noqa: ARG002
         return state.versions.current is not None and state.versions.current.id == state.current
 
     def _finish_forgetting(self, secret: str, state: LabelState) -> None:
@@ -173,9 +170,8 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
     def release_stray_pending(self, secret: str, now: datetime) -> str | None:
         """Remove AWSPENDING from a stray version after STUCK_AFTER; return what was done. Call it under the lease.
 
-        RotateSecret creates such a version, empty; the step that should fill it failed, and AWS gave up. While it has
-        the label, AWS does not rotate. The first call labels the version with the time, because a rotator has no right
-        to read its age.
+        A failed rotation of AWS leaves it, empty, and AWS does not rotate again. The first call labels the version with
+        the time, because a rotator has no right to read its age.
         """
         name = self._name(secret)
         state = self._state(secret)
@@ -197,10 +193,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         return f"AWSPENDING taken off version {stray}, which is empty since {since:%Y-%m-%d %H:%M} UTC"
 
     def release_pending(self, name: str, version: str) -> bool:
-        """Remove AWSPENDING from `version` if it is still a stray one. Call it under the lease.
-
-        AWS' steps release the lease in between, so one may have filled the version meanwhile.
-        """
+        """Remove AWSPENDING from `version` if it is still a stray one. Call it under the lease."""
         return LabelState(self.api.labels(name)).stray_pending == version and self.api.move(
             name, PENDING, version, None
         )
@@ -214,7 +207,6 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             self._pause(secret, retries)
 
     def _move(self, secret: str, label: str, source: str | None, target: str | None) -> None:
-        """Move a label that only secretops moves."""
         if not self.api.move(self._name(secret), label, source, target):
             self._pause(secret, Retries(()))
 
@@ -245,18 +237,18 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         found, name, versions = state.current, self._name(secret), state.versions
         if found is None or found == NO_VALUE or any(version.id == found for version in versions.living):
             return None
-        theirs = self.api.value(name, found)
-        if theirs is None or theirs.text.strip() == "{}":
+        edited = self.api.value(name, found)
+        if edited is None or edited.text.strip() == "{}":
             return None
         what = "is retired" if any(version.id == found for version in versions.all) else "is not of secretops"
         aws, which = "aws secretsmanager", f"--region {self._place} --secret-id {name}"
         undo = f"its fields ({aws} put-secret-value {which} --secret-string '{{}}')"
-        if ours := versions.current:
-            move = f"--version-stage {CURRENT} --remove-from-version-id {found} --move-to-version-id {ours.id}"
+        if current := versions.current:
+            move = f"--version-stage {CURRENT} --remove-from-version-id {found} --move-to-version-id {current.id}"
             undo = f"label {CURRENT} from it ({aws} update-secret-version-stage {which} {move})"
         return Edit(
             found,
-            payload.parse_fields(theirs.text),
+            payload.parse_fields(edited.text),
             f"secret {name} in {self._place} was changed by hand: version {found} {what}",
             undo,
         )
@@ -271,7 +263,6 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
 
 
 def aws_store(store: VersionStore) -> SecretsManagerVersionStore:
-    """Return the store of an AWS stack as what it is."""
     if not isinstance(store, SecretsManagerVersionStore):
         raise TypeError(type(store).__name__)
     return store

@@ -95,7 +95,7 @@ class CloudTrail(TrailNames):
         yield from filter(None, dict.fromkeys(self._named(str(each)) for each in ids))
 
     def _named(self, requested: str) -> str | None:
-        """Return the name of the secret that is requested by name, ARN, or ARN without AWS' suffix."""
+        """Return the known name for a name, an ARN, or an ARN without AWS' suffix."""
         match = _ARN.fullmatch(requested)
         name = match["name"] if match else requested
         return next((each for each in (name, _SUFFIX.sub("", name)) if each in self.known), None)
@@ -108,7 +108,7 @@ class CloudTrail(TrailNames):
 
 
 def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
-    """Return the reader, the name of its role, and the name of its session."""
+    """Return the reader, its role, and its session."""
     arn, service = identity.get("arn") or "", identity.get("invokedBy") or ""
     if match := _SESSION.fullmatch(arn):
         issuer = (identity.get("sessionContext") or {}).get("sessionIssuer") or {}
@@ -118,10 +118,7 @@ def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _is(declared: str, reader: str, role: str) -> bool:
-    """Return whether a declared principal (an ARN, or the name of a role) is this reader.
-
-    An event may lack the issuer of a session; the ARN of its role then has no path.
-    """
+    """Return whether a declared principal is this reader, whose ARN may lack the role's path."""
     if not declared.startswith("arn:"):
         return bool(role) and declared == role
     if declared == reader:

@@ -26,8 +26,8 @@ class Azure(Platform[AzureStoreLocation]):
     delivery_delay = "seconds, or 5 minutes if the hint is lost"
     is_polled = True
     lists_orphans = False
-    trail_source = "the vault's audit log goes to a Log Analytics workspace, and the stack names none"
-    no_value_trail = "Key Vault's audit log names the version that was read"
+    trail_source = "the vault's audit log needs a Log Analytics workspace, and the stack has none"
+    no_value_trail = "Key Vault's audit log has only the version"
 
     def open_store(self, location: AzureStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         with with_extra("azure"):
@@ -49,8 +49,7 @@ class Azure(Platform[AzureStoreLocation]):
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
         with with_extra("azure"):
-            from secretops.platforms.azure.checks import azure_checks
-            from secretops.platforms.azure.checks.key_vault import Vault
+            from secretops.platforms.azure.checks import Vault, azure_checks
         vault = Vault(self.of(stack.manifest))
         return StoreChecks(reach=vault.reach, checks=azure_checks(vault, stack, tick))
 

@@ -211,7 +211,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             folder.write(versions)
         return folder
 
-    def _keep(self, secret: str, version: Version, value: Value) -> SecretFolder:
+    def _store_pending(self, secret: str, version: Version, value: Value) -> SecretFolder:
         folder = self._read(secret)
         for path in (folder.path.parent, folder.path):
             files.make_folder(path)
@@ -235,7 +235,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
         self._records.write("read", secret, current.id, "compare with what is delivered")
         self._check_delivery(secret, folder, None)
 
-    def _bring(
+    def _write_delivery(
         self, secret: str, folder: SecretFolder, current: Version, _chosen: Version | None, _now: datetime
     ) -> bool:
         self._delivery.bring(

@@ -32,7 +32,7 @@ from secretops.stores.document_versions import (
     VALUE,
     Change,
     DocumentVersionStore,
-    PlatformRecords,
+    NoRecords,
     StateLabels,
     deliverable,
 )
@@ -122,11 +122,11 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
     def __init__(
         self, location: Location, api: Api, *, log_entries: bool = False, timing: Timing | None = None
     ) -> None:
-        super().__init__(PlatformRecords())
+        super().__init__(NoRecords())
         self._location, self._api, self._timing = location, api, timing or Timing()
         self._secrets = Secrets(api, self._fence.check)
         self.journal: Journal = StoreJournal(
-            self._keep_entry, lambda secret: self._read(secret).last_entry, log_entries=log_entries
+            self._store_entry, lambda secret: self._read(secret).last_entry, log_entries=log_entries
         )
 
     @classmethod
@@ -153,7 +153,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         )
         return SecretState(name, written, secret)
 
-    def _keep_entry(self, entry: Entry) -> None:
+    def _store_entry(self, entry: Entry) -> None:
         self._write(entry.secret, lambda state: state.write_entry(entry), patience=0)
 
     def _read(self, secret: str) -> SecretState:
@@ -162,7 +162,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
     def _change(self, secret: str, decide: Change) -> SecretState:
         return self._write(secret, lambda state: state.write(decide(state.versions), {}))
 
-    def _keep(self, secret: str, version: Version, value: Value) -> SecretState:
+    def _store_pending(self, secret: str, version: Version, value: Value) -> SecretState:
         self._secrets.create_missing({place.name for place in self._location.delivered.values()})
         new = {version.id: value}
         return self._write(secret, lambda state: state.write(state.versions.with_pending(version), new))
@@ -189,7 +189,9 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
             self._fill(secret, found, content, known, state.delivered)
             check_size(place.name, found)
 
-    def _bring(self, secret: str, state: SecretState, current: Version, chosen: Version | None, now: datetime) -> bool:
+    def _write_delivery(
+        self, secret: str, state: SecretState, current: Version, chosen: Version | None, now: datetime
+    ) -> bool:
         content, known = self._content(secret, state, current), self._known(secret, state, chosen)
         place, before = self._location.delivered.get(secret), state.delivered
         keys: DeliveredKeys = {place.name: tuple(sorted(content))} if place else {}

@@ -164,7 +164,7 @@ def lease(account: Account, timing: Timing | None = None, follow: Repair | None 
 def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
     """Find an AWSPENDING that no rotation uses: while it exists, AWS does not rotate.
 
-    `rotated`: full names of the secrets whose values only secretops creates; others may have a staged value.
+    `rotated`: full names of the secrets whose values only secretops creates.
     """
     wrong, remedies, under_way, strays, repair = [], [], [], dict[str, str](), None
     for name in account.names:
@@ -173,17 +173,17 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
         if version is None or CURRENT in labels[version]:
             continue
         ours = LabelState(labels).versions.pending
-        made = ours.created if ours else _made(account, name, version)
-        if made is None:  # the rotation has just ended
+        created = ours.created if ours else _created_at(account, name, version)
+        if created is None:  # the rotation has just ended
             continue
-        if datetime.now(UTC) - made < STUCK_AFTER:
+        if datetime.now(UTC) - created < STUCK_AFTER:
             under_way.append(name)
         elif ours:
-            wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(made)}, unfinished")
+            wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(created)}, unfinished")
             remedies.append("secretops tick finishes it; its log shows why it failed")
             repair = tick
         else:
-            wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(made)}, empty or not of secretops")
+            wrong.append(f"{name}: AWSPENDING is on version {version} since {_utc(created)}, empty or not of secretops")
             remedies.append(_release_command(account, name, version, is_ours=name in rotated))
             strays |= {name: version} if name in rotated else {}
 
@@ -203,8 +203,7 @@ def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collect
     )
 
 
-def _made(account: Account, name: str, version: str) -> datetime | None:
-    """Return when a version was created; None if it has no label by now."""
+def _created_at(account: Account, name: str, version: str) -> datetime | None:
     found = account.call("secretsmanager:ListSecretVersionIds", SecretId=name, MaxResults=100)["Versions"]
     return next((each["CreatedDate"] for each in found if each["VersionId"] == version), None)
 
@@ -240,7 +239,6 @@ def rotation(account: Account, rotated: Mapping[str, str]) -> Result:
 
 
 def own_rights(account: Account) -> Result:
-    """Check that the caller has the rights of an operator."""
     caller = account.principal(account.identity["Arn"])
     return _rights(account, {caller: [*account.names, account.location.lease]}, OPERATES)
 
@@ -286,7 +284,7 @@ def _rights(account: Account, who: Mapping[str, list[str]], actions: tuple[str, 
     return judge(
         _lacking(account, who, actions),
         f"it may {', '.join(actions)} by its own policies (SimulatePrincipalPolicy)",
-        "pulumi up grants it to the stack's roles; for yourself ask the owner of the account",
+        "pulumi up grants it to the stack's roles; for yourself request it from the owner of the account",
         f"{', '.join(sorted(each.rpartition('/')[2] for each in who))}: {', '.join(actions)}",
     )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore import xform_name
-from botocore.exceptions import ClientError
 
 from secretops.errors import SecretopsError, StoreError
 from secretops.platforms.aws import errors
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 # Attempts of a request: an operator waits for the answer.
 ATTEMPTS = 3
 _SESSION = re.compile(r"(arn:[\w-]+:)sts(::\d+:)assumed-role/([^/]+)/.*")
-
-
-class ForbiddenError(StoreError):
-    """The caller has no right to this request."""
 
 
 class Account:
@@ -56,25 +52,11 @@ class Account:
             pages = self.client(service).get_paginator(xform_name(operation)).paginate(**request)
             return [each for page in pages for each in page[key]]
 
-    @contextlib.contextmanager
-    def translated(self, action: str) -> Iterator[None]:
-        """Translate the SDK's errors, without their texts."""
-        with errors.translated(action, "(any)", self.location.region):
-            try:
-                yield
-            except ClientError as error:
-                if errors.code(error) not in errors.DENIED:
-                    raise
-                raise ForbiddenError(
-                    f"you may not {action}",
-                    rule="doctor sends this request with your credentials",
-                    remedy=f"request the right {action}, or ask a colleague who has it to run doctor",
-                    code="aws-access-denied",
-                ) from None
+    def translated(self, action: str) -> AbstractContextManager[None]:
+        return errors.translated(action, "", self.location.region)
 
     @functools.cached_property
     def _identity(self) -> dict[str, Any] | SecretopsError:
-        """The caller; or the error, which all checks share."""
         try:
             found: dict[str, Any] = self.call("sts:GetCallerIdentity")
         except SecretopsError as error:
@@ -84,7 +66,6 @@ class Account:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The caller: `Account` and `Arn`."""
         if isinstance(self._identity, SecretopsError):
             raise self._identity
         return self._identity
@@ -102,7 +83,6 @@ class Account:
 
     @functools.cached_property
     def secrets(self) -> dict[str, DescribeSecretResponseTypeDef | None]:
-        """DescribeSecret's answers by name; None for a missing secret."""
         self.reach()
         found: dict[str, DescribeSecretResponseTypeDef | None] = dict.fromkeys(self.names)
         for name in self.names:
@@ -115,10 +95,7 @@ class Account:
         return labels_of(found) if found else {}
 
     def undeclared(self) -> dict[str, datetime | None]:
-        """Return the secrets named as of any generation of the stack but not in it -> when AWS deletes them, or None.
-
-        Raises StoreError if the names have no common prefix.
-        """
+        """Return the other secrets with the stack's prefix -> their deletion date, or None."""
         first = next(iter(self.names), "")
         folder = re.sub(r"\+\d+$", "", first.rpartition("/")[0])
         if not folder:
@@ -129,13 +106,13 @@ class Account:
                 code="secret-prefix-missing",
             )
         self.reach()
-        ours = re.compile(rf"{re.escape(folder)}(\+\d+)?/.+")
+        pattern = re.compile(rf"{re.escape(folder)}(\+\d+)?/.+")
         filters = [{"Key": "name", "Values": [folder]}]
         found = self.list_all("secretsmanager:ListSecrets", "SecretList", Filters=filters, IncludePlannedDeletion=True)
         return {
             each["Name"]: each.get("DeletedDate")
             for each in found
-            if ours.fullmatch(each["Name"]) and each["Name"] not in self.names
+            if pattern.fullmatch(each["Name"]) and each["Name"] not in self.names
         }
 
     def principal(self, arn: str) -> str:
@@ -151,8 +128,7 @@ class Account:
     def denied(self, principal: str, name: str, actions: Sequence[str]) -> list[str]:
         """Return those of `actions` on a secret, or on the lease's table, that the policies of `principal` deny.
 
-        Covers its own policies and the account's limits; not the secret's policy, which the stack writes. An action
-        whose answer depends on the unknown network counts as allowed.
+        Ignores the secret's own policy, and an action whose answer depends on the network.
         """
         secret: Mapping[str, object] = {} if name == self.location.lease else self.secrets[name] or {}
         context = [("aws:SecureTransport", "boolean", "true")]

@@ -1,9 +1,8 @@
 """Check that CloudTrail records reads of values: the trails, their events, and their delivery.
 
-GetSecretValue is a read management event. A trail may exclude those, or AWS services' own, or record another kind of
-event only: https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetEventSelectors.html
-A logging trail may still fail to deliver: then records are missing, or alarms stay silent.
-https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetTrailStatus.html
+GetSecretValue is a read management event, which a trail may exclude:
+https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetEventSelectors.html
+A logging trail may fail to deliver: https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetTrailStatus.html
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def audit(account: Account) -> Result:
 
 
 def _problem(account: Account, trail: Mapping[str, Any]) -> str:
-    """Return why a trail does not record and deliver all events of Secrets Manager; empty if it does."""
+    """Return why a trail is incomplete; empty if it is complete."""
     status = account.call("cloudtrail:GetTrailStatus", Name=trail["TrailARN"])
     if not status["IsLogging"]:
         return "not logging"
@@ -83,10 +82,7 @@ def _problem(account: Account, trail: Mapping[str, Any]) -> str:
 
 
 def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Return the management events of Secrets Manager that these selectors record: READS, WRITES.
-
-    A trail without selectors records all management events.
-    """
+    """Return READS and WRITES, as far as these selectors record them. A trail without selectors records both."""
     found: set[str] = set() if basic or advanced else {READS, WRITES}
     for selector in basic:
         is_excluded = SOURCE in selector.get("ExcludeManagementEventSources", ())
@@ -115,7 +111,6 @@ def _by_fields(selectors: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def _matches(selector: Mapping[str, Any], value: str) -> bool:
-    """Return whether `value` matches an included pattern and no excluded one."""
     for operator, test in _OPERATORS.items():
         if (wanted := selector.get(operator)) and not any(test(value, each) for each in wanted):
             return False
