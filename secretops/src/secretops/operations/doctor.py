@@ -309,4 +309,5 @@ def _run(remote: RemoteCommand, command: Sequence[str], *, accepted: Sequence[Ex
             remedy="fix what it printed, then run doctor again",
             code="task-failed",
         )
-    return f"{text} ran where the values can be read" + ("" if code == ExitCode.DONE else "; action needed, see its output")
+    needed = "" if code == ExitCode.DONE else "; action needed, see its output"
+    return f"{text} ran where the values can be read{needed}"
