@@ -16,6 +16,7 @@ from tools import (
     compliance_page,
     cost_page,
     decisions_page,
+    messages_page,
     reliability_page,
     settings_page,
 )
@@ -53,6 +54,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "package/plugin/sections.py": arguments_file.for_plugin,
     "docs/adr/README.md": decisions_page.render,
     "docs/commands.md": commands_page.render,
+    "docs/messages.md": messages_page.render,
     **compliance_page.RENDERED,
     "docs/operations/aws.md": aws,
     "docs/operations/azure.md": azure,

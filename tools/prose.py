@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VALE = ROOT / "tools/vale"
 CODE = ("components", "secretops", "policies", "tools", "bench", "package", "tests")
 # Written by `python -m tools.pages` from the code and from tables, or without prose of their own.
-GENERATED = ("docs/reliability.md", "docs/settings.md", "docs/compliance/", "docs/commands.md")
+GENERATED = ("docs/reliability.md", "docs/settings.md", "docs/compliance/", "docs/commands.md", "docs/messages.md")
 
 # Words for each sentence on average, and Flesch reading ease: of a page, and of the README.
 SENTENCE, EASE, README_EASE = 18, 45, 50

@@ -6,7 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 from secretops.check import Level, Result
 from secretops.errors import SecretopsError
-from secretops.operations.doctor import mend, repairs
+from secretops.operations.doctor import repairs, run_repair
 
 
 class Looked(Protocol):
@@ -54,7 +54,7 @@ def prove(fault: Fault[Place], place: Place) -> None:
     if offered is None:
         return
     for repair in repairs(list(found.items())):
-        came = mend(repair)
+        came = run_repair(repair)
         assert not isinstance(came, SecretopsError), came
     after = place.look()
     wrong = {name: told(one) for name, one in after.items() if one.level is not Level.OK}

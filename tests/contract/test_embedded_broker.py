@@ -428,7 +428,12 @@ def test_no_more_is_queued_than_the_limit(
 def test_no_more_sessions_connections_and_subscriptions_are_kept_than_the_limit(
     local: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, limit in ((server, "AWAY"), (server, "NEWCOMERS"), (server, "CONNECTIONS"), (packets, "SUBSCRIPTIONS")):
+    for module, limit in (
+        (server, "MAX_OFFLINE"),
+        (server, "MAX_PENDING"),
+        (server, "MAX_CONNECTIONS"),
+        (packets, "MAX_SUBSCRIPTIONS"),
+    ):
         monkeypatch.setattr(module, limit, 3)
     for number in (0, 1, 2, 3, 1, 4):
         Wire.log_in(local.port, local.mallory, f"away-{number}", clean=False).leave()
@@ -443,9 +448,9 @@ def test_no_more_sessions_connections_and_subscriptions_are_kept_than_the_limit(
 @pytest.mark.parametrize(("kind", "one"), [(0x82, text("line/+") + b"\0"), (0xA2, text("line/+"))])
 def test_packet_with_more_filters_than_a_client_may_have_ends_it(local: Local, kind: int, one: bytes) -> None:
     client = Wire.log_in(local.port, local.mallory)
-    client.send(kind, b"\0\1" + packets.SUBSCRIPTIONS * one)
+    client.send(kind, b"\0\1" + packets.MAX_SUBSCRIPTIONS * one)
     assert client.read()[0] >> 4 == (kind >> 4) + 1
-    client.send(kind, b"\0\1" + (packets.SUBSCRIPTIONS + 1) * one)
+    client.send(kind, b"\0\1" + (packets.MAX_SUBSCRIPTIONS + 1) * one)
     assert client.ended()
 
 

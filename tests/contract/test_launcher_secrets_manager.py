@@ -3,7 +3,6 @@
 import itertools
 import json
 import logging
-import re
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -192,7 +191,7 @@ def test_while_aws_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_on
                 looks.append(stack.now)
     gaps = [later - earlier for earlier, later in itertools.pairwise(looks)]
     assert min(gaps) >= 0.9 * (BACKOFF_FACTOR - 0.5) * RETRY_SECONDS
-    assert len(re.findall("gave before go(es)? on", caplog.text)) == 1, "said once"
+    assert len(caplog.messages) == 1, "logged once"
     stack.client.refuses.clear()
     stack.publish("mqtt", username="server-b", password=password())
     published = stack.now

@@ -200,7 +200,7 @@ def test_a_former_client_that_never_drains_leaves_and_its_messages_go_out(
     launched.swap()
     arrived(witness, sent)
     go.set()
-    assert "messages that wait there are lost" in caplog.text
+    assert "Queued messages are lost" in caplog.text
 
 
 @pytest.mark.parametrize("stuck", ["drains", "is in use"])

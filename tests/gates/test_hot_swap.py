@@ -123,7 +123,7 @@ def hold(served: ServedByLauncher, mosquitto: Mosquitto, transport: str, rotatio
     assert load.lost_publishes() == set()
     assert load.unread() == set()
     assert len(swaps) >= rotations + 2
-    assert served.log.count("A new version is not taken") >= 2
+    assert served.log.count("A new version was rejected") >= 2
     assert "Traceback" not in served.log
     for value in filter(None, (stack.credential()["password"], served.token)):
         assert value not in served.log
@@ -163,6 +163,6 @@ async def mishap(name: str, field: str, text: str, told: str, served: ServedByLa
 
 BROKEN = "-----BEGIN PRIVATE KEY-----\nbroken\n"
 MISHAPS = (
-    partial(mishap, "mqtt", "password", "this-is-not-the-password", "refused the connection"),
-    partial(mishap, "client-cert", "client.key", BROKEN, "they are PEM files"),
+    partial(mishap, "mqtt", "password", "this-is-not-the-password", "broker-credential-refused"),
+    partial(mishap, "client-cert", "client.key", BROKEN, "tls-files-invalid"),
 )

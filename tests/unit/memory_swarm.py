@@ -286,10 +286,10 @@ def _response(code: int, answer: Any) -> requests.Response:
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for what happens at once."""
-    from secretops.platforms.swarm import delivery, job, rollout, version_state
+    from secretops.platforms.swarm import job, rollout, store, version_state
     from secretops.stores import retry
 
-    for module in (version_state, delivery):
+    for module in (version_state, store):
         monkeypatch.setattr(module, "PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(retry, "CONFLICT_PAUSES", (0.0, 0.0, 0.0))
     for name, seconds in (("POLL", 0.0), ("SENT", 0.0), ("STEADY", 0.0), ("RUNS_WITHIN", 0.2)):

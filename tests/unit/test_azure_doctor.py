@@ -38,6 +38,7 @@ def kept(
 ) -> KeyVaultVersion:
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=at)
     return KeyVaultVersion(
+        "it",
         f"kv{number}",
         enabled,
         at + timedelta(seconds=number),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from secretops.broker import create_first_admin
 from secretops.broker.commands import COMMAND_TOPIC, OUTPUT_TOPIC, Commands, parse
-from secretops.broker.server import Action, may
+from secretops.broker.server import Action, is_allowed
 from secretops.broker.users import USERS_FILE, Flag, User, Users
 from secretops.errors import StoreError
 from secretops.values import Value, new_password
@@ -86,7 +86,7 @@ def test_a_change_that_cannot_be_written_does_not_hold(users: Users, home: Path)
 def test_a_file_that_is_no_users_file_is_told(home: Path, text: str) -> None:
     home.mkdir()
     (home / USERS_FILE).write_text(text)
-    with pytest.raises(StoreError, match="not a users file"):
+    with pytest.raises(StoreError, match="users-file-invalid"):
         Users.load(home)
 
 
@@ -182,5 +182,5 @@ def test_topics_are_open_to_whom_they_are_meant_for(
     root = users.get("root")
     assert root is not None
     for flags in (SERVER, MANAGER, SYSTEM):
-        assert may(User(password=root.password, flags=flags), action, topic) is (flags in allowed)
-    assert not may(None, action, topic)
+        assert is_allowed(User(password=root.password, flags=flags), action, topic) is (flags in allowed)
+    assert not is_allowed(None, action, topic)

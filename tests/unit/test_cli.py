@@ -180,7 +180,7 @@ def test_status_shows_the_other_secrets_when_one_does_not_read(stack: Stack) -> 
     for each in stack.manifest.secrets:
         (stack.root / "versions" / each.name).mkdir(exist_ok=True)
         (stack.root / "versions" / each.name / "state.json").write_text("garbage")
-    refused(run(stack, "status"), 1, "does not read as a list of versions")
+    refused(run(stack, "status"), 1, "dotenv-file-invalid")
     assert run(stack, "purge", "agent-key", "--destroy", "--yes").returncode == 0
     assert not state.parent.exists() and "still-wanted" not in stack.env.read_text()
 

@@ -114,7 +114,7 @@ def _edited(stack: Stack) -> None:
     pytest.param(_edited, "secret agent-key", "changed by hand", id="edited"),
     pytest.param(_left_pending, "secret agent-key", "left pending", id="pending left behind"),
     pytest.param(_left_the_stack, "orphaned values", "agent-key", id="left the stack"),
-    pytest.param(_append_to("access.jsonl"), "audit", "access.jsonl: 1 lines are no record", id="broken record"),
+    pytest.param(_append_to("access.jsonl"), "audit", "access.jsonl: 1 invalid lines", id="broken record"),
     pytest.param(_append_to("rotation.jsonl"), "audit", "the first is line 1", id="broken journal"),
     pytest.param(_set_aside, "set aside", "config_.env", id="set aside"),
     pytest.param(_last_years, "secret agent-key", "due since", id="due"),
@@ -138,7 +138,7 @@ def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stac
     stack.root.rename(tmp_path / "away")
     examined = examine(stack, 3)
     assert len(examined) == 13
-    assert examined["folder"]["value"].endswith("is not there")
+    assert examined["folder"]["value"].endswith("does not exist")
     assert {name for name, one in examined.items() if one["level"] == "ok"} == {"broker"}
     assert "lost-store.md" in examined["secret mqtt"]["remedy"]
 

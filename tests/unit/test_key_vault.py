@@ -28,7 +28,7 @@ def kept(number: int, second: int, **facts: Any) -> KeyVaultVersion:
     """Return Key Vault's version of that second, which holds ours of `number` and of the write of that number."""
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=NOW, **facts)
     made = tags.version_tags(version, number, f"w{number}")
-    return KeyVaultVersion(f"kv{second}", True, NOW + timedelta(seconds=second), None, made)
+    return KeyVaultVersion("it", f"kv{second}", True, NOW + timedelta(seconds=second), None, made)
 
 
 def ids(versions: Iterable[Version | None]) -> str:
@@ -72,28 +72,30 @@ def test_history_of_a_secret_tells_stages_late_and_surplus_versions(
 ) -> None:
     state = TagState(main, apart)
     versions, back = state.versions, state.rolled_back
-    surplus = sorted(copy.stored.id for _, copy in state.surplus)
+    surplus = sorted(copy.stored.id for copy in state.surplus)
     stages = ids((versions.previous, versions.current, versions.pending))
     assert (stages, " ".join(sorted(state.late)), " ".join(surplus), back.stored.id if back else "") == told
     assert not back or (versions.current and versions.current.published is None), "since when is not known"
 
 
 def test_of_one_second_the_version_counts_that_readers_find() -> None:
-    both = (kept(1, 0), kept(2, 0), KeyVaultVersion("theirs", True, NOW, None, {}))
+    both = (kept(1, 0), kept(2, 0), KeyVaultVersion("it", "theirs", True, NOW, None, {}))
     assert len(TagState(both, ()).newest) == 3
     assert [one.id for one in TagState(both, (), found="theirs").newest] == ["theirs"]
 
 
 def test_facts_find_room_among_the_tags_of_others_and_the_journals_entry_goes_first() -> None:
     one = kept(1, 0)
-    full = KeyVaultVersion(one.id, True, NOW, None, {**one.tags, **{f"theirs-{number}": "x" for number in range(10)}})
+    full = KeyVaultVersion(
+        "it", one.id, True, NOW, None, {**one.tags, **{f"theirs-{number}": "x" for number in range(10)}}
+    )
     with_last = tags.with_entry(full, ENTRY)
     marked = tags.with_times(full, verified=NOW, retired=NOW)
     assert len(with_last) == len(marked) == MOST
     assert {f"{PREFIX}verified", f"{PREFIX}retired", f"{PREFIX}id"} <= marked.keys()
     assert "theirs-0" in marked and "theirs-9" not in marked
     assert tags.LAST not in tags.with_times(
-        KeyVaultVersion(one.id, True, NOW, None, with_last), verified=NOW, retired=NOW
+        KeyVaultVersion("it", one.id, True, NOW, None, with_last), verified=NOW, retired=NOW
     )
 
 

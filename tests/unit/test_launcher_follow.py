@@ -16,14 +16,14 @@ from secretops.errors import SecretopsError, UnreachableError, UsageError
 from secretops.launcher import source_watcher, watch
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.source_watcher import FIRST_RETRY, LAST_RETRY, SETTLE_TRIES, SourceWatcher, read_stable
-from secretops.launcher.sources import open_source
+from secretops.launcher.sources import Source, open_source
 from secretops.launcher.state import STALE_SECONDS, LauncherState
 from secretops.launcher.watch import wakeups
 from secretops.values import Value
 
 
 @dataclasses.dataclass
-class OneSource:
+class OneSource(Source):
     """A source that holds what a test puts there."""
 
     settings: ServerSettings | SecretopsError
@@ -42,9 +42,6 @@ class OneSource:
 
     def read_at(self) -> float:
         return 1.0
-
-    def may_arrive(self, _: str) -> bool:
-        return True
 
 
 @dataclasses.dataclass
@@ -84,7 +81,7 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
         source, server, connection, state, in_use=(settings, source.version), notify=lambda _: None
     )
     made = Following(source, follower, state, server, connection, first=settings)
-    connection.keep = lambda settings: made.stays.append(settings.versions["mqtt"])
+    connection.update = lambda settings: made.stays.append(settings.versions["mqtt"])
 
     def attempt(_connection: object, settings: ServerSettings, is_obsolete: Callable[[], bool]) -> Any:
         made.is_obsolete = is_obsolete

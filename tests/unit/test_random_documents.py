@@ -27,10 +27,9 @@ from secretops.operations.compromise import incident
 from secretops.operations.history import _entries as entries_of_a_log
 from secretops.platforms.azure import tags
 from secretops.platforms.azure.api import KeyVaultVersion
-from secretops.platforms.dotenv.delivery import NAMES
-from secretops.platforms.dotenv.journal import JournalFile
+from secretops.platforms.dotenv.delivery import DELIVERED
 from secretops.platforms.dotenv.location import DotenvStoreLocation
-from secretops.platforms.dotenv.store import DotenvVersionStore
+from secretops.platforms.dotenv.store import DotenvVersionStore, JournalFile
 from secretops.platforms.kubernetes.secrets import SecretData
 from secretops.platforms.kubernetes.store import SecretState
 from secretops.platforms.swarm.version_state import VersionState
@@ -126,7 +125,7 @@ class OnePath:
 def key_vault(**tagged: str) -> tags.TagState:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     told = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
-    return tags.TagState((KeyVaultVersion("0", True, now, None, {**told, **tagged}),), ())
+    return tags.TagState((KeyVaultVersion("it", "0", True, now, None, {**told, **tagged}),), ())
 
 
 def last_of_a_journal(folder: Path) -> Entry | None:
@@ -141,7 +140,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
     "a folder's value": (({"username": "a", "password": "b"},),
          of_file("versions/mqtt/v1.json", lambda folder: dict(dotenv(folder).read("mqtt", "v1", purpose="test")))),
     "what a folder delivers": (({"variables": ["MQTT_PASSWORD"], "files": ["secrets/x"]},),
-         of_file(f"versions/mqtt/{NAMES}", lambda folder: dotenv(folder).forget("mqtt"))),
+         of_file(f"versions/mqtt/{DELIVERED}", lambda folder: dotenv(folder).forget("mqtt"))),
     "a journal": ((ENTRY,), of_file("journal.jsonl", last_of_a_journal)),
     "a rotator's log": ((ENTRY,), of_file("log", lambda folder: entries_of_a_log(str(folder / "log")))),
     "a manifest": ((json.loads(test_swarm_events.MANIFEST.model_dump_json()),),
@@ -228,7 +227,7 @@ def test_what_a_foreign_note_names_outside_of_a_store_is_not_removed(named: str,
     mine.write_text("mine")
     root = tmp_path / "store"
     (root / "versions" / "mqtt").mkdir(parents=True)
-    (root / "versions" / "mqtt" / NAMES).write_text(json.dumps({"files": [named]}))
-    with pytest.raises(SecretopsError, match="does not read as what is delivered"):
+    (root / "versions" / "mqtt" / DELIVERED).write_text(json.dumps({"files": [named]}))
+    with pytest.raises(SecretopsError, match=r"\[dotenv-file-invalid\]"):
         dotenv(root).forget("mqtt")
     assert mine.read_text() == "mine"

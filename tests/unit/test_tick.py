@@ -153,15 +153,15 @@ def test_tick_sets_a_refused_password_again_when_no_reader_has_it(
     assert isinstance(store, DotenvVersionStore)
     store._change("mqtt", lambda _: Versions((version.at(published=None),)))
     broker.passwords[value["username"]] = "of-somebody"
-    deliver = Delivery.bring
+    original = Delivery.deliver
 
-    def bring(self: Delivery, secret: str, content: Content, record: Callable[[], None]) -> None:
+    def deliver(self: Delivery, secret: str, content: Content, record: Callable[[], None]) -> None:
         """Refuse what the broker refuses, as the readers of a store that checks them do."""
         if secret == "mqtt" and broker.passwords[value["username"]] != value["password"]:
             raise StoreError("its readers cannot log in")
-        deliver(self, secret, content, record)
+        original(self, secret, content, record)
 
-    monkeypatch.setattr(Delivery, "bring", bring)
+    monkeypatch.setattr(Delivery, "deliver", deliver)
     assert of(stack.tick(), "mqtt").error is None
     assert broker.passwords[value["username"]] == value["password"]
 

@@ -214,15 +214,15 @@ def module_folder(go: Path, module: Path, wanted: str) -> Path:
 
 def downloaded(go: Path, module: Path, wanted: str) -> dict[str, str]:
     """What Go tells of the module `wanted`, a path or path@version: its Dir, its Sum. Raises SetupError."""
-    said = run_step(
+    output = run_step(
         f"the sources of {wanted}",
         [go, "mod", "download", "-json", wanted],
         cwd=module,
         env=GO_SETTINGS,
         remedy="check that this machine reaches a Go module proxy (GOPROXY)",
     )
-    told: dict[str, str] = json.loads(said[said.index("{") :])
-    return told
+    found: dict[str, str] = json.loads(output[output.index("{") :])
+    return found
 
 
 def write_overlay(go: Path, module: Path, lent: Lender, folder: Path) -> Path:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from secretops.engine.journal import Journal
     from secretops.engine.ports import VersionStore
     from secretops.engine.state import Versions
-    from secretops.launcher.source import Source
+    from secretops.launcher.sources import Source
     from secretops.manifest import Issuer, Manifest, Secret, StoreLocation
     from secretops.trails import Trail
     from secretops.values import Value

@@ -1,4 +1,4 @@
-"""What AWS refuses of several properties that each may be so: one that needs another, one of two, their sum."""
+"""Rules of AWS across properties: dependencies, alternatives, sums."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tools.standin.wire import has_unknown, is_unknown
 
 Inputs = Mapping[str, Any]
 
+# A property, and another one that it requires.
 NEEDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     # Lambda API reference, FunctionCode.
     "aws:lambda/function:Function": (("s3Bucket", "s3Key"), ("s3Key", "s3Bucket")),
@@ -26,8 +27,8 @@ NEEDS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("metricName", "namespace"), ("metricName", "period"), ("evaluationCriteria", "evaluationInterval"),
     ),
 }  # fmt: skip
-"""A property, and another that it cannot do without."""
 
+# Variables that Lambda sets (Lambda developer guide, Defined runtime environment variables).
 RESERVED = frozenset(
     {
         *("_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV"),
@@ -37,16 +38,15 @@ RESERVED = frozenset(
         *("AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"),
     }
 )
-"""Variables that Lambda sets itself (Lambda developer guide, Defined runtime environment variables)."""
 
+# Limit of all variables of a function as JSON (Lambda developer guide, quotas).
 ENVIRONMENT_BYTES = 4096
-"""Of all variables of a function, as JSON (Lambda developer guide, quotas)."""
 
 WEEK, DAY, HOUR = 604800, 86400, 3600
 
 
 def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
-    """What does not go together among a resource's inputs."""
+    """Yield the problems across a resource's inputs."""
     for name, needed in NEEDS.get(token, ()):
         if inputs.get(name) is not None and inputs.get(needed) is None:
             yield Problem(needed, MISSING, f"{snake(name)} cannot do without it", f"give {snake(needed)}")
@@ -55,7 +55,8 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
 
 
 def _pattern(inputs: Inputs) -> Iterator[Problem]:
-    """An event pattern is an object whose leaves are lists (EventBridge user guide, creating event patterns)."""
+    """Check that an event pattern is an object with lists as leaves (EventBridge user guide, creating event
+    patterns)."""
     text = inputs.get("eventPattern")
     if text is None and inputs.get("scheduleExpression") is None:
         yield Problem("eventPattern", MISSING, "a rule has a pattern or a schedule", "give event_pattern")
@@ -82,7 +83,7 @@ def _leaves(pattern: Any, at: str) -> Iterator[Problem]:
 
 
 def _redrive(inputs: Inputs) -> Iterator[Problem]:
-    """SQS API reference, CreateQueue, RedrivePolicy."""
+    """Check RedrivePolicy (SQS API reference, CreateQueue)."""
     text = inputs.get("redrivePolicy")
     if not isinstance(text, str) or is_unknown(text):
         return

@@ -1,4 +1,4 @@
-"""What Vault refuses, or takes and never does, and the SDK's types do not say. Each rule names where that is said."""
+"""Rules of Vault beyond the SDK's types, each with its source."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tools.standin.wire import has_unknown, is_unknown
 
 Inputs = Mapping[str, Any]
 
+# Vault, Policies.
 CAPABILITIES = ("create", "read", "update", "patch", "delete", "list", "sudo", "deny", "subscribe", "recover")
-"""Vault, Policies. Any other word is refused."""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+)([smhd]?)")
@@ -26,7 +26,7 @@ ROLE = Like(r"[\w.-]+", "a role's name, of letters, digits, dots, dashes and und
 
 
 class Capabilities:
-    """A `Form`: a policy of which each path has capabilities that Vault knows."""
+    """A `Form`: a policy with known capabilities."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):
@@ -43,7 +43,7 @@ class Capabilities:
 
 
 class Passwords:
-    """A `Form`: a password policy, of a length and of rules about characters (Vault, Password policies)."""
+    """A `Form`: a password policy with a length and rules about characters (Vault, Password policies)."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):

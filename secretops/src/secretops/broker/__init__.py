@@ -1,4 +1,4 @@
-"""The embedded broker of a dev stack: users in a file, the documented user commands of Coreflux, loopback only."""
+"""The embedded broker of a dev stack: users in a file, Coreflux's documented user commands, loopback only."""
 
 from secretops.broker.process import (
     EmbeddedBrokerError,

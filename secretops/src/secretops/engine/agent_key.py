@@ -39,10 +39,7 @@ class KeyComparison:
 
 @dataclass(eq=False, kw_only=True)
 class AgentKey(Rotator):
-    """Rotates the key of one agent.
-
-    `admins`: version ids of the token that creates keys, the current one first. They name the first key.
-    """
+    """Rotates the key of one agent. `admins`: version ids of the admin token, newest first; they name the first key."""
 
     prefix: str
     agent: AgentKeys
@@ -50,10 +47,9 @@ class AgentKey(Rotator):
     sleep: Callable[[float], None] = time.sleep
 
     def advance(self, *, force: bool = False) -> Version:
-        """Publish the pending version, or a new one. Return the version that is now current.
+        """Publish the pending version, or a new one, and return it. Raises GraceError.
 
         Replaces a pending key that the agent refuses. With `force` readers of the previous version get no grace period.
-        Raises GraceError.
         """
         self._retire_previous(force=force)
         version = self.versions.pending
@@ -71,7 +67,7 @@ class AgentKey(Rotator):
         return self.publish(version)
 
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - both keys work
-        """Create a key and store it as pending at once."""
+        """Create a key and store it as pending."""
         now = self.clock()
         current = self.versions.current
         token, name = new_token(now), self._name_after(current.id if current else self.admins[0])
@@ -96,13 +92,13 @@ class AgentKey(Rotator):
             self._mark(version, verified=self.clock())
 
     def tidy(self) -> str | None:
-        """Delete leftover keys. Return why the agent does not accept the key that readers have, or None."""
+        """Delete leftover keys. Return why the agent refuses the current key, or None."""
         found = self.compare_keys()
         self._delete(found.leftover)
         return found.problem
 
     def compare_keys(self) -> KeyComparison:
-        """Compare the keys of the agent with the stored versions, by one request."""
+        """Compare the agent's keys with the stored versions, by one request."""
         versions, keys = self.versions, self.agent.list_keys()
         prefix, existing = f"{self.agent.id}/", {str(key) for key in keys}
         missing = [
@@ -123,7 +119,7 @@ class AgentKey(Rotator):
         return f"the current key {key.id} was deleted at the agent" if current in missing else None
 
     def _retire_previous(self, *, force: bool) -> None:
-        """Retire the previous version: adding the next one removes it from the store. Raises GraceError."""
+        """Retire the previous version before the store drops it. Raises GraceError."""
         previous = self.versions.previous
         if previous is None or previous.retired:
             return
@@ -133,7 +129,7 @@ class AgentKey(Rotator):
         self.retire(previous)
 
     def _revoke(self, version: Version) -> None:
-        """Delete the key at its agent, unless an operator supplied it."""
+        """Delete the key, unless an operator supplied it."""
         if version.user:
             key = NamedKey.of(version.user)
             exists = key.agent != self.agent.id or key.id in {each.id for each in self.agent.list_keys()}

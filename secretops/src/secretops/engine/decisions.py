@@ -92,15 +92,12 @@ Decision = Callable[[Facts, datetime], Finding | None]
 
 
 def grace_period(facts: Facts) -> timedelta:
-    """Return how long readers may use a replaced version: none for the rotator, which reads again under each lease."""
+    """Return how long readers may use a replaced version. The rotator, which always reads again, needs no time."""
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
 def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
-    """Return True if an interrupted `put`, and no rotation, left the pending version.
-
-    Its user is none of the secret's; or it is the first admin, which no rotation could have made.
-    """
+    """Return True if an interrupted `put` left the pending version: of another user, or of the first admin."""
     pending = versions.pending
     if pending is None:
         return False
@@ -109,10 +106,7 @@ def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
 
 
 def grace_end(version: Version, facts: Facts) -> datetime | None:
-    """Return when the grace period of the replaced `version` ends: it begins when its successor is delivered.
-
-    None while that is unknown.
-    """
+    """Return when the grace period of the replaced `version` ends. None until its successor is delivered."""
     current = facts.versions.current
     if version is current or current is None or current.published is None:
         return None
@@ -120,7 +114,7 @@ def grace_end(version: Version, facts: Facts) -> datetime | None:
 
 
 def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
-    """Report a secret without a value that only an operator can supply."""
+    """Report a missing value that only an operator can supply."""
     if facts.secret.makes_first_value or facts.versions.current:
         return None
     by = facts.supplied_by or f"secretops put {facts.secret.name}"
@@ -139,7 +133,7 @@ def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
 
 
 def retire_due(facts: Facts, now: datetime) -> Finding | None:
-    """Retire the previous version once its grace period is over, or every server reports the current one."""
+    """Retire the previous version after its grace period, or once every server reports the current one."""
     previous = facts.versions.previous
     if previous is None or previous.retired or not facts.secret.is_made:
         return None
@@ -159,12 +153,12 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def all_report_current(facts: Facts) -> bool:
-    """Return True if exactly the expected servers report, all of them the current version."""
+    """Return True if exactly the expected servers report the current version."""
     return len(facts.replicas) == facts.expected and not outdated_replicas(facts)
 
 
 def outdated_replicas(facts: Facts) -> tuple[Replica, ...]:
-    """Return the servers that report another version or user than the current one."""
+    """Return the servers that report another version or user."""
     current = facts.versions.current
     if current is None:
         return ()
@@ -173,7 +167,7 @@ def outdated_replicas(facts: Facts) -> tuple[Replica, ...]:
 
 
 def replica_behind(facts: Facts, now: datetime) -> Finding | None:
-    """Report servers that use the previous version after its grace period. Its user is retired all the same."""
+    """Report servers that use the previous version after its grace period."""
     previous = facts.versions.previous
     end = grace_end(previous, facts) if previous else None
     if end is None or now < end or not (late := outdated_replicas(facts)):
@@ -183,22 +177,19 @@ def replica_behind(facts: Facts, now: datetime) -> Finding | None:
 
 
 def never_rotated(facts: Facts, now: datetime) -> Finding | None:
-    """Make the first value of a kind that secretops generates."""
+    """Generate the first value."""
     if not facts.secret.makes_first_value or facts.versions.current:
         return None
     return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet: secretops tick makes it")
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """Return when a renewal is due: at two thirds of the life, or sooner by a share that follows from the id.
-
-    None for a version that does not expire.
-    """
+    """Return when a renewal is due: at RENEW_AT, less a share that follows from the id. None without expiry."""
     return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
 def due_at(facts: Facts) -> datetime | None:
-    """Return when the next value is due, by the cadence or the version's expiry. None before the first version."""
+    """Return when the next value is due, by cadence or expiry. None before the first version."""
     current = facts.versions.current
     if current is None:
         return None
@@ -209,14 +200,14 @@ def due_at(facts: Facts) -> datetime | None:
 
 
 def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
-    """Return when RENEW_AT of the life, less the share `sooner`, is over. None for a version that does not expire."""
+    """Return when RENEW_AT less `sooner` of the life is over. None without expiry."""
     if version.expires is None:
         return None
     return version.created + (version.expires - version.created) * (RENEW_AT - sooner)
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """Rotate when the cadence is over, a renewal is due, or the settings of the issuer changed."""
+    """Rotate when the cadence is over, a renewal is due, or the issuer's settings changed."""
     current = facts.versions.current
     if current is None:
         return None
@@ -231,7 +222,7 @@ def due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def near_expiry(facts: Facts, now: datetime) -> Finding | None:
-    """Report a supplied certificate at two thirds of its life, and a renewed one only once it has expired."""
+    """Report a supplied certificate at RENEW_AT of its life, and any expired one."""
     current = facts.versions.current
     if current is None or current.expires is None:
         return None
@@ -245,7 +236,7 @@ def near_expiry(facts: Facts, now: datetime) -> Finding | None:
 
 
 def overdue(facts: Facts, now: datetime) -> Finding | None:
-    """Report a rotation that is due for so long that the schedule or the rotation must have failed."""
+    """Report a rotation that is late because the schedule or the rotation fails."""
     at, current = due_at(facts), facts.versions.current
     if at is None or current is None or not facts.secret.is_made:
         return None
@@ -277,27 +268,24 @@ def findings(facts: Facts, now: datetime) -> tuple[Finding, ...]:
 
 
 def first_action(found: tuple[Finding, ...]) -> Finding | None:
-    """Return the first finding that secretops itself acts on, or None."""
+    """Return the first finding that secretops acts on, or None."""
     return next((finding for finding in found if finding.action is not Action.NOTIFY), None)
 
 
 def issued_id(token: str, issuer: Issuer) -> str:
-    """Return `token`, a new version's id, with its last ten digits replaced by mark and digest."""
+    """Return the id `token` with mark and digest in its last ten digits."""
     stem = token[: -(_MARK + _SETTINGS)]
     return f"{stem}{_digest(stem, _MARK)}{_settings(issuer)}"
 
 
 def issuer_changed(version: str, issuer: Issuer) -> bool:
-    """Return True if a version was issued under other settings than those of `issuer`.
-
-    False for a supplied version, except that one in 65,536 matches the mark by chance.
-    """
+    """Return True if a version was issued under other settings. False for a supplied one (1 in 65,536 collides)."""
     stem, mark = version[: -(_MARK + _SETTINGS)], version[-(_MARK + _SETTINGS) : -_SETTINGS]
     return mark == _digest(stem, _MARK) and not version.endswith(_settings(issuer))
 
 
 def _settings(issuer: Issuer) -> str:
-    """Return the digest of all settings but the CA's own life, which no client's certificate depends on."""
+    """Return the digest of the settings that a client's certificate depends on."""
     return _digest(issuer.model_dump_json(exclude={"ca_seconds"}), _SETTINGS)
 
 

@@ -21,7 +21,7 @@ class Entry:
     outcome: str
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a time without a zone or a field that is no text: secretops did not write it."""
+        """Raise ValueError for an entry that secretops did not write."""
         if self.time.utcoffset() is None:
             raise ValueError("a time with no zone")
         for text in (self.secret, self.version, self.step, self.outcome):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class VersionStore(Protocol):
     """Stores the versions of secrets. A new store implements these twelve methods and passes the contract suite.
 
-    Every method may raise StoreError or UnreachableError, and writes completely or not at all. Each write is a
-    compare-and-swap that fails once the lease is lost, so that a rotator reads the versions only once.
+    Every method may raise StoreError or UnreachableError, and writes completely or not at all. Each write compares the
+    store with what was read, and fails once the lease is lost: so a rotator reads the versions only once.
     """
 
     def versions(self, secret: str) -> Versions:
@@ -35,62 +35,51 @@ class VersionStore(Protocol):
     def publish(self, secret: str, version: str, now: datetime) -> None:
         """Make `version` current and the old current previous, and deliver it to the readers.
 
-        The only method that changes the current version. Idempotent: after a crash it finishes the delivery. `now`
-        becomes `published` once readers can see the version.
+        Idempotent: after a crash it finishes the delivery. `now` becomes `published` once readers can see the version.
         """
 
     def recover(self, secret: str, now: datetime) -> None:
-        """Finish a delivery or a `forget` that a crash interrupted.
-
-        Raises StoreError if the delivered value was edited: a person decides about it.
-        """
+        """Finish an interrupted delivery or `forget`. Raises StoreError if somebody edited the delivered value."""
 
     def delivery_drift(self, secret: str) -> str | None:
-        """Return how the delivered value differs from the current version (edited, missing, not delivered), or None.
-
-        Records the access where it has to read a value.
-        """
+        """Return how the delivered value differs from the current version, or None. Records a read of a value."""
 
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
-        """Record that a version logged in, or that the target refuses it now; a retired value is deleted."""
+        """Record that a version logged in, or that the target refuses it; retiring deletes the value."""
 
     def discard(self, secret: str, version: str) -> None:
         """Delete a pending version and its value. No-op if it is gone."""
 
     def secret_names(self) -> tuple[str, ...]:
-        """Return the secrets with a stored version, including those that left the stack."""
+        """Return the secrets with a version, also those that left the stack."""
 
     def forget(self, secret: str) -> None:
-        """Delete every version of a secret and all that was delivered. Irreversible."""
+        """Delete every version of a secret and its delivery. Irreversible."""
 
     def lease(self, holder: str) -> AbstractContextManager[None]:
-        """Hold the right to rotate, until the process ends at the latest. Raises LeaseHeldError with the holder."""
+        """Hold the right to rotate, at most while the process lives. Raises LeaseHeldError."""
 
     def confirm(self) -> None:
-        """Raise StoreError if another process took over the lease. No-op without a lease.
-
-        Called right before each change outside of the store, by the freshest answer that the store has.
-        """
+        """Raise StoreError if the lease was lost. Called before each change outside of the store."""
 
 
 class UserTakenError(RefusedError):
-    """A user that should be new exists already, with another password than the credential's."""
+    """A new user exists already, with another password than the credential's."""
 
 
 class Target(Protocol):
-    """The broker that accepts a credential, for one kind of MQTT user.
+    """The broker that accepts a credential (`username` and `password`), for one kind of MQTT user.
 
-    A credential is a Value with `username` and `password`. Every method is idempotent, and may raise UnreachableError
-    (no answer) or RefusedError.
+    Every method is idempotent, and may raise UnreachableError (no answer) or RefusedError.
     """
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
-        """Make the target accept `credential`. Creates the user with its grants if needed, and changes no other user.
+        """Make the target accept `credential`; create its user with grants if needed. Change no other user.
 
-        Sends nothing if the credential works already: mosquitto ends a user's sessions even for the same password.
-        `new`: raise UserTakenError, and change nothing, if the user exists with another password.
+        Sends nothing for a working credential: mosquitto ends sessions even for the same password. `new`: raise
+        UserTakenError if the user exists with another password.
         """
 
     def verify(self, credential: Value) -> None:
@@ -100,14 +89,11 @@ class Target(Protocol):
         """Make every known password of `username` worthless. No-op for a user that is gone."""
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
-        """Return True if each of `usernames`, and no other client, may publish the reports of its servers.
-
-        False where secretops manages no access list of the target (docs/adr/0003).
-        """
+        """Return True if only `usernames` may publish their servers' reports, by an access list (docs/adr/0003)."""
 
 
 class UnknownOutcomeError(UnreachableError):
-    """It is unknown whether a requested key was created: no answer, or one without a key."""
+    """No usable answer to a request for a key, which may exist."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +117,7 @@ class NamedKey:
 
 
 class AgentKeys(Protocol):
-    """The API keys of one agent, which accepts any number of them.
-
-    Every method may raise UnreachableError (no answer, or an unreadable one) or RefusedError.
-    """
+    """The API keys of one agent, which accepts any number. Methods may raise UnreachableError or RefusedError."""
 
     @property
     def id(self) -> str: ...
@@ -142,10 +125,10 @@ class AgentKeys(Protocol):
     def list_keys(self) -> tuple[NamedKey, ...]: ...
 
     def create(self, name: str) -> tuple[NamedKey, Value]:
-        """Create a key; a second call creates another of the same name. Raises UnknownOutcomeError."""
+        """Create a key, even if one has this name. Raises UnknownOutcomeError."""
 
     def delete(self, key: NamedKey) -> None:
-        """Revoke a key at once, also of another agent of the same owner. No-op if it is gone."""
+        """Revoke a key at once, of any agent of the same owner. No-op if it is gone."""
 
     def verify(self, credential: Value) -> None:
         """Send the agent a request with the key. Raises RefusedError."""
@@ -155,7 +138,4 @@ class Issuer(Protocol):
     """Signs certificate requests. It never sees a private key."""
 
     def sign(self, request: str) -> SignedCertificate:
-        """Return a certificate for `request`, a PEM. Each call may return another, of which one is used.
-
-        Raises UnreachableError, StoreError.
-        """
+        """Return a certificate for `request`, a PEM. Raises UnreachableError, StoreError."""

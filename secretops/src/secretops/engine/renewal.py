@@ -37,7 +37,7 @@ class Renewal(Rotator):
     prove: Callable[[str, Value], None]
 
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - both certificates work
-        """Generate a key, have it certified, check the certificate, and store both as pending."""
+        """Generate a key, have it certified, and store both as pending."""
         now = self.clock()
         token = new_token(now)
         if self.secret.issuer:
@@ -90,7 +90,7 @@ class Authority(Rotator):
             return self._add(version, Value({"ca.crt": certificate, "ca.key": key}))
 
     def verify(self, version: Version) -> None:
-        """Log in to the broker with a certificate of this CA, whose key is not stored.
+        """Log in to the broker with a throw-away certificate of this CA.
 
         If the broker refuses it, raises WaitingError for the first CA and AttentionError for a later one.
         """

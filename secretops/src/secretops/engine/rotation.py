@@ -19,20 +19,16 @@ from secretops.values import Value, new_password
 
 @dataclass(eq=False, kw_only=True)
 class Rotation(Rotator):
-    """Rotates one secret that alternates between two users.
-
-    `admin` reads the broker admin's credential; it is called only when a step needs it.
-    """
+    """Rotates a secret that alternates between two users. `admin` reads the broker admin's credential when needed."""
 
     target: Target
     admin: Callable[[], Value]
     _made: tuple[str, Value] | None = field(default=None, init=False)
 
     def advance(self, *, force: bool = False) -> Version:
-        """Publish the pending version, or a new one. Return the version that is now current.
+        """Publish the pending version, or a new one, and return it. Raises GraceError, UserTakenError unless `force`.
 
-        An operator-supplied version is verified and published, but its user is not changed. `force` sets a new password
-        even of a user that is in use or unknown; else this raises GraceError or UserTakenError.
+        Does not change the user of an operator-supplied version.
         """
         before = self.versions
         version = before.pending
@@ -47,10 +43,7 @@ class Rotation(Rotator):
         return version
 
     def scramble_unknown(self, before: Versions, published: Version) -> None:
-        """Scramble the password of each user without a version: a lost record may contain it.
-
-        `before`: the versions before `published` became current.
-        """
+        """Scramble the password of each user without a version, in `before` or `published`: it may be known."""
         known = {version.user for version in (*before.all, published)}
         for user in sorted(set(self.secret.users) - known):
             with self._step("retire", published.id):
@@ -59,7 +52,7 @@ class Rotation(Rotator):
     def prepare(self, *, token: str | None = None, force: bool = False) -> Version:
         """Generate a password for the idle user and store it as pending, before the target receives it.
 
-        `token`: the version's id where Secrets Manager chooses it; then a repeated call returns the same version.
+        `token`: the version's id where Secrets Manager chooses it; a repeated call returns the same version.
         """
         if token and (prepared := self.prepared(token)):
             return prepared
@@ -91,8 +84,8 @@ class Rotation(Rotator):
     def apply(self, version: Version, *, force: bool = False) -> None:
         """Make the target accept it.
 
-        A store without a version of its users (another folder, a second clone) cannot know if they are in use. It then
-        creates users, but changes an existing one only with `force`.
+        A store without a version of its users cannot know if they are in use: it changes an existing user only with
+        `force`.
         """
         versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
@@ -125,10 +118,7 @@ class Rotation(Rotator):
             self._mark(version, verified=self.clock())
 
     def reapply_current(self) -> bool:
-        """Set the password of an undelivered current version again if the target refuses it. Return True if it did.
-
-        Somebody changed the password before the delivery. Readers still use the previous version's user.
-        """
+        """Set the password of an undelivered current version again if somebody changed it. Return True if so."""
         version = self.versions.current
         if version is None or version.published or version.user not in self.secret.users:
             return False
@@ -145,14 +135,14 @@ class Rotation(Rotator):
         return False
 
     def _revoke(self, version: Version) -> None:
-        """Scramble the password, except of an operator's user, or of one with a newer password."""
+        """Scramble the password, unless the user is an operator's or the current version's."""
         current = self.versions.current
         in_use = current is not None and current.user == version.user
         if version.user in self.secret.users and not in_use:
             self._scramble(version.user)
 
     def _value(self, version: Version, purpose: str) -> Value:
-        """Return the value. `apply` uses a new value from memory; `verify` reads what the store has."""
+        """Return the value; for `apply` from memory if it is new."""
         if purpose == "apply" and self._made and self._made[0] == version.id:
             return self._made[1]
         return super()._value(version, purpose)

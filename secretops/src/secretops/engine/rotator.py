@@ -29,7 +29,6 @@ class GraceError(SecretopsError):
     """Readers may still use the replaced version."""
 
     def __init__(self, secret: str, old: str, until: datetime, *, rule: str) -> None:
-        """`old` names what was replaced, as an operator knows it."""
         self.until = until
         super().__init__(
             f"{secret}: {old} was replaced, and may be in use until {until:%H:%M:%S} UTC",
@@ -50,7 +49,7 @@ def new_token(now: datetime) -> str:
 
 @dataclass(eq=False)
 class Rotator(ABC):
-    """Rotates one secret, under the store's lease. Every step is idempotent.
+    """Rotates one secret, under the store's lease. Steps are idempotent.
 
     Each step may raise RefusedError, UnreachableError, StoreError.
     """
@@ -66,14 +65,11 @@ class Rotator(ABC):
 
     @cached_property
     def versions(self) -> Versions:
-        """The versions of the secret: read once, and again after an error."""
+        """The versions, read once, and again after an error."""
         return self.store.versions(self.secret.name) if self.known is None else self.known
 
     def advance(self, *, force: bool = False) -> Version:
-        """Publish the pending version, or a new one. Return the version that is now current.
-
-        With `force` readers of the previous version get no grace period.
-        """
+        """Publish the pending version, or a new one, and return it. With `force` there is no grace period."""
         version = self._resumed() or self.prepare(force=force)
         self.verify(version)
         return self.publish(version)
@@ -101,7 +97,7 @@ class Rotator(ABC):
             self._mark(version, retired=self.clock())
 
     def check_grace(self, old: str, *, rule: str) -> None:
-        """Raise GraceError while readers may still use the previous version, which `old` names."""
+        """Raise GraceError while readers may use the previous version, called `old`."""
         previous, now = self.versions.previous, self.clock()
         facts = Facts(secret=self.secret, versions=self.versions, grace=self.grace)
         if previous is None or previous.retired:
@@ -111,7 +107,7 @@ class Rotator(ABC):
             raise GraceError(self.secret.name, old, until, rule=rule)
 
     def _resumed(self) -> Version | None:
-        """Return the pending version to publish. Discard one that is due already, or was issued under old settings."""
+        """Return the pending version, but discard one that is due already or issued under old settings."""
         version, issuer = self.versions.pending, self.secret.issuer
         due = renewal_at(version) if version else None
         if version and ((due and due <= self.clock()) or (issuer and issuer_changed(version.id, issuer))):
@@ -167,5 +163,5 @@ class SuppliedSecret(Rotator):
 
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:  # noqa: ARG002
-        """Write no entry: `status` reports a secret with a journal entry and no version as lost."""
+        """Write no entry: `status` reports a secret with an entry and no version as lost."""
         yield

@@ -12,7 +12,7 @@ from secretops.errors import NotFoundError
 
 
 class Stage(StrEnum):
-    """The stage of a version. A secret has at most one version in each."""
+    """The stage of a version. Each has at most one version."""
 
     PENDING = "pending"
     CURRENT = "current"
@@ -21,7 +21,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """One version of a secret, without its value. Times are aware and in UTC."""
+    """One version of a secret, without its value. Times are in UTC."""
 
     # The token of the rotation that made it; sorts by time.
     id: str
@@ -39,13 +39,12 @@ class Version:
     expires: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a time without a zone: secretops did not write it."""
+        """Raise ValueError for a time without a zone."""
         for time in (self.created, self.published, self.verified, self.retired, self.expires):
             if time is not None and time.utcoffset() is None:
                 raise ValueError("a time with no zone")
 
     def at(self, **changes: datetime | Stage | None) -> Version:
-        """Return a copy with other times or another stage."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
 
 
@@ -61,7 +60,7 @@ def _only(stage: Stage) -> cached_property[Version | None]:
 
 @dataclass(frozen=True)
 class Versions:
-    """All stored versions of one secret. Each change returns a new object."""
+    """The stored versions of one secret. Changes return a new object."""
 
     all: tuple[Version, ...] = ()
 
@@ -75,7 +74,7 @@ class Versions:
         return tuple([version for version in self.all if not version.retired])
 
     def get(self, secret: str, version: str) -> Version:
-        """Return the version with this id. Raises NotFoundError that names `secret`."""
+        """Return the version with this id. Raises NotFoundError."""
         for kept in self.all:
             if kept.id == version:
                 return kept
@@ -93,7 +92,7 @@ class Versions:
         return Versions(tuple(old for old in self.all if old.id != version or old.stage is not Stage.PENDING))
 
     def published(self, version: Version, now: datetime | None) -> Versions:
-        """Make `version` current, the old current previous, and drop the old previous. `now`: None until delivered."""
+        """Make `version` current and the old current previous. `now`: None until it is delivered."""
         if version.stage is Stage.CURRENT:
             return self.changed(version.id, published=version.published or now)
         kept = [old.at(stage=Stage.PREVIOUS) for old in self.all if old.stage is Stage.CURRENT]

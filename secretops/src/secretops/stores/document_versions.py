@@ -30,12 +30,12 @@ Change = Callable[[Versions], Versions]
 
 
 def deliverable(versions: Versions, chosen: Version | None = None) -> list[Version]:
-    """Return the versions whose delivery is no edit: living ones that are not pending, and `chosen`."""
+    """Return the versions whose delivery is no edit: `chosen`, and living ones that are not pending."""
     return [each for each in versions.living if each.stage is not Stage.PENDING or (chosen and each.id == chosen.id)]
 
 
 class UndeliverableError(StoreError):
-    """Readers can't use the current version. It may be replaced before it is delivered."""
+    """Readers can't use the current version."""
 
 
 class Document(Protocol):
@@ -48,7 +48,7 @@ class Document(Protocol):
 
 class Records(Protocol):
     def write(self, operation: Operation, secret: str, version: str, purpose: str) -> None:
-        """Record an access before it happens. Raises StoreError; then it does not happen."""
+        """Record an access, or prevent it by StoreError."""
 
 
 class NoRecords:
@@ -142,20 +142,11 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         with self._writing():
             self._forget(secret)
 
-    @abc.abstractmethod
-    def secret_names(self) -> tuple[str, ...]: ...
-
-    @abc.abstractmethod
-    def lease(self, holder: str) -> AbstractContextManager[None]: ...
-
     def confirm(self) -> None:
         self._fence.check(True)
 
     def _deliver(self, secret: str, document: Read, now: datetime, chosen: Version | None = None) -> Read:
-        """Deliver the current version of `document`, and record when. Return the new document.
-
-        A delivered `chosen` is no edit: it is published next.
-        """
+        """Deliver the current version and record when. Return the new document. `chosen` may be delivered already."""
         current = document.versions.current
         if current is None or not self._write_delivery(secret, document, current, chosen, now) or current.published:
             return document
@@ -178,10 +169,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
     @abc.abstractmethod
     def _change(self, secret: str, decide: Change) -> Read:
-        """Write the versions that `decide` returns. On a conflict call it again with the new versions.
-
-        Returns the document as written. Raises what `decide` raises.
-        """
+        """Write what `decide` returns, and return the new document. On a conflict `decide` is called again."""
 
     def _check_value(self, secret: str, document: Read, value: Value) -> None:  # noqa: ARG002
         """Raise UsageError for a value that the platform can't store."""
@@ -189,7 +177,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
     @abc.abstractmethod
     def _store_pending(self, secret: str, version: Version, value: Value) -> Read:
-        """Write `value`, then or with it the document with `version` pending."""
+        """Write `value`, and record `version` as pending."""
 
     @abc.abstractmethod
     def _value(self, secret: str, document: Read, version: str) -> Value:
@@ -197,19 +185,16 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
     @abc.abstractmethod
     def _check_delivery(self, secret: str, document: Read, chosen: Version) -> None:
-        """Raise StoreError if `chosen` can't replace the delivered value: it was edited, or there is no room."""
+        """Raise StoreError if `chosen` can't replace the delivered value."""
 
     def _compare(self, secret: str, document: Read, current: Version) -> None:
-        """Raise StoreError if the delivered value was edited, where `_write_delivery` does not check."""
+        """Raise StoreError for an edited delivery that `_write_delivery` does not check."""
 
     @abc.abstractmethod
     def _write_delivery(
         self, secret: str, document: Read, current: Version, chosen: Version | None, now: datetime
     ) -> bool:
-        """Deliver `current`; False if there is no reader yet. Raises UndeliverableError.
-
-        Raises StoreError if the delivered value is neither of a stored version nor of `chosen`, unless `_compare` does.
-        """
+        """Deliver `current`; False without a reader. Raises UndeliverableError, StoreError for an edited delivery."""
 
     @abc.abstractmethod
     def _drift(self, secret: str, document: Read, current: Version) -> str | None:
@@ -220,30 +205,29 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         """Return the fields that readers need and `current` lacks."""
 
     def _sweep(self, secret: str, document: Read) -> None:
-        """Remove values that no version in `document` needs, unless its write did."""
+        """Remove values of versions that are not in `document`."""
 
     @abc.abstractmethod
     def _forget(self, secret: str) -> None:
-        """Remove every version of `secret` and the delivery. After its first effect `_finish_forgetting` continues."""
+        """Remove every version of `secret` and its delivery."""
 
     @abc.abstractmethod
     def _finish_forgetting(self, secret: str, document: Read) -> Read:
-        """Finish an interrupted `_forget`, if there is one. Return the new document."""
+        """Finish an interrupted `_forget`, and return the new document."""
 
 
 class StateLabels:
-    """The labels or annotations of an object in which secretops records public facts of secrets."""
+    """Labels or annotations in which secretops records public facts of secrets."""
 
     def __init__(self, where: str, prefix: str, labels: dict[str, str], *, remedy: str) -> None:
         self._where, self._prefix, self.labels, self._remedy = where, prefix, labels, remedy
 
     def secrets(self, kind: str) -> tuple[str, ...]:
-        """Return the secrets that have a label of `kind`."""
         start = f"{self._prefix}{kind}."
         return tuple(sorted(label.removeprefix(start) for label in self.labels if label.startswith(start)))
 
     def read(self, name: str, form: TypeAdapter[Form]) -> Form | None:
-        """Parse label `name`; None if it is missing. Raises StoreError if secretops did not write it."""
+        """Parse label `name`; None if it is missing. Raises StoreError."""
         text = self.labels.get(f"{self._prefix}{name}")
         try:
             return None if text is None else form.validate_json(text)

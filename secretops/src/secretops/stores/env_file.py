@@ -26,7 +26,7 @@ MOST_BYTES = 64 * 1024
 
 
 def decode(path: Path, content: bytes, error: type[SecretopsError], most: int = MOST_BYTES) -> str:
-    """Return the text of a file that the server reads. Raises `error` for more than `most` bytes and text not UTF-8."""
+    """Return the text of a file of the server. Raises `error` if it is not UTF-8 or longer than `most` bytes."""
     if len(content) > most:
         what, rule, remedy, code = f"has more than {most} bytes", f"of at most {most} bytes", "shorten it", "too-large"
     else:
@@ -42,7 +42,7 @@ def decode(path: Path, content: bytes, error: type[SecretopsError], most: int = 
 
 
 def check_text(name: str, text: str) -> None:
-    """Raise UsageError for text that a .env line can't contain: a NUL, or what is not UTF-8."""
+    """Raise UsageError for text with a NUL, or that is not UTF-8."""
     try:
         fits = "\0" not in text.encode().decode()
     except UnicodeEncodeError:
@@ -65,8 +65,7 @@ def check_value(secret: str, value: Value) -> None:
 def quote(text: str) -> str:
     """Return the right-hand side of a line that python-dotenv parses to exactly `text`.
 
-    python-dotenv expands `${…}` even within quotes and has no escape for it, but `${:-$}` names the variable "", which
-    cannot exist, and defaults to "$".
+    python-dotenv expands `${…}` even in quotes, but `${:-$}` names the variable "", which cannot exist, and is "$".
     """
     if _PLAIN.fullmatch(text):
         return text
@@ -78,9 +77,9 @@ def parse(text: str) -> dict[str, str | None]:
 
 
 def update(text: str, changes: Mapping[str, str | None]) -> str:
-    """Return `text` with each variable of `changes` set, or removed for None. All other lines stay byte for byte.
+    """Return `text` with each variable of `changes` set, or removed for None; other lines stay byte for byte.
 
-    An existing variable stays in its last place, which is the effective one; a new one is appended.
+    An existing variable stays in its last place, which is the effective one.
     """
     bindings = list(parse_stream(StringIO(text)))
     last = {binding.key: at for at, binding in enumerate(bindings) if binding.key in changes}

@@ -72,10 +72,10 @@ def os_error(path: Path, error: OSError) -> StoreError:
 
 
 def check_store(root: Path, *, secrets: bool = True) -> None:
-    """Raise StoreError unless `root`, its folders and FILES are this account's own, no links, and closed to writers.
+    """Raise StoreError unless `root`, its folders and FILES belong to this account, without links or other writers.
 
-    The root alone may be a link, to a folder that is checked too. Missing folders pass. Without `secrets` folders of
-    secrets and FILES are left out. Every access to a store does this: a path costs one lstat, and no call if fine.
+    Missing paths pass, and `root` may be a link. `secrets`: check folders of secrets and FILES too. Every access does
+    this: a path costs one lstat, and no call if fine.
     """
     account = os.geteuid()
     try:
@@ -91,7 +91,7 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
             owned_files.check_folder(root, follow=True)
         folders = [*FOLDERS, UNITS]
         if secrets and (root / "versions").is_dir():
-            folders += [f"versions/{name}" for name in os.listdir(root / "versions")]  # noqa: PTH208 - without objects
+            folders.extend(map("versions/{}".format, os.listdir(root / "versions")))  # noqa: PTH208 - without objects
         for folder in folders:
             with contextlib.suppress(FileNotFoundError):
                 status = os.lstat(f"{root}/{folder}")
@@ -108,7 +108,7 @@ def check_store(root: Path, *, secrets: bool = True) -> None:
 
 
 def stack_of(root: Path) -> str | None:
-    """Return the stack that has its values below `root`; None if no manifest names one."""
+    """Return the stack whose manifest is below `root`, or None."""
     try:
         found = json.loads((root / MANIFEST).read_bytes())["stack"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -117,7 +117,7 @@ def stack_of(root: Path) -> str | None:
 
 
 def refuse_another_stack(root: Path, stack: str) -> None:
-    """Raise AnotherStackError if `root` is the store of another stack than `stack`."""
+    """Raise AnotherStackError if another stack uses `root`."""
     found = stack_of(root)
     if found not in (None, stack):
         raise AnotherStackError(
@@ -130,7 +130,7 @@ def refuse_another_stack(root: Path, stack: str) -> None:
 
 
 def read(path: Path) -> bytes | None:
-    """Return the content of a store's file, None if there is none. Raises StoreError, for a link too."""
+    """Return the content of a store's file, or None. Raises StoreError, for a link too."""
     try:
         with open(owned_files.open_owned(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
             return file.read()
@@ -141,10 +141,9 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, data: bytes, mode: int) -> None:
-    """Replace `path` by a file with `data` and `mode`: temporary file in the same folder, fsync, rename, fsync.
+    """Replace `path` atomically and durably. Call it under `lock`. Raises StoreError.
 
-    The temporary file has a fixed name, so that a crash leaves at most one, which the next write replaces. Call it
-    under `lock`. Raises StoreError.
+    The temporary file has a fixed name, so that a crash leaves at most one, which the next write replaces.
     """
     new, folder = temporary(path), path.parent
     try:
@@ -178,7 +177,7 @@ def rename(path: Path, new: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove `path`, and the temporary file of a killed `write`, if they exist. Raises StoreError."""
+    """Remove `path`, and the temporary file of a killed `write`. Raises StoreError."""
     with os_errors(path):
         path.unlink(missing_ok=True)
         temporary(path).unlink(missing_ok=True)
@@ -193,7 +192,6 @@ def _sync(folder: Path) -> None:
 
 
 def temporary(path: Path) -> Path:
-    """Return the temporary file of a `write` of `path`."""
     return path.with_name(f".{path.name}.new")
 
 
@@ -206,7 +204,7 @@ def make_folder(path: Path) -> None:
 
 
 def private_folder() -> Path:
-    """Make a private folder, in memory if possible, which is removed when the process ends."""
+    """Make a private folder, in memory if possible, that is removed with the process."""
     memory = Path("/dev/shm")  # noqa: S108  # nosec B108 - the folder made in it is private
     folder = Path(tempfile.mkdtemp(prefix="secretops-", dir=memory if os.access(memory, os.W_OK) else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -215,10 +213,7 @@ def private_folder() -> Path:
 
 @contextlib.contextmanager
 def lock(root: Path) -> Iterator[None]:
-    """Exclude other writers below `root`; a second writer waits, for milliseconds.
-
-    `pulumi up` and a rotator both write config/.env.
-    """
+    """Exclude other writers below `root`, such as `pulumi up` and a rotator, for milliseconds."""
     path = root / ".lock"
     try:
         file = owned_files.open_owned(path, os.O_RDWR | os.O_CREAT, PRIVATE)

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds. The defaults are for a store that is reached over the internet and counts requests."""
+    """Seconds. The defaults are for a store on the internet that counts requests."""
 
     # How long a lease is valid without a renewal.
     duration: float = 30.0
@@ -41,16 +41,12 @@ class Timing:
 
     @property
     def trusted(self) -> float:
-        """How long after a renewal the holder writes without another one (client-go's RenewDeadline: 10 of 15)."""
+        """Seconds after a renewal without another one (client-go's RenewDeadline: 10 of 15)."""
         return self.duration * 2 / 3
 
 
 def boot_clock() -> float:
-    """Return seconds by a clock that continues while this machine sleeps, when nothing is renewed.
-
-    On Linux `time.monotonic` stops then; elsewhere there is no other clock. Only a holder needs it: a waiting process
-    observes another one's lease, and sleeps with its machine.
-    """
+    """Return seconds by a clock that continues while this machine sleeps, unlike `time.monotonic` on Linux."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
@@ -95,25 +91,25 @@ class LeaseStore(abc.ABC):
 
     @abc.abstractmethod
     def read(self, *, patient: bool = True) -> StoredLease:
-        """Return what is stored. `patient`: wait for a store that does not answer, since the caller does not repeat."""
+        """Return what is stored. `patient`: wait for a store that does not answer."""
 
     @abc.abstractmethod
     def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
-        """Write the record, or free the lease with None, if nobody has written since `after`. Return what is stored.
+        """Write the record, or None to free the lease, if nobody has written since `after`. Return what is stored.
 
-        The result has `record` only if it was written, also by an earlier attempt without an answer.
+        That is `record` also if an earlier attempt without an answer wrote it.
         """
 
     @abc.abstractmethod
     def contended(self, left: str) -> SecretopsError:
-        """Return the error for a record that another process changes before each attempt. `left`: what is not done."""
+        """Return the error for a record that always changes before a write. `left`: the outcome, for its rule."""
 
 
 class HeldLease:
-    """A lease that this process acquired. Another process may have taken it over since. Thread-safe."""
+    """A lease that this process acquired, and may have lost. Thread-safe."""
 
     def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, sent: float) -> None:
-        """`record` and `at` as they were written by a request sent at `sent`, by `boot_clock`."""
+        """`sent`: when the write of `record` and `at` was sent, by `boot_clock`."""
         self.record, self._at = record, at
         self._store, self._timing, self._renewed = store, timing, sent
         # The process that has taken the lease over; empty for none.
@@ -123,7 +119,7 @@ class HeldLease:
     def confirm(self, *, fresh: bool = False) -> None:
         """Raise LeaseLostError when the lease is lost. `fresh`: do not rely on a recent renewal.
 
-        Repeats a renewal that was too slow to count as recent; after `TRIES` raises UnreachableError.
+        Repeats a renewal that was too slow to count; after `TRIES` raises UnreachableError.
         """
         with self._turn:
             for _ in range(TRIES):
@@ -146,7 +142,7 @@ class HeldLease:
             self._renew(patient=False)
 
     def release(self) -> None:
-        """Free the lease at once. On SecretopsError it ends with its duration."""
+        """Free the lease at once; else it expires."""
         with self._turn:
             if not self._taker:
                 self._write(None, patient=False)
@@ -161,7 +157,7 @@ class HeldLease:
             self._renewed = sent
 
     def _write(self, record: LeaseRecord | None, *, patient: bool) -> bool:
-        """Write the record; False if another process has taken the lease over."""
+        """Write the record; False if the lease is lost."""
         retries = Retries()
         while True:
             found = self._store.write(record, StoredLease(self.record, self._at), patient=patient)
@@ -204,7 +200,7 @@ def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[HeldLease]:
 
 @contextlib.contextmanager
 def renewing(held: HeldLease, timing: Timing) -> Iterator[None]:
-    """Renew the lease while the block runs, then release it. Log errors of both: the next renewal may succeed."""
+    """Renew the lease while the block runs, then release it. Errors of both are only logged."""
     over = threading.Event()
 
     def keep_renewing() -> None:
@@ -228,14 +224,13 @@ def renewing(held: HeldLease, timing: Timing) -> Iterator[None]:
 
 
 class Fence:
-    """Confirms the lease before each write of a store, and after each read of a value. Without a lease a no-op."""
+    """Confirms the lease before each write, and after each read of a value. Without a lease a no-op."""
 
     def __init__(self) -> None:
         self._held: HeldLease | None = None
 
     @contextlib.contextmanager
     def behind(self, held: HeldLease) -> Iterator[None]:
-        """Confirm `held` while the block runs."""
         self._held = held
         try:
             yield
@@ -249,7 +244,7 @@ class Fence:
 
 
 class LeaseWatcher:
-    """Observes by this machine's clock whether a holder renews: each renewal changes the record."""
+    """Observes by this machine's clock whether a holder renews."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
@@ -259,8 +254,8 @@ class LeaseWatcher:
     def has_expired(self, record: LeaseRecord, *, sent: float) -> bool:
         """Return True if the record has not changed for its duration; else sleep until the next poll.
 
-        `sent`: when the record was requested, by `time.monotonic`. The first record counts from its arrival, the others
-        from their request, so that a slow answer shortens no lease. Raises LeaseHeldError when the record has changed.
+        `sent`: when the record was requested, by `time.monotonic`: the first record counts from its arrival, later ones
+        from their request. Raises LeaseHeldError for a changed record.
         """
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()

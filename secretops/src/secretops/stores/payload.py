@@ -23,7 +23,7 @@ class Limit:
 
 
 def serialize(secret: str, value: Value, limit: Limit) -> str:
-    """Return the text of `value`. Raises UsageError for a value that readers or the store can't accept."""
+    """Return the text of `value`. Raises UsageError if it is too large or not text."""
     env_file.check_value(secret, value)
     made = json.dumps(dict(value), ensure_ascii=False)
     if (size := len(made.encode())) > limit.most_bytes:

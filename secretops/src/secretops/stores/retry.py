@@ -15,7 +15,7 @@ UNCHANGED = "a change is only written over the state that it was decided on; not
 
 
 class Retries:
-    """The attempts of one call: after each failure `pause` sleeps, or returns False after the last attempt."""
+    """The attempts of one call."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Retries:
         self._end = self._clock() + seconds
 
     def pause(self, requested: float | None = None) -> bool:
-        """Sleep until the next attempt; False if there is none. `requested`: the server's own pause, in seconds."""
+        """Sleep until the next attempt; False after the last. `requested`: the server's own pause, in seconds."""
         if (pause := next(self._pauses, None)) is None:
             return False
         pause = requested or pause
@@ -42,7 +42,7 @@ class Retries:
 def contended(
     what: str, remedy: str, *, rule: str = UNCHANGED, change: str = "changed it", pauses: Sized = CONFLICT_PAUSES
 ) -> StoreError:
-    """Return the error for an object that another process changed before each attempt."""
+    """Return the error for an object that always changes before a write."""
     times = len(pauses) + 1
     text = f"{what}: another process {change} {times} times in a row"
     return StoreError(text, rule=rule, remedy=remedy, code="write-conflict")

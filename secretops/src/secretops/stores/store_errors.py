@@ -58,7 +58,6 @@ SILENT = ErrorTemplate(
 
 
 def edited(secret: str, what: str, where: str) -> StoreError:
-    """Return the error for a delivered value that somebody edited."""
     return StoreError(
         what,
         rule=f"only secretops writes the value of {secret}; nothing was overwritten",
@@ -68,7 +67,6 @@ def edited(secret: str, what: str, where: str) -> StoreError:
 
 
 def lacking(secret: str, fields: Iterable[str]) -> StoreError:
-    """Return the error for fields that the stack requires since after the current value was made."""
     return StoreError(
         f"{secret}: its current value has no {', '.join(fields)}",
         rule="the stack requires this field now, and the value is older",
@@ -78,7 +76,6 @@ def lacking(secret: str, fields: Iterable[str]) -> StoreError:
 
 
 def no_value(secret: str, version: str) -> NotFoundError:
-    """Return the error for a version that does not exist or is retired."""
     return NotFoundError(
         f"{secret}: there is no value of version {version}",
         remedy="list the versions: secretops status",

@@ -24,7 +24,7 @@ from secretops.values import Value
 
 
 class VendorState(Protocol):
-    """What a vendor's store records of one secret and its versions, without values."""
+    """A vendor's records of one secret and its versions, without values."""
 
     @property
     def versions(self) -> Versions:
@@ -32,7 +32,7 @@ class VendorState(Protocol):
 
     @property
     def rolled_back(self) -> object:
-        """Truthy when a person delivered an older version, and the time of that is not recorded yet."""
+        """Truthy until the delivery of an older version by a person is recorded."""
 
 
 State = TypeVar("State", bound=VendorState)
@@ -48,15 +48,13 @@ class Edit:
     undo: str
 
     def __repr__(self) -> str:
-        """Omit `fields`, which are a value."""
         return f"Edit({self.id})"
 
 
 class VendorVersionStore(abc.ABC, Generic[State]):
-    """The base of the stores of AWS, Azure and Vault. The vendor's log records every access."""
+    """The base of the stores of AWS, Azure and Vault, whose own logs record every access."""
 
     def __init__(self, location: Any, api: Any, timing: Timing, *, log_entries: bool) -> None:
-        """`log_entries`: log the journal, as a rotator does."""
         self._location, self._api, self._timing = location, api, timing
         self._fence = Fence()
         api.guard = self._fence.check
@@ -123,10 +121,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         self._fence.check(True)
 
     def _deliver_until_found(self, secret: str, version: str | None, now: datetime) -> State:
-        """Deliver `version`, by default the current one, and return the state then.
-
-        Decides again from the new state when another process wrote in between.
-        """
+        """Deliver `version`, by default the current one, despite concurrent writes. Return the state then."""
         retries = Retries()
         while True:
             state = self._state(secret)
@@ -154,10 +149,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
             raise self._contended(secret)
 
     def _refuse_edits(self, secret: str, state: State, chosen: Version | None) -> None:
-        """Raise StoreError when a person edited the delivered value, or removed it.
-
-        An edit with the value of `chosen` is none: `secretops put` adopts it.
-        """
+        """Raise StoreError when a person removed or edited the delivered value, except to the value of `chosen`."""
         current = state.versions.current
         again = chosen is None or (current is not None and current.id == chosen.id)
         if wrong := self._edited(secret, state, chosen) or (self._removal_error(secret, state) if again else None):
@@ -174,7 +166,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return store_errors.edited(secret, edit.what, edit.undo)
 
     def _names(self, secret: str) -> tuple[str, str]:
-        """Return the vendor's names of the secret that readers read, and of the one with its pending version."""
+        """Return the vendor's names of the delivered secret, and of the one with its pending version."""
         names = self._find_names(secret)
         if names is None:
             raise StoreError(
@@ -190,7 +182,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return None if name is None else (name, self._location.pending[secret])
 
     def _restore_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
-        """Return the error for a version that a person enabled again while secretops deletes its secret."""
+        """Return the error for a version that a person restored while its secret is being deleted."""
         return None
 
     def _removal_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
@@ -201,7 +193,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         """Finish an interrupted `forget`."""
 
     def _record_rollback(self, secret: str, state: State, now: datetime) -> None:
-        """Record `now` as the publish time of the older version that a person delivered."""
+        """Record `now` as the publish time of a version that a person delivered."""
         self._tidy(secret, state, now)
 
     @property
@@ -220,7 +212,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _state(self, secret: str) -> State:
-        """Fetch the state; empty for a secret that the stack does not have."""
+        """Fetch the state; empty for a secret that the stack lacks."""
 
     @abc.abstractmethod
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:
@@ -232,15 +224,15 @@ class VendorVersionStore(abc.ABC, Generic[State]):
 
     @abc.abstractmethod
     def _edit(self, secret: str, state: State) -> Edit | None:
-        """Return the delivered version if secretops did not write it and it has a value."""
+        """Return the delivered version if it has a value and secretops did not write it."""
 
     @abc.abstractmethod
     def _deliver(self, secret: str, state: State, version: Version, now: datetime) -> bool:
-        """Send the one request that publishes. False when it was refused: another process wrote meanwhile."""
+        """Send the one request that publishes; False on a conflict."""
 
     @abc.abstractmethod
     def _tidy(self, secret: str, state: State, now: datetime) -> None:
-        """Record the publish time if it is not set, and delete values of versions that are not stored."""
+        """Record the publish time if it is not set, and delete values that no version needs."""
 
     @abc.abstractmethod
     def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:

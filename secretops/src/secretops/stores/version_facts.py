@@ -25,13 +25,13 @@ def staged(previous: Version | None, current: Version | None, pending: Version |
 
 
 def merge(one: Version, other: Version) -> Version:
-    """Return `one` with the later of both in each time: a vendor may have two records of a version for a moment."""
+    """Return `one` with the later of both in each time, for a vendor with two records of a version."""
     times = {name: max(filter(None, (getattr(one, name), getattr(other, name))), default=None) for name in TIMES}
     return dataclasses.replace(one, **times)  # type: ignore[arg-type]
 
 
 def fit_outcome(entry: Entry, written: Callable[[str], str], longest: int) -> str:
-    """Return `written` of the entry's outcome, which is cut so that the text has at most `longest` bytes."""
+    """Return `written` of the entry's outcome, cut to `longest` bytes."""
     outcome = entry.outcome
     while len((text := written(outcome)).encode()) > longest and outcome:
         outcome = outcome[:-1]
@@ -43,9 +43,9 @@ def timestamp(time: datetime) -> str:
 
 
 class StoreJournal:
-    """A `Journal` of which the store has the last entry of each secret, and the process' log all entries.
+    """A `Journal` over a store with the last entry of each secret, and a log of all entries.
 
-    `keep` stores an entry, without waiting for a store that does not answer; `last` returns a secret's newest one.
+    `keep` stores an entry without waiting; `last` returns a secret's newest one.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class StoreJournal:
         self._keep, self.last, self._log_entries = keep, last, log_entries
 
     def write(self, entry: Entry) -> None:
-        """Log and store an entry. A failure is a warning: the step itself is done."""
+        """Log and store an entry. A failure is only a warning."""
         entry = dataclasses.replace(entry, outcome=redact(entry.outcome))
         if self._log_entries:
             time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")

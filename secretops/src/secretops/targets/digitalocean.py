@@ -27,7 +27,6 @@ API_VARIABLE = "DIGITALOCEAN_API_URL"  # replaces API, as in DigitalOcean's prov
 SCOPES = "genai:create, genai:read, genai:delete"
 
 PAGE = 100
-MOST_PAGES = 50
 _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 
@@ -82,13 +81,6 @@ class DigitalOceanAgent:
                 )
             found += [self._named(info) for info in page.api_key_infos or () if not info.deleted_at]
             pages = page.meta.pages if page.meta else 0
-            if pages > MOST_PAGES:
-                raise UnreachableError(
-                    f"{client.host}: agent {self._agent.id} has more than {MOST_PAGES * PAGE} keys",
-                    rule="secretops must list all keys to find its own",
-                    remedy="delete unused keys in DigitalOcean's control panel",
-                    code="agent-keys-excess",
-                )
         return tuple(found)
 
     def create(self, name: str) -> tuple[NamedKey, Value]:

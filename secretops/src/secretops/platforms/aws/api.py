@@ -6,7 +6,6 @@ import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -54,15 +53,6 @@ def connect(region: str, service: str = "secretsmanager", attempts: int | None =
         raise errors.translate(cause, f"{service}:*", "", region) from None
 
 
-@dataclass(frozen=True, repr=False)
-class SecretText:
-    """A version's text and labels, without a repr: it contains a value."""
-
-    version: str
-    text: str
-    labels: frozenset[str]
-
-
 class SecretsManagerApi:
     """Secrets of one region by their names. Connects with the first request.
 
@@ -102,12 +92,17 @@ class SecretsManagerApi:
             return self._known[name]
         return labels_of(self.describe(name))
 
-    def value(self, name: str, version: str) -> SecretText | None:
+    def value(self, name: str, version: str) -> str | None:
         """Return the text of a version; None if it is missing, or the empty version of RotateSecret."""
-        return self._value(name, VersionId=version)
-
-    def current(self, name: str) -> SecretText | None:
-        return self._value(name, VersionStage=CURRENT)
+        with self._translated("GetSecretValue", name):
+            try:
+                answer = self.client.get_secret_value(SecretId=name, VersionId=version)
+            except ClientError as error:
+                if errors.code(error) == "ResourceNotFoundException":
+                    self.labels(name)  # raises if the secret is missing
+                    return None
+                raise
+        return answer.get("SecretString", "")
 
     def put(self, name: str, version: str, text: str, labels: tuple[str, ...]) -> bool:
         """Create a version and move these labels to it. Returns False if the version exists with another text."""
@@ -160,19 +155,6 @@ class SecretsManagerApi:
     def _uncache(self, name: str) -> Labels | None:
         """Remove and return the cached labels before a write, whose answer may be lost."""
         return self._known.pop(name, None) if self._known is not None else None
-
-    def _value(self, name: str, **which: str) -> SecretText | None:
-        with self._translated("GetSecretValue", name):
-            try:
-                answer = self.client.get_secret_value(SecretId=name, **which)
-            except ClientError as error:
-                if errors.code(error) == "ResourceNotFoundException":
-                    self.labels(name)  # raises if the secret is missing
-                    return None
-                raise
-        return SecretText(
-            answer["VersionId"], answer.get("SecretString", ""), frozenset(answer.get("VersionStages", ()))
-        )
 
     def _translated(self, operation: str, name: str) -> AbstractContextManager[None]:
         return errors.translated(f"secretsmanager:{operation}", name, self.region)

@@ -47,31 +47,28 @@ _KMS = ErrorTemplate(
     "check its state with aws kms describe-key; enable it, or run pulumi up to restore its policy",
     "aws-key-unusable",
 )
-_EXPIRED = ErrorTemplate(
+_CREDENTIALS = ErrorTemplate(
     UsageError,
-    "the AWS credentials have expired",
-    "AWS answered {code}; the credentials of a session end after hours",
-    "log in again (aws sso login, or your role's command), then check: aws sts get-caller-identity",
-    "aws-credentials-expired",
-)
-_UNKNOWN_CALLER = ErrorTemplate(
-    UsageError,
-    "AWS does not accept these credentials in {region}",
-    "AWS answered {code}: they are wrong or deleted, or the account has not enabled the region",
-    "check: aws sts get-caller-identity --region {region}",
-    "aws-credentials-unknown",
+    "no valid AWS credentials ({code})",
+    "they come from the role of this process, from AWS_PROFILE, or from the environment; sessions end after hours",
+    "log in (aws sso login, or your role's command), or set AWS_PROFILE; then check: aws sts get-caller-identity "
+    "--region {region}",
+    "aws-credentials-invalid",
 )
 _BY_CODE = {
     **dict.fromkeys(("DecryptionFailure", "EncryptionFailure", "KMSInvalidStateException"), _KMS),
-    **dict.fromkeys(("ExpiredTokenException", "ExpiredToken", "RequestExpired"), _EXPIRED),
     **dict.fromkeys(
-        ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException"), _UNKNOWN_CALLER
+        (
+            *("ExpiredTokenException", "ExpiredToken", "RequestExpired", "UnrecognizedClientException"),
+            *("InvalidClientTokenId", "InvalidSignatureException"),
+        ),
+        _CREDENTIALS,
     ),
     **dict.fromkeys(THROTTLES, THROTTLED),
     "ResourceNotFoundException": ErrorTemplate(
         AbsentError,
         "{where} does not exist, or is empty",
-        "`pulumi up` creates the store's secrets and its table; nothing was written",
+        "`pulumi up` creates the store's secrets and its table, and needs an existing CA; nothing was written",
         "pulumi up; after that, check the account and region: aws sts get-caller-identity",
         "aws-resource-missing",
     ),
@@ -96,35 +93,11 @@ _BY_CODE = {
 _OTHER = ErrorTemplate(
     StoreError, "{where}: {action} failed: {code}", "nothing was written", "check: {show}", "aws-request-failed"
 )
-_UNSENT = ErrorTemplate(
-    StoreError,
-    "{action} on {where} was not sent: {code}",
-    "the AWS SDK rejected the request",
-    "check: {show}",
-    "aws-request-unsent",
-)
 _BY_CLASS = {
-    (sdk.NoCredentialsError, sdk.PartialCredentialsError): ErrorTemplate(
-        UsageError,
-        "no AWS credentials found",
-        "they come from the role of this process, from AWS_PROFILE, or from the environment",
-        "log in (aws sso login), or set AWS_PROFILE; then check: aws sts get-caller-identity",
-        "aws-credentials-missing",
-    ),
-    (sdk.ProfileNotFound,): ErrorTemplate(
-        UsageError,
-        "the profile in AWS_PROFILE does not exist",
-        "it must be in a configuration file of AWS",
-        "aws configure list-profiles",
-        "aws-profile-unknown",
-    ),
-    (sdk.SSOError, sdk.TokenRetrievalError, sdk.CredentialRetrievalError, sdk.MetadataRetrievalError): ErrorTemplate(
-        UsageError,
-        "the AWS credentials cannot be renewed",
-        "the SDK reports {code}: the login of the profile or role has ended",
-        "log in again (aws sso login, or your role's command), then check: aws sts get-caller-identity",
-        "aws-login-expired",
-    ),
+    (
+        *(sdk.NoCredentialsError, sdk.PartialCredentialsError, sdk.ProfileNotFound, sdk.SSOError),
+        *(sdk.TokenRetrievalError, sdk.CredentialRetrievalError, sdk.MetadataRetrievalError),
+    ): _CREDENTIALS,
     (sdk.NoRegionError, sdk.InvalidRegionError): ErrorTemplate(
         UsageError,
         "{region!r} is not an AWS region",
@@ -177,7 +150,7 @@ def translate(
         if found == "InvalidRequestException" and "KMS" in message:
             template = _KMS
     else:
-        template = next((each for classes, each in _BY_CLASS.items() if isinstance(error, classes)), _UNSENT)
+        template = next((each for classes, each in _BY_CLASS.items() if isinstance(error, classes)), _OTHER)
     names = {"where": where, "code": found, "action": action, "name": name, "region": region}
     names["show"] = _SHOW[kind if name else ""].format(**names)
     return template.filled(host=f"AWS in {region}", **names, **_TEXTS)

@@ -6,17 +6,17 @@ more. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limi
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from urllib.parse import quote, unquote
 
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
-from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels, version_with
+from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels
 from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged
 
 LONGEST = 256
@@ -40,14 +40,18 @@ _STRAY_FORMAT = "%Y%m%dT%H%M%SZ"
 class LabelState:
     labels: Labels
 
+    @cached_property
+    def versions_by_label(self) -> dict[str, str]:
+        return {label: version for version, has in self.labels.items() for label in has}
+
     @property
     def current(self) -> str | None:
         """The version that readers get, by any author."""
-        return version_with(self.labels, CURRENT)
+        return self.versions_by_label.get(CURRENT)
 
     @property
     def forgetting(self) -> bool:
-        return version_with(self.labels, FORGETTING) is not None
+        return FORGETTING in self.versions_by_label
 
     @property
     def rolled_back(self) -> bool:
@@ -67,7 +71,7 @@ class LabelState:
         known: dict[str, Version] = {}
         for version in self._facts():  # a version may briefly have two labels
             known[version.id] = merge(version, known.get(version.id, version))
-        pending = known.get(version_with(self.labels, PENDING) or "")
+        pending = known.get(self.versions_by_label.get(PENDING, ""))
         current = known.get(self.current or "")
         if pending is current:  # AWS may leave AWSPENDING there
             pending = None
@@ -82,7 +86,7 @@ class LabelState:
         return staged(previous, current, pending)
 
     def last(self, secret: str) -> tuple[str, Entry] | None:
-        found = [(label, match) for has in self.labels.values() for label in has if (match := _LAST.fullmatch(label))]
+        found = [(label, match) for label in self.versions_by_label if (match := _LAST.fullmatch(label))]
         if not found:
             return None
         label, match = max(found, key=lambda one: one[1]["time"])
@@ -100,7 +104,7 @@ class LabelState:
         if versions.pending:
             wanted[PENDING] = versions.pending.id
         for label, target in wanted.items():
-            if (source := version_with(self.labels, label)) != target:
+            if (source := self.versions_by_label.get(label)) != target:
                 yield label, source, target
         own = {version.id for version in self._facts()}
         living = {version.id for version in versions.living}
@@ -109,22 +113,20 @@ class LabelState:
                 yield PENDING, version, None
             if PREVIOUS in self.labels[version] and version not in living:
                 yield PREVIOUS, version, None
-        for version, has in self.labels.items():
-            for label in sorted(has):
-                if label.startswith("secretops.") and label not in (NO_VALUE_LABEL, FORGETTING, *wanted):
-                    yield label, version, None
+        for label, version in sorted(self.versions_by_label.items()):
+            if label.startswith("secretops.") and label not in (NO_VALUE_LABEL, FORGETTING, *wanted):
+                yield label, version, None
 
     @property
     def stray_pending(self) -> str | None:
         """The version with AWSPENDING that is not current and has no metadata: empty, or of another author."""
-        found = version_with(self.labels, PENDING)
+        found = self.versions_by_label.get(PENDING)
         return None if found is None or CURRENT in self.labels[found] or self.versions.pending else found
 
     def stray_notes(self) -> list[tuple[str, str, datetime]]:
         return [
             (label, version, datetime.strptime(match["since"], _STRAY_FORMAT).replace(tzinfo=UTC))
-            for version, has in self.labels.items()
-            for label in has
+            for label, version in self.versions_by_label.items()
             if (match := _STRAY.fullmatch(label))
         ]
 
@@ -140,7 +142,7 @@ class LabelState:
             yield last, carrier
 
     def _facts(self) -> Iterator[Version]:
-        for label in itertools.chain.from_iterable(self.labels.values()):
+        for label in self.versions_by_label:
             if match := _FACTS.fullmatch(label):
                 times = {_TIMES[text[0]]: _time(text[1:]) for text in match["times"].split(".") if text}
                 user = unquote(match["user"]) if match["user"] is not None else None

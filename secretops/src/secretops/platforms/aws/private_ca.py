@@ -78,15 +78,7 @@ _REJECTED = ErrorTemplate(
     "check NotAfter and UsageMode: {show}; then correct issuer.days and pulumi up",
     "ca-request-rejected",
 )
-_MISSING = ErrorTemplate(
-    StoreError,
-    "{where} does not exist",
-    "issuer.arn must be a CA in its account and region",
-    "aws acm-pca list-certificate-authorities --region {region}",
-    "ca-missing",
-)
 _TEMPLATES = {
-    "ResourceNotFoundException": _MISSING,
     "RequestInProgressException": THROTTLED,
     **dict.fromkeys(("InvalidStateException", "RequestFailedException"), _INACTIVE),
     **dict.fromkeys(("ValidationException", "InvalidArgsException", "MalformedCSRException"), _REJECTED),

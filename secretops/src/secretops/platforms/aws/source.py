@@ -55,4 +55,4 @@ class SecretsManager(PollingSource):
 
     def fetch(self, name: str, revision: str) -> StoredVersion | None:
         found = self._api.value(name, revision)
-        return parse_version(name, revision, found.text) if found else None
+        return None if found is None else parse_version(name, revision, found)

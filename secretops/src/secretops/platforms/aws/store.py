@@ -228,7 +228,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         found = self.api.value(self._name(secret), version)
         if found is None:
             raise store_errors.no_value(secret, version)
-        value = payload.parse(secret, found.version, found.text)
+        value = payload.parse(secret, version, found)
         if self._values is not None:
             self._values[secret, version] = value
         return value
@@ -238,7 +238,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         if found is None or found == NO_VALUE or any(version.id == found for version in versions.living):
             return None
         edited = self.api.value(name, found)
-        if edited is None or edited.text.strip() == "{}":
+        if edited is None or edited.strip() == "{}":
             return None
         what = "is retired" if any(version.id == found for version in versions.all) else "is not of secretops"
         aws, which = "aws secretsmanager", f"--region {self._place} --secret-id {name}"
@@ -248,7 +248,7 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
             undo = f"label {CURRENT} from it ({aws} update-secret-version-stage {which} {move})"
         return Edit(
             found,
-            payload.parse_fields(edited.text),
+            payload.parse_fields(edited),
             f"secret {name} in {self._place} was changed by hand: version {found} {what}",
             undo,
         )

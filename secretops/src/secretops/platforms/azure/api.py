@@ -79,6 +79,8 @@ def connect(vault: str, tenant: str = "") -> SecretClient:
 class KeyVaultVersion:
     """One version of a secret, without its value."""
 
+    # The name of its secret in the vault.
+    secret: str
     # Key Vault's own, not the id of the version of secretops in it.
     id: str
     enabled: bool
@@ -148,11 +150,11 @@ class KeyVaultApi:
             about: dict[str, Any] = {"content_type": JSON, "tags": dict(tags), "expires_on": expires}
             self.client.set_secret(name, text, **about, raw_request_hook=self._hook(fresh))
 
-    def set_tags(self, name: str, version: str, tags: Mapping[str, str], *, enabled: bool | None = None) -> None:
+    def set_tags(self, stored: KeyVaultVersion, tags: Mapping[str, str], *, enabled: bool | None = None) -> None:
         """Replace the tags of a version, and enable or disable it. No-op for a missing version."""
-        with translated("change", self.vault, name), contextlib.suppress(ResourceNotFoundError):
+        with translated("change", self.vault, stored.secret), contextlib.suppress(ResourceNotFoundError):
             self.client.update_secret_properties(
-                name, version, tags=dict(tags), enabled=enabled, raw_request_hook=self._hook(False)
+                stored.secret, stored.id, tags=dict(tags), enabled=enabled, raw_request_hook=self._hook(False)
             )
 
     def delete(self, name: str) -> None:
@@ -210,6 +212,7 @@ class DeletedSecret:
 
 
 def _version(found: SecretProperties) -> KeyVaultVersion:
-    if found.version is None or found.created_on is None:
-        raise ValueError("a version of Key Vault must have an id and a time")
-    return KeyVaultVersion(found.version, bool(found.enabled), found.created_on, found.expires_on, found.tags or {})
+    name, version, created = found.name, found.version, found.created_on
+    if name is None or version is None or created is None:
+        raise ValueError("a version of Key Vault must have a name, an id and a time")
+    return KeyVaultVersion(name, version, bool(found.enabled), created, found.expires_on, found.tags or {})

@@ -177,7 +177,7 @@ def pending(vault: Vault, finish: Repair | None) -> Result:
     under_way: list[str] = []
     for secret, state in vault.states.items():
         name, version = vault.location.pending[secret], state.versions.pending
-        if any(is_staging for is_staging, _ in _left_over(state)):
+        if any(copy.stored in state.staging for copy in _left_over(state)):
             stray.append(f"{name} has an enabled version that is published or discarded")
         if version and datetime.now(UTC) - version.created > STUCK_AFTER:
             stray.append(f"{name} has version {version.id} since {version.created:%Y-%m-%d %H:%M} UTC")
@@ -197,7 +197,7 @@ def versions(vault: Vault, finish: Repair | None) -> Result:
 
     A disabled current version has no repair: a person may have had a reason.
     """
-    is_left = any(not is_staging for state in vault.states.values() for is_staging, _ in _left_over(state))
+    is_left = any(copy.stored in state.main for state in vault.states.values() for copy in _left_over(state))
     return judge(
         _unreadable_or_left(vault),
         "readers get the newest version while it is enabled; a retired version must be disabled",
@@ -217,11 +217,11 @@ def _unreadable_or_left(vault: Vault) -> Iterator[str]:
                 yield f"{name}: the current version {newest.id} is disabled"
             if newest.expires and newest.expires < datetime.now(UTC):
                 yield f"{name}: the current version expired {newest.expires:%Y-%m-%d %H:%M} UTC"
-        if left := [copy.stored.id for is_staging, copy in _left_over(state) if not is_staging]:
+        if left := [copy.stored.id for copy in _left_over(state) if copy.stored in state.main]:
             yield f"{name}: {', '.join(left)} is still enabled"
 
 
-def _left_over(state: TagState) -> Iterator[tuple[bool, Copy]]:
+def _left_over(state: TagState) -> Iterator[Copy]:
     """Yield stuck surplus copies: a rotation discards only after its last write."""
     written = max((stored.created for stored in (*state.main, *state.staging)), default=None)
     if written and datetime.now(UTC) - written > STUCK_AFTER:

@@ -76,28 +76,22 @@ _BY_CODE = {
         "secret-deleted",
     ),
     **dict.fromkeys((BEING_DELETED, "ObjectIsBeingRecovered"), _CHANGING),
-    "ContainerNotFound": ErrorTemplate(
-        StoreError,
-        "{where}: the container does not exist",
-        "`pulumi up` creates the container of the lease; nothing was started",
-        "pulumi up; after that, check the subscription: az account show",
-        "azure-container-missing",
-    ),
 }
+NO_LOGIN = ErrorTemplate(
+    UsageError,
+    "no Azure login for {host} ({code})",
+    "it is the identity of this process (AZURE_CLIENT_ID names a user-assigned one), or that of az login",
+    "az login --tenant with the stack's; then check: az account show",
+    "azure-login-missing",
+)
 _BY_STATUS = {
-    401: ErrorTemplate(
-        UsageError,
-        "{host} does not accept this login ({code})",
-        "the token is of another tenant, or has expired",
-        "az login --tenant with the subscription's; then check: az account show",
-        "azure-login-rejected",
-    ),
+    401: NO_LOGIN,
     403: _UNGRANTED,
     404: ErrorTemplate(
         StoreError,
         "{where} does not exist",
-        "`pulumi up` creates the vault and the container; the first value creates a secret",
-        "pulumi up; after that, secretops put, or the next tick",
+        "`pulumi up` creates the vault and the container of the lease; the first value creates a secret",
+        "pulumi up, in the right subscription: az account show; after that, secretops put, or the next tick",
         "azure-resource-missing",
     ),
     429: THROTTLED,
@@ -105,23 +99,9 @@ _BY_STATUS = {
 _OTHER = ErrorTemplate(
     StoreError,
     "Azure failed to {action} {where} ({code})",
-    "the change may have been made: the next tick checks",
-    "check: az keyvault secret list-versions --vault-name {vault} --name {name}",
-    "azure-request-failed",
-)
-_NO_LOGIN = ErrorTemplate(
-    UsageError,
-    "no Azure login works here",
-    "it is the identity of this process (AZURE_CLIENT_ID names a user-assigned one), or that of az login",
-    "az login; then check: az account show",
-    "azure-login-missing",
-)
-_UNSENT = ErrorTemplate(
-    StoreError,
-    "the Azure SDK failed to {action} {where} ({code})",
     "if the request was sent, the change may have been made: the next tick checks",
     "check the vault and the blob in the stack's outputs, and the login: az account show",
-    "azure-request-unsent",
+    "azure-request-failed",
 )
 _TEXTS = {
     "health": "check the region at https://azure.status.microsoft",
@@ -160,15 +140,6 @@ def translate(
     return _template(error, found, own).filled(code=found[0], **names, **_TEXTS)
 
 
-def no_login(tenant: str) -> UsageError:
-    return UsageError(
-        f"{_NO_LOGIN.what} for the stack's tenant {tenant}",
-        rule=_NO_LOGIN.rule,
-        remedy=f"az login --tenant {tenant}; then check: az account show",
-        code=_NO_LOGIN.code,
-    )
-
-
 def vault_name(url: str) -> str:
     return urlsplit(url).netloc.partition(".")[0]
 
@@ -193,7 +164,7 @@ def translated(
 def _template(error: AzureError, found: list[str], own: Mapping[str, ErrorTemplate]) -> ErrorTemplate:
     status = error.status_code if isinstance(error, HttpResponseError) else None
     if isinstance(error, ClientAuthenticationError) and status not in (401, 403):
-        return _NO_LOGIN
+        return NO_LOGIN
     if status is not None:
         templates = {**_BY_CODE, **own}
         by_code = next((templates[code] for code in found if code in templates), None)
@@ -204,7 +175,7 @@ def _template(error: AzureError, found: list[str], own: Mapping[str, ErrorTempla
     cut = any(isinstance(each, _CUT) for each in _causes(error.inner_exception))
     if cut or isinstance(error, ServiceResponseError):
         return SILENT
-    return UNREACHED if isinstance(error, ServiceRequestError) and error.inner_exception else _UNSENT
+    return UNREACHED if isinstance(error, ServiceRequestError) and error.inner_exception else _OTHER
 
 
 def _causes(error: object) -> Iterator[object]:

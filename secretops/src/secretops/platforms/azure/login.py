@@ -19,7 +19,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import DefaultAzureCredential
 
 from secretops.errors import UsageError
-from secretops.platforms.azure.errors import no_login
+from secretops.platforms.azure.errors import NO_LOGIN
 
 # Variables of azure-identity that choose an identity or a credential.
 _IDENTITY_NAMED = frozenset({"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"})
@@ -50,7 +50,7 @@ class Login:
             return self._chain.get_token_info(*scopes, options=request)
         except ClientAuthenticationError:
             if self._tenant:
-                raise no_login(self._tenant) from None
+                raise NO_LOGIN.filled(host=f"tenant {self._tenant}", code="ClientAuthenticationError") from None
             raise
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:

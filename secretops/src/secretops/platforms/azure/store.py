@@ -78,8 +78,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         self.confirm()
         state = self._state(secret)
         if not state.forgetting and (first := state.newest or state.staging):
-            where = name if state.main else staging
-            self._api.set_tags(where, first[-1].id, marked_forgetting(first[-1].tags, datetime.now(UTC)), enabled=False)
+            self._api.set_tags(first[-1], marked_forgetting(first[-1].tags, datetime.now(UTC)), enabled=False)
         order = (staging, name) if state.main else (name, staging)
         for each in order:
             self._delete(each)
@@ -97,9 +96,8 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         return self._state(secret).last(secret)
 
     def _store_entry(self, entry: Entry) -> None:
-        if carrier := self._state(entry.secret).carrier:
-            is_staging, stored = carrier
-            self._api.set_tags(self._names(entry.secret)[is_staging], stored.id, with_entry(stored, entry))
+        if stored := self._state(entry.secret).carrier:
+            self._api.set_tags(stored, with_entry(stored, entry))
 
     def _is_kept(self, secret: str) -> bool:
         """Return True also for a secret that is being forgotten, until it is purged if it can be."""
@@ -117,11 +115,6 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             return TagState((), ())
         return TagState.of(self._api, *self._names(secret))
 
-    def _copies(self, secret: str, state: TagState, version: str) -> list[tuple[str, Copy]]:
-        name, staging = self._names(secret)
-        published = [(name, copy) for copy in state.copies(version)]
-        return published + [(staging, copy) for copy in state.pending_copies(version)]
-
     def _finish_forgetting(self, secret: str, state: TagState) -> None:
         if wrong := self._restore_error(secret, state):
             raise wrong
@@ -133,14 +126,14 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         if current and not self._edited(secret, state):
             self._deliver(secret, state, current, now)
 
-    def _mark(self, secret: str, state: TagState, version: str, **times: datetime | None) -> None:
-        for where, copy in self._copies(secret, state, version):
+    def _mark(self, secret: str, state: TagState, version: str, **times: datetime | None) -> None:  # noqa: ARG002
+        for copy in (*state.copies(version), *state.pending_copies(version)):
             tags = with_times(copy.stored, **times)
-            self._api.set_tags(where, copy.stored.id, tags, enabled=False if times["retired"] else None)
+            self._api.set_tags(copy.stored, tags, enabled=False if times["retired"] else None)
 
-    def _discard(self, secret: str, state: TagState, pending: Version) -> None:
+    def _discard(self, secret: str, state: TagState, pending: Version) -> None:  # noqa: ARG002
         for copy in state.pending_copies(pending.id):
-            self._forget(self._location.pending[secret], copy.stored)
+            self._forget(copy.stored)
 
     def _deliver(self, secret: str, state: TagState, version: Version, now: datetime) -> bool:
         """Log each version that another author created meanwhile: Key Vault has no compare-and-swap."""
@@ -158,7 +151,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             if stored.enabled and stored.id in late:
                 late_id = stored.tags[ID]
                 _log.warning("secret %s: version %s was written late; %s is published again", name, late_id, version.id)
-                self._forget(name, stored)  # at once: later it may share a second with others
+                self._forget(stored)  # at once: later it may share a second with others
         known = {stored.id for stored in state.main}
         for stored in self._api.versions(name):
             if stored.id not in known and stored.tags.get(WRITE) != tags[WRITE] and FORGOTTEN not in stored.tags:
@@ -198,7 +191,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def _bring_back(self, name: str) -> None:
         for stored in self._api.versions(name):
             if FORGETTING in stored.tags:
-                self._api.set_tags(name, stored.id, {tag: stored.tags[tag] for tag in stored.tags if tag != FORGETTING})
+                self._api.set_tags(stored, {tag: stored.tags[tag] for tag in stored.tags if tag != FORGETTING})
 
     def _delete(self, name: str) -> None:
         """Disable every version, mark the newest as deleted by secretops, and delete the secret."""
@@ -207,7 +200,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             is_newest = stored in latest(versions)
             if stored.enabled or FORGOTTEN not in stored.tags or (is_newest and FORGETTING not in stored.tags):
                 tags = discarded(stored, now)
-                self._api.set_tags(name, stored.id, marked_forgetting(tags, now) if is_newest else tags, enabled=False)
+                self._api.set_tags(stored, marked_forgetting(tags, now) if is_newest else tags, enabled=False)
         if versions:
             self._api.delete(name)
 
@@ -235,22 +228,24 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         self._discard_surplus(secret, state)
 
     def _discard_surplus(self, secret: str, state: TagState | None = None) -> None:
-        name, staging = self._names(secret)
-        for is_staging, copy in (state or self._state(secret)).surplus:
-            where = staging if is_staging else name
+        for copy in (state or self._state(secret)).surplus:
             if copy.version.retired:  # keep its metadata
-                self._api.set_tags(where, copy.stored.id, with_times(copy.stored), enabled=False)
+                self._api.set_tags(copy.stored, with_times(copy.stored), enabled=False)
             else:
-                self._forget(where, copy.stored)
+                self._forget(copy.stored)
 
-    def _forget(self, name: str, stored: KeyVaultVersion) -> None:
-        self._api.set_tags(name, stored.id, discarded(stored, datetime.now(UTC)), enabled=False)
+    def _forget(self, stored: KeyVaultVersion) -> None:
+        self._api.set_tags(stored, discarded(stored, datetime.now(UTC)), enabled=False)
 
     def _value(self, secret: str, state: TagState, version: str, *, but: str = "") -> Value:
-        for where, copy in reversed(self._copies(secret, state, version)):
-            if copy.stored.enabled and copy.stored.id != but and (found := self._api.value(where, copy.stored.id)):
-                return payload.parse(secret, version, found.text)
+        for copy in reversed((*state.copies(version), *state.pending_copies(version))):
+            if copy.stored.id != but and (text := self._text(copy)) is not None:
+                return payload.parse(secret, version, text)
         raise store_errors.no_value(secret, version)
+
+    def _text(self, copy: Copy) -> str | None:
+        found = self._api.value(copy.stored.secret, copy.stored.id) if copy.stored.enabled else None
+        return found and found.text
 
     def _found(self, secret: str, state: TagState) -> KeyVaultVersion | None:
         return readers_version(self._api, self._names(secret)[0], state.newest)
@@ -263,12 +258,12 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def _restore_error(self, secret: str, state: TagState) -> StoreError | None:
         if not state.forgetting:
             return None
-        for where, versions in zip(self._names(secret), (state.main, state.staging), strict=True):
-            if stored := next((one for one in versions if one.enabled and FORGOTTEN in one.tags), None):
+        for stored in (*state.main, *state.staging):
+            if stored.enabled and FORGOTTEN in stored.tags:
                 return StoreError(
-                    f"secret {where}: the forgotten version {stored.id} was enabled again",
+                    f"secret {stored.secret}: the forgotten version {stored.id} was enabled again",
                     rule="secretops neither deletes nor uses a version that a person enabled",
-                    remedy=f"to keep it: secretops put {secret}; to forget it: {self._enable(where, stored, 'false')}, "
+                    remedy=f"to keep it: secretops put {secret}; to forget it: {self._enable(stored, 'false')}, "
                     "then secretops tick",
                     code="forgotten-version-enabled",
                 )
@@ -280,11 +275,10 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
             return None
         if not any(copy.stored.id == found.id for copy in state.copies(current.id)):
             return None
-        name = self._names(secret)[0]
         return StoreError(
-            f"secret {name}: the current version {found.id} is disabled, so readers get nothing",
+            f"secret {found.secret}: the current version {found.id} is disabled, so readers get nothing",
             rule="a person disabled it; secretops does not enable it again",
-            remedy=f"for a new version: secretops rotate {secret}, or put; to enable it: {self._enable(name, found)}",
+            remedy=f"for a new version: secretops rotate {secret}, or put; to enable it: {self._enable(found)}",
             code="current-version-disabled",
         )
 
@@ -292,34 +286,31 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         found, versions = self._found(secret, state), state.versions
         if found is None or not found.enabled or found.id in state.late:
             return None
-        name = self._names(secret)[0]
         copies = [copy for version in versions.all for copy in state.copies(version.id)]
         copy = next((copy for copy in copies if copy.stored.id == found.id), None)
         retired = copy is not None and all(version.id != copy.version.id for version in versions.living)
         if copy and not retired:
             twins = [other for other in copies if other.write == copy.write and other.stored.id != found.id]
-            if not twins or self._have_one_value(name, [copy, *twins]):
+            if not twins or self._have_one_value([copy, *twins]):
                 return None
-        edited = self._api.value(name, found.id)
+        edited = self._api.value(found.secret, found.id)
         if edited is None or edited.text.strip() in ("", "{}"):
             return None
         what = "retired" if retired else "not of secretops"
         return Edit(
             found.id,
             payload.parse_fields(edited.text),
-            f"secret {name} in {self._place} was changed by hand: version {found.id} is {what}",
-            f"it ({self._enable(name, found, 'false')})",
+            f"secret {found.secret} in {self._place} was changed by hand: version {found.id} is {what}",
+            f"it ({self._enable(found, 'false')})",
         )
 
-    def _have_one_value(self, name: str, copies: list[Copy]) -> bool:
-        texts = [one.text for copy in copies if copy.stored.enabled and (one := self._api.value(name, copy.stored.id))]
+    def _have_one_value(self, copies: list[Copy]) -> bool:
+        texts = [text for copy in copies if (text := self._text(copy)) is not None]
         return len(texts) > 1 and len(set(texts)) == 1
 
-    def _enable(self, name: str, stored: KeyVaultVersion, whether: str = "true") -> str:
-        return (
-            f"az keyvault secret set-attributes --id {self._location.vault.rstrip('/')}/secrets/{name}/{stored.id} "
-            f"--enabled {whether}"
-        )
+    def _enable(self, stored: KeyVaultVersion, whether: str = "true") -> str:
+        url = f"{self._location.vault.rstrip('/')}/secrets/{stored.secret}/{stored.id}"
+        return f"az keyvault secret set-attributes --id {url} --enabled {whether}"
 
     def _contended(self, secret: str) -> StoreError:
         raise AssertionError(f"{secret}: Key Vault rejects no concurrent write")

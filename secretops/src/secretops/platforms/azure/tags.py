@@ -117,33 +117,30 @@ class TagState:
         return tuple(stored for stored in found if stored.id == self.found) or found
 
     @property
-    def surplus(self) -> Iterator[tuple[bool, Copy]]:
-        """Enabled copies to discard, each with whether it is in the staging secret. Not what readers get."""
+    def surplus(self) -> Iterator[Copy]:
+        """Enabled copies to discard. Not what readers get."""
         versions, newest, late = self.versions, self.newest, self.late
         pending = versions.pending
         living = {version.id for version in versions.living if version is not pending}
         for copy in self._main:
             unwanted = copy.version.id not in living or copy.stored.id in late
             if copy.stored.enabled and unwanted and copy.stored not in newest:
-                yield False, copy
+                yield copy
         for copy in self._staging:
             unwanted = copy.version.id != (pending and pending.id) or copy.stored.id in late
             if copy.stored.enabled and unwanted:
-                yield True, copy
+                yield copy
 
     def last(self, secret: str) -> Entry | None:
         found = [entry for stored in (*self.main, *self.staging) if (entry := _entry(secret, stored.tags.get(LAST)))]
         return max(found, key=lambda entry: entry.time, default=None)
 
     @property
-    def carrier(self) -> tuple[bool, KeyVaultVersion] | None:
-        """The version for the journal's tag (current, else pending), and whether it is in the staging secret."""
-        versions = self.versions
-        if versions.current and (copies := self.copies(versions.current.id)):
-            return False, copies[-1].stored
-        if versions.pending and (copies := self.pending_copies(versions.pending.id)):
-            return True, copies[-1].stored
-        return None
+    def carrier(self) -> KeyVaultVersion | None:
+        """The version for the journal's tag: current, else pending."""
+        current, pending = self.versions.current, self.versions.pending
+        copies = (current and self.copies(current.id)) or (pending and self.pending_copies(pending.id))
+        return copies[-1].stored if copies else None
 
     @property
     def _in_time(self) -> list[Copy]:

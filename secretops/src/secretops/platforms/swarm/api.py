@@ -53,15 +53,8 @@ class NoManagerError(StoreError):
         )
 
 
-class LockedError(StoreError):
-    """Autolock is on, and this manager is locked since it started."""
-
-
 class SwarmApi:
-    """One daemon. Connects with the first request, and waits for a daemon that goes away, unless not `patient`.
-
-    A daemon that never answered is an error at once, unless `was_there`: it is known to be running.
-    """
+    """One daemon. Waits for a daemon that goes away, if `patient`, and that answered before or `was_there`."""
 
     def __init__(
         self, connect: Callable[[], Connection] = open_connection, *, patient: bool = True, was_there: bool = False
@@ -72,12 +65,12 @@ class SwarmApi:
         self._patience = PATIENCE_SECONDS if patient else 0.0
 
     def clone(self) -> SwarmApi:
-        """Return an API with a connection of its own, for another thread."""
+        """Return an API with its own connection, for another thread."""
         return SwarmApi(self._connect, was_there=self._was_there)
 
     @contextmanager
     def waiting(self, patient: bool) -> Iterator[None]:
-        """Do not wait for the daemon while the block runs, unless `patient`: the caller repeats the request soon."""
+        """Wait for the daemon while the block runs only if `patient`."""
         before = self._patience
         self._patience = before if patient else 0.0
         try:
@@ -100,10 +93,9 @@ class SwarmApi:
         return answer.content
 
     def create(self, kind: Kind, spec: dict[str, Any], *, login: str | None = None) -> str | None:
-        """Create an object and return its id; None if another object has the name.
+        """Create an object and return its id, or None if another object has the name.
 
-        After a lost answer the repeated request finds the name taken by an object with our labels. `login`: the login
-        to the image's registry (`daemon.registry_login`).
+        The labels identify an object of an earlier attempt without an answer. `login`: see `daemon.registry_login`.
         """
         headers = {"X-Registry-Auth": login} if login else None
         answer = self._request("POST", f"/{kind}/create", body=spec, headers=headers)
@@ -113,7 +105,7 @@ class SwarmApi:
         return str(self._json(answer)["ID"])
 
     def update(self, kind: Kind, found: dict[str, Any], spec: dict[str, Any]) -> bool:
-        """Replace the spec of what was `found`; False if it has changed since, or is gone."""
+        """Replace the spec of what was `found`; False on a conflict."""
         path, version = f"/{kind}/{found['ID']}/update", {"version": str(found["Version"]["Index"])}
         answer = self._request("POST", path, body=spec, parameters=version)
         if answer.status_code == http.HTTPStatus.NOT_FOUND or _STALE in answer.text:
@@ -131,7 +123,7 @@ class SwarmApi:
         return True
 
     def interrupt(self, container: str) -> None:
-        """Send SIGTERM to a container of this daemon. No-op if it has ended."""
+        """Send SIGTERM to a container, if it runs."""
         with self.waiting(patient=False):  # a second signal would interrupt its shutdown
             answer = self._request("POST", f"/containers/{container}/kill", parameters={"signal": "SIGTERM"})
         if answer.status_code not in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.CONFLICT):
@@ -204,7 +196,7 @@ class SwarmApi:
             reason = f"HTTP {answer.status_code}"
         reason = redact(reason.partition("desc = ")[2] or reason)
         if _LOCKED in reason:
-            return LockedError(
+            return StoreError(
                 "the Swarm is locked",
                 rule="with autolock a restarted manager can't decrypt its secrets until it is unlocked",
                 remedy="docker swarm unlock; then: secretops tick",
@@ -235,7 +227,7 @@ def check_manager(info: dict[str, Any]) -> None:
 
 
 def encoded(content: bytes) -> str:
-    """Return the content of a secret or config in the API's encoding."""
+    """Return a secret's or config's content in the API's encoding."""
     return base64.b64encode(content).decode()
 
 

@@ -71,7 +71,7 @@ def socket_of(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def registry_login(image: str) -> str | None:
-    """Return this machine's login (`docker login`) to the registry of `image`, as an API header; None without one.
+    """Return this machine's login (`docker login`) to the registry of `image`, as an API header, or None.
 
     Raises UsageError if Docker's configuration, or its credential helper, fails.
     """

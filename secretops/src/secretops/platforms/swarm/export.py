@@ -44,8 +44,6 @@ ExecStart=docker run --rm --hostname %H --network none --user 0:0 --read-only --
 
 
 class Timer(BaseModel):
-    """What a manager's timer needs. Public."""
-
     model_config = ConfigDict(frozen=True)
 
     manifest: Manifest
@@ -69,13 +67,12 @@ class Program(BaseModel):
     registry_login: bool
 
     def deploy(self, file: Path | str) -> str:
-        """Return the command that deploys `file`."""
         login = " --with-registry-auth" if self.registry_login else ""
         return f"docker stack deploy{login} --compose-file {file} {self.name}"
 
 
 def load_program(stack: str | None) -> Program:
-    """Run the program on the stack file of `stack`. Raises UsageError with all that is wrong with that file."""
+    """Run the program on the stack file of `stack`. Raises UsageError."""
     project = project_folder()
     file = _stack_file(project, stack)
     done = subprocess.run(
@@ -103,7 +100,7 @@ def _stack_file(project: Path, stack: str | None) -> Path:
     if stack in stacks:
         return project / f"Pulumi.{stack}.yaml"
     raise UsageError(
-        f"there is no Pulumi.{stack}.yaml in {project}" if stack else "no --stack was given",
+        f"there is no Pulumi.{stack}.yaml in {project}" if stack else "--stack is missing",
         rule=f"an export needs a stack file; there are {', '.join(stacks) or 'none'}",
         remedy="add --stack NAME, or copy one of examples/ next to Pulumi.yaml",
         code="stack-file-missing",
@@ -111,14 +108,14 @@ def _stack_file(project: Path, stack: str | None) -> Path:
 
 
 def current_secrets(program: Program) -> tuple[MountedSecret, ...]:
-    """Return the secrets that the server's service mounts. Raises StoreError, UnreachableError."""
+    """Return the secrets that the server's service mounts."""
     with with_extra("swarm"):
         from secretops.platforms.swarm.mounted_secrets import mounted_secrets
     return mounted_secrets(program.service)
 
 
 def compose_files(program: Program, secrets: Sequence[MountedSecret]) -> dict[str, str]:
-    """Return name -> text: the compose file, and the public files that become configs."""
+    """Return name -> text: the compose file, and the files of its configs."""
     with with_extra("swarm"):
         import yaml
     document = json.loads(json.dumps(program.compose))
@@ -149,7 +146,7 @@ def _escape(entry: Any) -> Any:
 
 
 def timer_files(program: Program, at: str | None) -> dict[str, str]:
-    """Return name -> text: the units, and the files that a tick reads. `at`: their folder on the manager."""
+    """Return name -> text: the units, and the files of a tick. `at`: their folder on the manager."""
     folder = at or f"/etc/{program.name}"
     if not folder.startswith("/") or set(folder) & set(" \t\n\"'\\$%:"):
         raise UsageError(
@@ -179,7 +176,7 @@ def timer_files(program: Program, at: str | None) -> dict[str, str]:
 
 
 def enable_commands(program: Program, folder: Path, at: str | None) -> tuple[str, ...]:
-    """Return the commands that start the timer, on a manager that has `folder`."""
+    """Return the commands that start the timer on a manager."""
     target = at or f"/etc/{program.name}"
     unit = f"{target}/{program.name}-tick"
     copy = () if folder.resolve() == Path(target) else (f"sudo cp -rT {shlex.quote(str(folder))} {target}",)
@@ -187,10 +184,7 @@ def enable_commands(program: Program, folder: Path, at: str | None) -> tuple[str
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write each file completely or not at all. Raises UsageError.
-
-    Mode 644 whatever the umask: a manifest that others can write to is refused.
-    """
+    """Write each file atomically, with mode 644: a manifest that others can write to is refused. Raises UsageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

@@ -27,8 +27,6 @@ MOST_NUMBERS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmSecret:
-    """One Swarm secret of the stack."""
-
     id: str
     name: str
     secret: str
@@ -37,13 +35,12 @@ class SwarmSecret:
 
 
 class Inventory:
-    """Lists, creates and removes the stack's Swarm secrets. Raises StoreError, UnreachableError."""
+    """The stack's Swarm secrets. Methods raise StoreError, UnreachableError."""
 
     def __init__(self, api: SwarmApi, location: Location) -> None:
         self._api, self._location = api, location
 
     def all(self, secret: str | None = None) -> list[SwarmSecret]:
-        """Return the Swarm secrets of the stack, or of one of its secrets."""
         labels = [f"{SWARM_INSTANCE}={self._location.instance}", f"{OF_SECRET}={secret}" if secret else OF_SECRET]
         return [_parse(each) for each in self._api.get("/secrets", label=labels) or []]
 
@@ -62,7 +59,7 @@ class Inventory:
         return names
 
     def make(self, config: str, secret: str, stored: StoredVersion, texts: dict[str | None, str]) -> bool:
-        """Create the Swarm secrets of a version for the config with the id `config`; False if a name is taken."""
+        """Create a version's Swarm secrets, for the config with the id `config`; False if a name is taken."""
         labels = {
             SWARM_INSTANCE: self._location.instance,
             CONFIG: config,
@@ -76,10 +73,9 @@ class Inventory:
         return True
 
     def sweep(self, secret: str, state: SecretState) -> None:
-        """Remove the secrets of versions that are not stored. A later tick removes those that a service still uses.
+        """Remove unused secrets of retired versions.
 
-        Secrets of another config are left to an operator, and those of a number that this config has not yet used to
-        the process that is writing them.
+        Not those of another config, or of a number that this config has not used: another process is writing them.
         """
         for each in self.all(secret):
             if each.config == state.config and each.number < state.next and each.number not in state.living:
@@ -100,7 +96,7 @@ def _parse(listed: dict[str, Any]) -> SwarmSecret:
 
 
 def check_value(secret: str, value: Value) -> None:
-    """Raise UsageError for a value that readers or a Swarm secret can't accept."""
+    """Raise UsageError for a value that a Swarm secret can't have."""
     env_file.check_value(secret, value)
     for field, text in value.items():
         size = len(text.encode())

@@ -1,6 +1,6 @@
 """Run a command that needs values as a Swarm job of one task, which mounts them.
 
-No daemon returns a value, so `tick`, `rotate` and `put` run on the manager that is asked, with every stored version.
+No daemon returns a value, so `tick`, `rotate` and `put` run on the connected manager, with every stored version.
 The process that starts the job forwards its output and exit code, and removes it: its log has the records of its reads.
 """
 
@@ -23,7 +23,7 @@ from secretops.platforms.swarm.daemon import registry_login, socket_of
 from secretops.platforms.swarm.inventory import Inventory
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation
 from secretops.platforms.swarm.rollout import NEVER_RAN, STARTS, file_of, secrets_of
-from secretops.platforms.swarm.task import MANIFEST_FILE, STARTER, VARIABLE, TaskPayload, payload_of
+from secretops.platforms.swarm.task import MANIFEST_FILE, STARTER, VARIABLE, Payload, payload_of
 from secretops.platforms.swarm.version_state import VersionStateClient
 from secretops.printable import ScreenedBytes
 from secretops.values import Value
@@ -58,11 +58,11 @@ _OUT, _ERR, _DAEMON = 1, 2, 3
 
 
 class NotStartedError(StoreError):
-    """The daemon failed to start the task's container: nothing has run, and another attempt may succeed."""
+    """The task's container did not start: another attempt may succeed."""
 
 
 class Job:
-    """One job and its objects. Forwards its output to `out` and `err`."""
+    """One job and its objects."""
 
     def __init__(
         self, api: SwarmApi, name: str, location: SwarmStoreLocation, *, out: IO[bytes], err: IO[bytes]
@@ -73,17 +73,10 @@ class Job:
         self._printed = dict.fromkeys(self._streams, 0)
 
     def start(
-        self,
-        payload: TaskPayload,
-        command: Sequence[str],
-        *,
-        node: str,
-        mounted: list[dict[str, Any]],
-        login: str | None,
+        self, payload: Payload, command: Sequence[str], *, node: str, mounted: list[dict[str, Any]], login: str | None
     ) -> None:
-        """Create the job on `node`. `login`: of the image's registry. Raises StoreError, UnreachableError."""
-        configs = self._create_files("configs", payload.configs)
-        values = self._create_files("secrets", payload.secrets)
+        """Create the job on `node`. `login`: see `daemon.registry_login`."""
+        configs, values = self._create_files("configs", payload[0]), self._create_files("secrets", payload[1])
         starter = this_actor("").removeprefix(":")
         container = {
             "Image": self._location.image,
@@ -120,7 +113,7 @@ class Job:
     def follow(self) -> int:
         """Forward the output until the task ends, and return its exit code.
 
-        Raises NotStartedError, UnreachableError, StoreError, also if somebody removed the job.
+        Raises NotStartedError, UnreachableError, StoreError.
         """
         began = time.monotonic()
         while True:
@@ -141,24 +134,21 @@ class Job:
             if state in STARTING and time.monotonic() - began > START_SECONDS:
                 raise UnreachableError(
                     f"task {self.name} has not started in {START_SECONDS:.0f} s: {status.get('Err') or state}",
-                    rule=f"it runs image {self._location.image} on the manager that was asked",
+                    rule=f"it runs image {self._location.image} on the connected manager",
                     remedy="pull the image there (docker pull), and check the node (docker node ls)",
                     code="task-not-started",
                 )
             time.sleep(POLL)
 
     def remove(self) -> None:
-        """Stop the task, forward its output until then, and remove the job's objects.
-
-        Raises StoreError; UnreachableError: then it still exists, with its log.
-        """
+        """Stop the task, forward its output, and remove the job's objects. On an error they still exist."""
         self._stop()
         self._api.remove("services", self.name)
         for kind, each in job_objects(self._api, f"{TASK}={self.name}"):
             self._api.remove(kind, each["ID"])
 
     def remove_if_possible(self) -> None:
-        """Remove the job, or leave that to the next command, which forwards the rest of its output."""
+        """Remove the job, or leave it to the next command."""
         try:
             self.remove()
         except SecretopsError as error:
@@ -170,7 +160,7 @@ class Job:
         err.flush()
 
     def _stop(self) -> None:
-        """Signal the task and wait for its end, on this manager; elsewhere only forward its output so far."""
+        """Signal the task and wait for its end, on this manager; elsewhere only forward its output."""
         running = self._api.get("/containers/json", label=[f"com.docker.swarm.service.name={self.name}"]) or []
         for container in running:
             self._api.interrupt(container["Id"])
@@ -192,7 +182,7 @@ class Job:
         code = (status.get("ContainerStatus") or {}).get("ExitCode")
         if status["State"] == "complete":
             return ExitCode.DONE
-        why = str(status.get("Err") or status.get("Message") or "no reason given")
+        why = str(status.get("Err") or status.get("Message") or "no reason reported")
         never_ran = why.startswith(NEVER_RAN)
         if status["State"] == "failed" and code in set(ExitCode) and not never_ran:
             return int(code)
@@ -218,7 +208,7 @@ class Job:
                 file.flush()
 
     def _create_files(self, kind: Kind, contents: Mapping[str, bytes]) -> list[dict[str, Any]]:
-        """Create an object for each path, and return the entries that mount them."""
+        """Create an object for each path, and return its mounts."""
         entries = []
         for at, (path, content) in enumerate(contents.items()):
             name = f"{self.name}-{at}"
@@ -227,7 +217,7 @@ class Job:
         return entries
 
     def _create(self, kind: Kind, spec: dict[str, Any], login: str | None = None) -> str:
-        """Create an object and return its id. Raises StoreError if its name is taken."""
+        """Create an object and return its id."""
         if (id := self._api.create(kind, spec, login=login)) is None:
             raise StoreError(
                 f"{spec['Name']}: another object has this random name",
@@ -246,7 +236,7 @@ def job_objects(api: SwarmApi, *labels: str) -> Iterator[tuple[Kind, dict[str, A
 
 
 class JobRunner:
-    """Starts and removes the jobs of one stack. Their output goes to `out` and `err`, by default this process' own."""
+    """Starts and removes the jobs of one stack. Output goes to `out` and `err`, by default this process' own."""
 
     def __init__(
         self,
@@ -264,7 +254,7 @@ class JobRunner:
         self._labels = [f"{SWARM_INSTANCE}={location.instance}", TASK]
 
     @contextlib.contextmanager
-    def running(self, payload: TaskPayload, command: Sequence[str]) -> Iterator[Job]:
+    def running(self, payload: Payload, command: Sequence[str]) -> Iterator[Job]:
         """Run `command` as a job until the block ends. Raises StoreError, UnreachableError."""
         name = f"{self._location.prefix}task-{secrets.token_hex(6)}"
         job = Job(self._api, name, self._location, out=self._out, err=self._err)
@@ -278,10 +268,7 @@ class JobRunner:
                 self._sweep()
 
     def remove_leftovers(self) -> None:
-        """Remove the jobs of killed starters, and print the records of their reads.
-
-        Records that a killed starter has printed are printed again.
-        """
+        """Remove the jobs of killed starters, and print the records of their reads, maybe again."""
         now = parse_time((self._api.get("/info") or {}).get("SystemTime"))
         for service in self._services():
             if self._is_left(service, now):
@@ -291,7 +278,7 @@ class JobRunner:
                 self._api.remove(kind, each["ID"])  # refused while its task exists
 
     def remove_all(self) -> None:
-        """Remove every job, also one that a starter follows. Raises StoreError, UnreachableError if some remain."""
+        """Remove every job. Raises StoreError, UnreachableError if some remain."""
         for service in self._services():
             self._job_of(service).remove()
         for kind, each in job_objects(self._api, *self._labels):
@@ -304,10 +291,7 @@ class JobRunner:
                 )
 
     def _sweep(self) -> None:
-        """Remove Swarm secrets of retired versions, which the task had mounted.
-
-        Only without a lease: a rotation may have created secrets that the config does not record yet.
-        """
+        """Remove Swarm secrets of retired versions, unless a rotation is creating some."""
         state = VersionStateClient(self._api, self._location).read()
         if state.lease is None:
             for secret in state.secrets:
@@ -317,7 +301,7 @@ class JobRunner:
         return self._api.get("/services", label=self._labels) or []
 
     def _job_of(self, service: dict[str, Any]) -> Job:
-        """Return another process's job. Only its standard error is forwarded."""
+        """Return another process's job, whose standard error is forwarded."""
         return Job(self._api, service["Spec"]["Name"], self._location, out=io.BytesIO(), err=self._err)
 
     def _is_left(self, service: dict[str, Any], now: datetime) -> bool:
@@ -330,7 +314,7 @@ class JobRunner:
         )
 
     def _node(self) -> str:
-        """Return the id of the manager that is asked. Raises StoreError if it accepts no task."""
+        """Return the id of the connected manager. Raises StoreError if it accepts no task."""
         id = ((self._api.get("/info") or {}).get("Swarm") or {}).get("NodeID") or ""
         node = self._api.get(f"/nodes/{id}") or {}
         availability = (node.get("Spec") or {}).get("Availability") or "active"
@@ -338,14 +322,14 @@ class JobRunner:
             name = (node.get("Description") or {}).get("Hostname") or id
             raise StoreError(
                 f"manager {name} accepts no task: its availability is {availability}",
-                rule="a command that needs values runs as a task of the manager that is asked, which mounts its socket",
+                rule="a command that needs values runs as a task of the connected manager, which mounts its socket",
                 remedy=f"docker node update --availability active {name}; or point DOCKER_HOST at an active one",
                 code="manager-not-active",
             )
         return str(id)
 
     def _login(self, job: Job) -> str | None:
-        """Return the login to the image's registry; None if it can't be read: the image may be there, or public."""
+        """Return the login to the image's registry; None if it can't be read: the image may be public."""
         try:
             return registry_login(self._location.image)
         except UsageError as error:
@@ -353,7 +337,7 @@ class JobRunner:
             return None
 
     def _mounted(self) -> list[dict[str, Any]]:
-        """Return entries that mount every stored value, and any other secret in a file of the server, by name."""
+        """Return mounts of every stored value, and of any other secret in a file of the server."""
         state = VersionStateClient(self._api, self._location).read()
         kept = {
             each.name: each.id
@@ -378,10 +362,7 @@ def run_job(
     out: IO[bytes] | None = None,
     err: IO[bytes] | None = None,
 ) -> int:
-    """Run `secretops` with `command` as a job, and return its exit code. See `RemoteCommand`.
-
-    `files` are public: anybody with access to the daemon can read them.
-    """
+    """Run `secretops` with `command` as a job, and return its exit code. `files` are public."""
     payload = payload_of(manifest, supplied, files)
     api = SwarmApi(was_there="--scheduled" in command)  # the rotator may start before its daemon, and waits for it
     runner = JobRunner(location, api, out=out, err=err)
@@ -399,10 +380,10 @@ def run_job(
 
 
 def _mount(what: str, name: str, id: str, path: str) -> dict[str, Any]:
-    """Return an entry of a service's list, as a file that only root of the task may read."""
+    """Return a mount as a file that only root may read."""
     return {f"{what}ID": id, f"{what}Name": name, "File": {"Name": path, "UID": "0", "GID": "0", "Mode": 0o400}}
 
 
 def parse_time(text: Any) -> datetime:
-    """Parse a time as Go writes it, with nine digits after the point. A missing time is the earliest."""
+    """Parse a time of Go, with nine digits after the point. None is the earliest time."""
     return datetime.fromisoformat(str(text)[:19]).replace(tzinfo=UTC) if text else datetime.min.replace(tzinfo=UTC)

@@ -24,7 +24,7 @@ class MountedSecret:
 
 
 def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: SwarmApi | None = None) -> MountedSecret:
-    """Return a secret that an operator created, as a file that only its owner reads. Raises UsageError."""
+    """Return an operator's secret as a file that only its owner reads. Raises UsageError."""
     found = _find(api or SwarmApi(), "/secrets", secret)
     if found is None:
         raise UsageError(
@@ -38,7 +38,7 @@ def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: Swa
 
 
 def mounted_secrets(service: str, api: SwarmApi | None = None) -> tuple[MountedSecret, ...]:
-    """Return the list of `service`, sorted by file; empty if there is no such service yet."""
+    """Return the list of `service`, sorted by file; empty without the service."""
     found = _find(api or SwarmApi(), "/services", service)
     listed = [
         MountedSecret(

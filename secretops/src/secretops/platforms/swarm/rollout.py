@@ -15,7 +15,7 @@ from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores.document_versions import UndeliverableError
 
 # An entry of a service's list: a secret and its file.
-Entry = dict[str, Any]
+ServiceSecret = dict[str, Any]
 
 Service = dict[str, Any]
 
@@ -42,11 +42,11 @@ STARTS = 3
 
 
 class UpdateFailedError(UndeliverableError):
-    """The service's update was paused or rolled back: its tasks have the previous version, which works."""
+    """The update was paused or rolled back: the tasks have the previous version."""
 
 
 class NeverRanError(UpdateFailedError):
-    """The daemon failed to start a container: another attempt may succeed."""
+    """A container did not start: another attempt may succeed."""
 
 
 class Rollout:
@@ -67,7 +67,7 @@ class Rollout:
         )
 
     def wait_until_idle(self) -> Service | None:
-        """Wait until no update is under way. Return the service, or None if it is missing. Raises UnreachableError."""
+        """Wait until no update is under way. Return the service, or None. Raises UnreachableError."""
         began, sent = time.monotonic(), None
         while service := self.service():
             state = state_of(service)
@@ -82,16 +82,13 @@ class Rollout:
         return None
 
     def failed(self, service: Service) -> set[str]:
-        """Return the ids of the tasks that have failed."""
         return {task["ID"] for task in self._failed_tasks(service)}
 
-    def wait(self, wanted: list[Entry], *, is_new: bool, failed: set[str] | None = None) -> None:
+    def wait(self, wanted: list[ServiceSecret], *, is_new: bool, failed: set[str] | None = None) -> None:
         """Wait until every running task has `wanted`; if it is new, also until one runs steadily with it.
 
-        `failed`: the tasks that had failed before an update was just sent; None if none was sent.
-
-        Raises UpdateFailedError if the tasks have the previous version, NeverRanError if the container of a just sent
-        update did not start; UnreachableError if the update takes too long.
+        `failed`: the tasks that had failed before an update was just sent, or None. Raises UpdateFailedError,
+        NeverRanError (after a just sent update), UnreachableError.
         """
         began, ended = time.monotonic(), 0.0
         seen: dict[str, float] = {}
@@ -112,7 +109,7 @@ class Rollout:
             time.sleep(POLL)
 
     def _check_time(self, service: Service, began: float, then: str) -> None:
-        """Raise UnreachableError if an update that was seen at `began` takes too long."""
+        """Raise UnreachableError if an update, seen at `began`, takes too long."""
         if time.monotonic() - began > (limit := longest(_replicas(service) or 0)):
             raise UnreachableError(
                 f"service {self._name}: its update has not ended in {limit:.0f} s",
@@ -138,7 +135,7 @@ class Rollout:
         )
 
     def _runs_steadily(self, service: Service, seen: dict[str, float]) -> bool:
-        """Return True if a task has run for STEADY seconds, or the service has no replica."""
+        """Return True if a task has run for STEADY seconds, or there is no replica."""
         if _replicas(service) == 0:
             return True
         now = time.monotonic()
@@ -153,27 +150,26 @@ class Rollout:
 
 
 def longest(replicas: int) -> float:
-    """Return the seconds that an update of so many replicas may take."""
+    """Return the seconds that an update may take."""
     return LONGEST_UPDATE + A_REPLICA * replicas
 
 
 def state_of(service: Service) -> str:
-    """Return the state of the last update; empty if it has not started, or there was none."""
+    """Return the state of the last update, or an empty text."""
     return str((service.get("UpdateStatus") or {}).get("State") or "")
 
 
-def secrets_of(service: Service) -> list[Entry]:
+def secrets_of(service: Service) -> list[ServiceSecret]:
     return service["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets") or []
 
 
-def file_of(entry: Entry) -> str:
+def file_of(entry: ServiceSecret) -> str:
     return str((entry.get("File") or {}).get("Name"))
 
 
-def _mounts(entries: list[Entry]) -> set[tuple[str, str]]:
+def _mounts(entries: list[ServiceSecret]) -> set[tuple[str, str]]:
     return {(entry["SecretID"], file_of(entry)) for entry in entries}
 
 
 def _replicas(service: Service) -> int | None:
-    """Return the number of replicas; None for a service of another mode."""
     return cast("int | None", ((service["Spec"].get("Mode") or {}).get("Replicated") or {}).get("Replicas"))

@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,27 +39,23 @@ _BROKER_FILES = {
 }
 
 
-@dataclass(frozen=True)
-class TaskPayload:
-    """The files of a task by their paths: public configs, and secrets."""
-
-    configs: Mapping[str, bytes]
-    secrets: Mapping[str, bytes]
+# The files of a task by their paths: public configs, and secrets.
+Payload = tuple[Mapping[str, bytes], Mapping[str, bytes]]
 
 
 def is_task() -> bool:
-    """Return True if this process is the task of a remote command, which can read values."""
+    """Return True in the task of a remote command, which can read values."""
     return bool(os.environ.get(VARIABLE))
 
 
 def actor(role: str) -> str:
-    """Return the actor for an access record: in a task its starter, else this process's account."""
+    """Return the actor for an access record: the starter of the task, or this account."""
     starter = os.environ.get(STARTER)
     return f"{role}:{starter}" if is_task() and starter else this_actor(role)
 
 
-def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, bytes] | None = None) -> TaskPayload:
-    """Return the files of a task: manifest, broker's files, `supplied`, and `files` by their paths."""
+def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, bytes] | None = None) -> Payload:
+    """Return manifest, broker's files, `supplied`, and `files` by their paths."""
     remote_files: dict[str, str] = {}
     configs = dict(files or {})
     values: dict[str, bytes] = {}
@@ -80,11 +75,11 @@ def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, b
         values[f"{SECRETS}/{SUPPLIED}"] = json.dumps(dict(supplied), ensure_ascii=False).encode()
     remote = manifest.model_copy(update={"broker": manifest.broker.model_copy(update=remote_files)})
     configs[MANIFEST_FILE] = remote.model_dump_json().encode()
-    return TaskPayload(configs, values)
+    return configs, values
 
 
 def main() -> None:
-    """Run `secretops` with the operator-supplied value as its input. Exit with the command's exit code."""
+    """Run `secretops` with the operator-supplied value as its input."""
     signals.install()
     forbid_core_dumps()
     from secretops import cli

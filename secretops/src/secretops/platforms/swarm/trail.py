@@ -35,7 +35,7 @@ _OF_SERVICE = "com.docker.swarm.service.name"
 
 
 class SwarmEvents:
-    """`Trail` over both kinds of lines. A command in a container is reported without its arguments."""
+    """`Trail` over both kinds of lines. Omits the arguments of commands."""
 
     log_format = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
 
@@ -99,7 +99,7 @@ class SwarmEvents:
         return name.startswith(prefix) and _JOB.fullmatch(name.removeprefix(prefix)) is not None
 
     def _what(self, kind: str, name: str) -> str | None:
-        """Return the stack's secret, config or service that an event is about; None for another object."""
+        """Return the stack's secret, config or service of an event, or None."""
         if kind == "secret" and name.startswith(self._location.prefix):
             rest = name.removeprefix(self._location.prefix)
             return next((each for each in self._secrets if rest.startswith(f"{each}-v")), None)
@@ -108,7 +108,7 @@ class SwarmEvents:
         return None
 
     def _into(self, action: str, attributes: dict[str, str]) -> str | None:
-        """Return the operation of somebody who ran a command in a container of the server, or copied from it."""
+        """Return the operation of an access to a container of the server, or None."""
         verb, _, words = action.partition(":")
         if verb not in INTO_CONTAINER or attributes.get(_OF_SERVICE) != self._location.service:
             return None

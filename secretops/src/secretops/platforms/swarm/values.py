@@ -14,17 +14,17 @@ from secretops.platforms.swarm.task import SECRETS, is_task
 
 
 class Values(Protocol):
-    """The texts of Swarm secrets. A secret never changes, so that a name always has the same text."""
+    """The texts of Swarm secrets, which never change."""
 
     def text(self, name: str) -> str | None:
-        """Return the text of the secret `name`; None if there is none. Raises StoreError if it can't be read here."""
+        """Return the text of a secret, or None. Raises StoreError if it can't be read here."""
 
     def keep(self, name: str, text: str) -> None:
-        """Remember a secret that was just created: no task mounts it yet."""
+        """Remember a new secret, which no task mounts yet."""
 
 
 class MadeSinceError(StoreError):
-    """The value is newer than the task: another rotation came first."""
+    """Another rotation came first."""
 
     exit_code = ExitCode.BUSY
 
@@ -34,14 +34,10 @@ def _is_in_the_swarm(name: str) -> bool:
 
 
 class TaskValues:
-    """The values that are mounted in this process' task, and those that it made. Elsewhere no value can be read."""
+    """The values that this process' task mounts, and those that it made."""
 
     def __init__(
-        self,
-        folder: Path = SECRETS,
-        *,
-        exists: Callable[[str], bool] = _is_in_the_swarm,
-        readable: bool | None = None,
+        self, folder: Path = SECRETS, *, exists: Callable[[str], bool] = _is_in_the_swarm, readable: bool | None = None
     ) -> None:
         """`readable`: by default if this process is a task of the Swarm."""
         self._folder, self._exists = folder, exists
@@ -86,9 +82,11 @@ class TaskValues:
 
 
 class LogRecords:
-    """`Records` as lines of JSON on standard error: a Swarm has no trail of reads. The starter of a task prints them.
+    """`Records` as lines of JSON on standard error, which the starter of a task prints.
 
-    `reads`: False if this process can't read values; then an attempt to read is no access.
+    `reads`:
+
+    see TaskValues.readable.
     """
 
     def __init__(self, actor: str, *, reads: bool) -> None:

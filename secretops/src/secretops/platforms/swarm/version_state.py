@@ -30,7 +30,7 @@ _WRITER = "find out who writes it: docker events --filter type=config"
 
 @dataclass(frozen=True, kw_only=True)
 class StoredVersion:
-    """One version: its facts, and the number and fields that name its Swarm secrets."""
+    """A version, and the number and fields that name its Swarm secrets."""
 
     version: Version
     number: int
@@ -39,8 +39,6 @@ class StoredVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class SecretState:
-    """State of one secret, as it was read."""
-
     kept: tuple[StoredVersion, ...] = ()
     # Number of the next version. A number is used once: a lower one that is not stored belongs to a removed version.
     next: int = 1
@@ -62,7 +60,7 @@ class SecretState:
         raise store_errors.no_value(secret, version)
 
     def at(self, versions: Versions, new: StoredVersion | None = None) -> SecretState:
-        """Return the state with these versions, of which `new` was not stored before."""
+        """Return the state with these versions, including `new`."""
         known = {each.version.id: each for each in (*self.kept, *((new,) if new else ()))}
         return replace(self, kept=tuple(replace(known[version.id], version=version) for version in versions.all))
 
@@ -71,7 +69,7 @@ _STATE, _LEASE, _ENTRY = TypeAdapter(SecretState), TypeAdapter(LeaseRecord), Typ
 
 
 class VersionState:
-    """The config's labels as they were read. `VersionStateClient.change` writes changes."""
+    """The config's labels as they were read."""
 
     def __init__(self, name: str, labels: dict[str, str], *, id: str = "") -> None:
         self.id, self.labels = id, labels
@@ -87,7 +85,6 @@ class VersionState:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The secrets that have a state, also without versions."""
         return self._labels.secrets("versions")
 
     @property
@@ -103,7 +100,6 @@ class VersionState:
         self._labels.write("lease", _LEASE, record)
 
     def last_entry(self, secret: str) -> Entry | None:
-        """Return the newest entry of the journal about `secret`. Raises StoreError."""
         return self._labels.read(f"journal.{secret}", _ENTRY)
 
     def write_entry(self, secret: str, entry: Entry | None) -> None:
@@ -111,24 +107,20 @@ class VersionState:
 
 
 class VersionStateClient:
-    """Reads and writes the config. With the `token` of a lease, only while the config has that lease."""
+    """Reads and writes the config. With the `token` of a lease, only under that lease."""
 
     def __init__(self, api: SwarmApi, location: Location) -> None:
         self.api, self.location = api, location
         self.token = ""  # nosec B105 - of no lease
 
     def read(self) -> VersionState:
-        """Return the state, without an id if there is no config.
-
-        Raises StoreError, also if the lease is lost, UnreachableError.
-        """
+        """Return the state, without an id if there is no config. Raises StoreError, UnreachableError."""
         return self._of_holder(self.get())
 
     def change(self, decide: Callable[[VersionState], None]) -> VersionState:
-        """Write the changes of `decide` to the state in one write, if there are any. Return the new state.
+        """Write the changes of `decide` in one write, and return the new state. Create a missing config.
 
-        On a conflict calls `decide` again with the new state. Creates a missing config. Raises as `read` does, and what
-        `decide` raises.
+        On a conflict calls `decide` again. Raises as `read` does, and what `decide` raises.
         """
         retries = Retries(PAUSES)
         while True:
@@ -161,7 +153,7 @@ class VersionStateClient:
         return self.api.create("configs", spec) is not None
 
     def opened(self, found: dict[str, Any] | None) -> VersionState:
-        """Return the state in the config that was `found`. Raises StoreError if it is another stack's."""
+        """Parse the config that was `found`. Raises StoreError if it is another stack's."""
         name = self.location.state_config
         if found is None:
             return VersionState(name, {})
@@ -182,10 +174,7 @@ class VersionStateClient:
         return self.get() is None and self.api.get(f"/services/{self.location.service}") is None
 
     def remove_empty(self) -> None:
-        """Remove a config without versions and, with it, the lease.
-
-        Only under the lease: a removal is no compare-and-swap.
-        """
+        """Remove a config without versions and, with it, the lease: a removal is no compare-and-swap."""
         state = self.read()
         if state.id and not state.kept and self.token:
             with self.api.waiting(patient=False):
@@ -205,7 +194,7 @@ class VersionStateClient:
 
 
 class LeaseLabel(LeaseStore):
-    """The lease: a label of the config. `at` is the config as it was read; None once it was written."""
+    """The lease as a label. `at` is the config as it was read; None once it was written."""
 
     keeps_duration = True
 
@@ -234,9 +223,9 @@ class LeaseLabel(LeaseStore):
 
 @contextlib.contextmanager
 def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[HeldLease | None]:
-    """Hold the lease while the block runs; None in a Swarm without config and service, where no write succeeds.
+    """Hold the lease while the block runs; None in a Swarm without config and service.
 
-    Renews over a connection of its own, since the main thread may be waiting. Raises as `stores.lease.hold` does.
+    Renews over its own connection. Raises as `stores.lease.hold` does.
     """
     own = VersionStateClient(client.api.clone(), client.location)
     if own.is_nowhere:

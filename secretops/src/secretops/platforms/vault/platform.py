@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from secretops.check import Repair
     from secretops.engine.journal import Journal
     from secretops.engine.ports import Issuer, VersionStore
-    from secretops.launcher.source import Source
+    from secretops.launcher.sources import Source
     from secretops.manifest import Manifest
     from secretops.trails import Trail
 

@@ -11,14 +11,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from secretops.check import (
     Check,
     Repair,
     Result,
     attention,
     clock_skew,
+    expired_lease,
     judge,
     ok,
     poll,
@@ -63,7 +62,7 @@ def aws_checks(account: Account, stack: OpenedStack, tick: Repair) -> list[Check
             "secrets": secrets,
             "unknown secrets": unknown_secrets,
             "keys": keys,
-            "lease": partial(lease, follow=tick),
+            "lease": partial(lease, take_over=tick),
             "pending": partial(pending, stack=stack, tick=tick, rotated=rotated.values()),
             "rotation": partial(rotation, rotated=rotated),
             "your rights": own_rights,
@@ -137,8 +136,8 @@ def keys(account: Account) -> Result:
     )
 
 
-def lease(account: Account, timing: Timing | None = None, follow: Repair | None = None) -> Result:
-    """Check that the holder of the lease renews it. `follow` takes over an expired lease."""
+def lease(account: Account, timing: Timing | None = None, take_over: Repair | None = None) -> Result:
+    """Check that the holder of the lease renews it. `take_over` repairs an expired lease."""
     account.reach()
     timing = timing or Timing()
     try:
@@ -151,14 +150,7 @@ def lease(account: Account, timing: Timing | None = None, follow: Repair | None 
     for _ in poll(timing.duration, timing.poll):
         if (now := account.lease.read().record) is None or now != holder:
             return ok(f"held by {since}")
-    return attention(
-        f"held by {since}, not renewed for {timing.duration:.0f} s",
-        f"a running process renews it every {timing.renew:.0f} s; this one was killed or has no network, and may have "
-        "left a rotation unfinished",
-        "secretops tick takes over the lease and finishes the rotation; if it happens again, check the timeout and the "
-        "memory in the log of the function",
-        follow,
-    )
+    return expired_lease(since, timing.duration, take_over, "was killed, or has no network,")
 
 
 def pending(account: Account, stack: OpenedStack, tick: Repair, rotated: Collection[str]) -> Result:
@@ -268,13 +260,10 @@ def rotators_rights(account: Account, rotated: Collection[str]) -> Result:
 
 
 def _role_of(account: Account, function: str) -> str | None:
-    with account.translated("lambda:GetFunctionConfiguration"):
-        try:
-            return str(account.client("lambda").get_function_configuration(FunctionName=function)["Role"])
-        except ClientError as error:
-            if errors.code(error) == "ResourceNotFoundException":
-                return None
-            raise
+    try:
+        return str(account.call("lambda:GetFunctionConfiguration", FunctionName=function)["Role"])
+    except errors.AbsentError:
+        return None
 
 
 def _rights(account: Account, who: Mapping[str, list[str]], actions: tuple[str, ...]) -> Result:

@@ -60,7 +60,7 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 
 def docker(manager: Manager) -> Result:
-    """Check that each node's Docker is new enough, and that all are of one release."""
+    """Check that each node's Docker is new enough and of one release."""
     api = str(manager.get("/version").get("ApiVersion") or "0.0")
     major, _, minor = api.partition(".")
     if (int(major), int(minor)) < OLDEST_API:
@@ -90,7 +90,7 @@ def _host(node: dict[str, Any]) -> str:
 
 
 def _release(node: dict[str, Any]) -> tuple[int, ...]:
-    """Return the three numbers of a node's Docker; none for another form of version."""
+    """Return the three numbers of a node's Docker, or none."""
     found = re.match(r"(\d+)\.(\d+)\.(\d+)", _engine(node))
     return tuple(map(int, found.groups())) if found else ()
 
@@ -101,7 +101,7 @@ def _is_broken(node: dict[str, Any]) -> bool:
 
 
 def guarded_socket(manager: Manager) -> Result:
-    """Check that only root and one group can use the daemon's socket."""
+    """Check that only root and one group can use the socket."""
     host = address_of(manager.environment)
     rule = "access to the daemon is root on its machine, and gives every value to a task"
     if host.startswith("tcp://") and certificates_of(manager.environment) is None:
@@ -116,7 +116,7 @@ def guarded_socket(manager: Manager) -> Result:
 
 
 def nodes(manager: Manager) -> Result:
-    """Check that all nodes are ready, and that the manager that answers accepts tasks."""
+    """Check that all nodes are ready, and that this manager accepts tasks."""
     away = [
         _host(node)
         for node in manager.get("/nodes")
@@ -134,15 +134,15 @@ def nodes(manager: Manager) -> Result:
     availability = {node["ID"]: str(node["Spec"].get("Availability")) for node in managers}.get(own, "active")
     if availability != "active":
         return attention(
-            f"the availability of {manager.get('/info').get('Name')}, which was asked, is {availability}",
-            "put, rotate and tick run as a task of the manager that is asked",
+            f"{manager.get('/info').get('Name')}: its availability is {availability}",
+            "put, rotate and tick run as a task of the connected manager",
             f"docker node update --availability active {own}; or point DOCKER_HOST at an active manager",
         )
     return ok(f"{len(managers)} managers, all reachable")
 
 
 def encryption(manager: Manager) -> Result:
-    """Report where the key is that encrypts the Swarm's log, and so the values, on every manager's disk."""
+    """Report where the key is that encrypts the values on every manager's disk."""
     config = (manager.get("/swarm").get("Spec") or {}).get("EncryptionConfig") or {}
     if config.get("AutoLockManagers"):
         return ok("by a key that is on no disk: unlock a restarted manager with docker swarm unlock")
@@ -153,7 +153,7 @@ def encryption(manager: Manager) -> Result:
 
 
 def server(manager: Manager) -> Result:
-    """Check that the server's service exists and runs all its replicas, and that its last update succeeded."""
+    """Check that the server's service runs all its replicas, and that its last update succeeded."""
     name = manager.location.service
     service = next((each for each in manager.get("/services") if each["Spec"]["Name"] == name), None)
     rule = "every replica runs, and an update replaces them one after the other, start-first"
@@ -183,7 +183,7 @@ def server(manager: Manager) -> Result:
 
 
 def version_state(manager: Manager) -> Result:
-    """Check that the config that records the versions exists, is this stack's, and can be parsed."""
+    """Check that the config of the versions exists and can be parsed."""
     name = manager.location.state_config
     try:
         state = manager.state
@@ -223,7 +223,7 @@ def lease(manager: Manager, take_over: Repair | None = None, pause: float = Timi
 
 
 def orphaned_secrets(manager: Manager) -> Result:
-    """Find Swarm secrets of the stack that no stored version needs. A secret that a service uses has to stay."""
+    """Find Swarm secrets of the stack that no stored version needs."""
     state, retired, wrong = manager.state, list[SwarmSecret](), dict[str, str]()  # What is wrong -> its remedy.
     for found in manager.secrets:
         secret = state.secret(found.secret)
@@ -249,7 +249,7 @@ def orphaned_secrets(manager: Manager) -> Result:
 
 
 def leftover_commands(manager: Manager) -> Result:
-    """Find objects of killed commands: one may be an operator-supplied value."""
+    """Find objects of killed commands."""
     left = manager.left
     return judge(
         [f"{', '.join(left)}: left by a command that was killed"] if left else [],
@@ -261,7 +261,7 @@ def leftover_commands(manager: Manager) -> Result:
 
 
 def readers(manager: Manager) -> Result:
-    """Find undeclared readers: other services that mount a secret of the stack."""
+    """Find other services that mount a secret of the stack."""
     own = manager.location.service
     others = {user: found for found in manager.secrets for user in manager.users(found) if user != own}
     if not others:

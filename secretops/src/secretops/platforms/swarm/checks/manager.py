@@ -23,7 +23,7 @@ YOUNG = timedelta(hours=3)
 
 
 class Manager:
-    """One stack's Swarm. Answers are cached: doctor describes one moment."""
+    """One stack's Swarm at one moment."""
 
     def __init__(
         self, location: SwarmStoreLocation, *, api: SwarmApi | None = None, environment: Mapping[str, str] = os.environ
@@ -33,18 +33,17 @@ class Manager:
         self._client, self._answers = VersionStateClient(self._api, location), dict[str, Any]()
 
     def reach(self) -> None:
-        """Raise SecretopsError unless a manager answers."""
         check_manager(self.get("/info"))
 
     def get(self, path: str) -> Any:
-        """Return the JSON at `path` as first fetched; an empty object if there is none."""
+        """Return the JSON at `path`, or an empty object. Cached."""
         if path not in self._answers:
             self._answers[path] = self._api.get(path) or {}
         return self._answers[path]
 
     @property
     def left(self) -> list[str]:
-        """Objects of killed commands: services, and secrets and configs without a service."""
+        """Objects of killed commands."""
         services = [each for each in self.get("/services") if self._is_labelled(each)]
         names = {each["Spec"]["Name"] for each in services}
         return [
@@ -61,7 +60,7 @@ class Manager:
         return "jobs of killed commands are removed"
 
     def sweep(self) -> str:
-        """Under the lease, remove secrets of retired versions that no service uses."""
+        """Remove secrets of retired versions that no service uses."""
         with hold(self._client, f"secretops doctor --repair (pid {os.getpid()} on {socket.gethostname()})", Timing()):
             state = self.read_state()
             for secret in state.secrets:
@@ -83,7 +82,7 @@ class Manager:
         return Inventory(self._api, self.location).all()
 
     def users(self, secret: SwarmSecret) -> list[str]:
-        """The services that mount a secret, except running jobs of the stack."""
+        """The services that mount a secret, except running jobs."""
         return [
             str(each["Spec"]["Name"])
             for each in self.get("/services")
@@ -97,7 +96,7 @@ class Manager:
         return datetime.now(UTC) - parse_time(self.get("/info")["SystemTime"])
 
     def _is_job(self, service: dict[str, Any]) -> bool:
-        """Return True for a running job of the stack. Labels prove nothing, so image, entry point and age count too."""
+        """Return True for a running job of the stack. Anybody can write its labels."""
         container = _container(service)
         return (
             self._is_labelled(service)
