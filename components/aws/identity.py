@@ -102,8 +102,9 @@ class AwsIdentity(Component):
         if yours:  # only AWS knows a provider's account, and says it in an ARN
 
             def checked(arn: str) -> str:
-                _, _, _, region, account, *_ = arn.split(":")
-                _check_place(name, (region, account), (args.region, args.account))
+                if arn:  # a program's mocks may give None
+                    _, _, _, region, account, *_ = arn.split(":")
+                    _check_place(name, (region, account), (args.region, args.account))
                 return arn
 
             found = letters.arn.apply(checked)
@@ -142,7 +143,7 @@ def ecs_task(name: str, account: AwsAccount, parent: Component, *, injected: boo
     starts, runs = (
         stack_role(f"{name}-{what}-role", what, trust, account=account, parent=parent) for what in (STARTS, RUNS)
     )
-    return EcsTask(account=account, starts=starts, runs=runs, injected=injected)
+    return EcsTask(account=account, execution_role=starts, task_role=runs, injected=injected)
 
 
 def stack_role(
@@ -158,4 +159,4 @@ def stack_role(
         opts=account.under(parent),
     )
     arn = account.names.role_arn(what)
-    return AwsRole(name=made.name, arn=arn, made=arn_after(made.name, arn))
+    return AwsRole(name=made.name, arn=arn, arn_output=arn_after(made.name, arn))

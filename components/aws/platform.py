@@ -98,7 +98,7 @@ class Aws(Platform):
             case Pods(oidc_provider=provider) if provider is not None:
                 aws = _identity(f"{name}-aws", settings, opts)
                 role = aws.sync(provider, workload.sync_user)
-                syncs_as = workload.sync_account({"eks.amazonaws.com/role-arn": role.made})
+                syncs_as = workload.sync_account({"eks.amazonaws.com/role-arn": role.arn_output})
                 return AwsPods(account=aws.account, reads=role, syncs_as=syncs_as)
         raise TypeError(f"{workload}: has no AWS identity to read with")
 

@@ -36,8 +36,8 @@ class AwsRole:
     name: pulumi.Output[str]
     """Output of the role itself: a policy that uses it is made after the role."""
     arn: str
-    made: pulumi.Output[str]
-    """The same ARN, as an output of the role."""
+    arn_output: pulumi.Output[str]
+    """The same ARN, as an output of the role: a resource that uses it is made after the role."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +45,17 @@ class EcsTask(Workload, Principal):
     """The two roles of a task."""
 
     account: AwsAccount
-    starts: AwsRole
-    """The execution role: ECS itself pulls the image, injects secrets and writes logs with it."""
-    runs: AwsRole
-    """The task role: what the programs in the task are."""
+    execution_role: AwsRole
+    """ECS itself pulls the image, injects secrets and writes logs with it."""
+    task_role: AwsRole
+    """What the programs in the task are."""
     injected: bool = False
     """Whether ECS injects secrets when a task starts; else the launcher fetches them."""
 
     @property
     def reads(self) -> AwsRole:
         """Return the role that reads secrets."""
-        return self.starts if self.injected else self.runs
+        return self.execution_role if self.injected else self.task_role
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -186,7 +186,7 @@ class AwsRotation(Component):
             flexible_time_window={"mode": "FLEXIBLE", "maximum_window_in_minutes": 5},
             target={
                 "arn": made.arn,
-                "role_arn": role.made,
+                "role_arn": role.arn_output,
                 "dead_letter_config": {"arn": self._account.letters},
                 "retry_policy": {"maximum_retry_attempts": DELIVERIES, "maximum_event_age_in_seconds": 1800},
             },

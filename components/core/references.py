@@ -58,10 +58,12 @@ class SyncedKey:
 class NativeRef:
     """Secrets that the platform reads and injects as variables when it starts the server."""
 
-    source: str
     secrets: tuple[str, ...]
-    variables: Mapping[str, pulumi.Output[str]]
+    """Their names. A new version of one starts a new deployment."""
+    variables: Mapping[str, pulumi.Input[str]]
     """variable -> where its value is, as the platform names it, e.g. arn:…:password:: for ECS."""
+    source: str = "env:"
+    """What the launcher is started with."""
 
 
 @dataclass(frozen=True, kw_only=True)
