@@ -107,6 +107,14 @@ def is_current() -> bool:
         return False
 
 
+def problem() -> str | None:
+    """Return why dist/lambda.zip can't be deployed, with the remedy; None if it was built from these sources."""
+    if is_current():
+        return None
+    state = "was not built from these sources" if ZIP.exists() else "does not exist"
+    return f"dist/lambda.zip {state}\n    the functions that rotate secrets run it\n    -> {COMMAND}"
+
+
 def made_from() -> str:
     """Return the digest of everything that decides the content of the package."""
     digest = hashlib.sha256(Path(__file__).read_bytes())

@@ -54,17 +54,13 @@ class Aws(Platform):
         yield from warnings(store)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that the functions' package is of these sources."""
+        """Check that the functions' package was built from these sources."""
         if not isinstance(settings.store, AwsStore):
             return
-        from .lambda_package import COMMAND, ZIP, is_current
+        from .lambda_package import problem
 
-        if not is_current():
-            state = "is not of these sources" if ZIP.exists() else "is not there"
-            raise pulumi.RunError(
-                f"dist/lambda.zip {state}\n    the functions that rotate run it, and are never older than the program"
-                f"\n    -> {COMMAND}"
-            )
+        if found := problem():
+            raise pulumi.RunError(found)
 
     def first_tick(self, settings: Settings) -> str | None:
         """Return the command that invokes the function of the tick."""

@@ -13,14 +13,14 @@ from secretops.manifest import Manifest, Secret
 from secretops.platforms.aws.location import AwsPrivateCaIssuer, AwsStoreLocation
 
 from ..core.broker import BrokerArgs, ca_bundle
-from ..core.component import Component
+from ..core.component import Component, is_mocked
 from ..core.secret_store import SecretStoreArgs
 from ..core.secrets import CLIENT_CERT
 from . import policies
 from .access import TICK, read_to_rotate, rotated, rotator_of
 from .functions import FunctionArgs, Queue, StackFunction, Vpc
 from .identity import AwsArgs, stack_role
-from .lambda_package import ZIP
+from .lambda_package import ZIP, problem
 from .names import Names, applied
 from .principals import AwsAccount
 
@@ -74,13 +74,16 @@ class AwsRotation(Component):
     """Rotation on AWS' own schedule, and a tick for what Secrets Manager doesn't do: retire, remind, finish.
 
     Owns the functions, who may call them, and the schedules; never a value. A rotation never begins at once: a secret
-    has no value then, and AWS tests its function with a version that is empty.
+    has no value then, and AWS tests its function with a version that is empty. Raises pulumi.RunError if the package of
+    the functions is missing or old, except in a mocks test.
     """
 
     manifest: Manifest
     """What the functions know of the stack. Public."""
 
     def __init__(self, name: str, args: AwsRotationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        if not is_mocked() and (found := problem()):
+            raise pulumi.RunError(found)
         super().__init__("coreflux-mcp-secrets:aws:Rotation", name, opts, formerly="")
         self._args, self._account = args, args.open_account(name, self)
         self._names = self._account.names

@@ -20,10 +20,10 @@ class Mocks(pulumi.runtime.Mocks):
 
 @pulumi.runtime.test
 def declare() -> None:
+    pulumi.runtime.set_mocks(Mocks(), project="shop", stack="prod")
     import own_network  # noqa: F401
 
 
 def test_server_runs_in_the_private_subnets() -> None:
-    pulumi.runtime.set_mocks(Mocks(), project="shop", stack="prod")
     declare()
     assert inputs["server-service"]["networkConfiguration"]["subnets"] == [ids["shop-a"], ids["shop-b"]]

@@ -19,11 +19,11 @@ class Mocks(pulumi.runtime.Mocks):
 
 @pulumi.runtime.test
 def declare() -> None:
+    pulumi.runtime.set_mocks(Mocks(), project="shop", stack="prod")
     import own_server  # noqa: F401
 
 
 def test_container_starts_with_the_secret() -> None:
-    pulumi.runtime.set_mocks(Mocks(), project="shop", stack="prod")
     declare()
     (container,) = json.loads(inputs["sensors-task"]["containerDefinitions"])
     assert {"name": "MQTT_USER", "valueFrom": "arn:secrets-secret-mqtt:username::"} in container["secrets"]

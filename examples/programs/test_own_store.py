@@ -18,11 +18,11 @@ class Mocks(pulumi.runtime.Mocks):
 
 @pulumi.runtime.test
 def declare() -> None:
+    pulumi.runtime.set_mocks(Mocks(), project="shop", stack="prod")
     import own_store  # noqa: F401
 
 
 def test_server_starts_with_a_secret_of_yours_which_its_role_may_read() -> None:
-    pulumi.runtime.set_mocks(Mocks(), project="shop", stack="prod")
     declare()
     arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:shop/mqtt-AbCdEf"
     assert f"{arn}:username::" in inputs["mcp-task"]["containerDefinitions"]

@@ -241,8 +241,9 @@ def test_subnets_of_another_component_reach_the_service(preview: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("subnets", "place"), [(["vpc-01234567"], "server.subnets.0"), ([], "server.subnets"), ("subnet", "server.subnets")]
+    ("subnets", "what"),
+    [(["vpc-01234567"], "server.subnets.0: vpc-01234567"), ([], "server.subnets: "), ("subnet", "server.subnets: ")],
 )
-def test_wrong_output_is_refused_once_it_is_known(subnets: Any, place: str) -> None:
-    with pytest.raises(pulumi.RunError, match=rf"^{place}: .*(\n.*)+-> "):
+def test_wrong_output_is_refused_once_it_is_known(subnets: Any, what: str) -> None:
+    with pytest.raises(pulumi.RunError, match=rf"^{what}.*(\n.*)+-> "):
         in_a_network(subnets)

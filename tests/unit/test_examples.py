@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from components.core import registry
 from components.core.component import Component
 from components.settings.section import PROJECT_FOLDER
 from tests.unit.harness import _forget
 
 PROGRAMS = PROJECT_FOLDER / "examples/programs"
-PLATFORMS = ("aws", "azure", "dotenv", "kubernetes", "swarm", "vault")
+PLATFORMS = sorted({each.module.split(".")[2] for each in registry.PLATFORMS})
 INSIDE = {"StackFunction", "StackFunctionArgs"}  # A part of other components.
 
 
