@@ -1,6 +1,7 @@
 """The programs in examples/ by the tests beside them, and the names that programs import."""
 
 import pkgutil
+import re
 import runpy
 import sys
 from importlib import import_module
@@ -28,6 +29,13 @@ def test_example_passes_its_own_test(path: Path, tmp_path: Path, monkeypatch: py
     test()
     _forget()
     assert len(path.read_text().splitlines()) <= 30
+
+
+def test_page_of_components_shows_parts_of_the_programs() -> None:
+    page = (PROJECT_FOLDER / "docs/operations/component.md").read_text()
+    _whole_stack, *parts = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    programs = [path.read_text() for path in sorted(PROGRAMS.glob("own_*.py"))]
+    assert [[part in program for program in programs].index(True) for part in parts] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
