@@ -14,8 +14,8 @@ class Mocks(pulumi.runtime.Mocks):
         ids[args.name], inputs[args.name] = f"{PREFIXES.get(args.typ, 'id')}-{len(ids):08x}", args.inputs
         return ids[args.name], args.inputs
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
-        return {}
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], None]:
+        return {}, None
 
 
 @pulumi.runtime.test

@@ -13,8 +13,8 @@ class Mocks(pulumi.runtime.Mocks):
         inputs[args.name] = args.inputs
         return f"{args.name}-id", {"arn": f"arn:{args.name}", **args.inputs}
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
-        return {}
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], None]:
+        return {}, None
 
 
 @pulumi.runtime.test

@@ -12,8 +12,8 @@ class Mocks(pulumi.runtime.Mocks):
         inputs[args.name] = args.inputs
         return f"{args.name}-id", args.inputs
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
-        return {}
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], None]:
+        return {}, None
 
 
 @pulumi.runtime.test
