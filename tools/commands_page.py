@@ -60,9 +60,9 @@ EXIT_CODES = {
 
 def render() -> str:
     """The page."""
-    asked = [sys.executable, "-m", "typer", "secretops.cli", "utils", "docs", "--name", "secretops"]
-    told = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
-    _, _, commands = html.unescape(told).partition("**Commands**:\n")
+    command = [sys.executable, "-m", "typer", "secretops.cli", "utils", "docs", "--name", "secretops"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    _, _, commands = html.unescape(printed).partition("**Commands**:\n")
     # Its lists cut a command's first words; the section below has them whole.
     listed = re.sub(r"^\* `(\w+)`: .*\.\.\.$", r"* `\1`", commands, flags=re.MULTILINE)
     whole = re.sub(r"<((?:list\[)?\w+\]?)>", r"\1", listed).replace("```console\n$ ", "```text\n")

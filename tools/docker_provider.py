@@ -36,14 +36,14 @@ class Upstream:
 
     def files(self, go: Path, module: Path) -> dict[Path, Path]:
         """What the package is made of, and the package that reaches it."""
-        told = downloaded(go, module, f"{_MODULE}@{_version()}")
-        if told["Sum"] != SUM:
+        found = downloaded(go, module, f"{_MODULE}@{_version()}")
+        if found["Sum"] != SUM:
             raise SetupError(
                 f"the sources of {_MODULE}",
-                f"  {told['Sum']} is not {SUM}",
+                f"  {found['Sum']} is not {SUM}",
                 "set SUM in tools/docker_provider.py if go.mod has another version, else mistrust the module proxy",
             )
-        source, seen = Path(told["Dir"]), module / "upstream"
+        source, seen = Path(found["Dir"]), module / "upstream"
         ours = [source / "go.mod", *(path for path in (source / "internal").rglob("*.go") if _is_needed(path))]
         laid = {seen / path.relative_to(source): path for path in ours}
         return laid | {seen / "shim/shim.go": module / "shim/shim.go"}

@@ -39,11 +39,11 @@ class PackedFile:
                     member = archive.extractfile(self.member)
                     content = member.read() if member else b""
             except (ValueError, KeyError, tarfile.TarError, OSError) as error:
-                said = f"  {self.package} is no package with {self.member} in it: {error}"
-                raise SetupError(step, said, REMEDY) from error
+                problem = f"  {self.package} is no package with {self.member} in it: {error}"
+                raise SetupError(step, problem, REMEDY) from error
         if _checksum(content) != self.sha256:
-            said = f"  {self.package} holds another {self.member}"
-            raise SetupError(step, said, "see what changed before its checksum is changed")
+            problem = f"  {self.package} holds another {self.member}"
+            raise SetupError(step, problem, "see what changed before its checksum is changed")
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_bytes(content)
 

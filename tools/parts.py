@@ -92,8 +92,8 @@ def install_packages(*, must: bool) -> None:
         reason = f"this is not root (sudo {install})"
     if reason:
         if must:
-            said = f"  missing: {', '.join(missing)}; {reason}"
-            raise SetupError("parts for the full tests", said, "install them, or unset CI to skip their tests")
+            problem = f"  missing: {', '.join(missing)}; {reason}"
+            raise SetupError("parts for the full tests", problem, "install them, or unset CI to skip their tests")
         say(f"- without {', '.join(missing)}: {reason}; their tests are skipped")
         return
     steps = [

@@ -107,10 +107,10 @@ def _gates() -> Iterator[str]:
 def _stacks() -> Iterator[str]:
     yield f"\n## The stacks\n\n| stack file | {' | '.join(GATES)} |\n|---|{'---|' * len(GATES)}"
     for stack, cells in TABLE.items():
-        said = (
+        marks = (
             "in part" if cell.proofs and cell.gap else "proven" if cell.proofs else "not" for cell in cells.values()
         )
-        yield f"| `{stack}` | {' | '.join(said)} |"
+        yield f"| `{stack}` | {' | '.join(marks)} |"
 
 
 def _gaps() -> Iterator[str]:

@@ -29,7 +29,7 @@ DISTRIBUTION = "coreflux-secretops"
 EXTRAS = ("cli", "server", "kubernetes", "aws", "azure", "swarm", "vault")
 
 # What the container prints of itself: one JSON object.
-ASKED = """
+SCRIPT = """
 import json, platform, subprocess
 from importlib.metadata import distributions
 listing = ["dpkg-query", "-W", "-f=${Package} ${Version} ${Architecture}\\n"]
@@ -63,8 +63,8 @@ def document(image: str, *, docker: str, env: Mapping[str, str] | None = None) -
     """Return the document of an image that `docker` has. Raises SetupError."""
     remedy = "make image first, and name the image that it made"
     run = [docker, "run", "--rm", "--network", "none", "--read-only", "--entrypoint", "/opt/secretops/bin/python"]
-    told = run_step(f"ask {image} what it holds", [*run, image, "-c", ASKED], remedy=remedy, env=env)
-    found = json.loads(told.splitlines()[-1])  # docker may warn before it
+    printed = run_step(f"ask {image} what it holds", [*run, image, "-c", SCRIPT], remedy=remedy, env=env)
+    found = json.loads(printed.splitlines()[-1])  # docker may warn before it
     digest = run_step(f"ask for the id of {image}", [docker, "inspect", "-f", "{{.Id}}", image], remedy=remedy, env=env)
     made: dict[str, Any] = json.loads(_export())
     made["components"] = [*_python(made["components"], found), *_debian(found), *_others(found)]
@@ -87,8 +87,8 @@ def _python(exported: list[dict[str, Any]], found: Mapping[str, Any]) -> Iterato
     }
     locked = {(_normal(one["name"]), one["version"]): one for one in exported}
     if strange := sorted(name for name, version in installed - locked.keys()):
-        said = f"  uv.lock does not have {', '.join(strange)} as the image has it"
-        raise SetupError("compare the image with uv.lock", said, "make image from this clone, then make sbom")
+        problem = f"  uv.lock does not have {', '.join(strange)} as the image has it"
+        raise SetupError("compare the image with uv.lock", problem, "make image from this clone, then make sbom")
     yield from (locked[one] for one in sorted(installed))
 
 

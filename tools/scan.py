@@ -71,10 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run the secret scanners over a git work tree.")
     parser.add_argument("--only", action="append", choices=SCANNERS, help="run this one (may be given again)")
     parser.add_argument("root", nargs="?", type=Path, default=Path(), help="the work tree; here unless told another")
-    asked = parser.parse_args(arguments)
-    chosen = {name: scanner for name, scanner in SCANNERS.items() if not asked.only or name in asked.only}
+    options = parser.parse_args(arguments)
+    chosen = {name: scanner for name, scanner in SCANNERS.items() if not options.only or name in options.only}
     try:
-        tree = Tree.read(asked.root)
+        tree = Tree.read(options.root)
     except ScanError as problem:
         print(f"scan: {problem}")
         return COULD_NOT_RUN

@@ -26,8 +26,8 @@ LAST_LINES = 15
 class SetupError(Exception):
     """A step failed for a reason that the user can act on: what failed, what it said, what to do."""
 
-    def __init__(self, step: str, said: str, remedy: str) -> None:
-        super().__init__(f"{step}: failed\n{said}\nremedy: {remedy}")
+    def __init__(self, step: str, output: str, remedy: str) -> None:
+        super().__init__(f"{step}: failed\n{output}\nremedy: {remedy}")
 
 
 def say(line: str) -> None:
@@ -114,7 +114,7 @@ def step_in_background(
         output.seek(0)
         running.text = output.read().decode(errors="replace")
     if code != 0:
-        last = running.text.splitlines()[-LAST_LINES:] or ["(it said nothing)"]
+        last = running.text.splitlines()[-LAST_LINES:] or ["(no output)"]
         raise SetupError(f"{step} (exit code {code})", "\n".join(f"  {line}" for line in last), remedy)
 
 

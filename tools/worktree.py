@@ -12,8 +12,8 @@ from pathlib import Path
 class ScanError(Exception):
     """A scan could not run. Its text is what failed, its last lines, and the remedy; never what a scanner found."""
 
-    def __init__(self, what: str, *, said: str = "", remedy: str = "") -> None:
-        last = said.strip().splitlines()[-5:]
+    def __init__(self, what: str, *, output: str = "", remedy: str = "") -> None:
+        last = output.strip().splitlines()[-5:]
         super().__init__("\n".join([what, *last, *([f"-> {remedy}"] if remedy else [])]))
 
 
@@ -33,7 +33,7 @@ class Tree:
         if top.returncode:
             raise ScanError(
                 f"{folder} is not in a git work tree",
-                said=top.stderr,
+                output=top.stderr,
                 remedy="scan a clone; an archive has no history",
             )
         root = Path(top.stdout.rstrip("\n"))
@@ -82,5 +82,5 @@ def git(root: Path, *arguments: str) -> str:
     """What one git command prints. Raises `ScanError` where it fails."""
     done = call(["git", *arguments], root)
     if done.returncode:
-        raise ScanError(f"git {arguments[0]}: exit code {done.returncode}", said=done.stderr)
+        raise ScanError(f"git {arguments[0]}: exit code {done.returncode}", output=done.stderr)
     return done.stdout

@@ -1,4 +1,4 @@
-"""The AWS platform: the store is Secrets Manager with its rotation and its trail, the server runs on ECS Fargate."""
+"""The AWS platform: Secrets Manager as the store, ECS Fargate for the server."""
 
 from __future__ import annotations
 

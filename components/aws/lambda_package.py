@@ -74,7 +74,7 @@ LEFT_OUT = (
     "platforms/aws/source.py",
     "platforms/aws/trail.py",
     "report",
-    "trails",
+    "trails.py",
     *(f"platforms/{kind}" for kind in PLATFORMS if kind != "aws"),
 )
 
@@ -105,14 +105,6 @@ def is_current() -> bool:
         return bool(record == {"made_from": made_from(), "sha256": _sha256(ZIP.read_bytes())})
     except (OSError, ValueError):
         return False
-
-
-def problem() -> str | None:
-    """Return why dist/lambda.zip can't be deployed, with the remedy; None if it was built from these sources."""
-    if is_current():
-        return None
-    state = "was not built from these sources" if ZIP.exists() else "does not exist"
-    return f"dist/lambda.zip {state}\n    the functions that rotate secrets run it\n    -> {COMMAND}"
 
 
 def made_from() -> str:

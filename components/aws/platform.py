@@ -36,9 +36,9 @@ class Aws(Platform):
         "kubernetes": (ReferenceKind.SYNCED_KEY,),
         "ecs": (NATIVE, FETCHED),
     }
-    why_no_other = "the server there has no AWS identity to read with"
+    why_no_other = "the server has no AWS identity there"
     gaps = {
-        Feature.READ_TRAIL: "CloudTrail has each read, minutes later; in a task or cluster they can be read unseen",
+        Feature.READ_TRAIL: "CloudTrail has each read minutes later; reads within a task or cluster are not recorded",
     }
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
@@ -50,20 +50,19 @@ class Aws(Platform):
         from .cross_field_rules import warnings
 
         if environment == "production" and not store.alert_emails and not store.alert_topic:
-            yield "store.alert_emails: none; nobody receives the alarms of this production stack. Add an address"
+            yield "store.alert_emails: none; nobody gets the alarms of this production stack. Add an address"
         yield from warnings(store)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that the functions' package was built from these sources."""
+        """Check that the functions' package is current."""
         if not isinstance(settings.store, AwsStore):
             return
-        from .lambda_package import problem
+        from .rotation import check_package
 
-        if found := problem():
-            raise pulumi.RunError(found)
+        check_package()
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the command that invokes the function of the tick."""
+        """Return the command that invokes the tick's function."""
         if not isinstance(store := settings.store, AwsStore):
             return None
         return (
@@ -84,7 +83,7 @@ class Aws(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> AwsReader:
-        """Return who reads: the task, what copies into a cluster, or a caller that exists already."""
+        """Return the reader: the task, External Secrets in a cluster, or a role or user that exists."""
         match workload:
             case EcsTask():
                 return workload

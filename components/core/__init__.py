@@ -1,4 +1,4 @@
-"""What every platform shares: secret specifications, references, principals, and the base classes of components."""
+"""What the components of all platforms share."""
 
 from __future__ import annotations
 

@@ -40,6 +40,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
                 "server.certificate_issuer: with files of Vault's agent",
                 "cert-manager writes a Secret, and the agent lays the certificate where the launcher looks for it",
                 "take it out and add pki to the store, or write reference: SyncedKey in the section server",
+                code="two-issuers",
             )
 
 
@@ -48,7 +49,7 @@ def _of_nothing(store: VaultStore) -> Iterator[Problem]:
     for key in (*METHODS, "pki"):
         if key in store.model_fields_set and getattr(store, key) is None:
             form = "issuer: and what else it has, below it" if key == "jwt" else f"{key}: {{}}"
-            yield Problem(f"store.{key}: nothing", A_SECTION, f"write {form}; or take it out")
+            yield Problem(f"store.{key}: nothing", A_SECTION, f"write {form}; or take it out", code="section-empty")
 
 
 def _of_logins(store: VaultStore, server: Any) -> Iterator[Problem]:
@@ -58,6 +59,7 @@ def _of_logins(store: VaultStore, server: Any) -> Iterator[Problem]:
             f"store: {' and '.join(said)}",
             "server and rotator log in by one method",
             "take out all but one; without any a cluster's log in by kubernetes, others by approle",
+            code="one-login-method",
         )
         return
     in_cluster = bool(server) and server.kind == "kubernetes"
@@ -66,12 +68,14 @@ def _of_logins(store: VaultStore, server: Any) -> Iterator[Problem]:
             "store.approle: with server kubernetes",
             "its secret id would lie in a Secret of the cluster, and pods have tokens of their own to log in with",
             "take it out, or add jwt where the Vault server does not reach the cluster's API server",
+            code="approle-on-kubernetes",
         )
     if server and store.kubernetes and not in_cluster:
         yield Problem(
             "store.kubernetes: with a server outside of a cluster",
             "only pods have a service account to log in as",
             "take it out: without it server and rotator log in by approle",
+            code="login-needs-cluster",
         )
     if server and server.kind == "swarm":
         yield from _in_a_swarm(store)
@@ -86,6 +90,7 @@ def _in_a_swarm(store: VaultStore) -> Iterator[Problem]:
             "store.jwt: with server swarm",
             "a Swarm gives its containers no token that somebody renews",
             "take it out: without it server and rotator log in by approle",
+            code="jwt-on-swarm",
         )
     for key in ("server_file", "wrapped") if store.approle else ():
         if getattr(store.approle, key):
@@ -93,6 +98,7 @@ def _in_a_swarm(store: VaultStore) -> Iterator[Problem]:
                 f"store.approle.{key}: with server swarm",
                 "the secret of the Swarm that server.login names is the file, and each replica logs in with it",
                 "take it out",
+                code="approle-on-swarm",
             )
 
 
@@ -104,6 +110,7 @@ def _of_subjects(store: VaultStore, *, in_cluster: bool) -> Iterator[Problem]:
                 f"store.jwt.{who}: missing with a server outside of a cluster",
                 "the role is bound to one subject, and nobody knows it but who signs the tokens",
                 f"add {who}: the claim sub of the token that the {who} shows",
+                code="jwt-subject-missing",
             )
         for key, entry in ((who, subject), (f"{who}_file", file)):
             if in_cluster and entry:
@@ -111,6 +118,7 @@ def _of_subjects(store: VaultStore, *, in_cluster: bool) -> Iterator[Problem]:
                     f"store.jwt.{key}: with server kubernetes",
                     "pods show the token of their own service account, whose subject is known",
                     "take it out",
+                    code="jwt-subject-of-cluster",
                 )
 
 
@@ -122,6 +130,7 @@ def _of_pki(store: VaultStore, broker: object) -> Iterator[Problem]:
             "store.pki.certificate_file: with signed_by: stack",
             "the stack's own root signs the intermediate",
             "write signed_by: outside, or take it out",
+            code="certificate-without-outside-root",
         )
     yield from _certificates("store.pki.certificate_file", store.pki.certificate_file, "of the intermediate")
     if isinstance(broker, EmbeddedBroker):
@@ -129,12 +138,14 @@ def _of_pki(store: VaultStore, broker: object) -> Iterator[Problem]:
             "store.pki: with the embedded broker",
             "that one has no TLS, and asks nobody for a certificate",
             "take pki out of the store",
+            code="embedded-broker-without-tls",
         )
     if isinstance(broker, OutsideBroker) and not broker.client_certificate:
         yield Problem(
             "store.pki: without broker.client_certificate",
             "it signs the certificate that the broker asks the server for",
             "add client_certificate: true to the broker, or take pki out",
+            code="issuer-without-certificate",
         )
 
 
@@ -144,6 +155,7 @@ def _too_many(declared: Mapping[str, object]) -> Iterator[Problem]:
             f"secrets: {len(declared)} of them with store vault",
             f"at most {MOST_SECRETS}: which ones are kept is noted at one path, which takes no more",
             "put those that belong together into one secret of several fields",
+            code="too-many-secrets",
         )
 
 
@@ -155,6 +167,10 @@ def _certificates(key: str, path: str | None, what: str) -> Iterator[Problem]:
     try:
         ca_bundle(path)
     except OSError as error:
-        yield Problem(f"{key}: {path}: {error.strerror}", rule, "put it there, or name another")
+        yield Problem(
+            f"{key}: {path}: {error.strerror}", rule, "put it there, or name another", code="ca-file-unreadable"
+        )
     except ValueError:
-        yield Problem(f"{key}: {path}: no certificate in it", rule, "put it there, or name another")
+        yield Problem(
+            f"{key}: {path}: no certificate in it", rule, "put it there, or name another", code="ca-file-invalid"
+        )

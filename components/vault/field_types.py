@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from secretops.forms import parse_https_url
+from secretops.formats import parse_https_url
 from secretops.platforms.vault.location import VAULT_PATH
 
 from ..settings.constraints import is_one_line, matching, parsed, satisfying

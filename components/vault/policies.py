@@ -61,7 +61,7 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
         yield Right(path=f"{names.mount}/metadata/{path}", may=("list",), why="what else lies there (secretops doctor)")
         yield Right(path=f"{names.mount}/metadata/{path}+", may=("read", "delete"), why="purge what left the stack")
     yield Right(path=f"{names.mount}/metadata/{ROTATOR}/", may=("list",), why="what else lies there (secretops doctor)")
-    yield Right(path="sys/audit-hash/*", may=("create", "update"), why="secretops audit --given asks who got a value")
+    yield Right(path="sys/audit-hash/*", may=("create", "update"), why="secretops audit --value-of: who got a value")
     for path, may in (
         (f"sys/mounts/{names.mount}", ("read",)),
         (f"{names.mount}/config", ("read",)),

@@ -52,7 +52,7 @@ FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "broker"
-    assert broker.first_admin(place) is not None
+    assert broker.create_first_admin(place) is not None
     yield place
     broker.stop(place)
 
@@ -95,7 +95,7 @@ def test_a_foreign_listener_is_left_alone(home: Path) -> None:
 
 def test_it_starts_again_with_its_users_after_it_was_killed(tmp_path: Path) -> None:
     home, port = tmp_path / "broker", free_port()
-    admin = broker.first_admin(home)
+    admin = broker.create_first_admin(home)
     assert admin is not None
     where = Embedded(home, port, admin).broker()
     target = CorefluxTarget(where, admin=False)
@@ -121,7 +121,7 @@ def test_it_ends_when_its_pid_file_is_removed(tmp_path: Path) -> None:
         operation.stop(Manifest.model_construct(broker=embedded.broker(), store=StoreLocation(kind="none")))
         == operation.NOT_RUNNING
     )
-    assert not broker.accepts("localhost", embedded.port)
+    assert not broker.is_listening("localhost", embedded.port)
 
 
 def test_stop_and_purge_claim_nothing_of_a_broker_that_listens(

@@ -27,7 +27,7 @@ GRACE = 3600  # Seconds, longer than any run: only what servers report lets a ro
 TOKEN = "MCP_HTTP_TOKEN"
 
 OFTEN = """
-from secretops.launcher.polled import PollingSource
+from secretops.launcher.polling_source import PollingSource
 plain = PollingSource.__init__
 PollingSource.__init__ = lambda self, *args, **named: plain(self, *args, **{**named, "every": 0.5})
 from secretops.cli import main

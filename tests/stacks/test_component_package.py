@@ -81,7 +81,6 @@ def venv(installer: Callable[[str], Path]) -> Path:
 @dataclass
 class Program:
     home: Path
-    stack: str
 
     @property
     def folder(self) -> Path:
@@ -131,8 +130,8 @@ class Program:
         assert [urn for urn in urns if f"::{COMPONENT}" not in urn] == []
 
 
-def program(home: Path, venv: Path, stack: str, text: str) -> Program:
-    made = Program(home, stack)
+def program(home: Path, venv: Path, text: str) -> Program:
+    made = Program(home)
     (home / "state").mkdir()
     made.folder.mkdir()
     (made.folder / "Pulumi.yaml").write_text(PROJECT)
@@ -144,14 +143,14 @@ def program(home: Path, venv: Path, stack: str, text: str) -> Program:
 @pytest.fixture
 def dev(venv: Path, tmp_path: Path) -> Iterator[Program]:
     embedded = '{"kind": "embedded"'
-    made = program(tmp_path, venv, "dev", PROGRAM.replace(embedded, f'{embedded}, "port": {free_port()}'))
+    made = program(tmp_path, venv, PROGRAM.replace(embedded, f'{embedded}, "port": {free_port()}'))
     yield made
     subprocess.run([venv / "bin/secretops", "broker", "stop"], cwd=made.folder, env=made.environment, check=False)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_example_of_aws_changes_nothing_after_its_deployment(name: str, declaring: Path, tmp_path: Path) -> None:
-    shop, aws = program(tmp_path, declaring, "prod", PROGRAMS[name]), CLOUDS["aws"]
+    shop, aws = program(tmp_path, declaring, PROGRAMS[name]), CLOUDS["aws"]
     assert not (declaring / "bin/typer").exists()
     shop.pulumi("stack", "init", "prod")
     shop.pulumi("config", "set", "aws:region", "eu-central-1")
@@ -194,7 +193,7 @@ def test_program_that_asks_the_plugin_has_the_schema_and_the_same_stack(venv: Pa
     plugin = tmp_path / "plugin"
     shutil.copytree(ROOT / "package/plugin", plugin)
     (plugin / "venv").symlink_to(venv)
-    elsewhere = program(tmp_path, venv, "dev", ELSEWHERE.replace("PORT", str(free_port())))
+    elsewhere = program(tmp_path, venv, ELSEWHERE.replace("PORT", str(free_port())))
     runtime = {"name": "python", "options": {"virtualenv": "venv"}}
     providers = [{"name": "coreflux-mcp-secrets", "path": str(plugin)}]
     project = {"name": "shop", "runtime": runtime, "plugins": {"providers": providers}}

@@ -21,7 +21,7 @@ from secretops.platforms.aws.checks.account import Account
 from secretops.platforms.aws.checks.cloudtrail import READS, WRITES, recorded
 from secretops.platforms.aws.checks.cloudtrail import audit as trail_check
 from secretops.platforms.aws.location import AwsStoreLocation
-from secretops.trails.protocol import ALL
+from secretops.trails import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -118,7 +118,7 @@ def test_undeclared_readers_come_first_and_make_the_command_call_for_attention(t
         event(session("eve")),
     )
     assert [row.reader.rpartition("/")[2] for row in found.rows] == ["eve", "mallory", SERVER.rpartition("/")[2]]
-    assert [row.outcome for row in found.rows] == ["got it", "denied", "got it"]
+    assert [row.outcome for row in found.rows] == ["got value", "denied", "got value"]
     assert found.exit_code is ExitCode.ATTENTION
     assert view(tmp_path, event()).exit_code is ExitCode.DONE
 

@@ -27,11 +27,19 @@ from starlette.types import Message, Receive, Scope, Send
 from secretops.errors import SecretopsError, UsageError
 from secretops.launcher import drain, limits
 from secretops.launcher.drain import CallsUnderWay
-from secretops.launcher.follow import FirstValues
 from secretops.launcher.guard import Guard, Refusals
 from secretops.launcher.http import McpThread, Service
+from secretops.launcher.http_options import (
+    OVERLAP,
+    SHORTEST,
+    Address,
+    BearerTokens,
+    HostNames,
+    parse_http_options,
+    parse_listen,
+)
 from secretops.launcher.limits import HEAD_SECONDS, LOG_EVERY, MOST_BODY_BYTES, MOST_CONNECTIONS, FloodFilter
-from secretops.launcher.listening import OVERLAP, SHORTEST, Address, BearerTokens, HostNames, listening, parse_listen
+from secretops.launcher.source_watcher import FirstValues
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.upstream import refuse_connection_tools
@@ -185,7 +193,7 @@ class Reached:
 
 def service(address: str, tokens: BearerTokens, state: LauncherState, *, mcp: bool = True) -> httpx.AsyncClient:
     """A client of the whole application at `address`, with Reached in the place of the MCP server's thread."""
-    listens = listening("http", address, ["mcp.example.com"])
+    listens = parse_http_options("http", address, ["mcp.example.com"])
     assert listens
     made = Service(listens, tokens, state, start=lambda: None)
     made.mcp = cast(Any, Reached(mcp))
@@ -326,7 +334,7 @@ def test_service_refuses_a_body_with_two_lengths() -> None:
 
 @pytest.mark.parametrize(("path", "refused"), [("/healthz", False), ("/readyz", False), ("/mcp", True)])
 def test_guard_lets_a_probe_of_http_1_0_without_a_host_through(path: str, refused: bool) -> None:
-    guard = Guard(Reached(True), cast(Any, listening("http", "127.0.0.1:8000", ())), BearerTokens())
+    guard = Guard(Reached(True), cast(Any, parse_http_options("http", "127.0.0.1:8000", ())), BearerTokens())
     scope = {"type": "http", "path": path, "http_version": "1.0", "headers": []}
     assert bool(guard._refuse(scope)) is refused
 
@@ -519,7 +527,7 @@ def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(begins: str, mon
 
 
 def first_values(source: str, address: str = "0.0.0.0:0") -> tuple[FirstValues, LauncherState, threading.Event]:
-    listens = listening("http", address, ())
+    listens = parse_http_options("http", address, ())
     assert listens
     state, stopping = LauncherState(), threading.Event()
     return FirstValues(open_source(source), listens, BearerTokens(), state, stopping), state, stopping

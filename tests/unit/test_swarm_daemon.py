@@ -19,7 +19,7 @@ from secretops.values import Value, new_password
 
 
 def manifest(**broker: str) -> Manifest:
-    store = SwarmStoreLocation(prefix="p_", book="b", instance="i", service="s", uid=1, image="x")
+    store = SwarmStoreLocation(prefix="p_", state_config="b", instance="i", service="s", uid=1, image="x")
     reached = Broker(
         kind=BrokerKind.MOSQUITTO,
         host="h",
@@ -42,7 +42,7 @@ def test_the_brokers_files_travel_and_the_tasks_manifest_names_where_they_arrive
     for name, text in texts.items():
         assert arrived[getattr(carried.broker, name)].decode() == text
     assert carried.broker.key_file in load.secrets, "a key is no config"
-    assert json.loads(load.secrets["/run/secrets/given"]) == {"token": "t"}
+    assert json.loads(load.secrets["/run/secrets/supplied"]) == {"token": "t"}
     assert "token" not in str(load.configs)
 
 

@@ -57,13 +57,13 @@ class Description:
         A version may be left out, with the slash before it or without: "If not specified, the latest version of the
         secret is returned" (https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret/get-secret).
         """
-        asked = path.removeprefix("/").split("/")
+        segments = path.removeprefix("/").split("/")
         fitting = []
         for template, methods in self._all["paths"].items():
-            if (found := _match(template, asked)) is not None and method.lower() in methods:
+            if (found := _match(template, segments)) is not None and method.lower() in methods:
                 fitting.append((len(found), template, found))
         if not fitting:
-            return None if asked[-1] == "" else self.find(method, f"{path}/")
+            return None if segments[-1] == "" else self.find(method, f"{path}/")
         _, template, found = min(fitting, key=lambda each: each[:2])
         methods = self._all["paths"][template]
         described = methods[method.lower()]
@@ -166,13 +166,13 @@ class Description:
         return self._resolved({**found, "x-name": words[-1]})
 
 
-def _match(template: str, asked: list[str]) -> dict[str, str] | None:
+def _match(template: str, segments: list[str]) -> dict[str, str] | None:
     """The template's variables as a path fills them. None where it doesn't fit."""
     words = template.removeprefix("/").split("/")
-    if len(words) != len(asked):
+    if len(words) != len(segments):
         return None
     filled: dict[str, str] = {}
-    for word, given in zip(words, asked, strict=True):
+    for word, given in zip(words, segments, strict=True):
         if word.startswith("{"):
             if not given and word != "{secret-version}":
                 return None

@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         begun = time.monotonic()
-        asked = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         address = urlsplit(self.path)
         vault = self.server.vaults.get((self.headers.get("Host") or "").partition(":")[0].lower())
         operation = self.server.description.find(self.command, address.path)
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             vault.violations.append(f"{self.command} {address.path}: no such operation")
             return self._send(problems.bad_parameter("no such operation"), None)
         query = parse_qs(address.query, keep_blank_values=True)
-        request = _Request(self, vault, operation, query, asked)
+        request = _Request(self, vault, operation, query, content)
         outcome = request.answer()
         if outcome is not None:
             request.record(outcome.status if isinstance(outcome, Refusal) else _success(operation), begun, outcome)
@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Request:
-    """What is asked of one vault, by whom, and what comes of it."""
+    """What is body of one vault, by whom, and what comes of it."""
 
     def __init__(
         self, handler: _Handler, vault: Vault, operation: Operation, query: dict[str, list[str]], body: bytes
@@ -252,17 +252,17 @@ class _Request:
     def _effect(self) -> Body:
         vault, operation = self.vault, self.operation
         name, version = operation.secret or "", operation.path.get("secret-version", "")
-        asked: Body = json.loads(self._body) if self._body else {}
+        body: Body = json.loads(self._body) if self._body else {}
         done: dict[str, Callable[[], Body]] = {
-            "SetSecret": lambda: vault.set(name, asked),
+            "SetSecret": lambda: vault.set(name, body),
             "GetSecret": lambda: vault.get(name, version),
-            "UpdateSecret": lambda: vault.update(name, version, asked),
+            "UpdateSecret": lambda: vault.update(name, version, body),
             "DeleteSecret": lambda: vault.delete(name),
             "GetDeletedSecret": lambda: vault.deleted(name),
             "RecoverDeletedSecret": lambda: vault.recover(name),
             "PurgeDeletedSecret": lambda: vault.purge(name),
             "BackupSecret": lambda: vault.backup(name),
-            "RestoreSecret": lambda: vault.restore(asked["value"]),
+            "RestoreSecret": lambda: vault.restore(body["value"]),
             "GetSecretVersions": lambda: self._list(*vault.versions(name, *self._page())),
             "GetSecrets": lambda: self._list(*vault.secrets(*self._page())),
             "GetDeletedSecrets": lambda: self._list(*vault.all_deleted(*self._page())),

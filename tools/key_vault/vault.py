@@ -103,19 +103,19 @@ class Vault:
                     return each
         return None
 
-    def set(self, name: str, asked: Body) -> Body:
+    def set(self, name: str, body: Body) -> Body:
         """A new version, which a read without a version gets from then on."""
         if not NAME.fullmatch(name):
             raise problems.bad_parameter(f"The request URI contains an invalid name: {name}")
-        if len(asked["value"].encode()) > LARGEST_VALUE:
+        if len(body["value"].encode()) > LARGEST_VALUE:
             raise problems.bad_parameter(f"The secret's value is larger than {LARGEST_VALUE} bytes.")
         with self._lock:
             self._forget_expired()
             if name.lower() in self._deleted:
                 raise problems.held_by_a_deleted_one(name)
             now = int(self.clock())
-            made = Version(uuid.uuid4().hex, asked["value"], now, now)
-            self._change(made, asked)
+            made = Version(uuid.uuid4().hex, body["value"], now, now)
+            self._change(made, body)
             self._secrets.setdefault(name.lower(), (name, []))[1].append(made)
             return self._bundle(name, made, value=True)
 
@@ -127,11 +127,11 @@ class Vault:
                 raise problems.secret_disabled()
             return self._bundle(name, found, value=True)
 
-    def update(self, name: str, version: str, asked: Body) -> Body:
+    def update(self, name: str, version: str, body: Body) -> Body:
         """What is named is changed, tags as a whole; the rest stays."""
         with self._lock:
             name, found = self._version(name, version)
-            self._change(found, asked)
+            self._change(found, body)
             found.updated = int(self.clock())
             return self._bundle(name, found)
 
@@ -236,19 +236,19 @@ class Vault:
         self._deleted = {key: kept for key, kept in self._deleted.items() if kept[1].purged_at > now}
 
     @staticmethod
-    def _change(version: Version, asked: Body) -> None:
-        tags = asked.get("tags")
+    def _change(version: Version, body: Body) -> None:
+        tags = body.get("tags")
         if tags is not None:
             if len(tags) > MOST_TAGS:
                 raise problems.bad_parameter(f"The tags dictionary has more than {MOST_TAGS} entries.")
             if any(len(text) > LONGEST_TAG for pair in tags.items() for text in pair):
                 raise problems.bad_parameter(f"A tag's name or value has more than {LONGEST_TAG} characters.")
             version.tags = dict(tags)
-        attributes = asked.get("attributes") or {}
+        attributes = body.get("attributes") or {}
         version.enabled = attributes.get("enabled", version.enabled)
         version.expires = attributes.get("exp", version.expires)
         version.not_before = attributes.get("nbf", version.not_before)
-        version.content_type = asked.get("contentType", version.content_type)
+        version.content_type = body.get("contentType", version.content_type)
 
     def _bundle(self, name: str, version: Version, *, value: bool = False) -> Body:
         """`SecretBundle`, or without the value `SecretItem`; what is not set is left out."""

@@ -31,10 +31,10 @@ def take(environment: dict[str, str], folder: Path) -> bool:
     bearer = environment.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
     if not (role and url and bearer):
         return False
-    asked = urllib.request.Request(f"{url}&audience={urllib.parse.quote(AUDIENCE)}")  # noqa: S310 - GitHub's own
-    asked.add_unredirected_header("Authorization", f"Bearer {bearer}")
+    request = urllib.request.Request(f"{url}&audience={urllib.parse.quote(AUDIENCE)}")  # noqa: S310 - GitHub's own
+    request.add_unredirected_header("Authorization", f"Bearer {bearer}")
     try:
-        with urllib.request.urlopen(asked, timeout=SECONDS) as answer:  # noqa: S310  # nosec B310
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310  # nosec B310
             token = str(json.loads(answer.read(100_000))["value"])
     except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError) as error:
         raise SetupError(

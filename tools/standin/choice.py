@@ -31,11 +31,11 @@ class UnknownModeError(Exception):
 
 def mode(environment: Mapping[str, str] = os.environ) -> str:
     """What the variable says, or nothing. Raises UnknownModeError."""
-    said = environment.get(VARIABLE, "")
-    if said and said not in MODES:
+    chosen = environment.get(VARIABLE, "")
+    if chosen and chosen not in MODES:
         meanings = "; ".join(f"{name}: {meaning}" for name, meaning in MODES.items())
-        raise UnknownModeError(f"{VARIABLE}={said}: it is one of {', '.join(MODES)} or unset ({meanings})")
-    return said
+        raise UnknownModeError(f"{VARIABLE}={chosen}: it is one of {', '.join(MODES)} or unset ({meanings})")
+    return chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,8 @@ def choose(credentials: str) -> Choice:
     match mode():
         case "never":
             return Choice(standin=False, reason=f"{VARIABLE}=never")
-        case "preview" | "up" as said:
-            return Choice(standin=True, reason=f"{VARIABLE}={said}")
+        case "preview" | "up" as chosen:
+            return Choice(standin=True, reason=f"{VARIABLE}={chosen}")
     if credentials:
         return Choice(standin=False, reason=f"credentials from {credentials}")
     return Choice(standin=True, reason="no credentials found")

@@ -16,7 +16,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Resource:
     """A resource as the engine asks for it. `token` is its type, `name` its logical name."""
 
     urn: str
@@ -54,14 +54,14 @@ class Cloud(Protocol):
     def answered(self, token: str, inputs: Inputs) -> Inputs:
         """Of a resource's outputs, those that follow from its inputs and take their place, known in a preview, too."""
 
-    def create(self, asked: Asked) -> tuple[str, Inputs]:
+    def create(self, resource: Resource) -> tuple[str, Inputs]:
         """The id and what is computed, outputs beyond the inputs. Raises RefusedError."""
 
-    def update(self, asked: Asked, resource_id: str) -> None:
+    def update(self, resource: Resource, resource_id: str) -> None:
         """Change what exists outside of the stand-in, if anything does. Raises RefusedError."""
 
-    def delete(self, asked: Asked, resource_id: str) -> None:
-        """Delete it there. `asked.inputs` are the outputs it had. Raises RefusedError."""
+    def delete(self, resource: Resource, resource_id: str) -> None:
+        """Delete it there. `resource.inputs` are the outputs it had. Raises RefusedError."""
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:
         """Whether it is still there; True for what lies in Pulumi's state alone."""

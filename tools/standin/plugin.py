@@ -23,7 +23,7 @@ from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from tools.standin import choice, sdk_types, wire
-from tools.standin.cloud import Asked, Cloud, RefusedError
+from tools.standin.cloud import Cloud, RefusedError, Resource
 from tools.standin.problems import Problem
 
 LARGEST_MESSAGE = 400 * 1024 * 1024
@@ -139,7 +139,7 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
             self._answer(token, request.properties, outputs)
             return provider_pb2.CreateResponse(properties=outputs)
         self._may_deploy()
-        resource_id, computed = self._cloud.create(_asked(request.urn, request.properties))
+        resource_id, computed = self._cloud.create(_resource(request.urn, request.properties))
         outputs.update({name: value for name, value in computed.items() if name not in outputs.fields})
         self._answer(token, request.properties, outputs)
         return provider_pb2.CreateResponse(id=resource_id, properties=outputs)
@@ -155,13 +155,13 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         self._answer(token, request.news, outputs)
         if not request.preview:
             self._may_deploy()
-            self._cloud.update(_asked(request.urn, request.news, request.old_inputs), request.id)
+            self._cloud.update(_resource(request.urn, request.news, request.old_inputs), request.id)
         return provider_pb2.UpdateResponse(properties=outputs)
 
     @refusing
     def Delete(self, request: Any, context: Any) -> Any:
         self._may_deploy()
-        self._cloud.delete(_asked(request.urn, request.properties), request.id)
+        self._cloud.delete(_resource(request.urn, request.properties), request.id)
         return Empty()
 
     @refusing
@@ -218,13 +218,13 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
 
     def _warn(self) -> None:
         """Say on which provider this runs. Where the engine cannot be told, nobody can be."""
-        said = (
+        text = (
             f"STAND-IN for {self._cloud.package} {self._cloud.version}: no account is reached and nothing is deployed. "
             f"Inputs are checked against the SDK's types and what the cloud publishes. {self._cloud.disclaimer}."
         )
         if self._engine:
             with grpc.insecure_channel(self._engine) as channel:
-                warning = engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=said)
+                warning = engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=text)
                 engine_pb2_grpc.EngineStub(channel).Log(warning)
 
 
@@ -233,9 +233,11 @@ def _token(urn: str) -> str:
     return urn.split("::")[2].rpartition("$")[2]
 
 
-def _asked(urn: str, properties: Any, before: Any = None) -> Asked:
+def _resource(urn: str, properties: Any, before: Any = None) -> Resource:
     found = wire.inputs(before) if before is not None else {}
-    return Asked(urn=urn, token=_token(urn), name=urn.split("::", 3)[3], inputs=wire.inputs(properties), before=found)
+    return Resource(
+        urn=urn, token=_token(urn), name=urn.split("::", 3)[3], inputs=wire.inputs(properties), before=found
+    )
 
 
 def _defaults(struct: Any) -> list[str]:

@@ -170,10 +170,12 @@ def cached_path(name: str, module: Path, package: str, ldflags: str = "") -> Pat
     return cache_root() / f"{name}-{key.hexdigest()[:16]}" / name
 
 
-def cached_binary(name: str, module: Path, package: str, ldflags: str = "", lent: Lender | None = None) -> Path:
-    """The program `name`, built from `package` of the Go module in the folder `module`, or as it was built before.
+def cached_binary(
+    name: str, module: Path, package: str, ldflags: str = "", lent: Lender | None = None, *, cgo: bool = False
+) -> Path:
+    """Return the program `name`, built from `package` of the Go module in the folder `module` unless the cache has it.
 
-    Built aside and renamed into place, under a lock: nobody ever sees half a program. Raises SetupError.
+    The build is renamed into place under a lock. `cgo`: it needs a C compiler. Raises SetupError.
     """
     binary = cached_path(name, module, package, ldflags)
     if binary.exists():
@@ -197,7 +199,7 @@ def cached_binary(name: str, module: Path, package: str, ldflags: str = "", lent
                 f"{name} from Go modules (some minutes, once for this user)",
                 [go, "build", "-v", "-p", "2", *flags, "-o", fresh / name, package],
                 cwd=module,
-                env=GO_SETTINGS,
+                env=GO_SETTINGS | {"CGO_ENABLED": "1"} if cgo else GO_SETTINGS,
                 remedy="check that this machine reaches a Go module proxy (GOPROXY) and has 2 GB of disk free",
                 counts="packages compiled",
             )
@@ -212,15 +214,15 @@ def module_folder(go: Path, module: Path, wanted: str) -> Path:
 
 def downloaded(go: Path, module: Path, wanted: str) -> dict[str, str]:
     """What Go tells of the module `wanted`, a path or path@version: its Dir, its Sum. Raises SetupError."""
-    said = run_step(
+    output = run_step(
         f"the sources of {wanted}",
         [go, "mod", "download", "-json", wanted],
         cwd=module,
         env=GO_SETTINGS,
         remedy="check that this machine reaches a Go module proxy (GOPROXY)",
     )
-    told: dict[str, str] = json.loads(said[said.index("{") :])
-    return told
+    found: dict[str, str] = json.loads(output[output.index("{") :])
+    return found
 
 
 def write_overlay(go: Path, module: Path, lent: Lender, folder: Path) -> Path:

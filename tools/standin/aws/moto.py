@@ -125,9 +125,9 @@ class _Key:
 
     def create(self, client: Any, inputs: Inputs) -> tuple[str, Inputs]:
         policy = {"Policy": _document(inputs["policy"])} if inputs.get("policy") else {}
-        asked = _given(inputs, Description="description", KeyUsage="keyUsage", MultiRegion="multiRegion")
+        settings = _given(inputs, Description="description", KeyUsage="keyUsage", MultiRegion="multiRegion")
         tags = [{"TagKey": key, "TagValue": text} for key, text in (inputs.get("tags") or {}).items()]
-        about = client.create_key(**asked, **policy, Tags=tags)["KeyMetadata"]
+        about = client.create_key(**settings, **policy, Tags=tags)["KeyMetadata"]
         if inputs.get("enableKeyRotation"):
             client.enable_key_rotation(KeyId=about["KeyId"])
         return about["KeyId"], {"keyId": about["KeyId"], "arn": about["Arn"]}

@@ -10,7 +10,7 @@ from typing import Any
 from tools.standin import choice, sdk_types
 from tools.standin.aws import credentials, identities, replacement, rules, shapes
 from tools.standin.aws.moto import Moto
-from tools.standin.cloud import Asked, Inputs, RefusedError
+from tools.standin.cloud import Inputs, RefusedError, Resource
 from tools.standin.problems import Problem
 
 NAMED_OTHERWISE: Mapping[str, str | None] = {
@@ -72,25 +72,25 @@ class Aws:
         """The tags, with those of the provider: it has none of its own here."""
         return {"tagsAll": dict(inputs.get("tags") or {})} if "tagsAll" in sdk_types.output_types(token) else {}
 
-    def create(self, asked: Asked) -> tuple[str, Inputs]:
+    def create(self, resource: Resource) -> tuple[str, Inputs]:
         """In moto what lives there, in Pulumi's state alone what does not."""
-        region = self._region_of(asked)
-        given = sdk_types.input_types(sdk_types.arguments_class(asked.token))
-        beyond = {name: hint for name, hint in sdk_types.output_types(asked.token).items() if name not in given}
-        place = identities.Place(urn=asked.urn, account=self._account, region=region, inputs=asked.inputs)
-        resource_id, computed = identities.computed(asked.token, place, beyond)
-        if self._moto and self._moto.makes(asked.token):
-            resource_id, real = self._moto.create(asked.token, region, asked.inputs)
+        region = self._region_of(resource)
+        given = sdk_types.input_types(sdk_types.arguments_class(resource.token))
+        beyond = {name: hint for name, hint in sdk_types.output_types(resource.token).items() if name not in given}
+        place = identities.Place(urn=resource.urn, account=self._account, region=region, inputs=resource.inputs)
+        resource_id, computed = identities.computed(resource.token, place, beyond)
+        if self._moto and self._moto.makes(resource.token):
+            resource_id, real = self._moto.create(resource.token, region, resource.inputs)
             computed = {**computed, **real}
         return resource_id, computed
 
-    def update(self, asked: Asked, resource_id: str) -> None:
-        if self._moto and self._moto.makes(asked.token):
-            self._moto.update(asked.token, self._region_of(asked), resource_id, asked.inputs)
+    def update(self, resource: Resource, resource_id: str) -> None:
+        if self._moto and self._moto.makes(resource.token):
+            self._moto.update(resource.token, self._region_of(resource), resource_id, resource.inputs)
 
-    def delete(self, asked: Asked, resource_id: str) -> None:
-        if self._moto and self._moto.makes(asked.token):
-            self._moto.delete(asked.token, self._region_of(asked), resource_id, asked.inputs)
+    def delete(self, resource: Resource, resource_id: str) -> None:
+        if self._moto and self._moto.makes(resource.token):
+            self._moto.delete(resource.token, self._region_of(resource), resource_id, resource.inputs)
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:
         if self._moto and self._moto.makes(token):
@@ -125,5 +125,5 @@ class Aws:
     def _account(self) -> str:
         return self._moto.account if self._moto else identities.ACCOUNT
 
-    def _region_of(self, asked: Asked) -> str:
-        return str(asked.inputs.get("region") or self._region)
+    def _region_of(self, resource: Resource) -> str:
+        return str(resource.inputs.get("region") or self._region)

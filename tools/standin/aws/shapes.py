@@ -191,10 +191,10 @@ def _structure(shape: Any, given: Mapping[str, Any], prefix: str, call: Call, *,
     members = {name if strict else name.lower(): member for name, member in shape.members.items()}
     for name, value in given.items():
         path = re.sub(r"\[\d+\]", "", f"{prefix}{name}").removeprefix(f"{call.of}.")
-        asked = name if strict else call.names.get(path, name)
-        if asked is None:
+        wanted = name if strict else call.names.get(path, name)
+        if wanted is None:
             continue
-        member = members.get(asked if strict else asked.lower())
+        member = members.get(wanted if strict else wanted.lower())
         if member is not None:
             yield from _value(member, value, f"{prefix}{name}", call, strict=strict)
         elif strict:

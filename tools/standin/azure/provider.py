@@ -11,7 +11,7 @@ from typing import Any
 from tools.standin import choice, sdk_types
 from tools.standin.azure import credentials, emulator, identities, replacement, roles, rules, together
 from tools.standin.azure.emulator import Emulator
-from tools.standin.cloud import Asked, Inputs, RefusedError
+from tools.standin.cloud import Inputs, RefusedError, Resource
 from tools.standin.problems import Problem
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -70,29 +70,29 @@ class Azure:
     def answered(self, token: str, inputs: Inputs) -> Inputs:
         return identities.answered(token, inputs)
 
-    def create(self, asked: Asked) -> tuple[str, Inputs]:
+    def create(self, resource: Resource) -> tuple[str, Inputs]:
         """In the emulator what lives there, in Pulumi's state alone what does not."""
         place = identities.Place(
-            token=asked.token,
-            urn=asked.urn,
+            token=resource.token,
+            urn=resource.urn,
             subscription=self._subscription,
             tenant=self._tenant,
-            inputs=asked.inputs,
+            inputs=resource.inputs,
         )
-        given = sdk_types.input_types(sdk_types.arguments_class(asked.token))
-        beyond = {name: hint for name, hint in sdk_types.output_types(asked.token).items() if name not in given}
-        if self._emulator and self._emulator.makes(asked.token):
-            self._emulator.put(asked.token, place.id, asked.inputs)
+        given = sdk_types.input_types(sdk_types.arguments_class(resource.token))
+        beyond = {name: hint for name, hint in sdk_types.output_types(resource.token).items() if name not in given}
+        if self._emulator and self._emulator.makes(resource.token):
+            self._emulator.put(resource.token, place.id, resource.inputs)
         return place.id, identities.computed(place, beyond)
 
-    def update(self, asked: Asked, resource_id: str) -> None:
-        if refused := together.unchangeable(identities.kind(asked.token), asked.before, asked.inputs):
-            raise RefusedError(f"{asked.name}: {refused}")
-        if self._emulator and self._emulator.makes(asked.token):
-            self._emulator.put(asked.token, resource_id, asked.inputs)
+    def update(self, resource: Resource, resource_id: str) -> None:
+        if refused := together.unchangeable(identities.kind(resource.token), resource.before, resource.inputs):
+            raise RefusedError(f"{resource.name}: {refused}")
+        if self._emulator and self._emulator.makes(resource.token):
+            self._emulator.put(resource.token, resource_id, resource.inputs)
 
-    def delete(self, asked: Asked, resource_id: str) -> None:
-        if self._emulator and self._emulator.makes(asked.token):
+    def delete(self, resource: Resource, resource_id: str) -> None:
+        if self._emulator and self._emulator.makes(resource.token):
             self._emulator.delete(resource_id)
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:  # noqa: ARG002

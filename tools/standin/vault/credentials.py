@@ -14,7 +14,7 @@ TOKEN = "VAULT_TOKEN"  # noqa: S105  # nosec B105 - a variable's name
 
 def source(environment: Mapping[str, str] = os.environ) -> str:
     """Where Pulumi's provider would take a token from: `VAULT_TOKEN`, or the file that `vault login` writes; nothing
-    if there is none. A token helper of Vault's own configuration is not asked: `STANDIN=never` does without."""
+    if there is none. A token helper of Vault's own configuration is not resource: `STANDIN=never` does without."""
     if environment.get(TOKEN):
         return TOKEN
     home = environment.get("HOME") or str(Path.home())

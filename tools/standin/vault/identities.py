@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from tools.standin.cloud import Asked
+from tools.standin.cloud import Resource
 from tools.standin.vault import places
 
 KEYS = ("privateKey", "privateKeyType")
@@ -21,19 +21,19 @@ def kind(token: str) -> str:
     return f"{module.partition('/')[0]}:{name}"
 
 
-def identity(asked: Asked) -> tuple[str, dict[str, Any]]:
+def identity(resource: Resource) -> tuple[str, dict[str, Any]]:
     """The id, as Pulumi's provider would give it, and the outputs that are known of its type."""
-    place, made = places.of(asked.token), _made(asked)
-    return place.path(place.id or place.at, {**asked.inputs, **made}), made
+    place, made = places.of(resource.token), _made(resource)
+    return place.path(place.id or place.at, {**resource.inputs, **made}), made
 
 
-def _made(asked: Asked) -> dict[str, Any]:
-    digest = digits(f"{asked.urn} {sorted((key, str(value)) for key, value in asked.inputs.items())}", 32)
-    match kind(asked.token):
+def _made(resource: Resource) -> dict[str, Any]:
+    digest = digits(f"{resource.urn} {sorted((key, str(value)) for key, value in resource.inputs.items())}", 32)
+    match kind(resource.token):
         case "index:Mount":
-            return {"accessor": f"{asked.inputs.get('type')}_{digest[:8]}"}
+            return {"accessor": f"{resource.inputs.get('type')}_{digest[:8]}"}
         case "index:AuthBackend" | "jwt:AuthBackend":
-            return {"accessor": f"auth_{asked.inputs.get('type')}_{digest[:8]}"}
+            return {"accessor": f"auth_{resource.inputs.get('type')}_{digest[:8]}"}
         case "pkiSecret:SecretBackendIntermediateCertRequest":
             return {"csr": f"a stand-in's request {digest}", "keyId": digest}
         case "pkiSecret:SecretBackendRootCert" | "pkiSecret:SecretBackendRootSignIntermediate":
@@ -42,10 +42,10 @@ def _made(asked: Asked) -> dict[str, Any]:
     return {}
 
 
-def computed(asked: Asked, output_types: Mapping[str, Any]) -> dict[str, Any]:
+def computed(resource: Resource, output_types: Mapping[str, Any]) -> dict[str, Any]:
     """The outputs beyond the inputs: those that are known, and for the rest something of the right type."""
     rest = {name: _filler(hint) for name, hint in output_types.items() if name not in KEYS}
-    return {**rest, **{name: value for name, value in identity(asked)[1].items() if name in output_types}}
+    return {**rest, **{name: value for name, value in identity(resource)[1].items() if name in output_types}}
 
 
 def digits(text: str, count: int) -> str:

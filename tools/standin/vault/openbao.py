@@ -21,7 +21,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
-from tools.standin.cloud import Asked, Inputs, RefusedError
+from tools.standin.cloud import Inputs, RefusedError, Resource
 from tools.standin.vault import places
 from tools.standin.vault.places import Place
 
@@ -64,9 +64,9 @@ class OpenBao:
         """Whether resources of this type exist there."""
         return token.startswith("vault:")
 
-    def create(self, asked: Asked) -> tuple[str, Inputs]:
+    def create(self, resource: Resource) -> tuple[str, Inputs]:
         """The id that Pulumi's provider gives it, and what the server computed. Raises RefusedError."""
-        place, inputs = places.of(asked.token), asked.inputs
+        place, inputs = places.of(resource.token), resource.inputs
         path, namespace = place.path(place.at, inputs), self._namespaced(inputs)
         if place.exclusive and self._call("GET", path, namespace) is not None:
             raise RefusedError(f"{path}: there is one already; import it, or take another name")
@@ -78,9 +78,9 @@ class OpenBao:
             computed |= {name: read[api] for name, api in place.reads.items() if api in read}
         return place.path(place.id or place.at, {**inputs, **computed}), computed
 
-    def update(self, asked: Asked, resource_id: str) -> None:
+    def update(self, resource: Resource, resource_id: str) -> None:
         """Make it what the inputs say. Raises RefusedError."""
-        place, inputs = places.of(asked.token), asked.inputs
+        place, inputs = places.of(resource.token), resource.inputs
         if place.once:
             raise RefusedError(f"{resource_id}: what was generated once can't be changed; replace it")
         if place.change:
@@ -90,12 +90,12 @@ class OpenBao:
             self._call(place.method, place.path(place.at, inputs), self._namespaced(inputs), place.body(inputs))
         self._follow(place, inputs)
 
-    def delete(self, asked: Asked) -> None:
+    def delete(self, resource: Resource) -> None:
         """Delete it; what is gone already is deleted. What the provider only forgets goes with its mount."""
-        place = places.of(asked.token)
+        place = places.of(resource.token)
         if place.deleted is not None:
-            path = place.path(place.deleted or place.at, asked.inputs)
-            self._call("DELETE", path, self._namespaced(asked.inputs))
+            path = place.path(place.deleted or place.at, resource.inputs)
+            self._call("DELETE", path, self._namespaced(resource.inputs))
 
     def exists(self, token: str, outputs: Inputs) -> bool:
         """Whether it is still there, by the request that the provider reads it with."""
@@ -119,7 +119,7 @@ class OpenBao:
         """What was answered; None for what is not there. Raises RefusedError with the server's words."""
         for turn in itertools.count():
             try:
-                return self._asked(method, path, namespace, body)
+                return self._resource(method, path, namespace, body)
             except HTTPError as error:
                 said = "; ".join(json.loads(error.read() or b"{}").get("errors", ())) or error.reason
                 if method in ("GET", "DELETE") and _is_gone(error.code, said):
@@ -135,7 +135,7 @@ class OpenBao:
                 ) from error
         raise AssertionError("it counts for ever")
 
-    def _asked(self, method: str, path: str, namespace: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _resource(self, method: str, path: str, namespace: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", "X-Vault-Request": "true"}
         headers["X-Vault-Token"] = os.environ.get("VAULT_TOKEN", "")
         if namespace:

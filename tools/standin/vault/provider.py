@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tools.standin import choice, sdk_types
-from tools.standin.cloud import Asked, Inputs, RefusedError
+from tools.standin.cloud import Inputs, RefusedError, Resource
 from tools.standin.problems import Problem
 from tools.standin.vault import credentials, identities, openbao, replacement, rules
 from tools.standin.vault.openbao import OpenBao
@@ -68,25 +68,25 @@ class Vault:
     def answered(self, token: str, inputs: Inputs) -> Inputs:  # noqa: ARG002 - Vault answers inputs as they are
         return {}
 
-    def create(self, asked: Asked) -> tuple[str, Inputs]:
+    def create(self, resource: Resource) -> tuple[str, Inputs]:
         """In the OpenBao, with what that computes, or in Pulumi's state alone."""
-        given = sdk_types.input_types(sdk_types.arguments_class(asked.token))
+        given = sdk_types.input_types(sdk_types.arguments_class(resource.token))
         beyond: dict[str, Any] = {
-            name: hint for name, hint in sdk_types.output_types(asked.token).items() if name not in given
+            name: hint for name, hint in sdk_types.output_types(resource.token).items() if name not in given
         }
-        made_up = identities.computed(asked, beyond)
-        if self._openbao and self._openbao.makes(asked.token):
-            resource_id, computed = self._openbao.create(asked)
+        made_up = identities.computed(resource, beyond)
+        if self._openbao and self._openbao.makes(resource.token):
+            resource_id, computed = self._openbao.create(resource)
             return resource_id, {**made_up, **computed}
-        return identities.identity(asked)[0], made_up
+        return identities.identity(resource)[0], made_up
 
-    def update(self, asked: Asked, resource_id: str) -> None:
-        if self._openbao and self._openbao.makes(asked.token):
-            self._openbao.update(asked, resource_id)
+    def update(self, resource: Resource, resource_id: str) -> None:
+        if self._openbao and self._openbao.makes(resource.token):
+            self._openbao.update(resource, resource_id)
 
-    def delete(self, asked: Asked, resource_id: str) -> None:  # noqa: ARG002 - its inputs say where it is
-        if self._openbao and self._openbao.makes(asked.token):
-            self._openbao.delete(asked)
+    def delete(self, resource: Resource, resource_id: str) -> None:  # noqa: ARG002 - its inputs say where it is
+        if self._openbao and self._openbao.makes(resource.token):
+            self._openbao.delete(resource)
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:  # noqa: ARG002
         return not (self._openbao and self._openbao.makes(token)) or self._openbao.exists(token, outputs)

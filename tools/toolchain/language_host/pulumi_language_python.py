@@ -137,11 +137,11 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
     def RunPlugin(self, request: Any, context: Any) -> Iterator[Any]:
         """Run a component provider or a policy pack, and pass on what it writes: its first line is its port."""
         python, environment = interpreter(request.info)
-        asked = dict(pair.split("=", 1) for pair in request.env if "=" in pair)
+        requested = dict(pair.split("=", 1) for pair in request.env if "=" in pair)
         child = subprocess.Popen(
             [python, "-u", request.info.program_directory, *request.args],
             cwd=request.pwd or None,
-            env={**environment, **asked},
+            env={**environment, **requested},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )

@@ -110,12 +110,12 @@ def start(home: Path, host: str, port: int) -> Listener:
     """
     host = loopback(host)
     address = f"{host}:{port}"
-    taken = accepts(host, port)  # first: the broker has its pid file before it listens
+    taken = is_listening(host, port)  # first: the broker has its pid file before it listens
     if (already := running(home)) is not None:
         return _ours(home, already, host, port)
     if taken:
         return Listener.FOREIGN
-    with files.told(home):
+    with files.os_errors(home):
         home.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
         process, ready = _spawn(home, host, port)
     try:
@@ -155,7 +155,7 @@ def stop(home: Path) -> bool:
 def running(home: Path) -> Running | None:
     """Return this home's broker, if its pid file is locked."""
     path = home / PID_FILE
-    with files.told(path):
+    with files.os_errors(path):
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -175,7 +175,7 @@ def running(home: Path) -> Running | None:
     return None
 
 
-def accepts(host: str, port: int) -> bool:
+def is_listening(host: str, port: int) -> bool:
     """Return whether anything listens there."""
     try:
         socket.create_connection((host, port), timeout=1.0).close()
@@ -184,9 +184,9 @@ def accepts(host: str, port: int) -> bool:
     return True
 
 
-def vacated(host: str, port: int) -> bool:
+def wait_until_free(host: str, port: int) -> bool:
     """Wait for a broker that has lost its pid file to end. Return whether nothing listens there."""
-    return _within(3 * server.OWNED_SECONDS, lambda: not accepts(host, port))
+    return _within(3 * server.OWNED_SECONDS, lambda: not is_listening(host, port))
 
 
 def loopback(host: str) -> str:
@@ -211,7 +211,7 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
             rule="one home has one broker",
             remedy="stop it first, or give the stack's broker that address",
         )
-    if not _within(START_SECONDS, lambda: accepts(host, port)):  # it may be starting
+    if not _within(START_SECONDS, lambda: is_listening(host, port)):  # it may be starting
         raise EmbeddedBrokerError(
             f"process {already.pid} is the broker of {home} and does not listen at {already.address}",
             remedy=f"see {home / LOG_FILE}, and stop it",
@@ -260,7 +260,7 @@ def _claimed(home: Path, address: str) -> Iterator[Callable[[], bool]]:
         os.close(file)
         return False
 
-    with files.told(path):
+    with files.os_errors(path):
         if not _within(LOCK_SECONDS, lock):
             raise EmbeddedBrokerError(
                 f"{path} is locked", rule="one home has one broker, and it runs", remedy="stop it first"

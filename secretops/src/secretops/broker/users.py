@@ -151,21 +151,21 @@ class Users:
         self._users = users
 
 
-def first_admin(
-    home: Path, *, username: str = FIRST_ADMIN, keep: Callable[[Value], object] | None = None
+def create_first_admin(
+    home: Path, *, username: str = FIRST_ADMIN, save: Callable[[Value], object] | None = None
 ) -> Value | None:
     """Make the users file with one admin, and return its credential; None when there are users already.
 
-    `keep` receives the credential before the file is written, so that a crash cannot lose it.
+    `save` receives the credential before the file is written, so that a crash cannot lose it.
     """
-    with files.told(home):
+    with files.os_errors(home):
         home.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
     with files.lock(home):
         if (home / USERS_FILE).exists():
             return None
         value = Value({"username": username, "password": new_password()})
-        if keep is not None:
-            keep(value)
+        if save is not None:
+            save(value)
         admin = frozenset({Flag.SYSTEM_CONFIGURATION, Flag.USER_MANAGEMENT})
         Users(home / USERS_FILE, {}).add(username, value["password"], flags=admin)
         return value

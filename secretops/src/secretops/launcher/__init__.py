@@ -20,10 +20,10 @@ from secretops import redaction
 from secretops.errors import ExitCode
 from secretops.launcher.checkout import find_server
 from secretops.launcher.connection import BrokerConnection
-from secretops.launcher.follow import FirstValues, SourceWatcher, read_settled
-from secretops.launcher.listening import BearerTokens, Listening
+from secretops.launcher.http_options import BearerTokens, HttpOptions
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.source import Source
+from secretops.launcher.source_watcher import FirstValues, SourceWatcher, read_stable
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.stdio import ended_by_signals
@@ -36,27 +36,27 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run(source: str, listening: Listening | None = None) -> ExitCode:
-    """Serve MCP at `listening`, or over standard input and output; until SIGTERM, SIGINT or the end of input.
+def run(source: str, options: HttpOptions | None = None) -> ExitCode:
+    """Serve MCP at `options`, or over standard input and output; until SIGTERM, SIGINT or the end of input.
 
     `source` is as `sources.open_source` takes it. Raises SecretopsError before anything is served. Later errors of the
     broker or of a version are logged and retried. Over HTTP, missing values are waited for.
     """
     set_up_log()
     opened, state = open_source(source), LauncherState()
-    if listening:
-        _serve_http(opened, state, listening)
+    if options:
+        _serve_http(opened, state, options)
     else:
         with ended_by_signals(), serving(opened, state) as server:
             server.mcp.run()
     return ExitCode.DONE
 
 
-def _serve_http(source: Source, state: LauncherState, listening: Listening) -> None:
+def _serve_http(source: Source, state: LauncherState, options: HttpOptions) -> None:
     from secretops.launcher import http
 
     tokens, stopping = BearerTokens(), threading.Event()
-    values = FirstValues(source, listening, tokens, state, stopping)
+    values = FirstValues(source, options, tokens, state, stopping)
     values.check()
     with contextlib.ExitStack() as stack:
 
@@ -65,11 +65,11 @@ def _serve_http(source: Source, state: LauncherState, listening: Listening) -> N
                 return None
             served = serving(source, state, notify=lambda settings: tokens.use(settings.http_token))
             server = stack.enter_context(served)
-            if not listening.connection_tools:
+            if not options.connection_tools:
                 refuse_connection_tools(server)
             return server.mcp
 
-        http.serve(listening, tokens=tokens, state=state, start=start, stop=stopping.set)
+        http.serve(options, tokens=tokens, state=state, start=start, stop=stopping.set)
 
 
 def set_up_log() -> None:
@@ -89,14 +89,14 @@ def serving(
     `notify` receives each version before it is used. Raises NotYetError while a required value is missing, and another
     SecretopsError for what is wrong with the source or the server.
     """
-    settings, fingerprint = read_settled(source, threading.Event())
+    settings, fingerprint = read_stable(source, threading.Event())
     notify(settings)
     folder = find_server()
     if settings.agent_key is None:
         log.info("No agent key yet: request_lot_code will say so. -> `secretops put agent-key`.")
     server = import_server(folder, settings)
     connection = BrokerConnection(server, settings, state)
-    connection.take_over()
+    connection.patch_server()
     state.connection_by_tool = lambda: connection.chosen_by_tool
     follow_hints(source, connection)
     watcher = SourceWatcher(source, server, connection, state, in_use=(settings, fingerprint), notify=notify)

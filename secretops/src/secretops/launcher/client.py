@@ -201,7 +201,7 @@ class BrokerClient(RobustClient):
     def __init__(self, client_id: str, protocol: MqttProtocol, owner: Owner) -> None:
         super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=_PROTOCOLS[protocol])
         self.name = client_id
-        self.held: dict[str, int] = {}
+        self.subscriptions: dict[str, int] = {}
         """topic filter -> QoS of every subscription."""
         self.reason: ReasonCode | None = None
         """The broker's answer to the latest connect."""
@@ -307,7 +307,7 @@ class BrokerClient(RobustClient):
         if topic in self._owner.own_listeners:
             return mqtt.MQTT_ERR_SUCCESS, None
         with self._changed:
-            self.held.pop(topic, None)
+            self.subscriptions.pop(topic, None)
             self._verdicts.pop(topic, None)
         return super().unsubscribe(topic, properties)
 
@@ -377,9 +377,9 @@ class BrokerClient(RobustClient):
         `copied` are the subscriptions that `successor` already has; later changes are applied to it.
         """
         with self._transferring:
-            for topic in self.held.keys() - copied.keys():
-                successor.subscribe(topic, self.held[topic])
-            for topic in copied.keys() - self.held.keys():
+            for topic in self.subscriptions.keys() - copied.keys():
+                successor.subscribe(topic, self.subscriptions[topic])
+            for topic in copied.keys() - self.subscriptions.keys():
                 successor.unsubscribe(topic)
             self._successor = successor
             self._publish_again(self._take_messages(unsent_only=True), successor)
@@ -418,7 +418,7 @@ class BrokerClient(RobustClient):
         queue was empty, however slow the network is.
         """
         end = time.monotonic() + DRAIN_SECONDS
-        topics = list(self.held) or [self.name]
+        topics = list(self.subscriptions) or [self.name]
         while self.is_connected() and not closing.is_set() and time.monotonic() < end:
             received = self._received
             self._unsubscribed.clear()  # packet ids repeat
@@ -525,7 +525,7 @@ class BrokerClient(RobustClient):
         if number is None:  # paho has no connection, and sent nothing
             return
         with self._changed:
-            self.held.update(topics)
+            self.subscriptions.update(topics)
             for topic in topics:
                 self._verdicts.pop(topic, None)
             self._requested[number] = tuple(topics)

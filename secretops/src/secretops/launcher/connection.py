@@ -101,7 +101,7 @@ class BrokerConnection:
         of_tools = {topic: of["qos"] for topic, of in requested}
         return {ACTIONS: 0, **of_tools, **dict.fromkeys(self.own_listeners, OWN_QOS)}
 
-    def take_over(self) -> None:
+    def patch_server(self) -> None:
         """Replace the parts of the server that make connections, so that its connection tools use this one.
 
         With use_tls, mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses MQTT_CA_CERT.

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from secretops.errors import SecretopsError
 from secretops.launcher import limits
-from secretops.launcher.stdio import end_at_last
+from secretops.launcher.stdio import set_exit_deadline
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
@@ -150,7 +150,7 @@ class DrainingServer(uvicorn.Server):
             self.end()
             return
         self._signalled = True
-        end_at_last()
+        set_exit_deadline()
         self._draining = asyncio.run_coroutine_threadsafe(self._drain(), self._loop)
 
     async def _drain(self) -> None:

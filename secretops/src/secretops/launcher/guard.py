@@ -10,8 +10,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from secretops.launcher.http_options import BearerTokens, HttpOptions
 from secretops.launcher.limits import LogThrottle, admit
-from secretops.launcher.listening import BearerTokens, Listening
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,9 @@ RETRY_AFTER = "5"
 class Guard:
     """An ASGI application in front of `app`. It reads headers only, never the body of a refused request."""
 
-    def __init__(self, app: ASGIApp, listening: Listening, tokens: BearerTokens) -> None:
-        self._app, self._names, self._tokens = app, listening.names, tokens
-        self._is_loopback = listening.address.is_loopback
+    def __init__(self, app: ASGIApp, options: HttpOptions, tokens: BearerTokens) -> None:
+        self._app, self._names, self._tokens = app, options.names, tokens
+        self._is_loopback = options.address.is_loopback
         self._refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -33,8 +33,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from secretops.errors import UsageError
 from secretops.launcher.drain import CallsUnderWay, DrainingServer
 from secretops.launcher.guard import RETRY_AFTER, Guard
+from secretops.launcher.http_options import Address, BearerTokens, HttpOptions, Transport
 from secretops.launcher.limits import BodyError, FloodFilter, with_body
-from secretops.launcher.listening import Address, BearerTokens, Listening, Transport
 from secretops.launcher.state import Event, LauncherState
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def serve(
-    listening: Listening,
+    options: HttpOptions,
     *,
     tokens: BearerTokens,
     state: LauncherState,
@@ -68,12 +68,12 @@ def serve(
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_worth_logging)
         handler.addFilter(floods)
-    service = Service(listening, tokens, state, start)
-    with _listener(listening.address) as listener:
+    service = Service(options, tokens, state, start)
+    with _listener(options.address) as listener:
         server = DrainingServer(service.app(), service.calls, on_signal=stop)
         service.end = server.end
         address = Address(*listener.getsockname()[:2])
-        log.info("Listening on http://%s, transport %s.", address, listening.transport)
+        log.info("Listening on http://%s, transport %s.", address, options.transport)
         service.mcp.start()
         try:
             server.run(sockets=[listener])
@@ -88,9 +88,9 @@ class Service:
     """The ASGI application: the launcher's health and metrics, and the MCP app once it is there."""
 
     def __init__(
-        self, listening: Listening, tokens: BearerTokens, state: LauncherState, start: Callable[[], FastMCP | None]
+        self, options: HttpOptions, tokens: BearerTokens, state: LauncherState, start: Callable[[], FastMCP | None]
     ) -> None:
-        self._listening, self._tokens, self._state, self._start = listening, tokens, state, start
+        self._options, self._tokens, self._state, self._start = options, tokens, state, start
         self.calls = CallsUnderWay()
         self.end: Callable[[], None] = lambda: None
         self.mcp = McpThread(self._start_mcp, on_failure=lambda: self.end())  # noqa: PLW0108 - `end` is set later
@@ -103,7 +103,7 @@ class Service:
             Route("/metrics", self._metrics),
             Mount("/", self._mcp_or_wait),
         ]
-        return Guard(Starlette(routes=routes), self._listening, self._tokens)
+        return Guard(Starlette(routes=routes), self._options, self._tokens)
 
     def _start_mcp(self) -> Starlette | None:
         mcp = self._start()
@@ -111,7 +111,7 @@ class Service:
             return None
         self.calls.watch(mcp)
         mcp.settings.transport_security = None  # since mcp 1.23 it accepts localhost only; Guard checks names
-        return mcp.sse_app() if self._listening.transport is Transport.SSE else mcp.streamable_http_app()
+        return mcp.sse_app() if self._options.transport is Transport.SSE else mcp.streamable_http_app()
 
     async def _mcp_or_wait(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.mcp.serves or self.calls.draining:

@@ -19,7 +19,7 @@ from pathlib import Path
 from cryptography import x509
 
 from secretops.errors import SecretopsError, UsageError, WaitingError
-from secretops.forms import version_variable
+from secretops.formats import version_variable
 from secretops.manifest import HTTP_TOKEN, MqttProtocol
 from secretops.targets.https import check_url
 from secretops.values import Value
@@ -36,7 +36,7 @@ PUBLIC_VARIABLES = (
 )
 
 # Variables that name the file with a value. Upstream does not know them.
-CARRIERS = ("MQTT_USER_FILE", *(f"{name}_FILE" for name in SECRET_VARIABLES))
+VALUE_FILE_VARIABLES = ("MQTT_USER_FILE", *(f"{name}_FILE" for name in SECRET_VARIABLES))
 
 # Secret that the server uses -> the variables that it sets.
 VARIABLES_OF = {
@@ -47,8 +47,8 @@ VARIABLES_OF = {
 }
 VERSION_VARIABLES = tuple(map(version_variable, VARIABLES_OF))
 OWN_VARIABLES = ("MQTT_PROTOCOL", "DO_AGENT_URL", *VERSION_VARIABLES)
-FILE_VARIABLES = frozenset({*CERTIFICATE_VARIABLES, *CARRIERS})
-_KNOWN_VARIABLES = frozenset({*SECRET_VARIABLES, *PUBLIC_VARIABLES, *CARRIERS, *OWN_VARIABLES})
+FILE_VARIABLES = frozenset({*CERTIFICATE_VARIABLES, *VALUE_FILE_VARIABLES})
+_KNOWN_VARIABLES = frozenset({*SECRET_VARIABLES, *PUBLIC_VARIABLES, *VALUE_FILE_VARIABLES, *OWN_VARIABLES})
 
 # The largest file that is read, in bytes: as large as a Secret of Kubernetes, more than the CAs of a system.
 MOST_BYTES = 1024 * 1024
@@ -293,7 +293,7 @@ def keyed_digest(parts: Iterable[bytes]) -> bytes:
     return digest.digest()
 
 
-def material(variables: Mapping[str, str]) -> Iterator[bytes]:
+def fingerprint_inputs(variables: Mapping[str, str]) -> Iterator[bytes]:
     """Yield everything that `read_settings` reads, files included, in a fixed order. Never raises."""
     for name in sorted(_KNOWN_VARIABLES & variables.keys()):
         yield name.encode()

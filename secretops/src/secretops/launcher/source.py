@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from secretops.errors import SecretopsError, UsageError
-from secretops.forms import version_variable
+from secretops.formats import version_variable
 from secretops.launcher.settings import (
     CERTIFICATE_VARIABLES,
     FILE_VARIABLES,
@@ -19,8 +19,8 @@ from secretops.launcher.settings import (
     OWN_VARIABLES,
     PUBLIC_VARIABLES,
     ServerSettings,
+    fingerprint_inputs,
     keyed_digest,
-    material,
     read_file,
     read_settings,
 )
@@ -44,7 +44,7 @@ class Source(Protocol):
     def folders(self) -> frozenset[Path]:
         """Return the folders to watch for changes; none for a source that is only polled. Never raises."""
 
-    def may_bring(self, variable: str) -> bool:
+    def may_arrive(self, variable: str) -> bool:
         """Return whether the missing value of `variable` may still arrive."""
 
 
@@ -60,12 +60,12 @@ class EnvSource:
     def read(self) -> ServerSettings:
         return read_settings(self.variables(), self.where)
 
-    def may_bring(self, variable: str) -> bool:  # noqa: ARG002 - a subclass may distinguish them
+    def may_arrive(self, variable: str) -> bool:  # noqa: ARG002 - a subclass may distinguish them
         return True
 
     def fingerprint(self) -> str:
         try:
-            found = material(self.variables())
+            found = fingerprint_inputs(self.variables())
         except SecretopsError as error:
             return keyed_digest([b"unreadable", str(error).encode()]).hex()
         self._read_at = time.time()
@@ -143,7 +143,7 @@ class DocumentSource(EnvSource):
     """Base of the sources that read a JsonDocument. The public settings come from the environment."""
 
     def __init__(self) -> None:
-        self._public = public_environment()
+        self._public = public_settings()
         self._pem: Path | None = None
 
     def variables_of(self, document: JsonDocument) -> Mapping[str, str]:
@@ -175,7 +175,7 @@ class DocumentSource(EnvSource):
         return path
 
 
-def public_environment(*more: str) -> dict[str, str]:
+def public_settings(*more: str) -> dict[str, str]:
     """Return the public settings of the environment. Call it when a source is opened: importing upstream changes them.
 
     MQTT_USER is included only if `more` names it.
@@ -188,10 +188,10 @@ def environment(names: Iterable[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
-def text_of(path: Path, remedy: str, most: int = MOST_BYTES) -> str:
+def read_text(path: Path, remedy: str, most: int = MOST_BYTES) -> str:
     """Return the text of a file of at most `most` bytes. Raises UsageError, with `remedy` for a missing file."""
     try:
-        return env_file.decoded(path, read_file(path, MOST_BYTES), UsageError, most)
+        return env_file.decode(path, read_file(path, MOST_BYTES), UsageError, most)
     except FileNotFoundError:
         raise UsageError(
             f"{path} does not exist", rule="the server reads its settings from this file", remedy=remedy

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from secretops import registry
 from secretops.errors import UsageError
-from secretops.forms import version_variable
+from secretops.formats import version_variable
 from secretops.launcher.settings import (
-    CARRIERS,
     SECRET_VARIABLES,
+    VALUE_FILE_VARIABLES,
     VARIABLES_OF,
     VERSION_VARIABLES,
     NotYetError,
@@ -29,8 +29,8 @@ from secretops.launcher.source import (
     Source,
     environment,
     invalid_fields,
-    public_environment,
-    text_of,
+    public_settings,
+    read_text,
 )
 from secretops.stores import env_file
 
@@ -53,8 +53,8 @@ class EnvFile(EnvSource):
 
     def variables(self) -> Mapping[str, str]:
         remedy = "run `pulumi up` to write it, or name another place with --from"
-        text = text_of(self._path, remedy, env_file.MOST_BYTES)
-        return {name: value for name, value in env_file.values(text).items() if value is not None}
+        text = read_text(self._path, remedy, env_file.MOST_BYTES)
+        return {name: value for name, value in env_file.parse(text).items() if value is not None}
 
     def folders(self) -> frozenset[Path]:
         return super().folders() | {self._path.parent}
@@ -70,7 +70,7 @@ class Environment(EnvSource):
     where = "the environment"
 
     def __init__(self, _place: str = "") -> None:
-        self._variables = public_environment(*CARRIERS, "MQTT_USER")
+        self._variables = public_settings(*VALUE_FILE_VARIABLES, "MQTT_USER")
         self._version_files = environment(f"{name}_FILE" for name in VERSION_VARIABLES)
         for name in SECRET_VARIABLES:
             if value := os.environ.pop(name, None):
@@ -78,12 +78,12 @@ class Environment(EnvSource):
 
     def variables(self) -> Mapping[str, str]:
         return self._variables | {
-            name.removesuffix("_FILE"): text_of(Path(path), "mount it again").strip()
+            name.removesuffix("_FILE"): read_text(Path(path), "mount it again").strip()
             for name, path in self._version_files.items()
             if Path(path).exists()  # it arrives with the first value
         }
 
-    def may_bring(self, variable: str) -> bool:
+    def may_arrive(self, variable: str) -> bool:
         return f"{variable}_FILE" in self._variables
 
 
@@ -96,7 +96,7 @@ class Files(EnvSource):
     def __init__(self, place: str) -> None:
         self._folder = Path(place).expanduser()
         self.where = str(self._folder)
-        self._public = public_environment()
+        self._public = public_settings()
 
     def variables(self) -> Mapping[str, str]:
         try:
@@ -117,7 +117,7 @@ class Files(EnvSource):
             found.setdefault("MQTT_USE_TLS", "true")
         for secret in VARIABLES_OF:
             if path := file(f"{secret}-version"):
-                found[version_variable(secret)] = text_of(path, "write it again").strip()
+                found[version_variable(secret)] = read_text(path, "write it again").strip()
         return found
 
     def folders(self) -> frozenset[Path]:
@@ -187,7 +187,7 @@ class Json(DocumentSource):
 
 def _document(path: Path) -> JsonDocument:
     try:
-        return JsonDocument.model_validate_json(text_of(path, "write it, or name another place with --from"))
+        return JsonDocument.model_validate_json(read_text(path, "write it, or name another place with --from"))
     except ValidationError as error:
         raise UsageError(
             f"{path}: not as it should be: {invalid_fields(error)}",

@@ -24,7 +24,7 @@ LAST_SECONDS = 4.5
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def end_at_last() -> None:
+def set_exit_deadline() -> None:
     """End the process in LAST_SECONDS, unless it has ended by then."""
     last = threading.Timer(LAST_SECONDS, _end_now)
     last.daemon = True
@@ -43,7 +43,7 @@ def _end_now() -> None:
         os._exit(ExitCode.DONE)
 
 
-class EndableInput(io.RawIOBase):
+class ClosableInput(io.RawIOBase):
     """A file descriptor that `end` brings to its end, even during a read."""
 
     def __init__(self, descriptor: int) -> None:
@@ -70,13 +70,13 @@ class EndableInput(io.RawIOBase):
 def ended_by_signals() -> Iterator[None]:
     """Make SIGTERM and SIGINT end standard input, so that calls under way are answered within LAST_SECONDS. A second
     signal kills."""
-    standard_input = EndableInput(sys.stdin.fileno())
+    standard_input = ClosableInput(sys.stdin.fileno())
 
     def end(_number: int, _frame: FrameType | None) -> None:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         standard_input.end()
-        end_at_last()
+        set_exit_deadline()
 
     before = sys.stdin
     sys.stdin = io.TextIOWrapper(io.BufferedReader(standard_input), encoding="utf-8")

@@ -50,7 +50,7 @@ class Swap:
         new = self._new()
         try:
             self._connect(new)
-            copied = dict(former.held) if former else {}
+            copied = dict(former.subscriptions) if former else {}
             self._subscribe(new, former, copied)
             adopted = self.connection.adopt(new, former, self.settings, copied)
         except BaseException:

@@ -27,7 +27,7 @@ import paho.mqtt.client as mqtt
 from secretops.errors import SecretopsError
 from secretops.launcher.checkout import UPSTREAM_COMMIT
 from secretops.launcher.settings import PUBLIC_VARIABLES, SECRET_VARIABLES, ServerSettings
-from secretops.registry import how_to_install
+from secretops.registry import install_command
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
@@ -66,7 +66,7 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
         importlib.import_module("requests")
     except ImportError as error:
         raise SecretopsError(
-            f"{error.name} is not installed", rule="the server imports it", remedy=how_to_install("server")
+            f"{error.name} is not installed", rule="the server imports it", remedy=install_command("server")
         ) from error
     _public_environment(settings)
     try:
@@ -76,7 +76,7 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
         raise SecretopsError(
             f"{folder}/server.py does not import: {type(error).__name__}: {error}",
             rule=f"the launcher runs upstream's commit {UPSTREAM_COMMIT} on the packages that it imports with",
-            remedy=f"use that commit; {how_to_install('server')}",
+            remedy=f"use that commit; {install_command('server')}",
         ) from error
     missing = [name for name in UpstreamServer.__annotations__ if not hasattr(module, name)]
     if missing:

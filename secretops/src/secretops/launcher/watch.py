@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 logging.getLogger("watchfiles").setLevel(logging.WARNING)  # at INFO it logs every change of any file
 
 # The longest time between two polls, each of which reads a few small files.
-EVERY_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 # Seconds after which watching is tried again: inotify's limits are shared by all processes of a user.
 WATCH_AGAIN_SECONDS = 60.0
@@ -41,7 +41,7 @@ def keep_polling(poll: Callable[[], bool], source: Source, stopping: threading.E
             except Exception as error:
                 state.poll_failed()
                 if failed != (failed := f"{type(error).__name__}: {error}"):
-                    log.exception("A poll of the source failed. Polling goes on, every %s s.", EVERY_SECONDS)
+                    log.exception("A poll of the source failed. Polling goes on, every %s s.", POLL_SECONDS)
             else:
                 failed = ""
                 state.polled(source.read_at())
@@ -53,7 +53,7 @@ def keep_polling(poll: Callable[[], bool], source: Source, stopping: threading.E
 
 
 def wakeups(
-    folders: Callable[[], Collection[Path]], stopping: threading.Event, *, every: float = EVERY_SECONDS
+    folders: Callable[[], Collection[Path]], stopping: threading.Event, *, every: float = POLL_SECONDS
 ) -> Iterator[None]:
     """Yield when `folders()` may have changed, and after `every` seconds, until `stopping` is set.
 
@@ -114,4 +114,4 @@ def _warn_once(error: Exception, warned: set[str]) -> None:
     message = f"{type(error).__name__}: {error}"
     if message not in warned:
         warned.add(message)
-        log.warning("Cannot watch the source's folders; they are polled every %s s. %s", EVERY_SECONDS, message)
+        log.warning("Cannot watch the source's folders; they are polled every %s s. %s", POLL_SECONDS, message)

@@ -1,4 +1,4 @@
-"""Count the accesses of a trail by reader, secret, operation and outcome, undeclared readers first."""
+"""Counts the accesses in a trail by reader, secret, operation and outcome, undeclared readers first."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from secretops.check import Result, attention, unknown
 from secretops.errors import ExitCode, UsageError
 from secretops.manifest import Manifest
 from secretops.operations.log_reader import STDIN, records_of
 from secretops.platform import platform_of
 from secretops.stores.files import RECORDS
-from secretops.trails.protocol import ALL, Access, Trail
+from secretops.trails import ALL, Access, Trail
 
-# The most sources of a row, rows (as many again for alarming ones) and remembered events, so that memory is bounded.
-# A repeated event that is no longer remembered counts again. Rows take up to 35 MB, events up to 40 MB.
+# Limits that bound memory: sources of a row, rows (as many again for alarming ones; up to 35 MB), and remembered events
+# (up to 40 MB). A repeated event that is no longer remembered counts again.
 MOST_SOURCES, MOST_ROWS, MOST_EVENTS = 5, 20_000, 200_000
 
 OTHERS = {True: "(other declared readers)", False: "(other undeclared readers)"}
 
-# The most files in a message.
-MOST_FILES = 3
+# Files that a message names, and characters of a reader or of the sources in a table.
+MOST_FILES, LONGEST = 3, 200
+
+HEADINGS = ("declared", "reader", "secret", "operation", "outcome", "times", "first (UTC)", "last (UTC)", "from")
 
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -36,11 +39,12 @@ class Row:
     reader: str
     secret: str
     operation: str
+    # "got value", "done" (a change), "no value" (metadata, or a failure) or "denied".
+    outcome: str
     allowed: bool
+    # Whether the response contained the value, and whether the secret was changed.
     given: bool
-    """The response had the value."""
     done: bool
-    """The access changed the secret."""
     declared: bool
     count: int
     first: datetime
@@ -48,18 +52,17 @@ class Row:
     sources: list[str] = field(default_factory=list)
 
     @property
-    def outcome(self) -> str:
-        """ "got it" (the value), "done" (a change), "no value" (metadata, or a failure), "denied"."""
-        if self.given:
-            return "got it"
-        if self.done:
-            return "done"
-        return "no value" if self.allowed else "denied"
-
-    @property
     def alarming(self) -> bool:
         """Whether an undeclared reader got a value or changed a secret."""
         return (self.given or self.done) and not self.declared
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The text of each of HEADINGS."""
+        times = [f"{time:%Y-%m-%d %H:%M:%S}" for time in (self.first, self.last)]
+        secret = "* (all)" if self.secret == ALL else self.secret
+        names = ("yes" if self.declared else "NO", self.reader[:LONGEST], secret, self.operation, self.outcome)
+        return (*names, str(self.count), *times, "; ".join(self.sources)[:LONGEST])
 
 
 _Key = tuple[str, str, str, bool, bool, bool]
@@ -89,20 +92,33 @@ class View:
 
     rows: list[Row]
     lines: int = 0
+    # Lines, or ends of files, that are no record, and their files.
     broken: int = 0
-    """Lines, or ends of files, that are not a record."""
     broken_in: list[str] = field(default_factory=list)
-    """Files with broken lines."""
+    # Files that are truncated, cannot be decompressed, have a line that is too long, or have no record.
     not_whole: list[str] = field(default_factory=list)
-    """Files that are cut short, cannot be unpacked, have a line that is too long, or have no record."""
+    # Records that contain a value.
     bodies: int = 0
-    """Records with a value."""
+
+    @property
+    def problems(self) -> list[Result]:
+        """What makes the view incomplete, or the trail a leak."""
+        found = []
+        if self.not_whole:
+            what = f"incomplete: {named(self.not_whole)}"
+            found.append(unknown(what, "an access may be missing", "get these logs again, and pass all of them"))
+        if self.bodies:
+            what = f"{self.bodies} records of the trail contain a value, which every reader of the log can read"
+            remedy = (
+                "apply the stack's audit policy (level Metadata), rotate these secrets, and protect or delete the log"
+            )
+            found.append(attention(what, "a trail must not contain values", remedy))
+        return found
 
     @property
     def exit_code(self) -> ExitCode:
-        """ATTENTION for an alarming row, a record with a value, or a file that was not read completely."""
-        alarming = self.bodies or self.not_whole or any(row.alarming for row in self.rows)
-        return ExitCode.ATTENTION if alarming else ExitCode.DONE
+        """ATTENTION for an alarming row or a problem."""
+        return ExitCode.ATTENTION if self.problems or any(row.alarming for row in self.rows) else ExitCode.DONE
 
 
 def audit(
@@ -114,20 +130,21 @@ def audit(
     reader: str | None = None,
     trail: Trail | None = None,
 ) -> View:
-    """Return the view of `files` ("-" is standard input; gzip is detected), in bounded memory.
+    """Count the accesses in `files` ("-" is standard input; gzip is detected), in bounded memory.
 
-    Without files, use a dotenv store's records, or a trail's API. `reader` may have *, ? and [...]. `trail` replaces
+    Without files, reads a dotenv store's records, or a trail's API. `reader` may have *, ? and [...]. `trail` replaces
     the stack's own. Raises UsageError, also if no line is a record.
     """
     platform = platform_of(manifest.store)
-    trail, asked = trail or platform.open_trail(manifest), None
-    if secret is not None and not (asked := trail.names(secret) | {ALL}) - {ALL}:
-        raise UsageError(f"{secret}: not in stack {manifest.stack}", remedy=f"one of {', '.join(trail.known())}")
+    trail, names = trail or platform.open_trail(manifest), None
+    if secret is not None and not (names := trail.names(secret) | {ALL}) - {ALL}:
+        what, remedy = f"{secret}: no such secret in stack {manifest.stack}", f"one of {', '.join(trail.known_names())}"
+        raise UsageError(what, remedy=remedy, code="secret-unknown")
     view, rows, once = View(rows=[]), dict[_Key, Row](), _Once()
     any_record = False
     query = None if files else platform.query_trail(manifest.store)
-    found = [("the trail", query(since))] if query else ((name, records_of(name)) for name in _chosen(manifest, files))
-    for name, lines in found:
+    logs = [("the trail", query(since))] if query else ((name, records_of(name)) for name in _chosen(manifest, files))
+    for name, lines in logs:
         broken, records, whole = view.broken, 0, True
         for line in lines:
             view.lines += 1
@@ -137,7 +154,7 @@ def audit(
                 continue
             records += 1
             for access in accesses:
-                if (since and access.time < since) or (asked and access.secret not in asked):
+                if (since and access.time < since) or (names and access.secret not in names):
                     continue
                 if (reader is None or fnmatchcase(access.reader, reader)) and once.is_new(access):
                     view.bodies += access.holds_value
@@ -148,12 +165,12 @@ def audit(
             if not whole or not records:
                 view.not_whole.append(name)
     if view.broken and not any_record:
+        source = f"docs/operations/{manifest.store.kind}.md#who-read-what says where to get the log"
         raise UsageError(
             f"{named(files) or 'the records'}: none of {view.broken} lines is a record",
-            rule=trail.form,
-            remedy="it is read where no file is named"
-            if manifest.store.folder
-            else f"docs/operations/{manifest.store.kind}.md#who-read-what says where they come from",
+            rule=trail.log_format,
+            remedy="omit FILE: the store has its own records" if manifest.store.folder else source,
+            code="trail-no-records",
         )
     view.rows = sorted(rows.values(), key=_rank)
     return view
@@ -164,12 +181,13 @@ def moment(text: str, now: datetime) -> datetime:
     with contextlib.suppress(ValueError, OverflowError):
         if found := re.fullmatch(r"(\d+)(s|min|h|d|w)", text.strip()):
             return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
-        given = datetime.fromisoformat(text.strip())
-        return given if given.tzinfo else given.replace(tzinfo=UTC)
+        time = datetime.fromisoformat(text.strip())
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
     raise UsageError(
         f"--since {text!r}: neither a duration nor a time",
-        rule="a number and one of s, min, h, d, w; or ISO 8601, which is UTC where it names no zone",
+        rule="a number with s, min, h, d or w; or ISO 8601, by default UTC",
         remedy="for example --since 24h, or --since 2026-01-31T12:00",
+        code="since-invalid",
     )
 
 
@@ -190,6 +208,7 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
             "no file named",
             rule=platform_of(store).trail_source,
             remedy=f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where from",
+            code="trail-file-missing",
         )
     for name in files:
         if name != STDIN:
@@ -197,14 +216,16 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
                 with Path(name).open("rb"):
                     pass
             except OSError as error:
-                raise UsageError(
-                    f"{name}: {error.strerror}", remedy="name files of the log that you may read"
-                ) from None
+                raise log_unreadable(name, error) from None
     return list(files)
 
 
+def log_unreadable(name: str, error: OSError) -> UsageError:
+    return UsageError(f"{name}: {error.strerror}", remedy="pass logs that you may read", code="log-unreadable")
+
+
 def _accesses(trail: Trail, line: bytes) -> list[Access] | None:
-    """Return the accesses of a line; None for a broken one."""
+    """Return the accesses of a line; None for a broken line."""
     try:
         return list(trail.read(line))
     except (ValueError, OverflowError, RecursionError):  # a time out of range, JSON that is too deep
@@ -212,19 +233,21 @@ def _accesses(trail: Trail, line: bytes) -> list[Access] | None:
 
 
 def _count(rows: dict[_Key, Row], access: Access) -> None:
-    did = (access.secret, access.operation, access.allowed, access.given, access.done)
+    did = (access.secret, access.operation, access.allowed, access.value_returned, access.changed)
     key: _Key = (access.reader, *did)
-    alarming = (access.given or access.done) and not access.declared
+    alarming = (access.value_returned or access.changed) and not access.declared
     if key not in rows and len(rows) >= (2 * MOST_ROWS if alarming else MOST_ROWS):
         key = (OTHERS[access.declared], *did)
     if (row := rows.get(key)) is None:
+        without_value = "no value" if access.allowed else "denied"
         row = rows[key] = Row(
             reader=key[0],
             secret=access.secret,
             operation=access.operation,
+            outcome="got value" if access.value_returned else "done" if access.changed else without_value,
             allowed=access.allowed,
-            given=access.given,
-            done=access.done,
+            given=access.value_returned,
+            done=access.changed,
             declared=access.declared,
             count=0,
             first=access.time,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.check import Check, Repair, Result, attention, judge, ok, table, unknown
 from secretops.engine.journal import read_entry
 from secretops.errors import StoreError
@@ -17,7 +17,7 @@ from secretops.platforms.dotenv.delivery import RESTORE, Delivery
 from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.platforms.dotenv.salvage import ASIDE
 from secretops.stores import files
-from secretops.trails.own_records import OwnRecords
+from secretops.trails import AccessRecordTrail
 
 # How many of the paths that are wrong are named.
 MOST_NAMED = 5
@@ -30,7 +30,7 @@ def dotenv_checks(location: DotenvStoreLocation) -> list[Check]:
 
 def reach(root: Path) -> None:
     """Raise StoreError if the folder is gone: then nothing is known of its contents."""
-    with files.told(root):
+    with files.os_errors(root):
         there = root.is_dir()
     if not there:
         raise StoreError(
@@ -42,7 +42,7 @@ def reach(root: Path) -> None:
 
 def folder(root: Path) -> Result:
     """Check modes and owner: folders 700, files with values 600, as the Secret Management Guide demands."""
-    with files.told(root):
+    with files.os_errors(root):
         if not root.is_dir():
             return attention(f"{root} is not there", "`pulumi up` makes the store's folder", "pulumi up")
         wrong, is_open = list(dict(_wrong(root)).values()), any(_open(root))
@@ -79,7 +79,7 @@ def _open(root: Path) -> Iterator[Path]:
 
 def _close(root: Path) -> str:
     """Remove rights of others, and change nothing of another account."""
-    with files.told(root):
+    with files.os_errors(root):
         closing = list(_open(root))
         for path in closing:
             path.chmod(stat.S_IMODE(path.stat().st_mode) & _most(root, path))
@@ -125,7 +125,7 @@ def records(root: Path) -> Result:
     """Check that the store's records are whole and writable. A healthy result names the reads that they don't show."""
     reach(root)
     path, journal = root / files.RECORDS, root / files.JOURNAL
-    with files.told(path):
+    with files.os_errors(path):
         there = path.exists()
     for each in (path, journal):
         if each.exists() and not os.access(each, os.R_OK | os.W_OK):
@@ -136,7 +136,7 @@ def records(root: Path) -> Result:
             )
     where = path if there else f"{path} (no record yet)"
     return judge(
-        [*_broken(path, lambda line: list(OwnRecords(()).read(line))), *_broken(journal, read_entry)],
+        [*_broken(path, lambda line: list(AccessRecordTrail(()).read(line))), *_broken(journal, read_entry)],
         "secretops writes whole lines of JSON; a full disk cut this one short, or somebody else wrote it",
         "find out who wrote them; then keep that file elsewhere (mv): secretops begins a new one",
         f"{where}; a read by another program of this account is not seen (see docs/stores.md)",
@@ -147,7 +147,7 @@ def set_aside(root: Path) -> Result:
     """Find files that an emergency set aside, which may hold values."""
     reach(root)
     path = root / ASIDE
-    with files.told(path):
+    with files.os_errors(path):
         found = sorted(each.name for each in path.iterdir()) if path.is_dir() else []
     if not found:
         return ok("no broken file is left")
@@ -161,10 +161,10 @@ def set_aside(root: Path) -> Result:
 def _broken(path: Path, read: Callable[[bytes], object]) -> list[str]:
     """Return how many lines of `path` are no record, and which is the first."""
     broken = []
-    with files.told(path):
+    with files.os_errors(path):
         if not path.exists():
             return []
-        with open(own_files.open_own(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
+        with open(owned_files.open_owned(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
             for number, line in enumerate(file, 1):
                 try:
                     read(line)

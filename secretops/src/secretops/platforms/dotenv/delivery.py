@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from secretops.engine.state import Versions
 from secretops.errors import StoreError
-from secretops.forms import VERSION_PREFIX, version_variable
+from secretops.formats import VERSION_PREFIX, version_variable
 from secretops.platforms.dotenv.location import DeliveredFile
 from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.stores import env_file, files
@@ -142,7 +142,7 @@ class Delivery:
 
         The line that names the version is none of them: a delivery replaces it, and no work is lost.
         """
-        present = env_file.values(text) if text else {}
+        present = env_file.parse(text) if text else {}
         variables = [
             name
             for name in sorted(names)
@@ -159,7 +159,7 @@ class Delivery:
 
     def public_drift(self, text: str) -> dict[str, str]:
         """Return the public lines that `text` of config/.env lacks or has otherwise, as the manifest has them."""
-        present = env_file.values(text)
+        present = env_file.parse(text)
         return {name: value for name, value in self._location.lines.items() if present.get(name) != value}
 
     def public_findings(self) -> list[str]:
@@ -168,7 +168,7 @@ class Delivery:
         It has the manifest's text and not the file's, in which somebody may have pasted a password.
         """
         text = self.env_text() or ""
-        present = env_file.values(text)
+        present = env_file.parse(text)
         return [
             f"{name} {'differs from' if name in present else 'is missing:'} {wanted!r}"
             for name, wanted in self.public_drift(text).items()
@@ -185,7 +185,7 @@ class Delivery:
     def env_text(self) -> str | None:
         """Return the text of config/.env, None if there is none. Raises StoreError where no server reads it."""
         content = files.read(self.env)
-        return None if content is None else env_file.decoded(self.env, content, StoreError)
+        return None if content is None else env_file.decode(self.env, content, StoreError)
 
     def _stale_files(self, content: Content) -> list[Path]:
         return [path for path, text in content.files.items() if text_of(path) != text]
@@ -193,16 +193,16 @@ class Delivery:
     def _stale_variables(self, content: Content) -> bool:
         if not content.variables:
             return False
-        present = env_file.values(self.env_text() or "")
+        present = env_file.parse(self.env_text() or "")
         return not content.variables.items() <= present.items()
 
     def _change(self, changes: dict[str, str | None]) -> None:
         text = text_of(self.env)
-        changed = env_file.changed(env_file.HEADER if text is None else text, changes)
+        changed = env_file.update(env_file.HEADER if text is None else text, changes)
         if changed != text:
             content = changed.encode(errors="surrogateescape")
             if set(changes.values()) != {None}:  # to take a line back is always right
-                env_file.decoded(self.env, content, StoreError)
+                env_file.decode(self.env, content, StoreError)
             files.write(self.env, content, files.PRIVATE)
 
     def _remove(self, variables: Iterable[str], names: Iterable[str]) -> None:
@@ -216,7 +216,7 @@ class Delivery:
     def _on_disk(self, names: Iterable[str]) -> list[Path]:
         """Return the files of these names, of all versions, and what a killed write left of them."""
         patterns = [Path(name.format(version="*")) for name in names]
-        with files.told(self._root):
+        with files.os_errors(self._root):
             return [
                 path
                 for pattern in patterns

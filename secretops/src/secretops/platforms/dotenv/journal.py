@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from secretops.engine.journal import Entry, read_entry
 from secretops.errors import StoreError
-from secretops.own_files import append_line, open_own
+from secretops.owned_files import append_line, open_owned
 
 
 class JournalFile:
@@ -35,7 +35,7 @@ class JournalFile:
 
     def last(self, secret: str) -> Entry | None:
         try:
-            with open(open_own(self._path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
+            with open(open_owned(self._path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
                 self._read_on(file)
         except FileNotFoundError:
             return None

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from secretops import forms
+from secretops import formats
 from secretops.manifest.field_types import FieldName, SecretName, check_path, matching, refused
 from secretops.manifest.model import StoreLocation
 
@@ -37,7 +37,7 @@ def _check_root(text: str) -> str:
 def _check_variable(name: str) -> str:
     if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,127}", name, re.ASCII):
         raise refused("a variable's name: capital letters, digits and underscores, a letter first")
-    if name in _SETTINGS or forms.is_reserved_variable(name):
+    if name in _SETTINGS or formats.is_reserved_variable(name):
         raise refused("a variable that carries a secret is none that the system, a library or a client reads")
     return name
 

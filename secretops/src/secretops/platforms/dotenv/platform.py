@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from secretops.engine.ports import VersionStore
     from secretops.launcher.source import Source
     from secretops.manifest import Manifest
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Dotenv(Platform[DotenvStoreLocation]):
     """One folder."""
 
     location = DotenvStoreLocation
-    arrival = "about a second"
+    delivery_delay = "about a second"
     no_value_trail = "its own records name the version that was read"
 
     def open_store(self, location: DotenvStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
@@ -38,9 +38,9 @@ class Dotenv(Platform[DotenvStoreLocation]):
         return DotenvVersionStore(location, records), JournalFile(root / files.JOURNAL)
 
     def open_trail(self, manifest: Manifest) -> Trail:
-        from secretops.trails.own_records import OwnRecords
+        from secretops.trails import AccessRecordTrail
 
-        return OwnRecords(manifest.secrets)
+        return AccessRecordTrail(manifest.secrets)
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
         from secretops.platforms.dotenv.checks import dotenv_checks, reach
@@ -69,7 +69,7 @@ class Dotenv(Platform[DotenvStoreLocation]):
         from secretops.stores import files
 
         aside = Path(location.root) / ASIDE
-        with files.told(aside):
+        with files.os_errors(aside):
             if aside.exists():
                 shutil.rmtree(aside)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dotenv.parser import parse_stream
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import SecretopsError
 from secretops.platforms.dotenv.delivery import NAMES, Delivery, Names, text_of
@@ -72,7 +72,7 @@ class Salvage:
         """Return the user that config/.env names for `secret`, if it reads."""
         name = self._location.variables.get(secret, {}).get("username", "")
         with suppress(SecretopsError):
-            user = env_file.values(text_of(self._delivery.env) or "").get(name)
+            user = env_file.parse(text_of(self._delivery.env) or "").get(name)
             return {user} if user else set()
         return set()
 
@@ -84,7 +84,7 @@ class Salvage:
         values = {}
         for path in self._values(secret):
             with suppress(OSError, ValueError, SecretopsError):
-                values[path.stem] = Value(VALUE.validate_json(own_files.read_own(path), strict=True))
+                values[path.stem] = Value(VALUE.validate_json(owned_files.read_owned(path), strict=True))
         ids = sorted(values)
         if not ids:
             return Versions()
@@ -144,9 +144,9 @@ class Salvage:
         for path in dict.fromkeys(delivered):
             printed += self._broken(path)
         variables, paths = self._delivery.edits(ours, self._delivery.variables(secret), text, delivered)
-        text = env_file.changed(text, dict.fromkeys(variables))
+        text = env_file.update(text, dict.fromkeys(variables))
         public = self._delivery.public_drift(text)
-        text = env_file.changed(text or env_file.HEADER, public)
+        text = env_file.update(text or env_file.HEADER, public)
         if before is not None and text != before:
             kept = self._place(self._delivery.env)
             files.write(kept, before.encode(errors="surrogateescape"), files.PRIVATE)
@@ -170,7 +170,7 @@ class Salvage:
             return [self._move(path, f"it belongs to uid {found.st_uid}")]
         printed = []
         if not os.access(path, os.R_OK | os.W_OK):
-            with files.told(path):
+            with files.os_errors(path):
                 path.chmod(files.PRIVATE)
             printed = [f"{path}: made readable again"]
         try:
@@ -181,7 +181,7 @@ class Salvage:
 
     def _move(self, path: Path, why: str) -> str:
         new = self._place(path)
-        with files.told(path), suppress(PermissionError):  # another account's
+        with files.os_errors(path), suppress(PermissionError):  # another account's
             if not path.is_symlink():
                 path.chmod(files.FOLDER if path.is_dir() else files.PRIVATE)
         files.rename(path, new)

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.access import AccessRecords
 from secretops.engine.state import Version, Versions
 from secretops.errors import LeaseHeldError, NotFoundError, SecretopsError, StoreError
@@ -100,14 +100,14 @@ class SecretFolder:
                 if path not in needed:
                     path.unlink()
         except OSError as error:
-            raise files.refused(self.path, error) from error
+            raise files.os_error(self.path, error) from error
 
     def is_lost(self) -> bool:
         """Return whether there is no state.json, although values of published versions are there.
 
         A killed first `add` leaves a value that was never published, and a killed `forget` leaves its mark.
         """
-        with files.told(self.path):
+        with files.os_errors(self.path):
             if self.state.exists() or self.mark.exists() or not self.path.is_dir():
                 return False
             kept = {path.stem for path in self.path.glob("*.json")}
@@ -117,7 +117,7 @@ class SecretFolder:
         """Return the versions that the access records have as published, oldest first."""
         found, lines = list[str](), list[bytes]()
         with contextlib.suppress(OSError, SecretopsError):
-            lines = own_files.read_own(self._records).splitlines()
+            lines = owned_files.read_owned(self._records).splitlines()
         for line in lines:
             with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 record = json.loads(line)
@@ -149,7 +149,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
 
     def secret_names(self) -> tuple[str, ...]:
         folder = self._root / "versions"
-        with files.told(folder):
+        with files.os_errors(folder):
             if self._root.exists():
                 files.check_store(self._root)
             return tuple(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ()
@@ -158,8 +158,8 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
     def lease(self, holder: str) -> Iterator[None]:
         files.check_store(self._root)
         path = self._root / ".lease"
-        with files.told(path):
-            file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, files.PRIVATE)
+        with files.os_errors(path):
+            file = owned_files.open_owned(path, os.O_RDWR | os.O_CREAT, files.PRIVATE)
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -169,7 +169,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
                     rule="one rotation at a time",
                     remedy="nothing to do: it ends with its process; try again then",
                 ) from None
-            with files.told(path):
+            with files.os_errors(path):
                 os.ftruncate(file, 0)
                 os.pwrite(file, f"{holder} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode(), 0)
             yield
@@ -211,7 +211,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             folder.write(versions)
         return folder
 
-    def _keep(self, secret: str, version: Version, value: Value) -> SecretFolder:
+    def _store_pending(self, secret: str, version: Version, value: Value) -> SecretFolder:
         folder = self._read(secret)
         for path in (folder.path.parent, folder.path):
             files.make_folder(path)
@@ -235,7 +235,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
         self._records.write("read", secret, current.id, "compare with what is delivered")
         self._check_delivery(secret, folder, None)
 
-    def _bring(
+    def _write_delivery(
         self, secret: str, folder: SecretFolder, current: Version, _chosen: Version | None, _now: datetime
     ) -> bool:
         self._delivery.bring(
@@ -264,11 +264,11 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
     def _forget(self, secret: str) -> None:
         self._records.write("delete", secret, "all", "purge")
         folder = SecretFolder(self._root, secret)
-        with files.told(folder.state):
+        with files.os_errors(folder.state):
             if folder.state.exists():
                 files.rename(folder.state, folder.mark)
         self._delivery.take_back(secret)
-        with files.told(self._root):
+        with files.os_errors(self._root):
             if folder.path.is_dir():
                 for path in sorted(folder.path.iterdir(), key=folder.mark.__eq__):  # the mark last
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -279,7 +279,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             if not folder.mark.exists():
                 return folder
         except OSError as error:
-            raise files.refused(folder.mark, error) from error
+            raise files.os_error(folder.mark, error) from error
         self._forget(secret)
         if self._locked:
             del self._locked[secret]

@@ -1,7 +1,7 @@
-"""What the server's containers find: the secrets in its service's list. The delivery, not the truth.
+"""Deliver a version: put its Swarm secrets into the list of the server's service.
 
-All files of a version change with one update of the service, so that no reader sees a torn pair. The service declares
-how: start-first, and back when new tasks fail.
+One update of the service changes all files of a version, so that no reader sees a mix of two versions. The service
+declares how: start-first, and a rollback when new tasks fail.
 """
 
 from __future__ import annotations
@@ -10,11 +10,20 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from secretops.errors import StoreError
-from secretops.platforms.swarm.api import PAUSES, Api
+from secretops.platforms.swarm.api import PAUSES, SwarmApi
 from secretops.platforms.swarm.inventory import Inventory
 from secretops.platforms.swarm.location import SwarmFile, version_file
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
-from secretops.platforms.swarm.rollout import STARTS, Entry, NeverRanError, Rollout, Service, list_of, place, state_of
+from secretops.platforms.swarm.rollout import (
+    STARTS,
+    Entry,
+    NeverRanError,
+    Rollout,
+    Service,
+    file_of,
+    secrets_of,
+    state_of,
+)
 from secretops.platforms.swarm.values import Values
 from secretops.platforms.swarm.version_state import StoredVersion
 from secretops.stores import store_errors
@@ -22,80 +31,79 @@ from secretops.stores.retry import Retries, contended
 
 
 class Delivery:
-    """Writes the list of the server's service."""
+    """Writes the secrets of the server's service."""
 
-    def __init__(self, api: Api, location: Location, inventory: Inventory, values: Values) -> None:
+    def __init__(self, api: SwarmApi, location: Location, inventory: Inventory, values: Values) -> None:
         self._api, self._location, self._inventory, self._values = api, location, inventory, values
         self._rollout = Rollout(api, location)
 
     def files(self, secret: str) -> dict[str, SwarmFile]:
-        """Return the file that readers are to find each field in."""
+        """Return the file of each delivered field."""
         return self._location.delivered.get(secret, {})
 
     def check(self, secret: str, chosen: StoredVersion, ours: Sequence[StoredVersion]) -> None:
-        """Raise StoreError if `bring` would: what is there was edited, or the version's secrets are gone."""
+        """Raise StoreError if the delivered value was edited, or the Swarm secrets of `chosen` are gone."""
         wanted = self._wanted(secret, chosen)
         if service := self._rollout.service():
             self._refuse_edited(secret, service, wanted, ours)
 
     def drift(self, secret: str, current: StoredVersion, ours: Sequence[StoredVersion]) -> str | None:
-        """Return how what readers find differs from `current`, or None. Raises StoreError, UnreachableError."""
+        """Return how the delivered value differs from `current`, or None. Raises StoreError, UnreachableError."""
         if not self.files(secret):
             return None
         name = self._location.service
         service = self._rollout.service()
         if service is None:
-            return f"service {name} is not there: pulumi up makes it"
+            return f"there is no service {name}: pulumi up"
         wanted = self._wanted(secret, current)
         if edited := self._edited(secret, service, wanted, ours):
-            return f"service {name}: the secret in file {edited['File']['Name']} was changed by hand"
-        if _differ(list_of(service), self._with(secret, service, wanted)):
+            return f"service {name}: the secret in file {file_of(edited)} was changed by hand"
+        if _differ(secrets_of(service), self._with(secret, service, wanted)):
             return "not delivered: secretops tick"
-        if behind := self._rollout.behind(service):
-            return f"{behind} of the tasks of service {name} have another list of secrets yet"
+        if outdated := self._rollout.outdated_tasks(service):
+            return f"{outdated} tasks of service {name} still have another list of secrets"
         return None
 
-    def bring(
+    def deliver(
         self, secret: str, current: StoredVersion | None, ours: Sequence[StoredVersion], *, before: Callable[[], None]
     ) -> bool:
-        """Make readers find `current`, or nothing of `secret`, and wait until they do. False if there is no service.
+        """Deliver `current`, or remove `secret` for None, and wait for the tasks. False if there is no service.
 
-        `before` is called right before a write. An update that is under way is first waited for: see `Rollout`. A new
-        version is delivered once a task was seen to run with it; a container that the daemon fails to start is tried
-        again.
+        `before` is called right before a write. Waits for an update that is under way first. A new version counts as
+        delivered once a task runs steadily with it; a container that does not start is tried again.
 
-        Raises UpdateFailedError if the tasks have the version before; StoreError if somebody edited what they find;
+        Raises UpdateFailedError if the tasks have the previous version; StoreError if the delivered value was edited;
         UnreachableError if the update takes too long.
         """
         for _ in range(STARTS - 1):
             with contextlib.suppress(NeverRanError):
-                return self._bring(secret, current, ours, before=before)
-        return self._bring(secret, current, ours, before=before)
+                return self._deliver(secret, current, ours, before=before)
+        return self._deliver(secret, current, ours, before=before)
 
-    def _bring(
+    def _deliver(
         self, secret: str, current: StoredVersion | None, ours: Sequence[StoredVersion], *, before: Callable[[], None]
     ) -> bool:
         wanted = self._wanted(secret, current) if current else []
         is_new = current is not None and current.version.published is None and bool(wanted)
-        rested: object = None
+        idle: object = None
         failed: set[str] | None = None
         retries = Retries(PAUSES)  # after conflicts
         while service := self._rollout.service():
             self._refuse_edited(secret, service, wanted, ours)
             listed = self._with(secret, service, wanted)
             state = state_of(service)
-            if not _differ(list_of(service), listed):
-                if state != "paused" and not self._rollout.behind(service):
+            if not _differ(secrets_of(service), listed):
+                if state != "paused" and not self._rollout.outdated_tasks(service):
                     if is_new:
                         break
                     return True
                 if state == "updating":
                     break
-            if service["Version"] != rested:
-                after = self._rollout.at_rest()
-                rested = after and after["Version"]
-                if service["Version"] != rested:
-                    continue  # it has changed since: decided again
+            if service["Version"] != idle:
+                after = self._rollout.wait_until_idle()
+                idle = after and after["Version"]
+                if service["Version"] != idle:
+                    continue  # it has changed since
             before()
             spec, failed_before = service["Spec"], self._rollout.failed(service)
             spec["TaskTemplate"]["ContainerSpec"]["Secrets"] = listed
@@ -103,62 +111,56 @@ class Delivery:
                 failed = failed_before
                 break
             if not retries.pause():
-                raise contended(
-                    f"service {self._location.service}",
-                    "let the other deployment end; the next tick goes on from here",
-                    rule="a list is only written over the one that it was decided on; nothing was overwritten",
-                    pauses=PAUSES,
-                )
+                remedy = "wait for the other deployment to end; the next tick delivers"
+                raise contended(f"service {self._location.service}", remedy, pauses=PAUSES)
         else:
             return False
         self._rollout.wait(wanted, is_new=is_new, failed=failed)
         return True
 
     def _wanted(self, secret: str, kept: StoredVersion) -> list[Entry]:
-        """Return the entries of a version. Raises NotFoundError if a secret of it is gone."""
+        """Return the entries of a version. Raises NotFoundError if one of its Swarm secrets is gone."""
         files = {field: file for field, file in self.files(secret).items() if field in kept.fields}
         if not self.files(secret):
             return []
-        there = {each.name: each.id for each in self._inventory.all(secret)}
+        existing = {each.name: each.id for each in self._inventory.all(secret)}
         names = self._inventory.names(secret, kept.number, kept.fields)
         marked = dict[str | None, SwarmFile](files.items()) | {None: SwarmFile(name=version_file(secret))}
-        if any(names[field] not in there for field in marked):
+        if any(names[field] not in existing for field in marked):
             raise store_errors.no_value(secret, kept.version.id)
-        return [self._entry(names[field], there[names[field]], file) for field, file in marked.items()]
+        return [self._entry(names[field], existing[names[field]], file) for field, file in marked.items()]
 
     def _entry(self, name: str, id: str, file: SwarmFile) -> Entry:
         owner = str(self._location.uid)
-        shown = {"Name": file.name, "UID": owner, "GID": owner, "Mode": file.mode}
-        return {"SecretID": id, "SecretName": name, "File": shown}
+        mounted = {"Name": file.name, "UID": owner, "GID": owner, "Mode": file.mode}
+        return {"SecretID": id, "SecretName": name, "File": mounted}
 
     def _with(self, secret: str, service: Service, wanted: list[Entry]) -> list[Entry]:
-        """Return the service's list with `wanted` in place of what it has of `secret`."""
+        """Return the service's list with `wanted` in place of its entries of `secret`."""
         ours = {each.id for each in self._inventory.all(secret)}
-        places = {place(entry) for entry in wanted}
-        return [
-            *(entry for entry in list_of(service) if entry["SecretID"] not in ours and place(entry) not in places),
-            *wanted,
-        ]
+        names = {file_of(entry) for entry in wanted}
+        others = [each for each in secrets_of(service) if each["SecretID"] not in ours and file_of(each) not in names]
+        return [*others, *wanted]
 
     def _refuse_edited(self, secret: str, service: Service, wanted: list[Entry], ours: Sequence[StoredVersion]) -> None:
         if edited := self._edited(secret, service, wanted, ours):
-            name, file = edited["SecretName"], edited["File"]["Name"]
+            name = edited["SecretName"]
             raise store_errors.edited(
                 secret,
-                f"service {self._location.service}: the secret in file {file} was changed by hand: it is {name}",
+                f"service {self._location.service}: file {file_of(edited)} was changed by hand: it has secret {name}",
                 f"it (docker service update --secret-rm {name} {self._location.service})",
             )
 
     def _edited(
         self, secret: str, service: Service, wanted: list[Entry], ours: Sequence[StoredVersion]
     ) -> Entry | None:
-        """Return an entry of none of `ours` in the place of one, or None. One with the same text is as good."""
+        """Return an entry of another secret in a file of ours, unless it has the text of a version in `ours`."""
         known = {each.id for each in self._inventory.all(secret)}
         fields = {file.name: field for field, file in self.files(secret).items()}
-        places = {place(entry) for entry in wanted}
-        for entry in list_of(service):
-            if place(entry) in places and entry["SecretID"] not in known:
-                field = fields.get(place(entry))
+        names = {file_of(entry) for entry in wanted}
+        for entry in secrets_of(service):
+            if file_of(entry) in names and entry["SecretID"] not in known:
+                field = fields.get(file_of(entry))
                 if not any(self._same(secret, entry, field, kept) for kept in ours):
                     return entry
         return None
@@ -168,12 +170,12 @@ class Delivery:
         try:
             text = self._values.text(entry["SecretName"])
             return name is not None and text is not None and text == self._values.text(name)
-        except StoreError:  # this process is in no task that can read it
+        except StoreError:  # this process can't read it
             return False
 
 
 def _differ(one: list[Entry], other: list[Entry]) -> bool:
-    """Return whether they differ by more than their order, which alone would restart every task."""
+    """Return True unless they have the same entries. Another order alone would restart every task."""
     return sorted(map(repr, map(_facts, one))) != sorted(map(repr, map(_facts, other)))
 
 

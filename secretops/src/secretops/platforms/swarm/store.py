@@ -1,7 +1,7 @@
-"""The Swarm store: a version is one Swarm secret a field, and its facts are labels of a config.
+"""The Swarm store: each field of a version is a Swarm secret, and labels of a config record the versions.
 
-The config is the truth, and the service's list of secrets is its delivery. No daemon returns a secret's value; only a
-task that has it mounted can read it (docs/adr/0012).
+The service's list of secrets is the delivery. No daemon returns a secret's value; only a task that mounts the secret
+can read it (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from datetime import datetime
 from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.delivery import Delivery
 from secretops.platforms.swarm.inventory import MOST_NUMBERS, Inventory, check_value
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.platforms.swarm.task import actor
-from secretops.platforms.swarm.values import Elsewhere, LogRecords, Values, found_here
+from secretops.platforms.swarm.values import LogRecords, TaskValues, Values
 from secretops.platforms.swarm.version_state import SecretState, StoredVersion, VersionState, VersionStateClient, hold
 from secretops.stores import store_errors
 from secretops.stores.document_versions import Change, DocumentVersionStore, Records, deliverable
@@ -28,37 +28,37 @@ from secretops.values import Value
 
 
 class SwarmVersionStore(DocumentVersionStore[SecretState]):
-    """`VersionStore` over the secrets of one Swarm. Which values it can read depends on where it runs: see `values`."""
+    """`VersionStore` over the secrets of one Swarm. It can read values only in a task of the Swarm."""
 
     def __init__(
         self,
         location: Location,
-        api: Api,
+        api: SwarmApi,
         *,
         values: Values,
         records: Records,
-        loud: bool = False,
+        log_entries: bool = False,
         timing: Timing | None = None,
     ) -> None:
         super().__init__(records)
         self._values, self._timing = values, timing or Timing()
         self._client, self._inventory = VersionStateClient(api, location), Inventory(api, location)
         self._delivery = Delivery(api, location, self._inventory, values)
-        self._forgot = False  # Whether this process removed a secret's values: the config may then have nothing left.
+        self._forgot = False  # True once this process removed a secret: the config may then be empty
         self.journal: Journal = StoreJournal(
-            self._keep_entry, lambda secret: self._client.read().last_entry(secret), loud=loud
+            self._store_entry, lambda secret: self._client.read().last_entry(secret), log_entries=log_entries
         )
 
     @classmethod
     def open(cls, location: Location, *, role: str) -> SwarmVersionStore:
-        """Return the store at `location`, for a process in `role`. Touches nothing yet."""
-        values = found_here()
-        loud = not isinstance(values, Elsewhere)
-        return cls(location, Api(), values=values, records=LogRecords(actor(role), reads=loud), loud=loud)
+        """Return the store at `location`, for a process in `role`. Connects to nothing yet."""
+        values = TaskValues()
+        records = LogRecords(actor(role), reads=values.readable)
+        return cls(location, SwarmApi(), values=values, records=records, log_entries=values.readable)
 
     def secret_names(self) -> tuple[str, ...]:
         state = self._client.read()
-        left = {each.secret for each in self._inventory.all() if each.book == state.id}
+        left = {each.secret for each in self._inventory.all() if each.config == state.id}
         return tuple(sorted({*state.kept, *left}))
 
     @contextlib.contextmanager
@@ -71,8 +71,8 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
                 self._fence.check(True)
                 self._client.remove_empty()
 
-    def _keep_entry(self, entry: Entry) -> None:
-        with self._client.api.impatient():
+    def _store_entry(self, entry: Entry) -> None:
+        with self._client.api.waiting(patient=False):
             self._client.change(lambda state: state.write_entry(entry.secret, entry))
 
     def _read(self, secret: str) -> SecretState:
@@ -89,12 +89,12 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         check_value(secret, value)
         self._inventory.names(secret, state.next, tuple(value))
 
-    def _keep(self, secret: str, version: Version, value: Value) -> SecretState:
+    def _store_pending(self, secret: str, version: Version, value: Value) -> SecretState:
         stored = self._make(secret, version, value)
         return self._change(secret, lambda versions: versions.with_pending(version), stored)
 
     def _make(self, secret: str, version: Version, value: Value) -> StoredVersion:
-        """Reserve a number for `version` and create its Swarm secrets. The config does not know them yet."""
+        """Reserve a number for `version` and create its Swarm secrets, before the config records them."""
 
         def reserve(found: VersionState) -> None:
             state = found.secret(secret)
@@ -110,8 +110,9 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
                 return stored
         raise StoreError(
             f"{secret}: the names of {MOST_NUMBERS} versions in a row are taken",
-            rule="a config that was lost left its secrets behind, or another stack has the same prefix",
-            remedy="secretops doctor names them; docker secret rm those that no service uses",
+            rule="names are unique; secrets of a lost config or of another stack may have them",
+            remedy="list the orphaned secrets: secretops doctor; remove those that no service uses: docker secret rm",
+            code="swarm-names-taken",
         )
 
     def _value(self, secret: str, state: SecretState, version: str) -> Value:
@@ -130,14 +131,16 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
     def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:
         self._delivery.check(secret, state.stored(secret, chosen.id), self._ours(secret, state, chosen))
 
-    def _bring(self, secret: str, state: SecretState, current: Version, chosen: Version | None, _now: datetime) -> bool:
+    def _write_delivery(
+        self, secret: str, state: SecretState, current: Version, chosen: Version | None, _now: datetime
+    ) -> bool:
         def before() -> None:
             self._fence.check(True)
             self._records.write("write", secret, current.id, "deliver")
 
         stored, ours = state.stored(secret, current.id), self._ours(secret, state, chosen)
-        is_there = self._delivery.bring(secret, stored, ours, before=before)
-        return is_there or not self._delivery.files(secret)  # else the tick delivers after `pulumi up` made the service
+        is_delivered = self._delivery.deliver(secret, stored, ours, before=before)
+        return is_delivered or not self._delivery.files(secret)  # else a tick delivers once there is a service
 
     def _drift(self, secret: str, state: SecretState, current: Version) -> str | None:
         return self._delivery.drift(secret, state.stored(secret, current.id), self._ours(secret, state))
@@ -161,7 +164,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
             found.write_entry(secret, None)
 
         state = self._client.change(drop).secret(secret)
-        self._delivery.bring(secret, None, (), before=lambda: self._fence.check(True))
+        self._delivery.deliver(secret, None, (), before=lambda: self._fence.check(True))
         self._sweep(secret, state)
         self._forgot = True
 
@@ -172,5 +175,5 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         return self._read(secret)
 
     def _has_left(self, secret: str, state: SecretState) -> bool:
-        """Return whether there are Swarm secrets that the config knew, also of versions that it no longer keeps."""
-        return any(each.book == state.config for each in self._inventory.all(secret))
+        """Return True if Swarm secrets of the config exist, also of versions that it no longer records."""
+        return any(each.config == state.config for each in self._inventory.all(secret))

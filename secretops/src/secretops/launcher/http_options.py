@@ -192,7 +192,7 @@ class BearerTokens:
 
 
 @dataclass(frozen=True)
-class Listening:
+class HttpOptions:
     """The HTTP options of `secretops run`."""
 
     transport: Transport
@@ -212,12 +212,12 @@ class Listening:
             )
 
 
-def listening(
+def parse_http_options(
     transport: str, listen: str, allowed_hosts: Iterable[str], *, connection_tools: bool = False
-) -> Listening | None:
+) -> HttpOptions | None:
     """Parse the options of `secretops run`; None for stdio, which ignores the others. Raises UsageError."""
     chosen = parse_transport(transport)
     if chosen is Transport.STDIO:
         return None
     address = parse_listen(listen)
-    return Listening(chosen, address, HostNames.of(address, allowed_hosts), connection_tools)
+    return HttpOptions(chosen, address, HostNames.of(address, allowed_hosts), connection_tools)

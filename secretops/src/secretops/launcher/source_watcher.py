@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.launcher.connection import BrokerConnection
-from secretops.launcher.listening import BearerTokens, Listening
+from secretops.launcher.http_options import BearerTokens, HttpOptions
 from secretops.launcher.settings import NotYetError, ServerSettings
 from secretops.launcher.source import Source
 from secretops.launcher.state import LauncherState
@@ -32,7 +32,7 @@ FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 END_SECONDS = 2.0
 
 
-def read_settled(source: Source, stopping: threading.Event) -> tuple[ServerSettings, str]:
+def read_stable(source: Source, stopping: threading.Event) -> tuple[ServerSettings, str]:
     """Return the settings and their fingerprint, read while nothing changed. Raises what `read` does."""
     for attempt in range(1, SETTLE_TRIES + 1):
         before = source.fingerprint()
@@ -49,25 +49,25 @@ def read_settled(source: Source, stopping: threading.Event) -> tuple[ServerSetti
 
 
 class FirstValues:
-    """Waits for the values and the token that a server at `listening` needs before it can serve."""
+    """Waits for the values and the token that a server at `options` needs before it can serve."""
 
     def __init__(
         self,
         source: Source,
-        listening: Listening,
+        options: HttpOptions,
         tokens: BearerTokens,
         state: LauncherState,
         stopping: threading.Event,
     ) -> None:
-        self._source, self._listening, self._tokens, self._state = source, listening, tokens, state
+        self._source, self._options, self._tokens, self._state = source, options, tokens, state
         self._stopping = stopping
         self._fingerprint = ""
 
     def check(self) -> None:
         """Read once. Raises UsageError for a mistake, and for a required token that the source cannot bring."""
         self._read()
-        if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_bring("MCP_HTTP_TOKEN"):
-            self._listening.check(has_token=False)
+        if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_arrive("MCP_HTTP_TOKEN"):
+            self._options.check(has_token=False)
 
     def wait(self) -> bool:
         """Wait until all values are there; return False if the launcher ends before. Mistakes are only logged."""
@@ -88,12 +88,12 @@ class FirstValues:
     def _read(self) -> None:
         missing: tuple[str, ...] = ()
         try:
-            token = read_settled(self._source, self._stopping)[0].http_token
+            token = read_stable(self._source, self._stopping)[0].http_token
         except NotYetError as error:
             token, missing = error.http_token, error.secrets
             log.info("Waiting: %s", error)
         self._tokens.use(token)
-        address = self._listening.address
+        address = self._options.address
         if not address.is_loopback and not self._tokens.any:
             missing += (HTTP_TOKEN[0],)
             log.info(
@@ -160,7 +160,7 @@ class SourceWatcher:
     def _try(self, fingerprint: str, settings: ServerSettings | None) -> None:
         try:
             if settings is None:
-                settings, fingerprint = read_settled(self._source, self._stopping)
+                settings, fingerprint = read_stable(self._source, self._stopping)
             self._use(settings, fingerprint)
         except StoppedError:
             return

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # Seconds between two polls. A rotator's hint triggers a poll at once, so this is the delay when a hint is lost
 # (docs/adr/0003); components/settings/remote_constraints.py has the least grace that follows from it.
-EVERY_SECONDS = 300.0
+POLL_SECONDS = 300.0
 
 # Seconds between two polls that hints trigger: at most 7 polls a minute, however many hints are forged.
 HINT_SECONDS = 10.0
@@ -40,9 +40,9 @@ HINT_POLLS = 3
 # Seconds between two polls while the first values are not there yet.
 WAITING_SECONDS = 10.0
 
-# A store that throttles, does not answer, or refuses a secret in use is polled again after SLOWER * RETRY_SECONDS:
+# A store that throttles, does not answer, or refuses a secret in use is polled after BACKOFF_FACTOR * RETRY_SECONDS:
 # a replaced user works only for the grace, which may begin with the store's first answer.
-RETRY_SECONDS, SLOWER = 60.0, 2
+RETRY_SECONDS, BACKOFF_FACTOR = 60.0, 2
 
 # Seconds between two requests for a refused secret that was never read. It may become readable (a role takes minutes
 # to work), but each refusal is recorded and may raise an alarm.
@@ -89,17 +89,17 @@ class PollingSource(DocumentSource):
         self._hint: Hint | None = None
         self._hinted_polls = 0
         self._found: dict[str, tuple[str, StoredVersion]] = {}
-        """Secret -> its mark, and the version that was read at that mark."""
+        """Secret -> its revision, and the version that was read at that revision."""
         self._document: JsonDocument | None = None
         self._error: SecretopsError | None = None
         self._refused: dict[str, tuple[str, float]] = {}
         """Secret that is refused -> the reason, and when it is requested again."""
 
-    def mark(self, name: str) -> str | None:
+    def revision(self, name: str) -> str | None:
         """Return a text that changes with the current version; None without one. Reads no value, raises as a store."""
         raise NotImplementedError
 
-    def fetch(self, name: str, mark: str) -> StoredVersion | None:
+    def fetch(self, name: str, revision: str) -> StoredVersion | None:
         """Return the current version, or None if it is empty. Raises as a store does."""
         raise NotImplementedError
 
@@ -121,7 +121,7 @@ class PollingSource(DocumentSource):
     def folders(self) -> frozenset[Path]:
         return frozenset()
 
-    def may_bring(self, variable: str) -> bool:
+    def may_arrive(self, variable: str) -> bool:
         return any(variable in VARIABLES_OF[secret] for secret in self._names)
 
     def hint(self, hint: Hint | None = None) -> None:
@@ -148,7 +148,7 @@ class PollingSource(DocumentSource):
         try:
             document = self._read_store()
         except SecretopsError as error:
-            pause = SLOWER * self._retry
+            pause = BACKOFF_FACTOR * self._retry
             if str(self._error) != str(error):
                 before = "the values that it gave before go on" if self._document else "it has given no value yet"
                 log.warning("%s: %s. %s", self.where, before, error)
@@ -156,7 +156,7 @@ class PollingSource(DocumentSource):
         else:
             self._document, self._error = document, None
             if self._refused.keys() & self._found.keys():
-                pause = min(pause, SLOWER * self._retry)
+                pause = min(pause, BACKOFF_FACTOR * self._retry)
             else:
                 self._store_read_at = time.time()
             if not document.mqtt.password:
@@ -180,15 +180,15 @@ class PollingSource(DocumentSource):
         return document
 
     def _latest(self, secret: str, name: str) -> tuple[str, StoredVersion] | None:
-        """Return the mark and the version, which is read only if the mark has changed."""
-        if (mark := self.mark(name)) is None:
+        """Return the revision and the version, which is read only if the revision has changed."""
+        if (revision := self.revision(name)) is None:
             return None
         before = self._found.get(secret)
-        version = before[1] if before and before[0] == mark else self.fetch(name, mark)
+        version = before[1] if before and before[0] == revision else self.fetch(name, revision)
         if version is None:
             return None
         self._document_of({secret: version})
-        return mark, version
+        return revision, version
 
     def _document_of(self, versions: Mapping[str, StoredVersion]) -> JsonDocument:
         """Raises StoreError for a secret with fields other than the catalogue's, or with an empty one."""
@@ -208,7 +208,9 @@ class PollingSource(DocumentSource):
         if (secret == NEEDED and not in_use) or isinstance(error, UnreachableError | UsageError):
             raise error
         reason, _ = self._refused.get(secret, ("", 0.0))
-        again = (SLOWER - 0.5) * self._retry if in_use else REFUSED_SECONDS  # at the next poll, which varies by a tenth
+        again = (
+            (BACKOFF_FACTOR - 0.5) * self._retry if in_use else REFUSED_SECONDS
+        )  # at the next poll, which varies by a tenth
         self._refused[secret] = str(error), self._clock() + again
         if reason != str(error):
             how = "the value that it gave before goes on" if in_use else "it is not given to this server, for now"
