@@ -84,7 +84,7 @@ def _row(number: int) -> Row:
     role = f"arn:aws:sts::123456789012:assumed-role/coreflux-mcp-task/session-{number}"
     return Row(
         reader=role if number else HOSTILE, secret="mqtt", operation="GetSecretValue",
-        outcome="denied" if number == 2 else "got value", allowed=number != 2, given=number != 2,
-        done=False, declared=number > 0, count=3 + 40 * number, first=NOW - 60 * DAY, last=NOW - DAY,
+        outcome="denied" if number == 2 else "got value", allowed=number != 2, value_returned=number != 2,
+        changed=False, declared=number > 0, count=3 + 40 * number, first=NOW - 60 * DAY, last=NOW - DAY,
         sources=["203.0.113.9 <b>curl</b>"],
     )  # fmt: skip

@@ -90,7 +90,7 @@ def view(folder: Path, *documents: Any, **asked: Any) -> View:
 @pytest.mark.parametrize("asked", [MQTT, arn(MQTT), arn(MQTT, ""), arn(MQTT, region="eu-west-1")])
 def test_a_secret_is_known_by_whatever_it_was_asked_for(asked: str, tmp_path: Path) -> None:
     (row,) = view(tmp_path, event(asked=asked), secret="mqtt").rows
-    assert (row.secret, row.reader, row.given, row.declared) == (MQTT, SERVER, True, True)
+    assert (row.secret, row.reader, row.value_returned, row.declared) == (MQTT, SERVER, True, True)
 
 
 @pytest.mark.parametrize(("who", "reader", "declared"), [

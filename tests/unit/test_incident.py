@@ -91,8 +91,8 @@ def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_
 def test_whoever_chose_a_readers_name_writes_no_markdown_no_html_and_no_line_of_the_page() -> None:
     name = "x|y\n## Nothing is left to do\n<script>`[a](b)\x1b[2J *b* _i_ &lt; !() https://there"
     read = Row(
-        reader=name, secret="mqtt", operation="get", outcome="got value", allowed=True, given=True, done=False,
-        declared=False, count=1, first=BEGAN, last=BEGAN, sources=[name],
+        reader=name, secret="mqtt", operation="get", outcome="got value", allowed=True, value_returned=True,
+        changed=False, declared=False, count=1, first=BEGAN, last=BEGAN, sources=[name],
     )  # fmt: skip
     incident = an_incident(reads=(read,), manual={Step.TRAIL: (f"find out who {name} is",)})
     text = page(incident)

@@ -81,7 +81,7 @@ def test_foreign_service_with_a_secret_is_an_undeclared_reader(tmp_path: Path, n
 def test_a_carried_command_has_every_value_and_it_and_the_rotator_are_declared(tmp_path: Path) -> None:
     task, rotator = f"{STORE.prefix}task-0123456789ab", f"{STORE.prefix}rotator"
     view = run(tmp_path, event("service", "create", task), event("service", "create", rotator))
-    assert {(row.sources[0], row.given, row.declared) for row in view.rows} == {
+    assert {(row.sources[0], row.value_returned, row.declared) for row in view.rows} == {
         (f"service {task}", True, True),
         (f"service {rotator}", False, True),
     }

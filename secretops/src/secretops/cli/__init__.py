@@ -35,7 +35,6 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    """Run the command, report its failure, and return the exit code."""
     printable.install()
     redaction.install()
     logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # ignore an operator's own line that does not parse
@@ -59,7 +58,6 @@ def _run() -> int:
 
 
 def _fail(error: SecretopsError | None, code: int) -> int:
-    """Print an error on standard error, and with --json also as the document of standard output."""
     if error is not None:
         err.print(redaction.redact(str(error)))
         if "--json" in sys.argv[1:] and not getattr(sys.stdout, "used", False):
@@ -71,7 +69,7 @@ def _fail(error: SecretopsError | None, code: int) -> int:
 
 
 def _usage(error: typer.TyperException) -> SecretopsError | None:
-    """Return the error of a command line. Without a command, print the help and return None."""
+    """Return the error of a command line. Without a command, print the help."""
     message, rule = error.format_message(), ""
     if type(error).__name__ == "NoArgsIsHelpError":  # typer exports no other name for it
         out.print(message)

@@ -63,7 +63,7 @@ class _Group(TyperGroup):
 
 
 def _typed(context: typer.Context) -> list[str]:
-    """Return the common options before a command, except those from the environment, which it reads itself."""
+    """Return the common options before a command."""
     names = {option.name: option.opts[0] for option in context.command.params}
     typed = {
         names[name]: value
@@ -90,7 +90,6 @@ def _print_version(wanted: bool) -> None:
 
 
 def make_group(help: str, **options: Any) -> typer.Typer:
-    """Return an app for a group of commands."""
     return typer.Typer(
         cls=_Group,
         callback=common_options,
@@ -123,8 +122,6 @@ def _root(
 
 
 class Printer:
-    """Prints lines on standard output or standard error."""
-
     def __init__(self, stream: str) -> None:
         self._name = stream
 
@@ -140,7 +137,7 @@ err = Printer("stderr")
 
 
 def _write(stream: Any, text: str, style: str) -> None:
-    """Write `text`, styled if the stream is a terminal that shows colors, and NO_COLOR is not set."""
+    """Write `text`, styled on a terminal with colors."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if style and isinstance(stream, Screen) and stream.isatty() and not plain:
         stream.write_styled(text, _CODES[style])
@@ -150,14 +147,11 @@ def _write(stream: Any, text: str, style: str) -> None:
 
 @dataclass(frozen=True)
 class Styled:
-    """A styled cell of a table."""
-
     text: str
     style: str
 
 
 def open_session(stack: str | None, file: Path | None, role: str = "operator") -> Session:
-    """Open the stack of the options, else the selected stack."""
     from secretops.operations.session import Session
     from secretops.operations.stack import load_manifest
 
@@ -175,7 +169,6 @@ def ask(question: str, *, hidden: bool = False) -> str:
 
 
 def confirm(command: str, cost: str, name: str, *, which: str = "its name", reason: str, preview: str) -> None:
-    """Raise UsageError unless the operator types `name`, after the cost is printed."""
     if not sys.stdin.isatty():
         what, rule, remedy = f"{command}: no terminal to confirm", f"{reason}, so it asks first", f"--yes; {preview}"
         raise UsageError(what, rule=rule, remedy=remedy, code="confirmation-missing")
@@ -185,7 +178,7 @@ def confirm(command: str, cost: str, name: str, *, which: str = "its name", reas
 
 
 def notify(text: str, *, style: str = "", styled: int | None = None) -> None:
-    """Print `text` on standard output, wrapped at words. `style` as for Printer.print."""
+    """Print `text`, wrapped at words. `style` as for Printer.print."""
     wrapper = textwrap.TextWrapper(
         _columns(),
         subsequent_indent=INDENT,
@@ -198,7 +191,7 @@ def notify(text: str, *, style: str = "", styled: int | None = None) -> None:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | Styled]]) -> None:
-    """Print columns as wide as their widest cell. On a narrower terminal, each row continues on further lines."""
+    """Print columns. On a narrow terminal, each row continues on further lines."""
     cells = [[_cell(each) for each in row] for row in (headings, *rows)]
     widths = [max(_width(cell.text) for cell in column) for column in zip(*cells, strict=True)]
     parts = list(pairwise(_breaks(widths)))
@@ -218,13 +211,11 @@ def _print_row(cells: Sequence[Styled], widths: Sequence[int], indent: str) -> N
 
 
 def _cell(content: str | Styled) -> Styled:
-    """Return a cell on one line, without control characters."""
     text, style = (content.text, content.style) if isinstance(content, Styled) else (content, "")
     return Styled(printable(text), style)
 
 
 def _width(text: str) -> int:
-    """Return the columns that `text` takes in a terminal."""
     if text.isascii():
         return len(text)
     return sum((unicodedata.east_asian_width(each) in "FW") + (not unicodedata.combining(each)) for each in text)
@@ -246,7 +237,6 @@ def _columns() -> int:
 
 
 def print_result(text: str, document: Mapping[str, Any], as_json: bool) -> int:
-    """Print one result, and return the exit code of success."""
     if as_json:
         print_json(document)
     else:
@@ -255,5 +245,5 @@ def print_result(text: str, document: Mapping[str, Any], as_json: bool) -> int:
 
 
 def print_json(document: Mapping[str, Any], *, indent: int | None = 2) -> None:
-    """Print a JSON object on standard output, with the version of its schema."""
+    """Print a JSON object with the version of its schema."""
     out.print(json.dumps({"schema": SCHEMA, **document}, indent=indent, default=lambda value: value.isoformat()))

@@ -11,20 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secretops import redaction
-from secretops.cli.console import (
-    INDENT,
-    AsJson,
-    ManifestFile,
-    Stack,
-    Styled,
-    app,
-    err,
-    notify,
-    open_session,
-    out,
-    print_json,
-    print_table,
-)
+from secretops.cli import console
 from secretops.errors import SecretopsError, UsageError
 from secretops.printable import printable
 
@@ -37,7 +24,7 @@ COLORS = {"ok": "green", "attention": "red", "unknown": "yellow"}
 WIDEST_LEVEL = 9  # characters
 
 
-@app.command()
+@console.app.command()
 def doctor(  # noqa: PLR0917 - typer calls it by name
     confirm: Annotated[
         list[str] | None,
@@ -51,9 +38,9 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
         bool, typer.Option("--repair", help="Run the repairs, with a prompt before each; then check again.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --repair: run all repairs without a prompt.")] = False,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
 ) -> int:
     """Check the store, the broker, the trail and every secret, and print findings with remedies. Changes nothing."""
     from secretops.operations import doctor as operation
@@ -64,30 +51,29 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
     if repair and not yes and not sys.stdin.isatty():
         rule, remedy = "each repair needs an answer", "run it in a terminal; or run all repairs: --repair --yes"
         raise UsageError("--repair: no terminal to confirm", rule=rule, remedy=remedy, code="confirmation-missing")
-    session = open_session(stack, manifest)
+    session = console.open_session(stack, manifest)
     if confirm:
         session.platform.confirm(session.manifest.store, confirm)
     found = _examine(session, quiet=as_json)
     repairs = operation.repairs(found)
     if not repair:
         if as_json:
-            print_json({"checks": _json(found)})
+            console.print_json({"checks": _json(found)})
         elif repairs:
-            notify(f"secretops doctor --repair runs: {'; '.join(each.description for each in repairs)}")
+            console.notify(f"secretops doctor --repair runs: {'; '.join(each.description for each in repairs)}")
         return operation.exit_code(found)
     done = [each for one in repairs if (each := _repair(one, ask=not yes, quiet=as_json))]
     now = found
     if not as_json:
-        out.print("checked again:" if done else "no repair was run" if repairs else "nothing to repair")
+        console.out.print("checked again:" if done else "no repair was run" if repairs else "nothing to repair")
     if done:
         now = _examine(session, quiet=as_json)
     if as_json:
-        print_json({"found": _json(found), "repairs": done, "now": _json(now)})
+        console.print_json({"found": _json(found), "repairs": done, "now": _json(now)})
     return operation.exit_code(now)
 
 
 def _examine(session: Session, *, quiet: bool) -> list[Examined]:
-    """Run all checks, and print their results unless `quiet`."""
     from secretops.check import Level
     from secretops.operations import doctor as operation
 
@@ -103,14 +89,14 @@ def _examine(session: Session, *, quiet: bool) -> list[Examined]:
         _print_level(result.level, f"{name}: {printable(result.value)}")
         for text in (result.rule, result.remedy and f"-> {result.remedy}"):
             if text:
-                notify(f"{INDENT}{printable(text)}")
+                console.notify(f"{console.INDENT}{printable(text)}")
     if skipped:
         _print_level(Level.UNKNOWN, f"not checked: {', '.join(skipped)}")
     return examined
 
 
 def _print_level(level: Level, text: str) -> None:
-    notify(f"{level:<{WIDEST_LEVEL}} {text}", style=COLORS[level], styled=WIDEST_LEVEL)
+    console.notify(f"{level:<{WIDEST_LEVEL}} {text}", style=COLORS[level], styled=WIDEST_LEVEL)
 
 
 def _repair(repair: Repair, *, ask: bool, quiet: bool) -> dict[str, str | None] | None:
@@ -123,7 +109,7 @@ def _repair(repair: Repair, *, ask: bool, quiet: bool) -> dict[str, str | None] 
     failed, text = isinstance(result, SecretopsError), redaction.redact(str(result))
     if not quiet:
         for line in f"{'failed' if failed else 'done'}: {text}".splitlines():
-            (err if failed else out).print(printable(line))
+            (console.err if failed else console.out).print(printable(line))
     return {"repair": repair.description, "done": None if failed else text, "error": text if failed else None}
 
 
@@ -131,7 +117,7 @@ def _json(examined: Sequence[Examined]) -> list[dict[str, str | None]]:
     return [{"check": name, **result.as_json} for name, result in examined]
 
 
-@app.command()
+@console.app.command()
 def audit(  # noqa: PLR0917 - typer calls it by name
     files: Annotated[
         list[str] | None,
@@ -148,9 +134,9 @@ def audit(  # noqa: PLR0917 - typer calls it by name
             help="Store vault only: clients that read or wrote this value, at any path.",
         ),
     ] = None,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
 ) -> int:
     """List who read and changed which secret, undeclared readers first. --json prints a line a row, then a summary."""
     from secretops.operations import audit as operation
@@ -158,7 +144,7 @@ def audit(  # noqa: PLR0917 - typer calls it by name
 
     begin = operation.moment(since, datetime.now(UTC)) if since else None
     if value_of:
-        session = open_session(stack, manifest)
+        session = console.open_session(stack, manifest)
         name, _, version = value_of.partition("@")
         found = session.manifest
         trail = session.platform.open_value_trail(session, session.secret(name).name, version)
@@ -167,22 +153,22 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     view = operation.audit(found, files or (), since=begin, secret=secret, reader=reader, trail=trail)
     if as_json:
         for row in view.rows:
-            print_json(asdict(row), indent=None)
+            console.print_json(asdict(row), indent=None)
         summary = {name: getattr(view, name) for name in ("lines", "broken", "broken_in", "not_whole")}
-        print_json({**summary, "holding_values": view.bodies}, indent=None)
+        console.print_json({**summary, "holding_values": view.bodies}, indent=None)
         return view.exit_code
-    rows: list[tuple[str | Styled, ...]] = []
+    rows: list[tuple[str | console.Styled, ...]] = []
     for row in view.rows:
         declared, *rest = row.cells
         color = "" if row.declared else "red" if row.alarming else "yellow"
-        rows.append((Styled(declared, color), *rest))
+        rows.append((console.Styled(declared, color), *rest))
     if rows:
-        print_table(operation.HEADINGS, rows)
+        console.print_table(operation.HEADINGS, rows)
     else:
-        out.print("no access to the stack's secrets is on record here")
+        console.out.print("no access to the stack's secrets is on record here")
     if view.broken:
         where = printable(operation.named(view.broken_in))
-        err.print(f"{view.broken} of {view.lines} lines are no record, and were skipped: {where}")
+        console.err.print(f"{view.broken} of {view.lines} lines are no record, and were skipped: {where}")
     for problem in view.problems:
-        err.print(f"{printable(problem.value)}\n{problem.rule}\n-> {problem.remedy}")
+        console.err.print(f"{printable(problem.value)}\n{problem.rule}\n-> {problem.remedy}")
     return view.exit_code

@@ -45,12 +45,9 @@ def report(  # noqa: PLR0917 - typer calls it by name
 ) -> int:
     """Write a report as a page of HTML: ages, due dates, rotations, accesses and open findings. --json prints JSON."""
     if to is None and not as_json:
-        raise UsageError(
-            "report: --to is missing",
-            rule="the page is written to --to FILE, or to standard output with --to -; --json alone prints JSON",
-            remedy="secretops report --to report.html",
-            code="report-target-missing",
-        )
+        what = "report: --to is missing"
+        rule = "the page is written to --to FILE, or to standard output with --to -; --json alone prints JSON"
+        raise UsageError(what, rule=rule, remedy="secretops report --to report.html", code="report-target-missing")
     if to == STDOUT and as_json:
         what, rule = "--to - and --json: both print", "standard output has one document"
         raise UsageError(what, rule=rule, remedy="--to FILE --json", code="output-ambiguous")
@@ -80,7 +77,7 @@ def report(  # noqa: PLR0917 - typer calls it by name
 
 
 def _check(to: Path) -> None:
-    """Raise UsageError if the page cannot be written, before the report is made."""
+    """Raise UsageError if the page cannot be written."""
     why: str | None = "not a regular file"
     if to == STDOUT:
         return

@@ -8,28 +8,17 @@ from typing import Annotated
 
 import typer
 
-from secretops.cli.console import (
-    AsJson,
-    ManifestFile,
-    Stack,
-    app,
-    err,
-    make_group,
-    open_session,
-    out,
-    print_json,
-    print_result,
-)
+from secretops.cli import console
 from secretops.errors import ExitCode, UsageError
 
 # The stack whose broker is in the project's default folder.
 DEFAULT_STACK = "dev"
 
-broker_app = make_group("The embedded broker of a dev stack.")
-app.add_typer(broker_app, name="broker")
+broker_app = console.make_group("The embedded broker of a dev stack.")
+console.app.add_typer(broker_app, name="broker")
 
 
-@app.command()
+@console.app.command()
 def run(
     source: Annotated[
         str,
@@ -73,15 +62,19 @@ def run(
 
 
 @broker_app.command("start")
-def broker_start(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
+def broker_start(
+    stack: console.Stack = None, manifest: console.ManifestFile = None, as_json: console.AsJson = False
+) -> int:
     """Start the stack's embedded broker in the background, unless it runs."""
     from secretops.operations import broker as operation
 
-    return _print(operation.start(open_session(stack, manifest)), as_json)
+    return _print(operation.start(console.open_session(stack, manifest)), as_json)
 
 
 @broker_app.command("stop")
-def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
+def broker_stop(
+    stack: console.Stack = None, manifest: console.ManifestFile = None, as_json: console.AsJson = False
+) -> int:
     """Stop the embedded broker."""
     from secretops.operations import broker as operation
     from secretops.operations.stack import load_manifest, project_folder
@@ -97,23 +90,23 @@ def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJ
 
 
 def _print(message: str, as_json: bool) -> int:
-    return print_result(message, {"message": message}, as_json)
+    return console.print_result(message, {"message": message}, as_json)
 
 
-@app.command()
+@console.app.command()
 def trust(
     to: Annotated[
         Path | None,
         typer.Option("--to", metavar="FOLDER", help="Write each CA to its own file in FOLDER (mosquitto's capath)."),
     ] = None,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
 ) -> int:
     """Print the stack's CAs that the broker must trust, as PEM. They are public."""
     from secretops.operations import trust as operation
 
-    session = open_session(stack, manifest)
+    session = console.open_session(stack, manifest)
     if remote := session.platform.remote_command(session.manifest):
         printed = io.BytesIO()
         code = remote(("trust",), out=printed)
@@ -123,15 +116,15 @@ def trust(
     else:
         text = operation.bundle(session)
     if to is None:
-        return print_result(text.removesuffix("\n"), {"pem": text}, as_json)
+        return console.print_result(text.removesuffix("\n"), {"pem": text}, as_json)
     installed = operation.install(session.manifest, to, text)
     trusted, removed = map(str, installed.trusted), map(str, installed.removed)
     if as_json:
-        print_json({"trusted": list(trusted), "removed": list(removed)})
+        console.print_json({"trusted": list(trusted), "removed": list(removed)})
         return ExitCode.DONE
     for path in trusted:
-        out.print(path)
+        console.out.print(path)
     for path in removed:
-        err.print(f"removed {path}: no certificate in use is signed by it")
-    err.print(f"-> openssl rehash {to}, once mosquitto's capath is this folder")
+        console.err.print(f"removed {path}: no certificate in use is signed by it")
+    console.err.print(f"-> openssl rehash {to}, once mosquitto's capath is this folder")
     return ExitCode.DONE

@@ -12,21 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secretops import redaction
-from secretops.cli.console import (
-    AsJson,
-    ManifestFile,
-    Stack,
-    Styled,
-    app,
-    ask,
-    err,
-    notify,
-    open_session,
-    out,
-    print_json,
-    print_result,
-    print_table,
-)
+from secretops.cli import console
 from secretops.errors import ExitCode, LeaseHeldError, UsageError
 from secretops.values import PUBLIC_FIELDS, Value
 
@@ -47,12 +33,10 @@ Now = Annotated[
 
 
 def options(**chosen: bool) -> tuple[str, ...]:
-    """Return the chosen options, for a command in a task of a Swarm."""
     return tuple(f"--{name}" for name, is_chosen in chosen.items() if is_chosen)
 
 
 def _user(kind: str, version: Version | None) -> str:
-    """Return the user of a version, or the id of an agent's key."""
     if version is None or not version.user:
         return "-"
     from secretops.engine.ports import NamedKey
@@ -71,24 +55,25 @@ def _age(when: datetime | None, now: datetime) -> str:
     return f"{seconds} s"
 
 
-@app.command()
-def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
+@console.app.command()
+def status(stack: console.Stack = None, manifest: console.ManifestFile = None, as_json: console.AsJson = False) -> int:
     """Print every secret's status: user, age, last login, and when the next value is due."""
     from secretops.operations import status as operation
 
-    session = open_session(stack, manifest)
+    session = console.open_session(stack, manifest)
     statuses = operation.status(session)
     if as_json:
-        print_json({"secrets": [asdict(one) for one in statuses]})
+        console.print_json({"secrets": [asdict(one) for one in statuses]})
         return operation.exit_code(statuses)
     now = session.clock()
-    headings, rows = ["secret", "status", "user", "age", "verified", "next", "servers"], list[list[str | Styled]]()
+    headings = ["secret", "status", "user", "age", "verified", "next", "servers"]
+    rows = list[list[str | console.Styled]]()
     colors = {"verified": "green", "attention": "red", "unreadable": "red", "waiting": "yellow"}
     for one in statuses:
         current = one.current
-        row: list[str | Styled] = [
+        row: list[str | console.Styled] = [
             one.name,
-            Styled(one.status, colors.get(one.status, "")),
+            console.Styled(one.status, colors.get(one.status, "")),
             _user(one.kind, current),
             _age(current.published if current else None, now),
             f"{_age(current.verified, now)} ago" if current and current.verified else "-",
@@ -98,24 +83,24 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
         rows.append(row)
     if all(row[-1] == "-" for row in rows):  # no server reports
         headings, rows = headings[:-1], [row[:-1] for row in rows]
-    notify(f"{session.manifest.project}/{session.manifest.stack}", style="italic")
-    print_table(headings, rows)
+    console.notify(f"{session.manifest.project}/{session.manifest.stack}", style="italic")
+    console.print_table(headings, rows)
     for one in statuses:
         for note in one.notes:
-            notify(f"  {one.name}: {note}")
+            console.notify(f"  {one.name}: {note}")
     return operation.exit_code(statuses)
 
 
-@app.command(context_settings={"allow_extra_args": True})
+@console.app.command(context_settings={"allow_extra_args": True})
 def put(  # noqa: PLR0917 - typer calls it by name
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The secret, for example agent-key.")],
     now: Now = False,
     untested: Annotated[bool, typer.Option("--untested", help="Publish a key or certificate without a test.")] = False,
     file: Annotated[list[str] | None, typer.Option("--file", help="FIELD=PATH: read a field from a file.")] = None,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
 ) -> int:
     """Supply a secret's value: at a prompt, or on standard input (JSON, or the text of a single field)."""
     from secretops.engine.decisions import due_at
@@ -126,7 +111,7 @@ def put(  # noqa: PLR0917 - typer calls it by name
         remedy = "type it at the prompt, or pass it on standard input; if it was the value, replace it: it is exposed"
         what = f"put {name}: unexpected argument"
         raise UsageError(what, rule=NO_ARGUMENT, remedy=remedy, code="usage-invalid")
-    session = open_session(stack, manifest)
+    session = console.open_session(stack, manifest)
     value = supplied(session.secret(name), file or [], untested=untested)
     if remote := session.platform.remote_command(session.manifest):
         operation.check_fields(session.secret(name), value)
@@ -136,17 +121,14 @@ def put(  # noqa: PLR0917 - typer calls it by name
         return remote(command, supplied=value)
     version = operation.put(session, name, value, force=now, untested=untested, notify=_notifier(name))
     tested = ("logged in, " if version.user else "tested, ") if version.verified else ""
-    print_result(f"{name}: {tested}published as {version.id}", asdict(version), as_json)
+    console.print_result(f"{name}: {tested}published as {version.id}", asdict(version), as_json)
     if version.expires and (due := due_at(session.facts(session.secret(name)))):
-        err.print(f"{name}: {_until(version)}; the next one is due {due:%Y-%m-%d}")
+        console.err.print(f"{name}: {_until(version)}; the next one is due {due:%Y-%m-%d}")
     return ExitCode.DONE
 
 
 def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -> Value:
-    """Return a value from files, prompts or standard input. Raises UsageError.
-
-    Unless `untested`, the prompt for an agent's key names the host that tests it.
-    """
+    """Return a value from files, prompts or standard input. Raises UsageError."""
     fields: dict[str, str] = {}
     for entry in from_files:
         field, separator, path = entry.partition("=")
@@ -168,7 +150,7 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
     if sys.stdin.isatty():
         for field in left:
             test = f" (tested at {secret.agent.url} before it is stored)" if secret.agent and not untested else ""
-            fields[field] = ask(f"{field}{test}", hidden=field not in PUBLIC_FIELDS)
+            fields[field] = console.ask(f"{field}{test}", hidden=field not in PUBLIC_FIELDS)
         return Value(fields)
     try:
         text = sys.stdin.buffer.read().decode()
@@ -188,55 +170,55 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
         raise UsageError(what, rule=rule, remedy=remedy, code="value-not-json") from None
 
 
-@app.command()
+@console.app.command()
 def rotate(  # noqa: PLR0917 - typer calls it by name
     name: Annotated[str, typer.Argument(help="The secret, for example mqtt.")],
     now: Now = False,
     discard: Annotated[
         bool, typer.Option("--discard", help="Discard a pending CA that the broker does not trust yet.")
     ] = False,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
 ) -> int:
     """Make a new value, test it, and publish it."""
     from secretops.manifest import SecretKind
     from secretops.operations import rotate as operation
 
-    session = open_session(stack, manifest)
+    session = console.open_session(stack, manifest)
     if remote := session.platform.remote_command(session.manifest):
         return remote(("rotate", name, *options(now=now, discard=discard, json=as_json)))
     if discard:
         version = operation.discard(session, name)
         text = f"{name}: discarded {version.id}, which has signed nothing"
-        return print_result(text, {**asdict(version), "stage": "discarded"}, as_json)
+        return console.print_result(text, {**asdict(version), "stage": "discarded"}, as_json)
     version = operation.rotate(session, name, force=now, notify=_notifier(name))
     proven = f"user {version.user} logged in" if version.user else f"the broker accepts it, {_until(version)}"
     if session.secret(name).agent:
         proven = f"the agent accepts key {_user(SecretKind.AGENT_KEY, version)}"
-    return print_result(f"{name}: {proven}, published as {version.id}", asdict(version), as_json)
+    return console.print_result(f"{name}: {proven}, published as {version.id}", asdict(version), as_json)
 
 
 def _notifier(name: str) -> Callable[[str], None]:
-    return lambda text: err.print(f"{name}: {text}")
+    return lambda text: console.err.print(f"{name}: {text}")
 
 
 def _until(version: Version) -> str:
     return f"valid until {version.expires:%Y-%m-%d %H:%M} UTC" if version.expires else "without an end"
 
 
-@app.command()
+@console.app.command()
 def tick(
     scheduled: Annotated[
         bool,
         typer.Option("--scheduled", help="For a schedule: exit with 0 unless it failed; 3, 4 and 5 are printed only."),
     ] = False,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
 ) -> int:
     """Finish, retire and rotate what is due, and verify the rest. Schedules call it every hour."""
-    session = open_session(stack, manifest, role="rotator")
+    session = console.open_session(stack, manifest, role="rotator")
     if remote := session.platform.remote_command(session.manifest):
         return remote(("tick", *options(scheduled=scheduled, json=as_json)))
     try:
@@ -258,13 +240,13 @@ def _tick(session: Session, as_json: bool) -> ExitCode:
             | {"error": redaction.redact(str(one.error)) if one.error else None}
             for one in outcomes
         ]
-        print_json({"secrets": rows})
+        console.print_json({"secrets": rows})
         return operation.exit_code(outcomes)
     for one in outcomes:
         for text in one.done or one.waiting or ("nothing to do",) * (one.error is None and not one.attention):
-            out.print(f"{one.secret}: {text}")
+            console.out.print(f"{one.secret}: {text}")
         for text in one.attention:
-            out.print(f"{one.secret}: {text}", style="red")
+            console.out.print(f"{one.secret}: {text}", style="red")
         if one.error:
-            err.print(f"{one.secret}: {redaction.redact(str(one.error))}")
+            console.err.print(f"{one.secret}: {redaction.redact(str(one.error))}")
     return operation.exit_code(outcomes)

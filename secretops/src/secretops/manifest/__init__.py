@@ -1,7 +1,6 @@
 """The manifest: locators, names and cadences of a stack's secrets, broker and server. Never a value.
 
-The Pulumi program builds it from its settings. Operators read it from the stack output `secretops`, rotators from a
-file or a variable.
+The Pulumi program builds it. Operators read it from the stack output `secretops`, rotators from a file or variable.
 """
 
 from __future__ import annotations
@@ -12,49 +11,12 @@ from typing import Annotated, Literal
 from pydantic import Field, SerializeAsAny, model_validator
 
 from secretops import registry
-from secretops.manifest.field_types import (
-    AbsolutePath,
-    CommonName,
-    Days,
-    FieldName,
-    Grace,
-    GroupName,
-    Guid,
-    Host,
-    Port,
-    ProjectName,
-    Replicas,
-    Seconds,
-    SecretName,
-    ServerUrl,
-    StackName,
-    Topic,
-    UserName,
-    refused,
-)
+from secretops.manifest import field_types as types
 from secretops.manifest.model import Issuer, Model, StoreLocation, by_kind
 from secretops.manifest.validation_errors import ManifestError, manifest_error
 
-__all__ = [
-    "AGENT_ADMIN",
-    "COPILOT",
-    "HTTP_TOKEN",
-    "Agent",
-    "Broker",
-    "BrokerKind",
-    "ExternalAgent",
-    "Issuer",
-    "Manifest",
-    "ManifestError",
-    "Model",
-    "MqttProtocol",
-    "OwnedAgent",
-    "PrivateCaIssuer",
-    "Reader",
-    "Secret",
-    "SecretKind",
-    "StoreLocation",
-]
+# Names of other modules that belong to this interface.
+__all__ = ["Issuer", "ManifestError", "Model", "StoreLocation"]
 
 
 class SecretKind(StrEnum):
@@ -89,8 +51,6 @@ LOOPBACK = ("localhost", "127.0.0.1")
 
 
 class Reader(StrEnum):
-    """Who may read a secret."""
-
     SERVER = "server"
     ROTATOR = "rotator"
 
@@ -100,12 +60,12 @@ class PrivateCaIssuer(Issuer):
 
     kind: Literal["private-ca"] = "private-ca"
     # The CA: a secret of kind ca.
-    secret: SecretName
+    secret: types.SecretName
     # Common name of the client; the CA certifies only names that begin with it.
-    common_name: CommonName
+    common_name: types.CommonName
     # Lifetimes of a certificate, and of the CA.
-    seconds: Seconds
-    ca_seconds: Seconds
+    seconds: types.Seconds
+    ca_seconds: types.Seconds
 
 
 class ExternalAgent(Model):
@@ -113,17 +73,17 @@ class ExternalAgent(Model):
 
     kind: Literal["external"] = "external"
     # Address that tests a key before it is published.
-    url: ServerUrl = COPILOT
+    url: types.ServerUrl = COPILOT
 
 
 class OwnedAgent(Model):
     """An agent in the operator's DigitalOcean account. secretops creates and deletes its keys."""
 
     kind: Literal["owned"] = "owned"
-    url: ServerUrl
-    id: Guid
+    url: types.ServerUrl
+    id: types.Guid
     # Prefix of the names of secretops' keys. Other keys are never changed.
-    prefix: CommonName
+    prefix: types.CommonName
 
 
 Agent = Annotated[ExternalAgent | OwnedAgent, Field(discriminator="kind")]
@@ -132,14 +92,14 @@ Agent = Annotated[ExternalAgent | OwnedAgent, Field(discriminator="kind")]
 class Secret(Model):
     """A named secret of the stack. Not a value."""
 
-    name: SecretName
+    name: types.SecretName
     kind: SecretKind
-    fields: tuple[FieldName, ...]
+    fields: tuple[types.FieldName, ...]
     readers: tuple[Reader, ...]
-    # Days until a value is rotated, or a person is reminded to supply a new one.
-    cadence_days: Days
+    # types.Days until a value is rotated, or a person is reminded to supply a new one.
+    cadence_days: types.Days
     # The two broker users of an alternating kind.
-    users: tuple[UserName, ...] = ()
+    users: tuple[types.UserName, ...] = ()
     # Issuer of certificates that secretops requests and renews; None: an operator supplies them.
     issuer: Annotated[
         SerializeAsAny[Issuer] | None,
@@ -155,7 +115,7 @@ class Secret(Model):
     @model_validator(mode="after")
     def _check_users(self) -> Secret:
         if len(set(self.users)) != (2 if self.kind.alternates else 0):
-            raise refused(
+            raise types.refused(
                 "a secret of a broker user has two of them, any other secret has none",
                 shown=f"{self.name}: {len(set(self.users))} users",
             )
@@ -163,7 +123,6 @@ class Secret(Model):
 
     @property
     def is_made(self) -> bool:
-        """Whether secretops makes its values."""
         return self.kind.alternates or self.is_issued or isinstance(self.agent, OwnedAgent)
 
     @property
@@ -185,44 +144,40 @@ class BrokerKind(StrEnum):
 
 
 class MqttProtocol(StrEnum):
-    """MQTT version of the connections to the broker."""
-
     V5 = "5"
     V311 = "3.1.1"
 
 
 class Broker(Model):
-    """Address of the MQTT broker, and how to connect to it."""
-
     kind: BrokerKind
-    host: Host
-    port: Port
+    host: types.Host
+    port: types.Port
     protocol: MqttProtocol
     tls: bool
     # PEM bundle of CAs that sign the broker's certificate; None: the system's.
-    ca_file: AbsolutePath | None = None
+    ca_file: types.AbsolutePath | None = None
     # PEM of the client certificate and its chain, for a broker that requires one; and of its key, without a passphrase.
-    certificate_file: AbsolutePath | None = None
-    key_file: AbsolutePath | None = None
+    certificate_file: types.AbsolutePath | None = None
+    key_file: types.AbsolutePath | None = None
     # The secret with the client certificate, if it is in no file.
-    certificate_secret: SecretName | None = None
-    # Topic filters of the server's user, for a broker with an ACL.
-    topics: tuple[Topic, ...] = ("#", "$SYS/Coreflux/#")
+    certificate_secret: types.SecretName | None = None
+    # types.Topic filters of the server's user, for a broker with an ACL.
+    topics: tuple[types.Topic, ...] = ("#", "$SYS/Coreflux/#")
     # Groups of a Coreflux broker that the server's users join.
-    groups: tuple[GroupName, ...] = ()
+    groups: tuple[types.GroupName, ...] = ()
     # Whether the broker is `secretops broker`; then the folder of its users, log and pid file.
     embedded: bool = False
-    home: AbsolutePath | None = None
+    home: types.AbsolutePath | None = None
 
     @model_validator(mode="after")
     def _check_transport(self) -> Broker:
         if self.embedded and (self.tls or self.host not in LOOPBACK or self.kind is not BrokerKind.COREFLUX):
-            raise refused(
+            raise types.refused(
                 f"the embedded broker is of kind coreflux, without TLS, at {' or '.join(LOOPBACK)}",
                 shown=f"embedded: true at {self.host}, kind {self.kind}, tls: {str(self.tls).lower()}",
             )
         if not self.embedded and (not self.tls or self.home):
-            raise refused(
+            raise types.refused(
                 "secrets are sent over TLS only; the embedded broker alone has no TLS, and has a home",
                 shown=f"{self.host}:{self.port}, tls: {str(self.tls).lower()}, home: {self.home or 'none'}",
             )
@@ -230,10 +185,8 @@ class Broker(Model):
 
 
 class Manifest(Model):
-    """Everything that secretops reads about a stack."""
-
-    project: ProjectName
-    stack: StackName
+    project: types.ProjectName
+    stack: types.StackName
     store: Annotated[
         SerializeAsAny[StoreLocation],
         by_kind(StoreLocation, lambda: registry.PLATFORMS, lambda kind: registry.find(kind).location),
@@ -241,9 +194,9 @@ class Manifest(Model):
     broker: Broker
     secrets: tuple[Secret, ...]
     # Time between the publication of a version and the retirement of the previous one.
-    grace_seconds: Grace
+    grace_seconds: types.Grace
     # Number of servers expected to report their version; None if MCP clients start servers.
-    replicas: Replicas | None = None
+    replicas: types.Replicas | None = None
 
     @classmethod
     def parse(cls, text: bytes | str, where: str) -> Manifest:
@@ -257,16 +210,15 @@ class Manifest(Model):
     def _check_together(self) -> Manifest:
         names = [secret.name for secret in self.secrets]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise refused("each secret once", shown=f"secrets: {', '.join(twice)} twice")
+            raise types.refused("each secret once", shown=f"secrets: {', '.join(twice)} twice")
         return self
 
     def secret(self, name: str) -> Secret:
-        """Return the secret `name`. Raises KeyError."""
+        """Raise KeyError for an unknown name."""
         for secret in self.secrets:
             if secret.name == name:
                 return secret
         raise KeyError(name)
 
     def of_kind(self, kind: SecretKind) -> Secret | None:
-        """Return the stack's secret of this kind, or None."""
         return next((secret for secret in self.secrets if secret.kind is kind), None)

@@ -1,7 +1,6 @@
 """Types of a manifest's fields, with the rule that an invalid value breaks.
 
-Others may be able to write the file or stack output of a manifest. Every text is ASCII without spaces unless its type
-allows more.
+Others may be able to write a manifest: every text is ASCII without spaces unless its type allows more.
 """
 
 from __future__ import annotations

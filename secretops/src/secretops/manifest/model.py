@@ -17,18 +17,18 @@ class Model(BaseModel):
 
 
 class StoreLocation(Model):
-    """Names that locate a store. Each platform has a subclass, which `kind` selects."""
+    """Names that locate a store. `kind` selects the subclass of a platform."""
 
     kind: str
 
     @property
     def folder(self) -> Path | None:
-        """Local folder of the store, with its journal and access records; None for a remote store."""
+        """Local folder of the store; None for a remote store."""
         return None
 
 
 class Issuer(Model):
-    """Signs a certificate. Each platform with an issuer has a subclass, which `kind` selects."""
+    """Signs a certificate. `kind` selects the subclass of a platform."""
 
     kind: str
     if TYPE_CHECKING:  # a subclass declares both, in the order of its JSON
@@ -39,7 +39,7 @@ class Issuer(Model):
 
     @property
     def revocation(self) -> str:
-        """The command that revokes a certificate, and who may run it; "" if the issuer revokes none."""
+        """The command that revokes a certificate, and who may run it; or ""."""
         return ""
 
 
@@ -48,7 +48,7 @@ def by_kind(
 ) -> BeforeValidator:
     """Return a validator that parses a section as `model(kind)`, a subclass of `base`.
 
-    It raises the errors of pydantic's tagged union, but imports only the model of the kind in use.
+    Unlike pydantic's tagged union, it imports only the model of the kind in use.
     """
 
     def check(value: Any) -> Any:

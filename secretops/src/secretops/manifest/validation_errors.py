@@ -34,7 +34,7 @@ class ManifestError(UsageError):
 
 
 def manifest_error(where: str, error: ValueError | RecursionError) -> ManifestError:
-    """Return the error for the manifest at `where`, from an error of pydantic or of the JSON parser."""
+    """Return the error for the manifest at `where`."""
     if not isinstance(error, ValidationError):
         rule = "a manifest is a JSON object that the program and secretops of one version share"
         return ManifestError(f"{where}: not JSON", rule=rule, remedy=_REMEDY, code="manifest-not-json")
@@ -46,7 +46,7 @@ def manifest_error(where: str, error: ValueError | RecursionError) -> ManifestEr
 
 
 def _explain(detail: ErrorDetails) -> str:
-    """Return two lines: the key with its value, and the rule."""
+    """Return the key with its value, and the rule."""
     context = detail.get("ctx", {})
     what, rule = _TEXTS.get(detail["type"], (_value(detail["input"]), detail["msg"][0].lower() + detail["msg"][1:]))
     match detail["type"]:
@@ -62,7 +62,7 @@ def _explain(detail: ErrorDetails) -> str:
 
 
 def _key(detail: ErrorDetails) -> str:
-    """Return the path of the key, without the names that pydantic adds for a union's member or for a key."""
+    """Return the path of the key, without the names that pydantic adds."""
     path, above = list[str](), ""
     for part in map(str, detail["loc"]):
         if part != "[key]" and not (part in ("external", "owned") and above == "agent"):

@@ -34,17 +34,15 @@ _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "wee
 
 @dataclass(kw_only=True)
 class Row:
-    """The accesses of one reader to one secret by one operation with one outcome."""
-
     reader: str
     secret: str
     operation: str
     # "got value", "done" (a change), "no value" (metadata, or a failure) or "denied".
     outcome: str
     allowed: bool
-    # Whether the response contained the value, and whether the secret was changed.
-    given: bool
-    done: bool
+    # Whether the response contained the value; whether the secret was changed.
+    value_returned: bool
+    changed: bool
     declared: bool
     count: int
     first: datetime
@@ -53,17 +51,18 @@ class Row:
 
     @property
     def alarming(self) -> bool:
-        """Whether an undeclared reader got a value or changed a secret."""
-        return (self.given or self.done) and not self.declared
+        return (self.value_returned or self.changed) and not self.declared
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """The text of each of HEADINGS."""
         times = [f"{time:%Y-%m-%d %H:%M:%S}" for time in (self.first, self.last)]
         secret = "* (all)" if self.secret == ALL else self.secret
         names = ("yes" if self.declared else "NO", self.reader[:LONGEST], secret, self.operation, self.outcome)
         return (*names, str(self.count), *times, "; ".join(self.sources)[:LONGEST])
 
+
+# Fields of an access that a row has.
+_COPIED = ("secret", "operation", "allowed", "value_returned", "changed", "declared")
 
 _Key = tuple[str, str, str, bool, bool, bool]
 
@@ -88,8 +87,6 @@ class _Once:
 
 @dataclass(kw_only=True)
 class View:
-    """The accesses to a stack's secrets."""
-
     rows: list[Row]
     lines: int = 0
     # Lines, or ends of files, that are no record, and their files.
@@ -117,7 +114,6 @@ class View:
 
     @property
     def exit_code(self) -> ExitCode:
-        """ATTENTION for an alarming row or a problem."""
         return ExitCode.ATTENTION if self.problems or any(row.alarming for row in self.rows) else ExitCode.DONE
 
 
@@ -132,8 +128,8 @@ def audit(
 ) -> View:
     """Count the accesses in `files` ("-" is standard input; gzip is detected), in bounded memory.
 
-    Without files, reads a dotenv store's records, or a trail's API. `reader` may have *, ? and [...]. `trail` replaces
-    the stack's own. Raises UsageError, also if no line is a record.
+    Without files, reads a dotenv store's records, or a trail's API. `reader` may have wildcards. `trail` replaces the
+    stack's own. Raises UsageError, also if no line is a record.
     """
     platform = platform_of(manifest.store)
     trail, names = trail or platform.open_trail(manifest), None
@@ -166,33 +162,26 @@ def audit(
                 view.not_whole.append(name)
     if view.broken and not any_record:
         source = f"docs/operations/{manifest.store.kind}.md#who-read-what says where to get the log"
-        raise UsageError(
-            f"{named(files) or 'the records'}: none of {view.broken} lines is a record",
-            rule=trail.log_format,
-            remedy="omit FILE: the store has its own records" if manifest.store.folder else source,
-            code="trail-no-records",
-        )
+        what = f"{named(files) or 'the records'}: none of {view.broken} lines is a record"
+        remedy = "omit FILE: the store has its own records" if manifest.store.folder else source
+        raise UsageError(what, rule=trail.log_format, remedy=remedy, code="trail-no-records")
     view.rows = sorted(rows.values(), key=_rank)
     return view
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Parse `--since`: a duration before `now` (90min, 24h, 7d), or ISO 8601, by default UTC. Raises UsageError."""
+    """Parse `--since`: a duration before `now`, or ISO 8601, by default UTC. Raises UsageError."""
     with contextlib.suppress(ValueError, OverflowError):
         if found := re.fullmatch(r"(\d+)(s|min|h|d|w)", text.strip()):
             return now - timedelta(**{_UNITS[found[2]]: int(found[1])})
         time = datetime.fromisoformat(text.strip())
         return time if time.tzinfo else time.replace(tzinfo=UTC)
-    raise UsageError(
-        f"--since {text!r}: neither a duration nor a time",
-        rule="a number with s, min, h, d or w; or ISO 8601, by default UTC",
-        remedy="for example --since 24h, or --since 2026-01-31T12:00",
-        code="since-invalid",
-    )
+    rule = "a number with s, min, h, d or w; or ISO 8601, by default UTC"
+    remedy = "for example --since 24h, or --since 2026-01-31T12:00"
+    raise UsageError(f"--since {text!r}: neither a duration nor a time", rule=rule, remedy=remedy, code="since-invalid")
 
 
 def named(files: Sequence[str]) -> str:
-    """Return the first few of `files`, and the number of the others."""
     more = len(files) - MOST_FILES
     return ", ".join(files[:MOST_FILES]) + (f" and {more} more" if more > 0 else "")
 
@@ -204,12 +193,9 @@ def _chosen(manifest: Manifest, files: Sequence[str]) -> list[str]:
         own = store.folder / RECORDS
         return [str(own)] if own.exists() else []
     if not files:
-        raise UsageError(
-            "no file named",
-            rule=platform_of(store).trail_source,
-            remedy=f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where from",
-            code="trail-file-missing",
-        )
+        what = "no file named"
+        remedy = f"secretops audit FILE…, or - for standard input; docs/operations/{store.kind}.md says where from"
+        raise UsageError(what, rule=platform_of(store).trail_source, remedy=remedy, code="trail-file-missing")
     for name in files:
         if name != STDIN:
             try:
@@ -225,7 +211,6 @@ def log_unreadable(name: str, error: OSError) -> UsageError:
 
 
 def _accesses(trail: Trail, line: bytes) -> list[Access] | None:
-    """Return the accesses of a line; None for a broken line."""
     try:
         return list(trail.read(line))
     except (ValueError, OverflowError, RecursionError):  # a time out of range, JSON that is too deep
@@ -242,16 +227,11 @@ def _count(rows: dict[_Key, Row], access: Access) -> None:
         without_value = "no value" if access.allowed else "denied"
         row = rows[key] = Row(
             reader=key[0],
-            secret=access.secret,
-            operation=access.operation,
             outcome="got value" if access.value_returned else "done" if access.changed else without_value,
-            allowed=access.allowed,
-            given=access.value_returned,
-            done=access.changed,
-            declared=access.declared,
             count=0,
             first=access.time,
             last=access.time,
+            **{name: getattr(access, name) for name in _COPIED},
         )
     row.count += 1
     row.declared = row.declared and access.declared
@@ -262,4 +242,4 @@ def _count(rows: dict[_Key, Row], access: Access) -> None:
 
 def _rank(row: Row) -> tuple[bool, bool, bool, float]:
     """Undeclared readers first, with values or changes before others; then the latest."""
-    return row.declared, not (row.given or row.done), row.allowed, -row.last.timestamp()
+    return row.declared, not (row.value_returned or row.changed), row.allowed, -row.last.timestamp()

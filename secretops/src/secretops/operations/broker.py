@@ -19,9 +19,9 @@ NOT_RUNNING = "the embedded broker was not running"
 
 
 def start(session: Session) -> str:
-    """Start the stack's embedded broker unless it runs, and return a message.
+    """Start the stack's embedded broker unless it runs, and return a message. Stores a new broker's admin.
 
-    Stores a new broker's admin as broker-admin. Raises SecretopsError if something else listens at the address.
+    Raises SecretopsError if something else listens at the address.
     """
     broker = session.manifest.broker
     if not broker.embedded:
@@ -81,7 +81,7 @@ def _stop(home: Path) -> str:
 
 
 def remove(manifest: Manifest) -> str | None:
-    """Stop the embedded broker and remove its files. Return a message, or None if there was nothing."""
+    """Stop the embedded broker and remove its files. Return a message, or None."""
     broker = manifest.broker
     if not broker.embedded:
         return None

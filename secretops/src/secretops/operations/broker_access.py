@@ -23,14 +23,13 @@ _log = logging.getLogger(__name__)
 
 
 class BrokerAdmin:
-    """The acting admin of the broker. Reads its current version once."""
+    """The acting admin of the broker."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     @cached_property
     def current(self) -> tuple[str, str]:
-        """The admin's secret and its current version. Raises WaitingError without one."""
         secret = self._session.manifest.of_kind(SecretKind.BROKER_ADMIN)
         current = self._session.store.versions(secret.name).current if secret else None
         if secret is None or current is None:
@@ -40,7 +39,7 @@ class BrokerAdmin:
         return secret.name, current.id
 
     def credential(self) -> Value:
-        """Return its credential. Raises WaitingError, also where its value is lost."""
+        """Return its credential. Raises WaitingError."""
         secret, version = self.current
         try:
             return self._session.store.read(secret, version, purpose="act as broker admin")
@@ -54,10 +53,7 @@ class BrokerAdmin:
 
 
 def replicas(session: Session, secret: Secret, versions: Versions | None = None) -> tuple[Replica, ...] | None:
-    """Return what running servers report of `secret`, read from the broker with the secret's current value.
-
-    None if unknown: no value, no answer, no right to read, or incomplete reports.
-    """
+    """Return what servers report of `secret`, read with its current value. None if unknown or incomplete."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
@@ -69,7 +65,7 @@ def replicas(session: Session, secret: Secret, versions: Versions | None = None)
 
 
 def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
-    """Return what running servers report of `secret`, read from the broker as `value`. None if unknown."""
+    """Return what servers report of `secret`, read as `value`. None if unknown or incomplete."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
@@ -81,7 +77,7 @@ def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Re
 
 
 def facts_for_retiring(session: Session, secret: Secret, versions: Versions) -> Facts:
-    """Return the facts for retiring a previous version: servers' reports, or what a CA has signed."""
+    """Return the facts, with servers' reports, or what a CA has signed."""
     facts = session.facts(secret, versions=versions)
     previous = versions.previous
     if previous is None or previous.retired:

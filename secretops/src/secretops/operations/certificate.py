@@ -22,22 +22,19 @@ _folders: dict[str, Path] = {}
 
 
 def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
-    """Return the broker with files of the client certificate, from the store or the platform's issuer.
+    """Return the broker with files of the client certificate: the TLS library reads files only.
 
-    The TLS library reads files only: private ones, in memory if possible. Raises StoreError, UnreachableError,
-    WaitingError.
+    Raises StoreError, UnreachableError, WaitingError.
     """
     broker, location = manifest.broker, manifest.store
     if name := broker.certificate_secret:
         current = store.versions(name).current
         if current is None:
             issued = any(secret.issuer for secret in manifest.secrets if secret.name == name)
-            raise WaitingError(
-                f"{name}: no client certificate yet",
-                rule=f"{broker.host}:{broker.port} requires a client certificate before a login",
-                remedy=f"secretops {'rotate' if issued else 'put'} {name}",
-                code="certificate-missing",
-            )
+            what = f"{name}: no client certificate yet"
+            rule = f"{broker.host}:{broker.port} requires a client certificate before a login"
+            remedy = f"secretops {'rotate' if issued else 'put'} {name}"
+            raise WaitingError(what, rule=rule, remedy=remedy, code="certificate-missing")
         if (folder := _folders.get(current.id)) is None:
             folder = _write(current.id, store.read(name, current.id, purpose="connect to the broker"))
     elif broker.certificate_file is None and (issue := platform_of(location).issued_certificate(location)):
@@ -48,15 +45,14 @@ def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
 
 
 def requires_certificate(broker: Broker) -> bool:
-    """Return whether the broker requires a client certificate of the stack."""
     return bool(broker.certificate_file or broker.certificate_secret)
 
 
 def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -> None:
     """Connect with an unused certificate, and log in as a user of the store.
 
-    Without a user any answer to a login proves it: the broker speaks MQTT only over an accepted certificate.
-    Raises RefusedError, UnreachableError.
+    Without a user any answer proves it: the broker speaks MQTT only over an accepted certificate. Raises RefusedError,
+    UnreachableError.
     """
     known, refused = list(_credentials(manifest, store)), list[RefusedError]()
     before = _folders.get(version)
@@ -70,12 +66,10 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
             except RefusedError as error:  # the password; the next one may be valid
                 refused.append(error)
     except UnreachableError as error:
-        raise UnreachableError(
-            f"{error.what}, with certificate {version}",
-            rule="a new certificate is published once the broker has accepted it",
-            remedy="check that the broker runs and trusts the issuer; the next tick tries a pending version again",
-            code="certificate-not-accepted",
-        ) from error
+        what = f"{error.what}, with certificate {version}"
+        rule = "a new certificate is published once the broker has accepted it"
+        remedy = "check that the broker runs and trusts the issuer; the next tick tries a pending version again"
+        raise UnreachableError(what, rule=rule, remedy=remedy, code="certificate-not-accepted") from error
     finally:
         if before is None:  # keep no key of a probe
             del _folders[version]
@@ -85,7 +79,7 @@ def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -
 
 
 def authority_of(broker: Broker) -> str:
-    """Return the CA of the broker's own certificate, for readers of client-cert. Raises UsageError."""
+    """Return the CA of the broker's own certificate. Raises UsageError."""
     rule = "broker.ca_file is the PEM file of the CA that signs the broker's certificate"
     if broker.ca_file is None:
         remedy = "set broker.ca_file in the stack file, then pulumi up"
@@ -101,7 +95,6 @@ def authority_of(broker: Broker) -> str:
 
 
 def _credentials(manifest: Manifest, store: VersionStore) -> Iterator[Value]:
-    """Yield the current credentials of the broker's users, the server's first."""
     for kind in (SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN):
         secret = manifest.of_kind(kind)
         if secret and (current := store.versions(secret.name).current):
@@ -131,22 +124,18 @@ def _write(version: str, value: Value) -> Path:
 
 
 def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIssuer]:
-    """Return the secret that a CA of the stack signs, and its issuer. Raises UsageError if there is none."""
+    """Return the secret that a CA of the stack signs, and its issuer. Raises UsageError."""
     for secret in manifest.secrets:
         if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
             return secret, secret.issuer
-    raise UsageError(
-        f"{authority.name}: no secret has this CA as its issuer",
-        rule="a CA of the stack signs exactly one certificate",
-        remedy="run pulumi up, which writes the manifest",
-        code="ca-unused",
-    )
+    what, remedy = f"{authority.name}: no secret has this CA as its issuer", "run pulumi up, which writes the manifest"
+    raise UsageError(what, rule="a CA of the stack signs exactly one certificate", remedy=remedy, code="ca-unused")
 
 
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
     """Return whether a reader may still use a certificate that this version of a CA signed.
 
-    True within the grace of the current certificate: a reader may use one that the store no longer has.
+    True within the grace of the current certificate.
     """
     from secretops.certificates import has_signed  # slow to import
 

@@ -49,7 +49,7 @@ Examined = tuple[str, Result]
 
 
 def doctor(checks: Sequence[Check]) -> Iterator[Examined]:
-    """Yield each check's result. A check that fails is UNKNOWN, and stops no other."""
+    """Yield each check's result. A check that fails is UNKNOWN."""
     for check in checks:
         try:
             yield check.name, check.run()
@@ -60,7 +60,6 @@ def doctor(checks: Sequence[Check]) -> Iterator[Examined]:
 
 
 def repairs(examined: Sequence[Examined]) -> list[Repair]:
-    """Return the repairs of all findings, each once."""
     return list(dict.fromkeys(result.repair for _, result in examined if result.repair))
 
 
@@ -75,18 +74,15 @@ def run_repair(repair: Repair) -> str | SecretopsError:
 
 
 def exit_code(examined: Sequence[Examined]) -> ExitCode:
-    """Return DONE only if every result is OK: UNKNOWN needs a person, too."""
     return ExitCode.DONE if all(result.level is Level.OK for _, result in examined) else ExitCode.ATTENTION
 
 
 def checks(session: Session) -> list[Check]:
-    """Return the platform's own checks, then those of every stack. Raises UsageError without the platform's extra."""
+    """Return the platform's own checks, then those of every stack. Raises UsageError."""
     platform, secrets = session.platform, session.manifest.secrets
     of_store = platform.checks(session, ticks(session))
 
     def check(name: str, look: Callable[..., Result], *secret: Secret) -> Check:
-        """Return a check that first reaches the store."""
-
         def reach_and_look() -> Result:
             of_store.reach()
             return look(session, *secret)
@@ -105,26 +101,20 @@ def checks(session: Session) -> list[Check]:
 
 
 def broker(session: Session) -> Result:
-    """Connect to the broker's address, without a login."""
     found = session.manifest.broker
     address = f"{found.host}:{found.port}"
     try:
         socket.create_connection((found.host, found.port), ANSWER_SECONDS).close()
     except OSError as error:
-        return attention(
-            f"{address}: {error.strerror or type(error).__name__}",
-            "put, rotate and tick connect to the broker from this machine",
-            "secretops broker start" if found.embedded else "start the broker, or open the network to it",
-            Repair("secretops broker start", lambda: embedded.start(session)) if found.embedded else None,
-        )
+        value = f"{address}: {error.strerror or type(error).__name__}"
+        remedy = "secretops broker start" if found.embedded else "start the broker, or open the network to it"
+        repair = Repair("secretops broker start", lambda: embedded.start(session)) if found.embedded else None
+        return attention(value, "put, rotate and tick connect to the broker from this machine", remedy, repair)
     return ok(f"{address} accepts connections")
 
 
 def login(session: Session, secret: Secret) -> Result:
-    """Log in with the current version, and find servers that use an older one past the grace period.
-
-    The store's trail records this read, as it does each tick's.
-    """
+    """Log in with the current version, and find servers that use an older one past the grace period."""
     name, is_server = secret.name, secret.kind is SecretKind.MQTT_USER
     current = session.store.versions(name).current
     if current is None:
@@ -143,11 +133,8 @@ def login(session: Session, secret: Secret) -> Result:
     reports = replicas_read_as(session, secret, value)
     facts = session.facts(secret, reports or ())
     if late := replica_behind(facts, session.clock()):
-        return attention(
-            late.message,
-            "a server must use the new version within the grace period: the user of the old version is retired",
-            "read this server's log, and restart it",
-        )
+        rule = "a server must use the new version within the grace period: the user of the old version is retired"
+        return attention(late.message, rule, "read this server's log, and restart it")
     moving = f", {len(outdated_replicas(facts))} not yet on {current.id}" if outdated_replicas(facts) else ""
     servers = f"; {len(reports)} servers report{moving}" if reports else ""
     if reports is None and is_server:
@@ -156,7 +143,7 @@ def login(session: Session, secret: Secret) -> Result:
 
 
 def agent_key(session: Session, secret: Secret) -> Result:
-    """Check that an owned agent has the current key and no leftover key, or that another agent accepts the key."""
+    """Check the keys of an owned agent, or that another agent accepts the key."""
     versions = session.store.versions(secret.name)
     if isinstance(secret.agent, OwnedAgent):
         keys = owned_key(session, secret, secret.agent).compare_keys()
@@ -166,11 +153,9 @@ def agent_key(session: Session, secret: Secret) -> Result:
         healthy = f"agent {secret.agent.id} has the keys of the stored versions"
         return judge(found, AGENT_RULE, "secretops tick", healthy, ticks(session))
     if made := [NamedKey.of(one.user) for one in versions.living if one.user]:
-        return attention(
-            f"secretops made {', '.join(f'key {key.id} of agent {key.agent}' for key in made)}",
-            "the stack no longer owns this agent, so nothing deletes these keys",
-            f"secretops put {secret.name} twice, then delete them in DigitalOcean's control panel",
-        )
+        value = f"secretops made {', '.join(f'key {key.id} of agent {key.agent}' for key in made)}"
+        remedy = f"secretops put {secret.name} twice, then delete them in DigitalOcean's control panel"
+        return attention(value, "the stack no longer owns this agent, so nothing deletes these keys", remedy)
     current = versions.current
     if current is None or current.verified is None:
         return ok("its key was published untested" if current else "no key yet")
@@ -185,14 +170,10 @@ def agent_key(session: Session, secret: Secret) -> Result:
 
 
 def certificates(session: Session) -> Result:
-    """Check the external certificates."""
     found, now = external_certificates.find(session), session.clock()
     if wrong := [finding.message for one in found if (finding := one.finding(now))]:
-        return attention(
-            "; ".join(wrong),
-            "an expired certificate ends every connection",
-            "have it renewed by the broker's operator, or by its issuer (docs/operations/certificates.md)",
-        )
+        remedy = "have it renewed by the broker's operator, or by its issuer (docs/operations/certificates.md)"
+        return attention("; ".join(wrong), "an expired certificate ends every connection", remedy)
     if not found:
         return ok("none, except those that secretops renews")
     first = min(found, key=lambda one: one.ends)
@@ -200,7 +181,6 @@ def certificates(session: Session) -> Result:
 
 
 def secret_health(session: Session, secret: Secret) -> Result:
-    """Find what is overdue, unfinished, failed, expired or from the future, and delivery drift."""
     facts, now = session.facts(secret), session.clock()
     if gone := lost(session, secret, facts.versions):
         return attention(gone, "a secret keeps its value until it is replaced", "follow that page")
@@ -213,13 +193,10 @@ def secret_health(session: Session, secret: Secret) -> Result:
         wrong.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}")
     is_unfinished = bool(stuck) or BY_A_TICK in (drift or "")
     notes = "; ".join(each.message for each in found)
-    return judge(
-        wrong,
-        "values are rotated on schedule, published within two ticks, and delivered to their readers",
-        f"secretops tick: it repairs what it can, and prints the remedy for the rest ({secret.name})",
-        notes or (f"version {current.id}" if current else "no value yet"),
-        _repair(session, secret, facts, found, failed, is_unfinished=is_unfinished),
-    )
+    rule = "values are rotated on schedule, published within two ticks, and delivered to their readers"
+    remedy = f"secretops tick: it repairs what it can, and prints the remedy for the rest ({secret.name})"
+    repair = _repair(session, secret, facts, found, failed, is_unfinished=is_unfinished)
+    return judge(wrong, rule, remedy, notes or (f"version {current.id}" if current else "no value yet"), repair)
 
 
 def _repair(
@@ -231,7 +208,7 @@ def _repair(
     *,
     is_unfinished: bool,
 ) -> Repair | None:
-    """Return a tick, which retries everything except an out-of-band password change: that needs a new version."""
+    """Return a tick, or a rotation after an out-of-band password change."""
     current = facts.versions.current
     if failed and failed.step == "verify" and current and failed.version == current.id:
         return rotates(session, secret.name) if secret.kind is SecretKind.MQTT_USER else None
@@ -240,14 +217,12 @@ def _repair(
 
 
 def _from_the_future(facts: Facts, now: datetime) -> Iterator[str]:
-    """Yield versions from the future: their times decide what is due and what is safe to retire."""
     for each in facts.versions.all:
         if (ahead := each.created - now) > SKEW:
             yield f"version {each.id} was created {ahead.total_seconds():.0f} s in the future: clock skew"
 
 
 def _is_stuck(reason: Reason, facts: Facts, now: datetime) -> bool:
-    """Return whether a tick should have acted on this long ago."""
     pending, previous = facts.versions.pending, facts.versions.previous
     if reason is Reason.PENDING_LEFT_BEHIND:
         return pending is not None and now > pending.created + STUCK_AFTER
@@ -256,7 +231,6 @@ def _is_stuck(reason: Reason, facts: Facts, now: datetime) -> bool:
 
 
 def orphaned_values(session: Session) -> Result:
-    """Find values of secrets that left the stack: readers still get them, and nothing rotates them."""
     orphans = session.orphans()
     return judge(
         [f"{', '.join(orphans)}: stored and readable, but not in the stack"] if orphans else [],
@@ -271,7 +245,6 @@ def ticks(session: Session) -> Repair:
 
 
 def rotates(session: Session, name: str) -> Repair:
-    """Return a repair that publishes a new version on the idle user. The refused user stays as it is."""
     words = f"secretops rotate {name}: set a new password of the idle user, test and publish it"
     return Repair(words, lambda: _rotate(session, name))
 
@@ -282,12 +255,9 @@ def _tick(session: Session) -> str:
     outcomes = tick(session)
     done = "; ".join(f"{one.secret}: {', '.join(one.done)}" for one in outcomes if one.done)
     if failed := [one for one in outcomes if one.error and one.error.exit_code not in FOR_A_PERSON]:
-        raise SecretopsError(
-            "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error),
-            rule=f"a failure stops no other secret; done: {done or 'nothing'}",
-            remedy="secretops tick prints the whole error",
-            code="tick-failed",
-        )
+        what = "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error)
+        rule = f"a failure stops no other secret; done: {done or 'nothing'}"
+        raise SecretopsError(what, rule=rule, remedy="secretops tick prints the whole error", code="tick-failed")
     errors = ((one.secret, (one.error.what,) if one.error else one.attention) for one in outcomes)
     left = "; ".join(f"{secret}: {', '.join(what)}" for secret, what in errors if what)
     return "; ".join(filter(None, (done, left and f"action needed: {left}"))) or "nothing to do"
@@ -300,13 +270,8 @@ def _rotate(session: Session, name: str) -> str:
 
 
 def _run(remote: RemoteCommand, command: Sequence[str], *, accepted: Sequence[ExitCode]) -> str:
-    """Run a command where values can be read. Its output goes to standard error."""
     code, text = remote(command, out=ScreenedBytes(sys.stderr)), f"secretops {' '.join(command)}"
     if code not in accepted:
-        raise SecretopsError(
-            f"{text} exited with {code}",
-            rule="it ran as a task of the Swarm, and printed the reason",
-            remedy="fix what it printed, then run doctor again",
-            code="task-failed",
-        )
+        what, rule = f"{text} exited with {code}", "it ran as a task of the Swarm, and printed the reason"
+        raise SecretopsError(what, rule=rule, remedy="fix what it printed, then run doctor again", code="task-failed")
     return f"{text} ran as a task of the Swarm" + ("" if code == ExitCode.DONE else "; action needed, see its output")

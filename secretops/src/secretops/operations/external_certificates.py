@@ -1,7 +1,4 @@
-"""Certificates that others renew: the broker's chain, and the platform issuer's. Read without a login.
-
-The engine's decisions cover certificates with versions in the store.
-"""
+"""Certificates that others renew: the broker's chain, and the platform issuer's. Read without a login."""
 
 from __future__ import annotations
 
@@ -43,8 +40,6 @@ _DER, _TIMES = 2, frozenset({9, 10})
 
 @dataclass(frozen=True, kw_only=True)
 class ExternalCertificate:
-    """One external certificate. Public."""
-
     # Common name of the subject, or its first host.
     name: str
     # Where it was found.
@@ -56,7 +51,6 @@ class ExternalCertificate:
     wrong: str = ""
 
     def finding(self, now: datetime) -> Finding | None:
-        """Return what needs a person, or None."""
         reason, ends = Reason.DISTRUSTED, f"{self.ends:%Y-%m-%d %H:%M} UTC: {self.remedy}"
         if self.wrong:
             found = f"is not trusted: {self.wrong}: {self.remedy}"
@@ -72,15 +66,12 @@ class ExternalCertificate:
 
 
 def find(session: Session) -> tuple[ExternalCertificate, ...]:
-    """Return every external certificate; for an unreachable broker only the CA file's.
-
-    Raises SecretopsError if the store or the cluster does not answer.
-    """
+    """Return every external certificate; for an unreachable broker only the CA file's. Raises SecretopsError."""
     return tuple(dict.fromkeys([*_issued(session), *_of_broker(session)]))
 
 
 def findings(session: Session) -> tuple[Finding, ...]:
-    """Return what needs a person; nothing if the certificates can't be read: a login then reports the same reason."""
+    """Return what needs a person. Nothing for unreadable certificates: a login reports the same reason."""
     with suppress(SecretopsError):
         now = session.clock()
         return tuple(found for one in find(session) if (found := one.finding(now)))
@@ -121,7 +112,7 @@ def _presented(broker: Broker, trusted: str | None) -> Iterator[ExternalCertific
 
 
 def _chain(broker: Broker, context: ssl.SSLContext, which: str) -> list[x509.Certificate]:
-    """Return the broker's chain, even if it refuses the handshake without a client certificate.
+    """Return the broker's chain, even if it requires a client certificate.
 
     Uses Python's inner object: the public methods need Python 3.13.
     """
@@ -146,12 +137,9 @@ def _chain(broker: Broker, context: ssl.SSLContext, which: str) -> list[x509.Cer
     try:
         return [x509.load_der_x509_certificate(one) for one in found]
     except ValueError:
-        raise UnreachableError(
-            f"{broker.host}:{broker.port}: not a certificate",
-            rule="a TLS server presents X.509 certificates",
-            remedy="check the broker's certfile, and any proxy on the way",
-            code="broker-certificate-unreadable",
-        ) from None
+        what, rule = f"{broker.host}:{broker.port}: not a certificate", "a TLS server presents X.509 certificates"
+        remedy = "check the broker's certfile, and any proxy on the way"
+        raise UnreachableError(what, rule=rule, remedy=remedy, code="broker-certificate-unreadable") from None
 
 
 def _last_of(authority: str | None) -> Iterator[ExternalCertificate]:

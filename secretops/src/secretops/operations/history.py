@@ -27,8 +27,6 @@ Fact = TypeVar("Fact")
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Rotation steps, oldest first."""
-
     entries: tuple[Entry, ...]
     # What is missing; empty for the whole journal.
     lacking: str
@@ -71,7 +69,7 @@ def history(session: Session, files: Sequence[str] = (), since: datetime | None 
 
 
 def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact:
-    """Return `fact()`; on an error, return `otherwise` and add the error to `lacking`."""
+    """Return `fact()`; on an error, `otherwise`."""
     try:
         return fact()
     except SecretopsError as error:
@@ -107,17 +105,14 @@ def _times(secret: str, version: Version) -> Iterator[Entry]:
 def _logged(file: str, names: Collection[str]) -> list[Entry]:
     found = _entries(file)
     if not any(entry.secret in names for entry in found):
-        raise UsageError(
-            f"{file}: no journal entry" + (" of this stack's secrets" if found else ""),
-            rule="a rotator logs each step as a line of JSON: time, secret, version, step, outcome",
-            remedy="pass the log of what calls secretops tick",
-            code="journal-no-entries",
-        )
+        what = f"{file}: no journal entry" + (" of this stack's secrets" if found else "")
+        rule = "a rotator logs each step as a line of JSON: time, secret, version, step, outcome"
+        raise UsageError(what, rule=rule, remedy="pass the log of what calls secretops tick", code="journal-no-entries")
     return found
 
 
 def _entries(file: str) -> list[Entry]:
-    """Return the entries of a log. Its lines may have a prefix before the JSON; other lines are skipped."""
+    """Return the entries of a log. Other lines are skipped, and a prefix before the JSON."""
     found: list[Entry] = []
     try:
         with open_log(file) as packed:

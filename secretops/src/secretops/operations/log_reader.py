@@ -40,7 +40,7 @@ def records_of(name: str) -> Iterator[bytes | None]:
 
 @contextlib.contextmanager
 def open_log(name: str) -> Iterator[BinaryIO]:
-    """Open a file, or standard input, which stays open. Raises OSError."""
+    """Open a file, or standard input. Raises OSError."""
     if name == STDIN:
         yield sys.stdin.buffer
         return
@@ -49,7 +49,6 @@ def open_log(name: str) -> Iterator[BinaryIO]:
 
 
 def lines_of(packed: BinaryIO) -> Iterator[bytes | None]:
-    """Yield the non-empty lines. None: unreadable, or too long."""
     try:
         file = packed
         if hasattr(packed, "peek") and packed.peek(len(_GZIP))[: len(_GZIP)] == _GZIP:
@@ -66,10 +65,7 @@ def lines_of(packed: BinaryIO) -> Iterator[bytes | None]:
 
 
 def _joined(first: bytes, lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
-    """Yield the document that begins with `first`, or its lines if they are no document.
-
-    If the next line is a document, `first` is a broken line of a log.
-    """
+    """Yield the document that begins with `first`, or its lines. If the next line is a document, `first` is broken."""
     lines_read, length = [first], len(first)
     for line in lines:
         if line is None or length + len(line) > LONGEST_LINE or (len(lines_read) == 1 and _is_json(line)):

@@ -18,9 +18,8 @@ def purge(
 ) -> dict[str, tuple[Version, ...]]:
     """Return each version with a value, of every secret in the store or of `only`. `destroy` removes them.
 
-    Broker users stay: without the values nobody can log in as them. Removes the embedded broker, whose admin is lost,
-    leftovers of remote commands, and keys of an owned agent: `notify` gets a line for each that stays. Raises
-    StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
+    Also removes the embedded broker, whose admin is lost, leftovers of remote commands, and keys of an owned agent:
+    `notify` gets a line for each that stays. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
     """
     with session.lease("purge"):
         stored = session.store.secret_names()
@@ -41,7 +40,7 @@ def purge(
 def _delete_agent_keys(
     session: Session, found: Mapping[str, tuple[Version, ...]], notify: Callable[[str], None]
 ) -> None:
-    """Delete the agent's keys before the values: only the store knows which keys those are."""
+    """Delete the keys before the values: only the store knows which keys those are."""
     secret = session.manifest.of_kind(SecretKind.AGENT_KEY)
     for version in found.get(secret.name, ()) if secret else ():
         if secret is None or not version.user or version.retired:
@@ -57,7 +56,6 @@ def _delete_agent_keys(
 
 
 def _check(session: Session, name: str, stored: tuple[str, ...]) -> None:
-    """Raise UsageError unless the values of `name` alone can be removed."""
     if name not in stored:
         what, rule = (
             f"{name if is_name(name) else 'that'}: no stored values",

@@ -47,9 +47,9 @@ def put(
 ) -> Version:
     """Make `value` the current version of `name`. Stores nothing if it is invalid or fails its test.
 
-    `force` retires the previous version's user now, and sets broken files of the store aside: `notify` gets a line for
-    each. `untested` publishes without a test. Raises UsageError for invalid fields, RefusedError, UnreachableError,
-    StoreError, GraceError, WaitingError, LeaseHeldError.
+    `force` retires the previous version now, and sets broken files aside: `notify` gets a line for each. `untested`
+    publishes without a test. Raises UsageError, RefusedError, UnreachableError, StoreError, GraceError, WaitingError,
+    LeaseHeldError.
     """
     secret = session.secret(name)
     if secret.kind is SecretKind.CA or isinstance(secret.agent, OwnedAgent):
@@ -80,7 +80,7 @@ def supply(session: Session, secret: Secret, value: Value, *, force: bool = Fals
 
 
 def _test_key(session: Session, secret: Secret, value: Value) -> bool:
-    """Test an agent's key, or the token that creates keys. False for another secret. Raises as `put`."""
+    """Test an agent's key, or the token that creates keys. False for another secret."""
     from secretops.targets.digitalocean import verify
 
     key = session.manifest.of_kind(SecretKind.AGENT_KEY)
@@ -133,10 +133,7 @@ def publish(
 
 
 def _retire_previous(session: Session, secret: Secret, value: Value, *, force: bool) -> None:
-    """Test a broker user's value, and retire the previous version: the store forgets it with the next one.
-
-    A new admin acts itself: the admin in the store may be broken.
-    """
+    """Test a broker user's value, and retire the previous version: the store forgets it with the next one."""
     made = rotation(session, secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
     if not force:
         made.respect_grace()
@@ -150,7 +147,7 @@ def _retire_previous(session: Session, secret: Secret, value: Value, *, force: b
 
 
 def check_fields(secret: Secret, value: Value) -> None:
-    """Raise UsageError for missing or unknown fields, or texts that their readers reject."""
+    """Raise UsageError for missing, unknown or invalid fields."""
     rule = f"a value of {secret.name} has the fields {', '.join(secret.fields)}, and none of them is blank"
     if missing := [field for field in secret.fields if not value.get(field, "").strip()]:
         remedy = "answer every prompt, or pass all fields on standard input as one JSON object"
@@ -179,7 +176,6 @@ def check_fields(secret: Secret, value: Value) -> None:
 
 
 def check_untested(manifest: Manifest, secret: Secret) -> None:
-    """Raise UsageError where a value of `secret` can't be published untested."""
     if secret.kind in TESTED or secret.name == AGENT_ADMIN[0]:
         return
     known = [one.name for one in manifest.secrets if one.kind in TESTED and not one.is_made]
@@ -189,7 +185,7 @@ def check_untested(manifest: Manifest, secret: Secret) -> None:
 
 
 def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
-    """Return when the certificate or the first of its chain expires. Raises UsageError with all that is wrong."""
+    """Return when the certificate or the first of its chain expires. Raises UsageError."""
     if found := list(certificates.check_supplied(value, now)):
         what = f"{secret.name}: {'; '.join(flaw.what for flaw in found)}"
         rule = "\n".join(dict.fromkeys(flaw.rule for flaw in found))

@@ -75,10 +75,10 @@ def advance(session: Session, secret: Secret, made: Rotator | None = None, *, fo
 
 
 def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None:
-    """Recover after a crash. If the broker refuses a version that readers do not have yet, set its password again.
+    """Recover after a crash. Sets a password again that the broker refuses before readers have it.
 
-    `replaced`: the current version is about to be replaced, so its value may be lost. Raises StoreError, NotFoundError
-    for a lost value, and what the steps raise.
+    `replaced`: the current version is about to be replaced, so its value may be lost. Raises StoreError, NotFoundError,
+    and what the steps raise.
     """
     try:
         session.store.recover(secret.name, session.clock())
@@ -101,7 +101,7 @@ def rotation(
 ) -> Rotation:
     """Return the rotator of an alternating secret. `admin` acts instead of the admin in the store.
 
-    With `waits` raises WaitingError without a broker admin. To finish an interrupted `put` needs none.
+    `waits`: raise WaitingError without a broker admin, unless it finishes an interrupted `put`.
     """
     acting = BrokerAdmin(session)
     made = Rotation(
@@ -116,7 +116,7 @@ def rotation(
 
 
 def agent_key(session: Session, secret: Secret, agent: OwnedAgent, versions: Versions | None = None) -> AgentKey:
-    """Return the rotator of a key of an owned agent. Raises WaitingError without a token that creates keys."""
+    """Return the rotator of a key of an owned agent. Raises WaitingError."""
     from secretops.engine.agent_key import AgentKey
 
     admin, _ = AGENT_ADMIN
@@ -137,7 +137,7 @@ def agent_key(session: Session, secret: Secret, agent: OwnedAgent, versions: Ver
 def open_issuer(
     manifest: Manifest, secret: Secret, store: ports.VersionStore, clock: Callable[[], datetime]
 ) -> ports.Issuer:
-    """Return the client of the issuer of `secret`, without connecting. Raises UsageError if the stack has none."""
+    """Return the client of the issuer of `secret`, without connecting. Raises UsageError."""
     if secret.issuer is None:
         what, rule = f"{secret.name}: no issuer", "secretops requests a certificate from the issuer in the stack file"
         raise UsageError(what, rule=rule, remedy=f"secretops put {secret.name}", code="issuer-missing")
@@ -156,7 +156,7 @@ class PrivateCa:
     _clock: Callable[[], datetime]
 
     def sign(self, request: str) -> SignedCertificate:
-        """Sign a request. Raises WaitingError without a current CA."""
+        """Raise WaitingError without a current CA."""
         from secretops import certificates  # slow to import
 
         name = self._issuer.secret

@@ -26,7 +26,7 @@ NO_ARGUMENT = "a value is never an argument: the shell's history and every proce
 
 
 def is_name(text: str) -> bool:
-    """Return whether `text` has the form of a secret's name. Other text may be a value: do not print it."""
+    """Return whether `text` has the form of a secret's name. Do not print other text: it may be a value."""
     return re.fullmatch(NAME, text) is not None
 
 
@@ -41,13 +41,12 @@ class Session:
 
     @classmethod
     def open(cls, manifest: Manifest, *, role: str) -> Session:
-        """Open the store of the manifest. Access records name `role`."""
         store, journal = platform_of(manifest.store).open_store(manifest.store, role=role)
         return cls(manifest=manifest, store=store, journal=journal)
 
     @property
     def broker(self) -> Broker:
-        """The broker with this process's certificate files. Raises WaitingError while a required one is missing."""
+        """The broker with this process's certificate files. Raises WaitingError."""
         return with_certificate(self.manifest, self.store)
 
     @property
@@ -59,21 +58,20 @@ class Session:
         return platform_of(self.manifest.store)
 
     def check_owner(self) -> None:
-        """Raise UsageError if the credentials lead to another store, with secrets of the same names."""
+        """Raise UsageError if the credentials lead to another store."""
         self.platform.check_owner(self.manifest.store, self.store)
 
     def salvage(self) -> Salvage | None:
-        """Return what repairs the store's files; None for a store without files."""
+        """Return what repairs the store's files, or None."""
         return self.platform.salvage(self.manifest.store, self.store)
 
     def orphans(self) -> tuple[str, ...]:
-        """Return the secrets in the store that left the stack; none if the platform does not list them."""
+        """Return the secrets in the store that left the stack."""
         if not self.platform.lists_orphans:
             return ()
         return tuple(sorted(set(self.store.secret_names()) - {secret.name for secret in self.manifest.secrets}))
 
     def secret(self, name: str) -> Secret:
-        """Return the secret `name`. Raises UsageError."""
         try:
             return self.manifest.secret(name)
         except KeyError:
@@ -86,7 +84,7 @@ class Session:
         raise UsageError(what, rule=rule, remedy=remedy, code="secret-unknown")
 
     def lease(self, command: str) -> AbstractContextManager[None]:
-        """Acquire the store's lease as `command` of this process. Only its holder writes."""
+        """Acquire the lease as `command` of this process."""
         return self.store.lease(f"secretops {command} (pid {os.getpid()} on {socket.gethostname()})")
 
     def facts(self, secret: Secret, replicas: tuple[Replica, ...] = (), *, versions: Versions | None = None) -> Facts:
@@ -101,7 +99,7 @@ class Session:
         )
 
     def first_value_command(self, secret: Secret) -> str:
-        """Return the command that supplies the first value. The embedded broker makes its own admin."""
+        """Return the command that supplies the first value."""
         if self.manifest.broker.embedded and secret.kind is SecretKind.BROKER_ADMIN:
             return "secretops broker start"
         return f"secretops {'rotate' if secret.makes_first_value else 'put'} {secret.name}"
@@ -109,9 +107,9 @@ class Session:
 
 @contextmanager
 def emergency(session: Session, secret: Secret, command: str) -> Iterator[list[str]]:
-    """Hold the lease, and set aside broken files of `secret` and of the broker's admin.
+    """Hold the lease, with broken files of `secret` and of the broker's admin set aside: a line for each.
 
-    Yields a line for each file. Raises StoreError and the errors of `lease`.
+    Raises StoreError and the errors of `lease`.
     """
     repairs = session.salvage()
     lines = repairs.unblock() if repairs else []
@@ -124,10 +122,7 @@ def emergency(session: Session, secret: Secret, command: str) -> Iterator[list[s
 
 
 def known_versions(session: Session, secret: str) -> Versions:
-    """Return the versions in the store. If their record is broken, return those with readable values.
-
-    Raises StoreError, UnreachableError.
-    """
+    """Return the versions in the store; if their record is broken, those with readable values."""
     try:
         return session.store.versions(secret)
     except StoreError:

@@ -24,24 +24,17 @@ _OWN_PROJECT = re.compile(r"""^name: *["']?coreflux-mcp-secrets["']?\s*(#.*)?$""
 
 
 def project_folder() -> Path:
-    """Return the Pulumi project around the current folder, else around this installation. Raises UsageError."""
+    """Return the Pulumi project around the current folder, else around this installation."""
     for start in (Path.cwd(), Path(sys.prefix)):
         for folder in (start, *start.parents):
             if os.path.isfile(folder / "Pulumi.yaml"):  # noqa: PTH113 - Path's own raises for a closed folder
                 return folder
-    raise UsageError(
-        f"{Path.cwd()}: no Pulumi.yaml here or above",
-        rule="secretops reads a stack's outputs",
-        remedy="run it in the project's folder, or pass --manifest FILE",
-        code="project-missing",
-    )
+    rule, remedy = "secretops reads a stack's outputs", "run it in the project's folder, or pass --manifest FILE"
+    raise UsageError(f"{Path.cwd()}: no Pulumi.yaml here or above", rule=rule, remedy=remedy, code="project-missing")
 
 
 def load_manifest(stack: str | None, file: Path | None) -> Manifest:
-    """Return the manifest in `file`, else of `stack`, else of the selected stack.
-
-    Raises UsageError, also where its store is a folder of another stack.
-    """
+    """Return the manifest in `file`, else of `stack`, else of the selected stack. Raises UsageError."""
     found = _of_file(file) if file else _of_output(stack)
     if found.store.folder:
         refuse_another_stack(found.store.folder, found.stack)
@@ -56,12 +49,10 @@ def _of_file(file: Path) -> Manifest:
         remedy = "pass the manifest that `pulumi up` wrote"
         raise UsageError(f"{file}: {error.strerror}", remedy=remedy, code="manifest-unreadable") from error
     if mode & OTHERS_WRITE:
-        raise UsageError(
-            f"{file} has mode {mode:o}: other accounts can write to it",
-            rule="only the owner of a manifest may write to it: it says where credentials go",
-            remedy=f"compare it with the stack's output (pulumi stack output {OUTPUT}), then chmod go-w {file}",
-            code="manifest-writable",
-        )
+        what = f"{file} has mode {mode:o}: other accounts can write to it"
+        rule = "only the owner of a manifest may write to it: it says where credentials go"
+        remedy = f"compare it with the stack's output (pulumi stack output {OUTPUT}), then chmod go-w {file}"
+        raise UsageError(what, rule=rule, remedy=remedy, code="manifest-writable")
     return _parse(content, str(file))
 
 
@@ -85,7 +76,7 @@ def _run(pulumi: str, project: Path, *arguments: str) -> subprocess.CompletedPro
 
 
 def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
-    """Return each stack of the project, and whether it is selected. Empty if Pulumi fails."""
+    """Return each stack, and whether it is selected. Empty if Pulumi fails."""
     try:
         return {each["name"]: bool(each.get("current")) for each in json.loads(_run(pulumi, project, "ls").stdout)}
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -93,16 +84,13 @@ def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
 
 
 def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project: Path) -> UsageError:
-    """Return the error for Pulumi's `message`: no such stack, none selected, or one never deployed."""
+    """Return the error for Pulumi's `message`."""
     name = stack or next((each for each, selected in stacks.items() if selected), None)
     known = f"stacks: {', '.join(stacks) or 'none yet'}"
     if name is None and "no stack selected" in message:
-        return UsageError(
-            f"no stack is selected; {known}",
-            rule="secretops uses the selected stack unless --stack is set",
-            remedy="pulumi stack select NAME, or pass --stack NAME" if stacks else _up(project, "NAME"),
-            code="stack-not-selected",
-        )
+        rule = "secretops uses the selected stack unless --stack is set"
+        remedy = "pulumi stack select NAME, or pass --stack NAME" if stacks else _up(project, "NAME")
+        return UsageError(f"no stack is selected; {known}", rule=rule, remedy=remedy, code="stack-not-selected")
     if stack and "no stack named" in message:
         file = f"Pulumi.{stack}.yaml"
         lacking = _is_own(project) and not (project / file).exists()
@@ -122,16 +110,12 @@ def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project
             "deploy it again, then secretops purge --destroy",
             code="stack-not-deployed",
         )
-    return UsageError(
-        f"stack {name or '(the selected one)'}: {message}",
-        rule="a stack has outputs once `pulumi up` has run",
-        remedy=f"{_up(project, name or 'NAME')}, or pulumi stack select NAME, or pass --stack NAME",
-        code="stack-unreadable",
-    )
+    what = f"stack {name or '(the selected one)'}: {message}"
+    remedy = f"{_up(project, name or 'NAME')}, or pulumi stack select NAME, or pass --stack NAME"
+    return UsageError(what, rule="a stack has outputs once `pulumi up` has run", remedy=remedy, code="stack-unreadable")
 
 
 def _is_own(project: Path) -> bool:
-    """Return whether it is the clone."""
     return bool(_OWN_PROJECT.search((project / "Pulumi.yaml").read_text(encoding="utf-8", errors="replace")))
 
 

@@ -1,4 +1,4 @@
-"""The status of every secret. Changes nothing. Reads the server's value to read servers' reports at the broker."""
+"""The status of every secret. Changes nothing."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ NO_SECRETS = (external_certificates.NAME, PUBLIC_LINES)
 
 
 class Status(StrEnum):
-    """Status of a secret."""
-
     VERIFIED = "verified"  # current, and logged in
     CURRENT = "current"  # current, without a login to test
     WAITING = "waiting"  # for its first value
@@ -38,14 +36,11 @@ class Status(StrEnum):
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether it makes `status` end with ATTENTION."""
         return self in (Status.ATTENTION, Status.UNREADABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SecretStatus:
-    """Status of one secret. Times are UTC."""
-
     name: str
     kind: str
     status: Status
@@ -57,7 +52,6 @@ class SecretStatus:
 
     @property
     def replica_counts(self) -> str:
-        """The number of servers on each version, for a table."""
         if not self.replicas:
             return "-"
         counts = Counter(replica.version for replica in self.replicas)
@@ -71,7 +65,7 @@ class SecretStatus:
 def status(session: Session) -> list[SecretStatus]:
     """Return a row for each secret and each orphaned secret, and for those of NO_SECRETS that need a person.
 
-    A row has a note for each fact that can't be read. Raises UsageError, and the first error if no secret can be read.
+    A row has a note for each unreadable fact. Raises UsageError, and the first error if no secret is readable.
     """
     session.check_owner()
     failures: list[SecretopsError] = []
@@ -103,10 +97,7 @@ def last_failure(session: Session, secret: Secret, current: Version | None) -> E
 
 
 def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
-    """Return a note that the versions of `secret` are lost, if the journal's last entry is of a version in use.
-
-    A secret that only `put` has set has no entry: it waits for its first value again.
-    """
+    """Return a note that the values of `secret` are lost, if the journal's last entry is of a version in use."""
     last = None if versions.all else session.journal.last(secret.name)
     if last is None or last.step not in ("publish", "retire"):
         return None
@@ -127,7 +118,6 @@ def _note(error: SecretopsError) -> str:
 
 
 def _status(session: Session, secret: Secret, failures: list[SecretopsError]) -> SecretStatus:
-    """Return one row, with a note for each error. Adds the error of an unreadable secret to `failures`."""
     row = SecretStatus(name=secret.name, kind=secret.kind, status=Status.WAITING, notes=())
     try:
         facts = session.facts(secret)

@@ -25,8 +25,6 @@ MOST_ACTIONS = 4
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a tick for one secret."""
-
     secret: str
     done: tuple[str, ...] = ()
     error: SecretopsError | None = None
@@ -46,8 +44,8 @@ class Outcome:
 def tick(session: Session, *, scheduled: Container[str] = ()) -> list[Outcome]:
     """Process all secrets: first CAs, then client certificates, then admins, which set the others' passwords.
 
-    Secrets in `scheduled` have another schedule (Secrets Manager's), and are rotated here only if overdue. A failure
-    stops no other secret. An outcome also has what needed a person before the tick. Raises LeaseHeldError.
+    Secrets in `scheduled` have another schedule (Secrets Manager's), and are rotated only if overdue. A failure does
+    not stop other secrets. Raises LeaseHeldError.
     """
     with session.lease("tick"):
         ordered = sorted(session.manifest.secrets, key=_order)
@@ -64,7 +62,6 @@ def _order(secret: Secret) -> int:
 
 
 def _external_certificates(session: Session) -> list[Outcome]:
-    """Return one outcome for all external certificates, if one needs a person."""
     name = external_certificates.NAME
     try:
         found = external_certificates.findings(session)
@@ -118,7 +115,6 @@ def _outcome(session: Session, secret: Secret, *, begins: bool) -> Outcome:
 
 
 def _act(session: Session, secret: Secret, action: Action, versions: Versions) -> tuple[str, Versions]:
-    """Act on a finding. Return what was done, and the versions after it."""
     made = rotator(session, secret, versions)
     if action is not Action.RETIRE:
         return f"published {advance(session, secret, made).id}", made.versions
@@ -133,7 +129,7 @@ def _act(session: Session, secret: Secret, action: Action, versions: Versions) -
 def _verify_current(session: Session, secret: Secret, versions: Versions) -> list[str]:
     """Log in as the current version: detects out-of-band password changes within an hour.
 
-    A key of an owned agent is only listed, since each answer costs money. A lost key is replaced at once.
+    A key of an owned agent is only listed: each answer costs money.
     """
     current = versions.current
     if current is None:

@@ -21,34 +21,25 @@ _SERIAL = 16
 
 @dataclass(frozen=True)
 class InstalledCAs:
-    """The CA files in a folder, and those that were removed."""
-
     trusted: tuple[Path, ...]
     removed: tuple[Path, ...]
 
 
 def bundle(session: Session) -> str:
-    """Return the CAs that the broker must trust, as PEM. Raises UsageError without a CA of its own, WaitingError."""
+    """Return the CAs that the broker must trust, as PEM. Raises UsageError, WaitingError."""
     session.check_owner()
     secret = session.manifest.of_kind(SecretKind.CA)
     if secret is None:
-        raise UsageError(
-            "this stack has no CA of its own",
-            rule="the broker trusts the issuer of the stack's client certificate",
-            remedy="set issuer: {kind: private-ca} in the stack file to create one",
-            code="ca-not-configured",
-        )
+        rule = "the broker trusts the issuer of the stack's client certificate"
+        remedy = "set issuer: {kind: private-ca} in the stack file to create one"
+        raise UsageError("this stack has no CA of its own", rule=rule, remedy=remedy, code="ca-not-configured")
     found = [
         (one.id, session.store.read(secret.name, one.id, purpose="print the CAs to trust")["ca.crt"])
         for one in session.store.versions(secret.name).living
     ]
     if not found:
-        raise WaitingError(
-            f"{secret.name}: no CA yet",
-            rule="the first tick creates the CA, and waits until the broker trusts it",
-            remedy=f"secretops rotate {secret.name}",
-            code="ca-missing",
-        )
+        what, rule = f"{secret.name}: no CA yet", "the first tick creates the CA, and waits until the broker trusts it"
+        raise WaitingError(what, rule=rule, remedy=f"secretops rotate {secret.name}", code="ca-missing")
     return "".join(_checked(text, f"{secret.name}: {version}") for version, text in found)
 
 
@@ -79,15 +70,12 @@ def install(manifest: Manifest, folder: Path, text: str) -> InstalledCAs:
 
 
 def _checked(text: str, name: str) -> str:
-    """Return the certificates of a text. Raises StoreError if one is unreadable: the broker would not trust it."""
+    """Return the certificates of a text. Raises StoreError if one is unreadable."""
     from secretops.certificates import extract_certificates
 
     try:
         return extract_certificates(text)
     except ValueError:
-        raise StoreError(
-            f"{name}: no readable CA",
-            rule="the broker must trust every CA of the stack: clients of a missing CA are locked out",
-            remedy="find out who changed it in the store; leave the broker's CAs as they are until then",
-            code="ca-unreadable",
-        ) from None
+        rule = "the broker must trust every CA of the stack: clients of a missing CA are locked out"
+        remedy = "find out who changed it in the store; leave the broker's CAs as they are until then"
+        raise StoreError(f"{name}: no readable CA", rule=rule, remedy=remedy, code="ca-unreadable") from None

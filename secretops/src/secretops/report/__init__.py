@@ -1,7 +1,4 @@
-"""The report as one page of HTML without scripts, fonts or requests.
-
-The template escapes text from others, such as a reader's name in a log, and shows control characters as codes.
-"""
+"""The report as one page of HTML without scripts, fonts or requests. Texts of others are escaped."""
 
 from __future__ import annotations
 
@@ -24,7 +21,6 @@ MOST_ROWS, SHORT = 1_000, 12
 
 
 def page(report: Report) -> str:
-    """Return the page. Its Content-Security-Policy allows its own style sheet only."""
     folder = resources.files(__package__)
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
     environment = Environment(

@@ -24,8 +24,6 @@ _READ = {"undeclared": "var(--alarm)", "declared": "var(--calm)", "got no value"
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A chart; `svgs` has a drawing per shape."""
-
     heading: str
     caption: str
     svgs: Mapping[str, Markup]
@@ -119,9 +117,9 @@ def _steps(report: Report) -> Chart | None:
 def _reads(report: Report) -> Chart | None:
     counts: dict[str, dict[str, int]] = {}
     for row in report.reads.view.rows if report.reads.view else ():
-        if row.done:  # a change: in the table only
+        if row.changed:  # a change: in the table only
             continue
-        kind = "got no value" if not row.given else "declared" if row.declared else "undeclared"
+        kind = "got no value" if not row.value_returned else "declared" if row.declared else "undeclared"
         of_reader = counts.setdefault(row.reader, {})
         of_reader[kind] = of_reader.get(kind, 0) + row.count
     readers = sorted(counts, key=lambda name: (-counts[name].get("undeclared", 0), -sum(counts[name].values()), name))

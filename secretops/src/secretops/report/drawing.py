@@ -1,6 +1,6 @@
-"""Draws charts as SVG with Vega-Lite: a row is a label, marks and a figure. Each has a wide and a narrow shape.
+"""Draws charts as SVG with Vega-Lite: rows of a label, marks and a figure.
 
-Colors are variables of the style sheet, which also shows the shape that fits.
+The style sheet has the colors, and shows the shape that fits.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ LETTER = 8
 
 @dataclass(frozen=True)
 class Shape:
-    """A size of drawings, in pixels."""
-
     name: str
     width: int
     left: int
@@ -103,7 +101,7 @@ def rule(where: float | str) -> Layer:
 
 
 def axis(**options: Any) -> dict[str, Any]:
-    """Return an axis whose labels have a gap for fonts that are wider than Vega's."""
+    """Return an axis with gaps for fonts that are wider than Vega's."""
     labels = {"labelFlush": True, "labelBound": 8, "labelOverlap": True, "labelSeparation": 14}
     return {"title": None, "tickCount": 5, **labels, **options}
 
@@ -122,7 +120,6 @@ def short(name: str, letters: int) -> str:
 
 
 def _kinds(kinds: Mapping[str, object]) -> dict[str, Any]:
-    """Return the encoding of `kind`, with a legend for more than one."""
     return {"field": "kind", "type": "nominal", "legend": _LEGEND if len(kinds) > 1 else None}
 
 
@@ -162,7 +159,6 @@ def _svg(rows: Sequence[tuple[str, str]], layers: Sequence[Layer], shape: Shape)
 
 
 def _in_rows(layer: Layer, count: int) -> Layer:
-    """Put each mark in its row, except a rule."""
     if layer["mark"]["type"] == "rule":
         return layer
     scale = {"type": "band", "domain": list(range(count)), "padding": 0}

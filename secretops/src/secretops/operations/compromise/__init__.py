@@ -42,8 +42,6 @@ Ask = Callable[[Secret], Value]
 
 @dataclass(frozen=True)
 class Outcome:
-    """An incident after a command, and the exit code."""
-
     incident: Incident
     exit_code: ExitCode
 
@@ -51,8 +49,7 @@ class Outcome:
 def open_incident(session: Session, name: str, *, since: datetime | None, to: Path, new: bool = False) -> Incident:
     """Return the unfinished incident of `name` in the folder `to`, else (or if `new`) a new incident.
 
-    `since`: the start of the accesses to report, by default a day before. Raises UsageError, and WaitingError for a
-    secret that never had a value.
+    `since`: the start of the reported accesses, by default a day before. Raises UsageError, WaitingError.
     """
     secret, now = session.secret(name), session.clock()
     if not new and (found := find_unfinished(session.manifest, secret, to, now)):
@@ -98,8 +95,7 @@ def compromise(
 ) -> Outcome:
     """Complete `incident`, and write its files to the folder `to`.
 
-    `files` are the logs of a trail without an API. `ask` returns an operator-supplied value. Raises what `contain`
-    raises, and StoreError.
+    `files` are the logs of a trail without an API. Raises what `contain` raises, and StoreError.
     """
     secret, record = session.secret(incident.secret), recorder(to)
     supplied = _supplied(session, secret, incident, ask)
@@ -126,7 +122,7 @@ def compromise(
 
 
 def run_in_task(session: Session, notify: Callable[[str], None], ask: Ask) -> None:
-    """Run `contain` in the task of a Swarm. `notify` gets each change of the incident as a line of JSON."""
+    """Run `contain` in a task of a Swarm. `notify` gets each change of the incident as a line of JSON."""
     incident = Incident.model_validate_json(Path(INCIDENT_FILE).read_bytes())
     supplied = _supplied(session, session.secret(incident.secret), incident, ask)
     contain(session, incident, supplied=supplied, record=lambda changed: notify(changed.model_dump_json()))
@@ -140,7 +136,6 @@ class _Progress(io.BytesIO):
         self.incident, self._record = incident, record
 
     def flush(self) -> None:
-        """Handle new output up to its last complete line."""
         whole, _, _ = self.getvalue().rpartition(b"\n")
         if whole:
             incident = Incident.model_validate_json(whole.rpartition(b"\n")[2])
@@ -150,7 +145,6 @@ class _Progress(io.BytesIO):
 
 
 def _supplied(session: Session, secret: Secret, incident: Incident, ask: Ask | None) -> Value | None:
-    """Return an operator-supplied new value, unless the secret has one already."""
     versions = known_versions(session, secret.name)
     new = [version for version in (versions.current, versions.pending) if version and version.id not in incident.known]
     if secret.is_made or new or ask is None:
@@ -161,7 +155,6 @@ def _supplied(session: Session, secret: Secret, incident: Incident, ask: Ask | N
 
 
 def _with_reads(session: Session, incident: Incident, files: Sequence[str]) -> Incident:
-    """Return the incident with its accesses, and steps for a person where the trail has none."""
     try:
         view = audit.audit(session.manifest, files, since=incident.since, secret=incident.secret)
     except SecretopsError as error:

@@ -1,4 +1,4 @@
-"""The plan of an incident, the steps for a person, and tests of an old value other than a login."""
+"""The plan of an incident, the steps for a person, and tests of an old value."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ RETRY_PAUSES = (2.0, 4.0, 8.0, 16.0)
 
 
 def describe_end(secret: Secret) -> str:
-    """Return what happens to a replaced value that is not a broker user's."""
     if secret.kind is SecretKind.CA:
         return "its key is deleted"
     if secret.kind is SecretKind.X509:
@@ -35,7 +34,6 @@ def describe_end(secret: Secret) -> str:
 
 
 def is_testable(secret: Secret) -> bool:
-    """Return whether the old value can be tested. It is read only then."""
     return secret.kind.alternates or secret.kind is SecretKind.X509 or secret.agent is not None
 
 
@@ -103,7 +101,6 @@ def created_keys(session: Session, secret: Secret) -> list[str]:
 
 
 def _revoke(secret: Secret, which: str) -> str:
-    """Return how to revoke a certificate. secretops has no right to."""
     if secret.issuer and not secret.issuer.revocation:
         return f"certificate {which} is valid until it expires; a new CA ends it: secretops compromise client-ca"
     how = secret.issuer.revocation if secret.issuer else "at its issuer"
@@ -115,7 +112,7 @@ def try_value(
 ) -> tuple[str, bool]:
     """Test whether an old value is refused. Return the result, and whether it is known.
 
-    Raises UnreachableError, and SecretopsError if an agent still accepts a deleted key.
+    Raises UnreachableError, SecretopsError.
     """
     if secret.kind is SecretKind.X509:
         return _try_certificate(session, secret, version, value)
@@ -171,7 +168,6 @@ def still_accepted(what: str, remedy: str) -> SecretopsError:
 
 
 def cost(manifest: Manifest, secret: Secret) -> str:
-    """Return the cost for running servers."""
     service = "broker" if secret.kind is SecretKind.MQTT_USER else "agent"
     if service == "broker" or isinstance(secret.agent, OwnedAgent):
         return (

@@ -1,7 +1,7 @@
 """Ends a compromised value under the lease: replaces it, ends it, and proves both.
 
-A version that the incident knows is exposed; any other is new. So it can be interrupted anywhere and repeated. A failed
-proof makes all versions known, so that the next attempt replaces them, too.
+A version that the incident knows is exposed; any other is new. So it can be interrupted and repeated anywhere. A failed
+proof makes all versions known: the next attempt replaces them, too.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ def contain(
 ) -> Incident:
     """Do the steps that are not done yet. `supplied` is an operator-supplied new value.
 
-    Records and raises errors: LeaseHeldError, WaitingError, those of a rotation, SecretopsError if the old value is
-    still accepted.
+    Raises LeaseHeldError, WaitingError, the errors of a rotation, SecretopsError if the old value is still accepted.
     """
     secret = session.secret(incident.secret)
     with emergency(session, secret, f"compromise {secret.name}") as set_aside:
@@ -86,7 +85,6 @@ class _Containment:
         yield Step.READERS, self._await_readers
 
     def run(self, step: Step, act: Callable[[], str]) -> None:
-        """Run a step, recorded before and after."""
         self._manual = list(self.incident.manual.get(step, ())) if step in REPEATED else []
         self._change(self.incident.begin(step, self._session.clock()))
         try:
@@ -158,7 +156,6 @@ class _Containment:
         return version.id in self.incident.known
 
     def _is_theirs(self, one: ExposedVersion) -> bool:
-        """Return whether it belongs to an operator's own user that is not scrambled yet."""
         current = self._versions.current
         in_use = current is not None and current.user == one.user
         alternates = self._secret.kind.alternates
@@ -211,7 +208,7 @@ class _Containment:
         return result
 
     def _both_slots(self) -> str:
-        """Set new passwords of both users: a login then proves that no former password is valid."""
+        """Set new passwords of both users: then a login proves that no former password is valid."""
         previous = self._versions.previous
         if previous is None or previous.retired or self._is_known(previous):
             self._advance()
@@ -245,7 +242,6 @@ class _Containment:
         return result
 
     def _prove(self) -> str:
-        """Test each exposed value."""
         if not advice.is_testable(self._secret):
             return advice.UNTESTED
         return "; ".join([self._test(one) for one in self.incident.exposed]) or "no version was valid"

@@ -1,7 +1,4 @@
-"""An incident: the exposed versions, the steps and their results. A command continues from its files.
-
-It has names of versions and users, never a value.
-"""
+"""An incident, and its files, from which an interrupted command continues."""
 
 from __future__ import annotations
 
@@ -26,8 +23,6 @@ RESUME_WITHIN = timedelta(days=1)
 
 
 class Step(StrEnum):
-    """The steps of an incident, in order."""
-
     FREEZE = "freeze"  # hold the lease
     REPLACE = "replace"  # test and publish a new value, and end the old value
     BOTH_SLOTS = "both slots"  # set a new password of the other broker user
@@ -57,7 +52,7 @@ class ExposedVersion(Model):
 
 
 class Incident(Model):
-    """The record of an incident. A change makes a new one, which the caller records."""
+    """The record of an incident, without values. A change makes a new one."""
 
     project: str
     stack: str
@@ -107,7 +102,6 @@ class Incident(Model):
         return self.model_copy(update={"done": tuple(step for step in self.done if step not in steps)})
 
     def with_known(self, *versions: str) -> Incident:
-        """Return the incident with these versions known, so that they are replaced, too."""
         known = tuple(dict.fromkeys((*self.known, *versions)))
         return self.model_copy(update={"known": known}).undone(*Step)
 
@@ -123,7 +117,7 @@ def files_of(incident: Incident, folder: Path) -> tuple[Path, Path]:
 
 
 def save(incident: Incident, folder: Path) -> None:
-    """Write both files with mode 600, the JSON file last. Raises StoreError."""
+    """Write both files, the JSON file last. Raises StoreError."""
     for_programs, for_people = files_of(incident, folder)
     files.write(for_people, page(incident).encode(), files.PRIVATE)
     files.write(for_programs, incident.model_dump_json(indent=2).encode(), files.PRIVATE)
@@ -141,7 +135,7 @@ def load(path: Path) -> Incident:
 
 
 def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datetime) -> Incident | None:
-    """Return the latest incident of `secret` in `folder` unless it has ended or is too old. Raises as `load`."""
+    """Return the latest incident of `secret`, unless it has ended or is too old. Raises as `load`."""
     for path in sorted(folder.glob(f"incident-{secret.name}-*.json"), reverse=True):
         incident = load(path)
         if (incident.project, incident.stack, incident.secret) == (manifest.project, manifest.stack, secret.name):
@@ -150,7 +144,7 @@ def find_unfinished(manifest: Manifest, secret: Secret, folder: Path, now: datet
 
 
 def recorder(folder: Path) -> Record:
-    """Return a Record that writes to `folder`. Raises StoreError without that folder."""
+    """Return a Record that writes to `folder`. Raises StoreError."""
     if not folder.is_dir():
         what, rule = f"{folder}: no such folder", "the incident's two files are written to it"
         remedy = f"mkdir {folder}, or pass another folder: --to FOLDER"
@@ -159,7 +153,6 @@ def recorder(folder: Path) -> Record:
 
 
 def page(incident: Incident) -> str:
-    """Return the incident as a page of Markdown."""
     state = (
         f"ended {incident.ended:%Y-%m-%d %H:%M:%S}" if incident.ended else "not ended: run `secretops compromise` again"
     )
