@@ -96,32 +96,28 @@ class Program:
             choice.VARIABLE: "up",
         }  # fmt: skip
 
-    def pulumi(self, *arguments: str, fails: bool = False) -> str:
-        command = [str(BIN / "pulumi"), *arguments, "--non-interactive"]
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
-        assert (done.returncode != 0) is fails, done.stdout + done.stderr
-        return done.stdout + done.stderr
+            command, cwd=self.folder, env=self.environment | environment, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr)
 
-    def sh(self, *lines: str, path: str | None = None) -> str:
+    def pulumi(self, *arguments: str, fails: bool = False) -> str:
+        done = self.run(str(BIN / "pulumi"), *arguments, "--non-interactive")
+        assert (done.returncode != 0) is fails, done.stdout
+        return done.stdout
+
+    def sh(self, *lines: str, **environment: str) -> str:
         wants_a_person = f"[ $? -eq {ExitCode.ATTENTION} ] || exit"
-        done = subprocess.run(
-            ["bash", "-c", "\n".join(f"{line} || {wants_a_person}" for line in lines)],
-            cwd=self.folder,
-            env=self.environment | ({"PATH": path} if path else {}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode in (0, ExitCode.ATTENTION), done.stdout + done.stderr
+        done = self.run("bash", "-c", "\n".join(f"{line} || {wants_a_person}" for line in lines), **environment)
+        assert done.returncode in (0, ExitCode.ATTENTION), done.stdout
         return done.stdout
 
     def follow(self, blocks: Sequence[str]) -> str:
         kept = [one for one in self.environment["PATH"].split(os.pathsep) if not (Path(one) / "pulumi").exists()]
         lines = [line.replace("/path/to/clone", str(ROOT)) for block in blocks for line in block.splitlines()]
-        return self.sh(*lines, path=os.pathsep.join(kept))
+        return self.sh(*lines, PATH=os.pathsep.join(kept))
 
     def has_all_below_the_component(self, at_least: int) -> None:
         made = json.loads(self.pulumi("stack", "export"))["deployment"]["resources"]
