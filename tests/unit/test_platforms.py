@@ -17,7 +17,7 @@ from secretops.manifest import Manifest
 from secretops.operations.doctor import checks, doctor
 from secretops.operations.status import Status, status
 from tests.real.stack import Stack
-from tests.stacks.project import new_stack
+from tests.stacks.project import Entry, new_stack
 from tests.unit import memory_platform
 from tests.unit.harness import deploy
 from tests.unit.stack_file import StackFile
@@ -74,7 +74,7 @@ def test_seventh_platform_is_on_the_pages() -> None:
     assert '"memory": MemoryArgs' in PAGES["package/plugin/sections.py"]()
 
 
-SECTIONS = {
+SECTIONS: dict[str, Entry] = {
     "store": {"kind": "memory", "shelf": "it"}, "server": {"kind": "memory"},
     "broker": {"kind": "coreflux", "host": "mqtt.example.com"},
 }  # fmt: skip
