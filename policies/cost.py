@@ -98,7 +98,7 @@ def price_lists() -> tuple[PriceList, ...]:
 
 
 def estimate(plan: Plan) -> tuple[Line, ...]:
-    """Return the items that the plan has any of, the most expensive first. Of a stack without a cloud: none."""
+    """Return the items of the plan, the most expensive first; none without a cloud."""
     return tuple(sorted((line for each in price_lists() for line in each.lines(plan)), key=lambda line: -line.usd))
 
 
@@ -113,7 +113,7 @@ def unpriced(plan: Plan) -> tuple[str, ...]:
 
 
 def text(plan: Plan) -> str:
-    """Return the estimate for a person; empty if the plan has nothing of a cloud."""
+    """Return the estimate as text; empty without a cloud."""
     lines = estimate(plan)
     if not lines:
         return ""
@@ -140,5 +140,5 @@ def count(*types: str) -> Callable[[Plan], float]:
 
 
 def whole(entry: Any) -> int:
-    """Return a number of the plan; 1 if it is missing or not known yet."""
+    """Return a number of the plan; 1 if it is missing or unknown."""
     return entry if isinstance(entry, int) else 1

@@ -1,4 +1,4 @@
-"""docs/commands.md: every command of `secretops`, its arguments and options, from typer's own documentation."""
+"""docs/commands.md: every command of `secretops`, from typer's documentation."""
 
 from __future__ import annotations
 
@@ -60,11 +60,10 @@ EXIT_CODES = {
 
 
 def render() -> str:
-    """The page."""
     command = [sys.executable, "-m", "typer", "secretops.cli", "utils", "docs", "--name", "secretops"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     _, _, commands = html.unescape(printed).partition("**Commands**:\n")
-    # Its lists cut a command's first words; the section below has them whole.
+    # Its lists cut a command's first words; the sections have them.
     listed = re.sub(r"^\* `(\w+)`: .*\.\.\.$", r"* `\1`", commands, flags=re.MULTILINE)
     whole = re.sub(r"<((?:list\[)?\w+\]?)>", r"\1", listed).replace("```console\n$ ", "```text\n")
     first, second, rest = whole.partition("\n## ")

@@ -1,9 +1,7 @@
-"""`python -m tools.sbom IMAGE`: write dist/sbom.cdx.json, what an image of `make image` holds (CycloneDX 1.5).
+"""`python -m tools.sbom IMAGE`: write dist/sbom.cdx.json, the contents of an image (CycloneDX 1.5).
 
-Its Python packages are uv's own export of uv.lock, with the hashes that the build installs by, less those that are not
-installed in the image (https://docs.astral.sh/uv/concepts/projects/export/). Its Debian packages are what dpkg in the
-image lists. Nothing is added to the image, and the container that is asked has no network. The upstream server is named
-by the commit that the launcher expects.
+Python packages are from uv's export of uv.lock, with hashes (https://docs.astral.sh/uv/concepts/projects/export/),
+Debian packages from dpkg in the image, the upstream server from its commit. The container has no network.
 
 Exit code 0: written. 1: a step failed; it is named, with the remedy.
 """
@@ -28,7 +26,7 @@ WRITTEN = ROOT / "dist" / "sbom.cdx.json"
 DISTRIBUTION = "coreflux-secretops"
 EXTRAS = ("cli", "server", "kubernetes", "aws", "azure", "swarm", "vault")
 
-# What the container prints of itself: one JSON object.
+# What the container prints: one JSON object.
 SCRIPT = """
 import json, platform, subprocess
 from importlib.metadata import distributions
@@ -44,7 +42,6 @@ print(json.dumps({
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the document of the one image that is named."""
     if len(arguments) != 1:
         sys.stderr.write("python -m tools.sbom IMAGE, with the name that make image gave it\n")
         return 1
@@ -81,7 +78,7 @@ def _export() -> str:
 
 
 def _python(exported: list[dict[str, Any]], found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Those of the lock that the image has. Raises SetupError where the image has another."""
+    """Return the locked packages of the image. Raises SetupError for others."""
     installed = {
         (_normal(name), version) for name, version in found["packages"].items() if _normal(name) != DISTRIBUTION
     }
@@ -114,7 +111,7 @@ def _others(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _among(made: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The dependencies between components that are left."""
+    """Return the dependencies between remaining components."""
     there = {one["bom-ref"] for one in made["components"]}
     entries = (one for one in made.get("dependencies", []) if one["ref"] in there)
     return [{**one, "dependsOn": [ref for ref in one.get("dependsOn", []) if ref in there]} for one in entries]

@@ -17,7 +17,7 @@ from .names import Names
 from .principals import VaultReader, VaultRole
 
 VERSION = "secretops-version"
-"""The key of a document that says which version it is (secretops.platforms.vault.documents)."""
+"""The key of a document that says which version it is (secretops.platforms.vault.api)."""
 
 CA_FILE = "vault-ca.crt"
 AGENTS_TOKEN = "/var/run/secrets/vault.hashicorp.com/serviceaccount/token"  # noqa: S105  # nosec B105 - a path

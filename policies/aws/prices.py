@@ -26,7 +26,8 @@ def _tasks(plan: Plan) -> int:
 
 
 def _fargate(size: str, unit: int, architecture: str) -> Callable[[Plan], float]:
-    """Size of all tasks: `cpu` in vCPU of 1024, or `memory` in GB of 1024. One stack has one task definition."""
+    """Return the size of all tasks: `cpu` in vCPU of 1024, or `memory` in GB of 1024. A stack has one task
+    definition."""
 
     def quantity(plan: Plan) -> float:
         for one in plan.of_type("aws:ecs/taskDefinition:TaskDefinition"):
@@ -43,7 +44,7 @@ def _replica_secrets(plan: Plan) -> float:
 
 
 def _polls_of_tasks(plan: Plan) -> float:
-    """Tens of thousands. At most: each task polls each secret. ECS injects NativeRef, and no task polls."""
+    """Return tens of thousands, at most: each task polls each secret. With NativeRef no task polls."""
     if any(True for _ in plan.of_type("coreflux-mcp-secrets:aws:Redeploy")):
         return 0
     return _tasks(plan) * count("aws:secretsmanager/secret:Secret")(plan) * POLLS / 10_000

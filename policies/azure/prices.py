@@ -21,7 +21,7 @@ _BALANCER = Source("https://azure.microsoft.com/pricing/details/load-balancer/",
 
 
 def _replicas(resource: str) -> Callable[[Plan], float]:
-    """`cpu` in vCPU or `memory` in GiB of what always runs on Container Apps."""
+    """Return `cpu` in vCPU or `memory` in GiB of permanent replicas on Container Apps."""
 
     def quantity(plan: Plan) -> float:
         found = 0.0
@@ -51,23 +51,22 @@ def _ingested(plan: Plan) -> float:
 
 
 def _retained(plan: Plan) -> float:
-    """GB that are kept beyond the 31 days of the price for ingestion."""
+    """Return GB retained beyond the 31 days of the ingestion price."""
     days = (one.properties.get("retentionInDays") for one in plan.of_type("azure-native:operationalinsights:Workspace"))
     return sum(LOG_GB * max(0, whole(each) - 31) * 24 / HOURS for each in days)
 
 
 def _polls_of_vault(plan: Plan) -> float:
-    """Tens of thousands: one launcher, and an hourly tick, for each secret of the manifest."""
+    """Return tens of thousands: a launcher and an hourly tick for each secret."""
     secrets = plan.manifest.get("secrets")
     vaults = count("azure-native:keyvault:Vault")(plan)
     return vaults * len(secrets) * (POLLS + HOURS) / 10_000 if isinstance(secrets, list | Mapping) else 0
 
 
 def _own_networks(plan: Plan) -> float:
-    """Environments in a subnet of yours.
+    """Return the environments in a subnet of yours.
 
-    Each is billed for one standard load balancer and one standard address for egress, internal or not; one that is not
-    internal has a second address, for ingress, and no stack makes such a one. Without a subnet neither is billed.
+    Each is billed for a standard load balancer and an egress address; without a subnet neither is billed.
     https://learn.microsoft.com/azure/container-apps/custom-virtual-networks#managed-resources
     """
     environments = plan.of_type("azure-native:app:ManagedEnvironment")

@@ -119,7 +119,7 @@ def test_label_moved_meanwhile_is_seen_and_not_overwritten(place: Account, meddl
     place.open().add("it", version(token(2)), make())
     theirs = json.dumps({"username": "typed-by-a-person"})
     meddle(lambda: place.client.put_secret_value(SecretId=place.name, SecretString=theirs))
-    with pytest.raises(StoreError, match="changed by hand"):
+    with pytest.raises(StoreError, match=r"\[value-edited\]"):
         place.open().publish("it", token(2), NOW)
     assert place.delivered()["username"] == "typed-by-a-person"
     assert [one.stage for one in place.open().versions("it").all] == [Stage.CURRENT, Stage.PENDING]
@@ -133,7 +133,7 @@ def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_
     versions = place.open().versions("it")
     assert versions.current and versions.current.id == token(2)
     assert "changed by hand" in (place.open().delivery_drift("it") or "")
-    with pytest.raises(StoreError, match=r"changed by hand[\s\S]*--move-to-version-id " + token(2)):
+    with pytest.raises(StoreError, match=r"\[value-edited\][\s\S]*--move-to-version-id " + token(2)):
         place.open().recover("it", NOW)
     roll_back(place, token(1), token(2))
     place.open().recover("it", NOW)

@@ -99,10 +99,7 @@ def _redrive(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _rotation(inputs: Inputs) -> Iterator[Problem]:
-    """RotateSecret: a function that rotates, and exactly one of days and schedule (RotationRulesType).
-
-    What AWS itself manages needs no function; a stack makes no such secret.
-    """
+    """Check for a function, and either days or a schedule (RotateSecret, RotationRulesType)."""
     if inputs.get("rotationLambdaArn") is None:
         yield Problem("rotationLambdaArn", MISSING, "a function rotates a secret", "give rotation_lambda_arn")
     rules = inputs.get("rotationRules")
@@ -113,7 +110,7 @@ def _rotation(inputs: Inputs) -> Iterator[Problem]:
         yield Problem(
             "rotationRules",
             rules,
-            "exactly one of days and schedule is given",
+            "exactly one of days and schedule is set",
             "give automatically_after_days or schedule_expression",
         )
     hours = re.fullmatch(r"rate\((\d+) hours?\)", str(rules.get("scheduleExpression")))
@@ -123,7 +120,7 @@ def _rotation(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _function(inputs: Inputs) -> Iterator[Problem]:
-    """CreateFunction: a zip has a handler and a runtime; an image has neither."""
+    """Check that a zip has handler and runtime, and an image neither (CreateFunction)."""
     if inputs.get("packageType", "Zip") == "Zip":
         for name in ("handler", "runtime"):
             if inputs.get(name) is None:
@@ -143,15 +140,12 @@ def _function(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _alarm(inputs: Inputs) -> Iterator[Problem]:
-    """PutMetricAlarm: of one metric, of several, or of a query of PromQL, which says all of it itself.
-
-    botocore's model requires the name alone.
-    """
+    """Check an alarm's metric, metrics or PromQL query (PutMetricAlarm). botocore's model requires the name alone."""
     kinds = ("metricName", "metricQueries", "evaluationCriteria")
     given = [name for name in kinds if inputs.get(name) not in (None, [])]
     if len(given) != 1:
         value: object = given or MISSING
-        yield Problem("metricName", value, f"exactly one of {', '.join(map(snake, kinds))} is given", "give one")
+        yield Problem("metricName", value, f"exactly one of {', '.join(map(snake, kinds))} is set", "set one")
     if given == ["evaluationCriteria"]:
         return
     either = (("comparisonOperator",), ("evaluationPeriods",), ("threshold", "thresholdMetricId"))
@@ -169,7 +163,7 @@ def _alarm(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _schedule(inputs: Inputs) -> Iterator[Problem]:
-    """EventBridge Scheduler user guide, flexible time windows: 1 to 1440 minutes where there is one."""
+    """Check windows of 1 to 1440 minutes (EventBridge Scheduler user guide, flexible time windows)."""
     window = inputs.get("flexibleTimeWindow")
     if isinstance(window, Mapping) and window.get("mode") == "FLEXIBLE" and not window.get("maximumWindowInMinutes"):
         at = "flexibleTimeWindow.maximumWindowInMinutes"
@@ -177,7 +171,7 @@ def _schedule(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _lock(inputs: Inputs) -> Iterator[Problem]:
-    """S3 API reference, DefaultRetention: a mode, and days or years."""
+    """Check for a mode, and days or years (S3 API reference, DefaultRetention)."""
     rule = inputs.get("rule")
     retention = rule.get("defaultRetention") if isinstance(rule, Mapping) else None
     if not isinstance(retention, Mapping):
@@ -186,11 +180,11 @@ def _lock(inputs: Inputs) -> Iterator[Problem]:
     if retention.get("mode") is None:
         yield Problem(f"{at}.mode", MISSING, "a retention has a mode", "give GOVERNANCE or COMPLIANCE")
     if (retention.get("days") is None) == (retention.get("years") is None):
-        yield Problem(at, retention, "exactly one of days and years is given", "give days or years")
+        yield Problem(at, retention, "exactly one of days and years is set", "set days or years")
 
 
 def _trail(inputs: Inputs) -> Iterator[Problem]:
-    """The provider's page of the resource: CloudTrail wants the log group's ARN with a wildcard for its streams."""
+    """Check the log group's ARN for a wildcard for its streams (the provider's page)."""
     group = inputs.get("cloudWatchLogsGroupArn")
     if isinstance(group, str) and not is_unknown(group) and not group.endswith(":*"):
         yield Problem("cloudWatchLogsGroupArn", group, "it ends with all of the group's streams", "add :*")

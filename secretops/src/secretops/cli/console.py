@@ -52,6 +52,10 @@ ManifestFile = Annotated[
     typer.Option("--manifest", envvar="SECRETOPS_MANIFEST", help="Read the manifest from a file, without Pulumi."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Since = Annotated[str | None, typer.Option("--since", help="Start: 24h, 7d, 90min, or an ISO 8601 time (UTC).")]
+TrailFiles = Annotated[
+    list[str] | None, typer.Option("--trail", metavar="FILE", help="A log of the trail, as for audit. Repeatable.")
+]
 
 
 class _Group(TyperGroup):
@@ -73,10 +77,6 @@ def _typed(context: typer.Context) -> list[str]:
     return [part for option, value in typed.items() for part in ([option] if value is True else [option, str(value)])]
 
 
-def common_options(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> None:
-    """Accept the options that may also precede a command; see _Group."""
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import PackageNotFoundError, version
@@ -87,6 +87,17 @@ def _print_version(wanted: bool) -> None:
             number = version("coreflux-mcp-secrets")
         typer.echo(f"secretops {number}")
         raise typer.Exit
+
+
+def common_options(
+    stack: Stack = None,
+    manifest: ManifestFile = None,
+    as_json: AsJson = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Accept --version, and the options that may also precede a command; see _Group."""
 
 
 def make_group(help: str, **options: Any) -> typer.Typer:
@@ -107,18 +118,6 @@ app = make_group(
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 needs attention, 4 lease held, 5 waiting for a value, "
     "129, 130, 143 stopped by a signal, 141 output closed.",
 )
-
-
-@app.callback()
-def _root(
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
-    version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Accept --version, and the options that may also precede a command; see _Group."""
 
 
 class Printer:

@@ -28,15 +28,9 @@ WIDEST_LEVEL = 9  # characters
 def doctor(  # noqa: PLR0917 - typer calls it by name
     confirm: Annotated[
         list[str] | None,
-        typer.Option(
-            "--confirm",
-            metavar="CHECK=WORDS",
-            help="Record that you verified what the check CHECK cannot see. Repeat it for each check.",
-        ),
+        typer.Option("--confirm", metavar="CHECK=WORDS", help="You verified what the check cannot see."),
     ] = None,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Run the repairs, with a prompt before each; then check again.")
-    ] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Run repairs, with a prompt for each; check again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --repair: run all repairs without a prompt.")] = False,
     stack: console.Stack = None,
     manifest: console.ManifestFile = None,
@@ -63,11 +57,9 @@ def doctor(  # noqa: PLR0917 - typer calls it by name
             console.notify(f"secretops doctor --repair runs: {'; '.join(each.description for each in repairs)}")
         return operation.exit_code(found)
     done = [each for one in repairs if (each := _repair(one, ask=not yes, quiet=as_json))]
-    now = found
     if not as_json:
         console.out.print("checked again:" if done else "no repair was run" if repairs else "nothing to repair")
-    if done:
-        now = _examine(session, quiet=as_json)
+    now = _examine(session, quiet=as_json) if done else found
     if as_json:
         console.print_json({"found": _json(found), "repairs": done, "now": _json(now)})
     return operation.exit_code(now)
@@ -123,15 +115,13 @@ def audit(  # noqa: PLR0917 - typer calls it by name
         list[str] | None,
         typer.Argument(metavar="FILE…", help="Logs of the store's trail, .gz too, or - for standard input."),
     ] = None,
-    since: Annotated[str | None, typer.Option("--since", help="24h, 7d, 90min, or an ISO 8601 time (UTC).")] = None,
+    since: console.Since = None,
     secret: Annotated[str | None, typer.Option("--secret", help="Only this secret, or its name in the store.")] = None,
     reader: Annotated[str | None, typer.Option("--reader", help="Only this reader; * and ? are wildcards.")] = None,
     value_of: Annotated[
         str | None,
         typer.Option(
-            "--value-of",
-            metavar="SECRET[@VERSION]",
-            help="Store vault only: clients that read or wrote this value, at any path.",
+            "--value-of", metavar="SECRET[@VERSION]", help="Vault: only clients that read or wrote this value."
         ),
     ] = None,
     stack: console.Stack = None,

@@ -10,7 +10,18 @@ from typing import Annotated
 
 import typer
 
-from secretops.cli.console import AsJson, ManifestFile, Stack, app, err, open_session, out, print_json
+from secretops.cli.console import (
+    AsJson,
+    ManifestFile,
+    Since,
+    Stack,
+    TrailFiles,
+    app,
+    err,
+    open_session,
+    out,
+    print_json,
+)
 from secretops.errors import UsageError
 from secretops.registry import with_extra
 from secretops.stores import files
@@ -22,21 +33,12 @@ STDOUT = Path("-")
 @app.command()
 def report(  # noqa: PLR0917 - typer calls it by name
     to: Annotated[
-        Path | None,
-        typer.Option(
-            "--to", metavar="FILE", help="Write the page to FILE; - is standard output. Required without --json."
-        ),
+        Path | None, typer.Option("--to", metavar="FILE", help="File of the page, or -. Required without --json.")
     ] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", help="Start of steps and accesses: 24h, 90d, or an ISO 8601 time (UTC).")
-    ] = None,
-    trail: Annotated[
-        list[str] | None,
-        typer.Option("--trail", metavar="FILE", help="A log of the store's trail, as for audit. Repeatable."),
-    ] = None,
+    since: Since = None,
+    trail: TrailFiles = None,
     journal: Annotated[
-        list[str] | None,
-        typer.Option("--journal", metavar="FILE", help="A log of the rotator, or -. Repeatable."),
+        list[str] | None, typer.Option("--journal", metavar="FILE", help="A log of the rotator, or -. Repeatable.")
     ] = None,
     skip_doctor: Annotated[bool, typer.Option("--skip-doctor", help="Do not run doctor.")] = False,
     stack: Stack = None,
@@ -45,9 +47,8 @@ def report(  # noqa: PLR0917 - typer calls it by name
 ) -> int:
     """Write a report as a page of HTML: ages, due dates, rotations, accesses and open findings. --json prints JSON."""
     if to is None and not as_json:
-        what = "report: --to is missing"
-        rule = "the page is written to --to FILE, or to standard output with --to -; --json alone prints JSON"
-        raise UsageError(what, rule=rule, remedy="secretops report --to report.html", code="report-target-missing")
+        rule, remedy = "--to FILE or --json says where the report goes", "secretops report --to report.html"
+        raise UsageError("report: --to is missing", rule=rule, remedy=remedy, code="report-target-missing")
     if to == STDOUT and as_json:
         what, rule = "--to - and --json: both print", "standard output has one document"
         raise UsageError(what, rule=rule, remedy="--to FILE --json", code="output-ambiguous")

@@ -28,21 +28,14 @@ def run(
     ],
     transport: Annotated[
         str,
-        typer.Option(
-            "--transport",
-            metavar="[stdio|sse|http]",
-            envvar="MCP_TRANSPORT",
-            help="Transport for MCP clients; http is streamable HTTP.",
-        ),
+        typer.Option("--transport", metavar="[stdio|sse|http]", envvar="MCP_TRANSPORT", help="Transport of clients."),
     ] = "stdio",
     listen: Annotated[
         str, typer.Option("--listen", envvar="MCP_LISTEN", help="ADDRESS:PORT for sse and http.")
     ] = "127.0.0.1:8000",
     allowed_host: Annotated[
         list[str] | None,
-        typer.Option(
-            "--allowed-host", envvar="MCP_ALLOWED_HOSTS", help="Host name of the server in clients' requests."
-        ),
+        typer.Option("--allowed-host", envvar="MCP_ALLOWED_HOSTS", help="Host name of the server for clients."),
     ] = None,
     allow_connection_tools: Annotated[
         bool,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -24,12 +23,7 @@ if TYPE_CHECKING:
 # Fields that keep their final newline.
 PEM_FIELDS = frozenset({"ca.crt", "client.crt", "client.key"})
 
-Now = Annotated[
-    bool,
-    typer.Option(
-        "--now", help="Do not wait for readers of the previous version, and set broken files of a folder aside."
-    ),
-]
+Now = Annotated[bool, typer.Option("--now", help="Do not wait for readers, and set broken files of a folder aside.")]
 
 
 def options(**chosen: bool) -> tuple[str, ...]:
@@ -119,7 +113,8 @@ def put(  # noqa: PLR0917 - typer calls it by name
             operation.check_untested(session.manifest, session.secret(name))
         command = ("put", name, *options(now=now, untested=untested, json=as_json))
         return remote(command, supplied=value)
-    version = operation.put(session, name, value, force=now, untested=untested, notify=_notifier(name))
+    notify = lambda text: console.err.print(f"{name}: {text}")  # noqa: E731
+    version = operation.put(session, name, value, force=now, untested=untested, notify=notify)
     tested = ("logged in, " if version.user else "tested, ") if version.verified else ""
     console.print_result(f"{name}: {tested}published as {version.id}", asdict(version), as_json)
     if version.expires and (due := due_at(session.facts(session.secret(name)))):
@@ -175,7 +170,7 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
     name: Annotated[str, typer.Argument(help="The secret, for example mqtt.")],
     now: Now = False,
     discard: Annotated[
-        bool, typer.Option("--discard", help="Discard a pending CA that the broker does not trust yet.")
+        bool, typer.Option("--discard", help="Discard a CA that the broker does not trust yet.")
     ] = False,
     stack: console.Stack = None,
     manifest: console.ManifestFile = None,
@@ -192,15 +187,11 @@ def rotate(  # noqa: PLR0917 - typer calls it by name
         version = operation.discard(session, name)
         text = f"{name}: discarded {version.id}, which has signed nothing"
         return console.print_result(text, {**asdict(version), "stage": "discarded"}, as_json)
-    version = operation.rotate(session, name, force=now, notify=_notifier(name))
+    version = operation.rotate(session, name, force=now, notify=lambda text: console.err.print(f"{name}: {text}"))
     proven = f"user {version.user} logged in" if version.user else f"the broker accepts it, {_until(version)}"
     if session.secret(name).agent:
         proven = f"the agent accepts key {_user(SecretKind.AGENT_KEY, version)}"
     return console.print_result(f"{name}: {proven}, published as {version.id}", asdict(version), as_json)
-
-
-def _notifier(name: str) -> Callable[[str], None]:
-    return lambda text: console.err.print(f"{name}: {text}")
 
 
 def _until(version: Version) -> str:
@@ -209,10 +200,7 @@ def _until(version: Version) -> str:
 
 @console.app.command()
 def tick(
-    scheduled: Annotated[
-        bool,
-        typer.Option("--scheduled", help="For a schedule: exit with 0 unless it failed; 3, 4 and 5 are printed only."),
-    ] = False,
+    scheduled: Annotated[bool, typer.Option("--scheduled", help="Exit with 0 in place of 3, 4 and 5.")] = False,
     stack: console.Stack = None,
     manifest: console.ManifestFile = None,
     as_json: console.AsJson = False,

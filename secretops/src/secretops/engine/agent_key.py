@@ -2,9 +2,9 @@
 
 There is no apply step: an agent accepts any number of keys, so old and new key work until the old one is deleted.
 
-DigitalOcean shows a key once. A crash before it is stored leaves a working key that nobody has. Its name follows from
-the id of the version that it was to replace, so the next run finds and deletes it, and no other key. A stored key is
-identified by its own id and its agent's: a lost one has the same name, and may appear late.
+DigitalOcean shows a key once, so a crash before it is stored leaves a key that nobody has. Its name follows from the
+id of the version that it was to replace: the next run deletes it, and no other key. Stored keys are identified by their
+id, since a lost one has the same name.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ VERIFY_PAUSES = (2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class KeyComparison:
-    """The keys of an agent, compared with the stored versions."""
-
     # Keys made to replace a stored version that belong to none. Without those after a version whose key is gone:
     # readers may have the next key, which a store restored from a backup does not know.
     leftover: tuple[NamedKey, ...]
@@ -47,10 +45,7 @@ class AgentKey(Rotator):
     sleep: Callable[[float], None] = time.sleep
 
     def advance(self, *, force: bool = False) -> Version:
-        """Publish the pending version, or a new one, and return it. Raises GraceError.
-
-        Replaces a pending key that the agent refuses. With `force` readers of the previous version get no grace period.
-        """
+        """Publish the pending version, or a new one in place of a refused key, and return it. Raises GraceError."""
         self._retire_previous(force=force)
         version = self.versions.pending
         if version:
@@ -67,7 +62,6 @@ class AgentKey(Rotator):
         return self.publish(version)
 
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - both keys work
-        """Create a key and store it as pending."""
         now = self.clock()
         current = self.versions.current
         token, name = new_token(now), self._name_after(current.id if current else self.admins[0])
@@ -86,7 +80,6 @@ class AgentKey(Rotator):
         return version
 
     def verify(self, version: Version) -> None:
-        """Send the agent a request with the key."""
         with self._step("verify", version.id):
             self.agent.verify(self._value(version, "verify"))
             self._mark(version, verified=self.clock())

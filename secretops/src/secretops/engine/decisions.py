@@ -32,8 +32,6 @@ _MARK, _SETTINGS = 4, 6
 
 
 class Reason(StrEnum):
-    """The reason for an action."""
-
     AWAITS_FIRST_VALUE = "awaits-first-value"
     PENDING_LEFT_BEHIND = "pending-left-behind"
     RETIRE_DUE = "retire-due"
@@ -47,8 +45,6 @@ class Reason(StrEnum):
 
 
 class Action(StrEnum):
-    """The action for a finding."""
-
     ROTATE = "rotate"
     RESUME = "resume"
     RETIRE = "retire"
@@ -57,8 +53,6 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """The input of a decision."""
-
     secret: Secret
     versions: Versions
     grace: timedelta
@@ -158,7 +152,6 @@ def all_report_current(facts: Facts) -> bool:
 
 
 def outdated_replicas(facts: Facts) -> tuple[Replica, ...]:
-    """Return the servers that report another version or user."""
     current = facts.versions.current
     if current is None:
         return ()
@@ -177,7 +170,6 @@ def replica_behind(facts: Facts, now: datetime) -> Finding | None:
 
 
 def never_rotated(facts: Facts, now: datetime) -> Finding | None:
-    """Generate the first value."""
     if not facts.secret.makes_first_value or facts.versions.current:
         return None
     return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet: secretops tick makes it")
@@ -200,7 +192,6 @@ def due_at(facts: Facts) -> datetime | None:
 
 
 def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
-    """Return when RENEW_AT less `sooner` of the life is over. None without expiry."""
     if version.expires is None:
         return None
     return version.created + (version.expires - version.created) * (RENEW_AT - sooner)
@@ -268,7 +259,6 @@ def findings(facts: Facts, now: datetime) -> tuple[Finding, ...]:
 
 
 def first_action(found: tuple[Finding, ...]) -> Finding | None:
-    """Return the first finding that secretops acts on, or None."""
     return next((finding for finding in found if finding.action is not Action.NOTIFY), None)
 
 

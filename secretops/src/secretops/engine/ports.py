@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 class VersionStore(Protocol):
     """Stores the versions of secrets. A new store implements these twelve methods and passes the contract suite.
 
-    Every method may raise StoreError or UnreachableError, and writes completely or not at all. Each write compares the
-    store with what was read, and fails once the lease is lost: so a rotator reads the versions only once.
+    Every method may raise StoreError or UnreachableError. A write is complete or absent, compares the store with what
+    was read, and fails once the lease is lost.
     """
 
-    def versions(self, secret: str) -> Versions:
-        """Return all stored versions; none for an unknown secret."""
+    def versions(self, secret: str) -> Versions: ...
 
     def read(self, secret: str, version: str, *, purpose: str) -> Value:
         """Return the value of a version. `purpose` goes to the access record. Raises NotFoundError."""
@@ -111,7 +110,6 @@ class NamedKey:
 
     @classmethod
     def of(cls, recorded: str) -> NamedKey:
-        """Return the key that a version records, without its name."""
         agent, _, id = recorded.partition("/")
         return cls(agent, id, "")
 
@@ -130,8 +128,7 @@ class AgentKeys(Protocol):
     def delete(self, key: NamedKey) -> None:
         """Revoke a key at once, of any agent of the same owner. No-op if it is gone."""
 
-    def verify(self, credential: Value) -> None:
-        """Send the agent a request with the key. Raises RefusedError."""
+    def verify(self, credential: Value) -> None: ...
 
 
 class Issuer(Protocol):

@@ -1,8 +1,7 @@
 """Renew an issued certificate, or rotate a CA: prepare -> verify -> publish, and later retire.
 
-There is no apply step: a broker that trusts the issuer accepts each of its certificates, so no reader loses its
-connection. The key is generated here and stored with its certificate before anybody else sees either. The next tick
-verifies and publishes a certificate that a crash left pending.
+There is no apply step: a broker that trusts the issuer accepts each of its certificates. The key is generated here, and
+stored with its certificate before anybody else sees either.
 """
 
 from __future__ import annotations
@@ -37,7 +36,6 @@ class Renewal(Rotator):
     prove: Callable[[str, Value], None]
 
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - both certificates work
-        """Generate a key, have it certified, and store both as pending."""
         now = self.clock()
         token = new_token(now)
         if self.secret.issuer:
@@ -52,7 +50,6 @@ class Renewal(Rotator):
             return self._add(Version(id=token, stage=Stage.PENDING, created=now, expires=ends), value)
 
     def verify(self, version: Version) -> None:
-        """Log in to the broker with the certificate."""
         with self._step("verify", version.id):
             self.prove(version.id, self._value(version, "verify"))
             self._mark(version, verified=self.clock())

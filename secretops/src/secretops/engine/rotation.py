@@ -70,7 +70,6 @@ class Rotation(Rotator):
             return self._add(version, value)
 
     def prepared(self, token: str) -> Version | None:
-        """Return the pending version `token`, or None."""
         version = self.versions.pending
         return version if version and version.id == token else None
 
@@ -142,7 +141,6 @@ class Rotation(Rotator):
             self._scramble(version.user)
 
     def _value(self, version: Version, purpose: str) -> Value:
-        """Return the value; for `apply` from memory if it is new."""
         if purpose == "apply" and self._made and self._made[0] == version.id:
             return self._made[1]
         return super()._value(version, purpose)

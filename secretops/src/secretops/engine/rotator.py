@@ -1,7 +1,7 @@
 """The base of all rotators: versions that are read once, a journal entry for each step, and the order of the steps.
 
-A rotator reads the versions of its secret once and then updates its copy with each write. The copy gives no right to
-act: the store compares before it writes, and `store.confirm` precedes each change of a target.
+A rotator updates its copy of the versions with each write. The copy gives no right to act: the store compares before it
+writes, and `store.confirm` precedes each change of a target.
 """
 
 from __future__ import annotations
@@ -83,7 +83,6 @@ class Rotator(ABC):
         """Use the value as its readers do."""
 
     def publish(self, version: Version) -> Version:
-        """Make `version` the current one and return it."""
         with self._step("publish", version.id):
             now = self.clock()
             self.store.publish(self.secret.name, version.id, now)
@@ -116,7 +115,7 @@ class Rotator(ABC):
         return version
 
     def _revoke(self, version: Version) -> None:  # noqa: B027 - no target knows some values
-        """Make the target refuse `version`."""
+        ...
 
     def _value(self, version: Version, purpose: str) -> Value:
         return self.store.read(self.secret.name, version.id, purpose=purpose)
@@ -136,7 +135,6 @@ class Rotator(ABC):
 
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:
-        """Write the outcome of a step to the journal."""
         entry = partial(Entry, secret=self.secret.name, version=version, step=step)
         try:
             yield
@@ -155,7 +153,6 @@ class SuppliedSecret(Rotator):
         return self.versions.pending
 
     def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002
-        """Raise SecretopsError: only an operator supplies a value."""
         name = self.secret.name
         raise SecretopsError(f"{name}: no pending version", remedy=f"secretops put {name}", code="no-pending-version")
 

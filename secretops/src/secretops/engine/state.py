@@ -39,7 +39,6 @@ class Version:
     expires: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a time without a zone."""
         for time in (self.created, self.published, self.verified, self.retired, self.expires):
             if time is not None and time.utcoffset() is None:
                 raise ValueError("a time with no zone")
@@ -83,12 +82,10 @@ class Versions:
         )
 
     def with_pending(self, version: Version) -> Versions:
-        """Add `version` as pending, in place of another pending one."""
         kept = [old for old in self.all if old.stage is not Stage.PENDING]
         return Versions((*kept, version if version.stage is Stage.PENDING else version.at(stage=Stage.PENDING)))
 
     def without_pending(self, version: str) -> Versions:
-        """Remove `version` if it is pending."""
         return Versions(tuple(old for old in self.all if old.id != version or old.stage is not Stage.PENDING))
 
     def published(self, version: Version, now: datetime | None) -> Versions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -67,22 +68,15 @@ _COPIED = ("secret", "operation", "allowed", "value_returned", "changed", "decla
 _Key = tuple[str, str, str, bool, bool, bool]
 
 
-class _Once:
-    """Detects repeated events by two generations of digests."""
-
-    def __init__(self) -> None:
-        self._young, self._old = set[int](), set[int]()
-
-    def is_new(self, access: Access) -> bool:
-        if not access.event:
-            return True
-        digest = hash((access.event, access.secret))  # 64 bits, with a random key
-        if digest in self._young or digest in self._old:
-            return False
-        if len(self._young) >= MOST_EVENTS:
-            self._young, self._old = set(), self._young
-        self._young.add(digest)
-        return True
+def _is_new(access: Access, seen: OrderedDict[int, None]) -> bool:
+    """Return whether the event is not in `seen`, and add it."""
+    digest = hash((access.event, access.secret))  # 64 bits, with a random key
+    if not access.event or digest in seen:
+        return not access.event
+    if len(seen) >= MOST_EVENTS:
+        seen.popitem(last=False)
+    seen[digest] = None
+    return True
 
 
 @dataclass(kw_only=True)
@@ -136,7 +130,7 @@ def audit(
     if secret is not None and not (names := trail.names(secret) | {ALL}) - {ALL}:
         what, remedy = f"{secret}: no such secret in stack {manifest.stack}", f"one of {', '.join(trail.known_names())}"
         raise UsageError(what, remedy=remedy, code="secret-unknown")
-    view, rows, once = View(rows=[]), dict[_Key, Row](), _Once()
+    view, rows, seen = View(rows=[]), dict[_Key, Row](), OrderedDict[int, None]()
     any_record = False
     query = None if files else platform.query_trail(manifest.store)
     logs = [("the trail", query(since))] if query else ((name, records_of(name)) for name in _chosen(manifest, files))
@@ -152,7 +146,7 @@ def audit(
             for access in accesses:
                 if (since and access.time < since) or (names and access.secret not in names):
                     continue
-                if (reader is None or fnmatchcase(access.reader, reader)) and once.is_new(access):
+                if (reader is None or fnmatchcase(access.reader, reader)) and _is_new(access, seen):
                     view.bodies += access.holds_value
                     _count(rows, access)
         any_record = any_record or records > 0

@@ -10,7 +10,6 @@ from functools import partial
 
 from secretops.check import Check, Level, Repair, Result, attention, judge, ok
 from secretops.engine.decisions import Facts, Finding, Reason, findings, grace_end, outdated_replicas, replica_behind
-from secretops.engine.journal import Entry
 from secretops.engine.ports import NamedKey
 from secretops.errors import ExitCode, RefusedError, SecretopsError, unexpected
 from secretops.manifest import ExternalAgent, OwnedAgent, Secret, SecretKind
@@ -123,13 +122,11 @@ def login(session: Session, secret: Secret) -> Result:
     try:
         open_target(session.broker, secret.kind).verify(value)
     except RefusedError as error:
+        wrong = f"the broker refuses user {current.user}, whose password is current: {error.what}"
+        rule = "the current version must log in; somebody changed this user or its rights at the broker"
         command = f"secretops rotate {name}" if is_server else f"secretops put {name}, with a valid credential"
-        return attention(
-            f"the broker refuses user {current.user}, whose password is current: {error.what}",
-            "the current version must log in; somebody changed this user or its rights at the broker",
-            f"{command}; and find out who changed it",
-            rotates(session, name) if is_server else None,
-        )
+        repair = rotates(session, name) if is_server else None
+        return attention(wrong, rule, f"{command}; and find out who changed it", repair)
     reports = replicas_read_as(session, secret, value)
     facts = session.facts(secret, reports or ())
     if late := replica_behind(facts, session.clock()):
@@ -186,40 +183,28 @@ def secret_health(session: Session, secret: Secret) -> Result:
         return attention(gone, "a secret keeps its value until it is replaced", "follow that page")
     found, current = findings(facts, now), facts.versions.current
     stuck = [each.message for each in found if _is_stuck(each.reason, facts, now)]
-    wrong = [*stuck, *(each.message for each in found if each.needs_a_person), *_from_the_future(facts, now)]
+    wrong = [*stuck, *(each.message for each in found if each.needs_a_person)]
+    for each in facts.versions.all:  # their times decide what is due and what is safe to retire
+        if (ahead := each.created - now) > SKEW:
+            wrong.append(f"version {each.id} was created {ahead.total_seconds():.0f} s in the future: clock skew")
     if drift := session.store.delivery_drift(secret.name):
         wrong.append(drift)
+    repair = None
     if failed := last_failure(session, secret, current):
         wrong.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}")
-    is_unfinished = bool(stuck) or BY_A_TICK in (drift or "")
-    notes = "; ".join(each.message for each in found)
+    if failed and failed.step == "verify" and current and failed.version == current.id:
+        # Only a new version helps after an out-of-band password change.
+        repair = rotates(session, secret.name) if secret.kind is SecretKind.MQTT_USER else None
+    elif stuck or BY_A_TICK in (drift or "") or (secret.is_made and (failed or _is_late(found))):
+        repair = ticks(session)
     rule = "values are rotated on schedule, published within two ticks, and delivered to their readers"
     remedy = f"secretops tick: it repairs what it can, and prints the remedy for the rest ({secret.name})"
-    repair = _repair(session, secret, facts, found, failed, is_unfinished=is_unfinished)
-    return judge(wrong, rule, remedy, notes or (f"version {current.id}" if current else "no value yet"), repair)
+    healthy = "; ".join(each.message for each in found) or (f"version {current.id}" if current else "no value yet")
+    return judge(wrong, rule, remedy, healthy, repair)
 
 
-def _repair(
-    session: Session,
-    secret: Secret,
-    facts: Facts,
-    found: Sequence[Finding],
-    failed: Entry | None,
-    *,
-    is_unfinished: bool,
-) -> Repair | None:
-    """Return a tick, or a rotation after an out-of-band password change."""
-    current = facts.versions.current
-    if failed and failed.step == "verify" and current and failed.version == current.id:
-        return rotates(session, secret.name) if secret.kind is SecretKind.MQTT_USER else None
-    late = any(each.reason in (Reason.OVERDUE, Reason.EXPIRED) for each in found)
-    return ticks(session) if is_unfinished or (secret.is_made and (late or failed)) else None
-
-
-def _from_the_future(facts: Facts, now: datetime) -> Iterator[str]:
-    for each in facts.versions.all:
-        if (ahead := each.created - now) > SKEW:
-            yield f"version {each.id} was created {ahead.total_seconds():.0f} s in the future: clock skew"
+def _is_late(found: Sequence[Finding]) -> bool:
+    return any(each.reason in (Reason.OVERDUE, Reason.EXPIRED) for each in found)
 
 
 def _is_stuck(reason: Reason, facts: Facts, now: datetime) -> bool:
@@ -232,12 +217,9 @@ def _is_stuck(reason: Reason, facts: Facts, now: datetime) -> bool:
 
 def orphaned_values(session: Session) -> Result:
     orphans = session.orphans()
-    return judge(
-        [f"{', '.join(orphans)}: stored and readable, but not in the stack"] if orphans else [],
-        "nothing rotates a secret that is not in the stack",
-        "; ".join(f"secretops purge {name} --destroy" for name in orphans),
-        "none",
-    )
+    wrong = [f"{', '.join(orphans)}: stored and readable, but not in the stack"] if orphans else []
+    remedy = "; ".join(f"secretops purge {name} --destroy" for name in orphans)
+    return judge(wrong, "nothing rotates a secret that is not in the stack", remedy, "none")
 
 
 def ticks(session: Session) -> Repair:

@@ -18,7 +18,7 @@ from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, Manifest, OwnedAgent, Se
 from secretops.operations.broker_access import hint
 from secretops.operations.certificate import prove, requires_certificate
 from secretops.operations.rotators import rotation
-from secretops.operations.session import Session, emergency
+from secretops.operations.session import Session, exclusive
 from secretops.stores import env_file
 from secretops.targets import open_agent, open_target
 from secretops.values import Value
@@ -59,10 +59,7 @@ def put(
     if untested:
         check_untested(session.manifest, secret)
     check_fields(secret, value)
-    command = f"put {name}"
-    with emergency(session, secret, command) if force else session.lease(command) as set_aside:
-        for line in set_aside or ():
-            notify(line)
+    with exclusive(session, secret, f"put {name}", notify, force=force):
         return supply(session, secret, value, force=force, untested=untested)
 
 

@@ -14,7 +14,7 @@ from secretops.errors import UsageError
 from secretops.manifest import Secret, SecretKind
 from secretops.operations.broker_access import facts_for_retiring
 from secretops.operations.rotators import advance, recover, rotation
-from secretops.operations.session import Session, emergency
+from secretops.operations.session import Session, exclusive
 
 # The longest wait for readers of the previous version, and the pause between reads of servers' reports.
 MAX_WAIT_SECONDS, POLL_SECONDS = 60.0, 2.0
@@ -38,10 +38,7 @@ def rotate(
     if not secret.is_made:
         what, rule = f"{name}: secretops does not make values of kind {secret.kind}", "an operator supplies its values"
         raise UsageError(what, rule=rule, remedy=f"secretops put {name}", code="secret-not-made")
-    command = f"rotate {name}"
-    with emergency(session, secret, command) if force else session.lease(command) as set_aside:
-        for line in set_aside or ():
-            notify(line)
+    with exclusive(session, secret, f"rotate {name}", notify, force=force):
         recover(session, secret, replaced=force)
         if not secret.kind.alternates:  # both versions stay valid
             return advance(session, secret, force=force)

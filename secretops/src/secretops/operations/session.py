@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -106,19 +106,23 @@ class Session:
 
 
 @contextmanager
-def emergency(session: Session, secret: Secret, command: str) -> Iterator[list[str]]:
-    """Hold the lease, with broken files of `secret` and of the broker's admin set aside: a line for each.
+def exclusive(
+    session: Session, secret: Secret, command: str, notify: Callable[[str], None], *, force: bool
+) -> Iterator[None]:
+    """Hold the lease. `force` sets aside broken files of `secret` and of the broker's admin: `notify` gets a line each.
 
     Raises StoreError and the errors of `lease`.
     """
-    repairs = session.salvage()
+    repairs = session.salvage() if force else None
     lines = repairs.unblock() if repairs else []
     with session.lease(command):
         if repairs:
             admin = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
             lines += repairs.set_aside(secret.name, edits=True)
             lines += repairs.set_aside(admin.name, edits=False) if admin else []
-        yield lines
+        for line in lines:
+            notify(line)
+        yield
 
 
 def known_versions(session: Session, secret: str) -> Versions:

@@ -172,7 +172,6 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         """Write what `decide` returns, and return the new document. On a conflict `decide` is called again."""
 
     def _check_value(self, secret: str, document: Read, value: Value) -> None:  # noqa: ARG002
-        """Raise UsageError for a value that the platform can't store."""
         env_file.check_value(secret, value)
 
     @abc.abstractmethod
@@ -197,8 +196,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         """Deliver `current`; False without a reader. Raises UndeliverableError, StoreError for an edited delivery."""
 
     @abc.abstractmethod
-    def _drift(self, secret: str, document: Read, current: Version) -> str | None:
-        """Return how the delivered value differs from `current`, or None."""
+    def _drift(self, secret: str, document: Read, current: Version) -> str | None: ...
 
     @abc.abstractmethod
     def _missing_fields(self, secret: str, document: Read, current: Version) -> Iterable[str]:
@@ -240,7 +238,6 @@ class StateLabels:
             ) from None
 
     def write(self, name: str, form: TypeAdapter[Form], content: Form | None) -> None:
-        """Set label `name`, or remove it for None."""
         if content is None:
             self.labels.pop(f"{self._prefix}{name}", None)
         else:

@@ -117,7 +117,6 @@ def stack_of(root: Path) -> str | None:
 
 
 def refuse_another_stack(root: Path, stack: str) -> None:
-    """Raise AnotherStackError if another stack uses `root`."""
     found = stack_of(root)
     if found not in (None, stack):
         raise AnotherStackError(
@@ -196,7 +195,6 @@ def temporary(path: Path) -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder for this account alone, unless it exists."""
     try:
         path.mkdir(mode=FOLDER, exist_ok=True)
     except OSError as error:

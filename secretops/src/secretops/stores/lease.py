@@ -109,7 +109,6 @@ class HeldLease:
     """A lease that this process acquired, and may have lost. Thread-safe."""
 
     def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, sent: float) -> None:
-        """`sent`: when the write of `record` and `at` was sent, by `boot_clock`."""
         self.record, self._at = record, at
         self._store, self._timing, self._renewed = store, timing, sent
         # The process that has taken the lease over; empty for none.
@@ -137,7 +136,6 @@ class HeldLease:
                 )
 
     def renew(self) -> None:
-        """Renew the lease once. Raises SecretopsError."""
         with self._turn:
             self._renew(patient=False)
 
@@ -192,7 +190,6 @@ def acquire(store: LeaseStore, holder: str, timing: Timing) -> HeldLease:
 
 @contextlib.contextmanager
 def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[HeldLease]:
-    """Hold the lease while the block runs. Raises as `acquire` does."""
     held = acquire(store, holder, timing)
     with renewing(held, timing):
         yield held
@@ -238,7 +235,6 @@ class Fence:
             self._held = None
 
     def check(self, fresh: bool) -> None:
-        """Raise LeaseLostError when the lease is lost; see `HeldLease.confirm`."""
         if self._held:
             self._held.confirm(fresh=fresh)
 

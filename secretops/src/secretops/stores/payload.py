@@ -16,8 +16,6 @@ _FIELDS = TypeAdapter(dict[str, str])
 
 @dataclass(frozen=True)
 class Limit:
-    """The size limit of a store's secrets."""
-
     most_bytes: int
     store: str
 

@@ -27,8 +27,7 @@ class VendorState(Protocol):
     """A vendor's records of one secret and its versions, without values."""
 
     @property
-    def versions(self) -> Versions:
-        """Those that secretops made."""
+    def versions(self) -> Versions: ...
 
     @property
     def rolled_back(self) -> object:
@@ -186,11 +185,9 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return None
 
     def _removal_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
-        """Return the error for a current version that a person disabled or deleted."""
         return None
 
-    def _finish_forgetting(self, secret: str, state: State) -> None:
-        """Finish an interrupted `forget`."""
+    def _finish_forgetting(self, secret: str, state: State) -> None: ...
 
     def _record_rollback(self, secret: str, state: State, now: datetime) -> None:
         """Record `now` as the publish time of a version that a person delivered."""
@@ -211,16 +208,14 @@ class VendorVersionStore(abc.ABC, Generic[State]):
     def _last_entry(self, secret: str) -> Entry | None: ...
 
     @abc.abstractmethod
-    def _state(self, secret: str) -> State:
-        """Fetch the state; empty for a secret that the stack lacks."""
+    def _state(self, secret: str) -> State: ...
 
     @abc.abstractmethod
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:
         """Return a value, not from the vendor's version `but`. Raises NotFoundError."""
 
     @abc.abstractmethod
-    def _is_delivered(self, secret: str, state: State) -> bool:
-        """Return True if readers get the current version."""
+    def _is_delivered(self, secret: str, state: State) -> bool: ...
 
     @abc.abstractmethod
     def _edit(self, secret: str, state: State) -> Edit | None:

@@ -54,7 +54,6 @@ class StoreJournal:
         self._keep, self.last, self._log_entries = keep, last, log_entries
 
     def write(self, entry: Entry) -> None:
-        """Log and store an entry. A failure is only a warning."""
         entry = dataclasses.replace(entry, outcome=redact(entry.outcome))
         if self._log_entries:
             time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")

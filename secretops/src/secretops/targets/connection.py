@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from secretops.errors import RefusedError, UnreachableError, UsageError, WaitingError
@@ -53,8 +52,8 @@ class Connection:
         self._deadline = deadline
         self._connack: ReasonCode | None = None
         self._disconnect_reason: ReasonCode | None = None
-        self._granted: dict[int, ReasonCode] = {}
-        self._acknowledged: dict[int, ReasonCode] = {}
+        # The answers to subscriptions and publications, by packet id.
+        self._answers: dict[int, ReasonCode] = {}
         self._inbox: deque[MQTTMessage] = deque()
         self._messages = self._bytes = 0
         self._client = Client(
@@ -77,7 +76,7 @@ class Connection:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def subscribe(self, topic_filter: str) -> None:
@@ -85,13 +84,11 @@ class Connection:
         _, number = self._client.subscribe(topic_filter, qos=1)
         if number is None:
             raise self._lost(doing)
-        self._check(self._wait(lambda: self._granted.pop(number, None), doing), doing)
+        self._wait_for_answer(number, doing)
 
     def publish(self, topic: str, payload: str) -> None:
         """Publish with QoS 1 and wait for the acknowledgement. A 3.1.1 broker also acknowledges a dropped message."""
-        doing = f"publishing to {topic}"
-        number = self._client.publish(topic, payload, qos=1).mid
-        self._check(self._wait(lambda: self._acknowledged.pop(number, None), doing), doing)
+        self._wait_for_answer(self._client.publish(topic, payload, qos=1).mid, f"publishing to {topic}")
 
     def receive(self, wanted: Callable[[MQTTMessage], T | None], *, within: float | None = None) -> T | None:
         """Return the first result of `wanted` that is not None; None after `within` seconds (default: the deadline)."""
@@ -138,11 +135,16 @@ class Connection:
             return
         if reason.value in REFUSALS:
             raise self._refused("logging in", reason)
-        is_version = reason.value == _WRONG_PROTOCOL
+        if reason.value == _WRONG_PROTOCOL:
+            raise UnreachableError(
+                f"{self.address}: the broker does not support MQTT {self._broker.protocol}",
+                remedy="set broker.protocol in the stack file",
+                code="broker-protocol-unsupported",
+            )
         raise UnreachableError(
-            f"{self.address}: the broker accepts no MQTT {self._broker.protocol} login: {reason.getName()}",
-            remedy="set broker.protocol in the stack file" if is_version else "try again later",
-            code="broker-protocol-unsupported" if is_version else "broker-login-unavailable",
+            f"{self.address}: the broker accepts no login now: {reason.getName()}",
+            remedy="try again later",
+            code="broker-login-unavailable",
         )
 
     def _tls_context(self) -> ssl.SSLContext:
@@ -204,20 +206,21 @@ class Connection:
             )
         return result
 
+    def _wait_for_answer(self, number: int, doing: str) -> None:
+        reason = self._wait(lambda: self._answers.pop(number, None), doing)
+        if reason.value >= _FAILURE:
+            raise self._refused(doing, reason)
+
     def _lost(self, doing: str) -> UnreachableError | RefusedError:
         reason = self._disconnect_reason
         if reason is not None and reason.value in REFUSALS:
             return self._refused(doing, reason)
-        why = f" ({reason.getName()})" if reason is not None and reason.value >= _FAILURE else ""
+        why = reason.getName() if reason is not None and reason.value >= _FAILURE else "no reason given"
         return UnreachableError(
-            f"{self.address}: connection lost while {doing} as {self.username}{why}",
+            f"{self.address}: connection lost while {doing} as {self.username}: {why}",
             remedy="read the broker's log; compare its TLS setting with broker.tls in the stack file",
             code="broker-connection-lost",
         )
-
-    def _check(self, reason: ReasonCode, doing: str) -> None:
-        if reason.value >= _FAILURE:
-            raise self._refused(doing, reason)
 
     def _refused(self, doing: str, reason: ReasonCode) -> RefusedError:
         return RefusedError(
@@ -235,10 +238,10 @@ class Connection:
         self._disconnect_reason = reason if flags.is_disconnect_packet_from_server else None
 
     def _on_subscribe(self, _client: Client, _data: Any, number: int, reasons: list[ReasonCode], _more: Any) -> None:
-        self._granted[number] = reasons[0]
+        self._answers[number] = reasons[0]
 
     def _on_publish(self, _client: Client, _data: Any, number: int, reason: ReasonCode, _more: Any) -> None:
-        self._acknowledged[number] = reason
+        self._answers[number] = reason
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         self._messages += 1
@@ -268,7 +271,7 @@ def _check_embedded(broker: Broker) -> None:
     if home.is_dir():
         check_folder(home)
     if (found := running(home)) is None:
-        raise _unreachable(broker, "the embedded broker does not run")
+        raise _unreachable(broker, "it does not run")
     if found.address != f"{loopback(broker.host)}:{broker.port}":
         raise UnreachableError(
             f"{address}: the embedded broker listens at {found.address} instead",
@@ -279,12 +282,17 @@ def _check_embedded(broker: Broker) -> None:
 
 
 def _unreachable(broker: Broker, why: object) -> UnreachableError:
+    address = f"{broker.host}:{broker.port}"
+    if broker.embedded:
+        return UnreachableError(
+            f"{address}: cannot connect to the embedded broker: {why}",
+            remedy="secretops broker start",
+            code="embedded-broker-stopped",
+        )
     return UnreachableError(
-        f"{broker.host}:{broker.port}: cannot connect: {why}",
-        remedy="secretops broker start"
-        if broker.embedded
-        else "start the broker, or correct its host and port in the stack file",
-        code="embedded-broker-stopped" if broker.embedded else "broker-unreachable",
+        f"{address}: cannot connect: {why}",
+        remedy="start the broker, or correct its host and port in the stack file",
+        code="broker-unreachable",
     )
 
 

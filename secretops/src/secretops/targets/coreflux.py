@@ -1,8 +1,7 @@
 """Users of a Coreflux broker, by the commands of $SYS/Coreflux/Command.
 
 Source: Coreflux's public pages (CorefluxCommunity/coreflux-cursor-plugin, skills broker-commands and broker-security).
-Tested against the embedded broker, which implements them. The only error text in use is "Permission denied". No command
-lists or disables users.
+No command lists or disables users.
 """
 
 from __future__ import annotations
@@ -51,17 +50,15 @@ class CorefluxTarget(BrokerUsers):
         with self._open(admin) as connection:
             commands = Commands(connection)
             if not known and new:
-                added = commands.send("addUser", username, password)
-                if not added.success:
-                    refused = commands.refused("addUser", username, added)
-                    exists = commands.send("listUserGroups", username).success
-                    raise UserTakenError(refused.what, code="broker-user-exists") if exists else refused
-            elif not known and not commands.send("changeUserPassword", username, password).success:
+                if error := commands.send("addUser", username, password).error:
+                    exists = commands.send("listUserGroups", username).error is None
+                    raise UserTakenError(error.what, code="broker-user-exists") if exists else error
+            elif not known and commands.send("changeUserPassword", username, password).error:
                 commands.run("addUser", username, password)
             if self._admin:
                 commands.run("changeUserSettings", username, ADMIN_FLAG, "true")
             if groups:
-                member = commands.run("listUserGroups", username).data.get("groups") or ()
+                member = commands.run("listUserGroups", username).get("groups") or ()
                 for group in (one for one in groups if one not in member):
                     commands.run("addUserToGroup", username, group)
 
@@ -77,9 +74,9 @@ class CorefluxTarget(BrokerUsers):
         _refuse_unquotable(random)
         with self._open(admin) as connection:
             commands = Commands(connection)
-            changed = commands.send("changeUserPassword", username, random["password"])
-            if not changed.success and commands.send("listUserGroups", username).success:
-                raise commands.refused("changeUserPassword", username, changed)
+            error = commands.send("changeUserPassword", username, random["password"]).error
+            if error and commands.send("listUserGroups", username).error is None:
+                raise error
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:  # noqa: ARG002
         return False
@@ -93,9 +90,8 @@ class CorefluxTarget(BrokerUsers):
 
 
 class Answer(NamedTuple):
-    success: bool
-    message: str
     data: Mapping[str, Any]
+    error: RefusedError | None
 
 
 class Commands:
@@ -105,15 +101,15 @@ class Commands:
         self._connection = connection
         connection.subscribe(ANSWERS)
 
-    def run(self, command: str, *arguments: str) -> Answer:
-        """Return the answer. Raises RefusedError with the broker's reason. The first argument is the user."""
-        answer = self.send(command, *arguments)
-        if not answer.success:
-            raise self.refused(command, arguments[0], answer)
-        return answer
+    def run(self, command: str, username: str, *arguments: str) -> Mapping[str, Any]:
+        """Return the data of the answer. Raises RefusedError with the broker's reason."""
+        answer = self.send(command, username, *arguments)
+        if answer.error:
+            raise answer.error
+        return answer.data
 
-    def send(self, command: str, *arguments: str) -> Answer:
-        """Return the answer. Raises RefusedError if this user may not run the command."""
+    def send(self, command: str, username: str, *arguments: str) -> Answer:
+        """Return the answer. Raises RefusedError if the admin may not run the command."""
         token = secrets.token_hex(8)
 
         def mine(message: MQTTMessage) -> dict[str, Any] | None:
@@ -123,7 +119,7 @@ class Commands:
                 return None
             return envelope if envelope.get("requestId") == token else None
 
-        self._connection.publish(COMMANDS, " ".join((f"-{command}", *arguments, "-requestId", token)))
+        self._connection.publish(COMMANDS, " ".join((f"-{command}", username, *arguments, "-requestId", token)))
         if (envelope := self._connection.receive(mine)) is None:
             raise RefusedError(
                 f"{self._connection.address}: no answer on {ANSWERS} to -{command}",
@@ -131,20 +127,16 @@ class Commands:
                 remedy=f"set the flag {ADMIN_FLAG} for {self._connection.username}",
                 code="broker-command-unanswered",
             )
-        data = envelope.get("data")
-        answer = Answer(envelope.get("success") is True, _reason(envelope), data if isinstance(data, dict) else {})
-        if answer.message.startswith("Permission denied"):
-            raise self.refused(command, arguments[0], answer)
-        return answer
-
-    def refused(self, command: str, username: str, answer: Answer) -> RefusedError:
-        """Return the error for an answer, whose reason may quote the command."""
-        return RefusedError(
-            f"{self._connection.address}: -{command} failed for {username}: {redact(answer.message)}",
+        reason, data = redact(_reason(envelope)), envelope.get("data")  # it may quote the command
+        error = RefusedError(
+            f"{self._connection.address}: -{command} failed for {username}: {reason}",
             rule=f"{self._connection.username} needs the flag {ADMIN_FLAG}",
             remedy=f"as root: -changeUserSettings {self._connection.username} {ADMIN_FLAG} true",
             code="broker-command-denied",
         )
+        if reason.startswith("Permission denied"):
+            raise error
+        return Answer(data if isinstance(data, dict) else {}, None if envelope.get("success") is True else error)
 
 
 def _reason(envelope: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from secretops.operations.compromise.incident import ExposedVersion, Incident, R
 from secretops.operations.put import supply
 from secretops.operations.rotate import MAX_WAIT_SECONDS, POLL_SECONDS
 from secretops.operations.rotators import advance, recover, rotator
-from secretops.operations.session import Session, emergency
+from secretops.operations.session import Session, exclusive
 from secretops.targets import open_target
 from secretops.targets.connection import Connection, logs_in
 from secretops.values import Value
@@ -47,8 +47,9 @@ def contain(
     Raises LeaseHeldError, WaitingError, the errors of a rotation, SecretopsError if the old value is still accepted.
     """
     secret = session.secret(incident.secret)
-    with emergency(session, secret, f"compromise {secret.name}") as set_aside:
-        work = _Containment(session, secret, incident, supplied, record, sleep, tuple(set_aside))
+    set_aside = list[str]()
+    with exclusive(session, secret, f"compromise {secret.name}", set_aside.append, force=True):
+        work = _Containment(session, secret, incident, supplied, record, sleep, set_aside)
         for step, act in work.steps():
             if step in REPEATED or step not in work.incident.done:
                 work.run(step, act)
@@ -64,7 +65,7 @@ class _Containment:
     _record: Record
     _sleep: Callable[[float], None]
     # A line for each broken file of the store.
-    _set_aside: tuple[str, ...]
+    _set_aside: list[str]
     # Exposed version -> its value, if the store still has it.
     _old: dict[str, Value] = field(default_factory=dict)
     # Steps for a person.
@@ -169,10 +170,7 @@ class _Containment:
         elif self._supplied:
             supply(self._session, secret, self._supplied, force=True)
         else:
-            rule, remedy = (
-                "an operator supplies the values of this secret",
-                "run it again, with the new value as for put",
-            )
+            rule, remedy = "an operator supplies its values", "run it again, with the new value as for put"
             raise WaitingError(f"{secret.name}: no new value", rule=rule, remedy=remedy, code="value-not-supplied")
 
     def _end(self, version: Version) -> str:
@@ -251,12 +249,10 @@ class _Containment:
         if self._secret.kind.alternates:
             if value:
                 return self._logged_in(one, value, is_good=False)
-            new = next(
-                (each for each in self._versions.living if each.user == one.user and not self._is_known(each)), None
-            )
-            if new:
-                value = self._session.store.read(self._secret.name, new.id, purpose="test whether it is accepted")
-                return self._logged_in(one, value, is_good=True)
+            for new in self._versions.living:
+                if new.user == one.user and not self._is_known(new):
+                    value = self._session.store.read(self._secret.name, new.id, purpose="test whether it is accepted")
+                    return self._logged_in(one, value, is_good=True)
         elif value:
             result, is_known = advice.try_value(self._session, self._secret, one.id, value, sleep=self._sleep)
             if not is_known:
@@ -271,12 +267,8 @@ class _Containment:
         """Log in by the exposed value, or (`is_good`) by the new value of the same user."""
         if logs_in(self._session.broker, value) is not is_good:
             self.incident = self.incident.with_known(*(version.id for version in self._versions.all))
-            what = (
-                f"{one.id}: user {one.user} {'does not log in with its new password' if is_good else 'still logs in'}"
-            )
-            remedy = (
-                "find out who may change users at the broker; then run this command again, which sets new passwords"
-            )
+            what = f"{one.id}: user {one.user} {'fails with its new password' if is_good else 'still logs in'}"
+            remedy = "find out who may change users at the broker; then run this command again for new passwords"
             raise advice.still_accepted(what, remedy)
         return f"{one.id}: " + (f"replaced, its user {one.user} logs in with a new password" if is_good else "refused")
 

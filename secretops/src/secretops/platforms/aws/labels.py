@@ -123,12 +123,15 @@ class LabelState:
         found = self.versions_by_label.get(PENDING)
         return None if found is None or CURRENT in self.labels[found] or self.versions.pending else found
 
-    def stray_notes(self) -> list[tuple[str, str, datetime]]:
-        return [
-            (label, version, datetime.strptime(match["since"], _STRAY_FORMAT).replace(tzinfo=UTC))
-            for label, version in self.versions_by_label.items()
-            if (match := _STRAY.fullmatch(label))
-        ]
+    @property
+    def stray_since(self) -> dict[str, tuple[str, datetime]]:
+        """Version -> its label of `stray_label`, and the time in it."""
+        found = ((version, label, _STRAY.fullmatch(label)) for label, version in self.versions_by_label.items())
+        return {
+            version: (label, datetime.strptime(match["since"], _STRAY_FORMAT).replace(tzinfo=UTC))
+            for version, label, match in found
+            if match
+        }
 
     def _wanted(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str]]:
         """Yield labels with their versions. A retired version keeps no label, so that AWS deletes it."""

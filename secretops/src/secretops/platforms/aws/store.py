@@ -168,25 +168,22 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         self._write(secret, lambda versions: versions.without_pending(pending.id))
 
     def release_stray_pending(self, secret: str, now: datetime) -> str | None:
-        """Remove AWSPENDING from a stray version after STUCK_AFTER; return what was done. Call it under the lease.
+        """Remove the AWSPENDING of a failed rotation after STUCK_AFTER; return what was done. Call it under the lease.
 
-        A failed rotation of AWS leaves it, empty, and AWS does not rotate again. The first call labels the version with
-        the time, because a rotator has no right to read its age.
+        The first call labels the version with the time, because a rotator has no right to read its age.
         """
         name = self._name(secret)
         state = self._state(secret)
-        noted = None
-        for label, version, since in state.stray_notes():
-            if version == state.stray_pending:
-                noted = label, since
-            else:
+        stray, noted = state.stray_pending, state.stray_since
+        for version, (label, _) in noted.items():
+            if version != stray:
                 self.api.move(name, label, version, None)
-        if (stray := state.stray_pending) is None:
+        if stray is None:
             return None
-        if noted is None:
+        if stray not in noted:
             self.api.move(name, stray_label(now), None, stray)
             return None
-        label, since = noted
+        label, since = noted[stray]
         if now - since < STUCK_AFTER or not self.release_pending(name, stray):
             return None
         self.api.move(name, label, stray, None)

@@ -40,8 +40,6 @@ _AWAY_WORDS = ("no leader", "does not have a leader", "deadline exceeded", "code
 
 
 class NoManagerError(StoreError):
-    """The daemon is not a manager of a Swarm."""
-
     def __init__(self, state: str = "") -> None:
         super().__init__(
             "this Docker daemon is not a Swarm manager" + (f" (state: {state})" if state else ""),
@@ -79,13 +77,11 @@ class SwarmApi:
             self._patience = before
 
     def get(self, path: str, **filters: list[str]) -> Any:
-        """Return the JSON at `path`, or None. Raises StoreError, UnreachableError."""
         parameters = {"filters": json.dumps(filters)} if filters else None
         answer = self._request("GET", path, parameters=parameters)
         return None if answer.status_code == http.HTTPStatus.NOT_FOUND else self._json(answer)
 
     def text(self, path: str, **parameters: str) -> bytes | None:
-        """Return the bytes of the log at `path`, or None."""
         answer = self._request("GET", path, parameters=parameters)
         if answer.status_code == http.HTTPStatus.NOT_FOUND:
             return None
@@ -227,7 +223,6 @@ def check_manager(info: dict[str, Any]) -> None:
 
 
 def encoded(content: bytes) -> str:
-    """Return a secret's or config's content in the API's encoding."""
     return base64.b64encode(content).decode()
 
 

@@ -30,8 +30,6 @@ _HIDDEN = frozenset({"password", "identitytoken", "registrytoken"})
 
 @dataclass(frozen=True)
 class Connection:
-    """Docker's client as an HTTP session, and the URL of its API."""
-
     session: requests.Session
     url: str
 
@@ -126,7 +124,6 @@ def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
 
 
 def _reason(error: Exception, host: str) -> str:
-    """Return the system's innermost reason, without the address."""
     cause: BaseException | None = error
     reason = ""
     while cause is not None:

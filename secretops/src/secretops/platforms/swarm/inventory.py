@@ -35,8 +35,6 @@ class SwarmSecret:
 
 
 class Inventory:
-    """The stack's Swarm secrets. Methods raise StoreError, UnreachableError."""
-
     def __init__(self, api: SwarmApi, location: Location) -> None:
         self._api, self._location = api, location
 

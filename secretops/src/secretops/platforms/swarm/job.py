@@ -62,8 +62,6 @@ class NotStartedError(StoreError):
 
 
 class Job:
-    """One job and its objects."""
-
     def __init__(
         self, api: SwarmApi, name: str, location: SwarmStoreLocation, *, out: IO[bytes], err: IO[bytes]
     ) -> None:
@@ -148,7 +146,6 @@ class Job:
             self._api.remove(kind, each["ID"])
 
     def remove_if_possible(self) -> None:
-        """Remove the job, or leave it to the next command."""
         try:
             self.remove()
         except SecretopsError as error:
@@ -194,7 +191,6 @@ class Job:
         )
 
     def _forward_output(self, task: str) -> None:
-        """Write the output since the last call."""
         pieces = dict.fromkeys(self._streams, b"")
         log = self._api.text(f"/tasks/{task}/logs", stdout="1", stderr="1") or b""
         while len(log) > _HEADER:
@@ -208,7 +204,6 @@ class Job:
                 file.flush()
 
     def _create_files(self, kind: Kind, contents: Mapping[str, bytes]) -> list[dict[str, Any]]:
-        """Create an object for each path, and return its mounts."""
         entries = []
         for at, (path, content) in enumerate(contents.items()):
             name = f"{self.name}-{at}"
@@ -217,7 +212,6 @@ class Job:
         return entries
 
     def _create(self, kind: Kind, spec: dict[str, Any], login: str | None = None) -> str:
-        """Create an object and return its id."""
         if (id := self._api.create(kind, spec, login=login)) is None:
             raise StoreError(
                 f"{spec['Name']}: another object has this random name",
@@ -255,7 +249,6 @@ class JobRunner:
 
     @contextlib.contextmanager
     def running(self, payload: Payload, command: Sequence[str]) -> Iterator[Job]:
-        """Run `command` as a job until the block ends. Raises StoreError, UnreachableError."""
         name = f"{self._location.prefix}task-{secrets.token_hex(6)}"
         job = Job(self._api, name, self._location, out=self._out, err=self._err)
         node, login = self._node(), self._login(job)
@@ -301,7 +294,6 @@ class JobRunner:
         return self._api.get("/services", label=self._labels) or []
 
     def _job_of(self, service: dict[str, Any]) -> Job:
-        """Return another process's job, whose standard error is forwarded."""
         return Job(self._api, service["Spec"]["Name"], self._location, out=io.BytesIO(), err=self._err)
 
     def _is_left(self, service: dict[str, Any], now: datetime) -> bool:
@@ -380,7 +372,6 @@ def run_job(
 
 
 def _mount(what: str, name: str, id: str, path: str) -> dict[str, Any]:
-    """Return a mount as a file that only root may read."""
     return {f"{what}ID": id, f"{what}Name": name, "File": {"Name": path, "UID": "0", "GID": "0", "Mode": 0o400}}
 
 

@@ -47,7 +47,6 @@ class Swarm(Platform[SwarmStoreLocation]):
         return StoreChecks(reach=manager.reach, checks=swarm_checks(manager, tick))
 
     def remove_leftovers(self, location: SwarmStoreLocation) -> None:
-        """Remove the jobs of commands, which mount values."""
         with with_extra("swarm"):
             from secretops.platforms.swarm.job import JobRunner
         JobRunner(location).remove_all()

@@ -59,7 +59,6 @@ class Rollout:
         return cast("Service | None", self._api.get(f"/services/{self._name}"))
 
     def outdated_tasks(self, service: Service) -> int:
-        """Return how many running tasks have another list than the service."""
         listed = _mounts(secrets_of(service))
         return sum(
             task["DesiredState"] == "running" and _mounts(task["Spec"]["ContainerSpec"].get("Secrets") or []) != listed
@@ -150,7 +149,6 @@ class Rollout:
 
 
 def longest(replicas: int) -> float:
-    """Return the seconds that an update may take."""
     return LONGEST_UPDATE + A_REPLICA * replicas
 
 

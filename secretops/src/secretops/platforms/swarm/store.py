@@ -39,7 +39,7 @@ from secretops.values import Value
 
 
 class SwarmVersionStore(DocumentVersionStore[SecretState]):
-    """`VersionStore` over the secrets of one Swarm. It can read values only in a task of the Swarm."""
+    """`VersionStore` over one Swarm. It can read values only in a task of the Swarm."""
 
     def __init__(
         self,
@@ -255,7 +255,6 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         return True
 
     def _wanted(self, secret: str, stored: StoredVersion) -> list[ServiceSecret]:
-        """Return the entries of a version. Raises NotFoundError."""
         files = self._files(secret)
         if not files:
             return []

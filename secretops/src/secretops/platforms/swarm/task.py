@@ -55,7 +55,6 @@ def actor(role: str) -> str:
 
 
 def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, bytes] | None = None) -> Payload:
-    """Return manifest, broker's files, `supplied`, and `files` by their paths."""
     remote_files: dict[str, str] = {}
     configs = dict(files or {})
     values: dict[str, bytes] = {}
@@ -79,7 +78,6 @@ def payload_of(manifest: Manifest, supplied: Value | None, files: Mapping[str, b
 
 
 def main() -> None:
-    """Run `secretops` with the operator-supplied value as its input."""
     signals.install()
     forbid_core_dumps()
     from secretops import cli

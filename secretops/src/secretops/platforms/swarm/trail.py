@@ -65,9 +65,14 @@ class SwarmEvents:
         access = partial(Access, time=time, reader="(Swarm does not say who)", allowed=True)
         if kind == "container":
             if operation := self._into(action, attributes):
-                source = f"container {attributes.get('name', '')}"
-                outcome = {"value_returned": True, "changed": False, "declared": False}
-                yield access(operation=operation, secret=ALL, source=source, **outcome)
+                yield access(
+                    operation=operation,
+                    secret=ALL,
+                    source=f"container {attributes.get('name', '')}",
+                    value_returned=True,
+                    changed=False,
+                    declared=False,
+                )
             return
         if action not in CHANGES or "updatestate.new" in attributes:
             return

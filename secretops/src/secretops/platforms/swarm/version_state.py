@@ -30,8 +30,6 @@ _WRITER = "find out who writes it: docker events --filter type=config"
 
 @dataclass(frozen=True, kw_only=True)
 class StoredVersion:
-    """A version, and the number and fields that name its Swarm secrets."""
-
     version: Version
     number: int
     fields: tuple[str, ...]
@@ -60,7 +58,6 @@ class SecretState:
         raise store_errors.no_value(secret, version)
 
     def at(self, versions: Versions, new: StoredVersion | None = None) -> SecretState:
-        """Return the state with these versions, including `new`."""
         known = {each.version.id: each for each in (*self.kept, *((new,) if new else ()))}
         return replace(self, kept=tuple(replace(known[version.id], version=version) for version in versions.all))
 
@@ -89,7 +86,6 @@ class VersionState:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """The secrets that have a version."""
         return tuple(secret for secret in self.secrets if self.secret(secret).kept)
 
     @property
@@ -138,7 +134,6 @@ class VersionStateClient:
                 )
 
     def write(self, found: dict[str, Any] | None, state: VersionState) -> bool:
-        """Write `state` over the config that was `found`; False on a conflict."""
         if found:
             return self.api.update("configs", found, {**found["Spec"], "Labels": state.labels})
         if self.is_nowhere:

@@ -19,7 +19,7 @@ from secretops.printable import ScreenedBytes
 from secretops.stores.lease import Timing
 
 # The maximum age of a running job: it may wait for an update of many replicas, for one secret after another.
-YOUNG = timedelta(hours=3)
+MAX_JOB_AGE = timedelta(hours=3)
 
 
 class Manager:
@@ -43,11 +43,10 @@ class Manager:
 
     @property
     def left(self) -> list[str]:
-        """Objects of killed commands."""
         services = [each for each in self.get("/services") if self._is_labelled(each)]
         names = {each["Spec"]["Name"] for each in services}
         return [
-            *(f"service {each['Spec']['Name']}" for each in services if self._age(each) > YOUNG),
+            *(f"service {each['Spec']['Name']}" for each in services if self._age(each) > MAX_JOB_AGE),
             *(
                 f"{kind.removesuffix('s')} {each['Spec']['Name']}"
                 for kind, each in job_objects(self._api, f"{SWARM_INSTANCE}={self.location.instance}", TASK)
@@ -60,7 +59,6 @@ class Manager:
         return "jobs of killed commands are removed"
 
     def sweep(self) -> str:
-        """Remove secrets of retired versions that no service uses."""
         with hold(self._client, f"secretops doctor --repair (pid {os.getpid()} on {socket.gethostname()})", Timing()):
             state = self.read_state()
             for secret in state.secrets:
@@ -102,7 +100,7 @@ class Manager:
             self._is_labelled(service)
             and container.get("Image") == self.location.image
             and tuple(container.get("Command") or ()) == ENTRYPOINT
-            and self._age(service) <= YOUNG
+            and self._age(service) <= MAX_JOB_AGE
         )
 
     def _is_labelled(self, service: dict[str, Any]) -> bool:
@@ -110,7 +108,6 @@ class Manager:
         return TASK in labels and labels.get(SWARM_INSTANCE) == self.location.instance
 
     def _age(self, found: dict[str, Any]) -> timedelta:
-        """Return the age by the daemon's clock, at its first answer."""
         return parse_time(self.get("/info")["SystemTime"]) - parse_time(found["CreatedAt"])
 
 
