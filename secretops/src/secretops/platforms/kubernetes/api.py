@@ -30,9 +30,6 @@ Response = TypeVar("Response")
 # Seconds for which a request is retried: a restart or an upgrade of the API server takes about that long.
 PATIENCE_SECONDS = 20.0
 
-# Codes of errors.
-UNREACHABLE, FAILING = "service-unreachable", "service-failing"
-
 # Seconds between two attempts; each pause is twice the one before.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
@@ -117,7 +114,7 @@ class Api:
                     return None
                 if status not in TRANSIENT:
                     raise self._rejected(verb, what, error.response) from None
-                code, why, after = FAILING, f"status {status}", error.response.headers.get("Retry-After", "")
+                code, why, after = "service-failing", f"status {status}", error.response.headers.get("Retry-After", "")
                 requested = float(after) if after.isdigit() else None  # seconds; the server never sends a date
             except httpx2.TransportError as error:
                 if _is_untrusted(error):
@@ -127,7 +124,8 @@ class Api:
                         remedy="have your cluster's own command write the kubeconfig, or set another server.context",
                         code="service-untrusted",
                     ) from None
-                code, why = UNREACHABLE, str(error) if isinstance(error, httpx2.ConnectError) else type(error).__name__
+                code = "service-unreachable"
+                why = str(error) if isinstance(error, httpx2.ConnectError) else type(error).__name__
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError):
                 raise StoreError(
                     f"{self.connection.server} did not return a Kubernetes object for {what}",

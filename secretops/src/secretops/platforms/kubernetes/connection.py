@@ -26,9 +26,6 @@ from secretops.platforms.kubernetes import kubeconfig
 # Timeout of one response of the API server in seconds; half of it for the connection.
 ANSWER_SECONDS = 10.0
 
-# Code of the error for a 401.
-LOGIN_REJECTED = "kubernetes-login-rejected"
-
 _parsing = functools.partial(kubeconfig.parsing, also=(ConfigError, httpx2.InvalidURL))
 
 
@@ -44,7 +41,7 @@ class Connection:
             f"the API server at {self.server} does not accept the credential of {self.identity}",
             rule="it returned 401: the credential is wrong or expired",
             remedy=f"log in to the cluster again until this works: {test}",
-            code=LOGIN_REJECTED,
+            code="kubernetes-login-rejected",
         )
 
 

@@ -49,7 +49,7 @@ class VaultVersionStore(VendorVersionStore[State]):
             self._tidy(secret, self._state(secret), None)
             state = self._state(secret)
         self._index.add(secret, self._names(secret))
-        if state.separate is not EMPTY:
+        if state.pending_metadata is not EMPTY:
             self._api.remove(pending_path)
         self._api.update_metadata(pending_path, {key: text})
         if self._api.write(pending_path, document, 0) is None:
@@ -140,13 +140,17 @@ class VaultVersionStore(VendorVersionStore[State]):
             self._api.destroy(path, numbers)
         if changes := state.changes():
             self._api.update_metadata(path, changes, create=False)
-        if state.pending is None and state.separate is not EMPTY:  # published, or a late write after a lost lease
+        if (
+            state.pending is None and state.pending_metadata is not EMPTY
+        ):  # published, or a late write after a lost lease
             self._api.remove(pending_path)
 
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:  # noqa: ARG002
         path, pending_path = self._names(secret)
         record = state.published.get(version)
-        where, number = (path, record.newest) if record and record.numbers else (pending_path, state.separate.current)
+        where, number = (
+            (path, record.newest) if record and record.numbers else (pending_path, state.pending_metadata.current)
+        )
         found = self._api.read(where, number)
         if found is None:
             raise store_errors.no_value(secret, version)

@@ -55,10 +55,8 @@ class VersionRecord:
         """Return its key and text. Raises UsageError."""
         version = self.version
         facts: dict[str, Any] = {name: _format(time) for name in TIMES if (time := getattr(version, name)) is not None}
-        facts |= {} if version.user is None else {"user": version.user}
-        facts |= {"numbers": list(self.numbers)} if self.numbers else {}
-        facts |= {"planned": self.planned} if self.planned else {}
-        facts |= {"copies": list(self.copies)} if self.copies else {}
+        others = {"user": version.user, "numbers": self.numbers, "planned": self.planned, "copies": self.copies}
+        facts |= {name: fact for name, fact in others.items() if fact}
         key, text = f"{VERSION_KEY}{version.id}", json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
         room = _MAX_TIME_BYTES * sum(getattr(version, name) is None for name in TIMES)
         if len(key.encode()) > MAX_KEY_BYTES or len(text.encode()) + room > MAX_TEXT_BYTES:
@@ -93,7 +91,7 @@ class State:
     """One secret by its two paths. Not printable."""
 
     main: Metadata
-    separate: Metadata
+    pending_metadata: Metadata
     # Versions with a published or planned document, by id.
     published: Mapping[str, VersionRecord]
     pending: VersionRecord | None = None
@@ -159,11 +157,13 @@ class State:
         return {key: text for key, text in wanted.items() if self.main.custom.get(key) != text}
 
     def _find_pending(self, api: Api, path: str) -> VersionRecord | None:
-        current = self.separate.current
-        newest = self.separate.documents.get(current)
+        current = self.pending_metadata.current
+        newest = self.pending_metadata.documents.get(current)
         if newest is None or not newest.is_readable:
             return None
-        claims = {name: each for name, each in version_records(self.separate).items() if current in each.numbers}
+        claims = {
+            name: each for name, each in version_records(self.pending_metadata).items() if current in each.numbers
+        }
         if len(claims) > 1:
             found = api.read(path, current)
             claims = {name: each for name, each in claims.items() if found and found.data.get(VERSION) == name}

@@ -131,9 +131,9 @@ def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
 def lease(cluster: Cluster, tick: Repair | None, pause: float = Timing.poll) -> Result:
     try:
         found = cluster.lease()
-    except ForbiddenError:
-        raise
     except StoreError as error:
+        if error.code != "lease-of-another-stack":
+            raise
         return Result.of(error)
     if found is None:
         return attention(

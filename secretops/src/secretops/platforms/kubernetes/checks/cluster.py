@@ -10,8 +10,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from secretops.errors import SecretopsError, UsageError
-from secretops.platforms.kubernetes.api import JSON, TEXT, UNREACHABLE, Api
-from secretops.platforms.kubernetes.connection import LOGIN_REJECTED, Connection
+from secretops.platforms.kubernetes.api import JSON, TEXT, Api
+from secretops.platforms.kubernetes.connection import Connection
 from secretops.platforms.kubernetes.lease import INSTANCE, check_owner
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 
@@ -83,6 +83,6 @@ class Cluster:
         try:
             return send()
         except SecretopsError as error:
-            if isinstance(error, UsageError) or error.code in (UNREACHABLE, LOGIN_REJECTED):
+            if isinstance(error, UsageError) or error.code in ("service-unreachable", "kubernetes-login-rejected"):
                 self._failure = error
             raise
