@@ -1,7 +1,4 @@
-"""Sources of the server's settings and values, and `open_source`, which finds one by its scheme.
-
-Every source produces the same variables, which `settings` checks. A platform's source is in its folder.
-"""
+"""Sources of the server's settings and values. Each produces the variables that `settings` checks."""
 
 from __future__ import annotations
 
@@ -16,23 +13,8 @@ from typing import Any
 from secretops import registry
 from secretops.errors import SecretopsError, UsageError
 from secretops.formats import version_variable
-from secretops.launcher.settings import (
-    CERTIFICATE_VARIABLES,
-    FIELDS,
-    FILE_VARIABLES,
-    MAX_BYTES,
-    OWN_VARIABLES,
-    PUBLIC_VARIABLES,
-    SECRET_VARIABLES,
-    VALUE_FILE_VARIABLES,
-    VERSION_VARIABLES,
-    NotYetError,
-    ServerSettings,
-    fingerprint_inputs,
-    keyed_digest,
-    read_file,
-    read_settings,
-)
+from secretops.launcher import settings
+from secretops.launcher.settings import FIELDS, MAX_BYTES, NotYetError, ServerSettings
 from secretops.redaction import remember
 from secretops.stores import env_file, files
 
@@ -64,33 +46,29 @@ class Source:
         raise NotImplementedError
 
     def read(self) -> ServerSettings:
-        """Return the current settings.
-
-        Raises UsageError with all mistakes at once, NotYetError if only values are missing, StoreError if the access
-        cannot be recorded.
-        """
-        return read_settings(self.variables(), self.where)
+        """Raises UsageError with all mistakes, NotYetError if only values are missing, StoreError if not recorded."""
+        return settings.read_settings(self.variables(), self.where)
 
     def fingerprint(self) -> str:
-        """Return a text that changes whenever the result of `read` would. Valid in this process only; never raises."""
+        """Return a text that changes whenever `read` would. Valid in this process only; never raises."""
         try:
-            found = fingerprint_inputs(self.variables())
+            found = settings.fingerprint_inputs(self.variables())
         except SecretopsError as error:
-            return keyed_digest([b"unreadable", str(error).encode()]).hex()
+            return settings.keyed_digest([b"unreadable", str(error).encode()]).hex()
         self._read_at = time.time()
-        return keyed_digest(found).hex()
+        return settings.keyed_digest(found).hex()
 
     def read_at(self) -> float:
         """Return when the source was last read without an error, in seconds since 1970, or 0."""
         return self._read_at
 
     def folders(self) -> frozenset[Path]:
-        """Return the folders to watch for changes; none for a source that is only polled. Never raises."""
+        """Return the folders to watch; none for a source that is only polled. Never raises."""
         try:
             found = self.variables()
         except SecretopsError:
             return frozenset()
-        return frozenset(Path(found[name]).parent for name in FILE_VARIABLES if found.get(name))
+        return frozenset(Path(found[name]).parent for name in settings.FILE_VARIABLES if found.get(name))
 
     def may_arrive(self, variable: str) -> bool:  # noqa: ARG002 - a subclass may distinguish them
         """Return whether a missing value of `variable` may still arrive."""
@@ -115,16 +93,16 @@ class EnvFile(Source):
 class Environment(Source):
     """`env:`: this process's variables, and the files that they name.
 
-    Removes secret variables from `os.environ`, so that no child inherits them. A file that `<variable>_FILE` names may
-    have a version: a Swarm can only add files to a running container.
+    Removes secret variables from `os.environ`, so that no child inherits them. `<variable>_FILE` may name a file with a
+    version, since a Swarm can only add files to a running container.
     """
 
     where = "the environment"
 
     def __init__(self, _place: str = "") -> None:
-        self._variables = public_settings(*VALUE_FILE_VARIABLES, "MQTT_USER")
-        self._version_files = _environment(f"{name}_FILE" for name in VERSION_VARIABLES)
-        for name in SECRET_VARIABLES:
+        self._variables = public_settings(*settings.VALUE_FILE_VARIABLES, "MQTT_USER")
+        self._version_files = _environment(f"{name}_FILE" for name in settings.VERSION_VARIABLES)
+        for name in settings.SECRET_VARIABLES:
             if value := os.environ.pop(name, None):
                 self._variables[name] = value
 
@@ -140,10 +118,7 @@ class Environment(Source):
 
 
 class Files(Source):
-    """`files:<folder>`: a file for each field, as Kubernetes and Swarm mount them; public settings in the environment.
-
-    A file `<secret>-version` has the secret's version.
-    """
+    """`files:<folder>`: a file for each field, and `<secret>-version`, as Kubernetes and Swarm mount them."""
 
     def __init__(self, place: str) -> None:
         self._folder = Path(place).expanduser()
@@ -187,7 +162,7 @@ class DocumentSource(Source):
             found[version_variable(secret)] = values.get(_VERSION, "")
             for field, variable in fields.items():
                 text = values.get(field, "")
-                if variable not in CERTIFICATE_VARIABLES:
+                if variable not in settings.CERTIFICATE_VARIABLES:
                     found[variable] = text
                 elif text:
                     found[variable] = str(self._write_pem(variable, text))
@@ -207,10 +182,10 @@ class DocumentSource(Source):
 
 
 class Json(DocumentSource):
-    """`json:<path>`: {"mqtt": {"username": …, "password": …}, "agent-key": {"api-key": …}, "client-cert": {…}}.
+    """`json:<path>`: {"mqtt": {"username": …, "password": …, "version": …}, "agent-key": {"api-key": …}, …}.
 
-    Each secret may have a "version". In a folder, all *.json together are the document, with each secret in one file:
-    Vault's agent writes them one after the other. A path that ends with a slash is a folder, even before it exists.
+    In a folder, all *.json together are the document, with each secret in one file, as Vault's agent writes them. A
+    path that ends with a slash is a folder, even before it exists.
     """
 
     def __init__(self, place: str) -> None:
@@ -303,11 +278,11 @@ def _invalid_parts(secret: str, fields: Any) -> Iterator[str]:
 
 
 def public_settings(*more: str) -> dict[str, str]:
-    """Return the public settings of the environment. Call it when a source is opened: importing upstream changes them.
+    """Return the environment's public settings, with MQTT_USER only if `more` names it.
 
-    Includes MQTT_USER only if `more` names it.
+    Call it when a source is opened: importing upstream changes them.
     """
-    return _environment({*PUBLIC_VARIABLES, *OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more)))
+    return _environment({*settings.PUBLIC_VARIABLES, *settings.OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more)))
 
 
 def _environment(names: Iterable[str]) -> dict[str, str]:
@@ -315,9 +290,9 @@ def _environment(names: Iterable[str]) -> dict[str, str]:
 
 
 def read_text(path: Path, remedy: str, most: int = MAX_BYTES) -> str:
-    """Return the text of a file of at most `most` bytes. Raises UsageError, with `remedy` if it does not exist."""
+    """Return the text of a file of at most `most` bytes. Raises UsageError."""
     try:
-        return env_file.decode(path, read_file(path), UsageError, most)
+        return env_file.decode(path, settings.read_file(path), UsageError, most)
     except FileNotFoundError:
         rule = "the server reads its settings from this file"
         raise UsageError(f"{path} does not exist", rule=rule, remedy=remedy, code="source-missing") from None
