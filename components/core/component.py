@@ -12,7 +12,7 @@ class Component(pulumi.ComponentResource):
 
     Before version 0.2 that child was called "key". With `formerly`, the part of a child's former name that the suffix
     lacks (often ""), each child has its former name as an alias, and an upgrade replaces nothing. A function returns
-    the former name of each suffix.
+    the former name of each suffix. `siblings`: those children were siblings of the component, which is newer.
     """
 
     def __init__(
@@ -22,7 +22,10 @@ class Component(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
         *,
         formerly: str | Callable[[str], str] | None = None,
+        siblings: bool = False,
     ) -> None:
+        parent = {"parent": opts.parent} if siblings and opts and opts.parent else {}
+
         def with_former_name(child: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
             if formerly is None or child.opts.parent is not self or not child.name.startswith(f"{name}-"):
                 return None
@@ -30,7 +33,9 @@ class Component(pulumi.ComponentResource):
             former = formerly(suffix) if callable(formerly) else f"{formerly}{suffix}"
             if former == child.name:
                 return None
-            opts = pulumi.ResourceOptions.merge(child.opts, pulumi.ResourceOptions(aliases=[pulumi.Alias(former)]))
+            opts = pulumi.ResourceOptions.merge(
+                child.opts, pulumi.ResourceOptions(aliases=[pulumi.Alias(former, **parent)])
+            )
             return pulumi.ResourceTransformationResult(child.props, opts)
 
         own = pulumi.ResourceOptions(transformations=[with_former_name])

@@ -1,4 +1,1 @@
-"""The Vault platform: a KV v2 mount of a HashiCorp Vault or an OpenBao server as the store; both have one API.
-
-Servers elsewhere read from it: pods by Vault's agent or External Secrets, others by the launcher itself.
-"""
+"""HashiCorp Vault and OpenBao, which have one API: a KV v2 mount as a store. Servers of other platforms read it."""

@@ -1,4 +1,4 @@
-"""What everything in the server is called. Names are given, so that a preview can tell them."""
+"""Names of everything in a Vault server. The program computes them, so that a preview knows them."""
 
 from __future__ import annotations
 
@@ -8,61 +8,35 @@ from typing import Final
 
 from ..core.naming import physical_name
 
+# Prefix of the path of a pending value. No secret's name has a slash.
 PENDING = "pending/"
-"""What the path begins with of a value that is not proven yet. No secret's name has a slash."""
-
+# Path of the rotator's lease.
 LEASE = "rotator/lease"
-"""The path of the document that says who rotates."""
-
+# The PKI role, in a mount of the stack alone.
 CLIENT = "client"
-"""The PKI role, of the mount of the stack alone."""
 
 SERVER: Final = "server"
 ROTATOR: Final = "rotator"
 OPERATOR: Final = "operator"
 DOCTOR: Final = "doctor"
 
+# Characters of the common prefix. Vault takes longer names; a person reads these in paths and log lines.
 _LIMIT = 48
-"""Characters of what other names begin with. Vault takes longer ones; a person reads them in paths and log lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Of one stack in one server, or one namespace of it."""
+    """Names of one stack in one server, or in one namespace of it."""
 
     base: str
-    """The KV mount's, the common name of client certificates, and the beginning of all other names."""
+    """The KV mount, the password policy, and the common name of client certificates."""
 
-    @property
-    def mount(self) -> str:
-        """Of the secrets."""
-        return self.base
-
-    @property
-    def pki(self) -> str:
-        """The mount of the intermediate that signs client certificates."""
-        return f"{self.base}-pki"
-
-    @property
-    def root(self) -> str:
-        """The mount of the root that signs that one, where it is the stack's own."""
-        return f"{self.base}-root"
-
-    @property
-    def passwords(self) -> str:
-        """The policy by which Vault makes a password for an operator."""
-        return self.base
-
-    def of(self, who: str) -> str:
-        """The policy of `who`, and its role in every auth method: mounts of those may be shared with other stacks."""
-        return f"{self.base}-{who}"
-
-    def auth(self, method: str) -> str:
-        """The mount of an auth method of the stack's own."""
-        return f"{self.base}-{method}"
+    def of(self, what: str) -> str:
+        """Return the name of a mount, policy or role. Auth methods and their roles may share a server with others."""
+        return f"{self.base}-{what}"
 
 
 def names_of(stack: str) -> Names:
-    """The names of a stack. All of them are good as a path of Vault and as a host's name, which a certificate has."""
+    """Return the names of a stack. Each is valid as a path of Vault and as a host name, which a certificate has."""
     plain = re.sub(r"[^a-z0-9]+", "-", stack.lower()).strip("-") or "stack"
     return Names(base=physical_name("coreflux-mcp", plain, limit=_LIMIT))

@@ -16,7 +16,7 @@ from components.kubernetes.mcp_server import KubernetesMcpServer, KubernetesMcpS
 from components.kubernetes.secret_store import KubernetesSecretStore, KubernetesSecretStoreArgs
 from components.vault.identity import VaultIdentities, VaultIdentitiesArgs
 from components.vault.pki import VaultCertificates, VaultCertificatesArgs
-from components.vault.principals import VaultServerArgs
+from components.vault.args import VaultServerArgs
 from components.vault.secret_store import VaultSecretStore, VaultSecretStoreArgs
 from tests.unit.harness import Deployed, deploy
 from tests.unit.stack_file import StackFile
