@@ -167,7 +167,7 @@ def rule_of(field: FieldInfo) -> str:
 
 def described(model: type[Any]) -> dict[str, str]:
     """Return the docstring of each key, from the source. Pydantic would read it at each start of the program."""
-    found = {key: text for args in getattr(model, "args", ()) for key, text in described(args).items()}
+    found = {key: text for args in getattr(model, "arguments", ()) for key, text in described(args).items()}
     lines = [
         line for one in ast.parse(textwrap.dedent(inspect.getsource(model))).body for line in getattr(one, "body", ())
     ]

@@ -24,7 +24,7 @@ class Component(pulumi.ComponentResource):
         formerly: str | Callable[[str], str] | None = None,
         siblings: bool = False,
     ) -> None:
-        parent = {"parent": opts.parent} if siblings and opts and opts.parent else {}
+        above = opts.parent if siblings and opts else None
 
         def with_former_name(child: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
             if formerly is None or child.opts.parent is not self or not child.name.startswith(f"{name}-"):
@@ -33,9 +33,8 @@ class Component(pulumi.ComponentResource):
             former = formerly(suffix) if callable(formerly) else f"{formerly}{suffix}"
             if former == child.name:
                 return None
-            opts = pulumi.ResourceOptions.merge(
-                child.opts, pulumi.ResourceOptions(aliases=[pulumi.Alias(former, **parent)])
-            )
+            alias = pulumi.Alias(former, parent=above) if above else pulumi.Alias(former)
+            opts = pulumi.ResourceOptions.merge(child.opts, pulumi.ResourceOptions(aliases=[alias]))
             return pulumi.ResourceTransformationResult(child.props, opts)
 
         own = pulumi.ResourceOptions(transformations=[with_former_name])

@@ -40,7 +40,7 @@ class Section(BaseModel):
     """One section of a stack file. Frozen; an unknown key is an error, and so is a string where a number belongs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
-    args: ClassVar[tuple[type[Any], ...]] = ()
+    arguments: ClassVar[tuple[type[Any], ...]] = ()
     """Dataclasses of arguments that document the keys that they share with this section."""
 
     def arguments_of(self, args: type[Any]) -> dict[str, Any]:

@@ -15,25 +15,16 @@ import pulumi_vault as vault
 from ..core.component import Component
 from ..core.naming import stack_name
 from ..core.secret_store import Trail
-from .args import AuditArgs, VaultServerArgs
+from .args import AuditArgs, Names, VaultStackArgs, names_of
 from .identity import VaultPlace
-from .names import Names, names_of
 
 STDOUT = "stdout"
 WHY = "Who read which secret of the Coreflux MCP server"
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaultAccessTrailArgs(AuditArgs):
+class VaultAccessTrailArgs(VaultStackArgs, AuditArgs):
     """Arguments of VaultAccessTrail."""
-
-    server: VaultServerArgs
-    """The Vault server; `place` of a VaultIdentities shares its provider."""
-    production: bool = True
-    """Whether devices are protected from deletion. Without it the default enables none in Vault: devices are the whole
-    server's, and a stack that may be destroyed any day would disable them."""
-    stack: str | None = None
-    """What names contain; by default the name of the Pulumi stack."""
 
 
 class VaultAccessTrail(Component):
@@ -46,7 +37,7 @@ class VaultAccessTrail(Component):
         super().__init__("coreflux-mcp-secrets:vault:AccessTrail", name, opts, formerly="", siblings=True)
         names, place = names_of(stack_name(args.stack)), VaultPlace.of(self, name, args.server)
         openbao, files = args.product == "openbao", args.audit_files
-        if files is None:  # HashiCorp's chart mounts a volume at /vault/audit
+        if files is None:  # Devices are the whole server's, and would go with a stack that may be destroyed any day.
             files = (f"/vault/audit/{names.base}.log", STDOUT) if args.production or openbao else ()
         for at, file in enumerate(() if openbao else files, 1):
             vault.Audit(
@@ -68,9 +59,7 @@ def _declared(files: Sequence[str], names: Names) -> str:
     """Return the entries of OpenBao's configuration (OpenBao, Declarative audit devices)."""
     blocks = [
         f'audit "file" "{names.of(str(at))}" {{\n  description = "{WHY}"\n  options {{\n'
-         f"    file_path = {json.dumps(file)}\n"
-        + ("" if file == STDOUT else '    mode      = "0600"\n')
-        + "  }\n}\n"
+        f"    file_path = {json.dumps(file)}\n" + ("" if file == STDOUT else '    mode      = "0600"\n') + "  }\n}\n"
         for at, file in enumerate(files, 1)
     ]
     head = (

@@ -1,17 +1,52 @@
-"""Arguments that the components of Vault share. Imports no SDK: the settings take their documentation from here."""
+"""Names and arguments that the components of Vault share. No SDK: settings take their documentation from here."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import pulumi
 
+from ..core.naming import physical_name
 from ..core.principals import Pods, Workload
 from ..swarm.principals import LOGIN_FILE, SwarmService
-from .names import SERVER
+
+# Prefix of the path of a pending value. No secret's name has a slash.
+PENDING = "pending/"
+# Path of the rotator's lease.
+LEASE = "rotator/lease"
+# The PKI role, in a mount of the stack alone.
+CLIENT = "client"
+
+SERVER: Final = "server"
+ROTATOR: Final = "rotator"
+OPERATOR: Final = "operator"
+DOCTOR: Final = "doctor"
+
+# Characters of the common prefix. Vault takes longer names; a person reads these in paths and log lines.
+_LIMIT = 48
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Names of one stack in one server, or in one namespace of it."""
+
+    base: str
+    """The KV mount, the password policy, and the common name of client certificates."""
+
+    def of(self, what: str) -> str:
+        """Return the name of a mount, policy or role. Auth methods and their roles may share a server with others."""
+        return f"{self.base}-{what}"
+
+
+def names_of(stack: str) -> Names:
+    """Return the names of a stack. Each is valid as a path of Vault and as a host name, which a certificate has."""
+    plain = re.sub(r"[^a-z0-9]+", "-", stack.lower()).strip("-") or "stack"
+    return Names(base=physical_name("coreflux-mcp", plain, limit=_LIMIT))
+
 
 Who = Literal["server", "rotator"]
 
@@ -36,14 +71,26 @@ class VaultServerArgs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VaultStackArgs:
+    """Arguments that components of a stack in a Vault share."""
+
+    server: VaultServerArgs
+    """The Vault server; `place` of a VaultIdentities shares its provider."""
+    production: bool = True
+    """Whether mounts, CAs and audit devices are protected from deletion."""
+    stack: str | None = None
+    """What names contain; by default the name of the Pulumi stack."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuditArgs:
     """How access is recorded."""
 
     product: Literal["vault", "openbao"] = "vault"
     """OpenBao's API enables no audit device: its configuration does."""
     audit_files: Sequence[str] | None = None
-    """Where the server writes its audit log; by default /vault/audit and standard output. It records all requests of
-    all stacks. An empty list enables no device, for example if another stack does."""
+    """Where the server writes its audit log, of all requests of all stacks; by default /vault/audit and standard output
+    in production. An empty list enables no device, for example if another stack does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +154,7 @@ METHODS: dict[type[VaultMethod], Literal["approle", "jwt", "kubernetes"]] = {
 }
 
 
-def login_file(login: VaultMethod, who: Who, *, workload: type[Workload], folder: str) -> str:
+def login_file(login: VaultMethod | None, who: Who, *, workload: type[Workload], folder: str) -> str:
     """Return the file that `who` logs in with."""
     if issubclass(workload, Pods):
         return POD_TOKEN

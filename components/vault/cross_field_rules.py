@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..core.broker import ca_bundle
 from ..settings.problems import Problem
-from ..settings.remote_constraints import fetched_too_late, not_fetched
+from ..settings.remote_constraints import fetched_too_late, not_fetched, unreadable_certificates
 from ..settings.sections import EmbeddedBroker, OutsideBroker
 from ..settings.validation_errors import A_SECTION
-from .settings import VaultStore
+from .settings import VaultPki, VaultStore
 
 METHODS = ("approle", "jwt", "kubernetes")
 
@@ -21,14 +20,19 @@ MOST_SECRETS = 55
 
 def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield each contradiction, from the sections that are valid by themselves."""
-    server, broker, secrets = parsed.get("server"), parsed.get("broker"), parsed.get("secrets", {})
+    server: Any = parsed.get("server")
+    secrets = parsed.get("secrets", {})
     for key in (*METHODS, "pki"):  # an empty section would mean the same as none
         if key in store.model_fields_set and getattr(store, key) is None:
             form = "issuer: and what else it has, below it" if key == "jwt" else f"{key}: {{}}"
             yield Problem(f"store.{key}: nothing", A_SECTION, f"write {form}; or take it out")
-    yield from _certificates("store.ca_file", store.ca_file, "by which the Vault server is known")
-    if store.jwt:
-        yield from _certificates("store.jwt.ca_file", store.jwt.ca_file, "by which Vault knows the issuer")
+    for key, path, of in (
+        ("ca_file", store.ca_file, "by which the Vault server is known"),
+        ("jwt.ca_file", store.jwt and store.jwt.ca_file, "by which Vault knows the issuer"),
+        ("pki.certificate_file", store.pki and store.pki.certificate_file, "of the intermediate"),
+    ):
+        rule = f"a PEM file of certificates {of}: it is read here"
+        yield from unreadable_certificates(f"store.{key}", path, rule, "put it there, or name another") if path else ()
     kind = server.kind if server else ""
     methods = [method for method in METHODS if getattr(store, method)]
     if len(methods) > 1:
@@ -40,7 +44,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
     elif methods and kind:
         yield from _of_login(store, kind)
     if store.pki:
-        yield from _of_pki(store, broker)
+        yield from _of_pki(store.pki, parsed.get("broker"))
     if len(secrets) > MOST_SECRETS:
         yield Problem(
             f"secrets: {len(secrets)} of them with store vault",
@@ -105,15 +109,13 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
             )
 
 
-def _of_pki(store: VaultStore, broker: object) -> Iterator[Problem]:
-    assert store.pki  # noqa: S101
-    if store.pki.signed_by == "stack" and store.pki.certificate_file:
+def _of_pki(pki: VaultPki, broker: object) -> Iterator[Problem]:
+    if pki.signed_by == "stack" and pki.certificate_file:
         yield Problem(
             "store.pki.certificate_file: with signed_by: stack",
             "the stack's own root signs the intermediate",
             "write signed_by: outside, or take it out",
         )
-    yield from _certificates("store.pki.certificate_file", store.pki.certificate_file, "of the intermediate")
     if isinstance(broker, EmbeddedBroker):
         yield Problem(
             "store.pki: with the embedded broker",
@@ -126,14 +128,3 @@ def _of_pki(store: VaultStore, broker: object) -> Iterator[Problem]:
             "it signs the certificate that the broker asks the server for",
             "add client_certificate: true to the broker, or take pki out",
         )
-
-
-def _certificates(key: str, path: str | None, what: str) -> Iterator[Problem]:
-    """Yield a CA file that can't be read."""
-    try:
-        if path:
-            ca_bundle(path)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no certificate in it"
-        rule = f"a PEM file of certificates {what}: it is read here"
-        yield Problem(f"{key}: {path}: {why}", rule, "put it there, or name another")

@@ -1,13 +1,11 @@
-"""Who reads and who rotates: roles of an auth method, and the method unless it is enabled already.
-
-No secret id, token or key is made here. Vault gives an operator, or a platform gives its workload, what a role is taken
-with; Pulumi never has it.
+"""Who reads and who rotates, by roles of an auth method. Pulumi never has what a role is taken with: Vault gives an
+operator a secret id, or a platform gives its workload a token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,20 @@ from ..core.naming import DAY, stack_name
 from ..core.planned import planned
 from ..core.principals import HostUser, Place, Pods, Principal
 from ..swarm.principals import SwarmService
-from . import policies
-from .args import METHODS, AppRoleLogin, JwtLogin, ServiceAccountLogin, VaultMethod, VaultServerArgs, Who, login_file
-from .names import ROTATOR, SERVER, Names, names_of
+from .args import (
+    METHODS,
+    ROTATOR,
+    SERVER,
+    AppRoleLogin,
+    JwtLogin,
+    ServiceAccountLogin,
+    VaultMethod,
+    VaultServerArgs,
+    Who,
+    login_file,
+    names_of,
+)
+from .policies import Right, document
 
 # Minutes for which a token is valid that nobody renews. A tick takes no longer (components/kubernetes/rotation.py); a
 # launcher and an agent renew theirs.
@@ -63,51 +72,35 @@ class VaultPlace(Place, VaultServerArgs):
             max_lease_ttl_seconds=1200,
             opts=pulumi.ResourceOptions(parent=component),
         )
-        return cls(
-            provider=provider,
-            address=server.address,
-            namespace=server.namespace,
-            ca_file=server.ca_file,
-            is_given=given is not None,
-        )
+        own = {each.name: getattr(server, each.name) for each in fields(VaultServerArgs)}
+        return cls(provider=provider, is_given=given is not None, **own)
 
     def checked(self, text: pulumi.Output[str]) -> pulumi.Output[str]:
-        """Return `text`, after a check that a given provider is that of this server. Raises pulumi.RunError.
-
-        A preview may not know a provider's properties: then it does not check them.
-        """
+        """Return `text`. Raises pulumi.RunError if a given provider is, as far as known, that of another server."""
         if not self.is_given or not isinstance(self.provider, vault.Provider):
             return text
 
         def check(known: list[Any]) -> Any:
-            for key, found, meant in (
-                ("address", known[1], self.address),
-                ("namespace", known[2], self.namespace or ""),
-            ):
+            text, *properties = known
+            meant_by = {"address": self.address, "namespace": self.namespace or ""}
+            for (key, meant), found in zip(meant_by.items(), properties, strict=True):
                 if not pulumi.contains_unknowns(found) and (found or "").rstrip("/") != meant.rstrip("/"):
                     raise pulumi.RunError(
                         f"provider of package vault: {key} {found or '(none)'}; arguments: {meant or '(none)'}"
                         "\n    the provider would make everything where no reader looks"
                         f"\n    -> give both the same {key}, or take the provider out"
                     )
-            return known[0]
+            return text
 
         both = pulumi.Output.all(text, self.provider.address, self.provider.namespace)
         return both.apply(check, run_with_unknowns=True)
 
     def grant(
-        self,
-        component: Component,
-        name: str,
-        names: Names,
-        who: str,
-        rights: Iterable[policies.Right],
-        *,
-        after: Sequence[pulumi.Resource] = (),
+        self, resource: str, policy: str, rights: Iterable[Right], parent: Component, after: Sequence[pulumi.Resource]
     ) -> None:
-        """Declare the policy of `who`, which its role names."""
-        opts = self.under(component, after=after)
-        vault.Policy(f"{name}-{who}-policy", name=names.of(who), policy=policies.document(rights), opts=opts)
+        """Declare a policy; the role of its name has it."""
+        opts = self.under(parent, after=after)
+        vault.Policy(resource, name=policy, policy=document(rights), opts=opts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,10 +145,9 @@ class VaultIdentitiesArgs(VaultServerArgs):
 
 
 class VaultIdentities(Component):
-    """The roles of server and rotator, and the auth method unless it is enabled already.
+    """The roles of server and rotator, and the auth method unless it is enabled already. Owns no policy.
 
-    Owns no policy: the store says what a role may. A provider of package vault in `opts` is used; without one the
-    component makes its own, whose token comes from its environment.
+    A provider of package vault in `opts` is used; by default one is made, whose token comes from its environment.
     """
 
     place: VaultPlace
@@ -204,8 +196,7 @@ class VaultIdentities(Component):
     def _role(self, who: Who) -> VaultLogin:
         """Declare the role of `who`. Return how a program takes it."""
         name, resource, login = self._names.of(who), f"{self._name}-{who}-role", self._login
-        method = METHODS[type(login)]
-        namespace, account, user = self._pod(who)
+        method, (namespace, account, user) = METHODS[type(login)], self._pod(who)
         common: dict[str, Any] = {
             "backend": self._mount,
             "role_name": name,

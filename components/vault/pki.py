@@ -6,7 +6,7 @@ Only the intermediate signs clients. Its root is a mount of the stack's own, or 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import pulumi_vault as vault
@@ -15,9 +15,8 @@ from ..core.broker import ca_bundle
 from ..core.component import Component
 from ..core.naming import DAY, stack_name
 from ..core.planned import planned
-from .args import PkiArgs, VaultServerArgs
+from .args import CLIENT, PkiArgs, VaultStackArgs, names_of
 from .identity import VaultPlace
-from .names import CLIENT, names_of
 
 ROOT_YEARS, INTERMEDIATE_YEARS = 10, 5
 # How long a revocation list is valid, and how long before its end Vault makes the next.
@@ -25,6 +24,7 @@ CRL_HOURS, REBUILT_BEFORE_HOURS = 72, 24
 
 _YEAR = 365 * DAY
 
+KEY: dict[str, Any] = {"key_type": "ec", "key_bits": 256}
 # No other name and no other use than a client's.
 NEVER: dict[str, Any] = dict.fromkeys(
     [f"allow_{what}" for what in ("subdomains", "glob_domains", "any_name", "localhost", "ip_sans")]
@@ -34,15 +34,8 @@ NEVER: dict[str, Any] = dict.fromkeys(
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaultCertificatesArgs(PkiArgs):
+class VaultCertificatesArgs(VaultStackArgs, PkiArgs):
     """Arguments of VaultCertificates."""
-
-    server: VaultServerArgs
-    """The Vault server; `place` of a VaultIdentities shares its provider."""
-    production: bool = True
-    """Whether mounts and root are protected from deletion."""
-    stack: str | None = None
-    """What names contain; by default the name of the Pulumi stack."""
 
 
 class VaultCertificates(Component):
@@ -62,14 +55,11 @@ class VaultCertificates(Component):
             backend=mount,
             type="internal",
             common_name=f"{names.base} clients",
-            key_type="ec",
-            key_bits=256,
+            **KEY,
             opts=place.under(self, after=[prepared]),
         )
-        self.csr = request.csr
-        last: pulumi.Resource = request
-        certificate = self._signed(request.csr)
-        if certificate is not None:
+        self.csr, last = request.csr, cast(pulumi.Resource, request)
+        if (certificate := self._signed(request.csr)) is not None:
             last = vault.pkisecret.SecretBackendIntermediateSetSigned(
                 f"{name}-pki-signed", backend=mount, certificate=certificate, opts=place.under(self, after=[request])
             )
@@ -82,9 +72,7 @@ class VaultCertificates(Component):
             enforce_hostnames=True,
             require_cn=True,
             client_flag=True,
-            **NEVER,
-            key_type="ec",
-            key_bits=256,
+            **{**NEVER, **KEY},
             key_usages=["DigitalSignature"],
             ext_key_usages=["ClientAuth"],
             ttl=str(args.days * DAY),
@@ -96,7 +84,7 @@ class VaultCertificates(Component):
         self.register_outputs({"mount": names.of("pki")})
 
     def _signed(self, csr: pulumi.Output[str]) -> pulumi.Input[str] | None:
-        """The intermediate's certificate with its issuer's; None while nobody has signed it."""
+        """Return the intermediate's certificate with its issuer's; None until it is signed."""
         if self._args.signed_by == "outside":
             return ca_bundle(self._args.certificate_file) if self._args.certificate_file else None
         mount, prepared = self._mount("root", ROOT_YEARS)
@@ -106,8 +94,7 @@ class VaultCertificates(Component):
             type="internal",
             common_name=f"{self._names.base} root",
             ttl=str(ROOT_YEARS * _YEAR),
-            key_type="ec",
-            key_bits=256,
+            **KEY,
             opts=self._place.under(self, after=[prepared], protect=self._args.production),
         )
         signed = vault.pkisecret.SecretBackendRootSignIntermediate(

@@ -22,17 +22,7 @@ from ..settings.section import PROJECT_FOLDER, ServerSection
 from ..settings.settings import Settings
 from ..swarm.principals import SwarmService
 from ..swarm.settings import SwarmServer
-from .args import (
-    AppRoleLogin,
-    AuditArgs,
-    JwtLogin,
-    PkiArgs,
-    ServiceAccountLogin,
-    VaultMethod,
-    VaultServerArgs,
-    login_file,
-)
-from .names import ROTATOR, SERVER, names_of
+from .args import ROTATOR, SERVER, AuditArgs, PkiArgs, VaultMethod, VaultServerArgs, login_file, names_of
 from .settings import VaultStore
 
 if TYPE_CHECKING:
@@ -81,6 +71,7 @@ class Vault(Platform):
 
         Pulumi's provider would make everything there. Rotators and readers, who know the stack file's, find nothing.
         """
+        assert isinstance(settings.store, VaultStore)
         said, meant = os.environ.get(NAMESPACE, "").strip("/"), settings.store.namespace or ""
         if said not in ("", meant):
             known = f"has namespace {meant}" if meant else "names no namespace"
@@ -93,11 +84,28 @@ class Vault(Platform):
             raise pulumi.RunError(str(error))
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return what an operator does before the first tick on this machine; in a cluster the CronJob runs it."""
+        """Return how an operator lets server and rotator log in; in a cluster the CronJob runs the first tick."""
         assert isinstance(store := settings.store, VaultStore)
         if not isinstance(server := settings.server, LocalServer | SwarmServer):
             return None
-        return f"{_let_in(store, server, settings.stack)}, then secretops tick"
+        names, login, in_swarm = names_of(settings.stack), login_of(store), isinstance(server, SwarmServer)
+        workload = SwarmService if in_swarm else HostUser
+        files = {who: login_file(login, who, workload=workload, folder=home(server)) for who in (SERVER, ROTATOR)}
+        if store.jwt:
+            tokens = f"{store.jwt.server} and {store.jwt.rotator} into {files[SERVER]} and {files[ROTATOR]}"
+            return f"lay the tokens of {tokens}, then secretops tick"
+        write = "bao write" if store.product == "openbao" else "vault write"
+        role, before = f"auth/{names.of('approle')}/role/{names.base}", ""
+        options = dict.fromkeys(files, "-field=secret_id")
+        if isinstance(server, SwarmServer) and server.login:  # a secret that an operator made before the role
+            del options[SERVER]
+            shown = "-field=secret_id_accessor"  # else the answer shows the secret id
+            before = f"{write} {shown} {role}-{SERVER}/custom-secret-id secret_id=@FILE"
+            before += f" (of which the Swarm's secret {server.login} was made), then "
+        elif store.approle and store.approle.wrapped:
+            options[SERVER] = "-wrap-ttl=1h -field=wrapping_token"
+        made = [f"{write} -f {how} {role}-{who}/secret-id > {shlex.quote(files[who])}" for who, how in options.items()]
+        return f"{before}(umask 077; {'; '.join(made)}), then secretops tick"
 
     def last_steps(self, settings: Settings) -> Iterator[str]:
         if isinstance(settings.store, VaultStore) and settings.store.waits_for_a_signature:
@@ -114,7 +122,7 @@ class Vault(Platform):
         args = VaultIdentitiesArgs(
             **store.arguments_of(VaultServerArgs),
             workload=workload,
-            login=login_of(store, settings.server),
+            login=login_of(store),
             folder=home(settings.server),
             syncs=getattr(settings.server, "reference", None) == "SyncedKey",
             stack=settings.stack,
@@ -130,7 +138,7 @@ class Vault(Platform):
 
         assert isinstance(store := settings.store, VaultStore)
         assert isinstance(principal, VaultReader)
-        in_cluster = isinstance(server := settings.server, KubernetesServer)
+        server = settings.server
         args = VaultSecretStoreArgs(
             **settings.store_args,
             **store.arguments_of(AuditArgs),
@@ -138,7 +146,9 @@ class Vault(Platform):
             operators=store.operators,
             max_versions=store.max_versions,
             pki=PkiArgs(**store.pki.model_dump()) if store.pki else None,
-            pods=PodArgs(**pod_args(server, server.rotator_resources)) if in_cluster else None,
+            pods=PodArgs(**pod_args(server, server.rotator_resources))
+            if isinstance(server, KubernetesServer)
+            else None,
         )
         made = VaultSecretStore(name, args, opts)
         if made.csr is not None:
@@ -146,36 +156,10 @@ class Vault(Platform):
         return made
 
 
-def login_of(store: VaultStore, server: ServerSection) -> VaultMethod:
-    """Return how server and rotator log in, by the stack file or by default."""
-    for section in (store.jwt, store.kubernetes, store.approle):
-        if section:
-            (method,) = section.args
-            found: VaultMethod = method(**section.model_dump())
-            return found
-    return ServiceAccountLogin() if isinstance(server, KubernetesServer) else AppRoleLogin()
-
-
-def _let_in(store: VaultStore, server: LocalServer | SwarmServer, stack: str) -> str:
-    """Return how an operator lets server and rotator log in: no program of the stack has what they show."""
-    login, names = login_of(store, server), names_of(stack)
-    workload = SwarmService if isinstance(server, SwarmServer) else HostUser
-    files = {who: login_file(login, who, workload=workload, folder=home(server)) for who in (SERVER, ROTATOR)}
-    if isinstance(login, JwtLogin):
-        return f"lay the tokens of {login.server} and {login.rotator} into {files[SERVER]} and {files[ROTATOR]}"
-    write = "bao write" if store.product == "openbao" else "vault write"
-    role = f"auth/{names.of('approle')}/role/{names.base}"
-    options = dict.fromkeys(files, "-field=secret_id")
-    before = ""
-    if isinstance(server, SwarmServer) and server.login:  # a secret that an operator made before the role
-        del options[SERVER]
-        shown = "-field=secret_id_accessor"  # else the answer shows the secret id
-        before = f"{write} {shown} {role}-{SERVER}/custom-secret-id secret_id=@FILE"
-        before += f" (of which the Swarm's secret {server.login} was made), then "
-    elif isinstance(login, AppRoleLogin) and login.wrapped:
-        options[SERVER] = "-wrap-ttl=1h -field=wrapping_token"
-    writes = [f"{write} -f {how} {role}-{who}/secret-id > {shlex.quote(files[who])}" for who, how in options.items()]
-    return f"{before}(umask 077; {'; '.join(writes)})"
+def login_of(store: VaultStore) -> VaultMethod | None:
+    """Return how server and rotator log in; None leaves it to the default."""
+    found = (section for section in (store.jwt, store.kubernetes, store.approle) if section)
+    return next((section.arguments[0](**section.model_dump()) for section in found), None)
 
 
 def home(server: ServerSection) -> str:

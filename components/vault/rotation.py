@@ -20,13 +20,9 @@ from ..core.secret_store import Schedule
 from ..dotenv.folder import Folder
 from ..dotenv.rotation import rotator_files, turn_on
 from ..kubernetes.pod_args import PodArgs
-from .args import CA_FILE, LOGIN_FOLDER
+from .args import CA_FILE, LOGIN_FOLDER, names_of
 from .identity import VaultIdentitiesArgs, VaultReader
-from .names import ROTATOR, names_of
 from .policies import of_rotator
-
-# Next to LOGIN_FOLDER: the manifest and the units.
-ROTATOR_FOLDER = "rotator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +42,7 @@ class VaultRotationArgs:
 
 
 class VaultRotation(Component):
-    """An hourly tick and its rights. Owns no value: on this machine an operator puts what it logs in with into the
-    folder `login`."""
+    """An hourly tick and its rights. Owns no value: an operator puts what it logs in with into a folder `login`."""
 
     schedule: Schedule
     reader: VaultReader
@@ -57,12 +52,12 @@ class VaultRotation(Component):
         self._args, manifest = args, args.manifest
         self.reader = reader = VaultReader.of(self, name, args.reader, manifest.stack)
         rights = of_rotator(names_of(manifest.stack), manifest.secrets)
-        reader.place.grant(self, name, names_of(manifest.stack), ROTATOR, rights, after=args.after)
+        reader.place.grant(f"{name}-rotator-policy", reader.rotates.role, rights, self, args.after)
         command = ""
         if isinstance(reader.workload, Pods):
             self._in_cluster(f"{name}-rotator", reader.workload)
         else:
-            child, own = pulumi.ResourceOptions(parent=self), Path(reader.folder) / ROTATOR_FOLDER
+            child, own = pulumi.ResourceOptions(parent=self), Path(reader.folder) / "rotator"
             Folder(f"{name}-login", root=str(Path(reader.folder) / LOGIN_FOLDER), opts=child)
             files = rotator_files(own, self._manifest())
             Folder(f"{name}-rotator", root=str(own), folders=("config", "systemd"), files=files, opts=child)

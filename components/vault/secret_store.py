@@ -30,9 +30,8 @@ from ..kubernetes.pod_args import PodArgs
 from ..swarm.principals import STORE_CA_FILE, SwarmService
 from . import policies
 from .access_trail import VaultAccessTrail, VaultAccessTrailArgs
-from .args import CA_FILE, AuditArgs, PkiArgs
+from .args import CA_FILE, DOCTOR, LEASE, OPERATOR, PENDING, SERVER, AuditArgs, Names, PkiArgs, names_of
 from .identity import VaultIdentitiesArgs, VaultReader
-from .names import DOCTOR, LEASE, OPERATOR, PENDING, SERVER, Names, names_of
 from .pki import VaultCertificates, VaultCertificatesArgs
 from .rotation import VaultRotation, VaultRotationArgs
 
@@ -72,7 +71,7 @@ class VaultSecretStore(SecretStore):
         super().__init__("coreflux-mcp-secrets:vault:SecretStore", name, opts, formerly="")
         self._args, self._name, self._names = args, name, names_of(args.stack_name)
         self.reader = reader = VaultReader.of(self, name, args.reader, args.stack_name)
-        place = self._place = reader.place
+        place = reader.place
         secrets = args.every_secret
         self.manifest = args.manifest(
             store=Location(
@@ -104,10 +103,9 @@ class VaultSecretStore(SecretStore):
             delete_version_after=0,  # a version ends by being replaced, and not while it is in use
             opts=place.under(self),
         )
+        self._shared: Any = {"server": place, "production": args.production, "stack": args.stack_name}
         if args.pki:
-            pki = VaultCertificatesArgs(
-                **vars(args.pki), server=place, production=args.production, stack=args.stack_name
-            )
+            pki = VaultCertificatesArgs(**vars(args.pki), **self._shared)
             made = VaultCertificates(f"{name}-certificates", pki, pulumi.ResourceOptions(parent=self))
             self.csr = made.csr if args.pki.signed_by == "outside" else None
         # Administrators of the server assign these two policies to people.
@@ -135,28 +133,20 @@ class VaultSecretStore(SecretStore):
 
     def rotate(self) -> Schedule:
         """Grant the rotator its paths and the lease, and have it tick each hour, where the server runs."""
+        own = self._args
         args = VaultRotationArgs(
-            manifest=self.manifest,
-            broker=self._args.broker,
-            reader=self.reader,
-            pods=self._args.pods,
-            after=[self._kept],
+            manifest=self.manifest, broker=own.broker, reader=self.reader, pods=own.pods, after=[self._kept]
         )
         return VaultRotation(f"{self._name}-rotation", args, pulumi.ResourceOptions(parent=self)).schedule
 
     def record_access(self) -> Trail:
         """Enable the server's audit devices, or return what its configuration needs for them."""
-        args = VaultAccessTrailArgs(
-            server=self._place,
-            product=self._args.product,
-            audit_files=self._args.audit_files,
-            production=self._args.production,
-            stack=self._args.stack_name,
-        )
+        own = self._args
+        args = VaultAccessTrailArgs(**self._shared, product=own.product, audit_files=own.audit_files)
         return VaultAccessTrail(f"{self._name}-trail", args, pulumi.ResourceOptions(parent=self)).trail
 
     def _grant(self, who: str, rights: Iterator[policies.Right]) -> None:
-        self._place.grant(self, self._name, self._names, who, rights, after=[self._kept])
+        self.reader.place.grant(f"{self._name}-{who}-policy", self._names.of(who), rights, self, [self._kept])
 
     def _readers(self, secrets: Sequence[Secret]) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield each path, the lease too, and who is declared to read it: first the roles, then operators."""
@@ -192,8 +182,7 @@ def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str
         known = {**account, **audiences}
         auth = {"kubernetes": {"mountPath": login.mount, "role": login.role, "serviceAccountRef": known}}
     found: dict[str, Any] = {"server": place.address, "path": names.base, "version": "v2", "auth": auth}
-    if place.namespace:
-        found["namespace"] = place.namespace
+    found |= {"namespace": place.namespace} if place.namespace else {}
     if place.ca_file:
         found["caBundle"] = base64.b64encode(ca_bundle(place.ca_file).encode()).decode()
     remotes = dict(zip(secrets, secrets, strict=True))
@@ -203,9 +192,8 @@ def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str
 def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, run_as: str) -> InjectedFiles:
     """Return the annotations that have the injector add an agent (HashiCorp, Agent Sidecar Injector annotations).
 
-    The agent writes one JSON document per secret, so that no reader sees a torn pair. It only reads: a `pkiCert`
-    template would issue a certificate at each retry (docs/adr/0011). It runs as the launcher's user, which alone may
-    read the files.
+    The agent writes one JSON document per secret, so that no reader sees a torn pair, and as the launcher's user, which
+    alone may read the files. It issues nothing: a `pkiCert` template would at each retry (docs/adr/0011).
     """
     from ..kubernetes.pods import SECRETS_FOLDER, STACK_FOLDER, TOKEN, USER
 
@@ -239,13 +227,11 @@ def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, ru
         asked["namespace"] = place.namespace
     if ca_file:
         asked |= {"ca-cert": f"{STACK_FOLDER}/{CA_FILE}", "agent-copy-volume-mounts": "server"}
-    for name, text in ((secret.name, document(names, secret)) for secret in secrets):
-        asked |= {
-            f"agent-inject-secret-{name}": f"{names.base}/data/{name}",
-            f"agent-inject-template-{name}": text,
-            f"agent-inject-file-{name}": f"{name}.json",
-            f"agent-inject-perms-{name}": "0400",
-        }
+    for secret in secrets:
+        asked[f"agent-inject-secret-{secret.name}"] = f"{names.base}/data/{secret.name}"
+        asked[f"agent-inject-template-{secret.name}"] = document(names, secret)
+        asked[f"agent-inject-file-{secret.name}"] = f"{secret.name}.json"
+        asked[f"agent-inject-perms-{secret.name}"] = "0400"
     return InjectedFiles(
         source=f"json:{SECRETS_FOLDER}/",  # with its slash: a folder, which the injector brings
         secrets=tuple(secret.name for secret in secrets),

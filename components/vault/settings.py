@@ -17,8 +17,7 @@ from ..core.naming import DAY
 from ..settings.constraints import between, distinct, is_one_line, matching, parsed, satisfying
 from ..settings.field_types import AbsolutePath, Name, NetworksOrNone
 from ..settings.section import Section, StoreSection
-from .args import AppRoleLogin, AuditArgs, JwtLogin, PkiArgs, ServiceAccountLogin, VaultServerArgs
-from .names import CLIENT, names_of
+from .args import CLIENT, AppRoleLogin, AuditArgs, JwtLogin, PkiArgs, ServiceAccountLogin, VaultServerArgs, names_of
 
 VaultAddress = Annotated[
     str,
@@ -78,7 +77,7 @@ AuditFile = Annotated[
 class VaultAppRole(Section):
     """Log in by AppRole, on a platform that gives programs no identity. An operator makes each secret id in Vault."""
 
-    args = (AppRoleLogin,)
+    arguments = (AppRoleLogin,)
     server_file: AbsolutePath | None = None
     rotator_file: AbsolutePath | None = None
     wrapped: bool = False
@@ -89,7 +88,7 @@ class VaultAppRole(Section):
 class VaultJwt(Section):
     """Log in by a signed token, of a cluster or another issuer."""
 
-    args = (JwtLogin,)
+    arguments = (JwtLogin,)
     issuer: JwtIssuer
     ca_file: AbsolutePath | None = None
     audience: Name = "vault"
@@ -102,7 +101,7 @@ class VaultJwt(Section):
 class VaultKubernetes(Section):
     """Log in as a service account, by a Kubernetes auth method that an administrator of Vault has enabled."""
 
-    args = (ServiceAccountLogin,)
+    arguments = (ServiceAccountLogin,)
     mount: VaultPath = "kubernetes"
     audience: Name | None = "vault"
 
@@ -110,7 +109,7 @@ class VaultKubernetes(Section):
 class VaultPki(Section):
     """A CA for client certificates. Its keys are made in Vault and never leave it."""
 
-    args = (PkiArgs,)
+    arguments = (PkiArgs,)
     signed_by: Literal["stack", "outside"] = "stack"
     certificate_file: AbsolutePath | None = None
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
@@ -119,7 +118,7 @@ class VaultPki(Section):
 class VaultStore(StoreSection):
     """A KV v2 mount of a HashiCorp Vault or an OpenBao. Pulumi reads its own token from VAULT_TOKEN."""
 
-    args = (VaultServerArgs, AuditArgs)
+    arguments = (VaultServerArgs, AuditArgs)
     kind: Literal["vault"]
     folders_beside_entry: ClassVar[tuple[str, ...]] = ("login", "rotator")
     address: Annotated[VaultAddress, Field(examples=["https://vault.example.com:8200"])]

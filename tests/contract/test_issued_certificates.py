@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 from components.vault import policies
-from components.vault.names import Names
+from components.vault.args import Names
 from components.vault.secret_store import document
 from secretops.engine.decisions import renewal_at
 from secretops.engine.state import Version, Versions

@@ -182,7 +182,8 @@ def aws() -> Programs:
 def azure() -> Programs:
     from components.azure.access_trail import AzureAccessTrail, AzureAccessTrailArgs
     from components.azure.container_app import ContainerAppMcpServer, ContainerAppMcpServerArgs
-    from components.azure.identity import AzureIdentities, AzureIdentitiesArgs
+    from components.azure.identity import AzureIdentities
+    from components.azure.names import AzureIdentitiesArgs
     from components.azure.rotation import AzureRotation, AzureRotationArgs
     from secretops.platforms.azure.location import AzureStoreLocation
 

@@ -1,6 +1,7 @@
 """Each component alone in another program, with a few arguments; and a provider of that program, used and checked."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -10,6 +11,7 @@ import pytest
 
 from components.arguments import CorefluxSecretsArgs
 from components.coreflux_secrets import CorefluxSecrets
+from components.settings.section import PROJECT_FOLDER
 from tests.unit import alone
 from tests.unit.alone import AWS, IMAGE, OPERATOR, PLATFORMS, VAULT, later
 from tests.unit.aws_stack import CA, a_package
@@ -18,6 +20,9 @@ from tests.unit.harness import Deployed, deploy
 from tests.unit.stack_file import StackFile
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
+
+PARTS = {"coreflux-mcp-secrets:aws:Function"}
+"""Types of components that are parts of one other alone."""
 
 
 def run(program: Callable[[str], object]) -> Deployed:
@@ -29,11 +34,15 @@ def test_each_component_works_alone_by_one_provider_and_asks_no_daemon(
     platform: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    source = "".join(path.read_text() for path in (PROJECT_FOLDER / "components" / platform).glob("*.py"))
+    left = set(re.findall(r'super\(\).__init__\(\s*"(coreflux-mcp-secrets:\w+:\w+)"', source)) - PARTS
     for child, program in PLATFORMS[platform]():
         made = run(program)
-        assert {child, "x"} <= made.resources.keys()
+        left.discard(made.resources["x"].type)
+        assert child in made.resources
         providers = {one.provider for one in made.resources.values() if not one.type.startswith("coreflux-")}
         assert len(providers - {""}) == (platform != "dotenv"), child
+    assert left == set(), "add a program to tests/unit/alone.py"
 
 
 def certificates(name: str) -> None:
