@@ -20,7 +20,7 @@ from tests.real.swarm import Swarm
 from tests.stacks.prod import ProdStack
 from tests.stacks.project import BIN, PREFIX, ROOT, lay_plugin
 from tests.stacks.staging import lay_provider
-from tests.unit.alone import PLATFORMS
+from tests.unit.alone import ALONE
 from tools import docker_provider
 from tools.clone import CLOUDS
 from tools.standin import choice
@@ -29,10 +29,10 @@ from tools.standin.vault.openbao import VARIABLE
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 PROGRAM = """\
-from tests.unit.alone import PLATFORMS
+from tests.unit.alone import ALONE
 
-for number, (_, program) in enumerate(PLATFORMS["{}"]()):
-    program(f"x{{number}}")
+for number, alone in enumerate(ALONE["{}"]):
+    alone.deploy(f"x{{number}}")
 """
 
 
@@ -60,7 +60,7 @@ def place_of(platform: str, home: Path, request: pytest.FixtureRequest) -> Mappi
             return {**openbao.environment(openbao.root), VARIABLE: openbao.address}
 
 
-@pytest.mark.parametrize("platform", [*PLATFORMS, "vault-openbao"])
+@pytest.mark.parametrize("platform", [*ALONE, "vault-openbao"])
 def test_each_component_is_deployed_alone_and_changes_nothing_then(
     platform: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -75,4 +75,4 @@ def test_each_component_is_deployed_alone_and_changes_nothing_then(
         done = stack.run(*command, "--cwd", str(tmp_path / "project"))
         assert done.returncode == 0, done.stdout
     urns = [one["urn"] for one in json.loads(stack.state())["deployment"]["resources"]]
-    assert all(any(urn.endswith(f"::x{number}") for urn in urns) for number in range(len(PLATFORMS[name]())))
+    assert all(any(urn.endswith(f"::x{number}") for urn in urns) for number in range(len(ALONE[name])))

@@ -1,32 +1,46 @@
-"""Each component of a platform alone in a program, with a few arguments: for mocks, and for the engine (tests/stacks).
+"""Each component alone in a program, with a few arguments: for mocks, and for the engine (tests/stacks).
 
-A function for each platform, since it imports the SDK. It returns programs, each with a child that it makes. A program
-takes the name of its component, which is the stack in physical names, too: one server may have all of them at once.
+The name of a component is its stack in physical names, too: one server may have all of a platform at once.
 """
 
+import importlib
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import pulumi
 
 from components.core.broker import BrokerArgs
+from components.core.principals import HostUser
 from components.core.references import Fetched, MountedFiles, NativeRef
-from components.core.secret_store import SecretStoreArgs
+from components.core.secret_store import SecretStore, SecretStoreArgs
 from components.core.secrets import guide_secrets
+from components.vault.args import VaultServerArgs
 from secretops.manifest import Manifest, StoreLocation
+from secretops.platforms.azure.location import AzureStoreLocation
+from secretops.platforms.kubernetes.location import KubernetesStoreLocation
+from secretops.platforms.swarm.location import SwarmStoreLocation
+from secretops.platforms.vault.location import VaultStoreLocation
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT
 
-Programs = list[tuple[str, Callable[[str], object]]]
 BROKER = BrokerArgs(host="mqtt.example.com")
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/coreflux-mcp-secrets:0.1.0"
 AWS: Any = {"account": "123456789012", "region": "eu-central-1"}
-AZURE: Any = {"tenant": TENANT, "subscription": SUBSCRIPTION, "location": "westeurope"}
 OPERATOR, PERSON = "arn:aws:iam::123456789012:role/secrets-operator", "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+ARN = "arn:aws:ecs:eu-central-1:123456789012"
+KEY_VAULT = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/mine/providers/Microsoft.KeyVault/vaults/mine"
 VAULT = os.environ.get("VAULT_ADDR", "https://vault.example.com:8200")
-PRODUCT: Literal["vault", "openbao"] = "openbao" if "VAULT_ADDR" in os.environ else "vault"
 FETCHED = Fetched(source="env:", secrets=(), login_variable="LOGIN")
+MOUNTED = MountedFiles(source="env:", secrets=("mqtt",))
+PLAIN: Any = {"secrets": {}, "pending": {}}
+
+
+def component(path: str) -> Any:
+    """Return `module:name` of the components. Imports an SDK."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(f"components.{module}"), name)
 
 
 def later(entry: Any) -> Any:
@@ -37,236 +51,139 @@ def manifest(name: str, store: StoreLocation) -> Manifest:
     return SecretStoreArgs(broker=BROKER, stack=name).manifest(store=store, broker=BROKER.location())
 
 
-def dotenv() -> Programs:
-    from components.core.principals import HostUser
-    from components.dotenv.mcp_server import LocalMcpServer, LocalMcpServerArgs
-    from components.dotenv.secret_store import DotenvSecretStore, DotenvSecretStoreArgs
-
-    def store(name: str) -> None:
-        root = str(Path.cwd() / name)
-        made = DotenvSecretStore(name, DotenvSecretStoreArgs(broker=BROKER, root=root, stack=name))
-        assert made.publish(reader=HostUser.this()).source == f"dotenv:{root}"
-        assert name in made.rotate().turn_on
-        made.record_access()
-
-    def server(name: str) -> None:
-        root = str(Path.cwd() / name)
-        LocalMcpServer(name, LocalMcpServerArgs(broker=BROKER, references=FETCHED, root=root))
-
-    return [("rotator", store), ("x-files", server)]
+def dotenv(name: str) -> dict[str, Any]:
+    return {"root": str(Path.cwd() / name), "references": FETCHED}
 
 
-def swarm() -> Programs:
-    from components.swarm.identity import SwarmIdentity, SwarmIdentityArgs
-    from components.swarm.mcp_server import SwarmMcpServer
-    from components.swarm.secret_store import SwarmRotator, SwarmSecretStore
-    from components.swarm.server_spec import SwarmMcpServerArgs
-    from components.swarm.store_spec import SwarmRotatorArgs, SwarmSecretStoreArgs
-    from secretops.platforms.swarm.location import SwarmStoreLocation
-
-    def store(name: str) -> None:
-        args = SwarmSecretStoreArgs(image=IMAGE, broker=BROKER, rotator="service", stack=name)
-        made = SwarmSecretStore(name, args)
-        assert made.publish(reader=made.service).secrets == ("mqtt", "agent-key", "http-token")
-        assert made.rotate().turn_on == ""
-
-    def rotator(name: str) -> None:
-        shared = SwarmIdentity(f"{name}-identity", SwarmIdentityArgs(stack=name)).service
-        names: Any = {"prefix": f"{shared.base}_", "book": f"{shared.base}_book", "instance": shared.base}
-        place = SwarmStoreLocation(**names, service=f"{shared.base}_server", uid=10001, image=IMAGE)
-        SwarmRotator(name, SwarmRotatorArgs(manifest=manifest(name, place), shared=shared))
-
-    def server(references: MountedFiles | Fetched) -> Callable[[str], object]:
-        args: Any = {"image": IMAGE, "broker": BROKER, "references": references}
-        return lambda name: SwarmMcpServer(name, SwarmMcpServerArgs(**args, stack=name))
-
-    return [
-        ("rotator", store),
-        ("rotator-service", rotator),
-        ("service", server(MountedFiles(source="env:", secrets=("mqtt",)))),
-        ("service", server(FETCHED)),
-        ("network", lambda name: SwarmIdentity(name, SwarmIdentityArgs(stack=name))),
-    ]
+def swarm(_: str) -> dict[str, Any]:
+    return {"image": IMAGE, "rotator": "service", "references": FETCHED}
 
 
-def kubernetes() -> Programs:
-    from components.kubernetes.identity import KubernetesIdentity, KubernetesIdentityArgs
-    from components.kubernetes.pod_args import PodArgs
-    from components.kubernetes.rotation import KubernetesRotator, KubernetesRotatorArgs
-    from components.kubernetes.secret_store import KubernetesSecretStore, KubernetesSecretStoreArgs
-    from secretops.platforms.kubernetes.location import KubernetesStoreLocation
-
-    def place(name: str) -> KubernetesIdentityArgs:
-        return KubernetesIdentityArgs(namespace=f"mcp-{name}")
-
-    def store(name: str) -> None:
-        args = KubernetesSecretStoreArgs(broker=BROKER, image=IMAGE, account=place(name))
-        made = KubernetesSecretStore(name, args)
-        made.publish(reader=made.account)
-        made.rotate()
-        made.record_access()
-
-    def rotator(name: str) -> None:
-        store = KubernetesStoreLocation(namespace=f"mcp-{name}", versions="versions", lease="lease")
-        known, pods = manifest(name, store), PodArgs(image=IMAGE)
-        args = KubernetesRotatorArgs(manifest=known, broker=BROKER, pods=pods, account=place(name), secrets=["own"])
-        KubernetesRotator(name, args)
-
-    return [
-        ("namespace", lambda name: KubernetesIdentity(name, place(name))),
-        ("lease", store),
-        ("rotator-cronjob", rotator),
-        ("deployment", lambda name: kubernetes_server(name, place(name))),
-    ]
+def kubernetes(name: str) -> dict[str, Any]:
+    place = {"namespace": f"mcp-{name}"}
+    return {
+        **place,
+        "account": component("kubernetes.identity:KubernetesIdentityArgs")(**place),
+        "image": later(IMAGE),
+        "references": MOUNTED,
+        "mounted": ["own"],
+        "manifest": manifest(name, KubernetesStoreLocation(**place, versions="versions", lease="lease")),
+        "pods": component("kubernetes.pod_args:PodArgs")(image=IMAGE),
+    }
 
 
-def kubernetes_server(name: str, account: Any, opts: pulumi.ResourceOptions | None = None) -> None:
-    from components.kubernetes.mcp_server import KubernetesMcpServer, KubernetesMcpServerArgs
-
-    own = MountedFiles(source="files:/etc/coreflux-mcp/secrets", secrets=())
-    image: Any = {"image": later(IMAGE), "mounted": ["own"]}
-    KubernetesMcpServer(name, KubernetesMcpServerArgs(broker=BROKER, references=own, account=account, **image), opts)
-
-
-def aws() -> Programs:
-    import pytest
-
-    from components.aws.access_trail import AwsAccessTrail, AwsAccessTrailArgs
-    from components.aws.ecs import EcsMcpServer, EcsMcpServerArgs
-    from components.aws.identity import AwsIdentity, AwsIdentityArgs
-    from components.aws.principals import AwsCaller
-    from components.aws.redeploy import Redeploy, RedeployArgs
-    from components.aws.rotation import AwsRotation, AwsRotationArgs
-    from components.aws.secret_store import AwsSecretStore, AwsSecretStoreArgs
-
-    def store(name: str) -> None:
-        caller = AwsCaller(arn="arn:aws:iam::123456789012:user/alice")
-        args = AwsSecretStoreArgs(**AWS, operators=[OPERATOR], broker=BROKER, reader=caller, stack=name)
-        made = AwsSecretStore(name, args)
-        references = made.publish(reader=caller)
-        assert isinstance(references, Fetched)
-        assert references.source.startswith(f"aws-sm:eu-central-1/coreflux-mcp/{name}/")
-        made.rotate()
-        made.record_access()
-        with pytest.raises(pulumi.RunError, match=f"publish to {OPERATOR}"):
-            made.publish(reader=AwsCaller(arn=OPERATOR))
-
-    def server(references: Fetched | NativeRef) -> Callable[[str], object]:
-        def program(name: str) -> None:
-            subnets, groups = later(["subnet-0123456789abcdef0"]), [later("sg-0123456789abcdef0")]
-            network: Any = {"subnets": subnets, "security_groups": groups, "redeploys": False, "image": IMAGE}
-            EcsMcpServer(name, EcsMcpServerArgs(**AWS, **network, broker=BROKER, references=references, stack=name))
-
-        return program
-
-    def redeploy(name: str) -> None:
-        arns = {what: f"arn:aws:ecs:eu-central-1:123456789012:{what}/plant" for what in ("cluster", "service")}
-        of: Any = {"cluster": arns["cluster"], "service": "mcp", "service_arn": arns["service"], "secrets": ["mqtt"]}
-        Redeploy(name, RedeployArgs(**AWS, **of, stack=name))
-
-    def injected(name: str) -> None:
-        url = later("arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf:url::")
-        server(NativeRef(source="env:", secrets=("db",), variables={"DB_URL": url}))(name)
-
-    return [
-        ("rotate-mqtt-schedule", store),
-        ("task-role", lambda name: AwsIdentity(name, AwsIdentityArgs(**AWS, stack=name)).task()),
-        ("schedule", lambda name: AwsRotation(name, AwsRotationArgs(**AWS, broker=BROKER, stack=name))),
-        ("trail-bucket", lambda name: AwsAccessTrail(name, AwsAccessTrailArgs(**AWS, stack=name))),
-        ("service", server(FETCHED)),
-        ("task", injected),
-        ("new-versions", redeploy),
-    ]
+def aws(_: str) -> dict[str, Any]:
+    reader = component("aws.principals:AwsCaller")(arn="arn:aws:iam::123456789012:user/alice")
+    network = {"subnets": later(["subnet-0123456789abcdef0"]), "security_groups": [later("sg-0123456789abcdef0")]}
+    server = {"references": FETCHED, "image": IMAGE, "redeploys": False}
+    return {**AWS, **network, **server, "operators": [OPERATOR], "reader": reader}
 
 
-def azure() -> Programs:
-    from components.azure.access_trail import AzureAccessTrail, AzureAccessTrailArgs
-    from components.azure.container_app import ContainerAppMcpServer, ContainerAppMcpServerArgs
-    from components.azure.identity import AzureIdentities
-    from components.azure.names import AzureIdentitiesArgs
-    from components.azure.rotation import AzureRotation, AzureRotationArgs
-    from secretops.platforms.azure.location import AzureStoreLocation
-
-    def rotation(name: str) -> None:
-        lease = "https://mine.blob.core.windows.net/mine/rotator"
-        place = AzureStoreLocation(
-            tenant=TENANT, vault="https://mine.vault.azure.net", secrets={}, pending={}, lease=lease
-        )
-        AzureRotation(name, AzureRotationArgs(**AZURE, stack=name, manifest=manifest(name, place), image=IMAGE))
-
-    def trail(name: str) -> None:
-        vault = later(f"/subscriptions/{SUBSCRIPTION}/resourceGroups/mine/providers/Microsoft.KeyVault/vaults/mine")
-        of: Any = {"vault": vault, "secrets": guide_secrets(name), "operators": [PERSON]}
-        AzureAccessTrail(name, AzureAccessTrailArgs(**AZURE, **of, stack=name))
-
-    def server(name: str) -> None:
-        of: Any = {"references": FETCHED, "image": later(IMAGE), "broker": BROKER}
-        ContainerAppMcpServer(name, ContainerAppMcpServerArgs(**AZURE, **of, stack=name))
-
-    return [
-        ("vault", azure_store),
-        ("platform-identity", lambda name: AzureIdentities(name, AzureIdentitiesArgs(**AZURE, stack=name))),
-        ("job", rotation),
-        ("vault-audit", trail),
-        ("app", server),
-    ]
+def azure(name: str) -> dict[str, Any]:
+    lease = "https://mine.blob.core.windows.net/mine/rotator"
+    store = AzureStoreLocation(tenant=TENANT, vault="https://mine.vault.azure.net", lease=lease, **PLAIN)
+    place = {"tenant": TENANT, "subscription": SUBSCRIPTION, "location": "westeurope", "vault": later(KEY_VAULT)}
+    secrets = {"operators": [PERSON], "secrets": guide_secrets(name), "manifest": manifest(name, store)}
+    return {**place, **secrets, "references": FETCHED, "image": later(IMAGE)}
 
 
-def azure_store(name: str, opts: pulumi.ResourceOptions | None = None, **place: str) -> None:
-    from components.azure.principals import AzureUser
-    from components.azure.secret_store import AzureSecretStore, AzureSecretStoreArgs
-
-    args = AzureSecretStoreArgs(**{**AZURE, **place}, operators=[PERSON], image=IMAGE, broker=BROKER, stack=name)
-    made = AzureSecretStore(name, args, opts)
-    made.publish(reader=AzureUser(object_id="99999999-8888-7777-6666-555555555555"))
-    made.rotate()
-    made.record_access()
-
-
-def vault() -> Programs:
-    from components.vault.access_trail import VaultAccessTrail, VaultAccessTrailArgs
-    from components.vault.args import VaultServerArgs
-    from components.vault.identity import VaultIdentities, VaultIdentitiesArgs
-    from components.vault.rotation import VaultRotation, VaultRotationArgs
-    from components.vault.secret_store import VaultSecretStore, VaultSecretStoreArgs
-    from secretops.platforms.vault.location import VaultStoreLocation
-
-    def reader(name: str) -> VaultIdentitiesArgs:
-        return VaultIdentitiesArgs(address=VAULT, folder=str(Path.cwd() / name), stack=name)
-
-    def store(name: str) -> None:
-        of: Any = {"reader": reader(name), "operators": ["userpass/alice"], "product": PRODUCT}
-        made = VaultSecretStore(name, VaultSecretStoreArgs(broker=BROKER, **of, stack=name))
-        assert made.publish(reader=made.reader).secrets == ("mqtt", "agent-key", "http-token")
-        assert made.rotate().turn_on
-        made.record_access()
-
-    def rotation(name: str) -> None:
-        place = VaultStoreLocation(address=VAULT, mount=name, secrets={}, pending={}, lease="rotator/lease")
-        args = VaultRotationArgs(manifest=manifest(name, place), broker=BROKER, reader=reader(name))
-        assert VaultRotation(name, args).schedule.turn_on
-
-    def trail(name: str) -> None:
-        server = VaultServerArgs(address=VAULT)
-        made = VaultAccessTrail(name, VaultAccessTrailArgs(server=server, product=PRODUCT, stack=name))
-        assert bool(made.trail.policy) is (PRODUCT == "openbao")
-
-    return [
-        ("server-role", lambda name: VaultIdentities(name, reader(name))),
-        ("server-policy", store),
-        ("rotator-policy", rotation),
-        ("audit-2", trail),
-        ("pki-client", vault_certificates),
-    ]
+def vault(name: str) -> dict[str, Any]:
+    identity = component("vault.identity:VaultIdentitiesArgs")
+    store = VaultStoreLocation(address=VAULT, mount=name, lease="lease", **PLAIN)
+    return {
+        "address": VAULT,
+        "server": VaultServerArgs(address=VAULT),
+        "reader": identity(address=VAULT, folder=str(Path.cwd() / name), stack=name),
+        "operators": ["userpass/alice"],
+        "product": "openbao" if "VAULT_ADDR" in os.environ else "vault",
+        "manifest": manifest(name, store),
+    }
 
 
-def vault_certificates(name: str, opts: pulumi.ResourceOptions | None = None) -> None:
-    from components.vault.args import VaultServerArgs
-    from components.vault.pki import VaultCertificates, VaultCertificatesArgs
+class Alone(NamedTuple):
+    """A component, and a child that it makes."""
 
-    VaultCertificates(name, VaultCertificatesArgs(server=VaultServerArgs(address=VAULT), stack=name), opts)
+    child: str
+    path: str
+    more: Callable[[str], dict[str, Any]] = lambda _: {}
+    """The component's name -> arguments that other components of the platform do not take."""
+
+    def deploy(self, name: str, opts: pulumi.ResourceOptions | None = None, **other: Any) -> None:
+        args, platform = component(f"{self.path}Args"), self.path.partition(".")[0]
+        known = {"stack": name, "broker": BROKER, **globals()[platform](name)}
+        taken = {each.name: known[each.name] for each in fields(args) if each.name in known}
+        made = component(self.path)(name, args(**{**taken, **self.more(name), **other}), opts)
+        if isinstance(made, SecretStore):
+            reader = READERS.get(platform) or getattr(made, WHO[platform])
+            assert made.publish(reader=reader() if callable(reader) else reader).secrets
+            made.rotate()
+            made.record_access()
 
 
-PLATFORMS: dict[str, Callable[[], Programs]] = {
-    each.__name__: each for each in (dotenv, swarm, kubernetes, aws, azure, vault)
+WHO = {"swarm": "service", "kubernetes": "account", "vault": "reader"}
+READERS: dict[str, Callable[[], Any]] = {
+    "dotenv": HostUser.this,
+    "aws": lambda: aws("")["reader"],
+    "azure": lambda: component("azure.principals:AzureUser")(object_id=PERSON),
+}
+
+
+def shared(name: str) -> dict[str, Any]:
+    made = component("swarm.identity:SwarmIdentity")(f"{name}-identity").service
+    place = {"prefix": f"{made.base}_", "book": f"{made.base}_book", "service": f"{made.base}_server"}
+    store = SwarmStoreLocation(**place, instance=made.base, uid=10001, image=IMAGE)
+    return {"shared": made, "manifest": manifest(name, store)}
+
+
+def cluster(_: str) -> dict[str, Any]:
+    known = {"cluster": f"{ARN}:cluster/plant", "service_arn": f"{ARN}:service/plant"}
+    return {**known, "service": "mcp", "secrets": ["mqtt"]}
+
+
+def injected(_: str) -> dict[str, Any]:
+    place = later("arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf:url::")
+    return {"references": NativeRef(source="env:", secrets=("db",), variables={"DB_URL": place})}
+
+
+ALONE = {
+    "dotenv": [
+        Alone("rotator", "dotenv.secret_store:DotenvSecretStore"),
+        Alone("x-files", "dotenv.mcp_server:LocalMcpServer"),
+    ],
+    "swarm": [
+        Alone("network", "swarm.identity:SwarmIdentity"),
+        Alone("rotator", "swarm.secret_store:SwarmSecretStore"),
+        Alone("rotator-service", "swarm.secret_store:SwarmRotator", shared),
+        Alone("service", "swarm.mcp_server:SwarmMcpServer"),
+        Alone("service", "swarm.mcp_server:SwarmMcpServer", lambda _: {"references": MOUNTED}),
+    ],
+    "kubernetes": [
+        Alone("namespace", "kubernetes.identity:KubernetesIdentity"),
+        Alone("lease", "kubernetes.secret_store:KubernetesSecretStore"),
+        Alone("rotator-cronjob", "kubernetes.rotation:KubernetesRotator"),
+        Alone("deployment", "kubernetes.mcp_server:KubernetesMcpServer"),
+    ],
+    "aws": [
+        Alone("letters", "aws.identity:AwsIdentity"),
+        Alone("rotate-mqtt-schedule", "aws.secret_store:AwsSecretStore"),
+        Alone("schedule", "aws.rotation:AwsRotation"),
+        Alone("trail-bucket", "aws.access_trail:AwsAccessTrail"),
+        Alone("service", "aws.ecs:EcsMcpServer"),
+        Alone("task", "aws.ecs:EcsMcpServer", injected),
+        Alone("new-versions", "aws.redeploy:Redeploy", cluster),
+    ],
+    "azure": [
+        Alone("platform-identity", "azure.identity:AzureIdentities"),
+        Alone("vault", "azure.secret_store:AzureSecretStore"),
+        Alone("job", "azure.rotation:AzureRotation"),
+        Alone("vault-audit", "azure.access_trail:AzureAccessTrail"),
+        Alone("app", "azure.container_app:ContainerAppMcpServer"),
+    ],
+    "vault": [
+        Alone("server-role", "vault.identity:VaultIdentities"),
+        Alone("server-policy", "vault.secret_store:VaultSecretStore"),
+        Alone("rotator-policy", "vault.rotation:VaultRotation"),
+        Alone("audit-2", "vault.access_trail:VaultAccessTrail"),
+        Alone("pki-client", "vault.pki:VaultCertificates"),
+    ],
 }

@@ -1,10 +1,11 @@
 """Each component alone in another program, with a few arguments; and a provider of that program, used and checked."""
 
+import importlib
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pulumi
 import pytest
@@ -12,8 +13,8 @@ import pytest
 from components.arguments import CorefluxSecretsArgs
 from components.coreflux_secrets import CorefluxSecrets
 from components.settings.section import PROJECT_FOLDER
-from tests.unit import alone
-from tests.unit.alone import AWS, IMAGE, OPERATOR, PLATFORMS, VAULT, later
+from components.vault.args import VaultServerArgs
+from tests.unit.alone import ALONE, AWS, IMAGE, OPERATOR, VAULT, component, later
 from tests.unit.aws_stack import CA, a_package
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT
 from tests.unit.harness import Deployed, deploy
@@ -29,90 +30,61 @@ def run(program: Callable[[str], object]) -> Deployed:
     return deploy(StackFile({}, []), "shop", program=lambda: cast(None, program("x")))
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("platform", ALONE)
 def test_each_component_works_alone_by_one_provider_and_asks_no_daemon(
     platform: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     source = "".join(path.read_text() for path in (PROJECT_FOLDER / "components" / platform).glob("*.py"))
     left = set(re.findall(r'super\(\).__init__\(\s*"(coreflux-mcp-secrets:\w+:\w+)"', source)) - PARTS
-    for child, program in PLATFORMS[platform]():
-        made = run(program)
+    for alone in ALONE[platform]:
+        made = run(alone.deploy)
         left.discard(made.resources["x"].type)
-        assert child in made.resources
+        assert alone.child in made.resources
         providers = {one.provider for one in made.resources.values() if not one.type.startswith("coreflux-")}
-        assert len(providers - {""}) == (platform != "dotenv"), child
-    assert left == set(), "add a program to tests/unit/alone.py"
+        assert len(providers - {""}) == (platform != "dotenv"), alone
+    assert left == set(), "add them to tests/unit/alone.py"
 
 
-def certificates(name: str) -> None:
-    import pulumi_vault
-
-    alone.vault_certificates("x", pulumi.ResourceOptions(provider=pulumi_vault.Provider("yours", address=name)))
-
-
-def trail(account: str) -> None:
-    import pulumi_aws
-
-    from components.aws.access_trail import AwsAccessTrail, AwsAccessTrailArgs
-
-    opts = pulumi.ResourceOptions(provider=pulumi_aws.Provider("yours", region=AWS["region"]))
-    AwsAccessTrail("x", AwsAccessTrailArgs(account=account, region=AWS["region"]), opts)
+def test_only_the_declared_reader_of_aws_is_published_to() -> None:
+    store = next(one for one in ALONE["aws"] if one.path.endswith(":AwsSecretStore"))
+    other = component("aws.principals:AwsCaller")(arn=OPERATOR)
+    with pytest.raises(pulumi.RunError, match="publish to arn:aws:iam::123456789012:user/alice"):
+        run(lambda name: store.deploy(name, reader=other))
 
 
-def azure_store(subscription: str) -> None:
-    import pulumi_azure_native
-
-    opts = pulumi.ResourceOptions(provider=pulumi_azure_native.Provider("yours"))
-    alone.azure_store("x", opts, subscription=subscription)
-
-
-def service(host: str) -> None:
-    import pulumi_docker
-
-    from components.swarm.identity import SwarmIdentity, SwarmIdentityArgs
-
-    opts = pulumi.ResourceOptions(provider=pulumi_docker.Provider("yours", host="ssh://manager.example.com"))
-    SwarmIdentity("x", SwarmIdentityArgs(host=host), opts)
-
-
-def pods(_: str) -> None:
-    import pulumi_kubernetes
-
-    from components.kubernetes.identity import KubernetesIdentityArgs
-
-    opts = pulumi.ResourceOptions(provider=pulumi_kubernetes.Provider("yours"))
-    alone.kubernetes_server("x", KubernetesIdentityArgs(), opts)
+ELSEWHERE: list[tuple[str, dict[str, str], dict[str, Any], str]] = [
+    ("aws.access_trail:AwsAccessTrail", {"region": AWS["region"]}, {"account": "210987654321"}, "of .* 123456789012"),
+    ("azure.secret_store:AzureSecretStore", {}, {"subscription": TENANT}, rf"{SUBSCRIPTION}\n.* {TENANT}(.|\n)*-> "),
+    ("swarm.identity:SwarmIdentity", {"host": "ssh://a"}, {"host": "ssh://b"}, "its provider is of ssh://a"),
+    (
+        "vault.pki:VaultCertificates",
+        {"address": VAULT},
+        {"server": VaultServerArgs(address="https://b")},
+        "same address",
+    ),
+    ("kubernetes.mcp_server:KubernetesMcpServer", {}, {}, ""),
+]
+SDKS = {"azure": "pulumi_azure_native", "swarm": "pulumi_docker"}
 
 
-@pytest.mark.parametrize(
-    ("program", "package", "own"),
-    [
-        (trail, "aws", AWS["account"]),
-        (azure_store, "azure-native", SUBSCRIPTION),
-        (service, "docker", "ssh://manager.example.com"),
-        (certificates, "vault", VAULT),
-        (pods, "kubernetes", ""),
-    ],
-)
-def test_provider_of_the_program_is_used(program: Callable[[str], object], package: str, own: str) -> None:
-    made = run(lambda _: program(own))
-    found = [one for one in made.resources.values() if one.type.startswith(f"{package}:")]
-    assert {one.provider for one in found} == {"yours"}
+@pytest.mark.parametrize(("path", "provider", "other", "refusal"), ELSEWHERE)
+def test_provider_of_the_program_is_used_and_refused_for_another_place(
+    path: str, provider: dict[str, str], other: dict[str, Any], refusal: str
+) -> None:
+    platform = path.partition(".")[0]
+    sdk = importlib.import_module(SDKS.get(platform, f"pulumi_{platform}"))
 
+    def program(name: str, **more: Any) -> None:
+        opts = pulumi.ResourceOptions(provider=sdk.Provider("yours", **provider))
+        next(one for one in ALONE[platform] if one.path == path).deploy(name, opts, **more)
 
-@pytest.mark.parametrize(
-    ("program", "other", "refusal"),
-    [
-        (trail, "210987654321", r"x-identity: its provider is of .* account 123456789012"),
-        (azure_store, TENANT, rf"subscription {SUBSCRIPTION}\n.* {TENANT}(.|\n)*-> "),
-        (service, "ssh://elsewhere.example.com", r"its provider is of ssh://manager\.example\.com"),
-        (certificates, "https://other.example.com", "give both the same address"),
-    ],
-)
-def test_provider_for_another_place_is_refused(program: Callable[[str], object], other: str, refusal: str) -> None:
-    with pytest.raises(pulumi.RunError, match=refusal):
-        run(lambda _: program(other))
+    package = sdk.__name__.removeprefix("pulumi_").replace("_", "-")
+    made = [one for one in run(program).resources.values() if one.type.startswith(f"{package}:")]
+    assert {one.provider for one in made} == {"yours"}
+    if other:
+        with pytest.raises(pulumi.RunError, match=refusal):
+            run(lambda name: program(name, **other))
 
 
 @pytest.mark.parametrize("reference", ["NativeRef", "Fetched"])
