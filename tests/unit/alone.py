@@ -51,53 +51,51 @@ def manifest(name: str, store: StoreLocation) -> Manifest:
     return SecretStoreArgs(broker=BROKER, stack=name).manifest(store=store, broker=BROKER.location())
 
 
-def dotenv(name: str) -> dict[str, Any]:
-    return {"root": str(Path.cwd() / name), "references": FETCHED}
+def known(platform: str, name: str) -> dict[str, Any]:
+    """What components of a platform take, if they have such an argument."""
+    own: dict[str, Any] = {"stack": name, "broker": BROKER, "image": later(IMAGE), "references": FETCHED}
+    folder = str(Path.cwd() / name)
+    match platform:
+        case "dotenv":
+            return {**own, "root": folder}
+        case "swarm":
+            return {**own, "image": IMAGE, "rotator": "service"}
+        case "kubernetes":
+            place: Any = {"namespace": f"mcp-{name}"}
+            store: StoreLocation = KubernetesStoreLocation(**place, versions="versions", lease="lease")
+            account = component("kubernetes.identity:KubernetesIdentityArgs")(**place)
+            own |= {"account": account, "mounted": ["own"], "references": MOUNTED, **place}
+            return {
+                **own,
+                "manifest": manifest(name, store),
+                "pods": component("kubernetes.pod_args:PodArgs")(image=IMAGE),
+            }
+        case "aws":
+            reader = component("aws.principals:AwsCaller")(arn="arn:aws:iam::123456789012:user/alice")
+            groups = [later("sg-0123456789abcdef0")]
+            own |= {"subnets": later(["subnet-0123456789abcdef0"]), "security_groups": groups, "redeploys": False}
+            return {**own, **AWS, "image": IMAGE, "operators": [OPERATOR], "reader": reader}
+        case "azure":
+            lease = "https://mine.blob.core.windows.net/mine/rotator"
+            store = AzureStoreLocation(tenant=TENANT, vault="https://mine.vault.azure.net", lease=lease, **PLAIN)
+            own |= {"tenant": TENANT, "subscription": SUBSCRIPTION, "location": "westeurope", "vault": later(KEY_VAULT)}
+            return {**own, "operators": [PERSON], "secrets": guide_secrets(name), "manifest": manifest(name, store)}
+        case _:
+            store = VaultStoreLocation(address=VAULT, mount=name, lease="lease", **PLAIN)
+            identity = component("vault.identity:VaultIdentitiesArgs")(address=VAULT, folder=folder, stack=name)
+            own |= {"address": VAULT, "server": VaultServerArgs(address=VAULT), "reader": identity}
+            product = "openbao" if "VAULT_ADDR" in os.environ else "vault"
+            return {**own, "operators": ["userpass/a"], "product": product, "manifest": manifest(name, store)}
 
 
-def swarm(_: str) -> dict[str, Any]:
-    return {"image": IMAGE, "rotator": "service", "references": FETCHED}
-
-
-def kubernetes(name: str) -> dict[str, Any]:
-    place = {"namespace": f"mcp-{name}"}
-    return {
-        **place,
-        "account": component("kubernetes.identity:KubernetesIdentityArgs")(**place),
-        "image": later(IMAGE),
-        "references": MOUNTED,
-        "mounted": ["own"],
-        "manifest": manifest(name, KubernetesStoreLocation(**place, versions="versions", lease="lease")),
-        "pods": component("kubernetes.pod_args:PodArgs")(image=IMAGE),
-    }
-
-
-def aws(_: str) -> dict[str, Any]:
-    reader = component("aws.principals:AwsCaller")(arn="arn:aws:iam::123456789012:user/alice")
-    network = {"subnets": later(["subnet-0123456789abcdef0"]), "security_groups": [later("sg-0123456789abcdef0")]}
-    server = {"references": FETCHED, "image": IMAGE, "redeploys": False}
-    return {**AWS, **network, **server, "operators": [OPERATOR], "reader": reader}
-
-
-def azure(name: str) -> dict[str, Any]:
-    lease = "https://mine.blob.core.windows.net/mine/rotator"
-    store = AzureStoreLocation(tenant=TENANT, vault="https://mine.vault.azure.net", lease=lease, **PLAIN)
-    place = {"tenant": TENANT, "subscription": SUBSCRIPTION, "location": "westeurope", "vault": later(KEY_VAULT)}
-    secrets = {"operators": [PERSON], "secrets": guide_secrets(name), "manifest": manifest(name, store)}
-    return {**place, **secrets, "references": FETCHED, "image": later(IMAGE)}
-
-
-def vault(name: str) -> dict[str, Any]:
-    identity = component("vault.identity:VaultIdentitiesArgs")
-    store = VaultStoreLocation(address=VAULT, mount=name, lease="lease", **PLAIN)
-    return {
-        "address": VAULT,
-        "server": VaultServerArgs(address=VAULT),
-        "reader": identity(address=VAULT, folder=str(Path.cwd() / name), stack=name),
-        "operators": ["userpass/alice"],
-        "product": "openbao" if "VAULT_ADDR" in os.environ else "vault",
-        "manifest": manifest(name, store),
-    }
+READERS: dict[str, Callable[[Any], Any]] = {
+    "dotenv": lambda _: HostUser.this(),
+    "swarm": lambda store: store.service,
+    "kubernetes": lambda store: store.account,
+    "aws": lambda _: known("aws", "")["reader"],
+    "azure": lambda _: component("azure.principals:AzureUser")(object_id=PERSON),
+    "vault": lambda store: store.reader,
+}
 
 
 class Alone(NamedTuple):
@@ -110,27 +108,18 @@ class Alone(NamedTuple):
 
     def deploy(self, name: str, opts: pulumi.ResourceOptions | None = None, **other: Any) -> None:
         args, platform = component(f"{self.path}Args"), self.path.partition(".")[0]
-        known = {"stack": name, "broker": BROKER, **globals()[platform](name)}
-        taken = {each.name: known[each.name] for each in fields(args) if each.name in known}
+        every = known(platform, name)
+        taken = {each.name: every[each.name] for each in fields(args) if each.name in every}
         made = component(self.path)(name, args(**{**taken, **self.more(name), **other}), opts)
         if isinstance(made, SecretStore):
-            reader = READERS.get(platform) or getattr(made, WHO[platform])
-            assert made.publish(reader=reader() if callable(reader) else reader).secrets
+            assert made.publish(reader=READERS[platform](made)).secrets
             made.rotate()
             made.record_access()
 
 
-WHO = {"swarm": "service", "kubernetes": "account", "vault": "reader"}
-READERS: dict[str, Callable[[], Any]] = {
-    "dotenv": HostUser.this,
-    "aws": lambda: aws("")["reader"],
-    "azure": lambda: component("azure.principals:AzureUser")(object_id=PERSON),
-}
-
-
 def shared(name: str) -> dict[str, Any]:
     made = component("swarm.identity:SwarmIdentity")(f"{name}-identity").service
-    place = {"prefix": f"{made.base}_", "book": f"{made.base}_book", "service": f"{made.base}_server"}
+    place: Any = {"prefix": f"{made.base}_", "book": f"{made.base}_book", "service": f"{made.base}_server"}
     store = SwarmStoreLocation(**place, instance=made.base, uid=10001, image=IMAGE)
     return {"shared": made, "manifest": manifest(name, store)}
 
