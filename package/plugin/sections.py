@@ -582,8 +582,8 @@ class VaultStore(TypedDict):
     max_versions: NotRequired[int]
     """Versions of each secret that Vault keeps, the current one included."""
     audit_files: NotRequired[list[str]]
-    """Where the server writes its audit log; by default /vault/audit and standard output. It records all requests of
-    all stacks. An empty list enables no device, for example if another stack does."""
+    """Where the server writes its audit log, of all requests of all stacks; by default /vault/audit and standard output
+    in production. An empty list enables no device, for example if another stack does."""
     pki: NotRequired[VaultPki]
 
 

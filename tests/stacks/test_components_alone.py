@@ -14,9 +14,6 @@ from pathlib import Path
 import pytest
 
 from components.aws import lambda_package
-from tests.real.cluster import Cluster
-from tests.real.openbao import OpenBao
-from tests.real.swarm import Swarm
 from tests.stacks.prod import ProdStack
 from tests.stacks.project import BIN, PREFIX, ROOT, lay_plugin
 from tests.stacks.staging import lay_provider
@@ -41,12 +38,10 @@ def place_of(platform: str, home: Path, request: pytest.FixtureRequest) -> Mappi
     match platform.partition("-"):
         case "kubernetes", *_:
             lay_provider(home)
-            cluster: Cluster = request.getfixturevalue("cluster")
-            return {"KUBECONFIG": str(cluster.admin)}
+            return {"KUBECONFIG": str(request.getfixturevalue("cluster").admin)}
         case "swarm", *_:
             lay_plugin(home, docker_provider.built(), f"docker-v{docker_provider.PROVIDER}")
-            swarm: Swarm = request.getfixturevalue("swarm")
-            return {"DOCKER_HOST": swarm.host, "DOCKER_CONFIG": str(home / "docker")}
+            return {"DOCKER_HOST": request.getfixturevalue("swarm").host, "DOCKER_CONFIG": str(home / "docker")}
         case "dotenv", *_:
             return {}
         case name, _, server:
@@ -56,7 +51,7 @@ def place_of(platform: str, home: Path, request: pytest.FixtureRequest) -> Mappi
             choice.lay(home / "bin", cloud.package, cloud.version, clone=ROOT, python=BIN / "python")
             if not server:
                 return {}
-            openbao: OpenBao = request.getfixturevalue("openbao")
+            openbao = request.getfixturevalue("openbao")
             return {**openbao.environment(openbao.root), VARIABLE: openbao.address}
 
 
