@@ -10,7 +10,7 @@ BIN := .venv/bin
 # Each of the many processes of a test would compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup stack-file answerable up down preview image sbom lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts scan clean
+.PHONY: help setup stack-file answerable up down preview image sbom lambda docs bench test test-unit test-slow test-all gates mutants check format lint types contracts prose scan clean
 
 help:
 	@echo "make up         set up, deploy the stack $(STACK), rotate what is due, show the status"
@@ -140,6 +140,9 @@ types: setup
 
 contracts: setup
 	@$(BIN)/lint-imports
+
+prose: setup
+	@$(BIN)/python -m tools.prose
 
 scan: setup
 	@$(BIN)/python tools/scan.py

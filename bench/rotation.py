@@ -189,4 +189,4 @@ async def _serve(one: ServedByLauncher, is_ready: anyio.Event, stop: anyio.Event
 
 def _all_are_on(served: list[ServedByLauncher], version: str) -> bool:
     """Read their logs: to ask the broker for their reports would take longer."""
-    return all(f"On version {version} of mqtt now" in one.log for one in served)
+    return all(f"Using version {version} of mqtt" in one.log for one in served)

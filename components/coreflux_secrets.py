@@ -1,6 +1,6 @@
 """A whole stack as one component, for a Pulumi program that is about more than these secrets."""
 
-# No annotation is put off here (`from __future__`): Pulumi reads the types of arguments and outputs as they are.
+# No annotation is deferred here (`from __future__`): Pulumi reads the types of arguments and outputs.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,10 +10,11 @@ from weakref import WeakKeyDictionary
 import pulumi
 from pulumi.runtime.mocks import MockMonitor
 
-from secretops.registry import how_to_install
+from secretops.registry import install_command
 
 from .arguments import CorefluxSecretsArgs
 from .core import registry
+from .core.component import ComponentError
 from .settings.plain_values import encrypted_entry
 from .settings.problems import Problem
 from .settings.section import OUTPUT
@@ -21,32 +22,32 @@ from .settings.settings import ConfigurationError, Settings, kept_encrypted
 from .settings.stack_file import handed_over
 from .stack import open_stack, run_preflight
 
+# Stack -> its component. A process may run several stacks, one after the other (the Automation API).
 _opened: WeakKeyDictionary[pulumi.Resource, str] = WeakKeyDictionary()
-"""The component of each stack. A process may run several, one after the other (the Automation API)."""
 
 
 class CorefluxSecrets(pulumi.ComponentResource):
-    """All that `__main__.py` declares, below one resource. One a stack: everything is called after the stack."""
+    """All resources of `__main__.py` as one component. A stack has at most one: resources are named after the stack."""
 
     environment: pulumi.Output[str]
     """development, staging or production."""
     secretops: pulumi.Output[dict[str, Any]]
-    """The manifest. Exported under this name, `secretops` finds it by itself."""
+    """The manifest. `secretops` finds it if you export it under this name."""
     references: pulumi.Output[dict[str, Any]]
-    """How the server reaches each secret."""
+    """Where the server reads each secret."""
     schedule: pulumi.Output[dict[str, Any]]
-    """When the rotator runs, and the command that turns it on."""
+    """When the rotator runs, and the command that enables it."""
     trail: pulumi.Output[dict[str, Any]]
-    """Where reads are recorded."""
+    """Where accesses are recorded."""
     gaps: pulumi.Output[dict[str, Any]]
-    """What the store does not do by itself."""
+    """Limitations of the store."""
     server: pulumi.Output[str]
     """How an MCP client reaches the server."""
     next: pulumi.Output[str]
-    """What a person does once `pulumi up` is through."""
+    """What to do after `pulumi up`."""
 
     def __init__(self, name: str, args: CorefluxSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        with _told_without_its_extra(name):
+        with _missing_extra_reported(name):
             settings = _settings(name, args)
             if not isinstance(pulumi.runtime.settings.get_monitor(), MockMonitor):  # a mocks test deploys nothing
                 run_preflight(settings)
@@ -60,24 +61,24 @@ class CorefluxSecrets(pulumi.ComponentResource):
 
 
 @contextmanager
-def _told_without_its_extra(name: str) -> Iterator[None]:
-    """A platform's SDK is imported when its first resource is declared, or before."""
+def _missing_extra_reported(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
         sdk = (error.name or "").partition(".")[0]
         if sdk not in registry.extras():
             raise
-        raise pulumi.RunError(
-            f"CorefluxSecrets {name}: this installation has no {sdk}"
-            "\n    each platform comes with its extra, the store's and the server's"
-            f"\n    -> {how_to_install(registry.extras()[sdk])}"
+        raise ComponentError(
+            f"CorefluxSecrets {name}: {sdk} is not installed",
+            "each platform needs its extra, for the store and for the server",
+            install_command(registry.extras()[sdk]),
+            code="extra-missing",
         ) from None
 
 
 def _check_providers(name: str, settings: Settings, opts: pulumi.ResourceOptions | None) -> None:
-    """Refuse a provider that no resource of the stack would use. Those of its platforms are used, and checked there."""
-    if opts is None or pulumi.runtime.get_root_resource() is None:  # a plugin is handed its parents' providers, too
+    """Raise pulumi.RunError for a provider that no resource would use. Components check the others."""
+    if opts is None or pulumi.runtime.get_root_resource() is None:  # a plugin also gets the providers of its parents
         return
     several = opts.providers or []
     given = [*(several.values() if isinstance(several, Mapping) else several)]
@@ -85,24 +86,25 @@ def _check_providers(name: str, settings: Settings, opts: pulumi.ResourceOptions
     used = registry.packages(settings.store.kind, settings.server.kind)
     for package in dict.fromkeys(one.package for one in given):
         if package not in used:
-            raise pulumi.RunError(
-                f"CorefluxSecrets {name}: a provider of package {package}"
-                f"\n    store {settings.store.kind} and server {settings.server.kind} use "
-                f"{' and '.join(used) or 'no provider'}"
-                "\n    -> take it out"
+            stack = f"store {settings.store.kind} and server {settings.server.kind}"
+            raise ComponentError(
+                f"CorefluxSecrets {name}: a provider of package {package}",
+                f"{stack} use {' and '.join(used) or 'no provider'}",
+                "take it out",
+                code="provider-unused",
             )
 
 
 def _check_it_is_the_only_one(name: str) -> None:
-    """Left to itself the engine would find the same URN twice, or below other parents two owners of the same names."""
     stack = pulumi.runtime.get_root_resource()
     if stack is None:  # a plugin's: only the engine knows the stack
         return
     if first := _opened.get(stack):
-        raise pulumi.RunError(
-            f"CorefluxSecrets {name}: the stack has one already, {first}"
-            "\n    a stack has one server and its secrets: whatever is made of them is called after the stack"
-            "\n    -> give the other server a stack of its own"
+        raise ComponentError(
+            f"CorefluxSecrets {name}: the stack already has {first}",
+            "a stack has one server and its secrets: resources are named after the stack",
+            "declare the other server in its own stack",
+            code="component-twice",
         )
     _opened[stack] = name
 
@@ -112,19 +114,22 @@ def _settings(name: str, args: Mapping[str, Any]) -> Settings:
     by = f"CorefluxSecrets {name}"
     if not isinstance(args, Mapping):
         kind = "nothing" if args is None else f"a {type(args).__name__}"
-        remedy = "write them, or read them from your program's configuration"
-        raise ConfigurationError(by, [Problem(f"arguments: {kind}", "a mapping of a stack file's sections", remedy)])
+        remedy = "pass the sections of a stack file, or read them from your configuration"
+        raise ConfigurationError(
+            by,
+            [Problem(f"arguments: {kind}", "a mapping of a stack file's sections", remedy, code="arguments-missing")],
+        )
     sections = {section: entry for section, entry in args.items() if entry is not None}
     outputs: dict[str, pulumi.Output[Any]] = {}
     sections = {section: _without_outputs(section, entry, outputs) for section, entry in sections.items()}
     found = [problem for section, entry in sections.items() for problem in _not_plain(section, entry)]
     if found := found or list(_of_encrypted(sections)):
         raise ConfigurationError(by, found)
-    return Settings.given(by, {section: handed_over(_whole(entry)) for section, entry in sections.items()}, outputs)
+    return Settings.from_args(by, {section: handed_over(_whole(entry)) for section, entry in sections.items()}, outputs)
 
 
 def _without_outputs(where: str, entry: Any, found: dict[str, pulumi.Output[Any]]) -> Any:
-    """Return an entry with a mapping in place of each output, which goes to `found` by its place."""
+    """Return an entry with a mapping in place of each output; `found` gets the outputs by their places."""
     match entry:
         case pulumi.Output():
             found[where] = entry
@@ -137,9 +142,9 @@ def _without_outputs(where: str, entry: Any, found: dict[str, pulumi.Output[Any]
 
 
 def _of_encrypted(sections: Mapping[str, Any]) -> Iterator[Problem]:
-    """Each `secure:` entry of the program's configuration that is among the arguments, where it lost its mark.
+    """Yield a problem for each `secure:` entry of the configuration that is among the arguments, without its mark.
 
-    One that encrypts a word of many is known by the mapping that it stands in.
+    An encrypted entry within a section is recognized by its mapping.
     """
     given = list(_mappings(sections)), list(_texts(sections))
     for key, kept in kept_encrypted():
@@ -148,7 +153,6 @@ def _of_encrypted(sections: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _mappings(entry: Any) -> Iterator[Mapping[str, Any]]:
-    """Each that says something, at any depth."""
     if isinstance(entry, Mapping) and entry:
         yield entry
     for inner in _below(entry):
@@ -171,7 +175,7 @@ def _below(entry: Any) -> Iterator[Any]:
 
 
 def _whole(entry: Any) -> Any:
-    """With numbers as a stack file has them: the engine hands each to a plugin as a fraction."""
+    """Return an entry with whole numbers as integers: the engine passes floats to a plugin."""
     match entry:
         case float() if entry.is_integer():
             return int(entry)
@@ -183,19 +187,24 @@ def _whole(entry: Any) -> Any:
 
 
 def _not_plain(where: str, entry: Any) -> Iterator[Problem]:
-    """Each entry that no stack file could hold: above all what the engine alone knows, and only later."""
+    """Yield a problem for each entry that a stack file can't contain."""
     match entry:
         case Mapping():
             for key, inner in entry.items():
                 if isinstance(key, str):
                     yield from _not_plain(f"{where}.{key}", inner)
                 else:
-                    yield Problem(f"{where}: a key that is a {type(key).__name__}", "keys are text", "write text")
+                    yield Problem(
+                        f"{where}: a key that is a {type(key).__name__}",
+                        "keys are text",
+                        "write text",
+                        code="key-not-text",
+                    )
         case list() | tuple():
             for at, inner in enumerate(entry):
                 yield from _not_plain(f"{where}.{at}", inner)
         case None | bool() | int() | float() | str():
             return
         case _:
-            yield Problem(f"{where}: a {type(entry).__name__}", "what a stack file can say", "write text, a number, "
-                          "true or false, or a list or mapping of these")  # fmt: skip
+            yield Problem(f"{where}: a {type(entry).__name__}", "an entry of a stack file", "write text, a number, "
+                          "true or false, or a list or mapping of these", code="entry-not-plain")  # fmt: skip

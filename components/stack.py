@@ -1,4 +1,4 @@
-"""A whole stack from its settings: `__main__.py` opens one, and so does CorefluxSecrets."""
+"""A whole stack from its settings, for `__main__.py` and CorefluxSecrets."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .settings.settings import Settings
 
 
 def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> dict[str, Any]:
-    """Declare all of a stack, below `parent` if it has one. Return its outputs: places and names, no value.
+    """Declare a stack, below `parent` if there is one. Return its outputs: places and names, no value.
 
-    Grants come before the server: who it is, is declared first.
+    The server's identity comes first, then grants, then the server.
     """
     of_store, of_server = _platforms(settings)
     below = pulumi.ResourceOptions(parent=parent)
@@ -48,13 +48,13 @@ def open_stack(settings: Settings, *, parent: pulumi.Resource | None = None) -> 
 
 
 def run_preflight(settings: Settings) -> None:
-    """Check what the program needs of this machine. Raises pulumi.RunError before any resource is declared."""
+    """Check what a deployment needs on this machine. Raises pulumi.RunError."""
     for platform in dict.fromkeys(reversed(_platforms(settings))):
         platform.preflight(settings)
 
 
 def next_step(settings: Settings) -> str:
-    """Return what an operator does once `pulumi up` is through, as a sentence: the stack's output `next`."""
+    """Return the stack's output `next`: what an operator does after `pulumi up`, as a sentence."""
     of_store, of_server = _platforms(settings)
     tick = of_store.first_tick(settings) or of_server.first_tick(settings) or "secretops tick"
     first = ", then secretops put ".join((_broker(settings), *_values_to_put(settings, of_server)))
@@ -69,9 +69,9 @@ def _platforms(settings: Settings) -> tuple[Platform, Platform]:
 
 
 def _broker(settings: Settings) -> str:
-    """How it comes to an admin, and to a certificate to show before, where it asks for one."""
+    """Return how the broker gets its admin, after the client certificate if it requires one."""
     first = "secretops broker start" if isinstance(settings.broker, EmbeddedBroker) else "secretops put broker-admin"
-    for secret in settings.catalogue:
+    for secret in settings.secrets:
         if secret.name == CLIENT_CERT and not settings.tick_alone_signs:
             first = f"secretops {'rotate' if secret.issuer else 'put'} {secret.name}, then {first}"
             if isinstance(secret.issuer, PrivateCaIssuer):
@@ -81,7 +81,7 @@ def _broker(settings: Settings) -> str:
 
 
 def _values_to_put(settings: Settings, of_server: Platform) -> Iterator[str]:
-    """What an operator supplies besides the broker's own, and why where it is not plain."""
+    """Yield the secrets that an operator supplies in addition to the broker's."""
     if settings.server.is_remote:
         yield HTTP_TOKEN[0]
     if isinstance(settings.agent, OwnedAgent):

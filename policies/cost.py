@@ -19,7 +19,7 @@ SECONDS = HOURS * 3600
 # Type prefix -> the region of the prices: that of Pulumi.prod.yaml and of examples/Pulumi.prod-azure.yaml.
 REGIONS: Mapping[str, str] = {"aws": "eu-central-1", "azure-native": "westeurope"}
 CENT = 0.01
-# Polls of a launcher for each secret: every 5 minutes (secretops.launcher.polled).
+# Polls of a launcher for each secret: every 5 minutes (secretops.launcher.polling_source).
 POLLS = HOURS * 12
 # Metrics that Container Insights publishes for a cluster with one service of one task family: 8 of their usage each,
 # and 6 counts (docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Container-Insights-metrics-ECS.html).

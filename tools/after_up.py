@@ -1,9 +1,7 @@
 """The end of `make up` on dev: start the broker, rotate what is due, show the status.
 
-    .venv/bin/python -m tools.after_up STACK
-
-Each command runs in a fork, so that the imports and the manifest are read once for all three. Exit code: that of the
-first command that failed. Code 3 (succeeded; action needed) is no failure here.
+.venv/bin/python -m tools.after_up STACK: each command runs in a fork, so that imports and manifest are read once. Exit
+code: that of the first command that failed; 3 (succeeded; action needed) is no failure.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# As `secretops` does it: to look for plugins reads the metadata of every installed package.
+# As in `secretops`: looking for plugins reads the metadata of every installed package.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
 from secretops import cli  # noqa: F401
@@ -40,13 +38,12 @@ def main(stack: str) -> int:
 
 
 def _run(words: list[str]) -> int:
-    """Run one command of `secretops` in a fork. Return its exit code."""
     child = os.fork()
     if not child:
         sys.argv = ["secretops", *words]
         code = 1
         try:
-            # It handles signals from here on.
+            # The command handles signals from here on.
             from secretops.__main__ import main as secretops
 
             secretops()
@@ -55,7 +52,7 @@ def _run(words: list[str]) -> int:
             sys.stdout.flush()
         finally:
             os._exit(code)  # without the parent's clean-up
-    # A terminal sends Ctrl-C to both; make sends SIGTERM to this process alone.
+    # A terminal sends Ctrl-C to both processes; make sends SIGTERM to this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _frame: os.kill(child, number))
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

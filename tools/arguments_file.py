@@ -1,9 +1,8 @@
-"""The arguments of CorefluxSecrets as types, from the models of a stack file.
+"""Write the arguments of CorefluxSecrets as types, from the models of a stack file.
 
-components/arguments.py is for Python: a union of TypedDicts per section, told apart by their kinds.
-package/plugin/sections.py is for Pulumi's component analyzer, which takes enums and no unions: one component per kind
-of store, and one TypedDict for all kinds of each other section. Type checkers, editors and the engine read them; the
-models judge the arguments.
+components/arguments.py, for Python, has a union of TypedDicts for each section. package/plugin/sections.py is for
+Pulumi's component analyzer, which has enums and no unions: a component for each kind of store, and one TypedDict for
+all kinds of each other section.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ docs/settings.md has the default and the rule of each key.
 
 
 class Writer:
-    """Writes the types of one module. `self.found` is name -> source, in the order of definition."""
+    """Writes the types of a module. `self.found` is name -> source, in order."""
 
     sequence, mapping, suffix = "Sequence", "Mapping", "Dict"
 
@@ -118,7 +117,7 @@ class Writer:
 
 
 class PluginWriter(Writer):
-    """Writes what the analyzer takes: enums for words, list and dict."""
+    """Writes the analyzer's types: enums for words, list and dict."""
 
     sequence, mapping, suffix = "list", "dict", ""
 
@@ -142,7 +141,6 @@ class PluginWriter(Writer):
 
 
 def for_python() -> str:
-    """Return components/arguments.py."""
     writer = Writer()
     names = {section: [writer.model(model) for model in models(section)] for section in WITH_KINDS}
     whole = writer.sections("Store", {name: name.capitalize() for name in WITH_KINDS if name != "store"})
@@ -157,7 +155,6 @@ def for_python() -> str:
 
 
 def for_plugin() -> str:
-    """Return package/plugin/sections.py."""
     writer = PluginWriter()
     written = {section: writer.all_kinds(section) for section in WITH_KINDS if section != "store"}
     stores = {model: writer.model(model, kind=False) for model in models("store")}

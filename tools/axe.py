@@ -1,7 +1,4 @@
-"""axe-core, which looks for what keeps people from using a page; a test runs it on the report in a browser.
-
-It is npm's (MPL-2.0). Its one file is fetched, and not in the repository.
-"""
+"""axe-core, an accessibility checker of npm (MPL-2.0), for the test of the report. Its file is fetched."""
 
 from __future__ import annotations
 
@@ -19,12 +16,12 @@ FILE = npm.PackedFile(
 
 
 def script() -> Path:
-    """It is there or would be."""
+    """Return the path of the script, whether it exists or not."""
     return TOOLS / "axe/axe.min.js"
 
 
 def provide() -> None:
-    """Fetch it where it is not there. Raises SetupError."""
+    """Fetch the script if it is missing. Raises SetupError."""
     if not FILE.is_at(script()):
         FILE.fetch(script(), npm.find("the report"))
 

@@ -1,7 +1,6 @@
-"""The parts that the tests of Azure run on: Azurite, and Microsoft's description of Key Vault. Both are npm's.
+"""npm packages for the tests of Azure: Azurite, and Microsoft's description of Key Vault.
 
-Azurite is the newest that runs on Node.js 20 by its own word. The description is one file of a package that has no
-code of ours to run: it is downloaded, checked, and that file is taken out of it. Neither is in the repository.
+Azurite is the newest for Node.js 20. The description is one file of a package, downloaded and checked.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ _FILES = ("package.json", "package-lock.json")
 
 
 def azurite() -> Path:
-    """The script that Node.js runs for its Blob service; it is there or would be."""
+    """Return the path of the Blob service's script, whether it exists or not."""
     return TOOLS / "azurite/node_modules/azurite/dist/src/blob/main.js"
 
 
 def description() -> Path:
-    """Azure's description of Key Vault, converted to OpenAPI 3; it is there or would be."""
+    """Return the path of Azure's description of Key Vault, in OpenAPI 3, whether it exists or not."""
     return TOOLS / "key_vault/keyvault.json"
 
 
 def provide_all() -> None:
-    """Fetch what is not there. Raises SetupError."""
+    """Fetch what is missing. Raises SetupError."""
     program = npm.find("Azure")
     if not _current():
         _install_azurite(program)
@@ -44,7 +43,7 @@ def provide_all() -> None:
 
 
 def _current() -> bool:
-    """What is installed is what is locked: npm's own lock file is copied last."""
+    """Return whether the locked version is installed: npm's lock file is copied last."""
     locked, installed = _AZURITE / _FILES[-1], TOOLS / "azurite" / _FILES[-1]
     return azurite().is_file() and installed.is_file() and installed.read_bytes() == locked.read_bytes()
 
@@ -59,4 +58,4 @@ def _install_azurite(program: str) -> None:
         argv = [program, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", made]
         run_step("Azurite, of npm (for the full tests)", argv, remedy=npm.REMEDY)
         Path(made).rename(wanted)
-        Path(made).mkdir()  # what the context manager takes away
+        Path(made).mkdir()  # already removed by the context manager

@@ -1,4 +1,4 @@
-"""What Azure's built-in roles allow, by its own pages: azure_roles.json says which, and when they were read."""
+"""Azure's built-in roles, from its pages: azure_roles.json has their dates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 
 class Action(NamedTuple):
-    """One operation of Azure's. Whether it is on data decides in which of a role's two lists it is looked for."""
+    """An operation of Azure, on data or not."""
 
     name: str
     on_data: bool = True
@@ -19,13 +19,13 @@ class Action(NamedTuple):
 
 @cache
 def definitions() -> Mapping[str, Mapping[str, Any]]:
-    """Name of a role -> its definition."""
+    """Return name of a role -> its definition."""
     read = json.loads(Path(__file__).with_name("azure_roles.json").read_text())
     return {role["roleName"]: role for role in read["roles"]}
 
 
 def allows(role: str, action: Action) -> bool:
-    """Whether a role of that name lets one do it, at its scope and below (Azure, understand role definitions)."""
+    """Return whether a role allows an action at its scope and below (Azure, understand role definitions)."""
     given, taken = ("dataActions", "notDataActions") if action.on_data else ("actions", "notActions")
     return any(
         matches(action.name, one[given]) and not matches(action.name, one[taken])
@@ -34,5 +34,5 @@ def allows(role: str, action: Action) -> bool:
 
 
 def matches(action: str, patterns: Iterable[str]) -> bool:
-    """Azure compares without regard to case; `*` stands for anything."""
+    """Match like Azure, case-insensitively; `*` matches anything."""
     return any(fnmatch.fnmatchcase(action.lower(), one.lower()) for one in patterns)

@@ -1,4 +1,4 @@
-"""What a clone is made ready with. Each thing is skipped while its stamp says that nothing it is made from changed."""
+"""Set a clone up. Each step is skipped while the stamp of its sources is current."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tools.toolchain.pulumi_cli import PulumiCli
 UV_VERSION = pinned("uv")
 VENV = ROOT / ".venv"
 TEMPLATE = ROOT / "tools/toolchain/pulumi-wrapper.sh"
+# Extras of the platforms, with their SDKs.
 EXTRAS = ("aws", "azure", "kubernetes", "swarm", "vault")
-"""The platforms that can be deployed, beside dev: each with the SDKs of its own."""
 LOCKED = ("uv.lock", "pyproject.toml", "secretops/pyproject.toml")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CloudProvider:
-    """Pulumi's provider for a cloud. `credentials`: how to give them, in words."""
+    """Pulumi's provider for a cloud. `credentials`: how to configure them, in words."""
 
     name: str
     package: str
@@ -40,35 +40,35 @@ class CloudProvider:
 
     @property
     def version(self) -> str:
-        """The SDK's, as uv.lock pins it: the provider has the same."""
+        """Return the SDK's version in uv.lock, which is also the provider's."""
         packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
         return next(str(one["version"]) for one in packages if one["name"] == f"pulumi-{self.package}")
 
 
+# Kinds of store whose provider has a stand-in.
 CLOUDS = {
     "aws": CloudProvider(name="AWS", package="aws", credentials="AWS_PROFILE, AWS_ACCESS_KEY_ID, a role"),
     "azure": CloudProvider(name="Azure", package="azure-native", credentials="az login, ARM_CLIENT_ID and its like"),
     "vault": CloudProvider(name="Vault", package="vault", credentials="VAULT_TOKEN, vault login"),
 }
-"""By the kind of the store in a stack file: whose provider has a stand-in."""
 
 
+# A kind in a stack file, the package of its provider, and the module that builds the real provider.
 PROVIDERS = (("kubernetes", "kubernetes", kubernetes_parts), ("swarm", "docker", docker_provider))
-"""A kind of a stack file, the package of Pulumi's provider for it, and what builds the real one."""
 
 
 def make_ready(stack: str | None = None, *, deploys: bool = False, checks: bool = False) -> None:
-    """uv and the environment, Pulumi, and what `stack` asks of it. Raises SetupError at the first missing one.
+    """Provide uv, environment, Pulumi, and what `stack` needs. Raises SetupError.
 
-    `deploys`: what comes next changes the stack, so a stand-in will not do. `checks`: the file of `stack` is checked as
-    soon as there is an environment, and an error in it ends the process before anything is built.
+    `deploys`: a stand-in is not enough. `checks`: an error in the file of `stack` ends the process before anything is
+    built.
     """
     with synced_environment() as synced:
-        # A build takes minutes, and an error in the file would wait for it.
+        # Builds take minutes: report errors of the file first.
         cli = None if checks or pulumi_is_ready() else pulumi_cli.find_or_build()
     if stack and checks:
         check_stack_file(stack, deploys=deploys)
-    # uv sync makes the environment again for another Python, and then Pulumi is not in it.
+    # uv sync creates the environment again for another Python, without Pulumi.
     missing = bool(cli) or ((synced or checks) and not pulumi_is_ready())
     if missing:
         install_pulumi(cli or pulumi_cli.find_or_build())
@@ -81,17 +81,16 @@ def make_ready(stack: str | None = None, *, deploys: bool = False, checks: bool 
 
 
 def check_stack_file(stack: str, *, deploys: bool) -> None:
-    """Print every error in the file of `stack`. Raises SystemExit if there is one.
+    """Print every error in the file of `stack`, and exit if there is one.
 
-    A file that has passed before a deployment is not checked again until its text changes: Pulumi has read it, and the
-    program checks it at each run.
+    Before a deployment, an unchanged file that has passed is not checked again: the program checks it at each run.
     """
     file, stamp = Path(f"Pulumi.{stack}.yaml"), TOOLS / f"checked/{stack}"
     key = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
     if key and stamp.exists() and stamp.read_text() == key:
         return
     command = [str(VENV / "bin/python"), "-m", "components.settings.stack_file", *(["--deploys"] if deploys else [])]
-    # In the folder of make, which has the stack file, as the same check by `make up` itself.
+    # In the folder of make, like the check of `make up`.
     done = subprocess.run([*command, file], check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise SystemExit(done.returncode)
@@ -100,16 +99,14 @@ def check_stack_file(stack: str, *, deploys: bool) -> None:
 
 
 def provide_uv(tools: Path = TOOLS) -> Path:
-    """`.tools/bin/uv`: a link to the uv of PATH, or to the wheel's where that is missing or too old.
-
-    A folder of its own, so that it can be put on PATH without what else lies beside a uv. Raises SetupError.
-    """
+    """Provide `.tools/bin/uv`, a link to the uv of PATH, or to the wheel's if that is missing or too old. Raises
+    SetupError."""
     on_path = shutil.which("uv")
     uv = Path(on_path) if on_path else tools / "venv/bin/uv"
     if _uv_version(uv) < _numbers(UV_VERSION):
         uv = tools / "venv/bin/uv"
         if _uv_version(uv) < _numbers(UV_VERSION):
-            # The wheel goes into an environment of its own: a system's Python refuses to have it.
+            # In its own environment: a system's Python rejects the wheel.
             requirements = WHEELS / "uv.txt"
             pip_install(make_venv(tools / "venv"), requirements, remedy=f"put uv {UV_VERSION} on PATH, or ")
     link = tools / "bin/uv"
@@ -121,10 +118,7 @@ def provide_uv(tools: Path = TOOLS) -> Path:
 
 @contextlib.contextmanager
 def synced_environment(venv: Path = VENV) -> Iterator[bool]:
-    """Make `.venv` as `uv.lock` says, from this Python, while the block runs; yield whether anything had to be done.
-
-    Downloading packages leaves the processors to a build in the block. Raises SetupError.
-    """
+    """Sync `.venv` with `uv.lock` while the block runs; yield whether that is needed. Raises SetupError."""
     key = hashlib.sha256(f"{sys.version} {EXTRAS}".encode())
     for name in LOCKED:
         key.update((ROOT / name).read_bytes())
@@ -136,7 +130,7 @@ def synced_environment(venv: Path = VENV) -> Iterator[bool]:
     with step_in_background(
         "the project's environment, .venv (uv sync)",
         [uv, "sync", "--frozen", *(f"--extra={extra}" for extra in EXTRAS), "--python", base_python()],
-        # The machine's Python, or a clear refusal: never one that uv downloads.
+        # This Python, never one that uv downloads.
         env={"UV_PYTHON_DOWNLOADS": "never", "UV_PROJECT_ENVIRONMENT": str(venv)},
         remedy="check that uv reaches a package index (UV_DEFAULT_INDEX), and run the same make again",
     ):
@@ -145,7 +139,7 @@ def synced_environment(venv: Path = VENV) -> Iterator[bool]:
 
 
 def pulumi_is_ready(venv: Path = VENV) -> bool:
-    """Whether `.venv/bin/pulumi` is there, and runs what it would run if it were made now."""
+    """Return whether `.venv/bin/pulumi` exists and is current."""
     stamp = venv / ".set-up-pulumi"
     if not stamp.exists() or not (venv / "bin/pulumi").exists():
         return False
@@ -154,15 +148,15 @@ def pulumi_is_ready(venv: Path = VENV) -> bool:
 
 
 def install_pulumi(cli: PulumiCli, venv: Path = VENV) -> None:
-    """Make `.venv/bin/pulumi`, which runs this CLI."""
+    """Write `.venv/bin/pulumi`, which runs this CLI."""
     write_whole(venv / "bin/pulumi", wrapper_text(cli), mode=0o755)
     write_whole(venv / ".set-up-pulumi", f"{_pulumi_key()}\n{cli.path}")
 
 
 def _pulumi_key() -> str:
-    """Every Pulumi on PATH with its size and time, and the one in use, for a user may empty the cache.
+    """Return every Pulumi on PATH with size and time, and the one in use.
 
-    So one that is installed, updated or removed later is noticed without running any (that takes 0.3 s).
+    Changes are noticed without running any of them, which takes 0.3 s.
     """
     key = hashlib.sha256(f"{pulumi_cli.VERSION} {ROOT} {pulumi_cli.expected_build()}".encode())
     key.update(TEMPLATE.read_bytes())
@@ -173,9 +167,9 @@ def _pulumi_key() -> str:
 
 
 def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
-    """Pulumi's providers for the platforms of `stack`, beside our own build of Pulumi; whether anything had to be done.
+    """Install the providers of `stack` next to our build of Pulumi; return whether that was needed. Raises SetupError.
 
-    The official CLI fetches providers by itself, from Pulumi's site; ours has no such site. Raises SetupError.
+    The official CLI downloads providers itself.
     """
     if not _built(root / ".venv"):
         return False
@@ -188,7 +182,7 @@ def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
 
 
 def _lay_plugin(laid: Path, plugin: Path) -> bool:
-    """Make `laid` a link to `plugin`; whether it was not there."""
+    """Link `laid` to `plugin`; return whether it was missing."""
     if laid.is_symlink() and laid.readlink() == plugin:
         return False
     laid.parent.mkdir(parents=True, exist_ok=True)
@@ -198,15 +192,15 @@ def _lay_plugin(laid: Path, plugin: Path) -> bool:
 
 
 def asks_for(kind: str, stack: str, *, root: Path = ROOT) -> bool:
-    """Whether the file of `stack` names a store or server of that kind."""
+    """Return whether the file of `stack` has a store or server of that kind."""
     file = root / f"Pulumi.{stack}.yaml"
     return file.exists() and bool(re.search(rf"^\s*kind:\s*{kind}\b", file.read_text(), re.MULTILINE))
 
 
 def provide_cloud(kind: str, stack: str, *, deploys: bool) -> None:
-    """Pulumi's provider for a cloud where there are credentials, else the stand-in for it (tools/standin); says which.
+    """Provide Pulumi's provider for a cloud if there are credentials, else the stand-in, and print which.
 
-    Raises SetupError when the stack is to be deployed and only the stand-in would be there.
+    Raises SetupError for a deployment without credentials.
     """
     cloud, python = CLOUDS[kind], VENV / "bin/python"
     ask = [str(python), "-m", f"tools.standin.{kind}.credentials"]
@@ -238,12 +232,12 @@ def provide_cloud(kind: str, stack: str, *, deploys: bool) -> None:
 
 
 def _built(venv: Path) -> bool:
-    """Whether the Pulumi of this clone is our own build."""
+    """Return whether this clone uses our build of Pulumi."""
     return (venv / ".set-up-pulumi").read_text().partition("\n")[2] == str(pulumi_cli.expected_build())
 
 
 def wrapper_text(cli: PulumiCli, clone: Path = ROOT) -> str:
-    """The text of `.venv/bin/pulumi` for a CLI and a clone."""
+    """Return the text of `.venv/bin/pulumi`."""
     text = TEMPLATE.read_text()
     for mark, value in (("@CLONE@", str(clone)), ("@CLI@", str(cli.path)), ("@BUILT@", "yes" if cli.built else "no")):
         text = text.replace(mark, shlex.quote(value))
@@ -251,13 +245,13 @@ def wrapper_text(cli: PulumiCli, clone: Path = ROOT) -> str:
 
 
 def base_python() -> str:
-    """The Python that this one is made from, so that no environment hangs on another that may be deleted."""
+    """Return the Python below this environment, which may be deleted."""
     base: str | None = getattr(sys, "_base_executable", None)
     return base or sys.executable
 
 
 def _uv_version(uv: Path) -> tuple[int, ...]:
-    """Empty, which is less than any, when it does not run."""
+    """Return uv's version; empty, less than any, if it does not run."""
     try:
         done = subprocess.run([uv, "--version"], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     except OSError:

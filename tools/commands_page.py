@@ -1,4 +1,4 @@
-"""docs/commands.md: every command of `secretops`, its arguments and options, from typer's own documentation."""
+"""docs/commands.md: every command of `secretops`, from typer's documentation."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ there, unless a signal ends it, and the same as text on standard error:
 {{
   "schema": {schema},
   "error": {{
+    "code": "secret-unknown",
     "what": "nothing: no such secret in stack dev",
     "rule": "",
     "remedy": "one of broker-admin, mqtt, agent-key",
@@ -59,11 +60,10 @@ EXIT_CODES = {
 
 
 def render() -> str:
-    """The page."""
-    asked = [sys.executable, "-m", "typer", "secretops.cli", "utils", "docs", "--name", "secretops"]
-    told = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
-    _, _, commands = html.unescape(told).partition("**Commands**:\n")
-    # Its lists cut a command's first words; the section below has them whole.
+    command = [sys.executable, "-m", "typer", "secretops.cli", "utils", "docs", "--name", "secretops"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    _, _, commands = html.unescape(printed).partition("**Commands**:\n")
+    # Its lists cut a command's first words; the sections have them.
     listed = re.sub(r"^\* `(\w+)`: .*\.\.\.$", r"* `\1`", commands, flags=re.MULTILINE)
     whole = re.sub(r"<((?:list\[)?\w+\]?)>", r"\1", listed).replace("```console\n$ ", "```text\n")
     first, second, rest = whole.partition("\n## ")

@@ -13,7 +13,7 @@ from policies.evidence import evidence, judge
 
 @cache
 def _evidence() -> dict[str, Any]:
-    from tests.unit.policy_plans import STACK_FILES, shipped  # the mocks are the tests'
+    from tests.unit.policy_plans import STACK_FILES, shipped  # the tests' mocks
 
     plans = [shipped(stack) for stack in STACK_FILES]
     return evidence(((plan, judge(plan)) for plan in plans), source="mocks", at="", commit="", tools={})
@@ -23,8 +23,8 @@ def _page(name: str) -> Callable[[], str]:
     return lambda: pages(_evidence())[name]
 
 
+# Path -> a function that returns the file.
 RENDERED: Mapping[str, Callable[[], str]] = {
     "docs/compliance/evidence.json": lambda: json.dumps(_evidence(), indent=1) + "\n",
     **{f"docs/compliance/{name}": _page(name) for name in ("README.md", RULES, *PAGES.values())},
 }
-"""Path -> a function that returns the file."""

@@ -1,4 +1,4 @@
-"""The cost tables on the pages of AWS and Azure: the items of policies/cost.py, counted in a shipped stack file."""
+"""The cost tables of AWS and Azure, from policies/cost.py and a shipped stack file."""
 
 from __future__ import annotations
 

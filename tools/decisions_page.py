@@ -6,7 +6,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "adr"
 
-# The file names of records, without this index.
+# File names of records, without the index.
 RECORDS = "[0-9]*.md"
 
 HEAD = """# Decisions
@@ -17,6 +17,5 @@ generates this index.
 
 
 def render() -> str:
-    """Return the page."""
     titles = {path.name: path.read_text().partition("\n")[0].removeprefix("# ") for path in FOLDER.glob(RECORDS)}
     return HEAD + "".join(f"\n* [{titles[name]}]({name})" for name in sorted(titles)) + "\n"

@@ -1,10 +1,10 @@
-"""Pulumi's provider for Docker, which the Swarm stacks run on: the real one, from the sources that theirs is made from.
+"""Build Pulumi's provider for Docker, for Swarm stacks.
 
-Pulumi's own build is in no package registry, nor is its module. What it bridges is: the Terraform provider for Docker.
-Its package is internal and some of it is for Terraform alone, so the build sees its sources in a folder of ours that
-does not exist (`upstream`, a replacement in go.mod), without those files and with a package that lets ours in.
+It is in no package registry; the Terraform provider that it bridges is a Go module. Its package is internal, so the
+build replaces it by a folder `upstream` with its sources, without files for Terraform alone, and with a package that
+exports it.
 
-To change a version, edit go.mod, then `python -m tools.docker_provider`, which tidies it.
+To change a version, edit go.mod, then run `python -m tools.docker_provider`, which tidies it.
 """
 
 from __future__ import annotations
@@ -15,53 +15,53 @@ from pathlib import Path
 from tools.steps import ROOT, SetupError, run_step
 from tools.toolchain.gobuild import GO_SETTINGS, cached_binary, cached_path, downloaded, find_go, write_overlay
 
+# The label of our build, the version of the Python SDK. go.mod has the source.
 PROVIDER = "5.2.0"
-"""The label of our build: the version of the Python SDK. Its source is go.mod's."""
 
 PLUGIN = "pulumi-resource-docker"
 
+# Checksum of the sources: go.sum has none for a replaced module.
 SUM = "h1:T3HvvZCRd4h2qkMl+SXA2zza26Rdz8xqV81skikQWy4="
-"""Of the sources, as go.sum would have it, where a module that is replaced by a folder has none."""
 
 _FOLDER = ROOT / "tools" / PLUGIN
 _MODULE = "github.com/kreuzwerker/terraform-provider-docker"
 _CALLS_ITSELF = "github.com/terraform-providers/terraform-provider-docker"
+# For actions, compose files and two data sources, which Pulumi's SDK does not have.
 _TERRAFORM_ALONE = "github.com/hashicorp/terraform-plugin-framework"
-"""What only actions, compose files and two data sources are written with: Pulumi's SDK has none of them."""
 _LABEL = f"-X main.version={PROVIDER}"
 
 
 class Upstream:
-    """The sources that go.mod replaces by the folder `upstream`."""
+    """The sources that replace the folder `upstream`."""
 
     def files(self, go: Path, module: Path) -> dict[Path, Path]:
-        """What the package is made of, and the package that reaches it."""
-        told = downloaded(go, module, f"{_MODULE}@{_version()}")
-        if told["Sum"] != SUM:
+        """Return the files of the package, and the package that exports it."""
+        found = downloaded(go, module, f"{_MODULE}@{_version()}")
+        if found["Sum"] != SUM:
             raise SetupError(
                 f"the sources of {_MODULE}",
-                f"  {told['Sum']} is not {SUM}",
+                f"  {found['Sum']} is not {SUM}",
                 "set SUM in tools/docker_provider.py if go.mod has another version, else mistrust the module proxy",
             )
-        source, seen = Path(told["Dir"]), module / "upstream"
+        source, seen = Path(found["Dir"]), module / "upstream"
         ours = [source / "go.mod", *(path for path in (source / "internal").rglob("*.go") if _is_needed(path))]
         laid = {seen / path.relative_to(source): path for path in ours}
         return laid | {seen / "shim/shim.go": module / "shim/shim.go"}
 
 
 def provider() -> Path:
-    """pulumi-resource-docker, built once for this user. Raises SetupError."""
+    """Build pulumi-resource-docker once for this user. Raises SetupError."""
     return cached_binary(PLUGIN, _FOLDER, ".", _LABEL, Upstream())
 
 
 def built() -> Path | None:
-    """The same if it is there already: for whoever must not begin a build of minutes."""
+    """Return the built provider, or None."""
     path = cached_path(PLUGIN, _FOLDER, ".", _LABEL)
     return path if path.exists() else None
 
 
 def tidy() -> None:
-    """`go mod tidy`, which has to see the lent sources. Raises SetupError."""
+    """Run `go mod tidy` with the sources. Raises SetupError."""
     go = find_go(_FOLDER)
     with tempfile.TemporaryDirectory() as work:
         run_step(

@@ -1,6 +1,6 @@
-"""The parts that the Kubernetes tests run on: a real API server and controller manager, and Pulumi's real provider.
+"""Parts of the Kubernetes tests: a real API server, controller manager and Pulumi provider, all Go modules.
 
-None of them is in a package registry but as a Go module; etcd, below the API server, is Debian's (tools/parts.py).
+etcd is Debian's (tools/parts.py).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from tools.steps import ROOT
 from tools.toolchain.gobuild import Lent, cached_binary, cached_path
 
 KUBERNETES = "1.37.2"
+# The label of our build, the version of the Python SDK. go.mod has the source.
 PROVIDER = "4.34.2"
-"""The label of our build: the version of the Python SDK, which warns of any other. Its source is go.mod's."""
 
 PROGRAMS = ("kube-apiserver", "kube-controller-manager")
 PLUGIN = "pulumi-resource-kubernetes"
@@ -29,12 +29,12 @@ _VERSION = " ".join(
 
 
 def kubernetes(program: str) -> Path:
-    """kube-apiserver or kube-controller-manager of the pinned release, built once for this user. Raises SetupError."""
+    """Build kube-apiserver or kube-controller-manager once for this user. Raises SetupError."""
     return cached_binary(program, _KUBERNETES, f"k8s.io/kubernetes/cmd/{program}", _VERSION)
 
 
 def provider() -> Path:
-    """pulumi-resource-kubernetes, built once for this user. Raises SetupError."""
+    """Build pulumi-resource-kubernetes once for this user. Raises SetupError."""
     return cached_binary(
         PLUGIN,
         _PROVIDER,
@@ -45,14 +45,14 @@ def provider() -> Path:
 
 
 def built() -> dict[str, Path]:
-    """The programs that are there already, by name: for whoever must not begin a build of minutes."""
+    """Return the built programs, by name."""
     paths = {name: cached_path(name, _KUBERNETES, f"k8s.io/kubernetes/cmd/{name}", _VERSION) for name in PROGRAMS}
     paths[PLUGIN] = cached_path(PLUGIN, _PROVIDER, ".", _LABEL)
     return {name: path for name, path in paths.items() if path.exists()}
 
 
 def build_all() -> None:
-    """All of them. One after the other: each takes both cores of a small machine."""
+    """Build all programs, one after the other."""
     for program in PROGRAMS:
         kubernetes(program)
     provider()

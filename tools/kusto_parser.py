@@ -1,6 +1,6 @@
-"""Microsoft's own parser of Kusto, of npm: it knows the language, and each name of a query against the tables' columns.
+"""Microsoft's Kusto parser of npm, which checks queries and their names against the columns of tables.
 
-It parses and evaluates nothing: that a query finds what it should is proven elsewhere.
+It evaluates nothing.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _FILES = ("package.json", "package-lock.json")
 
 @dataclass(frozen=True)
 class Parsed:
-    """A query as the parser understood it."""
+    """A parsed query."""
 
     problems: tuple[str, ...]
     columns: Mapping[str, str]
-    """Of the rows that it gives, name -> type."""
+    """Columns of the result, name -> type."""
 
 
 def is_there() -> bool:
-    """Whether what is installed is what is locked: npm's own lock file is copied last."""
+    """Return whether the locked version is installed: npm's lock file is copied last."""
     locked, installed = _LOCKED / _FILES[-1], _INSTALLED / _FILES[-1]
     return installed.is_file() and installed.read_bytes() == locked.read_bytes() and shutil.which("node") is not None
 
 
 def provide() -> None:
-    """Install it where it is not there. Raises SetupError."""
+    """Install it if it is missing. Raises SetupError."""
     if is_there():
         return
     npm = shutil.which("npm")
@@ -59,7 +59,7 @@ def provide() -> None:
 
 
 def parse(workspaces: Mapping[str, Mapping[str, str]], queries: Mapping[str, str]) -> dict[str, dict[str, Parsed]]:
-    """workspace -> query -> how it is understood there. A workspace is its tables, name -> "(column: type, ...)".
+    """Return workspace -> query -> its parse. A workspace has tables, name -> "(column: type, ...)".
 
     Raises CalledProcessError.
     """

@@ -1,4 +1,4 @@
-"""One file of a package of npm, taken out of it: checked by its checksum, and none of the package's code is run."""
+"""A file of an npm package, checked by its checksum. No code of the package is run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ REMEDY = "check npm's registry and this machine's network"
 
 @dataclass(frozen=True, kw_only=True)
 class PackedFile:
-    """A file as a package of one version has it."""
+    """A file in a version of a package."""
 
     words: str
-    """What it is, for people."""
     package: str
     """`name@version`."""
     member: str
@@ -29,7 +28,7 @@ class PackedFile:
         return path.is_file() and _checksum(path.read_bytes()) == self.sha256
 
     def fetch(self, to: Path, npm: str) -> None:
-        """Lay it at `to`. Raises SetupError."""
+        """Write the file to `to`. Raises SetupError."""
         step = f"{self.words}, of npm (for the full tests)"
         with tempfile.TemporaryDirectory() as folder:
             run_step(step, [npm, "pack", self.package, "--silent", "--pack-destination", folder], remedy=REMEDY)
@@ -39,17 +38,17 @@ class PackedFile:
                     member = archive.extractfile(self.member)
                     content = member.read() if member else b""
             except (ValueError, KeyError, tarfile.TarError, OSError) as error:
-                said = f"  {self.package} is no package with {self.member} in it: {error}"
-                raise SetupError(step, said, REMEDY) from error
+                problem = f"  {self.package} is no package with {self.member} in it: {error}"
+                raise SetupError(step, problem, REMEDY) from error
         if _checksum(content) != self.sha256:
-            said = f"  {self.package} holds another {self.member}"
-            raise SetupError(step, said, "see what changed before its checksum is changed")
+            problem = f"  {self.package} holds another {self.member}"
+            raise SetupError(step, problem, "see what changed before its checksum is changed")
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_bytes(content)
 
 
 def find(what: str) -> str:
-    """Where npm is. Raises SetupError that names `what` needs it."""
+    """Return the path of npm. Raises SetupError with `what` needs it."""
     npm = shutil.which("npm")
     if npm is None:
         remedy = "install Node.js 20 or newer with npm, or unset CI to skip those tests"

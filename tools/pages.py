@@ -1,7 +1,4 @@
-"""The pages, and parts of pages, that are generated: `python -m tools.pages` writes them, a test refuses old ones.
-
-Exit code 0: they are up to date now.
-"""
+"""Generate pages and parts of pages: `python -m tools.pages`. A test rejects stale ones."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ from tools import (
     compliance_page,
     cost_page,
     decisions_page,
+    messages_page,
     reliability_page,
     settings_page,
 )
@@ -24,22 +22,19 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def stores() -> str:
-    """Return docs/stores.md with the current tables."""
     return _with_tables("docs/stores.md", pairs=matrix.pairs_table(), gaps=matrix.gaps_table())
 
 
 def aws() -> str:
-    """Return the page of AWS with the current prices."""
     return _with_tables("docs/operations/aws.md", cost=cost_page.table("aws", "prod"))
 
 
 def azure() -> str:
-    """Return the page of Azure with the current prices."""
     return _with_tables("docs/operations/azure.md", cost=cost_page.table("azure-native", "prod-azure"))
 
 
 def _with_tables(path: str, **tables: str) -> str:
-    """A page with each of the tables between the two comments of its name."""
+    """Return a page with tables between the comments with their names."""
     text = (ROOT / path).read_text()
     for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
@@ -48,11 +43,13 @@ def _with_tables(path: str, **tables: str) -> str:
     return text
 
 
+# Path -> the current page.
 PAGES: Mapping[str, Callable[[], str]] = {
     "components/arguments.py": arguments_file.for_python,
     "package/plugin/sections.py": arguments_file.for_plugin,
     "docs/adr/README.md": decisions_page.render,
     "docs/commands.md": commands_page.render,
+    "docs/messages.md": messages_page.render,
     **compliance_page.RENDERED,
     "docs/operations/aws.md": aws,
     "docs/operations/azure.md": azure,
@@ -60,7 +57,6 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "docs/settings.md": settings_page.render,
     "docs/stores.md": stores,
 }
-"""Path -> the whole page as it should be."""
 
 
 def main() -> int:

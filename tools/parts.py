@@ -1,4 +1,4 @@
-"""What the full tests run against. Only programs: no service of theirs is started or enabled."""
+"""Programs for the full tests. Their services are neither started nor enabled."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from tools import axe, azure_parts, docker_provider, kubernetes_parts, kusto_parser
 from tools.steps import SetupError, run_step, say
 
+# Command -> its Debian package.
 PARTS = {
     "mosquitto": "mosquitto",
     "mosquitto_pub": "mosquitto-clients",
@@ -21,28 +22,27 @@ PARTS = {
     "npm": "npm",
     "chromium": "chromium",
 }
-"""A command, and the Debian package that brings it."""
 
+# Package -> services that it would start at boot.
 UNITS = {"mosquitto": ("mosquitto",), "docker.io": ("docker.service", "docker.socket", "containerd.service")}
-"""A package, and what it would have started at each boot from now on."""
 
 SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin"
 """Debian has the broker in /usr/sbin, which is not on every user's PATH."""
 
 POLICY = Path("/usr/sbin/policy-rc.d")
+# A policy of Debian that no package starts a service; 101 is "not allowed" (invoke-rc.d(8)).
 OURS = "#!/bin/sh\n# coreflux-mcp-secrets: no service starts while packages are installed\nexit 101\n"
-"""Debian asks it before a package starts its service; 101 is "not allowed" (invoke-rc.d(8))."""
 
 
 def missing_parts() -> list[str]:
-    """The packages whose command is not there."""
+    """Return the packages of missing commands."""
     return [package for command, package in PARTS.items() if found(command) is None]
 
 
 def provide_parts(*, must: bool) -> None:
-    """Make the parts ready that the full tests run against: Debian's packages, what is built from Go, npm's.
+    """Provide the parts of the full tests: Debian packages, Go builds, npm packages.
 
-    What can't be had is said and its tests skip, unless they `must` all run (CI): then it is a SetupError.
+    Missing ones are reported and their tests skip; with `must` (CI) they raise SetupError.
     """
     install_packages(must=must)
     if found("etcd"):
@@ -75,12 +75,12 @@ def provide_parts(*, must: bool) -> None:
 
 
 def found(command: str) -> str | None:
-    """Where `command` is, looked for where Debian has its daemons, too."""
+    """Return the path of a command, also in Debian's folders of daemons."""
     return shutil.which(command, path=f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}")
 
 
 def install_packages(*, must: bool) -> None:
-    """Install what is missing where that can be done: as root, on a Debian."""
+    """Install missing packages as root on a Debian."""
     missing = missing_parts()
     if not missing:
         return
@@ -92,8 +92,8 @@ def install_packages(*, must: bool) -> None:
         reason = f"this is not root (sudo {install})"
     if reason:
         if must:
-            said = f"  missing: {', '.join(missing)}; {reason}"
-            raise SetupError("parts for the full tests", said, "install them, or unset CI to skip their tests")
+            problem = f"  missing: {', '.join(missing)}; {reason}"
+            raise SetupError("parts for the full tests", problem, "install them, or unset CI to skip their tests")
         say(f"- without {', '.join(missing)}: {reason}; their tests are skipped")
         return
     steps = [
@@ -120,8 +120,8 @@ def install_packages(*, must: bool) -> None:
 
 @contextlib.contextmanager
 def no_service_starts() -> Iterator[None]:
-    """Keep the packages' services from starting, by Debian's own means; a machine's own policy is kept."""
-    if POLICY.exists() and POLICY.read_text() != OURS:  # ours: left by a set-up that was killed
+    """Keep packages from starting services. An existing policy is kept."""
+    if POLICY.exists() and POLICY.read_text() != OURS:  # left by a killed set-up
         yield
         return
     POLICY.write_text(OURS)

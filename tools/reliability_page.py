@@ -1,4 +1,4 @@
-"""docs/reliability.md: the gates of every shipped stack, made of the table that the tests are held to."""
+"""docs/reliability.md: the gates of every shipped stack, from the table of the tests."""
 
 from __future__ import annotations
 
@@ -87,13 +87,12 @@ each to a copy of the clone and runs the tests that must fail. `tests/mutants` h
 | mutant | effect on a user | noticed by |
 |---|---|---|
 """
-# What `python -m tests.mutants --tier test` printed, with the date.
+# Output of `python -m tests.mutants --tier test`, with the date.
 MEASURED = """Measured on 29 November 2026 with `--tier test`: the tests of `make test` kill 386 of 386,
 385 in one run and one after its test was lengthened; and so do those of `make test-all`, which include them."""
 
 
 def render() -> str:
-    """The whole page."""
     parts = [HEAD, *_gates(), *_stacks(), *_gaps(), UNREACHED, *_tests(), BAD_INPUT, *_mutants()]
     return "\n".join(parts)
 
@@ -107,10 +106,10 @@ def _gates() -> Iterator[str]:
 def _stacks() -> Iterator[str]:
     yield f"\n## The stacks\n\n| stack file | {' | '.join(GATES)} |\n|---|{'---|' * len(GATES)}"
     for stack, cells in TABLE.items():
-        said = (
+        marks = (
             "in part" if cell.proofs and cell.gap else "proven" if cell.proofs else "not" for cell in cells.values()
         )
-        yield f"| `{stack}` | {' | '.join(said)} |"
+        yield f"| `{stack}` | {' | '.join(marks)} |"
 
 
 def _gaps() -> Iterator[str]:

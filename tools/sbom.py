@@ -1,9 +1,7 @@
-"""`python -m tools.sbom IMAGE`: write dist/sbom.cdx.json, what an image of `make image` holds (CycloneDX 1.5).
+"""`python -m tools.sbom IMAGE`: write dist/sbom.cdx.json, the contents of an image (CycloneDX 1.5).
 
-Its Python packages are uv's own export of uv.lock, with the hashes that the build installs by, less those that are not
-installed in the image (https://docs.astral.sh/uv/concepts/projects/export/). Its Debian packages are what dpkg in the
-image lists. Nothing is added to the image, and the container that is asked has no network. The upstream server is named
-by the commit that the launcher expects.
+Python packages are from uv's export of uv.lock, with hashes (https://docs.astral.sh/uv/concepts/projects/export/),
+Debian packages from dpkg in the image, the upstream server from its commit. The container has no network.
 
 Exit code 0: written. 1: a step failed; it is named, with the remedy.
 """
@@ -28,8 +26,8 @@ WRITTEN = ROOT / "dist" / "sbom.cdx.json"
 DISTRIBUTION = "coreflux-secretops"
 EXTRAS = ("cli", "server", "kubernetes", "aws", "azure", "swarm", "vault")
 
-# What the container prints of itself: one JSON object.
-ASKED = """
+# What the container prints: one JSON object.
+SCRIPT = """
 import json, platform, subprocess
 from importlib.metadata import distributions
 listing = ["dpkg-query", "-W", "-f=${Package} ${Version} ${Architecture}\\n"]
@@ -44,7 +42,6 @@ print(json.dumps({
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the document of the one image that is named."""
     if len(arguments) != 1:
         sys.stderr.write("python -m tools.sbom IMAGE, with the name that make image gave it\n")
         return 1
@@ -63,8 +60,8 @@ def document(image: str, *, docker: str, env: Mapping[str, str] | None = None) -
     """Return the document of an image that `docker` has. Raises SetupError."""
     remedy = "make image first, and name the image that it made"
     run = [docker, "run", "--rm", "--network", "none", "--read-only", "--entrypoint", "/opt/secretops/bin/python"]
-    told = run_step(f"ask {image} what it holds", [*run, image, "-c", ASKED], remedy=remedy, env=env)
-    found = json.loads(told.splitlines()[-1])  # docker may warn before it
+    printed = run_step(f"ask {image} what it holds", [*run, image, "-c", SCRIPT], remedy=remedy, env=env)
+    found = json.loads(printed.splitlines()[-1])  # docker may warn before it
     digest = run_step(f"ask for the id of {image}", [docker, "inspect", "-f", "{{.Id}}", image], remedy=remedy, env=env)
     made: dict[str, Any] = json.loads(_export())
     made["components"] = [*_python(made["components"], found), *_debian(found), *_others(found)]
@@ -81,14 +78,14 @@ def _export() -> str:
 
 
 def _python(exported: list[dict[str, Any]], found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Those of the lock that the image has. Raises SetupError where the image has another."""
+    """Return the locked packages of the image. Raises SetupError for others."""
     installed = {
         (_normal(name), version) for name, version in found["packages"].items() if _normal(name) != DISTRIBUTION
     }
     locked = {(_normal(one["name"]), one["version"]): one for one in exported}
     if strange := sorted(name for name, version in installed - locked.keys()):
-        said = f"  uv.lock does not have {', '.join(strange)} as the image has it"
-        raise SetupError("compare the image with uv.lock", said, "make image from this clone, then make sbom")
+        problem = f"  uv.lock does not have {', '.join(strange)} as the image has it"
+        raise SetupError("compare the image with uv.lock", problem, "make image from this clone, then make sbom")
     yield from (locked[one] for one in sorted(installed))
 
 
@@ -114,7 +111,7 @@ def _others(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _among(made: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The dependencies between components that are left."""
+    """Return the dependencies between remaining components."""
     there = {one["bom-ref"] for one in made["components"]}
     entries = (one for one in made.get("dependencies", []) if one["ref"] in there)
     return [{**one, "dependsOn": [ref for ref in one.get("dependsOn", []) if ref in there]} for one in entries]

@@ -1,9 +1,7 @@
-"""Runs every secret scanner over one git work tree: a line each, and never the text that was found.
+"""Run every secret scanner over a git work tree: `.venv/bin/python tools/scan.py [--only NAME] [ROOT]`.
 
-    .venv/bin/python tools/scan.py [--only NAME] [ROOT]
-
-Exit code 0: clean. 1: findings. 2: a scanner could not run, or, where CI is set, one could not be had.
-docs/operations/scanning.md says what each looks at and what to do about a finding.
+Exit code 0: clean. 1: findings. 2: a scanner could not run, or, in CI, is missing. docs/operations/scanning.md
+describes them.
 """
 
 from __future__ import annotations
@@ -17,18 +15,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a file, only tools/ itself is on the path
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a file, PATH has only tools/
 
 from tools.scanners import SCANNERS, NotHadError, Report
 from tools.worktree import ScanError, Tree
 
-SHOWN = 40  # findings listed per scanner; the count is always whole
+SHOWN = 40  # listed findings of a scanner; the count is complete
 OUTCOMES = ("ok", "with findings", "skipped", "failed")
 CLEAN, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 
 
 def say(line: str, *, indent: str = "") -> None:
-    """One line of the report, folded at 80 columns. A path is never broken."""
+    """Print a line folded at 80 columns, without breaking paths."""
     print(
         textwrap.fill(
             line,
@@ -43,7 +41,7 @@ def say(line: str, *, indent: str = "") -> None:
 
 
 def run(name: str, scanner: Callable[[Tree], Report], tree: Tree) -> str:
-    """Run one scanner, report on it, and say how it went as one of OUTCOMES."""
+    """Run a scanner, print its result, and return one of OUTCOMES."""
     started = time.monotonic()
     try:
         report = scanner(tree)
@@ -67,14 +65,13 @@ def run(name: str, scanner: Callable[[Tree], Report], tree: Tree) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code."""
     parser = argparse.ArgumentParser(description="Run the secret scanners over a git work tree.")
     parser.add_argument("--only", action="append", choices=SCANNERS, help="run this one (may be given again)")
     parser.add_argument("root", nargs="?", type=Path, default=Path(), help="the work tree; here unless told another")
-    asked = parser.parse_args(arguments)
-    chosen = {name: scanner for name, scanner in SCANNERS.items() if not asked.only or name in asked.only}
+    options = parser.parse_args(arguments)
+    chosen = {name: scanner for name, scanner in SCANNERS.items() if not options.only or name in options.only}
     try:
-        tree = Tree.read(asked.root)
+        tree = Tree.read(options.root)
     except ScanError as problem:
         print(f"scan: {problem}")
         return COULD_NOT_RUN

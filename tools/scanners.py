@@ -1,7 +1,6 @@
-"""The secret scanners the project uses, each a function from a git work tree to where it found something.
+"""The secret scanners, each a function from a git work tree to places of findings.
 
-A scanner that cannot be had on this machine raises `NotHadError`; one that ran and failed raises `ScanError`. Neither
-their texts nor a `Finding` ever holds what was found: a scanner's own words may quote it, so they are not repeated.
+A missing scanner raises `NotHadError`, a failed one `ScanError`. Texts never contain what was found.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ HERE = Path(__file__).resolve().parent
 GITLEAKS = ("gitleaks", HERE / "gitleaks", "github.com/zricethezav/gitleaks/v8")
 BASELINE = ".secrets.baseline"
 NOTHING_NEW = 3  # detect-secrets-hook: no finding, but it brought its baseline's line numbers up to date
-LEAKS_FOUND = 9  # asked of gitleaks, whose default of 1 also means that it failed
+LEAKS_FOUND = 9  # exit code for findings; gitleaks' default of 1 also means failure
 
-# What `git secrets --register-aws` writes into a git configuration. Given per call instead, so that nobody's is
-# touched, and without its provider, which would put the user's own AWS keys on git's command line.
+# The patterns of `git secrets --register-aws`, without changing a git configuration,
+# and without its provider, which would put the user's AWS keys on git's command line.
 _JOIN, _QUOTE = r"\s*(:|=>|=)\s*", "(\"|')?"
 _KEY = "(AWS|aws|Aws)?_?(SECRET|secret|Secret)?_?(ACCESS|access|Access)?_?(KEY|key|Key)"
 _ACCOUNT = "(AWS|aws|Aws)?_?(ACCOUNT|account|Account)_?(ID|id|Id)?"
@@ -43,12 +42,12 @@ AWS_PATTERNS = (
 
 
 class NotHadError(Exception):
-    """This machine has no such scanner and cannot get it. The text is the reason, and what would help."""
+    """The scanner is missing. The text has the reason and a remedy."""
 
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """Where something was found, and by which rule. What was found has no place here."""
+    """The place of a finding and its rule, never its content."""
 
     where: str
     rule: str
@@ -56,14 +55,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What one scanner looked at, in its own unit, and found."""
+    """The scope of a scanner and its findings."""
 
     covered: str
     findings: frozenset[Finding]
 
 
 def _answer(scanner: str, done: subprocess.CompletedProcess[str], expected: Iterable[int]) -> Any:
-    """The JSON a scanner printed. What it says otherwise is not repeated: it may quote what it found."""
+    """Return the JSON of a scanner. Other output is not repeated: it may contain findings."""
     try:
         if done.returncode in expected:
             return json.loads(done.stdout)
@@ -83,16 +82,16 @@ def _whole_history(tree: Tree) -> None:
 
 
 def detect_secrets(tree: Tree) -> Report:
-    """A finding that the baseline does not know, or an entry of the baseline that nobody has judged harmless."""
+    """Report findings outside of the baseline, and entries of the baseline that are not audited."""
     _in_this_python("detect_secrets")
     baseline = tree.root / BASELINE
     names = [name for name in tree.files if name != BASELINE]
     findings: set[Finding] = set()
-    options: list[str | Path] = ["--no-verify"]  # verifying would send what was found to the service it is for
+    options: list[str | Path] = ["--no-verify"]  # verification would send findings to their service
     with tempfile.TemporaryDirectory() as work:
         if baseline.is_file():
             findings |= _unaudited(baseline)
-            # A copy: the hook rewrites its baseline when lines have moved, and a scan changes nothing.
+            # A copy: the hook rewrites its baseline.
             options += ["--baseline", shutil.copy(baseline, work)]
         done = call([sys.executable, "-m", "detect_secrets.pre_commit_hook", *options, "--json", *names], tree.root)
     if done.returncode not in (0, NOTHING_NEW):
@@ -135,7 +134,7 @@ def _as_findings(results: Iterable[dict[str, Any]]) -> frozenset[Finding]:
 
 
 def bandit(tree: Tree) -> Report:
-    """What bandit rates medium or high, and a password in code (B105, B106, B107), which it rates low."""
+    """Report medium and high findings, and passwords in code (B105, B106, B107)."""
     grave = (
         result
         for result in _bandit(tree)
@@ -145,12 +144,12 @@ def bandit(tree: Tree) -> Report:
 
 
 def bandit_b106(tree: Tree) -> Report:
-    """The guide's own audit: `bandit -r . -f json | jq '.results[] | select(.test_id == "B106")'`."""
+    """Run the guide's audit: `bandit -r . -f json | jq '.results[] | select(.test_id == "B106")'`."""
     return Report(f"{len(tree.python())} files", _as_findings(_bandit(tree, "-t", "B106")))
 
 
 def gitleaks(tree: Tree) -> Report:
-    """Every commit of every branch."""
+    """Scan every commit of every branch."""
     _whole_history(tree)
     quiet = ["--redact", "--no-banner", "--no-color", "--log-level", "error"]
     report = ["--exit-code", str(LEAKS_FOUND), "--report-format", "json", "--report-path", "-"]
@@ -165,7 +164,7 @@ def gitleaks(tree: Tree) -> Report:
 
 
 def gitleaks_binary() -> Path:
-    """gitleaks as locked in tools/gitleaks, built once per user. Raises `NotHadError` where it cannot be."""
+    """Build gitleaks of tools/gitleaks once for this user. Raises `NotHadError`."""
     try:
         return cached_binary(*GITLEAKS)
     except SetupError as problem:
@@ -177,13 +176,13 @@ def _at(commit: str) -> str:
 
 
 def trufflehog(tree: Tree) -> Report:
-    """The guide's `truffleHog --regex --entropy=False .`: every commit that a branch, a tag or HEAD reaches."""
+    """Run the guide's `truffleHog --regex --entropy=False .` for every commit of branches, tags and HEAD."""
     _whole_history(tree)
     program = trufflehog_program()
     if not tree.commits:
         return Report("0 commits", frozenset())
     with tempfile.TemporaryDirectory(prefix="scan-") as work:
-        # It walks the branches of what it is given and nothing else: a copy, where every tip is a branch.
+        # It walks branches alone: a copy, with a branch for every tip.
         copy = Path(work) / "all.git"
         git(tree.root, "clone", "--quiet", "--mirror", str(tree.root), str(copy))
         tips = git(tree.root, "rev-list", "--no-walk", "--all").split()

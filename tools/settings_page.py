@@ -114,7 +114,7 @@ def _table(model: type[Section]) -> str:
     if not rows:
         return "It has no other key.\n"
     head = "| key | default | may be | |\n|---|---|---|---|\n"
-    return head + "\n".join(f"| `{key}` | {default} | {rule} | {told} |" for key, default, rule, told in rows) + "\n"
+    return head + "\n".join(f"| `{key}` | {default} | {rule} | {text} |" for key, default, rule, text in rows) + "\n"
 
 
 def _rows(model: type[Section], within: str = "") -> Iterator[tuple[str, str, str, str]]:
@@ -150,7 +150,7 @@ def _default(field: FieldInfo) -> str:
 def rule_of(field: FieldInfo) -> str:
     """What a person is told who writes something wrong at this key."""
     adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation(), config={"strict": True})
-    told: list[tuple[bool, str]] = []
+    found: list[tuple[bool, str]] = []
     for sample in REFUSED:
         try:
             adapter.validate_json(json.dumps(sample))
@@ -161,8 +161,8 @@ def rule_of(field: FieldInfo) -> str:
             many = each if detail["loc"] else ""
             if detail["loc"][-1:] == ("[key]",):
                 many = "keys, each with its entry: "
-            told.append((detail["type"] in OF_A_SHAPE | {"too_short"}, many + problem.rule))
-    return min(told, key=lambda one: one[0])[1]
+            found.append((detail["type"] in OF_A_SHAPE | {"too_short"}, many + problem.rule))
+    return min(found, key=lambda one: one[0])[1]
 
 
 def described(model: type[Any]) -> dict[str, str]:

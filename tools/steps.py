@@ -1,4 +1,4 @@
-"""How the tools run a long step: it says what it does, shows that it lives, and ends a failure with the remedy."""
+"""Run long steps with progress, and failures with remedies."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 
+# Seconds between signs of life of a long step.
 SHOW_EVERY = 10.0
-"""Seconds between two signs of life of a long step."""
 
+# Lines of a failed step's output that are shown.
 LAST_LINES = 15
-"""Lines of a failed step's output that are worth showing; the cause is nearly always among them."""
 
 
 class SetupError(Exception):
-    """A step failed for a reason that the user can act on: what failed, what it said, what to do."""
+    """A step failed: what, its output, the remedy."""
 
-    def __init__(self, step: str, said: str, remedy: str) -> None:
-        super().__init__(f"{step}: failed\n{said}\nremedy: {remedy}")
+    def __init__(self, step: str, output: str, remedy: str) -> None:
+        super().__init__(f"{step}: failed\n{output}\nremedy: {remedy}")
 
 
 def say(line: str) -> None:
-    """One line of progress, at once even into a pipe."""
+    """Print a line of progress, unbuffered."""
     print(line, flush=True)
 
 
@@ -44,11 +44,10 @@ def run_step(
     env: Mapping[str, str] | None = None,
     counts: str = "lines of output",
 ) -> str:
-    """Run one step and return what it wrote to both its outputs.
+    """Run a step and return its output.
 
-    `env` is laid over the environment of this process. `counts` names what a line of output stands for, so that a sign
-    of life can count it. The child ends with this process: an interrupted set-up leaves no build behind. Raises
-    SetupError when it cannot be started or ends with another code than 0.
+    `env` extends the environment. `counts` names what a line of output counts. The child ends with this process. Raises
+    SetupError.
     """
     with step_in_background(step, argv, remedy=remedy, cwd=cwd, env=env) as running, running.signs_of_life(counts):
         running.child.wait()
@@ -57,7 +56,7 @@ def run_step(
 
 @dataclass
 class Running:
-    """A step that runs. Its `text`, all that it wrote to both outputs, is there once it has ended."""
+    """A running step. Its `text` is complete once it has ended."""
 
     child: subprocess.Popen[bytes]
     output: int
@@ -65,7 +64,7 @@ class Running:
 
     @contextlib.contextmanager
     def signs_of_life(self, counts: str) -> Iterator[None]:
-        """Print every SHOW_EVERY seconds how long the step has run, and how many lines it wrote."""
+        """Print elapsed time and number of lines every SHOW_EVERY seconds."""
         started, ended = time.monotonic(), threading.Event()
 
         def show() -> None:
@@ -86,7 +85,7 @@ class Running:
 def step_in_background(
     step: str, argv: Sequence[str | Path], *, remedy: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
-    """Run one step while the block runs, and wait for it at the block's end. Errors and `env` as in `run_step`."""
+    """Run a step while the block runs, and wait for it at the end, as `run_step` does."""
     say(f"- {step}")
     with tempfile.TemporaryFile() as output:
         running: Running | None = None
@@ -114,14 +113,14 @@ def step_in_background(
         output.seek(0)
         running.text = output.read().decode(errors="replace")
     if code != 0:
-        last = running.text.splitlines()[-LAST_LINES:] or ["(it said nothing)"]
+        last = running.text.splitlines()[-LAST_LINES:] or ["(no output)"]
         raise SetupError(f"{step} (exit code {code})", "\n".join(f"  {line}" for line in last), remedy)
 
 
 @contextlib.contextmanager
 def _signals_held_back() -> Iterator[None]:
-    """SIGINT and SIGTERM wait for the end of the block: between a child's start and its name it could not be ended."""
-    if threading.current_thread() is not threading.main_thread():  # only that one is given signals
+    """Delay SIGINT and SIGTERM until the end of the block, between a child's start and its name."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread gets signals
         yield
         return
     came: list[int] = []
@@ -139,7 +138,7 @@ def _signals_held_back() -> Iterator[None]:
 
 
 def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a file so that it is there whole or not at all."""
+    """Write a file completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.write_text(text)

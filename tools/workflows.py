@@ -1,6 +1,6 @@
-"""actionlint over the workflows: `python -m tools.workflows`. Built from its Go module, once for this user.
+"""Run actionlint over the workflows: `python -m tools.workflows`.
 
-Exit code 0: it has nothing to say. 1: it has, or it can't be had.
+Exit code 0: clean. 1: findings, or it is missing.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ WORKFLOWS = ROOT / ".github/workflows"
 
 
 def actionlint(*files: Path) -> subprocess.CompletedProcess[str]:
-    """What it says of files, or of all workflows. Without shellcheck and pyflakes, which a machine may have or not."""
+    """Run actionlint, without shellcheck and pyflakes, which a machine may lack."""
     chosen = files or tuple(sorted(WORKFLOWS.glob("*.yml")))
     command: list[str | Path] = [cached_binary(*ACTIONLINT), "-no-color", "-shellcheck=", "-pyflakes=", *chosen]
     return subprocess.run(command, cwd=ROOT, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
 
 def main() -> int:
-    """The command. Returns its exit code."""
     try:
         done = actionlint()
     except SetupError as error:

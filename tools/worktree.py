@@ -1,4 +1,4 @@
-"""A git work tree as the scanners see it, and how they call git and each other's programs on it."""
+"""A git work tree for scanners, and how they run git and programs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 
 
 class ScanError(Exception):
-    """A scan could not run. Its text is what failed, its last lines, and the remedy; never what a scanner found."""
+    """A scan failed. The text has what, its last lines, and the remedy; never findings."""
 
-    def __init__(self, what: str, *, said: str = "", remedy: str = "") -> None:
-        last = said.strip().splitlines()[-5:]
+    def __init__(self, what: str, *, output: str = "", remedy: str = "") -> None:
+        last = output.strip().splitlines()[-5:]
         super().__init__("\n".join([what, *last, *([f"-> {remedy}"] if remedy else [])]))
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A git work tree: what is committed, and what a `git add .` would add."""
+    """The committed files, and those that `git add .` would add."""
 
     root: Path
     files: tuple[str, ...]
@@ -28,12 +28,12 @@ class Tree:
 
     @classmethod
     def read(cls, folder: Path) -> Tree:
-        """Raises `ScanError` where `folder` is not a git work tree."""
+        """Return the tree at `folder`. Raises `ScanError`."""
         top = call(["git", "rev-parse", "--show-toplevel"], folder)
         if top.returncode:
             raise ScanError(
                 f"{folder} is not in a git work tree",
-                said=top.stderr,
+                output=top.stderr,
                 remedy="scan a clone; an archive has no history",
             )
         root = Path(top.stdout.rstrip("\n"))
@@ -44,12 +44,12 @@ class Tree:
         return cls(root, tuple(files), commits, shallow)
 
     def python(self) -> list[str]:
-        """The Python files outside tests, where a made-up password is the subject and not a leak."""
+        """Return Python files outside of tests, which have made-up passwords."""
         return [name for name in self.files if name.endswith(".py") and "tests" not in Path(name).parts]
 
 
 def _environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Ours without what points git or a scanner elsewhere, as a git hook's environment does."""
+    """Return the environment without variables that redirect git or a scanner."""
     astray = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"}
     kept = {
         name: value for name, value in os.environ.items() if name not in astray and not name.startswith("GITLEAKS_")
@@ -60,7 +60,7 @@ def _environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def call(
     argv: Sequence[str | Path], cwd: Path, extra: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program in `cwd`, keep all it says, whatever its exit code."""
+    """Run a program in `cwd` and keep its output."""
     try:
         return subprocess.run(
             argv,
@@ -79,8 +79,8 @@ def call(
 
 
 def git(root: Path, *arguments: str) -> str:
-    """What one git command prints. Raises `ScanError` where it fails."""
+    """Return the output of a git command. Raises `ScanError`."""
     done = call(["git", *arguments], root)
     if done.returncode:
-        raise ScanError(f"git {arguments[0]}: exit code {done.returncode}", said=done.stderr)
+        raise ScanError(f"git {arguments[0]}: exit code {done.returncode}", output=done.stderr)
     return done.stdout

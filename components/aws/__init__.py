@@ -1,1 +1,1 @@
-"""The AWS platform: the store is Secrets Manager with its rotation and its trail, the server runs on ECS Fargate."""
+"""The AWS platform: Secrets Manager as the store, ECS Fargate for the server."""

@@ -1,4 +1,4 @@
-"""Who reads and who writes which secret: one table, from which roles, secret policies, key and trail are made."""
+"""Readers and writers of each secret, for roles, secret policies, keys and the trail."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from secretops.manifest import Reader, Secret, SecretKind
 
 from .names import Names
 
+# The function of the hourly tick: it recovers rotations, retires users, and checks every secret.
 TICK = "tick"
-"""The function of the hourly tick: it finishes what a rotation left, retires users, and looks at every secret."""
 
 
 def rotator_of(secret: str) -> str:
-    """The function that rotates a secret."""
+    """Return the name of the function that rotates a secret."""
     return f"rotate-{secret}"
 
 
 def declared_callers(operators: Sequence[str], reader: str | None) -> tuple[str, ...]:
-    """Return who reads in addition to the stack's own roles: operators, and who reads for a server elsewhere."""
+    """Return the readers in addition to the stack's roles: operators, and the reader of a server elsewhere."""
     return tuple(dict.fromkeys((*operators, *([reader] if reader else []))))
 
 
 @dataclass(frozen=True)
 class Access:
-    """Of one secret: ARNs of roles and users."""
+    """ARNs of roles and users for a secret."""
 
     readers: tuple[str, ...]
     writers: tuple[str, ...]
 
 
 def rotated(secrets: Iterable[Secret]) -> tuple[Secret, ...]:
-    """Those on AWS' own schedule: the ones that secretops makes values for.
+    """Return the secrets on AWS' schedule, whose values secretops makes.
 
-    A rotation of any other could only fail, and leave an empty AWSPENDING behind; the tick reminds of those.
+    Rotating others would fail, and leave an empty AWSPENDING; the tick reports when they are due.
     """
     return tuple(secret for secret in secrets if secret.kind.alternates)
 
 
 def read_to_rotate(secret: Secret, secrets: Sequence[Secret], *, certificate: bool) -> tuple[str, ...]:
-    """Which others whoever rotates `secret` reads: the admin's credential, and the certificate that a broker asks for.
+    """Return the other secrets that a rotation of `secret` reads: the admin's, and a required certificate.
 
-    The admin's own rotation acts as the admin itself.
+    The rotation of the admin logs in as the admin.
     """
     return tuple(
         other.name
@@ -60,7 +60,7 @@ def access_of(
     operators: Sequence[str],
     certificate: bool,
 ) -> dict[str, Access]:
-    """Return secret -> who. `server` is the role that reads for the server, if there is one."""
+    """Return secret -> access. `server` is the role that reads for the server, if there is one."""
     functions = {secret.name: names.role_arn(rotator_of(secret.name)) for secret in rotated(secrets)}
     tick = names.role_arn(TICK)
     found = {}
@@ -73,7 +73,7 @@ def access_of(
         ]
         by_server = [server] if server and Reader.SERVER in secret.readers else []
         found[secret.name] = Access(
-            # Who reads for a server on somebody's own machine may be an operator too.
+            # The reader of a local server may be an operator, too.
             readers=tuple(dict.fromkeys((*by_server, *own, *needing, tick, *operators))),
             writers=(*own, tick, *operators),
         )

@@ -1,4 +1,4 @@
-"""The AWS store's trail: CloudTrail, its records under lock, and who is told of what should not happen."""
+"""The AWS store's trail: CloudTrail, its locked records, and alarms."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .access import TICK
 from .identity import AwsArgs, stack_role
 from .names import applied, arn_after
 
+# Seconds without a tick until an alarm: one tick may be missing.
 LATE_TICK = 7200
-"""Seconds without a tick until an alarm: one may fall out."""
 
+# KMS' longest. Records are unreadable without the key.
 KEY_RECOVERY_DAYS = 30
-"""KMS' longest: without this key nobody reads the records."""
 
+# Children of the trail whose former names did not start with trail-.
 _OF_ALERTS = ("alerts", "alarm-", "filter-", "rotation-failures")
-"""Children of the trail whose former names did not begin with trail-."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +34,19 @@ class ExistingTrail:
 
     arn: pulumi.Input[str]
     log_group: pulumi.Input[str]
-    """Name of the log group of this account and region that it writes to."""
+    """Name of its log group in this account and region."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrailOptions:
-    """How access is recorded, and who is notified."""
+    """Where accesses are recorded, and who is notified."""
 
     retention_days: int = 365
-    """For how long records are kept."""
+    """Retention of records."""
     existing_trail: ExistingTrail | None = None
     """A trail that exists; by default one is made."""
     object_lock: Literal["governance", "compliance"] = "governance"
-    """How the bucket locks records. Compliance is final: not even the account's root shortens or ends it."""
+    """How the bucket locks records. Compliance is final: not even the account's root can shorten or end it."""
     alert_emails: Sequence[str] = ()
     alert_topic: pulumi.Input[str] | None = None
     """ARN of an SNS topic that exists; by default one is made."""
@@ -61,16 +61,16 @@ class AwsAccessTrailArgs(AwsArgs, TrailOptions):
     keys: Sequence[pulumi.Input[str]] = ()
     """ARNs of the KMS keys of the secrets, whose changes raise an alarm."""
     declared: Sequence[str] = ()
-    """ARNs of the roles and users that are declared to read, in addition to the stack's own roles."""
+    """ARNs of declared readers in addition to the stack's roles."""
     functions: Sequence[str] = ()
-    """What the names of the stack's functions end with; without any no alarm is about them."""
+    """Suffixes of the names of the stack's functions, which get alarms."""
 
 
 class AwsAccessTrail(Component):
-    """Owns the trail (unless one is named), its bucket and log, the alarms and the topic; never a value."""
+    """Owns the trail (unless one exists), its bucket and log, alarms and topic; never a value."""
 
     trail: Trail
-    """Where the records are, and how to find who read what."""
+    """Where accesses are recorded, and the query for who read what."""
 
     def __init__(self, name: str, args: AwsAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
@@ -91,8 +91,8 @@ class AwsAccessTrail(Component):
         else:
             if args.object_lock == "compliance":
                 pulumi.log.warn(
-                    "store.object_lock: compliance is for good: nobody, not even the account's root, deletes a record "
-                    f"of the trail or shortens its {args.retention_days} days, and each is paid for as long",
+                    "store.object_lock: compliance is final: nobody, not even the account's root, can delete records "
+                    f"of the trail or shorten their {args.retention_days} days, and storage is billed for as long",
                     self,
                 )
             group, log_group = names.log_group("trail"), self._record()
@@ -112,7 +112,7 @@ class AwsAccessTrail(Component):
         self.register_outputs({"records": records})
 
     def _record(self) -> pulumi.Output[str]:
-        """Declare a trail of the stack's own. Return its log group's name."""
+        """Declare a trail. Return the name of its log group."""
         key, names = self._records_key(), self._names
         bucket, ready = self._bucket(key)
         group = names.log_group("trail")
@@ -152,16 +152,16 @@ class AwsAccessTrail(Component):
         return log.name
 
     def _kept(self, *, after: Sequence[pulumi.Resource] = (), protect: bool = False) -> pulumi.ResourceOptions:
-        """Of what is a bucket of records, in production: the end of the stack leaves it as it is.
+        """Return options that retain the bucket and its settings in production when the stack is destroyed.
 
-        AWS deletes no bucket with locked records in it, and it is not to lie there without its guards.
+        AWS deletes no bucket with locked records.
         """
         options = self._account.under(self, after=after, protect=protect)
         options.retain_on_delete = self._production or None
         return options
 
     def _bucket(self, key: aws.kms.Key) -> tuple[aws.s3.Bucket, list[pulumi.Resource]]:
-        """Where the records lie, and what has to be there before the first of them."""
+        """Declare the bucket of records. Return it, and what has to exist before the first record."""
         child, days = self._kept(), self._args.retention_days
         bucket = aws.s3.Bucket(
             f"{self._name}-bucket",
@@ -229,7 +229,7 @@ class AwsAccessTrail(Component):
         return bucket, [policy, closed, owned, encrypted, locked]
 
     def _records_key(self) -> aws.kms.Key:
-        """The key of records and alerts, another one than the values': services use it."""
+        """Return the key of records and alerts, which services use."""
         if self._key is None:
             self._key = aws.kms.Key(
                 f"{self._name}-key",
@@ -249,7 +249,7 @@ class AwsAccessTrail(Component):
         return self._key
 
     def _rule(self) -> aws.cloudwatch.EventRule:
-        """What Secrets Manager says of a rotation that failed."""
+        """Declare the rule for failed rotations."""
         return aws.cloudwatch.EventRule(
             f"{self._name}-rotation-failures",
             name=self._names.plain("rotation-failures"),
@@ -259,7 +259,7 @@ class AwsAccessTrail(Component):
         )
 
     def _own_topic(self) -> pulumi.Output[str]:
-        """Where alerts go, for whoever subscribes: the stack's alert_emails do."""
+        """Declare the topic of alerts, to which alert_emails subscribe. Return its ARN."""
         topic = aws.sns.Topic(
             f"{self._name}-alerts",
             name=self._names.plain("alerts"),
@@ -278,7 +278,7 @@ class AwsAccessTrail(Component):
             opts=self._account.under(self),
         )
         for email in self._args.alert_emails:
-            digest = hashlib.sha256(email.encode()).hexdigest()[:8]  # by its place, others would be lost
+            digest = hashlib.sha256(email.encode()).hexdigest()[:8]  # by index, removing one would replace the next
             aws.sns.TopicSubscription(
                 f"{self._name}-alerts-email-{digest}",
                 topic=told,
@@ -289,10 +289,9 @@ class AwsAccessTrail(Component):
         return told
 
     def _watch_log(self, log_group: pulumi.Input[str], group: pulumi.Input[str]) -> None:
-        """Declare filters and an alarm for each thing in CloudTrail's log that is worth a person's look.
+        """Declare filters of CloudTrail's log, and alarms.
 
-        `group` is the log group's name. An alarm has several filters where one pattern would exceed
-        patterns.FILTER_LIMIT.
+        `group` is the log group's name. An alarm has several filters where a pattern would exceed FILTER_LIMIT.
         """
         names, args = self._names, self._args
         users = [one for one in args.declared if names.called(one)[0] == "user"]
@@ -302,40 +301,40 @@ class AwsAccessTrail(Component):
         functions = [names.plain(function) for function in args.functions]
         watched: dict[str, tuple[str, Mapping[str, pulumi.Input[str]]]] = {
             "undeclared-read": (
-                "somebody read a secret who is not declared to",
+                "an undeclared reader read a secret",
                 {"": patterns.undeclared_read(names, args.declared)},
             ),
             "undeclared-write": (
-                "somebody who is not declared to wrote a secret, or tried to",
+                "an undeclared writer wrote a secret, or tried to",
                 {"": patterns.undeclared_write(names, args.declared)},
             ),
-            "denied-read": ("somebody was denied a read of a secret", {"": patterns.denied_read(names)}),
+            "denied-read": ("a read of a secret was denied", {"": patterns.denied_read(names)}),
             "deletion": ("a secret was scheduled for deletion", {"": patterns.deletion(names)}),
             "policy-change": (
-                "a secret's policy, its rotation or its replicas were changed; pulumi up does so too",
+                "a secret's policy, rotation or replicas changed; pulumi up triggers it, too",
                 {"": patterns.policy_change(names)},
             ),
             "key-change": (
-                "a key was disabled, will be deleted, or is others' too",
+                "a key was disabled, scheduled for deletion, or shared",
                 _numbered(pulumi.Output.all(*some).apply(patterns.key_change) for some in batches),
             ),
             "role-change": (
-                "who may be a role of this stack or an operator, or what it may, was changed; pulumi up does so too",
+                "trust or rights of a role of this stack or of an operator changed; pulumi up triggers it, too",
                 {
                     "": patterns.role_change(names, args.declared),
                     **({"users": patterns.user_change(names, users)} if users else {}),
                 },
             ),
             "function-change": (
-                "the code or the settings of a function of this stack were changed; pulumi up does so too",
+                "code or settings of a function of this stack changed; pulumi up triggers it, too",
                 {"": patterns.function_change(functions)} if functions else {},
             ),
             "role-use": (
-                "a role of this stack was given to a function or a task, or a task run by hand; pulumi up does so too",
+                "a function or task got a role of this stack, or a task was run by hand; pulumi up triggers it, too",
                 {"": patterns.role_use(names)},
             ),
             "trail-change": (
-                "a trail of this account, or what keeps and tells of its records, was stopped or changed",
+                "a trail of this account, its records or its alarms were stopped or changed",
                 _numbered(patterns.trail_change(names, group, topic, bucket)),
             ),
         }
@@ -354,9 +353,9 @@ class AwsAccessTrail(Component):
                 self._alarm(what, told, namespace=PROJECT, metric=names.plain(what))
 
     def _watch_functions(self) -> None:
-        """Alarms for what the tick counts, for a tick that does not run, and for dead letters."""
+        """Declare alarms for the tick's metrics, for missing ticks, and for dead letters."""
         of_stack = {"Stack": self._names.stack}
-        failed = "the tick could not look after a secret: its log says why"
+        failed = "the tick failed for a secret: its log has the reason"
         for metric, told in {"Overdue": "a rotation is overdue", "Failed": failed}.items():
             self._alarm(f"tick-{metric.lower()}", told, namespace=PROJECT, metric=metric, dimensions=of_stack)
         aws.cloudwatch.MetricAlarm(
@@ -378,7 +377,7 @@ class AwsAccessTrail(Component):
         )
         self._alarm(
             "letters",
-            "a function failed, and AWS gave up trying: the dead-letter queue has the event",
+            "a function failed after retries: the dead-letter queue has the event",
             namespace="AWS/SQS",
             metric="ApproximateNumberOfMessagesVisible",
             dimensions={"QueueName": self._names.letters},
@@ -395,7 +394,7 @@ class AwsAccessTrail(Component):
         dimensions: Mapping[str, str] | None = None,
         statistic: str = "Sum",
     ) -> None:
-        """Once in five minutes is enough."""
+        """Declare an alarm for one or more events in five minutes."""
         aws.cloudwatch.MetricAlarm(
             f"{self._name}-alarm-{what}",
             name=self._names.plain(what),
@@ -415,5 +414,5 @@ class AwsAccessTrail(Component):
 
 
 def _numbered(found: Iterable[pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
-    """Patterns by what their filters' names end with: the first with nothing."""
+    """Return suffix of a filter's name -> pattern. The first suffix is empty."""
     return {str(number) if number > 1 else "": one for number, one in enumerate(found, 1)}

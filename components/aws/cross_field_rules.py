@@ -1,4 +1,4 @@
-"""What is wrong between sections of a stack file whose store or server is in AWS. Refused without the SDK."""
+"""Rules across sections for stacks with a store or server on AWS."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..core.broker import ca_bundle
 from ..core.secrets import client_name
-from ..settings.catalogue import secrets_of
 from ..settings.outputs import known
 from ..settings.problems import Problem, did_you_mean
-from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach
-from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation
+from ..settings.remote_constraints import fetched_too_late, not_fetched, out_of_reach, too_many_certificates
+from ..settings.sections import BrokerSettings, DeclaredSecret, OutsideBroker, Rotation, secrets_of
 from . import policies, task
 from .access import TICK, declared_callers
 from .field_types import REGION
@@ -21,14 +19,14 @@ from .names import Names
 from .patterns import FILTER_LIMIT, undeclared_read
 from .settings import AwsPrivateCa, AwsStore, EcsServer
 
+# Characters of a role's inline policies, without white space (AWS, IAM and AWS STS quotas).
 ROLE_LIMIT = 10_240
-"""Characters of all of a role's inline policies; white space is not counted (AWS, IAM and AWS STS quotas)."""
+# Placeholders with the length of AWS' ids.
 _ENDPOINT, _KEY, _CA = f"vpce-{'0' * 17}", f"key/{'0' * 36}", f"certificate-authority/{'0' * 36}"
-"""As long as AWS' own."""
 
 
 def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Each of them, from the sections that could be read."""
+    """Yield each problem, from the valid sections."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     secrets, rotation = parsed.get("secrets", {}), parsed.get("rotation")
     if isinstance(server, EcsServer):
@@ -40,8 +38,9 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
     if isinstance(server, EcsServer) and not server.copilot and (agent := parsed.get("agent")):
         yield Problem(
             f"server.copilot: false with agent.kind {agent.kind}",
-            "without the Copilot no task is given an agent key, and nobody reads those of an agent",
+            "without the Copilot no task reads an agent key",
             "take copilot out, or the section agent",
+            code="agent-without-copilot",
         )
     if isinstance(store, AwsStore):
         yield from _in_aws(store, stack, getattr(server, "reader", None))
@@ -58,8 +57,8 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
 
 
 def warnings(store: AwsStore) -> Iterator[str]:
-    """A region of the right form that the SDK does not know. A newer one than the SDK is as good."""
-    from pulumi_aws import Region  # Secrets Manager is in all of them (AWS General Reference), and no one is asked
+    """Yield a warning for a region that the SDK does not know."""
+    from pulumi_aws import Region  # Secrets Manager is in all of them (AWS General Reference)
 
     every = [str(region.value) for region in Region]
     for where, region in (("store.region", store.region), *(("store.replicas", one) for one in store.replicas)):
@@ -67,62 +66,53 @@ def warnings(store: AwsStore) -> Iterator[str]:
             names = store.names("")
             here = [one for one in every if re.fullmatch(REGION, one) and names.at(one).partition == names.partition]
             meant = did_you_mean(region, here, otherwise="look it up.")
-            yield f"{where}: {region} is no region of AWS, by this program's SDK: {meant} If it is newer, all is well"
+            yield f"{where}: {region} is unknown to this SDK: {meant} Ignore this for a newer region"
 
 
 def _on_ecs(
     server: EcsServer, broker: BrokerSettings | None, secrets: Mapping[str, DeclaredSecret]
 ) -> Iterator[Problem]:
-    """What a task can't do, or can't be given."""
     yield from out_of_reach("server ecs", broker, "goes into the tasks and the functions that rotate", runs="task")
-    if isinstance(broker, OutsideBroker) and broker.ca_file and (size := _size(broker.ca_file)) > task.CA_LIMIT:
-        yield Problem(
-            f"broker.ca_file: {broker.ca_file}: {size} bytes of certificates",
-            f"at most {task.CA_LIMIT}: they go into the task definition, and ECS takes 64 KiB of it",
-            "name a file of the one CA's certificate that signs the broker's, not a whole bundle",
-        )
+    yield from too_many_certificates(
+        broker, task.CA_LIMIT, "they go into the task definition, which ECS limits to 64 KiB"
+    )
     if isinstance(broker, OutsideBroker) and broker.client_certificate and server.reference == "NativeRef":
         yield Problem(
             "server.reference: NativeRef with broker.client_certificate",
-            "a certificate is files, and ECS injects variables",
+            "a certificate needs files, and ECS injects variables",
             "write reference: Fetched",
+            code="certificate-needs-fetched",
         )
     if server.reference == "Fetched":
         yield from not_fetched(secrets, "reference Fetched", "write reference: NativeRef, or readers: [rotator]")
 
 
-def _size(path: str) -> int:
-    """Bytes of the certificates in a file; 0 where it can't be read, which is told already."""
-    try:
-        return len(ca_bundle(path))
-    except (OSError, ValueError):
-        return 0
-
-
 def _balanced(server: EcsServer) -> Iterator[Problem]:
-    """What a load balancer asks for."""
     if not server.allowed_hosts:
         yield Problem(
             "server.load_balancer: without server.allowed_hosts",
-            "its certificate is for a name, which the launcher has to know too",
-            "add allowed_hosts: [the name that clients call it by]",
+            "the launcher has to know the name of its certificate",
+            "add allowed_hosts: [the host name that clients use]",
+            code="load-balancer-needs-host",
         )
     if len(known(server.subnets) or (1, 2)) == 1:
         yield Problem(
             "server.subnets: one, with server.load_balancer",
-            "a load balancer is in at least two availability zones (AWS, Subnets for your Application Load Balancer)",
+            "a load balancer needs two availability zones (AWS, Subnets for your Application Load Balancer)",
             "add a subnet of another zone",
+            code="load-balancer-needs-zones",
         )
     if server.replicas != 1:
         yield Problem(
             f"server.replicas: {server.replicas} with server.load_balancer",
-            "an MCP session lives in one task, and most clients keep no cookie by which a balancer finds that again",
-            "write replicas: 1; ECS starts another task where that one ends",
+            "an MCP session lives in one task, and most clients keep no cookie for session affinity",
+            "write replicas: 1; ECS replaces a task that ends",
+            code="load-balancer-needs-one-replica",
         )
 
 
 def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
-    """A grace that is over before a new value is in every task."""
+    """Yield a problem for a grace period that ends before every task has a new value."""
     where = f"reference {server.reference}"
     if server.reference == "Fetched":
         yield from fetched_too_late(rotation, where)
@@ -130,20 +120,21 @@ def _too_soon(server: EcsServer, rotation: Rotation) -> Iterator[Problem]:
         waits = task.DELAY + task.WINDOW
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {where}",
-            f"at least {task.REDEPLOYED}: a new value waits {waits} s for others, and "
-            f"a new deployment then takes up to {task.ROLLOUT // 60} minutes",
+            f"at least {task.REDEPLOYED}: a new value waits {waits} s for others, and the deployment takes up to "
+            f"{task.ROLLOUT // 60} minutes",
             "lengthen it, or take it out for its default",
+            code="grace-too-short",
         )
 
 
 def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem]:
-    """What an account, a region or a trail can't do."""
     names = store.names(stack)
     if len(undeclared_read(names, declared_callers(store.operators, reader))) > FILTER_LIMIT:
         yield Problem(
             f"store.operators: {len(store.operators)} of them",
-            f"the alarm for undeclared readers names each, and CloudWatch's filter has {FILTER_LIMIT} characters",
-            "name one role that all of them may take",
+            f"the alarm for undeclared readers names each, and CloudWatch limits filters to {FILTER_LIMIT} characters",
+            "use one role that all of them may assume",
+            code="too-many-operators",
         )
     for region in store.replicas:
         if region == store.region:
@@ -151,54 +142,56 @@ def _in_aws(store: AwsStore, stack: str, reader: str | None) -> Iterator[Problem
                 f"store.replicas: {region}",
                 "a replica is in another region than the secret",
                 "take it out",
+                code="replica-in-own-region",
             )
         elif (partition := names.at(region).partition) != names.partition:
             yield Problem(
                 f"store.replicas: {region} of partition {partition}",
-                f"secrets are copied within a partition of AWS, here {names.partition}",
-                "name a region there, or take it out",
+                f"replicas stay within a partition of AWS, here {names.partition}",
+                "write a region there, or take it out",
+                code="other-partition",
             )
     if store.kms_key and store.replicas:
         yield Problem(
             "store.kms_key: with store.replicas",
-            "a replica is encrypted under a key of its own region, and this key is of one region",
-            "take out kms_key, and the stack makes a key in each region; or take out the replicas",
+            "each replica needs a key in its region, and this key is in one region",
+            "take out kms_key, so that the stack makes a key in each region; or take out the replicas",
+            code="kms-key-with-replicas",
         )
     if store.vpc and not store.vpc.way_out:
         yield Problem(
             "store.vpc: neither an endpoint nor a NAT gateway",
-            "a function in a VPC reaches Secrets Manager only by one of them, and would wait until it is ended",
+            "a function in a VPC needs one of them to reach Secrets Manager",
             "add way_out: the id of the VPC's endpoint of Secrets Manager (vpce-...), or of a NAT gateway (nat-...)",
+            code="vpc-without-way-out",
         )
     if store.alert_topic and store.alert_emails:
         yield Problem(
             "store.alert_emails: with store.alert_topic",
-            "whoever keeps a topic says who subscribes to it",
-            "subscribe them there, or take the topic out and the stack makes one",
+            "the owner of a topic manages its subscriptions",
+            "subscribe them there, or take alert_topic out, so that the stack makes a topic",
+            code="emails-of-foreign-topic",
         )
 
 
 def _too_many(store: AwsStore, stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """More secrets than a role can be let use."""
+    """Yield a problem for more secrets than fit into the policies of a role."""
     declared, issuer = list(parsed.get("secrets", {})), parsed.get("issuer")
     secrets = [secret.name for secret in secrets_of(stack, parsed)]
     size = characters_of_tick(store, store.names(stack), secrets, issuer)
     if size > ROLE_LIMIT:
-        remedies = ["put what belongs together into one secret, as its fields", "make it several stacks"]
+        remedies = ["combine secrets into fields of one", "use several stacks"]
         yield Problem(
             f"secrets: {len(declared)} of them" + (f", with {len(store.replicas)} replicas" if store.replicas else ""),
-            "the role of the hourly tick names each secret twice, and once more for each replica; IAM takes "
-            f"{ROLE_LIMIT:,} characters of a role's policies, and these are {size:,}",
+            "the role of the hourly tick names each secret twice, and once for each replica; IAM limits a role's "
+            f"policies to {ROLE_LIMIT:,} characters, and these have {size:,}",
             ", or ".join((["take a replica out"] if store.replicas else []) + remedies),
+            code="too-many-secrets",
         )
 
 
 def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], issuer: Any) -> int:
-    """Return the length of the policies of the tick's role, which names each secret.
-
-    No other role and no key has as many: tests hold all of them to AWS' quotas. ARNs that are known later count as AWS'
-    own are long.
-    """
+    """Return the length of the policies of the tick's role, the longest of all. Outputs count with the usual length."""
     way_out = known(store.vpc.way_out) or _ENDPOINT if store.vpc else None
     key = known(store.kms_key) or names.arn("kms", _KEY)
     asked = issuer.issuer_of(client_name(names.stack)) if isinstance(issuer, AwsPrivateCa) else None
@@ -220,46 +213,46 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
 
 
 def _of_another_place(store: AwsStore, server: Any) -> Iterator[Problem]:
-    """What is named by an ARN and is not where the stack is."""
+    """Yield a problem for each ARN outside of the stack's account or region."""
     for at, operator in enumerate(store.operators):
         what = "an operator is a role or a user"
-        yield from _not_here(store, f"store.operators.{at}", operator, what, "name a role there that they may take")
+        yield from _not_here(store, f"store.operators.{at}", operator, what, "use a role there that they may assume")
     if topic := known(store.alert_topic):
-        what = "alarms tell a topic"
-        yield from _not_here(store, "store.alert_topic", topic, what, "name one there", regional=True)
+        yield from _not_here(store, "store.alert_topic", topic, "alarms notify a topic", "use one there", regional=True)
     for name, given in (("kms_key", store.kms_key), ("log_kms_key", store.log_kms_key)):
         if key := known(given):
-            yield from _not_here(store, f"store.{name}", key, "it is a key", "name one there", regional=True)
+            yield from _not_here(store, f"store.{name}", key, "it is a key", "use one there", regional=True)
     boundary = known(store.permissions_boundary)
     if boundary and ":iam::aws:" not in boundary:
         what = "a permissions boundary is a policy"
-        yield from _not_here(store, "store.permissions_boundary", boundary, what, "name one there")
+        yield from _not_here(store, "store.permissions_boundary", boundary, what, "use one there")
     if (reader := getattr(server, "reader", None) or "").startswith("arn:"):
-        yield from _not_here(store, "server.reader", reader, "the launcher reads as one", "name one there")
+        yield from _not_here(store, "server.reader", reader, "the launcher reads with one", "use one there")
     if provider := known(getattr(server, "oidc_provider", None)):
-        yield from _not_here(store, "server.oidc_provider", provider, "it is", "name one there")
+        yield from _not_here(store, "server.oidc_provider", provider, "it is", "use one there")
     balancer = server.load_balancer if isinstance(server, EcsServer) else None
     if balancer and (arn := known(balancer.certificate)):
         where = "server.load_balancer.certificate"
-        remedy = "ask ACM for one there, or import it"
-        yield from _not_here(store, where, arn, "a load balancer shows a certificate", remedy, regional=True)
+        remedy = "request one there, or import it"
+        yield from _not_here(store, where, arn, "a load balancer needs a certificate", remedy, regional=True)
 
 
 def _of_another_partition(store: AwsStore, issuer: AwsPrivateCa) -> Iterator[Problem]:
-    """A CA that no role of the stack can be let ask. One of another account or region can be."""
+    """Yield a problem for a CA of another partition. Other accounts and regions are possible."""
     own, arn = store.names("").partition, known(issuer.arn)
     if arn and (found := arn.split(":")[1]) != own:
         yield Problem(
             f"issuer.arn: of partition {found}",
-            f"the tick's role is of the stack's own partition, {own}",
-            "name one there",
+            f"the tick's role is in the stack's partition, {own}",
+            "use one there",
+            code="other-partition",
         )
 
 
 def _not_here(
     store: AwsStore, where: str, arn: str, what: str, remedy: str, *, regional: bool = False
 ) -> Iterator[Problem]:
-    """The first part of an ARN that is of another place than the stack's."""
+    """Yield a problem for the first part of an ARN that differs from the stack's."""
     _, partition, _, region, account, *_ = arn.split(":")
     own = store.names("")
     parts = {"partition": (partition, own.partition), "account": (account, own.account)}
@@ -267,22 +260,26 @@ def _not_here(
         parts["region"] = (region, own.region)
     for part, (found, wanted) in parts.items():
         if found != wanted:
-            yield Problem(f"{where}: of {part} {found}", f"{what} of the stack's own {part}, {wanted}", remedy)
+            yield Problem(
+                f"{where}: of {part} {found}", f"{what} in the stack's {part}, {wanted}", remedy, code="other-place"
+            )
             return
 
 
 def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
-    """A server that does not say as whom it reads."""
+    """Yield a problem for a server elsewhere without an identity."""
     if server.kind in ("local", "swarm") and not (server.reader or "").startswith("arn:"):
-        who = "user/coreflux-mcp-server" if server.is_remote else "role/developer"  # a Swarm logs in by a user's key
+        who = "user/coreflux-mcp-server" if server.is_remote else "role/developer"  # a Swarm logs in with a user's key
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store aws",
-            "the launcher reads as a role or a user of the account, which the store has to know",
+            "the store grants the role or user with which the launcher reads",
             f"add reader: arn:aws:iam::123456789012:{who}",
+            code="reader-missing",
         )
     if server.kind == "kubernetes" and not server.oidc_provider:
         yield Problem(
             "server.oidc_provider: missing with store aws",
-            "External Secrets reads as a service account of the cluster, whose tokens AWS has to know",
+            "AWS has to trust the cluster's service account of External Secrets",
             "add oidc_provider: its ARN (aws iam list-open-id-connect-providers)",
+            code="oidc-provider-missing",
         )

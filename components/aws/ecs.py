@@ -10,7 +10,7 @@ from typing import Literal
 import pulumi
 import pulumi_aws as aws
 
-from secretops.forms import in_url
+from secretops.formats import url_host
 
 from ..core.mcp_server import McpServer, McpServerArgs
 from ..core.references import Fetched, NativeRef
@@ -22,20 +22,20 @@ from .principals import EcsTask
 from .redeploy import Redeploy, RedeployArgs
 from .task import CA_FILE, PORT, STACK, START_WITHIN, containers
 
+# Fargate's smallest, a quarter of a CPU and 512 MB, as in the server's example for Kubernetes.
 CPU, MEMORY = "256", "512"
-"""Fargate's smallest, a quarter of a CPU and 512 MB: what the server's own example for Kubernetes asks for."""
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadBalancer:
-    """An internal load balancer, before the server's one task."""
+    """An internal load balancer for one task."""
 
     vpc: pulumi.Input[str]
     security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
     certificate: pulumi.Input[str]
-    """ARN of a certificate of ACM in the stack's region, for the first of `allowed_hosts`."""
+    """ARN of an ACM certificate in the stack's region, for the first of `allowed_hosts`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +43,15 @@ class EcsMcpServerArgs(McpServerArgs, AwsArgs):
     """Arguments of EcsMcpServer."""
 
     references: NativeRef | Fetched
-    """How the server reaches the secrets: what `publish` of a store returns, or your own."""
+    """Where the server reads the secrets: what `publish` of a store returns, or your own."""
     image: pulumi.Input[str]
     subnets: pulumi.Input[Sequence[pulumi.Input[str]]]
-    """Private subnets, with a way to the broker, the registry and AWS."""
+    """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
     task: EcsTask | None = None
-    """The roles of the tasks, as the store's `reader`; by default they are made, and you grant `task.reads` the
-    secrets."""
+    """The roles of the tasks, also the store's `reader`; by default they are made, and you grant `task.reads`."""
     cluster: pulumi.Input[str] | None = None
-    """Name of a cluster of ECS; by default one is made."""
+    """Name of an ECS cluster; by default one is made."""
     replicas: int = 2
     """Number of tasks; 1 with a load balancer, since an MCP session lives in one task."""
     allowed_hosts: Sequence[str] = ()
@@ -61,17 +60,17 @@ class EcsMcpServerArgs(McpServerArgs, AwsArgs):
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     load_balancer: LoadBalancer | None = None
     architecture: Literal["x86_64", "arm64"] = "x86_64"
-    """Of the tasks: the image has to be for it. Fargate's ARM64 costs a fifth less."""
+    """Architecture of the image. Fargate's ARM64 costs a fifth less."""
     container_insights: bool = False
     """Whether a cluster that is made has Container Insights. Its metrics are billed."""
     production: bool = True
     """Whether the load balancer is protected from deletion."""
     redeploys: bool = True
-    """Whether a new version of an injected secret, called `prefix` and its name, starts a new deployment."""
+    """Whether a new version of an injected secret (`prefix` and its name) starts a deployment."""
 
 
 class EcsMcpServer(McpServer):
-    """A service and what belongs to it. Owns no value, no network and no grant of a secret."""
+    """A service with task definition, log and cluster. Owns no value, no network and no grant."""
 
     task: EcsTask
     """The roles of the tasks."""
@@ -125,7 +124,7 @@ class EcsMcpServer(McpServer):
                 ),
                 sort_keys=True,
             ),
-            # While a new one rolls out ECS may go back to it, and refuses to deploy one that is deregistered.
+            # ECS may roll back to it, and can't deploy a deregistered one.
             skip_destroy=True,
             opts=self._child,
         )
@@ -159,10 +158,10 @@ class EcsMcpServer(McpServer):
             },
             load_balancers=balanced,
             health_check_grace_period_seconds=START_WITHIN if balanced else None,
-            enable_execute_command=False,  # a shell in the task would read its secrets, and no trail would say so
+            enable_execute_command=False,  # a shell in the task could read its secrets without a record
             enable_ecs_managed_tags=True,
             propagate_tags="SERVICE",
-            wait_for_steady_state=False,  # a task starts once its secrets have values, which come after `pulumi up`
+            wait_for_steady_state=False,  # tasks start with their first values, after `pulumi up`
             opts=account.under(self, after=[granted, *listening]),
         )
         if injected and args.redeploys:
@@ -180,7 +179,7 @@ class EcsMcpServer(McpServer):
         self.register_outputs({"endpoint": self.endpoint})
 
     def _cluster(self, called: pulumi.Input[str]) -> pulumi.Output[str]:
-        """Return the ARN of the cluster that is named, or of one of the stack's own."""
+        """Return the ARN of the cluster, and declare one if none is named."""
         names = self._account.names
         if self._args.cluster:
             return pulumi.Output.from_input(called).apply(lambda known: names.arn("ecs", f"cluster/{known}"))
@@ -194,7 +193,7 @@ class EcsMcpServer(McpServer):
         return arn_after(made.name, names.arn("ecs", f"cluster/{names.plain('cluster')}"))
 
     def _balanced(self, balancer: LoadBalancer) -> tuple[aws.lb.TargetGroup, aws.lb.Listener]:
-        """Declare an internal load balancer, before one task: sessions live in it."""
+        """Declare an internal load balancer."""
         name, names = self._name, self._account.names
         made = aws.lb.LoadBalancer(
             f"{name}-balancer",
@@ -208,7 +207,7 @@ class EcsMcpServer(McpServer):
             opts=self._child,
         )
         hosts = self._args.allowed_hosts
-        self.endpoint = f"https://{in_url(hosts[0])}/mcp" if hosts else made.dns_name.apply("https://{}/mcp".format)
+        self.endpoint = f"https://{url_host(hosts[0])}/mcp" if hosts else made.dns_name.apply("https://{}/mcp".format)
         group = aws.lb.TargetGroup(
             f"{name}-balancer-tasks",
             name=names.balancer,
@@ -217,7 +216,7 @@ class EcsMcpServer(McpServer):
             port=PORT,
             protocol="HTTP",
             deregistration_delay=15,
-            # ECS replaces a task that fails this: one that waits for its broker, or whose tool is at work, must not.
+            # ECS replaces a task that fails this check. Waiting for the broker, or a busy tool, must not fail it.
             health_check={
                 "path": "/healthz",
                 "matcher": "200",
@@ -242,7 +241,7 @@ class EcsMcpServer(McpServer):
 
 
 def _image_pull(image: str) -> list[policies.Statement]:
-    """Rights to an image of ECR; other registries ask ECS for none."""
+    """Return statements to pull an image from ECR; other registries need none."""
     found = re.match(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([^:@]+)", image)
     if not found:
         return []

@@ -1,4 +1,4 @@
-"""What the entries of AWS's sections may be, in a stack file."""
+"""Types of the entries of AWS' sections, with rules and remedies."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pydantic import AfterValidator, Field
 from ..settings.constraints import distinct, matching, no_number, one_of
 from ..settings.outputs import MayBeOutput
 
+# As in botocore's partitions.json.
 REGION = r"(us-gov|us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-\d"
-"""Each partition's regions are those that botocore's partitions.json knows by their form."""
 Region = Annotated[
     str,
     matching(
         REGION,
-        "an AWS region's code, of the partition aws or aws-us-gov; in others services have other names",
+        "an AWS region's code, of the partition aws or aws-us-gov",
         "write it like eu-central-1",
     ),
 ]
@@ -60,7 +60,7 @@ Account = Annotated[str, matching(r"\d{12}", _DIGITS, _YOURS), no_number(_DIGITS
 
 
 def _role_of_session(text: str) -> str | None:
-    """For whoever copied what `aws sts get-caller-identity` shows."""
+    """Return the remedy for the ARN of a session, as `aws sts get-caller-identity` shows it."""
     session = re.fullmatch(rf"({_IN}):sts::(\d{{12}}):assumed-role/([\w+=,.@-]+)(?:/.*)?", text, re.ASCII)
     if not session:
         return None
@@ -87,7 +87,7 @@ def _name_of_cluster(text: str) -> str | None:
 
 Cluster = Annotated[
     str,
-    matching(r"[\w-]{1,255}", "a cluster's name", "take it out, and the stack makes one", meant=_name_of_cluster),
+    matching(r"[\w-]{1,255}", "a cluster's name", "take it out, so that the stack makes one", meant=_name_of_cluster),
     MayBeOutput(),
 ]
 
@@ -102,7 +102,7 @@ OidcProvider = Annotated[
     _arn(
         "iam",
         r"oidc-provider/[\w.-]+(/[\w.-]+)*",
-        "the ARN of the account's OIDC provider that knows the cluster's tokens",
+        "the ARN of the account's OIDC provider for the cluster's tokens",
         "aws iam list-open-id-connect-providers shows it; eksctl utils associate-iam-oidc-provider makes it",
     ),
     MayBeOutput(),
@@ -111,7 +111,7 @@ LogGroup = Annotated[
     str,
     matching(
         r"[\w./#-]{1,512}",
-        "the name of the log group of this account and region that it writes to",
+        "the name of its log group in this account and region",
         "aws cloudtrail describe-trails shows its ARN",
     ),
     MayBeOutput(),
@@ -137,7 +137,7 @@ RolePath = Annotated[
     str,
     matching(
         r"(?=.{1,512}$)/([\w+=,.@-]+/)*",
-        "a path of IAM, which begins and ends with /, of at most 512 characters",
+        "an IAM path, which begins and ends with /, of at most 512 characters",
         "write it like /platform/mcp/",
     ),
 ]
@@ -185,6 +185,6 @@ Retention = Annotated[
     int,
     one_of(
         (30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
-        "days that CloudWatch Logs can keep a log",
+        "days, a retention of CloudWatch Logs",
     ),
 ]

@@ -1,4 +1,4 @@
-"""A function of the stack: Lambda, with a role and a log of its own."""
+"""A Lambda function of the stack, with role and log."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .lambda_package import ARCHITECTURE, PYTHON
 from .names import arn_after, listed
 from .principals import AwsAccount
 
+# `make lambda` installs compiled packages for it, and for ARCHITECTURE.
 RUNTIME = f"python{PYTHON}"
-"""What `make lambda` takes compiled packages for, as it does ARCHITECTURE."""
 
+# Retention of logs: from one rotation to the next.
 LOG_DAYS = 90
-"""How long a function's log is kept: from one rotation to the next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +29,20 @@ class Vpc:
     subnets: pulumi.Input[Sequence[pulumi.Input[str]]]
     security_groups: pulumi.Input[Sequence[pulumi.Input[str]]]
     way_out: pulumi.Input[str]
-    """Id of the VPC's endpoint of Secrets Manager, which values then have to go through; or of a NAT gateway."""
+    """Id of the VPC's endpoint of Secrets Manager, the only way for values then; or of a NAT gateway."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """How long an asynchronous call waits for its function, and how often it is repeated after a failure.
+    """How long an asynchronous invocation waits, and its retries after a failure, before it is a dead letter.
 
-    Whoever schedules calls so. Lambda's own defaults are two retries, and six hours of waiting while another call is at
-    work: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
-    A call that is given up is a dead letter.
+    Lambda's defaults are two retries and six hours:
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
     """
 
     retries: int
     seconds: int
-    """60 to 21600: for how long a call waits, including the pauses before retries."""
+    """60 to 21600: how long an invocation waits, including pauses before retries."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,32 +51,32 @@ class FunctionArgs:
 
     account: AwsAccount
     called: str
-    """What its names in the account end with."""
+    """Suffix of its names."""
     archive: pulumi.Input[pulumi.Archive]
     handler: str
     seconds: int
-    """For how long it runs at most."""
+    """Timeout."""
     grants: Sequence[pulumi.Input[policies.Statement]]
     queue: Queue | None = None
-    """None for a function that only something synchronous calls."""
+    """None for synchronous invocations."""
     memory: int = 256
-    """MB. Lambda gives CPU in proportion."""
+    """MB. CPU is in proportion."""
     environment: Mapping[str, pulumi.Input[str]] | None = None
     vpc: Vpc | None = None
 
 
 class StackFunction(Component):
-    """One Lambda function. Owns its role, its grants and its log.
+    """One Lambda function. Owns its role, grants and log.
 
-    It reserves no concurrency: the lease keeps rotations apart, and Lambda leaves 100 executions of an account
-    unreserved, which is more than the quota of a new account.
+    It reserves no concurrency: the lease serializes rotations, and 100 executions of an account have to stay
+    unreserved, more than the quota of a new account.
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
     """
 
     function: aws.lambda_.Function
     arn: pulumi.Output[str]
     granted: aws.iam.RolePolicy
-    """What has to be there before somebody calls the function."""
+    """Its grants, which have to exist before an invocation."""
 
     def __init__(self, name: str, args: FunctionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Function", name, opts, formerly=f"{args.called}-")
@@ -113,7 +112,7 @@ class StackFunction(Component):
             vpc_config={"subnet_ids": listed(vpc.subnets), "security_group_ids": listed(vpc.security_groups)}
             if vpc
             else None,
-            # Lambda tries the role when it makes the function: dead letters and network have to be granted by then.
+            # Creating the function checks the role's rights to dead letters and network.
             opts=account.under(self, after=[self.granted]),
         )
         self.arn = arn_after(self.function.name, names.function_arn(called))

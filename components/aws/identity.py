@@ -1,4 +1,4 @@
-"""What the components of a stack on AWS share: the account's provider, dead letters, and the server's roles."""
+"""What AWS' components share: the account's provider, the dead-letter queue, and the server's roles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_aws as aws
 
-from ..core.component import Component
+from ..core.component import Component, ComponentError
 from ..core.naming import stack_name
 from . import policies
 from .names import Names, arn_after
@@ -18,8 +18,8 @@ STARTS, RUNS = "task-start", "task"
 SYNC = "sync"
 
 
+# Retention of dead letters: 14 days, SQS' longest.
 LETTERS_SECONDS = 1209600
-"""14 days, SQS' longest: how long a person has to look at what failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,11 @@ class AwsIdentityArgs:
     region: str
     """The region of all resources, such as eu-central-1."""
     stack: str | None = None
-    """What the names of resources contain; by default the name of the Pulumi stack."""
+    """Part of the names of resources; by default the name of the Pulumi stack."""
     generation: int = 1
     """Increase it to deploy a destroyed stack again before its secrets' recovery window is over."""
     prefix: str | None = None
-    """What the names of secrets begin with, such as shop/; by default coreflux-mcp/ and the stack."""
+    """Prefix of the names of secrets, such as shop/; by default coreflux-mcp/ and the stack."""
     role_path: str = "/"
     """IAM path of each role."""
     permissions_boundary: pulumi.Input[str] | None = None
@@ -47,7 +47,7 @@ class AwsIdentityArgs:
 
     @property
     def names(self) -> Names:
-        """Return the names of everything in the account."""
+        """Return the names of resources in the account."""
         return Names(
             stack=stack_name(self.stack),
             account=self.account,
@@ -66,7 +66,7 @@ class AwsArgs(AwsIdentityArgs):
     """`account` of an AwsIdentity or of another component, which this one shares; by default it makes its own."""
 
     def open_account(self, name: str, parent: Component) -> AwsAccount:
-        """Return the shared parts, or make them below `parent`. Raises pulumi.RunError if they are elsewhere."""
+        """Return the shared account, or make one below `parent`. Raises ComponentError for another place."""
         if self.shared is None:
             return AwsIdentity(f"{name}-identity", self, pulumi.ResourceOptions(parent=parent)).account
         _check_place(name, (self.shared.names.region, self.shared.names.account), (self.region, self.account))
@@ -74,9 +74,9 @@ class AwsArgs(AwsIdentityArgs):
 
 
 class AwsIdentity(Component):
-    """The provider of one account and region, the dead-letter queue, and the server's roles.
+    """The provider of one account and region, the dead-letter queue, and the server's roles, without rights to secrets.
 
-    Owns no right to a secret: the store grants what the roles may read. With `opts.provider` it uses that provider.
+    With `opts.provider` it uses that provider.
     """
 
     account: AwsAccount
@@ -99,7 +99,7 @@ class AwsIdentity(Component):
             opts=pulumi.ResourceOptions(parent=self, provider=provider),
         )
         found = arn_after(letters.name, names.letters_arn)
-        if yours:  # only AWS knows a provider's account, and says it in an ARN
+        if yours:  # only ARNs have a provider's account
 
             def checked(arn: str) -> str:
                 _, _, _, region, account, *_ = arn.split(":")
@@ -117,22 +117,23 @@ class AwsIdentity(Component):
         self.register_outputs({"account": args.account, "letters": found})
 
     def task(self, *, injected: bool = False) -> EcsTask:
-        """Declare a task's two roles. `injected`: ECS reads its secrets, instead of the launcher."""
+        """Declare a task's two roles. `injected`: ECS reads its secrets, not the launcher."""
         return ecs_task(self._name, self.account, self, injected=injected)
 
     def sync(self, provider: pulumi.Input[str], service_account: str) -> AwsRole:
-        """Declare the role that a cluster's service account takes, which `provider` knows."""
+        """Declare a role that a cluster's service account assumes, by the OIDC provider `provider`."""
         trust = pulumi.Output.from_input(provider).apply(lambda arn: policies.trusted_of(arn, service_account))
         return stack_role(f"{self._name}-{SYNC}-role", SYNC, trust, account=self.account, parent=self)
 
 
 def _check_place(name: str, found: tuple[str, str], wanted: tuple[str, str]) -> None:
-    """Raise pulumi.RunError if two regions and accounts differ."""
+    """Raise ComponentError if region or account differ."""
     if found != wanted:
-        raise pulumi.RunError(
-            f"{name}: its provider is of region {found[0]} and account {found[1]}"
-            f"\n    names and policies are made for region {wanted[0]} and account {wanted[1]}, its arguments"
-            "\n    -> correct the arguments, or give it a provider of that region and account"
+        raise ComponentError(
+            f"{name}: its provider is for region {found[0]} and account {found[1]}",
+            f"names and policies are for region {wanted[0]} and account {wanted[1]}, its arguments",
+            "correct the arguments, or pass a provider for that region and account",
+            code="provider-of-other-account",
         )
 
 
@@ -148,7 +149,7 @@ def ecs_task(name: str, account: AwsAccount, parent: Component, *, injected: boo
 def stack_role(
     resource: str, what: str, trust: pulumi.Input[str], *, account: AwsAccount, parent: pulumi.ComponentResource
 ) -> AwsRole:
-    """Declare the role called `what`, which `trust` lets somebody assume."""
+    """Declare the role `what` with the trust policy `trust`."""
     made = aws.iam.Role(
         resource,
         name=account.names.role(what),

@@ -74,7 +74,7 @@ LEFT_OUT = (
     "platforms/aws/source.py",
     "platforms/aws/trail.py",
     "report",
-    "trails",
+    "trails.py",
     *(f"platforms/{kind}" for kind in PLATFORMS if kind != "aws"),
 )
 

@@ -1,4 +1,4 @@
-"""What is looked for in CloudTrail's log, by metric filters and by a person, and on the event bus."""
+"""Patterns of CloudTrail's log for metric filters, of the event bus, and the query for people."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import pulumi
 
 from .names import Names
 
+# Characters of a filter pattern (AWS, PutMetricFilter).
 FILTER_LIMIT = 1024
-"""Characters of a filter pattern (AWS, PutMetricFilter)."""
 
+# Characters of an event pattern (AWS, EventBridge quotas).
 EVENT_LIMIT = 2048
-"""Characters of an event pattern (AWS, EventBridge quotas)."""
 
+# Events of failed rotations (AWS, Monitor Secrets Manager with Amazon EventBridge).
 FAILURES = ("RotationFailed", "RotationAbandoned", "TestRotationFailed")
-"""What Secrets Manager reports of a rotation (AWS, Monitor Secrets Manager with Amazon EventBridge)."""
 
+# Ids of keys that fit into a filter pattern.
 KEYS_OF_A_FILTER = 10
-"""Ids of keys that a filter pattern has room for."""
 
+# Alarms of a call that are matched: a filter pattern indexes lists by number.
 OF_A_CALL = 3
-"""How many of the alarms that one call names are looked at: a filter pattern reaches into a list by a number alone."""
 
 
 def undeclared_read(names: Names, operators: Sequence[str]) -> str:
-    """Reads that were allowed, by others than the stack's roles and its operators."""
+    """Match allowed reads by others than the stack's roles and operators."""
     return (
         f'{{ ($.eventSource = "secretsmanager.amazonaws.com") && ($.eventName = "GetSecretValue") && '
         f"($.errorCode NOT EXISTS) && {_secret(names)} && {_undeclared(names, operators)} }}"
@@ -34,9 +34,9 @@ def undeclared_read(names: Names, operators: Sequence[str]) -> str:
 
 
 def undeclared_write(names: Names, operators: Sequence[str]) -> str:
-    """Values written and labels moved by others, and tries: UpdateSecret writes a value too, which nobody here does.
+    """Match writes and label changes by others, also failed ones, and UpdateSecret, which writes a value, too.
 
-    Shorter than `undeclared_read`, so that one check of an operators' list is enough.
+    Shorter than `undeclared_read`, which the cross-field rule checks.
     """
     return (
         f'{{ (($.eventName = "PutSecretValue") || ($.eventName = "UpdateSecret*")) && '
@@ -45,7 +45,7 @@ def undeclared_write(names: Names, operators: Sequence[str]) -> str:
 
 
 def denied_read(names: Names) -> str:
-    """Reads that were denied. CloudTrail may leave the request out of those: the message names the secret too."""
+    """Match denied reads. CloudTrail may omit the request: the message names the secret, too."""
     return (
         f'{{ ($.eventSource = "secretsmanager.amazonaws.com") && ($.eventName = "GetSecretValue") && '
         f'($.errorCode = "AccessDenied*") && ({_secret(names)} || ($.errorMessage = "*{names.secrets}*")) }}'
@@ -53,12 +53,12 @@ def denied_read(names: Names) -> str:
 
 
 def deletion(names: Names) -> str:
-    """A secret of the stack goes."""
+    """Match deletions of a secret of the stack."""
     return f"{{ {_of('secretsmanager', 'DeleteSecret')} && {_secret(names)} }}"
 
 
 def policy_change(names: Names) -> str:
-    """Who may read a secret, where it is copied to, and by what and when it is rotated. Not a rotation by hand."""
+    """Match changes of a secret's policy, replicas and rotation schedule; not a rotation by hand."""
     events = _named(
         *("PutResourcePolicy", "DeleteResourcePolicy", "CancelRotateSecret", "ReplicateSecretToRegions"),
         *("RemoveRegionsFromReplication", "StopReplicationToReplica"),
@@ -73,17 +73,17 @@ def policy_change(names: Names) -> str:
 
 
 def key_change(arns: Sequence[str]) -> str:
-    """Match what takes away one of at most KEYS_OF_A_FILTER keys with these ARNs, or lets others use it."""
+    """Match what disables, deletes or shares one of at most KEYS_OF_A_FILTER keys."""
     events = _of("kms", "DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy", "CreateGrant")
     keys = [f"*{arn.rpartition('/')[2]}*" for arn in arns]
     return f"{{ {events} && {_is('$.requestParameters.keyId', keys)} }}"
 
 
 def role_change(names: Names, operators: Sequence[str]) -> str:
-    """Who may become a role of the stack or of an operator, and what that may.
+    """Match changes of trust or rights of a role of the stack or of an operator.
 
-    IAM is a global service, whose events CloudTrail writes in us-east-1 (the partition's own region elsewhere): a trail
-    of all regions with global events has them.
+    CloudTrail writes IAM's events in us-east-1, or another partition's region: a trail needs all regions and global
+    events.
     """
     roles = (names.roles + "*", *(name for kind, name in map(names.called, operators) if kind == "role"))
     events = _of(
@@ -93,20 +93,20 @@ def role_change(names: Names, operators: Sequence[str]) -> str:
 
 
 def user_change(names: Names, users: Sequence[str]) -> str:
-    """Another way to become an operator who is a user of IAM."""
+    """Match new credentials of an operator who is an IAM user."""
     events = _of("iam", "CreateAccessKey", "CreateLoginProfile", "UpdateLoginProfile")
     called = [names.called(user)[1] for user in users]
     return f"{{ {events} && {_is('$.requestParameters.userName', called)} }}"
 
 
 def function_change(functions: Sequence[str]) -> str:
-    """What runs as a role of the stack. CloudTrail writes Lambda's events with the version of its API behind them."""
+    """Match changes of functions. Names of Lambda's events end with the version of its API."""
     events = _of("lambda", "UpdateFunctionCode*", "UpdateFunctionConfiguration*")
     return f"{{ {events} && {_is('$.requestParameters.functionName', [f'*{one}' for one in functions])} }}"
 
 
 def role_use(names: Names) -> str:
-    """A function or a task that is given a role of the stack, or its task run by hand with whatever command."""
+    """Match functions and tasks that get a role of the stack, and tasks run by hand."""
     given = ("role", "taskRoleArn", "executionRoleArn", "overrides.taskRoleArn", "overrides.executionRoleArn")
     roles = " || ".join(f'($.requestParameters.{one} = "*{names.roles}*")' for one in given)
     task = f'{_named("RunTask", "StartTask")} && ($.requestParameters.taskDefinition = "*{names.plain("server")}*")'
@@ -117,9 +117,9 @@ def role_use(names: Names) -> str:
 def trail_change(
     names: Names, log_group: pulumi.Input[str], topic: pulumi.Input[str], bucket: str | None
 ) -> list[pulumi.Input[str]]:
-    """Return patterns that together match what stops a trail of the account, or its records and alerts.
+    """Return patterns that together match what stops a trail of the account, its records or alarms.
 
-    One for each condition if a name is an output: the number of filters is decided before it is known.
+    With outputs each condition has its pattern, because their number has to be known in advance.
     """
     if not isinstance(log_group, pulumi.Output) and not isinstance(topic, pulumi.Output):
         return list(_packed(_trail_changes(names, str(log_group), str(topic), bucket)))
@@ -150,7 +150,7 @@ def _trail_changes(names: Names, log_group: str, topic: str, bucket: str | None)
 
 
 def _packed(conditions: Sequence[str]) -> list[str]:
-    """The conditions as alternatives, in as few patterns of at most FILTER_LIMIT characters as their order allows."""
+    """Yield the conditions as alternatives, in few patterns of at most FILTER_LIMIT characters."""
     patterns: list[str] = []
     for one in conditions:
         longer = f"{patterns[-1][:-2]} || ({one}) }}" if patterns else ""
@@ -166,7 +166,7 @@ def _alone(condition: str) -> str:
 
 
 def rotation_failed(names: Names) -> dict[str, Any]:
-    """What Secrets Manager says of a rotation that failed."""
+    """Match failed rotations."""
     return {
         "source": ["aws.secretsmanager"],
         "detail-type": ["AWS Service Event via CloudTrail"],
@@ -179,10 +179,9 @@ def rotation_failed(names: Names) -> dict[str, Any]:
 
 
 def new_version(names: Names) -> dict[str, Any]:
-    """Match a new current version of each secret of the stack, except the admin's, which no task reads.
+    """Match a new current version of each secret of the stack except the admin's, which no task reads.
 
-    Secrets that only the rotator reads match as well. Other labels send such events, too (AWS, Secret Label Updated
-    event).
+    Other labels send such events, too (AWS, Secret Label Updated event).
     """
     return {
         "source": ["aws.secretsmanager"],
@@ -193,7 +192,7 @@ def new_version(names: Names) -> dict[str, Any]:
 
 
 def who_read_what(names: Names) -> str:
-    """For CloudWatch Logs Insights, on the trail's log group: who read what, and whether it was allowed."""
+    """Return a query of CloudWatch Logs Insights: who read what, and whether it was allowed."""
     return (
         "fields @timestamp, userIdentity.arn as who, requestParameters.secretId as secret, errorCode as denied, "
         "sourceIPAddress as source\n"
@@ -205,14 +204,13 @@ def who_read_what(names: Names) -> str:
 
 
 def _any_secret(names: Names) -> dict[str, str]:
-    """By what their ARNs begin with: sixteen of them would be over EVENT_LIMIT."""
     return {"prefix": names.arn("secretsmanager", f"secret:{names.secrets}")}
 
 
 def _undeclared(names: Names, operators: Sequence[str]) -> str:
-    """By others than the stack's roles, which show as their sessions, and its operators.
+    """Match callers other than sessions of the stack's roles, and operators.
 
-    Who has no ARN is nobody of them: so CloudTrail may show another account's caller, of type AWSAccount.
+    Callers without an ARN match: CloudTrail may log another account's caller so, with the type AWSAccount.
     """
     roles = f"arn:{names.partition}:sts::{names.account}:assumed-role/{names.roles}*"
     declared = [roles, *(names.sessions(operator) for operator in operators)]
@@ -221,7 +219,6 @@ def _undeclared(names: Names, operators: Sequence[str]) -> str:
 
 
 def _secret(names: Names) -> str:
-    """A request about a secret of the stack, by its name, or its ARN of any region."""
     return f'($.requestParameters.secretId = "*{names.secrets}*")'
 
 

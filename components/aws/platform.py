@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from ..core.component import ComponentError
 from ..core.platform import Feature, Platform
 from ..core.principals import HostUser, Pods, Principal, Workload
 from ..core.references import Fetched, NativeRef, Reference, ReferenceKind
@@ -36,9 +37,9 @@ class Aws(Platform):
         "kubernetes": (ReferenceKind.SYNCED_KEY,),
         "ecs": (NATIVE, FETCHED),
     }
-    why_no_other = "the server there has no AWS identity to read with"
+    why_no_other = "the server has no AWS identity there"
     gaps = {
-        Feature.READ_TRAIL: "CloudTrail has each read, minutes later; in a task or cluster they can be read unseen",
+        Feature.READ_TRAIL: "CloudTrail has each read minutes later; reads within a task or cluster are not recorded",
     }
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
@@ -50,24 +51,26 @@ class Aws(Platform):
         from .cross_field_rules import warnings
 
         if environment == "production" and not store.alert_emails and not store.alert_topic:
-            yield "store.alert_emails: none; nobody receives the alarms of this production stack. Add an address"
+            yield "store.alert_emails: none; nobody gets the alarms of this production stack. Add an address"
         yield from warnings(store)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that the functions' package is of these sources."""
+        """Check that the functions' package is current."""
         if not isinstance(settings.store, AwsStore):
             return
         from .lambda_package import COMMAND, ZIP, is_current
 
         if not is_current():
-            state = "is not of these sources" if ZIP.exists() else "is not there"
-            raise pulumi.RunError(
-                f"dist/lambda.zip {state}\n    the functions that rotate run it, and are never older than the program"
-                f"\n    -> {COMMAND}"
+            state = "is older than the sources" if ZIP.exists() else "is missing"
+            raise ComponentError(
+                f"dist/lambda.zip {state}",
+                "the functions that rotate run it, and are never older than the program",
+                COMMAND,
+                code="lambda-package-missing",
             )
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return the command that invokes the function of the tick."""
+        """Return the command that invokes the tick's function."""
         if not isinstance(store := settings.store, AwsStore):
             return None
         return (
@@ -88,7 +91,7 @@ class Aws(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> AwsReader:
-        """Return who reads: the task, what copies into a cluster, or a caller that exists already."""
+        """Return the reader: the task, External Secrets in a cluster, or a role or user that exists."""
         match workload:
             case EcsTask():
                 return workload

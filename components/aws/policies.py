@@ -1,7 +1,6 @@
-"""Policies of roles: pure functions of ARNs. What each action is for, tests/unit/aws_reasons.py says.
+"""Policies of roles: pure functions of ARNs. tests/unit/aws_reasons.py has the reason of each action.
 
-A secret or a key is guarded twice: by what a role may, and by who may do it to that secret or key at all
-(resource_policies.py).
+resource_policies.py has the policies of secrets and keys.
 """
 
 from __future__ import annotations
@@ -18,21 +17,20 @@ from .names import Names, applied
 
 Arn = str
 Statement = dict[str, Any]
-"""One statement of a document, as IAM writes it."""
 
+# Version of IAM's policy language.
 VERSION = "2012-10-17"
-"""Of IAM's language."""
 
 READ = ("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue")
 WRITE = ("secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage")
+# For the key of the stack's region.
 USE = ("kms:Decrypt", "kms:GenerateDataKey")
-"""With the key of the stack's own region."""
+# For the key of a replica, to which writes are copied (AWS, ReplicateSecretToRegions).
 COPY = (*USE, "kms:Encrypt")
-"""With a replica's key: what is written is written there too (AWS, ReplicateSecretToRegions)."""
 
 
 def document(*statements: pulumi.Input[Statement]) -> pulumi.Input[str]:
-    """Return a policy of `statements`: plain text without outputs, which a first preview judges."""
+    """Return a policy; plain text without outputs, so that policies can check a first preview."""
     whole = {"Version": VERSION, "Statement": list(statements)}
     try:
         return json.dumps(whole, sort_keys=True)
@@ -43,7 +41,6 @@ def document(*statements: pulumi.Input[Statement]) -> pulumi.Input[str]:
 def allow(
     actions: Sequence[str], resources: Sequence[pulumi.Input[Arn]] | str, conditions: Mapping[str, Any] | None = None
 ) -> Statement:
-    """What a role may."""
     return statement("Allow", actions, resources, conditions)
 
 
@@ -73,9 +70,9 @@ def trusted(service: str, *, account: str | None = None, source: str | None = No
 
 
 def trusted_of(provider: str, account: str) -> pulumi.Input[str]:
-    """That one service account of a cluster takes a role, by a token that its OIDC provider vouches for (AWS, IRSA).
+    """Let a cluster's service account assume a role, with a token for STS of its OIDC provider (AWS, IRSA).
 
-    `account` is as the API server names it. The token has to be meant for STS: a cluster's others are not.
+    `account` is its user name in the API server.
     """
     issuer = provider.partition(":oidc-provider/")[2]
     return document(
@@ -109,9 +106,7 @@ def values(
 def key_use(actions: Sequence[str], key: pulumi.Input[Arn], region: str, secrets: Sequence[Arn]) -> Statement:
     """Allow `actions` with a key, only through Secrets Manager of that region and only for these secrets.
 
-    With `key/*` the statement opens no other value. Secrets Manager passes a secret's ARN as the encryption context of
-    each call, and KMS decrypts nothing under another context; a value of these secrets under another key of the account
-    is one that an operator put there by UpdateSecret. That key's own policy still has to let the account decide.
+    `key/*` decrypts no other value: the encryption context of each call has the secret's ARN.
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
     """
     return allow(
@@ -122,7 +117,7 @@ def key_use(actions: Sequence[str], key: pulumi.Input[Arn], region: str, secrets
 
 
 def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
-    """By one CA, and for clients alone: by another template it would sign a server's certificate, or a CA's."""
+    """Allow signing by one CA, for clients alone: other templates are for servers or CAs."""
     template = applied(issuer.arn, lambda arn: issuer.model_copy(update={"arn": arn}).template)
     return [
         allow(("acm-pca:IssueCertificate",), [issuer.arn], {"StringEquals": {"acm-pca:TemplateArn": template}}),
@@ -131,19 +126,19 @@ def signature(issuer: AwsPrivateCaIssuer) -> list[Statement]:
 
 
 def lease(table: Arn) -> Statement:
-    """Acquire, renew and release the lease: each is a conditional update, which returns what is in the way."""
+    """Allow acquiring, renewing and releasing the lease, all by conditional updates."""
     return allow(("dynamodb:UpdateItem",), [table])
 
 
 def own_log(group: Arn) -> Statement:
-    """Streams of one log group."""
+    """Allow writing to one log group."""
     return allow(("logs:CreateLogStream", "logs:PutLogEvents"), [f"{group}:*"])
 
 
 def in_vpc(function: Arn) -> list[Statement]:
-    """The network interfaces that Lambda makes for a function in a VPC. The function's own code is denied them.
+    """Allow Lambda to manage a function's network interfaces in a VPC, and deny it to the function's code.
 
-    The actions of AWSLambdaVPCAccessExecutionRole, AWS' own policy for this.
+    The actions are those of AWS' policy AWSLambdaVPCAccessExecutionRole.
     """
     made = (
         "CreateNetworkInterface",
@@ -157,7 +152,7 @@ def in_vpc(function: Arn) -> list[Statement]:
 
 
 def of_function(names: Names, what: str, *, in_a_vpc: bool) -> list[pulumi.Input[Statement]]:
-    """Allow each function its log, its dead letters, and its network."""
+    """Allow a function its log, dead letters and network."""
     return [
         own_log(names.log_arn(f"/aws/lambda/{names.plain(what)}")),
         allow(("sqs:SendMessage",), [names.letters_arn]),
@@ -173,7 +168,7 @@ def of_tick(
     way_out: pulumi.Input[str] | None,
     issuers: Sequence[AwsPrivateCaIssuer],
 ) -> list[pulumi.Input[Statement]]:
-    """Allow the tick to rotate all secrets under the keys of their regions, and to have certificates signed."""
+    """Allow the tick to rotate all secrets in all regions, and to get certificates signed."""
     arns = [names.secret_pattern(secret) for secret in secrets]
     return [
         values((*READ, *WRITE), arns, way_out=way_out),
@@ -184,7 +179,7 @@ def of_tick(
 
 
 def copied(names: Names, keys: Mapping[str, pulumi.Input[Arn]], secrets: Sequence[str]) -> list[Statement]:
-    """Allow use of the key of each region that has a copy: AWS writes there on behalf of the role that writes here."""
+    """Allow use of the key of each region: AWS writes replicas on behalf of the role that writes here."""
     return [
         key_use(
             USE if region == names.region else COPY,
@@ -197,13 +192,13 @@ def copied(names: Names, keys: Mapping[str, pulumi.Input[Arn]], secrets: Sequenc
 
 
 def image_pull(repository: Arn) -> list[Statement]:
-    """An image of one repository of ECR."""
+    """Allow pulling images from one ECR repository."""
     pull = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
     return [allow(("ecr:GetAuthorizationToken",), "*"), allow(pull, [repository])]
 
 
 def of_secrets(secrets: Sequence[Arn]) -> dict[str, Any]:
-    """On values of these secrets: Secrets Manager says which, and KMS keeps the caller to it."""
+    """Return the condition on values of these secrets, by the encryption context."""
     return {"StringLike": {"kms:EncryptionContext:SecretARN": list(secrets)}}
 
 

@@ -1,4 +1,4 @@
-"""Who reads secrets on AWS, and the account that they are in."""
+"""Readers of secrets on AWS, and their account."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .names import Names
 
 @dataclass(frozen=True, kw_only=True)
 class AwsAccount(Place):
-    """What the components of one stack share: the provider of an account and a region, names and dead letters."""
+    """What the components of a stack share: the provider of account and region, names and dead letters."""
 
     names: Names
     permissions_boundary: pulumi.Input[str] | None = None
-    """ARN of the policy that limits each role of the stack."""
+    """ARN of the permissions boundary of each role."""
     log_key: pulumi.Input[str] | None = None
     """ARN of the KMS key of the logs of functions and tasks; None for AWS' own."""
     letters: pulumi.Input[str]
-    """ARN of the stack's one dead-letter queue."""
+    """ARN of the dead-letter queue."""
 
     @property
     def args(self) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class AwsRole:
     """An IAM role. Its ARN is computed from its name and account before it exists."""
 
     name: pulumi.Output[str]
-    """Output of the role itself: a policy that uses it is made after the role."""
+    """Output of the role: what uses it is created after the role."""
     arn: str
     made: pulumi.Output[str]
     """The same ARN, as an output of the role."""
@@ -46,9 +46,9 @@ class EcsTask(Workload, Principal):
 
     account: AwsAccount
     starts: AwsRole
-    """The execution role: ECS itself pulls the image, injects secrets and writes logs with it."""
+    """The execution role, with which ECS pulls the image, injects secrets and writes logs."""
     runs: AwsRole
-    """The task role: what the programs in the task are."""
+    """The task role, of the programs in the task."""
     injected: bool = False
     """Whether ECS injects secrets when a task starts; else the launcher fetches them."""
 
@@ -60,21 +60,21 @@ class EcsTask(Workload, Principal):
 
 @dataclass(frozen=True, kw_only=True)
 class AwsPods(Principal):
-    """Pods whose secrets are copied into their namespace by what reads as a role of an AWS account."""
+    """Pods whose secrets External Secrets copies into their namespace, with an AWS role."""
 
     account: AwsAccount
     reads: AwsRole
     syncs_as: pulumi.Output[str]
-    """The service account of their namespace that takes the role."""
+    """The service account of their namespace that assumes the role."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwsCaller(Principal):
-    """A role or a user of an AWS account that exists. Nothing is granted to it: its owner does that."""
+    """A role or a user that exists. The store grants it nothing: its owner does."""
 
     arn: str
     account: AwsAccount | None = None
-    """The account parts that a platform made for it; a user needs none."""
+    """The account that a platform made for it."""
 
 
 AwsReader = EcsTask | AwsPods | AwsCaller

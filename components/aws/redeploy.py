@@ -1,4 +1,4 @@
-"""A new version of an injected secret is a new deployment: tasks have it from their start alone."""
+"""A new deployment for a new version of an injected secret, which tasks get when they start."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from .names import arn_after
 from .patterns import new_version
 from .task import DELAY, WINDOW
 
+# Timeout, for a request to Secrets Manager for each secret, and two to ECS.
 SECONDS = 30
-"""At most for a request to Secrets Manager for each secret, and two to ECS."""
 
+# Visibility timeout in seconds (AWS, Using Lambda with Amazon SQS): the interval of the function's checks.
 SHOWN_AGAIN = 6 * SECONDS + WINDOW
-"""Seconds until a message comes again (AWS, Using Lambda with Amazon SQS): the function looks so often how far a
-deployment is."""
 
+# Checks, over 40 minutes: two deployments, and an alarm before the default grace period ends.
 TRIES = 10
-"""Looks, over 40 minutes: two whole deployments, and a person is told before the default grace is over."""
 
+# The queue, and the function.
 NEW_VERSIONS, AGAIN = "new-versions", "redeploy-service"
-"""The queue, and the function."""
 
 _CODE = Path(__file__).with_name("redeploy_handler.py")
 
@@ -43,11 +42,11 @@ class RedeployArgs(AwsArgs):
     """Name of the service of ECS."""
     service_arn: pulumi.Input[str]
     secrets: Sequence[str]
-    """The secrets that a task starts with."""
+    """The injected secrets."""
 
 
 class Redeploy(Component):
-    """Secrets Manager's own event -> a queue that gathers -> a function that asks ECS for a new deployment."""
+    """Secrets Manager's event -> a queue that collects -> a function that starts a deployment."""
 
     def __init__(self, name: str, args: RedeployArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Redeploy", name, opts, formerly="")
@@ -56,7 +55,7 @@ class Redeploy(Component):
         rule = aws.cloudwatch.EventRule(
             f"{name}-new-version",
             name=names.plain("new-version"),
-            description="A secret that the server's tasks are started with has a new current version",
+            description="An injected secret of the server's tasks has a new current version",
             event_pattern=pulumi.Output.json_dumps(new_version(names)),
             opts=child,
         )

@@ -1,6 +1,6 @@
-"""A Lambda function: one new deployment of the server for all the new versions that its messages tell of.
+"""A Lambda function: one new deployment of the server for all new versions of its messages.
 
-Whole in this file: the function's package is nothing else, and its runtime brings boto3.
+The function's package is this file alone; its runtime has boto3.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Policies of secrets, keys, buckets, topics and queues: who may do something to them at all.
+"""Policies of secrets, keys, buckets, topics and queues.
 
-They name roles by the condition aws:PrincipalArn and not as principals: a principal has to be there before the policy,
-and is another one when it is made anew under its name.
+They match roles by the condition aws:PrincipalArn: a principal would have to exist before the policy, and be the same
+after the role is created again.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ import pulumi
 
 from .policies import COPY, WRITE, Arn, Statement, allow, document, of_secrets, statement
 
+# Everything but using a key, and granting its use.
 ADMINISTRATION = (
     *("kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListKeyPolicies", "kms:ListKeyRotations"),
     *("kms:ListResourceTags", "kms:TagResource", "kms:UntagResource", "kms:UpdateKeyDescription", "kms:PutKeyPolicy"),
     *("kms:EnableKey", "kms:DisableKey", "kms:EnableKeyRotation", "kms:DisableKeyRotation", "kms:ListGrants"),
     *("kms:RevokeGrant", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion"),
 )
-"""Of a key: everything but using it, and but letting others use it by a grant."""
 
 
 def secret_policy(readers: Sequence[str], writers: Sequence[str], operators: Sequence[str]) -> pulumi.Input[str]:
-    """Of one secret: no plain text, no other reader, no other writer, whatever anybody's own policy allows.
+    """Return a secret's policy: deny plain text, other readers and other writers, whatever their own policies allow.
 
-    UpdateSecret writes a value as well, under a key of the caller's choice, and no condition tells such a call from one
-    that changes a description: operators alone may (docs/adr/0007). Its resource is `*`, the secret that has
-    the policy: a replica has the same text, and another ARN.
+    UpdateSecret can write a value under another key, and no condition detects that: only operators may use it
+    (docs/adr/0007). The resource is `*` because replicas have the same policy with another ARN.
     """
     return document(
         _denied("PlainText", "secretsmanager:*", {"Bool": {"aws:SecureTransport": "false"}}),
@@ -47,12 +46,11 @@ def secrets_key_policy(
     written: Sequence[str],
     is_replicas: bool,
 ) -> pulumi.Input[str]:
-    """Of the key of a region: administered by the account, used by those roles alone, through Secrets Manager alone.
+    """Return the policy of a region's key: the account administers it, and roles use it through Secrets Manager alone.
 
-    `readers` are those that do not write; without any their statement is left out. Statements for the account's root
-    let its IAM policies decide as well: no role may use the key by this policy alone. Making a secret includes Secrets
-    Manager's check of the key, which opens nothing (AWS, Secret encryption and decryption, Validating access to the
-    KMS key).
+    `readers` don't write. Statements are for the account's root, so that a role needs its own IAM policy, too.
+    Secrets Manager validates a key when a secret is created (AWS, Secret encryption and decryption, Validating access
+    to the KMS key).
     """
     via = {"StringEquals": {"kms:ViaService": f"secretsmanager.{region}.amazonaws.com"}}
     check = {"kms:EncryptionContext:SecretVersionId": "RequestToValidateKeyAccess"}
@@ -69,7 +67,7 @@ def secrets_key_policy(
 def records_key_policy(
     account: Arn, *, number: str, region: str, trail: str, groups: str, topic: str
 ) -> pulumi.Input[str]:
-    """Of the key of trail and alerts: the services that write them, and who in the account may read the trail."""
+    """Return the policy of the key of trail and alerts: for the services that write them, and readers of the trail."""
     of_topic = {"kms:EncryptionContext:aws:sns:topicArn": topic}
     context = {"StringLike": {"kms:EncryptionContext:aws:cloudtrail:arn": trail}}
     written = ["kms:Decrypt", "kms:GenerateDataKey"]
@@ -85,13 +83,13 @@ def records_key_policy(
             {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
         ),
         _by_service("cloudwatch", written, {"StringEquals": {"aws:SourceAccount": number, **of_topic}}),
-        # aws:SourceAccount and aws:SourceArn are not supported here for EventBridge (AWS, SNS key management).
+        # EventBridge does not support aws:SourceAccount and aws:SourceArn here (AWS, SNS key management).
         _by_service("events", written, {"StringEquals": of_topic}),
     )
 
 
 def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> pulumi.Input[str]:
-    """CloudTrail's own two rights (AWS, Amazon S3 bucket policy for CloudTrail), and nothing in plain text."""
+    """Return CloudTrail's bucket policy (AWS, Amazon S3 bucket policy for CloudTrail), which denies plain text."""
     records = f"{bucket}/AWSLogs/{account}/*"
     of_trail = {"StringEquals": {"aws:SourceArn": trail}}
     owned = {"StringEquals": {**of_trail["StringEquals"], "s3:x-amz-acl": "bucket-owner-full-control"}}
@@ -105,7 +103,7 @@ def trail_bucket_policy(bucket: Arn, trail: str, account: str) -> pulumi.Input[s
 
 
 def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> pulumi.Input[str]:
-    """Who may publish to the topic: the stack's alarms and its rules."""
+    """Return a topic's policy: the stack's alarms and rules may publish."""
     of_alarms = {"ArnLike": {"aws:SourceArn": alarms}, "StringEquals": {"aws:SourceAccount": account}}
     return document(
         allow(["sns:Publish"], [topic], of_alarms) | {"Principal": {"Service": "cloudwatch.amazonaws.com"}},
@@ -116,7 +114,7 @@ def publishers(topic: Arn, account: str, alarms: str, rules: Sequence[Arn]) -> p
 
 
 def senders(queue: Arn, rule: Arn) -> pulumi.Input[str]:
-    """Who may send to the queue: one rule."""
+    """Return a queue's policy: one rule may send."""
     return document(
         allow(["sqs:SendMessage"], [queue], {"ArnEquals": {"aws:SourceArn": rule}})
         | {"Principal": {"Service": "events.amazonaws.com"}},
@@ -128,7 +126,7 @@ _WHO = "aws:PrincipalArn"
 
 
 def _but(principals: Sequence[str]) -> dict[str, Any]:
-    """Everybody but `principals`, and but AWS' own services, which have no ARN."""
+    """Match everybody except `principals`, and AWS' services, which have no ARN."""
     return {"ArnNotEquals": {_WHO: list(principals)}, "Bool": {"aws:PrincipalIsAWSService": "false"}}
 
 

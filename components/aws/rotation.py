@@ -1,4 +1,4 @@
-"""The AWS store's rotator: a function for each secret that Secrets Manager rotates, and the hourly tick."""
+"""The AWS store's rotator: a function for each rotated secret, and the hourly tick."""
 
 from __future__ import annotations
 
@@ -24,28 +24,25 @@ from .lambda_package import ZIP
 from .names import Names, applied
 from .principals import AwsAccount
 
+# Secrets Manager starts a rotation in this window, from midnight UTC of its due day.
 WINDOW = "3h"
-"""From midnight UTC on the day that a rotation is due: when Secrets Manager begins it."""
 
+# Timeout of a step. It waits up to a minute for the lease, and less for a broker.
 STEP_SECONDS = 300
-"""At most for one step: the lease is waited for a minute, a broker that does not answer for less."""
 
 TICK_SECONDS = 600
 
+# Secrets Manager itself retries a failed rotation. A step that waits longer belongs to an abandoned attempt.
 STEP_QUEUE = Queue(retries=0, seconds=900)
-"""Where Secrets Manager calls asynchronously, of which AWS' pages say nothing: it tries a failed rotation again itself,
-so Lambda's retries would only come between. A step that has waited for long is of an attempt that AWS has given up."""
 
+# One retry after a minute, for a broker that restarts; the next tick is within the hour.
 TICK_QUEUE = Queue(retries=1, seconds=1800)
-"""Again after a minute, which outlasts a broker's restart; for what lasts longer the next tick comes within the hour.
-None waits so long that it meets the next one."""
 
+# The broker's CA certificates in a function: Lambda unpacks packages there.
 CA_FILE = "/var/task/ca.crt"
-"""Where a function finds the CA certificates of a broker that a private CA signs: Lambda unpacks packages there."""
 
+# Retries of EventBridge Scheduler to invoke Lambda. Failures of the function are retried by Lambda's queue.
 DELIVERIES = 2
-"""How often EventBridge Scheduler tries again to hand a tick over to Lambda. It calls asynchronously: of a tick that
-then fails it learns nothing, and Lambda's queue decides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,30 +52,30 @@ class AwsRotationArgs(AwsArgs):
     broker: BrokerArgs
     """The MQTT broker whose users secretops rotates."""
     secrets: Sequence[Secret] | None = None
-    """The secrets, each called `prefix` and its name; by default those of the Secret Management Guide."""
+    """The secrets, named `prefix` and their name; by default those of the Secret Management Guide."""
     manifest: Manifest | None = None
-    """What the functions know of the stack: `manifest` of a store; by default made of the other arguments."""
+    """The configuration of secretops: `manifest` of a store; by default from the other arguments."""
     vpc: Vpc | None = None
     """Where the functions run, for a broker that only a VPC reaches."""
     keys: Mapping[str, pulumi.Input[str]] | None = None
-    """Region -> ARN of the KMS key of the secrets there; by default each key of `region`, for these secrets alone."""
+    """Region -> ARN of the KMS key of the secrets; by default any key of `region`, for these secrets alone."""
     arns: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    """Secret -> its ARN; by default AWS finds it by its name."""
+    """Secret -> its ARN; by default its name is used."""
     lease: aws.dynamodb.Table | None = None
-    """The table of the lease; by default one is made."""
+    """The DynamoDB table of the lease; by default one is made."""
     guards: Mapping[str, pulumi.Resource] = field(default_factory=dict)
-    """Secret -> what has to exist before its first rotation, such as its policy."""
+    """Secret -> a resource that has to exist before its first rotation, such as its policy."""
 
 
 class AwsRotation(Component):
-    """Rotation on AWS' own schedule, and a tick for what Secrets Manager doesn't do: retire, remind, finish.
+    """Rotation on AWS' schedule, and an hourly tick to retire, remind and recover.
 
-    Owns the functions, who may call them, and the schedules; never a value. A rotation never begins at once: a secret
-    has no value then, and AWS tests its function with a version that is empty.
+    Owns functions, permissions and schedules; never a value. Rotation does not start immediately: secrets have no
+    values yet.
     """
 
     manifest: Manifest
-    """What the functions know of the stack. Public."""
+    """The functions' configuration. Public."""
 
     def __init__(self, name: str, args: AwsRotationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:Rotation", name, opts, formerly="")
@@ -97,7 +94,6 @@ class AwsRotation(Component):
         self.register_outputs({})
 
     def _rotate(self, secret: Secret, others: Sequence[str], package: pulumi.Input[pulumi.Archive]) -> None:
-        """Declare the function of one secret, and its schedule."""
         what, names = rotator_of(secret.name), self._names
         reads, opens = [], []
         if others:
@@ -145,7 +141,7 @@ class AwsRotation(Component):
         )
 
     def _tick(self, package: pulumi.Input[pulumi.Archive]) -> None:
-        """Declare the function of the tick, and the schedule that calls it each hour."""
+        """Declare the tick's function, and its hourly schedule."""
         names, secrets = self._names, self.manifest.secrets
         made = self._function(
             FunctionArgs(
@@ -199,14 +195,14 @@ class AwsRotation(Component):
     def _values(
         self, actions: Sequence[str], secrets: Sequence[str], *, rotated_by: str | None = None
     ) -> pulumi.Input[policies.Statement]:
-        """Through the VPC's endpoint alone, where there is one."""
+        """Allow `actions` on secrets, only through the VPC's endpoint if there is one."""
         way_out = self._args.vpc.way_out if self._args.vpc else None
         arns = [self._names.secret_pattern(secret) for secret in secrets]
         return policies.values(actions, arns, rotated_by=rotated_by, way_out=way_out)
 
 
 def lease_table(resource: str, account: AwsAccount, parent: Component) -> aws.dynamodb.Table:
-    """Declare the table of the lease, which needs no backup: without an item the lease is free (docs/adr/0006)."""
+    """Declare the table of the lease. It needs no backup: without an item the lease is free (docs/adr/0006)."""
     return aws.dynamodb.Table(
         resource,
         name=account.names.lease,
@@ -218,7 +214,7 @@ def lease_table(resource: str, account: AwsAccount, parent: Component) -> aws.dy
 
 
 def location_of(names: Names, secrets: Sequence[Secret]) -> AwsStoreLocation:
-    """Return where the values of secrets are, by names alone."""
+    """Return the location of the values, by names alone."""
     return AwsStoreLocation(
         account=names.account,
         region=names.region,
@@ -229,10 +225,7 @@ def location_of(names: Names, secrets: Sequence[Secret]) -> AwsStoreLocation:
 
 
 def _package(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
-    """Return dist/lambda.zip with the manifest and the CA certificates, both public.
-
-    They are files, because a function's variables have 4 KB together.
-    """
+    """Return dist/lambda.zip with manifest and CA certificates. A function's variables have a limit of 4 KB."""
     own: dict[str, pulumi.Asset | pulumi.Archive] = {
         ".": pulumi.FileArchive(str(ZIP)),
         "secretops.json": pulumi.StringAsset(manifest.model_dump_json(indent=1) + "\n"),
@@ -243,7 +236,7 @@ def _package(manifest: Manifest, broker: BrokerArgs) -> pulumi.AssetArchive:
 
 
 def resolved(manifest: Manifest) -> pulumi.Input[Manifest]:
-    """Return the manifest, once known if it has outputs: the alert topic, the trail's log group, a CA's ARN."""
+    """Return the manifest, as an output if alert topic, log group or a CA's ARN are outputs."""
     store = manifest.store
     assert isinstance(store, AwsStoreLocation)  # noqa: S101
     of_ca = {secret.name: secret.issuer for secret in manifest.secrets if isinstance(secret.issuer, AwsPrivateCaIssuer)}

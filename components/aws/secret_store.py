@@ -1,6 +1,6 @@
-"""The AWS store: a secret of Secrets Manager for each of the catalogue, a key, and who may read what.
+"""The AWS store: secrets of Secrets Manager with policies, and keys.
 
-No version of a secret is a resource of the stack: its value would be in the state (docs/adr/0001).
+Versions of secrets are no resources of the stack: their values would be in the state (docs/adr/0001).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pulumi_aws as aws
 
 from secretops.manifest import Reader, Secret, SecretKind
 
+from ..core.component import ComponentError
 from ..core.principals import Principal
 from ..core.references import Fetched, NativeRef, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
@@ -28,11 +29,11 @@ from .principals import AwsAccount, AwsCaller, AwsPods, AwsReader, EcsTask
 from .redeploy import AGAIN
 from .rotation import AwsRotation, AwsRotationArgs, lease_table, location_of, resolved
 
+# Recovery window of a deleted secret in production: AWS' longest.
 RECOVERY_DAYS = 30
-"""AWS' longest: how long a deleted secret can be restored in production."""
 
+# Waiting period of a deleted key, in production and elsewhere.
 KEY_RECOVERY_DAYS = {True: 30, False: 7}
-"""In production, and elsewhere: KMS deletes no key at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,24 +41,24 @@ class AwsSecretStoreArgs(SecretStoreArgs, AwsArgs, TrailOptions):
     """Arguments of AwsSecretStore."""
 
     operators: Sequence[str]
-    """ARNs of the roles and users that may put and read values. Everybody else is denied, administrators too."""
+    """ARNs of roles and users that may put and read values. Everybody else is denied, also administrators."""
     reader: AwsReader | None = None
-    """Who reads for the server, such as AwsCaller(arn=...) for a role or a user that exists."""
+    """The server's reader, such as AwsCaller(arn=...) for a role or a user that exists."""
     copilot: bool = True
-    """Whether the server uses an agent, and reads its key."""
+    """Whether the server reads the agent's key."""
     replica_regions: Sequence[str] = ()
-    """Other regions that have a copy of each secret, under a key of their own."""
+    """Other regions with a copy of each secret, under their own key."""
     kms_key: pulumi.Input[str] | None = None
-    """ARN of the KMS key of the values; by default one is made. The policy of your key is yours."""
+    """ARN of the KMS key of the values; by default one is made. You manage the policy of your key."""
     vpc: Vpc | None = None
     """Where the functions run, for a broker that only a VPC reaches."""
 
 
 class AwsSecretStore(SecretStore):
-    """Secrets Manager as a store. Owns keys, secrets, their policies, rotation and trail; never a value."""
+    """Secrets Manager as a store. Owns keys, secrets, policies, rotation and trail; never a value."""
 
     account: AwsAccount
-    """The provider, names and dead letters, which other components can share."""
+    """Provider, names and dead letters, which other components can share."""
 
     def __init__(self, name: str, args: AwsSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:aws:SecretStore", name, opts, formerly="")
@@ -95,22 +96,23 @@ class AwsSecretStore(SecretStore):
 
     @property
     def manifest_output(self) -> pulumi.Input[Mapping[str, Any]]:
-        """Return the manifest as the stack's output, with ids that are outputs once they are known."""
+        """Return the manifest as the stack's output, with ids once they are known."""
         return applied(resolved(self.manifest), lambda manifest: manifest.model_dump(mode="json"))
 
     def publish(self, *, reader: Principal) -> NativeRef | SyncedKey | Fetched:
-        """Grant the reading role each secret of the server, by its ARN and the key by that ARN's context.
+        """Grant the reading role the server's secrets, with the key for their ARNs.
 
-        An existing caller is let in by the policies of secrets and key, and granted nothing: it may be anybody's.
-        Raises pulumi.RunError for another reader than that of the arguments.
+        A role or user that exists gets no grant, only access by the policies of secrets and key. Raises ComponentError
+        for another reader than in the arguments.
         """
         if not isinstance(reader, AwsReader):
             raise TypeError(f"{reader}: has no AWS identity to read with")
         if self._args.reader is None or _arn_of(self._args.reader) != _arn_of(reader):
-            raise pulumi.RunError(
-                f"{self._name}: publish to {_arn_of(reader)}"
-                "\n    the policy of each secret names who reads, and denies everybody else"
-                "\n    -> give the store this `reader` among its arguments"
+            raise ComponentError(
+                f"{self._name}: publish to {_arn_of(reader)}",
+                "the policy of each secret names its readers, and denies everybody else",
+                "pass this `reader` in the arguments of the store",
+                code="reader-not-declared",
             )
         for_server = tuple(secret for secret in self.manifest.secrets if self._is_read(secret))
         secrets = tuple(secret.name for secret in for_server)
@@ -158,7 +160,7 @@ class AwsSecretStore(SecretStore):
         )
 
     def rotate(self) -> Schedule:
-        """Declare a function for each secret that secretops makes values for, on AWS' schedule, and the hourly tick."""
+        """Declare rotation functions on AWS' schedule, and the hourly tick."""
         former = pulumi.Alias(name="rotators", type_="coreflux-mcp-secrets:aws:Rotators")
         AwsRotation(
             f"{self._name}-rotation",
@@ -177,7 +179,7 @@ class AwsSecretStore(SecretStore):
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """Declare CloudTrail, and who is notified of what should not happen."""
+        """Declare CloudTrail with alarms."""
         former = pulumi.Alias(name="trail", type_="coreflux-mcp-secrets:aws:Trail")
         reader = self._args.reader
         rotating = [rotator_of(secret.name) for secret in rotated(self.manifest.secrets)]
@@ -200,7 +202,7 @@ class AwsSecretStore(SecretStore):
         return Reader.SERVER in secret.readers and wanted
 
     def _key(self, region: str) -> aws.kms.Key:
-        """The key of one region. A replica's secrets are that region's, under another key."""
+        """Declare the key of a region."""
         there, is_replicas = self._names.at(region), region != self._names.region
         writers = {who for access in self._access.values() for who in access.writers}
         readers = {secret: who for secret, access in self._access.items() if (who := set(access.readers) - writers)}
@@ -223,7 +225,7 @@ class AwsSecretStore(SecretStore):
         )
 
     def _secret(self, secret: str, who: Access) -> aws.secretsmanager.Secret:
-        """A secret without a value, and its policy. The first value is put by an operator or made by a tick."""
+        """Declare a secret without a value, and its policy. An operator or a tick writes the first value."""
         made = aws.secretsmanager.Secret(
             f"{self._name}-secret-{secret}",
             name=self._names.secret(secret),

@@ -1,4 +1,4 @@
-"""The containers of a task, as ECS' RegisterTaskDefinition has them."""
+"""The containers of a task, in the form of ECS' RegisterTaskDefinition."""
 
 from __future__ import annotations
 
@@ -10,41 +10,40 @@ import pulumi
 from ..core.broker import BrokerArgs, ca_bundle
 from ..core.references import Fetched, NativeRef
 
+# The image's port. Not 8000, where the server's tool verify_lot_snippet finds a verifier.
 PORT = 8080
-"""The image's own. Not 8000: there the server's tool verify_lot_snippet looks for a verifier, as on Kubernetes."""
 
+# uid and gid of the image.
 USER = "10001:10001"
-"""As the image has it."""
 
+# Seconds from SIGTERM to SIGKILL. The launcher ends within 5 (docs/operations/http.md).
 END_WITHIN = 15
-"""Seconds from SIGTERM to SIGKILL. The launcher ends within 5 (docs/operations/http.md)."""
 
+# Seconds until a failed health check counts.
 START_WITHIN = 60
-"""Seconds until a failed health check counts."""
 
+# Seconds between health checks, and failures until ECS replaces a task. It answers while a tool blocks
+# (docs/operations/http.md).
 CHECK_EVERY, CHECKS = 30, 5
-"""Seconds between two health checks, and how many have to fail: ECS then replaces a task that did not answer for two
-minutes. Health is answered while a tool blocks (docs/operations/http.md)."""
 
+# Seconds until each task has a new version (docs/operations/aws.md, How a new version arrives): a message waits for
+# others, Lambda collects messages, and a deployment takes about five minutes by our estimate, with retries up to 15.
 DELAY, WINDOW, ROLLOUT = 60, 60, 900
-"""Seconds until each task has a new version (docs/operations/aws.md, How a new version arrives): a message waits for
-what comes with it; Lambda gathers messages for one call; one deployment takes about five minutes, by our estimate: a
-task's start, the pull of its image, its first checks and the end of the one before, and a failed start is repeated."""
 
+# With NativeRef.
 REDEPLOYED = DELAY + WINDOW + ROLLOUT
-"""With NativeRef."""
 
+# Bytes of CA certificates: a task definition has at most 64 KiB (AWS, Amazon ECS service quotas).
 CA_LIMIT = 48 * 1024
-"""Bytes of CA certificates: a whole task definition has at most 64 KiB (AWS, Amazon ECS service quotas)."""
 
 STACK = "stack"
 STACK_FOLDER = "/etc/coreflux-mcp/stack"
 CA_FILE = f"{STACK_FOLDER}/ca.crt"
 
+# As in docs/operations/image.md. Not /readyz: a task that waits for its broker must not be replaced.
 _HEALTH = "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/healthz', timeout=4)"
-"""As docs/operations/image.md has it. Not /readyz: a task that waits for its broker is not to be replaced."""
 
-_LAY_DOWN = f"import os; open('{CA_FILE}', 'w').write(os.environ['CA_BUNDLE'])"
+_WRITE_CA = f"import os; open('{CA_FILE}', 'w').write(os.environ['CA_BUNDLE'])"
 
 
 def containers(
@@ -57,7 +56,7 @@ def containers(
     broker: BrokerArgs,
     log: Mapping[str, pulumi.Input[str]],
 ) -> list[dict[str, Any]]:
-    """The server, and before it what lays down the CA certificates of a broker that a private CA signs."""
+    """Return the server's container, after one that writes the broker's CA certificates, if any."""
     command = ["run", "--from", secrets.source, "--transport", "http", "--listen", f"0.0.0.0:{PORT}"]
     for host in allowed_hosts:
         command += ["--allowed-host", host]
@@ -91,12 +90,12 @@ def containers(
 
 
 def _ca_file(image: pulumi.Input[str], path: str, log: Mapping[str, pulumi.Input[str]]) -> dict[str, Any]:
-    """Writes the certificates, which are public, into a volume of the task. As root: the volume is root's at first."""
+    """Return the container that writes the CA certificates into a volume, as root, who owns the volume."""
     return {
         "name": "ca-file",
         "image": image,
         "essential": False,
-        "entryPoint": ["/opt/secretops/bin/python", "-c", _LAY_DOWN],
+        "entryPoint": ["/opt/secretops/bin/python", "-c", _WRITE_CA],
         "user": "0:0",
         "environment": [{"name": "CA_BUNDLE", "value": ca_bundle(path)}],
         "mountPoints": [{"sourceVolume": STACK, "containerPath": STACK_FOLDER, "readOnly": False}],

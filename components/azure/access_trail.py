@@ -25,19 +25,19 @@ class WorkspaceArgs:
     id: pulumi.Input[str]
     """Its resource id."""
     customer_id: pulumi.Input[str]
-    """The workspace id that queries name: az monitor log-analytics workspace show --query customerId."""
+    """The workspace id for queries: az monitor log-analytics workspace show --query customerId."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrailOptions:
-    """How access is recorded, and who is notified."""
+    """Where accesses are recorded, and who is notified."""
 
     operators: Sequence[str]
     """Object ids of users who put and read values. No groups: the log names the user, and not the group."""
     workspace: WorkspaceArgs | None = None
     """Where records go; by default one is made. You set the retention and the readers of yours."""
     retention_days: int = 365
-    """For how long a workspace that is made keeps records: 30 to 730 days."""
+    """Retention of a workspace that is made: 30 to 730 days."""
     alert_emails: Sequence[str] = ()
 
 
@@ -50,20 +50,20 @@ class AzureAccessTrailArgs(AzureArgs, TrailOptions):
     secrets: Sequence[Secret]
     """The secrets in the vault, each by its name."""
     readers: Mapping[str, Sequence[pulumi.Input[str]]] = field(default_factory=dict)
-    """Secret -> object ids that are declared to read it. Any other read raises an alert."""
+    """Secret -> object ids of its declared readers. Any other read raises an alert."""
     rotated: bool = True
-    """Whether a job ticks each hour: a missing or failed tick raises an alert."""
+    """Whether a missing or failed hourly tick raises an alert."""
     production: bool = True
     """Whether records are protected from deletion."""
 
 
 class AzureAccessTrail(Component):
-    """Owns the workspace, what is sent to it, its readers, the alerts and whom they notify; never a value."""
+    """Owns the workspace, diagnostic settings, readers, alerts and their action group; never a value."""
 
     trail: Trail
-    """Where the records are, and how to find who read what."""
+    """Where accesses are recorded, and the query for who read what."""
     workspace: pulumi.Output[str]
-    """Its id as a query names it, a GUID."""
+    """The workspace id for queries, a GUID."""
 
     def __init__(self, name: str, args: AzureAccessTrailArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:azure:Trail", name, opts, formerly="")
@@ -84,7 +84,7 @@ class AzureAccessTrail(Component):
                 sku=operationalinsights.WorkspaceSkuArgs(name=operationalinsights.WorkspaceSkuNameEnum.PER_GB2018),
                 retention_in_days=args.retention_days,
                 features=operationalinsights.WorkspaceFeaturesArgs(
-                    disable_local_auth=True,  # no agent writes here by the workspace's key
+                    disable_local_auth=True,  # no agent writes with the workspace's key
                     immediate_purge_data_on30_days=False,
                 ),
                 opts=place.under(self, protect=args.production),
@@ -112,7 +112,7 @@ class AzureAccessTrail(Component):
             opts=place.under(self),
         )
         grants = roles.Grants(name=name, parent=self, place=place)
-        for operator in () if args.workspace else args.operators:  # who could read all logs of your workspace
+        for operator in () if args.workspace else args.operators:  # on your workspace the role would grant all logs
             grants.assign(
                 f"operator-{operator}-reads-trail",
                 roles.LOG_READER,

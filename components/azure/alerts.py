@@ -1,4 +1,4 @@
-"""What should not happen, looked for in the workspace and in the activity log, and told to an action group."""
+"""Alerts on the workspace and on the activity log, which notify an action group."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ from ..core.planned import planned
 from . import queries
 from .principals import AzurePlace
 
+# Window of an alert: Key Vault's log is at most ten minutes late (Azure, Key Vault logging), and Log Analytics adds
+# some. An active alert does not notify again.
 LATE = "PT30M"
-"""How far an alert looks back: Key Vault's log is ten minutes late at most (Azure, Key Vault logging), and Log
-Analytics takes some more to show it. An alert that is on is not told again."""
 
-# The rotator prints the same findings each hour: with a window of two ticks an alert stays active, and rings once.
+# The rotator prints the same findings each hour: with a window of two ticks an alert stays active, and notifies once.
 TWO_TICKS = "PT2H"
 
-# For what an hourly tick prints. A rule costs a third of one that is evaluated every five minutes
+# For findings of the hourly tick. Such a rule costs a third of one that is evaluated every five minutes
 # (https://azure.microsoft.com/pricing/details/monitor/).
 SELDOM = "PT15M"
 
+# Operations that give access to secrets, by a role or by an identity that may read. A getAuthToken is a shell in a
+# container. Names are Azure's (tests/unit/azure_tables.json); that each is logged for an alert is not proven.
 TO_READ = (
     "Microsoft.Authorization/roleAssignments/write",
     "Microsoft.Authorization/roleAssignments/delete",
     "Microsoft.KeyVault/vaults/write",
     "Microsoft.KeyVault/vaults/delete",
-    "Microsoft.KeyVault/vaults/secrets/write",  # a value, by Azure Resource Manager and without a role on the vault
-    "Microsoft.Storage/storageAccounts/write",  # the networks and keys of the lease, without which nothing rotates
+    "Microsoft.KeyVault/vaults/secrets/write",  # a value, by Azure Resource Manager without a role on the vault
+    "Microsoft.Storage/storageAccounts/write",  # networks and keys of the lease
     "Microsoft.Storage/storageAccounts/delete",
     "Microsoft.App/jobs/write",
-    "Microsoft.App/jobs/start/action",  # with an image and a command of the caller's, as the rotator
+    "Microsoft.App/jobs/start/action",  # with the caller's image and command, as the rotator
     "Microsoft.App/jobs/getAuthToken/action",
     "Microsoft.App/containerApps/write",
     "Microsoft.App/containerApps/getAuthToken/action",
@@ -41,10 +43,8 @@ TO_READ = (
     "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
     "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write",
 )
-"""Operations by which somebody gets at secrets: by a role, or by becoming who is declared to read. A getAuthToken is a
-shell in a container. Names are Azure's (tests/unit/azure_tables.json); that each is logged for an alert is not
-proven."""
 
+# Operations that avoid the trail, or prevent its alerts.
 FROM_THE_TRAIL = (
     "Microsoft.Insights/diagnosticSettings/write",
     "Microsoft.Insights/diagnosticSettings/delete",
@@ -52,25 +52,24 @@ FROM_THE_TRAIL = (
     "Microsoft.OperationalInsights/workspaces/delete",
     "Microsoft.OperationalInsights/workspaces/purge/action",
     "Microsoft.OperationalInsights/workspaces/tables/write",  # a table's own retention
-    "Microsoft.OperationalInsights/workspaces/tables/deleteData/action",  # rows of one, and no purge
-    "Microsoft.App/managedEnvironments/write",  # where its console goes: the ticks' alerts look there
+    "Microsoft.OperationalInsights/workspaces/tables/deleteData/action",  # single rows
+    "Microsoft.App/managedEnvironments/write",  # the destination of its console logs, for the ticks' alerts
     "Microsoft.Insights/scheduledQueryRules/write",
     "Microsoft.Insights/scheduledQueryRules/delete",
-    "Microsoft.Insights/scheduledQueryRules/disable/action",  # by Azure: its query has failed for a week
+    "Microsoft.Insights/scheduledQueryRules/disable/action",  # by Azure, after a week of failed queries
     "Microsoft.Insights/activityLogAlerts/write",
     "Microsoft.Insights/activityLogAlerts/delete",
     "Microsoft.Insights/actionGroups/write",
     "Microsoft.Insights/actionGroups/delete",
     "Microsoft.AlertsManagement/actionRules/write",  # an alert processing rule: it silences action groups
 )
-"""Operations by which somebody gets out of the trail, or keeps it from telling."""
 
+# Contributor on the resource group may do all of them except role assignments, and may therefore read all secrets.
 ACCESS_CHANGES = (*TO_READ, *FROM_THE_TRAIL)
-"""All of them that Contributor on the resource group may, but for role assignments; so who has that may read all."""
 
 
 class Alerts:
-    """Makes the alerts of one stack, below `parent`."""
+    """Declares the alerts of a stack, below `parent`."""
 
     def __init__(
         self,
@@ -103,14 +102,14 @@ class Alerts:
         self._group = planned(group.id, self._names.resource_id(f"Microsoft.Insights/actionGroups/{called}"))
 
     def of_reads(self, vault: pulumi.Output[str], readers: Mapping[str, Sequence[pulumi.Input[str]]]) -> None:
-        """Reads that nobody declared, reads that were denied: an alert for each reader and secret."""
+        """Alert on undeclared and on denied reads, for each reader and secret."""
         undeclared = pulumi.Output.all(vault, readers).apply(lambda known: queries.undeclared_read(*known))
         by = ("Who", "Secret")
-        self._rule("undeclared-read", 1, "somebody read a secret who is not declared to", undeclared, by)
-        self._rule("denied-read", 2, "somebody was denied a read of a secret", vault.apply(queries.denied_read), by)
+        self._rule("undeclared-read", 1, "an undeclared reader read a secret", undeclared, by)
+        self._rule("denied-read", 2, "a read of a secret was denied", vault.apply(queries.denied_read), by)
 
     def of_secrets(self, vault: pulumi.Output[str], secrets: Sequence[Secret], job: str) -> None:
-        """Alert on secrets that are deleted, near their expiry with nobody to rotate them, or past it."""
+        """Alert on secrets that are deleted, expired, or near an expiry that rotation does not renew."""
         supplied = [secret.name for secret in secrets if not secret.is_made]
         everything = [secret.name for secret in secrets]
         by = ("Secret",)
@@ -120,7 +119,7 @@ class Alerts:
         self._rule(
             "near-expiry",
             3,
-            "a secret or a certificate expires soon, and a person has to renew it",
+            "a secret or a certificate expires soon, and an operator has to renew it",
             vault.apply(lambda known: queries.near_expiry(known, supplied, job)),
             by,
             window=TWO_TICKS,
@@ -129,7 +128,7 @@ class Alerts:
         self._rule(
             "expired",
             1,
-            "a secret is past the day that it was due",
+            "a secret is past its due day",
             vault.apply(lambda known: queries.expired(known, everything, job)),
             by,
             window=TWO_TICKS,
@@ -139,15 +138,15 @@ class Alerts:
     def of_ticks(self, job: str) -> None:
         """Alert on a tick's failures, and on its silence."""
         failed, silent = queries.tick_failed(job), queries.tick_lines(job)
-        self._rule("tick-failed", 2, "the tick could not look after a secret: its log says why", failed, every=SELDOM)
+        self._rule("tick-failed", 2, "the tick failed for a secret: its log has the reason", failed, every=SELDOM)
         self._rule("tick-missing", 1, "the hourly tick does not run", silent, window="PT3H", every=SELDOM, none=True)
 
     def of_access(self) -> None:
-        """Who may read, and what is recorded and told, was changed. `pulumi up` does so too."""
+        """Alert on changes of access and of the trail. `pulumi up` triggers it, too."""
         monitor.ActivityLogAlert(
             f"{self._name}-alert-access-change",
             activity_log_alert_name=self._names.plain("access"),
-            description="somebody may have become a reader, or left the trail; pulumi up and a job's start ring, too",
+            description="access to secrets or the trail changed; pulumi up and a job's start trigger it, too",
             resource_group_name=self._place.group,
             location="global",
             tags=self._place.tags,
@@ -184,7 +183,7 @@ class Alerts:
         every: str = "PT5M",
         none: bool = False,
     ) -> None:
-        """Tell once what `query` finds, and again once it was over; or that it finds nothing, where `none`."""
+        """Alert if `query` finds something, or with `none` if it finds nothing. Notify again after it was resolved."""
         monitor.ScheduledQueryRule(
             f"{self._name}-alert-{what}",
             rule_name=self._names.plain(what),
@@ -200,13 +199,13 @@ class Alerts:
             evaluation_frequency=every,
             window_size=window,
             auto_mitigate=True,
-            skip_query_validation=True,  # its tables are there from their first row on
+            skip_query_validation=True,  # its tables exist from their first row on
             criteria=monitor.ScheduledQueryRuleCriteriaArgs(
                 all_of=[
                     monitor.ConditionArgs(
                         query=query,
                         time_aggregation=monitor.TimeAggregation.COUNT,
-                        # Words of the API; the SDK's enum has another API's (docs/adr/0009).
+                        # Words of this API; the SDK's enum is of another one (docs/adr/0009).
                         operator="LessThan" if none else "GreaterThan",
                         threshold=1 if none else 0,
                         dimensions=[monitor.DimensionArgs(name=one, operator="Include", values=["*"]) for one in by],

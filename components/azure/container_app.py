@@ -1,6 +1,6 @@
-"""The MCP server on Azure Container Apps: the launcher over streamable HTTP, which fetches its secrets itself.
+"""The MCP server on Azure Container Apps: the launcher over streamable HTTP, which fetches its secrets.
 
-A native reference would want a value when the app is made, and a changed one restarts the server (docs/adr/0009).
+A native reference would need a value when the app is created, and a new value would restart it (docs/adr/0009).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from . import containers
 from .identity import AzureArgs, container_app
 from .principals import ContainerApp
 
+# The image's port. Not 8000, where the server's tool verify_lot_snippet finds a verifier.
 PORT = 8080
-"""The image's own. Not 8000: there the server's tool verify_lot_snippet looks for a verifier, as on Kubernetes."""
 
+# Answers as long as the launcher runs, with or without values.
 ALIVE = "/healthz"
-"""Answered while the launcher's process does, with values or without."""
 
 # Seconds from SIGTERM to SIGKILL. The launcher ends within 5 (docs/operations/http.md).
 END_WITHIN = 20
@@ -38,13 +38,13 @@ class ContainerAppMcpServerArgs(McpServerArgs, AzureArgs):
     image: pulumi.Input[str]
     """The image of docs/operations/image.md, as you have pushed it."""
     app: ContainerApp | None = None
-    """As whom it reads: `container_app()` of AzureIdentities; by default it makes an identity, and you grant it."""
+    """Its identity: `container_app()` of AzureIdentities. By default one is made, and you grant it the secrets."""
     bootstrapped: bool = False
     """Whether its secrets have first values. A new revision then has to be ready before it replaces the old one."""
     ingress: Literal["environment", "network"] = "environment"
     """Who reaches it: other apps of its environment, or all of the environment's virtual network."""
     allowed_hosts: Sequence[pulumi.Input[str]] = ()
-    """Names that clients call it by, in addition to the one that Container Apps gives it."""
+    """Host names that clients use in addition to that of Container Apps."""
     connection_tools: bool = False
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
 
@@ -53,7 +53,7 @@ class ContainerAppMcpServer(McpServer):
     """An app of Container Apps. Owns no value, no network and no grant of a secret."""
 
     app: ContainerApp
-    """Where it runs, and the identity that it reads with."""
+    """Its environment and identity."""
 
     def __init__(self, name: str, args: ContainerAppMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:azure:McpServer", name, opts, formerly="")
@@ -76,7 +76,7 @@ class ContainerAppMcpServer(McpServer):
             workload_profile_name=containers.PROFILE,
             identity=containers.identities(reads, environment),
             configuration=container_apps.ConfigurationArgs(
-                active_revisions_mode=container_apps.ActiveRevisionsMode.SINGLE,  # the old one ends once the new stands
+                active_revisions_mode=container_apps.ActiveRevisionsMode.SINGLE,  # the new one replaces the old
                 max_inactive_revisions=3,
                 registries=containers.registries(image, environment),
                 identity_settings=containers.identity_settings(reads, environment),
@@ -102,7 +102,7 @@ class ContainerAppMcpServer(McpServer):
                         volume_mounts=files.mounts,
                     )
                 ],
-                # One: a session lives in one replica, and most MCP clients keep no cookie to find it again.
+                # A session lives in one replica, and most MCP clients keep no cookie for session affinity.
                 scale=container_apps.ScaleArgs(min_replicas=1, max_replicas=1),
                 volumes=files.volumes,
                 termination_grace_period_seconds=END_WITHIN,
@@ -121,9 +121,12 @@ def _arguments(args: ContainerAppMcpServerArgs, hosts: Sequence[pulumi.Input[str
 
 
 def _probes(ready: str) -> list[container_apps.ContainerAppProbeArgs]:
-    """Of a server that is ready once `ready` answers. The first values come after `pulumi up`, and Container Apps gives
-    up a revision that is not ready by then ("Failed to provision revision: Operation expired"). So until the stack says
-    that they are there, no probe asks /readyz, and the launcher answers clients with 503, and why."""
+    """Return the probes of a server that is ready once `ready` answers.
+
+    Container Apps fails a revision that is not ready in time ("Failed to provision revision: Operation expired"), and
+    the first values come after `pulumi up`. Before `bootstrapped` no probe uses /readyz, and the launcher answers
+    clients with 503 and the reason.
+    """
     return [
         _probe(container_apps.Type.STARTUP, ALIVE, period=6),
         _probe(container_apps.Type.LIVENESS, ALIVE, period=12),
@@ -132,7 +135,7 @@ def _probes(ready: str) -> list[container_apps.ContainerAppProbeArgs]:
 
 
 def _probe(kind: container_apps.Type, path: str, *, period: int) -> container_apps.ContainerAppProbeArgs:
-    """`period` in seconds; ten failures are Container Apps' most. A probe has no token: both paths are open."""
+    """Return a probe. `period` in seconds; ten failures are the maximum of Container Apps."""
     return container_apps.ContainerAppProbeArgs(
         type=kind,
         http_get=container_apps.ContainerAppProbeHttpGetArgs(path=path, port=PORT, scheme=container_apps.Scheme.HTTP),

@@ -1,4 +1,4 @@
-"""What server and rotator have in common as containers: image, identities, and files that an init container writes."""
+"""What the containers of server and rotator share: identities, registry, and files that an init container writes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ _VOLUME = "stack"
 
 @dataclass(frozen=True)
 class Files:
-    """Public files, path -> text, in a volume of each replica. An init container writes them: Container Apps mounts
-    files only as secrets of the app, which are values of its resource."""
+    """Public files, path -> text, which an init container writes into a volume of each replica.
+
+    Container Apps mounts files only as secrets of the app, which are values of its resource.
+    """
 
     texts: Mapping[str, pulumi.Input[str]]
 
     def init_containers(self, image: pulumi.Input[str]) -> list[app.InitContainerArgs]:
-        """Return the container that writes them. It has the same image: no other has to be pulled and trusted."""
+        """Return the container that writes the files, with the same image."""
         if not self.texts:
             return []
         return [
@@ -69,7 +71,7 @@ def identities(of: AzureIdentity, environment: AzureEnvironment) -> app.ManagedS
 
 
 def identity_settings(of: AzureIdentity, environment: AzureEnvironment) -> list[app.IdentitySettingsArgs]:
-    """Return who gets them: the main container its own, and not init containers; no container the platform's."""
+    """Give the main container its identity. Init containers get none, and no container gets the platform's."""
     lives = app.IdentitySettingsLifeCycle
     return [
         app.IdentitySettingsArgs(identity=of.id, lifecycle=lives.MAIN),
@@ -78,7 +80,7 @@ def identity_settings(of: AzureIdentity, environment: AzureEnvironment) -> list[
 
 
 def registries(image: pulumi.Input[str], environment: AzureEnvironment) -> list[app.RegistryCredentialsArgs]:
-    """Return the login at the image's registry, if it asks who pulls."""
+    """Return the login at the image's registry, if it needs one."""
     if environment.args.registry is None:
         return []
     server = pulumi.Output.from_input(image).apply(lambda known: known.partition("/")[0])
@@ -86,5 +88,5 @@ def registries(image: pulumi.Input[str], environment: AzureEnvironment) -> list[
 
 
 def variables(public: Mapping[str, pulumi.Input[str]]) -> list[app.EnvironmentVarArgs]:
-    """Return variables by name: their order is no change."""
+    """Return variables sorted by name, so that their order is no change."""
     return [app.EnvironmentVarArgs(name=name, value=value) for name, value in sorted(public.items())]

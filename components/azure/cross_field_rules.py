@@ -1,4 +1,4 @@
-"""What is wrong between sections of a stack file whose store or server is in Azure. Judged without the SDK."""
+"""Rules across sections for stacks with a store or server on Azure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from secretops.forms import registry_of
+from secretops.formats import image_registry
 from secretops.manifest import HTTP_TOKEN
 from secretops.platforms.azure import write_files
 
@@ -20,7 +20,7 @@ from .settings import AzureStore, ContainerAppServer
 
 
 def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Each of them, from the sections that could be read."""
+    """Yield each problem, from the valid sections."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     secrets = parsed.get("secrets", {})
     if isinstance(server, ContainerAppServer):
@@ -33,7 +33,7 @@ def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _in_azure(store, server, secrets)
         yield from _of_networks(store, server)
         yield from too_many_certificates(
-            broker, write_files.LIMIT, "a container is given them as one variable, of which Linux takes 128 KiB"
+            broker, write_files.LIMIT, "a container gets them as one variable, which Linux limits to 128 KiB"
         )
         if server and not isinstance(server, ContainerAppServer):
             yield from _read_from_elsewhere(server)
@@ -43,87 +43,95 @@ def cross_field_rules(parsed: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _in_azure(store: AzureStore, server: Any, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
-    """What a vault or a registry can't do."""
     names = {*secrets, *GUIDE, HTTP_TOKEN[0]}
     for name in sorted(secrets):
         if name.removesuffix(PENDING) in names - {name}:
             yield Problem(
-                f"secrets.{name}: named like what is prepared for {name.removesuffix(PENDING)}",
-                "in a key vault a value that is not proven yet lies in a secret of its own, of that name",
+                f"secrets.{name}: the name of the pending version of {name.removesuffix(PENDING)}",
+                "a key vault has a pending value in its own secret, with that name",
                 "rename it",
+                code="secret-name-taken",
             )
     if server and not server.is_remote and not store.image:
         yield Problem(
             "store.image: missing with server local",
-            "the rotator runs in a container of Azure, and a server on this machine has no image that it could share",
+            "the rotator runs in a container of Azure, and a server on this machine has no image",
             "add image: the one of docs/operations/image.md, as you have pushed it",
+            code="image-missing",
         )
     if store.registry and not known(store.registry):
         return
     registry = store.registry.rpartition("/")[2].lower() if store.registry else ""
     for key, image in ((key, image) for key, image in _images(store, server) if known(image)):
-        host = (registry_of(image) or "").lower()
+        host = (image_registry(image) or "").lower()
         if not registry and host.endswith(".azurecr.io"):
             yield Problem(
                 f"store.registry: missing, and {key} is of {host}",
-                "Container Apps takes an image of a container registry of Azure as an identity of the stack's, which "
-                "is granted that in the registry",
+                "Container Apps pulls from an Azure container registry with an identity that has a role there",
                 f"add registry: its resource id (az acr show --name {host.partition('.')[0]} --query id)",
+                code="registry-missing",
             )
         if registry and not re.fullmatch(rf"{registry}(-[a-z0-9]+)?\.azurecr\.io", image.partition("/")[0]):
             yield Problem(
                 f"{key}: {image}",
-                f"with store.registry it is an image of {registry}.azurecr.io, or of {registry}-….azurecr.io where the "
-                "registry's login server has such a label",
-                "name one of there, or take registry out",
+                f"with store.registry images are from {registry}.azurecr.io, or {registry}-….azurecr.io if its login "
+                "server has a label",
+                "write an image of that registry, or take registry out",
+                code="registry-mismatch",
             )
 
 
 def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
-    """Subnets that Azure refuses, or that are missing."""
     if not store.network and not store.open_to_internet:
         yield Problem(
             "store.network: missing",
-            "without it vault and lease answer every network, and roles alone guard them",
+            "without it vault and lease accept every network, and roles alone protect them",
             "add subnet and network (docs/operations/azure.md, Networks), or write open_to_internet: true",
+            code="network-missing",
         )
     if store.network and store.open_to_internet:
         yield Problem(
             "store.open_to_internet: true, with store.network",
-            "network closes vault and lease to all that it does not name",
+            "network closes vault and lease to all other networks",
             "take one of them out",
+            code="open-with-network",
         )
     if store.network and not store.subnet:
         yield Problem(
             "store.network: without store.subnet",
-            "the stack's own containers have no address of their own, and would not reach the vault either",
-            "add subnet: the id of one that is delegated to Microsoft.App/environments, or take network out",
+            "without a subnet the stack's containers have no fixed address, and would not reach the vault",
+            "add subnet: the id of a subnet delegated to Microsoft.App/environments, or take network out",
+            code="network-needs-subnet",
         )
     own = known(store.subnet)
     if store.network and not store.network.is_way_in(own):
         yield Problem(
             "store.network: no address, no subnet but the stack's own, and no private endpoint",
-            "it closes vault and lease to everybody else, and nobody could put the first value",
-            "name from where operators reach them, or take network out",
+            "vault and lease are closed to all others, and nobody could put the first value",
+            "add the networks of operators, or take network out",
+            code="network-without-client",
         )
     if isinstance(server, ContainerAppServer) and server.ingress == "network" and not store.subnet:
         yield Problem(
             "server.ingress: network, without store.subnet",
-            "without a subnet the network is the internet, where no MCP server belongs",
+            "without a subnet the network is the internet",
             "add subnet to the store, or take ingress out",
+            code="ingress-needs-subnet",
         )
     if store.zone_redundant and not store.subnet:
         yield Problem(
             "store.zone_redundant: true, without store.subnet",
-            "Container Apps spreads only an environment in a network of your own over zones",
+            "Container Apps has zone redundancy only for an environment in your network",
             "add subnet, or take zone_redundant out",
+            code="zones-need-subnet",
         )
     endpoint = store.network.private_endpoint if store.network else None
     if endpoint and (known(endpoint.subnet) or "-").lower() == (own or "").lower():
         yield Problem(
             f"store.network.private_endpoint.subnet: {endpoint.subnet}",
-            "it is store.subnet, which is delegated to Container Apps, and nothing else lies in such a subnet",
-            "name another of the same virtual network",
+            "it is store.subnet, which is delegated to Container Apps alone",
+            "write another subnet of the same virtual network",
+            code="endpoint-in-delegated-subnet",
         )
     for key, subnet, what in (
         ("store.subnet", store.subnet, "a Container Apps environment"),
@@ -132,13 +140,14 @@ def _of_networks(store: AzureStore, server: Any) -> Iterator[Problem]:
         if subnet and known(subnet) and (found := subnet.split("/")[2]) != store.subscription:
             yield Problem(
                 f"{key}: of subscription {found}",
-                f"{what} is of the subscription of its network, here {store.subscription}",
-                "name a subnet there, in the stack's location",
+                f"{what} is in the subscription of its network, here {store.subscription}",
+                "write a subnet there, in the stack's location",
+                code="other-subscription",
             )
 
 
 def _images(store: AzureStore, server: Any) -> Iterator[tuple[str, str]]:
-    """Those that containers of Azure run, and where the stack file names them."""
+    """Yield the images of Azure's containers, and their places in the stack file."""
     if store.image:
         yield "store.image", store.image
     if isinstance(server, ContainerAppServer) or (server and server.kind == "kubernetes" and not store.image):
@@ -146,16 +155,18 @@ def _images(store: AzureStore, server: Any) -> Iterator[tuple[str, str]]:
 
 
 def _read_from_elsewhere(server: Any) -> Iterator[Problem]:
-    """A server that does not say as whom it reads."""
+    """Yield a problem for a server elsewhere without an identity."""
     if server.kind == "local" and (not server.reader or server.reader.startswith("arn:")):
         yield Problem(
             f"server.reader: {server.reader}" if server.reader else "server.reader: missing with store azure",
-            "the launcher reads as a user, who is granted the server's secrets",
+            "the launcher reads as a user, who gets the server's secrets",
             "add reader: the user's object id (az ad signed-in-user show --query id)",
+            code="reader-missing",
         )
     if server.kind == "kubernetes" and not server.oidc_issuer:
         yield Problem(
             "server.oidc_issuer: missing with store azure",
-            "External Secrets reads as a service account of the cluster, whose tokens Entra has to know",
+            "Entra has to trust the cluster's service account of External Secrets",
             "add oidc_issuer: its URL (az aks show --query oidcIssuerProfile.issuerUrl)",
+            code="oidc-issuer-missing",
         )

@@ -1,4 +1,4 @@
-"""What the entries of Azure's sections may be, in a stack file."""
+"""Types of the entries of Azure's sections, with rules and remedies."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ AzureLocation = Annotated[
     ),
 ]
 
-# Azure takes letters and digits of every script for the name of a resource group, and for no other.
+# The name of a resource group may have letters and digits of every script, unlike other names.
 _GROUP = r"(?u:[\w().-]{0,89}[\w()-])"
 ResourceGroup = Annotated[str, matching(_GROUP, "a resource group's name", "take it out, and the stack makes one")]
 
 
 def _arm_id(kind: str, what: str, name: str = "*") -> AfterValidator:
-    """Return a validator for a resource id: `kind` is its provider and types, with a `*` for each name between.
+    """Return a validator for a resource id of `kind`: its provider and types, with a `*` for each name between.
 
-    Azure does not distinguish the case of its own words there. The setting is as its documentation writes them.
+    Azure ignores the case of its own words. The setting has the spelling of Azure's documentation.
     """
     words = f"/subscriptions/GUID/resourceGroups/GROUP/providers/{kind}/{name}".split("/")
 
@@ -94,7 +94,6 @@ def _segment(word: str, part: str) -> str:
 
 
 def _dns_zone(name: str) -> AfterValidator:
-    """Of a private endpoint. Each service has one of a name that Azure gives."""
     return _arm_id("Microsoft.Network/privateDnsZones", f"the private DNS zone {name}", name)
 
 

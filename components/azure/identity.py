@@ -1,4 +1,4 @@
-"""What the components of a stack on Azure share: provider, resource group, Container Apps environment, identities."""
+"""What Azure's components share: provider, resource group, Container Apps environment, identities."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pulumi
 import pulumi_azure_native as azure
 
-from ..core.component import Component
+from ..core.component import Component, ComponentError
 from ..core.naming import PROJECT
 from ..core.planned import planned
 from . import roles
@@ -23,7 +23,7 @@ class AzureArgs(AzureIdentitiesArgs):
     """`environment` of AzureIdentities or of another component, shared by this one; by default it makes its own."""
 
     def open_environment(self, name: str, parent: Component) -> AzureEnvironment:
-        """Return the shared environment, or make one below `parent`. Raises pulumi.RunError if it is elsewhere."""
+        """Return the shared environment, or make one below `parent`. Raises ComponentError for another subscription."""
         if self.shared is None:
             return AzureIdentities(f"{name}-identity", self, pulumi.ResourceOptions(parent=parent)).environment
         place, yours = self.shared.place, parent.get_provider(_ANY)
@@ -70,7 +70,7 @@ class AzureIdentities(Component):
             provider=provider,
         )
         platform = user_assigned(f"{name}-platform-identity", "platform", place, self)
-        if yours:  # its subscription is no output: only ids have it
+        if yours:  # only resource ids have its subscription
             known = pulumi.Output.from_input(platform.id).apply(lambda id_: _check(name, id_, args.subscription))
             platform = replace(platform, id=known)
         made = azure.app.ManagedEnvironment(
@@ -79,14 +79,14 @@ class AzureIdentities(Component):
             resource_group_name=place.group,
             location=args.location,
             tags=tags,
-            # Through a diagnostic setting (access_trail.py): a workspace named here wants its shared key, a secret.
+            # Through a diagnostic setting (access_trail.py): a workspace here would need its shared key, a secret.
             app_logs_configuration={"destination": "azure-monitor"},
             vnet_configuration={"infrastructure_subnet_id": args.subnet, "internal": True} if args.subnet else None,
             zone_redundant=args.zone_redundant or None,
             workload_profiles=[{"name": "Consumption", "workload_profile_type": "Consumption"}],
             peer_traffic_configuration={"encryption": {"enabled": True}},  # MCP's bearer token passes between nodes
-            # A new role takes minutes to work on Azure, and Container Apps gives up an image that it cannot pull by
-            # then. The minutes pass while the environment is made, and all containers come after it.
+            # A new role takes minutes to take effect, and Container Apps fails an image that it cannot pull. The
+            # minutes pass while the environment is created, before its containers.
             opts=place.under(self, after=_let_pull(self, name, args.registry, place, platform)),
         )
         self.environment = AzureEnvironment(
@@ -133,7 +133,7 @@ def container_app(name: str, environment: AzureEnvironment, parent: Component) -
 
 
 def user_assigned(name: str, what: str, place: AzurePlace, parent: pulumi.ComponentResource) -> AzureIdentity:
-    """Declare an identity. It outlives its containers: roles are assigned before they exist."""
+    """Declare an identity, to which roles are assigned before its containers exist."""
     physical = place.names.plain(what)
     made = azure.managedidentity.UserAssignedIdentity(
         name,
@@ -155,8 +155,8 @@ def user_assigned(name: str, what: str, place: AzurePlace, parent: pulumi.Compon
 def _let_pull(
     parent: Component, name: str, registry: pulumi.Input[str] | None, place: AzurePlace, platform: AzureIdentity
 ) -> list[pulumi.Resource]:
-    """Let Container Apps pull images. A registry honors one of the roles, by its mode, and ignores the other (Azure
-    Container Registry, Microsoft Entra repository permissions)."""
+    """Let Container Apps pull images. A registry uses one of the roles, by its mode (Azure Container Registry,
+    Microsoft Entra repository permissions)."""
     if registry is None:
         return []
     grants = roles.Grants(name=name, parent=parent, place=place)
@@ -169,17 +169,18 @@ def _let_pull(
     ]
 
 
-# A token of the package, by which a component finds the provider that it was given.
+# A token of the package, to find a component's provider.
 _ANY = "azure-native:app:Job"
 
 
 def _check(name: str, resource: str, wanted: str) -> str:
-    """Return a resource id. Raises pulumi.RunError if its subscription is another than that of the arguments."""
+    """Return a resource id. Raises ComponentError if it is not in the subscription `wanted`."""
     found = resource.split("/")[2]
     if found.lower() == wanted.lower():
         return resource
-    raise pulumi.RunError(
-        f"{name}: its provider or shared environment is of subscription {found}"
-        f"\n    names and roles are made for subscription {wanted}, its argument"
-        "\n    -> correct the argument, or give it a provider with that subscription_id"
+    raise ComponentError(
+        f"{name}: its provider or shared environment is in subscription {found}",
+        f"names and roles are for subscription {wanted}, its argument",
+        "correct the argument, or pass a provider with that subscription_id",
+        code="provider-of-other-account",
     )

@@ -1,4 +1,4 @@
-"""The names of everything in the subscription, and the arguments they depend on. A preview knows them."""
+"""Names of resources in the subscription, and the arguments that determine them. Previews know the names."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from ..core.naming import stack_name
 
 BASE = "coreflux"
 
+# Suffix of the secret with the pending value.
 PENDING = "-pending"
-"""What the name of the secret ends with in which a value lies that is not proven yet."""
 
 LEASE_CONTAINER, LEASE_BLOB = "coreflux-mcp", "rotator"
 
+# Characters of the stack's name: names of vaults and storage accounts have at most 24, of apps and jobs 32.
 _VAULT_STACK, _STORAGE_STACK, _PLAIN_STACK = 6, 8, 12
-"""Characters that leave room for the rest: a vault's and a storage account's name have 24, an app's and a job's 32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Of one stack in one subscription."""
+    """Names of a stack in a subscription."""
 
     stack: str
     subscription: str
     resource_group: str | None = None
     generation: int = 1
-    """Counted up for vault, storage account and workspace of new names, while deleted ones still hold theirs."""
+    """Increase it for new names of vault, storage account and workspace, while deleted ones still have theirs."""
 
     @property
     def group(self) -> str:
-        """The resource group, the stack's own or the one that is named."""
+        """Return the name of the resource group."""
         return self.resource_group or f"{BASE}-mcp-{_cut(self.stack, 60)}"
 
     @property
     def vault(self) -> str:
-        """Of the vault. All subscriptions of the world share these names: a hash tells this one from others'."""
+        """Return the name of the vault, with a hash: vault names are unique across all of Azure."""
         return f"{BASE}-{_cut(self.stack, _VAULT_STACK)}-{self._digest}"
 
     @property
     def vault_id(self) -> str:
-        """The vault's resource id, as Azure will have it."""
+        """Return the vault's resource id."""
         return self.resource_id(f"Microsoft.KeyVault/vaults/{self.vault}")
 
     @property
     def job_id(self) -> str:
-        """The resource id of the job that ticks each hour."""
+        """Return the resource id of the hourly job."""
         return self.resource_id(f"Microsoft.App/jobs/{self.job}")
 
     @property
     def lease_container_id(self) -> str:
-        """The resource id of the container of the lease's blob."""
+        """Return the resource id of the container of the lease's blob."""
         path = f"storageAccounts/{self.storage}/blobServices/default/containers/{LEASE_CONTAINER}"
         return self.resource_id(f"Microsoft.Storage/{path}")
 
@@ -64,33 +64,33 @@ class Names:
 
     @property
     def vault_host(self) -> str:
-        """Where the vault answers, in Azure's public cloud."""
+        """Return the vault's host name in Azure's public cloud."""
         return f"{self.vault}.vault.azure.net"
 
     @property
     def storage(self) -> str:
-        """Of the storage account: small letters and digits alone, shared by the world as well."""
+        """Return the name of the storage account, globally unique: lower-case letters and digits."""
         return f"{BASE}{_cut(self.stack, _STORAGE_STACK).replace('-', '')}{self._digest}"
 
     @property
     def workspace(self) -> str:
-        """Of the trail. A deleted one is kept for 14 days, and comes back to whoever makes it again by its name."""
+        """Return the name of the workspace. Azure keeps a deleted one for 14 days, and restores it under its name."""
         return f"{self.plain('trail')}-{self._digest}"
 
     @property
     def lease(self) -> str:
-        """The URL of the blob whose lease whoever rotates holds."""
+        """Return the URL of the blob whose lease a rotation acquires."""
         return f"https://{self.storage}.blob.core.windows.net/{LEASE_CONTAINER}/{LEASE_BLOB}"
 
     def plain(self, what: str) -> str:
-        """Of everything that is named within its resource group: small letters, digits and dashes, 32 at most."""
+        """Return a name within the resource group: lower-case letters, digits and dashes, at most 32."""
         stack = _cut(self.stack, _PLAIN_STACK)
         short = stack if stack == self.stack else f"{_cut(stack, _PLAIN_STACK - 5)}-{_hash(self.stack)[:4]}"
         return f"{BASE}-{short}-{what}"
 
     @property
     def job(self) -> str:
-        """Of the job that ticks each hour."""
+        """Return the name of the hourly job."""
         return self.plain("rotator")
 
     @property
@@ -109,7 +109,7 @@ class AzureIdentitiesArgs:
     location: str
     """The region of all resources, such as westeurope."""
     stack: str | None = None
-    """What the names of resources contain; by default the name of the Pulumi stack."""
+    """Part of the names of resources; by default the name of the Pulumi stack."""
     generation: int = 1
     """Increase it to deploy a destroyed stack again while its deleted vault or workspace still has the name."""
     resource_group: str | None = None
@@ -119,13 +119,13 @@ class AzureIdentitiesArgs:
     registry: pulumi.Input[str] | None = None
     """Resource id of the Azure container registry of the images; by default images are pulled without a login."""
     zone_redundant: bool = False
-    """Whether environment and lease are spread over the zones of the location. Azure takes it for new ones alone."""
+    """Whether environment and lease are zone-redundant. Azure accepts it only for new ones."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of each resource, in addition to project and stack."""
 
     @property
     def names(self) -> Names:
-        """Return the names of everything in the subscription."""
+        """Return the names of resources in the subscription."""
         return Names(
             stack=stack_name(self.stack),
             subscription=self.subscription,
@@ -135,7 +135,7 @@ class AzureIdentitiesArgs:
 
 
 def _cut(stack: str, limit: int) -> str:
-    """What a person knows the stack by: no dash at its ends, none twice."""
+    """Return the start of a stack's name, for people: lower-case, with single dashes."""
     return re.sub(r"[^a-z0-9]+", "-", stack.lower()).strip("-")[:limit].strip("-") or "stack"
 
 

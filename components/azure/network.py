@@ -1,4 +1,4 @@
-"""From where vault and lease are reached: network rules, and private endpoints."""
+"""Network rules and private endpoints of vault and lease."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DnsZonesArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class PrivateEndpointArgs:
-    """Where vault and lease have an address in a virtual network."""
+    """Private endpoints of vault and lease in a virtual network."""
 
     subnet: pulumi.Input[str]
     """Resource id of a subnet; not that of the Container Apps environment, which is delegated to it."""
@@ -34,7 +34,7 @@ class PrivateEndpointArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class VaultNetworkArgs:
-    """Networks that reach vault and lease, in addition to the stack's own containers. All others are denied."""
+    """Networks that reach vault and lease, in addition to the stack's containers. All others are denied."""
 
     addresses: Sequence[str] = ()
     """Public IP addresses and CIDR ranges."""
@@ -49,9 +49,9 @@ class VaultNetworkArgs:
 
 
 def rules(wanted: VaultNetworkArgs | None, own: pulumi.Input[str] | None, *, address: str, subnet: str) -> Any:
-    """Return the network rules of vault or storage account, which name an address and a subnet by these keys.
+    """Return the network rules of a vault or storage account, with its keys for an address and a subnet.
 
-    The stack's `own` subnet is let in, too.
+    They allow the stack's `own` subnet, too.
     """
     if not wanted:
         return {"default_action": "Allow", "bypass": "None"}
@@ -75,7 +75,7 @@ def private_endpoint(
     name: str,
     parent: pulumi.ComponentResource,
 ) -> None:
-    """Declare one for the resource with the id `of`, if wanted. Azure calls its kind and DNS zone `what`."""
+    """Declare a private endpoint for the resource with the id `of`, if wanted. `what` is Azure's name of its kind."""
     if not wanted or not wanted.private_endpoint:
         return
     place = environment.place

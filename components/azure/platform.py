@@ -33,11 +33,10 @@ class Azure(Platform):
         "kubernetes": (ReferenceKind.SYNCED_KEY,),
         "containerapp": (ReferenceKind.FETCHED,),
     }
-    why_no_other = "the server there has no Azure identity to read with"
+    why_no_other = "the server has no Azure identity there"
     gaps = {
-        Feature.READ_TRAIL: "Log Analytics has each read, minutes later; "
-        "who may delete or purge its data can take one out",
-        Feature.GRANT: "who may assign roles can assign himself any secret's: an alert tells, nothing forbids it",
+        Feature.READ_TRAIL: "Log Analytics has each read minutes later; a role to delete its data can remove it",
+        Feature.GRANT: "a principal that may assign roles can grant itself any secret: an alert reports it",
     }
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
@@ -47,13 +46,13 @@ class Azure(Platform):
 
     def warnings(self, environment: str, store: AzureStore) -> Iterator[str]:
         if environment == "production" and not store.alert_emails:
-            yield "store.alert_emails: none; nobody receives the alarms of this production stack. Add an address"
+            yield "store.alert_emails: none; nobody gets the alerts of this production stack. Add an address"
 
     def gaps_of(self, settings: Settings) -> dict[str, str]:
         found = super().gaps_of(settings)
         if isinstance(settings.store, AzureStore) and settings.store.open_to_internet:
             found["network"] = (
-                "open_to_internet: true: vault and lease answer every network, and roles alone guard them; "
+                "open_to_internet: true: vault and lease accept every network, and roles alone protect them; "
                 "add store.network to close both"
             )
         return found
@@ -78,7 +77,7 @@ class Azure(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> AzureReader:
-        """Return who reads the vault: the container app, External Secrets in a cluster, or a user."""
+        """Return the reader of the vault: the container app, External Secrets in a cluster, or a user."""
         match workload:
             case ContainerApp():
                 return workload

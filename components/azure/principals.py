@@ -1,4 +1,4 @@
-"""Who reads a key vault, and where everything of a stack is on Azure."""
+"""Readers of a key vault, and the places of a stack on Azure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .names import AzureIdentitiesArgs, Names
 
 @dataclass(frozen=True, kw_only=True)
 class AzurePlace(Place):
-    """A resource group of an Azure subscription, and the provider that talks to it."""
+    """A resource group of an Azure subscription, and its provider."""
 
     names: Names
     tenant: str
@@ -25,27 +25,27 @@ class AzurePlace(Place):
 
 @dataclass(frozen=True, kw_only=True)
 class AzureIdentity:
-    """A user-assigned identity: what a container that has it is to Azure."""
+    """A user-assigned identity."""
 
     name: pulumi.Input[str]
     id: pulumi.Input[str]
-    """Resource id, by which containers get it."""
+    """Resource id, for containers that use it."""
     client_id: pulumi.Input[str]
-    """By which a program in a container chooses among its identities."""
+    """For a program in a container, to choose among its identities."""
     object_id: pulumi.Input[str]
-    """By which roles are assigned to it, and by which logs name it."""
+    """For role assignments; logs have it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AzureEnvironment:
-    """A Container Apps environment: where containers of the stack run."""
+    """A Container Apps environment, for the stack's containers."""
 
     place: AzurePlace
     id: pulumi.Output[str]
     domain: pulumi.Output[str]
-    """Its apps' names end with this domain."""
+    """Suffix of its apps' host names."""
     platform: AzureIdentity
-    """The identity that Container Apps pulls images with. No container gets it."""
+    """The identity with which Container Apps pulls images. No container gets it."""
     args: AzureIdentitiesArgs
 
     @property
@@ -57,7 +57,7 @@ class AzureEnvironment:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerApp(Workload, Principal):
-    """A container app before it exists: where it will run, and the identity that it reads with."""
+    """A container app before it exists: its environment and identity."""
 
     environment: AzureEnvironment
     reads: AzureIdentity
@@ -68,18 +68,18 @@ class AzurePods(Principal):
     """Pods whose secrets External Secrets copies into their namespace, with an identity of Azure."""
 
     environment: AzureEnvironment | None = None
-    """Where the rotator runs; by default the store makes one."""
+    """The rotator's environment; by default the store makes one."""
     reads: AzureIdentity
     syncs_as: pulumi.Input[str]
-    """The service account of their namespace that Entra takes for the identity."""
+    """The service account of their namespace that has the identity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AzureUser(Principal):
-    """A person. The launcher on this machine reads with this account."""
+    """A user, with whose account the launcher on this machine reads."""
 
     environment: AzureEnvironment | None = None
-    """Where the rotator runs; by default the store makes one."""
+    """The rotator's environment; by default the store makes one."""
     object_id: str
 
 

@@ -1,9 +1,8 @@
-"""What is looked for in Log Analytics, in Kusto. Pure functions of ids.
+"""Queries for Log Analytics, in Kusto. Pure functions of ids.
 
-The tables of a vault's audit log are in secretops.platforms.azure.audit_tables. `isfuzzy` passes over a table that is
-not there yet, but not over all of them: so one branch is a table of no rows. A query that fails finds nothing, an
-alert of nothing does not ring by it, and Azure turns off a rule that has failed for a week. Names of tables, columns
-and operations are held against Azure's own lists (tests/unit/azure_tables.json).
+`isfuzzy` ignores missing tables, but needs one that exists: so one branch is a table without rows. Azure disables a
+rule after a week of failed queries. Tests check the names of tables, columns and operations against Azure's lists
+(tests/unit/azure_tables.json).
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from collections.abc import Mapping, Sequence
 
 from secretops.operations import external_certificates
 from secretops.platforms.azure import audit_tables
-from secretops.platforms.azure.audit_tables import GIVES_VALUE
+from secretops.platforms.azure.audit_tables import RETURNS_VALUE
 
+# Purging a deleted vault is not logged: its diagnostic setting is gone.
 DELETED = ("SecretDelete", "SecretPurge", "VaultDelete")
-"""No operation is logged of a deleted vault's purge: the vault has no diagnostic setting any more."""
 
-# Key Vault logs both whether or not anybody subscribes to the event (https://learn.microsoft.com/azure/key-vault/general/logging).
+# Key Vault logs both, with or without subscribers (https://learn.microsoft.com/azure/key-vault/general/logging).
 NEAR, EXPIRED = "SecretNearExpiryEventGridNotification", "SecretExpiredEventGridNotification"
 
 # Words of the findings of secretops.engine.decisions and secretops.operations.external_certificates.
@@ -25,40 +24,39 @@ NEAR_WORDS, EXPIRED_WORDS = ("expires",), ("expired", "due since", "overdue sinc
 
 
 def undeclared_read(vault: str, readers: Mapping[str, Sequence[str]]) -> str:
-    """Reads that were allowed, by others than a secret's declared readers. A secret that is not declared has none."""
+    """Return a query for allowed reads by undeclared readers. Undeclared secrets have no readers."""
     declared = [f"{secret}|{who}".lower() for secret, whos in sorted(readers.items()) for who in whos]
     return _lines(
         _events(vault),
-        f"| where OperationName in ({_list(GIVES_VALUE)}) and Status == 200",
+        f"| where OperationName in ({_list(RETURNS_VALUE)}) and Status == 200",
         f"| where strcat(Secret, '|', Who) !in ({_list(declared)})",
         _BY_WHOM,
     )
 
 
 def denied_read(vault: str) -> str:
-    """Reads that were denied. 401 is none: each client asks once without a token, to be told where to get one."""
-    return _lines(_events(vault), f"| where OperationName in ({_list(GIVES_VALUE)}) and Status == 403", _BY_WHOM)
+    """Return a query for denied reads. Not 401: clients first send a request without a token, to learn the issuer."""
+    return _lines(_events(vault), f"| where OperationName in ({_list(RETURNS_VALUE)}) and Status == 403", _BY_WHOM)
 
 
 def deletion(vault: str) -> str:
-    """Whatever takes a secret or the vault away, done or tried."""
+    """Return a query for deletions of a secret or the vault, also failed ones."""
     return _lines(_events(vault), f"| where OperationName in ({_list(DELETED)}) and Status != 401", _BY_WHOM)
 
 
 def near_expiry(vault: str, supplied: Sequence[str], job: str) -> str:
-    """Return a query for secrets and certificates that a person has to renew soon.
+    """Return a query for secrets and certificates that an operator has to renew soon.
 
-    Key Vault logs an event 30 days before a version is due; a tick prints what ends by itself. Secrets that rotate
-    are always near their day.
+    Key Vault logs an event 30 days before a version is due, and a tick prints expiring certificates. Rotated secrets
+    are always near their due day.
     """
     return _dated(vault, NEAR, supplied, job, NEAR_WORDS)
 
 
 def expired(vault: str, secrets: Sequence[str], job: str) -> str:
-    """Return a query for current versions past the day that they were due.
+    """Return a query for current versions past their due day, by the vault's event or the tick's line.
 
-    Both the vault's event and the tick's own line count: no page of Microsoft's says how the event is laid out in each
-    table.
+    Microsoft documents no layout of the event in each table.
     """
     return _dated(vault, EXPIRED, secrets, job, EXPIRED_WORDS)
 
@@ -77,23 +75,20 @@ def _dated(vault: str, event: str, secrets: Sequence[str], job: str, words: Sequ
 
 
 def tick_failed(job: str) -> str:
-    """What secretops says on standard error: a secret that it could not look after, or why it did not begin.
-
-    Its journal is there too, a JSON document a line: what it says is steps, and the next of them may be the remedy.
-    """
+    """Return a query for errors of a tick on standard error, without its journal, which has JSON lines."""
     return _lines(_console(job), '| where Stream =~ "stderr" and Log !startswith "{"', "| project TimeGenerated, Log")
 
 
 def tick_lines(job: str) -> str:
-    """Anything: a tick says at least one line for each secret."""
+    """Return a query for all lines of ticks: each prints at least one for each secret."""
     return _lines(_console(job), "| project TimeGenerated, Log")
 
 
 def who_read_what(vault: str) -> str:
-    """For a person: who read what, how often, from where, and whether it was allowed."""
+    """Return a query for people: who read what, how often, from where, and whether it was allowed."""
     return _lines(
         _events(vault),
-        f"| where OperationName in ({_list(GIVES_VALUE)}) and Status != 401",
+        f"| where OperationName in ({_list(RETURNS_VALUE)}) and Status != 401",
         "| summarize Times = count(), Last = max(TimeGenerated) by Who, Secret, Status, Source",
         "| order by Last desc",
     )
@@ -104,16 +99,13 @@ _BY_WHOM = "| project TimeGenerated, Who, Secret, OperationName, Status, Source"
 
 
 def _events(vault: str, *beside: str) -> str:
-    """Return the vault's audit log with the same columns from either table, and rows of other branches.
-
-    `vault` is its resource id.
-    """
+    """Return the audit log of the vault with this resource id, from either table, and rows of other branches."""
     columns = {
         "Status": audit_tables.STATUS,
         "Source": audit_tables.ADDRESS,
         "Who": audit_tables.OID,
-        "Asked": audit_tables.ASKED,
-        "Given": audit_tables.GIVEN,
+        "Asked": audit_tables.REQUEST,
+        "Given": audit_tables.OBJECT,
         "Subject": audit_tables.SUBJECT,
     }
     none = (
@@ -121,14 +113,14 @@ def _events(vault: str, *beside: str) -> str:
         "        Asked: string, Given: string, Subject: string) []"
     )
     return _lines(
-        audit_tables.either(columns, where=f"tolower(_ResourceId) == {_text(vault.lower())}", beside=[none, *beside]),
+        audit_tables.either(columns, where=f"tolower(_ResourceId) == {_text(vault.lower())}", others=[none, *beside]),
         "| extend Who = tolower(Who), Secret = tolower(coalesce(",
         '    extract("/(?:deleted)?secrets/([^/?]+)", 1, Asked), extract("/secrets/([^/?]+)", 1, Given), Subject))',
     )
 
 
 def _console(job: str) -> str:
-    """Return what containers of the rotator's job wrote."""
+    """Return the output of the rotator's job."""
     columns = ("TimeGenerated: datetime", *(f"{name}: string" for name in _OF_CONSOLE))
     return _lines(
         "union isfuzzy=true",
@@ -139,10 +131,10 @@ def _console(job: str) -> str:
 
 
 def _by_rotator(job: str) -> str:
-    """Return the condition for lines of a tick. `job` is the job's resource id.
+    """Return the condition for lines of a tick of the job with this resource id.
 
-    A replica has its job's name, and a row the id of its environment; init containers have other names. Another stack
-    of the same name may log to the same workspace.
+    A replica has its job's name, and a row the id of its environment: another stack of the same name may log to the
+    same workspace. Init containers have other names.
     """
     group, name = job.partition("/providers/")[0], job.rpartition("/")[2]
     return (

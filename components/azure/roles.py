@@ -1,4 +1,4 @@
-"""Azure's own roles that the program assigns, and how it assigns them: each with its reason, which Azure keeps too."""
+"""Azure's built-in roles, and their assignment with a reason, which Azure stores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .principals import AzurePlace
 
 @dataclass(frozen=True)
 class Role:
-    """A built-in role, by its GUID (Azure, built-in roles): the same in every tenant."""
+    """A built-in role (Azure, built-in roles). Its GUID is the same in every tenant."""
 
     name: str
     guid: str
@@ -32,7 +32,7 @@ ROLES = (SECRETS_USER, SECRETS_OFFICER, BLOB_CONTRIBUTOR, LOG_READER, ACR_PULL, 
 
 @dataclass(frozen=True, kw_only=True)
 class Grants:
-    """Assigns roles in one place, below `parent`, whose name is `name`."""
+    """Assigns roles below `parent`, whose name is `name`."""
 
     name: str
     parent: pulumi.ComponentResource
@@ -49,9 +49,9 @@ class Grants:
         person: bool = False,
         after: Sequence[pulumi.Resource] = (),
     ) -> authorization.RoleAssignment:
-        """Assign a role to an identity or a person, once the resources of `after` exist.
+        """Assign a role to an identity or a user, once the resources of `after` exist.
 
-        The kind of principal is always sent: Entra may not know a new identity yet.
+        The principal type is sent because Entra may not know a new identity yet.
         """
         kinds = authorization.PrincipalType
         definition = f"providers/Microsoft.Authorization/roleDefinitions/{role.guid}"

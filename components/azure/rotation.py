@@ -15,7 +15,7 @@ from . import containers, roles
 from .identity import AzureArgs, user_assigned
 from .principals import AzureIdentity
 
-# Seconds after which a tick is ended: less than an hour, so that a tick that hangs never delays the next.
+# Seconds after which a tick is killed, before the next one.
 LONGEST_TICK = 1800
 
 
@@ -24,11 +24,11 @@ class AzureRotationArgs(AzureArgs):
     """Arguments of AzureRotation."""
 
     manifest: Manifest
-    """What secretops knows of the stack: `manifest` of a store. The file of its broker's CA is read here."""
+    """The configuration of secretops: `manifest` of a store. The CA file of its broker is read here."""
     image: pulumi.Input[str]
     """The image of docs/operations/image.md."""
     identity: AzureIdentity | None = None
-    """The job's identity; by default one is made, and granted `vault` and `lease_container`."""
+    """The job's identity; by default one is made, with roles on `vault` and `lease_container`."""
     vault: pulumi.Input[str] | None = None
     """Resource id of the key vault."""
     lease_container: pulumi.Input[str] | None = None
@@ -36,7 +36,7 @@ class AzureRotationArgs(AzureArgs):
 
 
 class AzureRotation(Component):
-    """One job and its schedule; never a value."""
+    """An hourly job; never a value."""
 
     identity: AzureIdentity
 
@@ -66,7 +66,7 @@ class AzureRotation(Component):
                     cron_expression="0 * * * *", parallelism=1, replica_completion_count=1
                 ),
                 replica_timeout=LONGEST_TICK,
-                replica_retry_limit=0,  # the next tick finishes what this one left
+                replica_retry_limit=0,  # the next tick recovers
                 registries=containers.registries(args.image, environment),
                 identity_settings=containers.identity_settings(self.identity, environment),
             ),
@@ -90,7 +90,7 @@ class AzureRotation(Component):
         self.register_outputs({})
 
 
-# For a reviewer of Key Vault Secrets Officer. In production the vault itself lets nobody purge.
+# For a reviewer of Key Vault Secrets Officer. In production purge protection forbids purging.
 ALSO = "its role is Azure's smallest that writes, and may delete, recover, purge, back up and restore, too"
 
 
@@ -103,7 +103,7 @@ def let_rotate(
 ) -> None:
     """Grant a rotator the vault and the lease.
 
-    Writing takes a role on the vault: one on a secret lets its holder read only
+    Writing needs a role on the vault: a role on a secret allows only reading
     (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
     """
     why = f"the rotator reads, writes and disables versions; {ALSO}"
@@ -115,7 +115,7 @@ def let_rotate(
 
 
 def _files(manifest: Manifest) -> containers.Files:
-    """Return the manifest as the container reads it, and the certificates of a private CA."""
+    """Return the manifest for use in the container, and the certificates of a private CA."""
     ca_file = manifest.broker.ca_file
     broker = manifest.broker.model_copy(update={"ca_file": containers.CA_FILE if ca_file else None})
     here = manifest.model_copy(update={"broker": broker})

@@ -1,6 +1,6 @@
-"""The Azure store: a key vault for the secrets of the catalogue, a lease, and who may read and write which.
+"""The Azure store: a key vault, a lease, and role assignments.
 
-No secret is a resource of the stack: azure-native keeps its value in the state as it is (docs/adr/0008).
+Secrets are no resources of the stack: azure-native would keep their values in the state (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class AzureSecretStoreArgs(SecretStoreArgs, AzureArgs, TrailOptions):
     """Arguments of AzureSecretStore."""
 
     image: pulumi.Input[str]
-    """The rotator's image: that of docs/operations/image.md, as you have pushed it."""
+    """The rotator's image (docs/operations/image.md)."""
     network: VaultNetworkArgs | None = None
-    """Closes vault and lease to all networks that it does not name; by default roles alone guard them."""
+    """Networks that reach vault and lease; by default all do, and roles alone protect them."""
 
 
 class AzureSecretStore(SecretStore):
     """Key Vault as a store. Owns vault, lease, roles, rotation and trail; never a value."""
 
     environment: AzureEnvironment
-    """Where the rotator runs, for other components to share."""
+    """The rotator's environment, which other components can share."""
 
     def __init__(self, name: str, args: AzureSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:azure:SecretStore", name, opts, formerly="")
@@ -73,12 +73,12 @@ class AzureSecretStore(SecretStore):
 
     @property
     def manifest_output(self) -> Mapping[str, Any]:
-        """The manifest as the stack's output. Azure makes object ids and the trail's id, each an output of its own."""
+        """Return the manifest as the stack's output, with ids that Azure generates as outputs."""
         whole = self.manifest.model_dump(mode="json")
         return {**whole, "store": {**whole["store"], "readers": self._readers(), "workspace": self._workspace}}
 
     def publish(self, *, reader: Principal) -> Fetched | SyncedKey:
-        """Grant the reader each secret of the server, and no other: the role is assigned on that secret."""
+        """Grant the reader the server's secrets, with a role on each of them."""
         secrets = self.read_by_server
         match reader:
             case AzurePods():
@@ -103,10 +103,9 @@ class AzureSecretStore(SecretStore):
         return Fetched(source=f"azure-kv:{self._names.vault_host}/{'+'.join(secrets)}", secrets=secrets)
 
     def _let_read(self, object_id: pulumi.Input[str], why: str, *, person: bool = False) -> None:
-        """Grant the server its secrets, none of which exists yet.
+        """Grant the server its secrets, which don't exist yet.
 
-        The others wait for the first assignment, so that Azure refuses such a scope once, if it does
-        (docs/adr/0009).
+        The others wait for the first assignment, so that Azure rejects such a scope once, if it does (docs/adr/0009).
         """
         self._servers.append(object_id)
         first: list[pulumi.Resource] = []
@@ -123,7 +122,7 @@ class AzureSecretStore(SecretStore):
             first = first or [made]
 
     def rotate(self) -> Schedule:
-        """Grant the rotator the vault and the lease, and have it tick each hour."""
+        """Grant the rotator the vault and the lease, and declare its hourly job."""
         let_rotate(self._grants, self._rotator, vault=self._vault, lease_container=self._lease)
         args = AzureRotationArgs(
             **self.environment.sharing, manifest=self.manifest, image=self._args.image, identity=self._rotator
@@ -132,7 +131,7 @@ class AzureSecretStore(SecretStore):
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """Send the vault's audit log to a workspace, and alert on what should not happen."""
+        """Send the vault's audit log to a workspace, with alerts."""
         options = {each.name: getattr(self._args, each.name) for each in fields(TrailOptions)}
         args = AzureAccessTrailArgs(
             **self.environment.sharing,
@@ -147,11 +146,11 @@ class AzureSecretStore(SecretStore):
         return made.trail
 
     def _secret(self, name: str) -> pulumi.Output[str]:
-        """Return the scope of one secret, a path. The secret need not exist."""
+        """Return the scope of a secret, which need not exist."""
         return pulumi.Output.concat(self._vault, "/secrets/", name)
 
     def _readers(self) -> dict[str, list[pulumi.Input[str]]]:
-        """Return name in the vault -> object ids that are declared to read it."""
+        """Return name in the vault -> object ids of declared readers."""
         rotates: list[pulumi.Input[str]] = [self._rotator.object_id, *self._args.operators]
         names = [secret.name for secret in self.manifest.secrets]
         return {
@@ -160,9 +159,9 @@ class AzureSecretStore(SecretStore):
         }
 
     def _grant_operators(self) -> None:
-        """Grant operators the whole vault, which has nothing but the stack's secrets.
+        """Grant operators the vault, which has only the stack's secrets.
 
-        Key Vault Secrets Officer includes all that secretops doctor reads of a vault
+        Key Vault Secrets Officer includes what secretops doctor reads of a vault
         (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/security).
         """
         for operator in self._args.operators:

@@ -1,4 +1,4 @@
-"""The sections of a stack file about Azure: what they may say, and the default for what they do not."""
+"""Azure's sections of a stack file, with defaults."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ from .field_types import (
 
 
 class DnsZones(Section):
-    """Private DNS zones: a virtual network asks them for names, and those of its private endpoints are put there."""
+    """Private DNS zones of the virtual network, which get the names of private endpoints."""
 
     vault: VaultDnsZone
     blob: BlobDnsZone
 
 
 class PrivateEndpoint(Section):
-    """Where vault and lease have an address in a virtual network. Both: without the lease nobody puts a value."""
+    """Private endpoints of vault and lease in a virtual network."""
 
     subnet: AzureSubnet
-    """Not the one of the Container Apps environment: that is delegated to it."""
+    """Not the subnet of the Container Apps environment, which is delegated to it."""
     dns_zones: DnsZones
 
 
 class VaultNetwork(Section):
-    """From where vault and lease are reached, beside the stack's own containers. From everywhere else they are not:
-    with server kubernetes or local the way out of the cluster or of that machine has to be in it, too."""
+    """Networks that reach vault and lease, in addition to the stack's containers. All others are denied: add the egress
+    addresses of the cluster or machine of server kubernetes or local."""
 
     addresses: Annotated[tuple[PublicAddresses, ...], AfterValidator(distinct)] = ()
     subnets: Annotated[tuple[AzureSubnet, ...], AfterValidator(distinct)] = ()
-    """Each with the service endpoints Microsoft.KeyVault and Microsoft.Storage."""
+    """Subnets with the service endpoints Microsoft.KeyVault and Microsoft.Storage."""
     private_endpoint: PrivateEndpoint | None = None
 
     def is_way_in(self, own: str | None) -> bool:
-        """Whether anybody is let in but the containers in the stack's `own` subnet."""
+        """Return whether anything but the stack's `own` subnet is allowed."""
         others = [one for one in self.subnets if (known(one) or "").lower() != (own or "").lower()]
         return bool(self.addresses or others or self.private_endpoint)
 
@@ -60,7 +60,7 @@ class Workspace(Section):
 
     id: WorkspaceId
     customer_id: WorkspaceCustomerId
-    """The id that queries name it by: az monitor log-analytics workspace show --query customerId."""
+    """The workspace id for queries: az monitor log-analytics workspace show --query customerId."""
 
 
 class AzureStore(StoreSection):
@@ -71,27 +71,27 @@ class AzureStore(StoreSection):
     subscription: Guid
     location: AzureLocation
     operators: Annotated[tuple[Guid, ...], Field(min_length=1), AfterValidator(distinct)]
-    """Object ids of users who put and read values. No groups: the trail names who is in one, and not the group."""
+    """Object ids of users who put and read values. No groups: the log names the user, and not the group."""
     resource_group: ResourceGroup | None = None
-    """One that exists; without it one is made."""
+    """Name of a resource group that exists; by default one is made."""
     subnet: AzureSubnet | None = None
-    """Of the Container Apps environment, delegated to it; without it they are in Azure's own network."""
+    """Subnet of the Container Apps environment, delegated to it; by default Azure's own network."""
     network: VaultNetwork | None = None
-    """Closes vault and lease to every network that it does not name."""
+    """Networks that reach vault and lease; all others are denied."""
     open_to_internet: bool = False
-    """True leaves vault and lease open to every network, so that roles alone guard them. It replaces `network`."""
+    """True opens vault and lease to every network, in place of `network`: roles alone protect them."""
     image: Image | None = None
-    """The rotator's; without it the server's, where that has one."""
+    """The rotator's image; by default the server's, if it has one."""
     registry: Registry | None = None
-    """Whence Container Apps takes the image as an identity of the stack's; without it, of one that asks nobody."""
+    """The Azure container registry of the images; by default images are pulled without a login."""
     zone_redundant: bool = False
-    """True spreads environment and lease over the zones of the location. Azure takes it for new ones alone."""
+    """Whether environment and lease are zone-redundant. Azure accepts it only for new ones."""
     generation: Annotated[int, between(1, 999, "")] = 1
-    """One more where a destroyed stack is made anew while its deleted vault or workspace still holds the name."""
+    """Increase it to deploy a destroyed stack again while its deleted vault or workspace still has the name."""
     workspace: Workspace | None = None
-    """Where the trail goes; without it the stack makes one. You set its retention and its readers."""
+    """Where records go; by default one is made. You set the retention and the readers of yours."""
     retention_days: Annotated[int, between(30, 730, "days: what Log Analytics keeps at hand")] = 365
-    """Of the workspace that the stack makes."""
+    """Retention of the workspace that the stack makes."""
     alert_emails: Annotated[tuple[Email, ...], AfterValidator(distinct)] = ()
     tags: dict[TagName, TagValue] = Field(default_factory=dict, max_length=48)
     """Tags of each resource, in addition to project and stack."""
@@ -102,15 +102,13 @@ class ContainerAppServer(ServerSection):
 
     kind: Literal["containerapp"]
     replicas: ClassVar[int] = 1
-    """An MCP session lives in one replica, and most clients keep no cookie by which that is found again. Container Apps
-    starts another where that one ends."""
+    """One: an MCP session lives in one replica, and most clients keep no cookie for session affinity."""
     image: Image
     bootstrapped: bool = False
-    """Whether its secrets have their first values. A new revision then has to be ready before it takes over, which none
-    is without them."""
+    """Whether its secrets have first values. A new revision then has to be ready before it replaces the old one."""
     ingress: Literal["environment", "network"] = "environment"
-    """Who reaches it: other apps of its environment, or all of the virtual network that the store's subnet is of."""
+    """Who reaches it: other apps of its environment, or all of the virtual network of the store's subnet."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
-    """Names that clients call it by, beside the one that Container Apps gives it."""
+    """Host names that clients use in addition to that of Container Apps."""
     connection_tools: bool = False
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""

@@ -1,7 +1,4 @@
-"""The vault, and the storage account of the lease, which a rotator holds of a blob: Key Vault has no compare-and-swap.
-
-The vault's secrets are no resources of the stack: their values would be in the state.
-"""
+"""The vault, and the storage account with the lease's blob: Key Vault has no compare-and-swap."""
 
 from __future__ import annotations
 
@@ -13,9 +10,8 @@ from .names import LEASE_CONTAINER
 from .network import VaultNetworkArgs, private_endpoint, rules
 from .principals import AzureEnvironment
 
-# In production, and elsewhere: Key Vault's longest and shortest. A deleted vault has its name for so long. A vault that
-# exists never changes it (Azure, Key Vault soft-delete): to become production, or no longer to be, takes another
-# generation.
+# In production, and elsewhere: Key Vault's longest and shortest. A deleted vault keeps its name for this time. A vault
+# never changes it (Azure, Key Vault soft-delete): changing `environment` to or from production needs a new generation.
 RECOVERY_DAYS = {True: 90, False: 7}
 
 _SKU = {True: storage.SkuName.STANDARD_ZRS, False: storage.SkuName.STANDARD_LRS}
@@ -29,7 +25,7 @@ def vault(
     production: bool,
     parent: pulumi.ComponentResource,
 ) -> pulumi.Output[str]:
-    """Return the id of a vault whose secrets are read by role alone, and that nobody can purge before its time."""
+    """Declare a vault with role-based access, in production with purge protection. Return its id."""
     place = environment.place
     made = keyvault.Vault(
         f"{name}-vault",
@@ -42,7 +38,7 @@ def vault(
             sku=keyvault.SkuArgs(family="A", name=keyvault.SkuName.STANDARD),
             enable_rbac_authorization=True,
             enable_soft_delete=True,
-            # Never false: Azure takes only true, and keeps it. A trial has to be removable.
+            # Azure accepts only true, and keeps it. Vaults outside of production have to be removable.
             enable_purge_protection=True if production else None,
             soft_delete_retention_in_days=RECOVERY_DAYS[production],
             enabled_for_deployment=False,
@@ -61,7 +57,7 @@ def vault(
 def lease_account(
     name: str, network: VaultNetworkArgs | None, environment: AzureEnvironment, *, parent: pulumi.ComponentResource
 ) -> storage.BlobContainer:
-    """Return the container of an account without keys. secretops makes the blob, which has no value."""
+    """Declare the container of the lease, in an account without keys. secretops creates the blob."""
     place, names = environment.place, environment.place.names
     account = storage.StorageAccount(
         f"{name}-lease-account",
@@ -71,7 +67,7 @@ def lease_account(
         tags=place.tags,
         kind=storage.Kind.STORAGE_V2,
         sku=storage.SkuArgs(name=_SKU[environment.args.zone_redundant]),
-        allow_shared_key_access=False,  # roles alone: there is no key to leak
+        allow_shared_key_access=False,  # there is no key to leak
         default_to_o_auth_authentication=True,
         allow_blob_public_access=False,
         allow_cross_tenant_replication=False,

@@ -1,1 +1,1 @@
-"""What every platform's components share: specs, references, principals, base classes."""
+"""What the components of all platforms share."""

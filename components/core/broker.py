@@ -1,4 +1,4 @@
-"""The broker, as secretops and the server are told of it."""
+"""The MQTT broker, as configured for secretops and for the server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BrokerArgs:
     port: int = 8883
     tls: bool = True
     ca_file: str | None = None
-    """PEM file of the CA certificates that sign the broker's certificate; None trusts the system's."""
+    """PEM file of the CAs that sign the broker's certificate; None for the system's CAs."""
     protocol: MqttProtocol = MqttProtocol.V5
     client_certificate: bool = False
     """Whether the broker requires a client certificate."""
@@ -41,11 +41,11 @@ class BrokerArgs:
         certificate_secret: str | None = None,
         ca_file: str | None = None,
     ) -> Broker:
-        """Return what the manifest says of the broker.
+        """Return the broker's entry in the manifest.
 
-        `home` is the embedded broker's folder. If the broker requires a client certificate, secretops shows one, too:
-        `certificates` is the folder of its files (`authority`: with the CA of the broker's), `certificate_secret` the
-        secret to take it from if there is no folder. `ca_file` overrides the path of the CA file.
+        `home` is the embedded broker's folder. Where the broker requires a client certificate, secretops reads it from
+        the folder `certificates` (`authority`: with the CA file), or else from the secret `certificate_secret`.
+        `ca_file` overrides the path of the CA file.
         """
         shown = certificates if self.client_certificate else None
         return Broker(
@@ -67,10 +67,9 @@ class BrokerArgs:
     def public_variables(
         self, *, log_level: str, agent_url: str | None = None, ca_file: str | None = None
     ) -> dict[str, str]:
-        """Return the server's variables that are no secret (the guide, Environment-Specific Configuration).
+        """Return the server's public variables (the guide, Environment-Specific Configuration).
 
-        `agent_url` is the agent that the server asks for LOT code, if it is not the Copilot that the server knows;
-        `ca_file` overrides the path of the CA file.
+        `agent_url` is the URL of an agent other than the Coreflux Copilot. `ca_file` overrides the path of the CA file.
         """
         found = {
             "MQTT_BROKER": self.host,
@@ -88,12 +87,10 @@ _CERTIFICATE = re.compile(rf"{_BEGIN.pattern}\s([A-Za-z0-9+/=\s]+)-----END (?:X5
 
 
 def ca_bundle(path: str) -> str:
-    """The certificates in the PEM file `path` and nothing else: they are public, what lies beside them may not be.
+    """Return the certificates of a PEM file, without its other content, which may not be public.
 
-    Read by OpenSSL, one by one, as whoever is given them will; to import `cryptography` would take a sixtieth of a
-    preview.
-
-    Raises OSError, and ValueError where there is no certificate in it, or one that is none.
+    OpenSSL parses them: importing `cryptography` would slow down each preview. Raises OSError, and ValueError for a
+    file without certificates or with an invalid one.
     """
     text = Path(path).read_text("latin-1")
     bodies = _CERTIFICATE.findall(text)
@@ -112,7 +109,7 @@ def ca_bundle(path: str) -> str:
 
 
 def _length(der: bytes) -> int:
-    """Bytes that a DER element says it has, its header included (X.690, 8.1.3); OpenSSL overlooks what follows one."""
+    """Return the length that a DER element states, with its header (X.690, 8.1.3). OpenSSL ignores what follows it."""
     first = der[1]
     more = first & 0x7F if first & 0x80 else 0
     return 2 + more + (int.from_bytes(der[2 : 2 + more], "big") if more else first)

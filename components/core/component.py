@@ -1,4 +1,4 @@
-"""The base of every component: children carry its name."""
+"""The base of every component, and the error of a wrong argument."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ from collections.abc import Callable
 import pulumi
 
 
-class Component(pulumi.ComponentResource):
-    """A component whose children carry its name, as Pulumi's own components do: "secrets" has "secrets-key".
+class ComponentError(pulumi.RunError):
+    """An argument or a provider that a component can't use. A RunError: printed without a traceback.
 
-    Before version 0.2 that child was called "key". With `formerly`, the part of a child's former name that the suffix
-    lacks (often ""), each child has its former name as an alias, and an upgrade replaces nothing. A function returns
-    the former name of each suffix. `siblings`: those children were siblings of the component, which is newer.
+    `code` identifies the message, whatever its words.
+    """
+
+    def __init__(self, what: str, rule: str, remedy: str, *, code: str) -> None:
+        self.code = code
+        super().__init__(f"{what} [{code}]\n    {rule}\n    -> {remedy}")
+
+
+class Component(pulumi.ComponentResource):
+    """A component whose children start with its name: the key of "secrets" is "secrets-key".
+
+    Before version 0.2 its name was "key". `formerly` is the prefix of the former names, or returns the former name of a
+    suffix. Each child has its former name as an alias, so that an upgrade replaces nothing. `siblings`: children of a
+    newer component were its siblings.
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""Which store works with which server, and what a store does not do: asked of the registered platforms.
-
-The tables of docs/stores.md are written from here (tools/pages.py).
-"""
+"""Which store works with which server, and the limitations of stores; also as tables for docs/stores.md."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from .registry import kinds, platform_of
 
 
 def references(store: str, server: str) -> tuple[ReferenceKind, ...]:
-    """Return the kinds of reference between a store and a server, the default first; empty if the pair is refused."""
+    """Return the kinds of reference of a pair, the default first; empty if it is unsupported."""
     return platform_of("store", store).references.get(server, ())
 
 
 def can_be_deployed(store: str, server: str) -> bool:
-    """Return whether a pair works, and is built."""
+    """Return whether a pair works, and is implemented."""
     return bool(references(store, server)) and server not in platform_of("store", store).planned
 
 
@@ -36,8 +33,8 @@ def refusal(store: str, server: str) -> tuple[str, str, str] | None:
     stores = ", ".join(one for one, other in pairs if other == server)
     pair = f"store {store} with server {server}"
     if reason := platform.planned.get(server):
-        return f"{pair}: is not built", reason, f"today store {store} goes with server {servers}"
-    remedy = f"store {store} goes with server {servers}; server {server} goes with store {stores}"
+        return f"{pair}: is not implemented", reason, f"today store {store} works with server {servers}"
+    remedy = f"store {store} works with server {servers}; server {server} works with store {stores}"
     return f"{pair}: cannot work", platform.why_no_other, remedy
 
 
@@ -58,7 +55,7 @@ def pairs_table() -> str:
 
 
 def gaps_table() -> str:
-    """Return the Markdown table of what each store does not do by itself."""
+    """Return the Markdown table of the limitations of stores."""
     lines = ["| store | gap | what to know |", "|---|---|---|"]
     for store in kinds("store"):
         lines += [f"| {store} | {feature} | {why} |" for feature, why in platform_of("store", store).gaps.items()]

@@ -1,4 +1,4 @@
-"""The server: where the MCP server runs, and under which identity."""
+"""The base of the components that run the MCP server."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ class McpServerArgs:
     secrets: Sequence[Secret] | None = None
     """The secrets of the stack; by default those of the Secret Management Guide."""
     stack: str | None = None
-    """What the names of resources contain; by default the name of the Pulumi stack."""
+    """Part of the names of resources; by default the name of the Pulumi stack."""
     log_level: str = "WARNING"
     agent_url: str | None = None
-    """The agent that the server asks, if it is not the Coreflux Copilot."""
+    """URL of an agent other than the Coreflux Copilot."""
 
     @property
     def stack_name(self) -> str:
-        """Return what the names of resources contain."""
         return stack_name(self.stack)
 
     @property
@@ -41,12 +40,11 @@ class McpServerArgs:
         return for_server(every)
 
     def public_variables(self, *, ca_file: str | None = None) -> dict[str, str]:
-        """Return the server's variables that are no secret."""
         return self.broker.public_variables(log_level=self.log_level, agent_url=self.agent_url, ca_file=ca_file)
 
 
 class McpServer(Component):
-    """What every platform's server component provides."""
+    """A server on any platform."""
 
     endpoint: pulumi.Input[str]
-    """How an MCP client reaches it: a URL, or the path of a client entry."""
+    """The URL for MCP clients, or the path of a client entry."""

@@ -1,4 +1,4 @@
-"""Physical names, computed in one place from a logical name, and cut by hash where a platform's limit asks for it."""
+"""Physical names, shortened by a hash to the limits of platforms."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ PROJECT = "coreflux-mcp-secrets"
 
 DAY = 86400  # seconds
 
+# Characters. The MQTT specification has no limit below 65,535 bytes; brokers' user tables commonly have one.
 BROKER_USER_LIMIT = 64
-"""Characters. The MQTT specification sets no limit below 65,535 bytes; brokers' user tables commonly do."""
 
 
+# The fields of client-cert, and the files of the launcher in a folder (the guide, Directory Structure).
 CERTIFICATE_FILES = ("ca.crt", "client.crt", "client.key")
-"""The fields of client-cert, and the files that the launcher looks for in a folder (the guide, Directory Structure)."""
 
 _READ_BY_THE_LAUNCHER = {HTTP_TOKEN: "MCP_HTTP_TOKEN"}
 
 
 def variable_of(secret: str, field: str) -> str:
-    """The variable that carries a field of a secret that the stack declares: db and url give DB_URL."""
+    """Return the variable for a field of a declared secret: DB_URL for db and url."""
     if named := _READ_BY_THE_LAUNCHER.get((secret, field)):
         return named
     return f"{secret}_{field}".upper().replace("-", "_")
 
 
 def physical_name(*parts: str, limit: int) -> str:
-    """`parts` joined with dashes, at most `limit` characters. What is cut off is replaced by a hash of the whole."""
+    """Return `parts` joined with dashes. A hash replaces what exceeds `limit` characters."""
     whole = "-".join(parts)
     if len(whole) <= limit:
         return whole
@@ -39,5 +39,5 @@ def physical_name(*parts: str, limit: int) -> str:
 
 
 def stack_name(given: str | None) -> str:
-    """Return what the names of a stack's resources contain: the Pulumi stack's name, if nothing else is given."""
+    """Return `given`, by default the name of the Pulumi stack."""
     return given or pulumi.get_stack()

@@ -1,4 +1,4 @@
-"""Texts that the program determines, where a provider knows its outputs only after it has made the resource."""
+"""Outputs with a known text in a preview."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pulumi
 def planned(output: pulumi.Output[str], text: pulumi.Input[str]) -> pulumi.Output[str]:
     """Return `output`, or `text` while a preview does not know it.
 
-    Policies can then judge a first preview. The result depends on the resource as `output` does, and is the provider's
-    own spelling once that exists: a deployed stack has no change.
+    Policies can then check a first preview. The result depends on the resource like `output`, and has the provider's
+    spelling once deployed.
     """
     return output.apply(lambda found: text if pulumi.contains_unknowns(found) else found, run_with_unknowns=True)

@@ -1,4 +1,4 @@
-"""The identities that read secrets. Not persons."""
+"""Identities that read secrets."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import pulumi
 
 
 class Principal:
-    """Who reads a store."""
+    """An identity that reads a store."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """Who a server is, before it exists: grants come first."""
+    """The identity of a server, which exists before the server."""
 
     reader: str | None = None
-    """As whom the launcher reads a store of another platform, e.g. the ARN of a role."""
+    """The identity with which the launcher reads a store of another platform, e.g. the ARN of a role."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostUser(Workload, Principal):
-    """An account of this machine, by uid: who owns the files may read them."""
+    """An account of this machine, which owns the files that it reads."""
 
     uid: int
 
     @classmethod
     def this(cls, reader: str | None = None) -> HostUser:
-        """The account that runs the program."""
+        """Return the account that runs the program."""
         return cls(uid=os.geteuid(), reader=reader)
 
 
@@ -38,17 +38,17 @@ class Namespace:
     """A Kubernetes namespace, and the provider that talks to its cluster."""
 
     name: pulumi.Output[str]
-    """Of the namespace itself: whatever takes its name from here is made after it, and removed before it."""
+    """Output of the namespace: resources that use it are created after it, and deleted before it."""
     provider: pulumi.ProviderResource
     known_name: str
-    """The same name, which the program determines."""
+    """The same name, as a text."""
     context: str | None
-    """The kubeconfig's context of its cluster; None is the current one."""
+    """Context of the kubeconfig; None for the current one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceAccount(Principal):
-    """An account of a Kubernetes namespace: what a Role grants, the pods that run as it may do."""
+    """A service account of a Kubernetes namespace."""
 
     namespace: Namespace
     name: pulumi.Output[str]
@@ -56,29 +56,29 @@ class ServiceAccount(Principal):
 
 @dataclass(frozen=True, kw_only=True)
 class Pods(Workload):
-    """The server's pods before they exist, and how another store's secrets get into their namespace."""
+    """The server's pods before they exist, and how secrets of another store get into their namespace."""
 
     account: ServiceAccount
     sync_user: str
-    """The user name of the service account that External Secrets reads another store as, for a cloud to trust."""
+    """User name of the service account with which External Secrets reads another store, for a cloud to trust."""
     sync_account: Callable[[Mapping[str, pulumi.Input[str]]], pulumi.Output[str]]
     """Declare that account with annotations, and return its name."""
     oidc_provider: pulumi.Input[str] | None = None
-    """ARN by which AWS knows the cluster's tokens."""
+    """ARN of the cluster's OIDC provider in AWS."""
     oidc_issuer: pulumi.Input[str] | None = None
-    """URL by which Entra knows them."""
+    """URL of the cluster's OIDC issuer, for Entra."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where resources of a cloud lie: what it is to the engine."""
+    """The provider of a cloud's resources."""
 
     provider: pulumi.ProviderResource
 
     def under(
         self, component: pulumi.ComponentResource, *, after: Sequence[pulumi.Resource] = (), protect: bool = False
     ) -> pulumi.ResourceOptions:
-        """Options of what lies below `component` in this place, and is made `after` others."""
+        """Return options for resources below `component`, created `after` others."""
         return pulumi.ResourceOptions(
             parent=component, provider=self.provider, depends_on=list(after), protect=protect or None
         )

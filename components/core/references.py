@@ -1,4 +1,4 @@
-"""How a server reaches a secret. A reference is a locator: nothing here is, or can hold, a value."""
+"""References: where a server reads a secret. A reference never contains a value."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pulumi
 
 
 class ReferenceKind(StrEnum):
-    """The kinds of reference there are. Which pair of store and server uses which: `matrix`."""
+    """The kinds of reference. `matrix` says which pair of store and server uses which."""
 
-    NATIVE_REF = "NativeRef"  # the platform injects it from the store by ARN or URL
-    SYNCED_KEY = "SyncedKey"  # an operator copies it into a key of a platform's own secret
-    MOUNTED_FILES = "MountedFiles"  # files that the store or the platform lays down
-    FETCHED = "Fetched"  # the launcher asks the store, with the workload's identity
+    NATIVE_REF = "NativeRef"  # the platform injects variables from the store
+    SYNCED_KEY = "SyncedKey"  # External Secrets copies it into a Kubernetes Secret
+    MOUNTED_FILES = "MountedFiles"  # the store or the platform mounts files
+    FETCHED = "Fetched"  # the launcher reads the store with the workload's identity
 
 
 @dataclass(frozen=True, kw_only=True)
 class MountedFiles:
-    """Secrets that lie in files. `source` is what the launcher is started with, e.g. "dotenv:/etc/coreflux-mcp"."""
+    """Secrets in files. `source` is the launcher's argument, e.g. "dotenv:/etc/coreflux-mcp"."""
 
     source: str
     secrets: tuple[str, ...]
@@ -29,52 +29,51 @@ class MountedFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class InjectedFiles(MountedFiles):
-    """Secrets that an agent of their store lays into files. Each pod asks an injector to put it beside the server."""
+    """Secrets that an agent of their store writes into files. An injector adds it to each pod."""
 
     annotations: Mapping[str, str]
-    """Of each pod: what the agent reads, as whom, and into which files."""
+    """Annotations of each pod: what the agent reads, with which role, and into which files."""
     files: Mapping[str, str]
-    """Public files beside the pods' own that the agent needs: name -> text."""
+    """Public files for the agent: name -> text."""
     address: str
-    """URL of the store, which the agent connects to."""
+    """URL of the store, to which the agent connects."""
     token_for: str | None
-    """Whom the token is for that the agent logs in with; None is the cluster's API server."""
+    """Audience of the token with which the agent logs in; None for the cluster's API server."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyncedKey:
-    """Secrets that External Secrets copies from their store into keys of the platform's own."""
+    """Secrets that External Secrets copies from their store into Kubernetes Secrets."""
 
     provider: Mapping[str, Any]
-    """How it reads there: the `provider` of its SecretStore."""
+    """The `provider` of its SecretStore."""
     secrets: tuple[str, ...]
     remotes: Mapping[str, str]
-    """secret -> what the store calls it."""
+    """Secret -> its name in the store."""
     version: str = ""
-    """The key, beside a secret's fields, that says which version it is; empty where the store has none."""
+    """The key with the version, in addition to the fields; empty if the store has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NativeRef:
-    """Secrets that the platform reads and injects as variables when it starts the server."""
+    """Secrets that the platform injects as variables when it starts the server."""
 
     source: str
     secrets: tuple[str, ...]
     variables: Mapping[str, pulumi.Output[str]]
-    """variable -> where its value is, as the platform names it, e.g. arn:…:password:: for ECS."""
+    """Variable -> the platform's name for the value's place, e.g. arn:…:password:: for ECS."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """Secrets that the launcher asks the store for. `source` is what it is started with, e.g. "aws-sm:…"."""
+    """Secrets that the launcher fetches. `source` is its argument, e.g. "aws-sm:…"."""
 
     source: str
     secrets: tuple[str, ...]
     login_variable: str | None = None
-    """The variable that names the file the launcher logs in with, where its platform gives it one."""
+    """The variable with the path of the launcher's login file, if its platform mounts one."""
     ca_file: str | None = None
-    """PEM file of this machine with the CA certificates by which the store's server is known."""
+    """PEM file of this machine with the CAs of the store's server."""
 
 
 Reference = MountedFiles | SyncedKey | NativeRef | Fetched
-"""The union grows by one member with each platform that brings a kind."""

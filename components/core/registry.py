@@ -1,4 +1,4 @@
-"""The registered platforms, one line each. A platform's module is imported when a stack names one of its kinds."""
+"""The registered platforms. A platform's module is imported when a stack uses one of its kinds."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Section = Literal["store", "server", "issuer"]
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """Where a platform is, and the kinds of section that are its own."""
+    """A platform's module, its kinds of section, and its SDK."""
 
     module: str
-    """The module that has PLATFORM: an absolute name, or one relative to this package."""
+    """The module with PLATFORM, absolute or relative to this package."""
     store: str | None = None
     server: str | None = None
     issuer: str | None = None
     sdk: str | None = None
-    """The Pulumi SDK that its resources import. The extra of this distribution that brings it is `extra`."""
+    """The Pulumi SDK of its resources, which the extra `extra` of this distribution installs."""
     extra: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""The store: where a stack's values live. Owns containers, grants, schedule and trail, and never a value."""
+"""The base of the store components, which own containers, grants, schedule and trail, and never a value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .secrets import for_server, guide_secrets
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """When `secretops tick` runs, and the command that turns it on ("" where it already is)."""
+    """When `secretops tick` runs, and the command that enables it ("" if it is enabled)."""
 
     every: str
     turn_on: str
@@ -29,13 +29,13 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Trail:
-    """Where the records are."""
+    """Where accesses are recorded."""
 
     records: pulumi.Input[str]
     policy: str = ""
-    """What whoever keeps the records has to be given for it ("" where the stack itself sets it up)."""
+    """The audit policy to install in the cluster ("" where the stack installs it)."""
     query: pulumi.Input[str] = ""
-    """What finds in the records who read what ("" where `secretops audit` alone reads them)."""
+    """The query for who read what ("" if only `secretops audit` reads the records)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,26 +47,24 @@ class SecretStoreArgs:
     secrets: Sequence[Secret] | None = None
     """The secrets of the stack; by default those of the Secret Management Guide."""
     stack: str | None = None
-    """What the names of resources contain; by default the name of the Pulumi stack."""
+    """Part of the names of resources; by default the name of the Pulumi stack."""
     production: bool = True
     """Whether secrets are protected from deletion and can be recovered after it."""
     grace_seconds: int = 3600
-    """How long readers have to follow a new version before the previous one is retired."""
+    """How long readers may use the previous version before it is retired."""
     replicas: int | None = None
-    """How many servers report the versions they use; None if nobody knows."""
+    """Number of servers expected to report their versions; None if unknown."""
 
     @property
     def stack_name(self) -> str:
-        """Return what the names of resources contain."""
         return stack_name(self.stack)
 
     @property
     def every_secret(self) -> tuple[Secret, ...]:
-        """Return the secrets of the stack."""
         return guide_secrets(self.stack_name) if self.secrets is None else tuple(self.secrets)
 
     def manifest(self, *, store: StoreLocation, broker: Broker) -> Manifest:
-        """Return what secretops needs to know of a stack whose values are at `store`."""
+        """Return the manifest, which configures secretops, for values at `store`."""
         return Manifest(
             project=PROJECT,
             stack=self.stack_name,
@@ -79,24 +77,24 @@ class SecretStoreArgs:
 
 
 class SecretStore(Component, ABC):
-    """What every platform's store component provides: locators alone."""
+    """A store on any platform. It provides locators, never values."""
 
     manifest: Manifest
-    """What secretops needs to know. Public."""
+    """The configuration of secretops. Public."""
 
     @property
     def manifest_output(self) -> pulumi.Input[Mapping[str, Any]]:
-        """Return the manifest as the stack's output, with what only the platform knows once it exists."""
+        """Return the manifest as the stack's output, with ids of deployed resources."""
         return self.manifest.model_dump(mode="json")
 
     @property
     def read_by_server(self) -> tuple[str, ...]:
-        """The names of the secrets that a reference gives the server."""
+        """Return the names of the secrets that the server reads."""
         return tuple(secret.name for secret in for_server(self.manifest.secrets))
 
     @abstractmethod
     def publish(self, *, reader: Principal) -> Reference:
-        """Grant `reader` the secrets it may read, and say how it reaches them."""
+        """Grant `reader` the server's secrets, and return their reference."""
 
     @abstractmethod
     def rotate(self) -> Schedule:

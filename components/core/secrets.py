@@ -1,9 +1,8 @@
-"""The secrets that a stack has, as specifications: names, fields, readers and cadence. A value never gets here."""
+"""Specifications of the secrets of a stack: names, fields, readers and cadence, never values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from secretops.manifest import (
     AGENT_ADMIN,
@@ -20,35 +19,25 @@ from .naming import BROKER_USER_LIMIT, CERTIFICATE_FILES, physical_name, variabl
 
 CLIENT_CERT = "client-cert"
 CLIENT_CA = "client-ca"
+# Characters of the client's name. The name of its CA is 12 longer, and a common name has at most 64 (RFC 5280).
 LONGEST_NAME = 50
-"""Characters of the client's name: its CA's name is that and 12 more, and a common name has 64 at most (RFC 5280)."""
+# Default age at which an operator is reminded to supply a new value.
 REMIND_DAYS = 90
-"""After which an operator is asked for a new value of a secret that he supplies, if the stack does not say."""
 SERVER_AND_ROTATOR = (Reader.SERVER, Reader.ROTATOR)
 
 
-@dataclass(frozen=True)
-class Catalogue:
-    """The secrets of one stack, by name. Public: a value never gets here."""
-
-    secrets: tuple[Secret, ...]
-
-    def __iter__(self) -> Iterator[Secret]:
-        return iter(self.secrets)
-
-
 def guide_secrets(stack: str) -> tuple[Secret, ...]:
-    """Return the secrets of the Secret Management Guide, with its default cadences, and the server's bearer token."""
+    """Return the secrets of the Secret Management Guide with its default cadences, and the bearer token."""
     return broker_admin(stack, 90), mqtt(stack, 90), agent_key(180, ExternalAgent()), http_token()
 
 
 def for_server(secrets: Iterable[Secret]) -> tuple[Secret, ...]:
-    """Return those that the server reads."""
+    """Return the secrets that the server reads."""
     return tuple(secret for secret in secrets if Reader.SERVER in secret.readers)
 
 
 def mqtt(stack: str, cadence_days: int) -> Secret:
-    """The server's own broker credential. One secret of two fields, so that no reader sees a torn pair."""
+    """Return the server's broker credential: one secret of two fields, so that readers get matching values."""
     return Secret(
         name="mqtt",
         kind=SecretKind.MQTT_USER,
@@ -60,7 +49,7 @@ def mqtt(stack: str, cadence_days: int) -> Secret:
 
 
 def broker_admin(stack: str, cadence_days: int) -> Secret:
-    """The rotator's credential at the broker. The server never reads it."""
+    """Return the rotator's credential at the broker. The server never reads it."""
     return Secret(
         name="broker-admin",
         kind=SecretKind.BROKER_ADMIN,
@@ -72,7 +61,7 @@ def broker_admin(stack: str, cadence_days: int) -> Secret:
 
 
 def agent_key(cadence_days: int, agent: Agent) -> Secret:
-    """The API key of the Coreflux Copilot, or of another agent of DigitalOcean's."""
+    """Return the API key of the Coreflux Copilot, or of another DigitalOcean agent."""
     return Secret(
         name="agent-key",
         kind=SecretKind.AGENT_KEY,
@@ -84,7 +73,7 @@ def agent_key(cadence_days: int, agent: Agent) -> Secret:
 
 
 def agent_admin() -> Secret:
-    """The token of DigitalOcean's API that the rotator makes agent keys with. Supplied; the server never reads it."""
+    """Return the DigitalOcean API token, which an operator supplies and the rotator creates agent keys with."""
     name, field = AGENT_ADMIN
     return declared(name, (field,), (Reader.ROTATOR,), REMIND_DAYS)
 
@@ -92,11 +81,10 @@ def agent_admin() -> Secret:
 def client_cert(
     readers: tuple[Reader, ...] = SERVER_AND_ROTATOR, *, issuer: Issuer | None = None, authority: bool = True
 ) -> Secret:
-    """The TLS client certificate, with the CA that signs the broker's. Due by its expiry, or by its cadence
-    where that is unknown.
+    """Return the TLS client certificate, with the broker's CA. It is due by its expiry, if known, or by its cadence.
 
-    `authority`: whether the stack says who that CA is. One that is issued has none beside it otherwise, and its readers
-    trust the system's.
+    `authority`: the stack configures the broker's CA. Without it an issued certificate comes without `ca.crt`, and
+    readers use the system's CAs.
     """
     return Secret(
         name=CLIENT_CERT,
@@ -109,7 +97,7 @@ def client_cert(
 
 
 def client_ca(days: int) -> Secret:
-    """The stack's own CA of client certificates. The rotator signs by it; the server never reads it."""
+    """Return the stack's CA of client certificates. The rotator signs with it; the server never reads it."""
     return Secret(
         name=CLIENT_CA,
         kind=SecretKind.CA,
@@ -120,31 +108,30 @@ def client_ca(days: int) -> Secret:
 
 
 def client_name(stack: str) -> str:
-    """Return the one name that client certificates of the stack are for."""
+    """Return the common name of the stack's client certificates."""
     return physical_name("coreflux-mcp", stack, limit=LONGEST_NAME)
 
 
 def http_token() -> Secret:
-    """What an MCP client shows to a server that other machines reach. Supplied, with a declared secret's reminder."""
+    """Return the bearer token of MCP clients on other machines, which an operator supplies."""
     name, field = HTTP_TOKEN
     return declared(name, (field,), (Reader.SERVER,), REMIND_DAYS)
 
 
 def declared(name: str, fields: tuple[str, ...], readers: tuple[Reader, ...], remind_after_days: int) -> Secret:
-    """A secret of the stack's own. Its values are supplied; after `remind_after_days` a new one is asked for."""
+    """Return a secret that an operator supplies, and renews after `remind_after_days`."""
     return Secret(name=name, kind=SecretKind.SUPPLIED, fields=fields, readers=readers, cadence_days=remind_after_days)
 
 
+# Names that a stack can't declare.
 GUIDE = frozenset({"mqtt", "broker-admin", "agent-key", AGENT_ADMIN[0], CLIENT_CERT, CLIENT_CA})
-"""Names that a stack can't declare."""
 
+# Variables of the server (the guide, Environment-Specific Configuration; its parse_args) and of the launcher.
 SERVER_VARIABLES = frozenset(
     {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY"}
     | {"MQTT_USER", "MQTT_PASSWORD", "MQTT_PASSWORD_FILE", "DO_AGENT_API_KEY", "DO_AGENT_API_KEY_FILE", "LOG_LEVEL"}
     | {"MQTT_CLIENT_ID", "LOT_VERIFIER_API_URL", "COREFLUX_SERVER_DIR", "DO_AGENT_URL"}
 )
-"""What the server reads (the guide, Environment-Specific Configuration; its parse_args) and what the launcher reads; a
-stack's own secrets have other variables."""
 
 _VARIABLES = {
     SecretKind.MQTT_USER: {"username": "MQTT_USER", "password": "MQTT_PASSWORD"},  # nosec B105 - names of variables
@@ -154,7 +141,7 @@ _VARIABLES = {
 
 
 def variables_of(secret: Secret) -> dict[str, str]:
-    """field -> the variable that the server reads (the guide, Environment-Specific Configuration)."""
+    """Return field -> the server's variable (the guide, Environment-Specific Configuration)."""
     return dict(_VARIABLES.get(secret.kind) or {field: variable_of(secret.name, field) for field in secret.fields})
 
 

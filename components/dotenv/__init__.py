@@ -1,1 +1,1 @@
-"""The dotenv platform: a folder of this machine as the store, a process of this machine as the server."""
+"""The dotenv platform: a folder of this machine as the store, a local process as the server."""

@@ -1,7 +1,6 @@
-"""A folder as a resource: its sub-folders, modes, public files and public lines of config/.env. Never a value.
+"""A folder as a resource of a dynamic provider: sub-folders, modes, public files and lines of config/.env.
 
-A dynamic provider. `diff` looks at the disk and not only at the state, so that any `pulumi up` repairs what somebody
-changed; the lines and files of others (the rotator's values, a person's own) are not looked at.
+`diff` compares with the disk, so that every `pulumi up` repairs drift. It ignores other lines and files (values).
 """
 
 from __future__ import annotations
@@ -26,28 +25,28 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.errors import StoreError, UsageError
 from secretops.stores import env_file, files
 
 ENV = Path("config") / ".env"
+# Keeps values out of git. It stays until the root is empty.
 UNTRACKED = Path(".gitignore")
-"""Keeps a folder of values out of git, whatever it is called. Stays as long as anything else below the root does."""
 EVERYTHING = "*\n"
 
 
 class FolderProvider(ResourceProvider):
-    """Creates, compares, repairs and removes what a `Folder` says. Pickled by reference, so it holds nothing."""
+    """Creates, compares, repairs and removes a `Folder`. Pickled by reference, so it has no state."""
 
     serialize_as_secret_always = False
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuse, before anything is changed, what `create` or `update` could not do, or would do harm with."""
+        """Return failures for what `create` or `update` could not do, or would break."""
         reasons = [*_anothers(olds, news), *_left_behind(olds, news), *unfit(news)]
         return CheckResult(news, [CheckFailure("root", reason) for reason in reasons])
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """A new root is a new folder; anything else, drift on disk included, is an update in place."""
+        """Return a replacement for a new root; other changes, also on disk, are updates."""
         moved = olds["root"] != news["root"]
         changed = moved or any(
             olds.get(key) != news.get(key) for key in ("folders", "files", "lines", "modes", "stack")
@@ -59,7 +58,7 @@ class FolderProvider(ResourceProvider):
         return CreateResult(id_=props["root"], outs=dict(props))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """A folder that is gone is gone from the state too; anything less is drift, and `diff` finds it."""
+        """Return no id if the folder is missing; `diff` finds other drift."""
         return ReadResult(id_ if Path(props["root"]).is_dir() else "", dict(props))
 
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
@@ -72,10 +71,10 @@ class FolderProvider(ResourceProvider):
 
 
 class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
-    """Public content below one root, made by `FolderProvider`.
+    """Public content below one root.
 
-    `folders` and the keys of `files` (path -> text) and `modes` (path -> octal text, for a file that others write) are
-    relative to `root`; `lines` are variables of config/.env. `stack` is the one whose values lie there, if any do.
+    `folders` and the keys of `files` (path -> text) and `modes` (path -> octal text, for files that others write) are
+    relative to `root`; `lines` are variables of config/.env. `stack` is the stack of the values there, if any.
     """
 
     def __init__(
@@ -102,10 +101,7 @@ class Folder(Resource, module="coreflux-mcp-secrets", name="Folder"):
 
 
 def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
-    """A folder of two stacks would have the values of one for the other's server.
-
-    One that this stack's own state has under the name in it is its own: the stack was renamed.
-    """
+    """Yield a reason for a folder of another stack. A renamed stack keeps its folder."""
     root, stack = Path(news["root"]), news.get("stack")
     renamed = olds.get("root") == news["root"] and olds.get("stack") == files.stack_of(root)
     if stack and not renamed:
@@ -116,17 +112,17 @@ def _anothers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]
 
 
 def _left_behind(olds: Mapping[str, Any], news: Mapping[str, Any]) -> Iterator[str]:
-    """A store without its history would give the users in use new passwords."""
+    """Yield a reason for a new root while the old one has values: a store without its history breaks logins."""
     old = Path(olds["root"]) if "root" in olds else None
     if old and str(old) != news["root"] and (old / "versions").is_dir() and any((old / "versions").iterdir()):
         yield (
-            f"the values are still in {old}. -> Move the folder itself: mv {old} {news['root']}; "
-            "or give the values up first: secretops purge --destroy"
+            f"the values are still in {old}. -> Move the folder: mv {old} {news['root']}; "
+            "or delete the values: secretops purge --destroy"
         )
 
 
 def unfit(props: Mapping[str, Any]) -> Iterator[str]:
-    """Why `make(props)` could not work, told as value, rule, remedy. Looks only."""
+    """Yield each reason, with its remedy, why `make(props)` would fail. Changes nothing."""
     root = Path(props["root"])
     if not root.is_absolute():
         yield f"{root}: not an absolute path"
@@ -135,30 +131,30 @@ def unfit(props: Mapping[str, Any]) -> Iterator[str]:
         place = next(path for path in (root, *root.parents) if path.exists())
         wrong = [] if place != root else list(_not_ours(root, props))
         if len(root.parts) <= len(("/", "top")):
-            yield f"{root} is the machine's own. -> Name a folder of its own, for example /etc/coreflux-mcp."
+            yield f"{root} is a system folder. -> Use a folder for the stack alone, for example /etc/coreflux-mcp."
         elif not place.is_dir():
             yield _in_the_way(place)
         elif wrong:
             yield from wrong
         elif not os.access(place, os.W_OK | os.X_OK):
-            yield f"{place} is read-only for uid {os.geteuid()}. -> Make it writable, or name another root."
+            yield f"{place} is read-only for uid {os.geteuid()}. -> Make it writable, or use another root."
         elif _is_full(place):
             yield f"{place}: its disk is full. -> Make room, then run pulumi up again."
     except OSError as error:
         yield (
-            f"{error.filename}: {error.strerror} for uid {os.geteuid()}; the store's folder lies below it. "
-            "-> Give this account access, or name another root."
+            f"{error.filename}: {error.strerror} for uid {os.geteuid()}; the store's folder is below it. "
+            "-> Grant this account access, or use another root."
         )
 
 
 def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
-    """What lies below `root` where `props` wants something of its own."""
+    """Yield each reason for paths below `root` that can't become those of `props`."""
     known = {*props["folders"], "broker", ".lock", ".lease"}
     others = sorted(path.name for path in root.iterdir() if path.name not in known) if root.is_dir() else []
     if props["folders"] and others and not (root / ".lock").exists():
         yield (
-            f"{root} holds {others[0]}, and no store. -> Name an empty or a new folder: "
-            "this one would be closed to every other account."
+            f"{root} contains {others[0]}, and no store. -> Use an empty or a new folder: "
+            "other accounts would lose access to this one."
         )
         return
     folders = {root} | {root / folder for folder in props["folders"]}
@@ -168,22 +164,22 @@ def _not_ours(root: Path, props: Mapping[str, Any]) -> Iterator[str]:
         if not os.path.lexists(path):
             continue
         if path != root and path.is_symlink():
-            yield f"{path} is a symbolic link, which may lead anywhere. -> Find out who made it, then: rm {path}"
+            yield f"{path} is a symbolic link, which may lead anywhere. -> Find out who created it, then: rm {path}"
             return
         try:
-            own_files.check_owner(path, path.lstat().st_uid)
+            owned_files.check_owner(path, path.lstat().st_uid)
         except StoreError as error:
             yield str(error)
-            return  # the same will be said of each file below
+            return  # it would be the same for each file below
         if path in folders and not path.is_dir():
             yield _in_the_way(path)
             return
         if path in paths and path.is_dir():
-            yield f"{path} is a folder; a file belongs there. -> Move it away, or name another root."
+            yield f"{path} is a folder, in place of a file. -> Move it away, or use another root."
 
 
 def _in_the_way(path: Path) -> str:
-    return f"{path} is a file; a folder belongs there. -> Name another root, or move the file away."
+    return f"{path} is a file, in place of a folder. -> Use another root, or move the file away."
 
 
 def _is_full(place: Path) -> bool:
@@ -192,7 +188,7 @@ def _is_full(place: Path) -> bool:
 
 
 def drift(props: Mapping[str, Any]) -> Iterator[str]:
-    """Each thing on disk that is not as `props` says."""
+    """Yield the path or variable of each difference between disk and `props`."""
     root = Path(props["root"])
     for folder in (".", *props["folders"]) if props["folders"] else ():
         if _mode(root / folder) != files.FOLDER:
@@ -205,14 +201,14 @@ def drift(props: Mapping[str, Any]) -> Iterator[str]:
     for path, mode in props["modes"].items():
         if _mode(root / path) not in (None, int(mode, 8)):
             yield path
-    present = env_file.values(_text(root / ENV) or "")
+    present = env_file.parse(_text(root / ENV) or "")
     yield from (name for name, text in props["lines"].items() if present.get(name) != text)
 
 
 def make(props: Mapping[str, Any]) -> None:
-    """Bring the disk to what `props` says. Idempotent; leaves everything else alone."""
+    """Create or repair what `props` describes. Idempotent; leaves everything else alone."""
     root = Path(props["root"])
-    with files.told(root):
+    with files.os_errors(root):
         root.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
         root.chmod(files.FOLDER)
         for folder in props["folders"]:
@@ -225,14 +221,14 @@ def make(props: Mapping[str, Any]) -> None:
             if _text(root / path) != text or _mode(root / path) != files.PUBLIC:
                 files.write(root / path, text.encode(), files.PUBLIC)
         _change_lines(root, props["lines"])
-        with files.told(root):
+        with files.os_errors(root):
             for path, mode in props["modes"].items():
                 if (root / path).exists():
                     (root / path).chmod(int(mode, 8))
 
 
 def unmake(props: Mapping[str, Any], *, keep: Mapping[str, Any]) -> None:
-    """Remove what `make(props)` made and `keep` does not ask for: files, lines, then folders that are empty."""
+    """Remove files, lines and empty folders of `props` that are not in `keep`."""
     root = Path(props["root"])
     if not root.is_dir():
         return
@@ -245,7 +241,7 @@ def unmake(props: Mapping[str, Any], *, keep: Mapping[str, Any]) -> None:
             (root / ENV).unlink()
     if not keep:
         for folder in reversed(props["folders"]):
-            with suppress(OSError):  # not empty: it holds values, or what others made
+            with suppress(OSError):  # not empty
                 (root / folder).rmdir()
         if {path.name for path in root.iterdir()} <= {".lock", ".lease", str(UNTRACKED)}:
             shutil.rmtree(root)
@@ -255,7 +251,7 @@ def _change_lines(root: Path, changes: Mapping[str, str | None]) -> None:
     text = _text(root / ENV)
     if text is None and not any(changes.values()):
         return
-    changed = env_file.changed(text or env_file.HEADER, changes)
+    changed = env_file.update(text or env_file.HEADER, changes)
     if changed != text:
         files.write(root / ENV, changed.encode(errors="surrogateescape"), files.PRIVATE)
 

@@ -1,4 +1,4 @@
-"""The MCP server on this machine: an MCP client starts the launcher over stdio from a written entry."""
+"""The MCP server on this machine: an MCP client starts the launcher over stdio, from a client entry."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class LocalMcpServerArgs(McpServerArgs):
     """Arguments of LocalMcpServer."""
 
     references: MountedFiles | Fetched
-    """How the launcher reaches the secrets: what `publish` of a store returns."""
+    """Where the launcher reads the secrets: what `publish` of a store returns, or your own."""
     root: str
-    """The folder that the client entry is written to, an absolute path."""
+    """The folder of the client entry, an absolute path."""
     source: str | None = None
-    """The folder of the upstream server; without it the launcher finds or clones it."""
+    """The folder of the upstream server; by default the launcher finds or clones it."""
     folders: tuple[str, ...] = ("config",)
-    """Further folders below `root`: those of a rotator that runs there."""
+    """Folders below `root`, also of a rotator there."""
     env_file: bool = False
-    """Whether public variables are lines of config/.env, which a dotenv store has; else the entry contains them."""
+    """Whether public variables are lines of config/.env, as with a dotenv store; else the entry contains them."""
 
 
 class LocalMcpServer(McpServer):
-    """A client entry and the public variables. Owns no process, which the MCP client starts, and no value."""
+    """A client entry and public variables. Owns no process, which the MCP client starts, and no value."""
 
     def __init__(self, name: str, args: LocalMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:local:McpServer", name, opts)
@@ -53,7 +53,7 @@ class LocalMcpServer(McpServer):
 
 
 def client_entry(args: LocalMcpServerArgs, public: Mapping[str, str]) -> str:
-    """Return an entry for an MCP client, in the shape of the server's own example. It contains no secret."""
+    """Return the entry for an MCP client, as in the server's example. It contains no secret."""
     entry = {
         "command": str(Path(sys.prefix) / "bin" / "secretops"),
         "args": ["run", "--from", args.references.source],

@@ -23,16 +23,16 @@ class Dotenv(Platform):
     store_settings = DotenvStore
     server_settings = LocalServer
     references = {"local": (ReferenceKind.MOUNTED_FILES,)}
-    why_no_other = "its files lie on one machine and for one account"
+    why_no_other = "its files are on one machine, for one account"
     gaps = {
         Feature.ENCRYPTION_AT_REST: "files are plain text; put the folder on an encrypted disk",
-        Feature.READ_TRAIL: "secretops and the launcher record each access; another program's read is not seen",
-        Feature.GRANT: "one account owns the folder: the server could read what is meant for the rotator alone",
+        Feature.READ_TRAIL: "secretops and the launcher record each access; reads by other programs are not seen",
+        Feature.GRANT: "one account owns the folder: the server could read the rotator's secrets",
         Feature.SCHEDULE: "a systemd user timer is written, and runs once you enable it",
     }
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> HostUser:
-        """Return the account that runs this program: it owns the files."""
+        """Return the account that runs this program, which owns the files."""
         return HostUser.this(reader=getattr(settings.server, "reader", None))
 
     def open_principal(
@@ -61,7 +61,7 @@ class Dotenv(Platform):
             root=str(settings.store.folder),
             deliver=settings.store.deliver,
             log_level=settings.log_level,
-            agent_url=settings.agent_url,
+            agent_url=settings.server_args["agent_url"],
         )
         return DotenvSecretStore(name, args, opts)
 

@@ -1,4 +1,4 @@
-"""The dotenv store's rotator: `secretops tick` by a systemd user timer of the account that owns the folder."""
+"""The dotenv store's rotator: `secretops tick` by a systemd user timer."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ LimitCORE=0
 
 
 def rotator_files(root: Path, manifest: Manifest) -> dict[str, str]:
-    """path below the root -> text: the manifest, and the two units."""
+    """Return path below the root -> text: the manifest and two units."""
     words = {
         "stack": manifest.stack,
         "secretops": _quoted(Path(sys.prefix) / "bin" / "secretops"),
-        "manifest": _quoted(root / MANIFEST).replace("$", "$$"),  # the program itself takes no variables
+        "manifest": _quoted(root / MANIFEST).replace("$", "$$"),  # systemd would replace variables
     }
     return {
         str(MANIFEST): manifest.model_dump_json(indent=1) + "\n",
@@ -38,14 +38,14 @@ def rotator_files(root: Path, manifest: Manifest) -> dict[str, str]:
 
 
 def turn_on(root: Path, stack: str) -> str:
-    """The command that starts the schedule. Given, not run: a program does not change its user's session."""
+    """Return the command that enables the schedule."""
     units = root / UNITS / _unit(stack)
     service, timer = shlex.quote(f"{units}.service"), shlex.quote(f"{units}.timer")
     return f"systemctl --user link {service} && systemctl --user enable --now {timer}"
 
 
 def _quoted(path: Path) -> str:
-    """`path` as one word of a unit's command line (systemd.service): % starts a specifier."""
+    """Return `path` as one word of a unit's command line (systemd.service), where % starts a specifier."""
     text = str(path).replace("\\", r"\\").replace('"', r"\"").replace("%", "%%")
     return f'"{text}"'
 

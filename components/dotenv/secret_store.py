@@ -1,4 +1,4 @@
-"""The dotenv store: a folder of this machine, as the Secret Management Guide draws it."""
+"""The dotenv store: a folder of this machine, as in the Secret Management Guide."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .rotation import rotator_files, turn_on
 
 FOLDERS = ("config", "certs", "secrets", "versions", "log", UNITS)
 
+# As in the guide: files below /run/secrets, one a version; and certificates.
 _FILES = {
     SecretKind.MQTT_USER: {"password": "secrets/mqtt_password-{version}"},  # nosec B105 - a path
     SecretKind.AGENT_KEY: {"api-key": "secrets/api_key-{version}"},
     SecretKind.X509: {field: f"certs/{field}" for field in ("ca.crt", "client.crt", "client.key")},
 }
-"""As the guide names them below /run/secrets, one a version; and as it draws the certificates."""
 
+# The guide's modes of files that secretops writes. Drift is repaired.
 _GUIDE_MODES = {"config/.env": "600", "certs/ca.crt": "644", "certs/client.crt": "644", "certs/client.key": "600"}
-"""The guide's modes of what secretops writes: drift is repaired, the text is not looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,9 @@ class DotenvSecretStoreArgs(SecretStoreArgs):
     deliver: Literal["variables", "files"] = "variables"
     """Whether config/.env contains the values (MQTT_PASSWORD) or the paths of their files (MQTT_PASSWORD_FILE)."""
     log_level: str = "DEBUG"
-    """The server's; a public line of config/.env."""
+    """The server's log level, a line of config/.env."""
     agent_url: str | None = None
-    """The agent that the server asks, if it is not the Coreflux Copilot."""
+    """URL of an agent other than the Coreflux Copilot."""
 
 
 class DotenvSecretStore(SecretStore):
@@ -72,7 +72,7 @@ class DotenvSecretStore(SecretStore):
         self.register_outputs({"root": str(self._root)})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """The folder belongs to its reader: owner and modes are the grant."""
+        """Return the reference. Owner and modes of the folder are the grant."""
         match reader:
             case HostUser():
                 return MountedFiles(source=f"dotenv:{self._root}", secrets=self.read_by_server)
@@ -80,7 +80,7 @@ class DotenvSecretStore(SecretStore):
                 raise TypeError(f"{reader}: only an account of this machine reads its files")
 
     def rotate(self) -> Schedule:
-        """A manifest that `secretops tick` needs no Pulumi for, and a systemd user timer that calls it hourly."""
+        """Declare the manifest, and a systemd user timer for hourly ticks."""
         Folder(
             f"{self._name}-rotator",
             root=str(self._root),
@@ -91,19 +91,19 @@ class DotenvSecretStore(SecretStore):
         return Schedule(every="hour", turn_on=turn_on(self._root, self.manifest.stack))
 
     def record_access(self) -> Trail:
-        """Return where secretops and the launcher write a record before each access. Nothing deletes the records."""
+        """Return the file where secretops and the launcher record each access before it. Nothing deletes records."""
         return Trail(records=str(self._root / "log" / "access.jsonl"))
 
 
 def _location(args: DotenvSecretStoreArgs) -> Location:
-    """Return where each field of each secret that the server reads is delivered."""
+    """Return the location, with the variable or file of each field that the server reads."""
     variables: dict[str, dict[str, str]] = {}
     paths: dict[str, dict[str, str]] = {}
     file_variables: dict[str, dict[str, str]] = {}
     for secret in for_server(args.every_secret):
         names, places = _delivery(secret, files=args.deliver == "files")
         if args.broker.ca_file and secret.kind is SecretKind.X509:
-            names.pop("ca.crt", None)  # Pulumi's line names the operator's file
+            names.pop("ca.crt", None)  # the line of config/.env has the path of broker.ca_file
         variables[secret.name] = {field: name for field, name in names.items() if field not in places}
         paths[secret.name] = places
         file_variables[secret.name] = {
@@ -121,7 +121,7 @@ def _location(args: DotenvSecretStoreArgs) -> Location:
 
 
 def _delivery(secret: Secret, *, files: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """field -> variable, and field -> path for those that are delivered as a file."""
+    """Return field -> variable, and field -> path of those in files."""
     names = variables_of(secret)
     if secret.kind is SecretKind.X509:
         paths = {field: path for field, path in _FILES[secret.kind].items() if field in secret.fields}

@@ -1,4 +1,4 @@
-"""The sections of a stack file whose store or server is on this machine."""
+"""Sections of a stack file for a store or server on this machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..settings.section import PROJECT_FOLDER, ServerSection, StoreSection
 
 
 class DotenvStore(StoreSection):
-    """A folder on this machine, as the guide draws it."""
+    """A folder on this machine, as in the guide."""
 
     kind: Literal["dotenv"]
     root: Folder = ".coreflux-mcp"
-    """Relative to the project, or absolute, for example /etc/coreflux-mcp."""
+    """Path of the folder, relative to the project or absolute, for example /etc/coreflux-mcp."""
     deliver: Literal["variables", "files"] = "variables"
-    """Whether config/.env holds the values (MQTT_PASSWORD) or names their files (MQTT_PASSWORD_FILE)."""
+    """Whether config/.env contains the values (MQTT_PASSWORD) or the paths of their files (MQTT_PASSWORD_FILE)."""
 
     @property
     def folder(self) -> Path:
@@ -32,13 +32,13 @@ class LocalServer(ServerSection):
     is_remote: ClassVar[bool] = False
     keys_for_stores: ClassVar = {"reader": ("aws", "azure"), "folder": ("aws", "azure", "vault")}
     replicas: ClassVar[None] = None
-    """As many as MCP clients start."""
+    """MCP clients start any number."""
     source: AbsolutePath | None = None
-    """The upstream server's folder; without it the launcher finds or clones it."""
+    """The folder of the upstream server; by default the launcher finds or clones it."""
     reader: Caller | None = None
-    """As whom the launcher reads: a role or a user of AWS, whose own policies have to let it, or a user of Azure."""
+    """The identity with which the launcher reads: ARN of a role or user of AWS, or object id of a user of Azure."""
     folder: Folder | None = None
-    """Where the client's entry is written, for a store that is no folder. Relative to the project, or absolute."""
+    """Path of the folder for the client entry, with a store other than dotenv; relative to the project or absolute."""
 
     @property
     def entry_folder(self) -> Path:

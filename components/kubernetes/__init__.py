@@ -1,5 +1,5 @@
-"""The Kubernetes platform: the store is Secrets of one namespace, the server a Deployment in it.
+"""The Kubernetes platform: Secrets of one namespace as the store, a Deployment in it as the server.
 
-Kubernetes 1.27 is the oldest: the first that by default lets a node be emptied of pods that are not ready, whatever
-their budget. Pod Security admission is stable since 1.25; policy/v1 and CronJobs of batch/v1 are older.
+The oldest supported release is 1.27: from it on, nodes can by default be drained of pods that are not ready, whatever
+their disruption budget.
 """

@@ -1,4 +1,4 @@
-"""What is wrong between sections of a stack file whose server is in a cluster. Judged without the SDK."""
+"""Rules across sections for stacks with a server in a cluster."""
 
 from __future__ import annotations
 
@@ -15,30 +15,33 @@ from ..settings.sections import DeclaredSecret, OutsideBroker, OwnedAgent, Rotat
 from .pod_args import CERT_MANAGER, CHANGE_OVER, EVERYWHERE
 from .settings import KubernetesServer
 
+# Minutes and seconds until a pod has a new value, by store. With a grace period as short, External Secrets polls each
+# minute (operators.py).
 TO_A_POD = {"kubernetes": ("two", 120), "aws": ("three", 180), "azure": ("three", 180), "vault": ("three", 180)}
-"""Minutes and seconds, by store. Where the grace is as short, External Secrets looks each minute (operators.py)."""
 
+# Vault's agent polls every 30 s. While a secret of the server has no value, its pauses grow to five minutes (OpenBao
+# 2.7; docs/adr/0011).
 BY_AN_AGENT = ("six", 360)
-"""Vault's agent looks every 30 s, and not at all in the pauses that it makes while a secret of the server's has no
-value yet: they grow to five minutes (OpenBao 2.7; docs/adr/0011)."""
 
 
 def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Each of them, from the sections that could be read."""
+    """Yield each problem, from the valid sections."""
     store, broker, rotation = parsed.get("store"), parsed.get("broker"), parsed.get("rotation")
     yield from out_of_reach("server kubernetes", broker, "becomes a ConfigMap that the pods read", runs="pod")
     if server.certificate_issuer and isinstance(broker, OutsideBroker) and not broker.client_certificate:
         yield Problem(
             "server.certificate_issuer: without broker.client_certificate",
-            "it signs the certificate that the broker asks the server for",
+            "an issuer signs the client certificate that a broker requires",
             "add client_certificate: true to the broker, or take the issuer out",
+            code="issuer-without-certificate",
         )
     issuer = server.certificate_issuer
     if issuer and issuer.group == CERT_MANAGER and issuer.kind not in ("Issuer", "ClusterIssuer"):
         yield Problem(
             f"server.certificate_issuer.kind: {issuer.kind} with group {CERT_MANAGER}",
             "that group has the kinds Issuer and ClusterIssuer",
-            "name one of them, or the group of an external issuer: kubectl api-resources lists it",
+            "write one of them, or the group of an external issuer: kubectl api-resources",
+            code="unknown-issuer-kind",
         )
     for at, one in enumerate(server.tolerations):
         if (one.operator == "Exists" and one.value is not None) or (one.operator == "Equal" and not one.key):
@@ -46,6 +49,7 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
                 f"server.tolerations.{at}: operator {one.operator} {'with a value' if one.key else 'without a key'}",
                 "Equal has a key and a value, and Exists has no value",
                 "write operator: Exists for every value, or name key and value",
+                code="invalid-toleration",
             )
     if isinstance(broker, OutsideBroker):
         yield from _outside_of("broker_cidrs", server.broker_cidrs, "broker.host", broker.host)
@@ -55,32 +59,36 @@ def cross_field_rules(server: KubernetesServer, parsed: Mapping[str, Any]) -> It
     yield from _of_files(parsed.get("secrets", {}))
     if store and store.kind != "vault":
         if server.reference:
-            rule = "it is for store vault; every other store goes with a cluster in one way"
-            yield Problem(f"server.reference: {server.reference} with store {store.kind}", rule, "take it out")
+            yield _for_vault(f"server.reference: {server.reference} with store {store.kind}")
         if server.vault_cidrs != EVERYWHERE:
-            yield Problem(f"server.vault_cidrs: with store {store.kind}", "it is for store vault", "take it out")
+            yield _for_vault(f"server.vault_cidrs: with store {store.kind}")
     if isinstance(parsed.get("agent"), OwnedAgent) and server.copilot_cidrs == ():
         yield Problem(
             "server.copilot_cidrs: [] with agent.kind owned",
-            "the rotator makes keys at api.digitalocean.com and tries them at the agent, which both have no fixed "
-            "addresses",
-            "take copilot_cidrs out, or name the addresses of a proxy",
+            "the rotator connects to api.digitalocean.com and to the agent, which have no fixed addresses",
+            "take copilot_cidrs out, or write the addresses of a proxy",
+            code="agent-unreachable",
         )
     if store and rotation:
         yield from _too_soon(server, store, rotation)
 
 
+def _for_vault(what: str) -> Problem:
+    return Problem(what, "it is for store vault", "take it out", code="key-for-other-store")
+
+
 def _outside_of(key: str, cidrs: Iterable[str], where: str, host: str) -> Iterator[Problem]:
-    """Yield a problem for an address that pods may not reach: it is in no network of server.`key`."""
+    """Yield a problem for an address in none of the networks of server.`key`."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return  # a name: only the cluster's DNS has its addresses
+        return  # a name, which the cluster's DNS resolves
     if not any(address in ipaddress.ip_network(cidr) for cidr in cidrs):
         yield Problem(
             f"server.{key}: without {host}",
             f"pods reach no other address on that port, and {where} is {host}",
             f"add {ipaddress.ip_network(host)}, or its network",
+            code="listener-missing",
         )
 
 
@@ -90,13 +98,14 @@ def _of_files(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
             if f"{name}.{field}" in CERTIFICATE_FILES:
                 yield Problem(
                     f"secrets.{name}: its field {field} is the file {name}.{field}",
-                    "in the server's folder that is a file of its client certificate",
+                    "the server's client certificate has this file",
                     "rename the secret or its field",
+                    code="file-name-taken",
                 )
 
 
 def _too_soon(server: KubernetesServer, store: StoreSection, rotation: Rotation) -> Iterator[Problem]:
-    """A grace that is over before a new value is in every pod."""
+    """Yield a problem for a grace period that ends before every pod has a new value."""
     if store.kind not in TO_A_POD:
         return
     by_an_agent = store.kind == "vault" and server.reference != "SyncedKey"
@@ -104,7 +113,7 @@ def _too_soon(server: KubernetesServer, store: StoreSection, rotation: Rotation)
     if rotation.grace_seconds < seconds + CHANGE_OVER:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with store {store.kind}",
-            f"at least {seconds + CHANGE_OVER}: a new value takes up to {minutes} minutes to reach a pod, "
-            "which has to change over",
+            f"at least {seconds + CHANGE_OVER}: a pod gets a new value within {minutes} minutes, and changes clients",
             "lengthen it, or take it out for its default",
+            code="grace-too-short",
         )

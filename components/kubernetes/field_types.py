@@ -1,11 +1,11 @@
-"""What the entries of Kubernetes' sections may be, in a stack file."""
+"""Types of the entries of Kubernetes' sections, with rules and remedies."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Annotated
 
-from secretops.forms import parse_https_url
+from secretops.formats import parse_https_url
 from secretops.platforms.kubernetes.location import KUBERNETES_NAME
 
 from ..settings.constraints import is_one_line, matching, parsed, satisfying
@@ -23,7 +23,7 @@ ApiGroup = Annotated[
     str,
     matching(
         KUBERNETES_NAME,
-        "the API group of an issuer of cert-manager's, or of an external one",
+        "the API group of an issuer of cert-manager, or of an external issuer",
         "kubectl api-resources lists it; take it out for cert-manager.io",
     ),
 ]
@@ -57,7 +57,7 @@ Operator = Annotated[
     str,
     satisfying(
         is_one_line,
-        "a user or a group as the API server names it",
+        "a user or a group, by its name in the API server",
         "kubectl auth whoami shows yours; or take the entry out",
     ),
 ]
@@ -65,11 +65,11 @@ Namespace = Annotated[
     str,
     matching(
         r"(?!default$|kube-)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
-        "a namespace of its own, which the stack makes: a DNS label, not default, not kube-...",
+        "a namespace for the stack alone: a DNS label, not default, not kube-...",
         "name it like coreflux-mcp",
     ),
 ]
-# Characters of a context that the manifest takes.
+# Characters of a context in the manifest.
 LONGEST_CONTEXT = 253
 Context = Annotated[
     str,
@@ -83,7 +83,7 @@ Issuer = Annotated[
     str,
     parsed(
         partial(parse_https_url, path=True),
-        "the URL of the cluster's OIDC issuer, as its tokens have it",
+        "the URL of the cluster's OIDC issuer, as in its tokens",
         "az aks show --query oidcIssuerProfile.issuerUrl shows it",
         is_host=True,
     ),

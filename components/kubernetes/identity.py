@@ -15,6 +15,7 @@ from ..core.principals import Namespace, Pods, ServiceAccount
 from .names import SERVER, SYNC, Place, labels, name_of, user_of
 from .network import default_deny
 
+# Enforced as in 1.25, where the level became stable, so that no upgrade stops a pod; the latest version warns.
 POD_SECURITY = {
     "pod-security.kubernetes.io/enforce": "restricted",
     "pod-security.kubernetes.io/enforce-version": "v1.25",
@@ -23,7 +24,6 @@ POD_SECURITY = {
     "pod-security.kubernetes.io/warn": "restricted",
     "pod-security.kubernetes.io/warn-version": "latest",
 }
-"""Enforced as 1.25 has it, where the level became stable, so that no upgrade stops a pod; a newer one warns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,22 +32,22 @@ class KubernetesIdentityArgs:
 
     namespace: str = "coreflux-mcp"
     create_namespace: bool = True
-    """False if the namespace exists; whoever made it sets its Pod Security level."""
+    """False if the namespace exists. You then set its Pod Security level, and `pulumi destroy` leaves it."""
     context: str | None = None
-    """Context of the kubeconfig; None is the current one. `secretops` uses it, too."""
+    """Context of the kubeconfig, also for `secretops`; None for the current one."""
     stack: str | None = None
-    """What labels contain; by default the name of the Pulumi stack."""
+    """Part of labels; by default the name of the Pulumi stack."""
     oidc_provider: pulumi.Input[str] | None = None
-    """ARN by which AWS knows the cluster's tokens, if External Secrets reads a store there."""
+    """ARN of the cluster's OIDC provider in AWS, where External Secrets reads a store on AWS."""
     oidc_issuer: pulumi.Input[str] | None = None
-    """URL by which Entra knows them."""
+    """URL of the cluster's OIDC issuer, where External Secrets reads a store on Azure."""
 
 
 class KubernetesIdentity(Component):
-    """A namespace where only restricted pods run and nothing connects by default, and the server's service account.
+    """A namespace of restricted pods without connections by default, and the server's service account.
 
-    Owns no Role: the store grants what the account may read. A provider of package kubernetes in `opts` is used, and
-    has to be for the cluster of `context`; without one the component makes its own.
+    Grants come from the store. A provider in `opts` is used, and has to be for the cluster of `context`; by default the
+    component makes one.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class KubernetesIdentity(Component):
         self._name, stack = name, stack_name(args.stack)
         provider = self.get_provider("kubernetes:core/v1:Namespace") or kubernetes.Provider(
             f"{name}-cluster",
-            kubeconfig="",  # the SDK would put the path in KUBECONFIG, of whoever ran it last, into the state
+            kubeconfig="",  # the SDK would put the path in KUBECONFIG into the state
             context=args.context,
-            cluster_identifier=args.context or "current",  # else another context is an update that makes nothing
-            upsert_existing_objects=False,  # what is there already is somebody else's, and stays it
-            enable_config_map_mutable=True,  # a ConfigMap of a fixed name is changed in place, not taken away first
+            cluster_identifier=args.context or "current",  # else another context is an update without effect
+            upsert_existing_objects=False,  # existing objects belong to somebody else
+            enable_config_map_mutable=True,  # changes a ConfigMap in place instead of replacing it
             opts=pulumi.ResourceOptions(parent=self),
         )
         namespace = pulumi.Output.from_input(args.namespace)
@@ -73,7 +73,7 @@ class KubernetesIdentity(Component):
             made = core.v1.Namespace(
                 f"{name}-namespace",
                 metadata=meta.v1.ObjectMetaArgs(name=args.namespace, labels={**labels(SERVER, stack), **POD_SECURITY}),
-                # The values are no resources of the stack, and go with it: with another context or name, too.
+                # Deleting or replacing the namespace would delete the values, which are no resources of the stack.
                 opts=pulumi.ResourceOptions(parent=self, provider=provider, protect=True),
             )
             namespace = name_of(made.metadata, args.namespace)
@@ -97,9 +97,9 @@ class KubernetesIdentity(Component):
         self.register_outputs({"namespace": self.namespace.name})
 
     def sync_account(self, annotations: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
-        """Declare the account that External Secrets reads another store as, and return its name.
+        """Declare the account with which External Secrets reads another store, and return its name.
 
-        It is not the server's: a cloud would give that one's token to its pods.
+        Separate from the server's account, with which pods could get the token for the cloud.
         """
         account = core.v1.ServiceAccount(
             f"{self._name}-sync-account",
@@ -113,7 +113,7 @@ class KubernetesIdentity(Component):
 def account_for(
     component: Component, name: str, account: ServiceAccount | KubernetesIdentityArgs, stack: str
 ) -> ServiceAccount:
-    """Return `account`, or that of an identity made from such arguments, as a child of the component `name`."""
+    """Return `account`, or the account of an identity made from arguments, below the component `name`."""
     if isinstance(account, ServiceAccount):
         return account
     args = replace(account, stack=account.stack or stack)

@@ -1,4 +1,4 @@
-"""The MCP server as a Deployment: the launcher over streamable HTTP, its Secrets as files that kubelets renew."""
+"""The MCP server as a Deployment: the launcher over streamable HTTP, its Secrets as files that kubelets update."""
 
 from __future__ import annotations
 
@@ -37,31 +37,29 @@ from .pods import (
     token_volume,
 )
 
-# Of the launcher, and of the Service: EKS' network policies want one port for both (docs.aws.amazon.com/eks, Limit pod
-# traffic with Kubernetes network policies). Not 8000: the server's tool verify_lot_snippet looks there for a verifier,
-# and would wait 15 s for itself.
+# Port of the launcher and the Service: EKS' network policies need the same port (docs.aws.amazon.com/eks, Limit
+# pod traffic with Kubernetes network policies). Not 8000, where the server's tool verify_lot_snippet finds a verifier.
 PORT = 8080
 
-# CPU and memory as the server's own example for Kubernetes has them; of the disk its log is all that it takes.
+# CPU and memory as in the server's example for Kubernetes; the disk is for its log.
 RESOURCES = Resources(
     requests={"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"}, limits={"cpu": "500m", "memory": "512Mi"}
 )
 
+# Seconds between the removal of a pod's endpoint and SIGTERM, for nodes and ingresses to update. Python sleeps: the
+# kubelet's own sleep needs Kubernetes 1.30.
 DRAIN = 5
-"""Seconds between the end of a pod's being an endpoint and SIGTERM: as long as nodes and ingresses may take to hear of
-it. Slept by Python: the kubelet's own sleep is Kubernetes 1.30's."""
 
+# Seconds until SIGKILL, DRAIN included. The launcher ends within 5 (docs/operations/http.md); the rest is margin.
 END_WITHIN = 20
-"""Seconds until SIGKILL, DRAIN included. The launcher ends within 5 (docs/operations/http.md); the rest is a slow
-node's."""
 
-# A Service without ready pods is no failure: they are ready once they have values, which come after `pulumi up`.
+# A Service without ready pods is no failure: pods become ready with their first values, after `pulumi up`.
 SKIP_AWAIT = {"pulumi.com/skipAwait": "true"}
 
-# `pulumi up` waits until every replica is updated and available, as `kubectl rollout status` does. It does not wait
-# while fewer than all are available: the first values come after the first `up`. A rollout takes no available replica
-# away (maxUnavailable 0): one that hangs, on an image for example, keeps all of them and fails `up`. The path is of
-# RFC 9535: pulumi-kubernetes 4.24 or newer (its CHANGELOG.md, pulumi.com/waitFor).
+# `pulumi up` waits until every replica is updated and available, as `kubectl rollout status` does, unless replicas were
+# unavailable before: the first values come after the first `up`. A rollout keeps available replicas (maxUnavailable 0),
+# so one that hangs fails `up`. JSONPath of RFC 9535, for pulumi-kubernetes 4.24 or newer (its CHANGELOG.md,
+# pulumi.com/waitFor).
 _COMPLETE = "@.updatedReplicas == @.replicas && @.availableReplicas == $.spec.replicas"
 _NEVER_READY = "@.conditions[?@.reason == 'MinimumReplicasUnavailable']"
 ROLLED_OUT = f"jsonpath={{$[?{_COMPLETE} || {_NEVER_READY}]}}"
@@ -72,27 +70,26 @@ class KubernetesMcpServerArgs(PodArgs, McpServerArgs):
     """Arguments of KubernetesMcpServer."""
 
     references: MountedFiles | SyncedKey
-    """How the launcher reaches the secrets: what `publish` of a store returns."""
+    """Where the launcher reads the secrets: what `publish` of a store returns, or your own."""
     mounted: Sequence[pulumi.Input[str]] = (SECRETS,)
-    """Names of the Kubernetes Secrets that become the launcher's files, unless External Secrets makes them."""
+    """Names of the Kubernetes Secrets that are mounted, unless External Secrets makes them."""
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
-    """The service account of the pods (`principal` of a KubernetesIdentity), or the arguments of an identity that the
-    server makes."""
+    """The service account of the pods (`principal` of a KubernetesIdentity), or arguments to make an identity."""
     replicas: int = 2
     rollout_seconds: int = 300
     """How long `pulumi up` waits for new pods of a server that was ready."""
     allowed_hosts: Sequence[str] = ()
-    """Names that clients use besides those of the Service, e.g. that of an ingress."""
+    """Host names that clients use in addition to those of the Service, e.g. of an ingress."""
     connection_tools: bool = False
-    """Whether MCP clients may choose the broker and the user of all clients."""
+    """Whether MCP clients may choose the broker and the user of all clients, by the connection tools."""
     grace_seconds: int = 3600
-    """How long the store keeps a previous version valid: External Secrets syncs within that time."""
+    """How long previous versions stay valid: External Secrets syncs within that time."""
     has_rotator: bool = False
-    """Whether a KubernetesRotator runs in the namespace: its ConfigMap then has the CA certificates of both."""
+    """Whether a KubernetesRotator runs in the namespace, whose ConfigMap then has the CA certificates of both."""
 
 
 class KubernetesMcpServer(McpServer):
-    """A Deployment and what belongs to it. Owns no value and no grant; secretops makes what it mounts."""
+    """A Deployment with Service, disruption budget and network policy. Owns no value and no grant."""
 
     def __init__(self, name: str, args: KubernetesMcpServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:McpServer", name, opts, formerly="")
@@ -111,7 +108,7 @@ class KubernetesMcpServer(McpServer):
             core.v1.ConfigMap(f"{name}-stack", metadata=place.metadata(STACK), data=files, opts=place.child)
         variables = args.public_variables(ca_file=CA_FILE)
         public = core.v1.ConfigMap(f"{name}-public", metadata=place.metadata(PUBLIC), data=variables, opts=place.child)
-        to_store = [to_vault(secrets.address, args)] if isinstance(secrets, InjectedFiles) else []  # its agent asks
+        to_store = [to_vault(secrets.address, args)] if isinstance(secrets, InjectedFiles) else []  # for its agent
         allow(
             f"{name}-server-network",
             SERVER,
@@ -137,7 +134,7 @@ class KubernetesMcpServer(McpServer):
                     metadata=pod_metadata(
                         args,
                         place,
-                        # Variables don't change in a running pod: a change of theirs is a new pod.
+                        # New variables need new pods.
                         {
                             "coreflux-mcp-secrets/public-sha256": _digest(variables),
                             **(secrets.annotations if isinstance(secrets, InjectedFiles) else {}),
@@ -153,7 +150,6 @@ class KubernetesMcpServer(McpServer):
 
 
 def _reachable(name: str, place: Place) -> None:
-    """A Service, and a budget that lets a node be emptied a pod at a time."""
     core.v1.Service(
         f"{name}-service",
         metadata=place.metadata(SERVER, SKIP_AWAIT),
@@ -170,7 +166,7 @@ def _reachable(name: str, place: Place) -> None:
         metadata=place.metadata(SERVER),
         spec=policy.v1.PodDisruptionBudgetSpecArgs(
             max_unavailable=1,
-            # Else a node can't be emptied while pods wait for their first values.
+            # Else nodes can't be drained while pods wait for their first values.
             unhealthy_pod_eviction_policy="AlwaysAllow",
             selector=meta.v1.LabelSelectorArgs(match_labels=selector(SERVER)),
         ),
@@ -190,7 +186,7 @@ def _pod(
     folders = [scratch()]
     tokens: list[core.v1.VolumeArgs] = []
     files = ["ca.crt"] if args.broker.ca_file else []
-    if isinstance(secrets, InjectedFiles):  # the folder is the injector's, and the token the agent's alone
+    if isinstance(secrets, InjectedFiles):  # the injector mounts the folder; only the agent reads the token
         tokens.append(token_volume(TOKEN, "token", secrets.token_for))
         files += secrets.files
     else:
@@ -227,13 +223,12 @@ def _pod(
                     core.v1.EnvVarArgs(
                         name="POD_NAME",
                         value_from=core.v1.EnvVarSourceArgs(
-                            # The version that the API server would add: an `up` after the state was lost applies
-                            # this field anew, and is refused one that is not the same.
+                            # As the API server completes it: after a lost state, `up` may not change this field.
                             field_ref=core.v1.ObjectFieldSelectorArgs(api_version="v1", field_path="metadata.name")
                         ),
                     ),
-                    # The launcher adds a part of its own. Together about 45 characters: MQTT 3.1.1 promises 23, and
-                    # leaves more to the broker (section 3.1.3.1).
+                    # The launcher adds a suffix, for about 45 characters: MQTT 3.1.1 guarantees 23 and leaves more to
+                    # the broker (section 3.1.3.1).
                     core.v1.EnvVarArgs(name="MQTT_CLIENT_ID", value="$(POD_NAME)"),
                 ],
                 env_from=[core.v1.EnvFromSourceArgs(config_map_ref=core.v1.ConfigMapEnvSourceArgs(name=public))],
@@ -247,7 +242,7 @@ def _pod(
                         )
                     )
                 ),
-                # Health is answered while a tool blocks. A busy node is no reason to end every session.
+                # Probes are answered while a tool blocks; a busy node should not end every session.
                 startup_probe=_probe("/healthz", period=2, failures=60),
                 liveness_probe=_probe("/healthz", period=10, failures=12),
                 readiness_probe=_probe("/readyz", period=5, failures=8),
@@ -266,7 +261,6 @@ def _arguments(args: KubernetesMcpServerArgs, service: str) -> list[str]:
 
 
 def _probe(path: str, *, period: int, failures: int) -> core.v1.ProbeArgs:
-    """`period` in seconds. A probe has no token: both paths are open."""
     return core.v1.ProbeArgs(
         http_get=core.v1.HTTPGetActionArgs(path=path, port="http"),
         period_seconds=period,

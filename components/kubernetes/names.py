@@ -1,4 +1,4 @@
-"""What everything in the namespace is called. Secrets have the names of the guide, Kubernetes Secrets."""
+"""Names of the objects in the namespace. Those of Secrets are the guide's (Kubernetes Secrets)."""
 
 from __future__ import annotations
 
@@ -20,39 +20,38 @@ ROTATOR = "coreflux-mcp-rotator"
 
 SECRETS = "coreflux-mcp-secrets"
 CERTS = "coreflux-mcp-certs"
+# Every version of every secret, for the rotator alone.
 VERSIONS = "coreflux-mcp-versions"
-"""For the rotator alone: every version of every secret."""
+# Prefix of the Secrets of External Secrets, one for each secret that has a value.
 SYNCED = f"{SECRETS}-"
-"""What the name of each Secret begins with that External Secrets keeps: one a secret, there once that has a value."""
 STORE = "coreflux-mcp-store"
+# The service account with which External Secrets reads a store. No pod uses it.
 SYNC = "coreflux-mcp-sync"
-"""The service account that External Secrets reads a store as. No pod runs as it."""
+# Replaces CERTS where cert-manager writes the certificate: a Secret has one writer.
 CERTIFICATE = "coreflux-mcp-certificate"
-"""In the place of CERTS where cert-manager writes it: one writer a Secret."""
+# Field -> cert-manager's key in CERTIFICATE. Its ca.crt is the CA of the client certificate, not of the broker.
 CERTIFICATE_KEYS = {"client.crt": "tls.crt", "client.key": "tls.key"}
-"""field -> cert-manager's key in CERTIFICATE. Its ca.crt is the client issuer's CA, not the broker's."""
 
 PUBLIC = "coreflux-mcp-public"
 STACK = "coreflux-mcp-stack"
 LEASE = ROTATOR
 DEFAULT_DENY = "coreflux-mcp-default-deny"
 
+# The label with the stack's name.
 INSTANCE = "app.kubernetes.io/instance"
-"""The label that says whose an object is, by the stack's name."""
 
+# Characters of a label's value (Kubernetes, Labels and Selectors).
 LABEL_LIMIT = 63
-"""Characters of a label's value (Kubernetes, Labels and Selectors)."""
 
-
+# Keys as in the guide, which are also the launcher's files.
 _KEYS = {
     SecretKind.MQTT_USER: {"username": "mqtt-user", "password": "mqtt-password"},  # nosec B105 - a key's name
     SecretKind.AGENT_KEY: {"api-key": "api-key"},
 }
-"""As the guide has them, and the launcher's files: source."""
 
 
 def delivered(secret: Secret) -> Delivered:
-    """The Secret and the keys that the server's pods find `secret` in."""
+    """Return the Secret and the keys in which the server's pods find `secret`."""
     if secret.kind is SecretKind.X509:
         return Delivered(name=CERTS, keys={field: field for field in secret.fields})
     token, field = HTTP_TOKEN
@@ -63,12 +62,12 @@ def delivered(secret: Secret) -> Delivered:
 
 
 def selector(program: str) -> dict[str, str]:
-    """The label that the pods of SERVER or ROTATOR are found by. Never changed: a Deployment's selector can't be."""
+    """Return the label of the pods of SERVER or ROTATOR. A Deployment's selector can't change."""
     return {"app.kubernetes.io/name": program}
 
 
 def labels(program: str, stack: str) -> dict[str, str]:
-    """The recommended labels (Kubernetes, Recommended Labels)."""
+    """Return the recommended labels (Kubernetes, Recommended Labels)."""
     return {
         **selector(program),
         INSTANCE: physical_name("coreflux-mcp", stack, limit=LABEL_LIMIT).rstrip("-_."),
@@ -79,7 +78,7 @@ def labels(program: str, stack: str) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where one component's objects lie: its namespace, labelled as `program`'s, below the component."""
+    """The namespace, labels and resource options of a component's objects."""
 
     namespace: Namespace
     labels: Mapping[str, str]
@@ -87,26 +86,24 @@ class Place:
 
     @classmethod
     def of(cls, component: pulumi.ComponentResource, namespace: Namespace, program: str, stack: str) -> Place:
-        """The place of `component`, whose children the namespace's own provider makes."""
         child = pulumi.ResourceOptions(parent=component, provider=namespace.provider)
         return cls(namespace=namespace, labels=labels(program, stack), child=child)
 
     def after(self, *others: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Options of a child that is made after `others`."""
+        """Return the options of a child that is created after `others`."""
         return pulumi.ResourceOptions(parent=self.child.parent, provider=self.child.provider, depends_on=list(others))
 
     def metadata(self, name: str, annotations: Mapping[str, pulumi.Input[str]] | None = None) -> meta.v1.ObjectMetaArgs:
-        """Of an object called `name`."""
         return meta.v1.ObjectMetaArgs(
             name=name, namespace=self.namespace.name, labels=self.labels, annotations=annotations
         )
 
 
 def name_of(made: pulumi.Output[meta.v1.outputs.ObjectMeta], name: str) -> pulumi.Output[str]:
-    """Return an object's name as its output; `name` is what the program calls it."""
+    """Return an object's name as its output, and `name` in previews."""
     return planned(made.apply(lambda metadata: str(metadata.name)), name)
 
 
 def user_of(namespace: str, account: str) -> str:
-    """How the API server names a service account."""
+    """Return the user name of a service account."""
     return f"system:serviceaccount:{namespace}:{account}"

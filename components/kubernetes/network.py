@@ -1,7 +1,7 @@
-"""Where pods may connect to and from. What no policy allows is denied: `default_deny` is for the whole namespace.
+"""Network policies: connections of pods. `default_deny` denies what no other policy allows.
 
-Policies only add: none of these can be narrowed by another, so what is allowed here comes from the stack file. A CIDR
-never means a pod (some networks keep to that), so what runs in the cluster is named by its namespace.
+Policies only add permissions, so these come from the stack file. CIDRs may not match pods (it depends on the network
+plugin), so pods are selected by their namespace.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Ingress = networking.v1.NetworkPolicyIngressRuleArgs
 Peer = networking.v1.NetworkPolicyPeerArgs
 Port = networking.v1.NetworkPolicyPortArgs
 
+# All addresses -> those that are not public, such as a cloud's metadata service (RFC 6890).
 NOT_PUBLIC = {
     "0.0.0.0/0": ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
     "::/0": ("::1/128", "fc00::/7", "fe80::/10"),
 }
-"""All addresses -> those of them that are no public host's, a cloud's metadata service among them (RFC 6890)."""
 
 _ANY_POD = Peer(namespace_selector=meta.v1.LabelSelectorArgs())
 
 
 def default_deny(name: str, place: Place) -> networking.v1.NetworkPolicy:
-    """Nothing in, nothing out, for every pod of the namespace."""
+    """Deny all connections of all pods of the namespace."""
     return networking.v1.NetworkPolicy(
         name,
         metadata=place.metadata(DEFAULT_DENY),
@@ -45,7 +45,7 @@ def default_deny(name: str, place: Place) -> networking.v1.NetworkPolicy:
 def allow(
     name: str, program: str, place: Place, *, egress: Sequence[Egress], ingress: Sequence[Ingress] = ()
 ) -> networking.v1.NetworkPolicy:
-    """What the pods of `program` may do all the same."""
+    """Allow connections of the pods of `program`."""
     return networking.v1.NetworkPolicy(
         name,
         metadata=place.metadata(program),
@@ -60,33 +60,33 @@ def allow(
 
 
 def to_dns(args: NetworkArgs) -> Egress:
-    """Allow the cluster's DNS: its pods, in any namespace, and the addresses of a node or a cloud that answer."""
+    """Allow DNS: pods in any namespace, and addresses of nodes or of a cloud."""
     ports = [Port(port=port, protocol=protocol) for port in args.dns_ports for protocol in ("UDP", "TCP")]
     return Egress(to=[_ANY_POD, *_blocks(args.dns_cidrs)], ports=ports)
 
 
 def to_broker(broker: BrokerArgs, args: NetworkArgs) -> Egress:
-    """The broker's port: at its addresses, or in the namespace that its Service's name says."""
+    """Allow the broker's port, at its addresses or in the namespace of its Service."""
     return Egress(to=_at(broker.host, args.broker_cidrs), ports=[Port(port=broker.port, protocol="TCP")])
 
 
 def to_vault(address: str, args: NetworkArgs) -> Egress:
-    """The port of a Vault server, in the same way."""
+    """Allow the port of a Vault server, at its addresses or in the namespace of its Service."""
     at = urlsplit(address)
     return Egress(to=_at(at.hostname or "", args.vault_cidrs), ports=[Port(port=at.port or 443, protocol="TCP")])
 
 
 def to_api_server(args: NetworkArgs) -> Egress:
-    """The Kubernetes API, for who writes Secrets."""
+    """Allow the Kubernetes API, to write Secrets."""
     return Egress(
         to=_blocks(args.api_server_cidrs), ports=[Port(port=port, protocol="TCP") for port in args.api_server_ports]
     )
 
 
 def to_copilot(args: NetworkArgs) -> list[Egress]:
-    """HTTPS for the tool request_lot_code: the Coreflux Copilot has no fixed addresses, so by default to public ones.
+    """Allow HTTPS for the tool request_lot_code, by default to public addresses: the Copilot has no fixed ones.
 
-    No rule for an empty list: one without peers would allow them all.
+    No rule for an empty list: a rule without peers would allow all.
     """
     if args.copilot_cidrs is None:
         blocks = [
@@ -99,12 +99,12 @@ def to_copilot(args: NetworkArgs) -> list[Egress]:
 
 
 def from_clients(args: NetworkArgs, port: str) -> Ingress:
-    """Any pod of the cluster, and who is none: the bearer token decides. Kubelets' probes need no rule."""
+    """Allow pods of the cluster and `client_cidrs`; the bearer token authenticates. Probes need no rule."""
     return Ingress(from_=[_ANY_POD, *_blocks(args.client_cidrs)], ports=[Port(port=port, protocol="TCP")])
 
 
 def _at(host: str, cidrs: Iterable[str]) -> list[Peer]:
-    """Peers of a host. A name of two labels may be a Service and its namespace, or outside: both are allowed."""
+    """Return the peers of a host. A name of two labels may be a Service and its namespace, or outside: allow both."""
     inside = re.fullmatch(r"(?:[^.]+\.)+([^.]+)\.svc(\..+)?", host)
     either = re.fullmatch(r"[^.]+\.([^.]*[a-z][^.]*)", host)
     blocks = [] if inside else _blocks(cidrs)

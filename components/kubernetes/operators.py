@@ -1,7 +1,7 @@
-"""Objects that other operators of a cluster act on: cert-manager's Certificate, External Secrets' ExternalSecret.
+"""Custom resources: cert-manager's Certificate, External Secrets' SecretStore and ExternalSecret.
 
-The engine knows neither's fields; tests check them against the definitions that both projects publish. Where the
-operator is not installed, `pulumi up` tries for a minute, then says which kind the API server does not know.
+Tests check their fields against the published definitions. Without the operator `pulumi up` fails after a minute, with
+the kind that the API server does not know.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from .names import (
 )
 from .pod_args import CHANGE_OVER, TO_A_VOLUME, CertificateIssuerArgs
 
+# 90 days: cert-manager's default, and the guide's for passwords.
 LIFE = "2160h"
-"""90 days: cert-manager's default, and the guide's for passwords."""
+# A third of LIFE.
 RENEW_BEFORE = "720h"
-"""A third of LIFE: renewed at two thirds."""
 
-# Minutes between two reads of a store: as launchers that fetch poll it. Each is a line of its audit log.
+# Minutes between two polls of a store, as for launchers that fetch. Each poll is a line of its audit log.
 MOST_SYNC_MINUTES = 5
 
 
 def sync_minutes(grace_seconds: int) -> int:
-    """Return the minutes between two reads of a store: few reads, and pods still change over within the grace."""
+    """Return the minutes between two polls of a store: few, but pods change clients within the grace period."""
     return max(1, min(MOST_SYNC_MINUTES, (grace_seconds - TO_A_VOLUME - CHANGE_OVER) // 60))
 
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorObject:
-    """An object of a kind that a custom resource definition brings."""
+    """A custom resource."""
 
     api_version: str
     kind: str
@@ -53,7 +53,6 @@ class OperatorObject:
     spec: dict[str, Any]
 
     def deploy(self, name: str, place: Place, *, after: Sequence[pulumi.Resource] = ()) -> apiextensions.CustomResource:
-        """As the resource `name` of the stack, made `after` others."""
         return apiextensions.CustomResource(
             name,
             api_version=self.api_version,
@@ -65,7 +64,7 @@ class OperatorObject:
 
 
 def client_certificate(issuer: CertificateIssuerArgs, stack: str) -> OperatorObject:
-    """The server's certificate: cert-manager makes and renews it in the Secret CERTIFICATE, each with a new key."""
+    """Return the server's Certificate, which cert-manager renews in the Secret CERTIFICATE with a new key."""
     return OperatorObject(
         api_version="cert-manager.io/v1",
         kind="Certificate",
@@ -84,18 +83,17 @@ def client_certificate(issuer: CertificateIssuerArgs, stack: str) -> OperatorObj
 
 
 def secret_store(provider: Mapping[str, Any]) -> OperatorObject:
-    """Where External Secrets reads, and as whom. Of the namespace: no other's ExternalSecrets read by it."""
+    """Return the SecretStore of the namespace, with which only its own ExternalSecrets read."""
     return OperatorObject(
         api_version="external-secrets.io/v1", kind="SecretStore", name=STORE, spec={"provider": dict(provider)}
     )
 
 
 def synced_secret(secret: Secret, remote: str, version: str = "", *, minutes: int) -> OperatorObject:
-    """The Secret of the namespace that External Secrets copies `secret` into, which its store calls `remote`.
+    """Return the ExternalSecret for `secret`, whose name in the store is `remote`.
 
-    It is read whole, in one request: a user and another version's password would be a torn pair. Each secret has a
-    Secret of its own: External Secrets writes none before all that goes into it has a value, and not all need one.
-    `version` is the key there that says which version it is. It is read every `minutes`.
+    One request reads all fields, so that user and password match. Each secret has its own Secret: External Secrets
+    writes a Secret once all of its entries have values. `version` is the key of the version in the store.
     """
     place = delivered(secret)
     keys = {**place.keys, **({version: f"{secret.name}-version"} if version else {})}
@@ -120,7 +118,7 @@ def synced_secret(secret: Secret, remote: str, version: str = "", *, minutes: in
 def sync(
     name: str, secrets: SyncedKey, catalogue: Iterable[Secret], place: Place, *, grace_seconds: int
 ) -> tuple[str, ...]:
-    """Have External Secrets copy `secrets` into the namespace. Return the names of the Secrets that it makes."""
+    """Declare External Secrets' objects for `secrets`. Return the names of the Secrets that it makes."""
     minutes = sync_minutes(grace_seconds)
     store = secret_store(secrets.provider).deploy(f"{name}-secret-store", place)
     made = [

@@ -28,11 +28,11 @@ class Kubernetes(Platform):
     store_settings = KubernetesStore
     server_settings = KubernetesServer
     references = {"kubernetes": (ReferenceKind.MOUNTED_FILES,)}
-    why_no_other = "only pods of its namespace can be given its secrets"
+    why_no_other = "only pods of its namespace can mount its Secrets"
     gaps = {
-        Feature.ENCRYPTION_AT_REST: "it is the cluster's; secretops doctor looks, and asks you where it can't see",
-        Feature.READ_TRAIL: "the API server records each read once whoever runs it gives it the audit policy",
-        Feature.GRANT: "one Secret holds all that the server reads; the rotator reads every version of each secret",
+        Feature.ENCRYPTION_AT_REST: "the cluster configures it; secretops doctor checks it, or says what to check",
+        Feature.READ_TRAIL: "the API server records reads once an administrator installs the audit policy",
+        Feature.GRANT: "one Secret has all that the server reads; the rotator reads every version of each secret",
     }
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
@@ -46,10 +46,10 @@ class Kubernetes(Platform):
         if not isinstance(settings.server, KubernetesServer):
             return
         from secretops.errors import UsageError
-        from secretops.platforms.kubernetes.kubeconfig import chosen
+        from secretops.platforms.kubernetes.kubeconfig import select_context
 
-        try:  # a preview without any cluster would find nothing wrong
-            chosen(settings.server.context)
+        try:  # a preview needs no cluster
+            select_context(settings.server.context)
         except UsageError as error:
             raise pulumi.RunError(str(error)) from None
 
@@ -60,7 +60,7 @@ class Kubernetes(Platform):
         context = f" --context {shlex.quote(server.context)}" if server.context else ""
         return (
             "kubectl create job first-tick --from=cronjob/coreflux-mcp-rotator "
-            f"-n {server.namespace}{context} (or wait an hour at most)"
+            f"-n {server.namespace}{context} (or wait up to an hour)"
         )
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Pods:
@@ -77,7 +77,6 @@ class Kubernetes(Platform):
         workload: Workload,
         opts: pulumi.ResourceOptions,
     ) -> ServiceAccount:
-        """Return the account of the pods, into which kubelets mount the Secrets."""
         assert isinstance(workload, Pods)
         return workload.account
 
@@ -121,7 +120,7 @@ class Kubernetes(Platform):
 
 
 def pod_args(server: KubernetesServer, resources: ResourceSettings | None) -> dict[str, Any]:
-    """Return the arguments of PodArgs, which have the names of the section's keys."""
+    """Return the arguments of PodArgs from the section."""
     from pulumi_kubernetes import core
 
     issuer = server.certificate_issuer

@@ -1,4 +1,4 @@
-"""Arguments that the components of a cluster share, and their defaults. Imports no SDK: settings use the defaults."""
+"""Arguments of the components of a cluster, with defaults that settings share. Imports no SDK."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ import pulumi
 if TYPE_CHECKING:
     from pulumi_kubernetes import core
 
-# Seconds, at most: a kubelet updates a volume (docs/operations/kubernetes.md), and a launcher changes over.
+# Seconds until a kubelet updates a volume (docs/operations/kubernetes.md), and until a launcher changes clients.
 TO_A_VOLUME, CHANGE_OVER = 120, 60
 
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 # Kubernetes' NodeLocal DNSCache (kubernetes.io, Using NodeLocal DNSCache), both addresses of AKS' LocalDNS
 # (learn.microsoft.com, DNS Resolution in AKS), and GKE's Cloud DNS (cloud.google.com, Using Cloud DNS for GKE).
 DNS_CIDRS = ("169.254.20.10/32", "169.254.10.10/31", "169.254.169.254/32")
-# Of DNS pods: policies look at the pod's port. OpenShift's is 5353 (cluster-dns-operator, dns/daemonset.yaml), and
-# Gardener's 8053 (gardener, coredns).
+# Ports of DNS pods: 5353 on OpenShift (cluster-dns-operator, dns/daemonset.yaml), 8053 on Gardener (gardener, coredns).
 DNS_PORTS = (53, 5353, 8053)
-# Of the Service `kubernetes`, and of API servers behind it: kubeadm, minikube and MicroK8s. Some networks look at the
-# one, some at the other.
+# Ports of the Service `kubernetes` and of API servers (kubeadm, minikube, MicroK8s): plugins differ in which they
+# match.
 API_SERVER_PORTS = (443, 6443, 8443, 16443)
 CERT_MANAGER = "cert-manager.io"
 
@@ -46,27 +45,27 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
-    """What pods may connect to, and who may connect to them: networks as CIDRs."""
+    """Connections of pods, as CIDRs and ports."""
 
     broker_cidrs: Sequence[str] = EVERYWHERE
-    """Networks of the broker."""
+    """Networks of the broker: pods reach no other address on its port."""
     dns_cidrs: Sequence[str] = DNS_CIDRS
-    """Addresses of DNS that belong to no pod."""
+    """Addresses of DNS that are no pods: of a cache on each node, or of a cloud."""
     dns_ports: Sequence[int] = DNS_PORTS
     api_server_cidrs: Sequence[str] = EVERYWHERE
-    """Networks of the API server, for the rotator."""
+    """Networks of the API server, which only the rotator reaches."""
     api_server_ports: Sequence[int] = API_SERVER_PORTS
     copilot_cidrs: Sequence[str] | None = None
-    """Networks of the Coreflux Copilot; None is every public address."""
+    """Networks of the Coreflux Copilot; None for every public address, empty for none."""
     client_cidrs: Sequence[str] = ()
-    """Networks of clients that are no pods of the cluster."""
+    """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
     vault_cidrs: Sequence[str] = EVERYWHERE
-    """Networks of a Vault server."""
+    """Networks of Vault, for store vault."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodArgs(NetworkArgs):
-    """How pods of the stack run."""
+    """Settings of the stack's pods."""
 
     image: pulumi.Input[str]
     """The image that this project builds: the server and secretops."""
@@ -74,13 +73,13 @@ class PodArgs(NetworkArgs):
     """Names of image pull secrets of the namespace."""
     pull_policy: pulumi.Input[str] | None = None
     run_as: Literal["image", "platform"] = "image"
-    """uid and gid: the image's, or what the platform assigns (OpenShift)."""
+    """uid and gid: the image's, 10001, or what the platform assigns (OpenShift's restricted-v2)."""
     resources: Resources | None = None
-    """Requests and limits of the container; what is missing has its default."""
+    """Requests and limits of the container; missing entries have defaults."""
     node_selector: Mapping[str, str] | None = None
     tolerations: Sequence[core.v1.TolerationArgs] = ()
     priority_class: pulumi.Input[str] | None = None
     pod_labels: Mapping[str, str] | None = None
     pod_annotations: Mapping[str, str] | None = None
     certificate_issuer: CertificateIssuerArgs | None = None
-    """Who signs the client certificate by cert-manager; None if secretops stores a certificate."""
+    """The cert-manager issuer of the client certificate; None if secretops stores the certificate."""

@@ -1,4 +1,4 @@
-"""What both kinds of pod have in common: the `restricted` Pod Security level, and how Secrets become files."""
+"""What the pods of server and rotator share: the `restricted` Pod Security level, and Secrets as files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..core.broker import BrokerArgs
 from .names import CERTIFICATE, CERTIFICATE_KEYS, CERTS, STACK, Place
 from .pod_args import PodArgs, Resources
 
+# uid and gid of the image; above 10000, so that no user of a node has it.
 USER = 10001
-"""uid and gid, as the image has them. Above 10000, so that it is nobody's on a node."""
 
+# Mode of a value's file: readable for root, and for the pod's group by fsGroup.
 READABLE = 0o440
-"""Mode of a value's file: root's, and the pod's group's by fsGroup."""
 
 FOLDER = "/etc/coreflux-mcp"
 STACK_FOLDER = f"{FOLDER}/stack"
@@ -26,13 +26,12 @@ SECRETS_FOLDER = f"{FOLDER}/secrets"
 
 
 TOKEN = "vault-token"  # noqa: S105  # nosec B105 - a volume's name
-"""Of the token that Vault is shown."""
 
 
 def pod_security(args: PodArgs) -> core.v1.PodSecurityContextArgs:
-    """Return the `restricted` level, for the pod (Kubernetes, Pod Security Standards).
+    """Return the pod's part of the `restricted` level (Kubernetes, Pod Security Standards).
 
-    OpenShift assigns uid and fsGroup and refuses others (docs.redhat.com, Managing security context constraints).
+    OpenShift assigns uid and fsGroup, and rejects others (docs.redhat.com, Managing security context constraints).
     """
     user = USER if args.run_as == "image" else None
     return core.v1.PodSecurityContextArgs(
@@ -45,7 +44,7 @@ def pod_security(args: PodArgs) -> core.v1.PodSecurityContextArgs:
 
 
 def scheduling(args: PodArgs) -> dict[str, Any]:
-    """Return the arguments of a pod's spec that say where it may run."""
+    """Return the scheduling arguments of a pod's spec."""
     return {
         "node_selector": args.node_selector or None,
         "tolerations": list(args.tolerations) or None,
@@ -54,7 +53,7 @@ def scheduling(args: PodArgs) -> dict[str, Any]:
 
 
 def pod_metadata(args: PodArgs, place: Place, annotations: Mapping[str, str] | None = None) -> meta.v1.ObjectMetaArgs:
-    """Return a pod's metadata. What the stack file adds takes the place of none of the stack's own."""
+    """Return a pod's metadata. Labels and annotations of the arguments never override the stack's."""
     return meta.v1.ObjectMetaArgs(
         labels={**(args.pod_labels or {}), **place.labels},
         annotations={**(args.pod_annotations or {}), **(annotations or {})} or None,
@@ -71,7 +70,7 @@ def resources(chosen: Resources | None, default: Resources) -> core.v1.ResourceR
 
 
 def container_security() -> core.v1.SecurityContextArgs:
-    """The `restricted` level, for its container, and a root file system that nobody writes."""
+    """Return the container's part of the `restricted` level, with a read-only root file system."""
     return core.v1.SecurityContextArgs(
         allow_privilege_escalation=False,
         capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
@@ -81,12 +80,11 @@ def container_security() -> core.v1.SecurityContextArgs:
 
 
 def pull_secrets(args: PodArgs) -> list[core.v1.LocalObjectReferenceArgs]:
-    """What nodes show the image's registry: Secrets of an operator's own, which the stack only names."""
     return [core.v1.LocalObjectReferenceArgs(name=name) for name in args.pull_secrets]
 
 
 def scratch() -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """The folder for temporary files, in memory: what is written there never lies on a node's disk."""
+    """Return the folder for temporary files, in memory: nothing is written to a node's disk."""
     volume = core.v1.VolumeArgs(
         name="tmp", empty_dir=core.v1.EmptyDirVolumeSourceArgs(medium="Memory", size_limit="64Mi")
     )
@@ -94,7 +92,7 @@ def scratch() -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
 
 
 def stack_files(*keys: str) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """`keys` of the ConfigMap STACK."""
+    """Return the folder with `keys` of the ConfigMap STACK."""
     volume = core.v1.VolumeArgs(
         name="stack",
         config_map=core.v1.ConfigMapVolumeSourceArgs(
@@ -105,7 +103,7 @@ def stack_files(*keys: str) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs
 
 
 def token_volume(name: str, file: str, audience: str | None) -> core.v1.VolumeArgs:
-    """A token of the pod's service account, for who `audience` is; None is the API server. Kubelets renew it."""
+    """Return a token of the pod's service account, which kubelets renew. `audience` None is the API server."""
     token = core.v1.ServiceAccountTokenProjectionArgs(path=file, audience=audience, expiration_seconds=3600)
     return core.v1.VolumeArgs(
         name=name,
@@ -116,7 +114,7 @@ def token_volume(name: str, file: str, audience: str | None) -> core.v1.VolumeAr
 
 
 def shown_token(path: str, audience: str | None) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """Such a token as the file `path`."""
+    """Return such a token as the file `path`."""
     folder, _, file = path.rpartition("/")
     mount = core.v1.VolumeMountArgs(name=TOKEN, mount_path=folder, read_only=True)
     return token_volume(TOKEN, file, audience), mount
@@ -125,7 +123,7 @@ def shown_token(path: str, audience: str | None) -> tuple[core.v1.VolumeArgs, co
 def secret_files(
     name: str, mount_path: str, *sources: core.v1.VolumeProjectionArgs
 ) -> tuple[core.v1.VolumeArgs, core.v1.VolumeMountArgs]:
-    """Secrets as one folder. Whole and never by subPath, which kubelets don't update."""
+    """Return Secrets as one folder; never by subPath, which kubelets don't update."""
     volume = core.v1.VolumeArgs(
         name=name, projected=core.v1.ProjectedVolumeSourceArgs(default_mode=READABLE, sources=list(sources))
     )
@@ -133,7 +131,7 @@ def secret_files(
 
 
 def secret(name: pulumi.Input[str], items: dict[str, str] | None = None) -> core.v1.VolumeProjectionArgs:
-    """A Secret, or the keys -> files of it. Optional: a pod that starts without values can say what it waits for."""
+    """Return a Secret, or key -> file of it. Optional: pods start without values, and report what they wait for."""
     return core.v1.VolumeProjectionArgs(
         secret=core.v1.SecretProjectionArgs(
             name=name,
@@ -144,7 +142,7 @@ def secret(name: pulumi.Input[str], items: dict[str, str] | None = None) -> core
 
 
 def certificates(broker: BrokerArgs, args: PodArgs) -> list[core.v1.VolumeProjectionArgs]:
-    """The client certificate's files, where the broker asks for one. The stack's own CA file wins over theirs."""
+    """Return the files of the client certificate, if the broker requires one. `broker.ca_file` replaces their CA."""
     if not broker.client_certificate:
         return []
     if args.certificate_issuer:

@@ -1,6 +1,4 @@
-"""The rotator in a cluster: `secretops tick` by a CronJob, as an account that may get and update the Secrets of the
-Kubernetes store, or that logs in to a store elsewhere and may do nothing in the cluster.
-"""
+"""The rotator in a cluster: `secretops tick` as a CronJob, with rights to the store's Secrets or a login elsewhere."""
 
 from __future__ import annotations
 
@@ -45,28 +43,27 @@ RESOURCES = Resources(
     requests={"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "64Mi"}, limits={"cpu": "500m", "memory": "256Mi"}
 )
 
+# Seconds after its minute in which a tick may start. A later one is skipped: the next one does the same work.
 START_WITHIN = 600
-"""Seconds after its minute in which a tick may start. A later one is skipped: the next hour's does the same."""
 
+# Seconds after which a tick is killed, before the next one. The next tick recovers from any step.
 LONGEST_TICK = 1800
-"""Seconds after which a tick is ended: below the hour, so that a hanging one costs the next none. Whatever the step it
-is killed at, the next tick finishes it."""
 
-# Seconds that a Job and its log stay. While one that failed is there, the alert KubeJobFailed of kube-prometheus fires.
+# Seconds that a Job and its log stay. While a failed Job exists, the alert KubeJobFailed of kube-prometheus fires.
 KEPT = 6 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreElsewhere:
-    """A Vault that the rotator logs in to with a token of its service account."""
+    """A Vault server, where the rotator logs in with a token of its service account."""
 
     address: str
     audience: str | None
-    """Whom that token is for; None is the API server."""
+    """Audience of the token; None for the API server."""
     token: str
     """Path of the token in the pod."""
     files: Mapping[str, str]
-    """Public files that it needs for that, by name."""
+    """Public files for the login, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,23 +71,21 @@ class KubernetesRotatorArgs:
     """Arguments of KubernetesRotator."""
 
     manifest: Manifest
-    """What secretops needs to know: `manifest` of a store."""
+    """The configuration of secretops: `manifest` of a store."""
     broker: BrokerArgs
-    """The MQTT broker whose users it rotates."""
     pods: PodArgs
-    """How its pod runs."""
     secrets: Sequence[str] = ()
-    """Names of the Kubernetes Secrets that it may get and update."""
+    """Names of the Kubernetes Secrets that the rotator may get and update."""
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
-    """The service account of the server's pods, in whose namespace it runs; or the arguments of an identity."""
+    """The service account of the server's pods, for its namespace; or arguments to make an identity."""
     elsewhere: StoreElsewhere | None = None
-    """The store, if that is not the namespace: the rotator then has no rights in the cluster."""
+    """The store, if it is not the namespace. The rotator then has no rights in the cluster."""
 
 
 class KubernetesRotator(Component):
-    """An hourly tick. Owns its account, its grant, its manifest and its network; never a value.
+    """An hourly tick. Owns its account, grant, manifest and network policy; never a value.
 
-    A Job fails if the tick did not work. The log and status say what needs a person or waits for a value.
+    A Job fails if the tick fails. Log and status report what needs an operator.
     """
 
     def __init__(self, name: str, args: KubernetesRotatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -151,14 +146,13 @@ class KubernetesRotator(Component):
 
 
 def rule(group: str, resource: str, names: Sequence[str]) -> rbac.v1.PolicyRuleArgs:
-    """Return the right to get and update objects, each by its name: Kubernetes can't limit list or watch by name."""
+    """Return the right to get and update objects by name. Kubernetes can't limit list or watch by name."""
     return rbac.v1.PolicyRuleArgs(
         api_groups=[group], resources=[resource], resource_names=list(names), verbs=["get", "update"]
     )
 
 
 def _grant(name: str, place: Place, account: pulumi.Output[str], rules: list[rbac.v1.PolicyRuleArgs]) -> None:
-    """Declare a Role, bound to the rotator's account."""
     made = rbac.v1.Role(f"{name}-role", metadata=place.metadata(ROTATOR), rules=rules, opts=place.child)
     rbac.v1.RoleBinding(
         f"{name}-binding",
@@ -172,7 +166,7 @@ def _grant(name: str, place: Place, account: pulumi.Output[str], rules: list[rba
 
 
 def minute(stack: str) -> int:
-    """Return the minute of the hour at which a stack ticks: not all stacks of a cluster at once."""
+    """Return the minute of a stack's ticks, to spread the stacks of a cluster."""
     return int(hashlib.sha256(stack.encode()).hexdigest(), 16) % 60
 
 
@@ -186,11 +180,11 @@ def _pod(
     mounted = [scratch(), stack_files(*files)]
     if elsewhere:
         mounted.append(shown_token(elsewhere.token, elsewhere.audience))
-    elif pods.certificate_issuer:  # secretops takes any other from the store itself
+    elif pods.certificate_issuer:  # secretops reads other certificates from the store
         mounted.append(secret_files("certs", CERTS_FOLDER, *certificates(broker, pods)))
     return core.v1.PodSpecArgs(
         service_account_name=account,
-        automount_service_account_token=elsewhere is None,  # it writes the Secrets by it
+        automount_service_account_token=elsewhere is None,  # to write the Secrets
         enable_service_links=False,
         image_pull_secrets=pull_secrets(pods),
         restart_policy="Never",
@@ -213,7 +207,7 @@ def _pod(
 
 
 def _in_pod(manifest: Manifest, broker: BrokerArgs, pods: PodArgs) -> Manifest:
-    """The stack's manifest as it reads inside the cluster: other paths, and no kubeconfig."""
+    """Return the manifest for use inside the cluster: other paths, no kubeconfig."""
     store = manifest.store
     in_cluster = isinstance(store, Location)
     here = broker.location(

@@ -1,7 +1,6 @@
-"""The Kubernetes store: Secrets of the server's namespace, which secretops makes and writes.
+"""The Kubernetes store: Secrets of the server's namespace.
 
-None of them is a resource of the stack: a refresh would read its values into the state (docs/adr/0005). The stack has
-their names, their readers and their writers.
+Secrets are no resources of the stack: a refresh would read their values into the state (docs/adr/0005).
 """
 
 from __future__ import annotations
@@ -39,29 +38,29 @@ from .rotation import KubernetesRotator, KubernetesRotatorArgs
 
 AUDIT_POLICY = Path(__file__).with_name("audit-policy.yaml")
 
-# The group of those that mount a Secret into a pod.
+# The group of kubelets, which mount Secrets into pods.
 KUBELETS = "system:nodes"
 
-# cert-manager's controller, in the namespace of its own manifests.
+# cert-manager's controller, in its default namespace.
 CERT_MANAGER = user_of("cert-manager", "cert-manager")
 
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesSecretStoreArgs(PodArgs, SecretStoreArgs):
-    """Arguments of KubernetesSecretStore. Those about pods are for its rotator's."""
+    """Arguments of KubernetesSecretStore. Settings of pods are for its rotator."""
 
     account: ServiceAccount | KubernetesIdentityArgs = field(default_factory=KubernetesIdentityArgs)
-    """The service account of the server's pods, in whose namespace the Secrets are (`principal` of a
-    KubernetesIdentity); or the arguments of an identity that the store makes."""
+    """The service account of the server's pods, for its namespace (`principal` of a KubernetesIdentity); or arguments
+    to make an identity."""
     operators: Sequence[str] = ()
-    """Users and groups, as the API server names them, that may read the Secrets besides server and rotator."""
+    """Users and groups that may read the Secrets, like server, rotator and kubelets: the audit flags others."""
 
 
 class KubernetesSecretStore(SecretStore):
     """Secrets of one namespace as a store. Owns names, grants, lease, rotator and trail; never a value."""
 
     account: ServiceAccount
-    """The service account of the server's pods: the reader to publish to."""
+    """The service account of the server's pods, for `publish`."""
 
     def __init__(self, name: str, args: KubernetesSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:kubernetes:SecretStore", name, opts, formerly="")
@@ -81,7 +80,7 @@ class KubernetesSecretStore(SecretStore):
             issued=issued,
             readers=dict(self._readers(issued)),
         )
-        # A certificate of cert-manager's is in no version of the store.
+        # The store has no versions of a certificate of cert-manager.
         shown = None if issued else CLIENT_CERT
         self.manifest = args.manifest(store=self._location, broker=args.broker.location(certificate_secret=shown))
         # Empty: the rotator writes its spec, and has no right to create.
@@ -93,13 +92,13 @@ class KubernetesSecretStore(SecretStore):
         self.register_outputs({"namespace": namespace.known_name})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """Return where its pods find the Secrets. Kubelets mount them: the account has no Role, its pods no token."""
+        """Return the folder of the Secrets in the pods. Kubelets mount them: the account needs no Role."""
         if not isinstance(reader, ServiceAccount):
             raise TypeError(f"{reader}: only an account of this namespace reads its Secrets")
         return MountedFiles(source=f"files:{SECRETS_FOLDER}", secrets=self.read_by_server)
 
     def rotate(self) -> Schedule:
-        """Declare a CronJob; it runs from the first `pulumi up` on."""
+        """Declare a CronJob, which is enabled."""
         args = KubernetesRotatorArgs(
             manifest=self.manifest,
             secrets=(*self._written, VERSIONS),
@@ -111,14 +110,15 @@ class KubernetesSecretStore(SecretStore):
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """Return where the API server's audit log is, and the policy that an administrator of the cluster gives it.
+        """Return the place of the API server's audit log, and the audit policy.
 
-        No resource of a namespace can do that: the policy is a file of the API server, or a managed service's setting.
+        An administrator of the cluster installs the policy, which is a file of the API server or a setting of a managed
+        service.
         """
         return trail_of(self.manifest.stack, self.account.namespace.known_name, self._location.readers)
 
     def _readers(self, issued: Delivered | None) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield each Secret, and who is declared to read it."""
+        """Yield each Secret and its declared readers."""
         rotator, operators = user_of(self.account.namespace.known_name, ROTATOR), self._args.operators
         for name in self._written:
             yield name, (rotator, KUBELETS, *operators)
@@ -128,7 +128,7 @@ class KubernetesSecretStore(SecretStore):
 
 
 def trail_of(stack: str, namespace: str, readers: Mapping[str, tuple[str, ...]]) -> Trail:
-    """Return where the records are, and the policy that makes them, headed by who is declared to read what."""
+    """Return the trail, whose policy starts with the declared readers."""
     head = [
         f"# Stack {stack}, namespace {namespace}: who is declared to read its Secrets. secretops audit flags others.",
         *(f"#   {secret}: {', '.join(who)}" for secret, who in readers.items()),

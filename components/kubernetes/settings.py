@@ -1,4 +1,4 @@
-"""The sections of a stack file about Kubernetes: what they may say, and the default for what they do not."""
+"""Kubernetes' sections of a stack file, with defaults."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class KubernetesStore(StoreSection):
 
     kind: Literal["kubernetes"]
     operators: Annotated[tuple[Operator, ...], AfterValidator(distinct)] = ()
-    """Who is declared to read the Secrets beside server, rotator and kubelets: the audit flags everybody else."""
+    """Users and groups that may read the Secrets, like server, rotator and kubelets: the audit flags others."""
 
 
 class CertificateIssuer(Section):
-    """An issuer of cert-manager's, or an external one: AWS Private CA, Google CAS, step, Venafi."""
+    """An issuer of cert-manager, or an external one: AWS Private CA, Google CAS, step, Venafi."""
 
     kind: Kind
     name: KubernetesName
@@ -47,7 +47,7 @@ Quantities = dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity]
 
 
 class Resources(Section):
-    """Requests and limits of a container. What is missing has its default."""
+    """Requests and limits of a container. Missing entries have defaults."""
 
     requests: Quantities = Field(default_factory=dict)
     limits: Quantities = Field(default_factory=dict)
@@ -57,7 +57,7 @@ class Toleration(Section):
     """A taint of nodes that pods accept."""
 
     key: LabelKey | None = None
-    """Without it every taint, with operator Exists."""
+    """None for every taint, with operator Exists."""
     operator: Literal["Equal", "Exists"] = "Equal"
     value: LabelValue | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
@@ -71,58 +71,57 @@ class KubernetesServer(ServerSection):
     image: Image
     namespace: Namespace = "coreflux-mcp"
     create_namespace: bool = True
-    """False where somebody else made it, who also sets its Pod Security level. `pulumi destroy` leaves it."""
+    """False if it exists. You then set its Pod Security level, and `pulumi destroy` leaves it."""
     context: Context | None = None
-    """Of the kubeconfig; without it the current one."""
+    """Context of the kubeconfig, by default the current one."""
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
     rollout_seconds: Annotated[int, between(30, 3600, "seconds")] = 300
-    """How long `pulumi up` waits for new pods of a server that was ready. They are replaced one by one."""
+    """How long `pulumi up` waits for new pods of a server that was ready. Pods are replaced one by one."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
-    """Names that clients call it by, beside those of its Service: an ingress's."""
+    """Host names that clients use in addition to those of the Service, e.g. of an ingress."""
     connection_tools: bool = False
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     broker_cidrs: Networks = EVERYWHERE
-    """Where the broker's addresses lie: pods reach no other on its port."""
+    """Networks of the broker: pods reach no other address on its port."""
     dns_cidrs: NetworksOrNone = DNS_CIDRS
-    """Addresses of DNS that are no pod's: a cache on each node, or a cloud's. Pods of any namespace are allowed too."""
+    """Addresses of DNS in addition to pods: of a cache on each node, or of a cloud."""
     dns_ports: Ports = DNS_PORTS
-    """Ports of those addresses and of DNS pods, not of the Service before them."""
+    """Ports of those addresses and of DNS pods, not of their Service."""
     api_server_cidrs: Networks = EVERYWHERE
-    """Networks of the API server. Only the rotator reaches them."""
+    """Networks of the API server, which only the rotator reaches."""
     api_server_ports: Ports = API_SERVER_PORTS
     copilot_cidrs: NetworksOrNone | None = None
-    """Where the server reaches the Coreflux Copilot by HTTPS; without it every public address, empty is nowhere."""
+    """Networks of the Coreflux Copilot, by HTTPS: by default every public address; empty for none."""
     client_cidrs: ClientNetworks = ()
-    """Clients beside the cluster's pods: load balancers, and ingress controllers on a node's own network."""
+    """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
     pull_secrets: Annotated[tuple[KubernetesName, ...], AfterValidator(distinct)] = ()
-    """Image pull secrets of the namespace, by name; an operator makes them."""
+    """Names of image pull secrets, which you create in the namespace."""
     pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
-    """imagePullPolicy; without it Kubernetes' default."""
+    """imagePullPolicy, by default Kubernetes' default."""
     run_as: Literal["image", "platform"] = "image"
     """uid and gid of pods: the image's, 10001, or what the platform assigns (OpenShift's restricted-v2)."""
     resources: Resources | None = None
-    """Of the server's container."""
+    """Resources of the server's container."""
     rotator_resources: Resources | None = None
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
-    """Labels of the nodes that pods run on."""
+    """Labels of nodes for the pods."""
     tolerations: tuple[Toleration, ...] = ()
     priority_class: KubernetesName | None = None
     pod_labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
-    """In addition to the stack's."""
+    """Labels in addition to the stack's."""
     pod_annotations: dict[LabelKey, Annotation] = Field(default_factory=dict)
     certificate_issuer: CertificateIssuer | None = None
-    """Who signs the client certificate, by cert-manager; without it an operator does."""
+    """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: Issuer | None = None
-    """Of the cluster's tokens, for store azure: by which Entra knows the account that External Secrets reads as."""
+    """URL of the cluster's OIDC issuer, for store azure: Entra trusts the account of External Secrets by it."""
     reference: Literal["MountedFiles", "SyncedKey"] | None = None
-    """How it reaches the secrets of store vault: files of Vault's agent, whose injector the cluster has (the default),
-    or Secrets of External Secrets."""
+    """How it reads the secrets of store vault: files of Vault's agent, which needs its injector in the cluster (the
+    default), or Secrets of External Secrets."""
     vault_cidrs: Networks = EVERYWHERE
-    """Where Vault's addresses lie, for store vault."""
+    """Networks of Vault, for store vault."""
     oidc_provider: OidcProvider | None = None
-    """By which the account knows the cluster's service accounts, for store aws: External Secrets reads as one."""
+    """ARN of the cluster's OIDC provider, for store aws: AWS trusts the account of External Secrets by it."""
 
     @property
     def has_own_issuer(self) -> bool:
-        """Whether cert-manager signs the client certificate."""
         return self.certificate_issuer is not None

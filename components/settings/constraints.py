@@ -1,4 +1,4 @@
-"""Validators for the types of settings: what a text or a number has to be, with the rule and the remedy."""
+"""Validators for the types of settings, each with its rule and remedy."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from pydantic_core import PydanticCustomError
 from .plain_values import looks_random, shown_name
 
 
-def refused(rule: str, remedy: str, *, shown: str | None = None) -> PydanticCustomError:
-    """Return the error of a validator. `shown` is printed for the entry; without it misfits decides."""
-    context = {"rule": rule, "remedy": remedy} | ({"shown": shown} if shown else {})
+def refused(rule: str, remedy: str, *, shown: str | None = None, code: str = "invalid-entry") -> PydanticCustomError:
+    """Return the error of a validator. `shown` is printed in place of the entry."""
+    context = {"rule": rule, "remedy": remedy, "code": code} | ({"shown": shown} if shown else {})
     return PydanticCustomError("refused", "{rule}", context)
 
 
 def no_value(text: str) -> str:
-    """Return `text`. Raises for letters and digits without a word, as a password generator makes them."""
+    """Return `text`. Raises if it looks like the output of a password generator."""
     if looks_random(text):
         raise refused(
-            "no value is configuration: Pulumi would keep it in its state",
-            "name it by a word if it is none; else take it out, change it if it was committed or Pulumi has read it, "
-            "and give the new one to: secretops put NAME",
+            "a secret's value is not configuration: Pulumi would keep it in its state",
+            "if it is a name, choose one with words; else take it out, change it if it was committed or Pulumi has "
+            "read it, and put the new one: secretops put NAME",
             shown="what looks like a secret's value (not shown)",
+            code="secret-value",
         )
     return text
 
@@ -41,10 +42,10 @@ def parsed(
     is_id: bool = False,
     is_host: bool = False,
 ) -> AfterValidator:
-    """Return a validator for text that `parse` takes: the setting is what it returns. It raises ValueError.
+    """Return a validator that replaces text by what `parse` returns; it raises ValueError for invalid text.
 
-    `meant` is the remedy for a frequent mistake. `is_id`: the text is made by a machine, and looks random. `is_host`:
-    an address, so that an error prints a host's name.
+    `meant` returns the remedy of a frequent mistake. `is_id`: a machine made the text, which may look random.
+    `is_host`: an error may print it as the name of a host.
     """
 
     def check(text: str) -> str:
@@ -65,7 +66,7 @@ def satisfying(
     meant: Callable[[str], str | None] = lambda _: None,
     is_id: bool = False,
 ) -> AfterValidator:
-    """Return a validator for text that `good` is true of."""
+    """Return a validator for text that satisfies `good`."""
 
     def parse(text: str) -> str:
         if not good(text):
@@ -83,24 +84,24 @@ def matching(
     meant: Callable[[str], str | None] = lambda _: None,
     is_id: bool = False,
 ) -> AfterValidator:
-    r"""Return a validator for text that all of `pattern` matches. \d and \w are ASCII's."""
+    r"""Return a validator for text that matches the whole `pattern`, in which \d and \w are ASCII."""
     return satisfying(lambda text: re.fullmatch(pattern, text, re.ASCII), rule, remedy, meant=meant, is_id=is_id)
 
 
 def is_one_line(text: str) -> bool:
-    """Return whether all of `text` shows, and no space is around it."""
+    """Return whether `text` is printable, not empty, and without spaces around it."""
     return bool(text) and text.isprintable() and text == text.strip()
 
 
 def parse_guid(text: str) -> str:
-    """Return a GUID in lower case. Raises ValueError for anything but its five groups of digits."""
+    """Return a GUID in lower case. Raises ValueError unless it has five groups of digits."""
     if (found := str(uuid.UUID(text))) != text.lower():
         raise ValueError
     return found
 
 
 def no_number(rule: str, remedy: str) -> BeforeValidator:
-    """Return a validator for digits that are text. YAML makes a number of them without quotes."""
+    """Return a validator that refuses a number in place of quoted digits."""
 
     def check(entry: Any) -> Any:
         if isinstance(entry, int | float) and not isinstance(entry, bool):
@@ -115,19 +116,19 @@ def between(low: int, high: int, unit: str) -> AfterValidator:
 
     def check(number: int) -> int:
         if not low <= number <= high:
-            raise refused(f"from {low} to {high} {unit}".rstrip(), "name a number in that range")
+            raise refused(f"from {low} to {high} {unit}".rstrip(), "name a number in that range", code="out-of-range")
         return number
 
     return AfterValidator(check)
 
 
 def one_of(numbers: Sequence[int], unit: str) -> AfterValidator:
-    """Return a validator for one of `numbers` of `unit`, in rising order. The remedy is the next larger one."""
+    """Return a validator for one of `numbers`, in rising order. The remedy is the next larger one."""
 
     def check(number: int) -> int:
         if number not in numbers:
             remedy = f"write {next((known for known in numbers if known > number), numbers[-1])}"
-            raise refused(f"one of {', '.join(map(str, numbers))} {unit}", remedy)
+            raise refused(f"one of {', '.join(map(str, numbers))} {unit}", remedy, code="out-of-range")
         return number
 
     return AfterValidator(check)
@@ -137,8 +138,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _parse_network(text: str) -> Network:
-    """Return the network of ADDRESS/PREFIX, no host bit set. Raises ValueError: ipaddress takes a netmask and a zone,
-    too."""
+    """Return the network of ADDRESS/PREFIX without host bits. Raises ValueError, also for a netmask or a zone."""
     found = ipaddress.ip_network(text)
     if text.partition("/")[2] != str(found.prefixlen) or "%" in text:
         raise ValueError
@@ -153,21 +153,21 @@ def parse_network(text: str) -> str:
 
 
 def network_meant(text: str) -> str | None:
-    """Return the remedy for an address, a netmask, or host bits that are set."""
+    """Return the remedy for an address, a netmask, or host bits."""
     try:
         return f"write {ipaddress.ip_interface(text.partition('%')[0]).network}"
     except ValueError:
         return None
 
 
-# Prefixes of the largest network that clients may have: an IPv4 /8 has an owner. Below an IPv6 /16 are all addresses
-# of a provider; unique local ones (RFC 4193) are an organization's own.
+# Prefixes of the largest networks of clients: an IPv4 /8 has an owner, an IPv6 /16 contains a provider's addresses;
+# unique local addresses (RFC 4193) belong to an organization.
 _LARGEST_IPV4, _LARGEST_IPV6 = 8, 16
 _UNIQUE_LOCAL = ipaddress.IPv6Network("fc00::/7")
 
 
 def parse_network_of_clients(text: str) -> str:
-    """Return a network in CIDR notation that is not everybody's. Raises ValueError."""
+    """Return a network in CIDR notation that one organization may own. Raises ValueError."""
     found = _parse_network(text)
     if isinstance(found, ipaddress.IPv4Network):
         everybody = found.prefixlen < _LARGEST_IPV4
@@ -181,7 +181,7 @@ def parse_network_of_clients(text: str) -> str:
 # RFC 1918.
 _PRIVATE = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
-# Prefixes of the networks that Azure's firewalls take, and of an address (Azure Storage, IP network rules).
+# Prefixes that Azure's firewalls accept, and of an address (Azure Storage, IP network rules).
 _LARGEST, _SMALLEST, _ADDRESS = 8, 30, 32
 
 
@@ -198,7 +198,7 @@ def public_addresses(text: str) -> str:
     meant = str(found.network_address) if found.prefixlen == _ADDRESS else str(found)
     if any(found.subnet_of(private) for private in _PRIVATE):
         rule, remedy = (
-            "an address of the internet, and this one is a private network's",
+            "a public address, and this one is in a private network",
             "name a subnet, or a private endpoint",
         )
     elif _LARGEST <= found.prefixlen <= _SMALLEST or found.prefixlen == _ADDRESS:
@@ -209,10 +209,15 @@ def public_addresses(text: str) -> str:
 
 
 def distinct(entries: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a list that names nothing twice."""
+    """Return a list without duplicates."""
     first: dict[Any, int] = {}
     for at, entry in enumerate(entries):
         if entry in first:
-            raise refused("each entry once", f"take entry {at} out", shown=f"{first[entry]} and {at} are the same")
+            raise refused(
+                "each entry once",
+                f"take entry {at} out",
+                shown=f"{first[entry]} and {at} are the same",
+                code="duplicate-entry",
+            )
         first[entry] = at
     return entries

@@ -1,11 +1,11 @@
-"""What is wrong between sections of a stack file that are each right. A platform's own lies in its folder."""
+"""Rules across sections of a stack file. The rules of a platform are in its folder."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from secretops.forms import is_reserved_variable
+from secretops.formats import is_reserved_variable
 from secretops.manifest import HTTP_TOKEN, Reader
 
 from ..core import matrix, registry
@@ -13,46 +13,43 @@ from ..core import secrets as specs
 from ..core.naming import variable_of
 from .problems import Problem
 from .section import IssuerSection, StoreSection
-from .sections import (
-    DeclaredSecret,
-    EmbeddedBroker,
-    Environment,
-    OutsideBroker,
-    PrivateCa,
-)
+from .sections import DeclaredSecret, EmbeddedBroker, Environment, OutsideBroker, PrivateCa
 
 
 def cross_field_rules(
     stack: str, environment: Environment, parsed: Mapping[str, Any], kinds: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """Each of them, from the sections that could be read; of the others `kinds` alone."""
+    """Yield each problem, from the valid sections; `kinds` has the kinds of the others too."""
     broker, rotation, secrets = parsed.get("broker"), parsed.get("rotation"), parsed.get("secrets", {})
-    said = "environment" in parsed
-    where = environment if said else f"{environment}, which follows from the stack's name"
     if isinstance(broker, EmbeddedBroker) and environment is not Environment.DEVELOPMENT:
-        remedy = "name your broker: kind coreflux or mosquitto, and its host"
+        explicit, remedy = "environment" in parsed, "name your broker: kind coreflux or mosquitto, and its host"
+        where = environment if explicit else f"{environment}, the default for the stack's name"
         yield Problem(
             f"broker.kind: embedded in {where}",
             "the embedded broker is for development: no TLS, one machine",
-            remedy if said else f"{remedy}; or write environment: development",
+            remedy if explicit else f"{remedy}; or write environment: development",
+            code="embedded-broker-outside-development",
         )
     if isinstance(broker, OutsideBroker) and not broker.tls:
         yield Problem(
             "broker.tls: false",
             "secrets are only sent over TLS (Secret Management Guide, Transmission); only the embedded broker has none",
             "take it out; a private CA goes into broker.ca_file",
+            code="broker-without-tls",
         )
     if isinstance(broker, OutsideBroker) and broker.groups and broker.kind != "coreflux":
         yield Problem(
             f"broker.groups with broker.kind: {broker.kind}",
-            "a group is for the rules of a Coreflux broker; on mosquitto a role of secretops has broker.topics",
+            "only a Coreflux broker has rules for groups; on mosquitto a role of secretops has broker.topics",
             "take out broker.groups",
+            code="groups-need-coreflux",
         )
     if rotation and rotation.grace_seconds >= 86400 * min(rotation.mqtt_days, rotation.broker_admin_days):
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds}",
-            "the grace ends before the next rotation is due",
+            "the grace period ends before the next rotation is due",
             "shorten it, or rotate less often",
+            code="grace-too-long",
         )
     yield from _of_issuer(parsed)
     yield from _of_names(secrets)
@@ -60,57 +57,59 @@ def cross_field_rules(
     store, server = kinds.get("store"), kinds.get("server")
     if store in registry.kinds("store") and server in registry.kinds("server"):
         refused = matrix.refusal(str(store), str(server))
-        yield from [Problem(*refused)] if refused else []
+        yield from [Problem(*refused, code="unsupported-pair")] if refused else []
 
 
 def warnings(environment: Environment, store: StoreSection) -> Iterator[str]:
-    """Yield a warning for each setting that is probably a mistake, but may be intended."""
+    """Yield a warning for each setting that is valid, and probably a mistake."""
     yield from registry.platform_of("store", store.kind).warnings(environment, store)
 
 
 def _of_issuer(parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """A section issuer whose certificate nobody asks for, or that somebody else signs."""
+    """Yield problems of an issuer whose certificate is not needed, or has another issuer."""
     issuer: IssuerSection | None = parsed.get("issuer")
     broker, store, server = parsed.get("broker"), parsed.get("store"), parsed.get("server")
     if issuer is None:
         return
     if broker and not getattr(broker, "client_certificate", False):
         yield Problem(
-            f"issuer.kind: {issuer.kind}, and the broker asks for no client certificate",
-            "an issuer signs what the broker asks for",
+            f"issuer.kind: {issuer.kind}, and the broker requires no client certificate",
+            "an issuer signs the client certificate that a broker requires",
             "add broker.client_certificate: true, or take out the section issuer",
+            code="issuer-without-certificate",
         )
-    others = {
-        "store.pki": store and store.has_own_issuer,
-        "server.certificate_issuer": server and server.has_own_issuer,
-    }
-    for other in (name for name, there in others.items() if there):
+    others = {"store.pki": store, "server.certificate_issuer": server}
+    for other in (key for key, section in others.items() if section and section.has_own_issuer):
         yield Problem(
             f"issuer.kind: {issuer.kind}, and {other}",
             "the client certificate has one issuer",
             f"take out {other}, or the section issuer",
+            code="two-issuers",
         )
     if issuer.only_with and store and store.kind != issuer.only_with:
         yield Problem(
             f"issuer.kind: {issuer.kind} with store {store.kind}",
-            f"the rotator asks it by an identity that only the one of store {issuer.only_with} has",
+            f"only the rotator of store {issuer.only_with} has an identity that this issuer accepts",
             "write kind: private-ca, or take out the section issuer",
+            code="issuer-of-other-store",
         )
     if isinstance(issuer, PrivateCa) and issuer.ca_days < 3 * issuer.days:
         yield Problem(
             f"issuer.ca_days: {issuer.ca_days}, with days {issuer.days}",
-            "a CA is replaced at two thirds of its life, and what it signs ends before it does",
+            "a CA is replaced at two thirds of its lifetime, and its certificates expire before it does",
             f"write {3 * issuer.days} or more, or fewer days",
+            code="ca-days-too-short",
         )
 
 
 def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
-    """Declared secrets that have another thing's name, or whose field is another thing's variable."""
+    """Yield problems of declared secrets whose name or variable is taken."""
     for name in sorted(specs.GUIDE & set(secrets)):
         yield Problem(
             f"secrets.{name}: declared",
-            "a secret of the stack's own is called so; the guide's are in every stack",
+            "every stack has the guide's secret of this name",
             "take it out, or give it another name",
+            code="secret-name-taken",
         )
     name, field = HTTP_TOKEN
     token = secrets.get(name)
@@ -119,6 +118,7 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
             f"secrets.{name}: fields {', '.join(token.fields)}, readers {', '.join(token.readers)}",
             f"it is the launcher's bearer token: one field, {field}, that the server reads",
             f"write {name}: {{fields: [{field}]}}, or give it another name",
+            code="http-token-form",
         )
     carried = dict.fromkeys(specs.SERVER_VARIABLES, "the server's own settings")
     for name, field in [(name, field) for name, secret in secrets.items() for field in secret.fields]:
@@ -130,13 +130,14 @@ def _of_names(secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
         if other and name not in specs.GUIDE:
             yield Problem(
                 f"secrets.{name}: its field {field} is the variable {variable}",
-                f"a variable carries one thing, and this one is used by {other}",
+                f"a variable has one value, and {other} uses this one",
                 "rename the secret or its field",
+                code="variable-taken",
             )
 
 
 def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what the platforms find, and keys of the server that are for other stores."""
+    """Yield the problems that the platforms find, and keys of the server that are for other stores."""
     store, server = parsed.get("store"), parsed.get("server")
     platforms = [registry.platform_of("server", server.kind)] if server else []
     platforms += [registry.platform_of("store", store.kind)] if store else []
@@ -145,4 +146,4 @@ def _of_platforms(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
     for key, stores in (server.keys_for_stores if server else {}).items():
         if store and store.kind not in stores and getattr(server, key):
             why = f"it is for store {' or '.join(stores)}"
-            yield Problem(f"server.{key}: with store {store.kind}", why, "take it out")
+            yield Problem(f"server.{key}: with store {store.kind}", why, "take it out", code="key-for-other-store")

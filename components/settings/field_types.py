@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from secretops.forms import GROUP, NAME, is_pinned_image, is_topic_filter, parse_host, parse_https_url
+from secretops.formats import GROUP, NAME, is_pinned_image, is_topic_filter, parse_host, parse_https_url
 
 from .constraints import (
     between,

@@ -1,4 +1,4 @@
-"""Entries of a section that may be outputs of other resources: each is checked once it is known."""
+"""Entries of a section that may be outputs of other resources, and are checked once known."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ T = TypeVar("T")
 
 
 class MayBeOutput:
-    """Annotation of a type whose entries may be outputs. The last one of its `Annotated`.
+    """Annotation, last in `Annotated`, of a type whose entries may be outputs.
 
-    Such an entry is a `pulumi.Output` in the model; a type checker sees the type that the output resolves to.
+    The model then has a `pulumi.Output` where a type checker sees the type that it resolves to.
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Return the schema of the type, with outputs passed through."""
         inner = handler(source)
 
         def checked(
@@ -38,13 +37,13 @@ class MayBeOutput:
 
 
 def known(entry: T) -> T | None:
-    """Return an entry for a rule to look at, or None if it, or a part of it, is known later."""
+    """Return an entry for a rule to check, or None if it or a part of it is an output."""
     parts = entry if isinstance(entry, tuple) else (entry,)
     return None if any(isinstance(part, pulumi.Output) for part in parts) else entry
 
 
 def _once_known(place: str, schema: CoreSchema, known: Any) -> Any:
-    """Return what an output resolved to. Raises pulumi.RunError with value, rule and remedy."""
+    """Return the checked value of an output. Raises pulumi.RunError with value, rule and remedy."""
     try:
         return SchemaValidator(schema).validate_json(json.dumps(known))
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Secrets' values in a stack file: what looks like one is refused, and never repeated."""
+"""Detect secret values in a stack file. They are refused, and never repeated."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _KEYS = (
     r"|(api|private|client|access|secret|agent|shared|account)[_-]?keys?([_-]data)?)"
 )
 
-# A key with a value, whatever the entry looks like.
+# A key whose entry is a value, whatever it looks like.
 _SAYS_SECRET = re.compile(rf"passw|pwd|secret|token|credential|{_KEYS}$", re.IGNORECASE)
 
 # A key of another program's configuration: aws:secretKey, but not aws:skipCredentialsValidation.
 _ENDS_AS_SECRET = re.compile(rf"{_KEYS}$", re.IGNORECASE)
 
-# Text that is a value, at any place.
+# Text that is a value anywhere.
 _IS_SECRET = re.compile(
     r"-----BEGIN "  # PEM
     r"|\b(do[opr]_v1_|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|hv[sb]\.|AKIA[0-9A-Z]{12}|eyJ[\w-]{8,4096}\.)"  # tokens
@@ -29,15 +29,15 @@ _IS_SECRET = re.compile(
     re.IGNORECASE,
 )
 
-# A URL, up to the name and the password before its host; of a long text each URL is searched once.
+# A URL with a login before its host. The atomic group keeps the search of a long text linear.
 _IS_URL_WITH_LOGIN = re.compile(r"(?<!\S)(?>\S*?[a-z0-9+.-]://)\S*@", re.IGNORECASE)
 _IS_URL_OF_LOGIN = re.compile(r"[a-z0-9+.-]://([^\s/?#]*@|[^\s/?#@:]*:(?!\d{1,5}([/?#\s]|$)))", re.IGNORECASE)
 
-# A name and a password before a host; an image and its digest are not.
+# A login before a host, but not an image with its digest.
 _IS_LOGIN = re.compile(r"^[^\s/:@]+:\S+@(?!sha256:)")
 
 # Places of names with a colon and an @: users of a cluster (oidc:alice@example.com, ISSUER#alice@example.com),
-# contexts, topics, subjects of tokens. Of a URL there only the part before the path can be a login.
+# contexts, topics, subjects of tokens. There a URL has a login only before its path.
 _NAMES_WITH_AT = re.compile(r"^(store\.(operators\.|jwt\.(server|rotator)$)|server\.context$|broker\.topics\.)")
 
 _SECRET_OF = (
@@ -47,7 +47,7 @@ _SECRET_OF = (
     (re.compile(r"broker|mqtt|pass", re.IGNORECASE), "mqtt"),
 )
 
-# Keys that say secret, and whose entries are names.
+# Keys that contain "secret", and whose entries are names.
 _NAMES = frozenset({"pull_secrets"})
 
 
@@ -56,26 +56,26 @@ _LONGEST_KEY = 60
 
 
 def shown_key(key: str) -> str:
-    """Return a key as an error prints it: not at all if it looks like a value."""
+    """Return a key as an error prints it; "(not shown)" if it looks like a value."""
     if _IS_SECRET.search(key) or _IS_URL_WITH_LOGIN.search(key) or _IS_LOGIN.search(key) or looks_random(key):
         return "(not shown)"
     return key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}..."
 
 
 def secret_meant(text: str) -> str | None:
-    """The stack's secret that a key or a place calls otherwise."""
+    """Return the secret of the stack that a key or a place means, or None."""
     return next((secret for pattern, secret in _SECRET_OF if pattern.search(text)), None)
 
 
 def says_secret(key: str) -> bool:
-    """Whether what stands at `key` is a secret's value by the name of the key alone."""
+    """Return whether the name of a key says that its entry is a secret value."""
     return key not in _NAMES and bool(_SAYS_SECRET.search(key))
 
 
 def values_in(where: str, entry: Any, *, secret: bool = False, kind: object = None) -> Iterator[Problem]:
-    """A problem for each entry below `where` that looks like a secret's value. What it says is never repeated.
+    """Yield a problem for each entry below `where` that looks like a secret value, without the value.
 
-    `secret` is what the key above says of it, and `kind` what the whole section is of.
+    `secret`: the key above says that it is one. `kind` is the kind of the section.
     """
     if isinstance(entry, Mapping):
         kind = kind or entry.get("kind")
@@ -96,22 +96,22 @@ def _looks_secret(where: str, text: str) -> bool:
     return bool(_IS_SECRET.search(text) or _IS_URL_WITH_LOGIN.search(text) or _IS_LOGIN.search(text))
 
 
-# Characters from which on a text, and a part of it between separators, is taken for a generated value.
+# Characters from which a text, and a part of it between separators, may be a generated value.
 _SHORTEST, _SHORTEST_PART = 20, 12
 
 _SEPARATORS = re.compile(r"[-._:/\s]+")
 _WORD = re.compile(r"[a-z]{3,16}|[A-Z]{3,16}|[A-Z][a-z]{2,15}")
 
-# The last character of each run of one kind: capitals, lower-case letters (with a capital before them), digits. A name
-# such as PlantBroker2 has one in four characters or fewer, a generated value one in two or three.
+# The last character of each run of capitals, lower-case letters (with a capital before them) or digits. Names such as
+# PlantBroker2 have at most one in four characters, generated values one in two or three.
 _CHANGE = re.compile(r"[a-z](?![a-z])|[0-9](?![0-9])|[A-Z](?![A-Za-z])|[^A-Za-z0-9]")
 
-# An id that is no value by its form.
+# An id, which is no value.
 _GUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
 
 
 def looks_random(text: str) -> bool:
-    """Return whether a text of 20 characters or more has hardly a word, and mixes letters and digits all over."""
+    """Return whether a text of 20 characters or more has few words, and mixes letters and digits."""
     parts = _SEPARATORS.split(_GUID.sub("guid", text))
     size = sum(map(len, parts))
     words = sum(len(part) for part in parts if _WORD.fullmatch(part))
@@ -122,9 +122,9 @@ def looks_random(text: str) -> bool:
 
 
 def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> Iterator[Problem]:
-    """Yield a problem for each key of another program, such as aws:secretKey, whose text is a value.
+    """Yield a problem for each key of a provider, such as aws:secretKey, whose text is a value.
 
-    `entries` is key -> text, `encrypted` the keys with a `secure:` entry.
+    `encrypted` has the keys with a `secure:` entry.
     """
     for key, text in entries.items():
         secret = bool(_ENDS_AS_SECRET.search(key)) and text not in ("", "true", "false")
@@ -132,30 +132,31 @@ def values_of_others(entries: Mapping[str, str], encrypted: Collection[str]) -> 
             yield Problem(
                 f"{shown_key(key)}: {_NOT_SHOWN}",
                 _NO_VALUE,
-                "take it out, change it if it was committed or Pulumi has read it, and give the provider its login by "
-                "its own environment variables or files",
+                "take it out, change it if it was committed or Pulumi has read it, and configure the provider by its "
+                "environment variables or files",
+                code="secret-value",
             )
 
 
-# Characters of an address or a name that an error prints.
+# Characters of an address or a name in an error.
 _LONGEST_NAME = 120
 
 _PORT_AND_REST = r"(:\d{1,5})?)(?P<rest>[/?#].*)?"
 _URL = re.compile(r"(?P<begin>[a-z][a-z0-9+.-]{1,11}://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])" + _PORT_AND_REST)
-# A host without a scheme has a dot and a top-level domain: a single word may be a value.
+# Without a scheme, a host has a dot and a top-level domain: a single word may be a value.
 _BARE_HOST = re.compile(r"(?P<begin>([a-z0-9_-]+\.)+[a-z]{2,}" + _PORT_AND_REST)
 _IPV4 = r"\d{1,3}(\.\d{1,3}){3}"
 _IPV4_NETWORK = re.compile(rf"(?P<begin>{_IPV4}([/-]({_IPV4}|\d{{1,3}})|:\d{{1,5}})?)(?P<rest>)")
-# Before a name: the service, region and account of an ARN, or the root of Azure's resource ids.
+# Before a name: the service, region and account of an ARN, or the root of an Azure resource id.
 _NAMESPACE = re.compile(
     r"(?P<begin>arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:\d{0,12}:|/subscriptions/)(?P<rest>[\w+=,.@:/()-]*)", re.ASCII
 )
 
 
 def shown_name(text: str, *, host: bool = False) -> str | None:
-    """Return an address, an ARN or a resource id as an error prints it, or None for any other text.
+    """Return an address, an ARN or a resource id as an error prints it; None for other text.
 
-    No path or query of a URL is in it, and no part that looks random. `host`: also a host's name without a scheme.
+    The paths and queries of URLs are left out, and parts that look random. `host`: the name of a host needs no scheme.
     """
     forms = (_URL, _IPV4_NETWORK, _NAMESPACE, *([_BARE_HOST] if host else []))
     found = next((match for form in forms if (match := form.fullmatch(text))), None)
@@ -180,16 +181,16 @@ _MEASURE = re.compile(r"_(days|hours|minutes|seconds)$")
 
 
 def _measures(where: str, entry: Any) -> bool:
-    """A number of days is none of a secret, whatever its key calls them: password_days."""
+    # password_days is no password
     return isinstance(entry, int) and not isinstance(entry, bool) and bool(_MEASURE.search(where))
 
 
 def encrypted_entry(section: str) -> Problem:
-    """A section with a `secure:` entry."""
+    """Return the problem of a section with a `secure:` entry."""
     return _value(section, "a secure: entry")
 
 
-_NO_VALUE = "no value is configuration, encrypted or not: Pulumi would keep it in its state"
+_NO_VALUE = "a secret's value is not configuration, even encrypted: Pulumi would keep it in its state"
 _NOT_SHOWN = "what looks like a secret's value (not shown)"
 
 
@@ -208,5 +209,6 @@ def _value(where: str, found: str, *, pem: bool = False, kind: object = None) ->
         f"{where}: {found}",
         _NO_VALUE,
         "take it out, change it if it was committed or Pulumi has read it, and "
-        + (goes or f"give the new one to: secretops put {name}"),
+        + (goes or f"put the new one: secretops put {name}"),
+        code="secret-value",
     )

@@ -1,4 +1,4 @@
-"""What is wrong with a stack file, told to a person: the value, the rule, the remedy, and never a secret."""
+"""Errors of a stack file: the value, the rule, the remedy, and never a secret."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from secretops.printable import printable
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: what and where, the rule it breaks, the remedy."""
+    """One error of a stack file: where and what, the rule, the remedy, and the code of the message."""
 
     what: str
     rule: str
     remedy: str
+    code: str
 
     def __str__(self) -> str:
-        what, rule, remedy = (printable(text) for text in (self.what, self.rule, self.remedy))
+        first = f"{self.what} [{self.code}]"
+        what, rule, remedy = (printable(text) for text in (first, self.rule, self.remedy))
         return "\n".join([_wrapped(what, ""), _wrapped(rule, "    "), _wrapped(remedy, "    -> ")])
 
 
+# Columns of an error's lines: the engine puts four before them. Words are not cut: a longer ARN stays whole.
 WIDTH = 76
-"""Columns of a refusal's lines: the engine puts four before them. No word is cut: a longer ARN stays whole."""
 
 
 def _wrapped(text: str, begin: str) -> str:
     return textwrap.fill(
         text,
-        WIDTH if begin else WIDTH - 2,  # what is wrong comes after two more
+        WIDTH if begin else WIDTH - 2,  # the first line comes after two more
         initial_indent=begin,
         subsequent_indent=" " * (len(begin) or 4),
         break_long_words=False,
@@ -42,33 +44,30 @@ def _wrapped(text: str, begin: str) -> str:
 
 
 def place_of(problem: Problem) -> str:
-    """Where in the stack file, for example broker.port."""
+    """Return the place in the stack file, for example broker.port."""
     return problem.what.partition(": ")[0]
 
 
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "take it out") -> str:
-    """The nearest word there is, as a remedy."""
+    """Return a remedy with the known word that is nearest to `word`."""
     folded = {candidate.casefold(): candidate for candidate in known if len(word) <= _LONGEST_WORD}
     near = [name for name in folded if word and name.startswith(word.casefold())]
     near += difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.7)
     return f"did you mean {folded[near[0]]}?{_foreign(word)}" if near else otherwise
 
 
-# Characters of a word that is compared with those there are.
+# Characters of a word that is compared with known ones.
 _LONGEST_WORD = 60
 
 
 def _foreign(text: str) -> str:
-    """Which of its letters are none of English's: some look as if they were, and others don't show at all."""
+    """Return the letters that are not ASCII, by code point: some look like ASCII, others are invisible."""
     found = dict.fromkeys(letter for letter in text if not letter.isascii())
     return f" (it has U+{', U+'.join(f'{ord(letter):04X}' for letter in [*found][:3])})" if found else ""
 
 
 def shown(entry: Any, known: Iterable[str] = ()) -> str:
-    """Return an entry as an error prints it: of text only a word of letters where a `known` one belongs, or nearly one.
-
-    All else may be a value.
-    """
+    """Return an entry as an error prints it. Text may be a value: words are shown where `known` ones belong."""
     if entry is None or entry == "":
         return "nothing" if entry is None else "an empty text"
     if isinstance(entry, Mapping | list | tuple):
@@ -80,9 +79,8 @@ def shown(entry: Any, known: Iterable[str] = ()) -> str:
     return json.dumps(entry) if abs(entry) < _LARGEST else "a number (not shown)"
 
 
-# A word of at most 20 letters, or several with dashes between them. A password of letters alone has no other place here
-# than one that takes any text.
+# At most 20 letters, or words joined by dashes. A password of letters alone can only be where any text is valid.
 _WORD = re.compile(r"(?=.{1,20}$)[A-Za-z]+([_-][A-Za-z]+)*")
 
-# The smallest number that is not printed: the settings' own are smaller, and a password of digits is not.
+# Numbers from here on are not printed: they may be passwords, and settings are smaller.
 _LARGEST = 10_000_000

@@ -1,4 +1,4 @@
-"""Which sections a stack file may have, the model of each kind of section, and the keys of each model."""
+"""The sections of a stack file, the model of each kind of section, and the keys of each model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OWN: Mapping[str, tuple[type[Section], ...]] = {
     "agent": (ExternalAgent, OwnedAgent),
     "issuer": (ExternalIssuer, PrivateCa),
 }
-# Deferred: a stack file has a few of the sections, and a preview is short.
+# Deferred: a stack file has some of the sections, and previews should be fast.
 _DEFERRED = ConfigDict(defer_build=True)
 
 
@@ -51,7 +51,7 @@ def models(section: str) -> tuple[type[Section], ...]:
 
 
 def model_of(section: str, kind: str) -> type[Section] | None:
-    """Return the model of one kind of section, and import no other platform. None for an unknown kind."""
+    """Return the model of a kind of section without importing other platforms. None for an unknown kind."""
     if section in ("store", "server", "issuer"):
         name = cast(registry.Section, section)
         with suppress(KeyError):
@@ -61,7 +61,7 @@ def model_of(section: str, kind: str) -> type[Section] | None:
 
 
 def kinds_of(model: type[Section]) -> tuple[str, ...]:
-    """Return the kinds that a model is for; ("",) if its section has none."""
+    """Return the kinds of a model; ("",) if its section has none."""
     return (get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()) or ("",)
 
 
@@ -109,9 +109,9 @@ def _adapter(section: str) -> TypeAdapter[Any]:
 
 
 def read(name: str, section: Any, kind: str | None, outputs: Mapping[str, pulumi.Output[Any]] | None = None) -> Any:
-    """Return the model of a section, from its JSON, and `outputs` by their places. Raises ValidationError.
+    """Return the model of a section, with `outputs` by their places. Raises ValidationError.
 
-    A valid section builds the model of its own kind alone: a preview is short.
+    A valid section builds only the model of its kind, which keeps previews fast.
     """
     text = json.dumps(section)
     if model := model_of(name, kind or ""):

@@ -1,4 +1,4 @@
-"""What every section of a stack file is."""
+"""Base classes of the sections of a stack file."""
 
 from __future__ import annotations
 
@@ -14,37 +14,35 @@ from secretops.manifest import Issuer
 
 _ABOVE = Path(__file__).resolve().parents[2]
 
+# This clone; with installed components the folder of the program, where the engine runs it. Base of relative paths.
 PROJECT_FOLDER = _ABOVE if (_ABOVE / "Pulumi.yaml").is_file() else Path.cwd()
-"""This clone; or, where the components are installed, the folder of the program that uses them: the engine runs it
-there. What a section calls relative to the project lies below it."""
 
-
+# Key of the mapping that represents an output in the JSON of a section; its entry is the output's place.
 OUTPUT = "$output"
-"""Key of the mapping that stands for an output in the JSON of a section; its entry is the output's place."""
 
 
 def place_of_output(entry: Any) -> str | None:
-    """Return the place of the output that an entry of a section's JSON stands for, if it is one."""
+    """Return the place of the output that an entry of a section's JSON represents, or None."""
     return entry[OUTPUT] if isinstance(entry, Mapping) and entry.keys() == {OUTPUT} else None
 
 
 def decoded(text: str) -> Any:
-    """Return a section from the program's form of it: JSON where it is more than a word."""
+    """Return a section from its text, which is JSON unless it is a word."""
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):  # or JSON so deep that nobody meant it
+    except (ValueError, RecursionError):  # RecursionError: nested too deeply
         return text
 
 
 class Section(BaseModel):
-    """One section of a stack file. Frozen; an unknown key is an error, and so is a string where a number belongs."""
+    """One section of a stack file. Unknown keys are errors, and so are strings in place of numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     arguments: ClassVar[tuple[type[Any], ...]] = ()
     """Dataclasses of arguments that document the keys that they share with this section."""
 
     def arguments_of(self, args: type[Any]) -> dict[str, Any]:
-        """Return the entries that a dataclass of arguments has under the same name."""
+        """Return the entries with the names of the fields of the dataclass `args`."""
         names = {field.name for field in fields(args)} & type(self).model_fields.keys()
         return {name: getattr(self, name) for name in names}
 
@@ -54,7 +52,7 @@ class StoreSection(Section):
 
     kind: str
     folders_beside_entry: ClassVar[tuple[str, ...]] = ()
-    """Folders that the store's rotator and logins have beside a client entry on this machine."""
+    """Folders of the rotator and of logins, in addition to that of a client entry on this machine."""
 
     @property
     def has_own_issuer(self) -> bool:
@@ -62,7 +60,7 @@ class StoreSection(Section):
         return False
 
     def certificate_issuer(self, stack: str) -> Issuer | None:  # noqa: ARG002
-        """Return who signs the client certificate, if this store does."""
+        """Return the issuer of the client certificate, or None if the store is not."""
         return None
 
 
@@ -71,19 +69,19 @@ class ServerSection(Section):
 
     kind: str
     is_remote: ClassVar[bool] = True
-    """Whether other machines reach the server, so that it asks MCP clients for a bearer token."""
+    """Whether other machines reach the server, so that MCP clients need a bearer token."""
     keys_for_stores: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Keys of this section that only some stores use, with their kinds."""
+    """Key -> the kinds of store that use it."""
 
     @property
     def expected_replicas(self) -> int | None:
-        """Return how many servers report the versions they use; None if nobody knows."""
+        """Return the number of servers expected to report their versions; None if unknown."""
         found: int | None = getattr(self, "replicas", None)
         return found
 
     @property
     def has_own_issuer(self) -> bool:
-        """Whether the server's platform signs its client certificate, and stores it."""
+        """Whether the server's platform signs and stores the client certificate."""
         return False
 
 
@@ -92,8 +90,8 @@ class IssuerSection(Section):
 
     kind: str
     only_with: ClassVar[str | None] = None
-    """The one kind of store whose rotator can ask this issuer; None for every store."""
+    """The kind of store whose rotator can use this issuer; None for every kind."""
 
     def issuer_of(self, common_name: str) -> Issuer | None:  # noqa: ARG002
-        """Return who signs for the client of that name; None leaves it to an operator."""
+        """Return the issuer for the client of that name; None leaves it to an operator."""
         return None

@@ -1,17 +1,17 @@
-"""The sections of a stack file, one model each: what they may say, and the guide's default for what they do not.
-
-Sections `store` and `server`, and the issuers of a platform, are in the platform's folder.
-"""
+"""Models of the sections of a stack file that no platform owns, with the guide's defaults."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from secretops.manifest import MqttProtocol, PrivateCaIssuer, Reader
+from secretops import manifest
+from secretops.manifest import HTTP_TOKEN, Agent, MqttProtocol, PrivateCaIssuer, Reader, Secret
 
+from ..core import secrets
 from ..core.broker import BrokerArgs
 from ..core.naming import DAY
 from ..core.secrets import CLIENT_CA, REMIND_DAYS
@@ -21,7 +21,7 @@ from .section import IssuerSection, Section
 
 
 class Environment(StrEnum):
-    """Which of the guide's three environments a stack is. Not its name."""
+    """The guide's three environments."""
 
     DEVELOPMENT = "development"
     STAGING = "staging"
@@ -29,7 +29,7 @@ class Environment(StrEnum):
 
 
 class EmbeddedBroker(Section):
-    """`secretops broker`: on this machine, for development. MQTT 3.1.1, 100 clients, packets of up to 256 KiB."""
+    """`secretops broker` on this machine, for development. MQTT 3.1.1, 100 clients, packets of up to 256 KiB."""
 
     kind: Literal["embedded"]
     port: Port = 1883
@@ -41,7 +41,7 @@ class EmbeddedBroker(Section):
 
 
 class OutsideBroker(Section):
-    """A broker that somebody runs, and whose users secretops rotates."""
+    """A broker that you run. secretops rotates its users."""
 
     kind: Literal["coreflux", "mosquitto"]
     host: Host
@@ -76,7 +76,7 @@ class OutsideBroker(Section):
 
 
 class Rotation(Section):
-    """How often, and how long readers have to follow. The upper bounds are the guide's: 90 days and 6 months."""
+    """Cadences and grace. The upper bounds are the guide's: 90 days and 6 months."""
 
     mqtt_days: Days = 90
     broker_admin_days: Days = 90
@@ -85,19 +85,19 @@ class Rotation(Section):
 
 
 class ExternalIssuer(IssuerSection):
-    """Whoever signs the client certificate gives it to an operator, who puts it. secretops watches when it ends."""
+    """Another CA signs the client certificate, and an operator puts it. secretops warns before it expires."""
 
     kind: Literal["external"]
 
 
 class PrivateCa(IssuerSection):
-    """A CA of the stack's own, for the one name of its client. Its key is a secret that only the rotator reads."""
+    """A CA of the stack, for the one name of its client. Only the rotator reads its key."""
 
     kind: Literal["private-ca"]
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
-    """For which a client's certificate is good."""
+    """Lifetime of a client certificate."""
     ca_days: Annotated[int, between(30, 3650, "days")] = 1825
-    """For which the CA is. The next one is made at two thirds of it, and a person has the broker trust it."""
+    """Lifetime of the CA. At two thirds of it secretops makes the next one, which you add to the broker's CAs."""
 
     def issuer_of(self, common_name: str) -> PrivateCaIssuer:
         """Return the stack's own CA as an issuer."""
@@ -107,7 +107,7 @@ class PrivateCa(IssuerSection):
 
 
 class DeclaredSecret(Section):
-    """A secret of the stack's own, for example a connection string; supplied by an operator."""
+    """A secret that you add, such as a connection string. An operator supplies its values."""
 
     fields: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(distinct)]
     readers: Annotated[tuple[Reader, ...], Field(min_length=1), AfterValidator(distinct)] = (Reader.SERVER,)
@@ -115,14 +115,14 @@ class DeclaredSecret(Section):
 
 
 class ExternalAgent(Section):
-    """An agent whose keys somebody else gives out: the Coreflux Copilot, unless its `url` is said."""
+    """An agent whose keys you get from its owner: by default the Coreflux Copilot, else the agent at `url`."""
 
     kind: Literal["external"]
     url: AgentUrl | None = None
 
 
 class OwnedAgent(Section):
-    """An agent of the operator's own DigitalOcean account, whose keys secretops makes and deletes."""
+    """An agent of your own DigitalOcean account. secretops creates and deletes its keys."""
 
     kind: Literal["owned"]
     id: AgentId
@@ -131,3 +131,34 @@ class OwnedAgent(Section):
 
 AgentSettings = ExternalAgent | OwnedAgent
 BrokerSettings = EmbeddedBroker | OutsideBroker
+
+
+def secrets_of(stack: str, sections: Mapping[str, Any]) -> Iterator[Secret]:
+    """Yield the secrets of a stack, from the sections of its file."""
+    store, server, broker = sections["store"], sections["server"], sections["broker"]
+    issuer, agent, rotation = sections.get("issuer"), sections.get("agent"), sections.get("rotation", Rotation())
+    own: Mapping[str, DeclaredSecret] = sections.get("secrets", {})
+    yield secrets.broker_admin(stack, rotation.broker_admin_days)
+    yield secrets.mqtt(stack, rotation.mqtt_days)
+    yield secrets.agent_key(rotation.agent_key_days, _agent(stack, agent))
+    if isinstance(agent, OwnedAgent):
+        yield secrets.agent_admin()
+    if isinstance(broker, OutsideBroker) and broker.client_certificate:
+        own_issuer = issuer.issuer_of(secrets.client_name(stack)) if issuer else None
+        signs, authority = own_issuer or store.certificate_issuer(stack), broker.ca_file is not None
+        if isinstance(issuer, PrivateCa):
+            yield secrets.client_ca(issuer.ca_days)
+        if not server.has_own_issuer:
+            yield secrets.client_cert(issuer=signs, authority=authority)
+        elif store.kind != server.kind:  # its rotator can't read the certificate of the server's platform
+            yield secrets.client_cert((Reader.ROTATOR,), issuer=signs, authority=authority)
+    if server.is_remote and HTTP_TOKEN[0] not in own:
+        yield secrets.http_token()
+    for name, secret in own.items():
+        yield secrets.declared(name, secret.fields, secret.readers, secret.remind_after_days)
+
+
+def _agent(stack: str, section: AgentSettings | None) -> Agent:
+    if isinstance(section, OwnedAgent):
+        return manifest.OwnedAgent(url=section.url, id=section.id, prefix=secrets.client_name(stack))
+    return manifest.ExternalAgent(url=section.url) if section and section.url else manifest.ExternalAgent()

@@ -1,6 +1,6 @@
-"""A stack file, parsed once: `Pulumi.<stack>.yaml` becomes `Settings`, or every one of its errors at once.
+"""The stack file as `Settings`: parsed once, with all of its errors at once.
 
-What a file does not say has the Secret Management Guide's default. The only module that reads configuration.
+Missing entries have the Secret Management Guide's defaults. The only module that reads Pulumi's configuration.
 """
 
 from __future__ import annotations
@@ -8,32 +8,26 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import pulumi
 from pydantic import ValidationError
 
-from secretops.manifest import Broker, Manifest, StoreLocation
+from secretops.manifest import Secret
 
 from ..core.naming import PROJECT
-from ..core.secrets import Catalogue
 from . import validation_errors
-from .catalogue import secrets_of
 from .cross_field_rules import cross_field_rules, warnings
 from .plain_values import encrypted_entry, says_secret, shown_key, values_in, values_of_others
 from .problems import Problem, did_you_mean, place_of
 from .schema import REQUIRED, SECTIONS, keys, read
 from .section import IssuerSection, ServerSection, StoreSection, decoded
-from .sections import (
-    AgentSettings,
-    BrokerSettings,
-    Environment,
-    Rotation,
-)
+from .sections import AgentSettings, BrokerSettings, Environment, Rotation, secrets_of
 
 _LOG_LEVELS = {Environment.DEVELOPMENT: "DEBUG", Environment.STAGING: "INFO", Environment.PRODUCTION: "WARNING"}
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +43,11 @@ class Settings:
     agent: AgentSettings | None
     issuer: IssuerSection | None
     log_level: str
-    catalogue: Catalogue
-
-    @property
-    def agent_url(self) -> str | None:
-        """Return the agent that the server asks, if it is not the Coreflux Copilot."""
-        return self.agent.url if self.agent else None
+    secrets: tuple[Secret, ...]
 
     @property
     def tick_alone_signs(self) -> bool:
-        """Return whether an operator can't have the client certificate signed: only the rotator's identity may."""
+        """Return whether only the rotator's identity may have the client certificate signed, and no operator."""
         return self.issuer is not None and self.issuer.only_with is not None
 
     @property
@@ -66,7 +55,7 @@ class Settings:
         """Return the arguments that the stores of all platforms take (core.secret_store.SecretStoreArgs)."""
         return {
             "broker": self.broker.args,
-            "secrets": self.catalogue.secrets,
+            "secrets": self.secrets,
             "stack": self.stack,
             "production": self.environment is Environment.PRODUCTION,
             "grace_seconds": self.rotation.grace_seconds,
@@ -78,50 +67,34 @@ class Settings:
         """Return the arguments that the servers of all platforms take (core.mcp_server.McpServerArgs)."""
         return {
             "broker": self.broker.args,
-            "secrets": self.catalogue.secrets,
+            "secrets": self.secrets,
             "stack": self.stack,
             "log_level": self.log_level,
-            "agent_url": self.agent_url,
+            "agent_url": self.agent.url if self.agent else None,
         }
-
-    def manifest(self, *, store: StoreLocation, broker: Broker) -> Manifest:
-        """What secretops is told of a stack whose values are at `store`."""
-        return Manifest(
-            project=PROJECT,
-            stack=self.stack,
-            store=store,
-            broker=broker,
-            secrets=self.catalogue.secrets,
-            grace_seconds=self.rotation.grace_seconds,
-            replicas=self.server.expected_replicas,
-        )
 
     @classmethod
     def load(cls) -> Settings:
-        """The settings of the stack that the engine runs; warns of what may be meant.
-
-        Raises ConfigurationError with all that is wrong.
-        """
-        given = pulumi.runtime.config.CONFIG.get()
-        settings = cls.parse(
+        """Return the settings of the stack that the engine runs, and print warnings. Raises ConfigurationError."""
+        config = pulumi.runtime.config.CONFIG.get()
+        own = {key: key.removeprefix(f"{PROJECT}:") for key in config if key.startswith(f"{PROJECT}:")}
+        return cls.parse(
             pulumi.get_stack(),
-            {key.removeprefix(f"{PROJECT}:"): text for key, text in given.items() if key.startswith(f"{PROJECT}:")},
-            encrypted=[key.removeprefix(f"{PROJECT}:") for key in given if pulumi.runtime.is_config_secret(key)],
-            others={key: text for key, text in given.items() if not key.startswith(f"{PROJECT}:")},
-        )
-        return settings._after_warnings()
+            {section: config[key] for key, section in own.items()},
+            encrypted=[own.get(key, key) for key in config if pulumi.runtime.is_config_secret(key)],
+            others={key: text for key, text in config.items() if key not in own},
+        )._after_warnings()
 
     @classmethod
-    def given(
-        cls, by: str, entries: Mapping[str, str], outputs: Mapping[str, pulumi.Output[Any]] = MappingProxyType({})
+    def from_args(
+        cls, program: str, entries: Mapping[str, str], outputs: Mapping[str, pulumi.Output[Any]] = _NOTHING
     ) -> Settings:
-        """The settings that the code of another program gives a stack, in the same form; warns of what may be meant.
+        """Return the settings of a component's arguments, and print warnings.
 
-        `outputs` are those that stand in the entries, by their places.
-
-        Raises ConfigurationError with all that is wrong, which names `by`.
+        `program` names the component in errors. `outputs` maps the places of outputs in the entries to them. Raises
+        ConfigurationError.
         """
-        return cls.parse(pulumi.get_stack(), entries, by=by, outputs=outputs)._after_warnings()
+        return cls.parse(pulumi.get_stack(), entries, program=program, outputs=outputs)._after_warnings()
 
     def _after_warnings(self) -> Settings:
         for warning in warnings(self.environment, self.store):
@@ -135,105 +108,106 @@ class Settings:
         entries: Mapping[str, str],
         *,
         encrypted: Collection[str] = (),
-        others: Mapping[str, str] = MappingProxyType({}),
-        by: str | None = None,
-        outputs: Mapping[str, pulumi.Output[Any]] = MappingProxyType({}),
+        others: Mapping[str, str] = _NOTHING,
+        program: str | None = None,
+        outputs: Mapping[str, pulumi.Output[Any]] = _NOTHING,
     ) -> Settings:
-        """Settings from the engine's form: section name -> text, JSON where it is more than a word.
+        """Return settings from the engine's form: section name -> text, JSON for more than a word.
 
-        `encrypted` names the sections with a `secure:` entry. `others` is what the file has for other programs, by
-        their names: a misspelt section of this one, or a provider's credentials. `by` names the program that gives the
-        settings, if it is no file. Raises ConfigurationError.
+        `encrypted` names the sections with a `secure:` entry. `others` has the keys of other programs: among them may
+        be a misspelt section or a provider's credentials. Raises ConfigurationError with all errors.
         """
+        missing = [name for name in REQUIRED if not entries.get(name)]
         found = [encrypted_entry(section) for section in encrypted if section not in others]
         found += values_of_others(others, encrypted)
-        found += [
-            Problem(f"{name}: missing", "a stack file says where secrets live, where the server runs, and which broker",
-                    _how_to_add(name, others))
-            for name in REQUIRED
-            if not entries.get(name)
-        ]  # fmt: skip
-        found += _misspelt(others, told=[name for name in REQUIRED if not entries.get(name)])
-        parsed: dict[str, Any] = {}
-        kinds: dict[str, Any] = {}
+        found += [_missing(name, others) for name in missing]
+        found += _misspelt(others, reported=missing)
+        reader = _Reader(outputs)
         for name, text in entries.items():
-            section = decoded(text)
-            if isinstance(section, Mapping) and isinstance(kind := section.get("kind"), str):
-                kinds[name] = kind
-            if name in encrypted or (name in REQUIRED and not text):
-                continue  # told already
-            values = list(values_in(name, section, secret=name not in SECTIONS and says_secret(name)))
-            found += values
-            if name not in SECTIONS:
-                found += (
-                    []
-                    if values
-                    else [validation_errors.unknown_section(name, SECTIONS, {each: keys(each) for each in SECTIONS})]
-                )
-                continue
-            if values and not isinstance(section, Mapping):
-                continue
-            if not text:
-                remedy = "fill it in, or take it out for its default"
-                found.append(Problem(f"{name}: empty", "what is named is filled in", remedy))
-                continue
-            try:
-                parsed[name] = read(name, _without_values(section) if values else section, kinds.get(name), outputs)
-            except ValidationError as error:
-                told = [place_of(value) for value in values]
-                found += validation_errors.explain(name, error, keys(name), told=told)
-                rest = validation_errors.without_unknown(
-                    _without_values(section) if values else section, error, keys(name)
-                )
-                if rest is not None:
-                    with suppress(ValidationError):  # what is told already would only be told again
-                        parsed[name] = read(name, rest, kinds.get(name), outputs)
-        environment = parsed.get("environment", _environment_of(stack))
-        found += cross_field_rules(stack, environment, parsed, kinds)
+            if name in encrypted or name in missing:
+                reader.note_kind(name, decoded(text))
+            else:
+                reader.read(name, text)
+        environment = reader.parsed.get("environment", _environment_of(stack))
+        found += [*reader.problems, *cross_field_rules(stack, environment, reader.parsed, reader.kinds)]
         if found:
-            raise ConfigurationError(by or f"Pulumi.{stack}.yaml", found)
-        return cls(
-            stack=stack,
-            environment=environment,
-            store=parsed["store"],
-            server=parsed["server"],
-            broker=parsed["broker"],
-            rotation=parsed.get("rotation", Rotation()),
-            agent=parsed.get("agent"),
-            issuer=parsed.get("issuer"),
-            log_level=parsed.get("log_level", _LOG_LEVELS[environment]),
-            catalogue=Catalogue(tuple(secrets_of(stack, parsed))),
-        )
+            raise ConfigurationError(program or f"Pulumi.{stack}.yaml", found)
+        sections = {"rotation": Rotation(), "agent": None, "issuer": None, **reader.parsed}
+        sections.setdefault("log_level", _LOG_LEVELS[environment])
+        declared = tuple(secrets_of(stack, sections))
+        return cls(stack=stack, **{**sections, "environment": environment, "secrets": declared})
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the sections of a file one by one, and collects what they say and what is wrong with them."""
+
+    outputs: Mapping[str, pulumi.Output[Any]]
+    parsed: dict[str, Any] = field(default_factory=dict)
+    kinds: dict[str, Any] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def note_kind(self, name: str, section: Any) -> None:
+        if isinstance(section, Mapping) and isinstance(kind := section.get("kind"), str):
+            self.kinds[name] = kind
+
+    def read(self, name: str, text: str) -> None:
+        section = decoded(text)
+        self.note_kind(name, section)
+        values = list(values_in(name, section, secret=name not in SECTIONS and says_secret(name)))
+        self.problems.extend(values)
+        if name not in SECTIONS:
+            if not values:
+                every = {each: keys(each) for each in SECTIONS}
+                self.problems.append(validation_errors.unknown_section(name, SECTIONS, every))
+        elif not text:
+            remedy = "fill it in, or take it out for its default"
+            self.problems.append(Problem(f"{name}: empty", "a section has entries", remedy, code="section-empty"))
+        elif not values or isinstance(section, Mapping):
+            self._parse(name, _without_values(section) if values else section, [place_of(value) for value in values])
+
+    def _parse(self, name: str, section: Any, reported: list[str]) -> None:
+        try:
+            self.parsed[name] = read(name, section, self.kinds.get(name), self.outputs)
+        except ValidationError as error:
+            self.problems.extend(validation_errors.explain(name, error, keys(name), reported=reported))
+            rest = validation_errors.without_unknown(section, error, keys(name))
+            if rest is not None:
+                with suppress(ValidationError):  # its errors are reported above
+                    self.parsed[name] = read(name, rest, self.kinds.get(name), self.outputs)
 
 
 def kept_encrypted() -> Iterator[tuple[str, Any]]:
-    """Each entry of the configuration that the engine keeps encrypted, as a program gets it: open, and unmarked."""
+    """Yield each key that the engine keeps encrypted, with its entry, which a program gets open and unmarked."""
     for key, text in pulumi.runtime.config.CONFIG.get().items():
         if pulumi.runtime.is_config_secret(key):
             entry = decoded(text)
             yield key, entry if isinstance(entry, Mapping | list) else text  # digits are a text, too
 
 
-def _how_to_add(name: str, others: Iterable[str]) -> str:
+def _missing(name: str, others: Iterable[str]) -> Problem:
+    rule = "a stack file has sections for the store of the secrets, the server and the broker"
     misspelt = next((key for key in others if key.partition(":")[2] == name), None)
-    return f"write {PROJECT}:{name} for {misspelt}" if misspelt else f"add a section {name} with a kind"
+    remedy = f"write {PROJECT}:{name} for {misspelt}" if misspelt else f"add a section {name} with a kind"
+    return Problem(f"{name}: missing", rule, remedy, code="section-missing")
 
 
-def _misspelt(others: Iterable[str], *, told: Collection[str]) -> Iterator[Problem]:
-    """Each key whose project is nearly this one's, which would be passed over in silence. aws: is others' business."""
+def _misspelt(others: Iterable[str], *, reported: Collection[str]) -> Iterator[Problem]:
+    """Yield a problem for each key whose project is nearly this one's. Keys such as aws:region belong to providers."""
     for key in others:
         project, _, section = key.partition(":")
         meant = did_you_mean(project, [PROJECT], otherwise="")
-        if meant and section not in told:
+        if meant and section not in reported:
             yield Problem(
                 f"{shown_key(key)}: of another project",
-                f"a section of this one has {PROJECT}: before it",
+                f"a section of this project starts with {PROJECT}:",
                 meant.replace(PROJECT, f"{PROJECT}:{section}"),
+                code="other-project",
             )
 
 
 def _without_values(section: Mapping[str, Any]) -> dict[str, Any]:
-    """The section less what was found to be a value, so that no other message can repeat it."""
+    """Return the section without entries that look like values, so that no later message can repeat them."""
     return {
         key: _without_values(entry) if isinstance(entry, Mapping) else entry
         for key, entry in section.items()
@@ -242,7 +216,7 @@ def _without_values(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment_of(stack: str) -> Environment:
-    """By the first word of the stack's name; one that says nothing is production, the strictest."""
+    """Return the environment by the first word of the stack's name; production, the strictest, for any other."""
     match re.split(r"[^a-z]", stack.lower())[0]:
         case "dev" | "development":
             return Environment.DEVELOPMENT
@@ -252,7 +226,7 @@ def _environment_of(stack: str) -> Environment:
 
 
 class ConfigurationError(pulumi.RunError):
-    """All errors of a stack file, or of a program's settings. A RunError: printed without a traceback."""
+    """All errors of a stack file, or of a component's arguments. A RunError: printed without a traceback."""
 
     def __init__(self, where: str, found: list[Problem]) -> None:
         self.problems = found

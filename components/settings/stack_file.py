@@ -1,12 +1,7 @@
-"""A stack file read without the engine, for what needs no state: as the engine's own reading of `config:` has it.
+"""Read and check a stack file before the engine does: `python -m components.settings.stack_file Pulumi.<stack>.yaml`.
 
-A word stays a word, a structure becomes JSON, nothing becomes "". A `secure:` entry stays encrypted, and is refused by
-`Settings`.
-
-    python -m components.settings.stack_file Pulumi.<stack>.yaml
-
-is for `make`, before a provider is built and the engine reads the file. It prints every error of the file. Where that
-is no YAML, the engine's own reader would print some of its text, which may be a value; its history keeps values.
+The entries of `config:` become what the engine makes of them: a word stays a word, a structure becomes JSON, nothing
+becomes "". The engine would print text of an invalid file, which may be a value, and its history keeps values.
 """
 
 from __future__ import annotations
@@ -29,15 +24,14 @@ from .section import PROJECT_FOLDER, decoded
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as the engine's parser has it: each key once, only true and false are truth values, only digits are
-    numbers, and not 1:30."""
+    """YAML as the engine parses it: each key once, booleans are true and false, 1:30 is text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.tag == "tag:yaml.org,2002:null":
-                    raise yaml.MarkedYAMLError(problem="found a key that is nothing", problem_mark=key.start_mark)
+                    raise yaml.MarkedYAMLError(problem="found an empty key", problem_mark=key.start_mark)
                 if key.value in seen:
                     raise yaml.MarkedYAMLError(problem="found a key for the second time", problem_mark=key.start_mark)
                 seen.add(key.value)
@@ -57,36 +51,41 @@ _Loader.add_implicit_resolver(
     list("-+0123456789"),
 )
 
-_RULE = "YAML in UTF-8 that becomes JSON: indented by spaces, each key once, a text with : # @ * & ! or % in quotes"
-_SECTIONS = f"its sections are keys below config:, once each, with {PROJECT}: before them"
+_RULE = "YAML in UTF-8: indented by spaces, each key once, text with : # @ * & ! or % in quotes"
+_SECTIONS = f"its sections are keys below config:, each once, with the prefix {PROJECT}:"
 _REMEDY = "write it as the files in examples/ are"
 
 
 class StackFileError(Exception):
-    """No stack file: what is wrong, the rule, the remedy."""
+    """The file is no stack file. `problem` has the rule and the remedy."""
 
-    def __init__(self, what: str, rule: str, remedy: str = _REMEDY) -> None:
-        self.problem = Problem(what, rule, remedy)
+    def __init__(self, what: str, rule: str, remedy: str = _REMEDY, *, code: str) -> None:
+        self.problem = Problem(what, rule, remedy, code)
         super().__init__(str(self.problem))
 
 
 @dataclass(frozen=True)
 class StackFile:
-    """`Pulumi.<stack>.yaml`: its stack, section -> text, the keys with a `secure:` entry, what is for other programs,
-    key -> text, and whether it imports a Pulumi environment, which may have more sections."""
+    """The content of `Pulumi.<stack>.yaml`."""
 
     stack: str
     entries: dict[str, str]
+    """Section -> text."""
     encrypted: list[str]
+    """Keys with a `secure:` entry."""
     others: dict[str, str]
+    """Key of another program -> text."""
     imports: bool
+    """Whether it imports a Pulumi environment, which may have more sections."""
 
     @classmethod
     def read(cls, path: Path) -> StackFile:
-        """Read it. Raises StackFileError, which has none of the file's text: what is no YAML may be a value."""
+        """Read a file. Raises StackFileError, without text of the file, which may be a value."""
         named = re.fullmatch(r"Pulumi\.(.+)\.ya?ml", path.name)
         if not named:
-            raise StackFileError(f"{path.name}: no stack file's name", "a stack file is called Pulumi.<stack>.yaml")
+            raise StackFileError(
+                f"{path.name}: no stack file", "the name of a stack file is Pulumi.<stack>.yaml", code="file-name"
+            )
         text = ""
         try:
             text = path.read_text(encoding="utf-8")
@@ -103,19 +102,21 @@ class StackFile:
                 imports=imports,
             )
         except OSError as error:
-            raise StackFileError(f"{path}: {error.strerror}", "a file that this account may read") from None
+            raise StackFileError(
+                f"{path}: {error.strerror}", "a stack file is readable by this account", code="file-unreadable"
+            ) from None
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-            raise StackFileError(f"{path}{_wrong(error, text)}", _RULE) from None
+            raise StackFileError(f"{path}{_wrong(error, text)}", _RULE, code="file-syntax") from None
         except StackFileError as error:
-            raise StackFileError(f"{path}: {error.problem.what}", error.problem.rule) from None
+            raise StackFileError(f"{path}: {error.problem.what}", error.problem.rule, code=error.problem.code) from None
 
 
-# What PyYAML quotes of its own in an error: a kind of token, or one character.
+# Quotes in PyYAML's errors that are no text of the file: a kind of token, or one character.
 _OWN_QUOTE = re.compile(r"""(['"])(<[a-z ]+>|\\?.)\1""")
 
 
 def _wrong(error: Exception, text: str) -> str:
-    """Return where in `text` the error is and what it is, without a word of the file: PyYAML quotes some of it."""
+    """Return the place and the error without text of the file, which PyYAML quotes."""
     match error:
         case yaml.MarkedYAMLError():
             message = ": ".join(filter(None, (error.context, error.problem))) or "not readable"
@@ -131,14 +132,14 @@ def _wrong(error: Exception, text: str) -> str:
             line = error.object.count(b"\n", 0, error.start) + 1
             return f", line {line}: not UTF-8"
         case RecursionError():
-            return ": too many sections within one another"
-    return ": a date, bytes, a number of thousands of digits, or an alias within its anchor, which JSON has not"
+            return ": nested too deeply"
+    return ": a date, bytes, a number of thousands of digits, or an alias within its anchor, which JSON does not have"
 
 
 def sections_of(text: str) -> dict[str, Any]:
-    """Section -> what `config:` has there, with or without the project's name before it; other programs' are left out.
+    """Return the sections of this project in `config:`, with or without its prefix.
 
-    Raises StackFileError, yaml.YAMLError.
+    Raises StackFileError and yaml.YAMLError.
     """
     return _own(_config_of(_document(text)))
 
@@ -151,14 +152,14 @@ def _document(text: str) -> dict[Any, Any]:
 def _config_of(document: Mapping[Any, Any]) -> dict[Any, Any]:
     config = document.get("config")
     if not isinstance(config, dict):
-        raise StackFileError("it has no config:", _SECTIONS)
+        raise StackFileError("it has no config:", _SECTIONS, code="config-missing")
     return config
 
 
 def _own(config: Mapping[Any, Any]) -> dict[str, Any]:
     sections = {str(key).removeprefix(f"{PROJECT}:"): entry for key, entry in config.items() if _is_own(str(key))}
     if len(sections) < len([key for key in config if _is_own(str(key))]):
-        raise StackFileError("a section is there twice", _SECTIONS)
+        raise StackFileError("a section occurs twice", _SECTIONS, code="section-twice")
     return sections
 
 
@@ -167,12 +168,12 @@ def _is_own(key: str) -> bool:
 
 
 def encrypted_of(sections: Mapping[str, Any]) -> list[str]:
-    """Those that have a `secure:` entry anywhere."""
+    """Return the sections with a `secure:` entry at any depth."""
     return [name for name, entry in sections.items() if any(_secure(entry))]
 
 
 def handed_over(entry: Any) -> str:
-    """A section as the program gets it."""
+    """Return a section as the engine passes it to the program."""
     if entry is None:
         return ""
     return entry if isinstance(entry, str) else json.dumps(entry)
@@ -194,18 +195,19 @@ def _named(files: Sequence[str]) -> Path:
     if len(files) == 1:
         return Path(files[0])
     raise StackFileError(
-        f"{len(files)} files are named" if files else "no file is named",
-        "it reads one: Pulumi.<stack>.yaml",
+        f"{len(files)} files" if files else "no file",
+        "the command reads one stack file, Pulumi.<stack>.yaml",
         "python -m components.settings.stack_file Pulumi.dev.yaml",
+        code="one-file",
     )
 
 
 def check_port(sections: Mapping[str, str]) -> None:
-    """Raise StackFileError if the port of the stack's embedded broker is taken, unless by that broker itself."""
+    """Raise StackFileError if another program than the stack's embedded broker listens on its port."""
     store, server, broker = (_section(sections.get(name, "")) for name in ("store", "server", "broker"))
     if broker.get("kind") != "embedded":
         return
-    from secretops.broker import accepts, running, vacated
+    from secretops.broker import is_listening, running, wait_until_free
 
     from .sections import EmbeddedBroker
 
@@ -214,13 +216,14 @@ def check_port(sections: Mapping[str, str]) -> None:
         return
 
     folders = store.get("root", ".coreflux-mcp"), server.get("folder", ".coreflux-mcp-local")
-    if not accepts("localhost", port) or any(running(PROJECT_FOLDER / str(each) / "broker") for each in folders):
+    if not is_listening("localhost", port) or any(running(PROJECT_FOLDER / str(each) / "broker") for each in folders):
         return
-    if not vacated("localhost", port):
+    if not wait_until_free("localhost", port):
         raise StackFileError(
-            f"something listens at localhost:{port}, and it is not this stack's broker",
-            "the embedded broker needs its port for itself",
-            "give the section broker another port, or stop what listens there: another clone's broker by make down",
+            f"localhost:{port}: another program listens there",
+            "the embedded broker needs its port",
+            "set broker.port, or stop that program (the broker of another clone: make down)",
+            code="port-taken",
         )
 
 
@@ -230,7 +233,7 @@ def _section(text: str) -> dict[str, Any]:
 
 
 def values_of(file: StackFile) -> Iterator[Problem]:
-    """Yield a problem for each value in the file. Pulumi's history keeps what it reads, also of a run that fails."""
+    """Yield a problem for each secret value in the file."""
     from .plain_values import encrypted_entry, says_secret, values_in, values_of_others
     from .schema import SECTIONS
 
@@ -241,7 +244,7 @@ def values_of(file: StackFile) -> Iterator[Problem]:
 
 
 def check(file: StackFile) -> None:
-    """Raise ConfigurationError with all that is wrong: of a file that imports an environment, with its values alone."""
+    """Raise ConfigurationError with all errors; if the file imports an environment, for secret values alone."""
     from .settings import ConfigurationError, Settings
 
     if not file.imports:
@@ -251,10 +254,7 @@ def check(file: StackFile) -> None:
 
 
 def main() -> None:
-    """End with 2 unless one file is named, is YAML, and has no error.
-
-    With --deploys: end with 2 also if the port of its embedded broker is taken.
-    """
+    """Exit with 2 unless the file is valid; with --deploys, also if the port of its embedded broker is taken."""
     from .settings import ConfigurationError
 
     deploys = "--deploys" in sys.argv

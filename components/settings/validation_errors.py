@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a section, as problems: unknown keys, missing ones, entries of another kind."""
+"""Pydantic's errors as problems: unknown keys, missing ones, entries of the wrong type."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .plain_values import secret_meant, shown_key, shown_name
 from .problems import Problem, did_you_mean, shown
 from .section import place_of_output
 
-A_SECTION = "a section: keys, each with its entry"
+A_SECTION = "a section: keys with entries"
 
+# Kind -> key -> an example of its entry, or None. The kind is "" for a section without kinds, and kind.key for an inner
+# section.
 Keys = Mapping[str, Mapping[str, str | None]]
-"""kind -> key -> an example of its entry, if the model has one. The kind is "" for a section without kinds; a section
-within another has the name kind.key."""
 
 
-def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[str] = ()) -> Iterator[Problem]:
-    """Each thing that pydantic found wrong with a section. What is missing at a place in `told` was taken out."""
+def explain(section: str, error: ValidationError, keys: Keys, *, reported: Iterable[str] = ()) -> Iterator[Problem]:
+    """Yield a problem for each of pydantic's errors, except for what is missing at a place in `reported`."""
     details = error.errors(include_url=False)
     wrong_keys = {detail["loc"][:-1] for detail in details if detail["loc"][-1:] == ("[key]",)}
     for detail in details:
         place = detail["loc"]
-        if place in wrong_keys:  # its entry may be right under the key that is meant
+        if place in wrong_keys:  # its entry may be valid for the intended key
             continue
         kind = str(place[0]) if place and place[0] in keys else ""
         parts = (shown_key(str(part)) for part in place[1 if kind else 0 :] if part != "[key]")
@@ -36,18 +36,23 @@ def explain(section: str, error: ValidationError, keys: Keys, *, told: Iterable[
         follows = detail["type"] == "too_short" and any(
             other["loc"][: len(place)] == place and other is not detail for other in details
         )
-        hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in told)
+        hidden = detail["type"] == "missing" and any(f"{was}.".startswith(f"{where}.") for was in reported)
         if place_of_output(detail["input"]):
-            rule = "it decides which resources there are, and an output is known after that"
-            yield Problem(f"{where}: an output", rule, "write what it will be, or read it from your configuration")
+            rule = "it decides which resources exist, and an output is known later"
+            yield Problem(
+                f"{where}: an output",
+                rule,
+                "write its value, or read it from your configuration",
+                code="output-decides-resources",
+            )
         elif not follows and not hidden:
             yield _explained(where, detail, section, keys, kind)
 
 
 def without_unknown(section: Any, error: ValidationError, keys: Keys) -> Any:
-    """The section less its unknown keys, or None where anything else is wrong with it.
+    """Return the section without its unknown keys, or None if it has other errors.
 
-    For what is to be told at once and needs the rest: no entry of it is guessed.
+    Cross-field rules can then report their problems at the same time.
     """
     rest = copy.deepcopy(section)
     for detail in error.errors(include_url=False):
@@ -63,20 +68,27 @@ def without_unknown(section: Any, error: ValidationError, keys: Keys) -> Any:
 
 
 def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind: str) -> Problem:
-    """What is wrong with a section's shape: what is missing, unknown, or of no known kind."""
     key = where.rpartition(".")[2]
     kinds = [name for name in keys if "." not in name]
     match detail["type"]:
         case "union_tag_not_found":
-            return Problem(f"{where}.kind: missing", "it has no default", f"add kind: one of {', '.join(kinds)}")
+            return Problem(
+                f"{where}.kind: missing",
+                "it has no default",
+                f"add kind: one of {', '.join(kinds)}",
+                code="kind-missing",
+            )
         case "union_tag_invalid":
             return _unknown_kind(section, detail["input"]["kind"], kinds)
         case "json_invalid":
-            rule = "Unicode, and no more than a hundred sections within one another"
-            return Problem(f"{where}: text", rule, f"write {key} as the files in examples/ have it")
+            rule = "Unicode, nested at most a hundred sections deep"
+            return Problem(f"{where}: text", rule, f"write {key} as the files in examples/ have it", code="not-json")
         case "missing":
             return Problem(
-                f"{where}: missing", "it has no default", f"add {_written(keys.get(kind, {}).get(key), key)}"
+                f"{where}: missing",
+                "it has no default",
+                f"add {_written(keys.get(kind, {}).get(key), key)}",
+                code="key-missing",
             )
         case "extra_forbidden":
             article = "an" if section[0] in "aeiou" else "a"
@@ -92,13 +104,13 @@ def _explained(where: str, detail: ErrorDetails, section: str, keys: Keys, kind:
                 if inner
                 else did_you_mean(key, known, otherwise=_by_its_secret(key, known))
             )
-            return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", remedy)
+            return Problem(f"{where}: unknown key", f"{of} has {', '.join(known)}", remedy, code="unknown-key")
         case _:
             return _wrong_entry(where, detail, keys.get(kind, {}).get(key))
 
 
 def _by_its_secret(key: str, known: Iterable[str]) -> str:
-    """The remedy for a key that calls a secret otherwise than here: password_days is mqtt_days."""
+    """Return the remedy for a key with another name of a secret: password_days means mqtt_days."""
     called, _, measure = key.rpartition("_")
     secret = secret_meant(called) or ""
     meant = f"{secret.replace('-', '_')}_{measure}"
@@ -106,11 +118,11 @@ def _by_its_secret(key: str, known: Iterable[str]) -> str:
 
 
 def _written(form: str | None, key: str) -> str:
-    """Return the key, and how its entry is written where the model has an example."""
+    """Return the key, with an example of its entry if there is one."""
     return f"{key}: {form}" if form else key
 
 
-def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
+def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:  # noqa: PLR0912
     entry, context = detail["input"], detail.get("ctx", {})
     key = where.rpartition(".")[2]
     named = shown_name(entry) if isinstance(entry, str) else None
@@ -122,10 +134,10 @@ def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
             known = re.findall(r"'([^']+)'", context["expected"])
             what = shown(entry, known)
             rule, remedy = f"one of {', '.join(known)}", did_you_mean(str(entry), known, otherwise="write one of them")
-            if str(entry) in known:  # a number where text belongs
+            if str(entry) in known:  # a number in place of text
                 remedy = f'write it in quotes: "{entry}"'
         case "model_type" | "model_attributes_type" | "dict_type":
-            what = "text" if isinstance(entry, str) else what  # not what it says: nobody knows what that is
+            what = "text" if isinstance(entry, str) else what  # it may be a value
             rule, remedy = A_SECTION, f"put keys below {key}:"
             if form:
                 remedy = f"write {_written(form, key)}, or {remedy}"
@@ -144,26 +156,37 @@ def _wrong_entry(where: str, detail: ErrorDetails, form: str | None) -> Problem:
             remedy = f"add one: {key}: {form}" if form else "add one"
         case _:
             rule, remedy = detail["msg"][0].lower() + detail["msg"][1:], "correct it"
-    return Problem(f"{where}: {what}", rule, _FILL_IN if detail["type"] in _TYPES and entry is None else remedy)
+    code = context.get("code") or _CODES.get(detail["type"], "wrong-type")
+    if detail["type"] in _TYPES and entry is None:
+        code, remedy = "entry-empty", "fill it in, or take it out"
+    return Problem(f"{where}: {what}", rule, remedy, code=code)
 
 
-_IN_QUOTES, _FILL_IN = "if it is meant, put it in quotes", "fill it in, or take it out"
+_IN_QUOTES = "if it is intended, put it in quotes"
 _TYPES = ("string_type", "int_type", "bool_type")
+_CODES = {"literal_error": "unknown-word", "enum": "unknown-word", "too_short": "list-empty"}
 
 
 def _unknown_kind(section: str, kind: Any, known: list[str]) -> Problem:
     where, rule = f"{section}.kind", f"one of {', '.join(known)}"
     for other in ("store", "server"):
         if section in ("store", "server") and kind in registry.kinds(other) and kind not in known:
-            return Problem(f"{where}: {kind} is a {other}, not a {section}", rule, "name one of them")
-    return Problem(f"{where}: {shown(kind, known)}", rule, did_you_mean(str(kind), known, otherwise="name one of them"))
+            return Problem(
+                f"{where}: {kind} is a {other}, not a {section}", rule, "name one of them", code="unknown-kind"
+            )
+    return Problem(
+        f"{where}: {shown(kind, known)}",
+        rule,
+        did_you_mean(str(kind), known, otherwise="name one of them"),
+        code="unknown-kind",
+    )
 
 
 def unknown_section(name: str, known: Iterable[str], keys: Mapping[str, Keys]) -> Problem:
-    """A section that no stack file has. It may be a key of one that there is: `keys` has those."""
+    """Return the problem of an unknown section. It may be a key of a known one: `keys` has those."""
     key = name.rpartition(".")[2]
     above = next(
         (section for section, kinds in keys.items() if key in {one for each in kinds.values() for one in each}), ""
     )
     remedy = f"put {key} below {above}:" if above else did_you_mean(name, known)
-    return Problem(f"{shown_key(name)}: unknown section", f"one of {', '.join(known)}", remedy)
+    return Problem(f"{shown_key(name)}: unknown section", f"one of {', '.join(known)}", remedy, code="unknown-section")

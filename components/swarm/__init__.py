@@ -1,5 +1,5 @@
-"""The Docker Swarm platform: the store is secrets of one Swarm, the server a service of it.
+"""The Docker Swarm platform: secrets of a Swarm as the store, a service of it as the server.
 
-The oldest supported releases of Docker are 20.10.24 and 23.0.3: older ones accept packets that somebody injects into
-an encrypted network (CVE-2023-28840). Services can drop capabilities, and jobs exist, since 20.10.
+The oldest supported releases of Docker are 20.10.24 and 23.0.3: older ones accept injected packets in encrypted
+networks (CVE-2023-28840).
 """

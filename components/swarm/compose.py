@@ -1,8 +1,8 @@
-"""The stack as a file for `docker stack deploy`, from its stack file alone: no engine runs, no state, no daemon asked.
+"""The stack as a file for `docker stack deploy`, from its stack file alone: without engine, state or daemon.
 
     python -m components.swarm.compose Pulumi.<stack>.yaml
 
-For `secretops export`, which prints it as YAML and adds the versions that the service has. Prints JSON.
+prints JSON for `secretops export`, which adds the versions of the service and prints YAML.
 """
 
 from __future__ import annotations
@@ -25,24 +25,22 @@ from .service_spec import TMP, TMP_BYTES, Shape, Update, seconds
 from .settings import SwarmServer, SwarmStore
 from .store_spec import SOURCE, manifest_of, rotator_shape
 
+# Key of the stack's network in the file.
 NETWORK = "mcp"
-"""What the file itself calls the stack's own network."""
 
+# The newest version of the format that Docker's client accepts without its compose plugin.
 VERSION = "3.8"
-"""Of the format: the newest that Docker's own client takes without its compose plugin."""
 
 
 def compose(settings: Settings) -> dict[str, Any]:
-    """What `secretops export` is told: the compose file without a secret, its files, and the manifest.
-
-    Raises UsageError for a stack whose server is no Swarm's, or whose values are not.
-    """
+    """Return the compose file without secrets, its files, and the manifest. Raises UsageError for other platforms."""
     store, server, broker = settings.store, settings.server, settings.broker.args
     if not isinstance(store, SwarmStore) or not isinstance(server, SwarmServer):
         raise UsageError(
             f"stack {settings.stack}: store {settings.store.kind} with server {settings.server.kind}",
-            rule="what is exported is a stack whose store and server both are a Docker Swarm",
-            remedy="name another stack file, for example a copy of examples/Pulumi.prod-swarm.yaml",
+            rule="export needs a stack with store and server on a Docker Swarm",
+            remedy="use another stack file, for example a copy of examples/Pulumi.prod-swarm.yaml",
+            code="export-needs-swarm",
         )
     names = names_of(settings.stack)
     args = store_args(store, server, settings)
@@ -160,7 +158,7 @@ def _update(update: Update) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print what the file named makes, or end with 2 and what is wrong with it."""
+    """Print the compose file of a stack file. Exit with 2 for an invalid one."""
     try:
         file = StackFile.read(Path(sys.argv[1]))
         settings = Settings.parse(file.stack, file.entries, encrypted=file.encrypted, others=file.others)

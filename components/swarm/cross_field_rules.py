@@ -1,11 +1,11 @@
-"""What is wrong between sections of a stack file whose store or server is a Docker Swarm. Judged without the SDK."""
+"""Rules across sections for stacks with a store or server on a Docker Swarm."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from secretops.forms import registry_of
+from secretops.formats import image_registry
 from secretops.manifest import HTTP_TOKEN, Reader, Secret, SecretKind
 
 from ..settings.problems import Problem
@@ -14,24 +14,23 @@ from ..settings.sections import DeclaredSecret, Rotation
 from .names import NAME_LIMIT, files_of, names_of
 from .settings import SwarmServer, SwarmStore
 
+# Bytes of a config, just below swarmkit's limit (manager/controlapi, MaxConfigSize).
 CONFIG_LIMIT = 1000 * 1024
-"""Bytes of a config: just below what swarmkit takes (manager/controlapi, MaxConfigSize)."""
 
+# Minimal grace period in seconds: two minutes until a replica that does not start fails, and one to change clients.
 ROLLED = 180
-"""Seconds that a grace has to last at least: two minutes in which a replica that does not come up is given up, and one
-to change over. Replicas follow one after another; a service of many takes longer."""
 
+# Seconds in addition for each replica, which are replaced one by one.
 A_REPLICA = 15
-"""Seconds more for each replica: its start, its first check, and the time that it is watched."""
 
 
 def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """Each of them, from the sections that could be read."""
+    """Yield each problem, from the valid sections."""
     store, server, broker = parsed.get("store"), parsed.get("server"), parsed.get("broker")
     if isinstance(server, SwarmServer):
         yield from out_of_reach("server swarm", broker, "becomes a config that the containers read", runs="container")
         yield from too_many_certificates(
-            broker, CONFIG_LIMIT, "they become a config, and a Swarm takes 1,000 KiB of it"
+            broker, CONFIG_LIMIT, "they become a config, which a Swarm limits to 1,000 KiB"
         )
         yield from _published(server)
         yield from _of_no_registry(server)
@@ -41,8 +40,9 @@ def cross_field_rules(stack: str, parsed: Mapping[str, Any]) -> Iterator[Problem
         if isinstance(server, SwarmServer) and server.login:
             yield Problem(
                 "server.login: with store swarm",
-                "what is in this Swarm is attached to the service, and nobody logs in",
+                "secrets of this Swarm are mounted into the service, without a login",
                 "take it out",
+                code="key-for-other-store",
             )
         yield from _of_names(stack, parsed.get("secrets", {}))
         if isinstance(server, SwarmServer):
@@ -54,53 +54,59 @@ def _published(server: SwarmServer) -> Iterator[Problem]:
         if server.port is None:
             yield Problem(
                 "server.port: missing with server.publish: ingress",
-                "clients find it by one port of every node",
+                "clients use one port of every node",
                 "add port, for example 8000",
+                code="port-missing",
             )
         if server.replicas != 1:
             yield Problem(
                 f"server.replicas: {server.replicas} with server.publish: ingress",
-                "an MCP session lives in one replica, and Docker's ingress takes each connection to another",
-                "write replicas: 1, or publish: none and a proxy that keeps sessions on its network",
+                "an MCP session lives in one replica, and Docker's ingress balances each connection",
+                "write replicas: 1, or publish: none with a proxy on its network that keeps sessions",
+                code="ingress-needs-one-replica",
             )
     if server.publish == "host" and server.port is not None:
         yield Problem(
             f"server.port: {server.port} with server.publish: host",
             "a new replica starts before the old one ends, and two can't listen on one port of a node",
             "take port out: Docker chooses one; or write publish: ingress",
+            code="port-of-host",
         )
     if server.publish == "none" and server.port is not None:
         yield Problem(
             f"server.port: {server.port} with server.publish: none",
-            "without publish no port of a node is the server's",
+            "without publish the server has no port of a node",
             "take port out, or write publish: ingress",
+            code="port-not-published",
         )
 
 
 def _of_no_registry(server: SwarmServer) -> Iterator[Problem]:
-    if server.registry_login and registry_of(server.image) is None:
+    if server.registry_login and image_registry(server.image) is None:
         yield Problem(
             f"server.registry_login: with image {server.image}",
-            "a login is looked up by the registry that the image's name begins with",
+            "Docker finds a login by the registry in the image's name",
             f"write docker.io/{server.image}",
+            code="registry-mismatch",
         )
 
 
 def _of_another_store(server: SwarmServer, store: str, parsed: Mapping[str, Any]) -> Iterator[Problem]:
-    """A launcher that asks a store outside of the Swarm."""
+    """Yield problems of a launcher that fetches from a store outside of the Swarm."""
     where = f"store {store} and server swarm"
     if not server.login:
         yield Problem(
             f"server.login: missing with store {store}",
-            "the launcher logs in by a file, which a secret of the Swarm brings into its container",
+            "the launcher logs in with a file, which is a secret of the Swarm",
             "docker secret create coreflux-mcp-login FILE, then add login: coreflux-mcp-login",
+            code="login-missing",
         )
     yield from fetched_too_late(parsed.get("rotation"), where)
     yield from not_fetched(parsed.get("secrets", {}), where, "write readers: [rotator], or take it out")
 
 
 def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Problem]:
-    """Names that a Swarm does not take, and files that two secrets would be."""
+    """Yield problems of names that are too long for a Swarm, and of files with the same name."""
     names = names_of(stack)
     for name, secret in secrets.items():
         for field in secret.fields:
@@ -108,8 +114,9 @@ def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Pro
                 over = len(whole) - NAME_LIMIT
                 yield Problem(
                     f"secrets.{name}: its field {field}",
-                    f"{whole} would be its name in the Swarm, which takes {NAME_LIMIT} characters",
+                    f"{whole} would be its name in the Swarm, which limits names to {NAME_LIMIT} characters",
                     f"shorten the secret's or the field's name by {over}",
+                    code="field-name-too-long",
                 )
     taken = {"mqtt_user", "mqtt_password", "api_key", "http_token", "ca.crt", "client.crt", "client.key"}
     for name, secret in secrets.items():
@@ -119,8 +126,9 @@ def _of_names(stack: str, secrets: Mapping[str, DeclaredSecret]) -> Iterator[Pro
             if file.name in taken:
                 yield Problem(
                     f"secrets.{name}: its field {field} is the file {file.name}",
-                    "a container has one file of a name, and this one is another secret's",
+                    "another secret has a file with this name",
                     "rename the secret or its field",
+                    code="file-name-taken",
                 )
             taken.add(file.name)
 
@@ -130,11 +138,12 @@ def _as_secret(name: str, secret: DeclaredSecret) -> Secret:
 
 
 def _too_soon(server: SwarmServer, rotation: Rotation | None) -> Iterator[Problem]:
-    """A grace that is over before the last replica has been replaced."""
+    """Yield a problem for a grace period that ends before the last replica is replaced."""
     least = ROLLED + A_REPLICA * server.replicas
     if rotation and rotation.grace_seconds < least:
         yield Problem(
             f"rotation.grace_seconds: {rotation.grace_seconds} with {server.replicas} replicas",
-            f"at least {least}: a new version is a new container, and replicas follow one after another",
+            f"at least {least}: a new version needs new containers, one replica after another",
             "lengthen it, or take it out for its default",
+            code="grace-too-short",
         )

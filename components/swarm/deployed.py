@@ -1,4 +1,4 @@
-"""A service as a resource: its configs, and a list of secrets that stays as secretops changed it."""
+"""A service as a resource, with its configs, and a list of secrets that secretops changes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pulumi
 import pulumi_docker as docker
 
 from secretops.platforms.swarm.location import SWARM_INSTANCE
-from secretops.platforms.swarm.mounted_secrets import Attached
+from secretops.platforms.swarm.mounted_secrets import MountedSecret
 
 from .principals import SwarmPlace
 from .service_spec import TMP, TMP_BYTES, Shape, Update, seconds
 
-# The path that secretops changes, and the engine must not.
+# The path that secretops changes, and the engine ignores.
 LIST_MOVED = "taskSpec.containerSpec.secrets"
 
 # Billionths of a processor in a thousandth.
@@ -27,12 +27,12 @@ def service(
     formerly: str,
     place: SwarmPlace,
     parent: pulumi.ComponentResource,
-    secrets: Sequence[Attached] = (),
+    secrets: Sequence[MountedSecret] = (),
     moved: bool = False,
 ) -> docker.Service:
-    """Declare the service of `shape` for the component called `name`, with `secrets` mounted.
+    """Declare the service of `shape` for the component `name`, with `secrets` mounted.
 
-    `moved`: secretops changes that list, and `secrets` is what it is now. `formerly` is the resource's name before
+    `moved`: secretops changes that list, and `secrets` is its current state. `formerly` is the resource's name before
     version 0.2.
     """
     opts = _options(f"{name}-service", formerly, place, parent)
@@ -55,7 +55,7 @@ def service(
 def _task(
     shape: Shape, container: docker.ServiceTaskSpecContainerSpecArgsDict, place: SwarmPlace
 ) -> docker.ServiceTaskSpecArgsDict:
-    # Networks by their ids: with a name the provider finds another one at each refresh, and replaces the service.
+    # Networks by id: with names, each refresh finds a change, and replaces the service.
     networks: list[docker.ServiceTaskSpecNetworksAdvancedArgsDict] = [{"id": place.network}]
     if shape.aliases:
         networks[0]["aliases"] = list(shape.aliases)
@@ -67,10 +67,10 @@ def _task(
             "limits": {"nano_cpus": shape.resources.cpu * NANO, "memory_bytes": shape.resources.memory},
             "reservation": {"nano_cpus": shape.reserved.cpu * NANO, "memory_bytes": shape.reserved.memory},
         },
-        # As the daemon fills them in.
+        # As the daemon completes them.
         "restart_policy": {"condition": "any", "delay": "5s", "max_attempts": 0, "window": "0s"},
     }
-    if shape.constraints or shape.spread:  # else the daemon adds the platforms of the image, which is no change
+    if shape.constraints or shape.spread:  # else the daemon adds the image's platforms
         spread = [f"spread={each}" for each in shape.spread]
         task["placement"] = {"constraints": list(shape.constraints), "prefs": spread}
     if driver := shape.log_driver:
@@ -81,7 +81,7 @@ def _task(
 def _configs(
     name: str, shape: Shape, place: SwarmPlace, parent: pulumi.ComponentResource
 ) -> list[docker.ServiceTaskSpecContainerSpecConfigArgsDict]:
-    """Declare the shape's public files, and return how its containers get them. Another text is another config."""
+    """Declare configs for the shape's public files, and return their mounts. A new text needs a new config."""
     made: list[docker.ServiceTaskSpecContainerSpecConfigArgsDict] = []
     for file in shape.files:
         config = docker.ServiceConfig(
@@ -111,7 +111,7 @@ def _options(name: str, formerly: str, place: SwarmPlace, parent: pulumi.Compone
 
 
 def _container(
-    shape: Shape, files: list[docker.ServiceTaskSpecContainerSpecConfigArgsDict], secrets: Sequence[Attached]
+    shape: Shape, files: list[docker.ServiceTaskSpecContainerSpecConfigArgsDict], secrets: Sequence[MountedSecret]
 ) -> docker.ServiceTaskSpecContainerSpecArgsDict:
     mounts: list[docker.ServiceTaskSpecContainerSpecMountArgsDict] = [
         {"type": "tmpfs", "target": TMP, "tmpfs_options": {"size_bytes": TMP_BYTES}}

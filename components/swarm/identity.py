@@ -1,4 +1,4 @@
-"""The server's identity on a Swarm: a service has none but its name. With it, the provider and the network."""
+"""What the components of a stack on a Swarm share: provider, network, and the server's service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pulumi
 import pulumi_docker as docker
 
-from ..core.component import Component
+from ..core.component import Component, ComponentError
 from ..core.naming import stack_name
 from .names import Names, names_of
 from .principals import SwarmPlace, SwarmService
@@ -25,16 +25,15 @@ class SwarmIdentityArgs:
     """Arguments of SwarmIdentity."""
 
     host: pulumi.Input[str] | None = None
-    """Address of a manager's daemon, such as ssh://user@host; by default DOCKER_HOST. A provider of yours has its
-    own."""
+    """Address of a manager's daemon, such as ssh://user@host; by default DOCKER_HOST, or that of your provider."""
     registries: Sequence[str] = ()
-    """Registries that nodes pull from with the login of Docker's own file on the machine that deploys."""
+    """Registries from which nodes pull with the Docker login of the machine that deploys."""
     encrypted: bool = True
-    """Whether the stack's overlay network encrypts what goes from node to node."""
+    """Whether the stack's overlay network encrypts traffic between nodes."""
     stack: str | None = None
-    """What the names of resources contain; by default the name of the Pulumi stack."""
+    """Part of the names of resources; by default the name of the Pulumi stack."""
     reader: str | None = None
-    """ARN of the role or user as whom the launcher reads a store on AWS."""
+    """ARN of the role or user with which the launcher reads a store on AWS."""
 
 
 class SwarmIdentity(Component):
@@ -56,16 +55,16 @@ class SwarmIdentity(Component):
         provider = yours or docker.Provider(
             f"{name}-swarm",
             host=args.host,
-            # By name alone: the provider reads Docker's own file, and no value is an input of it.
+            # By name: the provider reads the login in Docker's file.
             registry_auth=[{"address": each} for each in args.registries] or None,
-            disable_docker_daemon_check=True,  # a preview of what does not exist yet needs no daemon
+            disable_docker_daemon_check=True,  # a first preview needs no daemon
             opts=pulumi.ResourceOptions(parent=self),
         )
         network = docker.Network(
             f"{name}-network",
             name=names.network(encrypted=args.encrypted),
             driver="overlay",
-            attachable=True,  # a reverse proxy may be a container that no service started
+            attachable=True,  # for a reverse proxy in a container without a service
             options=options_of(names) if args.encrypted else None,
             labels=[{"label": key, "value": value} for key, value in names.labels.items()],
             opts=pulumi.ResourceOptions(parent=self, provider=provider),
@@ -76,9 +75,11 @@ class SwarmIdentity(Component):
             def checked(known: Sequence[str | None]) -> str:
                 host, wanted, made = known
                 if host and host != wanted:
-                    raise pulumi.RunError(
-                        f"{name}: its provider is of {host}\n    its argument `host`, which secretops uses, is {wanted}"
-                        "\n    -> leave `host` out, or give it a provider of that manager"
+                    raise ComponentError(
+                        f"{name}: its provider is for {host}",
+                        f"its argument `host`, which secretops uses, is {wanted}",
+                        "leave `host` out, or pass a provider for that manager",
+                        code="provider-of-other-host",
                     )
                 return str(made)
 
@@ -89,7 +90,7 @@ class SwarmIdentity(Component):
 
 
 def open_service(name: str, args: SwarmSecretStoreArgs | SwarmMcpServerArgs, parent: Component) -> SwarmService:
-    """Return the shared service, in the parent's own provider if it has one, or declare an identity below it."""
+    """Return the shared service, with the parent's provider if it has one, or declare an identity below it."""
     if args.shared is None:
         own = SwarmIdentityArgs(stack=args.stack, encrypted=args.encrypted)
         return SwarmIdentity(f"{name}-identity", own, pulumi.ResourceOptions(parent=parent)).service
@@ -99,10 +100,10 @@ def open_service(name: str, args: SwarmSecretStoreArgs | SwarmMcpServerArgs, par
 
 
 def options_of(names: Names) -> dict[str, str]:
-    """Return the options of an encrypted network.
+    """Return the options of an encrypted network, with its VXLAN id.
 
-    They include its VXLAN id: where options are declared, a refresh reads all of them back, and an undeclared one would
-    replace network and service. The id is a hash of the stack, far above those that Docker assigns from 4096 on.
+    A refresh reads all options, and an undeclared one would replace network and service. The id is a hash of the stack,
+    far above those that Docker assigns from 4096 on.
     """
     spread = int(hashlib.sha256(names.base.encode()).hexdigest()[:8], 16)
     return {"encrypted": "true", VXLAN: str(LEAST_VXLAN + spread % (VXLANS - LEAST_VXLAN))}

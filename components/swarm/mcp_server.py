@@ -1,4 +1,4 @@
-"""The MCP server as a service of a Swarm: replicas on an overlay network, with the versions that secretops mounted."""
+"""The MCP server as a service of a Swarm, with the secret versions that secretops mounted."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import get_monitor
 
 from secretops.errors import SecretopsError
-from secretops.forms import in_url
-from secretops.platforms.swarm.mounted_secrets import Attached, attached, named
+from secretops.formats import url_host
+from secretops.platforms.swarm.mounted_secrets import MountedSecret, mounted_secrets, operator_secret
 
 from ..core.mcp_server import McpServer
 from ..core.references import MountedFiles
@@ -21,9 +21,9 @@ from .service_spec import USER
 
 
 class SwarmMcpServer(McpServer):
-    """A service and the configs that it reads. Owns no value and no secret.
+    """A service and its configs. Owns no value and no secret.
 
-    With the store of its own Swarm it keeps the secrets that secretops mounted; with another store its launcher fetches
+    With the store of its Swarm it keeps the secrets that secretops mounted; with another store its launcher fetches
     them, and the login to that store is mounted.
     """
 
@@ -41,29 +41,29 @@ class SwarmMcpServer(McpServer):
 
 
 def endpoint(names: Names, args: SwarmMcpServerArgs) -> str:
-    """Return how an MCP client reaches it: by its name on the stack's network, or by any node's port."""
+    """Return the URL for MCP clients, on the stack's network or at a port of any node."""
     if args.publish == "ingress":
-        return f"http://{in_url(args.allowed_hosts[0]) if args.allowed_hosts else 'NODE'}:{args.port}/mcp"
+        return f"http://{url_host(args.allowed_hosts[0]) if args.allowed_hosts else 'NODE'}:{args.port}/mcp"
     return f"http://{names.base}:{PORT}/mcp"
 
 
-def mounted_now(names: Names) -> tuple[Attached, ...]:
-    """Return the secrets that the service has now. A preview does not ask: it shows no change of that list anyway.
+def mounted_now(names: Names) -> tuple[MountedSecret, ...]:
+    """Return the secrets that are mounted now; none in a preview, which ignores that list.
 
-    Raises RunError if the manager can't be asked: an empty list would take the secrets from the replicas.
+    Raises RunError without a manager: an empty list would unmount the secrets.
     """
     if pulumi.runtime.is_dry_run():
         return ()
     try:
-        return attached(names.of("server"))
+        return mounted_secrets(names.of("server"))
     except SecretopsError as error:
         raise pulumi.RunError(str(error)) from None
 
 
-def login_secret(secret: str) -> Attached:
-    """Ask the manager for the secret that an operator made for the launcher to log in with. Raises RunError."""
+def login_secret(secret: str) -> MountedSecret:
+    """Return an operator's secret with the launcher's login, by the manager. Raises RunError."""
     uid, _, gid = USER.partition(":")
     try:
-        return named(secret, file_name=LOGIN_FILE, uid=uid, gid=gid)
+        return operator_secret(secret, file_name=LOGIN_FILE, uid=uid, gid=gid)
     except SecretopsError as error:
         raise pulumi.RunError(str(error)) from None

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from secretops.forms import registry_of
-from secretops.platforms.swarm.mounted_secrets import Attached
+from secretops.formats import image_registry
+from secretops.platforms.swarm.mounted_secrets import MountedSecret
 
 from ..core.platform import Feature, Platform
 from ..core.principals import Principal, Workload
@@ -33,12 +33,12 @@ class Swarm(Platform):
     store_settings = SwarmStore
     server_settings = SwarmServer
     references = {"swarm": (ReferenceKind.MOUNTED_FILES,)}
-    why_no_other = "only Swarm's own services can be given its secrets"
+    why_no_other = "only services of the Swarm can mount its secrets"
     gaps = {
-        Feature.ENCRYPTION_AT_REST: "managers encrypt what they keep; with autolock off the key lies beside it",
-        Feature.READ_TRAIL: "a Swarm records no read: launcher and ticks record their own, another's is not seen",
-        Feature.GRANT: "whoever may use a manager's socket can give any secret to a container of his own",
-        Feature.SCHEDULE: "a systemd timer is written, and runs once a manager has it enabled; or a service runs",
+        Feature.ENCRYPTION_AT_REST: "managers encrypt their data; without autolock the key is on the same disk",
+        Feature.READ_TRAIL: "a Swarm records no reads: launcher and ticks record their own; others are not seen",
+        Feature.GRANT: "access to a manager's socket allows mounting any secret into a container",
+        Feature.SCHEDULE: "a systemd timer is written, and runs once you enable it on a manager; or a service runs",
     }
 
     def cross_field_rules(self, stack: str, sections: Mapping[str, Any]) -> Iterator[Problem]:
@@ -47,7 +47,7 @@ class Swarm(Platform):
         yield from cross_field_rules(stack, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that a manager of a Swarm can be reached, and that there is a login at the registry, if needed."""
+        """Check that a manager answers, and that there is a login at the registry, if needed."""
         if isinstance(settings.server, SwarmServer):
             from .deployer import check_login, check_manager
 
@@ -61,7 +61,7 @@ class Swarm(Platform):
 
         assert isinstance(server := settings.server, SwarmServer)
         args = SwarmIdentityArgs(
-            host=manager(),  # the provider does not look at Docker's current context, and secretops does
+            host=manager(),  # the provider ignores Docker's current context, and secretops uses it
             registries=_registries(server),
             encrypted=server.encrypted,
             stack=settings.stack,
@@ -72,7 +72,6 @@ class Swarm(Platform):
     def open_principal(
         self, name: str, settings: Settings, workload: Workload, opts: pulumi.ResourceOptions
     ) -> SwarmService:
-        """Return the service: its secrets are mounted into it."""
         assert isinstance(workload, SwarmService)
         return workload
 
@@ -122,7 +121,7 @@ def server_args(
     *,
     references: MountedFiles | Fetched,
     shared: SwarmService | None = None,
-    mounted: Sequence[Attached] = (),
+    mounted: Sequence[MountedSecret] = (),
 ) -> SwarmMcpServerArgs:
     """Return the server's arguments."""
     return SwarmMcpServerArgs(
@@ -150,8 +149,8 @@ def _swarm_args(server: SwarmServer) -> dict[str, Any]:
 
 
 def _registries(server: SwarmServer) -> tuple[str, ...]:
-    """Return the registry that nodes pull from with a login. A cross-field rule: the image's name has one then."""
-    registry = registry_of(server.image)
+    """Return the registry from which nodes pull with a login. A cross-field rule ensures that the image has one."""
+    registry = image_registry(server.image)
     return (registry,) if server.registry_login and registry else ()
 
 

@@ -1,4 +1,4 @@
-"""A Swarm, and the service that the server is in it."""
+"""A Swarm, and the server's service in it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ import pulumi
 
 from ..core.principals import Place, Principal, Workload
 
-# In a container: what the launcher logs in to a store elsewhere with (a secret of the Swarm, which an operator made),
-# and the CA certificates of that store's server.
+# In a container: the launcher's login to another store, and the CA certificates of that store's server.
 LOGIN_FILE = "/run/secrets/login/server"
 STORE_CA_FILE = "/etc/coreflux-mcp/vault-ca.crt"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmPlace(Place):
-    """A Docker Swarm, by the provider that talks to a manager of it."""
+    """A Docker Swarm, by the provider of a manager."""
 
     network: pulumi.Output[str]
-    """Id of the stack's own overlay network."""
+    """Id of the stack's overlay network."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmService(Workload, Principal):
-    """A service before it is there. It is nobody: what it is given is attached to it."""
+    """A service before it exists. It has no identity: its secrets are mounted."""
 
     place: SwarmPlace
     base: str
-    """What all names of the stack in the Swarm begin with."""
+    """Prefix of the stack's names in the Swarm."""

@@ -1,6 +1,6 @@
-"""The Docker Swarm store: secrets of a Swarm, which secretops makes and mounts into a service.
+"""The Docker Swarm store: secrets of a Swarm, which secretops creates and mounts into a service.
 
-None of them is a resource of the stack: the provider keeps a secret's data in the state (docs/adr/0012).
+Secrets are no resources of the stack: the provider keeps their data in the state (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ FILTERS = " ".join(f"--filter event={action}" for action in (*sorted(INTO_CONTAI
 
 
 class SwarmSecretStore(SecretStore):
-    """Secrets of a Swarm as a store. Owns names and the rotator; never a value, and no secret."""
+    """Secrets of a Swarm as a store. Owns names and the rotator; never a value."""
 
     service: SwarmService
-    """The server's service, with the provider and the network that other components can share."""
+    """The server's service, with provider and network for other components to share."""
 
     def __init__(self, name: str, args: SwarmSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:swarm:SecretStore", name, opts, formerly="")
@@ -37,12 +37,12 @@ class SwarmSecretStore(SecretStore):
         self.register_outputs({"prefix": self._names.prefix})
 
     def publish(self, *, reader: Principal) -> MountedFiles:
-        """Grant nothing: only its own containers read what is mounted into a service."""
+        """Return the reference. Swarm needs no grant: only a service's containers read its mounted secrets."""
         match reader:
             case SwarmService():
                 return MountedFiles(source=SOURCE, secrets=self.read_by_server)
             case _:
-                raise TypeError(f"{reader}: only a service of this Swarm is given its secrets")
+                raise TypeError(f"{reader}: only a service of this Swarm can mount its secrets")
 
     def rotate(self) -> Schedule:
         """Declare a service on a manager, or return the command that installs a timer there."""
@@ -59,21 +59,18 @@ class SwarmSecretStore(SecretStore):
         return Schedule(every="hour", turn_on="")
 
     def record_access(self) -> Trail:
-        """Return where launcher and rotator record each access, and the query for the managers' own log.
-
-        A Swarm logs changes, and never a read.
-        """
+        """Return where launcher and rotator record accesses, and the query for the managers' log of changes."""
         return Trail(
             records=f"the logs of the services {self._names.of('server')} and {self._names.prefix}task-…, "
-            "and of whoever starts ticks; each access is a JSON line of them",
+            "and of what starts ticks; each access is a JSON line",
             query=f"docker events --since 24h --until 0s --format '{{{{json .}}}}' {FILTERS}",
         )
 
 
 class SwarmRotator(Component):
-    """One replica on a manager that starts a tick each hour. Owns a config of the manifest; never a value.
+    """One replica on a manager, which starts a tick each hour as a task with the values mounted.
 
-    The tick then runs as a task that has the values mounted.
+    Owns a config with the manifest; never a value.
     """
 
     def __init__(self, name: str, args: SwarmRotatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -84,7 +81,7 @@ class SwarmRotator(Component):
 
 
 def turn_on(names: Names, stack: str) -> str:
-    """Return the command that starts the schedule on a manager. The program does not run it: it may run anywhere."""
+    """Return the command that enables the schedule on a manager."""
     folder = f"/etc/{names.base}"
     unit = f"{folder}/{names.base}-tick"
     return (

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pulumi
 
-from secretops.platforms.swarm.mounted_secrets import Attached
+from secretops.platforms.swarm.mounted_secrets import MountedSecret
 
 from ..core.broker import ca_bundle
 from ..core.mcp_server import McpServerArgs
@@ -17,17 +17,17 @@ from .names import Names, variables_to
 from .principals import LOGIN_FILE, STORE_CA_FILE
 from .service_spec import CA_FILE, MEBIBYTE, PYTHON, USER, Health, PublicFile, Resources, Shape, SwarmArgs, Update
 
-# Of the launcher. Not 8000, where the server's own tool looks for a verifier (components/kubernetes/mcp_server.py).
+# The launcher's port. Not 8000, where the server's tool verify_lot_snippet finds a verifier.
 PORT = 8080
 
-# Seconds, at most. The launcher ends within 5 (docs/operations/http.md); Docker itself lets 2 pass for other nodes to
-# hear. `pulumi destroy` waits this long for a container to be removed, and fails on a machine that takes longer.
+# Seconds. The launcher ends within 5 (docs/operations/http.md), and Docker adds 2. `pulumi destroy` waits this long
+# for a container to be removed.
 END_WITHIN = 60
 
-# A replica fails after two minutes; health is answered while a tool blocks (docs/operations/http.md).
+# A replica fails after two minutes; it answers while a tool blocks (docs/operations/http.md).
 HEALTH = Health(command=(PYTHON, "-m", "secretops.launcher.health"), interval=5, timeout=5, start_period=30, retries=24)
 
-# A replica ends once the next one is healthy; one that is not rolls the service back.
+# A replica ends once the next one is healthy; an unhealthy one rolls the service back.
 START_FIRST = Update(order="start-first", failure_action="rollback", monitor=5)
 
 BACK = Update(order="start-first", failure_action="pause", monitor=5)
@@ -38,7 +38,7 @@ class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     """Arguments of SwarmMcpServer."""
 
     references: MountedFiles | Fetched
-    """How the server reaches its secrets: what `publish` of a store returns."""
+    """Where the server reads its secrets: what `publish` of a store returns, or your own."""
     replicas: int = 2
     """Number of replicas; 1 with publish ingress."""
     publish: Literal["none", "ingress", "host"] = "none"
@@ -47,18 +47,18 @@ class SwarmMcpServerArgs(SwarmArgs, McpServerArgs):
     port: int | None = None
     """Port of every node, with publish ingress."""
     allowed_hosts: Sequence[str] = ()
-    """Host names that clients call it by, in addition to those on its network."""
+    """Host names that clients use in addition to those on its network."""
     connection_tools: bool = False
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     networks: Sequence[pulumi.Input[str]] = ()
-    """Ids of further overlay networks that it joins, for example the broker's."""
+    """Ids of further overlay networks, for example the broker's."""
     constraints: Sequence[str] = ()
     """Placement constraints, such as node.labels.zone==a."""
     spread: Sequence[str] = ()
-    """Labels of nodes that replicas are spread over, such as node.labels.zone."""
-    mounted: Sequence[Attached] | None = None
-    """Secrets mounted into its containers. None: those that it has now, for which `pulumi up` asks the manager; none
-    with another store, whose login is `login_secret(NAME)`."""
+    """Labels of nodes over which replicas are spread, such as node.labels.zone."""
+    mounted: Sequence[MountedSecret] | None = None
+    """Secrets to mount. None keeps the mounted ones, which `pulumi up` reads from the manager. With another store it is
+    the login, `login_secret(NAME)`."""
 
 
 def server_shape(names: Names, args: SwarmMcpServerArgs) -> Shape:
@@ -72,7 +72,7 @@ def server_shape(names: Names, args: SwarmMcpServerArgs) -> Shape:
         environment=_variables(args),
         labels=names.labels,
         replicas=args.replicas,
-        # As in the server's own example for Kubernetes.
+        # As in the server's example for Kubernetes.
         resources=Resources(cpu=500, memory=512 * MEBIBYTE),
         reserved=Resources(cpu=100, memory=128 * MEBIBYTE),
         update=START_FIRST,
@@ -93,9 +93,9 @@ def server_shape(names: Names, args: SwarmMcpServerArgs) -> Shape:
 
 
 def _variables(args: SwarmMcpServerArgs) -> dict[str, str]:
-    """Return what is public, and where each value's file is once the secret has a value."""
+    """Return public variables, and the paths of values."""
     variables = args.public_variables(ca_file=CA_FILE)
-    # The launcher adds a part of its own, which distinguishes two replicas of a slot that overlap.
+    # The launcher adds a suffix, for replicas of a slot that overlap.
     variables["MQTT_CLIENT_ID"] = "coreflux-mcp-{{.Task.Slot}}"
     if isinstance(args.references, MountedFiles):
         for secret in args.read_secrets:

@@ -1,4 +1,4 @@
-"""What a service of the stack is, said once. `deployed` makes Pulumi's of it, `compose` a file's."""
+"""The specification of a service, which `deployed` declares with Pulumi and `compose` writes to a file."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ CA_FILE = "/etc/coreflux-mcp/ca.crt"
 
 MEBIBYTE = 1024 * 1024
 
+# uid and gid of the image.
 USER = "10001:10001"
-"""uid and gid, as the image has them."""
 
+# In memory: nothing is written to a node's disk.
 TMP = "/tmp"  # noqa: S108  # nosec B108 - of the container alone
-"""In memory: what is written there never lies on a node's disk."""
-
 TMP_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogDriverArgs:
-    """Where a container's log goes. It contains the launcher's own access records."""
+    """The destination of a container's log, which contains the launcher's access records."""
 
     name: str
     """Name of the driver, such as local or journald."""
@@ -36,32 +35,32 @@ class LogDriverArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmArgs:
-    """Arguments that the store and the server of a Swarm have in common."""
+    """Arguments that the store and the server of a Swarm share."""
 
     image: str
-    """The server's image, with its tag or digest. A rotation runs in it, too."""
+    """The server's image, with its tag or digest; rotations use it, too."""
     shared: SwarmService | None = None
-    """`service` of a SwarmIdentity or of another component, which this one shares; by default it makes its own."""
+    """`service` of a SwarmIdentity or of another component, shared by this one; by default one is made."""
     encrypted: bool = True
-    """Whether the stack's overlay network encrypts what goes from node to node."""
+    """Whether the stack's overlay network encrypts traffic between nodes."""
     log_driver: LogDriverArgs | None = None
-    """Where the logs of its containers go; by default the daemon's own driver."""
+    """The log driver of its containers, by default the daemon's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublicFile:
-    """A file that is no secret, as a config of the Swarm."""
+    """A public file, as a config of the Swarm."""
 
     key: str
     name: str
-    """The config's, with its content's hash: it never changes."""
+    """The config's name, with a hash of its content: configs are immutable."""
     target: str
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """The one check that a service has: it says when a replica has started, and when it has died. Seconds."""
+    """The health check of a service. Seconds."""
 
     command: tuple[str, ...]
     interval: int
@@ -72,7 +71,7 @@ class Health:
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """How a change comes to the replicas: one at a time. Seconds."""
+    """How replicas are updated, one at a time. Seconds."""
 
     order: str
     failure_action: str
@@ -81,7 +80,7 @@ class Update:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """Of each replica: thousandths of a processor, and bytes."""
+    """Resources of a replica: thousandths of a processor, and bytes."""
 
     cpu: int
     memory: int
@@ -89,7 +88,7 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A service. Says nothing of secrets: which versions it is given is secretops' to say."""
+    """A service without its secrets, which secretops mounts."""
 
     key: str
     """The part of its name after the stack's."""
@@ -109,25 +108,25 @@ class Shape:
     health: Health | None = None
     files: tuple[PublicFile, ...] = ()
     sockets: tuple[str, ...] = ()
-    """Paths of the node's own that it is given as they are."""
+    """Paths of the node that are mounted."""
     aliases: tuple[str, ...] = ()
-    """Names on the stack's own network, beside the service's."""
+    """Names on the stack's network, in addition to the service's."""
     networks: tuple[pulumi.Input[str], ...] = ()
-    """Ids of networks that others made, beside the stack's own."""
+    """Ids of further networks."""
     endpoint: str = "dnsrr"
-    """`vip` gives it one address, which a node's kernel shares out; `dnsrr` each replica's own."""
+    """`vip` for one address that a node's kernel balances; `dnsrr` for the addresses of replicas."""
     publish: str | None = None
     port: int | None = None
-    """Of the node; None is one that Docker chooses."""
+    """Port of the node; None if Docker chooses one."""
     target: int = 0
     constraints: tuple[str, ...] = ()
     spread: tuple[str, ...] = ()
     hostname: str | None = None
-    """In its containers, which the access records of a rotator name; None is the container's id."""
+    """Host name in its containers, for access records; None for the container's id."""
     log_driver: LogDriverArgs | None = None
 
 
 def seconds(number: int) -> str:
-    """As the daemon writes a duration back, so that no refresh finds another: 90 is 1m30s."""
+    """Return a duration as the daemon writes it, so that a refresh finds no change: 1m30s for 90."""
     minutes, rest = divmod(number, 60)
     return "".join([f"{minutes}m" if minutes else "", f"{rest}s" if rest or not minutes else ""])

@@ -1,4 +1,4 @@
-"""The sections of a stack file about Docker Swarm: what they may say, and the default for what they do not."""
+"""Docker Swarm's sections of a stack file, with defaults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SwarmNetwork = Annotated[
     str,
     matching(
         r"[a-z0-9]{25}",
-        "the id of an overlay network of the Swarm; by its name the provider would make the service anew",
+        "the id of an overlay network of the Swarm; with a name the provider would replace the service",
         "docker network inspect --format '{{.Id}}' NAME shows it",
         is_id=True,
     ),
@@ -24,7 +24,7 @@ SwarmSecret = Annotated[
     str,
     matching(
         r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?",
-        "the name of a secret of the Swarm that an operator made",
+        "the name of a secret of the Swarm that you created",
         "docker secret ls lists them",
     ),
 ]
@@ -33,29 +33,29 @@ Constraint = Annotated[
     str,
     matching(
         rf"(node\.(id|hostname|ip|role|platform\.(os|arch))|{_LABELS}) ?[!=]= ?[\w.:/-]+",
-        "a placement constraint as docker service create takes it",
+        "a placement constraint of docker service create",
         "write it like node.labels.zone==a",
         is_id=True,
     ),
 ]
 Spread = Annotated[
-    str, matching(_LABELS, "a label of nodes that replicas are spread over", "write it like node.labels.zone")
+    str, matching(_LABELS, "a label of nodes over which replicas are spread", "write it like node.labels.zone")
 ]
 
 
 class SwarmStore(StoreSection):
-    """Secrets of the Docker Swarm that DOCKER_HOST is a manager of, or the current context."""
+    """Secrets of the Docker Swarm of DOCKER_HOST, or of the current context."""
 
     kind: Literal["swarm"]
     rotator: Literal["timer", "service"] = "timer"
-    """Who starts ticks: a systemd timer that an operator lays down on a manager, or a service of the stack there, which
-    holds the daemon's socket for as long as it lives."""
+    """What starts ticks: a systemd timer that you install on a manager, or a service of the stack, which has the
+    daemon's socket mounted."""
     socket: AbsolutePath = "/var/run/docker.sock"
-    """Of the managers' daemons, for that service."""
+    """Path of the daemon's socket on managers, for that service."""
 
 
 class LogDriver(Section):
-    """Where a container's log goes, which has the launcher's own access records."""
+    """The destination of a container's log, which contains the launcher's access records."""
 
     name: Literal["local", "json-file", "journald", "syslog", "gelf", "fluentd"]
     options: dict[str, Annotated[str, AfterValidator(no_value)]] = Field(default_factory=dict)
@@ -68,29 +68,29 @@ class SwarmServer(ServerSection):
     keys_for_stores: ClassVar = {"reader": ("aws",)}
     image: PinnedImage
     replicas: Annotated[int, between(1, 100, "replicas")] = 2
-    """1 where ingress publishes it."""
+    """Number of replicas; 1 with publish ingress."""
     publish: Literal["none", "ingress", "host"] = "none"
-    """Who reaches it: containers on its overlay network alone, for example a reverse proxy; by one port of every node;
-    or each replica by a port of its node that Docker chooses, for a balancer that finds them."""
+    """Who reaches it: containers on its overlay network, such as a reverse proxy; clients by one port of every node
+    (ingress); or by a port of each replica's node that Docker chooses (host)."""
     port: Port | None = None
-    """Of every node, with publish ingress."""
+    """Port of every node, with publish ingress."""
     allowed_hosts: Annotated[tuple[HostName, ...], AfterValidator(distinct)] = ()
-    """Names that clients call it by, beside those on its network."""
+    """Host names that clients use in addition to those on its network."""
     connection_tools: bool = False
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     encrypted: bool = True
-    """Whether its overlay network encrypts what goes from node to node (IPsec, which the nodes' kernels must have)."""
+    """Whether its overlay network encrypts traffic between nodes (IPsec, which the nodes' kernels must support)."""
     networks: Annotated[tuple[SwarmNetwork, ...], AfterValidator(distinct)] = ()
-    """Further overlay networks that server and rotator join, for example the broker's. Another one makes the service
-    anew."""
+    """Ids of further overlay networks for server and rotator, for example the broker's. A change replaces the
+    service."""
     constraints: Annotated[tuple[Constraint, ...], AfterValidator(distinct)] = ()
     spread: Annotated[tuple[Spread, ...], AfterValidator(distinct)] = ()
     log_driver: LogDriver | None = None
-    """Without it the daemons' own."""
+    """The log driver, by default the daemons'."""
     registry_login: bool = False
-    """Whether nodes pull the image with the login that whoever deploys has by `docker login`."""
+    """Whether nodes pull the image with the `docker login` of the machine that deploys."""
     reader: Operator | None = None
-    """As whom the launcher reads, for store aws: a role or a user that is there, whose own policies have to let it."""
+    """ARN of the role or user with which the launcher reads, for store aws; its policies have to allow it."""
     login: SwarmSecret | None = None
-    """Secret of the Swarm that an operator made, by which the launcher logs in to another store: an AWS shared
-    credentials file, or what Vault's method asks for."""
+    """Secret of the Swarm with the launcher's login to another store: an AWS shared credentials file, or the credential
+    of Vault's method. You create it."""

@@ -1,4 +1,4 @@
-"""The arguments of the Swarm store and of its rotator, the manifest, and the rotator's service. Imports no SDK."""
+"""Arguments of the Swarm store and its rotator, the manifest, and the rotator's service. Imports no SDK."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from .service_spec import (
     Update,
 )
 
-# The launcher finds each file by its variable: a folder of secrets does not exist before its first secret.
+# The launcher finds files by variables: the folder of secrets does not exist before the first secret.
 SOURCE = "env:"
 
-# The socket is root's: a process that may write to it is root on that node, and can read every secret of the Swarm.
+# The socket belongs to root: write access to it is root access to the node, and to every secret of the Swarm.
 ROOT = "0:0"
 
-# Seconds, at most: it waits for the task that it has started, which has 60 (platforms/swarm/job.py).
+# Seconds: it waits for its task, which has 60 (platforms/swarm/job.py).
 END_WITHIN = 90
 
 
@@ -43,9 +43,9 @@ class SwarmSecretStoreArgs(SwarmArgs, SecretStoreArgs):
     """Arguments of SwarmSecretStore."""
 
     networks: Sequence[str] = ()
-    """Ids or names of further overlay networks that a rotation joins, for example the broker's."""
+    """Ids or names of further overlay networks for rotations, for example the broker's."""
     rotator: Literal["timer", "service"] = "timer"
-    """What starts a rotation: a systemd timer that you install on a manager, or a service of the Swarm."""
+    """What starts ticks: a systemd timer that you install on a manager, or a service of the Swarm."""
     socket: str = "/var/run/docker.sock"
     """Path of the daemon's socket on managers, for that service."""
 
@@ -61,16 +61,16 @@ class SwarmRotatorArgs:
     socket: str = "/var/run/docker.sock"
     """Path of the daemon's socket on managers."""
     log_driver: LogDriverArgs | None = None
-    """Where its log goes; by default the daemon's own driver."""
+    """Its log driver, by default the daemon's."""
 
 
 def manifest_of(names: Names, args: SwarmSecretStoreArgs) -> Manifest:
-    """Return what secretops and the launcher need to know: the same, however the stack is deployed."""
+    """Return the manifest, which does not depend on how the stack is deployed."""
     uid, _, _ = USER.partition(":")
     return args.manifest(
         store=Location(
             prefix=names.prefix,
-            book=names.of("book"),
+            state_config=names.of("versions"),
             instance=names.base,
             service=names.of("server"),
             delivered={secret.name: files_of(secret) for secret in for_server(args.every_secret)},
@@ -83,7 +83,7 @@ def manifest_of(names: Names, args: SwarmSecretStoreArgs) -> Manifest:
 
 
 def rotator_shape(manifest: Manifest, *, socket: str, log_driver: LogDriverArgs | None) -> Shape:
-    """Return the rotator's service. Two never run at a time: one ends before the next begins. Raises TypeError."""
+    """Return the rotator's service, of which one runs at a time. Raises TypeError."""
     store = manifest.store
     if not isinstance(store, Location):
         raise TypeError(f"{store.kind}: the manifest is of another store, and this rotator is a service of a Swarm")
@@ -111,12 +111,12 @@ def rotator_shape(manifest: Manifest, *, socket: str, log_driver: LogDriverArgs 
 
 
 def _rotator_files(names: Names, manifest: Manifest) -> tuple[PublicFile, ...]:
-    """Return the manifest as it reads there, and the CA certificates that it names."""
+    """Return the manifest for the container, and its CA certificates."""
     files = []
     if ca_file := manifest.broker.ca_file:
         bundle = ca_bundle(ca_file)
         manifest = manifest.model_copy(update={"broker": manifest.broker.model_copy(update={"ca_file": CA_FILE})})
-        # A config of its own, though the server has the same text: either can be removed without the other.
+        # Separate from the server's config with the same text, so that either can be removed.
         files.append(PublicFile(key="ca", name=names.config("tick-ca", bundle), target=CA_FILE, text=bundle))
     text = manifest.model_dump_json(indent=1) + "\n"
     return PublicFile(key="manifest", name=names.config("manifest", text), target=MANIFEST_FILE, text=text), *files

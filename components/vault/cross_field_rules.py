@@ -25,7 +25,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
     for key in (*METHODS, "pki"):  # an empty section would mean the same as none
         if key in store.model_fields_set and getattr(store, key) is None:
             form = "issuer: and what else it has, below it" if key == "jwt" else f"{key}: {{}}"
-            yield Problem(f"store.{key}: nothing", A_SECTION, f"write {form}; or take it out")
+            yield Problem(f"store.{key}: nothing", A_SECTION, f"write {form}; or take it out", code="section-empty")
     for key, path, of in (
         ("ca_file", store.ca_file, "by which the Vault server is known"),
         ("jwt.ca_file", store.jwt and store.jwt.ca_file, "by which Vault knows the issuer"),
@@ -40,6 +40,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
             f"store: {' and '.join(methods)}",
             "server and rotator log in by one method",
             "take out all but one; without any a cluster's log in by kubernetes, others by approle",
+            code="one-login-method",
         )
     elif methods and kind:
         yield from _of_login(store, kind)
@@ -50,6 +51,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
             f"secrets: {len(secrets)} of them with store vault",
             f"at most {MOST_SECRETS}: which ones are kept is noted at one path, which takes no more",
             "put those that belong together into one secret of several fields",
+            code="too-many-secrets",
         )
     if server and not server.is_remote:
         yield from fetched_too_late(parsed.get("rotation"), "store vault and server local")
@@ -62,6 +64,7 @@ def cross_field_rules(store: VaultStore, parsed: Mapping[str, Any]) -> Iterator[
                 "server.certificate_issuer: with files of Vault's agent",
                 "cert-manager writes a Secret, and the agent lays the certificate where the launcher looks for it",
                 "take it out and add pki to the store, or write reference: SyncedKey in the section server",
+                code="two-issuers",
             )
 
 
@@ -73,18 +76,21 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
             "store.approle: with server kubernetes",
             "its secret id would lie in a Secret of the cluster, and pods have tokens of their own to log in with",
             "take it out, or add jwt where the Vault server does not reach the cluster's API server",
+            code="approle-on-kubernetes",
         )
     if store.kubernetes and not in_cluster:
         yield Problem(
             "store.kubernetes: with a server outside of a cluster",
             "only pods have a service account to log in as",
             "take it out: without it server and rotator log in by approle",
+            code="login-needs-cluster",
         )
     if store.jwt and server == "swarm":
         yield Problem(
             "store.jwt: with server swarm",
             "a Swarm gives its containers no token that somebody renews",
             "take it out: without it server and rotator log in by approle",
+            code="jwt-on-swarm",
         )
     for key in ("server_file", "wrapped"):
         if server == "swarm" and getattr(store.approle, key, None):
@@ -92,6 +98,7 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
                 f"store.approle.{key}: with server swarm",
                 "the secret of the Swarm that server.login names is the file, and each replica logs in with it",
                 "take it out",
+                code="approle-on-swarm",
             )
     for who in ("server", "rotator") if store.jwt and server != "swarm" else ():
         for key in (who, f"{who}_file"):
@@ -100,12 +107,14 @@ def _of_login(store: VaultStore, server: str) -> Iterator[Problem]:
                     f"store.jwt.{key}: with server kubernetes",
                     "pods show the token of their own service account, whose subject is known",
                     "take it out",
+                    code="jwt-subject-of-cluster",
                 )
         if not in_cluster and not getattr(store.jwt, who):
             yield Problem(
                 f"store.jwt.{who}: missing with a server outside of a cluster",
                 "the role is bound to one subject, and nobody knows it but who signs the tokens",
                 f"add {who}: the claim sub of the token that the {who} shows",
+                code="jwt-subject-missing",
             )
 
 
@@ -115,16 +124,19 @@ def _of_pki(pki: VaultPki, broker: object) -> Iterator[Problem]:
             "store.pki.certificate_file: with signed_by: stack",
             "the stack's own root signs the intermediate",
             "write signed_by: outside, or take it out",
+            code="certificate-without-outside-root",
         )
     if isinstance(broker, EmbeddedBroker):
         yield Problem(
             "store.pki: with the embedded broker",
             "that one has no TLS, and asks nobody for a certificate",
             "take pki out of the store",
+            code="embedded-broker-without-tls",
         )
     if isinstance(broker, OutsideBroker) and not broker.client_certificate:
         yield Problem(
             "store.pki: without broker.client_certificate",
             "it signs the certificate that the broker asks the server for",
             "add client_certificate: true to the broker, or take pki out",
+            code="issuer-without-certificate",
         )

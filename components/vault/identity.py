@@ -15,7 +15,7 @@ import pulumi_vault as vault
 from secretops.platforms.vault.location import VaultLogin
 
 from ..core.broker import ca_bundle
-from ..core.component import Component
+from ..core.component import Component, ComponentError
 from ..core.naming import DAY, stack_name
 from ..core.planned import planned
 from ..core.principals import HostUser, Place, Pods, Principal
@@ -76,7 +76,7 @@ class VaultPlace(Place, VaultServerArgs):
         return cls(provider=provider, is_given=given is not None, **own)
 
     def checked(self, text: pulumi.Output[str]) -> pulumi.Output[str]:
-        """Return `text`. Raises pulumi.RunError if a given provider is, as far as known, that of another server."""
+        """Return `text`. Raises ComponentError if a given provider is, as far as known, that of another server."""
         if not self.is_given or not isinstance(self.provider, vault.Provider):
             return text
 
@@ -85,10 +85,11 @@ class VaultPlace(Place, VaultServerArgs):
             meant_by = {"address": self.address, "namespace": self.namespace or ""}
             for (key, meant), found in zip(meant_by.items(), properties, strict=True):
                 if not pulumi.contains_unknowns(found) and (found or "").rstrip("/") != meant.rstrip("/"):
-                    raise pulumi.RunError(
-                        f"provider of package vault: {key} {found or '(none)'}; arguments: {meant or '(none)'}"
-                        "\n    the provider would make everything where no reader looks"
-                        f"\n    -> give both the same {key}, or take the provider out"
+                    raise ComponentError(
+                        f"provider of package vault: {key} {found or '(none)'}; arguments: {meant or '(none)'}",
+                        "the provider would make everything where no reader looks",
+                        f"give both the same {key}, or take the provider out",
+                        code="provider-of-other-server",
                     )
             return text
 

@@ -58,7 +58,7 @@ def of_operator(names: Names, secrets: Sequence[Secret], logins: Sequence[VaultL
         yield Right(f"{names.base}/metadata/{path}", ("list",), "what else lies there (secretops doctor)")
         yield Right(f"{names.base}/metadata/{path}+", ("read", "delete"), "purge what left the stack")
     yield Right(f"{names.base}/metadata/{ROTATOR}/", ("list",), "what else lies there (secretops doctor)")
-    yield Right("sys/audit-hash/*", ("create", "update"), "secretops audit --given asks who got a value")
+    yield Right("sys/audit-hash/*", ("create", "update"), "secretops audit --value-of: who got a value")
     yield Right(f"sys/mounts/{names.base}", ("read",), "secretops doctor looks at it")
     yield Right(f"{names.base}/config", ("read",), "secretops doctor looks at it")
     yield Right("sys/audit", ("read", "sudo"), "secretops doctor looks at it")

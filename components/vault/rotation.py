@@ -14,7 +14,7 @@ from secretops.manifest import Manifest
 from secretops.platforms.vault.location import VaultStoreLocation as Location
 
 from ..core.broker import BrokerArgs, ca_bundle
-from ..core.component import Component
+from ..core.component import Component, ComponentError
 from ..core.principals import Pods
 from ..core.secret_store import Schedule
 from ..dotenv.folder import Folder
@@ -71,11 +71,8 @@ class VaultRotation(Component):
 
         reader, pods = self.reader, self._args.pods
         if pods is None:
-            raise pulumi.RunError(
-                f"{self._name}: no pods"
-                "\n    the rotator of a server in a cluster runs there, in pods of this project's image"
-                "\n    -> add pods=PodArgs(image=...)"
-            )
+            rule = "the rotator of a server in a cluster runs there, in pods of this project's image"
+            raise ComponentError(f"{self._name}: no pods", rule, "add pods=PodArgs(image=...)", code="pods-missing")
         ca_file = reader.place.ca_file
         args = KubernetesRotatorArgs(
             manifest=self._manifest(ca_file=f"{STACK_FOLDER}/{CA_FILE}" if ca_file else None),

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from secretops.forms import parse_https_url
+from secretops.formats import parse_https_url
 from secretops.platforms.vault.location import VAULT_PATH, VaultIssuer
 
 from ..core.naming import DAY

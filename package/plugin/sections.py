@@ -41,7 +41,7 @@ class LogDriverName(Enum):
 
 
 class LogDriver(TypedDict):
-    """Where a container's log goes, which has the launcher's own access records."""
+    """The destination of a container's log, which contains the launcher's access records."""
 
     name: LogDriverName
     options: NotRequired[dict[str, str]]
@@ -63,7 +63,7 @@ class ServerRunAs(Enum):
 
 
 class Resources(TypedDict):
-    """Requests and limits of a container. What is missing has its default."""
+    """Requests and limits of a container. Missing entries have defaults."""
 
     requests: NotRequired[dict[str, str]]
     limits: NotRequired[dict[str, str]]
@@ -88,14 +88,14 @@ class Toleration(TypedDict):
     """A taint of nodes that pods accept."""
 
     key: NotRequired[str]
-    """Without it every taint, with operator Exists."""
+    """None for every taint, with operator Exists."""
     operator: NotRequired[TolerationOperator]
     value: NotRequired[str]
     effect: NotRequired[TolerationEffect]
 
 
 class CertificateIssuer(TypedDict):
-    """An issuer of cert-manager's, or an external one: AWS Private CA, Google CAS, step, Venafi."""
+    """An issuer of cert-manager, or an external one: AWS Private CA, Google CAS, step, Venafi."""
 
     kind: str
     name: str
@@ -113,12 +113,12 @@ class ServerReference(Enum):
 
 
 class LoadBalancer(TypedDict):
-    """An internal one, before the server's tasks."""
+    """An internal load balancer for one task."""
 
     vpc: Input[str]
     security_groups: Input[list[Input[str]]]
     certificate: Input[str]
-    """Of the stack's region, for the first of the server's allowed_hosts."""
+    """ACM certificate in the stack's region, for the first of the server's allowed_hosts."""
 
 
 class ServerArchitecture(Enum):
@@ -140,100 +140,99 @@ class Server(TypedDict):
 
     kind: ServerKind
     source: NotRequired[str]
-    """The upstream server's folder; without it the launcher finds or clones it."""
+    """The folder of the upstream server; by default the launcher finds or clones it."""
     reader: NotRequired[str]
-    """As whom the launcher reads: a role or a user of AWS, whose own policies have to let it, or a user of Azure."""
+    """The identity with which the launcher reads: ARN of a role or user of AWS, or object id of a user of Azure."""
     folder: NotRequired[str]
-    """Where the client's entry is written, for a store that is no folder. Relative to the project, or absolute."""
+    """Path of the folder for the client entry, with a store other than dotenv; relative to the project or absolute."""
     image: NotRequired[str]
     replicas: NotRequired[int]
-    """1 where ingress publishes it."""
+    """Number of replicas; 1 with publish ingress."""
     publish: NotRequired[ServerPublish]
-    """Who reaches it: containers on its overlay network alone, for example a reverse proxy; by one port of every node;
-    or each replica by a port of its node that Docker chooses, for a balancer that finds them."""
+    """Who reaches it: containers on its overlay network, such as a reverse proxy; clients by one port of every node
+    (ingress); or by a port of each replica's node that Docker chooses (host)."""
     port: NotRequired[int]
-    """Of every node, with publish ingress."""
+    """Port of every node, with publish ingress."""
     allowed_hosts: NotRequired[list[str]]
-    """Names that clients call it by, beside those on its network."""
+    """Host names that clients use in addition to those on its network."""
     connection_tools: NotRequired[bool]
     """Whether MCP clients may choose the broker and user of all clients, with the server's connection tools."""
     encrypted: NotRequired[bool]
-    """Whether its overlay network encrypts what goes from node to node (IPsec, which the nodes' kernels must have)."""
+    """Whether its overlay network encrypts traffic between nodes (IPsec, which the nodes' kernels must support)."""
     networks: NotRequired[list[str]]
-    """Further overlay networks that server and rotator join, for example the broker's. Another one makes the service
-    anew."""
+    """Ids of further overlay networks for server and rotator, for example the broker's. A change replaces the
+    service."""
     constraints: NotRequired[list[str]]
     spread: NotRequired[list[str]]
     log_driver: NotRequired[LogDriver]
-    """Without it the daemons' own."""
+    """The log driver, by default the daemons'."""
     registry_login: NotRequired[bool]
-    """Whether nodes pull the image with the login that whoever deploys has by `docker login`."""
+    """Whether nodes pull the image with the `docker login` of the machine that deploys."""
     login: NotRequired[str]
-    """Secret of the Swarm that an operator made, by which the launcher logs in to another store: an AWS shared
-    credentials file, or what Vault's method asks for."""
+    """Secret of the Swarm with the launcher's login to another store: an AWS shared credentials file, or the credential
+    of Vault's method. You create it."""
     namespace: NotRequired[str]
     create_namespace: NotRequired[bool]
-    """False where somebody else made it, who also sets its Pod Security level. `pulumi destroy` leaves it."""
+    """False if it exists. You then set its Pod Security level, and `pulumi destroy` leaves it."""
     context: NotRequired[str]
-    """Of the kubeconfig; without it the current one."""
+    """Context of the kubeconfig, by default the current one."""
     rollout_seconds: NotRequired[int]
-    """How long `pulumi up` waits for new pods of a server that was ready. They are replaced one by one."""
+    """How long `pulumi up` waits for new pods of a server that was ready. Pods are replaced one by one."""
     broker_cidrs: NotRequired[list[str]]
-    """Where the broker's addresses lie: pods reach no other on its port."""
+    """Networks of the broker: pods reach no other address on its port."""
     dns_cidrs: NotRequired[list[str]]
-    """Addresses of DNS that are no pod's: a cache on each node, or a cloud's. Pods of any namespace are allowed too."""
+    """Addresses of DNS in addition to pods: of a cache on each node, or of a cloud."""
     dns_ports: NotRequired[list[int]]
-    """Ports of those addresses and of DNS pods, not of the Service before them."""
+    """Ports of those addresses and of DNS pods, not of their Service."""
     api_server_cidrs: NotRequired[list[str]]
-    """Networks of the API server. Only the rotator reaches them."""
+    """Networks of the API server, which only the rotator reaches."""
     api_server_ports: NotRequired[list[int]]
     copilot_cidrs: NotRequired[list[str]]
-    """Where the server reaches the Coreflux Copilot by HTTPS; without it every public address, empty is nowhere."""
+    """Networks of the Coreflux Copilot, by HTTPS: by default every public address; empty for none."""
     client_cidrs: NotRequired[list[str]]
-    """Clients beside the cluster's pods: load balancers, and ingress controllers on a node's own network."""
+    """Networks of clients other than the cluster's pods: load balancers, ingress controllers on a node's network."""
     pull_secrets: NotRequired[list[str]]
-    """Image pull secrets of the namespace, by name; an operator makes them."""
+    """Names of image pull secrets, which you create in the namespace."""
     pull_policy: NotRequired[ServerPullPolicy]
-    """imagePullPolicy; without it Kubernetes' default."""
+    """imagePullPolicy, by default Kubernetes' default."""
     run_as: NotRequired[ServerRunAs]
     """uid and gid of pods: the image's, 10001, or what the platform assigns (OpenShift's restricted-v2)."""
     resources: NotRequired[Resources]
-    """Of the server's container."""
+    """Resources of the server's container."""
     rotator_resources: NotRequired[Resources]
     node_selector: NotRequired[dict[str, str]]
-    """Labels of the nodes that pods run on."""
+    """Labels of nodes for the pods."""
     tolerations: NotRequired[list[Toleration]]
     priority_class: NotRequired[str]
     pod_labels: NotRequired[dict[str, str]]
-    """In addition to the stack's."""
+    """Labels in addition to the stack's."""
     pod_annotations: NotRequired[dict[str, str]]
     certificate_issuer: NotRequired[CertificateIssuer]
-    """Who signs the client certificate, by cert-manager; without it an operator does."""
+    """The cert-manager issuer of the client certificate; by default an operator supplies the certificate."""
     oidc_issuer: NotRequired[Input[str]]
-    """Of the cluster's tokens, for store azure: by which Entra knows the account that External Secrets reads as."""
+    """URL of the cluster's OIDC issuer, for store azure: Entra trusts the account of External Secrets by it."""
     reference: NotRequired[ServerReference]
-    """How it reaches the secrets of store vault: files of Vault's agent, whose injector the cluster has (the default),
-    or Secrets of External Secrets."""
+    """How it reads the secrets of store vault: files of Vault's agent, which needs its injector in the cluster (the
+    default), or Secrets of External Secrets."""
     vault_cidrs: NotRequired[list[str]]
-    """Where Vault's addresses lie, for store vault."""
+    """Networks of Vault, for store vault."""
     oidc_provider: NotRequired[Input[str]]
-    """By which the account knows the cluster's service accounts, for store aws: External Secrets reads as one."""
+    """ARN of the cluster's OIDC provider, for store aws: AWS trusts the account of External Secrets by it."""
     subnets: NotRequired[Input[list[Input[str]]]]
-    """Private ones, with a way to the broker, the registry and AWS."""
+    """Private subnets with routes to the broker, the registry and AWS."""
     security_groups: NotRequired[Input[list[Input[str]]]]
     cluster: NotRequired[Input[str]]
     copilot: NotRequired[bool]
-    """Whether it asks the Coreflux Copilot: its agent-key then has to have a value before a task can start."""
+    """Whether it uses the Coreflux Copilot. Injected tasks then start once agent-key has a value."""
     load_balancer: NotRequired[LoadBalancer]
     architecture: NotRequired[ServerArchitecture]
-    """Of the tasks: the image has to be for it. Fargate's ARM64 costs a fifth less."""
+    """Architecture of the image. Fargate's ARM64 costs a fifth less."""
     container_insights: NotRequired[bool]
-    """Whether a cluster that the stack makes has Container Insights. Its metrics are billed."""
+    """Whether a cluster that is made has Container Insights. Its metrics are billed."""
     bootstrapped: NotRequired[bool]
-    """Whether its secrets have their first values. A new revision then has to be ready before it takes over, which none
-    is without them."""
+    """Whether its secrets have first values. A new revision then has to be ready before it replaces the old one."""
     ingress: NotRequired[ServerIngress]
-    """Who reaches it: other apps of its environment, or all of the virtual network that the store's subnet is of."""
+    """Who reaches it: other apps of its environment, or all of the virtual network of the store's subnet."""
 
 
 class BrokerKind(Enum):
@@ -294,11 +293,11 @@ class Issuer(TypedDict):
 
     kind: IssuerKind
     days: NotRequired[int]
-    """For which a client's certificate is good."""
+    """Lifetime of a client certificate."""
     ca_days: NotRequired[int]
-    """For which the CA is. The next one is made at two thirds of it, and a person has the broker trust it."""
+    """Lifetime of the CA. At two thirds of it secretops makes the next one, which you add to the broker's CAs."""
     arn: NotRequired[Input[str]]
-    """Another account's is shared with this one, by a permission for that template."""
+    """A CA of another account needs a shared permission for the client template."""
 
 
 class DotenvStoreKind(Enum):
@@ -315,12 +314,12 @@ class DotenvStoreDeliver(Enum):
 
 
 class DotenvStore(TypedDict):
-    """A folder on this machine, as the guide draws it."""
+    """A folder on this machine, as in the guide."""
 
     root: NotRequired[str]
-    """Relative to the project, or absolute, for example /etc/coreflux-mcp."""
+    """Path of the folder, relative to the project or absolute, for example /etc/coreflux-mcp."""
     deliver: NotRequired[DotenvStoreDeliver]
-    """Whether config/.env holds the values (MQTT_PASSWORD) or names their files (MQTT_PASSWORD_FILE)."""
+    """Whether config/.env contains the values (MQTT_PASSWORD) or the paths of their files (MQTT_PASSWORD_FILE)."""
 
 
 class SwarmStoreKind(Enum):
@@ -337,13 +336,13 @@ class SwarmStoreRotator(Enum):
 
 
 class SwarmStore(TypedDict):
-    """Secrets of the Docker Swarm that DOCKER_HOST is a manager of, or the current context."""
+    """Secrets of the Docker Swarm of DOCKER_HOST, or of the current context."""
 
     rotator: NotRequired[SwarmStoreRotator]
-    """Who starts ticks: a systemd timer that an operator lays down on a manager, or a service of the stack there, which
-    holds the daemon's socket for as long as it lives."""
+    """What starts ticks: a systemd timer that you install on a manager, or a service of the stack, which has the
+    daemon's socket mounted."""
     socket: NotRequired[str]
-    """Of the managers' daemons, for that service."""
+    """Path of the daemon's socket on managers, for that service."""
 
 
 class KubernetesStoreKind(Enum):
@@ -356,7 +355,7 @@ class KubernetesStore(TypedDict):
     """Secrets of the server's namespace."""
 
     operators: NotRequired[list[str]]
-    """Who is declared to read the Secrets beside server, rotator and kubelets: the audit flags everybody else."""
+    """Users and groups that may read the Secrets, like server, rotator and kubelets: the audit flags others."""
 
 
 class AwsStoreKind(Enum):
@@ -371,11 +370,11 @@ class Vpc(TypedDict):
     subnets: Input[list[Input[str]]]
     security_groups: Input[list[Input[str]]]
     way_out: NotRequired[Input[str]]
-    """How they reach Secrets Manager. Values then go through that endpoint alone, if it is one."""
+    """The VPC's endpoint of Secrets Manager, the only way for values then; or a NAT gateway."""
 
 
 class ExistingTrail(TypedDict):
-    """A CloudTrail trail that somebody keeps, for example the organisation's."""
+    """A CloudTrail trail that exists, for example the organization's."""
 
     arn: Input[str]
     log_group: Input[str]
@@ -393,30 +392,30 @@ class AwsStore(TypedDict):
 
     region: str
     account: str
-    """Whatever account the credentials are of: no other is touched."""
+    """The AWS account. Credentials of another account change nothing."""
     operators: list[str]
-    """Who may put and read values beside the stack's own roles: everybody else is denied, administrators too."""
+    """Roles and users that may put and read values. Everybody else is denied, also administrators."""
     replicas: NotRequired[list[str]]
-    """Other regions that have a copy of each secret, under a key of their own."""
+    """Other regions with a copy of each secret, under their own key."""
     generation: NotRequired[int]
-    """One more where a destroyed stack is made anew before its secrets' recovery window is over."""
+    """Increase it to deploy a destroyed stack again before its secrets' recovery window ends."""
     vpc: NotRequired[Vpc]
     retention_days: NotRequired[int]
-    """Of the trail."""
+    """Retention of the trail."""
     existing_trail: NotRequired[ExistingTrail]
     object_lock: NotRequired[AwsStoreObjectLock]
-    """How the trail's bucket locks records. Compliance is for good: not even the account's root shortens or ends it."""
+    """How the trail's bucket locks records. Compliance is final: not even the account's root can shorten or end it."""
     alert_emails: NotRequired[list[str]]
     alert_topic: NotRequired[Input[str]]
-    """An SNS topic that exists; without it one is made."""
+    """An SNS topic that exists; by default one is made."""
     kms_key: NotRequired[Input[str]]
-    """A key of this account and region for values; without it one is made. Its policy is yours."""
+    """KMS key of the values; by default one is made. You manage the policy of your key."""
     log_kms_key: NotRequired[Input[str]]
-    """A key of this account and region for the logs of functions and tasks; without it AWS' own encrypts them."""
+    """KMS key of the logs of functions and tasks; by default AWS' key encrypts them."""
     permissions_boundary: NotRequired[Input[str]]
-    """The permissions boundary of each role of the stack."""
+    """Permissions boundary of each role."""
     role_path: NotRequired[str]
-    """The path of each role of the stack."""
+    """IAM path of each role."""
     tags: NotRequired[dict[str, str]]
     """Tags of each resource, in addition to project and stack."""
 
@@ -428,26 +427,26 @@ class AzureStoreKind(Enum):
 
 
 class DnsZones(TypedDict):
-    """Private DNS zones: a virtual network asks them for names, and those of its private endpoints are put there."""
+    """Private DNS zones of the virtual network, which get the names of private endpoints."""
 
     vault: Input[str]
     blob: Input[str]
 
 
 class PrivateEndpoint(TypedDict):
-    """Where vault and lease have an address in a virtual network. Both: without the lease nobody puts a value."""
+    """Private endpoints of vault and lease in a virtual network."""
 
     subnet: Input[str]
-    """Not the one of the Container Apps environment: that is delegated to it."""
+    """Not the subnet of the Container Apps environment, which is delegated to it."""
     dns_zones: DnsZones
 
 
 class VaultNetwork(TypedDict):
-    """From where vault and lease are reached, beside the stack's own containers. From everywhere else they are not: with server kubernetes or local the way out of the cluster or of that machine has to be in it, too."""
+    """Networks that reach vault and lease, in addition to the stack's containers. All others are denied: add the egress addresses of the cluster or machine of server kubernetes or local."""
 
     addresses: NotRequired[list[str]]
     subnets: NotRequired[list[Input[str]]]
-    """Each with the service endpoints Microsoft.KeyVault and Microsoft.Storage."""
+    """Subnets with the service endpoints Microsoft.KeyVault and Microsoft.Storage."""
     private_endpoint: NotRequired[PrivateEndpoint]
 
 
@@ -456,7 +455,7 @@ class Workspace(TypedDict):
 
     id: Input[str]
     customer_id: Input[str]
-    """The id that queries name it by: az monitor log-analytics workspace show --query customerId."""
+    """The workspace id for queries: az monitor log-analytics workspace show --query customerId."""
 
 
 class AzureStore(TypedDict):
@@ -466,27 +465,27 @@ class AzureStore(TypedDict):
     subscription: str
     location: str
     operators: list[str]
-    """Object ids of users who put and read values. No groups: the trail names who is in one, and not the group."""
+    """Object ids of users who put and read values. No groups: the log names the user, and not the group."""
     resource_group: NotRequired[str]
-    """One that exists; without it one is made."""
+    """Name of a resource group that exists; by default one is made."""
     subnet: NotRequired[Input[str]]
-    """Of the Container Apps environment, delegated to it; without it they are in Azure's own network."""
+    """Subnet of the Container Apps environment, delegated to it; by default Azure's own network."""
     network: NotRequired[VaultNetwork]
-    """Closes vault and lease to every network that it does not name."""
+    """Networks that reach vault and lease; all others are denied."""
     open_to_internet: NotRequired[bool]
-    """True leaves vault and lease open to every network, so that roles alone guard them. It replaces `network`."""
+    """True opens vault and lease to every network, in place of `network`: roles alone protect them."""
     image: NotRequired[Input[str]]
-    """The rotator's; without it the server's, where that has one."""
+    """The rotator's image; by default the server's, if it has one."""
     registry: NotRequired[Input[str]]
-    """Whence Container Apps takes the image as an identity of the stack's; without it, of one that asks nobody."""
+    """The Azure container registry of the images; by default images are pulled without a login."""
     zone_redundant: NotRequired[bool]
-    """True spreads environment and lease over the zones of the location. Azure takes it for new ones alone."""
+    """Whether environment and lease are zone-redundant. Azure accepts it only for new ones."""
     generation: NotRequired[int]
-    """One more where a destroyed stack is made anew while its deleted vault or workspace still holds the name."""
+    """Increase it to deploy a destroyed stack again while its deleted vault or workspace still has the name."""
     workspace: NotRequired[Workspace]
-    """Where the trail goes; without it the stack makes one. You set its retention and its readers."""
+    """Where records go; by default one is made. You set the retention and the readers of yours."""
     retention_days: NotRequired[int]
-    """Of the workspace that the stack makes."""
+    """Retention of the workspace that the stack makes."""
     alert_emails: NotRequired[list[str]]
     tags: NotRequired[dict[str, str]]
     """Tags of each resource, in addition to project and stack."""
@@ -588,7 +587,7 @@ class VaultStore(TypedDict):
 
 
 class Rotation(TypedDict):
-    """How often, and how long readers have to follow. The upper bounds are the guide's: 90 days and 6 months."""
+    """Cadences and grace. The upper bounds are the guide's: 90 days and 6 months."""
 
     mqtt_days: NotRequired[int]
     broker_admin_days: NotRequired[int]
@@ -604,7 +603,7 @@ class Reader(Enum):
 
 
 class DeclaredSecret(TypedDict):
-    """A secret of the stack's own, for example a connection string; supplied by an operator."""
+    """A secret that you add, such as a connection string. An operator supplies its values."""
 
     fields: list[str]
     readers: NotRequired[list[Reader]]

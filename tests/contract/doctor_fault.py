@@ -6,7 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 from secretops.check import Level, Result
 from secretops.errors import SecretopsError
-from secretops.operations.doctor import mend, repairs
+from secretops.operations.doctor import repairs, run_repair
 
 
 class Looked(Protocol):
@@ -48,11 +48,13 @@ def prove(fault: Fault[Place], place: Place) -> None:
         assert words in told(result)
     assert result.rule and result.remedy
     offered = result.repair
-    assert (offered.words if offered else "").startswith(fault.mended) and bool(offered) is bool(fault.mended), offered
+    assert (offered.description if offered else "").startswith(fault.mended) and bool(offered) is bool(fault.mended), (
+        offered
+    )
     if offered is None:
         return
     for repair in repairs(list(found.items())):
-        came = mend(repair)
+        came = run_repair(repair)
         assert not isinstance(came, SecretopsError), came
     after = place.look()
     wrong = {name: told(one) for name, one in after.items() if one.level is not Level.OK}

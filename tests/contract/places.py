@@ -44,7 +44,6 @@ if TYPE_CHECKING:  # where an extra is not installed, its row skips
 
     from secretops.platforms.aws.lease import LeaseTable
     from secretops.platforms.aws.store import SecretsManagerVersionStore
-    from secretops.platforms.azure.lease import Timing as BlobTiming
     from secretops.platforms.azure.store import KeyVaultVersionStore
     from secretops.platforms.kubernetes.lease import Timing
     from secretops.platforms.kubernetes.store import KubernetesVersionStore
@@ -93,7 +92,7 @@ class Place(Protocol):
 
 
 def _as_if_never_renewed(_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease.Watch, "is_over", lambda *_, **__: True)
+    monkeypatch.setattr(lease.LeaseWatcher, "has_expired", lambda *_, **__: True)
 
 
 def _ended_by_azure(place: Place, _monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +234,7 @@ class Namespace(InNamespace):
 
         environment = {"KUBECONFIG": str(kubeconfig or self.cluster.admin)}
         api = Api(self.name, open_connection=functools.partial(connect, environment=environment))
-        timing = timing or Timing(duration=6, renew=0.5, look=0.25)
+        timing = timing or Timing(duration=6, renew=0.5, poll=0.25)
         return KubernetesVersionStore(location or self.location, api, timing=timing)
 
     def data(self, secret: str) -> dict[str, bytes]:
@@ -317,12 +316,12 @@ class Account(OfAServer):
     def open(
         self, location: AwsStoreLocation | None = None, *, timing: SlowTiming | None = None
     ) -> SecretsManagerVersionStore:
-        from secretops.platforms.aws.api import Api
+        from secretops.platforms.aws.api import SecretsManagerApi
         from secretops.platforms.aws.store import SecretsManagerVersionStore
         from secretops.stores.lease import Timing
 
-        api = Api(REGION, lambda _region: cast(Any, self.client))
-        timing = timing or Timing(duration=6, renew=0.5, look=0.25)
+        api = SecretsManagerApi(REGION, lambda _region: cast(Any, self.client))
+        timing = timing or Timing(duration=6, renew=0.5, poll=0.25)
         return SecretsManagerVersionStore(location or self.location, api, table=self.table(), timing=timing)
 
     def table(self, client: Any = None) -> LeaseTable:
@@ -414,20 +413,21 @@ class InVault(OfAServer):
         self,
         location: AzureStoreLocation | None = None,
         *,
-        timing: BlobTiming | None = None,
+        timing: SlowTiming | None = None,
         client: SecretClient | None = None,
     ) -> KeyVaultVersionStore:
         """Its lease ends as soon as Azure lets one."""
-        from secretops.platforms.azure.api import Api
-        from secretops.platforms.azure.lease import LeaseBlob, Timing
+        from secretops.platforms.azure.api import KeyVaultApi
+        from secretops.platforms.azure.lease import LeaseBlob
         from secretops.platforms.azure.store import KeyVaultVersionStore
+        from secretops.stores.lease import Timing
 
         location = location or self.location
         return KeyVaultVersionStore(
             location,
-            Api(location.vault, lambda _vault: client or self.client),
+            KeyVaultApi(location.vault, lambda _vault: client or self.client),
             lambda url: LeaseBlob(url, self.clients.blob),
-            timing=timing or Timing(duration=15, renew=0.5, look=0.25),
+            timing=timing or Timing(duration=15, renew=0.5, poll=0.25),
         )
 
     def delivered(self) -> dict[str, str | None]:

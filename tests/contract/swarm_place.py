@@ -23,7 +23,7 @@ from tests.real.dockerd import BASE, DEADLINE
 from tests.real.swarm import Swarm
 
 if TYPE_CHECKING:  # where the extra is not installed, its row skips
-    from secretops.platforms.swarm.api import Api
+    from secretops.platforms.swarm.api import SwarmApi
     from secretops.platforms.swarm.store import SwarmVersionStore
     from secretops.stores.lease import Timing
 
@@ -64,7 +64,7 @@ class InSwarm:
     def location(self) -> SwarmStoreLocation:
         return SwarmStoreLocation(
             prefix=f"{self.name}-",
-            book=f"{self.name}-book",
+            state_config=f"{self.name}-versions",
             instance=self.name,
             service=self.name,
             delivered={"it": {field: SwarmFile(name=file) for field, file in FILES.items()}},
@@ -73,14 +73,14 @@ class InSwarm:
             networks=("host",),
         )
 
-    def new_api(self) -> Api:
-        from secretops.platforms.swarm.api import Api
+    def new_api(self) -> SwarmApi:
+        from secretops.platforms.swarm.api import SwarmApi
         from secretops.platforms.swarm.daemon import open_connection
 
-        return Api(lambda: open_connection(self.environment))
+        return SwarmApi(lambda: open_connection(self.environment))
 
     @functools.cached_property
-    def api(self) -> Api:
+    def api(self) -> SwarmApi:
         return self.new_api()
 
     def open(self, location: SwarmStoreLocation | None = None, *, timing: Timing | None = None) -> SwarmVersionStore:
@@ -92,7 +92,7 @@ class InSwarm:
             self.new_api(),
             values=ReadByTask(self),
             records=AccessRecords(self.records_file, "tester"),
-            timing=timing or Timing(duration=6, renew=0.5, look=0.25),
+            timing=timing or Timing(duration=6, renew=0.5, poll=0.25),
         )
 
     @property
@@ -186,7 +186,7 @@ class InSwarm:
 
     def keeps(self, text: str) -> list[str]:
         found = [name for name, value in self.texts().items() if text in value]
-        labels = (self.api.get(f"/configs/{self.name}-book") or {}).get("Spec", {}).get("Labels", {})
+        labels = (self.api.get(f"/configs/{self.name}-versions") or {}).get("Spec", {}).get("Labels", {})
         shown = {**labels, "service": json.dumps(self.service())}
         return [*found, *(name for name, value in shown.items() if text and text in value)]
 

@@ -8,18 +8,17 @@ import pytest
 from dotenv import dotenv_values
 
 from secretops.check import Check, Level, Result
-from secretops.engine.ports import LostError, NamedKey
+from secretops.engine.ports import NamedKey, UnknownOutcomeError
 from secretops.engine.state import Version
 from secretops.errors import ExitCode, RefusedError, UnreachableError, UsageError
 from secretops.manifest import OwnedAgent
 from secretops.operations import rotators
-from secretops.operations.doctor import doctor, mend
-from secretops.operations.doctor.common import agent_key
+from secretops.operations.doctor import agent_key, doctor, run_repair
 from secretops.operations.purge import purge
 from secretops.operations.put import put
 from secretops.operations.tick import Outcome
 from secretops.targets.digitalocean import API_VARIABLE, DigitalOceanAgent
-from secretops.targets.https import TRIES, Client, Patience, check_url
+from secretops.targets.https import TRIES, Client, TimeBudget, check_url
 from secretops.values import Value, new_password
 from tests.real.agent_stack import AgentStack, external_stack, owned_stack
 from tests.real.digitalocean import DigitalOcean, Fault, digitalocean
@@ -55,7 +54,7 @@ def owned(tmp_path: Path, account: DigitalOcean, monkeypatch: pytest.MonkeyPatch
     stack = owned_stack(tmp_path / "store", account)
 
     def patiently(agent: OwnedAgent, admin: Callable[[], Value]) -> DigitalOceanAgent:
-        return DigitalOceanAgent(agent, admin=admin, sleep=stack.clock.skip)
+        return DigitalOceanAgent(agent, admin=admin, budget=TimeBudget(sleep=stack.clock.skip))
 
     monkeypatch.setattr(rotators, "open_agent", patiently)
     return stack
@@ -210,12 +209,12 @@ def test_deleted_and_orphaned_keys_are_reported_and_repaired(tmp_path: Path, acc
     late = account.add(account.names()[0])
     told = found(stack)
     assert told.level is Level.ATTENTION and late.id in told.value
-    assert told.repair and not isinstance(mend(told.repair), Exception)
+    assert told.repair and not isinstance(run_repair(told.repair), Exception)
     assert late.id not in account.keys and found(stack).level is Level.OK
     account.delete(ours(account)[0])
     told = found(stack)
     assert told.level is Level.ATTENTION and "any more" in told.value
-    assert told.repair and not isinstance(mend(told.repair), Exception)
+    assert told.repair and not isinstance(run_repair(told.repair), Exception)
     assert account.takes(stack.key()) and found(stack).level is Level.OK
 
 
@@ -228,7 +227,7 @@ def test_a_key_that_its_owner_took_back_is_told(tmp_path: Path, account: Digital
     assert found(stack).level is Level.UNKNOWN
     account.delete(ours(account)[0])
     told = found(stack)
-    assert told.level is Level.ATTENTION and "does not take the key" in told.value and told.repair is None
+    assert told.level is Level.ATTENTION and "HTTP 401" in told.value and told.repair is None
     assert stack.key()["api-key"] not in str(told)
 
 
@@ -248,16 +247,16 @@ def slept() -> list[float]:
 @pytest.fixture
 def agent(alone: DigitalOcean, slept: list[float]) -> DigitalOceanAgent:
     known = OwnedAgent(url=alone.url, id=alone.agent, prefix="it")
-    return DigitalOceanAgent(known, admin=lambda: alone.admin, sleep=slept.append, patience=Patience(each=5))
+    return DigitalOceanAgent(known, admin=lambda: alone.admin, budget=TimeBudget(each=5, sleep=slept.append))
 
 
 def test_a_key_is_taken_from_when_it_is_made_until_it_is_deleted(agent: DigitalOceanAgent) -> None:
     key, value = agent.create("it-1")
     agent.verify(value)
-    assert agent.listed() == (key,) and key.name == "it-1"
+    assert agent.list_keys() == (key,) and key.name == "it-1"
     agent.delete(key)
     agent.delete(key)
-    assert agent.listed() == ()
+    assert agent.list_keys() == ()
     with pytest.raises(RefusedError):
         agent.verify(value)
 
@@ -265,7 +264,7 @@ def test_a_key_is_taken_from_when_it_is_made_until_it_is_deleted(agent: DigitalO
 def test_the_keys_of_all_pages_are_listed(alone: DigitalOcean, agent: DigitalOceanAgent) -> None:
     alone.most_on_a_page = 2
     names = {alone.add(f"it-{number}").name for number in range(5)}
-    assert {key.name for key in agent.listed()} == names
+    assert {key.name for key in agent.list_keys()} == names
     assert alone.asked.count("list") == 3
 
 
@@ -275,7 +274,7 @@ def test_a_limit_on_requests_is_waited_for_as_long_as_it_says(
 ) -> None:
     alone.fail("create", fault)
     key, _ = agent.create("it")
-    assert agent.listed() == (key,)
+    assert agent.list_keys() == (key,)
     assert len(slept) == 1 and seconds[0] <= slept[0] <= seconds[1]
 
 
@@ -288,14 +287,14 @@ def test_what_stays_on_this_machine_is_shown_to_no_proxy(
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
-        agent.listed()
+        agent.list_keys()
         assert proxy.asked == [] and near.asked == ["list"]
 
 
 @pytest.mark.parametrize("fault", LOST)
 def test_key_is_requested_once_and_a_loss_reported(alone: DigitalOcean, agent: DigitalOceanAgent, fault: Fault) -> None:
     alone.fail("create", fault)
-    with pytest.raises(LostError):
+    with pytest.raises(UnknownOutcomeError):
         agent.create("it")
     assert alone.asked == ["create"] and alone.names() == ["it"]
 
@@ -307,7 +306,7 @@ def test_what_may_be_asked_again_is(
     key, value = agent.create("it")
     for operation in ("list", "complete", "delete"):
         alone.fail(operation, fault)
-    assert agent.listed() == (key,)
+    assert agent.list_keys() == (key,)
     agent.verify(value)
     agent.delete(key)
     assert slept == [1, 1, 1] and alone.names() == []
@@ -320,7 +319,7 @@ def test_an_answer_of_another_form_proves_nothing(alone: DigitalOcean, agent: Di
     alone.asked.clear()
     alone.fail("list", *[fault] * TRIES)
     with pytest.raises(UnreachableError):
-        agent.listed()
+        agent.list_keys()
     alone.fail("complete", fault)
     with pytest.raises(UnreachableError):
         agent.verify(value)
@@ -334,7 +333,7 @@ def test_token_without_a_scope_or_access_is_refused(alone: DigitalOcean, status:
     known, key = OwnedAgent(url=alone.url, id=alone.agent, prefix="it"), alone.add("another")
     agent = DigitalOceanAgent(known, admin=lambda: Value({"token": token}))
     delete = functools.partial(agent.delete, NamedKey(alone.agent, key.id, key.name))
-    for ask in (agent.listed, functools.partial(agent.create, "it"), delete):
+    for ask in (agent.list_keys, functools.partial(agent.create, "it"), delete):
         with pytest.raises(RefusedError) as told:
             ask()
         assert f"HTTP {status}" in told.value.what and "genai:delete" in told.value.rule

@@ -75,7 +75,7 @@ def test_a_declared_readers_reads_are_on_record_once_although_two_devices_tell_o
         assert watched.read(token)
     server = f"{watched.live.approle}/{watched.live.role('server')}"
     (row,) = watched.audit(*watched.files, "--reader", server, code=0)
-    assert (row["secret"], row["operation"], row["outcome"], row["count"]) == ("mqtt", "read data", "got it", 3)
+    assert (row["secret"], row["operation"], row["outcome"], row["count"]) == ("mqtt", "read data", "got value", 3)
     assert row["declared"] and row["sources"] == ["127.0.0.1"]
     assert watched.audit(watched.files[0], "--reader", server, "--secret", "agent-key", code=0) == []
 
@@ -97,13 +97,13 @@ def test_strangers_come_first_whatever_role_they_say_that_they_have(watched: Wat
     told = [(row["reader"], row["operation"], row["outcome"], row["declared"]) for row in rows]
     flat = live.approle.replace("/", "-")
     assert set(told[:2]) == {
-        (f"token-{flat}/{live.role('server')}", "read data", "got it", False),
-        (f"{live.userpass}-bob", "read data", "got it", False),
+        (f"token-{flat}/{live.role('server')}", "read data", "got value", False),
+        (f"{live.userpass}-bob", "read data", "got value", False),
     }
     assert set(told[2:]) == {
         (f"{live.userpass}-carol", "read data", "denied", False),
         (NOBODY, "read data", "denied", False),
-        (f"{live.userpass}/ann", "read data", "got it", True),
+        (f"{live.userpass}/ann", "read data", "got value", True),
     }
     assert told[-1][-1] is True
 
@@ -124,14 +124,14 @@ def test_whoever_was_given_the_current_value_is_found_by_its_hash_wherever_it_li
     wrapped = live.root.adapter.get(f"/v1/{live.mount}/data/mqtt", wrap_ttl="60s")
     assert live.openbao.client(wrapped["wrap_info"]["token"]).sys.unwrap()["data"]["data"]["password"] == current
 
-    rows = watched.audit("--given", "mqtt", *watched.files, code=3, token=live.operator())
+    rows = watched.audit("--value-of", "mqtt", *watched.files, code=3, token=live.operator())
     told = {(row["reader"], row["secret"], row["outcome"], row["declared"]) for row in rows}
-    assert (f"{live.userpass}-bob", f"{other}/data/copy", "got it", False) in told
-    assert ("root", "sys/wrapping/unwrap", "got it", False) in told, "whoever unwraps is called as who wrapped it"
+    assert (f"{live.userpass}-bob", f"{other}/data/copy", "got value", False) in told
+    assert ("root", "sys/wrapping/unwrap", "got value", False) in told, "whoever unwraps is called as who wrapped it"
     assert ("root", f"{other}/data/copy", "done", False) in told
     assert f"{live.approle}/{live.role('server')}" not in {reader for reader, *_ in told}, "it read the one before"
     assert f"{live.userpass}/ann" in {reader for reader, *_ in told}, "who asks is given it, too"
     assert before
-    rows = watched.audit("--given", f"mqtt@{before.id}", watched.files[1], code=0, token=live.operator())
+    rows = watched.audit("--value-of", f"mqtt@{before.id}", watched.files[1], code=0, token=live.operator())
     assert f"{live.approle}/{live.role('server')}" in {row["reader"] for row in rows}
     assert first != current

@@ -68,7 +68,7 @@ def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_af
     stack.put("agent-key", {"api-key": given})
     token = stack.begin("agent-key")
     for step in STEPS:
-        with pytest.raises(LambdaError, match=r"the current one was not touched[\s\S]*secretops put agent-key"):
+        with pytest.raises(LambdaError, match=r"\[secret-not-rotated\][\s\S]*secretops put agent-key"):
             stack.step(step, token, "agent-key")
     stack.tick_function()
     assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": given}
@@ -113,7 +113,7 @@ def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rot
     stack.skip_grace()
     stack.all_steps(stack.begin())
     token = stack.begin()
-    with pytest.raises(LambdaError, match="may be in use until"):
+    with pytest.raises(LambdaError, match=r"\[grace-not-over\]"):
         stack.step("createSecret", token)
     for hours in (0, 1, 1.9):
         stack.clock.skip(hours * 3600)
@@ -125,7 +125,7 @@ def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rot
     stack.clock.skip(2 * 3600)
     assert f"AWSPENDING taken off version {token}" in str(stack.tick_function()["mqtt"])
     assert token not in stack.service.describe_secret(SecretId=stack.place.secrets["mqtt"])["VersionIdsToStages"]
-    with pytest.raises(LambdaError, match="another rotation took its place"):
+    with pytest.raises(LambdaError, match=r"\[version-not-pending\]"):
         stack.step("createSecret", token)
     stack.all_steps(stack.begin())
     assert stack.log_in() == "Success"
@@ -137,7 +137,7 @@ def test_tick_counts_a_failed_secret_and_goes_on(stack: AwsStack, capsys: pytest
     name = stack.place.secrets["agent-key"]
     stack.service.put_secret_value(SecretId=name, SecretString=json.dumps({"api-key": new_password()}))
     stack.skip_grace()
-    with pytest.raises(LambdaError, match="changed by hand"):
+    with pytest.raises(LambdaError, match=r"\[value-edited\]"):
         stack.tick_function()
     assert _metrics(capsys)["Failed"] == 1
     verified = stack.session().store.versions("mqtt").current
@@ -157,7 +157,7 @@ def test_no_value_is_in_what_is_logged_or_raised(stack: AwsStack, caplog: pytest
     stack.all_steps(token)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(AwsStack, "session", lambda *_: (_ for _ in ()).throw(TypeError(values[-1]["password"])))
-        with pytest.raises(LambdaError, match="an unexpected TypeError: the log has the traceback") as failure:
+        with pytest.raises(LambdaError, match="TypeError") as failure:
             stack.step("createSecret", token)
         told.append(str(failure.value))
     assert "finishSecret: done" in caplog.text
@@ -186,7 +186,7 @@ def other_account(stack: AwsStack, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_credentials_of_another_account_are_refused_before_any_write(stack: AwsStack, other_account: Any) -> None:
     session = Session.open(stack.manifest, role="operator")
     for act in (lambda: put(session, "agent-key", Value({"api-key": new_password()})), lambda: tick(session)):
-        with pytest.raises(UsageError, match=rf"of account {ELSEWHERE}\n.* account {ACCOUNT};"):
+        with pytest.raises(UsageError, match=rf"account {ELSEWHERE} \[aws-account-mismatch\]\n.* account {ACCOUNT};"):
             act()
     for name in stack.place.secrets.values():
         assert "VersionIdsToStages" not in other_account.describe_secret(SecretId=name)

@@ -36,7 +36,7 @@ def ca(moto_environment: Aws) -> Iterator[StrictPrivateCa]:
 
 
 def request() -> str:
-    return certificates.request_of(certificates.new_key(), NAME)
+    return certificates.signing_request(certificates.new_key(), NAME)
 
 
 def test_certificate_is_for_this_client_alone(tmp_path: Path, moto_environment: Aws, ca: StrictPrivateCa) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from secretops.errors import ExitCode, SecretopsError, WaitingError
-from secretops.operations.compromise import begun, compromise, containment, in_folder
-from secretops.operations.compromise.advice import tried
+from secretops.operations.compromise import compromise, containment, open_incident, recorder
+from secretops.operations.compromise.advice import try_value
 from secretops.operations.compromise.incident import Incident, Step
 from secretops.operations.rotators import rotation
 from secretops.targets import open_target
@@ -82,10 +82,10 @@ class Drill:
             for session in sessions:
                 assert session.ended.wait(DEADLINE)
         incident = self.incident()
-        assert it.returncode == (ExitCode.ATTENTION if incident["left"] else ExitCode.DONE), out + err
-        assert set(incident["left"]) <= {"trail"}, "a trail that can't be asked is the only thing that may be left"
+        assert it.returncode == (ExitCode.ATTENTION if incident["manual"] else ExitCode.DONE), out + err
+        assert set(incident["manual"]) <= {"trail"}, "a trail that can't be asked is the only thing that may be left"
         assert incident["ended"]
-        assert tuple(each["step"] for each in incident["moments"]) == STEPS
+        assert tuple(each["step"] for each in incident["attempts"]) == STEPS
         for each in (before, old):
             assert stack.log_in(each) != "Success"
             assert each["password"] not in out + err + json.dumps(incident) + self.page()
@@ -196,10 +196,12 @@ def test_compromise_waits_for_each_server_and_names_one_that_stays_behind(dev: D
 
     report(2)
     session = stack.session()
-    outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder, sleep=passes)
+    outcome = compromise(
+        session, open_incident(session, "mqtt", since=None, to=dev.folder), to=dev.folder, sleep=passes
+    )
     assert outcome.exit_code == (ExitCode.ATTENTION if stops else ExitCode.DONE)
     assert outcome.incident.servers == 2
-    assert [told[:6] for told in outcome.incident.left.get(Step.READERS, ())] == ["1 of 2"] * stops
+    assert [told[:6] for told in outcome.incident.manual.get(Step.READERS, ())] == ["1 of 2"] * stops
 
 
 @pytest.mark.slow
@@ -207,12 +209,12 @@ def test_compromise_waits_for_each_server_and_names_one_that_stays_behind(dev: D
 def test_what_was_made_since_an_incident_began_is_good_unless_another_is_begun(dev: Drill, anew: bool) -> None:
     stack = dev.stack
     stack.rotate()
-    in_folder(dev.folder)(begun(stack.session(), "mqtt", since=None, to=dev.folder))
+    recorder(dev.folder)(open_incident(stack.session(), "mqtt", since=None, to=dev.folder))
     stack.rotate()
     since = stack.credential()
-    done = dev.compromise("mqtt", "--yes", *(["--anew"] if anew else []))
+    done = dev.compromise("mqtt", "--yes", *(["--new"] if anew else []))
     assert done.returncode == ExitCode.DONE, done.stderr
-    assert ("going on with" in done.stderr) is not anew
+    assert ("continuing " in done.stderr) is not anew
     assert (stack.log_in(since) == "Success") is not anew
 
 
@@ -249,7 +251,7 @@ def test_a_broker_admin_is_replaced_and_so_is_the_one_before_that_an_operator_ha
         assert done.returncode == ExitCode.ATTENTION, done.stderr
         for each in (old, embedded.admin):
             assert stack.log_in(each) != "Success"
-        assert embedded.admin["username"] in " ".join(its.incident()["left"]["replace"])
+        assert embedded.admin["username"] in " ".join(its.incident()["manual"]["replace"])
         assert stack.log_in(stack.credential("broker-admin")) == "Success"
     finally:
         embedded.stop()
@@ -286,11 +288,11 @@ def test_compromise_goes_on_when_any_file_of_the_store_is_broken(
         assert stack.log_in(old) == "Success"
         session = stack.session()
         try:
-            outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder)
+            outcome = compromise(session, open_incident(session, "mqtt", since=None, to=dev.folder), to=dev.folder)
         except WaitingError:  # nobody else knows the password of the broker's admin
             assert path.parent.name == "broker-admin"
             stack.put("broker-admin", dict(embedded_broker.admin), force=True)
-            outcome = compromise(session, begun(session, "mqtt", since=None, to=dev.folder), to=dev.folder)
+            outcome = compromise(session, open_incident(session, "mqtt", since=None, to=dev.folder), to=dev.folder)
         assert outcome.incident.ended
         assert stack.log_in(old) != "Success"
         old = stack.credential()
@@ -319,15 +321,17 @@ def give(dev: Drill, broker: Embedded, value: Value) -> None:
 def test_reused_old_password_is_found_and_the_incident_continues(dev: Drill, embedded_broker: Embedded) -> None:
     stack = dev.stack
     stack.rotate()
-    old, session, keep = stack.credential(), stack.session(), in_folder(dev.folder)
+    old, session, keep = stack.credential(), stack.session(), recorder(dev.folder)
 
     def record(incident: Incident) -> None:
         keep(incident)
-        if incident.moments and incident.moments[-1].step is Step.PROOF and not incident.moments[-1].ended:
+        if incident.attempts and incident.attempts[-1].step is Step.PROOF and not incident.attempts[-1].ended:
             give(dev, embedded_broker, old)
 
-    with pytest.raises(SecretopsError, match=f"user {old['username']} still logs in"):
-        containment.contain(session, begun(session, "mqtt", since=None, to=dev.folder), given=None, record=record)
+    with pytest.raises(SecretopsError, match=r"\[credential-still-accepted\]"):
+        containment.contain(
+            session, open_incident(session, "mqtt", since=None, to=dev.folder), supplied=None, record=record
+        )
     assert stack.log_in(old) == "Success"
     assert dev.incident()["ended"] is None
     assert dev.incident()["done"] == []
@@ -346,7 +350,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
 @pytest.fixture
 def certified(tmp_path: Path) -> Iterator[Certified]:
     with trusting_broker(tmp_path / "broker") as broker:
-        yield own_ca.begun(make_certified(tmp_path, broker))
+        yield own_ca.open_incident(make_certified(tmp_path, broker))
 
 
 def compromised(stack: Stack, name: str, folder: Path, *, given: str = "") -> tuple[int, str, dict[str, Any]]:
@@ -375,7 +379,7 @@ def test_compromise_of_an_owned_agent_leaves_only_a_new_key(tmp_path: Path, acco
     assert [account.takes(value) for value in (first, second, stack.key())] == [False, False, True]
     assert len(account.names()) == 1
     assert said.count("the agent refuses the key") == 2
-    assert list(incident["left"]) == ["replace", "readers"]
+    assert list(incident["manual"]) == ["replace", "readers"]
     assert incident["ended"]
 
 
@@ -393,10 +397,10 @@ def test_compromised_certificate_is_replaced_and_a_new_ca_revokes_it(certified: 
     code, said, incident = compromised(stack, AUTHORITY, folder)
     assert code == ExitCode.ATTENTION, said
     assert incident["ended"]
-    assert "secretops compromise client-cert" in incident["left"]["replace"][0]
+    assert "secretops compromise client-cert" in incident["manual"]["replace"][0]
     code, said, incident = compromised(stack, CERTIFICATE, folder)
     assert code == ExitCode.ATTENTION, said
-    assert incident["out"][0]["serial"] in incident["left"]["replace"][0]
+    assert incident["exposed"][0]["serial"] in incident["manual"]["replace"][0]
     assert certified.read(CERTIFICATE) != out
     assert certified.log_in() == "Success"
     session, certificate = stack.session(), stack.manifest.secret(CERTIFICATE)
@@ -405,7 +409,7 @@ def test_compromised_certificate_is_replaced_and_a_new_ca_revokes_it(certified: 
     assert certified.broker.start()
     assert not certified.takes(out)
     assert certified.log_in() == "Success"
-    told = functools.partial(tried, session, certificate, "what-was-out", out, sleep=lambda _: None)
+    told = functools.partial(try_value, session, certificate, "what-was-out", out, sleep=lambda _: None)
     assert told()[1], "the broker takes the new one, and the old one no more"
     certified.broker.stop()
     assert not told()[1], "who speaks to nobody refuses nothing"

@@ -423,7 +423,7 @@ def test_what_the_operator_may_not_ask_is_unknown_and_named(rotating: Stack) -> 
 
 
 def test_a_holder_of_the_lease_that_lives_is_named_and_no_fault(healthy: Stack) -> None:
-    timing = Timing(duration=1, renew=0.1, look=0.05)
+    timing = Timing(duration=1, renew=0.1, poll=0.05)
     with SecretsManagerVersionStore(healthy.store, timing=timing).lease("one that lives"):
         found = examining.lease(Account(healthy.store), timing)
     assert (found.level, found.value[:31]) == (Level.OK, "held by one that lives since 20")

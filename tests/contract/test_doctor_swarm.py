@@ -11,7 +11,7 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 from secretops.check import Level, Result
 from secretops.errors import ExitCode, LeaseHeldError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
-from secretops.operations.doctor import checks, doctor, exit_code, mend
+from secretops.operations.doctor import checks, doctor, exit_code, run_repair
 from secretops.operations.session import Session
 from secretops.platforms.swarm.checks import lease, manager
 from secretops.platforms.swarm.checks.manager import Manager
@@ -59,8 +59,8 @@ def test_all_is_well_on_a_stack_as_a_tick_leaves_it(place: InMemory) -> None:
     found = examined(place)
     assert {name: result for name, result in found.items() if result.level is not Level.OK} == {}
     assert exit_code(list(found.items())) is ExitCode.DONE
-    assert "lies beside it" in found["encryption at rest"].value, "where the key is, is said"
-    assert list(found)[-2:] == ["secret it", "secrets that left"]
+    assert "on the same disk" in found["encryption at rest"].value, "it reports where the key is"
+    assert list(found)[-2:] == ["secret it", "orphaned values"]
 
 
 @pytest.mark.parametrize(("engine", "level"), [
@@ -100,17 +100,17 @@ def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody
             store.add("it", version(name), make())
             store.publish("it", name, NOW)
         orphaned = wrong(place)["orphaned secrets"]
-        assert f"-it-v2-password is kept no more (service {place.name}-other uses it)" in orphaned.value
+        assert f"-it-v2-password is of a retired version (service {place.name}-other uses it)" in orphaned.value
         assert "docker secret rm" not in orphaned.remedy
         assert orphaned.repair is None, "nothing that a service uses is removed"
     finally:
         place.api.remove("services", f"{place.name}-other")
     orphaned = wrong(place)["orphaned secrets"]
-    assert orphaned.repair and orphaned.repair.words.startswith("remove the Swarm secrets that are kept no more")
+    assert orphaned.repair and orphaned.repair.description.startswith("remove the unused Swarm secrets")
     with place.open().lease("somebody who rotates"):
-        held = mend(orphaned.repair)
+        held = run_repair(orphaned.repair)
         assert isinstance(held, LeaseHeldError) and "somebody who rotates" in held.what
-    mend(orphaned.repair)
+    run_repair(orphaned.repair)
     assert wrong(place) == {}
     assert not any("-it-v2-" in name for name in place.named())
 
@@ -121,12 +121,12 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
     given = {"Name": f"{task}-0", "Labels": labels, "Data": "eA=="}
     place.api.create("secrets", given)
     assert wrong(place) == {}, "its service may come yet"
-    for age in ("BEGUN", "YOUNG"):
+    for age in ("MAX_START", "YOUNG"):
         monkeypatch.setattr(manager, age, timedelta(seconds=-10))
-    left = wrong(place)["carried commands"]
+    left = wrong(place)["leftover commands"]
     assert left.value == f"secret {task}-0: left by a command that was killed"
     assert left.repair
-    mend(left.repair)
+    run_repair(left.repair)
     assert wrong(place) == {}
     place.api.create("secrets", given)
     container = {"Image": place.location.image, "Command": list(ENTRYPOINT), "Secrets": place.listed()}
@@ -134,9 +134,9 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
     place.api.create("services", {**spec, "Mode": {"Replicated": {"Replicas": 0}}})
     try:
         found = wrong(place)
-        assert found["carried commands"].value.startswith(f"service {task}: left")
+        assert found["leftover commands"].value.startswith(f"service {task}: left")
         assert f"service {task} has " in found["readers"].value, "nobody is carried for so long"
-        for age in ("BEGUN", "YOUNG"):
+        for age in ("MAX_START", "YOUNG"):
             monkeypatch.setattr(manager, age, timedelta(minutes=1))
         assert wrong(place) == {}
         disguised = place.api.get(f"/services/{task}")
@@ -153,11 +153,11 @@ def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InMemory) 
 
     assert look().value == "free"
     with place.open().lease("somebody"):
-        assert look().value == "held by somebody, who renews it"
-    with place.open(timing=Timing(duration=1, renew=1000, look=0.1)).lease("a dead one"):
+        assert look().value == "held by somebody, which renews it"
+    with place.open(timing=Timing(duration=1, renew=1000, poll=0.1)).lease("a dead one"):
         dead = look()
-        assert (dead.level, dead.value) == (Level.ATTENTION, "held by a dead one, who did not renew it for 1 s")
-        assert "secretops tick follows it" in dead.remedy
+        assert (dead.level, dead.value) == (Level.ATTENTION, "held by a dead one, which did not renew it for 1 s")
+        assert "secretops tick takes the lease over" in dead.remedy
 
 
 def test_unreachable_daemon_is_reported_and_the_rest_unknown(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from tests.real.openbao import OpenBao
 
 pytestmark = pytest.mark.real
 
-QUICK = Timing(duration=1.0, renew=0.1, look=0.05)
+QUICK = Timing(duration=1.0, renew=0.1, poll=0.05)
 
 
 @dataclass

@@ -52,7 +52,7 @@ FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "broker"
-    assert broker.first_admin(place) is not None
+    assert broker.create_first_admin(place) is not None
     yield place
     broker.stop(place)
 
@@ -95,7 +95,7 @@ def test_a_foreign_listener_is_left_alone(home: Path) -> None:
 
 def test_it_starts_again_with_its_users_after_it_was_killed(tmp_path: Path) -> None:
     home, port = tmp_path / "broker", free_port()
-    admin = broker.first_admin(home)
+    admin = broker.create_first_admin(home)
     assert admin is not None
     where = Embedded(home, port, admin).broker()
     target = CorefluxTarget(where, admin=False)
@@ -121,7 +121,7 @@ def test_it_ends_when_its_pid_file_is_removed(tmp_path: Path) -> None:
         operation.stop(Manifest.model_construct(broker=embedded.broker(), store=StoreLocation(kind="none")))
         == operation.NOT_RUNNING
     )
-    assert not broker.accepts("localhost", embedded.port)
+    assert not broker.is_listening("localhost", embedded.port)
 
 
 def test_stop_and_purge_claim_nothing_of_a_broker_that_listens(
@@ -201,7 +201,7 @@ def test_a_servers_user_joins_the_stacks_groups_and_an_admin_none(embedded_broke
         user = fresh(embedded_broker) if admin else credential
         CorefluxTarget(where, admin=admin).apply(embedded_broker.admin, user)
         with Connection(where, embedded_broker.admin) as connection:
-            assert Commands(connection).run("listUserGroups", user["username"]).data["groups"] == member
+            assert Commands(connection).run("listUserGroups", user["username"])["groups"] == member
 
 
 def test_a_new_password_ends_the_sessions_of_its_user_and_no_others(embedded_broker: Embedded) -> None:
@@ -428,7 +428,12 @@ def test_no_more_is_queued_than_the_limit(
 def test_no_more_sessions_connections_and_subscriptions_are_kept_than_the_limit(
     local: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, limit in ((server, "AWAY"), (server, "NEWCOMERS"), (server, "CONNECTIONS"), (packets, "SUBSCRIPTIONS")):
+    for module, limit in (
+        (server, "MAX_OFFLINE"),
+        (server, "MAX_PENDING"),
+        (server, "MAX_CONNECTIONS"),
+        (packets, "MAX_SUBSCRIPTIONS"),
+    ):
         monkeypatch.setattr(module, limit, 3)
     for number in (0, 1, 2, 3, 1, 4):
         Wire.log_in(local.port, local.mallory, f"away-{number}", clean=False).leave()
@@ -443,9 +448,9 @@ def test_no_more_sessions_connections_and_subscriptions_are_kept_than_the_limit(
 @pytest.mark.parametrize(("kind", "one"), [(0x82, text("line/+") + b"\0"), (0xA2, text("line/+"))])
 def test_packet_with_more_filters_than_a_client_may_have_ends_it(local: Local, kind: int, one: bytes) -> None:
     client = Wire.log_in(local.port, local.mallory)
-    client.send(kind, b"\0\1" + packets.SUBSCRIPTIONS * one)
+    client.send(kind, b"\0\1" + packets.MAX_SUBSCRIPTIONS * one)
     assert client.read()[0] >> 4 == (kind >> 4) + 1
-    client.send(kind, b"\0\1" + (packets.SUBSCRIPTIONS + 1) * one)
+    client.send(kind, b"\0\1" + (packets.MAX_SUBSCRIPTIONS + 1) * one)
     assert client.ended()
 
 

@@ -41,7 +41,7 @@ from tests.real.witness import Witness
 
 pytestmark = pytest.mark.real
 
-TAKEN, REFUSED = "took over", "A new version is not taken"
+TAKEN, REFUSED = "Swapped", "A new version was rejected"
 LONGEST_END = 30
 """Seconds until a launcher that hangs counts as one that does not end. Its promise are 5; the machine may be busy."""
 
@@ -439,11 +439,11 @@ def test_the_unmodified_server_asks_the_agent_of_the_stack_with_the_current_key(
         assert "LOT of agent 0" in await tell(session, "request_lot_code", query="a pump")
         assert first.asked == [(PATH, f"Bearer {old}")] and second.asked == []
         lay(first, new, "v-2")
-        await launched.until_logged("On version v-2 of agent-key now")
+        await launched.until_logged("Using version v-2 of agent-key")
         await tell(session, "request_lot_code", query="a pump")
         assert first.keys == [old, new]
         lay(second, new, "v-3")
-        await launched.until_logged("On version v-3 of agent-key now")
+        await launched.until_logged("Using version v-3 of agent-key")
         assert "LOT of agent 1" in await tell(session, "request_lot_code", query="a pump")
 
     launched.run(scenario)

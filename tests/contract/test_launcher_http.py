@@ -23,7 +23,7 @@ from mcp import ClientSession
 from mcp.client.sse import sse_client
 from mcp.shared.exceptions import McpError
 
-from secretops.launcher.limits import MOST_CONNECTIONS, RESERVED_DESCRIPTORS
+from secretops.launcher.limits import MAX_CONNECTIONS, RESERVED_DESCRIPTORS
 from secretops.values import Value
 from tests.real.launched import DEADLINE, RealBroker, command, environment, let_in, until
 from tests.real.mcp_client import http_session, tell
@@ -205,7 +205,7 @@ def test_tools_that_change_the_connection_of_all_clients_are_refused_unless_allo
             assert bool(listed & tools) is allowed
             for tool in sorted(tools & listed if allowed else tools):
                 told = await tell(session, tool, **(given if tool == "mqtt_connect" else {"broker": "localhost"}))
-                assert ("is refused over HTTP" in told) is not allowed
+                assert ("is disabled over HTTP" in told) is not allowed
                 if allowed:
                     break
             assert "ublished" in await publish(session, "a/b", "still there")
@@ -275,7 +275,7 @@ def test_idle_connections_take_nothing_from_a_client_with_the_token_or_a_rotatio
             try:
                 for number, (user, launched.password) in enumerate(users.items()):
                     launched.env(MQTT_USER=user, SECRETOPS_VERSION_MQTT=f"v-{user}")
-                    taken = f"On version v-{user} of mqtt"
+                    taken = f"Using version v-{user} of mqtt"
                     under_load = lambda: taken in launched.log() and (idle < 1000 or len(refused) > number)  # noqa: B023, E731
                     await anyio.to_thread.run_sync(launched.until, "it is taken", under_load)
                     assert int((process / "status").read_text().partition("VmRSS:")[2].split()[0]) <= 150 * 1024  # KB
@@ -287,7 +287,7 @@ def test_idle_connections_take_nothing_from_a_client_with_the_token_or_a_rotatio
 
     try:
         anyio.run(scenario)
-        most = own + 20 + min(MOST_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS)  # MQTT clients that drain have some
+        most = own + 20 + min(MAX_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS)  # MQTT clients that drain have some
         assert len(list((process / "fd").iterdir())) <= most
         assert launched.ask("/readyz").status_code == 200
     finally:
@@ -306,7 +306,7 @@ def test_a_new_version_is_taken_where_nothing_can_be_watched(launched: Launched)
     launched.start("http", before=[*unshare, f'{forbid} && exec "$0" "$@"'])
     until("it polls", lambda: "Cannot watch" in launched.log())
     launched.env(SECRETOPS_VERSION_MQTT="v-8")
-    until("it is taken", lambda: "On version v-8 of mqtt" in launched.log())
+    until("it is taken", lambda: "Using version v-8 of mqtt" in launched.log())
     assert launched.ask("/readyz").status_code == 200
 
 
@@ -375,7 +375,7 @@ def test_the_token_is_in_no_log_argument_environment_or_metric(launched: Launche
     anyio.run(scenario)
     stranger = secrets.token_hex(20)  # which no redaction knows: perhaps another system's
     launched.ask(f"/{stranger}?token={stranger}", **launched.headers(stranger))
-    assert "was refused" in launched.log()
+    assert "Request refused" in launched.log()
     launched.ask(f"/mcp?token={launched.token}", **launched.headers(f"{launched.token}0"))
     launched.ask(f"/{launched.token}", **launched.headers())
     assert launched.process

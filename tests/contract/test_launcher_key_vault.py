@@ -15,10 +15,10 @@ pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not install
 from components.settings.remote_constraints import FETCHED
 from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage, Version
-from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
+from secretops.launcher.polling_source import BACKOFF_FACTOR, POLL_SECONDS, RETRY_SECONDS
 from secretops.launcher.sources import open_source
 from secretops.platforms.azure import api
-from secretops.platforms.azure.api import Api
+from secretops.platforms.azure.api import KeyVaultApi
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.source import KeyVault
 from secretops.platforms.azure.store import KeyVaultVersionStore
@@ -65,7 +65,7 @@ class Stack:
             lease="https://none.blob.core.windows.net/none/none",
         )
         client = self.clients(self.rotator).vault(self.vault.url)
-        return KeyVaultVersionStore(location, Api(self.vault.url, lambda _vault: client))
+        return KeyVaultVersionStore(location, KeyVaultApi(self.vault.url, lambda _vault: client))
 
     def publish(self, secret: str, **fields: str) -> str:
         made, store = Version(id=new_token(NOW), stage=Stage.PENDING, created=NOW), self.store
@@ -74,10 +74,10 @@ class Stack:
         return made.id
 
     def source(self, names: str = "+".join(NAMES)) -> KeyVault:
-        def open_api(vault: str) -> Api:
+        def open_api(vault: str) -> KeyVaultApi:
             assert vault == self.vault.url
             client = self.clients(self.server).vault(vault)
-            return Api(vault, lambda _vault: client)
+            return KeyVaultApi(vault, lambda _vault: client)
 
         return KeyVault(f"{self.host}/{names}", open_api=open_api, clock=lambda: self.now)
 
@@ -119,14 +119,14 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     for _ in range(3):  # the launcher looks every second
         assert source.fingerprint() == before
         source.read()
-        stack.now += EVERY_SECONDS / 10
+        stack.now += POLL_SECONDS / 10
     assert stack.asked() == []
     stack.store.mark("mqtt", version, verified=NOW)
-    stack.now += 1.2 * EVERY_SECONDS
+    stack.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() == before
     assert stack.asked() == [f"{LIST} mqtt", f"{LIST} agent-key"], "what is only noted of it is not read"
     stack.publish("mqtt", username="server-b", password=second)
-    stack.now += 1.2 * EVERY_SECONDS
+    stack.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() != before
     assert stack.asked() == [f"{LIST} mqtt", "SecretGet mqtt", f"{LIST} agent-key"]
     assert source.read().mqtt["password"] == second
@@ -159,7 +159,7 @@ def test_a_value_that_was_disabled_for_an_hour_is_asked_for_on_no_record_and_the
         source.read()
     asked = stack.asked()
     assert set(asked) == {f"{LIST} mqtt"}, "none is refused"
-    assert len(asked) <= 3600 / (0.9 * (SLOWER - 0.5) * RETRY_SECONDS)
+    assert len(asked) <= 3600 / (0.9 * (BACKOFF_FACTOR - 0.5) * RETRY_SECONDS)
     assert_followed(stack, source)
 
 

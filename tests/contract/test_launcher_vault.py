@@ -11,12 +11,12 @@ import pytest
 pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `vault`")
 
 from secretops.errors import StoreError
-from secretops.launcher.polled import EVERY_SECONDS, SLOWER
+from secretops.launcher.polling_source import BACKOFF_FACTOR, POLL_SECONDS
 from secretops.launcher.settings import NotYetError
 from secretops.platforms.vault import server
 from secretops.platforms.vault.documents import VERSION
 from secretops.platforms.vault.errors import LoginError
-from secretops.platforms.vault.source import Vault
+from secretops.platforms.vault.source import VaultSource
 from tests.contract.live_openbao import LiveVault, live_vault, without
 from tests.real.openbao import OpenBao
 
@@ -53,8 +53,8 @@ class Reads:
         )  # fmt: skip
         return ",".join(said)
 
-    def source(self, names: str = "mqtt+agent-key+http-token", *more: str) -> Vault:
-        return Vault(self.place(names, *more), clock=lambda: self.now)
+    def source(self, names: str = "mqtt+agent-key+http-token", *more: str) -> VaultSource:
+        return VaultSource(self.place(names, *more), clock=lambda: self.now)
 
     def asked(self) -> list[str]:
         lines = [line for line in self.live.openbao.audit() if line["type"] == "response"]
@@ -93,14 +93,14 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     for _ in range(3):  # the launcher looks every second
         assert source.fingerprint() == before
         source.read()
-        reads.now += EVERY_SECONDS / 10
+        reads.now += POLL_SECONDS / 10
     assert reads.asked() == []
     reads.live.root.secrets.kv.v2.update_metadata("mqtt", custom_metadata={"a": "note"}, mount_point=reads.live.mount)
-    reads.now += 1.2 * EVERY_SECONDS
+    reads.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() == before
     assert reads.asked() == ["read metadata/mqtt", "read metadata/agent-key"], "what is only noted of it is not read"
     reads.publish("mqtt", username="server-b", password=second)
-    reads.now += 1.2 * EVERY_SECONDS
+    reads.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() != before
     assert reads.asked() == ["read metadata/mqtt", "read data/mqtt", "read metadata/agent-key"]
     assert source.read().mqtt["password"] == second
@@ -119,7 +119,7 @@ def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobod
     path = f"auth/{reads.live.approle}/role/{reads.live.role('server')}/secret-id/destroy"
     reads.live.root.write_data(path, data={"secret_id": shown})
     reads.live.root.write_data(f"sys/leases/revoke-prefix/auth/{reads.live.approle}", data={})
-    reads.now += 1.2 * EVERY_SECONDS
+    reads.now += 1.2 * POLL_SECONDS
     with caplog.at_level(logging.WARNING):
         assert source.read() == settings
     assert reads.live.role_id() in caplog.text
@@ -127,7 +127,7 @@ def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobod
         reads.source("mqtt").read()
     assert shown not in caplog.text + str(told.value)
     reads.show()
-    reads.now += SLOWER * 1.2 * EVERY_SECONDS
+    reads.now += BACKOFF_FACTOR * 1.2 * POLL_SECONDS
     reads.publish("mqtt", username="server-b", password=password())
     assert source.read().mqtt["username"] == "server-b", "a new secret id in the file is enough"
 
@@ -160,7 +160,7 @@ def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_gi
     source.read()
     happens(reads, "mqtt")
     reads.publish("http-token", token=bearer)
-    reads.now += 2 * EVERY_SECONDS
+    reads.now += 2 * POLL_SECONDS
     settings = source.read()
     assert settings.http_token and settings.http_token["token"] == bearer, "the one that leaked is refused"
     assert settings.mqtt["password"] == first
@@ -174,6 +174,6 @@ def test_whoever_starts_it_without_a_login_lends_it_their_token(reads: Reads, mo
     monkeypatch.setenv("VAULT_TOKEN", reads.live.log_in("server"))
     monkeypatch.setenv("VAULT_ADDR", reads.live.openbao.address)
     place = f"{reads.live.openbao.address.removeprefix('https://')}/{reads.live.mount}/data/mqtt"
-    assert Vault(f"{place},ca={reads.live.openbao.ca_file}").read().mqtt["username"] == "server-a"
+    assert VaultSource(f"{place},ca={reads.live.openbao.ca_file}").read().mqtt["username"] == "server-a"
     with pytest.raises(StoreError):
-        Vault(place).read()
+        VaultSource(place).read()

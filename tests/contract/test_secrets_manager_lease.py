@@ -11,14 +11,14 @@ import pytest
 
 from secretops.errors import LeaseHeldError, StoreError
 from secretops.platforms.aws.lease import ITEM
-from secretops.stores.lease import Held, Timing, acquire
+from secretops.stores.lease import HeldLease, Timing, acquire
 from tests.contract.places import Account
 from tests.real.accidents import killed_around
 
 pytestmark = pytest.mark.real
 
 DEADLINE = 60.0
-LONG = Timing(duration=10 * DEADLINE, renew=3600, look=0.05)  # Nobody is followed, and nothing renews by itself.
+LONG = Timing(duration=10 * DEADLINE, renew=3600, poll=0.05)  # Nobody is followed, and nothing renews by itself.
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Hasty(Timing):
         return 5.0
 
 
-SHORT = Hasty(duration=0.3, renew=3600, look=0.05)  # Whoever holds it is followed soon, unless a test renews it.
+SHORT = Hasty(duration=0.3, renew=3600, poll=0.05)  # Whoever holds it is followed soon, unless a test renews it.
 MOST_REQUESTS = 20  # In one taking and what goes with it: a loop over them that gets so far does not end.
 
 
@@ -66,7 +66,7 @@ class Wrapped:
         return self._client.update_item(**request)
 
 
-def taken(place: Account, name: str, timing: Timing = SHORT, client: object = None) -> Held:
+def taken(place: Account, name: str, timing: Timing = SHORT, client: object = None) -> HeldLease:
     return acquire(place.table(client), name, timing)
 
 
@@ -80,26 +80,26 @@ def test_holder_that_renews_during_a_takeover_keeps_the_lease_or_has_lost_it(pla
     for moment in range(MOST_REQUESTS):
         holder, held = taken(place, "the holder"), list[bool]()
 
-        def come_back(number: int, moment: int = moment, holder: Held = holder, held: list[bool] = held) -> None:
+        def come_back(number: int, moment: int = moment, holder: HeldLease = holder, held: list[bool] = held) -> None:
             if number == moment:
                 with contextlib.suppress(StoreError):
-                    holder.confirm(surely=True)
+                    holder.confirm(fresh=True)
                     held.append(True)
                     return
                 held.append(False)
 
         try:
             follower = taken(place, "the follower", client=Wrapped(place, come_back))
-            follower.confirm(surely=True)
+            follower.confirm(fresh=True)
         except LeaseHeldError:
             assert held == [True]
-            holder.confirm(surely=True)
+            holder.confirm(fresh=True)
             holder.release()
             kept += 1
         else:
             assert held != [True] or moment == 0, "both had it"
-            with pytest.raises(StoreError, match="the follower has changed it"):
-                holder.confirm(surely=True)
+            with pytest.raises(StoreError, match=r"the follower .*\[lease-lost\]"):
+                holder.confirm(fresh=True)
             lost += len(held)
             follower.release()
         assert free(place)
@@ -113,7 +113,7 @@ def test_holder_that_renews_during_a_takeover_keeps_the_lease_or_has_lost_it(pla
 def test_late_release_does_not_free_the_followers_lease(place: Account) -> None:
     first, second = taken(place, "who was held up"), taken(place, "who followed")
     first.release()
-    second.confirm(surely=True)
+    second.confirm(fresh=True)
 
 
 # Before the refused request, before the one that takes over, and after that. A refused one has no moment after it.
@@ -129,7 +129,7 @@ def test_killed_follower_keeps_nobody_out(place: Account, moment: int) -> None:
 
     assert killed_around(follow_and_die, moment, watch.append)
     with place.open(timing=SHORT).lease("next"), pytest.raises(StoreError):
-        holder.confirm(surely=True)
+        holder.confirm(fresh=True)
 
 
 @pytest.mark.parametrize("first", ["free", "held by a dead one"])
@@ -140,19 +140,19 @@ def test_lost_answers_neither_lose_the_lease_nor_leave_it(place: Account, first:
     client.update_item = client.update_item_twice  # type: ignore[method-assign]
     held = taken(place, "one", client=client)
     for _ in range(3):
-        held.confirm(surely=True)
+        held.confirm(fresh=True)
     with contextlib.suppress(StoreError):
         held.release()
     assert free(place)
-    taken(place, "next", LONG).confirm(surely=True)
+    taken(place, "next", LONG).confirm(fresh=True)
 
 
 def test_item_deleted_by_hand_frees_the_lease_and_its_holder_writes_no_more(place: Account) -> None:
     held = taken(place, "one", LONG)
     place.aws.dynamodb().delete_item(TableName=place.location.lease, Key=ITEM)
-    with pytest.raises(StoreError, match="nobody has changed it"):
-        held.confirm(surely=True)
-    taken(place, "next", LONG).confirm(surely=True)
+    with pytest.raises(StoreError, match=r"nobody .*\[lease-lost\]"):
+        held.confirm(fresh=True)
+    taken(place, "next", LONG).confirm(fresh=True)
 
 
 def test_item_written_by_hand_is_reported_with_the_way_to_free_it(place: Account) -> None:

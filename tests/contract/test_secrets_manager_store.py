@@ -18,7 +18,7 @@ from secretops.engine.journal import Entry
 from secretops.engine.rotator import new_token
 from secretops.engine.state import Stage
 from secretops.errors import NotFoundError, StoreError
-from secretops.platforms.aws.api import Api
+from secretops.platforms.aws.api import SecretsManagerApi
 from secretops.platforms.aws.labels import NO_VALUE, NO_VALUE_LABEL, last_label
 from secretops.platforms.aws.store import SecretsManagerVersionStore
 from secretops.stores.lease import LeaseRecord, Timing
@@ -98,7 +98,7 @@ def test_readers_find_one_json_object_under_awscurrent_once_it_is_published(plac
 @pytest.mark.parametrize(("drops", "first"), [(True, True), (False, False)])
 def test_empty_version_of_rotate_secret_is_filled_under_its_token(place: Account, drops: bool, first: bool) -> None:
     aws = StrictSecretsManager(place.client._moto, current_drops_pending=drops)
-    store = SecretsManagerVersionStore(place.location, Api(REGION, lambda _region: cast(Any, aws)))
+    store = SecretsManagerVersionStore(place.location, SecretsManagerApi(REGION, lambda _region: cast(Any, aws)))
     old = None if first else publish(place, token(1))
     made = aws.rotate_secret(SecretId=place.name)["VersionId"]
     assert store.versions("it").pending is None, "a label without a value is no version of ours"
@@ -119,7 +119,7 @@ def test_label_moved_meanwhile_is_seen_and_not_overwritten(place: Account, meddl
     place.open().add("it", version(token(2)), make())
     theirs = json.dumps({"username": "typed-by-a-person"})
     meddle(lambda: place.client.put_secret_value(SecretId=place.name, SecretString=theirs))
-    with pytest.raises(StoreError, match="changed by hand"):
+    with pytest.raises(StoreError, match=r"\[value-edited\]"):
         place.open().publish("it", token(2), NOW)
     assert place.delivered()["username"] == "typed-by-a-person"
     assert [one.stage for one in place.open().versions("it").all] == [Stage.CURRENT, Stage.PENDING]
@@ -133,7 +133,7 @@ def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_
     versions = place.open().versions("it")
     assert versions.current and versions.current.id == token(2)
     assert "changed by hand" in (place.open().delivery_drift("it") or "")
-    with pytest.raises(StoreError, match=r"changed by hand[\s\S]*--move-to-version-id " + token(2)):
+    with pytest.raises(StoreError, match=r"\[value-edited\][\s\S]*--move-to-version-id " + token(2)):
         place.open().recover("it", NOW)
     roll_back(place, token(1), token(2))
     place.open().recover("it", NOW)
@@ -234,8 +234,8 @@ def test_label_is_moved_after_a_brief_conflict_and_a_lasting_one_reported(place:
         return place.client.update_secret_version_stage(**asked)
 
     client = SimpleNamespace(update_secret_version_stage=away, describe_secret=place.client.describe_secret)
-    asked = Api(REGION, lambda _region: cast(Any, client))
-    refused = pytest.raises(StoreError, match="AWS refused secretsmanager:UpdateSecretVersionStage")
+    asked = SecretsManagerApi(REGION, lambda _region: cast(Any, client))
+    refused = pytest.raises(StoreError, match=r"UpdateSecretVersionStage.*\[aws-request-failed\]")
     with refused if times == 3 else contextlib.nullcontext():
         assert asked.move(place.name, "MINE", None, token(1))
     assert (labelled(place, "MINE") == token(1)) is (times == 1)
@@ -245,7 +245,7 @@ def test_label_is_moved_after_a_brief_conflict_and_a_lasting_one_reported(place:
 
 
 def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptureFixture) -> None:
-    held_up = Timing(duration=1, renew=3600, look=0.1)
+    held_up = Timing(duration=1, renew=3600, poll=0.1)
     publish(place, token(1))
     first = place.open(timing=held_up)
     with first.lease("who was held up"), place.open(timing=held_up).lease("who followed"):
@@ -262,7 +262,7 @@ def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptu
 def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: Account) -> None:
     """The answer with the value takes long: the SDK repeats the request, for minutes."""
     publish(place, token(1))
-    timing, table, stalls = Timing(duration=0.6, renew=3600, look=0.1), place.table(), []
+    timing, table, stalls = Timing(duration=0.6, renew=3600, poll=0.1), place.table(), []
 
     def stalled(**asked: Any) -> Any:
         # What a follower does, at once: a holder that renews would keep a real one out.
@@ -272,7 +272,7 @@ def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: 
         return place.client.get_secret_value(**asked)
 
     client = SimpleNamespace(get_secret_value=stalled, describe_secret=place.client.describe_secret)
-    api = Api(REGION, lambda _region: cast(Any, client))
+    api = SecretsManagerApi(REGION, lambda _region: cast(Any, client))
     store = SecretsManagerVersionStore(place.location, api, table=place.table(), timing=timing)
     with store.lease("who was held up"):
         with pytest.raises(StoreError):

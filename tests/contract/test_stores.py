@@ -278,7 +278,7 @@ def test_rotator_with_a_lost_lease_does_not_publish(
         needs(opened, Feature.ASKS_BEFORE_EACH_PUBLISH)
     opened.publish(V[1])
     opened.store.add("it", version(V[2]), make())
-    monkeypatch.setattr(lease.Held, "renew", lambda _self: None)
+    monkeypatch.setattr(lease.HeldLease, "renew", lambda _self: None)
     stalled, new = opened.store, make()
     with contextlib.ExitStack() as held:
         held.enter_context(stalled.lease("the stalled one"))
@@ -290,8 +290,8 @@ def test_rotator_with_a_lost_lease_does_not_publish(
                 follower.add("it", version(name), value)
             follower.publish("it", name, NOW)
         if slept:
-            later = lease.awake_or_not() + 3600
-            monkeypatch.setattr(lease, "awake_or_not", lambda: later)
+            later = lease.boot_clock() + 3600
+            monkeypatch.setattr(lease, "boot_clock", lambda: later)
         with pytest.raises(StoreError, match="lost: its follower"):
             stalled.publish("it", V[2], NOW)
     assert opened.stages() == {V[2]: Stage.PREVIOUS, V[3]: Stage.CURRENT}

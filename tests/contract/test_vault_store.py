@@ -31,10 +31,10 @@ from secretops.platforms.vault.documents import VERSION
 from secretops.platforms.vault.errors import DeniedError, LoginError, UnwrapError
 from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.login import Login
-from secretops.platforms.vault.server import Answer, Connection, Request, Server
+from secretops.platforms.vault.server import Answer, Connection, Server
 from secretops.platforms.vault.store import VaultVersionStore
-from secretops.platforms.vault.version_metadata import LONGEST_NOTE
-from secretops.stores.lease import LostError, Timing
+from secretops.platforms.vault.version_metadata import MAX_TEXT_BYTES
+from secretops.stores.lease import LeaseLostError, Timing
 from tests.contract.vault_place import InMount
 from tests.contract.versions import NOW, make, publish, stages, version
 from tests.real.control_plane import make_keys
@@ -62,14 +62,14 @@ class Way:
         self._losing: list[str] = []
         send = Connection._attempt
 
-        def sent(connection: Connection, request: Request, token: str | None) -> Answer:
-            said = f"{request.method} {request.path.partition('/')[2]}"
+        def sent(connection: Connection, method: str, path: str, *more: Any) -> Answer:
+            said = f"{method} {path.partition('/')[2]}"
             self.asked.append(said)
-            kinds = (said,) if request.method == "GET" else (said, "any write")
+            kinds = (said,) if method == "GET" else (said, "any write")
             for one in [one for one in self._before if one[0] in kinds]:
                 self._before.remove(one)
                 one[1]()
-            answer = send(connection, request, token)
+            answer = send(connection, method, path, *more)
             if said in self._losing:
                 self._losing.remove(said)
                 raise requests.exceptions.ReadTimeout
@@ -150,9 +150,9 @@ def test_another_mount_namespace_or_engine_is_refused_and_no_value_is_written(op
     client, first = openbao.client(), f"kv1-{secrets.token_hex(4)}"
     client.sys.enable_secrets_engine("kv", path=first, options={"version": "1"})
     for changes, named in (
-        ({"mount": "nowhere"}, "no mount nowhere"),
-        ({"namespace": "nowhere"}, "no namespace 'nowhere'"),
-        ({"mount": first}, "no KV engine of version 2"),
+        ({"mount": "nowhere"}, r"\[vault-mount-missing\]"),
+        ({"namespace": "nowhere"}, r"\[vault-namespace-missing\]"),
+        ({"mount": first}, r"\[vault-mount-not-kv2\]"),
     ):
         location = place.location.model_copy(update=changes)
         at = Server(location.address, location.namespace, location.ca_file)
@@ -204,7 +204,7 @@ def test_a_document_that_somebody_writes_right_before_ours_is_not_overwritten(pl
     place.open().add("it", version(V[2]), new := make())
     theirs = {"password": MINE}
     way.before("POST data/it", lambda: place.write("it", theirs))
-    with pytest.raises(StoreError, match="was changed by hand: version 2 "):
+    with pytest.raises(StoreError, match=r"version 2 \[value-edited\]"):
         place.open().publish("it", V[2], NOW)
     assert place.document() == theirs
     assert stages(place) == {V[1]: Stage.CURRENT, V[2]: Stage.PENDING}
@@ -227,7 +227,7 @@ def test_late_publish_is_refused_after_a_follower_prepared_another(place: InMoun
     with store.lease("the first"):
         store.add("it", version(V[2]), late)
         way.before("POST data/it", followed)
-        with pytest.raises(LostError, match="the follower"):
+        with pytest.raises(LeaseLostError, match="the follower"):
             store.publish("it", V[2], NOW)
     assert (stages(place), place.delivered()) == ({V[1]: Stage.CURRENT, V[3]: Stage.PENDING}, dict(value))
     current = place.open().versions("it").current
@@ -254,8 +254,8 @@ def test_a_lost_answer_is_asked_for_again_and_nothing_is_written_twice(place: In
 
 LEASE = "rotator/lease"
 WRITE = f"POST data/{LEASE}"
-NOT_RENEWED = Timing(duration=60, renew=3600, look=0.1)
-QUICK = Timing(duration=2, renew=3600, look=0.1)  # Of a holder that does not renew, and is followed soon.
+NOT_RENEWED = Timing(duration=60, renew=3600, poll=0.1)
+QUICK = Timing(duration=2, renew=3600, poll=0.1)  # Of a holder that does not renew, and is followed soon.
 
 
 def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> None:
@@ -350,7 +350,7 @@ def test_a_purge_killed_anywhere_is_never_undone(openbao: OpenBao, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("user", "fields"),
-    [("u" * LONGEST_NOTE, {}), ("a", {VERSION: "mine"})],
+    [("u" * MAX_TEXT_BYTES, {}), ("a", {VERSION: "mine"})],
     ids=["too long a name", "a field of our own name"],
 )
 def test_oversized_value_or_metadata_is_refused_unsaved(place: InMount, user: str, fields: dict[str, str]) -> None:
@@ -418,11 +418,11 @@ def test_a_token_that_somebody_revoked_is_got_anew(openbao: OpenBao, tmp_path: P
     login = role.login()
     first = login.token()
     openbao.client().auth.token.revoke(first)
-    assert login.refused(first)
+    assert login.is_invalid(first)
     second = login.token()
     assert second != first and is_good(openbao, second)
-    assert login.refused(first), "another thread's question about the old one costs no new login"
-    assert not login.refused(second), "it is good, and may not do what was asked"
+    assert login.is_invalid(first), "another thread's question about the old one costs no new login"
+    assert not login.is_invalid(second), "it is good, and may not do what was asked"
     assert login.token() == second and logins(way, role) == 2
     login.close()
 
@@ -431,10 +431,10 @@ END = """
 import sys
 from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.login import Login
-from secretops.platforms.vault.server import Connection, Request, Server
+from secretops.platforms.vault.server import Connection, Server
 server = Server(sys.argv[1], ca_file=sys.argv[2])
 login = Login(server, VaultLogin.model_validate_json(sys.argv[3]))
-found = Connection(server).ask(Request(method="GET", path="auth/token/lookup-self"), login.token())
+found = Connection(server).request("GET", "auth/token/lookup-self", token=login.token())
 print(found.data["accessor"])
 """
 
@@ -454,7 +454,7 @@ def test_wrapped_secret_id_is_unwrapped_once_for_all_logins(openbao: OpenBao, tm
     login = role.login(wrapped=True)
     first = login.token()
     openbao.client().auth.token.revoke(first)
-    assert login.refused(first)
+    assert login.is_invalid(first)
     second = login.token()
     assert is_good(openbao, second)
     assert (way.count(UNWRAP), logins(way, role)) == (1, 2)

@@ -21,7 +21,7 @@ from secretops.errors import ExitCode
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import status
 from secretops.operations.doctor import checks, doctor
-from secretops.operations.external_certificates import NAME, Watched, findings, watched
+from secretops.operations.external_certificates import NAME, ExternalCertificate, find, findings
 from secretops.operations.tick import exit_code
 from tests.real.mosquitto import signed
 from tests.real.ports import free_port
@@ -59,8 +59,8 @@ class Place:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(whole)
 
-    def seen(self) -> tuple[Watched, ...]:
-        return watched(self.stack.session())
+    def seen(self) -> tuple[ExternalCertificate, ...]:
+        return find(self.stack.session())
 
     def told(self) -> list[tuple[Reason, str]]:
         return [(one.reason, one.message) for one in findings(self.stack.session())]
@@ -107,8 +107,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 def test_what_the_broker_shows_and_who_signs_it_is_in_sight_and_nothing_is_told_of_what_lasts(place: Place) -> None:
     server, ca = place.seen()
-    assert (server.name, server.source) == ("localhost", f"what {place.address} shows")
-    assert (ca.name, ca.source) == ("test ca", f"who signs what {place.address} shows")
+    assert (server.name, server.source) == ("localhost", f"certificate of {place.address}")
+    assert (ca.name, ca.source) == ("test ca", f"issuer of the certificate of {place.address}")
     assert place.told() == []
     (row,) = [result for name, result in doctor(checks(place.stack.session())) if name == NAME]
     assert row.level is Level.OK
@@ -117,13 +117,13 @@ def test_what_the_broker_shows_and_who_signs_it_is_in_sight_and_nothing_is_told_
 def test_one_that_ends_soon_is_told_once_by_tick_status_and_doctor(place: Place) -> None:
     place.serves(HOUR, lived=6 * HOUR)
     message = place.told_once(Reason.NEAR_EXPIRY)
-    assert f"what {place.address} shows: localhost expires" in message and "renewed at the broker" in message
+    assert f"certificate of {place.address}: localhost expires" in message
     outcomes = place.stack.tick()
     (outcome,) = [one for one in outcomes if one.attention]
     assert exit_code([outcome]) is ExitCode.ATTENTION
     assert (outcome.secret, outcome.attention, outcome.reasons) == (NAME, (message,), (Reason.NEAR_EXPIRY,))
     rows = {one.name: one for one in status.status(place.stack.session())}
-    assert rows[NAME].standing is status.Standing.ATTENTION and rows[NAME].notes == (message,)
+    assert rows[NAME].status is status.Status.ATTENTION and rows[NAME].notes == (message,)
     (row,) = [result for name, result in doctor(checks(place.stack.session())) if name == NAME]
     assert row.level is Level.ATTENTION and message in row.value
 
@@ -152,10 +152,10 @@ def test_where_nobody_answers_the_ca_is_looked_at(place: Place) -> None:
 def test_failed_certificate_check_keeps_a_ticks_result(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     before = [type(one.error) for one in place.stack.tick()]
 
-    def odd(_: object) -> tuple[Watched, ...]:
+    def odd(_: object) -> tuple[ExternalCertificate, ...]:
         raise ValueError(place.address)
 
-    monkeypatch.setattr("secretops.operations.external_certificates.watched", odd)
+    monkeypatch.setattr("secretops.operations.external_certificates.find", odd)
     *others, last = place.stack.tick()
     assert [type(one.error) for one in others] == before
     assert last.secret == NAME and "an unexpected ValueError" in str(last.error)

@@ -85,7 +85,7 @@ class InMount:
         from secretops.platforms.vault.store import VaultVersionStore
         from secretops.stores.lease import Timing
 
-        timing = timing or Timing(duration=6, renew=0.5, look=0.25)
+        timing = timing or Timing(duration=6, renew=0.5, poll=0.25)
         return VaultVersionStore(location or self.location, self.api(token), timing=timing)
 
     @functools.cached_property

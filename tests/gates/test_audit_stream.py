@@ -59,7 +59,7 @@ def peak_of(folder: Path, block: bytes, times: int) -> int:
     thief = f"arn:aws:iam::{cloudtrail.ACCOUNT}:role/mallory"
     assert took["code"] == ExitCode.ATTENTION
     counts = {(row["reader"], row["outcome"]): row["count"] for row in rows}
-    assert counts == {(thief, "got it"): STOLEN * times, (cloudtrail.SERVER, "got it"): READS * times}
+    assert counts == {(thief, "got value"): STOLEN * times, (cloudtrail.SERVER, "got value"): READS * times}
     assert (summary["lines"], summary["broken"], summary["not_whole"]) == (2 * times, times, [])
     return int(took["peak"]) * 1024
 

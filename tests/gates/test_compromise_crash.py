@@ -13,7 +13,7 @@ import pytest
 from secretops.engine.state import Stage
 from secretops.operations import broker_access, compromise, rotators
 from secretops.operations.compromise import containment
-from secretops.operations.compromise.advice import OF_THE_ADMIN
+from secretops.operations.compromise.advice import CHECK_USERS
 from secretops.operations.compromise.incident import Incident, Step
 from secretops.operations.session import Session
 from secretops.targets import open_target
@@ -39,7 +39,7 @@ def test_compromise_killed_at_an_effect_is_continued_to_its_end(stack_on: MakeSt
         if moment == "before store.publish":  # a tick in between takes nothing from it
             assert [one.error for one in stack.tick() if one.error] == []
         again = start(stack, name, folder)
-        assert again.end() == 0, (moment, again.moments)
+        assert again.end() == 0, (moment, again.attempts)
         converged(stack, name, out, folder)
 
 
@@ -61,8 +61,8 @@ def converged(stack: Stack, name: str, out: list[Value], folder: Path) -> None:
     (path,) = folder.glob("incident-*.json")
     incident = Incident.model_validate_json(path.read_bytes())
     assert incident.ended
-    assert {*incident.left} <= {Step.REPLACE, Step.TRAIL}, "each is proven, also what the store has forgotten"
-    assert incident.left.get(Step.REPLACE, ()) in ((), (OF_THE_ADMIN,))
+    assert {*incident.manual} <= {Step.REPLACE, Step.TRAIL}, "each is proven, also what the store has forgotten"
+    assert incident.manual.get(Step.REPLACE, ()) in ((), (CHECK_USERS,))
     assert path.with_suffix(".md").exists()
     versions = stack.session().store.versions(name)
     assert versions.pending is None
@@ -82,7 +82,7 @@ def _compromise(stack: Stack, name: str, folder: Path, moment: Moment) -> None:
     opened, real = stack.session(), open_target
     for module in (broker_access, rotators, containment):
         setattr(module, "open_target", lambda *args: Watched(real(*args), "target", moment))  # noqa: B010 - mypy
-    keep = compromise.in_folder
+    keep = compromise.recorder
 
     def watched(folder: Path) -> Any:
         record = keep(folder)
@@ -94,12 +94,12 @@ def _compromise(stack: Stack, name: str, folder: Path, moment: Moment) -> None:
 
         return recorded
 
-    setattr(compromise, "in_folder", watched)  # noqa: B010 - mypy
+    setattr(compromise, "recorder", watched)  # noqa: B010 - mypy
     session = Session(
         manifest=opened.manifest,
         store=Watched(opened.store, "store", moment),
         journal=opened.journal,
         clock=opened.clock,
     )
-    incident = compromise.begun(session, name, since=None, to=folder)
+    incident = compromise.open_incident(session, name, since=None, to=folder)
     compromise.compromise(session, incident, to=folder)

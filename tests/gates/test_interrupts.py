@@ -22,13 +22,13 @@ ENDS = {0, 3, 5}  # How a command that was quicker than its signal may end.
 PROGRESS: dict[str, str | tuple[str, ...]] = {
     "put": "agent-key: ",
     "rotate": "mqtt: ",
-    "compromise": ("going on with ", "it is on record in "),
+    "compromise": ("continuing ", "the incident is in "),
 }
 
 COMMANDS = {
     "status": ["status", "--json"], "doctor": ["doctor"], "audit": ["audit"], "report": ["report", "--json"],
     "put": ["put", "agent-key", "--untested"], "rotate": ["rotate", "mqtt", "--now"], "tick": ["tick"],
-    "compromise": ["compromise", "mqtt", "--yes", "--anew"], "purge": ["purge", "agent-key", "--destroy", "--yes"],
+    "compromise": ["compromise", "mqtt", "--yes", "--new"], "purge": ["purge", "agent-key", "--destroy", "--yes"],
     "broker start": ["broker", "start"],
 }  # fmt: skip
 

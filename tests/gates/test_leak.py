@@ -20,7 +20,7 @@ import pytest
 from secretops.certificates import private_pem
 from secretops.errors import ExitCode
 from secretops.manifest import Broker
-from secretops.platforms.dotenv.delivery import NAMES
+from secretops.platforms.dotenv.delivery import DELIVERED
 from secretops.values import PUBLIC_FIELDS, Value, new_password
 from tests.real.cloud_stack import CloudStack
 from tests.real.mosquitto import installed_mosquitto
@@ -139,7 +139,7 @@ class Folder:
     root: Path
 
     def values(self) -> dict[str, dict[str, str]]:
-        found = [path for path in self.root.glob("versions/*/*.json") if path.name not in ("state.json", NAMES)]
+        found = [path for path in self.root.glob("versions/*/*.json") if path.name not in ("state.json", DELIVERED)]
         return {f"{path.parent.name} {path.stem}": json.loads(path.read_bytes()) for path in found}
 
     def shown(self) -> dict[str, bytes]:

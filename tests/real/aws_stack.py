@@ -15,7 +15,7 @@ from secretops.engine.state import Version
 from secretops.manifest import Broker, Manifest, Reader
 from secretops.operations.session import Session
 from secretops.platforms.aws import lambda_handler
-from secretops.platforms.aws.api import Api
+from secretops.platforms.aws.api import SecretsManagerApi
 from secretops.platforms.aws.lease import LeaseTable
 from secretops.platforms.aws.location import AwsStoreLocation
 from secretops.platforms.aws.store import SecretsManagerVersionStore
@@ -27,7 +27,7 @@ from tests.real.stack import make_catalogue
 from tests.real.strict_secrets_manager import CURRENT, PENDING, StrictSecretsManager
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
-QUICK = Timing(duration=6, renew=0.5, look=0.1)
+QUICK = Timing(duration=6, renew=0.5, poll=0.1)
 """What a killed holder of the lease costs a test; a renewal may take two thirds of it, on a machine that is slow."""
 
 RETIRED_LABEL = re.compile(r"\.r\d{8}T")  # How a label of secretops says when its version was retired.
@@ -57,9 +57,11 @@ class AwsStack(CloudStack):
         return StrictSecretsManager(self.aws.secrets_manager, current_drops_pending=self.drops_pending)
 
     def session(self, role: str = "operator") -> Session:
-        api = Api(self.place.region, lambda _region: self.service)  # type: ignore[arg-type,return-value]
+        api = SecretsManagerApi(self.place.region, lambda _region: self.service)  # type: ignore[arg-type,return-value]
         table = LeaseTable(self.place.lease, self.aws.dynamodb)
-        store = SecretsManagerVersionStore(self.place, api, table=table, loud=role == "rotator", timing=self.timing)
+        store = SecretsManagerVersionStore(
+            self.place, api, table=table, log_entries=role == "rotator", timing=self.timing
+        )
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     def begin(self, name: str = "mqtt", *, cancelled: bool = False) -> str:

@@ -81,7 +81,7 @@ class AzureClients:
         return SecretClient(url, self._credential, **{**api.policies(), **self._options, **options})
 
     def blob(self, url: str, **options: Any) -> BlobClient:
-        asked = {"credential": self._credential, "retry_policy": lease.patience(), **self._options, **options}
+        asked = {"credential": self._credential, "retry_policy": lease.retry_policy(), **self._options, **options}
         return BlobClient.from_blob_url(url, **asked)
 
     @property

@@ -15,11 +15,12 @@ from azure.keyvault.secrets import SecretClient, SecretProperties
 from secretops.engine.state import Version
 from secretops.manifest import Broker, Manifest, Reader
 from secretops.operations.session import Session
-from secretops.platforms.azure.api import JSON, Api
-from secretops.platforms.azure.lease import LeaseBlob, Timing
+from secretops.platforms.azure.api import JSON, KeyVaultApi
+from secretops.platforms.azure.lease import LeaseBlob
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.store import KeyVaultVersionStore
 from secretops.platforms.azure.tags import ID
+from secretops.stores.lease import Timing
 from secretops.values import Value
 from tests.real.azure import Azure
 from tests.real.azure_clients import AzureClients
@@ -30,7 +31,7 @@ from tools.key_vault.roles import SECRETS_OFFICER, SECRETS_USER
 from tools.key_vault.vault import Vault
 
 SHORTEST_LEASE = 15  # Seconds: Azure gives none for fewer.
-QUICK = Timing(duration=SHORTEST_LEASE, renew=1, look=0.1)
+QUICK = Timing(duration=SHORTEST_LEASE, renew=1, poll=0.1)
 _vaults: dict[str, Vault] = {}  # By their URLs: the stand-in's own side, in the process that it is in.
 
 
@@ -64,9 +65,9 @@ class AzureStack(TickedStack):
     def session(self, role: str = "operator") -> Session:
         store = KeyVaultVersionStore(
             self.place,
-            Api(self.place.vault, lambda _vault: self.client),
+            KeyVaultApi(self.place.vault, lambda _vault: self.client),
             lambda _url: self.blob,
-            loud=role == "rotator",
+            log_entries=role == "rotator",
             timing=self.timing,
         )
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
@@ -80,7 +81,7 @@ class AzureStack(TickedStack):
         return f"{name} {args[0]}" if hasattr(SecretClient, name) else name
 
     def is_leased(self) -> bool:
-        return self.blob.look().leased
+        return self.blob.status().is_leased
 
     def outlast(self) -> None:
         self.ahead.skip(SHORTEST_LEASE)

@@ -51,8 +51,8 @@ class ClusterStack(Stack):
         assert isinstance(self.manifest.store, KubernetesStoreLocation)
         connecting = functools.partial(connect, environment=self.environment)
         api = Api(self.namespace, open_connection=connecting)
-        quick = Timing(duration=self.lease_seconds, renew=0.2, look=0.1)
-        store = KubernetesVersionStore(self.manifest.store, api, loud=role == "rotator", timing=quick)
+        quick = Timing(duration=self.lease_seconds, renew=0.2, poll=0.1)
+        store = KubernetesVersionStore(self.manifest.store, api, log_entries=role == "rotator", timing=quick)
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     def data(self, secret: str) -> dict[str, str]:

@@ -37,7 +37,7 @@ class Embedded:
 def start_embedded(folder: Path) -> Embedded:
     """Start one with its home in `folder`."""
     home = folder / "broker"
-    admin = embedded.first_admin(home)
+    admin = embedded.create_first_admin(home)
     assert admin is not None
     for _ in range(5):  # somebody else may take the port in between
         made = Embedded(home, free_port(), admin)

@@ -19,7 +19,7 @@ from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao, rotators_policy
 from tests.real.stack import Stack, log_in, make_catalogue
 
-QUICK = Timing(duration=6, renew=0.5, look=0.1)
+QUICK = Timing(duration=6, renew=0.5, poll=0.1)
 DAYS = 30
 
 
@@ -45,7 +45,7 @@ class IssuedStack(Stack):
         return issuer
 
     def session(self, role: str = "operator") -> Session:
-        store = VaultVersionStore(self.place, loud=role == "rotator", timing=QUICK)
+        store = VaultVersionStore(self.place, log_entries=role == "rotator", timing=QUICK)
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     def found(self, name: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from tests.real.cloud_stack import Calls, TickedStack
 from tests.real.openbao import OpenBao, rotators_policy
 from tests.real.stack import make_catalogue
 
-QUICK = Timing(duration=6, renew=0.5, look=0.1)
+QUICK = Timing(duration=6, renew=0.5, poll=0.1)
 
 
 @dataclass
@@ -50,7 +50,7 @@ class OpenBaoStack(TickedStack):
 
     def session(self, role: str = "operator") -> Session:
         api = self._api(self.environment)
-        store = VaultVersionStore(self.place, api, loud=role == "rotator", timing=self.timing)
+        store = VaultVersionStore(self.place, api, log_entries=role == "rotator", timing=self.timing)
         return Session(manifest=self.manifest, store=store, journal=store.journal, clock=self.clock)
 
     @property

@@ -16,7 +16,7 @@ from cryptography import x509
 from secretops.engine.state import Versions
 from secretops.errors import WaitingError
 from secretops.manifest import Broker, Manifest, PrivateCaIssuer, Reader, Secret, SecretKind
-from secretops.operations.trust import bundle, lay
+from secretops.operations.trust import bundle, install
 from secretops.values import Value
 from tests.real.mosquitto import Mosquitto, start_mosquitto
 from tests.real.stack import DEADLINE, Stack, log_in, make_stack
@@ -38,7 +38,7 @@ class Certified:
 
     def trust(self) -> None:
         assert self.broker.trusts
-        lay(self.stack.manifest, self.broker.trusts, bundle(self.stack.session()))
+        install(self.stack.manifest, self.broker.trusts, bundle(self.stack.session()))
         rehash(self.broker.trusts)
 
     def trusted(self) -> list[str]:

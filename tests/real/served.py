@@ -27,7 +27,7 @@ GRACE = 3600  # Seconds, longer than any run: only what servers report lets a ro
 TOKEN = "MCP_HTTP_TOKEN"
 
 OFTEN = """
-from secretops.launcher.polled import PollingSource
+from secretops.launcher.polling_source import PollingSource
 plain = PollingSource.__init__
 PollingSource.__init__ = lambda self, *args, **named: plain(self, *args, **{**named, "every": 0.5})
 from secretops.cli import main
@@ -144,8 +144,8 @@ class ServedByLauncher:
         await self.until(text, lambda: text in self.log)
 
     async def takes(self, secret: str, version: Version) -> None:
-        await self.until_logged(f"On version {version.id} of {secret} now")
-        await self.until("its end", lambda: self.log.count("MQTT client has left") == len(self.swaps()))
+        await self.until_logged(f"Using version {version.id} of {secret}")
+        await self.until("its end", lambda: self.log.count("MQTT client has disconnected") == len(self.swaps()))
 
     async def refuses(self, told: str) -> None:
         await self.until_logged(told)
@@ -159,4 +159,4 @@ class ServedByLauncher:
 
     def swaps(self) -> list[int]:
         """Milliseconds of each, from the first packet of the new MQTT client until the server uses it."""
-        return [int(found) for found in re.findall(r"took over after (\d+) ms", self.log)]
+        return [int(found) for found in re.findall(r"Swapped the MQTT client in (\d+) ms", self.log)]

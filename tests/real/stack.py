@@ -183,7 +183,7 @@ def make_stack(
     stack = Stack(manifest)
     stack.file.write_text(manifest.model_dump_json())
     lines = "".join(f"{name}={text}\n" for name, text in store.lines.items())
-    stack.env.write_text(f"# Kept by pulumi\n{lines}# mine\nMINE=${{HOME}}/x\n")
+    stack.env.write_text(f"# Written by pulumi\n{lines}# mine\nMINE=${{HOME}}/x\n")
     stack.env.chmod(files.PRIVATE)
     return stack
 

@@ -65,7 +65,7 @@ class Played(RequestsTransport):  # type: ignore[misc]  # the SDK gives it no ty
 
     def client(self, tenant: str) -> LogsQueryClient:
         self.tenants.add(tenant)
-        return LogsQueryClient(Somebody(), transport=self, retry_policy=api.Patience())  # type: ignore[arg-type]
+        return LogsQueryClient(Somebody(), transport=self, retry_policy=api.BoundedRetryPolicy())  # type: ignore[arg-type]
 
     def send(self, request: HttpRequest, **_: Any) -> Any:
         if self.status == 0:

@@ -160,7 +160,7 @@ class VaultStack:
         done = self.run("audit", "--json", *map(str, files))
         assert done.code in (ExitCode.DONE, ExitCode.ATTENTION), done.text
         rows = [json.loads(line) for line in done.text.splitlines() if line.startswith("{")][:-1]
-        return [row for row in rows if row["outcome"] == "got it"]
+        return [row for row in rows if row["outcome"] == "got value"]
 
     def preview_is_empty(self) -> None:
         done = self.stack.run("preview", "--refresh", "--diff", "--expect-no-changes")

@@ -176,10 +176,10 @@ async def rotate_under_clients(kubelet: Kubelet, token: str, rotate: Callable[[i
     async with http_session(one, token) as first, http_session(other, token) as second:
         for turn in range(4):
             if turn:
-                swapped = f"On version {await asyncio.to_thread(rotate, turn)} of mqtt now"
+                swapped = f"Using version {await asyncio.to_thread(rotate, turn)} of mqtt"
                 await asyncio.to_thread(kubelet.until, swapped, partial(all_log, kubelet, swapped))
                 # Its report is gone then: the next rotation need not wait for the grace.
-                left = partial(all_log, kubelet, "The former MQTT client has left", turn)
+                left = partial(all_log, kubelet, "The former MQTT client has disconnected", turn)
                 await asyncio.to_thread(kubelet.until, "the former clients' end", left)
             for session in (first, second):
                 said = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)

@@ -55,7 +55,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
 
 def test_make_up_verifies_the_mqtt_secret_and_does_no_work_twice(clone: Newcomer) -> None:
     done = clone.sh("secretops status --json")
-    standing = {secret["name"]: secret["standing"] for secret in json.loads(done.stdout)["secrets"]}
+    standing = {secret["name"]: secret["status"] for secret in json.loads(done.stdout)["secrets"]}
     assert standing == {"broker-admin": "verified", "mqtt": "verified", "agent-key": "waiting"}
     assert "\x1b[" not in clone.said, "no color where there is no terminal"
     password = clone.variables()["MQTT_PASSWORD"]

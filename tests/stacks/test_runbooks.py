@@ -68,12 +68,12 @@ class Plant:
 
     def outlives_grace(self, *secrets: str) -> None:
         end, left = time.monotonic() + DEADLINE, set(secrets)
-        while left := left - {each["name"] for each in self.status() if "past its grace" in str(each["notes"])}:
+        while left := left - {each["name"] for each in self.status() if "retires it" in str(each["notes"])}:
             assert time.monotonic() < end, left
 
     def is_well(self) -> None:
         assert self.stack.log_in() == "Success", "the server logs in with what it is given"
-        standing = {each["name"]: each["standing"] for each in self.status()}
+        standing = {each["name"]: each["status"] for each in self.status()}
         assert standing == dict.fromkeys(("broker-admin", "mqtt", "agent-key"), "verified")
         admin = BrokerAdmin(self.stack.session()).credential()["username"]
         assert admin in self.stack.manifest.secret("broker-admin").users

@@ -154,7 +154,7 @@ def test_every_read_is_in_the_audit_log_with_its_reader_and_without_its_value(ro
     done = rotated.stack.secretops("audit", "--json", str(rotated.cluster.audit_file))
     assert done.returncode == ExitCode.ATTENTION, done.stdout
     rows = [json.loads(line) for line in done.stdout.splitlines()][:-1]
-    assert {row["reader"] for row in rows if row["outcome"] == "got it" and not row["declared"]} == {"eve"}
+    assert {row["reader"] for row in rows if row["outcome"] == "got value" and not row["declared"]} == {"eve"}
     bodies = [event for event in rotated.cluster.audit() if {"requestObject", "responseObject"} & event.keys()]
     assert not bodies
 

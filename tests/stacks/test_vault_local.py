@@ -166,7 +166,7 @@ async def _rotate_twice_more(deployed: LocalVault) -> None:
             deployed.history.append(await asyncio.to_thread(deployed.served))
             version = deployed.version("mqtt")
             async with asyncio.timeout(DEADLINE):
-                while f"On version {version} of mqtt now" not in log.read_text():
+                while f"Using version {version} of mqtt" not in log.read_text():
                     await asyncio.sleep(0.1)
             await publishes()
             await asyncio.to_thread(deployed.preview_is_empty)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from secretops.platforms.kubernetes.kubeconfig import chosen
+from secretops.platforms.kubernetes.kubeconfig import select_context
 from tools.review import __main__ as command
 from tools.review import authorities, previews
 from tools.review.comment import JUDGED, MARK
@@ -149,7 +149,7 @@ def test_stack_of_a_cluster_is_rendered_with_a_kubeconfig_that_leads_nowhere(clo
     one = answering(clone, KUBECONFIG=str(clone / "none"))
     one.home.mkdir()
     environment = one._without_cluster("prod")
-    assert chosen(context, environment) is not None
+    assert select_context(context, environment) is not None
     reviewed = previews.review("prod", one, None)
     assert (reviewed.provider, reviewed.against) == (Provider.RENDERED, Against.NOTHING)
 

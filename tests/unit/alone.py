@@ -119,7 +119,7 @@ class Alone(NamedTuple):
 
 def shared(name: str) -> dict[str, Any]:
     made = component("swarm.identity:SwarmIdentity")(f"{name}-identity").service
-    place: Any = {"prefix": f"{made.base}_", "book": f"{made.base}_book", "service": f"{made.base}_server"}
+    place: Any = {"prefix": f"{made.base}_", "state_config": f"{made.base}_book", "service": f"{made.base}_server"}
     store = SwarmStoreLocation(**place, instance=made.base, uid=10001, image=IMAGE)
     return {"shared": made, "manifest": manifest(name, store)}
 

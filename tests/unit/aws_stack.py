@@ -47,7 +47,7 @@ def a_package(*, current: bool = True) -> Iterator[None]:
 @contextmanager
 def a_kubeconfig() -> Iterator[None]:
     """As if there were one. A stand-in: the mocks ask no cluster."""
-    with mock.patch("secretops.platforms.kubernetes.kubeconfig.chosen"):
+    with mock.patch("secretops.platforms.kubernetes.kubeconfig.select_context"):
         yield
 
 

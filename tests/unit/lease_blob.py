@@ -1,10 +1,11 @@
 """A lease that lies in this process: a stand-in for the blob of the Azure store. It proves nothing about Azure."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from secretops.platforms.azure.lease import LeaseBlob, LeaseStatus
 
-NOBODY = LeaseStatus("", None, "", False, False)
+NOBODY = LeaseStatus()
 
 
 class BlobInMemory(LeaseBlob):
@@ -23,19 +24,19 @@ class BlobInMemory(LeaseBlob):
     def renew(self, lease: str) -> bool:
         return self.owner == lease
 
-    def say(self, lease: str, holder: str, since: datetime, count: int) -> bool:
+    def write_holder(self, lease: str, holder: str, since: datetime, count: int) -> bool:
         if self.owner == lease:
-            self.seen = LeaseStatus(holder, since, str(count), True, False)
+            self.seen = LeaseStatus(holder, since, count, is_leased=True)
         return self.owner == lease
 
     def release(self, lease: str) -> None:
         if self.owner == lease:
             self.owner = ""
 
-    def look(self) -> LeaseStatus:
-        return LeaseStatus(self.seen.holder, self.seen.since, self.seen.count, bool(self.owner), self.for_ever)
+    def status(self) -> LeaseStatus:
+        return replace(self.seen, is_leased=bool(self.owner), is_infinite=self.for_ever)
 
     def follow(self, name: str = "the follower") -> None:
         """Take the lease from its holder, as whoever follows one that did not renew."""
         self.owner = "another"
-        assert self.say(self.owner, name, datetime.now(UTC), 0)
+        assert self.write_holder(self.owner, name, datetime.now(UTC), 0)

@@ -103,7 +103,7 @@ class InMemory(InNamespace):
     def open(
         self, location: KubernetesStoreLocation | None = None, *, timing: Timing | None = None
     ) -> KubernetesVersionStore:
-        timing = timing or Timing(duration=6, renew=self.renew, look=0.1)
+        timing = timing or Timing(duration=6, renew=self.renew, poll=0.1)
         return KubernetesVersionStore(location or self.location, self.api(), timing=timing)
 
     def data(self, name: str) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from secretops.engine.journal import Journal
 from secretops.engine.ports import VersionStore
 from secretops.manifest import Manifest, StoreLocation
 from secretops.platform import OpenedStack, Platform, StoreChecks
-from secretops.trails.own_records import OwnRecords
+from secretops.trails import AccessRecordTrail
 from tests.unit.memory import Memory
 
 
@@ -18,14 +18,14 @@ class MemoryLocation(StoreLocation):
 
 class InMemory(Platform[MemoryLocation]):
     location = MemoryLocation
-    arrival = "at once"
+    delivery_delay = "at once"
 
     def open_store(self, location: MemoryLocation, *, role: str) -> tuple[VersionStore, Journal]:  # noqa: ARG002
         memory = MEMORIES.setdefault(location.shelf, Memory("mqtt"))
         return memory.store(), memory
 
-    def open_trail(self, manifest: Manifest) -> OwnRecords:
-        return OwnRecords(manifest.secrets)
+    def open_trail(self, manifest: Manifest) -> AccessRecordTrail:
+        return AccessRecordTrail(manifest.secrets)
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:  # noqa: ARG002
         kept = MEMORIES[self.of(stack.manifest).shelf].content.versions

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.daemon import Connection
 from tests.contract.swarm_place import FILES, InSwarm
 from tests.real.accidents import killed_in_memory
@@ -206,8 +206,8 @@ class InMemory(InSwarm):
 
     engine: Engine = field(default_factory=Engine)
 
-    def new_api(self) -> Api:
-        return Api(lambda: Connection(self.engine, "memory://"))
+    def new_api(self) -> SwarmApi:
+        return SwarmApi(lambda: Connection(self.engine, "memory://"))
 
     def texts(self) -> dict[str, str]:
         return {name: self.engine.texts[name] for name in self.named()}
@@ -243,12 +243,12 @@ def at(address: str) -> InMemory:
 
 
 def lead_to(place: InMemory, monkeypatch: Any) -> None:
-    begin = Api.__init__
+    begin = SwarmApi.__init__
 
-    def opened(self: Api, connect: Callable[[], Connection] | None = None, **more: bool) -> None:
+    def opened(self: SwarmApi, connect: Callable[[], Connection] | None = None, **more: bool) -> None:
         begin(self, connect or (lambda: Connection(place.engine, "memory://")), **more)
 
-    monkeypatch.setattr(Api, "__init__", opened)
+    monkeypatch.setattr(SwarmApi, "__init__", opened)
 
 
 def _passes(found: dict[str, Any], params: dict[str, str]) -> bool:
@@ -286,12 +286,12 @@ def _response(code: int, answer: Any) -> requests.Response:
 
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for what happens at once."""
-    from secretops.platforms.swarm import delivery, job, rollout, version_state
+    from secretops.platforms.swarm import job, rollout, store, version_state
     from secretops.stores import retry
 
-    for module in (version_state, delivery):
+    for module in (version_state, store):
         monkeypatch.setattr(module, "PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(retry, "CONFLICT_PAUSES", (0.0, 0.0, 0.0))
-    for name, seconds in (("LOOK", 0.0), ("SENT", 0.0), ("STEADY", 0.0), ("RUNS_WITHIN", 0.2)):
+    for name, seconds in (("POLL", 0.0), ("SENT", 0.0), ("STEADY", 0.0), ("RUNS_WITHIN", 0.2)):
         monkeypatch.setattr(rollout, name, seconds)
-    monkeypatch.setattr(job, "LOOK", 0.0)
+    monkeypatch.setattr(job, "POLL", 0.0)

@@ -24,7 +24,7 @@ from policies.catalogue import rules
 from policies.evidence import Verdict, judge, judge_by
 from policies.plan import CONCEALED, UNKNOWN, Environment, Plan, Resource, judged, plan_from, resource
 from policies.rule import Rule
-from secretops.platforms.swarm.mounted_secrets import Attached
+from secretops.platforms.swarm.mounted_secrets import MountedSecret
 from tests.unit.aws_stack import SERVER, a_kubeconfig, a_package
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT
 from tests.unit.harness import Deployed, ca_file, deploy
@@ -146,16 +146,16 @@ def planned(text: str, stack: str, *, preview: bool = False) -> Plan:
 def stood_in(text: str) -> Iterator[str]:
     """A stack file with CA files, a kubeconfig, a package for AWS and a Swarm's manager stood in for."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        patch.setattr(mcp_server, "attached", lambda _name: ())
-        patch.setattr(mcp_server, "named", _login)
+        patch.setattr(mcp_server, "mounted_secrets", lambda _name: ())
+        patch.setattr(mcp_server, "operator_secret", _login)
         patch.setattr(deployer, "ask_manager", lambda: None)
         warnings.filterwarnings("ignore", ".*has been deprecated", DeprecationWarning)
         with a_kubeconfig(), a_package():
             yield re.sub(r"/etc/ssl/certs/[a-z-]+\.crt", str(ca_file(Path(folder))), text)
 
 
-def _login(secret: str, *, file_name: str, uid: str, gid: str) -> Attached:
-    return Attached(secret_id="an-id", secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=0o400)
+def _login(secret: str, *, file_name: str, uid: str, gid: str) -> MountedSecret:
+    return MountedSecret(secret_id="an-id", secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=0o400)
 
 
 def plan_of(deployed: Deployed, stack: str, environment: Environment | None = None) -> Plan:

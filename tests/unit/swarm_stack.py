@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from components.swarm import deployer, mcp_server
-from secretops.platforms.swarm.mounted_secrets import Attached
+from secretops.platforms.swarm.mounted_secrets import MountedSecret
 from tests.unit.harness import Deployed, deploy
 from tests.unit.stack_file import StackFile
 
@@ -14,7 +14,7 @@ IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
 NETWORK = "abcdefghijklmnopqrstuvwxy"
 SERVER, ROTATOR = "service", "rotator-service"
 
-V3 = Attached(
+V3 = MountedSecret(
     secret_id="s" * 25,
     secret_name="coreflux-mcp-prod_mqtt-v3-password",  # nosec B106 - a secret's name
     file_name="mqtt_password",
@@ -41,11 +41,11 @@ def on_swarm(
     *,
     stack: str = "prod",
     preview: bool = False,
-    attached: Sequence[Attached] = (),
+    attached: Sequence[MountedSecret] = (),
     **more: str,
 ) -> Deployed:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mcp_server, "attached", lambda _name: tuple(attached))
+        patch.setattr(mcp_server, "mounted_secrets", lambda _name: tuple(attached))
         patch.setattr(deployer, "ask_manager", lambda: None)
         return deploy(file_on_swarm(store, server, broker, **more), stack, preview=preview)
 

@@ -39,7 +39,7 @@ def on_kubernetes(server: str = "", **more: str) -> Deployed:
 
 
 def secrets_of(agent: str, stack: str = "dev") -> dict[str, Secret]:
-    return {secret.name: secret for secret in file(agent, environment="development").parse(stack).catalogue}
+    return {secret.name: secret for secret in file(agent, environment="development").parse(stack).secrets}
 
 
 def refusals(agent: str, **sections: str) -> list[str]:
@@ -58,7 +58,11 @@ def test_without_the_section_the_key_is_the_copilots_and_an_operator_supplies_it
 def test_the_keys_of_an_agent_of_ones_own_are_made_with_a_token_that_the_rotator_alone_reads() -> None:
     found = secrets_of(OWNED, "plant-7")
     key, admin = found["agent-key"], found["agent-admin"]
-    assert key.agent == OwnedAgent(url=URL, id=UUID, prefix="coreflux-mcp-plant-7") and key.is_made and key.is_begun
+    assert (
+        key.agent == OwnedAgent(url=URL, id=UUID, prefix="coreflux-mcp-plant-7")
+        and key.is_made
+        and key.makes_first_value
+    )
     assert (admin.kind, admin.fields, admin.readers) == (SecretKind.SUPPLIED, ("token",), (Reader.ROTATOR,))
     assert next_step(file(OWNED).parse("dev")) == (
         "secretops broker start, then secretops put agent-admin, then secretops tick, then secretops status"

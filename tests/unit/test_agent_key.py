@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from secretops.engine.agent_key import TRIES, AgentKey
-from secretops.engine.ports import LostError, NamedKey
+from secretops.engine.ports import NamedKey, UnknownOutcomeError
 from secretops.engine.rotator import GraceError
 from secretops.engine.state import Stage, Version
 from secretops.errors import RefusedError, StoreError
@@ -36,7 +36,7 @@ class Agent:
     refuses: bool = False
     id: str = AGENT
 
-    def listed(self) -> tuple[NamedKey, ...]:
+    def list_keys(self) -> tuple[NamedKey, ...]:
         return tuple(self.keys.values())
 
     def create(self, name: str) -> tuple[NamedKey, Value]:
@@ -45,7 +45,7 @@ class Agent:
         self.keys[key.id] = key
         if self.lost:
             self.lost -= 1
-            raise LostError("no answer")
+            raise UnknownOutcomeError("no answer")
         return key, Value({"api-key": f"value of {key.id}"})
 
     def delete(self, key: NamedKey) -> None:
@@ -120,13 +120,13 @@ def test_a_rotator_that_lost_its_lease_changes_no_key(memory: Memory, step: str)
         agent.keys[left.id] = left
     before = dict(agent.keys)
     with made.store.lease("the stalled one"):
-        listed = agent.listed
+        listed = agent.list_keys
 
         def slowly() -> tuple[NamedKey, ...]:
             memory.follow()
             return listed()
 
-        agent.listed = slowly  # type: ignore[method-assign]
+        agent.list_keys = slowly  # type: ignore[method-assign]
         if step == "replace":
             memory.follow()
         with pytest.raises(StoreError, match="the lease is lost"):

@@ -16,7 +16,7 @@ from components.aws.lambda_package import ARCHITECTURE, PYTHON
 from components.aws.names import Names
 from components.settings.remote_constraints import FETCHED
 from components.settings.sections import Rotation
-from secretops.launcher.polled import EVERY_SECONDS, RETRY_SECONDS, SLOWER
+from secretops.launcher.polling_source import BACKOFF_FACTOR, POLL_SECONDS, RETRY_SECONDS
 from secretops.launcher.settings import SECRET_VARIABLES
 from secretops.manifest import Manifest
 from secretops.platforms.aws.labels import NO_VALUE
@@ -420,4 +420,4 @@ def test_the_default_grace_is_longer_than_a_new_version_takes(prod: Deployed) ->
     assert 2 * task.ROLLOUT <= looked < manifest_of(prod).grace_seconds
     gathered = queue["delaySeconds"] + taken["maximumBatchingWindowInSeconds"]
     assert task.REDEPLOYED == gathered + task.ROLLOUT < Rotation().grace_seconds
-    assert FETCHED >= 1.1 * (EVERY_SECONDS + SLOWER * RETRY_SECONDS), "a poll that fails, and the next"
+    assert FETCHED >= 1.1 * (POLL_SECONDS + BACKOFF_FACTOR * RETRY_SECONDS), "a poll that fails, and the next"

@@ -10,7 +10,7 @@ pytest.importorskip("botocore", reason="botocore is not installed: the extra `aw
 from botocore import exceptions as sdk
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.platforms.aws.errors import AbsentError, DeniedError, told
+from secretops.platforms.aws.errors import AbsentError, DeniedError, translate
 
 CANARY = f"value-{secrets.token_hex(12)}"
 ROLE = "arn:aws:sts::123456789012:assumed-role/coreflux-mcp-prod-eu-central-1@tick/coreflux-mcp-prod-tick"
@@ -54,7 +54,9 @@ def test_a_limit_that_is_reached_is_reported_with_the_command_that_makes_room() 
         ("UpdateSecretVersionStage", "limit exceeded"),
         ("PutSecretValue", "The maximum number of versions was reached"),
     ):
-        found = told(answered("LimitExceededException", message), f"secretsmanager:{operation}", "it", "eu-central-1")
+        found = translate(
+            answered("LimitExceededException", message), f"secretsmanager:{operation}", "it", "eu-central-1"
+        )
         assert found.remedy
         assert "update-secret-version-stage --region eu-central-1 --secret-id it" in found.remedy
         assert CANARY not in str(found)
@@ -62,7 +64,7 @@ def test_a_limit_that_is_reached_is_reported_with_the_command_that_makes_room() 
 
 @pytest.mark.parametrize(("error", "kind"), CASES)
 def test_what_goes_wrong_is_told_with_a_remedy_and_without_aws_text(error: Any, kind: type[SecretopsError]) -> None:
-    found = told(error, "secretsmanager:DescribeSecret", "it", "eu-central-1")
+    found = translate(error, "secretsmanager:DescribeSecret", "it", "eu-central-1")
     assert type(found) is kind
     assert found.what and found.rule and found.remedy
     assert CANARY not in str(found)
@@ -72,9 +74,9 @@ def test_what_goes_wrong_is_told_with_a_remedy_and_without_aws_text(error: Any, 
 def test_a_disabled_key_is_told_from_a_deletion_and_a_denial_names_who_and_what() -> None:
     def remedy(message: str) -> str:
         error = answered("InvalidRequestException", message)
-        return told(error, "secretsmanager:GetSecretValue", "it", "eu-central-1").remedy or ""
+        return translate(error, "secretsmanager:GetSecretValue", "it", "eu-central-1").remedy or ""
 
     assert "restore-secret" in remedy("it was marked for deletion")
     assert "restore-secret" not in remedy("KMSInvalidStateException")
-    denied = told(answered("AccessDeniedException", DENIED), "secretsmanager:DescribeSecret", "it", "eu-central-1")
+    denied = translate(answered("AccessDeniedException", DENIED), "secretsmanager:DescribeSecret", "it", "eu-central-1")
     assert ROLE in denied.what and "secretsmanager:GetSecretValue" in denied.what

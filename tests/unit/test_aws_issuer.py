@@ -14,7 +14,7 @@ def test_the_certificate_is_for_the_stacks_client_and_thirty_days() -> None:
     sections = {"store": STORE, "server": FETCHED, "broker": broker, "issuer": ISSUER}
     text = "\n".join(["config:", *(f"  {name}: {{{section}}}" for name, section in sections.items())])
     settings = StackFile.read(text).parse("prod")
-    (issuer,) = [secret.issuer for secret in settings.catalogue if secret.name == CLIENT_CERT]
+    (issuer,) = [secret.issuer for secret in settings.secrets if secret.name == CLIENT_CERT]
     assert isinstance(issuer, AwsPrivateCaIssuer)
     assert issuer == AwsPrivateCaIssuer(arn=CA, common_name="coreflux-mcp-prod", seconds=30 * 86400)
     assert issuer.region == "eu-west-1", "the CA's own"

@@ -12,13 +12,13 @@ from secretops.check import Level, Repair
 from secretops.engine.state import Stage, Version
 from secretops.platforms.azure import checks as examining
 from secretops.platforms.azure import tags
-from secretops.platforms.azure.api import Deleted, Kept
-from secretops.platforms.azure.checks.key_vault import Vault
+from secretops.platforms.azure.api import DeletedSecret, KeyVaultVersion
+from secretops.platforms.azure.checks import Vault
 from secretops.platforms.azure.errors import ForbiddenError
-from secretops.platforms.azure.lease import Timing
 from secretops.platforms.azure.location import AzureStoreLocation
-from secretops.platforms.azure.tags import State
-from secretops.trails.protocol import Access
+from secretops.platforms.azure.tags import TagState
+from secretops.stores.lease import Timing
+from secretops.trails import Access
 from tests.unit.lease_blob import BlobInMemory
 
 NOW = datetime.now(UTC)
@@ -33,29 +33,36 @@ STORE = AzureStoreLocation(
 )
 
 
-def kept(number: int, *, at: datetime = LONG_AGO, enabled: bool = True, expires: datetime | None = None) -> Kept:
+def kept(
+    number: int, *, at: datetime = LONG_AGO, enabled: bool = True, expires: datetime | None = None
+) -> KeyVaultVersion:
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=at)
-    return Kept(
-        f"kv{number}", enabled, at + timedelta(seconds=number), expires, tags.facts(version, number, f"w{number}")
+    return KeyVaultVersion(
+        "it",
+        f"kv{number}",
+        enabled,
+        at + timedelta(seconds=number),
+        expires,
+        tags.version_tags(version, number, f"w{number}"),
     )
 
 
 @dataclass
 class Played:
-    state: State = field(default_factory=lambda: State((kept(1),), ()))
+    state: TagState = field(default_factory=lambda: TagState((kept(1),), ()))
     location: AzureStoreLocation = STORE
     lease: BlobInMemory = field(default_factory=BlobInMemory)
-    timing: Timing = field(default_factory=lambda: Timing(look=0.01))
+    timing: Timing = field(default_factory=lambda: Timing(poll=0.01))
     ahead: timedelta = timedelta(0)
     record: datetime | None = NOW
     denied: tuple[ForbiddenError, ...] = ()
-    held: dict[str, Deleted] = field(default_factory=dict)
+    held: dict[str, DeletedSecret] = field(default_factory=dict)
     accessed: tuple[Access, ...] = ()
     short_name: str = "kv"
     names: tuple[str, ...] = ("mqtt", "mqtt-pending")
 
     @property
-    def states(self) -> dict[str, State]:
+    def states(self) -> dict[str, TagState]:
         return {"mqtt": self.state}
 
     def __getattr__(self, name: str) -> Any:
@@ -65,19 +72,19 @@ class Played:
             "deleted": self.held,
             "newest_record": self.record,
             "accesses": self.accessed,
-            "strangers": [],
+            "undeclared": [],
         }
         return lambda *_: said[name]
 
     def finds(self, name: str) -> Level:
         found = examining.azure_checks(cast(Vault, self), cast(Any, None), Repair("tick", str))
         (one,) = [check for check in found if check.name == name]
-        return one.look().level
+        return one.run().level
 
 
 def access(**changes: Any) -> Access:
     said: dict[str, Any] = {"time": NOW, "reader": "server", "operation": "SecretGet", "secret": "mqtt"}
-    said |= {"source": "", "allowed": False, "given": False, "done": False, "declared": True}
+    said |= {"source": "", "allowed": False, "value_returned": False, "changed": False, "declared": True}
     return Access(**{**said, **changes})
 
 
@@ -87,7 +94,7 @@ def test_a_stack_that_is_as_it_should_be_is_well() -> None:
 
 
 PAST = NOW - timedelta(days=1)
-OURS, THEIRS = Deleted({tags.FORGETTING: "x"}, None, False), Deleted({}, None, True)
+OURS, THEIRS = DeletedSecret({tags.FORGETTING: "x"}, None, False), DeletedSecret({}, None, True)
 
 
 @pytest.mark.parametrize(
@@ -96,11 +103,11 @@ OURS, THEIRS = Deleted({tags.FORGETTING: "x"}, None, False), Deleted({}, None, T
         ("clock", {"ahead": timedelta(hours=1)}),
         ("your rights", {"denied": (ForbiddenError("no"),)}),
         ("names", {"held": {"mqtt": THEIRS}}),
-        ("pending", {"state": State((kept(1),), (kept(2),))}),
-        ("pending", {"state": State((kept(1), kept(2)), (kept(2),))}),
-        ("versions", {"state": State((kept(1, enabled=False),), ())}),
-        ("versions", {"state": State((kept(1, expires=PAST),), ())}),
-        ("versions", {"state": State((kept(1), kept(2), kept(3)), ())}),
+        ("pending", {"state": TagState((kept(1),), (kept(2),))}),
+        ("pending", {"state": TagState((kept(1), kept(2)), (kept(2),))}),
+        ("versions", {"state": TagState((kept(1, enabled=False),), ())}),
+        ("versions", {"state": TagState((kept(1, expires=PAST),), ())}),
+        ("versions", {"state": TagState((kept(1), kept(2), kept(3)), ())}),
         ("audit", {"record": None}),
         ("audit", {"location": STORE.model_copy(update={"workspace": ""})}),
         ("readers' rights", {"accessed": (access(),)}),
@@ -114,8 +121,8 @@ def test_what_is_not_as_it_should_be_is_found(check: str, played: dict[str, Any]
     ("check", "played"),
     [
         ("names", {"held": {"mqtt": OURS}}),
-        ("pending", {"state": State((kept(1),), (kept(2, at=NOW),))}),
-        ("versions", {"state": State((kept(1, at=NOW), kept(2, at=NOW), kept(3, at=NOW)), ())}),
+        ("pending", {"state": TagState((kept(1),), (kept(2, at=NOW),))}),
+        ("versions", {"state": TagState((kept(1, at=NOW), kept(2, at=NOW), kept(3, at=NOW)), ())}),
         ("readers' rights", {"accessed": (access(declared=False), access(allowed=True))}),
     ],
 )

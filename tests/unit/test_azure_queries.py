@@ -71,7 +71,7 @@ LONG_COLUMN = "identity_claim_http_schemas_microsoft_com_identity_claims_objecti
 def test_every_operation_that_is_looked_for_is_one_that_key_vault_logs() -> None:
     logged = {*PUBLISHED["operations"]["vault"], *PUBLISHED["operations"]["secrets"]}
     assert {*queries.DELETED, queries.NEAR, queries.EXPIRED} <= logged
-    assert {*audit_tables.GIVES_VALUE, *trail.LISTS, *audit.OPERATIONS.values()} <= logged
+    assert {*audit_tables.RETURNS_VALUE, *trail.LISTS, *audit.OPERATIONS.values()} <= logged
     assert LONG_CLAIM in PUBLISHED["claims"]["identity"]
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secretops.broker import first_admin
+from secretops.broker import create_first_admin
 from secretops.broker.commands import COMMAND_TOPIC, OUTPUT_TOPIC, Commands, parse
-from secretops.broker.server import Action, may
+from secretops.broker.server import Action, is_allowed
 from secretops.broker.users import USERS_FILE, Flag, User, Users
 from secretops.errors import StoreError
 from secretops.values import Value, new_password
@@ -25,7 +25,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def users(home: Path) -> Users:
-    assert first_admin(home) is not None
+    assert create_first_admin(home) is not None
     return Users.load(home)
 
 
@@ -38,9 +38,9 @@ def ask(users: Users, who: str, text: str) -> dict[str, Any]:
 
 
 def test_the_first_admin_is_made_once_and_its_password_is_nowhere(home: Path) -> None:
-    admin = first_admin(home)
+    admin = create_first_admin(home)
     assert admin is not None
-    assert first_admin(home) is None
+    assert create_first_admin(home) is None
     assert Users.load(home).authenticate(admin["username"], admin["password"])
     assert admin["password"] not in (home / USERS_FILE).read_text()
     assert [path.stat().st_mode & 0o777 for path in (home / USERS_FILE, home)] == [0o600, 0o700]
@@ -51,10 +51,10 @@ def test_an_admin_that_could_not_be_kept_is_not_made(home: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        first_admin(home, keep=full)
+        create_first_admin(home, save=full)
     assert not (home / USERS_FILE).exists()
     kept: list[Value] = []
-    admin = first_admin(home, keep=kept.append)
+    admin = create_first_admin(home, save=kept.append)
     assert kept == [admin]
 
 
@@ -86,7 +86,7 @@ def test_a_change_that_cannot_be_written_does_not_hold(users: Users, home: Path)
 def test_a_file_that_is_no_users_file_is_told(home: Path, text: str) -> None:
     home.mkdir()
     (home / USERS_FILE).write_text(text)
-    with pytest.raises(StoreError, match="not a users file"):
+    with pytest.raises(StoreError, match="users-file-invalid"):
         Users.load(home)
 
 
@@ -182,5 +182,5 @@ def test_topics_are_open_to_whom_they_are_meant_for(
     root = users.get("root")
     assert root is not None
     for flags in (SERVER, MANAGER, SYSTEM):
-        assert may(User(password=root.password, flags=flags), action, topic) is (flags in allowed)
-    assert not may(None, action, topic)
+        assert is_allowed(User(password=root.password, flags=flags), action, topic) is (flags in allowed)
+    assert not is_allowed(None, action, topic)

@@ -3,10 +3,10 @@
 import re
 from datetime import UTC, datetime
 
-from components.core.secrets import SERVER_VARIABLES, Catalogue, for_server, variables_of
+from components.core.secrets import SERVER_VARIABLES, for_server, variables_of
 from components.settings.section import PROJECT_FOLDER
 from components.settings.settings import Settings
-from secretops.certificates import new_authority
+from secretops.certificates import new_ca
 from secretops.manifest import PrivateCaIssuer, Reader, Secret, SecretKind
 from tests.unit.stack_file import StackFile
 
@@ -22,8 +22,8 @@ config:
 """
 
 
-def full() -> Catalogue:
-    return StackFile.read(FULL).parse("plant-7").catalogue
+def full() -> tuple[Secret, ...]:
+    return StackFile.read(FULL).parse("plant-7").secrets
 
 
 def named(name: str) -> Secret:
@@ -56,7 +56,7 @@ config:
 
 
 def test_a_server_that_other_machines_reach_has_its_bearer_token_without_being_told() -> None:
-    found = StackFile.read(ON_KUBERNETES % ("", "{}")).parse("staging").catalogue
+    found = StackFile.read(ON_KUBERNETES % ("", "{}")).parse("staging").secrets
 
     (token,) = [secret for secret in found if secret.name == "http-token"]
     assert (token.kind, token.fields, token.readers) == (SecretKind.SUPPLIED, ("token",), (Reader.SERVER,))
@@ -65,14 +65,14 @@ def test_a_server_that_other_machines_reach_has_its_bearer_token_without_being_t
 
 def test_a_certificate_that_cert_manager_keeps_is_none_of_secretops_secrets() -> None:
     issuer = ", certificate_issuer: {kind: Issuer, name: ca}"
-    assert "client-cert" in [secret.name for secret in StackFile.read(ON_KUBERNETES % ("", "{}")).parse("s").catalogue]
-    issued = StackFile.read(ON_KUBERNETES % (issuer, "{}")).parse("s").catalogue
+    assert "client-cert" in [secret.name for secret in StackFile.read(ON_KUBERNETES % ("", "{}")).parse("s").secrets]
+    issued = StackFile.read(ON_KUBERNETES % (issuer, "{}")).parse("s").secrets
     assert "client-cert" not in [secret.name for secret in issued]
 
 
 def test_a_ca_of_the_stacks_own_is_made_by_secretops_and_read_by_the_rotator_alone() -> None:
     text = f"{FULL}  issuer: {{kind: private-ca, days: 10, ca_days: 100}}\n"
-    found = {secret.name: secret for secret in StackFile.read(text).parse("plant-7").catalogue}
+    found = {secret.name: secret for secret in StackFile.read(text).parse("plant-7").secrets}
     authority, certificate = found["client-ca"], found["client-cert"]
     assert (authority.kind, authority.readers, authority.is_made) == (SecretKind.CA, (Reader.ROTATOR,), True)
     assert certificate.issuer == PrivateCaIssuer(
@@ -84,9 +84,9 @@ def test_a_ca_of_the_stacks_own_is_made_by_secretops_and_read_by_the_rotator_alo
 
 def test_no_clients_name_is_too_long_for_its_ca_to_have_one() -> None:
     text = f"{FULL}  issuer: {{kind: private-ca}}\n"
-    found = StackFile.read(text).parse(f"plant-{'x' * 80}").catalogue
+    found = StackFile.read(text).parse(f"plant-{'x' * 80}").secrets
     (issuer,) = [secret.issuer for secret in found if secret.issuer]
-    certificate, _, _ = new_authority(issuer.common_name, seconds=60, now=datetime(2026, 3, 1, tzinfo=UTC))
+    certificate, _, _ = new_ca(issuer.common_name, seconds=60, now=datetime(2026, 3, 1, tzinfo=UTC))
     assert issuer.common_name.startswith("coreflux-mcp-plant-xxx") and "BEGIN CERTIFICATE" in certificate
 
 
@@ -105,6 +105,6 @@ def test_the_servers_variables_are_those_that_the_components_write() -> None:
 def test_a_long_stack_name_leaves_two_different_users_within_the_brokers_limit() -> None:
     settings: list[Settings] = [StackFile.read(FULL).parse(f"plant-{'x' * 80}-{end}") for end in ("east", "west")]
 
-    users = [user for each in settings for secret in each.catalogue for user in secret.users]
+    users = [user for each in settings for secret in each.secrets for user in secret.users]
     assert len(set(users)) == len(users) == 8
     assert max(len(user) for user in users) <= 64

@@ -78,10 +78,10 @@ def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(
 
 @pytest.mark.parametrize(("arguments", "given", "code", "words"), [
     pytest.param(["rotate", "--force", "x"], b"", 2, ["--force", "-> secretops rotate --help\n"], id="help of it"),
-    pytest.param(["rotate", "nothing"], b"", 2, ["no such secret", "agent-key"], id="an unknown secret"),
+    pytest.param(["rotate", "nothing"], b"", 2, ["[secret-unknown]", "agent-key"], id="an unknown secret"),
     pytest.param(["rotate", "mqt"], b"", 2, ["did you mean mqtt?"], id="a misspelled secret"),
-    pytest.param(["report"], b"", 2, ["--to is missing", "report.html"], id="a report without a place"),
-    pytest.param(["rotate", "agent-key"], b"", 2, ["supplied", "secretops put agent-key"], id="a supplied kind"),
+    pytest.param(["report"], b"", 2, ["[report-target-missing]", "report.html"], id="a report without a place"),
+    pytest.param(["rotate", "agent-key"], b"", 2, ["[secret-not-made]", "put agent-key"], id="a supplied kind"),
     pytest.param(["put", "agent-key"], b"", 2, ["no api-key", "-> "], id="put of nothing"),
     pytest.param(["put", "agent-key", "--untested"], b" \n", 2, ["no api-key", "blank"], id="a blank key"),
     pytest.param(["put", "agent-key"], b"x" * 8001, 2, ["api-key: 8001 bytes", "8000"], id="a long key"),
@@ -120,7 +120,7 @@ def test_a_garbage_manifest_is_refused(tmp_path: Path, stack: Stack, text: bytes
 def test_broker_stop_with_a_missing_manifest_leaves_the_projects_own_broker_alone(stack: Stack) -> None:
     """The current folder is a project: without --manifest the broker of its default place would be stopped."""
     stack.file.unlink()
-    refused(run(stack, "broker", "stop"), 2, str(stack.file), "give the manifest")
+    refused(run(stack, "broker", "stop"), 2, str(stack.file), "[manifest-unreadable]")
 
 
 @pytest.mark.parametrize("line", [{"LD_PRELOAD": "x"}, {"MQTT_BROKER\nX": "x"}, {"MQTT_BROKER": "x\0"}], ids=str)
@@ -174,13 +174,13 @@ def test_status_shows_the_other_secrets_when_one_does_not_read(stack: Stack) -> 
         done = run(stack, "status")
         assert done.returncode == 3 and b"secretops purge agent-key --destroy" in done.stdout, done.stderr
         rows = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)["secrets"]}
-        assert (rows["agent-key"]["standing"], rows["mqtt"]["current"]) == (standing, None)
+        assert (rows["agent-key"]["status"], rows["mqtt"]["current"]) == (standing, None)
         assert bool(rows["agent-key"]["current"]) is (broken is value)
         assert run(stack, "report", "--skip-doctor", "--json").returncode == 3
     for each in stack.manifest.secrets:
         (stack.root / "versions" / each.name).mkdir(exist_ok=True)
         (stack.root / "versions" / each.name / "state.json").write_text("garbage")
-    refused(run(stack, "status"), 1, "does not read as a list of versions")
+    refused(run(stack, "status"), 1, "dotenv-file-invalid")
     assert run(stack, "purge", "agent-key", "--destroy", "--yes").returncode == 0
     assert not state.parent.exists() and "still-wanted" not in stack.env.read_text()
 
@@ -198,7 +198,7 @@ def test_a_stack_without_its_first_admin_waits_and_is_not_a_failure(stack: Stack
     assert b"secretops put broker-admin" in done.stderr
     assert b"agent-key: has no value yet: secretops put agent-key" in done.stdout, "and not that there is nothing to do"
     done = run(stack, "status", "--json")
-    assert {one["name"]: one["standing"] for one in json.loads(done.stdout)["secrets"]} == dict.fromkeys(
+    assert {one["name"]: one["status"] for one in json.loads(done.stdout)["secrets"]} == dict.fromkeys(
         ("broker-admin", "mqtt", "agent-key", "client-cert"), "waiting"
     )
     assert done.returncode == 0
@@ -238,10 +238,10 @@ def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(
     stack.file.write_text(stack.manifest.model_copy(update={"secrets": secrets}).model_dump_json())
     done = run(stack, "status")
     assert done.returncode == 3
-    assert b"client-cert: left the stack" in done.stdout
+    assert b"client-cert: not in the stack" in done.stdout
     assert b"secretops purge client-cert --destroy" in done.stdout
     told = {one["name"]: one for one in json.loads(run(stack, "status", "--json").stdout)["secrets"]}
-    assert told["client-cert"]["standing"] == "attention"
+    assert told["client-cert"]["status"] == "attention"
     done = run(stack, "purge", "client-cert")
     assert b"client-cert" in done.stdout and b"agent-key" not in done.stdout
     assert run(stack, "status").returncode == 3, "a dry run takes nothing"
@@ -254,10 +254,10 @@ def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        (["put", "agent-key=Pasted-8Value"], "that is no secret of stack test"),
-        (["put", "agent-key", "Pasted8Value"], "if it was the value, it is known now"),
+        (["put", "agent-key=Pasted-8Value"], "[secret-unknown]"),
+        (["put", "agent-key", "Pasted8Value"], "replace it"),
         (["compromise", "agent-key", "Pasted8Value"], "-> secretops compromise --help"),
-        (["purge", "Pasted8Value"], "that: no value of it is kept"),
+        (["purge", "Pasted8Value"], "that: no stored values"),
     ],
     ids=["a pair", "put", "compromise", "purge"],
 )
@@ -271,13 +271,13 @@ def test_the_embedded_brokers_first_admin_is_not_asked_of_a_person(stack: Stack)
     embedded = Embedded(stack.root / "broker", free_port(), Value({})).broker()
     stack.file.write_text(stack.manifest.model_copy(update={"broker": embedded}).model_dump_json())
     assert b"broker-admin: has no value yet: secretops broker start" in run(stack, "status").stdout
-    refused(run(stack, "rotate", "mqtt"), 5, "there is no broker-admin yet", "-> secretops broker start")
+    refused(run(stack, "rotate", "mqtt"), 5, "[broker-admin-missing]", "-> secretops broker start")
 
 
 def test_a_purge_that_nobody_confirms_removes_nothing(stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "still-wanted"})
     for name in ([], ["agent-key"]):
-        refused(run(stack, "purge", *name, "--destroy"), 2, "nobody to ask", "--yes")
+        refused(run(stack, "purge", *name, "--destroy"), 2, "[confirmation-missing]", "--yes")
     assert stack.session().store.secret_names() == ("agent-key",)
     assert run(stack, "purge", "--destroy", "--yes").returncode == 0
     assert stack.session().store.secret_names() == ()
@@ -296,7 +296,7 @@ def test_a_purge_on_a_terminal_asks_for_the_stacks_name(typed: str, code: int, s
     os.close(ours)
     os.close(theirs)
     assert asked.returncode == code, told
-    assert b"This removes every value that stack test keeps of agent-key, for good." in told
+    assert b"every value of agent-key in stack test" in told
     assert stack.session().store.secret_names() == (("agent-key",) if code else ())
 
 
@@ -313,7 +313,7 @@ def test_another_stacks_folder_is_neither_shown_nor_changed(command: list[str], 
         run(stack, *command, given=b"of-ours"),
         2,
         f"is the store of stack theirs, and this is stack {name}",
-        "a folder holds the values of one stack",
+        "[store-of-another-stack]",
         f"root: .coreflux-mcp-{name}",
     )
     assert {path: path.read_bytes() for path in stack.root.rglob("*") if path.is_file()} == before
@@ -325,7 +325,7 @@ def test_the_embedded_brokers_admin_is_not_purged_alone(stack: Stack) -> None:
     session.store.add("broker-admin", version, Value({"username": "root", "password": "p" * 12}))
     broker = Embedded(stack.root / "broker", free_port(), Value({})).broker()
     stack.file.write_text(stack.manifest.model_copy(update={"broker": broker}).model_dump_json())
-    refused(run(stack, "purge", "broker-admin", "--destroy"), 2, "the embedded broker has no other admin")
+    refused(run(stack, "purge", "broker-admin", "--destroy"), 2, "[purge-embedded-admin]")
     assert session.store.secret_names() == ("broker-admin",)
 
 

@@ -21,7 +21,7 @@ from secretops.platforms.aws.checks.account import Account
 from secretops.platforms.aws.checks.cloudtrail import READS, WRITES, recorded
 from secretops.platforms.aws.checks.cloudtrail import audit as trail_check
 from secretops.platforms.aws.location import AwsStoreLocation
-from secretops.trails.protocol import ALL
+from secretops.trails import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -90,7 +90,7 @@ def view(folder: Path, *documents: Any, **asked: Any) -> View:
 @pytest.mark.parametrize("asked", [MQTT, arn(MQTT), arn(MQTT, ""), arn(MQTT, region="eu-west-1")])
 def test_a_secret_is_known_by_whatever_it_was_asked_for(asked: str, tmp_path: Path) -> None:
     (row,) = view(tmp_path, event(asked=asked), secret="mqtt").rows
-    assert (row.secret, row.reader, row.given, row.declared) == (MQTT, SERVER, True, True)
+    assert (row.secret, row.reader, row.value_returned, row.declared) == (MQTT, SERVER, True, True)
 
 
 @pytest.mark.parametrize(("who", "reader", "declared"), [
@@ -118,7 +118,7 @@ def test_undeclared_readers_come_first_and_make_the_command_call_for_attention(t
         event(session("eve")),
     )
     assert [row.reader.rpartition("/")[2] for row in found.rows] == ["eve", "mallory", SERVER.rpartition("/")[2]]
-    assert [row.outcome for row in found.rows] == ["got it", "denied", "got it"]
+    assert [row.outcome for row in found.rows] == ["got value", "denied", "got value"]
     assert found.exit_code is ExitCode.ATTENTION
     assert view(tmp_path, event()).exit_code is ExitCode.DONE
 

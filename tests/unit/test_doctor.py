@@ -20,7 +20,7 @@ from secretops.engine.state import Stage, Version
 from secretops.errors import ExitCode, SecretopsError, StoreError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import external_certificates
-from secretops.operations.doctor import common, doctor, exit_code, mend
+from secretops.operations.doctor import doctor, exit_code, run_repair
 from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.values import Value
 from tests.real.stack import Stack, make_stack
@@ -57,7 +57,7 @@ def test_a_healthy_stack_is_well(stack: Stack) -> None:
     assert list(examined) == [
         *("folder", "public lines", "audit", "set aside", "broker", "login broker-admin", "login mqtt"),
         *("certificates", "secret broker-admin", "secret mqtt", "secret agent-key", "secret client-cert"),
-        "secrets that left",
+        "orphaned values",
     ]
     assert {one["level"] for one in examined.values()} == {"ok"}
     assert "secretops put broker-admin" in examined["secret broker-admin"]["value"]
@@ -70,7 +70,7 @@ def test_a_broker_that_takes_no_connection_is_told_with_what_helps(stack: Stack,
     found = examine(stack, 3)["broker"]
     assert found["level"] == "attention"
     assert found["value"].startswith(f"localhost:{stack.manifest.broker.port}: ")
-    assert "start it" in found["remedy"]
+    assert "start" in found["remedy"]
 
 
 def _left_pending(stack: Stack) -> None:
@@ -113,8 +113,8 @@ def _edited(stack: Stack) -> None:
     pytest.param(lambda stack: stack.env.chmod(0o644), "folder", ".env has mode 644", id="readable .env"),
     pytest.param(_edited, "secret agent-key", "changed by hand", id="edited"),
     pytest.param(_left_pending, "secret agent-key", "left pending", id="pending left behind"),
-    pytest.param(_left_the_stack, "secrets that left", "agent-key", id="left the stack"),
-    pytest.param(_append_to("access.jsonl"), "audit", "access.jsonl: 1 lines are no record", id="broken record"),
+    pytest.param(_left_the_stack, "orphaned values", "agent-key", id="left the stack"),
+    pytest.param(_append_to("access.jsonl"), "audit", "access.jsonl: 1 invalid lines", id="broken record"),
     pytest.param(_append_to("rotation.jsonl"), "audit", "the first is line 1", id="broken journal"),
     pytest.param(_set_aside, "set aside", "config_.env", id="set aside"),
     pytest.param(_last_years, "secret agent-key", "due since", id="due"),
@@ -138,15 +138,15 @@ def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stac
     stack.root.rename(tmp_path / "away")
     examined = examine(stack, 3)
     assert len(examined) == 13
-    assert examined["folder"]["value"].endswith("is not there")
+    assert examined["folder"]["value"].endswith("does not exist")
     assert {name for name, one in examined.items() if one["level"] == "ok"} == {"broker"}
     assert "lost-store.md" in examined["secret mqtt"]["remedy"]
 
 
 @pytest.mark.parametrize("text", [None, "elsewhere.example", ""])
 def test_doctor_repairs_each_line_of_the_env(stack: Stack, text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (external_certificates, common):  # the listener shows no certificate: each look would wait for one
-        monkeypatch.setattr(module, "watched", lambda _: ())
+    # The listener presents no certificate: each check would wait for one.
+    monkeypatch.setattr(external_certificates, "find", lambda _: ())
     whole = stack.env.read_text()
     assert isinstance(stack.manifest.store, DotenvStoreLocation)
     public = stack.manifest.store.lines
@@ -199,8 +199,8 @@ def test_a_repair_that_fails_stops_no_other_and_shows_no_text_of_its_error(caplo
         raise KeyError(CANARY)
 
     with caplog.at_level(logging.CRITICAL):
-        came = [mend(Repair("one", fail)), mend(Repair("another", lambda: "done"))]
-    assert isinstance(came[0], SecretopsError) and came[0].what == "an unexpected KeyError" and came[0].remedy
+        came = [run_repair(Repair("one", fail)), run_repair(Repair("another", lambda: "done"))]
+    assert isinstance(came[0], SecretopsError) and came[0].code == "unexpected-error"
     assert CANARY not in str(came[0])
     assert came[1] == "done"
 

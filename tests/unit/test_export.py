@@ -43,7 +43,7 @@ def in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def program(project: Path) -> export.Program:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project)
-        return export.ask("prod")
+        return export.load_program("prod")
 
 
 def document(files: dict[str, str]) -> Any:
@@ -108,7 +108,7 @@ def test_the_timer_runs_a_tick_in_the_stacks_image_with_the_managers_socket(prog
     manifest = Manifest.model_validate_json(files["secretops.json"])
     assert manifest.broker.ca_file == "/etc/coreflux-mcp-prod/ca.crt"
     assert files["ca.crt"].startswith("-----BEGIN CERTIFICATE-----")
-    assert export.turn_on(program, Path("my units"), None) == (
+    assert export.enable_commands(program, Path("my units"), None) == (
         "sudo cp -rT 'my units' /etc/coreflux-mcp-prod",
         "sudo systemctl link /etc/coreflux-mcp-prod/coreflux-mcp-prod-tick.service",
         "sudo systemctl enable --now /etc/coreflux-mcp-prod/coreflux-mcp-prod-tick.timer",
@@ -116,16 +116,16 @@ def test_the_timer_runs_a_tick_in_the_stacks_image_with_the_managers_socket(prog
 
 
 def test_a_stack_that_is_not_there_is_told_with_those_that_are() -> None:
-    with pytest.raises(UsageError, match="those of dev, prod"):
-        export.ask("production")
-    with pytest.raises(UsageError, match=r"which stack\?"):
-        export.ask(None)
+    with pytest.raises(UsageError, match=r"\[stack-file-missing\]\n.*dev, prod"):
+        export.load_program("production")
+    with pytest.raises(UsageError, match=r"\[stack-file-missing\]"):
+        export.load_program(None)
 
 
 def test_the_command_writes_the_folder_and_says_what_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: export.Program
 ) -> None:
-    monkeypatch.setattr(export, "ask", lambda _stack: program)
+    monkeypatch.setattr(export, "load_program", lambda _stack: program)
     to = tmp_path / "out"
     monkeypatch.setattr(sys, "argv", ["secretops", "export", "compose", "--stack", "prod", "--first", "--to", str(to)])
     with pytest.raises(SystemExit) as end:
@@ -139,7 +139,7 @@ def test_the_command_writes_the_folder_and_says_what_to_run(
 def test_exported_file_is_written_with_mode_644_whatever_the_umask(tmp_path: Path, mask: int) -> None:
     before = os.umask(mask)
     try:
-        export.lay(tmp_path, {"secretops.json": "{}"})
+        export.write_files(tmp_path, {"secretops.json": "{}"})
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "secretops.json").stat().st_mode) == 0o644

@@ -14,7 +14,7 @@ from secretops.engine.state import Stage
 from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.launcher import follow_hints, watch
 from secretops.launcher.connection import BrokerConnection
-from secretops.launcher.polled import EVERY_SECONDS, HINT_POLLS, HINT_SECONDS, PollingSource, StoredVersion
+from secretops.launcher.polling_source import HINT_POLLS, HINT_SECONDS, POLL_SECONDS, PollingSource, StoredVersion
 from secretops.launcher.sources import open_source
 from secretops.launcher.state import LauncherState
 from secretops.manifest import Manifest, Reader, Secret, SecretKind
@@ -33,18 +33,18 @@ class Polling(PollingSource):
     def __init__(self) -> None:
         self.now, self.version, self.polls = 1_000.0, "v1", 0
         self.error: SecretopsError | None = None
-        super().__init__("memory", ["mqtt"], str, every=EVERY_SECONDS, clock=lambda: self.now)
+        super().__init__("memory", ["mqtt"], str, every=POLL_SECONDS, clock=lambda: self.now)
         self.fingerprint()
         self.polls = 0
 
-    def mark(self, name: str) -> str:  # noqa: ARG002
+    def revision(self, name: str) -> str:  # noqa: ARG002
         self.polls += 1
         if self.error:
             raise self.error
         return self.version
 
-    def fetch(self, name: str, mark: str) -> StoredVersion:  # noqa: ARG002
-        return StoredVersion(mark, Value({"username": "server-a", "password": "of-no-broker"}))
+    def fetch(self, name: str, revision: str) -> StoredVersion:  # noqa: ARG002
+        return StoredVersion(revision, Value({"username": "server-a", "password": "of-no-broker"}))
 
     def passes(self, seconds: float) -> None:
         """Let time pass in which the follower looks every second."""
@@ -69,15 +69,15 @@ def test_hinted_version_is_in_use_at_once(source: Polling) -> None:
     source.hint(Hint("mqtt", "v2"))
     source.passes(1)
     assert (in_use(source), source.polls) == ("v2", 1)
-    source.passes(EVERY_SECONDS / 2)
+    source.passes(POLL_SECONDS / 2)
     assert source.polls == 1
 
 
 def test_version_without_a_hint_is_found_by_the_poll(source: Polling) -> None:
     source.version = "v2"
-    source.passes(0.8 * EVERY_SECONDS)
+    source.passes(0.8 * POLL_SECONDS)
     assert in_use(source) == "v1"
-    source.passes(0.4 * EVERY_SECONDS)
+    source.passes(0.4 * POLL_SECONDS)
     assert (in_use(source), source.polls) == ("v2", 1)
 
 
@@ -109,7 +109,7 @@ def test_last_poll_metric_keeps_the_time_of_the_last_read_while_the_source_fails
         env.unlink(missing_ok=True) if fails else env.write_text("MQTT_BROKER=localhost\n")
         watch.keep_polling(poll, followed, threading.Event(), state)
         ages.append(source.now - state.read_at)
-    assert max(ages[0], ages[-1]) <= 1.2 * EVERY_SECONDS < 1200 <= ages[3]
+    assert max(ages[0], ages[-1]) <= 1.2 * POLL_SECONDS < 1200 <= ages[3]
 
 
 @pytest.mark.parametrize("hint", [Hint("mqtt", "v1"), Hint("other", "v2")], ids=["in use", "no secret of the server's"])
@@ -137,7 +137,7 @@ def test_hinted_version_is_polled_for_again_while_a_store_does_not_have_it(sourc
     source.passes(HINT_SECONDS)
     assert (in_use(source), source.polls) == ("v2", 2)
     source.hint(Hint("mqtt", "forged"))
-    source.passes(EVERY_SECONDS / 2)
+    source.passes(POLL_SECONDS / 2)
     assert source.polls == 2 + HINT_POLLS
 
 
@@ -215,7 +215,7 @@ def test_new_version_is_hinted_at_where_launchers_poll(
     monkeypatch.setattr(lambda_handler, "_prepared", lambda *_: replace(version(Stage.PENDING, "b"), verified=NOW))
     opened, secret = session(store, *readers)
     rotators.advance(opened, secret, moved)
-    lambda_handler._take("finishSecret", opened, secret, "v2")
+    lambda_handler._run_step("finishSecret", opened, secret, "v2")
     put.publish(opened, secret, Value({"username": "b", "password": "of-no-broker"}))
     assert published == expected
 

@@ -8,8 +8,9 @@ import pytest
 
 from secretops.errors import StoreError, UsageError
 from secretops.manifest import Broker, BrokerKind, MqttProtocol, Secret, SecretKind
-from secretops.operations.compromise import advice, begun, files_of, in_folder
-from secretops.operations.compromise.incident import Incident, Out, Read, Step, keep, page, unfinished
+from secretops.operations.audit import Row
+from secretops.operations.compromise import advice, files_of, open_incident, recorder
+from secretops.operations.compromise.incident import ExposedVersion, Incident, Step, find_unfinished, page, save
 from secretops.platforms.vault.location import VaultIssuer
 from tests.real.ports import free_port
 from tests.real.stack import Stack, make_stack
@@ -27,17 +28,18 @@ def stack(tmp_path: Path) -> Stack:
 def an_incident(**changes: object) -> Incident:
     incident = Incident(
         project="coreflux-mcp-secrets", stack="test", store="dotenv", secret="mqtt", kind="mqtt-user", began=BEGAN,
-        since=BEGAN - timedelta(days=1), known=("one", "two"), out=(Out(id="two", stage="current", user="a"),),
+        since=BEGAN - timedelta(days=1), known=("one", "two"),
+        exposed=(ExposedVersion(id="two", stage="current", user="a"),),
     )  # fmt: skip
     return incident.model_copy(update=changes)
 
 
 def test_what_is_kept_is_read_again_as_it_was_by_its_owner_alone(stack: Stack, tmp_path: Path) -> None:
-    incident = an_incident().begin(Step.FREEZE, BEGAN).end(Step.FREEZE, BEGAN, "held", left=("look",))
-    keep(incident, tmp_path)
+    incident = an_incident().begin(Step.FREEZE, BEGAN).end(Step.FREEZE, BEGAN, "held", manual=("look",))
+    save(incident, tmp_path)
     for path in files_of(incident, tmp_path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC)) == incident
+    assert find_unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC)) == incident
 
 
 @pytest.mark.parametrize(
@@ -47,30 +49,30 @@ def test_what_is_kept_is_read_again_as_it_was_by_its_owner_alone(stack: Stack, t
     ids=["ended", "of another day", "of another stack", "of another project", "of another secret"],
 )  # fmt: skip
 def test_ended_old_or_foreign_incident_is_not_continued(stack: Stack, tmp_path: Path, other: dict[str, object]) -> None:
-    keep(an_incident(**other), tmp_path)
-    assert unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC)) is None
+    save(an_incident(**other), tmp_path)
+    assert find_unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC)) is None
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"\xff", b"[" * 100_000], ids=["empty", "half", "binary", "deep"])
 def test_a_file_that_is_no_incident_is_told_and_nothing_is_begun(stack: Stack, tmp_path: Path, text: bytes) -> None:
     (tmp_path / "incident-mqtt-20261126T064000Z.json").write_bytes(text)
-    with pytest.raises(UsageError, match=r"Z\.json: no incident") as refused:
-        unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC))
+    with pytest.raises(UsageError, match=r"Z\.json: .*\[incident-unreadable\]") as refused:
+        find_unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC))
     assert "--to FOLDER" in refused.value.remedy
 
 
 def test_incident_behind_a_planted_link_is_refused(stack: Stack, tmp_path: Path) -> None:
-    keep(an_incident(), tmp_path)
+    save(an_incident(), tmp_path)
     path, _ = files_of(an_incident(), tmp_path)
     path.rename(tmp_path / "planted")
     path.symlink_to("planted")
     with pytest.raises(StoreError, match="symbolic link"):
-        unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC))
+        find_unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC))
 
 
 def test_a_folder_that_is_not_there_is_told_before_anything_is_begun(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no such folder"):
-        in_folder(tmp_path / "nowhere")
+    with pytest.raises(StoreError, match=r"\[incident-folder-missing\]"):
+        recorder(tmp_path / "nowhere")
 
 
 def test_hint_to_go_on_names_the_folder_of_the_incident(stack: Stack, tmp_path: Path) -> None:
@@ -81,18 +83,18 @@ def test_hint_to_go_on_names_the_folder_of_the_incident(stack: Stack, tmp_path: 
 
 
 def test_continued_incident_takes_another_start_for_the_trail(stack: Stack, tmp_path: Path) -> None:
-    keep(an_incident(), tmp_path)
-    assert begun(stack.session(), "mqtt", since=None, to=tmp_path).since == BEGAN - timedelta(days=1)
-    assert begun(stack.session(), "mqtt", since=BEGAN, to=tmp_path).since == BEGAN
+    save(an_incident(), tmp_path)
+    assert open_incident(stack.session(), "mqtt", since=None, to=tmp_path).since == BEGAN - timedelta(days=1)
+    assert open_incident(stack.session(), "mqtt", since=BEGAN, to=tmp_path).since == BEGAN
 
 
 def test_whoever_chose_a_readers_name_writes_no_markdown_no_html_and_no_line_of_the_page() -> None:
     name = "x|y\n## Nothing is left to do\n<script>`[a](b)\x1b[2J *b* _i_ &lt; !() https://there"
-    read = Read(
-        reader=name, secret="mqtt", operation="get", outcome="got it", declared=False, count=1,
-        first=BEGAN, last=BEGAN, sources=(name,),
+    read = Row(
+        reader=name, secret="mqtt", operation="get", outcome="got value", allowed=True, value_returned=True,
+        changed=False, declared=False, count=1, first=BEGAN, last=BEGAN, sources=[name],
     )  # fmt: skip
-    incident = an_incident(reads=(read,), left={Step.TRAIL: (f"find out who {name} is",)})
+    incident = an_incident(reads=(read,), manual={Step.TRAIL: (f"find out who {name} is",)})
     text = page(incident)
     assert "\n## Nothing" not in text
     assert "\x1b" not in text
@@ -116,22 +118,22 @@ def a_secret(kind: SecretKind, **more: object) -> Secret:
      (a_secret(SecretKind.X509, issuer=VaultIssuer(mount="pki", role="r", common_name="c", seconds=1)),
       "vault write pki/revoke serial_number=…, then vault read pki/crl/rotate"),
      (a_secret(SecretKind.CA), "secretops compromise client-cert"),
-     (a_secret(SecretKind.AGENT_KEY), "take the old it back"),
-     (a_secret(SecretKind.SUPPLIED, name="http-token", fields=("token",)), "start each server again"),
-     (a_secret(SecretKind.MQTT_USER), "mine is a user of yours")],
+     (a_secret(SecretKind.AGENT_KEY), "revoke the old it"),
+     (a_secret(SecretKind.SUPPLIED, name="http-token", fields=("token",)), "restart each server"),
+     (a_secret(SecretKind.MQTT_USER), "your user mine")],
     ids=lambda it: it.name if isinstance(it, Secret) else it,
 )  # fmt: skip
 def test_what_can_only_be_done_elsewhere_is_told_with_where(secret: Secret, told: str) -> None:
-    incident = an_incident(out=(Out(id="two", stage="current", serial="1f", user="mine"),))
-    assert any(told in text for text in advice.elsewhere(secret, incident))
+    incident = an_incident(exposed=(ExposedVersion(id="two", stage="current", serial="1f", user="mine"),))
+    assert any(told in text for text in advice.manual_steps(secret, incident))
 
 
 def test_a_private_key_of_a_ca_is_not_read_to_be_tried() -> None:
     """Nobody could be shown it."""
-    assert [kind for kind in SecretKind if advice.can_be_tried(a_secret(kind))] == ["mqtt-user", "broker-admin", "x509"]
+    assert [kind for kind in SecretKind if advice.is_testable(a_secret(kind))] == ["mqtt-user", "broker-admin", "x509"]
 
 
 def test_after_a_proof_that_failed_what_was_made_until_then_is_known_and_every_step_is_done_again() -> None:
-    failed = an_incident(done=(Step.FREEZE, Step.REPLACE, Step.BOTH_SLOTS)).again("two", "three")
+    failed = an_incident(done=(Step.FREEZE, Step.REPLACE, Step.BOTH_SLOTS)).with_known("two", "three")
     assert failed.known == ("one", "two", "three")
     assert failed.done == ()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_remedy_in_the_clone_is_its_own_command() -> None:
-    assert registry.how_to_install("aws").startswith("make setup")
+    assert "make setup" in registry.install_command("aws")
 
 
 @pytest.mark.parametrize(("extra", "named"), [("aws", "aws"), ("report", "cli")])
@@ -22,7 +22,7 @@ def test_remedy_in_another_program_names_an_extra_of_the_wheel(extra: str, named
     (tmp_path / "coreflux_mcp_secrets").mkdir()
     (tmp_path / "secretops").mkdir()
     there = shutil.copy(Path(registry.__file__), tmp_path / "secretops")
-    told = runpy.run_path(str(there))["how_to_install"](extra)
+    told = runpy.run_path(str(there))["install_command"](extra)
     assert told.startswith(f'pip install "coreflux-mcp-secrets[{named}] @ git+')
 
 

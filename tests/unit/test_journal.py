@@ -9,7 +9,7 @@ import pytest
 
 from secretops.engine.journal import Entry
 from secretops.errors import StoreError
-from secretops.platforms.dotenv.journal import JournalFile
+from secretops.platforms.dotenv.store import JournalFile
 
 TIME = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 
@@ -78,7 +78,7 @@ def test_garbage_in_it_hides_nothing(path: Path, garbage: bytes) -> None:
 
 def test_what_it_cannot_write_or_read_is_told(tmp_path: Path) -> None:
     for path in (tmp_path / "missing" / "rotation.jsonl", tmp_path):
-        with pytest.raises(StoreError, match="every step of a rotation is written down"):
+        with pytest.raises(StoreError, match=r"\[journal-inaccessible\]"):
             JournalFile(path).write(entry())
     with pytest.raises(StoreError, match=str(tmp_path)):
         JournalFile(tmp_path).last("mqtt")

@@ -15,34 +15,33 @@ from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError, UsageError
 from secretops.platforms.azure import api, lease, tags
-from secretops.platforms.azure.api import Kept
-from secretops.platforms.azure.lease import Timing
-from secretops.platforms.azure.tags import MOST, PREFIX, State
-from secretops.stores.lease import LostError, acquire
+from secretops.platforms.azure.api import KeyVaultVersion
+from secretops.platforms.azure.tags import MOST, PREFIX, TagState
+from secretops.stores.lease import LeaseLostError, Timing, acquire
 from tests.unit.lease_blob import BlobInMemory
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ENTRY = Entry(time=NOW, secret="it", version="1", step="verify", outcome="done")
 
 
-def kept(number: int, second: int, **facts: Any) -> Kept:
+def kept(number: int, second: int, **facts: Any) -> KeyVaultVersion:
     """Return Key Vault's version of that second, which holds ours of `number` and of the write of that number."""
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=NOW, **facts)
-    made = tags.facts(version, number, f"w{number}")
-    return Kept(f"kv{second}", True, NOW + timedelta(seconds=second), None, made)
+    made = tags.version_tags(version, number, f"w{number}")
+    return KeyVaultVersion("it", f"kv{second}", True, NOW + timedelta(seconds=second), None, made)
 
 
 def ids(versions: Iterable[Version | None]) -> str:
     return " ".join(version.id if version else "-" for version in versions)
 
 
-def tagged(one: Kept, tags: dict[str, str], *, enabled: bool = False) -> Kept:
+def tagged(one: KeyVaultVersion, tags: dict[str, str], *, enabled: bool = False) -> KeyVaultVersion:
     return dataclasses.replace(one, enabled=enabled, tags=tags)
 
 
 GIVEN_UP, LEAVING = (
-    tagged(kept(2, 1), tags.forgotten(kept(2, 1), NOW)),
-    tagged(kept(2, 1), tags.being_forgotten(kept(2, 1).tags, NOW)),
+    tagged(kept(2, 1), tags.discarded(kept(2, 1), NOW)),
+    tagged(kept(2, 1), tags.marked_forgetting(kept(2, 1).tags, NOW)),
 )
 BACK = tagged(kept(2, 1), dict(kept(2, 1).tags), enabled=True)
 OUT: dict[str, Any] = {"published": NOW}
@@ -69,37 +68,41 @@ RETIRED: dict[str, Any] = {"published": NOW, "retired": NOW}
     ],
 )
 def test_history_of_a_secret_tells_stages_late_and_surplus_versions(
-    main: tuple[Kept, ...], apart: tuple[Kept, ...], told: tuple[str, str, str, str]
+    main: tuple[KeyVaultVersion, ...], apart: tuple[KeyVaultVersion, ...], told: tuple[str, str, str, str]
 ) -> None:
-    state = State(main, apart)
+    state = TagState(main, apart)
     versions, back = state.versions, state.rolled_back
-    surplus = sorted(copy.kept.id for _, copy in state.surplus)
+    surplus = sorted(copy.stored.id for copy in state.surplus)
     stages = ids((versions.previous, versions.current, versions.pending))
-    assert (stages, " ".join(sorted(state.late)), " ".join(surplus), back.kept.id if back else "") == told
+    assert (stages, " ".join(sorted(state.late)), " ".join(surplus), back.stored.id if back else "") == told
     assert not back or (versions.current and versions.current.published is None), "since when is not known"
 
 
 def test_of_one_second_the_version_counts_that_readers_find() -> None:
-    both = (kept(1, 0), kept(2, 0), Kept("theirs", True, NOW, None, {}))
-    assert len(State(both, ()).newest) == 3
-    assert [one.id for one in State(both, (), found="theirs").newest] == ["theirs"]
+    both = (kept(1, 0), kept(2, 0), KeyVaultVersion("it", "theirs", True, NOW, None, {}))
+    assert len(TagState(both, ()).newest) == 3
+    assert [one.id for one in TagState(both, (), found="theirs").newest] == ["theirs"]
 
 
 def test_facts_find_room_among_the_tags_of_others_and_the_journals_entry_goes_first() -> None:
     one = kept(1, 0)
-    full = Kept(one.id, True, NOW, None, {**one.tags, **{f"theirs-{number}": "x" for number in range(10)}})
-    with_last = tags.with_last(full, ENTRY)
-    marked = tags.noted(full, verified=NOW, retired=NOW)
+    full = KeyVaultVersion(
+        "it", one.id, True, NOW, None, {**one.tags, **{f"theirs-{number}": "x" for number in range(10)}}
+    )
+    with_last = tags.with_entry(full, ENTRY)
+    marked = tags.with_times(full, verified=NOW, retired=NOW)
     assert len(with_last) == len(marked) == MOST
     assert {f"{PREFIX}verified", f"{PREFIX}retired", f"{PREFIX}id"} <= marked.keys()
     assert "theirs-0" in marked and "theirs-9" not in marked
-    assert tags.LAST not in tags.noted(Kept(one.id, True, NOW, None, with_last), verified=NOW, retired=NOW)
+    assert tags.LAST not in tags.with_times(
+        KeyVaultVersion("it", one.id, True, NOW, None, with_last), verified=NOW, retired=NOW
+    )
 
 
 @pytest.mark.parametrize("user", [None, "", "ü.b%2F /", "a" * 256])
 def test_a_users_name_and_its_times_are_read_as_they_were_written(user: str | None) -> None:
     exact = NOW + timedelta(microseconds=123_456)
-    state = State((kept(1, 0, user=user, published=exact, verified=NOW),), ())
+    state = TagState((kept(1, 0, user=user, published=exact, verified=NOW),), ())
     current = state.versions.current
     assert current and (current.user, current.published, current.verified) == (user, exact, NOW)
 
@@ -110,7 +113,7 @@ def test_a_name_that_no_tag_holds_is_refused(user: str) -> None:
         kept(1, 0, user=user)
 
 
-QUICK = Timing(duration=60, renew=3600, look=0.01)
+QUICK = Timing(duration=60, renew=3600, poll=0.01)
 
 
 @pytest.fixture
@@ -122,13 +125,13 @@ def test_a_holder_that_renews_is_reported_to_the_next_one(blob: BlobInMemory) ->
     held, over = acquire(blob, "the first", QUICK), threading.Event()
 
     def renew() -> None:
-        while not over.wait(QUICK.look):
+        while not over.wait(QUICK.poll):
             held.renew()
 
     renewing = threading.Thread(target=renew)
     renewing.start()
     try:
-        with pytest.raises(LeaseHeldError, match="the first since"):
+        with pytest.raises(LeaseHeldError, match=r"the first .*\[lease-held\]"):
             acquire(blob, "the second", QUICK)
     finally:
         over.set()
@@ -151,7 +154,7 @@ def test_a_lease_that_never_ends_is_reported_with_what_ends_it(blob: BlobInMemor
     assert "az storage blob lease break" in caught.value.remedy
 
 
-@pytest.mark.parametrize("step", ["acquire", "say"])
+@pytest.mark.parametrize("step", ["acquire", "write_holder"])
 def test_lease_with_a_lost_answer_is_released(blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     asked = getattr(blob, step)
 
@@ -162,20 +165,20 @@ def test_lease_with_a_lost_answer_is_released(blob: BlobInMemory, monkeypatch: p
     monkeypatch.setattr(blob, step, lost)
     with pytest.raises(UnreachableError):
         acquire(blob, "unlucky", QUICK)
-    assert not blob.look().leased
+    assert not blob.status().is_leased
 
 
 def test_holder_followed_during_a_renewal_loses_it(blob: BlobInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    held, say = acquire(blob, "the first", QUICK), blob.say
+    held, write = acquire(blob, "the first", QUICK), blob.write_holder
 
     def late(*words: object) -> bool:
-        monkeypatch.setattr(blob, "say", say)
+        monkeypatch.setattr(blob, "write_holder", write)
         blob.follow()
-        return say(*words)  # type: ignore[arg-type]
+        return write(*words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(blob, "say", late)
-    with pytest.raises(LostError) as lost:
-        held.confirm(surely=True)
+    monkeypatch.setattr(blob, "write_holder", late)
+    with pytest.raises(LeaseLostError) as lost:
+        held.confirm(fresh=True)
     assert lost.value.taker == "the follower"
 
 
@@ -183,9 +186,9 @@ def test_a_recent_renewal_is_trusted_but_not_for_what_cannot_be_undone(blob: Blo
     held = acquire(blob, "the first", QUICK)
     blob.follow()
     held.confirm()
-    with pytest.raises(LostError):
-        held.confirm(surely=True)
-    with pytest.raises(LostError):
+    with pytest.raises(LeaseLostError):
+        held.confirm(fresh=True)
+    with pytest.raises(LeaseLostError):
         held.confirm()
 
 

@@ -56,7 +56,7 @@ def test_machine_logs_in_only_where_named(named: str | None, monkeypatch: pytest
 
 
 def ask_the_lease() -> None:
-    LeaseBlob.of(STORE).look()
+    LeaseBlob.of(STORE).status()
 
 
 def ask_the_workspace() -> None:

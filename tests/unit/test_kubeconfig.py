@@ -15,13 +15,13 @@ from secretops.errors import UsageError
 from secretops.platforms.kubernetes import kubeconfig
 from secretops.platforms.kubernetes.api import Api
 from secretops.platforms.kubernetes.connection import connect
-from secretops.platforms.kubernetes.kubeconfig import Chosen, chosen
+from secretops.platforms.kubernetes.kubeconfig import SelectedContext, select_context
 from secretops.values import new_password
 from tests.real.control_plane import kubeconfig as kubeconfig_of
 from tests.real.control_plane import make_keys
 
 
-def read(folder: Path, server: str, *, names: tuple[Any, ...] = ("test",), token: str = "") -> Chosen | None:
+def read(folder: Path, server: str, *, names: tuple[Any, ...] = ("test",), token: str = "") -> SelectedContext | None:
     """The current context of a kubeconfig whose cluster is `server`."""
     path = folder / "kubeconfig"
     context = {"cluster": "test", "user": "test"}
@@ -32,7 +32,7 @@ def read(folder: Path, server: str, *, names: tuple[Any, ...] = ("test",), token
         "users": [{"name": "test", "user": {"token": token}}],
     }
     path.write_text(json.dumps(content))
-    return chosen(None, {"KUBECONFIG": str(path)})
+    return select_context(None, {"KUBECONFIG": str(path)})
 
 
 def test_a_login_in_a_servers_address_is_not_repeated(tmp_path: Path) -> None:
@@ -69,24 +69,48 @@ def plugin(command: str, hint: str = "") -> Callable[[dict[str, Any]], object]:
 
 ANY = "insecure-skip-tls-verify"
 BROKEN: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
-    ("no such context", lambda c: c.update({"current-context": "gone"}), r"no context gone[\s\S]*one of test"),
-    ("no current context", lambda c: c.pop("current-context"), r"no current context[\s\S]*one of test"),
-    ("no such user", lambda c: c["contexts"][0]["context"].update(user="gone"), "names user gone"),
-    ("no such cluster", lambda c: c["contexts"][0]["context"].update(cluster="gone"), "names cluster gone"),
-    ("no list", lambda c: c.update(users="none"), "does not read as a way"),
-    ("no PEM", lambda c: c["users"][0]["user"].update({"client-key-data": "bm8="}), "does not read as a way"),
-    ("no base64", lambda c: c["users"][0]["user"].update({"client-key-data": "n"}), "does not read as a way"),
-    ("no such file", lambda c: c["clusters"][0]["cluster"].update({"certificate-authority": "gone"}), "does not read"),
-    ("in the clear", lambda c: c["clusters"][0]["cluster"].update(server="http://10.0.0.1"), "is not https"),
+    (
+        "no such context",
+        lambda c: c.update({"current-context": "gone"}),
+        r"\[kubeconfig-context-unknown\][\s\S]*one of test",
+    ),
+    ("no current context", lambda c: c.pop("current-context"), r"\[kubeconfig-context-unknown\][\s\S]*one of test"),
+    (
+        "no such user",
+        lambda c: c["contexts"][0]["context"].update(user="gone"),
+        r"user gone.*\[kubeconfig-entry-missing\]",
+    ),
+    (
+        "no such cluster",
+        lambda c: c["contexts"][0]["context"].update(cluster="gone"),
+        r"cluster gone.*\[kubeconfig-entry-missing\]",
+    ),
+    ("no list", lambda c: c.update(users="none"), r"\[kubeconfig-invalid\]"),
+    ("no PEM", lambda c: c["users"][0]["user"].update({"client-key-data": "bm8="}), r"\[kubeconfig-invalid\]"),
+    ("no base64", lambda c: c["users"][0]["user"].update({"client-key-data": "n"}), r"\[kubeconfig-invalid\]"),
+    (
+        "no such file",
+        lambda c: c["clusters"][0]["cluster"].update({"certificate-authority": "gone"}),
+        r"\[kubeconfig-invalid\]",
+    ),
+    (
+        "in the clear",
+        lambda c: c["clusters"][0]["cluster"].update(server="http://10.0.0.1"),
+        r"\[kubeconfig-server-insecure\]",
+    ),
     ("to anybody", lambda c: c["clusters"][0]["cluster"].update({"server": "https://10.0.0.1", ANY: True}), ANY),
-    ("as somebody else", lambda c: c["users"][0]["user"].update({"as": "root"}), "sets as"),
+    (
+        "as somebody else",
+        lambda c: c["users"][0]["user"].update({"as": "root"}),
+        r"sets as \[kubeconfig-key-unsupported\]",
+    ),
     (
         "a plugin that is not there",
         plugin("gone-plugin"),
-        "gone-plugin, which the kubeconfig logs in with, can't be run",
+        r"gone-plugin.*\[kubeconfig-plugin-failed\]",
     ),
-    ("a plugin that fails", plugin("false", "log in there"), r"false, [^:]* ended with 1[\s\S]*-> log in there"),
-    ("a plugin that says nothing", plugin("true"), "gave no credential"),
+    ("a plugin that fails", plugin("false", "log in there"), r"\[kubeconfig-plugin-failed\][\s\S]*-> log in there"),
+    ("a plugin that says nothing", plugin("true"), r"\[kubeconfig-plugin-failed\]"),
 ]
 
 
@@ -112,7 +136,7 @@ def test_a_file_that_is_no_kubeconfig_is_told_without_what_it_says(tmp_path: Pat
             connect(None, {"KUBECONFIG": str(path)})
         assert str(path) in str(caught.value)
         assert "hush" not in str(caught.value)
-    with pytest.raises(UsageError, match="there is no kubeconfig"):
+    with pytest.raises(UsageError, match=r"\[kubeconfig-missing\]"):
         connect(None, {"KUBECONFIG": str(tmp_path / "none")})
 
 
@@ -177,5 +201,5 @@ def test_a_token_that_is_not_where_the_kubeconfig_says_is_a_usage_error(admin: P
     content["users"][0]["user"] = {"tokenFile": "gone"}
     admin.write_text(json.dumps(content))
     environment = {"KUBECONFIG": str(admin)}
-    with pytest.raises(UsageError, match="its token can't be read"):
+    with pytest.raises(UsageError, match=r"\[kubeconfig-token-unreadable\]"):
         Api("plant", open_connection=functools.partial(connect, environment=environment)).get(Secret, "versions")

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from components.settings.section import PROJECT_FOLDER
-from secretops.launcher.listening import HostNames, parse_listen
+from secretops.launcher.http_options import HostNames, parse_listen
 from secretops.manifest import Manifest
 from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLocation
 from tests.unit.harness import Deployed, Registered, ca_file, deploy

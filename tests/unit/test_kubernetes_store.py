@@ -40,7 +40,7 @@ def place() -> InMemory:
 
 def test_an_api_server_that_is_away_is_asked_again_until_patience_ends(place: InMemory, clock: Clock) -> None:
     place.client.answer = lambda _verb, _name: httpx2.ConnectError("refused")
-    with pytest.raises(UnreachableError, match="does not serve secrets/versions"):
+    with pytest.raises(UnreachableError, match=r"\[service-unreachable\]"):
         place.open().versions("it")
     assert len(place.client.asked) > 5
     assert PATIENCE_SECONDS - 2 <= clock.now <= PATIENCE_SECONDS
@@ -77,20 +77,24 @@ def test_whatever_happens_to_each_first_try_everything_is_done_once(place: InMem
 
 
 @pytest.mark.parametrize(
-    ("code", "verb", "match"),
+    ("status", "verb", "code", "words"),
     [
-        *((401, "get", "does not accept user admin of context test"), (403, "get", "may not get secrets/versions")),
-        *((404, "create", "no namespace plant"), (422, "update", "refused to update secrets/versions")),
+        (401, "get", "kubernetes-login-rejected", "user admin of context test"),
+        (403, "get", "permission-denied", "secrets/versions"),
+        (404, "create", "namespace-missing", "plant"),
+        (422, "update", "kubernetes-request-rejected", "secrets/versions"),
     ],
 )
-def test_refusal_names_its_object_and_is_not_retried(place: InMemory, code: int, verb: str, match: str) -> None:
+def test_refusal_names_its_object_and_is_not_retried(
+    place: InMemory, status: int, verb: str, code: str, words: str
+) -> None:
     if verb == "update":
         publish(place.open(), "v1")
     place.client.asked.clear()
-    place.client.answer = lambda asked, _name: code if asked == verb else None
-    with pytest.raises(StoreError, match=match) as caught:
+    place.client.answer = lambda asked, _name: status if asked == verb else None
+    with pytest.raises(StoreError, match=words) as caught:
         place.open(place.location.model_copy(update={"delivered": {}})).add("it", version("v2"), make())
-    assert caught.value.exit_code is ExitCode.FAILED
+    assert (caught.value.code, caught.value.exit_code) == (code, ExitCode.FAILED)
     assert [asked for asked, _ in place.client.asked].count(verb) == 1
 
 
@@ -111,13 +115,13 @@ def test_what_does_not_fit_is_refused_whole_before_anything_moves(place: InMemor
     store = place.open()
     first = publish(store, "v1")
     before = place.data(place.VERSIONS)
-    with pytest.raises(StoreError, match="Secret versions would hold"):
+    with pytest.raises(StoreError, match=r"versions .*\[value-too-large\]"):
         store.add("it", version("v2"), make(password="p" * MOST_BYTES))
     assert place.data(place.VERSIONS) == before
     store.add("it", version("v3"), make(password="p" * (MOST_BYTES // 2)))
     kept = store.versions("it")
     place.set(place.DELIVERED, {"mine": b"m" * (MOST_BYTES // 2)})
-    with pytest.raises(StoreError, match="Secret delivered would hold"):
+    with pytest.raises(StoreError, match=r"delivered .*\[value-too-large\]"):
         store.publish("it", "v3", NOW)
     assert store.versions("it") == kept
     assert place.delivered() == dict(first)
@@ -167,7 +171,7 @@ def test_a_value_that_was_there_before_secretops_is_not_overwritten(place: InMem
     place.set(place.DELIVERED, {"it-password": b"of-before"})
     store = place.open()
     store.add("it", version("v1"), make())
-    with pytest.raises(StoreError, match="it-password was changed by hand"):
+    with pytest.raises(StoreError, match=r"it-password.*\[value-edited\]"):
         store.publish("it", "v1", NOW)
     assert place.data(place.DELIVERED) == {"it-password": b"of-before"}
     assert store.versions("it").current is None
@@ -180,7 +184,7 @@ def test_edit_is_adopted_while_the_version_before_is_undelivered(place: InMemory
     store = place.open()
     publish(store, "v1")
     place.client.answer = lambda verb, name: 403 if (verb, name) == ("update", place.DELIVERED) else None
-    with pytest.raises(StoreError, match="may not update"):
+    with pytest.raises(StoreError, match=r"\[permission-denied\]"):
         publish(store, "v2")
     place.client.answer = lambda _verb, _name: None
     place.set(place.DELIVERED, {"it-password": b"typed-by-a-person"})
@@ -215,7 +219,7 @@ def test_last_journal_entry_is_kept_and_all_are_logged(place: InMemory, capsys: 
     assert place.open().journal.last("it") is None
     place.open().journal.write(entry(step="apply"))
     assert capsys.readouterr() == ("", ""), "an operator sees how it went"
-    KubernetesVersionStore(place.location, place.api(), loud=True).journal.write(entry("it was refused"))
+    KubernetesVersionStore(place.location, place.api(), log_entries=True).journal.write(entry("it was refused"))
     assert place.open().journal.last("it") == entry("it was refused")
     said = json.loads(capsys.readouterr().err)
     assert (said["secret"], said["version"], said["step"], said["outcome"]) == ("it", "v1", "verify", "it was refused")
@@ -224,7 +228,7 @@ def test_last_journal_entry_is_kept_and_all_are_logged(place: InMemory, capsys: 
 
 # The lease
 
-DEAD = Timing(duration=1, renew=1000, look=0.01)
+DEAD = Timing(duration=1, renew=1000, poll=0.01)
 """Of a holder that never renews: as one that is stopped, or cut off from the API server."""
 
 
@@ -260,8 +264,7 @@ def test_nothing_is_written_under_another_stacks_lease(place: InMemory, label: s
     labels = {INSTANCE: label} if label else {"app.kubernetes.io/name": "coreflux-mcp-rotator"}
     place.client.create(Lease(metadata=ObjectMeta(name=place.LEASE, namespace="plant", labels=labels)))
     store = place.open(place.location.model_copy(update={"instance": instance}))
-    told = f"is of {label or 'no stack'}, and we are of {instance or 'none'}"
-    with pytest.raises(StoreError, match=told), store.lease("it"):
+    with pytest.raises(StoreError, match=r"\[lease-of-another-stack\]"), store.lease("it"):
         pass
     assert place.lease().spec is None
     own = place.open(place.location.model_copy(update={"instance": label or ""}))
@@ -271,8 +274,8 @@ def test_nothing_is_written_under_another_stacks_lease(place: InMemory, label: s
 
 def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(place.open(), "v1")
-    store, now, reading = place.open(timing=DEAD), [lease.awake_or_not()], threading.Event()
-    monkeypatch.setattr(lease, "awake_or_not", lambda: now[-1])
+    store, now, reading = place.open(timing=DEAD), [lease.boot_clock()], threading.Event()
+    monkeypatch.setattr(lease, "boot_clock", lambda: now[-1])
 
     def stall(_verb: str, name: str) -> None:
         if reading.is_set() and name == place.VERSIONS:
@@ -289,7 +292,7 @@ def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, mo
 
 
 def test_confirm_asks_the_api_server_however_recent_the_last_renewal(place: InMemory) -> None:
-    store = place.open(timing=Timing(duration=3600, renew=3600, look=0.1))
+    store = place.open(timing=Timing(duration=3600, renew=3600, poll=0.1))
     store.confirm()
     with store.lease("held up"):
         store.confirm()

@@ -29,7 +29,7 @@ def connection() -> Any:
     server.on_message = lambda _client, _userdata, message: server.received.append(message.payload)
     server.register_dynamic_action_tool = lambda name, _description: server.received.append(name)
     made = BrokerConnection(server, SETTINGS, LauncherState())
-    made.take_over()
+    made.patch_server()
     return made
 
 

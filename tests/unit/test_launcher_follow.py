@@ -13,17 +13,17 @@ from typing import Any, cast
 import pytest
 
 from secretops.errors import SecretopsError, UnreachableError, UsageError
-from secretops.launcher import follow, watch
-from secretops.launcher.follow import FIRST_RETRY, LAST_RETRY, SETTLE_TRIES, SourceWatcher, read_settled
+from secretops.launcher import source_watcher, watch
 from secretops.launcher.settings import ServerSettings
-from secretops.launcher.sources import open_source
+from secretops.launcher.source_watcher import FIRST_RETRY, LAST_RETRY, SETTLE_TRIES, SourceWatcher, read_stable
+from secretops.launcher.sources import Source, open_source
 from secretops.launcher.state import STALE_SECONDS, LauncherState
 from secretops.launcher.watch import wakeups
 from secretops.values import Value
 
 
 @dataclasses.dataclass
-class OneSource:
+class OneSource(Source):
     """A source that holds what a test puts there."""
 
     settings: ServerSettings | SecretopsError
@@ -42,9 +42,6 @@ class OneSource:
 
     def read_at(self) -> float:
         return 1.0
-
-    def may_bring(self, _: str) -> bool:
-        return True
 
 
 @dataclasses.dataclass
@@ -84,7 +81,7 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
         source, server, connection, state, in_use=(settings, source.version), notify=lambda _: None
     )
     made = Following(source, follower, state, server, connection, first=settings)
-    connection.keep = lambda settings: made.stays.append(settings.versions["mqtt"])
+    connection.update = lambda settings: made.stays.append(settings.versions["mqtt"])
 
     def attempt(_connection: object, settings: ServerSettings, is_obsolete: Callable[[], bool]) -> Any:
         made.is_obsolete = is_obsolete
@@ -97,8 +94,8 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Follo
 
         return SimpleNamespace(run=run)
 
-    monkeypatch.setattr(follow, "Swap", attempt)
-    monkeypatch.setattr(follow, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr(source_watcher, "Swap", attempt)
+    monkeypatch.setattr(source_watcher, "time", SimpleNamespace(monotonic=lambda: made.now))
     root = logging.getLogger()
     level = root.level
     yield made
@@ -297,7 +294,7 @@ class Written(OneSource):
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "SETTLE_SECONDS", 0)
+    monkeypatch.setattr(source_watcher, "SETTLE_SECONDS", 0)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +309,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_read_settled_returns_an_unchanged_text(texts: Sequence[str], expected: tuple[str, str]) -> None:
-    settings, fingerprint = read_settled(Written(*texts), threading.Event())
+    settings, fingerprint = read_stable(Written(*texts), threading.Event())
     assert (str(settings), fingerprint) == expected
 
 
@@ -322,5 +319,5 @@ def test_read_settled_raises_when_a_source_stays_unreadable(stops: bool, reads: 
     if stops:
         stopping.set()
     with pytest.raises(SecretopsError):
-        read_settled(source, stopping)
+        read_stable(source, stopping)
     assert source.reads == reads

@@ -20,8 +20,8 @@ def test_each_file_has_its_text_to_the_byte(tmp_path: Path) -> None:
     assert {path: Path(path).read_bytes().decode() for path in texts} == texts
 
 
-@pytest.mark.parametrize(("paths", "told"), [(["/a", "/b"], "no FILE_1"), ([], "no file to lay down")])
+@pytest.mark.parametrize(("paths", "told"), [(["/a", "/b"], "FILE_1"), ([], "no path")])
 def test_a_file_without_a_text_is_told_and_none_is_written(paths: list[str], told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        write_files.lay_down(paths, {"FILE_0": "text"})
+        write_files.write_files(paths, {"FILE_0": "text"})
     assert not Path("/a").exists()

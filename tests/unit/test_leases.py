@@ -28,10 +28,12 @@ class Scripted(lease.LeaseStore):
         self.done: list[str] = []
         self.script_is_over = threading.Event()
 
-    def read(self, *, patient: bool = True) -> lease.Found:
+    def read(self, *, patient: bool = True) -> lease.StoredLease:
         raise AssertionError(f"nothing is read here: {patient}")
 
-    def write(self, record: lease.LeaseRecord | None, after: lease.Found, *, patient: bool = True) -> lease.Found:
+    def write(
+        self, record: lease.LeaseRecord | None, after: lease.StoredLease, *, patient: bool = True
+    ) -> lease.StoredLease:
         self.done.append("renew, patiently" if record and patient else "renew" if record else "release")
         ends = self._script.pop(0) if self._script and record else None if record else self._release
         if record and not self._script:
@@ -39,21 +41,21 @@ class Scripted(lease.LeaseStore):
         if isinstance(ends, Exception):
             raise ends
         self.now += ends or 0
-        return lease.Found(replace(RECORD, holder="the follower") if self._taken else record, after.at)
+        return lease.StoredLease(replace(RECORD, holder="the follower") if self._taken else record, after.at)
 
     def contended(self, left: str) -> StoreError:
         return StoreError(left)
 
     @property
-    def held(self) -> lease.Held:
-        return lease.Held(self, RECORD, None, TIMING, asked=lease.awake_or_not())
+    def held(self) -> lease.HeldLease:
+        return lease.HeldLease(self, RECORD, None, TIMING, sent=lease.boot_clock())
 
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scripted]:
     def scripted(*seconds: float, taken: bool = False) -> Scripted:
         store = Scripted(*seconds, taken=taken)
-        monkeypatch.setattr(lease, "awake_or_not", lambda: store.now)
+        monkeypatch.setattr(lease, "boot_clock", lambda: store.now)
         return store
 
     return scripted
@@ -61,15 +63,15 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scripted]:
 
 def test_a_renewal_that_took_longer_than_it_is_trusted_for_is_made_again(slow: Callable[..., Scripted]) -> None:
     store = slow(TIMING.trusted + 1, 1)
-    store.held.confirm(surely=True)
+    store.held.confirm(fresh=True)
     assert store.done == ["renew, patiently"] * 2
 
 
 def test_renewals_that_all_take_too_long_are_told_and_not_made_for_ever(slow: Callable[..., Scripted]) -> None:
     store = slow(*[TIMING.trusted + 1] * 100)
-    with pytest.raises(UnreachableError, match=r"renewed 2 times, each more slowly than the 20 s") as told:
-        store.held.confirm(surely=True)
-    assert len(store.done) == 2 and told.value.remedy
+    with pytest.raises(UnreachableError, match=r"slower than 20 s \[lease-renewal-slow\]") as raised:
+        store.held.confirm(fresh=True)
+    assert len(store.done) == 2 and raised.value.remedy
 
 
 OFTEN = lease.Timing(renew=0.001)
@@ -99,8 +101,8 @@ def test_lease_is_released_once_and_last(error: Exception | None, release: Excep
 def test_a_lost_lease_is_neither_renewed_nor_released(slow: Callable[..., Scripted]) -> None:
     store = slow(1, taken=True)
     held = store.held
-    with pytest.raises(lease.LostError):
-        held.confirm(surely=True)
+    with pytest.raises(lease.LeaseLostError):
+        held.confirm(fresh=True)
     held.renew()
     held.release()
     assert store.done == ["renew, patiently"]
@@ -117,12 +119,12 @@ def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(lease, "time", clock)
-    watch = lease.Watch(TIMING)
+    watch = lease.LeaseWatcher(TIMING)
 
     def look() -> bool:
-        asked, renewals = clock.now, int(renews and clock.now > 0)
+        sent, renewals = clock.now, int(renews and clock.now > 0)
         clock.now += 0 if clock.now else slow_answer
-        return watch.is_over(replace(RECORD, renewals=renewals, duration=duration), asked=asked)
+        return watch.has_expired(replace(RECORD, renewals=renewals, duration=duration), sent=sent)
 
     if expected is None:
         with pytest.raises(LeaseHeldError):
@@ -130,7 +132,7 @@ def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
                 pass
         return
     while not look():
-        assert clock.now <= expected + TIMING.look
+        assert clock.now <= expected + TIMING.poll
     assert clock.now >= expected
 
 

@@ -22,7 +22,7 @@ from secretops.operations.audit import View, audit
 from secretops.platforms.azure import api
 from secretops.platforms.azure import log_workspace as asking
 from secretops.platforms.azure.location import AzureStoreLocation
-from secretops.trails.protocol import ALL
+from secretops.trails import ALL
 from tests.real.workspace import NO_OLDER, Played
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -101,7 +101,7 @@ def test_a_read_is_told_of_in_either_layout(row: Row, tmp_path: Path) -> None:
     found = view(tmp_path, row(), row(time=NOW + timedelta(minutes=1)))
     (one,) = found.rows
     assert (one.reader, one.secret, one.operation, one.outcome, one.declared) == (
-        *(SERVER, "mqtt", "SecretGet", "got it", True),
+        *(SERVER, "mqtt", "SecretGet", "got value", True),
     )
     assert (one.count, one.last - one.first < timedelta(minutes=1, seconds=1), found.broken) == (2, True, 0)
     assert one.sources == ["10.0.0.1 azsdk-python-keyvault-secrets/4.12.0"]
@@ -117,9 +117,9 @@ def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("operation", "path", "found"), [
-    ("SecretBackup", "secrets/mqtt", ("mqtt", "got it")),
+    ("SecretBackup", "secrets/mqtt", ("mqtt", "got value")),
     *(("SecretPurge", "deletedsecrets/mqtt", ("mqtt", "done")), ("SecretList", "secrets", (ALL, "no value"))),
-    ("SecretGet", "secrets/MQTT-pending", ("mqtt-pending", "got it")),
+    ("SecretGet", "secrets/MQTT-pending", ("mqtt-pending", "got value")),
 ])  # fmt: skip
 def test_only_answers_with_a_value_are_reads(operation: str, path: str, found: tuple[str, str], tmp_path: Path) -> None:
     (one,) = view(tmp_path, dedicated(ROTATOR, path, OperationName=operation)).rows

@@ -53,7 +53,7 @@ AWS = {
 }
 SWARM = {
     "kind": "swarm",
-    **dict.fromkeys(("prefix", "book", "instance", "service"), "coreflux-mcp-test_x"),
+    **dict.fromkeys(("prefix", "state_config", "instance", "service"), "coreflux-mcp-test_x"),
     "delivered": {"mqtt": {"password": {"name": "mqtt_password"}}},
     "uid": 10001,
     "image": "coreflux-mcp-secrets:1",

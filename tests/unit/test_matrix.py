@@ -35,11 +35,11 @@ def test_pair_is_deployed_as_designed_or_refused_with_what_works(store: str, ser
     if refused:
         what, why, remedy = refused
         not_built = (store, server) == NOT_BUILT
-        assert what == f"store {store} with server {server}: {'is not built' if not_built else 'cannot work'}"
+        assert what == f"store {store} with server {server}: {'is not implemented' if not_built else 'cannot work'}"
         assert why
         named = [
             (store, offered) if side == "server" else (offered, server)
-            for side, listed in re.findall(r"goes with (server|store) ([\w, ]+)", remedy)
+            for side, listed in re.findall(r"works with (server|store) ([\w, ]+)", remedy)
             for offered in listed.split(", ")
         ]
         assert named

@@ -9,7 +9,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from components.core.naming import physical_name, variable_of
-from secretops.forms import NAME, is_topic_filter
+from secretops.formats import NAME, is_topic_filter
 
 PARTS = st.lists(st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=60), min_size=1, max_size=4)
 LIMITS = st.integers(min_value=16, max_value=100)

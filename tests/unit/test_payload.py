@@ -16,20 +16,20 @@ LIMIT = payload.Limit(most_bytes=40, store="a store")
 
 def test_document_is_read_back_as_it_was_written() -> None:
     value = Value({"user": "naïve", "pass": '"b\n'})
-    assert payload.read("it", "v1", payload.written("it", value, LIMIT)) == value
+    assert payload.parse("it", "v1", payload.serialize("it", value, LIMIT)) == value
 
 
 def test_document_is_measured_in_bytes() -> None:
-    assert payload.written("it", Value({"a": "x" * 31}), LIMIT)
+    assert payload.serialize("it", Value({"a": "x" * 31}), LIMIT)
     for text in ("x" * 32, "é" * 16):
         with pytest.raises(UsageError):
-            payload.written("it", Value({"a": text}), LIMIT)
+            payload.serialize("it", Value({"a": text}), LIMIT)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', "not-json"])
 def test_document_of_others_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(StoreError) as told:
-        payload.read("it", "v1", text)
+        payload.parse("it", "v1", text)
     assert not text or text not in str(told.value)
 
 
@@ -41,8 +41,8 @@ def test_store_journal_prints_one_redacted_line_though_nothing_can_be_kept(capsy
     value = Value({"password": new_password()})
     outcome = f"refused: {value['password']}"
     entry = Entry(time=datetime.now(UTC), secret="it", version="v1", step="apply", outcome=outcome)
-    for loud in (True, False):
-        StoreJournal(refuse, lambda _secret: None, loud=loud).write(entry)
+    for log_entries in (True, False):
+        StoreJournal(refuse, lambda _secret: None, log_entries=log_entries).write(entry)
     printed = json.loads(capsys.readouterr().err)
     assert (printed["secret"], printed["step"]) == ("it", "apply")
     assert value["password"] not in printed["outcome"]

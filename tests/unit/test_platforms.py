@@ -10,7 +10,7 @@ from secretops import registry
 from secretops.check import Level
 from secretops.manifest import Manifest, ManifestError
 from secretops.operations.doctor import checks, doctor
-from secretops.operations.status import Standing, status
+from secretops.operations.status import Status, status
 from tests.real.stack import Stack, make_stack
 from tests.unit.test_tick import FIRST_ADMIN, NOWHERE, InMemoryBroker, broker
 
@@ -55,6 +55,6 @@ def test_seventh_platform_takes_an_entry_and_a_module(
     session = stack.session()
     after = session.store.versions("mqtt").current
     assert before and after and before.id != after.id and after.user in broker.passwords
-    assert {row.standing for row in status(session) if row.name == "mqtt"} == {Standing.VERIFIED}
+    assert {row.status for row in status(session) if row.name == "mqtt"} == {Status.VERIFIED}
     examined = dict(doctor(checks(session)))
     assert examined["memory"].level is Level.OK and examined["secret mqtt"].level is Level.OK

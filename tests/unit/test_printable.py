@@ -120,10 +120,10 @@ def test_a_full_output_is_an_error_and_a_closed_one_is_none(command: list[str], 
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(typed, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("standard output: No space left on device\n")
+    assert "[output-incomplete]" in done.stderr
     assert "Traceback" not in done.stderr
     closed = ["sh", "-c", 'exec "$0" "$@" >&-', *typed]
-    assert subprocess.run(closed, stderr=subprocess.PIPE, check=False).stderr.startswith(b"standard output: ")
+    assert b"[output-incomplete]" in subprocess.run(closed, stderr=subprocess.PIPE, check=False).stderr
     reads, writes = os.pipe()
     os.close(reads)
     done = subprocess.run(typed, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)

@@ -9,12 +9,12 @@ import pytest
 from cryptography import x509
 
 from components.core.secrets import CLIENT_CA, CLIENT_CERT
-from secretops.certificates import new_key, private_pem, request_of
+from secretops.certificates import new_key, private_pem, signing_request
 from secretops.engine.state import Stage, Version
 from secretops.errors import StoreError, WaitingError
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, PrivateCaIssuer
 from secretops.operations.rotators import PrivateCa
-from secretops.operations.trust import lay
+from secretops.operations.trust import install
 from secretops.platforms.dotenv.location import DotenvStoreLocation
 from secretops.values import Value
 from tests.real.stack import make_stack
@@ -88,7 +88,7 @@ def test_the_ca_that_is_current_signs_and_not_the_one_to_come(tmp_path: Path) ->
     session, name = make_stack(tmp_path / "store", broker).session(), "client-cert"
     issuer = PrivateCaIssuer(secret=name, common_name=NAME, seconds=600, ca_seconds=6000)
     signer = PrivateCa(issuer, session.store, session.clock)
-    request = request_of(new_key(), NAME)
+    request = signing_request(new_key(), NAME)
     with pytest.raises(WaitingError):
         signer.sign(request)
     now = session.clock()
@@ -112,10 +112,10 @@ def test_trust_lays_the_stacks_cas_and_leaves_those_of_others(tmp_path: Path) ->
     )
     for path in (old, others, persons):
         path.write_text("it was there")
-    laid = lay(manifest, tmp_path, ca.pem)
-    assert laid.gone == (old,)
+    laid = install(manifest, tmp_path, ca.pem)
+    assert laid.removed == (old,)
     assert {*tmp_path.iterdir()} == {others, persons, *laid.trusted}
     assert [path.read_text() for path in laid.trusted] == [ca.pem]
     with pytest.raises(StoreError):
-        lay(manifest, tmp_path, "no PEM")
+        install(manifest, tmp_path, "no PEM")
     assert laid.trusted[0].exists(), "what cannot be read takes no CA from the broker"

@@ -20,17 +20,16 @@ from secretops.broker.users import USERS_FILE, Users
 from secretops.engine.journal import Entry
 from secretops.engine.state import Versions
 from secretops.errors import SecretopsError
-from secretops.launcher import polled
+from secretops.launcher import polling_source
 from secretops.launcher.sources import Json
 from secretops.operations import stack as manifests
 from secretops.operations.compromise import incident
 from secretops.operations.history import _entries as entries_of_a_log
 from secretops.platforms.azure import tags
-from secretops.platforms.azure.api import Kept
-from secretops.platforms.dotenv.delivery import NAMES
-from secretops.platforms.dotenv.journal import JournalFile
+from secretops.platforms.azure.api import KeyVaultVersion
+from secretops.platforms.dotenv.delivery import DELIVERED
 from secretops.platforms.dotenv.location import DotenvStoreLocation
-from secretops.platforms.dotenv.store import DotenvVersionStore
+from secretops.platforms.dotenv.store import DotenvVersionStore, JournalFile
 from secretops.platforms.kubernetes.secrets import SecretData
 from secretops.platforms.kubernetes.store import SecretState
 from secretops.platforms.swarm.version_state import VersionState
@@ -53,7 +52,7 @@ INCIDENT = json.loads(
         began=datetime(2026, 3, 1, tzinfo=UTC),
         since=datetime(2026, 3, 1, tzinfo=UTC),
         known=("v1",),
-        out=(incident.Out(id="v1", stage="current", user="mcp-a"),),
+        exposed=(incident.ExposedVersion(id="v1", stage="current", user="mcp-a"),),
     ).model_dump_json()
 )
 TERM = {"holder": "rotator:0@task", "token": "t", "since": NOW, "duration": 30.0, "renewals": 2}
@@ -110,7 +109,7 @@ def kubernetes_value(text: bytes) -> object:
 
 
 def vault(note: str, text: str) -> Metadata:
-    return Metadata(1, {}, {note: text}, 0)
+    return Metadata(1, {}, {note: text})
 
 
 class OnePath:
@@ -123,10 +122,10 @@ class OnePath:
         return self._found
 
 
-def key_vault(**tagged: str) -> tags.State:
+def key_vault(**tagged: str) -> tags.TagState:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     told = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
-    return tags.State((Kept("0", True, now, None, {**told, **tagged}),), ())
+    return tags.TagState((KeyVaultVersion("it", "0", True, now, None, {**told, **tagged}),), ())
 
 
 def last_of_a_journal(folder: Path) -> Entry | None:
@@ -141,28 +140,29 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
     "a folder's value": (({"username": "a", "password": "b"},),
          of_file("versions/mqtt/v1.json", lambda folder: dict(dotenv(folder).read("mqtt", "v1", purpose="test")))),
     "what a folder delivers": (({"variables": ["MQTT_PASSWORD"], "files": ["secrets/x"]},),
-         of_file(f"versions/mqtt/{NAMES}", lambda folder: dotenv(folder).forget("mqtt"))),
+         of_file(f"versions/mqtt/{DELIVERED}", lambda folder: dotenv(folder).forget("mqtt"))),
     "a journal": ((ENTRY,), of_file("journal.jsonl", last_of_a_journal)),
     "a rotator's log": ((ENTRY,), of_file("log", lambda folder: entries_of_a_log(str(folder / "log")))),
     "a manifest": ((json.loads(test_swarm_events.MANIFEST.model_dump_json()),),
          of_bytes(lambda text: manifests._parse(text, "it"))),
     "whose a folder is": (({"stack": "prod"},), of_file("config/secretops.json", files.stack_of)),
-    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: incident._read(folder / "incident.json"))),
+    "an incident": ((INCIDENT,), of_file("incident.json", lambda folder: incident.load(folder / "incident.json"))),
     "a cloud's value": (({"username": "a", "password": "b"},),
-         of_text(lambda text: dict(payload.read("mqtt", "v1", text)))),
+         of_text(lambda text: dict(payload.parse("mqtt", "v1", text)))),
     "a cluster's versions": (([VERSION],), of_text(lambda text: kubernetes("versions.mqtt", text).versions)),
     "a cluster's value": (({"username": "a", "password": "b"},), of_bytes(kubernetes_value)),
     "what a cluster delivers": (({"coreflux-mcp-secrets": ["mqtt-password"]},),
-         of_text(lambda text: kubernetes("delivered.mqtt", text).names)),
+         of_text(lambda text: kubernetes("delivered.mqtt", text).delivered)),
     "a cluster's journal": ((ENTRY,), of_text(lambda text: kubernetes("journal.mqtt", text).last_entry)),
     "a Swarm's page": ((PAGE,), of_text(lambda text: swarm("versions.mqtt", text).secret("mqtt"))),
     "a Swarm's lease": ((TERM,), of_text(lambda text: swarm("lease", text).lease)),
     "a Swarm's journal": ((ENTRY,), of_text(lambda text: swarm("journal.mqtt", text).last_entry("mqtt"))),
     "a Vault's note of a version": (({"created": NOW, "published": NOW, "user": "mcp-a", "numbers": [1, 2],
-         "planned": 3, "copies": [2]},), of_text(lambda text: notes.noted(vault(f"{notes.NAMED}v1", text)))),
-    "a Vault's journal": ((ENTRY,), of_text(lambda text: notes.last_entry("mqtt", vault(notes.LAST, text)))),
+         "planned": 3, "copies": [2]},),
+         of_text(lambda text: notes.version_records(vault(f"{notes.VERSION_KEY}v1", text)))),
+    "a Vault's journal": ((ENTRY,), of_text(lambda text: notes.last_entry("mqtt", vault(notes.JOURNAL_KEY, text)))),
     "a Vault's register": ((["mqtt", "pending/mqtt"],),
-         of_text(lambda text: notes.SecretIndex(OnePath(vault(f"{notes.KEPT}mqtt", text)), "lease").paths())),  # type: ignore[arg-type]
+         of_text(lambda text: notes.SecretIndex(OnePath(vault(f"{notes.INDEX_KEY}mqtt", text)), "lease").paths())),  # type: ignore[arg-type]
     "a key vault's journal": (([NOW, "v1", "publish", "done"],),
          of_text(lambda text: key_vault(**{tags.LAST: text}).last("mqtt"))),
     "a key vault's time": ((NOW,),
@@ -172,7 +172,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
          ({"mqtt": {"username": "a", "password": "b", "version": "v1"}, "agent-key": {"api-key": "k"}},),
          of_file("secrets.json", lambda folder: dict(Json(str(folder / "secrets.json")).variables()))),
     "what a launcher fetched": (({"username": "a", "password": "b"},),
-         of_text(lambda text: bool(polled.parse_version("mqtt", "v1", text)))),
+         of_text(lambda text: bool(polling_source.parse_version("mqtt", "v1", text)))),
     "the embedded broker's users": (({"users": {"root": {"password": {"salt": "AA==", "hash": "AA=="}, "flags": [],
          "groups": []}}},), of_file(USERS_FILE, lambda folder: "root" in Users.load(folder))),
 }  # fmt: skip
@@ -227,7 +227,7 @@ def test_what_a_foreign_note_names_outside_of_a_store_is_not_removed(named: str,
     mine.write_text("mine")
     root = tmp_path / "store"
     (root / "versions" / "mqtt").mkdir(parents=True)
-    (root / "versions" / "mqtt" / NAMES).write_text(json.dumps({"files": [named]}))
-    with pytest.raises(SecretopsError, match="does not read as what is delivered"):
+    (root / "versions" / "mqtt" / DELIVERED).write_text(json.dumps({"files": [named]}))
+    with pytest.raises(SecretopsError, match=r"\[dotenv-file-invalid\]"):
         dotenv(root).forget("mqtt")
     assert mine.read_text() == "mine"

@@ -92,7 +92,7 @@ def test_redact_forgets_what_many_others_have_followed_and_nothing_before() -> N
     first, second = new_password(), new_password()
     for each in (first, second, first):
         redaction.remember(each)
-    for _ in range(redaction.MOST_TEXTS - 1):
+    for _ in range(redaction.MAX_TEXTS - 1):
         redaction.remember(new_password())
     assert redact(f"{first} {second}") == f"{HIDDEN} {second}"
     assert set().union(*redaction._known._texts.values()) == set().union(*redaction._known._index.values())
@@ -198,7 +198,7 @@ CATALOGUE = (
 
 def read(fields: dict[str, str]) -> Value:
     """Return what a store reads when it has kept these fields."""
-    return payload.read("it", "a version", json.dumps(fields))
+    return payload.parse("it", "a version", json.dumps(fields))
 
 
 @pytest.mark.parametrize("made", [Value, read], ids=["written", "read"])

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from secretops.certificates import Signed
+from secretops.certificates import SignedCertificate
 from secretops.engine.renewal import Renewal
 from secretops.engine.state import Version, Versions
 from secretops.errors import RefusedError, StoreError, UnreachableError
@@ -33,7 +33,7 @@ class Signer:
     asked: int = 0
     shown: list[tuple[str, Value]] = field(default_factory=list)
 
-    def sign(self, request: str) -> Signed:
+    def sign(self, request: str) -> SignedCertificate:
         self.asked += 1
         if "sign" in self.refuses:
             raise UnreachableError("sealed")
@@ -42,7 +42,7 @@ class Signer:
         now = self.stack.clock()
         begins, ends = now - timedelta(seconds=30), now + LIFE
         root = made("root", ca=True, begins=begins, ends=ends)
-        return Signed(made(self.names, by=root, key=key, begins=begins, ends=ends).pem, (root.pem,))
+        return SignedCertificate(made(self.names, by=root, key=key, begins=begins, ends=ends).pem, (root.pem,))
 
     def prove(self, version: str, value: Value) -> None:
         self.shown.append((version, value))

@@ -143,14 +143,14 @@ def test_current_version_is_set_again_only_if_refused_and_undelivered(
     target = StandInTarget(refuses)
     made = in_memory(memory, target, current)
     with pytest.raises(RefusedError) if len(asked) > 1 else contextlib.nullcontext():
-        assert not made.accept_again()
+        assert not made.reapply_current()
     assert target.asked == asked
 
 
 @pytest.mark.parametrize(("versions", "act", "asked"), [
     pytest.param((CURRENT,), Rotation.advance, [], id="apply"),
     pytest.param((PREVIOUS, CURRENT), lambda made: made.retire(PREVIOUS), [], id="retire"),
-    pytest.param((PREVIOUS, UNDELIVERED), Rotation.accept_again, [("verify", "a")], id="accept again"),
+    pytest.param((PREVIOUS, UNDELIVERED), Rotation.reapply_current, [("verify", "a")], id="accept again"),
 ])  # fmt: skip
 def test_a_rotator_that_lost_its_lease_changes_nothing_at_the_target(
     memory: Memory, versions: tuple[Version, ...], act: Callable[[Rotation], object], asked: list[tuple[str, str]]

@@ -11,6 +11,7 @@ import pytest
 
 from components.core.broker import ca_bundle
 from components.core.matrix import deployable_pairs
+from components.core.secret_store import SecretStoreArgs
 from components.dotenv.settings import DotenvStore, LocalServer
 from components.settings.cross_field_rules import warnings
 from components.settings.problems import Problem
@@ -227,7 +228,7 @@ def test_the_dev_stack_is_a_folder_a_local_server_and_the_embedded_broker() -> N
     assert settings.server.kind == "local"
     assert settings.broker == EmbeddedBroker(kind="embedded", port=1883)
     assert settings.log_level == "DEBUG"
-    assert {secret.name: secret.cadence_days for secret in settings.catalogue} == {
+    assert {secret.name: secret.cadence_days for secret in settings.secrets} == {
         "broker-admin": 90,
         "mqtt": 90,
         "agent-key": 180,
@@ -281,7 +282,9 @@ def test_the_manifest_says_how_many_servers_report(pair: str, changes: dict[str,
     sections = base(pair)
     sections["server"] |= changes
     settings = Settings.parse("prod", {name: handed_over(entry) for name, entry in sections.items()})
-    made = settings.manifest(store=DotenvLocation(root="/nowhere/store"), broker=settings.broker.args.location())
+    made = SecretStoreArgs(**settings.store_args).manifest(
+        store=DotenvLocation(root="/nowhere/store"), broker=settings.broker.args.location()
+    )
     assert (made.replicas, made.stack, made.grace_seconds) == (replicas, "prod", 3600)
 
 

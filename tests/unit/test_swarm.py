@@ -8,8 +8,14 @@ import pytest
 
 from components.swarm import deployer, mcp_server
 from secretops.errors import UnreachableError
-from secretops.launcher.listening import HostNames, parse_listen
-from secretops.launcher.settings import CARRIERS, FILE_VARIABLES, OWN_VARIABLES, PUBLIC_VARIABLES, VERSION_VARIABLES
+from secretops.launcher.http_options import HostNames, parse_listen
+from secretops.launcher.settings import (
+    FILE_VARIABLES,
+    OWN_VARIABLES,
+    PUBLIC_VARIABLES,
+    VALUE_FILE_VARIABLES,
+    VERSION_VARIABLES,
+)
 from secretops.launcher.sources import open_source
 from secretops.manifest import Manifest
 from secretops.platforms.swarm.location import SwarmStoreLocation
@@ -83,7 +89,7 @@ def test_a_preview_does_not_ask_for_that_list_and_ignores_it_alone(monkeypatch: 
     def asked(_name: str) -> None:
         raise AssertionError("a preview does not ask for it")
 
-    monkeypatch.setattr(mcp_server, "attached", asked)
+    monkeypatch.setattr(mcp_server, "mounted_secrets", asked)
     previewed = deploy(file_on_swarm(", rotator: service"), "prod", preview=True)
     assert {one.name: one.ignored for one in previewed.resources.values() if one.ignored} == {
         SERVER: ("taskSpec.containerSpec.secrets",)
@@ -98,7 +104,7 @@ def test_an_up_ignores_nothing_and_asks_for_the_servers_own_service(monkeypatch:
         asked.append(name)
         return ()
 
-    monkeypatch.setattr(mcp_server, "attached", attached)
+    monkeypatch.setattr(mcp_server, "mounted_secrets", attached)
     deployed = deploy(file_on_swarm(), "prod")
     assert asked == ["coreflux-mcp-prod_server"]
     assert not [one for one in deployed.resources.values() if one.ignored]
@@ -109,7 +115,7 @@ def test_an_up_that_can_not_ask_ends_before_the_service_is_touched(monkeypatch: 
     def away(_name: str) -> None:
         raise UnreachableError("no Docker daemon answers", rule="it has to", remedy="start it")
 
-    monkeypatch.setattr(mcp_server, "attached", away)
+    monkeypatch.setattr(mcp_server, "mounted_secrets", away)
     deployed = Deployed()
     with pytest.raises(pulumi.RunError, match="no Docker daemon answers"):
         deploy(file_on_swarm(), "prod", into=deployed)
@@ -131,7 +137,7 @@ def test_each_file_has_the_variable_that_names_it(everything: Deployed) -> None:
 
 def test_the_launcher_knows_every_variable_and_the_source(prod: Deployed) -> None:
     versions = {f"{name}_FILE" for name in VERSION_VARIABLES}
-    known = {*PUBLIC_VARIABLES, *OWN_VARIABLES, *CARRIERS, *FILE_VARIABLES, *versions}
+    known = {*PUBLIC_VARIABLES, *OWN_VARIABLES, *VALUE_FILE_VARIABLES, *FILE_VARIABLES, *versions}
     assert spec(prod, SERVER)["env"].keys() <= known
     arguments = spec(prod, SERVER)["args"]
     source = arguments[arguments.index("--from") + 1]

@@ -9,7 +9,7 @@ import requests
 pytest.importorskip("docker", reason="Docker's client is not installed: the extra `swarm`")
 
 from secretops.platforms.swarm import api as asking
-from secretops.platforms.swarm.api import Api, NoManagerError
+from secretops.platforms.swarm.api import NoManagerError, SwarmApi
 from secretops.platforms.swarm.daemon import Connection
 
 NOT_MANAGER = 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node.'
@@ -34,14 +34,14 @@ class Played(requests.Session):
         return made
 
 
-def api(*answers: tuple[int, Any] | Exception) -> tuple[Api, Played]:
+def api(*answers: tuple[int, Any] | Exception) -> tuple[SwarmApi, Played]:
     played = Played(*answers)
-    return Api(lambda: Connection(played, "http://played")), played
+    return SwarmApi(lambda: Connection(played, "http://played")), played
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(asking, "_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(asking, "PATIENCE_SECONDS", 120.0)
 
 

@@ -19,7 +19,7 @@ from secretops.values import Value, new_password
 
 
 def manifest(**broker: str) -> Manifest:
-    store = SwarmStoreLocation(prefix="p_", book="b", instance="i", service="s", uid=1, image="x")
+    store = SwarmStoreLocation(prefix="p_", state_config="b", instance="i", service="s", uid=1, image="x")
     reached = Broker(
         kind=BrokerKind.MOSQUITTO,
         host="h",
@@ -36,14 +36,14 @@ def test_the_brokers_files_travel_and_the_tasks_manifest_names_where_they_arrive
     texts = {name: new_password() for name in names}
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    load = payload_of(manifest(**{name: str(tmp_path / name) for name in names}), Value({"token": "t"}))
-    carried = Manifest.model_validate_json(load.configs[MANIFEST_FILE])
-    arrived = {**load.configs, **load.secrets}
+    configs, secrets = payload_of(manifest(**{name: str(tmp_path / name) for name in names}), Value({"token": "t"}))
+    carried = Manifest.model_validate_json(configs[MANIFEST_FILE])
+    arrived = {**configs, **secrets}
     for name, text in texts.items():
         assert arrived[getattr(carried.broker, name)].decode() == text
-    assert carried.broker.key_file in load.secrets, "a key is no config"
-    assert json.loads(load.secrets["/run/secrets/given"]) == {"token": "t"}
-    assert "token" not in str(load.configs)
+    assert carried.broker.key_file in secrets, "a key is no config"
+    assert json.loads(secrets["/run/secrets/supplied"]) == {"token": "t"}
+    assert "token" not in str(configs)
 
 
 def test_in_a_task_whoever_started_it_is_on_record(monkeypatch: pytest.MonkeyPatch) -> None:

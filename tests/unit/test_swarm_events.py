@@ -17,8 +17,8 @@ from secretops.platforms.swarm.location import SwarmStoreLocation
 
 SERVER = "coreflux-mcp-prod_server"
 STORE = SwarmStoreLocation(
-    prefix="coreflux-mcp-prod_", book="coreflux-mcp-prod_book", instance="coreflux-mcp-prod", service=SERVER, uid=10001,
-    image="coreflux-mcp-secrets:1",
+    prefix="coreflux-mcp-prod_", state_config="coreflux-mcp-prod_versions", instance="coreflux-mcp-prod",
+    service=SERVER, uid=10001, image="coreflux-mcp-secrets:1",
 )  # fmt: skip
 MANIFEST = Manifest(
     project="coreflux-mcp-secrets",
@@ -55,14 +55,14 @@ def test_what_was_made_changed_and_removed_of_the_stack_is_told_and_that_nobody_
         event("secret", "remove", "coreflux-mcp-prod_mqtt-v1-password"),
         event("service", "update", SERVER),
         event("service", "update", SERVER, **{"updatestate.new": "completed"}),
-        event("config", "update", STORE.book),
+        event("config", "update", STORE.state_config),
         event("secret", "create", "another_mqtt-v3-password"),
         event("network", "create", "coreflux-mcp-prod_mcp"),
     )
     told = {(row.operation, row.secret, row.count) for row in view.rows}
     assert told == {
         *(("secret create", "mqtt", 1), ("secret remove", "mqtt", 1), ("service update", SERVER, 1)),
-        ("config update", STORE.book, 1),
+        ("config update", STORE.state_config, 1),
     }
     assert {row.reader for row in view.rows} == {"(Swarm does not say who)"}
     assert view.exit_code is ExitCode.DONE
@@ -81,7 +81,7 @@ def test_foreign_service_with_a_secret_is_an_undeclared_reader(tmp_path: Path, n
 def test_a_carried_command_has_every_value_and_it_and_the_rotator_are_declared(tmp_path: Path) -> None:
     task, rotator = f"{STORE.prefix}task-0123456789ab", f"{STORE.prefix}rotator"
     view = run(tmp_path, event("service", "create", task), event("service", "create", rotator))
-    assert {(row.sources[0], row.given, row.declared) for row in view.rows} == {
+    assert {(row.sources[0], row.value_returned, row.declared) for row in view.rows} == {
         (f"service {task}", True, True),
         (f"service {rotator}", False, True),
     }

@@ -52,10 +52,10 @@ def left(place: InMemory) -> list[str]:
     return [one["Spec"]["Name"] for kind in kinds for one in kind.values() if TASK in (one["Spec"].get("Labels") or {})]
 
 
-def carried(place: InMemory, *command: str, given: Value | None = None) -> tuple[int, bytes, bytes]:
+def run_job(place: InMemory, *command: str, given: Value | None = None) -> tuple[int, bytes, bytes]:
     out, err = io.BytesIO(), io.BytesIO()
     return (
-        job.carry(manifest_of(place), command, given=given, out=out, err=err),
+        job.run_job(place.location, manifest_of(place), command, supplied=given, out=out, err=err),
         out.getvalue(),
         err.getvalue(),
     )
@@ -73,7 +73,7 @@ def test_a_command_has_every_kept_value_and_what_was_supplied_and_leaves_nothing
 
     place.engine.outcome = runs
     word = new_password()
-    assert carried(place, "put", "it", given=Value({"password": word})) == (
+    assert run_job(place, "put", "it", given=Value({"password": word})) == (
         *(ExitCode.DONE, b"published\n", b'{"operation": "read"}\n'),
     )
     (spec,) = specs
@@ -103,30 +103,30 @@ def test_a_secret_that_somebody_attached_by_hand_travels_too(place: InMemory) ->
         return Outcome()
 
     place.engine.outcome = runs
-    assert carried(place, "tick")[0] == ExitCode.DONE
+    assert run_job(place, "tick")[0] == ExitCode.DONE
     (entry,) = (one for one in place.listed() if "-mine-" in one["SecretName"])
     attached = specs[0]["TaskTemplate"]["ContainerSpec"]["Secrets"]
     assert entry["SecretID"] in {one["SecretID"] for one in attached}
 
 
 def test_versions_that_a_rotation_is_making_are_not_swept_by_a_command_that_ends(place: InMemory) -> None:
-    """Secrets of a number that the book has not given to a version yet are another rotation's."""
+    """Secrets of a number that the config has not given to a version yet are another rotation's."""
     publish(place, V[1])
     with place.open().lease("another rotation"):
         state = place.open()._client.read()
-        labels = {SWARM_INSTANCE: place.name, "coreflux-mcp-secrets.book": state.id}
+        labels = {SWARM_INSTANCE: place.name, "coreflux-mcp-secrets.config": state.id}
         labels |= {"coreflux-mcp-secrets.secret": "it", "coreflux-mcp-secrets.number": "0"}
         place.api.create("secrets", {"Name": f"{place.name}-it-v0", "Labels": labels, "Data": encoded(b"x")})
-        assert carried(place, "tick")[0] == ExitCode.DONE
+        assert run_job(place, "tick")[0] == ExitCode.DONE
         assert f"{place.name}-it-v0" in place.named()
-    assert carried(place, "tick")[0] == ExitCode.DONE
+    assert run_job(place, "tick")[0] == ExitCode.DONE
     assert f"{place.name}-it-v0" not in place.named()
 
 
 @pytest.mark.parametrize("code", [ExitCode.FAILED, ExitCode.ATTENTION, ExitCode.BUSY])
 def test_a_command_ends_as_its_task_does(place: InMemory, code: ExitCode) -> None:
     place.engine.outcome = lambda _spec: Outcome(state="failed", code=int(code), error="task: non-zero exit")
-    assert carried(place, "tick")[0] == code
+    assert run_job(place, "tick")[0] == code
     assert left(place) == []
 
 
@@ -148,10 +148,10 @@ def leave(place: InMemory, *, state: str = "", err: bytes = b"") -> None:
     """As a starter who was killed: after the service was made, whose task is in `state`, or before."""
     name = f"{place.name}-task-{state or 'none'}"
     labels = {SWARM_INSTANCE: place.name, TASK: name}
-    id = place.api.create("secrets", {"Name": f"{name}-0", "Labels": labels, "Data": encoded(b"given")})
+    id = place.api.create("secrets", {"Name": f"{name}-0", "Labels": labels, "Data": encoded(b"supplied")})
     if state:
         place.engine.outcome = lambda _spec: Outcome(state=state, err=err)
-        entry = {"SecretID": id, "SecretName": f"{name}-0", "File": {"Name": "given"}}
+        entry = {"SecretID": id, "SecretName": f"{name}-0", "File": {"Name": "supplied"}}
         template = {"ContainerSpec": {"Image": "x", "Secrets": [entry]}}
         spec = {"Name": name, "Labels": labels, "TaskTemplate": template, "Mode": {"ReplicatedJob": {}}}
         place.api.create("services", spec)
@@ -160,12 +160,12 @@ def leave(place: InMemory, *, state: str = "", err: bytes = b"") -> None:
 @pytest.mark.parametrize("state", ["", "pending", "complete"])
 def test_what_a_killed_starter_left_is_removed_once_nobody_waits_for_it(place: InMemory, state: str) -> None:
     leave(place, state=state, err=b'{"operation": "read"}\n')
-    tasks_of(place).clean()
+    tasks_of(place).remove_leftovers()
     assert left(place), "somebody may be waiting for it"
     said = io.BytesIO()
-    waits = {"complete": {"followed": -timedelta(seconds=2)}}.get(state, {"begun": -timedelta(seconds=2)})
-    tasks_of(place, err=said, **waits).clean()
-    tasks_of(place, begun=-timedelta(seconds=2)).clean()
+    waits = {"complete": {"max_follow": -timedelta(seconds=2)}}.get(state, {"max_start": -timedelta(seconds=2)})
+    tasks_of(place, err=said, **waits).remove_leftovers()
+    tasks_of(place, max_start=-timedelta(seconds=2)).remove_leftovers()
     assert left(place) == []
     assert said.getvalue() == (b'{"operation": "read"}\n' if state == "complete" else b""), (
         "nobody else has the records"

@@ -9,7 +9,7 @@ pytest.importorskip("docker", reason="Docker's client is not installed: the extr
 
 from secretops.errors import UnreachableError
 from secretops.platforms.swarm import rollout
-from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.location import SwarmStoreLocation
 from secretops.platforms.swarm.rollout import Rollout, UpdateFailedError
 
@@ -45,7 +45,7 @@ class Answer:
     seconds: float = 10
 
 
-class Docker(Api):
+class Docker(SwarmApi):
     """One answer after the other, by a clock that only pauses move. The last one stays."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Answer) -> None:

@@ -13,9 +13,9 @@ from secretops.engine.state import Stage
 from secretops.errors import StoreError, UnreachableError
 from secretops.platforms.swarm import rollout
 from secretops.platforms.swarm.api import encoded
-from secretops.platforms.swarm.mounted_secrets import Attached, attached, named
+from secretops.platforms.swarm.mounted_secrets import MountedSecret, mounted_secrets, operator_secret
 from secretops.platforms.swarm.store import SwarmVersionStore
-from secretops.platforms.swarm.values import Elsewhere, LogRecords
+from secretops.platforms.swarm.values import LogRecords, TaskValues
 from secretops.stores.lease import Timing
 from tests.contract.versions import NOW, make, publish, version
 from tests.unit.memory_swarm import HOUR, NEVER_RAN, InMemory, V, in_memory, quick
@@ -31,7 +31,7 @@ def place(tmp_path: Path) -> InMemory:
     return in_memory(tmp_path)
 
 
-@pytest.mark.parametrize(("state", "standing"), [("rollback_completed", "not delivered"), ("paused", "1 of the tasks")])
+@pytest.mark.parametrize(("state", "standing"), [("rollback_completed", "not delivered"), ("paused", "1 tasks")])
 def test_failed_update_leaves_the_version_undelivered(place: InMemory, state: str, standing: str) -> None:
     publish(place, V[1])
     running = [task["ID"] for task in place.tasks() if task["DesiredState"] == "running"]
@@ -69,7 +69,7 @@ def test_endless_foreign_update_is_not_overwritten(place: InMemory, monkeypatch:
     place.engine.objects["services"][place.service()["ID"]]["UpdateStatus"] = {"State": "updating"}
     monkeypatch.setattr(rollout, "LONGEST_UPDATE", 0.01)
     monkeypatch.setattr(rollout, "A_REPLICA", 0.0)
-    with pytest.raises(UnreachableError, match="under way"):
+    with pytest.raises(UnreachableError, match=r"\[service-update-slow\]"):
         publish(place, V[2])
     assert place.delivered() == dict(value)
 
@@ -79,7 +79,7 @@ def test_a_secret_that_somebody_attached_by_hand_is_refused(place: InMemory) -> 
     place.edit(value["password"], "of-another")
     edited = place.listed()
     for act in (lambda: place.open().recover("it", NOW), lambda: publish(place, V[2])):
-        with pytest.raises(StoreError, match="changed by hand"):
+        with pytest.raises(StoreError, match=r"\[value-edited\]"):
             act()
     assert place.listed() == edited
     assert "changed by hand" in (place.open().delivery_drift("it") or "")
@@ -107,7 +107,7 @@ def test_a_version_is_kept_until_there_is_a_service_and_delivered_to_it_then(pla
     current = store.versions("it").current
     assert current
     assert (current.id, current.published) == (V[2], None)
-    assert store.delivery_drift("it") == f"service {place.name} is not there: pulumi up makes it"
+    assert store.delivery_drift("it") == f"there is no service {place.name}: pulumi up"
     place.make_service()
     store.recover("it", NOW + HOUR)
     current = store.versions("it").current
@@ -127,9 +127,9 @@ def test_undelivered_version_with_lost_secrets_is_replaced(place: InMemory) -> N
     assert place.delivered() == dict(value)
 
 
-def test_what_a_lost_book_knew_is_never_removed_and_a_new_book_begins_above_it(place: InMemory) -> None:
+def test_secrets_of_a_lost_config_are_never_removed(place: InMemory) -> None:
     value = publish(place, V[1])
-    place.api.remove("configs", place.location.book)
+    place.api.remove("configs", place.location.state_config)
     before = set(place.named())
     store = place.open()
     assert store.versions("it").all == ()
@@ -141,7 +141,7 @@ def test_what_a_lost_book_knew_is_never_removed_and_a_new_book_begins_above_it(p
     assert place.delivered() == dict(new)
 
 
-def test_a_book_of_another_stack_is_not_written(place: InMemory) -> None:
+def test_a_config_of_another_stack_is_not_written(place: InMemory) -> None:
     publish(place, V[1])
     other = place.open(place.location.model_copy(update={"instance": "another"}))
     acts: tuple[Callable[[], None], ...] = (
@@ -149,13 +149,13 @@ def test_a_book_of_another_stack_is_not_written(place: InMemory) -> None:
         *(lambda: other.forget("it"), lambda: other.lease("x").__enter__()),
     )
     for act in acts:
-        with pytest.raises(StoreError, match=rf"is of {place.name}, and we are of another"):
+        with pytest.raises(StoreError, match=rf"{place.name}.*\[store-of-another-stack\]"):
             act()
 
 
 def test_who_was_followed_writes_no_more(place: InMemory) -> None:
     value = publish(place, V[1])
-    slow = Timing(duration=0.3, renew=1000, look=0.05)
+    slow = Timing(duration=0.3, renew=1000, poll=0.05)
     stalled, follower = place.open(timing=slow), place.open(timing=slow)
     with stalled.lease("the stalled one"), follower.lease("its follower"):
         acts: list[Callable[[], object]] = [
@@ -163,7 +163,7 @@ def test_who_was_followed_writes_no_more(place: InMemory) -> None:
             *(lambda: stalled.forget("it"), stalled.confirm),
         ]
         for act in acts:
-            with pytest.raises(StoreError, match=r"lost: its follower"):
+            with pytest.raises(StoreError, match=r"its follower.*\[lease-lost\]"):
                 act()
     assert place.delivered() == dict(value)
 
@@ -187,7 +187,7 @@ def test_swarm_records_of_each_access_are_written_before_it(place: InMemory) -> 
     path = place.records_file
     path.unlink()
     path.mkdir()
-    with pytest.raises(StoreError, match="recorded before it happens"):
+    with pytest.raises(StoreError, match=r"\[access-not-recorded\]"):
         store.add("it", version(V[3]), make())
     assert place.named() == {}
 
@@ -195,9 +195,9 @@ def test_swarm_records_of_each_access_are_written_before_it(place: InMemory) -> 
 def test_in_no_task_a_value_is_neither_read_nor_made_and_facts_are(place: InMemory) -> None:
     publish(place, V[1])
     records = LogRecords(this_actor("operator"), reads=False)
-    outside = SwarmVersionStore(place.location, place.new_api(), values=Elsewhere(), records=records)
+    outside = SwarmVersionStore(place.location, place.new_api(), values=TaskValues(readable=False), records=records)
     for act in (lambda: outside.read("it", V[1], purpose="test"), lambda: outside.add("it", version(V[2]), make())):
-        with pytest.raises(StoreError, match="run as such a task"):
+        with pytest.raises(StoreError, match=r"\[value-not-readable-here\]"):
             act()
     assert outside.delivery_drift("it") is None
     current = outside.versions("it").current
@@ -218,9 +218,9 @@ def attach(place: InMemory, name: str, file: str) -> dict[str, Any]:
 def test_a_services_secrets_are_listed_by_file_and_found_by_their_whole_name(place: InMemory) -> None:
     password, login = attach(place, "a-v1", "mqtt_password"), attach(place, "a-v1-longer", "/run/secrets/login/server")
     place.set_list([password, login])
-    other, one = attached(place.name, place.api)
+    other, one = mounted_secrets(place.name, place.api)
     assert other.file_name == "/run/secrets/login/server"
-    assert one == Attached(
+    assert one == MountedSecret(
         secret_id=password["SecretID"],
         secret_name="a-v1",  # nosec B106 - a secret's name
         file_name="mqtt_password",
@@ -228,4 +228,4 @@ def test_a_services_secrets_are_listed_by_file_and_found_by_their_whole_name(pla
         gid="10001",
         mode=0o400,
     )
-    assert named("a-v1", file_name="mqtt_password", uid="10001", gid="10001", api=place.api) == one
+    assert operator_secret("a-v1", file_name="mqtt_password", uid="10001", gid="10001", api=place.api) == one

@@ -29,10 +29,10 @@ from secretops.errors import (
 from secretops.launcher.sources import open_source
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.operations import broker_access, put, rotators, tick
-from secretops.operations.compromise import begun
+from secretops.operations.compromise import open_incident
 from secretops.operations.purge import purge
 from secretops.operations.rotate import rotate
-from secretops.operations.status import Standing, status
+from secretops.operations.status import Status, status
 from secretops.operations.tick import Outcome, exit_code
 from secretops.platforms.dotenv.delivery import Content, Delivery
 from secretops.platforms.dotenv.store import DotenvVersionStore
@@ -153,15 +153,15 @@ def test_tick_sets_a_refused_password_again_when_no_reader_has_it(
     assert isinstance(store, DotenvVersionStore)
     store._change("mqtt", lambda _: Versions((version.at(published=None),)))
     broker.passwords[value["username"]] = "of-somebody"
-    deliver = Delivery.bring
+    original = Delivery.deliver
 
-    def bring(self: Delivery, secret: str, content: Content, record: Callable[[], None]) -> None:
+    def deliver(self: Delivery, secret: str, content: Content, record: Callable[[], None]) -> None:
         """Refuse what the broker refuses, as the readers of a store that checks them do."""
         if secret == "mqtt" and broker.passwords[value["username"]] != value["password"]:
             raise StoreError("its readers cannot log in")
-        deliver(self, secret, content, record)
+        original(self, secret, content, record)
 
-    monkeypatch.setattr(Delivery, "bring", bring)
+    monkeypatch.setattr(Delivery, "deliver", deliver)
     assert of(stack.tick(), "mqtt").error is None
     assert broker.passwords[value["username"]] == value["password"]
 
@@ -253,7 +253,8 @@ def test_rotation_takes_few_calls_and_reads_the_versions_rarely(stack: Stack) ->
         stack.rotate()
     finally:
         sys.setprofile(None)
-    assert calls.total() <= 476, calls.most_common(20)  # half of what the same took before versions were read once
+    # Half of what the same took before versions were read once.
+    assert calls.total() <= 476, (calls.total(), calls.most_common(20))
     assert calls["versions"] <= 4
 
 
@@ -436,7 +437,7 @@ def test_now_ends_each_user_whose_password_the_store_lost(
         assert len(leaked) == 2 and not leaked & set(broker.passwords.items())
         broker.verify(stack.delivered())
     lose(folder)
-    assert begun(stack.session(), "mqtt", since=None, to=folder).kept == ("boss",)
+    assert open_incident(stack.session(), "mqtt", since=None, to=folder).retired_users == ("boss",)
 
 
 def test_tick_keeps_the_values_when_the_record_of_them_is_gone(stack: Stack) -> None:
@@ -459,7 +460,7 @@ def test_nothing_is_published_or_retired_when_no_server_reads_the_env_file(
     stack.clock.skip(DAY)
     found = of(stack.tick(), "mqtt").error
     assert found and found.remedy
-    assert [one.standing for one in status(stack.session())].count(Standing.ATTENTION) == 2, "public lines, too"
+    assert [one.status for one in status(stack.session())].count(Status.ATTENTION) == 2, "public lines, too"
     for fails in (stack.rotate, launcher.read):
         with pytest.raises(SecretopsError, match=re.escape(found.what)):
             fails()

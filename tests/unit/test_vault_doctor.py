@@ -42,7 +42,7 @@ WELL: Mapping[str, Any] = {
     f"{BASE}/config": {"max_versions": 5, "delete_version_after": "0s"},
     "sys/audit": {"first/": {"type": "file"}, "second/": {"type": "file"}},
     "secret_ids": [None],
-    "strangers": [],
+    "unknown_paths": [],
 }
 
 
@@ -88,7 +88,7 @@ class Played(VaultServer):
 
     def finds(self, name: str) -> Result:
         (check,) = [one for one in vault_checks(self) if one.name == name]
-        return check.look()
+        return check.run()
 
     def grant(self, who: str, path: str, *may: str) -> None:
         capabilities = ", ".join(f'"{one}"' for one in may)
@@ -172,7 +172,7 @@ SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
         ("audit", {"sys/audit": {}}),
         ("audit", {"sys/audit": {"a/": {"options": {"log_raw": "true"}}, "b/": {}}}),
         ("audit", {"mount": {**WELL["mount"], "config": {"audit_non_hmac_response_keys": ["data"]}}}),
-        ("unknown paths", {"strangers": ["pending/old"]}),
+        ("unknown paths", {"unknown_paths": ["pending/old"]}),
     ],
 )
 def test_what_is_not_as_it_should_be_is_found(check: str, said: dict[str, Any]) -> None:

@@ -16,8 +16,8 @@ from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol
 from secretops.operations.audit import View, audit
 from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.trail import NOBODY
-from secretops.platforms.vault.value_lookup import GivenValue
-from secretops.trails.protocol import ALL
+from secretops.platforms.vault.value_lookup import ValueTrail
+from secretops.trails import ALL
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MOUNT = "coreflux-mcp-prod"
@@ -99,7 +99,7 @@ def test_a_request_and_its_response_in_two_devices_logs_are_one_read(tmp_path: P
     first.write_text("\n".join(map(json.dumps, lines)))
     second.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
     (row,) = audit(MANIFEST, [str(first), str(second)]).rows
-    assert (row.count, row.outcome, row.declared) == (2, "got it", True)
+    assert (row.count, row.outcome, row.declared) == (2, "got value", True)
     assert (row.first.replace(microsecond=0), row.sources) == (NOW, ["10.0.0.1"])
 
 
@@ -159,7 +159,7 @@ def test_a_version_that_was_deleted_is_given_to_nobody_and_a_wrapped_one_to_whoe
     assert row.outcome == "no value"
     wrapped = entry(request={"wrap_ttl": 60}, response={"wrap_info": {"ttl": 60}})
     (row,) = view(tmp_path, wrapped).rows
-    assert (row.outcome, row.sources) == ("got it", ["10.0.0.1 wrapped"])
+    assert (row.outcome, row.sources) == ("got value", ["10.0.0.1 wrapped"])
 
 
 def test_a_device_that_logs_texts_as_they_are_is_told_and_calls_for_attention(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_device_that_logs_texts_as_they_are_is_told_and_calls_for_attention(tm
 
 
 def test_whoever_was_given_a_value_is_found_at_whatever_path_and_on_each_device(tmp_path: Path) -> None:
-    trail = GivenValue(STORE, {"hmac-sha256:aa", "hmac-sha256:a2"})
+    trail = ValueTrail(STORE, {"hmac-sha256:aa", "hmac-sha256:a2"})
     copied = {"data": {"data": {"copy": "hmac-sha256:a2"}, "metadata": {"version": 1}}}
     unwrapped = {"data": {"data": {"password": "hmac-sha256:aa"}}}
     other = {"data": {"data": {"password": "hmac-sha256:cc"}}}
@@ -198,9 +198,9 @@ def test_whoever_was_given_a_value_is_found_at_whatever_path_and_on_each_device(
         trail=trail,
     )
     assert [(row.reader, row.secret, row.operation, row.outcome, row.declared) for row in found.rows] == [
-        ("token-eve", "kv/data/copy", "read", "got it", False),
-        (NOBODY, "sys/wrapping/unwrap", "unwrap", "got it", False),
-        (SERVER, "mqtt", "read data", "got it", True),
+        ("token-eve", "kv/data/copy", "read", "got value", False),
+        (NOBODY, "sys/wrapping/unwrap", "unwrap", "got value", False),
+        (SERVER, "mqtt", "read data", "got value", True),
         (ROTATOR, "pending/mqtt", "create data", "done", True),
     ]
     assert found.exit_code is ExitCode.ATTENTION

@@ -18,13 +18,12 @@ import requests
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.launcher.sources import open_source
 from secretops.platforms.vault import errors, server
-from secretops.platforms.vault.api import Api
+from secretops.platforms.vault.api import Api, VaultPki
 from secretops.platforms.vault.errors import DeniedError, SealedError
 from secretops.platforms.vault.location import VaultIssuer, VaultLogin
 from secretops.platforms.vault.login import Login
-from secretops.platforms.vault.pki import VaultPki
-from secretops.platforms.vault.server import Answer, Connection, Request, Server
-from secretops.platforms.vault.source import SERVICE_ACCOUNT_TOKEN, parsed
+from secretops.platforms.vault.server import Answer, Connection, Server
+from secretops.platforms.vault.source import SERVICE_ACCOUNT_TOKEN, parse_address
 from secretops.redaction import HIDDEN, redact
 from secretops.stores import lease
 from tests.real.control_plane import make_keys
@@ -82,14 +81,14 @@ class Standin:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *ttls: float) -> None:
         self.asked: list[str] = []
         self._ttls, self._now = list(ttls), 0.0
-        monkeypatch.setattr(Connection, "ask", lambda _, request, *__, **___: self._answer(request))
-        monkeypatch.setattr(lease, "awake_or_not", lambda: self._now)
+        monkeypatch.setattr(Connection, "request", lambda _, _method, path, *__, **___: self._answer(path))
+        monkeypatch.setattr(lease, "boot_clock", lambda: self._now)
 
     def later(self, seconds: float) -> None:
         self._now += seconds
 
-    def _answer(self, request: Request) -> Answer:
-        self.asked.append(request.path.rpartition("/")[2])
+    def _answer(self, path: str) -> Answer:
+        self.asked.append(path.rpartition("/")[2])
         if self.asked[-1] == "revoke-self":
             return Answer(204, {})
         auth = {"client_token": secrets.token_hex(12), "lease_duration": self._ttls.pop(0), "renewable": True}
@@ -118,7 +117,7 @@ def test_a_good_answer_without_a_token_is_a_message_and_no_traceback(
 ) -> None:
     """As a portal, another server behind the same certificate, or a second factor's question answers."""
     (tmp_path / "jwt").write_text(secrets.token_hex(12))
-    monkeypatch.setattr(Connection, "ask", lambda *_, **__: Answer(200, body))
+    monkeypatch.setattr(Connection, "request", lambda *_, **__: Answer(200, body))
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:1"):
         Login(SERVER, METHOD.model_copy(update={"file": str(tmp_path / "jwt")})).token()
 
@@ -174,7 +173,7 @@ SECRET = secrets.token_hex(8)
 
 
 def meaning(status: int, *texts: str) -> SecretopsError:
-    return errors.refused(
+    return errors.rejected(
         status, [*texts, SECRET], address=ADDRESS, action="write", where="m/it", mount="m", namespace="team"
     )
 
@@ -206,7 +205,7 @@ def test_a_refusal_is_told_with_what_to_do(status: int, text: str, kind: type[Se
     ],
 )
 def test_no_answer_is_reported_with_a_remedy_and_no_input(error: Exception, kind: type[SecretopsError]) -> None:
-    told = errors.unanswered(error, ADDRESS, "/etc/ca.crt")
+    told = errors.no_response(error, ADDRESS, "/etc/ca.crt")
     assert type(told) is kind and told.rule and told.remedy
     assert SECRET not in str(told)
 
@@ -216,25 +215,25 @@ def test_a_busy_server_is_asked_again_and_no_token_follows_where_it_points(monke
     answers = [Answer(307, {}), Answer(503, {"errors": ["Vault is sealed"]}), Answer(200, {"data": {"a": "b"}})]
     guarded: list[bool] = []
     monkeypatch.setattr(Connection, "_attempt", lambda *_: answers.pop(0))
-    found = Connection(Server(ADDRESS)).ask(
-        Request(method="GET", path="m/data/it"), SECRET, before=lambda: guarded.append(True)
-    )
+    found = Connection(Server(ADDRESS)).request("GET", "m/data/it", before=lambda: guarded.append(True))
     assert found.data == {"a": "b"}
     assert len(guarded) == 3, "before each attempt"
     answers = [Answer(503, {"errors": ["Vault is sealed"]}), Answer(200, {})]
     with pytest.raises(SealedError):
-        Connection(Server(ADDRESS)).ask(Request(method="GET", path="m/data/it"), SECRET, patiently=False)
+        Connection(Server(ADDRESS)).request("GET", "m/data/it", patient=False)
 
 
 def test_what_a_source_says_is_read_whole() -> None:
-    found = parsed("v:1/team/kv/data/stack/mqtt+agent-key,kubernetes=server,auth=k8s/one,namespace=a/b,ca=/ca.pem")
+    found = parse_address(
+        "v:1/team/kv/data/stack/mqtt+agent-key,kubernetes=server,auth=k8s/one,namespace=a/b,ca=/ca.pem"
+    )
     assert (found.server.address, found.server.namespace, found.server.ca_file) == ("https://v:1", "a/b", "/ca.pem")
-    assert (found.mount, found.start, found.names) == ("team/kv", "stack/", "mqtt+agent-key")
+    assert (found.mount, found.folder, found.secrets) == ("team/kv", "stack/", "mqtt+agent-key")
     login = found.login
     assert login and (login.method, login.mount, login.role) == ("kubernetes", "k8s/one", "server")
     assert (login.file, login.wrapped) == (SERVICE_ACCOUNT_TOKEN, False)
-    assert parsed("v/kv/data/mqtt").login is None
-    wrapped = parsed("v/kv/data/mqtt,wrapped,file=/id,approle=server").login
+    assert parse_address("v/kv/data/mqtt").login is None
+    wrapped = parse_address("v/kv/data/mqtt,wrapped,file=/id,approle=server").login
     assert wrapped and (wrapped.wrapped, wrapped.mount) == (True, "approle")
 
 
@@ -243,8 +242,11 @@ def test_what_a_source_says_is_read_whole() -> None:
     [
         *(("v", "vault:<host>"), ("user:SECRET@v/kv/data/mqtt", "vault:<host>")),
         *(("v/kv/data/mqqt", "did you mean mqtt"), ("v/kv/data/mqtt,approle=", "approle=…")),
-        *(("v/kv/data/mqtt,secret-id=SECRET", "options are"), ("v/kv/data/mqtt,file=/id", "says how to log in")),
-        ("v/kv/data/mqtt,approle=x,jwt=y,file=/id", "says how to log in"),
+        *(
+            ("v/kv/data/mqtt,secret-id=SECRET", "source-option-unknown"),
+            ("v/kv/data/mqtt,file=/id", "source-login-invalid"),
+        ),
+        ("v/kv/data/mqtt,approle=x,jwt=y,file=/id", "source-login-invalid"),
         ("v/kv/data/mqtt,jwt=x,file=/id,wrapped", "wrapped"),
     ],
 )

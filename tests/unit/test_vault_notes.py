@@ -13,16 +13,18 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
 from secretops.platforms.vault import version_metadata
-from secretops.platforms.vault.api import Api, Found, Kept, Metadata
+from secretops.platforms.vault.api import Api, Document, DocumentInfo, Metadata
 from secretops.platforms.vault.documents import VERSION
-from secretops.platforms.vault.version_metadata import LAST, LONGEST_NOTE, Noted, State
+from secretops.platforms.vault.version_metadata import JOURNAL_KEY, MAX_TEXT_BYTES, State, VersionRecord
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def noted(name: str, *numbers: int, planned: int | None = None, copies: tuple[int, ...] = (), **times: Any) -> Noted:
+def noted(
+    name: str, *numbers: int, planned: int | None = None, copies: tuple[int, ...] = (), **times: Any
+) -> VersionRecord:
     version = Version(id=name, stage=Stage.PENDING, created=NOW, **times)
-    return Noted(version=version, numbers=numbers, planned=planned, copies=copies)
+    return VersionRecord(version=version, numbers=numbers, planned=planned, copies=copies)
 
 
 class Server:
@@ -32,9 +34,9 @@ class Server:
         self.documents: dict[str, list[Mapping[str, str] | None]] = {"it": [], "apart": []}
         self.notes: dict[str, dict[str, str]] = {"it": {}, "apart": {}}
 
-    def has(self, path: str, *said: Mapping[str, str] | None, of: tuple[Noted, ...] = ()) -> Server:
+    def has(self, path: str, *said: Mapping[str, str] | None, of: tuple[VersionRecord, ...] = ()) -> Server:
         self.documents[path] = list(said)
-        self.notes[path] = dict(one.note() for one in of)
+        self.notes[path] = dict(one.entry() for one in of)
         return self
 
     @property
@@ -43,13 +45,13 @@ class Server:
 
     def metadata(self, path: str) -> Metadata | None:
         all_of_them = self.documents[path]
-        known = {at: Kept(NOW, None, one is None) for at, one in enumerate(all_of_them, 1)}
-        return Metadata(len(all_of_them), known, self.notes[path], 0)
+        known = {at: DocumentInfo(NOW, None, one is None) for at, one in enumerate(all_of_them, 1)}
+        return Metadata(len(all_of_them), known, self.notes[path])
 
-    def read(self, path: str, number: int | None = None) -> Found | None:
+    def read(self, path: str, number: int | None = None) -> Document | None:
         number = number or len(self.documents[path])
         found = self.documents[path][number - 1] if 0 < number <= len(self.documents[path]) else None
-        return Found(number, NOW, found) if found else None
+        return Document(number, NOW, found) if found else None
 
 
 def document(name: str, password: str = "x") -> dict[str, str]:
@@ -68,9 +70,9 @@ def test_versions_are_staged_by_their_documents_and_older_documents_are_surplus(
         .state
     )
     assert stages(state) == {"b": Stage.PREVIOUS, "c": Stage.CURRENT, "d": Stage.PENDING}
-    assert state.is_found and not state.taken_away
+    assert state.is_found and not state.is_removed
     assert state.surplus() == [1]
-    assert state.changes() == {f"{version_metadata.NAMED}a": None}
+    assert state.changes() == {f"{version_metadata.VERSION_KEY}a": None}
 
 
 @pytest.mark.parametrize(
@@ -82,13 +84,13 @@ def test_a_plan_came_true_only_where_its_document_says_so(newest: dict[str, str]
     state = Server().has("it", document("a"), newest, of=(noted("a", 1), noted("b", planned=2))).state
     found = state.versions.current
     assert found and found.id == current
-    assert (state.theirs is not None) is theirs
-    assert not state.may_yet_come
+    assert (state.foreign is not None) is theirs
+    assert not state.may_still_arrive
 
 
-def test_a_plan_of_which_no_document_is_there_may_yet_come() -> None:
+def test_a_plan_of_which_no_document_is_there_may_still_arrive() -> None:
     state = Server().has("it", document("a"), of=(noted("a", 1), noted("b", planned=2))).state
-    assert state.may_yet_come and state.is_found
+    assert state.may_still_arrive and state.is_found
     assert stages(state) == {"a": Stage.CURRENT}
     assert state.changes() == {}, "the plan stays noted"
 
@@ -97,7 +99,7 @@ def test_an_older_version_that_a_person_gives_again_is_current_since_an_unknown_
     both = (noted("a", 1, published=NOW), noted("b", 2, published=NOW))
     state = Server().has("it", document("a"), document("b"), document("a"), of=both).state
     current = state.versions.current
-    assert state.rolled_back and state.theirs is None
+    assert state.rolled_back and state.foreign is None
     assert current and (current.id, current.published) == ("a", None)
     assert state.surplus() == [1], "one document of a version is enough"
 
@@ -106,13 +108,13 @@ def test_a_retired_version_that_a_person_gives_again_is_an_edit() -> None:
     both = (noted("a", 1, retired=NOW), noted("b", 2))
     state = Server().has("it", document("a"), document("b"), document("a"), of=both).state
     assert not state.rolled_back
-    assert state.theirs and state.theirs.number == 3
+    assert state.foreign and state.foreign.number == 3
     assert stages(state)["b"] is Stage.CURRENT
 
 
-def test_a_current_document_that_somebody_destroyed_is_taken_away() -> None:
+def test_a_current_document_that_somebody_destroyed_is_is_removed() -> None:
     state = Server().has("it", document("a"), None, of=(noted("a", 1), noted("b", 2))).state
-    assert state.taken_away and not state.is_found
+    assert state.is_removed and not state.is_found
 
 
 def test_copies_of_a_person_that_were_adopted_go_with_the_older_documents() -> None:
@@ -129,8 +131,8 @@ def test_a_version_is_read_as_it_was_noted() -> None:
 
 def test_the_journals_entry_is_cut_to_a_note_and_found_again() -> None:
     entry = Entry(time=NOW, secret="it", version="a", step="apply", outcome="it went wrong: ä" * 100)
-    text = version_metadata.entry_note(entry)
-    assert len(text.encode()) <= LONGEST_NOTE
-    found = version_metadata.last_entry("it", Metadata(0, {}, {LAST: text}, 0))
+    text = version_metadata.journal_text(entry)
+    assert len(text.encode()) <= MAX_TEXT_BYTES
+    found = version_metadata.last_entry("it", Metadata(0, {}, {JOURNAL_KEY: text}))
     assert found and found.outcome and entry.outcome and entry.outcome.startswith(found.outcome)
-    assert version_metadata.last_entry("it", Metadata(0, {}, {LAST: "torn {"}, 0)) is None
+    assert version_metadata.last_entry("it", Metadata(0, {}, {JOURNAL_KEY: "torn {"})) is None

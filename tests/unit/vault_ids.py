@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tools.standin.cloud import Asked
+from tools.standin.cloud import Resource
 from tools.standin.vault import identities
 
 
 def made_by_vault(token: str, resource: str, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    resource_id, made = identities.identity(Asked(urn=resource, token=token, name=resource, inputs=inputs))
+    resource_id, made = identities.identity(Resource(urn=resource, token=token, name=resource, inputs=inputs))
     return resource_id, {**made, **inputs}

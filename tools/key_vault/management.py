@@ -1,7 +1,7 @@
-"""Where vaults come to be and roles are assigned, as Azure's control plane has it: by the ids of its resources.
+"""Azure's control plane for vaults and role assignments, by resource ids.
 
-Plain HTTP on loopback, for the stand-in of Pulumi's provider (tools/standin/azure/emulator.py). It knows of vaults and
-of role assignments; one at the scope of anything else is kept, and gives nothing. It proves nothing about Azure.
+Plain HTTP on loopback, for the stand-in of Pulumi's provider (tools/standin/azure/emulator.py). It proves nothing about
+Azure.
 """
 
 from __future__ import annotations
@@ -24,16 +24,14 @@ _VAULT = re.compile(r"(?i).*/providers/Microsoft\.KeyVault/vaults/(?P<vault>[^/]
 _ASSIGNMENT = re.compile(r"(?i)(?P<scope>.*)/providers/Microsoft\.Authorization/roleAssignments/[^/]+")
 
 HELD = "A vault with the same name already exists in deleted state. You need to either recover or purge existing vault."
-"""Azure's words."""
 
 ASSIGNED = "The role assignment already exists."
-"""Azure's words for a second assignment of one role to one principal at one scope."""
 
 Answer = tuple[int, dict[str, Any]]
 
 
 class Management(ThreadingHTTPServer):
-    """One subscription of one test. `open_vault` makes a vault reachable under its name in Azure."""
+    """A subscription of a test. `open_vault` makes a vault reachable under its name in Azure."""
 
     daemon_threads = True
 
@@ -41,13 +39,12 @@ class Management(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.open_vault = open_vault
         self.vaults: dict[str, Vault] = {}
-        """By name, in lower case."""
         self.deleted: set[str] = set()
-        """Names of vaults that are deleted and not purged. A test may put one in, and take it out: that is a purge."""
+        """Names of vaults that are deleted and not purged. A test may add or remove one."""
         self.assigned: dict[str, Assignment | None] = {}
-        """By id, in lower case; nothing where the scope is no vault's."""
+        """By id, in lower case; None if the scope is no vault."""
         self._held: dict[tuple[str, str, str], str] = {}
-        """Principal, role and scope, in lower case, of each of them -> its id."""
+        """Principal, role and scope, in lower case -> id."""
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property
@@ -63,7 +60,7 @@ class Management(ThreadingHTTPServer):
         self.server_close()
 
     def put(self, resource_id: str, properties: dict[str, Any]) -> Answer:
-        """Make a vault or assign a role; the same again is no error."""
+        """Create a vault or assign a role. Idempotent."""
         if assignment := _ASSIGNMENT.fullmatch(resource_id):
             return self._assign(resource_id.lower(), assignment["scope"], properties)
         named = _VAULT.fullmatch(resource_id)
@@ -100,13 +97,12 @@ class Management(ThreadingHTTPServer):
         return HTTPStatus.CREATED, {"id": key}
 
     def get(self, resource_id: str) -> Answer:
-        """Whether it is there."""
         named = _VAULT.fullmatch(resource_id)
         there = resource_id.lower() in self.assigned or (named is not None and named["vault"].lower() in self.vaults)
         return (HTTPStatus.OK, {"id": resource_id}) if there else _refused(HTTPStatus.NOT_FOUND, "ResourceNotFound", "")
 
     def delete(self, resource_id: str) -> Answer:
-        """Take a role back, or delete a vault, which holds its name from then on."""
+        """Delete an assignment or a vault, which keeps its name."""
         if _ASSIGNMENT.fullmatch(resource_id):
             scope, made = _VAULT.match(resource_id), self.assigned.pop(resource_id.lower(), None)
             self._held = {triple: key for triple, key in self._held.items() if key != resource_id.lower()}
@@ -122,8 +118,7 @@ class Management(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Management
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a test's output is no access log."""
+    def log_message(self, format: str, *args: object) -> None: ...
 
     def do_GET(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")

@@ -1,4 +1,4 @@
-"""What Azure says when it refuses: a status, a code, a message, and often a more exact code inside."""
+"""Azure's errors: a status, a code, a message, and often an inner code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class Refusal(Exception):  # noqa: N818 - it is an answer
-    """One refused request, as the service answers it."""
+    """A rejected request, as the service answers it."""
 
     status: int
     code: str
@@ -18,7 +18,6 @@ class Refusal(Exception):  # noqa: N818 - it is an answer
 
     @property
     def body(self) -> dict[str, Any]:
-        """`KeyVaultError` of the description."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.inner:
             error["innererror"] = {"code": self.inner}

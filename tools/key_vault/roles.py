@@ -1,7 +1,7 @@
-"""Role-based access, as Azure's: a role is a set of data actions, an assignment gives it to a principal at a scope.
+"""Azure's role-based access: a role is a set of data actions, which an assignment grants to a principal at a scope.
 
 The built-in roles (tools/azure_roles.json) and the action of each operation are Microsoft's (its page "Permissions in
-Azure: Microsoft.KeyVault"). Only what concerns secrets is here.
+Azure: Microsoft.KeyVault").
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tools.azure_roles import definitions, matches
 
 _SECRETS = "Microsoft.KeyVault/vaults/secrets/"
 
+# Operation of the description -> its data action.
 ACTIONS = {
     "GetSecret": _SECRETS + "getSecret/action",
     "SetSecret": _SECRETS + "setSecret/action",
@@ -27,7 +28,6 @@ ACTIONS = {
     "GetDeletedSecret": _SECRETS + "readMetadata/action",
     "GetDeletedSecrets": _SECRETS + "readMetadata/action",
 }
-"""An operation of the description, and the data action that it takes."""
 
 # A role on one secret allows reading only (https://learn.microsoft.com/azure/key-vault/general/secure-key-vault).
 READS = frozenset({"GetSecret", "GetSecretVersions"})
@@ -35,19 +35,17 @@ READS = frozenset({"GetSecret", "GetSecretVersions"})
 
 @dataclass(frozen=True)
 class Role:
-    """A role definition: its id is what a role assignment of a stack names."""
+    """A role definition, by its id in role assignments."""
 
     name: str
     id: str
     data_actions: tuple[str, ...]
 
     def allows(self, action: str) -> bool:
-        """Whether it is a data action of the role."""
         return matches(action, self.data_actions)
 
 
 def _built_in(name: str) -> Role:
-    """One of Azure's own. None of them takes a data action away again."""
     found = definitions()[name]
     return Role(name, found["name"], tuple(action for one in found["permissions"] for action in one["dataActions"]))
 
@@ -55,12 +53,11 @@ def _built_in(name: str) -> Role:
 SECRETS_USER = _built_in("Key Vault Secrets User")
 SECRETS_OFFICER = _built_in("Key Vault Secrets Officer")
 BUILT_IN = {role.id: role for role in (SECRETS_USER, SECRETS_OFFICER)}
-"""By id: a stack's outputs name roles so."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """`secret`: the name of the one secret it is for; None is the whole vault."""
+    """An assignment for one secret, or with `secret` None for the vault."""
 
     principal: str
     role: Role
@@ -70,12 +67,12 @@ class Assignment:
 
 @dataclass
 class Access:
-    """The assignments of one vault. Nobody may do anything at first."""
+    """The assignments of a vault, at first none."""
 
     assignments: list[Assignment] = field(default_factory=list)
 
     def grant(self, principal: str, role: Role | str, secret: str | None = None) -> Assignment:
-        """Give a role, or the built-in one of that id, to a principal's object id: for one secret or for the vault."""
+        """Grant a role to a principal's object id, for a secret or for the vault."""
         made = Assignment(principal, BUILT_IN[role] if isinstance(role, str) else role, secret, str(uuid.uuid4()))
         self.assignments.append(made)
         return made
@@ -84,7 +81,7 @@ class Access:
         self.assignments.remove(assignment)
 
     def allowing(self, principal: str, operation: str, secret: str | None) -> Assignment | None:
-        """The assignment that lets a principal do it; None is a denial. A list of the whole vault has no secret."""
+        """Return the assignment that allows the operation, or None."""
         for each in self.assignments:
             on_one = secret is not None and str(each.secret).lower() == secret.lower() and operation in READS
             if each.principal == principal and (each.secret is None or on_one) and each.role.allows(ACTIONS[operation]):

@@ -1,7 +1,7 @@
-"""HTTPS on loopback: vaults told apart by their host name, as `https://<name>.vault.azure.net`.
+"""Vaults over HTTPS on loopback, by their host name `https://<name>.vault.azure.net`.
 
-Whoever wants to reach them by those names goes through a proxy that leads them here (tests/real/azure). Each request
-and each answer is held against Azure's description; what doesn't keep to it is in `Vault.violations`.
+A proxy leads clients here (tests/real/azure). `Vault.violations` has requests and answers that violate Azure's
+description.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from tools.key_vault.vault import PAGE, Body, Vault
 DOMAIN = ".vault.azure.net"
 AUDIENCE = "https://vault.azure.net"
 WRITES = {"SetSecret", "UpdateSecret", "DeleteSecret", "RecoverDeletedSecret", "PurgeDeletedSecret", "RestoreSecret"}
+# Seconds that a connection may be idle, and that a stop waits.
 DEADLINE = 60.0
-"""Seconds that a connection may be idle, and that a stop waits."""
 
 
 class KeyVaults(ThreadingHTTPServer):
@@ -61,17 +61,17 @@ class KeyVaults(ThreadingHTTPServer):
         self.server_close()
 
     def vault(self, name: str, **options: Any) -> Vault:
-        """A new vault; `options` are those of Vault."""
+        """Add a vault; `options` are those of Vault."""
         made = Vault(name, **options)
         self.vaults[f"{name}{DOMAIN}".lower()] = made
         return made
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """The handshake is done in the connection's own thread: a slow client holds up nobody else."""
+        """Complete the handshake in the connection's thread: a slow client must not block others."""
         request.settimeout(DEADLINE)
         try:
             wrapped = self._tls.wrap_socket(request, server_side=True)
-        except OSError:  # it does not trust the certificate, or went away: its own side says so
+        except OSError:  # the client does not trust the certificate, or went away
             return
         try:
             super().finish_request(wrapped, client_address)
@@ -82,15 +82,12 @@ class KeyVaults(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection."""
-
     server: KeyVaults
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else an answer's body waits 40 ms for its headers to be acknowledged
+    disable_nagle_algorithm = True  # else an answer's body waits 40 ms for an acknowledgement
     wbufsize = -1
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a test's output is no access log."""
+    def log_message(self, format: str, *args: object) -> None: ...
 
     def do_GET(self) -> None:
         self._serve()
@@ -99,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         begun = time.monotonic()
-        asked = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         address = urlsplit(self.path)
         vault = self.server.vaults.get((self.headers.get("Host") or "").partition(":")[0].lower())
         operation = self.server.description.find(self.command, address.path)
@@ -109,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
             vault.violations.append(f"{self.command} {address.path}: no such operation")
             return self._send(problems.bad_parameter("no such operation"), None)
         query = parse_qs(address.query, keep_blank_values=True)
-        request = _Request(self, vault, operation, query, asked)
+        request = _Request(self, vault, operation, query, content)
         outcome = request.answer()
         if outcome is not None:
             request.record(outcome.status if isinstance(outcome, Refusal) else _success(operation), begun, outcome)
@@ -146,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Request:
-    """What is asked of one vault, by whom, and what comes of it."""
+    """A request to a vault, and its outcome."""
 
     def __init__(
         self, handler: _Handler, vault: Vault, operation: Operation, query: dict[str, list[str]], body: bytes
@@ -154,17 +151,16 @@ class _Request:
         self.vault, self.operation = vault, operation
         self._handler, self._server, self._query, self._body = handler, handler.server, query, body
         self.lost = False
-        """The client sees only that the connection broke."""
         self._claims: Body = {}
         self._allowed: Assignment | None = None
 
     def answer(self) -> Refusal | Body | None:
-        """What comes of it; None where the connection breaks before anything does."""
+        """Return the outcome; None if the connection breaks before."""
         description = self._server.description
         wrong = description.request(self.operation, self._query)
         try:
             self._authenticate()
-            # Without a token the SDK asks with an empty body, for the challenge alone.
+            # The SDK's first request has no token and no body, for the challenge.
             wrong += description.body(self.operation, self._handler.headers.get("Content-Type", ""), self._body)
             outcome = self._meet(self.vault.fault(self.operation.id, self.operation.secret), wrong)
         except Refusal as refusal:
@@ -182,7 +178,6 @@ class _Request:
         return fault.refusal or done
 
     def record(self, status: int, begun: float, outcome: Refusal | Body) -> None:
-        """Its row in the audit log."""
         handler = self._handler
         request = audit.Request(
             operation=self.operation.id,
@@ -222,7 +217,7 @@ class _Request:
             raise problems.unauthorized(str(error), challenge) from None
 
     def _do(self, wrong: list[str]) -> Body:
-        """What the description allows and the caller may."""
+        """Perform what the description and the caller's role allow."""
         operation, vault = self.operation, self.vault
         if operation.id not in ACTIONS:
             raise problems.bad_parameter(f"this stand-in has no {operation.id}")
@@ -252,17 +247,17 @@ class _Request:
     def _effect(self) -> Body:
         vault, operation = self.vault, self.operation
         name, version = operation.secret or "", operation.path.get("secret-version", "")
-        asked: Body = json.loads(self._body) if self._body else {}
+        body: Body = json.loads(self._body) if self._body else {}
         done: dict[str, Callable[[], Body]] = {
-            "SetSecret": lambda: vault.set(name, asked),
+            "SetSecret": lambda: vault.set(name, body),
             "GetSecret": lambda: vault.get(name, version),
-            "UpdateSecret": lambda: vault.update(name, version, asked),
+            "UpdateSecret": lambda: vault.update(name, version, body),
             "DeleteSecret": lambda: vault.delete(name),
             "GetDeletedSecret": lambda: vault.deleted(name),
             "RecoverDeletedSecret": lambda: vault.recover(name),
             "PurgeDeletedSecret": lambda: vault.purge(name),
             "BackupSecret": lambda: vault.backup(name),
-            "RestoreSecret": lambda: vault.restore(asked["value"]),
+            "RestoreSecret": lambda: vault.restore(body["value"]),
             "GetSecretVersions": lambda: self._list(*vault.versions(name, *self._page())),
             "GetSecrets": lambda: self._list(*vault.secrets(*self._page())),
             "GetDeletedSecrets": lambda: self._list(*vault.all_deleted(*self._page())),

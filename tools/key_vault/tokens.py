@@ -1,6 +1,6 @@
-"""A stand-in for Microsoft Entra ID's tokens: made at run time, signed with a key that is nobody else's.
+"""A stand-in for Microsoft Entra ID's tokens, signed with a key that is made at run time.
 
-Claims and forms are those of an access token of version 1.0, which Key Vault and Storage take.
+Claims are those of version 1.0 access tokens, which Key Vault and Storage accept.
 """
 
 from __future__ import annotations
@@ -14,27 +14,25 @@ from typing import Any
 
 import jwt
 
+# Seconds of a token's life; in Azure 60 to 90 minutes.
 LIFE = 3600
-"""Seconds that a token is good for; Azure's are 60 to 90 minutes."""
 
 
 @dataclass(frozen=True)
 class Principal:
-    """A service principal or managed identity: what a role assignment names is its object id, `oid`."""
+    """A service principal or managed identity. Role assignments have its object id `oid`."""
 
     name: str
     oid: str = field(default_factory=lambda: str(uuid.uuid4()))
     appid: str = field(default_factory=lambda: str(uuid.uuid4()))
-    """The client id: how a workload says which of its identities it means (AZURE_CLIENT_ID)."""
+    """The client id, with which a workload selects an identity (AZURE_CLIENT_ID)."""
 
 
 class RefusedTokenError(Exception):
-    """Why a token is not good, without the token."""
+    """The token is invalid. The text has the reason, without the token."""
 
 
 class Authority:
-    """One tenant."""
-
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.tenant, self.clock = str(uuid.uuid4()), clock
         self._key = secrets.token_bytes(32)
@@ -44,7 +42,7 @@ class Authority:
         return f"https://sts.windows.net/{self.tenant}/"
 
     def issue(self, principal: Principal, audience: str, *, life: int = LIFE) -> str:
-        """An access token for a resource, say `https://vault.azure.net`. A `life` below 0 has ended already."""
+        """Return an access token for a resource such as `https://vault.azure.net`. A negative `life` is expired."""
         now = int(self.clock())
         claims = {
             "aud": audience,
@@ -62,7 +60,7 @@ class Authority:
         return jwt.encode(claims, self._key, algorithm="HS256")
 
     def read(self, token: str, audience: str) -> dict[str, Any]:
-        """A good token's claims. Raises RefusedTokenError."""
+        """Return a valid token's claims. Raises RefusedTokenError."""
         try:
             claims: dict[str, Any] = jwt.decode(
                 token,

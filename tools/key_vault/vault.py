@@ -1,9 +1,7 @@
-"""One vault: secrets, their versions, and what is soft-deleted. It knows no HTTP and no principals.
+"""A vault: secrets, versions and soft-deleted secrets, without HTTP and principals.
 
-The rules are those of Microsoft's pages "About Azure Key Vault secrets" (25 KB a value, 15 tags of 256 characters, a
-name of 1 to 127 letters, digits and dashes, reading outside nbf and exp allowed) and "Azure Key Vault soft-delete".
-What Azure does in the background and takes a while for (a deletion, a recovery) is done at once here; its answers in
-between are faults that a test asks for.
+The rules are those of Microsoft's pages "About Azure Key Vault secrets" and "Azure Key Vault soft-delete". Deletions
+and recoveries are immediate; tests add Azure's delays as faults.
 """
 
 from __future__ import annotations
@@ -27,18 +25,17 @@ NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
 LARGEST_VALUE = 25 * 1024
 MOST_TAGS = 15
 LONGEST_TAG = 256
+# Items on a page of a list.
 PAGE = 25
-"""Items on a page of a list, where the request asks for no fewer."""
 DAY = 86_400
 LONGEST_RETENTION = 90
-"""Days; fewer is a level of its own (`Customized…`)."""
 
 Body = dict[str, Any]
 
 
 @dataclass
 class Version:
-    """One version of a secret. Only its attributes, tags and content type ever change."""
+    """A version of a secret. Only attributes, tags and content type change."""
 
     id: str
     value: str = field(repr=False)
@@ -53,7 +50,7 @@ class Version:
 
 @dataclass
 class Deleted:
-    """A secret that can be recovered until the retention is over."""
+    """A secret that can be recovered until its retention ends."""
 
     versions: list[Version]
     deleted: int
@@ -61,7 +58,7 @@ class Deleted:
 
 
 class Vault:
-    """A vault with RBAC, soft delete and, if asked for, purge protection."""
+    """A vault with RBAC, soft delete and optional purge protection."""
 
     def __init__(
         self,
@@ -75,27 +72,26 @@ class Vault:
         self.retention_days, self.purge_protection, self.clock = retention_days, purge_protection, clock
         self.access = Access()
         self.faults: list[Fault] = []
-        """What goes wrong from now on; each counts itself down, and the first that fits a request is the one."""
+        """Active faults; the first that matches a request applies."""
         self.around_write: list[Callable[[], None]] = []
-        """Called before and after each request that writes: a test may do something there."""
+        """Called before and after each writing request."""
         self.audit: list[Body] = []
-        """What each request left, in the columns of AZKVAuditLogs, oldest first."""
+        """The rows of AZKVAuditLogs, oldest first."""
         self.violations: list[str] = []
-        """Where a request or its answer did not keep to Azure's description."""
+        """Violations of Azure's description."""
         self._secrets: dict[str, tuple[str, list[Version]]] = {}
         self._deleted: dict[str, tuple[str, Deleted]] = {}
         self._lock = threading.RLock()
 
     @property
     def resource_id(self) -> str:
-        """Its id in Azure's control plane, as the audit log has it."""
         return (
             "/subscriptions/00000000-0000-0000-0000-000000000000/resourcegroups/standin"
             f"/providers/microsoft.keyvault/vaults/{self.name}"
         )
 
     def fault(self, operation: str, secret: str | None) -> Fault | None:
-        """The one that a request meets, counted down."""
+        """Return the fault of a request, and count it down."""
         with self._lock:
             for each in self.faults:
                 if each.fits(operation, secret):
@@ -103,42 +99,42 @@ class Vault:
                     return each
         return None
 
-    def set(self, name: str, asked: Body) -> Body:
-        """A new version, which a read without a version gets from then on."""
+    def set(self, name: str, body: Body) -> Body:
+        """Add a version, which reads without a version return."""
         if not NAME.fullmatch(name):
             raise problems.bad_parameter(f"The request URI contains an invalid name: {name}")
-        if len(asked["value"].encode()) > LARGEST_VALUE:
+        if len(body["value"].encode()) > LARGEST_VALUE:
             raise problems.bad_parameter(f"The secret's value is larger than {LARGEST_VALUE} bytes.")
         with self._lock:
             self._forget_expired()
             if name.lower() in self._deleted:
                 raise problems.held_by_a_deleted_one(name)
             now = int(self.clock())
-            made = Version(uuid.uuid4().hex, asked["value"], now, now)
-            self._change(made, asked)
+            made = Version(uuid.uuid4().hex, body["value"], now, now)
+            self._change(made, body)
             self._secrets.setdefault(name.lower(), (name, []))[1].append(made)
             return self._bundle(name, made, value=True)
 
     def get(self, name: str, version: str = "") -> Body:
-        """A version with its value; the newest one without `version`, even where that one is disabled."""
+        """Return a version with its value, by default the newest one, even if disabled."""
         with self._lock:
             name, found = self._version(name, version)
             if not found.enabled:
                 raise problems.secret_disabled()
             return self._bundle(name, found, value=True)
 
-    def update(self, name: str, version: str, asked: Body) -> Body:
-        """What is named is changed, tags as a whole; the rest stays."""
+    def update(self, name: str, version: str, body: Body) -> Body:
+        """Change what is named, tags as a whole."""
         with self._lock:
             name, found = self._version(name, version)
-            self._change(found, asked)
+            self._change(found, body)
             found.updated = int(self.clock())
             return self._bundle(name, found)
 
     def versions(self, name: str, most: int = PAGE, after: str = "") -> tuple[list[Body], str]:
-        """A page of them and where the next starts, by id and so not by age; an empty one for no such secret.
+        """Return a page of versions by id, and where the next one starts; empty for an unknown secret.
 
-        Both as Azure does it: the live tests of its own SDK for .NET have GetSecretVersionsNonExisting.
+        As in Azure (GetSecretVersionsNonExisting of the .NET SDK's live tests).
         """
         with self._lock:
             name, versions = self._secrets.get(name.lower(), (name, []))
@@ -146,7 +142,7 @@ class Vault:
         return _page(items, most, after)
 
     def secrets(self, most: int = PAGE, after: str = "") -> tuple[list[Body], str]:
-        """A page of all secrets, each as its newest version is."""
+        """Return a page of secrets, each with its newest version."""
         with self._lock:
             items = [
                 {**self._bundle(name, versions[-1]), "id": f"{self.url}/secrets/{name}"}
@@ -192,14 +188,14 @@ class Vault:
             return {}
 
     def backup(self, name: str) -> Body:
-        """Return all versions of a secret in one opaque text. Azure's is encrypted; this one is only base64."""
+        """Return all versions of a secret as one text. Azure encrypts it; this is base64."""
         with self._lock:
             name, versions = self._secret(name)
             blob = json.dumps([name, [dataclasses.asdict(each) for each in versions]])
         return {"value": base64.urlsafe_b64encode(blob.encode()).decode().rstrip("=")}
 
     def restore(self, backup: str) -> Body:
-        """Add a secret from its backup. Raises Refusal where the name is taken."""
+        """Add a secret from its backup. Raises Refusal for an existing name."""
         name, versions = json.loads(base64.urlsafe_b64decode(backup + "=" * (-len(backup) % 4)))
         with self._lock:
             self._forget_expired()
@@ -211,7 +207,7 @@ class Vault:
             return self._bundle(name, self._secrets[name.lower()][1][-1])
 
     def _secret(self, name: str) -> tuple[str, list[Version]]:
-        """As it was first written: names differ not by case."""
+        """Return the secret by its name, case-insensitively."""
         try:
             return self._secrets[name.lower()]
         except KeyError:
@@ -236,22 +232,22 @@ class Vault:
         self._deleted = {key: kept for key, kept in self._deleted.items() if kept[1].purged_at > now}
 
     @staticmethod
-    def _change(version: Version, asked: Body) -> None:
-        tags = asked.get("tags")
+    def _change(version: Version, body: Body) -> None:
+        tags = body.get("tags")
         if tags is not None:
             if len(tags) > MOST_TAGS:
                 raise problems.bad_parameter(f"The tags dictionary has more than {MOST_TAGS} entries.")
             if any(len(text) > LONGEST_TAG for pair in tags.items() for text in pair):
                 raise problems.bad_parameter(f"A tag's name or value has more than {LONGEST_TAG} characters.")
             version.tags = dict(tags)
-        attributes = asked.get("attributes") or {}
+        attributes = body.get("attributes") or {}
         version.enabled = attributes.get("enabled", version.enabled)
         version.expires = attributes.get("exp", version.expires)
         version.not_before = attributes.get("nbf", version.not_before)
-        version.content_type = asked.get("contentType", version.content_type)
+        version.content_type = body.get("contentType", version.content_type)
 
     def _bundle(self, name: str, version: Version, *, value: bool = False) -> Body:
-        """`SecretBundle`, or without the value `SecretItem`; what is not set is left out."""
+        """Return a `SecretBundle`, or without the value a `SecretItem`, without unset entries."""
         attributes = {
             "enabled": version.enabled,
             "nbf": version.not_before,

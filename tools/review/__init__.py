@@ -1,4 +1,4 @@
-"""What a pull request would change, as one comment: previews of all stacks, told by names and never by contents.
+"""Review a pull request's plan in one comment: previews of all stacks, by names and never by contents.
 
-What writes the comment needs nothing but Python's standard library: its job installs nothing.
+What writes the comment needs only Python's standard library.
 """

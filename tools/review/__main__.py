@@ -88,7 +88,7 @@ def _preview(args: argparse.Namespace) -> int:
             if not head.has(stack):
                 raise SetupError(f"the stack {stack}", f"  there is no Pulumi.{stack}.yaml", "name one that is there")
             found.append(_reviewed(stack, head, base, deploys=args.deploys))
-            # After each stack, so that a failure of a later one leaves a review.
+            # After each stack, for a later failure.
             (args.to / FILE).write_text(written(tuple(found)))
     return 1 if any(one.failed or one.broken for one in found) else 0
 
@@ -107,12 +107,12 @@ def _drift(args: argparse.Namespace) -> int:
         clone = previews.Clone(root=args.of.resolve(), home=Path(work))
         found = [_drifted(stack, clone) for stack in args.stacks]
     _print(comment(found))
-    # A stand-in knows nothing of what is deployed.
+    # A stand-in knows no deployed resources.
     return 1 if any(one.failed or one.changes or one.provider is not Provider.OWN for one in found) else 0
 
 
 def _drifted(stack: str, clone: previews.Clone) -> StackReview:
-    """Review the drift of a stack. One that can't be previewed is reported as that, and never as without drift."""
+    """Review the drift of a stack. A failed preview is reported as such."""
     not_previewed = StackReview(stack=stack, provider=Provider.NONE, against=Against.NOTHING)
     try:
         if why := clone.missing(stack):
@@ -145,10 +145,7 @@ def _comment(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    """Print a hash of what would change, in any order of the engine's events.
-
-    Resources that stay the same are left out: there may be more of them at the deployment.
-    """
+    """Print a hash of the changes, in any order of the engine's events, without unchanged resources."""
     reviews = tuple(
         replace(
             one,
@@ -193,7 +190,7 @@ def _ca(args: argparse.Namespace) -> int:
 
 
 def _print(text: str) -> None:
-    """Print a text, also onto the run's page in a job of GitHub's."""
+    """Print a text, in a GitHub job also to the run's page."""
     print(text, end="")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a") as file:

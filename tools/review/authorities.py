@@ -1,7 +1,7 @@
-"""The CA of a stack's broker on a machine that does not have it: the file that a stack file names as `ca_file`.
+"""The `ca_file` of a stack file on a machine without it.
 
-A CA's certificate is public. It may lie in the repository, as `.ci/ca/STACK.crt`; where it does not, a preview that is
-compared with another one goes on with one that is made here and signs nothing. Beside a state it would be a change.
+`.ci/ca/STACK.crt` may have the certificate. Without it, a preview compared with another one uses a generated
+certificate; compared with a state, that would be a change.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from pathlib import Path
 
 from tools.steps import SetupError, run_step, say, write_whole
 
+# `ca_file` of the broker, not of a Vault. Parsed without YAML, which a job's Python lacks.
 _CA_FILE = re.compile(
     r"""^(([ ]+)[\w-]+:broker:[^\n]*\n(?:\2[ ]+[^\n]*\n|[ ]*(?:\#[^\n]*)?\n)*?\2[ ]+ca_file:[ ]*)"""
     r"""("[^"\n]*"|'[^'\n]*'|[^\s\#](?:[^\n\#]*[^\s\#])?)""",
     re.MULTILINE,
 )
-"""The broker's: a stack may have another one, of its Vault. Read without YAML, which a job's first Python has not."""
 FOLDER = ".ci/ca"
 
 
 def with_its_own(text: str, root: Path, stack: str, folder: Path, *, beside_a_state: bool = False) -> str:
-    """A stack file's text, with a certificate that is there in the place of one that is not. Raises SetupError."""
+    """Return a stack file's text with an existing certificate. Raises SetupError."""
     named = _CA_FILE.search(text)
     if not named or _place(named).exists():
         return text
@@ -35,7 +35,7 @@ def with_its_own(text: str, root: Path, stack: str, folder: Path, *, beside_a_st
 
 
 def _made_up(folder: Path) -> Path:
-    """One for all clones of a review, or it would be a change."""
+    """Return a generated certificate, one for all clones of a review."""
     made = folder / "made-up-ca.crt"
     if not made.exists():
         options = ["-newkey", "rsa:2048", "-nodes", "-subj", "/CN=made up for a preview", "-days", "2"]
@@ -48,7 +48,7 @@ def _made_up(folder: Path) -> Path:
 
 
 def lay(root: Path, stack: str) -> str:
-    """Put `.ci/ca/STACK.crt` where the stack file has it; what was done, in words. Raises SetupError."""
+    """Copy `.ci/ca/STACK.crt` to the place in the stack file; return what was done. Raises SetupError."""
     named = _CA_FILE.search((root / f"Pulumi.{stack}.yaml").read_text())
     if not named:
         return f"{stack} names no ca_file"

@@ -1,6 +1,6 @@
-"""The review as one Markdown comment: what changes its judges, broken rules, the stacks, then changes, gravest first.
+"""The review as a Markdown comment: changes of its judges, broken rules, stacks, then changes, gravest first.
 
-It is short at any size: what does not fit is counted. All text but names is the commenting side's, never the review's.
+It is short at any size, with counts of the rest. All text but names is of the commenting side.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tools.review.review import (
 from tools.review.risk import Risk, risk
 from tools.review.statements import WORDS
 
-# The first line of the comment: the next review finds this one by it.
+# The first line, by which the next review finds the comment.
 MARK = "<!-- coreflux-mcp-secrets: review -->"
 RULES = "docs/compliance/rules.md"
 ITSELF = "itself"
@@ -63,7 +63,7 @@ CONDITIONS = {
 
 @dataclass(kw_only=True)
 class Row:
-    """Changes that are one row: they differ in nothing but the resource."""
+    """Changes in one row, which differ in the resource alone."""
 
     risk: Risk
     stack: str
@@ -79,10 +79,10 @@ def comment(
     fork: bool = False,
     link: str = RULES,
 ) -> str:
-    """Return the whole text, which ends with a newline.
+    """Return the text, which ends with a newline.
 
-    `touched`, the number of changed files of the judges, `commit` and `fork` are from the commenting side, not from the
-    review. A fork's own code wrote the review: its claims of providers and rules are not repeated as facts.
+    `touched`, the number of changed files of the judges, `commit` and `fork` are of the commenting side. A fork wrote
+    its review: its claims of providers and rules are not repeated as facts.
     """
     rows = _rows(stacks)
     lines = [MARK, f"### {_heading(stacks, touched or {})}", *_touched(touched or {})]
@@ -150,7 +150,6 @@ def _broken(stacks: Sequence[StackReview], link: str) -> Iterator[str]:
 
 @cache
 def _sentences() -> Mapping[str, str]:
-    """Return the sentences of the rules of the commenting side."""
     from policies.catalogue import rules
 
     return {rule.name: rule.sentence for rule in rules()}
@@ -179,7 +178,7 @@ def _table(stacks: Sequence[StackReview], *, fork: bool) -> Iterator[str]:
 
 
 def _rows(stacks: Sequence[StackReview]) -> list[Row]:
-    """Return the rows, the gravest first."""
+    """Return the rows, gravest first."""
     found: dict[tuple[object, ...], Row] = {}
     follow: Counter[str] = Counter()
     for one in stacks:
@@ -244,7 +243,7 @@ def _resources(changes: Sequence[Change]) -> str:
 
 
 def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
-    """Yield who gains and loses what: first what widens, and of that what is for all or for strangers."""
+    """Yield gained and lost grants: first wider ones, of these first those for everybody or strangers."""
     found: dict[tuple[str, bool, Statement], list[str]] = defaultdict(list)
     for one in stacks:
         for change in one.changes:
@@ -268,7 +267,7 @@ def _grants(stacks: Sequence[StackReview]) -> Iterator[str]:
 
 
 def _of_itself(statement: Statement, resource: str) -> Statement:
-    """Return the statement with the resource that has it as ITSELF, so that equal ones of several are one line."""
+    """Return the statement with its own resource as ITSELF, to combine equal ones."""
     principals, resources = (
         tuple(ITSELF if term == resource else term for term in terms)
         for terms in (statement.principals, statement.resources)
@@ -306,5 +305,5 @@ def _more(count: int, before: str) -> Iterator[str]:
 
 
 def code(name: str) -> str:
-    """Return a name as code, in which nothing is read. A review's names hold no backtick and no bar."""
+    """Return a name as code. A review's names have no backtick and no bar."""
     return f"`{name}`"

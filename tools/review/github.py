@@ -1,7 +1,7 @@
-"""The one comment on a pull request, made from the file of the job that ran its code, and updated by each run.
+"""The comment on a pull request, from the file of the job that ran its code, updated by each run.
 
-The event names the run and the commit; GitHub's API names the pull request and its changed files. None of that is
-taken from the file, which anybody may have written.
+The event has the run and the commit, and GitHub's API the pull request and its files: the file may have been written by
+anybody.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tools.steps import SetupError
 
 ARTIFACT = "review"
 FILE = "review.json"
-# The author of the comments that are updated. One of another author stays, whatever its mark.
+# Author of comments that are updated.
 OURS = "github-actions[bot]"
 SECONDS = 60
 MOST_ZIPPED = 4_000_000
-# Entries of a page, which is as many as GitHub gives, and pages of a list.
+# Entries of a page, GitHub's maximum, and pages of a list.
 A_PAGE, PAGES = 100, 50
 # The most files of a pull request that GitHub lists:
 # https://docs.github.com/rest/pulls/pulls#list-pull-requests-files
@@ -43,7 +43,7 @@ class GitHub:
     token: str = field(repr=False)
 
     def pages(self, path: str) -> Iterator[dict[str, Any]]:
-        """All entries of a list."""
+        """Yield all entries of a list."""
         for page in range(1, PAGES + 1):
             found = self.json("GET", f"{path}{'&' if '?' in path else '?'}per_page={A_PAGE}&page={page}")
             yield from found
@@ -51,13 +51,13 @@ class GitHub:
                 return
 
     def json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """One request below the repository. Raises SetupError."""
+        """Send a request for the repository. Raises SetupError."""
         return json.loads(self.raw(method, f"{self.url}/repos/{self.repository}/{path}", body))
 
     def raw(self, method: str, url: str, body: Mapping[str, Any] | None = None, most: int = 20_000_000) -> bytes:
         """Return the answer. Raises SetupError, also for more than `most` bytes."""
         request = urllib.request.Request(url, method=method, data=None if body is None else json.dumps(body).encode())  # noqa: S310
-        # Not sent on to where a redirect leads: an artifact lies with somebody else.
+        # Not sent to the target of a redirect: artifacts are on another server.
         request.add_unredirected_header("Authorization", f"Bearer {self.token}")
         request.add_header("Accept", "application/vnd.github+json")
         request.add_header("X-GitHub-Api-Version", "2022-11-28")
@@ -78,7 +78,7 @@ class GitHub:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The run that previewed, as the event `workflow_run` tells of it."""
+    """The run of the preview, from the event `workflow_run`."""
 
     id: int
     commit: str
@@ -86,11 +86,11 @@ class Run:
     owner: str
     repository: int
     fork: bool
-    """Whether that repository is another one than this. GitHub says so, not the run."""
+    """Whether the run is of another repository, by GitHub."""
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Run:
-        """Of the event. Raises SetupError where it is another's."""
+        """Return the run of an event. Raises SetupError for another event."""
         run = event.get("workflow_run") or {}
         if run.get("event") != "pull_request":
             raise SetupError("the event", "  no run of a pull request", "nothing: there is nothing to comment on")
@@ -117,7 +117,7 @@ def post(github: GitHub, event: Mapping[str, Any], *, server: str = "https://git
         reviews = read(_artifact(github, run))
     except (NoReviewError, SetupError) as error:
         refused = str(error)
-    # Also without a review, or a run that leaves none would keep the last comment and hide that it changes its judges.
+    # Also without a review: the last comment would hide that the run changes its judges.
     text = comment(
         reviews,
         touched=judges(_changed_files(github, number)),
@@ -142,7 +142,7 @@ def _put(github: GitHub, number: int, text: str) -> str:
 
 
 def _pull_request(github: GitHub, run: Run) -> int | None:
-    """By its branch, for of a fork's the event names none; and only while it is at the commit that was previewed."""
+    """Return the pull request by its branch, which a fork's event lacks, if it is at the previewed commit."""
     head = urllib.parse.quote(f"{run.owner}:{run.branch}", safe="")
     for one in github.pages(f"pulls?state=open&head={head}"):
         at = one["head"]
@@ -174,7 +174,7 @@ def _artifact(github: GitHub, run: Run) -> str:
     )
     try:
         with zipfile.ZipFile(io.BytesIO(zipped)) as archive, archive.open(FILE) as file:
-            text = file.read(MOST_BYTES + 1)  # whatever size it claims
+            text = file.read(MOST_BYTES + 1)  # independent of its stated size
         return text.decode()
-    except Exception as error:  # anybody may have written the archive: whatever zipfile raises
+    except Exception as error:  # any exception of zipfile: anybody may have written the archive
         raise NoReviewError(f"no {FILE} in it ({type(error).__name__})") from None

@@ -1,7 +1,6 @@
-"""Who a job of GitHub's is: a token of its own that a cloud trades for a role's rights, in a file that only it reads.
+"""The identity of a GitHub job: a token that a cloud exchanges for a role, in a file for the job alone.
 
-The file is what boto3 and Pulumi's providers look for. No key is kept anywhere; without a role, or where GitHub gives
-no token, as to a fork, nothing is taken and a preview runs on a stand-in.
+boto3 and Pulumi's providers look for the file. Without a role or a token, as in a fork, a preview uses a stand-in.
 """
 
 from __future__ import annotations
@@ -15,26 +14,26 @@ from pathlib import Path
 
 from tools.steps import SetupError, say
 
+# Variables for the token.
 LAID = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_SESSION_NAME")
-"""The variables that lead to it."""
 AUDIENCE = "sts.amazonaws.com"
 SECONDS = 30
 
 
 def take(environment: dict[str, str], folder: Path) -> bool:
-    """Lay the token for AWS_ROLE_ARN and name it in `environment`; whether there was one. Raises SetupError.
+    """Write the token for AWS_ROLE_ARN and set its variables; return whether there is one. Raises SetupError.
 
-    A token lives for minutes: it is taken anew before each command that logs in by it.
+    A token lives for minutes: it is fetched before each command.
     """
     role = environment.get("AWS_ROLE_ARN")
     url = environment.get("ACTIONS_ID_TOKEN_REQUEST_URL")
     bearer = environment.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
     if not (role and url and bearer):
         return False
-    asked = urllib.request.Request(f"{url}&audience={urllib.parse.quote(AUDIENCE)}")  # noqa: S310 - GitHub's own
-    asked.add_unredirected_header("Authorization", f"Bearer {bearer}")
+    request = urllib.request.Request(f"{url}&audience={urllib.parse.quote(AUDIENCE)}")  # noqa: S310 - GitHub's own
+    request.add_unredirected_header("Authorization", f"Bearer {bearer}")
     try:
-        with urllib.request.urlopen(asked, timeout=SECONDS) as answer:  # noqa: S310  # nosec B310
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310  # nosec B310
             token = str(json.loads(answer.read(100_000))["value"])
     except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError) as error:
         raise SetupError(

@@ -1,11 +1,11 @@
-"""What decides whether a pull request is judged: its changes are the first row of a comment."""
+"""Files that decide how a pull request is judged. Their changes are the first row of a comment."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 
-# What is judged by, what previews, and what they run. A name that ends with / is a folder.
+# Rules, previews, and what they run. A name that ends with / is a folder.
 JUDGES = (
     *("policies/", "tools/", ".github/", ".ci/"),
     *("CODEOWNERS", "docs/CODEOWNERS", "Makefile", "Pulumi.yaml", "pyproject.toml", "uv.lock", "uv.toml"),

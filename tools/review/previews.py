@@ -1,6 +1,6 @@
-"""Previews of stacks in a clone: against a state if one is chosen and has the stack, else compared with the base.
+"""Previews of stacks in a clone: against a chosen state that has the stack, else compared with the base.
 
-Nothing is deployed, and no stack file is written: Pulumi gets copies.
+Nothing is deployed, and stack files are copied.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tools.review.review import Against, Broken, Judge, Provider, StackReview, n
 from tools.steps import SetupError, run_step, say
 
 PROJECT = "coreflux-mcp-secrets"
-# With one of these a state is chosen, which may have the stack.
+# Each chooses a state.
 CHOSEN = ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN")
-# Of a state; empty unless the environment has another, for the state holds no value.
+# Passphrase of a state, which has no values; by default empty.
 PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"  # noqa: S105  # nosec B105 - a variable's name
-# Seconds. Pulumi's provider waits for a cluster that does not answer without end.
+# Seconds. Pulumi's provider waits endlessly for a cluster.
 AT_MOST = 1200
-# A cluster that is nowhere: a provider that can't reach its API server returns objects as the program writes them. The
-# token keeps it from asking for a user's name, and nothing listens on port 1.
+# No cluster: the provider returns objects as written without an API server. The token
+# prevents a prompt for a user name; nothing listens on port 1.
 NO_CLUSTER = """\
 apiVersion: v1
 kind: Config
@@ -51,7 +51,6 @@ class Clone:
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
     def has(self, stack: str) -> bool:
-        """Whether there is such a stack file."""
         return self._file(stack).exists()
 
     def missing(self, stack: str) -> str:
@@ -64,7 +63,7 @@ class Clone:
         return ""
 
     def make_ready(self, stack: str) -> None:
-        """As `make preview` would. Raises SetupError."""
+        """Set up as `make preview` does. Raises SetupError."""
         on_aws = re.search(r"^\s*kind:\s*aws\b", self._file(stack).read_text(), re.MULTILINE)
         wanted = ["setup", "lambda"] if on_aws else ["setup"]
         run_step(
@@ -75,11 +74,10 @@ class Clone:
         )
 
     def has_chosen(self) -> bool:
-        """Whether a state was chosen."""
         return any(self.environment.get(one) for one in CHOSEN)
 
     def knows(self, stack: str) -> bool:
-        """Whether the state that was chosen has the stack. Raises SetupError where it can't be read."""
+        """Return whether the chosen state has the stack. Raises SetupError if it is unreadable."""
         if not self.has_chosen():
             return False
         done = self._pulumi(["stack", "ls", "--json"], self.environment)
@@ -88,10 +86,10 @@ class Clone:
         return any(one["name"].rpartition("/")[2] == stack for one in json.loads(done.stdout))
 
     def preview(self, stack: str, *, deployed: bool, refresh: bool = False, deploys: bool = False) -> str:
-        """The event stream of one preview, against the chosen state or against none at all. Raises SetupError."""
+        """Return the event stream of a preview, against the chosen state or none. Raises SetupError."""
         self.home.mkdir(parents=True, exist_ok=True)
         own = {} if deployed else self._nothing_deployed(stack) | self._without_cluster(stack)
-        identity.take(self.environment, self.home)  # anew, for set-up may have taken longer than a token lives
+        identity.take(self.environment, self.home)  # again, since set-up may outlast a token
         environment = {PASSPHRASE: "", **self.environment, **own}
         copy = self.home / f"Pulumi.{stack}.yaml"
         text, beside = self._file(stack).read_text(), deployed or deploys
@@ -103,21 +101,18 @@ class Clone:
         return done.stdout
 
     def read(self, events: str) -> stream.Preview:
-        """Return the preview of an event stream, without the clone's path, which is no change."""
+        """Return the preview of an event stream, without the clone's path."""
         return stream.preview(events.replace(str(self.root), "."))
 
     def provider(self, found: stream.Preview, stack: str = "") -> Provider:
-        """Return what the preview reached. Set-up puts a stand-in where Pulumi looks first."""
+        """Return the provider of the preview: set-up puts a stand-in first on PATH."""
         plugins = self.root / ".tools/bin"
         if any((plugins / f"pulumi-resource-{package}").exists() for package in found.packages):
             return Provider.STANDIN
         return Provider.RENDERED if stack and self.missing(stack) else Provider.OWN
 
     def judged(self, stack: str, text: str) -> tuple[int, int, tuple[Broken, ...]]:
-        """Judge a preview's events by this clone's rules: return how many are kept, how many not known, and the broken.
-
-        Raises SetupError.
-        """
+        """Return numbers of kept and unknown rules, and the broken ones, of this clone. Raises SetupError."""
         self.home.mkdir(parents=True, exist_ok=True)
         events, evidence = self.home / f"{stack}.events", self.home / f"{stack}.evidence.json"
         events.write_text(text)
@@ -149,7 +144,7 @@ class Clone:
         return self.root / f"Pulumi.{stack}.yaml"
 
     def _without_cluster(self, stack: str) -> dict[str, str]:
-        """Return a KUBECONFIG that leads nowhere, for a stack of a cluster that this machine does not reach."""
+        """Return a KUBECONFIG without a cluster, if this machine does not reach the stack's."""
         if not self.missing(stack):
             return {}
         context = _CONTEXT.search(self._file(stack).read_text())
@@ -158,9 +153,9 @@ class Clone:
         return {"KUBECONFIG": str(file)}
 
     def _nothing_deployed(self, stack: str) -> dict[str, str]:
-        """Return the variables of an empty state. The stack is made in another folder, or its file would change."""
+        """Return the variables of an empty state, with the stack in another folder."""
         state, elsewhere = self.home / "state", self.home / "project"
-        # Pulumi's own home stays: it has the plugins that set-up installs.
+        # Pulumi's home stays, with its plugins.
         own = {"PULUMI_BACKEND_URL": f"file://{state}", PASSPHRASE: "", CHOSEN[1]: ""}
         if not (state / f".pulumi/stacks/{PROJECT}/{stack}.json").exists():
             for folder in (state, elsewhere):
@@ -193,9 +188,9 @@ class Clone:
 
 
 def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False) -> StackReview:
-    """Preview one stack, and judge it by the policies, those of the base too. Raises SetupError.
+    """Preview a stack, and judge it by the policies, also those of the base. Raises SetupError.
 
-    Before a deployment (`deploys`) whatever makes the preview differ from the deployment's is an error.
+    Before a deployment (`deploys`) every difference to its preview is an error.
     """
     rendered = head.missing(stack)
     if rendered and deploys:
@@ -204,7 +199,7 @@ def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False
         raise _not_from_here(stack, "no state is chosen (PULUMI_BACKEND_URL)")
     identity.take(head.environment, head.home)
     head.make_ready(stack)
-    # Without its cluster, what is deployed can't be read.
+    # Without its cluster the deployed objects are unreadable.
     deployed, instead = (False, Against.BASE) if rendered else _known(stack, head, deploys=deploys)
     text = head.preview(stack, deployed=deployed, deploys=deploys)
     preview = head.read(text)
@@ -241,7 +236,7 @@ def review(stack: str, head: Clone, base: Clone | None, *, deploys: bool = False
 
 
 def _by_both(head: Sequence[Broken], base: Sequence[Broken]) -> tuple[Broken, ...]:
-    """Return what either's rules find broken, each with whose rules find it. A rule that was switched off is broken."""
+    """Return the broken rules of either side, and whose rules report them. A disabled rule is broken."""
     rules = {(one.rule, one.name): Judge.HEAD for one in head}
     for one in base:
         key = (one.rule, one.name)
@@ -250,7 +245,7 @@ def _by_both(head: Sequence[Broken], base: Sequence[Broken]) -> tuple[Broken, ..
 
 
 def _known(stack: str, head: Clone, *, deploys: bool) -> tuple[bool, Against]:
-    """Return whether the chosen state has the stack, and the comparison if not. Only `deploys` must read the state."""
+    """Return whether the chosen state has the stack, else the comparison. `deploys` must read the state."""
     try:
         return head.knows(stack), Against.BASE
     except SetupError as error:
@@ -261,7 +256,7 @@ def _known(stack: str, head: Clone, *, deploys: bool) -> tuple[bool, Against]:
 
 
 def _of_the_base(stack: str, base: Clone) -> stream.Preview | None:
-    """Preview the base, or return None. Its failure leaves the review of the pull request as it is."""
+    """Preview the base, or return None: its failure does not affect the review."""
     try:
         before = base.read(base.preview(stack, deployed=False))
         if not before.failed:
@@ -280,7 +275,7 @@ def _not_from_here(stack: str, why: str) -> SetupError:
 
 
 def _print_errors(text: str) -> None:
-    """Print the preview's errors into the job's log, as a preview without --json does."""
+    """Print the preview's errors, as a preview without --json does."""
     for line in text.splitlines():
         event: dict[str, Any] = json.loads(line)
         diagnostic = event.get("diagnosticEvent") or {}

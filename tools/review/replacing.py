@@ -1,4 +1,4 @@
-"""Which changes replace a resource, without a provider that has a state: the tables of the stand-ins."""
+"""Which changes replace a resource, by the stand-ins' tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 FOLDER = "pulumi-python:dynamic/coreflux-mcp-secrets:Folder"
 
-# By the package of a type.
+# By package.
 _TABLES = {"aws": "tools.standin.aws", "azure-native": "tools.standin.azure", "vault": "tools.standin.vault"}
 
 
@@ -17,11 +17,11 @@ class Replaces(Enum):
     YES = auto()
     NO = auto()
     MAYBE = auto()
-    """There is no table for the type: all of Kubernetes and Docker."""
+    """Unknown: there is no table for Kubernetes and Docker."""
 
 
 def replacing(token: str, properties: frozenset[str]) -> Replaces:
-    """Return whether a change of these properties replaces a resource of this type, as far as its table knows."""
+    """Return whether a change of these properties replaces a resource, by its table."""
     if token == FOLDER:
         return Replaces.YES if "root" in properties else Replaces.NO
     module = _TABLES.get(token.partition(":")[0])

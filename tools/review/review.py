@@ -1,6 +1,6 @@
-"""The model of a review, and its file: what the job that runs a pull request's code passes to the one that comments.
+"""The model of a review, and its file, which the job with the pull request's code passes to the one that comments.
 
-The second job takes nothing else from the first, so reading the file refuses whatever is not of its form.
+Reading it rejects everything unexpected.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 FORM = 2
-# Bytes of the file; a thousand resources take a tenth of it.
+# Bytes; a thousand resources need a tenth.
 MOST_BYTES = 2_000_000
 # Entries of a list.
 MOST = 5_000
@@ -23,7 +23,7 @@ _OTHER = re.compile(r"[^A-Za-z0-9 ._:/$+?-]")
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _SETTING = re.compile(r"[a-z][a-z_]{0,30}(\.[a-z][a-z_]{0,30}){0,4}")
 
-# A service of AWS. Only those whose names have digits may have any: a value that is random has some.
+# Services of AWS. Only those with digits in their names may have digits: random values have some.
 _DIGITS = "s3|ec2|route53|wafv2"
 SERVICE = re.compile(rf"(?:[a-z-]{{1,30}}\.|(?:{_DIGITS})\.){{1,2}}amazonaws\.com")
 # `secretsmanager:Get*` of AWS, `secrets:get` or `pods/log:get` of Kubernetes, `vault:read`.
@@ -48,14 +48,14 @@ ALL, ELSE = "*", "something else"
 
 
 class NoReviewError(Exception):
-    """The input is not a review. The text names the part, and never its content."""
+    """The input is no review. The text has the part, never its content."""
 
 
 class Op(StrEnum):
-    """What would be done to a resource, the worst first."""
+    """Changes of a resource, worst first."""
 
     MOVE = "move"
-    """Of a provider: it reaches another account, region or cluster. Its resources are made there, and lost here."""
+    """A provider reaches another account, region or cluster. Its resources are created there, and lost here."""
     REPLACE = "replace"
     DELETE = "delete"
     UPDATE = "update"
@@ -63,40 +63,38 @@ class Op(StrEnum):
 
 
 class Provider(StrEnum):
-    """What a preview reached."""
+    """What a preview used."""
 
     OWN = "own"
-    """Pulumi's own provider, with the credentials of the job."""
+    """Pulumi's provider, with the job's credentials."""
     STANDIN = "stand-in"
     RENDERED = "rendered"
-    """Pulumi's own provider, without a cluster: objects as the program writes them."""
+    """Pulumi's provider without a cluster: objects as written."""
     NONE = "none"
-    """The stack was not previewed."""
+    """No preview."""
 
 
 class Against(StrEnum):
-    """What a preview is compared with."""
+    """What a preview was compared with."""
 
     DEPLOYED = "deployed"
-    """What the stack's state says."""
+    """The stack's state."""
     BASE = "base"
-    """A preview of the commit that the pull request would be merged into."""
+    """A preview of the base commit."""
     INSTEAD = "base instead"
-    """The same, for the state that was chosen can't be read."""
+    """The same, because the chosen state is unreadable."""
     NO_BASE = "no base"
-    """Nothing, for the base can't be previewed."""
+    """Nothing, because the base has no preview."""
     NOTHING = "nothing"
 
 
 class Effect(StrEnum):
-    """The effect of a statement."""
-
     ALLOW = "Allow"
     DENY = "Deny"
 
 
 class Conditions(StrEnum):
-    """Whether a statement holds under conditions, other than those that name principals."""
+    """Whether a statement has conditions, other than on principals."""
 
     NONE = ""
     SOME = "some"
@@ -109,12 +107,12 @@ class Judge(StrEnum):
     BOTH = "both"
     HEAD = "head"
     BASE = "base"
-    """The pull request's own rules do not find it: it changes them."""
+    """Only the base's rules: the pull request changes them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """Who may do what. Terms are of the closed vocabulary in statements.py."""
+    """Who may do what, in the vocabulary of statements.py."""
 
     effect: Effect
     actions: tuple[str, ...]
@@ -133,12 +131,12 @@ class Change:
     type: str
     name: str
     properties: tuple[str, ...] = ()
-    """Names of the inputs that change. Keys within them are left out: they may be anybody's words."""
+    """Names of changed inputs, without inner keys, which may be anybody's words."""
     protected: bool = False
     may_replace: bool = False
-    """An update that may be a replacement: no provider with a state was used."""
+    """An update that may be a replacement: there was no provider with a state."""
     follows: bool = False
-    """An update or a replacement that only follows from a provider that moves."""
+    """An update or replacement that follows from a provider's move."""
     resources: int = 0
     """Number of resources of a provider that moves."""
     gained: tuple[Statement, ...] = ()
@@ -147,7 +145,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A rule that a stack breaks, the resource that breaks it, and whose rules find it."""
+    """A broken rule, the resource, and whose rules report it."""
 
     rule: str
     name: str
@@ -156,37 +154,34 @@ class Broken:
 
 @dataclass(frozen=True, kw_only=True)
 class StackReview:
-    """One stack."""
-
     stack: str
     provider: Provider
     against: Against
     failed: bool = False
-    """The preview ended with an error, so its changes are not complete."""
+    """The preview failed, so its changes are incomplete."""
     unchanged: int = 0
     changes: tuple[Change, ...] = ()
     rules: int = 0
-    """Number of rules kept; with none broken and none kept, the stack was not judged."""
+    """Number of kept rules; without kept and broken ones, the stack was not judged."""
     later: int = 0
-    """Number of rules that wait for what only the provider knows."""
+    """Number of rules that wait for values of the provider."""
     unread: int = 0
-    """Number of policies and roles whose statements only the provider knows."""
+    """Number of policies and roles with statements that only the provider knows."""
     broken: tuple[Broken, ...] = ()
     values_lost: tuple[str, ...] = ()
-    """Secrets of the stack that are removed or renamed."""
+    """Removed or renamed secrets."""
     values_new: tuple[str, ...] = ()
-    """Secrets that are new."""
     errors: tuple[str, ...] = ()
-    """Settings that the program refuses, by their paths in the stack file."""
+    """Settings that the program rejects, by their paths."""
 
 
 def name(text: str) -> str:
-    """A name as a review may hold it: cut, and `?` in the place of all that Markdown, HTML or GitHub would read."""
+    """Return a name for a review: shortened, with `?` for characters of Markdown, HTML or GitHub."""
     return _OTHER.sub("?", text)[:120].strip() or "?"
 
 
 def is_property(text: str) -> bool:
-    """Whether it is what an SDK calls a property. Anything else may be somebody's words."""
+    """Return whether the text is a name of an SDK's property."""
     return bool(_PROPERTY.fullmatch(text))
 
 
@@ -196,12 +191,11 @@ def is_setting(text: str) -> bool:
 
 
 def written(stacks: tuple[StackReview, ...]) -> str:
-    """The file."""
     return json.dumps({"form": FORM, "stacks": [asdict(one) for one in stacks]}, indent=1) + "\n"
 
 
 def read(text: str) -> tuple[StackReview, ...]:
-    """The review in a file that anybody may have written. Raises NoReviewError."""
+    """Return the review of a file that anybody may have written. Raises NoReviewError."""
     if len(text.encode()) > MOST_BYTES:
         raise NoReviewError(f"more than {MOST_BYTES} bytes")
     try:

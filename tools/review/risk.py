@@ -1,4 +1,4 @@
-"""The risk of a change, by its op, its type and its properties: of what this project declares."""
+"""The risk of a change, by op, type and properties."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from tools.review.review import Change, Op
 
-# Types that hold values, keys or records, which are gone with them.
+# Types that have values, keys or records.
 _STATEFUL = re.compile(
     r"aws:(kms/(key|replicaKey)|secretsmanager/secret|s3/bucket|cloudtrail/trail|cloudwatch/logGroup|sqs/queue):"
     r"|azure-native:(keyvault:(Vault|Key|Secret)|storage:(StorageAccount|BlobContainer)|operationalinsights:Workspace"
@@ -18,7 +18,7 @@ _STATEFUL = re.compile(
     r"|coreflux-mcp-secrets:Folder$"
 )
 
-# Types that say who may do what, who hears of it, and how long records are kept.
+# Types for access, notification and retention.
 _GRANTS = re.compile(
     r"[Pp]olicy|iam/|[Rr]ole|[Pp]ermission|ServiceAccount|[Ss]ecurityGroup|[Gg]rant|[Pp]ublicAccess|Lock"
     r"|[Tt]rail|[Dd]iagnosticSetting|[Aa]udit|[Aa]larm|[Mm]etricFilter|[Aa]lert|[Ll]ogGroup|[Ll]ogging|scheduledQuery"
@@ -26,15 +26,13 @@ _GRANTS = re.compile(
     re.ASCII,
 )
 
-# Properties that say the same, of any type: a key's policy says who may decrypt.
+# Properties of any type for the same: a key's policy grants decryption.
 _GRANTING = re.compile(
     r"[Pp]olicy|[Rr]ole|[Rr]etention|kmsKey|[Rr]ules$|[Pp]rincipal|[Pp]ermission|[Aa]ccess", re.ASCII
 )
 
 
 class Risk(IntEnum):
-    """The order of the comment's rows."""
-
     MOVES = 0
     LOSES_VALUES = 1
     LOSES_DATA = 2
@@ -45,7 +43,6 @@ class Risk(IntEnum):
 
 
 def risk(change: Change) -> Risk:
-    """Return the risk of one change."""
     if change.op is Op.MOVE:
         return Risk.MOVES
     if change.op in (Op.REPLACE, Op.DELETE):

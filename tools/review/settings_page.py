@@ -1,7 +1,4 @@
-"""The settings and what each may be, as docs/settings.md lists them.
-
-A comment names only settings of that page, as the commenting side has it.
-"""
+"""Settings and their rules from docs/settings.md, in the version of the commenting side."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ _ROW = re.compile(r"\| `([a-z_.]+)` \| [^|]* \| ([^|]*) \|")
 
 @cache
 def rules() -> dict[str, str]:
-    """Return what each setting may be, by its path. Nothing where kinds of a section differ."""
+    """Return the rules of settings, by path; nothing if kinds of a section differ."""
     found: dict[str, set[str]] = {}
     section = ""
     for line in (ROOT / "docs/settings.md").read_text().splitlines():
@@ -27,7 +24,7 @@ def rules() -> dict[str, str]:
 
 
 def known(path: str) -> str:
-    """Return the path if the page has it, else the nearest above it that is one, such as the section; or nothing."""
+    """Return the path, or the nearest known one above it, or nothing."""
     while path and path not in rules() and not any(one.startswith(f"{path}.") for one in rules()):
         path = path.rpartition(".")[0]
     return path

@@ -1,7 +1,7 @@
-"""Who may do what, by the policies, roles and bindings of a plan, in words of a closed vocabulary.
+"""Who may do what, by policies, roles and bindings of a plan, in a closed vocabulary.
 
-A term is a name of the plan's own resources, one of the words below, a service of AWS, or an action of a fixed syntax.
-Any other text becomes "something else", so that no value can be in a statement.
+A term is a resource of the plan, a word below, an AWS service, or an action of a fixed syntax. Other text becomes
+"something else", so that no statement has a value.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from tools.review.review import ACTION, ALL, AZURE_ROLES, ELSE, SERVICE, Conditi
 
 THIS_ACCOUNT, OTHER_ACCOUNT = "this account", "another account"
 PATTERN = "names by a pattern"
-# An operator, for example: a setting names it, and the plan has no such resource.
+# For example an operator of a setting, without a resource in the plan.
 OUTSIDE = "a role or user outside this stack"
 WORDS = (THIS_ACCOUNT, OTHER_ACCOUNT, OUTSIDE, PATTERN)
-# What the engine writes in the place of an output that is not known yet.
+# The engine's placeholder for unknown outputs.
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 _ARN_COLONS = 5
-# Services of ARNs whose types are in a module of another name.
+# Services of ARNs with modules of other names.
 _MODULES = {"logs": "cloudwatch", "states": "sfn", "events": "cloudwatch"}
-# The inputs that name a resource to its platform.
+# Inputs with a resource's name on its platform.
 _NAMED_BY = ("name", "bucket", "resourceGroupName", "vaultName", "accountName", "resourceName", "path")
-# The six characters that Secrets Manager adds to a name, or question marks for them. `-*` would match other names too:
+# Secrets Manager's six characters, or question marks for them. `-*` would match other names:
 # https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_iam-permissions.html
 _SECRET_SUFFIX = re.compile(r"-(\?{6}|[A-Za-z0-9]{6})$")
 _PATH = re.compile(r'path\s+"([^"]*)"\s*\{(.*?)\}', re.DOTALL)
@@ -36,7 +36,7 @@ _CAPABILITIES = re.compile(r"capabilities\s*=\s*\[([^\]]*)\]")
 
 
 class Atom(NamedTuple):
-    """One action of one principal on one resource. Terms are raw, or words after `=`: see `Names.words`."""
+    """An action of a principal on a resource. Terms are raw, or words after `=`: see `Names.words`."""
 
     effect: Effect
     action: str
@@ -48,7 +48,7 @@ class Atom(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Names:
-    """The names that the plan gives to what its resources are called on their platform."""
+    """The plan's names of resources, by their names on the platform."""
 
     by_module: Mapping[tuple[str, str], str]
     words_known: frozenset[str]
@@ -57,7 +57,7 @@ class Names:
 
     @classmethod
     def of(cls, resources: Iterable[tuple[str, str, Mapping[str, Any], str]]) -> Names:
-        """Return the names of resources, each as type, name in the plan, inputs, and its ARN where that is known."""
+        """Return the names of resources, each with type, name, inputs, and known ARN."""
         found: dict[tuple[str, str], str] = {}
         accounts: set[str] = set()
         regions: set[str] = set()
@@ -77,20 +77,20 @@ class Names:
         return cls(found, frozenset(words), frozenset(accounts), frozenset(regions))
 
     def own(self, module: str, text: str) -> str:
-        """Return the plan's name of what is called so, or nothing."""
+        """Return the plan's name, or nothing."""
         return self.by_module.get((module, text.strip("/")), "")
 
     def without_region(self, text: str) -> str:
-        """Return a text in which the stack's own region has no name: what only moves with it is no change."""
+        """Return a text without the stack's region: a move alone is no change."""
         for region in self.regions:
             text = text.replace(region, "REGION")
         return text
 
     def words(self, term: str) -> str:
-        """Return a term's words. An ARN of the plan's own is its resource's name."""
+        """Return a term's words, with names of the plan for ARNs."""
         if term == ALL or SERVICE.fullmatch(term):
             return term
-        # A document may have a text that begins so, too.
+        # A document may start like this, too.
         known = term[1:] if term.startswith("=") and term[1:] in self.words_known else term and self.own("arn", term)
         if known:
             return known
@@ -133,12 +133,12 @@ def is_unread(inputs: Mapping[str, Any]) -> bool:
 def compared(
     kind: str, called: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, *, old: Names, new: Names
 ) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
-    """Return what a resource's statements gain and lose. `before` is None if it is new, `after` if it goes."""
-    # Named by the plan first, so that what only moved to another region is no change.
+    """Return gained and lost statements. `before` is None for a new resource, `after` for a deleted one."""
+    # By plan names first, so that a move of the region is no change.
     was = {_named(one, old) for one in _atoms(kind, called, before or {}, old)}
     now = {_named(one, new) for one in _atoms(kind, called, after or {}, new)}
     gained, lost = {_in_words(one, new) for one in now - was}, {_in_words(one, old) for one in was - now}
-    # The same words on both sides: only the conditions differ.
+    # The same words: only conditions differ.
     both = {one for one in gained & lost if one.condition}
     return tuple(_grouped((gained - both) | {one._replace(condition="changed") for one in both})), tuple(
         _grouped(lost - both)
@@ -154,7 +154,6 @@ def _named(one: Atom, names: Names) -> Atom:
 
 
 def _marked(term: str, names: Names) -> str:
-    """Return `=` and the words of an ARN that the plan names, another term without the stack's region."""
     if term.startswith("arn:") and (words := names.words(term)) not in _VAGUE:
         return f"={words}"
     return term if term.startswith("=") else names.without_region(term)
@@ -173,7 +172,7 @@ def _in_words(one: Atom, names: Names) -> Atom:
 
 
 def _grouped(atoms: Iterable[Atom]) -> Iterator[Statement]:
-    """Yield atoms together that differ in one term: first in the action, then the resource, then the principal."""
+    """Combine atoms that differ in one term: action, then resource, then principal."""
     by_rest: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for one in atoms:
         by_rest[one.effect, one.principal, one.resource, one.exempt, one.condition].add(one.action)
@@ -217,7 +216,7 @@ def _atoms(kind: str, called: str, inputs: Mapping[str, Any], names: Names) -> I
 
 
 def _of_vault(policy: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield the paths of a policy and their capabilities; a policy is JSON or HCL."""
+    """Yield a policy's paths and capabilities, from JSON or HCL."""
     try:
         paths = json.loads(policy)["path"]
     except (ValueError, KeyError, TypeError):
@@ -271,7 +270,7 @@ def _statement(one: Mapping[str, Any], own: str, role: str) -> Iterator[Atom]:
     resources = _texts(one.get("Resource")) or ([ELSE] if "NotResource" in one else [own])
     principals = _principals(one["Principal"]) if "Principal" in one else [ELSE] if "NotPrincipal" in one else [role]
     if "Principal" in one:
-        # In the policy of a resource, all resources are that one.
+        # In a resource's policy, `*` is the resource.
         resources = [own if text == ALL else text for text in resources]
     rest = json.loads(json.dumps(one.get("Condition") or {}))
     exempt: list[str] = []
@@ -284,7 +283,7 @@ def _statement(one: Mapping[str, Any], own: str, role: str) -> Iterator[Atom]:
         if not keys:
             del rest[operator]
     condition = json.dumps(rest, sort_keys=True) if rest else ""
-    # What a negation says can't be put into terms: it counts as a condition, so that each change of it is seen.
+    # A negation counts as a condition, so that its changes are seen.
     negated = {key: one[key] for key in ("NotAction", "NotResource", "NotPrincipal") if key in one}
     condition += json.dumps(negated, sort_keys=True) if negated else ""
     for action in actions:
@@ -333,5 +332,5 @@ def _module(kind: str) -> str:
     return rest.partition("/")[0] if package == "aws" else package
 
 
-# Policies of AWS itself that grant widely; any other is "something else".
+# Wide policies of AWS; any other is "something else".
 _MANAGED = ("AdministratorAccess", "PowerUserAccess", "IAMFullAccess", "ReadOnlyAccess", "SecretsManagerReadWrite")

@@ -1,6 +1,6 @@
-"""Reduce a preview's event stream, as the CLI writes it, to what a review may hold.
+"""Reduce the event stream of a preview to what a review may contain.
 
-Inputs are compared and never kept. Of the messages, only the paths of refused settings are read.
+Inputs are compared, not kept. Of messages, only paths of rejected settings are read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tools.review.settings_page import known
 from tools.review.statements import UNKNOWN, Names, is_unread
 from tools.review.statements import compared as of_statements
 
-# The engine's words for what it would do. The three of a replacement are one.
+# The engine's ops. The three of a replacement are one.
 _OPS = {
     "create": Op.CREATE,
     "update": Op.UPDATE,
@@ -30,7 +30,7 @@ _OPS = {
 _PROVIDER = "pulumi:providers:"
 _STACK = "pulumi:pulumi:Stack"
 _SAME = ("same", "refresh", "read")
-# Inputs of providers that say where resources are.
+# Inputs of a provider for its place.
 _PLACES = frozenset(
     {
         *("region", "allowedAccountIds", "assumeRoles", "profile", "endpoints"),
@@ -39,7 +39,7 @@ _PLACES = frozenset(
     }
 )
 _PLACE = re.compile(r"[^\s\[\]{}'\",]+")
-# A refusal of the program begins with the setting's path (components/settings/problems.py).
+# A message of the program starts with the setting's path (components/settings/problems.py).
 _REFUSED = re.compile(r"^ {0,4}([a-z][a-z_.]*)(?:\[\d+\])?: ", re.MULTILINE)
 
 Inputs = Mapping[str, Any]
@@ -48,13 +48,12 @@ Replacing = Callable[[str, frozenset[str]], Replaces]
 Granted = tuple[tuple[Statement, ...], tuple[Statement, ...]]
 
 
-class NoStreamError(Exception):
-    """The input is not the event stream of a preview."""
+class NoStreamError(Exception): ...
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Planned:
-    """A resource of a preview. It has inputs, and so no repr."""
+    """A resource of a preview, without repr because of its inputs."""
 
     urn: str
     type: str
@@ -68,13 +67,12 @@ class Planned:
 
     @property
     def name(self) -> str:
-        """The resource's name in the program."""
         return self.urn.rpartition("::")[2]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Preview:
-    """What one preview reported. `secrets` are the names of the stack's secrets, None if it ended before them."""
+    """The result of a preview. `secrets` are the names of the stack's secrets, None if it failed before them."""
 
     resources: Mapping[str, Planned]
     failed: bool
@@ -84,7 +82,7 @@ class Preview:
 
     @property
     def packages(self) -> frozenset[str]:
-        """The packages of the providers that it uses."""
+        """Return the packages of its providers."""
         return frozenset(
             one.type.removeprefix(_PROVIDER) for one in self.resources.values() if one.type.startswith(_PROVIDER)
         )
@@ -95,7 +93,7 @@ class Preview:
         return sum(is_unread(one.inputs) for one in self.resources.values())
 
     def names(self, *, before: bool = False) -> Names:
-        """Return what the platforms call the resources, by the plan's names."""
+        """Return the resources' names on their platforms, by the plan's names."""
         return Names.of(
             (one.type, one.name, one.before if before else one.inputs, one.arn) for one in self.resources.values()
         )
@@ -103,8 +101,6 @@ class Preview:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What changes of a stack."""
-
     changes: tuple[Change, ...]
     unchanged: int
     values_lost: tuple[str, ...] = ()
@@ -129,7 +125,7 @@ def preview(text: str) -> Preview:
         planned = (event.get("resourcePreEvent") or {}).get("metadata")
         if planned:
             before = resources.get(planned["urn"])
-            # The first event of a refreshed resource reports the refresh; what is done to it comes after.
+            # The first event of a refreshed resource is the refresh.
             if before is None or before.op not in _OPS or planned["op"] == "replace":
                 resources[planned["urn"]] = _planned(planned)
     return Preview(
@@ -185,7 +181,7 @@ def outermost(path: str) -> str:
 
 
 def changes(found: Preview) -> Found:
-    """Return the changes of a preview against a stack's state."""
+    """Return the changes against a stack's state."""
     names, was = found.names(), found.names(before=True)
     all_of = Counter(one.provider for one in found.resources.values())
     providers = [one for one in found.resources.values() if _is_provider(one)]
@@ -208,7 +204,7 @@ def changes(found: Preview) -> Found:
 
 
 def compared(base: Preview, head: Preview, replacing: Replacing) -> Found:
-    """Return how two previews of the same empty state differ: the changes of a stack that is as the base has it."""
+    """Return the differences of two previews with empty states."""
     was, names = base.names(), head.names()
     all_of = Counter(one.provider for one in base.resources.values())
     gone = {one.type: one for urn, one in base.resources.items() if _is_provider(one) and urn not in head.resources}
@@ -251,12 +247,12 @@ def compared(base: Preview, head: Preview, replacing: Replacing) -> Found:
 
 
 def _moved(before: Inputs, after: Inputs) -> frozenset[str]:
-    """Return the inputs of a provider that put its resources into another place."""
+    """Return a provider's inputs that change its place."""
     return frozenset(key for key in _PLACES if before.get(key) != after.get(key))
 
 
 def _places(before: Inputs, after: Inputs) -> dict[str, str]:
-    """Return the texts that name the places of a provider, each with what it becomes."""
+    """Return a provider's places, each with its new one."""
     found: dict[str, str] = {}
     for key in _PLACES:
         old, new = (_PLACE.findall(str(inputs.get(key) or "")) for inputs in (before, after))
@@ -265,7 +261,7 @@ def _places(before: Inputs, after: Inputs) -> dict[str, str]:
 
 
 def _follows(before: Any, after: Any, places: Mapping[str, str]) -> bool:
-    """Return whether an input changes only with the places, or is unknown until a provider has made it there."""
+    """Return whether an input changes with the places alone, or is unknown before."""
     if isinstance(before, dict) and isinstance(after, dict):
         return before.keys() == after.keys() and all(_follows(before[key], after[key], places) for key in before)
     if isinstance(before, list) and isinstance(after, list):
@@ -288,7 +284,7 @@ def _move(provider: Planned, moved: frozenset[str], resources: int) -> Change:
 
 
 def _values(before: frozenset[str] | None, found: Preview) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the secrets that are gone, and those that are new. A stack without the manifest has lost them all."""
+    """Return lost and new secrets. Without a manifest all are lost."""
     if before is None or (found.secrets is None and found.failed):
         return (), ()
     after = found.secrets or frozenset()
@@ -296,7 +292,7 @@ def _values(before: frozenset[str] | None, found: Preview) -> tuple[tuple[str, .
 
 
 def _differs(before: Planned, after: Planned, key: str) -> bool:
-    """Return whether an input differs. The engine ends a name that it makes up otherwise each time: no change."""
+    """Return whether an input differs, apart from automatic names."""
     values = [one.inputs.get(key) for one in (before, after)]
     made_up = re.compile(rf"{re.escape(after.name)}-[0-9a-f]{{7}}")
     if all(isinstance(one, str) and made_up.fullmatch(one) for one in values):
@@ -309,7 +305,7 @@ def _is_provider(one: Planned) -> bool:
 
 
 def _is_a_resource(one: Planned) -> bool:
-    """Return whether it is neither the engine's own, the stack or a provider, nor a component, which is only a name."""
+    """Return whether it is a resource, and no stack, provider or component."""
     return not one.type.startswith("pulumi:") and not one.type.startswith("coreflux-mcp-secrets:")
 
 

@@ -1,7 +1,6 @@
-"""A stand-in for a cloud's Pulumi provider, for CI and for whoever has no credentials.
+"""A stand-in for a cloud's Pulumi provider, for CI and for users without credentials.
 
-The engine, the program and the SDK are real; in the place of the provider is this small process. It checks every input
-against the SDK's own types and the cloud's published models and refuses with value, rule and remedy, and it makes up
-what the cloud would compute. It proves that the program runs, that its inputs have the right form, what depends on
-what, and that a second run changes nothing. It cannot prove that a cloud accepts or does anything.
+Engine, program and SDK are real. It checks inputs against the SDK's types and the cloud's published models, with value,
+rule and remedy, and makes up what the cloud computes. It proves that the program runs, that inputs have the right form,
+the dependencies, and that a second run changes nothing. It can't prove that a cloud accepts or does anything.
 """

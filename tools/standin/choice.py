@@ -1,6 +1,6 @@
-"""Which provider a stack of a cloud runs on, Pulumi's own or the stand-in, and how the stand-in gets into its way.
+"""Which provider a cloud's stack uses, Pulumi's or the stand-in, and how the stand-in gets on PATH.
 
-Needs nothing but Python's standard library: set-up reads it before there is anything else.
+Uses only the standard library: set-up imports it first.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VARIABLE = "STANDIN"
+# Entries of the variable. Unset: Pulumi's provider with credentials, else the stand-in for previews.
 MODES = {
     "preview": "the stand-in, credentials or not; it shows what would change and changes nothing",
     "up": "the stand-in, and it may change its state: for tests",
     "never": "Pulumi's own provider, credentials or not",
 }
-"""What the variable may say. Unset: Pulumi's own provider with credentials, else the stand-in for previews."""
 
 _SHIM = """#!/bin/sh
 # A stand-in for Pulumi's {package} provider (tools/standin): it reaches no account. Laid by `make setup`.
@@ -26,48 +26,47 @@ cd {clone} && exec {python} -m tools.standin {package} {version} "$@"
 
 
 class UnknownModeError(Exception):
-    """The variable says what nobody knows."""
+    """The variable has an unknown entry."""
 
 
 def mode(environment: Mapping[str, str] = os.environ) -> str:
-    """What the variable says, or nothing. Raises UnknownModeError."""
-    said = environment.get(VARIABLE, "")
-    if said and said not in MODES:
+    """Return the variable's entry, or nothing. Raises UnknownModeError."""
+    chosen = environment.get(VARIABLE, "")
+    if chosen and chosen not in MODES:
         meanings = "; ".join(f"{name}: {meaning}" for name, meaning in MODES.items())
-        raise UnknownModeError(f"{VARIABLE}={said}: it is one of {', '.join(MODES)} or unset ({meanings})")
-    return said
+        raise UnknownModeError(f"{VARIABLE}={chosen}: it is one of {', '.join(MODES)} or unset ({meanings})")
+    return chosen
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The stand-in, or Pulumi's own provider, and why."""
+    """The stand-in, or Pulumi's provider, and the reason."""
 
     standin: bool
     reason: str
 
     @property
     def may_deploy(self) -> bool:
-        """Whether `make up` may go on. On the stand-in only where the variable says so, lest it be taken for real."""
+        """Return whether `make up` is allowed: on the stand-in only if the variable says so."""
         return not self.standin or mode() == "up"
 
 
 def choose(credentials: str) -> Choice:
-    """By the variable, else by whether there are `credentials` (where from, or nothing). Raises UnknownModeError."""
+    """Choose by the variable, else by the source of `credentials`, if any. Raises UnknownModeError."""
     match mode():
         case "never":
             return Choice(standin=False, reason=f"{VARIABLE}=never")
-        case "preview" | "up" as said:
-            return Choice(standin=True, reason=f"{VARIABLE}={said}")
+        case "preview" | "up" as chosen:
+            return Choice(standin=True, reason=f"{VARIABLE}={chosen}")
     if credentials:
         return Choice(standin=False, reason=f"credentials from {credentials}")
     return Choice(standin=True, reason="no credentials found")
 
 
 def lay(folder: Path, package: str, version: str, *, clone: Path, python: Path) -> Path:
-    """Make the stand-in the provider of `package` for whoever has `folder` on PATH.
+    """Install the stand-in as the provider of `package` in `folder`, for processes with it on PATH.
 
-    On PATH, which Pulumi looks at before its installed plugins and warns of at each run: nothing is installed, so
-    nothing has to be removed from a user's plugins when there are credentials one day.
+    Pulumi prefers PATH to installed plugins, with a warning at each run. The user's plugins stay as they are.
     """
     plugin = folder / f"pulumi-resource-{package}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,5 +79,4 @@ def lay(folder: Path, package: str, version: str, *, clone: Path, python: Path) 
 
 
 def remove(folder: Path, package: str) -> None:
-    """Take it out of the way again."""
     (folder / f"pulumi-resource-{package}").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a stand-in has to know of one cloud. The rest, the engine's protocol and an SDK's types, is the same for all."""
+"""What a stand-in needs of a cloud. The engine's protocol and an SDK's types are the same for all."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ Inputs = Mapping[str, Any]
 
 
 class RefusedError(Exception):
-    """The stand-in will not do it. Its text is for the user: what, why, and what to do."""
+    """The stand-in rejects a request. The text is for the user: what, why, remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A resource as the engine asks for it. `token` is its type, `name` its logical name."""
+class Resource:
+    """A resource in a request of the engine. `token` is its type, `name` its logical name."""
 
     urn: str
     token: str
     name: str
     inputs: Inputs
     before: Inputs = field(default_factory=dict)
-    """Of an update: the inputs that it had."""
+    """For an update: the former inputs."""
 
 
 class Cloud(Protocol):
-    """One cloud's rules, names and identities. Everything it makes up can be told from the real thing."""
+    """A cloud's rules, names and identities. What it makes up is recognizable."""
 
     package: str
     """Of the Pulumi SDK, e.g. `aws`."""
     version: str
-    """Of the SDK whose types are checked."""
+    """Version of the SDK."""
 
     @property
     def disclaimer(self) -> str:
-        """What running on this stand-in does not prove, in a sentence without its full stop. Asked once configured."""
+        """Return what this stand-in does not prove, a sentence without full stop, after configuration."""
 
     def configure(self, variables: Inputs) -> None:
-        """Take the provider's own configuration. Raises RefusedError."""
+        """Set the provider's configuration. Raises RefusedError."""
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
-        """What the cloud refuses beyond the SDK's types."""
+        """Yield the cloud's problems beyond the SDK's types."""
 
     def auto_named(self, token: str) -> str | None:
-        """The property that gets a name from the resource's logical one when the program gives none."""
+        """Return the property that gets an automatic name, if any."""
 
     def replaced_by(self, token: str) -> Collection[str]:
-        """The properties whose change makes a new resource. Every other is changed in place."""
+        """Return the properties whose change replaces a resource."""
 
     def answered(self, token: str, inputs: Inputs) -> Inputs:
-        """Of a resource's outputs, those that follow from its inputs and take their place, known in a preview, too."""
+        """Return the outputs that follow from inputs and replace them, also in a preview."""
 
-    def create(self, asked: Asked) -> tuple[str, Inputs]:
-        """The id and what is computed, outputs beyond the inputs. Raises RefusedError."""
+    def create(self, resource: Resource) -> tuple[str, Inputs]:
+        """Return the id and the outputs beyond the inputs. Raises RefusedError."""
 
-    def update(self, asked: Asked, resource_id: str) -> None:
-        """Change what exists outside of the stand-in, if anything does. Raises RefusedError."""
+    def update(self, resource: Resource, resource_id: str) -> None:
+        """Change a resource outside of the stand-in, if any. Raises RefusedError."""
 
-    def delete(self, asked: Asked, resource_id: str) -> None:
-        """Delete it there. `asked.inputs` are the outputs it had. Raises RefusedError."""
+    def delete(self, resource: Resource, resource_id: str) -> None:
+        """Delete a resource. `resource.inputs` are its outputs. Raises RefusedError."""
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:
-        """Whether it is still there; True for what lies in Pulumi's state alone."""
+        """Return whether a resource exists; True for one in Pulumi's state alone."""
 
     def invoke(self, token: str, arguments: Inputs) -> Inputs:
-        """Answer a function of the SDK. Raises RefusedError for one that it does not know."""
+        """Answer a function of the SDK. Raises RefusedError for an unknown one."""

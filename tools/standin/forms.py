@@ -1,4 +1,4 @@
-"""What a single value may be. Each says of a wrong one the rule and the remedy."""
+"""Forms of a value, each with rule and remedy."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tools.standin.sdk_types import did_you_mean
 
 class Form(Protocol):
     def problem(self, value: Any) -> tuple[str, str] | None:
-        """Rule and remedy, or nothing. A value of another type than it is about is no matter of it."""
+        """Return rule and remedy, or None. Values of other types are ignored."""
 
 
 @dataclass(frozen=True)
 class Between:
-    """A number in a range; `also` are allowed besides; more than one of them only as a multiple of `step`."""
+    """A number in a range, or one of `also`; with `step` a multiple of it."""
 
     least: int
     most: int
@@ -36,8 +36,6 @@ class Between:
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of a few."""
-
     allowed: tuple[Any, ...]
 
     def problem(self, value: Any) -> tuple[str, str] | None:
@@ -50,7 +48,7 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Like:
-    """A text of a form, in words."""
+    """A text that matches a pattern, with its description."""
 
     pattern: str
     words: str
@@ -62,7 +60,7 @@ class Like:
 
 
 def found(value: Any, path: str, at: str = "") -> Iterator[tuple[str, Any]]:
-    """What lies at a path, and where; `[]` stands for each entry of a list."""
+    """Yield the values at a path, and their places; `[]` is for each entry of a list."""
     if not path:
         yield at, value
         return

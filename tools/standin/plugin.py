@@ -1,9 +1,9 @@
-"""The provider process: Pulumi's ResourceProvider protocol (provider.proto of 3.272) over one cloud's rules.
+"""The provider process: Pulumi's ResourceProvider protocol (provider.proto of 3.272) over a cloud's rules.
 
-It keeps nothing: what it makes up is in Pulumi's state alone, or in the local server that a cloud names.
+It has no state: made-up outputs are in Pulumi's state, or in a local server.
 """
 
-# ruff: noqa: N802, ARG002  the protocol gives the names and the arguments
+# ruff: noqa: N802, ARG002  names and arguments of the protocol
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from tools.standin import choice, sdk_types, wire
-from tools.standin.cloud import Asked, Cloud, RefusedError
+from tools.standin.cloud import Cloud, RefusedError, Resource
 from tools.standin.problems import Problem
 
+# Bytes, as in the CLI (rpcutil.GrpcChannelOptions).
 LARGEST_MESSAGE = 400 * 1024 * 1024
-"""Bytes; what the CLI itself allows (rpcutil.GrpcChannelOptions)."""
 
+# Of an automatic name, as in Pulumi's providers: `secret-1a2b3c4`.
 NAME_DIGITS = 7
-"""Of an automatic name, as Pulumi's own providers have them: `secret-1a2b3c4`."""
 
 Method = Callable[[Any, Any, Any], Any]
 
 
 def refusing(method: Method) -> Method:
-    """A method of the protocol that ends a refusal with its text, and anything else as the defect that it is."""
+    """Return a method that answers RefusedError with its text, and any other exception as a defect."""
 
     @functools.wraps(method)
     def answered(self: Any, request: Any, context: Any) -> Any:
@@ -60,7 +60,7 @@ def _end(context: Any, code: Any, text: str) -> NoReturn:
 
 
 class Standin(provider_pb2_grpc.ResourceProviderServicer):
-    """ResourceProvider over a `Cloud`. `engine` is the CLI's address, told again in the handshake."""
+    """ResourceProvider over a `Cloud`. `engine` is the CLI's address, also in the handshake."""
 
     def __init__(self, cloud: Cloud, *, engine: str = "") -> None:
         self._cloud = cloud
@@ -139,7 +139,7 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
             self._answer(token, request.properties, outputs)
             return provider_pb2.CreateResponse(properties=outputs)
         self._may_deploy()
-        resource_id, computed = self._cloud.create(_asked(request.urn, request.properties))
+        resource_id, computed = self._cloud.create(_resource(request.urn, request.properties))
         outputs.update({name: value for name, value in computed.items() if name not in outputs.fields})
         self._answer(token, request.properties, outputs)
         return provider_pb2.CreateResponse(id=resource_id, properties=outputs)
@@ -155,13 +155,13 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         self._answer(token, request.news, outputs)
         if not request.preview:
             self._may_deploy()
-            self._cloud.update(_asked(request.urn, request.news, request.old_inputs), request.id)
+            self._cloud.update(_resource(request.urn, request.news, request.old_inputs), request.id)
         return provider_pb2.UpdateResponse(properties=outputs)
 
     @refusing
     def Delete(self, request: Any, context: Any) -> Any:
         self._may_deploy()
-        self._cloud.delete(_asked(request.urn, request.properties), request.id)
+        self._cloud.delete(_resource(request.urn, request.properties), request.id)
         return Empty()
 
     @refusing
@@ -183,7 +183,7 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         return Empty()
 
     def _name(self, request: Any, token: str, news: Any) -> None:
-        """Give it a name if it wants one and has none: the one it had, or a new one."""
+        """Set an automatic name, if needed: the former one, or a new one."""
         arguments = sdk_types.arguments_class(token)
         name = self._cloud.auto_named(token)
         if not name or name not in sdk_types.input_types(arguments) or name in sdk_types.required(arguments):
@@ -199,13 +199,13 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
         news.update({wire.DEFAULTS: [name]})
 
     def _answer(self, token: str, given: Any, outputs: Any) -> None:
-        """Put into the outputs what follows from the inputs. What was secret in them is secret in it."""
+        """Add outputs that follow from inputs. Secret inputs make secret outputs."""
         hidden = {path.partition(".")[0].partition("[")[0] for path in wire.secret_paths(given)}
         for name, value in self._cloud.answered(token, wire.inputs(given)).items():
             outputs.update({name: {wire.SIGNATURE: wire.SECRET, "value": value} if name in hidden else value})
 
     def _keeps_a_given_name(self, token: str, news: Any, changed: set[str]) -> bool:
-        """Whether it would get the name that the old one has still: one that the program gave and did not change."""
+        """Return whether a replacement would have the name of the old resource."""
         name = self._cloud.auto_named(token)
         return bool(name) and name in news.fields and name not in _defaults(news) and name not in changed
 
@@ -217,25 +217,27 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
             )
 
     def _warn(self) -> None:
-        """Say on which provider this runs. Where the engine cannot be told, nobody can be."""
-        said = (
+        """Report the provider of this run to the engine."""
+        text = (
             f"STAND-IN for {self._cloud.package} {self._cloud.version}: no account is reached and nothing is deployed. "
             f"Inputs are checked against the SDK's types and what the cloud publishes. {self._cloud.disclaimer}."
         )
         if self._engine:
             with grpc.insecure_channel(self._engine) as channel:
-                warning = engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=said)
+                warning = engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=text)
                 engine_pb2_grpc.EngineStub(channel).Log(warning)
 
 
 def _token(urn: str) -> str:
-    """The type of a URN, `urn:pulumi:<stack>::<project>::<parents$type>::<name>`."""
+    """Return the type of a URN, `urn:pulumi:<stack>::<project>::<parents$type>::<name>`."""
     return urn.split("::")[2].rpartition("$")[2]
 
 
-def _asked(urn: str, properties: Any, before: Any = None) -> Asked:
+def _resource(urn: str, properties: Any, before: Any = None) -> Resource:
     found = wire.inputs(before) if before is not None else {}
-    return Asked(urn=urn, token=_token(urn), name=urn.split("::", 3)[3], inputs=wire.inputs(properties), before=found)
+    return Resource(
+        urn=urn, token=_token(urn), name=urn.split("::", 3)[3], inputs=wire.inputs(properties), before=found
+    )
 
 
 def _defaults(struct: Any) -> list[str]:
@@ -243,13 +245,13 @@ def _defaults(struct: Any) -> list[str]:
 
 
 def _changed(olds: Any, news: Any) -> list[str]:
-    """The properties that differ, secret or not."""
+    """Return the properties that differ, secret or not."""
     old, new = wire.inputs(olds), wire.inputs(news)
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
 
 def _failures(found: list[Problem], given: Any) -> list[Any]:
-    """One for each wrong place, the first that was said of it."""
+    """Return a failure for each wrong place, the first one."""
     secret = wire.secret_paths(given)
     first = {problem.at: problem for problem in reversed(found)}
     return [

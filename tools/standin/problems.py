@@ -1,4 +1,4 @@
-"""What is wrong with an input: where, the value, the rule it breaks, the remedy."""
+"""What is wrong with an input: place, value, rule, remedy."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+# Characters of a value in a message.
 LONGEST_SHOWN = 120
-"""Characters of a value that a message shows; a policy document would fill the screen."""
 
 HIDDEN = "<hidden>"
 
 
 class _Missing:
-    """In place of the value that should be there."""
+    """Marks a missing value."""
 
     def __repr__(self) -> str:
         return "missing"
@@ -24,7 +24,7 @@ MISSING = _Missing()
 
 @dataclass(frozen=True)
 class Problem:
-    """One wrong input. `at` is its path as the engine writes it: `rotationRules.duration`, `replicas[0].region`."""
+    """A wrong input. `at` is its path in the engine's form: `rotationRules.duration`, `replicas[0].region`."""
 
     at: str
     value: object = field(repr=False)
@@ -33,11 +33,11 @@ class Problem:
 
     @property
     def property(self) -> str:
-        """The resource's own property that it lies in."""
+        """Return the resource's property."""
         return self.at.split(".")[0].split("[")[0]
 
     def text(self, secret: Collection[str] = ()) -> str:
-        """The message. The value stays out of it where it lies in one of the `secret` paths, or one of them in it."""
+        """Return the message, without the value if it is at, above or below a `secret` path."""
         hidden = any(self.at == path or _lies_in(self.at, path) or _lies_in(path, self.at) for path in secret)
         return f"{self.at}: {HIDDEN if hidden else _shown(self.value)}; {self.rule}; {self.remedy}"
 

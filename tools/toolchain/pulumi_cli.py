@@ -1,7 +1,6 @@
-"""Find the pinned Pulumi CLI on PATH, or have it built from Go modules into the user's cache.
+"""Find the pinned Pulumi CLI on PATH, or build it from Go modules into the user's cache.
 
-Pulumi publishes its CLI as a download from its own site; no wheel or npm package holds it. Its source is a Go module,
-so a machine that reaches nothing but package registries can still have the exact version.
+Pulumi publishes its CLI on its site alone; its source is a Go module.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from tools.toolchain.gobuild import GO_SETTINGS, cached_binary, cached_path, fin
 VERSION = "3.274.1"
 SDK = "github.com/pulumi/pulumi/sdk/v3"
 MODULE = ROOT / "tools/toolchain/pulumi-cli"
-# Without the version `pulumi version` prints nothing and the Automation API refuses the CLI.
+# Without it `pulumi version` prints nothing and the Automation API rejects the CLI.
 BUILD = (
     "pulumi",
     MODULE,
@@ -28,11 +27,11 @@ BUILD = (
     f"-X {SDK}/go/common/version.Version=v{VERSION}",
 )
 HOST = "pulumi-language-python"
+# In the head of every clone's `.venv/bin/pulumi`, which may be on PATH and is not the CLI.
 WRAPPER_MARK = "coreflux-mcp-secrets: the pinned Pulumi"
-"""In the head of every clone's `.venv/bin/pulumi`. With a venv active that lies on PATH, and is not the CLI."""
 
+# Files of Pulumi's SDK for Python programs and dynamic resources, to be next to the CLI.
 FROM_THE_SDK = ("python/cmd/pulumi-language-python-exec", "python/dist/pulumi-resource-pulumi-python")
-"""What Pulumi's SDK has for Python programs and dynamic resources; it belongs beside the CLI and is copied there."""
 
 HOST_SHIM = """#!/bin/sh
 # The small Python language host of the clone whose .venv/bin/pulumi runs this; it is not Pulumi's official one.
@@ -47,14 +46,14 @@ exec "$COREFLUX_CLONE/.venv/bin/python" "$COREFLUX_CLONE/tools/toolchain/languag
 
 @dataclass(frozen=True, kw_only=True)
 class PulumiCli:
-    """A CLI that is there. `built` is true for our own build, which has the small language host beside it."""
+    """A CLI. `built`: our build, with the small language host."""
 
     path: Path
     built: bool
 
 
 def on_path() -> list[Path]:
-    """Return each `pulumi` on PATH but the wrappers of clones. A folder or a file that can't be read is passed over."""
+    """Return each `pulumi` on PATH except wrappers of clones. Unreadable entries are skipped."""
     return [path for folder in os.get_exec_path() if _is_cli(path := Path(folder) / "pulumi")]
 
 
@@ -69,7 +68,7 @@ def _is_cli(path: Path) -> bool:
 
 
 def find_or_build() -> PulumiCli:
-    """The pinned CLI of PATH if its language host is there too, else our own build. Raises SetupError."""
+    """Return the pinned CLI of PATH if it has its language host, else build it. Raises SetupError."""
     for path in on_path():
         version = version_of(path)
         if version != VERSION:
@@ -87,20 +86,14 @@ def find_or_build() -> PulumiCli:
 
 
 def expected_build() -> Path:
-    """Return the path of our own build, whether it exists or not.
-
-    The folder has the shim's digest in its name: clones of other commits share the build and have another shim.
-    """
+    """Return the path of our build, whether it exists or not. It contains the shim's digest."""
     cli = cached_path(*BUILD)
     shim = hashlib.sha256(HOST_SHIM.encode()).hexdigest()[:8]
     return cli.parent.with_name(f"{cli.parent.name}-{shim}") / cli.name
 
 
 def complete(build: Path) -> Path:
-    """Link the built CLI into a folder with the files that it looks for beside itself; return the link.
-
-    The shim is written last: it marks the folder as complete. Raises SetupError.
-    """
+    """Link the built CLI into a folder with its files; return the link. The shim is written last. Raises SetupError."""
     cli = expected_build()
     shim = cli.with_name(HOST)
     if shim.exists():
@@ -115,14 +108,14 @@ def complete(build: Path) -> Path:
     for name in FROM_THE_SDK:
         source = Path(listed.splitlines()[-1]) / name
         write_whole(cli.with_name(source.name), source.read_text(), mode=0o755)
-    with contextlib.suppress(FileExistsError):  # another set-up did the same
+    with contextlib.suppress(FileExistsError):  # by another set-up
         cli.hardlink_to(build)
     write_whole(shim, HOST_SHIM, mode=0o755)
     return cli
 
 
 def version_of(cli: Path) -> str:
-    """What `pulumi version` says without its v, or nothing when it does not run."""
+    """Return the output of `pulumi version` without its v, or nothing if it fails."""
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
         done = subprocess.run(

@@ -1,7 +1,4 @@
-"""The process of `secretops`: `python -m secretops`, and the console script.
-
-Signals are handled before anything else is imported: loading the commands takes longer than a Ctrl-C.
-"""
+"""Entry point of `python -m secretops` and of the console script. Handles signals before slow imports."""
 
 # ruff: noqa: E402
 
@@ -15,7 +12,7 @@ import sys
 
 def main() -> None:
     """Run the command line. Exits with a documented code."""
-    # Nothing here has a plugin for pydantic; to look for one reads the metadata of every installed package.
+    # secretops has no pydantic plugins, and the search for them reads the metadata of every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from secretops.errors import UsageError
     from secretops.registry import with_extra

@@ -1,15 +1,15 @@
-"""Keys, requests and certificates of clients, the checks of them, and the stack's own CA. No store, no clock.
+"""Keys, signing requests, certificates and the stack's own CA. Knows no store and no clock.
 
-The CA certifies one client's name. What it may do is in its own certificate, where every TLS library reads it: it signs
-no other CA, no server, and no client with a name that does not begin with this one. So its key, in the wrong hands,
-opens what the client's own key opens, and what a broker gives to a longer name (docs/adr/0013).
+The CA certifies one client name. Name constraints in its certificate make every TLS library enforce that: it signs no
+CA, no server, and no client whose name does not start with this one. A stolen CA key therefore opens what the client's
+own key opens, and what a broker grants to a longer name (docs/adr/0013).
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 from typing import TypeVar
@@ -31,25 +31,39 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from secretops.errors import RefusedError
 
 # Bits (NIST SP 800-131A).
-LEAST_RSA, LEAST_CURVE = 2048, 256
+MIN_RSA, MIN_CURVE = 2048, 256
 
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 _BROKEN = (hashes.MD5, hashes.SHA1)
 
-# The one name that a CA may certify of the kinds of names that it does not certify: nobody's (RFC 2606).
+# A reserved name, so nobody's (RFC 2606): all that a CA may certify of the kinds of names that clients do not use.
 NOBODY = "nobody.invalid"
 
-# A certificate begins this long before it is made: a broker's clock may be behind.
+# A certificate is valid from this long before its creation: a broker's clock may be behind.
 BACKDATED = timedelta(hours=1)
+
+_UNUSED_KEY_USAGES = (
+    *("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
+    *("crl_sign", "encipher_only", "decipher_only"),
+)
 
 
 @dataclass(frozen=True)
-class Signed:
-    """The answer of an issuer, as PEM. Public, and not checked yet: `checked` does that."""
+class SignedCertificate:
+    """An issuer's answer, as PEM. Public, and not verified yet: `verify_issued` does that."""
 
     certificate: str
     # The CA that signed it, then the CA above.
     chain: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a certificate, in words that follow its name, and the rule. Never a key."""
+
+    code: str
+    what: str
+    rule: str
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -57,24 +71,24 @@ def new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def request_of(key: ec.EllipticCurvePrivateKey, common_name: str) -> str:
-    """Return a signing request: the name, the public key, and the proof that we have its other half."""
-    asked = x509.CertificateSigningRequestBuilder().subject_name(name_of(common_name)).sign(key, hashes.SHA256())
-    return asked.public_bytes(Encoding.PEM).decode()
+def signing_request(key: ec.EllipticCurvePrivateKey, common_name: str) -> str:
+    """Return a certificate signing request as PEM."""
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject_of(common_name)).sign(key, hashes.SHA256())
+    return request.public_bytes(Encoding.PEM).decode()
 
 
-def name_of(common_name: str) -> x509.Name:
+def subject_of(common_name: str) -> x509.Name:
     """Return a subject with only a common name."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def private_pem(key: ec.EllipticCurvePrivateKey) -> str:
-    """Return the key as a client's TLS library reads it."""
+    """Return the key as unencrypted PKCS #8."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def certificates_in(text: str) -> str:
-    """Return only the certificates of a PEM text. Raises ValueError if there is none."""
+def extract_certificates(text: str) -> str:
+    """Return only the certificates of a PEM text. Raises ValueError without one."""
     return pem(*x509.load_pem_x509_certificates(text.encode()))
 
 
@@ -83,103 +97,97 @@ def pem(*found: x509.Certificate) -> str:
     return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
 
 
-def checked(
-    signed: Signed, key: ec.EllipticCurvePrivateKey, *, common_name: str, now: datetime
+def verify_issued(
+    signed: SignedCertificate, key: ec.EllipticCurvePrivateKey, *, common_name: str, now: datetime
 ) -> tuple[str, datetime]:
-    """Return what a client shows (its certificate and the chain below the root) and when the first of them ends.
+    """Return what a client presents (its certificate and the chain below the root), and when the first of them expires.
 
-    Raises RefusedError that says what is wrong.
+    Raises RefusedError.
     """
     try:
         own = x509.load_pem_x509_certificate(signed.certificate.encode())
         chain = [x509.load_pem_x509_certificate(one.encode()) for one in signed.chain]
     except ValueError:
-        raise _refused(Flaw("is no certificate", "PEM, and who signed it beside it")) from None
+        raise _refused(Problem("certificate-malformed", "is not PEM", "certificate and chain are PEM")) from None
+    for problem in _issued_problems(own, chain, key, common_name, now):
+        raise _refused(problem)
+    presented = [own, *(one for one in chain if one.subject != one.issuer)]
+    return pem(*presented), min(one.not_valid_after_utc for one in (own, *chain))
+
+
+def _issued_problems(
+    own: x509.Certificate,
+    chain: Sequence[x509.Certificate],
+    key: ec.EllipticCurvePrivateKey,
+    common_name: str,
+    now: datetime,
+) -> Iterator[Problem]:
     if not all(is_readable(one) for one in (own, *chain)):
-        raise _refused(Flaw("can't be read, or its chain can't", "names and extensions are as in RFC 5280"))
-    for flaw in (
-        *_of_ours(own, key, common_name),
-        *of_client(own, alone=True),
-        *of_time(own, "it", now),
-        *of_strength(own, "it"),
-    ):
-        raise _refused(flaw)
-    if not chain:
-        raise _refused(Flaw("comes without who signed it", "a broker is shown the chain up to the root that it trusts"))
-    for flaw in of_chain(own, chain, now):
-        raise _refused(flaw)
-    shown = [own, *(one for one in chain if one.subject != one.issuer)]
-    return pem(*shown), min(one.not_valid_after_utc for one in (own, *chain))
-
-
-def _of_ours(own: x509.Certificate, key: ec.EllipticCurvePrivateKey, common_name: str) -> Iterator[Flaw]:
+        yield Problem("certificate-unreadable", "or its chain cannot be parsed", _READABLE)
     if _public(own) != _public(key):
-        yield Flaw("is for another key", "it certifies the key that the request was signed with")
+        yield Problem("certificate-key-mismatch", "is for another key", "it certifies the key of the signing request")
     names = [one.value for one in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [common_name]:
-        yield Flaw("is for another name", f"its common name is {common_name}, and no other")
+        yield Problem("certificate-name-mismatch", "is for another name", f"its only common name is {common_name}")
+    yield from (*check_client(own, alone=True), *check_validity(own, "it", now), *check_strength(own, "it"))
+    if not chain:
+        yield Problem("certificate-chain-missing", "has no chain", "a client presents the chain up to a trusted root")
+    yield from check_chain(own, chain, now)
 
 
-def _refused(flaw: Flaw) -> RefusedError:
+def _refused(problem: Problem) -> RefusedError:
     return RefusedError(
-        f"the certificate that was issued {flaw.what}",
-        rule=f"{flaw.rule}; nothing was published",
-        remedy="see the issuer's role and its chain; the next tick asks again",
+        f"the issued certificate {problem.what}",
+        rule=f"{problem.rule}; nothing was published",
+        remedy="check the issuer's role and its chain; the next tick requests a certificate again",
+        code=problem.code,
     )
 
 
-def new_authority(common_name: str, *, seconds: int, now: datetime) -> tuple[str, str, datetime]:
-    """Make a CA for the client `common_name`. Return its certificate and key as PEM, and when it ends.
+def new_ca(common_name: str, *, seconds: int, now: datetime) -> tuple[str, str, datetime]:
+    """Create a CA for the client `common_name`. Return its certificate and key as PEM, and when it expires.
 
-    Each has a name of its own, by which a broker distinguishes two.
+    Each has a unique name, by which a broker distinguishes two.
     """
     key, ends = new_key(), (now + timedelta(seconds=seconds)).replace(microsecond=0)
-    name = name_of(f"{common_name} CA {secrets.token_hex(4)}")
-    made = (
-        _certificate(name, name, key.public_key(), signer=key, now=now, ends=ends)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs=True), critical=True)
-        .add_extension(_constraints(common_name), critical=True)
-        .sign(key, hashes.SHA256())
-    )
+    name = subject_of(f"{common_name} CA {secrets.token_hex(4)}")
+    made = _sign(key, name, name, key.public_key(), now=now, ends=ends, constraints=_constraints(common_name))
     return pem(made), private_pem(key), ends
 
 
-def sign(request: str, authority: str, key: str, *, seconds: int, now: datetime) -> Signed:
-    """Return a client's certificate for `request`, good for `seconds` and no longer than its CA.
+def sign(request: str, authority: str, key: str, *, seconds: int, now: datetime) -> SignedCertificate:
+    """Return a client certificate for `request`, valid for `seconds` and no longer than its CA.
 
-    Only the name and the public key of the request count. Raises ValueError for a request or a CA that is none.
+    Uses only the name and the public key of the request. Raises ValueError for an invalid request or CA.
     """
-    asked, above = x509.load_pem_x509_csr(request.encode()), x509.load_pem_x509_certificate(authority.encode())
-    signer, public = load_pem_private_key(key.encode(), None), asked.public_key()
+    wanted, above = x509.load_pem_x509_csr(request.encode()), x509.load_pem_x509_certificate(authority.encode())
+    signer, public = load_pem_private_key(key.encode(), None), wanted.public_key()
     if not (
         isinstance(signer, ec.EllipticCurvePrivateKey)
         and isinstance(public, ec.EllipticCurvePublicKey)
-        and asked.is_signature_valid
+        and wanted.is_signature_valid
     ):
-        raise ValueError("both keys are on an elliptic curve, and whoever asks has the one of the request")
+        raise ValueError("both keys are on an elliptic curve, and the request is signed with its own key")
     ends = min((now + timedelta(seconds=seconds)).replace(microsecond=0), above.not_valid_after_utc)
-    made = (
-        _certificate(asked.subject, above.subject, public, signer=signer, now=now, ends=ends)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs=False), critical=True)
-        .sign(signer, hashes.SHA256())
-    )
-    return Signed(pem(made), (authority,))
+    made = _sign(signer, above.subject, wanted.subject, public, now=now, ends=ends)
+    return SignedCertificate(pem(made), (authority,))
 
 
 def has_signed(authority: str, certificate: str) -> bool:
-    """Return whether a CA signed the first certificate of a PEM text. Raises ValueError if there is none."""
+    """Return whether a CA signed the first certificate of a PEM text. Raises ValueError without a certificate."""
     own = x509.load_pem_x509_certificates(certificate.encode())[0]
-    return signed_by(own, x509.load_pem_x509_certificate(authority.encode()))
+    above = x509.load_pem_x509_certificate(authority.encode())
+    return _issued_by(own, above) and is_ca(above)
 
 
 def _constraints(common_name: str) -> x509.NameConstraints:
-    """One name, in each kind of name that a broker may read. OpenSSL reads a common name with a dot in it as a host's,
-    too; of e-mail and URI it can be told no way to exclude them all, but to permit one."""
+    """Permit one name of each kind that a broker may read. OpenSSL reads a common name with a dot as a host name, too.
+
+    E-mail addresses and URIs cannot be excluded as a whole, so one of each is permitted.
+    """
     return x509.NameConstraints(
         permitted_subtrees=[
-            x509.DirectoryName(name_of(common_name)),
+            x509.DirectoryName(subject_of(common_name)),
             x509.DNSName(common_name),
             x509.RFC822Name(f"nobody@{NOBODY}"),
             x509.UniformResourceIdentifier(NOBODY),
@@ -188,128 +196,132 @@ def _constraints(common_name: str) -> x509.NameConstraints:
     )
 
 
-def _certificate(
-    name: x509.Name,
+def _sign(
+    signer: ec.EllipticCurvePrivateKey,
     issuer: x509.Name,
+    name: x509.Name,
     public: ec.EllipticCurvePublicKey,
     *,
-    signer: ec.EllipticCurvePrivateKey,
     now: datetime,
     ends: datetime,
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer)
-        .public_key(public)
+    constraints: x509.NameConstraints | None = None,
+) -> x509.Certificate:
+    """Return a client's certificate, or with `constraints` a CA's."""
+    signs = constraints is not None
+    usage = x509.KeyUsage(digital_signature=not signs, key_cert_sign=signs, **dict.fromkeys(_UNUSED_KEY_USAGES, False))
+    builder = (
+        x509.CertificateBuilder(issuer, name, public)
         .serial_number(x509.random_serial_number())  # 159 bits
         .not_valid_before(now - BACKDATED)
         .not_valid_after(ends)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=signs, path_length=0 if signs else None), critical=True)
+        .add_extension(usage, critical=True)
     )
+    if constraints:
+        builder = builder.add_extension(constraints, critical=True)
+    return builder.sign(signer, hashes.SHA256())
 
 
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    unused = (
-        *("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
-        *("crl_sign", "encipher_only", "decipher_only"),
-    )
-    return x509.KeyUsage(digital_signature=not signs, key_cert_sign=signs, **dict.fromkeys(unused, False))
+_READABLE = "names and extensions follow RFC 5280"
 
 
-@dataclass(frozen=True)
-class Flaw:
-    """One thing that is wrong, in words that follow the certificate's name, and the rule it breaks. Never a key."""
-
-    what: str
-    rule: str
-
-
-def of_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Flaw]:
-    """Yield all that is wrong with an operator-supplied client certificate, each with its field."""
-    found = certificates(fields["client.crt"])
+def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem]:
+    """Yield all problems of an operator-supplied client certificate, each with its field."""
+    found = load_certificates(fields["client.crt"])
     if not found:
-        yield Flaw("client.crt holds no certificate", "PEM, the client's own certificate first, then its chain")
+        rule = "PEM: the client's own certificate, then its chain"
+        yield Problem("certificate-malformed", "client.crt contains no certificate", rule)
     elif not all(is_readable(one) for one in found):
-        yield Flaw("client.crt holds a certificate that can't be read", "its names and extensions are as in RFC 5280")
+        yield Problem("certificate-unreadable", "client.crt contains a certificate that cannot be parsed", _READABLE)
     else:
         own, *chain = found
-        for flaw in (*of_client(own), *of_time(own, "it", now), *of_strength(own, "it"), *of_chain(own, chain, now)):
-            yield Flaw(f"client.crt {flaw.what}", flaw.rule)
-    yield from _of_key(fields["client.key"], found[0] if found else None)
-    if "ca.crt" not in fields:
-        return
-    authorities = certificates(fields["ca.crt"])
-    if not authorities:
-        yield Flaw("ca.crt holds no certificate", "PEM of who signs the broker's certificate")
-    elif all(one.not_valid_after_utc <= now for one in authorities):
-        yield Flaw("ca.crt has ended: no certificate in it is good any more", "it is what the broker is known by")
+        checks = check_client(own), check_validity(own, "it", now), check_strength(own, "it")
+        for problem in (*(each for check in checks for each in check), *check_chain(own, chain, now)):
+            yield replace(problem, what=f"client.crt {problem.what}")
+    yield from _check_key(fields["client.key"], found[0] if found else None)
+    if "ca.crt" in fields:
+        authorities, rule = load_certificates(fields["ca.crt"]), "PEM of the CA that signs the broker's certificate"
+        if not authorities:
+            yield Problem("ca-malformed", "ca.crt contains no certificate", rule)
+        elif all(one.not_valid_after_utc <= now for one in authorities):
+            yield Problem("ca-expired", "ca.crt contains only expired certificates", rule)
 
 
-def of_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Flaw]:
-    """Check that a client may use the readable certificate `own`; with `alone`: nobody but a client."""
+def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Problem]:
+    """Check that a client may use the readable certificate `own`; with `alone`, that only a client may."""
     if is_ca(own):
-        yield Flaw("is a CA's", "a client signs nothing")
+        yield Problem("certificate-is-ca", "is a CA certificate", "a client signs nothing")
     elif (usage := _extension(own, x509.KeyUsage)) and not usage.digital_signature:
-        yield Flaw("is not for signatures", "key usage: digitalSignature, by which a client proves that it has the key")
+        yield Problem("certificate-key-usage", "is not for signatures", "key usage: digitalSignature")
     usages = list(_extension(own, x509.ExtendedKeyUsage) or [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
     if alone and usages != [ExtendedKeyUsageOID.CLIENT_AUTH]:
-        yield Flaw("is not for clients alone", "extended key usage: clientAuth, by which no server can be played")
+        rule = "extended key usage: only clientAuth, so that it cannot impersonate a server"
+        yield Problem("certificate-not-client-only", "is not for clients alone", rule)
     elif not alone and not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & {*usages}:
-        yield Flaw("is not for clients", "extended key usage: clientAuth, without which no broker takes it")
+        rule = "extended key usage: clientAuth, which brokers require"
+        yield Problem("certificate-not-client", "is not for clients", rule)
 
 
-def of_time(one: x509.Certificate, which: str, now: datetime) -> Iterator[Flaw]:
+def check_validity(one: x509.Certificate, which: str, now: datetime) -> Iterator[Problem]:
     """Check that `which` is valid now."""
     begins, ends = one.not_valid_before_utc, one.not_valid_after_utc
     if ends <= now:
-        yield Flaw(f"has ended: {which} was good until {ends:%Y-%m-%d %H:%M} UTC", "it is good now")
+        what = f"has expired: {which} was valid until {ends:%Y-%m-%d %H:%M} UTC"
+        yield Problem("certificate-expired", what, "it is valid now")
     if begins > now:
-        yield Flaw(f"is not good yet: {which} is from {begins:%Y-%m-%d %H:%M} UTC on", "the clocks of both sides agree")
+        what = f"is not valid yet: {which} is valid from {begins:%Y-%m-%d %H:%M} UTC"
+        yield Problem("certificate-not-yet-valid", what, "the clocks of both sides agree")
 
 
-def of_strength(one: x509.Certificate, which: str) -> Iterator[Flaw]:
+def check_strength(one: x509.Certificate, which: str) -> Iterator[Problem]:
     """Check the strength of the key and of the signature of `which`."""
-    rule = f"RSA of {LEAST_RSA} bits or more, or an elliptic curve of {LEAST_CURVE} or more"
+    rule, weak = f"RSA with {MIN_RSA} bits or more, or an elliptic curve with {MIN_CURVE} or more", ""
     try:
         key = one.public_key()
     except (UnsupportedAlgorithm, ValueError):
-        yield Flaw(f"has a key that nobody knows: that of {which}", rule)
+        yield Problem("certificate-key-unsupported", f"has an unsupported key: that of {which}", rule)
     else:
-        if isinstance(key, rsa.RSAPublicKey) and key.key_size < LEAST_RSA:
-            yield Flaw(f"is weak: {which} has an RSA key of {key.key_size} bits", rule)
-        elif isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < LEAST_CURVE:
-            yield Flaw(f"is weak: {which} has a key on {key.curve.name}", rule)
+        if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA:
+            weak = f"an RSA key of {key.key_size} bits"
+        elif isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < MIN_CURVE:
+            weak = f"a key on {key.curve.name}"
         elif isinstance(key, dsa.DSAPublicKey):
-            yield Flaw(f"is weak: {which} has a DSA key", rule)
-    if one.subject == one.issuer:  # nobody believes it for its signature
+            weak = "a DSA key"
+        if weak:
+            yield Problem("certificate-key-weak", f"is weak: {which} has {weak}", rule)
+    if one.subject == one.issuer:  # its signature proves nothing
         return
     try:
         hashed = one.signature_hash_algorithm
     except UnsupportedAlgorithm:
-        yield Flaw(f"is signed in a way that nobody knows: {which}", "SHA-256 or better")
+        what = f"has an unsupported signature: that of {which}"
+        yield Problem("certificate-signature-unsupported", what, "SHA-256 or better")
     else:
         if isinstance(hashed, _BROKEN):
-            yield Flaw(f"is weak: {which} is signed by way of {hashed.name.upper()}", "SHA-256 or better")
+            what = f"is weak: {which} has a signature with {hashed.name.upper()}"
+            yield Problem("certificate-signature-weak", what, "SHA-256 or better")
 
 
-def of_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[Flaw]:
-    """Check that each is signed by the next, which is a valid CA. A root may be there twice."""
+def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[Problem]:
+    """Check that each certificate is signed by the next, a valid CA. A root may appear twice."""
     for below, above in zip((own, *chain), chain, strict=False):
         if below == above:
             continue
         if not _issued_by(below, above):
-            yield Flaw("is not signed by the chain that came with it", "each is signed by the next one, which is a CA")
+            what = "is not signed by the chain that came with it"
+            yield Problem("certificate-chain-broken", what, "each certificate is signed by the next one, a CA")
         elif not is_ca(above):
-            yield Flaw("is signed by what is no CA", "basic constraints: CA:TRUE, without which no broker takes it")
-        yield from of_time(above, "a CA of its chain", now)
-        yield from of_strength(above, "a CA of its chain")
+            what = "is signed by a certificate that is not a CA"
+            yield Problem("certificate-issuer-not-ca", what, "basic constraints: CA:TRUE, which brokers require")
+        yield from check_validity(above, "a CA of its chain", now)
+        yield from check_strength(above, "a CA of its chain")
 
 
-def certificates(text: str) -> list[x509.Certificate]:
-    """Return the certificates of a PEM text; none if one can't be read."""
+def load_certificates(text: str) -> list[x509.Certificate]:
+    """Return the certificates of a PEM text; none if one is malformed."""
     try:
         return x509.load_pem_x509_certificates(text.encode())
     except (ValueError, x509.InvalidVersion):
@@ -317,20 +329,14 @@ def certificates(text: str) -> list[x509.Certificate]:
 
 
 def is_readable(one: x509.Certificate) -> bool:
-    """Return whether its names and extensions can be read: the library parses them late."""
+    """Return whether names and extensions can be parsed: the library does that late."""
     try:
         return bool((one.subject, one.issuer, one.extensions))
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return False
 
 
-def signed_by(below: x509.Certificate, above: x509.Certificate) -> bool:
-    """Return whether the CA `above` signed it, by name and by signature."""
-    return _issued_by(below, above) and is_ca(above)
-
-
 def is_ca(one: x509.Certificate) -> bool:
-    """Return whether it is a CA's."""
     found = _extension(one, x509.BasicConstraints) if is_readable(one) else None
     return found is not None and found.ca
 
@@ -350,20 +356,22 @@ def _extension(one: x509.Certificate, kind: type[_Kind]) -> _Kind | None:
         return None
 
 
-def _of_key(text: str, own: x509.Certificate | None) -> Iterator[Flaw]:
+def _check_key(text: str, own: x509.Certificate | None) -> Iterator[Problem]:
     try:
         key = load_pem_private_key(text.encode(), password=None)
     except TypeError:
-        yield Flaw("client.key is encrypted", "it has no passphrase: nobody is there to type one when a server starts")
+        rule = "it has no passphrase: servers start unattended"
+        yield Problem("private-key-encrypted", "client.key is encrypted", rule)
     except (ValueError, UnsupportedAlgorithm):
-        yield Flaw("client.key is no private key", "PEM of the certificate's own key, unencrypted")
+        yield Problem("private-key-malformed", "client.key is not a private key", "PEM, unencrypted")
     else:
         if own and _public(key) != _public(own):
-            yield Flaw("client.key is another certificate's", "it is the key that client.crt certifies")
+            what = "client.key belongs to another certificate"
+            yield Problem("private-key-mismatch", what, "it is the key that client.crt certifies")
 
 
 def _public(holder: x509.Certificate | PrivateKeyTypes) -> bytes:
     try:
         return holder.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (UnsupportedAlgorithm, ValueError):  # its strength is a flaw of its own
+    except (UnsupportedAlgorithm, ValueError):  # `check_strength` reports it
         return b""

@@ -1,4 +1,4 @@
-"""A check of doctor, what it finds, and what the checks of several platforms share."""
+"""Doctor's checks: results, repairs, and what the checks of several platforms share."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from secretops.errors import SecretopsError
 Subject = TypeVar("Subject")
 
 # Versions are named by this machine's time.
-MOST_SKEW = timedelta(seconds=60)
-KNOWN = "what the stack does not know nobody rotates, and whoever may read it still finds its value"
+MAX_SKEW = timedelta(seconds=60)
+UNDECLARED_RULE = "a secret that the stack does not declare is never rotated, and its readers keep access"
 
 
 class Level(StrEnum):
-    """Health status. UNKNOWN is not healthy: nothing could be checked, or only a person can say."""
+    """Health status. UNKNOWN is not healthy: the check failed, or only a person can decide."""
 
     OK = "ok"
     ATTENTION = "attention"
@@ -29,26 +29,26 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Repair:
-    """An operation of secretops that fixes a finding (docs/adr/0014).
+    """An operation that fixes a finding without a decision by a person, and removes nothing that works (docs/adr/0014).
 
-    Only where a person has nothing to decide, and nothing that works is removed. What `pulumi up` fixes is a remedy.
+    What `pulumi up` fixes is a remedy instead.
     """
 
-    # What it does, as the operator is asked. It runs once for all findings with the same words.
-    words: str
-    # Returns what was done; raises SecretopsError. Takes the lease where it writes a value, a fact or a label.
+    # What the operator confirms. It runs once for all findings with the same description.
+    description: str
+    # Returns what was done; raises SecretopsError. Acquires the lease to write a value or its metadata.
     run: Callable[[], str] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one check found: the value, the rule and the remedy. Never a value of a secret."""
+    """What a check found: value, rule and remedy. Never the value of a secret."""
 
     level: Level
     value: str
     rule: str = ""
     remedy: str = ""
-    # None: only a person, or `pulumi up`, can fix it.
+    # None if only a person or `pulumi up` can fix it.
     repair: Repair | None = None
 
     @property
@@ -58,7 +58,7 @@ class Result:
     @property
     def as_json(self) -> dict[str, str | None]:
         texts = {"level": self.level, "value": self.value, "rule": self.rule, "remedy": self.remedy}
-        return {**texts, "repair": self.repair.words if self.repair else None}
+        return {**texts, "repair": self.repair.description if self.repair else None}
 
     @classmethod
     def of(cls, error: SecretopsError, level: Level = Level.ATTENTION) -> Result:
@@ -67,15 +67,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Check:
-    """A name, and the function that checks without a change. A SecretopsError of it makes the result UNKNOWN."""
+    """A read-only check. The result is UNKNOWN if `run` raises SecretopsError."""
 
     name: str
-    look: Callable[[], Result]
+    run: Callable[[], Result]
 
 
-def table(subject: Subject, looks: Mapping[str, Callable[[Subject], Result]]) -> list[Check]:
+def table(subject: Subject, functions: Mapping[str, Callable[[Subject], Result]]) -> list[Check]:
     """Return a check for each name, which calls its function with `subject`."""
-    return [Check(name, partial(look, subject)) for name, look in looks.items()]
+    return [Check(name, partial(function, subject)) for name, function in functions.items()]
 
 
 def ok(value: str) -> Result:
@@ -91,13 +91,13 @@ def unknown(value: str, rule: str, remedy: str) -> Result:
 
 
 def judge(wrong: Iterable[str], rule: str, remedy: str, healthy: str, repair: Repair | None = None) -> Result:
-    """ATTENTION with all that is wrong; OK with `healthy` where nothing is."""
+    """Return ATTENTION with all that is wrong, else OK with `healthy`."""
     found = "; ".join(wrong)
     return attention(found, rule, remedy, repair) if found else ok(healthy)
 
 
 def reached(reach: Callable[[], object], healthy: Callable[[], str]) -> Result:
-    """OK while the platform answers. Its error is the finding of this check; for the others it is UNKNOWN."""
+    """Return OK if the platform answers, else its error as a finding, which makes all other checks UNKNOWN."""
     try:
         reach()
     except SecretopsError as error:
@@ -106,22 +106,21 @@ def reached(reach: Callable[[], object], healthy: Callable[[], str]) -> Result:
 
 
 def clock_skew(ahead: timedelta | None, server: str, why: str = "", *, both: bool = False) -> Result:
-    """Compare this machine's clock with a server's; `ahead` is None where the server's answers have no date."""
-    whose = f"{server}'" if server.endswith("S") else f"{server}'s"
+    """Compare this machine's clock with a server's; `ahead` is None if the server's answers have no date."""
     if ahead is None:
-        return ok(f"not seen: {whose} answer has no date")
-    if abs(ahead) <= MOST_SKEW:
-        return ok(f"as {whose}")
+        return ok(f"unknown: answers of {server} have no date")
+    if abs(ahead) <= MAX_SKEW:
+        return ok(f"in sync with {server}")
     return attention(
-        f"this machine is {abs(ahead).total_seconds():.0f} s {'ahead of' if ahead > MOST_SKEW else 'behind'} {server}",
-        f"within {MOST_SKEW.seconds} s: versions are named by their time{why}",
-        f"let {'both take their' if both else 'this machine take its'} time from NTP",
+        f"this machine is {abs(ahead).total_seconds():.0f} s {'ahead of' if ahead > MAX_SKEW else 'behind'} {server}",
+        f"the clocks differ by at most {MAX_SKEW.seconds} s: versions are named by their time{why}",
+        f"synchronize {'both clocks' if both else 'the clock of this machine'} by NTP",
     )
 
 
-def unknown_to_stack(names: Sequence[str], what: str, delete: str) -> Result:
-    """Report secrets that are in the stack's own store and not in its manifest. `delete`: the command, for one."""
-    return attention(f"{', '.join(names)}: {what}", KNOWN, f"{delete}; or put it back into the stack's file")
+def undeclared_secrets(names: Sequence[str], what: str, delete: str) -> Result:
+    """Report secrets in the stack's store that its manifest lacks. `delete` is the command for one of them."""
+    return attention(f"{', '.join(names)}: {what}", UNDECLARED_RULE, f"{delete}; or declare it in the stack file")
 
 
 def poll(seconds: float, pause: float) -> Iterator[None]:
@@ -132,11 +131,11 @@ def poll(seconds: float, pause: float) -> Iterator[None]:
         yield
 
 
-def killed_holder(holder: str, seconds: float, follow: Repair | None, how: str = "was killed,") -> Result:
-    """A lease that was not renewed for its duration. `follow` takes it over."""
+def expired_lease(holder: str, seconds: float, take_over: Repair | None, why: str = "was killed,") -> Result:
+    """Report a lease that its holder did not renew for its duration."""
     return attention(
-        f"held by {holder}, who did not renew it for {seconds:.0f} s",
-        f"who lives renews it: this one {how} and may have left a rotation half-done",
-        "secretops tick follows it, and finishes what was begun",
-        follow,
+        f"held by {holder}, which did not renew it for {seconds:.0f} s",
+        f"a running holder renews its lease: this one {why} and may have left a rotation unfinished",
+        "secretops tick takes the lease over, and finishes the rotation",
+        take_over,
     )

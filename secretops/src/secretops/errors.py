@@ -1,20 +1,21 @@
-"""How secretops says that something is wrong: the value, the rule, the remedy, and an exit code a script can trust."""
+"""Errors of secretops: value, rule, remedy, a stable code, and an exit code."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a secretops command returns. Documented in docs/commands.md; a number never changes its meaning."""
+    """Exit codes, documented in docs/commands.md. A number never changes its meaning."""
 
     DONE = 0
-    FAILED = 1  # it was tried and did not work; nothing was lost
-    USAGE = 2  # the command line or the stack file is wrong
-    ATTENTION = 3  # everything ran, and something needs a person
-    BUSY = 4  # somebody else holds the lease, or came first
-    WAITING = 5  # a value has to be supplied first
+    FAILED = 1  # the operation failed; nothing was lost
+    USAGE = 2  # the command line or the stack file is invalid
+    ATTENTION = 3  # succeeded; action needed
+    BUSY = 4  # another process holds the lease, or came first
+    WAITING = 5  # an operator must supply a value first
     HUNG_UP = 129  # SIGHUP: the terminal was closed
     INTERRUPTED = 130  # SIGINT: Ctrl-C
     CLOSED_OUTPUT = 141  # the reader of standard output closed it (SIGPIPE)
@@ -22,7 +23,7 @@ class ExitCode(IntEnum):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a question with the one of `known` that is most like `word`, and a space; empty if none is like it."""
+    """Return "did you mean …? " with the most similar known word, or an empty text."""
     from difflib import get_close_matches
 
     nearest = get_close_matches(word, known, n=1)
@@ -30,53 +31,66 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class SecretopsError(Exception):
-    """Something a person can understand and mend. Its text is value, rule, remedy, and never holds a secret value.
+    """An expected failure. Its text is value, rule and remedy, and never contains a secret value.
 
-    `what` names the public thing that is wrong, `rule` the rule it breaks, `remedy` the next thing to do.
+    `what` names the public value that is wrong, `rule` the rule it breaks, `remedy` the next step. `code` is the
+    stable id of the condition: scripts, tests and docs refer to it.
     """
 
     exit_code = ExitCode.FAILED
 
-    def __init__(self, what: str, *, rule: str = "", remedy: str = "") -> None:
-        self.what, self.rule, self.remedy = what, rule, remedy
-        super().__init__("\n".join(part for part in (what, rule, remedy and f"-> {remedy}") if part))
+    def __init__(self, what: str, *, rule: str = "", remedy: str = "", code: str = "") -> None:
+        self.what, self.rule, self.remedy, self.code = what, rule, remedy, code
+        first = f"{what} [{code}]" if code else what
+        super().__init__("\n".join(part for part in (first, rule, remedy and f"-> {remedy}") if part))
 
 
 class UsageError(SecretopsError):
-    """The command line or what it points at is wrong."""
+    """The command line, or a file that it names, is invalid."""
 
     exit_code = ExitCode.USAGE
 
 
 class WaitingError(SecretopsError):
-    """A value that only an operator can supply is not there yet."""
+    """A value is missing that only an operator can supply."""
 
     exit_code = ExitCode.WAITING
 
 
 class AttentionError(SecretopsError):
-    """It goes on once a person has done their part; until then all is as it was, and works."""
+    """An operator must act first. Until then nothing changes, and everything works."""
 
     exit_code = ExitCode.ATTENTION
 
 
 class LeaseHeldError(SecretopsError):
-    """Somebody else is rotating this store's secrets right now."""
+    """Another process holds the store's lease."""
 
     exit_code = ExitCode.BUSY
 
 
 class NotFoundError(SecretopsError):
-    """The store has no such version of the secret: the one not-found error of every store."""
+    """The store has no such version of the secret. Every store raises this error."""
 
 
 class StoreError(SecretopsError):
-    """The store refused, is full, or is not as we left it."""
+    """The store refused, is full, or was changed by others."""
 
 
 class UnreachableError(SecretopsError):
-    """The target or the store did not answer. Worth another try later; says nothing about the credential."""
+    """The target or the store did not answer. Try again later; the credential may be valid."""
 
 
 class RefusedError(SecretopsError):
-    """The target answered, and refused the credential or the command."""
+    """The target refused the credential or the command."""
+
+
+def unexpected(name: str, error: Exception) -> SecretopsError:
+    """Return the error for a defect of secretops. Logs the traceback, which the log redacts."""
+    logging.getLogger(__name__).exception("%s: unexpected", name)
+    return SecretopsError(
+        f"{name}: an unexpected {type(error).__name__}",
+        rule="every expected failure has a message of its own: this is a defect of secretops",
+        remedy="report it with the traceback in the log and `secretops --version`; they contain no value",
+        code="unexpected-error",
+    )

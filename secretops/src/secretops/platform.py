@@ -1,7 +1,4 @@
-"""What a platform is to the rest of secretops. `registry.py` lists them all.
-
-The defaults are those of a platform that needs nothing special.
-"""
+"""The interface of a platform, with defaults. `registry.py` lists the platforms."""
 
 from __future__ import annotations
 
@@ -23,9 +20,9 @@ if TYPE_CHECKING:
     from secretops.engine.journal import Journal
     from secretops.engine.ports import VersionStore
     from secretops.engine.state import Versions
-    from secretops.launcher.source import Source
+    from secretops.launcher.sources import Source
     from secretops.manifest import Issuer, Manifest, Secret, StoreLocation
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
     from secretops.values import Value
 
     Location = TypeVar("Location", bound=StoreLocation)
@@ -33,12 +30,12 @@ else:
     Location = TypeVar("Location")
 
 
-# The row of drift of a store's public settings.
+# The name that drift of a store's public settings is reported by.
 PUBLIC_LINES = "public lines"
 
 
 class OpenedStack(Protocol):
-    """One stack as a command has it open. `operations.session.Session` is one."""
+    """An open stack. Implemented by `operations.session.Session`."""
 
     @property
     def manifest(self) -> Manifest: ...
@@ -49,33 +46,37 @@ class OpenedStack(Protocol):
     @property
     def clock(self) -> Callable[[], datetime]: ...
     def secret(self, name: str) -> Secret:
-        """Return the secret called `name`. Raises UsageError."""
+        """Raises UsageError for an unknown name."""
 
-    def first_value(self, secret: Secret) -> str:
-        """Return the command that supplies the first value of `secret`."""
+    def first_value_command(self, secret: Secret) -> str:
+        """Return the command that supplies the first value."""
 
     def lease(self, command: str) -> AbstractContextManager[None]:
-        """Acquire the store's lease as `command` of this process."""
+        """Acquire the store's lease for `command`."""
 
 
 class RemoteCommand(Protocol):
-    """Runs a secretops command where the store's values can be read."""
+    """Runs a secretops command where the values can be read."""
 
     def __call__(
         self,
         command: Sequence[str],
         *,
-        given: Value | None = None,
-        also: Mapping[str, bytes] | None = None,
+        supplied: Value | None = None,
+        files: Mapping[str, bytes] | None = None,
         out: IO[bytes] | None = None,
         err: IO[bytes] | None = None,
     ) -> int:
-        """Return its exit code. `given` is its standard input; `also` are files by their paths there; what it prints
-        goes to `out` and `err`, by default this process's own. Raises StoreError, UnreachableError, UsageError."""
+        """Return its exit code. `supplied` is its standard input, `files` are its files by path.
+
+        Its output goes to `out` and `err`.
+
+        Raises StoreError, UnreachableError, UsageError.
+        """
 
 
 class Salvage(Protocol):
-    """Repairs a store whose files are broken."""
+    """Repairs a store with broken files."""
 
     def unblock(self) -> list[str]: ...
     def set_aside(self, secret: str, *, edits: bool) -> list[str]: ...
@@ -86,124 +87,125 @@ class Salvage(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class IssuedCertificate:
-    """A client certificate that the platform's own issuer renews, in no version of the store."""
+    """A client certificate that the platform's own issuer renews, outside of the store's versions."""
 
     version: str
     value: Value
     # Where it was read.
     source: str
-    # The command that shows why it is not renewed.
+    # The command that shows why it was not renewed.
     remedy: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreChecks:
-    """What doctor checks of one platform."""
+    """Doctor's checks of a platform."""
 
+    # Raises SecretopsError if the store is unreachable. Every check of a secret calls it first.
     reach: Callable[[], object]
-    """Raises SecretopsError if the store cannot be reached. Every check of a secret calls it first."""
     checks: Sequence[Check]
 
 
 class Platform(ABC, Generic[Location]):
-    """One platform. No method connects to anything before its result is used, unless it says so. Each raises UsageError
-    if the platform's client is not installed."""
+    """A platform. A method connects to nothing before its result is used, unless documented.
 
+    Each raises UsageError if the platform's client is not installed.
+    """
+
+    # The manifest's models of the store's location, and of the certificate issuer if the registry lists one.
     location: type[Location]
-    """The manifest's model of where such a store is."""
     issuer: type[Issuer]
-    """The manifest's model of the platform's issuer of certificates, if the registry lists one."""
-    arrival: str
-    """How long a new value takes to reach a server, in words."""
+    # How long a new value takes to reach a server, in words.
+    delivery_delay: str
+    # Whether launchers poll the store, so that a hint over MQTT makes them faster.
     is_polled = False
-    """Whether launchers poll the store, so that a hint over MQTT saves them the wait."""
-    lists_removed = True
-    """Whether the store finds the values of secrets that left the stack."""
+    # Whether the store lists the values of secrets that were removed from the stack.
+    lists_orphans = True
+    # Where the access log is, in words, if it can neither be queried nor is a file of the store.
+    trail_source = ""
+    # Why the access log cannot be searched for a value, in words.
+    no_value_trail = ""
 
     def of(self, manifest: Manifest) -> Location:
-        """Return where the stack's store is."""
+        """Return the location of the stack's store."""
         if not isinstance(manifest.store, self.location):
             raise TypeError(manifest.store.kind)
         return manifest.store
 
     @abstractmethod
     def open_store(self, location: Location, *, role: str) -> tuple[VersionStore, Journal]:
-        """Return the store and the journal kept in it, for a process in `role` ("operator", "rotator")."""
+        """Return the store and its journal, for a process in `role` ("operator", "rotator")."""
 
     @abstractmethod
     def open_trail(self, manifest: Manifest) -> Trail:
         """Return the reader of the store's access log."""
 
-    trail_source = ""
-    """Where the store's access log is, in words, if it can neither be queried nor is a file of the store."""
-
     def query_trail(self, location: Location) -> Callable[[datetime | None], Iterator[bytes]] | None:
-        """Return what queries the access log since a time, as lines that the trail reads; None if it is in files."""
+        """Return a query of the access log since a time, whose lines the trail parses; None if the log is in files."""
         return None
 
-    no_value_trail = ""
-    """Why nobody can be found by a value in the access log, in words."""
-
     def open_value_trail(self, stack: OpenedStack, secret: str, version: str) -> Trail:
-        """Return a trail of who received the value of `version` of `secret`; "" is the current version.
+        """Return a trail of the readers of a value; version "" is the current one. Reads the value.
 
-        Reads the value. Raises UsageError where a log has no trace of values, WaitingError, StoreError.
+        Raises UsageError if the access log has no trace of values, WaitingError, StoreError.
         """
         raise UsageError(
-            f"--given {secret}: not with store {stack.manifest.store.kind}",
-            rule=f"Vault's audit devices alone have a keyed hash of each text; {self.no_value_trail}",
+            f"--value-of {secret} is not supported by store {stack.manifest.store.kind}",
+            rule=f"only Vault's audit devices record a keyed hash of each value; {self.no_value_trail}",
             remedy=f"secretops audit --secret {secret}",
+            code="value-trail-unsupported",
         )
 
     @abstractmethod
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
-        """Return what doctor checks of the store itself, in the order in which one check relies on another."""
+        """Return doctor's checks of the store, each after those that it depends on."""
 
-    def confirm(self, location: Location, said: Sequence[str]) -> None:
-        """Record what an operator confirms of facts that no check can read: `check=words`. Connects.
+    def confirm(self, location: Location, confirmations: Sequence[str]) -> None:
+        """Record what an operator confirms about facts that no check can read: `check=words`. Connects.
 
         Raises UsageError, StoreError, UnreachableError.
         """
         raise UsageError(
-            "--confirm: nothing to confirm",
-            rule=f"everything about store {location.kind} can be looked at",
-            remedy="secretops doctor, without --confirm",
+            f"--confirm is not supported by store {location.kind}",
+            rule="doctor checks everything about this store",
+            remedy="run without --confirm: secretops doctor",
+            code="confirm-unsupported",
         )
 
     def check_owner(self, location: Location, store: VersionStore) -> None:
-        """Raise UsageError if the credentials lead to a store of the same names that is not the stack's. Connects."""
+        """Raise UsageError if the credentials lead to another store with the same names. Connects."""
 
     def salvage(self, location: Location, store: VersionStore) -> Salvage | None:
-        """Return what repairs the store's files; None for a store without files."""
+        """Return the repair of the store's files; None for a store without files."""
         return None
 
     def issued_certificate(self, location: Location) -> IssuedCertificate | None:
-        """Return the certificate that an issuer of the platform renews; None if the stack has none there. Connects.
+        """Return the certificate that the platform's issuer renews, or None. Connects.
 
         Raises WaitingError before it is issued, StoreError, UnreachableError.
         """
         return None
 
     def public_drift(self, location: Location) -> list[str]:
-        """Return each public setting in the store that differs from the manifest's, with the remedy."""
+        """Return each public setting of the store that differs from the manifest, with the remedy."""
         return []
 
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
-        """Undo what keeps the platform's own scheduler from rotating `secret`; return what was done. Connects.
+        """Remove what keeps the platform's scheduler from rotating `secret`, and return what was done. Connects.
 
-        Called by each tick, under the lease. Raises StoreError, UnreachableError.
+        Each tick calls it, with the lease. Raises StoreError, UnreachableError.
         """
         return []
 
     def remove_leftovers(self, location: Location) -> None:
-        """Remove values that the store itself does not list, at the end of a purge. Connects."""
+        """Remove values that the store does not list, at the end of a purge. Connects."""
 
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
-        """Return what runs a command where values can be read; None if that is this process."""
+        """Return a runner of commands where values can be read; None if this process can read them."""
         return None
 
     def is_remote(self) -> bool:
-        """Return whether this process was started by a remote command."""
+        """Return whether a remote command started this process."""
         return False
 
     def open_issuer(self, manifest: Manifest, issuer: Any) -> ports.Issuer:
@@ -211,7 +213,7 @@ class Platform(ABC, Generic[Location]):
         raise NotImplementedError
 
     def commands(self) -> Typer:
-        """Return the platform's group of commands, if the registry lists one."""
+        """Return the command group, if the registry lists one."""
         raise NotImplementedError
 
     def open_source(self, place: str) -> Source:

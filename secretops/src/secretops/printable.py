@@ -1,4 +1,4 @@
-"""Text that somebody else chose, made fit for a terminal and a log: the one place that everything printed passes."""
+"""Escape control characters in everything that is printed or logged."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _UNCOMMON = re.compile(r"[^ -~]")
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return `text` with each control, format and separator character escaped as in JSON, but for those in `keep`.
+    """Return `text` with control, format and separator characters escaped as in JSON, except those in `keep`.
 
-    They move a terminal's cursor, write its clipboard or reverse the text: whoever sends a request chooses some of it.
+    They can move a terminal's cursor, write its clipboard or reverse text, and clients choose parts of the text.
     """
     return _UNCOMMON.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
 
@@ -31,23 +31,22 @@ def _escape(character: str) -> str:
 
 
 class OutputError(SecretopsError):
-    """Standard output takes no more text."""
+    """Standard output cannot be written."""
 
 
 class ClosedOutputError(OutputError):
-    """The reader of standard output closed it, as `head` does. Nothing is printed about it."""
+    """The reader closed standard output, as `head` does. Not reported."""
 
     exit_code = ExitCode.CLOSED_OUTPUT
 
 
 class Screen:
-    """A text stream that lets through printable text, newline and tab. Anything else is written escaped.
+    """A text stream that escapes all but printable text, newline and tab.
 
-    `required`: text that can't be written raises OutputError. Else it is dropped: nobody can be notified on a full
-    standard error.
+    With `required`, a failed write raises OutputError; otherwise the text is dropped.
     """
 
-    # Whatever the locale: characters that it lacks are escaped. Libraries go around a stream that says "ascii".
+    # Independent of the locale, whose missing characters are escaped. Libraries bypass a stream with "ascii".
     encoding = "utf-8"
 
     def __init__(self, stream: TextIO, *, required: bool) -> None:
@@ -58,7 +57,7 @@ class Screen:
         return self.write_styled(text, "")
 
     def write_styled(self, text: str, code: str) -> int:
-        """Write `text`, escaped, in the style that has this code of ECMA-48 (SGR). Raises OutputError."""
+        """Write `text`, escaped, with the style of an SGR code (ECMA-48). Raises OutputError."""
         if not (shown := printable(text, keep="\n\t")):
             return 0
         self.used = True
@@ -79,11 +78,12 @@ class Screen:
             if not self._required:
                 return
             if isinstance(error, BrokenPipeError):
-                raise ClosedOutputError("standard output was closed") from None
+                raise ClosedOutputError("standard output was closed", code="output-closed") from None
             raise OutputError(
-                f"standard output: {error.strerror}",
-                rule="what the command did is done; what it printed is not complete",
-                remedy="make room, or print elsewhere; secretops status shows how things are",
+                f"cannot write to standard output: {error.strerror}",
+                rule="the command has run, and its output is incomplete",
+                remedy="free disk space or redirect the output, then run: secretops status",
+                code="output-incomplete",
             ) from None
 
     def __getattr__(self, name: str) -> Any:
@@ -91,7 +91,7 @@ class Screen:
 
 
 class ScreenedBytes(io.BytesIO):
-    """A stream of bytes for what another process printed: UTF-8 text, written to a Screen."""
+    """A byte stream for the UTF-8 output of another process, written to a Screen."""
 
     def __init__(self, screen: TextIO) -> None:
         super().__init__()
@@ -107,12 +107,12 @@ class ScreenedBytes(io.BytesIO):
 
 
 def install() -> None:
-    """Put a Screen in front of this process's standard output and error. A second call changes nothing."""
+    """Replace standard output and error by Screens. Idempotent."""
     for name, required in (("stdout", True), ("stderr", False)):
         stream = getattr(sys, name)
-        if stream is None:  # closed by the parent process: what is written fails, as on a full disk
+        if stream is None:  # closed by the parent process: writing fails, as on a full disk
             stream = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
         if not isinstance(stream, Screen):
             if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="backslashreplace")  # a locale may lack a character of ours
+                stream.reconfigure(errors="backslashreplace")  # a locale may lack a character
             setattr(sys, name, Screen(stream, required=required))

@@ -1,7 +1,7 @@
-"""Keeps values out of logs and core dumps: every value of this process is replaced in every log record.
+"""Keep values out of logs and core dumps.
 
-`Value` registers what it holds; `install` filters where records are made, so records of libraries pass through it, too.
-Limitations: values of fewer than SHORTEST characters, values split over two records, encodings not in `_forms`.
+`Value` registers its fields; `install` replaces them in every log record, also of libraries. Limitations: values with
+fewer than SHORTEST characters, values split over two records, and encodings that `_encodings` lacks.
 """
 
 from __future__ import annotations
@@ -23,56 +23,55 @@ from secretops.printable import printable
 HIDDEN = "<hidden>"
 SHORTEST = 6  # shorter strings occur by chance in ordinary text; nothing secretops generates is that short
 
-# Of a text of several lines: a key's have 64 (RFC 7468), its last one what is left.
+# Characters of a line of a value with several: a key's have 64 (RFC 7468), except the last.
 SHORTEST_LINE = 16
 
-# Texts, a line of a key being one. Whatever is in use is remembered again at every change of a value; more than any
-# stack has fields. Bounds the memory to about 10 MB.
-MOST_TEXTS = 4096
+# Texts, a line of a key being one: more than any stack has fields, and about 10 MB.
+MAX_TEXTS = 4096
 
 log = logging.getLogger(__name__)
 
 
 class _Known:
-    """The texts that are replaced, and where each of their forms begins. Thread-safe."""
+    """The texts to replace, indexed by the first characters of their encodings. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
+        # Text -> its encodings; the latest at the end.
         self._texts: OrderedDict[str, set[str]] = OrderedDict()
-        """Text -> its forms; the one that was remembered last at the end."""
+        # First SHORTEST characters -> encoding that starts with them -> number of texts with that encoding.
         self._index: dict[str, dict[str, int]] = {}
-        """The first SHORTEST characters -> each form that begins so, and of how many texts it is one."""
 
     def remember(self, text: str) -> None:
         with self._lock:
             if text in self._texts:
                 self._texts.move_to_end(text)
                 return
-            self._texts[text] = forms = {form for form in _forms(text) if len(form) >= SHORTEST}
-            for form in forms:
-                found = self._index.setdefault(form[:SHORTEST], {})
-                found[form] = found.get(form, 0) + 1
-            if len(self._texts) > MOST_TEXTS:
+            self._texts[text] = encodings = {encoding for encoding in _encodings(text) if len(encoding) >= SHORTEST}
+            for encoding in encodings:
+                found = self._index.setdefault(encoding[:SHORTEST], {})
+                found[encoding] = found.get(encoding, 0) + 1
+            if len(self._texts) > MAX_TEXTS:
                 self._forget(self._texts.popitem(last=False)[1])
 
-    def _forget(self, forms: set[str]) -> None:
-        for form in forms:
-            found = self._index[form[:SHORTEST]]
-            found[form] -= 1
-            if not found[form]:
-                del found[form]
+    def _forget(self, encodings: set[str]) -> None:
+        for encoding in encodings:
+            found = self._index[encoding[:SHORTEST]]
+            found[encoding] -= 1
+            if not found[encoding]:
+                del found[encoding]
             if not found:
-                del self._index[form[:SHORTEST]]
+                del self._index[encoding[:SHORTEST]]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where the forms are in `text`, in order. Two that overlap are one span."""
+        """Return where the encodings are in `text`, in order. Overlapping ones are one span."""
         spans: list[tuple[int, int]] = []
         with self._lock:
             index = self._index
             begins = [at for at in range(len(text) - SHORTEST + 1) if text[at : at + SHORTEST] in index]
             for at in begins:
-                forms = index[text[at : at + SHORTEST]]
-                end = max((at + len(form) for form in forms if text.startswith(form, at)), default=at)
+                encodings = index[text[at : at + SHORTEST]]
+                end = max((at + len(encoding) for encoding in encodings if text.startswith(encoding, at)), default=at)
                 if spans and at < spans[-1][1]:
                     spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
                 elif end > at:
@@ -84,9 +83,9 @@ _known = _Known()
 
 
 def remember(text: str) -> None:
-    """From now on replace `text`, its lines (a parser may quote one of a key), and their encodings in every record.
+    """Replace `text`, each of its lines (an error may quote a line of a key) and their encodings in later records.
 
-    A text is forgotten after MOST_TEXTS others.
+    A text is dropped after MAX_TEXTS others.
     """
     if len(text) < SHORTEST:
         return
@@ -97,7 +96,7 @@ def remember(text: str) -> None:
 
 
 def redact(text: str) -> str:
-    """Return `text` with every known value replaced. Takes as long as `text` is, however many values are known."""
+    """Return `text` with every known value replaced. The time depends on its length, not on the number of values."""
     parts, copied = [], 0
     for begin, end in _known.spans(text):
         parts += [text[copied:begin], HIDDEN]
@@ -105,22 +104,22 @@ def redact(text: str) -> str:
     return "".join(parts) + text[copied:]
 
 
-def _forms(text: str) -> list[str]:
-    """Return `text` as libraries print, escape or encode it."""
+def _encodings(text: str) -> list[str]:
+    """Return the ways in which libraries print, escape or encode `text`."""
     raw = text.encode(errors="surrogatepass")
     once = {text, repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-    forms = [*once, repr(raw)[2:-1]]
+    encodings = [*once, repr(raw)[2:-1]]
     for escaped in once:  # JSON in JSON, and the repr of a document
-        forms += [json.dumps(escaped)[1:-1], json.dumps(escaped, ensure_ascii=False)[1:-1], repr(escaped)[1:-1]]
+        encodings += [json.dumps(escaped)[1:-1], json.dumps(escaped, ensure_ascii=False)[1:-1], repr(escaped)[1:-1]]
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        forms.append(encode(raw).decode().rstrip("="))
+        encodings.append(encode(raw).decode().rstrip("="))
         for before in range(3):  # bytes of the same group of 3, as in base64 of user:password; likewise after it
             bits = 8 * (before + len(raw))
-            forms.append(encode(b"\0" * before + raw).decode()[-(-8 * before // 6) : bits // 6])
-    forms += [base64.b32encode(raw).decode().rstrip("="), raw.hex(), raw.hex().upper()]
-    forms += [urllib.parse.quote_from_bytes(raw), urllib.parse.quote_from_bytes(raw, safe="")]
-    forms.append(urllib.parse.quote_from_bytes(raw, safe=" ").replace(" ", "+"))
-    return forms
+            encodings.append(encode(b"\0" * before + raw).decode()[-(-8 * before // 6) : bits // 6])
+    encodings += [base64.b32encode(raw).decode().rstrip("="), raw.hex(), raw.hex().upper()]
+    encodings += [urllib.parse.quote_from_bytes(raw), urllib.parse.quote_from_bytes(raw, safe="")]
+    encodings.append(urllib.parse.quote_from_bytes(raw, safe=" ").replace(" ", "+"))
+    return encodings
 
 
 def _shown(text: str) -> str:
@@ -128,9 +127,9 @@ def _shown(text: str) -> str:
 
 
 def install() -> None:
-    """Make each log record of this process, of each logger, now and later, pass through `redact` and `printable`.
+    """Apply `redact` and `printable` to every log record of this process, and to exceptions that end a thread.
 
-    So does what ends a thread: Python prints that to standard error, past every logger.
+    Python prints the latter to standard error, without a logger.
     """
     make = logging.getLogRecordFactory()
     if getattr(make, "redacts", False):
@@ -141,7 +140,7 @@ def install() -> None:
         record = make(*args, **kwargs)
         try:
             record.msg, record.args = _shown(record.getMessage()), ()
-        except Exception:  # a caller's wrong format string, or an argument that can't be printed: without arguments
+        except Exception:  # a wrong format string, or an argument that cannot be printed
             record.msg, record.args = _shown(str(record.msg)), ()
         if record.exc_info:
             record.exc_text = _shown(formatter.formatException(record.exc_info))
@@ -163,15 +162,14 @@ def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
     log.error("Thread %s ended by an exception.", name, exc_info=(ended.exc_type, error, ended.exc_traceback))
 
 
-# prctl(2): PR_SET_DUMPABLE. A core_pattern that is a pipe (systemd-coredump) ignores RLIMIT_CORE; this it obeys.
+# PR_SET_DUMPABLE of prctl(2), which systemd-coredump obeys: it ignores RLIMIT_CORE.
 _PR_SET_DUMPABLE = 4
 
 
 def forbid_core_dumps() -> None:
-    """Write no core dump of this process, and let no other process attach to it. Best effort; never raises.
+    """Write no core dump of this process, and on Linux let no process attach to it. Best effort; never raises.
 
-    Children inherit the limit alone: a program that they start is dumpable again. Linux has the second half, every
-    Unix the first.
+    Children inherit only the limit on core dumps.
     """
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource

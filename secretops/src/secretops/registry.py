@@ -1,7 +1,7 @@
-"""The platforms, by name: what is imported late, and how what is missing is installed.
+"""The platforms by kind, imported late, and how to install a missing one.
 
-A platform is one line here and one folder, whose `platform.py` has PLATFORM (secretops/platform.py says what that is).
-Nothing else names a platform, and nothing imports one statically.
+A platform is one entry here and one folder, whose `platform.py` defines PLATFORM (a `secretops.platform.Platform`).
+No other code names a platform or imports one statically.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from secretops.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A platform: a store, and perhaps a source of the launcher, an issuer of certificates and commands of its own."""
+    """A platform: the module with its PLATFORM, and optionally a launcher source, an issuer and a command group."""
 
     module: str
-    """Where its PLATFORM is."""
+    # Scheme of the launcher's --from, and the form of its address.
     source: tuple[str, str] | None = None
-    """Scheme of the launcher's --from, and what follows it."""
+    # Kind of the certificate issuer.
     issuer: str | None = None
-    """Kind of the issuer."""
+    # Name of the command group.
     command: str | None = None
-    """Name of the command group."""
 
 
 _HERE = "secretops.platforms"
 
+# Kind of a store -> its platform. The kind is also the extra that installs the platform's client.
 PLATFORMS: dict[str, Entry] = {
     "dotenv": Entry(module=f"{_HERE}.dotenv.platform", source=("dotenv", "<folder of the store>")),
     "kubernetes": Entry(module=f"{_HERE}.kubernetes.platform"),
@@ -48,61 +48,61 @@ PLATFORMS: dict[str, Entry] = {
     ),
     "swarm": Entry(module=f"{_HERE}.swarm.platform", command="export"),
 }
-"""Kind of a store -> its platform. The kind is also the name of the extra that installs the platform's client."""
 
 
 def find(kind: str) -> Any:
-    """Return PLATFORM of the platform `kind`. Loads no client. Raises KeyError."""
+    """Return the PLATFORM of a kind of store. Loads no client. Raises KeyError."""
     return importlib.import_module(PLATFORMS[kind].module).PLATFORM
 
 
 def commands() -> dict[str, Any]:
-    """Return the platforms' command groups by name."""
+    """Return the command groups by name."""
     return {entry.command: find(kind).commands() for kind, entry in PLATFORMS.items() if entry.command}
 
 
 def sources() -> dict[str, str]:
-    """Return each scheme of the platforms' launcher sources, with what follows it."""
+    """Return scheme -> form of the launcher sources."""
     return dict(entry.source for entry in PLATFORMS.values() if entry.source)
 
 
 def find_source(scheme: str) -> Any:
-    """Return the PLATFORM whose launcher source has this scheme. Raises StopIteration."""
+    """Return the PLATFORM of a launcher source. Raises StopIteration."""
     return find(next(kind for kind, entry in PLATFORMS.items() if entry.source and entry.source[0] == scheme))
 
 
 def issuers() -> list[str]:
-    """Return each kind of issuer of the platforms."""
+    """Return the kinds of issuers."""
     return [entry.issuer for entry in PLATFORMS.values() if entry.issuer]
 
 
 def find_issuer(kind: str) -> Any:
-    """Return the PLATFORM that has issuers of this kind. Raises StopIteration."""
+    """Return the PLATFORM of a kind of issuer. Raises StopIteration."""
     return find(next(platform for platform, entry in PLATFORMS.items() if entry.issuer == kind))
 
 
 @contextmanager
 def with_extra(name: str) -> Iterator[None]:
-    """Report a missing module as UsageError with the command that installs the extra `name`."""
+    """Raise UsageError for a missing module, with the command that installs the extra `name`."""
     try:
         yield
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"this installation of secretops has no {error.name}",
-            rule="each platform's client comes with its extra, and the command line with another",
-            remedy=how_to_install(name),
+            f"the module {error.name} is not installed",
+            rule=f"it comes with the extra {name}",
+            remedy=install_command(name),
+            code="extra-not-installed",
         ) from None
 
 
-def how_to_install(name: str) -> str:
-    """Return the command that installs the extra `name` here: in a clone, or in another program, which has the wheel.
+def install_command(name: str) -> str:
+    """Return the command that installs the extra `name` in a clone, or in a program that has the wheel.
 
-    The wheel has an extra for each platform, and `cli` for the rest. `secretops` on PyPI is another project.
+    The wheel has an extra for each platform, and `cli` for the rest.
     """
     if not (Path(__file__).resolve().parents[1] / "coreflux_mcp_secrets").is_dir():
-        return "make setup, in the clone, installs every extra"
+        return "run in the clone: make setup"
     chosen = name if name in PLATFORMS else "cli"
     return (
-        f'pip install "coreflux-mcp-secrets[{chosen}] @ git+https://ADDRESS@COMMIT#subdirectory=package", as '
-        "docs/operations/component.md has it"
+        f'pip install "coreflux-mcp-secrets[{chosen}] @ git+https://ADDRESS@COMMIT#subdirectory=package" '
+        "(docs/operations/component.md)"
     )

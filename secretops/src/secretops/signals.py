@@ -1,7 +1,6 @@
-"""Signals that end a command: one line, an exit code of 128 and the signal's number, never a traceback.
+"""End a command on a signal: one line, exit code 128 + signal number, no traceback.
 
-Imports only what every interpreter has loaded: `install` is the first act of a command's process. The module `signal`
-takes milliseconds to load, so its built-in half stands for it here.
+Runs first in a process, so it imports only what every interpreter has loaded; module `signal` takes milliseconds.
 """
 
 from __future__ import annotations
@@ -11,17 +10,17 @@ import atexit
 import os
 import sys
 
+# A shell's exit code for a process that a signal ended, less the signal's number.
 BASE = 128
-"""What a shell adds to a signal's number to name the end by it."""
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
-# Seconds until a signal is raised again that arrived in a finalizer, where Python can only report it.
+# Seconds until a signal that arrived in a finalizer is raised again: there, Python can only report it.
 AGAIN = 0.01
 
 
 class _Phase:
-    """What a signal does now, and which one arrived while the command ran."""
+    """The command's progress, and the signal that arrived while it ran."""
 
     begun = False
     received: int | None = None
@@ -29,10 +28,9 @@ class _Phase:
 
 
 def install() -> None:
-    """End this process at once on SIGHUP, SIGINT and SIGTERM, until `begin` is called.
+    """Exit at once on SIGHUP, SIGINT and SIGTERM, until `begin` is called.
 
-    A signal that the parent process ignores stays ignored (nohup, a shell's background job). PID 1 of a container has
-    no default action for SIGTERM, so it needs a handler.
+    A signal that the parent ignores stays ignored (nohup). PID 1 of a container needs a handler for SIGTERM.
     """
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -43,12 +41,12 @@ def install() -> None:
 
 
 def begin() -> None:
-    """From now on raise KeyboardInterrupt, so that what was begun is left in order."""
+    """From now on raise KeyboardInterrupt, so that the command can clean up."""
     _Phase.begun = True
 
 
 def end(code: int) -> int:
-    """From now on ignore signals: the command has ended, and its process is about to. Returns its exit code."""
+    """Ignore further signals, and return the exit code of the finished command."""
     _Phase.code = code
     if _Phase.received is not None:
         _Phase.code = BASE + _Phase.received
@@ -64,7 +62,7 @@ def _handle(number: int, _frame: object) -> None:
     if _Phase.code is not None:
         return
     if not _Phase.begun:
-        os.write(2, b"stopped; nothing was begun\n")
+        os.write(2, b"interrupted; nothing was started\n")
         os._exit(BASE + number)
     if number != signal.SIGALRM:
         _Phase.received = number
@@ -72,7 +70,7 @@ def _handle(number: int, _frame: object) -> None:
 
 
 def _leave() -> None:
-    """Exit at once. Python's own finalization resets the handlers, and repeats a SIGINT that arrived in an `exec`."""
+    """Exit without Python's finalization, which resets the handlers and repeats a SIGINT from an `exec`."""
     if _Phase.code is None:
         return
     from contextlib import suppress

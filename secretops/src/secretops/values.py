@@ -1,7 +1,4 @@
-"""The value of a secret: its named fields, held so that nothing prints it by accident.
-
-What a secret *is* (its name, kind, cadence) is public and lives in `manifest.Secret`. The two never share a type.
-"""
+"""The value of a secret: named fields that are never printed by accident. Its public metadata is `manifest.Secret`."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import NoReturn
 
 from secretops.redaction import HIDDEN, remember
 
-# Fields that identify and open nothing. All others are hidden.
+# Fields that identify and grant no access. All others are hidden.
 PUBLIC_FIELDS = frozenset({"username", "ca.crt", "client.crt"})
 
 # Characters of a generated password: 62 symbols, so about 238 bits.
@@ -22,9 +19,9 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 class Value(Mapping[str, str]):
-    """One immutable value of a secret, for example {"username": …, "password": …}.
+    """An immutable mapping of fields, for example {"username": …, "password": …}.
 
-    Reads like a mapping. Its repr and str hide it, it does not pickle, and what it holds is redacted from logs.
+    Its repr and str hide the fields, it does not pickle, and logs redact them.
     """
 
     __slots__ = ("_fields",)
@@ -45,7 +42,7 @@ class Value(Mapping[str, str]):
         return len(self._fields)
 
     def as_dict(self) -> dict[str, str]:
-        """Return a copy of the fields, which prints them."""
+        """Return a copy of the fields, which prints in plain text."""
         return dict(self._fields)
 
     def __repr__(self) -> str:
@@ -58,5 +55,5 @@ class Value(Mapping[str, str]):
 
 
 def new_password() -> str:
-    """A password that needs no quoting anywhere: broker commands are split at spaces and quotes."""
+    """Return a password of letters and digits: broker commands are split at spaces and quotes."""
     return "".join([secrets.choice(_ALPHABET) for _ in range(PASSWORD_LENGTH)])

@@ -24,7 +24,7 @@ from secretops.certificates import has_signed
 from secretops.engine.decisions import Reason
 from secretops.engine.state import Version
 from secretops.manifest import SecretKind
-from secretops.operations.status import Standing, status
+from secretops.operations.status import Status, status
 from secretops.operations.tick import Outcome
 from secretops.values import PUBLIC_FIELDS
 from tests.gates.year.plan import Kind
@@ -229,9 +229,9 @@ class Judge:
         if heard and outcome and (outcome.error or outcome.attention):
             return True
         acting, world.acting = world.acting, None
-        standing = next(one.standing for one in status(world.probe) if one.name == name)
+        standing = next(one.status for one in status(world.probe) if one.name == name)
         world.acting = acting
-        return standing is Standing.ATTENTION
+        return standing is Status.ATTENTION
 
     def _orphans(self) -> Iterator[str]:
         world = self._world

@@ -93,6 +93,6 @@ def _stand_ins(world: World) -> Iterator[None]:
             mock.patch.object(rotators, "prove", lambda _m, _s, _v, value: prove(world.broker, world, value))
         )
         patches.enter_context(mock.patch.object(certificates, "has_signed", signed))  # two are often asked for
-        patches.enter_context(mock.patch.object(agent_key, "FIRST_SECONDS", (0.0,)))
+        patches.enter_context(mock.patch.object(agent_key, "VERIFY_PAUSES", (0.0,)))
         patches.enter_context(mock.patch.object(external_certificates, "_of_broker", lambda _session: ()))
         yield

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from secretops.engine.state import Stage, Version, Versions
 from secretops.stores import store_errors
-from secretops.stores.lease import held_by, lost_to
+from secretops.stores.lease import LeaseLostError, lease_held
 from secretops.values import Value
 
 _numbers = itertools.count()
@@ -77,12 +77,12 @@ class StandInStore:
     def publish(self, secret: str, version: str, now: datetime) -> None:
         kept = self._load("publish")
         versions = kept.versions.get(secret, Versions())
-        chosen = versions.known(secret, version)
+        chosen = versions.get(secret, version)
         if chosen.stage is not Stage.CURRENT:
             if versions.current and versions.current.published is None:
                 self._deliver(secret, now)
                 kept = self._load("publish")
-            promoted = kept.versions[secret].promoted(chosen)
+            promoted = kept.versions[secret].published(chosen, None)
             self._save(_with(kept, secret, promoted), f"publish {secret} {version}")
         self._deliver(secret, now)
 
@@ -106,7 +106,7 @@ class StandInStore:
     ) -> None:
         kept = self._load("mark")
         versions = kept.versions.get(secret, Versions())
-        before = versions.known(secret, version)
+        before = versions.get(secret, version)
         what = "retired" if retired else AGAIN if before.verified else "verified"
         changed = versions.changed(version, verified=verified, retired=retired)
         self._save(_with(kept, secret, changed), f"{what} {secret} {version}")
@@ -128,7 +128,7 @@ class StandInStore:
     def lease(self, holder: str) -> Iterator[None]:
         kept = self._medium.load("lease")
         if kept.holder and self._lives(kept.holder.token):
-            raise held_by(kept.holder.told, None)
+            raise lease_held(kept.holder.told, None)
         self._medium.save(replace(kept, holder=Holder(self.token, holder)), "lease")
         self._holds = True
         try:
@@ -145,7 +145,7 @@ class StandInStore:
     def _load(self, what: str) -> Kept:
         kept = self._medium.load(what)
         if self._holds and (kept.holder is None or kept.holder.token != self.token):
-            raise lost_to(kept.holder.told if kept.holder else "somebody")
+            raise LeaseLostError(kept.holder.told if kept.holder else "somebody")
         return kept
 
     def _save(self, kept: Kept, what: str) -> None:

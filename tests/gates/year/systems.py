@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from secretops.certificates import has_signed
-from secretops.engine.ports import LostError, NamedKey, UserTakenError
+from secretops.engine.ports import NamedKey, UnknownOutcomeError, UserTakenError
 from secretops.engine.state import Replica
 from secretops.errors import RefusedError, UnreachableError
 from secretops.values import Value
@@ -123,7 +123,7 @@ class StandInAgent:
     def __init__(self, account: Account, caller: World, admin: Callable[[], Value]) -> None:
         self._account, self._caller, self._admin = account, caller, admin
 
-    def listed(self) -> tuple[NamedKey, ...]:
+    def list_keys(self) -> tuple[NamedKey, ...]:
         self._as_admin()
         return tuple(NamedKey(AGENT, id, name) for id, (name, _) in self._account.keys.items())
 
@@ -139,7 +139,7 @@ class StandInAgent:
         try:
             self._caller.effect("agent", f"create {id}", act)
         except UnreachableError as error:
-            raise LostError(error.what) from error
+            raise UnknownOutcomeError(error.what) from error
         return NamedKey(AGENT, id, name), value
 
     def delete(self, key: NamedKey) -> None:

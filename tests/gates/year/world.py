@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NoReturn, TypeVar
 
-from secretops.engine.decisions import OVERDUE_AFTER, due_at, grace_over, renewal_at
+from secretops.engine.decisions import OVERDUE_AFTER, due_at, grace_end, renewal_at
 from secretops.engine.ports import VersionStore
 from secretops.engine.state import Replica, Versions
 from secretops.errors import LeaseHeldError, RefusedError, SecretopsError, StoreError, UnreachableError
@@ -139,7 +139,7 @@ class World:
             due, ends = due_at(facts), current and current.expires
             moments = (
                 *(due, due and due + OVERDUE_AFTER, due and ends and due + max(timedelta(), (ends - due) / 2), ends),
-                *(previous and grace_over(previous, facts), pending and renewal_at(pending)),
+                *(previous and grace_end(previous, facts), pending and renewal_at(pending)),
             )
             minutes += [self.minute_at(moment) for moment in moments if moment]
         return min(minute for minute in minutes if minute > self.minute)

@@ -1,1 +1,0 @@
-"""AWS, as far as a stand-in for its provider needs it."""

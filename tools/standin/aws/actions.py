@@ -1,6 +1,6 @@
-"""The actions that AWS' services have, by cfn-lint's copy of AWS' own list (Policies.json of its AdditionalSpecs).
+"""The actions of AWS' services, by cfn-lint's copy of AWS' list (Policies.json of its AdditionalSpecs).
 
-IAM stores a policy whose action no service has: it allows nothing, or denies nothing, unseen. So it is refused here.
+IAM accepts policies with unknown actions, which have no effect. They are rejected here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REFERENCE = "AWS' Service Authorization Reference"
 
 
 class KnownAction:
-    """A `Form`: an action that is one. `*` and `?` stand for what they do in IAM."""
+    """A `Form`: a known action. `*` and `?` are IAM's wildcards."""
 
     def problem(self, action: Any) -> tuple[str, str] | None:
         if not isinstance(action, str) or action == "*":
@@ -38,7 +38,7 @@ class KnownAction:
 
 @cache
 def _listed() -> Mapping[str, frozenset[str]]:
-    """Prefix of a service -> its actions, in lower case. Found without importing cfn-lint, which takes long."""
+    """Return service prefix -> its actions, in lower case. Importing cfn-lint would take long."""
     package = find_spec("cfnlint")
     if package is None or package.origin is None:
         raise RefusedError("cfn-lint is not installed, whose list of actions policies are checked by; run `make setup`")

@@ -1,23 +1,23 @@
-"""Are there AWS credentials on this machine? boto3's own chain, without asking the network.
+"""Find AWS credentials by boto3's chain, without the network.
 
-Run by hand it prints where they are from, or nothing: `python -m tools.standin.aws.credentials`.
+`python -m tools.standin.aws.credentials` prints their source, or nothing.
 """
 
 from __future__ import annotations
 
 import os
 
+# Links of the chain that need a server: of a container, or of an EC2 instance, which takes seconds to fail.
 OVER_THE_NETWORK = ("container-role", "iam-role")
-"""The links of the chain that ask a server: a container's, and that of an EC2 instance, which takes seconds to fail."""
 
+# Set if a container has a role: there are credentials, without fetching them.
 CONTAINER = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
-"""Set where a container has a role: that there are credentials is then known without fetching them."""
 
 
 def source() -> str:
-    """Where boto3 would take credentials from, e.g. `env` or `shared-credentials-file`; nothing if there are none.
+    """Return boto3's source of credentials, e.g. `env` or `shared-credentials-file`, or nothing.
 
-    The role of an EC2 instance is not seen: nothing on the machine tells of it. `STANDIN=never` does.
+    An EC2 instance's role is not detected: use `STANDIN=never`.
     """
     if any(os.environ.get(name) for name in CONTAINER):
         return "container-role"
@@ -29,7 +29,7 @@ def source() -> str:
         for name in OVER_THE_NETWORK:
             chain.remove(name)
         found = chain.load_credentials()
-    except BotoCoreError as error:  # a profile that is named and is not there: that is somebody with an account
+    except BotoCoreError as error:  # a named profile that is missing: the user has an account
         return f"AWS's configuration, which is wrong: {error}"
     return str(found.method) if found else ""
 

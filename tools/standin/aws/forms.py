@@ -1,4 +1,4 @@
-"""What a single value of AWS may be, beside what any may be."""
+"""Forms of values of AWS."""
 
 from __future__ import annotations
 
@@ -10,4 +10,3 @@ FUNCTION_ARN = Like(
     r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]{1,64}(:(\$LATEST|[A-Za-z0-9_-]+))?",
     "the ARN of a function",
 )
-"""Lambda API reference, GetFunction."""

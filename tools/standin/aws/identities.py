@@ -1,4 +1,4 @@
-"""What AWS would compute: ids, ARNs, addresses. Plausible in form; the account tells that nothing of it exists."""
+"""What AWS would compute: ids, ARNs, addresses. The account shows that nothing of it exists."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# No AWS account has this number.
 ACCOUNT = "000000000000"
-"""No AWS account has this number: whoever sees it in an ARN knows that it is a stand-in's."""
 
+# A time that AWS would set. Fixed, so that two runs are equal.
 STAMP = "2000-01-01T00:00:00Z"
-"""A time that AWS would have set. Fixed, so that two runs give the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a resource is: what goes into its ARN, and a source of digits that is the same for the same resource."""
+    """A resource's place, for its ARN and for digits that are the same in each run."""
 
     urn: str
     account: str
@@ -25,7 +25,7 @@ class Place:
     inputs: Mapping[str, Any]
 
     def digits(self, count: int) -> str:
-        """Hexadecimal ones."""
+        """Return hexadecimal digits."""
         return hashlib.sha256(self.urn.encode()).hexdigest()[:count]
 
     def arn(self, service: str, resource: str, *, regional: bool = True, owned: bool = True) -> str:
@@ -33,12 +33,11 @@ class Place:
         return f"arn:aws:{service}:{region}:{account}:{resource}"
 
     def given(self, name: str) -> str:
-        """A property; nothing if it was not given."""
+        """Return a property, or nothing."""
         return str(self.inputs.get(name) or "")
 
 
 Made = tuple[str, dict[str, Any]]
-"""An id, and outputs."""
 
 
 def _secret(at: Place) -> Made:
@@ -47,7 +46,7 @@ def _secret(at: Place) -> Made:
 
 
 def _of(name: str) -> Callable[[Place], Made]:
-    """What has the id of what it belongs to."""
+    """Return the id of the owner as the resource's id."""
     return lambda at: (at.given(name), {})
 
 
@@ -94,7 +93,7 @@ def _function(at: Place) -> Made:
 
 
 def _named(service: str, prefix: str, *, name: str = "name", by_arn: bool = False) -> Callable[[Place], Made]:
-    """What has an ARN of a prefix and its name; its id is the name, or the ARN."""
+    """Return an ARN of a prefix and the name; the id is the name or the ARN."""
 
     def made(at: Place) -> Made:
         arn = at.arn(service, f"{prefix}{at.given(name)}")
@@ -226,13 +225,13 @@ _MAKERS: Mapping[str, Callable[[Place], Made]] = {
 
 
 def computed(token: str, at: Place, output_types: Mapping[str, Any]) -> Made:
-    """The id and the computed outputs of a resource: those of the table, and for the rest something of the right type.
+    """Return the id and the computed outputs of a resource, from the table or of the right type.
 
     `output_types` are the outputs beyond the inputs, by the SDK.
     """
     if maker := _MAKERS.get(token):
         resource_id, made = maker(at)
-    elif token.startswith("aws:s3/bucket"):  # BucketVersioning and its siblings are the bucket's
+    elif token.startswith("aws:s3/bucket"):  # BucketVersioning and its siblings have the bucket's id
         resource_id, made = at.given("bucket"), {}
     else:
         service, kind = token.split(":")[1].partition("/")[0], token.rpartition(":")[2].lower()

@@ -1,8 +1,6 @@
-"""What is made for real in a local moto, so that rotators run against what the stack made: secrets, keys, a
-table, roles.
+"""Resources that are created in a local moto, for rotators: secrets, keys, a table, roles.
 
-Only containers: no value is written, read or copied here. Every client speaks to the given address with credentials
-that are none, so nothing of the user's can be used or reached.
+Containers only, never values. Clients use the given address with invalid credentials.
 """
 
 # ruff: noqa: ARG002  all kinds have the same methods
@@ -17,15 +15,15 @@ from urllib.parse import urlsplit
 
 from tools.standin.cloud import Inputs, RefusedError
 
+# The credentials for moto.
 NOBODY = "standin"
-"""The credentials that moto is shown."""
 
+# The services' codes for a missing resource.
 GONE = frozenset({"ResourceNotFoundException", "NotFoundException", "NoSuchEntity", "NoSuchEntityException"})
-"""How the three services say that something is not there."""
 
 
 class Moto:
-    """The objects of one moto at `url`. Raises RefusedError for an address that is not this machine's."""
+    """The objects of a moto at `url`. Raises RefusedError unless it is on this machine."""
 
     def __init__(self, url: str) -> None:
         host = urlsplit(url).hostname or ""
@@ -38,11 +36,10 @@ class Moto:
         self.account: str = self._client("sts", "us-east-1").get_caller_identity()["Account"]
 
     def makes(self, token: str) -> bool:
-        """Whether resources of this type exist in moto."""
         return token in _KINDS
 
     def create(self, token: str, region: str, inputs: Inputs) -> tuple[str, Inputs]:
-        """Make it; its id and the outputs that moto decided."""
+        """Create a resource. Return its id and moto's outputs."""
         made: tuple[str, Inputs] = self._call(_KINDS[token].create, region, inputs)
         return made
 
@@ -50,7 +47,7 @@ class Moto:
         self._call(_KINDS[token].update, region, resource_id, inputs)
 
     def delete(self, token: str, region: str, resource_id: str, outputs: Inputs) -> None:
-        """Delete it; what is gone already is deleted."""
+        """Delete a resource. Idempotent."""
         self._call(_KINDS[token].delete, region, resource_id, outputs)
 
     def exists(self, token: str, region: str, resource_id: str) -> bool:
@@ -125,9 +122,9 @@ class _Key:
 
     def create(self, client: Any, inputs: Inputs) -> tuple[str, Inputs]:
         policy = {"Policy": _document(inputs["policy"])} if inputs.get("policy") else {}
-        asked = _given(inputs, Description="description", KeyUsage="keyUsage", MultiRegion="multiRegion")
+        settings = _given(inputs, Description="description", KeyUsage="keyUsage", MultiRegion="multiRegion")
         tags = [{"TagKey": key, "TagValue": text} for key, text in (inputs.get("tags") or {}).items()]
-        about = client.create_key(**asked, **policy, Tags=tags)["KeyMetadata"]
+        about = client.create_key(**settings, **policy, Tags=tags)["KeyMetadata"]
         if inputs.get("enableKeyRotation"):
             client.enable_key_rotation(KeyId=about["KeyId"])
         return about["KeyId"], {"keyId": about["KeyId"], "arn": about["Arn"]}
@@ -161,7 +158,7 @@ class _Table:
         return made["TableName"], {"arn": made["TableArn"]}
 
     def update(self, client: Any, resource_id: str, inputs: Inputs) -> None:
-        """Nothing that the stack declares of a table changes in place."""
+        """Do nothing: no property of the table changes in place."""
 
     def delete(self, client: Any, resource_id: str, outputs: Inputs) -> None:
         client.delete_table(TableName=resource_id)
@@ -250,7 +247,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _given(inputs: Inputs, **members: str) -> dict[str, Any]:
-    """What was given of some properties, by the API's names."""
+    """Return some properties by the API's names."""
     return {member: inputs[name] for member, name in members.items() if inputs.get(name) is not None}
 
 

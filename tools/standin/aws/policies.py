@@ -1,6 +1,6 @@
-"""IAM policy documents: is it one, and has each statement what its kind needs (IAM user guide, policy grammar).
+"""Check IAM policy documents and their statements (IAM user guide, policy grammar).
 
-What a policy allows is no matter of its form; tests evaluate that.
+Tests evaluate what a policy allows.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tools.standin.problems import MISSING, Problem
 from tools.standin.sdk_types import did_you_mean
 from tools.standin.wire import UNKNOWNS, is_unknown
 
+# Kinds of policies, whose statements have a Resource, a Principal and a Resource, or a Principal.
 IDENTITY, RESOURCE, TRUST = "identity", "resource", "trust"
-"""What a policy hangs on, by which its statements have a Resource, a Principal and a Resource, or a Principal."""
 
 DOCUMENTS: Mapping[str, Mapping[str, str]] = {
     "aws:iam/role:Role": {"assumeRolePolicy": TRUST},
@@ -34,8 +34,9 @@ DOCUMENTS: Mapping[str, Mapping[str, str]] = {
     "aws:ec2/vpcEndpoint:VpcEndpoint": {"policy": RESOURCE},
 }
 
+# Maximum bytes of a document. IAM does not count white space (the same page), others do.
 SIZES: Mapping[tuple[str, str], int] = {
-    # IAM user guide, IAM and AWS STS quotas. The first is for all inline policies of a role together; one is seen here.
+    # IAM user guide, IAM and AWS STS quotas: for all inline policies of a role together; here for one.
     ("aws:iam/rolePolicy:RolePolicy", "policy"): 10240,
     ("aws:iam/policy:Policy", "policy"): 6144,
     # Secrets Manager user guide, quotas: resource-based policy (and PutResourcePolicy in botocore).
@@ -50,13 +51,13 @@ SIZES: Mapping[tuple[str, str], int] = {
     # SQS developer guide, policy quotas.
     ("aws:sqs/queuePolicy:QueuePolicy", "policy"): 8192,
 }
-"""Bytes that a document has at most. IAM does not count white space (the same page), the others do."""
 
 _TOP = frozenset({"Version", "Id", "Statement"})
 _STATEMENT = frozenset(
     {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
 )
 
+# IAM user guide, Principal: forms by kind.
 _PRINCIPALS: Mapping[str, tuple[str, str]] = {
     "AWS": (
         r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::(\d{12}|cloudfront):.+",
@@ -66,12 +67,12 @@ _PRINCIPALS: Mapping[str, tuple[str, str]] = {
     "Federated": (r".+", "a provider of identities"),
     "CanonicalUser": (r"[0-9a-f]{64}", "64 hexadecimal digits"),
 }
-"""IAM user guide, Principal: who is named by what, and its form."""
 
+# IAM user guide, Resource: an ARN, with wildcards, or all.
 _ARN = r"\*|arn:(aws[a-z-]*|\*):[a-z0-9*-]+:[a-z0-9*-]*:(\d{12}|\*|aws|):.+"
-"""IAM user guide, Resource: an ARN, in which a wildcard may stand, or all."""
 
 _COMPARED = ("Equals", "NotEquals", "LessThan", "LessThanEquals", "GreaterThan", "GreaterThanEquals")
+# IAM user guide, Condition operators. All but Null allow IfExists, ForAllValues: and ForAnyValue:.
 _OPERATORS = frozenset(
     [
         *(f"String{how}" for how in ("Equals", "NotEquals", "Like", "NotLike")),
@@ -81,11 +82,10 @@ _OPERATORS = frozenset(
         *("Bool", "BinaryEquals", "IpAddress", "NotIpAddress", "Null"),
     ]
 )
-"""IAM user guide, Condition operators. Each but Null may have IfExists behind it, and ForAllValues: or ForAnyValue:."""
 
 
 def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with the policies among a resource's inputs."""
+    """Yield the problems of policies in a resource's inputs."""
     for name, kind in DOCUMENTS.get(token, {}).items():
         given = inputs.get(name)
         if given is None or is_unknown(given):
@@ -135,7 +135,7 @@ def _document(given: Any, kind: str, at: str) -> Iterator[Problem]:
 
 
 def _sids(statements: list[Mapping[str, Any]], at: str) -> Iterator[Problem]:
-    """IAM user guide, Sid: letters and digits, and each once. Services that have policies of their own take more."""
+    """Check Sids: letters and digits, unique (IAM user guide, Sid). Other services allow more."""
     times = Counter(str(one.get("Sid", "")) for one in statements)
     for index, statement in enumerate(statements):
         sid = str(statement.get("Sid", ""))
@@ -173,7 +173,7 @@ def _statement(statement: Mapping[str, Any], kind: str, at: str) -> Iterator[Pro
 
 
 def _texts(given: Any, name: str, kind: str, at: str) -> Iterator[Problem]:
-    """Actions or resources: one, or a list that is not empty."""
+    """Check actions or resources: one, or a list that is not empty."""
     listed = given if isinstance(given, list) else [given]
     if not listed or not all(isinstance(one, str) for one in listed):
         yield Problem(at, given, f"a statement has one {name} or a list of them", "name one at least")

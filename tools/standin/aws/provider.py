@@ -1,4 +1,4 @@
-"""AWS for the stand-in: what the engine asks of a provider, answered from tables, and by moto where one is named."""
+"""AWS for the stand-in: answers from tables, and from moto if configured."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 from tools.standin import choice, sdk_types
 from tools.standin.aws import credentials, identities, replacement, rules, shapes
 from tools.standin.aws.moto import Moto
-from tools.standin.cloud import Asked, Inputs, RefusedError
+from tools.standin.cloud import Inputs, RefusedError, Resource
 from tools.standin.problems import Problem
 
+# Types whose name is not in the property `name`, or that get none.
 NAMED_OTHERWISE: Mapping[str, str | None] = {
     "aws:s3/bucket:Bucket": "bucket",
     "aws:ecs/taskDefinition:TaskDefinition": None,
 }
-"""Types whose name is not in the property `name`, or that get none."""
 
+# The address of moto, the first that is set.
 MOTO = ("STANDIN_MOTO_URL", "AWS_ENDPOINT_URL")
-"""Where a moto listens, the first that is set."""
 
 
 class Aws:
-    """A `Cloud`: service models, a few rules of its own, made-up identities, and moto where one is named."""
+    """A `Cloud`: service models, some rules, made-up identities, and moto if configured."""
 
     package = "aws"
 
@@ -34,7 +34,7 @@ class Aws:
         self._moto: Moto | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Region, and moto. Refuses without a region, as the real one does, and where there are credentials."""
+        """Set region and moto. Raises for a missing region, as the real provider does, and for existing credentials."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there are AWS credentials (from {found}), and this is the stand-in, which reaches no account; "
@@ -51,7 +51,6 @@ class Aws:
 
     @property
     def disclaimer(self) -> str:
-        """What it does not prove, and what it makes elsewhere."""
         made = f". Secrets, keys and roles are made in the moto at {self._moto.url}" if self._moto else ""
         return (
             "It does not prove that AWS accepts the stack: no permission, quota, name taken by others or behaviour of "
@@ -59,7 +58,7 @@ class Aws:
         )
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
-        """By AWS's service models, then by what those do not say."""
+        """Yield the problems by AWS' service models, and by further rules."""
         return chain(shapes.problems(token, inputs), rules.problems(token, inputs))
 
     def auto_named(self, token: str) -> str | None:
@@ -69,28 +68,28 @@ class Aws:
         return replacement.replaced_by(token, frozenset(sdk_types.input_types(sdk_types.arguments_class(token))))
 
     def answered(self, token: str, inputs: Inputs) -> Inputs:
-        """The tags, with those of the provider: it has none of its own here."""
+        """Return the provider's tags and the resource's."""
         return {"tagsAll": dict(inputs.get("tags") or {})} if "tagsAll" in sdk_types.output_types(token) else {}
 
-    def create(self, asked: Asked) -> tuple[str, Inputs]:
-        """In moto what lives there, in Pulumi's state alone what does not."""
-        region = self._region_of(asked)
-        given = sdk_types.input_types(sdk_types.arguments_class(asked.token))
-        beyond = {name: hint for name, hint in sdk_types.output_types(asked.token).items() if name not in given}
-        place = identities.Place(urn=asked.urn, account=self._account, region=region, inputs=asked.inputs)
-        resource_id, computed = identities.computed(asked.token, place, beyond)
-        if self._moto and self._moto.makes(asked.token):
-            resource_id, real = self._moto.create(asked.token, region, asked.inputs)
+    def create(self, resource: Resource) -> tuple[str, Inputs]:
+        """Create a resource in moto, or in Pulumi's state alone."""
+        region = self._region_of(resource)
+        given = sdk_types.input_types(sdk_types.arguments_class(resource.token))
+        beyond = {name: hint for name, hint in sdk_types.output_types(resource.token).items() if name not in given}
+        place = identities.Place(urn=resource.urn, account=self._account, region=region, inputs=resource.inputs)
+        resource_id, computed = identities.computed(resource.token, place, beyond)
+        if self._moto and self._moto.makes(resource.token):
+            resource_id, real = self._moto.create(resource.token, region, resource.inputs)
             computed = {**computed, **real}
         return resource_id, computed
 
-    def update(self, asked: Asked, resource_id: str) -> None:
-        if self._moto and self._moto.makes(asked.token):
-            self._moto.update(asked.token, self._region_of(asked), resource_id, asked.inputs)
+    def update(self, resource: Resource, resource_id: str) -> None:
+        if self._moto and self._moto.makes(resource.token):
+            self._moto.update(resource.token, self._region_of(resource), resource_id, resource.inputs)
 
-    def delete(self, asked: Asked, resource_id: str) -> None:
-        if self._moto and self._moto.makes(asked.token):
-            self._moto.delete(asked.token, self._region_of(asked), resource_id, asked.inputs)
+    def delete(self, resource: Resource, resource_id: str) -> None:
+        if self._moto and self._moto.makes(resource.token):
+            self._moto.delete(resource.token, self._region_of(resource), resource_id, resource.inputs)
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:
         if self._moto and self._moto.makes(token):
@@ -98,7 +97,7 @@ class Aws:
         return True
 
     def invoke(self, token: str, arguments: Inputs) -> Inputs:
-        """The functions that tell where one is."""
+        """Answer functions about the account and region."""
         if answer := self._functions().get(token):
             return answer(arguments)
         raise RefusedError(f"{token}: the stand-in does not know this function; take one that it knows, or teach it")
@@ -125,5 +124,5 @@ class Aws:
     def _account(self) -> str:
         return self._moto.account if self._moto else identities.ACCOUNT
 
-    def _region_of(self, asked: Asked) -> str:
-        return str(asked.inputs.get("region") or self._region)
+    def _region_of(self, resource: Resource) -> str:
+        return str(resource.inputs.get("region") or self._region)

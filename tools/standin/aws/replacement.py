@@ -1,19 +1,18 @@
-"""Which changes make a new resource: a table for what this project declares.
+"""Which changes replace a resource: a table for the types of this project.
 
-The provider's schema says it for every property, and is not to be had here. Names and what a thing belongs to are true
-for nearly every type; the rest is added by hand from the provider's pages. Where the table is silent the stand-in shows
-an update in place, so a replacement that only the real provider knows of is not seen on it.
+The provider's schema is not available here. Names and owners replace nearly every type; the rest is from the provider's
+pages. Unknown changes are updates, so the real provider may replace more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+# Properties of every type: its name and place.
 ALWAYS = frozenset({"name", "namePrefix", "region"})
-"""Every type: its name, and where it is."""
 
+# Any change.
 _WHOLE = frozenset({"*"})
-"""Any change."""
 
 ALSO: Mapping[str, frozenset[str]] = {
     "aws:secretsmanager/secret:Secret": frozenset({"type"}),
@@ -54,15 +53,15 @@ ALSO: Mapping[str, frozenset[str]] = {
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": frozenset({"securityGroupId"}),
 }
 
+# BucketVersioning and its siblings.
 _BUCKET_PARTS = "aws:s3/bucket"
-"""`BucketVersioning` and its siblings belong to a bucket."""
 
+# Updated in place, also for types that are replaced otherwise.
 IN_PLACE = frozenset({"tags", "tagsAll", "skipDestroy"})
-"""Changed in place even of what else is made anew."""
 
 
 def replaced_by(token: str, properties: frozenset[str]) -> frozenset[str]:
-    """Of a resource's `properties`, those whose change makes a new one."""
+    """Return the properties whose change replaces the resource."""
     also = ALSO.get(token, frozenset({"bucket"}) if token.startswith(_BUCKET_PARTS) else frozenset())
     found = properties if also == _WHOLE else (ALWAYS | also) & properties
     return found - IN_PLACE

@@ -1,4 +1,4 @@
-"""What AWS refuses and its service models do not say. Each rule names where AWS says it."""
+"""Rules of AWS beyond its service models, each with its source."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tools.standin.wire import is_unknown
 
 Inputs = Mapping[str, Any]
 
+# Days of retention in CloudWatch Logs; 0 is for ever (API reference, PutRetentionPolicy).
 RETENTION = (0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
-"""Days that CloudWatch Logs keeps a log group; 0 is for ever (API reference, PutRetentionPolicy)."""
 
+# Seconds (CloudWatch API reference, PutMetricAlarm).
 PERIOD = Between(60, 604800, also=(10, 20, 30), step=60)
-"""Seconds (CloudWatch API reference, PutMetricAlarm)."""
 
 VALUES: Mapping[str, Mapping[str, Form]] = {
     # Secrets Manager API reference: DeleteSecret (RecoveryWindowInDays), RotationRulesType.
@@ -39,7 +39,7 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
     "aws:kms/replicaKey:ReplicaKey": {"deletionWindowInDays": Between(7, 30), "primaryKeyArn": ARN},
     "aws:kms/alias:Alias": {"name": Like(r"alias/(?!aws/)[A-Za-z0-9/_-]+", "alias/ and a name, none of aws/")},
     "aws:cloudwatch/logGroup:LogGroup": {"retentionInDays": OneOf(RETENTION), "kmsKeyId": ARN},
-    # The provider's own range. (Lambda's model has more, for functions on instances that one manages.)
+    # The provider's range. (Lambda's model has more, for managed instances.)
     "aws:lambda/function:Function": {"timeout": Between(1, 900)},
     "aws:lambda/permission:Permission": {"action": KnownAction()},
     # CloudWatch API reference: PutMetricAlarm.
@@ -84,6 +84,7 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
     },
 }  # fmt: skip
 
+# Properties of which at most one is set (ConflictsWith of the provider's schema, by its pages).
 ONE_OF: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "aws:secretsmanager/secret:Secret": (("name", "namePrefix"),),
     "aws:iam/role:Role": (("name", "namePrefix"),),
@@ -96,11 +97,10 @@ ONE_OF: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "aws:s3/bucket:Bucket": (("bucket", "bucketPrefix"),),
     "aws:lambda/function:Function": (("code", "imageUri", "s3Bucket"),),
 }
-"""Properties of which at most one is given (ConflictsWith in the provider's schema, as its pages say)."""
 
 
 def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
-    """What AWS refuses of a resource's inputs, beyond types and service models."""
+    """Yield the problems of a resource's inputs beyond types and service models."""
     for path, rule in VALUES.get(token, {}).items():
         for at, value in found(inputs, path):
             if not is_unknown(value) and (broken := rule.problem(value)):
@@ -123,7 +123,7 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
 
 
 def _tags(inputs: Inputs) -> Iterator[Problem]:
-    """AWS Tagging reference: 50 tags, keys of 1 to 128 characters not beginning with aws:, values up to 256."""
+    """Check tags: 50, keys of 1 to 128 characters without the prefix aws:, values up to 256 (AWS Tagging reference)."""
     tags = inputs.get("tags")
     for key, text in tags.items() if isinstance(tags, Mapping) else ():
         if key.lower().startswith("aws:") or not 1 <= len(key) <= 128:  # noqa: PLR2004

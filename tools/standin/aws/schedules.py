@@ -1,4 +1,4 @@
-"""rate(…) and cron(…): as EventBridge has them, and what Secrets Manager takes of them."""
+"""rate(…) and cron(…), for EventBridge and for Secrets Manager."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 _RATE = re.compile(r"rate\(([1-9]\d*) (minute|hour|day)(s?)\)")
 _CRON = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) (\S+)\)")
+# EventBridge user guide, cron expressions; Secrets Manager has the same fields.
 _FIELDS = (
     ("minutes", r"[\d,*/-]+"),
     ("hours", r"[\d,*/-]+"),
@@ -17,16 +18,16 @@ _FIELDS = (
     ("day of the week", r"\?|[\dA-Z,*/#-]+"),
     ("year", r"[\d,*/-]+"),
 )
-"""EventBridge user guide, cron expressions; Secrets Manager's have the same fields."""
 
 HOURS = 24
+# Between two rotations of a secret (Secrets Manager user guide, Schedule expressions in Secrets Manager rotation).
 LEAST_HOURS = 4
-"""Between two rotations of a secret (Secrets Manager user guide, Schedule expressions in Secrets Manager rotation)."""
 
 
 @dataclass(frozen=True)
 class EventSchedule:
-    """EventBridge's: a rate of any unit, or six fields, one of day and weekday a question mark. `once`: or at(time)."""
+    """An EventBridge schedule: a rate, or six fields with a question mark for day or weekday. `once` allows
+    at(time)."""
 
     once: bool = False
 
@@ -47,7 +48,7 @@ class EventSchedule:
 
 
 class RotationSchedule:
-    """Secrets Manager's: in hours or days, four hours apart at least, on the hour, of every year."""
+    """A Secrets Manager schedule: hours or days, at least four hours apart, on the hour."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):
@@ -88,7 +89,7 @@ def _wrong_for_rotation(cron: re.Match[str]) -> tuple[str, str] | None:
 
 
 def _hours(field: str) -> list[int] | None:
-    """The hours of a day, in order; nothing where the field is none."""
+    """Return the hours of a field, in order, or None."""
     found: set[int] = set()
     for part in field.split(","):
         read = re.fullmatch(r"(\*|\d{1,2})(?:-(\d{1,2}))?(?:/(\d{1,2}))?", part)

@@ -1,8 +1,6 @@
-"""Inputs against AWS's own service models, as botocore ships them: ranges, lengths, patterns, enums.
+"""Check inputs against AWS' service models in botocore: ranges, lengths, patterns, enums.
 
-Pulumi's types say of a number that it is a number; the model of the API call that it ends up in says which. Which call
-that is, and what a property is called there where the names differ, is the table below. What it does not name, or what
-has another shape there than here, is not looked at.
+The table maps resources to API calls and property names. Other properties are not checked.
 """
 
 from __future__ import annotations
@@ -22,10 +20,10 @@ from tools.standin.wire import has_unknown, is_unknown
 
 @dataclass(frozen=True)
 class Call:
-    """The API call that a resource's inputs end up in.
+    """The API call of a resource's inputs.
 
-    `names`: path of a property -> member, where they differ by more than case; None where it means something else.
-    `within`: the member that the properties lie in; `of`: the property that the members of the call lie in.
+    `names`: path of a property -> member, if they differ by more than case; None for another meaning. `within`: the
+    member that contains the properties; `of`: the property that contains the members.
     """
 
     service: str
@@ -112,20 +110,20 @@ CALLS: Mapping[str, tuple[Call, ...]] = {
     "aws:lb/listener:Listener": (Call("elbv2", "CreateListener"),),
 }  # fmt: skip
 
+# Properties that are JSON documents of an API: the SDK has a string, the model the whole.
 DOCUMENTS: Mapping[tuple[str, str], tuple[Call, str]] = {
     ("aws:ecs/taskDefinition:TaskDefinition", "containerDefinitions"): (
         Call("ecs", "RegisterTaskDefinition"),
         "containerDefinitions",
     ),
 }
-"""Properties that are a JSON document of an API's own shape: the SDK sees a string, the model sees all of it."""
 
+# Properties that Pulumi fills in (auto-naming).
 FILLED = frozenset({"name", "statementId", "targetId"})
-"""Properties that Pulumi fills in where the program does not (its auto-naming, and the provider's pages)."""
 
 
 def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
-    """What AWS's models refuse of a resource's inputs."""
+    """Yield the problems by AWS' models."""
     for call in CALLS.get(token, ()):
         shape = _input_shape(call)
         given = inputs.get(call.of) if call.of else inputs
@@ -141,7 +139,7 @@ def problems(token: str, inputs: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _missing(token: str, shape: Any, given: Mapping[str, Any], call: Call) -> Iterator[Problem]:
-    """What the call requires and the SDK does not; what the SDK has no property for, the provider knows by itself."""
+    """Yield required members that the SDK does not require. The provider fills in members without a property."""
     arguments = sdk_types.arguments_class(token)
     for member in shape.required_members:
         sources = [
@@ -187,14 +185,14 @@ def _document(shape: Any, text: str, at: str, call: Call) -> Iterator[Problem]:
 
 
 def _structure(shape: Any, given: Mapping[str, Any], prefix: str, call: Call, *, strict: bool) -> Iterator[Problem]:
-    """`strict`: what the model does not know is wrong; else the names may be Pulumi's own."""
+    """Check a structure. `strict`: unknown members are wrong; else names may be Pulumi's."""
     members = {name if strict else name.lower(): member for name, member in shape.members.items()}
     for name, value in given.items():
         path = re.sub(r"\[\d+\]", "", f"{prefix}{name}").removeprefix(f"{call.of}.")
-        asked = name if strict else call.names.get(path, name)
-        if asked is None:
+        wanted = name if strict else call.names.get(path, name)
+        if wanted is None:
             continue
-        member = members.get(asked if strict else asked.lower())
+        member = members.get(wanted if strict else wanted.lower())
         if member is not None:
             yield from _value(member, value, f"{prefix}{name}", call, strict=strict)
         elif strict:
@@ -214,11 +212,11 @@ def _value(shape: Any, value: Any, at: str, call: Call, *, strict: bool) -> Iter
         case "structure", dict():
             yield from _structure(shape, value, f"{at}.", call, strict=strict)
         case "list", list():
-            if value and not has_unknown(value):  # an empty list is one that was not given, and is not sent
+            if value and not has_unknown(value):  # the provider does not send empty lists
                 yield from _within(shape, value, at, call)
             for index, item in enumerate(value):
                 yield from _value(shape.member, item, f"{at}[{index}]", call, strict=strict)
-        case "list", dict() if not strict:  # Pulumi has one where the API has a list of at most one
+        case "list", dict() if not strict:  # Pulumi has an object in place of a list of at most one
             yield from _value(shape.member, value, at, call, strict=strict)
         case "map", dict():
             for key, item in value.items():
@@ -260,7 +258,7 @@ def _said(call: Call) -> str:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """None for one that only Java understands."""
+    """Return a pattern; None if only Java understands it."""
     try:
         return re.compile(pattern)
     except re.error:

@@ -1,4 +1,4 @@
-"""Tasks of ECS: sizes that Fargate has, and what a container takes out of Secrets Manager."""
+"""ECS tasks: Fargate's sizes, and secrets of containers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ TASK_DEFINITION = "aws:ecs/taskDefinition:TaskDefinition"
 
 Inputs = Mapping[str, Any]
 
+# CPU units -> MiB (ECS developer guide, task size).
 FARGATE_MEMORY: Mapping[int, tuple[int, ...]] = {
     256: (512, 1024, 2048),
     512: tuple(range(1024, 4097, 1024)),
@@ -23,16 +24,15 @@ FARGATE_MEMORY: Mapping[int, tuple[int, ...]] = {
     8192: tuple(range(16384, 61441, 4096)),
     16384: tuple(range(32768, 122881, 8192)),
 }
-"""CPU units -> MiB (ECS developer guide, task size)."""
 
 _PLACE = "arn:aws:secretsmanager:region:account:secret:name-XXXXXX"
 _PLACE_OF_ONE_KEY = f"{_PLACE}:json-key:version-stage:version-id"
+# Parts between colons (ECS developer guide, Pass Secrets Manager secrets through environment variables).
 _WHOLE_PARTS, _KEYED_PARTS = 7, 10
-"""Of these, between colons (ECS developer guide, Pass Secrets Manager secrets through environment variables)."""
 
 
 def problems(inputs: Inputs) -> Iterator[Problem]:
-    """What ECS refuses of a task beyond its model."""
+    """Yield the problems of a task beyond its model."""
     on_fargate = "FARGATE" in (inputs.get("requiresCompatibilities") or ())
     if on_fargate:
         yield from _size(inputs)
@@ -44,7 +44,7 @@ def problems(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _size(inputs: Inputs) -> Iterator[Problem]:
-    """Fargate: awsvpc, and CPU and memory that go together."""
+    """Check Fargate's network mode, CPU and memory."""
     network = inputs.get("networkMode")
     if network != "awsvpc" and not is_unknown(network):
         yield Problem("networkMode", inputs.get("networkMode", MISSING), "Fargate knows only awsvpc", 'give "awsvpc"')
@@ -65,7 +65,7 @@ def _size(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _units(text: Any, word: str) -> int:
-    """1024 units to a vCPU or GB (ECS API reference, RegisterTaskDefinition); -1 for what is neither."""
+    """Return 1024 units for each vCPU or GB (ECS API reference, RegisterTaskDefinition); -1 for an invalid text."""
     read = re.fullmatch(rf"(\d*\.?\d+)\s*({word})?", str(text), re.IGNORECASE)
     if not read:
         return -1
@@ -73,7 +73,7 @@ def _units(text: Any, word: str) -> int:
 
 
 def _containers(text: Any) -> list[Mapping[str, Any]]:
-    """What is no list of objects is told by the model."""
+    """Return the containers; the model reports what is no list of objects."""
     try:
         read = json.loads(text) if isinstance(text, str) else None
     except ValueError:
@@ -82,7 +82,7 @@ def _containers(text: Any) -> list[Mapping[str, Any]]:
 
 
 def _container(container: Mapping[str, Any], at: str) -> Iterator[Problem]:
-    """ECS API reference, ContainerDefinition and Secret."""
+    """Check a container (ECS API reference, ContainerDefinition and Secret)."""
     for name in ("name", "image"):
         if not container.get(name):
             yield Problem(f"{at}.{name}", MISSING, "a container cannot do without it", f"give {name}")
@@ -96,9 +96,9 @@ def _container(container: Mapping[str, Any], at: str) -> Iterator[Problem]:
 
 
 def _wrong_place(text: str) -> tuple[str, str] | None:
-    """Of a secret or a parameter: rule and remedy, or nothing."""
+    """Return rule and remedy for the place of a secret or parameter, or None."""
     if any(word in text for word in UNKNOWNS) or not text.startswith("arn:"):
-        return None  # the name of a parameter, where it is no ARN
+        return None  # the name of a parameter
     parts = text.split(":")
     service = parts[2] if len(parts) > 2 else ""  # noqa: PLR2004
     if service == "ssm":
@@ -115,7 +115,7 @@ def _wrong_place(text: str) -> tuple[str, str] | None:
 
 
 def _without_execution_role(listed: list[Mapping[str, Any]], *, on_fargate: bool) -> Iterator[Problem]:
-    """ECS developer guide, task execution IAM role: who reads the secrets, and on Fargate writes the log."""
+    """Check the execution role, which reads secrets, and on Fargate writes the log (ECS developer guide)."""
     if any(_entries(container, "secrets") for container in listed):
         why = "ECS reads the containers' secrets with it"
     elif on_fargate and any((one.get("logConfiguration") or {}).get("logDriver") == "awslogs" for one in listed):

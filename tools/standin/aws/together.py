@@ -1,4 +1,4 @@
-"""What AWS refuses of several properties that each may be so: one that needs another, one of two, their sum."""
+"""Rules of AWS across properties: dependencies, alternatives, sums."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tools.standin.wire import has_unknown, is_unknown
 
 Inputs = Mapping[str, Any]
 
+# A property, and another one that it requires.
 NEEDS: Mapping[str, tuple[tuple[str, str], ...]] = {
     # Lambda API reference, FunctionCode.
     "aws:lambda/function:Function": (("s3Bucket", "s3Key"), ("s3Key", "s3Bucket")),
@@ -26,8 +27,8 @@ NEEDS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("metricName", "namespace"), ("metricName", "period"), ("evaluationCriteria", "evaluationInterval"),
     ),
 }  # fmt: skip
-"""A property, and another that it cannot do without."""
 
+# Variables that Lambda sets (Lambda developer guide, Defined runtime environment variables).
 RESERVED = frozenset(
     {
         *("_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV"),
@@ -37,16 +38,15 @@ RESERVED = frozenset(
         *("AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"),
     }
 )
-"""Variables that Lambda sets itself (Lambda developer guide, Defined runtime environment variables)."""
 
+# Limit of all variables of a function as JSON (Lambda developer guide, quotas).
 ENVIRONMENT_BYTES = 4096
-"""Of all variables of a function, as JSON (Lambda developer guide, quotas)."""
 
 WEEK, DAY, HOUR = 604800, 86400, 3600
 
 
 def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
-    """What does not go together among a resource's inputs."""
+    """Yield the problems across a resource's inputs."""
     for name, needed in NEEDS.get(token, ()):
         if inputs.get(name) is not None and inputs.get(needed) is None:
             yield Problem(needed, MISSING, f"{snake(name)} cannot do without it", f"give {snake(needed)}")
@@ -55,7 +55,8 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
 
 
 def _pattern(inputs: Inputs) -> Iterator[Problem]:
-    """An event pattern is an object whose leaves are lists (EventBridge user guide, creating event patterns)."""
+    """Check that an event pattern is an object with lists as leaves (EventBridge user guide, creating event
+    patterns)."""
     text = inputs.get("eventPattern")
     if text is None and inputs.get("scheduleExpression") is None:
         yield Problem("eventPattern", MISSING, "a rule has a pattern or a schedule", "give event_pattern")
@@ -82,7 +83,7 @@ def _leaves(pattern: Any, at: str) -> Iterator[Problem]:
 
 
 def _redrive(inputs: Inputs) -> Iterator[Problem]:
-    """SQS API reference, CreateQueue, RedrivePolicy."""
+    """Check RedrivePolicy (SQS API reference, CreateQueue)."""
     text = inputs.get("redrivePolicy")
     if not isinstance(text, str) or is_unknown(text):
         return
@@ -98,10 +99,7 @@ def _redrive(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _rotation(inputs: Inputs) -> Iterator[Problem]:
-    """RotateSecret: a function that rotates, and exactly one of days and schedule (RotationRulesType).
-
-    What AWS itself manages needs no function; a stack makes no such secret.
-    """
+    """Check for a function, and either days or a schedule (RotateSecret, RotationRulesType)."""
     if inputs.get("rotationLambdaArn") is None:
         yield Problem("rotationLambdaArn", MISSING, "a function rotates a secret", "give rotation_lambda_arn")
     rules = inputs.get("rotationRules")
@@ -122,7 +120,7 @@ def _rotation(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _function(inputs: Inputs) -> Iterator[Problem]:
-    """CreateFunction: a zip has a handler and a runtime; an image has neither."""
+    """Check that a zip has handler and runtime, and an image neither (CreateFunction)."""
     if inputs.get("packageType", "Zip") == "Zip":
         for name in ("handler", "runtime"):
             if inputs.get(name) is None:
@@ -142,10 +140,7 @@ def _function(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _alarm(inputs: Inputs) -> Iterator[Problem]:
-    """PutMetricAlarm: of one metric, of several, or of a query of PromQL, which says all of it itself.
-
-    botocore's model requires the name alone.
-    """
+    """Check an alarm's metric, metrics or PromQL query (PutMetricAlarm). botocore's model requires the name alone."""
     kinds = ("metricName", "metricQueries", "evaluationCriteria")
     given = [name for name in kinds if inputs.get(name) not in (None, [])]
     if len(given) != 1:
@@ -168,7 +163,7 @@ def _alarm(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _schedule(inputs: Inputs) -> Iterator[Problem]:
-    """EventBridge Scheduler user guide, flexible time windows: 1 to 1440 minutes where there is one."""
+    """Check windows of 1 to 1440 minutes (EventBridge Scheduler user guide, flexible time windows)."""
     window = inputs.get("flexibleTimeWindow")
     if isinstance(window, Mapping) and window.get("mode") == "FLEXIBLE" and not window.get("maximumWindowInMinutes"):
         at = "flexibleTimeWindow.maximumWindowInMinutes"
@@ -176,7 +171,7 @@ def _schedule(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _lock(inputs: Inputs) -> Iterator[Problem]:
-    """S3 API reference, DefaultRetention: a mode, and days or years."""
+    """Check for a mode, and days or years (S3 API reference, DefaultRetention)."""
     rule = inputs.get("rule")
     retention = rule.get("defaultRetention") if isinstance(rule, Mapping) else None
     if not isinstance(retention, Mapping):
@@ -189,7 +184,7 @@ def _lock(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _trail(inputs: Inputs) -> Iterator[Problem]:
-    """The provider's page of the resource: CloudTrail wants the log group's ARN with a wildcard for its streams."""
+    """Check the log group's ARN for a wildcard for its streams (the provider's page)."""
     group = inputs.get("cloudWatchLogsGroupArn")
     if isinstance(group, str) and not is_unknown(group) and not group.endswith(":*"):
         yield Problem("cloudWatchLogsGroupArn", group, "it ends with all of the group's streams", "add :*")

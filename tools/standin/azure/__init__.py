@@ -1,1 +1,0 @@
-"""Azure, as far as a stand-in for its provider needs it."""

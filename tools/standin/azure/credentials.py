@@ -1,6 +1,6 @@
-"""Are there Azure credentials on this machine? By environment and files alone, without asking the network.
+"""Find Azure credentials by environment and files, without the network.
 
-Run by hand it prints where they are from, or nothing: `python -m tools.standin.azure.credentials`.
+`python -m tools.standin.azure.credentials` prints their source, or nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+# Settings that make pulumi-azure-native use another login than Azure's CLI, in its order (its auth_azidentity.go). A
+# switch is `true` or off. Without the first no AZURE_ variable counts, and without ARM_USE_OIDC no token.
 NAMES = (
     "ARM_USE_DEFAULT_AZURE_CREDENTIAL",
     "ARM_CLIENT_CERTIFICATE_PATH",
@@ -17,14 +19,12 @@ NAMES = (
     "ARM_USE_OIDC",
     "ARM_USE_MSI",
 )
-"""What makes pulumi-azure-native take another way than Azure's CLI, in its order (its auth_azidentity.go). A switch is
-`true` or off. Without the first no AZURE_ variable counts, and without ARM_USE_OIDC no token."""
 
 
 def source(environment: Mapping[str, str] = os.environ) -> str:
-    """Where credentials would be taken from, e.g. `ARM_CLIENT_SECRET` or `az login`; nothing if there are none.
+    """Return the source of credentials, e.g. `ARM_CLIENT_SECRET` or `az login`, or nothing.
 
-    The identity of a virtual machine is not seen where nothing says to use it: `STANDIN=never` does.
+    A virtual machine's identity is detected only if a setting selects it: use `STANDIN=never`.
     """
     for name in NAMES:
         said = environment.get(name, "")
@@ -34,9 +34,9 @@ def source(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def _logged_in(environment: Mapping[str, str]) -> bool:
-    """Azure's CLI keeps the subscriptions of whoever logged in, and `az logout` takes them out.
+    """Return whether Azure's CLI has a subscription. `az logout` removes them.
 
-    A service principal's login is none: the provider does not work by it (Pulumi, Azure Native Installation &
+    A service principal's login does not count: the provider ignores it (Pulumi, Azure Native Installation &
     Configuration).
     """
     home = environment.get("AZURE_CONFIG_DIR") or Path(environment.get("HOME") or Path.home()) / ".azure"

@@ -1,8 +1,5 @@
-"""What is made for real in a local Key Vault emulator (tools/key_vault), so that rotators run against what the stack
-made: vaults, and who has which role on which secret.
-
-Only containers and roles: no value is written, read or copied here. Nothing but this machine is spoken to.
-"""
+"""Resources that are created in a local Key Vault emulator (tools/key_vault), for rotators: vaults and role
+assignments, never values."""
 
 from __future__ import annotations
 
@@ -18,12 +15,12 @@ from urllib.request import ProxyHandler, Request, build_opener
 from tools.standin.azure.identities import ROLE_ASSIGNMENT, VAULT, kind
 from tools.standin.cloud import Inputs, RefusedError
 
+# The management address of an emulator (tools/key_vault/management.py).
 VARIABLE = "STANDIN_KEY_VAULT_URL"
-"""Where an emulator's management listens (tools/key_vault/management.py)."""
 
 DEADLINE = 30.0
-"""Seconds."""
 
+# Remedies by Azure's error codes.
 REMEDIES: Mapping[str, str] = {
     "ConflictError": (
         "count `generation` up in the stack's store for another name, or take the deleted vault back "
@@ -35,11 +32,10 @@ REMEDIES: Mapping[str, str] = {
     ),
     "VaultAlreadyExists": "somebody has the name: count `generation` up in the stack's store for another",
 }
-"""What helps, by the code of Azure's refusal."""
 
 
 class Emulator:
-    """The objects of one emulator at `url`. Raises RefusedError for an address that is not this machine's."""
+    """The objects of an emulator at `url`. Raises RefusedError unless it is on this machine."""
 
     def __init__(self, url: str) -> None:
         host = urlsplit(url).hostname or ""
@@ -49,26 +45,25 @@ class Emulator:
                 f"give an http address of loopback ({VARIABLE}), or none"
             )
         self.url = url.rstrip("/")
-        self._opener = build_opener(ProxyHandler({}))  # no proxy of the user's is on the way
+        self._opener = build_opener(ProxyHandler({}))  # without the user's proxy
 
     def makes(self, token: str) -> bool:
-        """Whether resources of this type exist there."""
         return kind(token) in (VAULT, ROLE_ASSIGNMENT)
 
     def put(self, token: str, resource_id: str, inputs: Inputs) -> None:
-        """Make it, or make it anew as `inputs` say. Azure calls that the same."""
+        """Create or replace a resource."""
         properties: Any = inputs.get("properties") if kind(token) == VAULT else inputs
         self._call("PUT", resource_id, {"properties": dict(properties or {})})
 
     def delete(self, resource_id: str) -> None:
-        """Delete it; what is gone already is deleted."""
+        """Delete a resource. Idempotent."""
         self._call("DELETE", resource_id)
 
     def exists(self, resource_id: str) -> bool:
         return self._call("GET", resource_id)
 
     def _call(self, method: str, resource_id: str, body: Mapping[str, Any] | None = None) -> bool:
-        """Whether it was there. Raises RefusedError with what the emulator, and Azure, say, and what helps."""
+        """Return whether it existed. Raises RefusedError with the error of the emulator, and a remedy."""
         request = Request(  # noqa: S310 - http of loopback
             self.url + quote(resource_id),
             method=method,

@@ -1,4 +1,4 @@
-"""What Azure would compute: ids, object ids, addresses. Made from the names, so that two runs give the same."""
+"""What Azure would compute: ids, object ids, addresses. Made from names, so that two runs are equal."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tools.standin.wire import UNKNOWN, has_unknown
 Inputs = Mapping[str, Any]
 
 STAMP = "2000-01-01T00:00:00Z"
-"""A time that Azure would have set. Fixed, so that two runs give the same."""
 
+# In place of the version of Azure's API, to show that it is a stand-in's.
 API = "standin"
-"""In place of the version of Azure's API: whoever sees it knows that it is a stand-in's."""
 
+# The path of a resource in its group, by its inputs. The last one is its name.
 PATHS: Mapping[str, str] = {
     "app:ManagedEnvironment": "Microsoft.App/managedEnvironments/{environmentName}",
     "app:ContainerApp": "Microsoft.App/containerApps/{containerAppName}",
@@ -42,38 +42,37 @@ PATHS: Mapping[str, str] = {
         "Microsoft.Storage/storageAccounts/{accountName}/blobServices/default/containers/{containerName}"
     ),
 }
-"""Where a resource lies in its group, by its inputs. The last of them is its name."""
 
 ROLE_ASSIGNMENT, DIAGNOSTICS = "authorization:RoleAssignment", "monitor:DiagnosticSetting"
 GROUP = "resources:ResourceGroup"
 VAULT, IDENTITY = "keyvault:Vault", "managedidentity:UserAssignedIdentity"
 
+# The property of the name, for other types. A role assignment's name is a GUID.
 NAMED = {GROUP: "resourceGroupName", DIAGNOSTICS: "name"}
-"""Of the rest, the property of the name. A role assignment's is a GUID, and made with its id."""
 
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 
 
 def kind(token: str) -> str:
-    """A token of this SDK or another version of it, without the package: `keyvault:Vault`."""
+    """Return the type of a token without package and version: `keyvault:Vault`."""
     return token.partition(":")[2]
 
 
 def name_of(token: str) -> str | None:
-    """The property that a resource's name is in."""
+    """Return the property of a resource's name."""
     path = PATHS.get(kind(token))
     return _PLACEHOLDER.findall(path)[-1] if path else NAMED.get(kind(token))
 
 
 def outer(token: str) -> frozenset[str]:
-    """The properties that say where a resource lies: a change makes a new one."""
+    """Return the properties of a resource's place, whose change replaces it."""
     found = {*_PLACEHOLDER.findall(PATHS.get(kind(token), "")), *filter(None, [name_of(token)])}
     return frozenset(found | {"resourceGroupName", "location"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a resource is: what goes into its id."""
+    """A resource's place, for its id."""
 
     token: str
     urn: str
@@ -83,10 +82,9 @@ class Place:
 
     @property
     def id(self) -> str:
-        """As Azure would have it."""
         what, given = kind(self.token), {key: str(value) for key, value in self.inputs.items()}
         if what == ROLE_ASSIGNMENT:
-            # Of what it says, too: a replacement is there before the one that it replaces goes.
+            # Also by its content: a replacement exists before the old resource is deleted.
             name = given.get("roleAssignmentName") or guid(f"assignment {self.urn} {sorted(given.items())}")
             return f"{given['scope'].rstrip('/')}/providers/Microsoft.Authorization/roleAssignments/{name}"
         if what == DIAGNOSTICS:
@@ -100,7 +98,7 @@ class Place:
 
     @property
     def computed(self) -> dict[str, Any]:
-        """The outputs that no input has, besides those that are the same for every type."""
+        """Return the outputs of its type."""
         given, name = self.inputs, self.id.rpartition("/")[2]
         match kind(self.token):
             case "managedidentity:UserAssignedIdentity":
@@ -116,7 +114,7 @@ class Place:
 
 
 def computed(at: Place, output_types: Mapping[str, Any]) -> dict[str, Any]:
-    """The outputs beyond the inputs: those that are known, and for the rest something of the right type."""
+    """Return the outputs beyond the inputs: known ones, and values of the right type for the rest."""
     path = at.id.rpartition("/providers/")[2].split("/")
     same = {
         "name": at.id.rpartition("/")[2],
@@ -147,12 +145,12 @@ def _mapped(identities: list[Any]) -> object:
 
 
 def object_id(identity: str) -> str:
-    """What Entra calls a user-assigned identity of that id. A role is assigned to it."""
+    """Return the object id of a user-assigned identity."""
     return guid(f"object {identity.lower()}")
 
 
 def client_id(identity: str) -> str:
-    """What a program calls itself that wants to be that identity."""
+    """Return the client id of a user-assigned identity."""
     return guid(f"client {identity.lower()}")
 
 
@@ -161,7 +159,7 @@ def guid(text: str) -> str:
 
 
 def digits(text: str, count: int) -> str:
-    """Hexadecimal ones, the same for the same text."""
+    """Return hexadecimal digits, the same for the same text."""
     return hashlib.sha256(text.encode()).hexdigest()[:count]
 
 

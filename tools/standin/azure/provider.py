@@ -1,5 +1,4 @@
-"""Azure for the stand-in: what the engine asks of a provider, answered from tables, and an emulator where one is
-named."""
+"""Azure for the stand-in: answers from tables, and from an emulator if configured."""
 
 from __future__ import annotations
 
@@ -11,17 +10,17 @@ from typing import Any
 from tools.standin import choice, sdk_types
 from tools.standin.azure import credentials, emulator, identities, replacement, roles, rules, together
 from tools.standin.azure.emulator import Emulator
-from tools.standin.cloud import Asked, Inputs, RefusedError
+from tools.standin.cloud import Inputs, RefusedError, Resource
 from tools.standin.problems import Problem
 
+# The tenant by default.
 NOBODY = "00000000-0000-0000-0000-000000000000"
-"""The tenant of whoever names none."""
 
 CALLER = "azure-native:authorization:getClientConfig"
 
 
 class Azure:
-    """A `Cloud`: a few of Azure's rules, made-up identities, and the Key Vault emulator where one is named."""
+    """A `Cloud`: some of Azure's rules, made-up identities, and the Key Vault emulator if configured."""
 
     package = "azure-native"
 
@@ -31,8 +30,8 @@ class Azure:
         self._emulator: Emulator | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Subscription, tenant and emulator. Refuses without a subscription, as the real one does, and where there are
-        credentials."""
+        """Set subscription, tenant and emulator. Raises for a missing subscription, as the real provider does, and for
+        existing credentials."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there are Azure credentials (from {found}), and this is the stand-in, which reaches no subscription; "
@@ -50,7 +49,6 @@ class Azure:
 
     @property
     def disclaimer(self) -> str:
-        """What it does not prove, and what it makes elsewhere."""
         made = f". Vaults and roles are made in the emulator at {self._emulator.url}" if self._emulator else ""
         return (
             "It does not prove that Azure accepts the stack: no permission, quota, policy, name taken by others or "
@@ -58,7 +56,6 @@ class Azure:
         )
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
-        """By what the SDK's types do not say."""
         return rules.problems(token, inputs)
 
     def auto_named(self, token: str) -> str | None:
@@ -70,29 +67,29 @@ class Azure:
     def answered(self, token: str, inputs: Inputs) -> Inputs:
         return identities.answered(token, inputs)
 
-    def create(self, asked: Asked) -> tuple[str, Inputs]:
-        """In the emulator what lives there, in Pulumi's state alone what does not."""
+    def create(self, resource: Resource) -> tuple[str, Inputs]:
+        """Create a resource in the emulator, or in Pulumi's state alone."""
         place = identities.Place(
-            token=asked.token,
-            urn=asked.urn,
+            token=resource.token,
+            urn=resource.urn,
             subscription=self._subscription,
             tenant=self._tenant,
-            inputs=asked.inputs,
+            inputs=resource.inputs,
         )
-        given = sdk_types.input_types(sdk_types.arguments_class(asked.token))
-        beyond = {name: hint for name, hint in sdk_types.output_types(asked.token).items() if name not in given}
-        if self._emulator and self._emulator.makes(asked.token):
-            self._emulator.put(asked.token, place.id, asked.inputs)
+        given = sdk_types.input_types(sdk_types.arguments_class(resource.token))
+        beyond = {name: hint for name, hint in sdk_types.output_types(resource.token).items() if name not in given}
+        if self._emulator and self._emulator.makes(resource.token):
+            self._emulator.put(resource.token, place.id, resource.inputs)
         return place.id, identities.computed(place, beyond)
 
-    def update(self, asked: Asked, resource_id: str) -> None:
-        if refused := together.unchangeable(identities.kind(asked.token), asked.before, asked.inputs):
-            raise RefusedError(f"{asked.name}: {refused}")
-        if self._emulator and self._emulator.makes(asked.token):
-            self._emulator.put(asked.token, resource_id, asked.inputs)
+    def update(self, resource: Resource, resource_id: str) -> None:
+        if refused := together.unchangeable(identities.kind(resource.token), resource.before, resource.inputs):
+            raise RefusedError(f"{resource.name}: {refused}")
+        if self._emulator and self._emulator.makes(resource.token):
+            self._emulator.put(resource.token, resource_id, resource.inputs)
 
-    def delete(self, asked: Asked, resource_id: str) -> None:
-        if self._emulator and self._emulator.makes(asked.token):
+    def delete(self, resource: Resource, resource_id: str) -> None:
+        if self._emulator and self._emulator.makes(resource.token):
             self._emulator.delete(resource_id)
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:  # noqa: ARG002
@@ -101,7 +98,7 @@ class Azure:
         return True
 
     def invoke(self, token: str, arguments: Inputs) -> dict[str, Any]:  # noqa: ARG002
-        """The function that tells where one is."""
+        """Answer the function about the subscription."""
         if token == CALLER:
             about = {"subscriptionId": self._subscription, "tenantId": self._tenant}
             return {**about, "clientId": identities.guid("client"), "objectId": identities.guid("object")}
@@ -109,5 +106,5 @@ class Azure:
 
 
 def _given(variables: Inputs, name: str, variable: str) -> str:
-    """Of the provider's own configuration, else of the environment."""
+    """Return a setting of the provider, else of the environment."""
     return str(variables.get(name) or os.environ.get(f"ARM_{variable}", ""))

@@ -1,7 +1,6 @@
-"""Which changes make a new resource: where it lies and what it is called, and a table for the rest.
+"""Which changes replace a resource: place and name, and a table for the rest.
 
-The provider's schema says it for every property, and is not to be had here. Where the table is silent the stand-in
-shows an update in place, so a replacement that only the real provider knows of is not seen on it.
+The provider's schema is not available here. Unknown changes are updates, so the real provider may replace more.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from tools.standin.azure import identities
 
 ALSO: Mapping[str, frozenset[str]] = {
-    # Role assignments - Create: who, what and where are one's identity; what is said of it is not.
+    # Role assignments - Create: principal, role and scope are its identity; the description is not.
     identities.ROLE_ASSIGNMENT: frozenset(
         {"principalId", "principalType", "roleDefinitionId", "scope", "roleAssignmentName"}
     ),
@@ -25,5 +24,5 @@ ALSO: Mapping[str, frozenset[str]] = {
 
 
 def replaced_by(token: str, properties: frozenset[str]) -> frozenset[str]:
-    """Of a resource's `properties`, those whose change makes a new one."""
+    """Return the properties whose change replaces the resource."""
     return (identities.outer(token) | ALSO.get(identities.kind(token), frozenset())) & properties

@@ -1,7 +1,7 @@
-"""Azure's built-in roles that the stand-in knows, and what a scope is (Azure, understand scope).
+"""Azure's built-in roles and their scopes (Azure, understand scope).
 
-Azure takes the GUID of any role at any scope, and one that is wrong allows nothing, or something else, unseen. So a
-role that is not here is refused, and so is one at the scope of what it is not about.
+Azure accepts any role at any scope, also ones without effect. Unknown roles, and roles at the wrong kind of scope, are
+rejected here.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 from tools.azure_roles import definitions
 from tools.standin.sdk_types import did_you_mean
 
+# Services whose actions roles of any service have.
 _OF_ALL = ("*", "Microsoft.Authorization", "Microsoft.Insights", "Microsoft.Resources", "Microsoft.Support")
-"""Whose actions roles of any service have."""
 
 
 def _about(role: Mapping[str, Any]) -> str:
-    """Whose resources a role is about: of what it may do with them, data first."""
+    """Return the service of a role, by its actions, data actions first."""
     actions: list[str] = [action for one in role["permissions"] for action in (*one["dataActions"], *one["actions"])]
     return next(name for name in (action.partition("/")[0] for action in actions) if name not in _OF_ALL)
 
 
+# GUID -> name and service.
 ROLES = {role["name"]: (name, _about(role)) for name, role in definitions().items()}
-"""GUID -> name, and whose resources it is about."""
 
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
@@ -36,7 +36,7 @@ _DEFINITION = re.compile(rf"({SUBSCRIPTION})?/providers/Microsoft\.Authorization
 
 
 class KnownRole:
-    """A `Form`: the id of a role definition that the stand-in knows."""
+    """A `Form`: the id of a known role definition."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):
@@ -51,7 +51,7 @@ class KnownRole:
 
 
 def misplaced(role: str, scope: str) -> tuple[str, str] | None:
-    """Whether a role is about something else than its scope: rule and remedy. A group or more holds everything."""
+    """Return rule and remedy if a role does not fit its scope. A resource group or more fits every role."""
     known = ROLES.get(role.rpartition("/")[2].lower())
     within = re.search(r"/providers/([^/]+)/", scope)
     if known is None or within is None or within[1].lower() == known[1].lower():

@@ -1,4 +1,4 @@
-"""What Azure refuses, or takes and never does, and its SDK's types do not say. Each rule names where Azure says it."""
+"""Rules of Azure beyond its SDK's types, each with its source."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECONDS = Between(1, 240)
 
 
 def resource_of(provider: str, kind_of: str) -> Like:
-    """The id of a resource of one kind."""
+    """Return the form of a resource id."""
     path = rf"(?i){roles.GROUP}/providers/{re.escape(provider)}/{kind_of}/[^/\s]+"
     return Like(path, f"the id of a resource of {provider}/{kind_of}")
 
@@ -46,8 +46,8 @@ def _named(pattern: str, words: str) -> Like:
 _APP = _named(r"(?!.*--)[a-z][a-z0-9-]{0,30}[a-z0-9]", "2 to 32 small letters, digits and single dashes")
 _CONTAINER = _named(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", "3 to 63 small letters, digits and single dashes")
 
+# How often a log is searched (Azure Monitor, log search alerts), and how far back, at most two days.
 FREQUENCIES = ("PT1M", "PT5M", "PT10M", "PT15M", "PT30M", "PT45M", *(f"PT{n}H" for n in range(1, 7)), "P1D")
-"""How often a log is searched (Azure Monitor, log search alerts); and how far back, two days at most."""
 
 VALUES: Mapping[str, Mapping[str, Form]] = {
     # Azure, naming rules and restrictions; Vaults - Create Or Update: VaultProperties.
@@ -79,7 +79,7 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
         "issuer": Like(r"https://[^\s/]+(/\S*)?", "a URL of https"),
         "subject": Like(r"\S.{0,599}", "1 to 600 characters"),
     },
-    # Role assignments - Create: what is given, to whom, on what.
+    # Role assignments - Create.
     ROLE_ASSIGNMENT: {
         "roleDefinitionId": roles.KnownRole(),
         "principalId": GUID,
@@ -145,7 +145,7 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
 
 
 def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
-    """What Azure refuses of a resource's inputs, beyond types."""
+    """Yield the problems of a resource's inputs beyond types."""
     for path, rule in VALUES.get(kind(token), {}).items():
         for at, value in found(inputs, path):
             if not _is_open(value) and (broken := rule.problem(value)):
@@ -156,12 +156,12 @@ def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
 
 
 def _is_open(value: Any) -> bool:
-    """A preview does not know it yet, or a part of it."""
+    """Return whether a preview does not know the value, or a part of it."""
     return is_unknown(value) or (isinstance(value, str) and any(word in value for word in UNKNOWNS))
 
 
 def _tags(inputs: Inputs) -> Iterator[Problem]:
-    """Azure, tag resources: 50 of them, a key of 1 to 512 characters without <>%&\\?/, a value of up to 256."""
+    """Check tags: 50, names of 1 to 512 characters without <>%&\\?/, values up to 256 (Azure, tag resources)."""
     tags = inputs.get("tags")
     for key, text in tags.items() if isinstance(tags, Mapping) else ():
         if not re.fullmatch(r"[^<>%&\\?/]{1,512}", key):
@@ -178,8 +178,8 @@ _PRIVATE = tuple(ipaddress.IPv4Network(one) for one in ("10.0.0.0/8", "172.16.0.
 
 
 def _networks(inputs: Inputs) -> Iterator[Problem]:
-    """Whom a firewall lets in: addresses and networks of version 4, and of the internet, not those of RFC 1918 (Key
-    Vault and Storage, IP network rules)."""
+    """Check a firewall's addresses: public IPv4 addresses and networks, not those of RFC 1918 (Key Vault and Storage,
+    IP network rules)."""
     for path in ("properties.networkAcls.ipRules[].value", "networkRuleSet.ipRules[].iPAddressOrRange"):
         for at, value in found(inputs, path):
             if not isinstance(value, str) or is_unknown(value):

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+# Each field with its minimum and maximum.
 FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 6))
-"""What each field says, and its least and most number."""
 
 _PART = re.compile(r"(?:\*|(\d+)(?:-(\d+))?)(?:/([1-9]\d*))?")
 
 
 class Cron:
-    """A `Form`."""
-
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):
             return None

@@ -1,4 +1,4 @@
-"""What Azure refuses of several properties that each may be so: one that needs another, one of two."""
+"""Rules of Azure across properties."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tools.standin.wire import has_unknown, is_unknown
 
 Inputs = Mapping[str, Any]
 
+# Cores of a container in the consumption profile; each has 2 Gi of memory (Container Apps, containers).
 LARGEST_CPU = 4.0
-"""Cores of a container in the consumption profile; each comes with 2 Gi of memory (Container Apps, containers)."""
 
 
 RETENTION = "properties.softDeleteRetentionInDays"
 
 
 def problems(kind: str, inputs: Inputs) -> Iterator[Problem]:
-    """What does not go together among a resource's inputs."""
+    """Yield the problems across a resource's inputs."""
     if rule := _RULES.get(kind):
         yield from rule(inputs)
 
 
 def unchangeable(kind: str, before: Inputs, inputs: Inputs) -> str | None:
-    """Why Azure does not make that of what is there, and what to do; None where it does."""
+    """Return why Azure can't change a resource so, and the remedy; None if it can."""
     days = [next((one for _, one in found(given, RETENTION)), None) for given in (before, inputs)]
     if kind == VAULT and None not in days and days[0] != days[1]:
         return (
@@ -38,7 +38,7 @@ def unchangeable(kind: str, before: Inputs, inputs: Inputs) -> str | None:
 
 
 def _vault(inputs: Inputs) -> Iterator[Problem]:
-    """Vaults - Create Or Update: access by roles, or by policies, which have then to be given."""
+    """Check access by roles, or by policies, which then have to be set (Vaults - Create Or Update)."""
     given = inputs.get("properties")
     if isinstance(given, Mapping) and not given.get("enableRbacAuthorization") and given.get("accessPolicies") is None:
         at = "properties.accessPolicies"
@@ -46,14 +46,14 @@ def _vault(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _assignment(inputs: Inputs) -> Iterator[Problem]:
-    """A role at the scope of something that it is not about allows nothing."""
+    """Check that a role fits its scope."""
     role, scope = str(inputs.get("roleDefinitionId", "")), str(inputs.get("scope", ""))
     if not has_unknown([role, scope]) and (wrong := roles.misplaced(role, scope)):
         yield Problem("scope", scope, *wrong)
 
 
 def _diagnostics(inputs: Inputs) -> Iterator[Problem]:
-    """Diagnostic Settings - Create Or Update: where it goes to, and what: a category or a group of them."""
+    """Check destination, and a category or a group of them (Diagnostic Settings - Create Or Update)."""
     places = ("workspaceId", "storageAccountId", "eventHubAuthorizationRuleId", "marketplacePartnerId")
     if all(inputs.get(place) is None for place in places):
         yield Problem("workspaceId", MISSING, "a diagnostic setting sends to somewhere", "give workspace_id")
@@ -65,7 +65,7 @@ def _diagnostics(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _query_rule(inputs: Inputs) -> Iterator[Problem]:
-    """Scheduled Query Rules - Create Or Update: of a log alert."""
+    """Check a log alert (Scheduled Query Rules - Create Or Update)."""
     for name, remedy in (("scopes", "give the workspace's id"), ("criteria", "give all_of with a condition")):
         if not inputs.get(name):
             yield Problem(name, inputs.get(name, MISSING), "an alert cannot do without it", remedy)
@@ -84,14 +84,14 @@ def _query_rule(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _federation(inputs: Inputs) -> Iterator[Problem]:
-    """Entra, workload identity federation: one audience."""
+    """Check for one audience (Entra, workload identity federation)."""
     audiences = inputs.get("audiences")
     if isinstance(audiences, list) and len(audiences) != 1:
         yield Problem("audiences", audiences, "it has exactly one audience", "give api://AzureADTokenExchange")
 
 
 def _job(inputs: Inputs) -> Iterator[Problem]:
-    """Jobs - Create Or Update: the trigger's own configuration, and no other."""
+    """Check that the trigger has its configuration alone (Jobs - Create Or Update)."""
     about = inputs.get("configuration")
     configuration: Mapping[str, Any] = about if isinstance(about, Mapping) else {}
     own = {"Schedule": "scheduleTriggerConfig", "Event": "eventTriggerConfig", "Manual": "manualTriggerConfig"}
@@ -106,7 +106,6 @@ def _job(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _app(inputs: Inputs) -> Iterator[Problem]:
-    """Container Apps - Create Or Update."""
     scale = next((one for _, one in found(inputs, "template.scale")), None)
     if isinstance(scale, Mapping):
         least, most = scale.get("minReplicas"), scale.get("maxReplicas")
@@ -116,7 +115,7 @@ def _app(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _containers(inputs: Inputs) -> Iterator[Problem]:
-    """What a job and an app have in common: containers, their identities and volumes."""
+    """Check containers, identities and volumes of a job or an app."""
     if not any(True for _ in found(inputs, "template.containers[]")) and not is_unknown(inputs.get("template")):
         yield Problem("template.containers", MISSING, "there is nothing to run", "give a container")
     volumes = {one for _, one in found(inputs, "template.volumes[].name")}
@@ -159,7 +158,7 @@ def _size(cpu: float, memory: str, at: str) -> Iterator[Problem]:
 
 
 def _is_its_own(inputs: Inputs, identity: Any, at: str) -> Iterator[Problem]:
-    """An identity that something is asked for as is one of those that it has."""
+    """Check that a used identity is one of the resource's."""
     if identity is None or identity == "system" or is_unknown(identity):
         return
     own = [one for _, one in found(inputs, "identity.userAssignedIdentities[]")]

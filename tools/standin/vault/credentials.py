@@ -1,6 +1,6 @@
-"""Is there a Vault token on this machine? By environment and files alone, without asking a server.
+"""Find a Vault token by environment and files, without a server.
 
-Run by hand it prints where it is from, or nothing: `python -m tools.standin.vault.credentials`.
+`python -m tools.standin.vault.credentials` prints its source, or nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ TOKEN = "VAULT_TOKEN"  # noqa: S105  # nosec B105 - a variable's name
 
 
 def source(environment: Mapping[str, str] = os.environ) -> str:
-    """Where Pulumi's provider would take a token from: `VAULT_TOKEN`, or the file that `vault login` writes; nothing
-    if there is none. A token helper of Vault's own configuration is not asked: `STANDIN=never` does without."""
+    """Return the source of the provider's token: `VAULT_TOKEN`, or the file of `vault login`; or nothing.
+
+    Token helpers are ignored: use `STANDIN=never`.
+    """
     if environment.get(TOKEN):
         return TOKEN
     home = environment.get("HOME") or str(Path.home())

@@ -1,6 +1,4 @@
-"""What Vault would compute: accessors, ids, a request and certificates. Made from the names, so that two runs give the
-same, and each says of itself that it is a stand-in's.
-"""
+"""What Vault would compute: accessors, ids, a CSR and certificates, made from names, so that two runs are equal."""
 
 from __future__ import annotations
 
@@ -8,32 +6,32 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from tools.standin.cloud import Asked
+from tools.standin.cloud import Resource
 from tools.standin.vault import places
 
+# Outputs that a resource of type `internal` lacks: its key stays on the server.
 KEYS = ("privateKey", "privateKeyType")
-"""Outputs that a resource of type `internal` has not: its key never leaves the server."""
 
 
 def kind(token: str) -> str:
-    """A token without its package and its module: `Mount`; of those that another module has, too, `jwt:AuthBackend`."""
+    """Return the type of a token: `Mount`, or with its module if ambiguous, `jwt:AuthBackend`."""
     module, _, name = token.partition(":")[2].partition(":")
     return f"{module.partition('/')[0]}:{name}"
 
 
-def identity(asked: Asked) -> tuple[str, dict[str, Any]]:
-    """The id, as Pulumi's provider would give it, and the outputs that are known of its type."""
-    place, made = places.of(asked.token), _made(asked)
-    return place.path(place.id or place.at, {**asked.inputs, **made}), made
+def identity(resource: Resource) -> tuple[str, dict[str, Any]]:
+    """Return the id, as in Pulumi's provider, and known outputs of its type."""
+    place, made = places.of(resource.token), _made(resource)
+    return place.path(place.id or place.at, {**resource.inputs, **made}), made
 
 
-def _made(asked: Asked) -> dict[str, Any]:
-    digest = digits(f"{asked.urn} {sorted((key, str(value)) for key, value in asked.inputs.items())}", 32)
-    match kind(asked.token):
+def _made(resource: Resource) -> dict[str, Any]:
+    digest = digits(f"{resource.urn} {sorted((key, str(value)) for key, value in resource.inputs.items())}", 32)
+    match kind(resource.token):
         case "index:Mount":
-            return {"accessor": f"{asked.inputs.get('type')}_{digest[:8]}"}
+            return {"accessor": f"{resource.inputs.get('type')}_{digest[:8]}"}
         case "index:AuthBackend" | "jwt:AuthBackend":
-            return {"accessor": f"auth_{asked.inputs.get('type')}_{digest[:8]}"}
+            return {"accessor": f"auth_{resource.inputs.get('type')}_{digest[:8]}"}
         case "pkiSecret:SecretBackendIntermediateCertRequest":
             return {"csr": f"a stand-in's request {digest}", "keyId": digest}
         case "pkiSecret:SecretBackendRootCert" | "pkiSecret:SecretBackendRootSignIntermediate":
@@ -42,14 +40,13 @@ def _made(asked: Asked) -> dict[str, Any]:
     return {}
 
 
-def computed(asked: Asked, output_types: Mapping[str, Any]) -> dict[str, Any]:
-    """The outputs beyond the inputs: those that are known, and for the rest something of the right type."""
+def computed(resource: Resource, output_types: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs beyond the inputs: known ones, and values of the right type for the rest."""
     rest = {name: _filler(hint) for name, hint in output_types.items() if name not in KEYS}
-    return {**rest, **{name: value for name, value in identity(asked)[1].items() if name in output_types}}
+    return {**rest, **{name: value for name, value in identity(resource)[1].items() if name in output_types}}
 
 
 def digits(text: str, count: int) -> str:
-    """Hexadecimal ones, the same for the same text."""
     return hashlib.sha256(text.encode()).hexdigest()[:count]
 
 

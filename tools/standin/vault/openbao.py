@@ -1,9 +1,7 @@
-"""What is made for real in an OpenBao on this machine, so that rotators and servers run with what the stack made.
+"""Resources that are created in an OpenBao on this machine, for rotators and servers.
 
-Each resource becomes the request that Pulumi's provider would make of it: its place is in places.py,
-its body are the inputs under the API's own names. So refresh, update and destroy are the server's, and what the server
-computes (an accessor, a CSR, a certificate) is its own. Only containers, policies and roles are made: no value is
-written, read or copied here.
+Each resource becomes the provider's request: places.py has its path, the inputs are its body. Refresh, update and
+destroy use the server, which computes accessors, CSRs and certificates. Never values.
 """
 
 from __future__ import annotations
@@ -21,24 +19,23 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
-from tools.standin.cloud import Asked, Inputs, RefusedError
+from tools.standin.cloud import Inputs, RefusedError, Resource
 from tools.standin.vault import places
 from tools.standin.vault.places import Place
 
+# The https address of an OpenBao. VAULT_TOKEN and VAULT_CACERT are as in Pulumi's provider.
 VARIABLE = "STANDIN_VAULT_ADDR"
-"""Where an OpenBao listens, https. VAULT_TOKEN and VAULT_CACERT are found as Pulumi's own provider finds them."""
 
 DEADLINE = 120.0
-"""Seconds."""
 
+# As in the provider.
 TRIES, PAUSE = 10, 0.5
-"""As often as the provider asks again, and seconds in between."""
 
+# A new KV mount's error for a moment.
 NOT_YET = "Upgrading from non-versioned to versioned data"
-"""What a KV mount says for a moment after it was made."""
 
+# Errors of missing resources, with 400 or 500 in place of 404.
 NOT_THERE = ("No secret engine mount at", "No auth engine at", "unable to find PKI issuer", "unable to find PKI key")
-"""What is said of what is gone, with 400 or 500 instead of 404."""
 
 REMEDIES: Mapping[int, str] = {
     HTTPStatus.FORBIDDEN: "log in as somebody whose policies allow it (VAULT_TOKEN)",
@@ -47,7 +44,7 @@ REMEDIES: Mapping[int, str] = {
 
 
 class OpenBao:
-    """The objects of one server at `url`. Raises RefusedError for an address that is not this machine's."""
+    """The objects of a server at `url`. Raises RefusedError unless it is on this machine."""
 
     def __init__(self, url: str, namespace: str = "") -> None:
         parts = urlsplit(url)
@@ -58,15 +55,14 @@ class OpenBao:
             )
         self.url, self._namespace = url.rstrip("/"), namespace
         context = ssl.create_default_context(cafile=os.environ.get("VAULT_CACERT"))
-        self._opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))  # no proxy of the user's
+        self._opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))  # without the user's proxy
 
     def makes(self, token: str) -> bool:
-        """Whether resources of this type exist there."""
         return token.startswith("vault:")
 
-    def create(self, asked: Asked) -> tuple[str, Inputs]:
-        """The id that Pulumi's provider gives it, and what the server computed. Raises RefusedError."""
-        place, inputs = places.of(asked.token), asked.inputs
+    def create(self, resource: Resource) -> tuple[str, Inputs]:
+        """Return the provider's id and the server's outputs. Raises RefusedError."""
+        place, inputs = places.of(resource.token), resource.inputs
         path, namespace = place.path(place.at, inputs), self._namespaced(inputs)
         if place.exclusive and self._call("GET", path, namespace) is not None:
             raise RefusedError(f"{path}: there is one already; import it, or take another name")
@@ -78,9 +74,9 @@ class OpenBao:
             computed |= {name: read[api] for name, api in place.reads.items() if api in read}
         return place.path(place.id or place.at, {**inputs, **computed}), computed
 
-    def update(self, asked: Asked, resource_id: str) -> None:
-        """Make it what the inputs say. Raises RefusedError."""
-        place, inputs = places.of(asked.token), asked.inputs
+    def update(self, resource: Resource, resource_id: str) -> None:
+        """Update a resource. Raises RefusedError."""
+        place, inputs = places.of(resource.token), resource.inputs
         if place.once:
             raise RefusedError(f"{resource_id}: what was generated once can't be changed; replace it")
         if place.change:
@@ -90,15 +86,15 @@ class OpenBao:
             self._call(place.method, place.path(place.at, inputs), self._namespaced(inputs), place.body(inputs))
         self._follow(place, inputs)
 
-    def delete(self, asked: Asked) -> None:
-        """Delete it; what is gone already is deleted. What the provider only forgets goes with its mount."""
-        place = places.of(asked.token)
+    def delete(self, resource: Resource) -> None:
+        """Delete a resource. Idempotent. Resources that the provider only forgets end with their mount."""
+        place = places.of(resource.token)
         if place.deleted is not None:
-            path = place.path(place.deleted or place.at, asked.inputs)
-            self._call("DELETE", path, self._namespaced(asked.inputs))
+            path = place.path(place.deleted or place.at, resource.inputs)
+            self._call("DELETE", path, self._namespaced(resource.inputs))
 
     def exists(self, token: str, outputs: Inputs) -> bool:
-        """Whether it is still there, by the request that the provider reads it with."""
+        """Return whether a resource exists, by the provider's request."""
         place = places.of(token)
         if place.found is None:
             return True
@@ -116,10 +112,10 @@ class OpenBao:
     def _call(
         self, method: str, path: str, namespace: str, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any] | None:
-        """What was answered; None for what is not there. Raises RefusedError with the server's words."""
+        """Return the answer; None for a missing resource. Raises RefusedError with the server's error."""
         for turn in itertools.count():
             try:
-                return self._asked(method, path, namespace, body)
+                return self._resource(method, path, namespace, body)
             except HTTPError as error:
                 said = "; ".join(json.loads(error.read() or b"{}").get("errors", ())) or error.reason
                 if method in ("GET", "DELETE") and _is_gone(error.code, said):
@@ -135,7 +131,7 @@ class OpenBao:
                 ) from error
         raise AssertionError("it counts for ever")
 
-    def _asked(self, method: str, path: str, namespace: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _resource(self, method: str, path: str, namespace: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", "X-Vault-Request": "true"}
         headers["X-Vault-Token"] = os.environ.get("VAULT_TOKEN", "")
         if namespace:
@@ -157,7 +153,7 @@ def _is_gone(code: int, said: str) -> bool:
 
 
 def _passes(code: int) -> bool:
-    """Of these the provider's client thinks so: OpenBao answers 500 where two requests change a mount at once."""
+    """Return whether the provider retries the status: OpenBao answers 500 for concurrent changes of a mount."""
     return code >= HTTPStatus.INTERNAL_SERVER_ERROR and code != HTTPStatus.NOT_IMPLEMENTED
 
 

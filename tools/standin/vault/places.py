@@ -1,7 +1,7 @@
-"""Where each type of resource lies in Vault's API, and what of its inputs goes there under which name.
+"""The path of each resource type in Vault's API, and names of inputs there.
 
 By the provider's documentation (https://registry.terraform.io/providers/hashicorp/vault/latest/docs) and the API's
-(https://openbao.org/api-docs/): but for the names here the inputs are the API's own, in another spelling.
+(https://openbao.org/api-docs/). Other inputs have the API's names, in another spelling.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Body = dict[str, Any]
 
 
 def plain(inputs: Inputs, *, without: Collection[str] = (), named: Mapping[str, str] | None = None) -> Body:
-    """Inputs as the API calls them."""
+    """Return inputs by the API's names."""
     names = named or {}
     return {
         names.get(name) or snake(name): _number(value)
@@ -30,42 +30,41 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
 
 
+# The first is a header, the second Pulumi's.
 NEVER_SENT = ("namespace", "__defaults")
-"""The first goes into a header, the second is Pulumi's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """One type of resource. A path's `{names}` are inputs, or what the server computed."""
+    """A resource type. `{names}` in a path are inputs, or outputs of the server."""
 
     at: str
     method: str = "POST"
     defaults: Mapping[str, str] = field(default_factory=dict)
-    """For names of the path that may be left out."""
+    """Defaults for names in the path."""
     named: Mapping[str, str] = field(default_factory=dict)
     shaped: Callable[[Inputs], Body] | None = None
-    """The body, where it is not simply the inputs that the path has not."""
+    """The body, if it is not the remaining inputs."""
     change: tuple[str, Callable[[Inputs], Body]] | None = None
-    """Where and how it is changed, where that is not as it is made."""
+    """Path and body of an update, if they differ."""
     then: tuple[str, Callable[[Inputs], Body]] | None = None
-    """A second request, after making and changing it; not sent without a body."""
+    """A second request after creation and update; not sent without a body."""
     found: str | None = ""
-    """Where it is read. Empty: where it is made; None: nowhere, it is a deed and not a thing."""
+    """Path to read, by default that of creation; None if it can't be read."""
     deleted: str | None = ""
-    """The same of deleting it. None: the provider only forgets it."""
+    """Path to delete, by default that of creation; None if the provider only forgets it."""
     answers: Mapping[str, str] = field(default_factory=dict)
-    """Outputs by their names in the answer to making it."""
+    """Outputs by their names in the answer to the creation."""
     reads: Mapping[str, str] = field(default_factory=dict)
-    """Outputs by their names in what is read after that."""
+    """Outputs by their names in a later read."""
     id: str = ""
-    """Of the resource in Pulumi; empty: where it is made."""
+    """The id in Pulumi, by default the path of creation."""
     once: bool = False
-    """Whether it can't be changed."""
+    """Whether it can't change."""
     exclusive: bool = False
-    """Whether making one where there is one is refused, though the API would change that."""
+    """Whether an existing one is an error, though the API would change it."""
 
     def path(self, template: str, properties: Inputs) -> str:
-        """A path of it, or its id."""
         return template.format_map({**self.defaults, **{name: _text(value) for name, value in properties.items()}})
 
     def body(self, inputs: Inputs) -> Body:
@@ -75,7 +74,7 @@ class Place:
 
 
 def of(token: str) -> Place:
-    """Raises RefusedError for a type that nobody has looked up yet."""
+    """Return the place of a type. Raises RefusedError for an unknown one."""
     if token not in PLACES:
         raise RefusedError(f"{token}: where it lies in Vault's API is not known; add it to {__name__}")
     return PLACES[token]
@@ -86,7 +85,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> Any:
-    """A whole number as one: on the wire all are floats."""
+    """Return a whole number as an integer: on the wire all are floats."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
@@ -137,18 +136,19 @@ OF_THE_MOUNT = ("path", "type", "description", "disableRemount", "local", "tune"
 
 
 def _jwt_role(inputs: Inputs) -> Body:
-    """The provider's own default of `roleType` is not the API's."""
+    """The provider's default of `roleType` differs from the API's."""
     return plain({"roleType": "oidc", **inputs}, without=("backend", "roleName"))
 
 
 def _days(inputs: Inputs) -> Body:
-    """KV takes a duration where the provider takes seconds."""
+    """Return KV's duration for the provider's seconds."""
     body = plain(inputs, without=("mount",))
     if (seconds := body.pop("delete_version_after", None)) is not None:
         body["delete_version_after"] = f"{seconds}s"
     return body
 
 
+# The API's names for plural names of Pulumi.
 PLURAL = {
     "countries": "country",
     "localities": "locality",
@@ -160,14 +160,13 @@ PLURAL = {
     "keyUsages": "key_usage",
     "extKeyUsages": "ext_key_usage",
 }
-"""As the API calls what Pulumi's names have in plural."""
 
+# The API needs them as one text.
 COMMAS = ("altNames", "ipSans", "uriSans", "otherSans")
-"""The API wants them as one text."""
 
 
 def _generated(inputs: Inputs) -> Body:
-    """Of a certificate. The key never leaves the server: `exported` is refused."""
+    """Return the body of a certificate. Raises for `exported` keys."""
     if inputs.get("type") == "exported":
         raise RefusedError("type: exported would bring a private key into Pulumi's state; take `internal`")
     joined = {name: ",".join(inputs[name]) for name in COMMAS if isinstance(inputs.get(name), list)}

@@ -1,5 +1,4 @@
-"""Vault for the stand-in: what the engine asks of a provider, answered from tables, and made for real in an OpenBao
-where one is named."""
+"""Vault for the stand-in: answers from tables, and from an OpenBao if configured."""
 
 from __future__ import annotations
 
@@ -9,14 +8,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tools.standin import choice, sdk_types
-from tools.standin.cloud import Asked, Inputs, RefusedError
+from tools.standin.cloud import Inputs, RefusedError, Resource
 from tools.standin.problems import Problem
 from tools.standin.vault import credentials, identities, openbao, replacement, rules
 from tools.standin.vault.openbao import OpenBao
 
 
 class Vault:
-    """A `Cloud`: a few of Vault's rules, made-up identities, and a real OpenBao of this machine where one is named."""
+    """A `Cloud`: some of Vault's rules, made-up identities, and an OpenBao of this machine if configured."""
 
     package = "vault"
 
@@ -25,7 +24,8 @@ class Vault:
         self._openbao: OpenBao | None = None
 
     def configure(self, variables: Inputs) -> None:
-        """Address and server. Refuses without an address, as the real one does, and where there is a token."""
+        """Set address and server. Raises for a missing address, as the real provider does, and for an existing
+        token."""
         if not choice.mode() and (found := credentials.source()):
             raise RefusedError(
                 f"there is a Vault token (from {found}), and this is the stand-in, which reaches no server; "
@@ -48,7 +48,6 @@ class Vault:
 
     @property
     def disclaimer(self) -> str:
-        """What it does not prove, and what it makes elsewhere."""
         made = f". All is made in the OpenBao at {self._openbao.url}" if self._openbao else ""
         return (
             "It does not prove that your Vault accepts the stack: no right of whoever deploys, quota, mount of others "
@@ -56,7 +55,6 @@ class Vault:
         )
 
     def problems(self, token: str, inputs: Inputs) -> Iterator[Problem]:
-        """By what the SDK's types do not say."""
         return rules.problems(token, inputs)
 
     def auto_named(self, token: str) -> str | None:  # noqa: ARG002 - the program gives every name
@@ -68,29 +66,29 @@ class Vault:
     def answered(self, token: str, inputs: Inputs) -> Inputs:  # noqa: ARG002 - Vault answers inputs as they are
         return {}
 
-    def create(self, asked: Asked) -> tuple[str, Inputs]:
-        """In the OpenBao, with what that computes, or in Pulumi's state alone."""
-        given = sdk_types.input_types(sdk_types.arguments_class(asked.token))
+    def create(self, resource: Resource) -> tuple[str, Inputs]:
+        """Create a resource in the OpenBao, or in Pulumi's state alone."""
+        given = sdk_types.input_types(sdk_types.arguments_class(resource.token))
         beyond: dict[str, Any] = {
-            name: hint for name, hint in sdk_types.output_types(asked.token).items() if name not in given
+            name: hint for name, hint in sdk_types.output_types(resource.token).items() if name not in given
         }
-        made_up = identities.computed(asked, beyond)
-        if self._openbao and self._openbao.makes(asked.token):
-            resource_id, computed = self._openbao.create(asked)
+        made_up = identities.computed(resource, beyond)
+        if self._openbao and self._openbao.makes(resource.token):
+            resource_id, computed = self._openbao.create(resource)
             return resource_id, {**made_up, **computed}
-        return identities.identity(asked)[0], made_up
+        return identities.identity(resource)[0], made_up
 
-    def update(self, asked: Asked, resource_id: str) -> None:
-        if self._openbao and self._openbao.makes(asked.token):
-            self._openbao.update(asked, resource_id)
+    def update(self, resource: Resource, resource_id: str) -> None:
+        if self._openbao and self._openbao.makes(resource.token):
+            self._openbao.update(resource, resource_id)
 
-    def delete(self, asked: Asked, resource_id: str) -> None:  # noqa: ARG002 - its inputs say where it is
-        if self._openbao and self._openbao.makes(asked.token):
-            self._openbao.delete(asked)
+    def delete(self, resource: Resource, resource_id: str) -> None:  # noqa: ARG002 - its inputs say where it is
+        if self._openbao and self._openbao.makes(resource.token):
+            self._openbao.delete(resource)
 
     def exists(self, token: str, resource_id: str, outputs: Inputs) -> bool:  # noqa: ARG002
         return not (self._openbao and self._openbao.makes(token)) or self._openbao.exists(token, outputs)
 
     def invoke(self, token: str, arguments: Inputs) -> dict[str, Any]:  # noqa: ARG002
-        """None: what a function would tell may be a value."""
+        """Return None: a function's answer may be a value."""
         raise RefusedError(f"{token}: the stand-in answers no function of Vault; take a resource's output")

@@ -1,7 +1,6 @@
-"""Which changes make a new resource: where it lies and what it is called, and a table for the rest.
+"""Which changes replace a resource: place and name, and a table for the rest.
 
-The provider's schema says it for every property, and is not to be had here. Where the table is silent the stand-in
-shows an update in place, so a replacement that only the real provider knows of is not seen on it.
+The provider's schema is not available here. Unknown changes are updates, so the real provider may replace more.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from collections.abc import Mapping
 
 from tools.standin.vault import places
 
+# The provider moves these to a new path with their content, unless `disableRemount` is set.
 MOVES = ("vault:index/mount:Mount", "vault:index/authBackend:AuthBackend", "vault:jwt/authBackend:AuthBackend")
-"""What the provider moves to its new path, with all that lies there, where `disableRemount` is not set."""
 
 ALSO: Mapping[str, frozenset[str]] = {
     "vault:index/mount:Mount": frozenset({"type", "local", "sealWrap", "externalEntropyAccess"}),
@@ -23,9 +22,9 @@ ALSO: Mapping[str, frozenset[str]] = {
 
 
 def replaced_by(token: str, properties: frozenset[str]) -> frozenset[str]:
-    """Of a resource's `properties`, those whose change makes a new one."""
+    """Return the properties whose change replaces the resource."""
     place = places.of(token)
-    if place.once:  # what is generated is generated anew, whatever was asked for otherwise
+    if place.once:  # generated objects are replaced for every change
         return properties - {"revoke"}
     within = frozenset(re.findall(r"{(\w+)}", place.at))
     if token in MOVES:

@@ -1,4 +1,4 @@
-"""What Vault refuses, or takes and never does, and the SDK's types do not say. Each rule names where that is said."""
+"""Rules of Vault beyond the SDK's types, each with its source."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tools.standin.wire import has_unknown, is_unknown
 
 Inputs = Mapping[str, Any]
 
+# Vault, Policies.
 CAPABILITIES = ("create", "read", "update", "patch", "delete", "list", "sudo", "deny", "subscribe", "recover")
-"""Vault, Policies. Any other word is refused."""
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+)([smhd]?)")
@@ -26,7 +26,7 @@ ROLE = Like(r"[\w.-]+", "a role's name, of letters, digits, dots, dashes and und
 
 
 class Capabilities:
-    """A `Form`: a policy of which each path has capabilities that Vault knows."""
+    """A `Form`: a policy with known capabilities."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):
@@ -43,7 +43,7 @@ class Capabilities:
 
 
 class Passwords:
-    """A `Form`: a password policy, of a length and of rules about characters (Vault, Password policies)."""
+    """A `Form`: a password policy with a length and rules about characters (Vault, Password policies)."""
 
     def problem(self, value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):
@@ -54,6 +54,7 @@ class Passwords:
         return None
 
 
+# For roles of every auth method. 32 days are a server's default maximum.
 TOKENS: Mapping[str, Form] = {
     "roleName": ROLE,
     "tokenTtl": Between(0, 2764800),
@@ -61,12 +62,12 @@ TOKENS: Mapping[str, Form] = {
     "tokenType": OneOf(("default", "service", "batch", "default-service", "default-batch")),
     "tokenBoundCidrs[]": CIDR,
 }
-"""Of every auth method's roles. 32 days are a server's own longest life of a token, where nobody changed it."""
 
+# `exported` is missing: the key of a CA would be in Pulumi's state.
 VALUES: Mapping[str, Mapping[str, Form]] = {
     "index:Mount": {"path": PATH, "options.version": OneOf(("1", "2"))},
     "kv:SecretBackendV2": {"maxVersions": Between(0, 4294967295), "deleteVersionAfter": Between(0, 4294967295)},
-    # Vault makes small letters of a policy's name: one with others is a change for ever.
+    # Vault converts names of policies to lower case: others would always differ.
     "index:Policy": {"name": Like(r"(?!root$)[a-z0-9._-]+", "small letters, digits and ._-"), "policy": Capabilities()},
     "index:PasswordPolicy": {"policy": Passwords()},
     "index:Audit": {"type": OneOf(("file", "syslog", "socket"))},
@@ -90,11 +91,10 @@ VALUES: Mapping[str, Mapping[str, Form]] = {
         "crlDistributionPoints[]": Like(r"https?://\S+", "a URL"),
     },
 }
-"""`exported` is no type here: Vault takes it, and the key of a CA would lie in Pulumi's state."""
 
 
 def problems(token: str, inputs: Inputs) -> Iterator[Problem]:
-    """What Vault refuses of a resource's inputs, beyond types."""
+    """Yield the problems of a resource's inputs beyond types."""
     what = kind(token)
     for path, rule in VALUES.get(what, {}).items():
         for at, value in found(inputs, path):
@@ -109,14 +109,14 @@ def _given(inputs: Inputs, *names: str) -> list[str]:
 
 
 def _token(inputs: Inputs) -> Iterator[Problem]:
-    """Vault, Tokens: no life is longer than the longest."""
+    """Check that no lifetime exceeds the maximum (Vault, Tokens)."""
     ttl, most = inputs.get("tokenTtl"), inputs.get("tokenMaxTtl")
     if isinstance(ttl, int | float) and isinstance(most, int | float) and 0 < most < ttl:
         yield Problem("tokenTtl", ttl, "it is at most token_max_ttl", "shorten it")
 
 
 def _kubernetes(inputs: Inputs) -> Iterator[Problem]:
-    """Vault, Kubernetes auth method (API): names and namespaces, not both of them `*`."""
+    """Check names and namespaces, not both `*` (Vault, Kubernetes auth method API)."""
     yield from _token(inputs)
     if not _given(inputs, "boundServiceAccountNamespaces", "boundServiceAccountNamespaceSelector"):
         yield Problem("boundServiceAccountNamespaces", MISSING, "a role is bound to namespaces", "give them")
@@ -125,7 +125,7 @@ def _kubernetes(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _jwt(inputs: Inputs) -> Iterator[Problem]:
-    """Vault, JWT/OIDC auth method (API): at least one of what a role of type jwt may be bound to."""
+    """Check for a binding of a jwt role (Vault, JWT/OIDC auth method API)."""
     yield from _token(inputs)
     bound = ("boundAudiences", "boundSubject", "boundClaims", "tokenBoundCidrs")
     if inputs.get("roleType") == "jwt" and not _given(inputs, *bound):
@@ -133,7 +133,7 @@ def _jwt(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _keys(inputs: Inputs) -> Iterator[Problem]:
-    """The same, Configure: exactly one way to the keys that sign tokens."""
+    """Check for exactly one source of signing keys (the same, Configure)."""
     ways = ("oidcDiscoveryUrl", "jwksUrl", "jwksPairs", "jwtValidationPubkeys")
     if len(_given(inputs, *ways)) != 1:
         yield Problem("oidcDiscoveryUrl", inputs.get("oidcDiscoveryUrl", MISSING), "one way to the issuer's keys",
@@ -161,7 +161,7 @@ def _rebuilt(inputs: Inputs) -> Iterator[Problem]:
 
 
 def _seconds(text: Any) -> float:
-    """0 of what is no duration, or not known yet."""
+    """Return seconds; 0 for an invalid or unknown duration."""
     matched = None if is_unknown(text) else _DURATION.fullmatch(str(text))
     return int(matched[1]) * _UNITS[matched[2]] if matched else 0
 

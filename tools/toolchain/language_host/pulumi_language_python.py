@@ -1,14 +1,14 @@
-"""A small Python language host for the Pulumi CLI, where the official one is not to be had.
+"""A small Python language host for the Pulumi CLI, for machines without the official one.
 
-The official host (pulumi-language-python) is a Go program that no package registry has. What it does for a project
-whose environment is already there is small: start the program with Pulumi's own executor, or a plugin, and say how it
-ended. This host does that and no more: it neither installs dependencies, nor looks for plugins, nor generates code.
+The official pulumi-language-python is in no package registry. For a project with an environment it starts the program
+with Pulumi's executor, or a plugin, and reports the end. This host installs no dependencies, finds no plugins, and
+generates no code.
 
-It is not run by hand: the CLI starts it, reads its port from the first line and speaks LanguageRuntime (language.proto
-of Pulumi 3.272) over gRPC, on loopback.
+The CLI starts it, reads its port from the first line, and speaks LanguageRuntime (language.proto of Pulumi 3.272) over
+gRPC on loopback.
 """
 
-# ruff: noqa: N802, ARG002  the protocol gives the names and the arguments
+# ruff: noqa: N802, ARG002  names and arguments of the protocol
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from typing import IO, Any
 
 
 def _skip_the_sdk() -> None:
-    """Let `pulumi.runtime.proto` be imported without the SDK around it: that would double the start, 0.3 to 0.6 s."""
+    """Import `pulumi.runtime.proto` without the SDK, which would double the start, 0.3 to 0.6 s."""
     spec = importlib.util.find_spec("pulumi")
     if spec is None or not spec.submodule_search_locations:
         sys.exit(f"{sys.executable} has no pulumi package: run `make setup`")
@@ -47,20 +47,19 @@ import grpc  # type: ignore[import-untyped]  # noqa: E402
 from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]  # noqa: E402
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2  # noqa: E402
 
+# The executor has printed the error (pulumi-language-python-exec).
 SHOWN_TO_THE_USER = 32
-"""Exit code by which the executor says that it has already printed the error (pulumi-language-python-exec)."""
 
+# Bytes, as in the CLI (rpcutil.GrpcChannelOptions).
 LARGEST_MESSAGE = 400 * 1024 * 1024
-"""Bytes; what the CLI itself allows (rpcutil.GrpcChannelOptions), so that a large program is not refused here."""
 
 _children: list[subprocess.Popen[Any]] = []
 
 
 class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
-    """LanguageRuntime for programs and plugins whose environment is there. `engine` is the CLI's own address.
+    """LanguageRuntime for programs and plugins with an environment. `engine` is the CLI's address.
 
-    What is not overridden answers UNIMPLEMENTED, as the protocol asks: code generation, packing and linking. The names
-    are the protocol's.
+    Other methods answer UNIMPLEMENTED: code generation, packing and linking.
     """
 
     def __init__(self, *, engine: str, executor: Path) -> None:
@@ -74,7 +73,7 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
         return plugin_pb2.PluginInfo(version="")
 
     def GetRequiredPackages(self, request: Any, context: Any) -> Any:
-        """None: the CLI would want to download them. A program asks for its providers as it registers resources."""
+        """Return none, which the CLI would download. Programs request providers with their resources."""
         return language_pb2.GetRequiredPackagesResponse()
 
     def InstallDependencies(self, request: Any, context: Any) -> Iterator[Any]:
@@ -91,7 +90,7 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
         return language_pb2.AboutResponse(executable=interpreter(request.info)[0], version=version)
 
     def GetProgramDependencies(self, request: Any, context: Any) -> Any:
-        """Of the environment that this host runs in, which is the program's; direct ones cannot be told apart."""
+        """Return the packages of this environment, the program's; direct ones are not distinguished."""
         dependencies = sorted({(found.name, found.version) for found in distributions()})
         return language_pb2.GetProgramDependenciesResponse(
             dependencies=[language_pb2.DependencyInfo(name=name, version=version) for name, version in dependencies]
@@ -101,7 +100,7 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
         return Empty()
 
     def Run(self, request: Any, context: Any) -> Any:
-        """Run a program to its end. Its output is this host's own, which the CLI shows as the program's."""
+        """Run a program to its end. This host's output is the program's."""
         python, environment = interpreter(request.info)
         arguments = {
             "--project": request.project,
@@ -135,13 +134,13 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
         return language_pb2.RunResponse(error=f"the program ended with exit code {code}" if code else "")
 
     def RunPlugin(self, request: Any, context: Any) -> Iterator[Any]:
-        """Run a component provider or a policy pack, and pass on what it writes: its first line is its port."""
+        """Run a component provider or policy pack, and forward its output: the first line is its port."""
         python, environment = interpreter(request.info)
-        asked = dict(pair.split("=", 1) for pair in request.env if "=" in pair)
+        requested = dict(pair.split("=", 1) for pair in request.env if "=" in pair)
         child = subprocess.Popen(
             [python, "-u", request.info.program_directory, *request.args],
             cwd=request.pwd or None,
-            env={**environment, **asked},
+            env={**environment, **requested},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -152,10 +151,9 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
 
 
 def interpreter(info: Any) -> tuple[str, dict[str, str]]:
-    """The Python that a program or plugin asks for, and the environment to run it in.
+    """Return the Python of a program or plugin, and its environment.
 
-    `virtualenv` of its runtime options is relative to its Pulumi.yaml; with the toolchain uv it is .venv if not said;
-    without either it is this host's own.
+    `virtualenv` is relative to its Pulumi.yaml, .venv by default with the toolchain uv, else this host's.
     """
     options = dict(info.options)
     folder = options.get("virtualenv") or (".venv" if options.get("toolchain") == "uv" else "")
@@ -167,7 +165,7 @@ def interpreter(info: Any) -> tuple[str, dict[str, str]]:
 
 
 def _end_with_the_call(child: subprocess.Popen[Any], context: Any) -> None:
-    """A call that the CLI gives up takes its child with it, and so does the end of this host."""
+    """End the child with the call or with this host."""
     _children.append(child)
     if not context.add_callback(lambda: _end(child)):  # already given up
         _end(child)
@@ -179,14 +177,14 @@ def _end(child: subprocess.Popen[Any]) -> None:
 
 
 def _exit(*_: object) -> None:
-    """At once: the CLI waits 5 s for a plugin that ignores its signal, and grpc's own stop waits for open calls."""
+    """Exit at once: the CLI waits 5 s for a plugin that ignores its signal, and grpc's stop for open calls."""
     for child in _children:
         _end(child)
     os._exit(0)
 
 
 def _written_by(child: subprocess.Popen[bytes]) -> Iterator[tuple[str, bytes]]:
-    """What a child writes, as it writes it, each with the name of its output; ends when both are closed."""
+    """Yield a child's output with the stream's name, until both are closed."""
     written: queue.Queue[tuple[str, bytes]] = queue.Queue()
 
     def pass_on(kind: str, pipe: IO[bytes]) -> None:

@@ -1,17 +1,26 @@
-"""The embedded broker of a dev stack: users in a file, the documented user commands of Coreflux, loopback only."""
+"""The embedded broker of a dev stack: users in a file, Coreflux's documented user commands, loopback only."""
 
 from secretops.broker.process import (
     EmbeddedBrokerError,
     Listener,
     Running,
-    accepts,
+    is_listening,
     running,
     serve,
     start,
     stop,
-    vacated,
+    wait_until_free,
 )
-from secretops.broker.users import first_admin
+from secretops.broker.users import create_first_admin
 
-__all__ = ["EmbeddedBrokerError", "Listener", "Running", "accepts", "first_admin", "running", "serve", "start"]
-__all__ += ["stop", "vacated"]
+__all__ = [
+    "EmbeddedBrokerError",
+    "Listener",
+    "Running",
+    "create_first_admin",
+    "is_listening",
+    "running",
+    "serve",
+    "start",
+]
+__all__ += ["stop", "wait_until_free"]

@@ -1,7 +1,6 @@
-"""The user commands of a Coreflux broker, as its public pages document them.
+"""The user commands of a Coreflux broker (CorefluxCommunity/coreflux-cursor-plugin: broker-commands, broker-security).
 
-CorefluxCommunity/coreflux-cursor-plugin: skills broker-commands (payload, envelope, commands) and broker-security
-(flags). Other commands are unknown. The topics are not shared with the target, which is tested against this broker.
+Does not share the topics with the target, which is tested against this broker.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class Command:
     """A parsed command. `name` is in camelCase."""
 
     name: str
-    arguments: tuple[str, ...] = field(repr=False)  # one of them may be a password
+    arguments: tuple[str, ...] = field(repr=False)  # may contain a password
     request_id: str | None = None
 
 
@@ -55,11 +54,11 @@ def _name(token: str) -> str:
 
 
 class Commands:
-    """Runs commands on the users, and answers in the documented envelope."""
+    """Runs commands, and answers in the documented envelope."""
 
     def __init__(self, users: Users) -> None:
         self._users = users
-        # name -> number of arguments, the action, and the message with the arguments in it
+        # name -> number of arguments, action, and message template
         self._known: Mapping[str, tuple[int, Callable[..., object], str]] = {
             "addUser": (2, users.add, "User '{0}' added successfully!"),
             "removeUser": (1, users.remove, "User '{0}' removed successfully!"),
@@ -71,10 +70,10 @@ class Commands:
         }
 
     def run(self, username: str, text: str) -> str:
-        """Return the answer to a command of `username`, as JSON. Of the arguments only a user's name is repeated."""
+        """Return the JSON answer to a command of `username`. Repeats no argument but a user's name."""
         try:
             command = parse(text)
-        except ValueError as error:  # shlex repeats nothing of the input
+        except ValueError as error:  # contains no input
             return _envelope(Command("", ()), error=str(error))
         try:
             message, data = self._carry_out(username, command)

@@ -1,7 +1,4 @@
-"""Read and write MQTT 3.1.1 packets, without state.
-
-A packet that breaks the standard raises MalformedError, which ends the connection, as the standard requires.
-"""
+"""Parse and build MQTT 3.1.1 packets. An invalid packet raises MalformedError, which ends the connection."""
 
 from __future__ import annotations
 
@@ -11,11 +8,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeVar
 
-# A topic or filter in bytes; the standard allows 65,535.
-TOPIC_BYTES = 1024
+# Bytes of a topic or filter; the standard allows 65,535.
+MAX_TOPIC_BYTES = 1024
 
-# The most subscriptions of a client, and filters of a packet.
-SUBSCRIPTIONS = 100
+# Subscriptions of a client, and filters of a packet.
+MAX_SUBSCRIPTIONS = 100
 
 T = TypeVar("T")
 
@@ -26,11 +23,11 @@ REFUSED = 0x80
 
 
 class MalformedError(Exception):
-    """A packet that breaks the standard or a limit. The text quotes nothing of the packet."""
+    """A packet violates the standard or a limit. The text contains nothing of the packet."""
 
 
 class RefusedConnectError(Exception):
-    """A CONNECT that is refused with a return code."""
+    """A CONNECT is refused with a return code."""
 
     def __init__(self, code: ReturnCode) -> None:
         super().__init__(code.name)
@@ -53,7 +50,7 @@ class PacketType(IntEnum):
 
 
 class ReturnCode(IntEnum):
-    """Return codes of a CONNACK other than 0, accepted."""
+    """Return codes of a CONNACK, except 0 (accepted)."""
 
     PROTOCOL = 1
     CLIENT_ID = 2
@@ -77,7 +74,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """A CONNECT. `client_id` may be empty; `keep_alive` is in seconds, 0 for none."""
+    """A CONNECT. `client_id` may be empty; `keep_alive` is in seconds, or 0."""
 
     client_id: str
     clean: bool
@@ -88,7 +85,7 @@ class Connect:
 
 
 async def read(stream: StreamReader, limit: int) -> tuple[PacketType, int, bytes]:
-    """Return kind, flags and body of the next packet. Raises MalformedError, IncompleteReadError, OSError."""
+    """Return type, flags and body of the next packet. Raises MalformedError, IncompleteReadError, OSError."""
     first = (await stream.readexactly(1))[0]
     length = 0
     for shift in (0, 7, 14, 21):
@@ -159,7 +156,7 @@ class _Fields:
 
 
 def connect(body: bytes) -> Connect:
-    """Parse a CONNECT. Raises MalformedError, and RefusedConnectError for another protocol or a missing client id."""
+    """Raises MalformedError, and RefusedConnectError for another protocol or a missing client id."""
     fields = _Fields(body)
     if fields.text() != "MQTT":
         raise MalformedError("protocol name")
@@ -181,7 +178,7 @@ def connect(body: bytes) -> Connect:
 
 
 def publish(flags: int, body: bytes) -> tuple[Message, int]:
-    """Parse a PUBLISH. Return its message and its packet id, which is 0 for QoS 0."""
+    """Return the message of a PUBLISH and its packet id, which is 0 for QoS 0."""
     qos = flags >> 1 & 3
     if qos == 3:  # noqa: PLR2004 - reserved
         raise MalformedError("QoS 3")
@@ -192,7 +189,7 @@ def publish(flags: int, body: bytes) -> tuple[Message, int]:
 
 
 def subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:
-    """Parse a SUBSCRIBE. Return its packet id, and its filters with their highest QoS."""
+    """Return the packet id of a SUBSCRIBE, and its filters with their maximum QoS."""
     packet_id, wanted = _list(body, lambda fields: (fields.text(), fields.byte()))
     if any(qos > 2 for _, qos in wanted):  # noqa: PLR2004 - the highest QoS
         raise MalformedError("QoS of a filter")
@@ -200,7 +197,7 @@ def subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:
 
 
 def unsubscribe(body: bytes) -> tuple[int, list[str]]:
-    """Parse an UNSUBSCRIBE. Return its packet id and its filters."""
+    """Return the packet id of an UNSUBSCRIBE, and its filters."""
     return _list(body, _Fields.text)
 
 
@@ -209,13 +206,13 @@ def _list(body: bytes, read_one: Callable[[_Fields], T]) -> tuple[int, list[T]]:
     packet_id = fields.packet_id()
     while fields.more or not found:
         found.append(read_one(fields))
-        if len(found) > SUBSCRIPTIONS:
-            raise MalformedError(f"more than {SUBSCRIPTIONS} filters")
+        if len(found) > MAX_SUBSCRIPTIONS:
+            raise MalformedError(f"more than {MAX_SUBSCRIPTIONS} filters")
     return packet_id, found
 
 
 def acknowledged(body: bytes) -> int:
-    """Parse a PUBACK, PUBREC, PUBREL or PUBCOMP. Return the packet id."""
+    """Return the packet id of a PUBACK, PUBREC, PUBREL or PUBCOMP."""
     fields = _Fields(body)
     packet_id = fields.packet_id()
     fields.end()
@@ -223,7 +220,7 @@ def acknowledged(body: bytes) -> int:
 
 
 def connack(code: int, *, present: bool = False) -> bytes:
-    """Return a CONNACK. `present`: the client's session was kept."""
+    """Return a CONNACK. `present`: the broker has a session of the client."""
     return bytes((0x20, 2, present, code))
 
 
@@ -233,45 +230,44 @@ def acknowledge(kind: PacketType, packet_id: int) -> bytes:
 
 
 def suback(packet_id: int, granted: list[int]) -> bytes:
-    """Return a SUBACK. `granted`: a QoS per filter, REFUSED for one that is not granted."""
+    """Return a SUBACK. `granted`: a QoS for each filter, or REFUSED."""
     return _packet(0x90, packet_id.to_bytes(2, "big") + bytes(granted))
 
 
 def unsuback(packet_id: int) -> bytes:
-    """Return an UNSUBACK."""
     return _packet(0xB0, packet_id.to_bytes(2, "big"))
 
 
 def published(message: Message, packet_id: int = 0, *, again: bool = False) -> bytes:
-    """Return a PUBLISH. `again`: it was sent before, and not acknowledged."""
+    """Return a PUBLISH. `again`: it was sent before without an acknowledgement."""
     topic = message.topic.encode()
     head = len(topic).to_bytes(2, "big") + topic + (packet_id.to_bytes(2, "big") if message.qos else b"")
     return _packet(0x30 | again << 3 | message.qos << 1 | message.retain, head + message.payload)
 
 
 def is_filter(text: str) -> bool:
-    """Return whether `text` is a topic filter within our limit."""
+    """Return whether `text` is a topic filter within the limit."""
     levels = text.split("/")
     return (
-        0 < len(text.encode()) <= TOPIC_BYTES
+        0 < len(text.encode()) <= MAX_TOPIC_BYTES
         and all(level in ("#", "+") or not {"#", "+"} & set(level) for level in levels)
         and "#" not in levels[:-1]
     )
 
 
 def matches(topic_filter: str, topic: str) -> bool:
-    """Return whether a valid filter covers `topic`. A leading wildcard covers no $-topic."""
+    """Return whether a valid filter matches `topic`. A leading wildcard matches no $-topic."""
     if topic[0] == "$" and topic_filter[0] != "$":
         return False
     wanted, levels = topic_filter.split("/"), topic.split("/")
-    if wanted[-1] == "#":  # covers its parent, too
+    if wanted[-1] == "#":  # matches its parent, too
         wanted.pop()
         levels = levels[: len(wanted)]
     return len(wanted) == len(levels) and all(want in ("+", level) for want, level in zip(wanted, levels, strict=True))
 
 
 def _topic(text: str) -> str:
-    if not text or {"#", "+"} & set(text) or len(text.encode()) > TOPIC_BYTES:
+    if not text or {"#", "+"} & set(text) or len(text.encode()) > MAX_TOPIC_BYTES:
         raise MalformedError("topic")
     return text
 

@@ -1,6 +1,6 @@
 """The embedded broker's process: start it in the background, find it by its pid file, stop it.
 
-A running broker locks its pid file. A pid file without a lock is a leftover, so no other process is ever signalled.
+A running broker locks its pid file. An unlocked pid file is stale, so no other process is ever signalled.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_ARENA_MAX": "1"}
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
-LOCK_SECONDS = 2.0  # for the pid file's lock, which a reader holds for microseconds
+LOCK_SECONDS = 2.0  # until the lock of the pid file is free, which readers hold for microseconds
 POLL_SECONDS = 0.02
 
 log = logging.getLogger(__name__)
 
 
 class EmbeddedBrokerError(SecretopsError):
-    """The embedded broker could not be started or stopped."""
+    """The embedded broker cannot be started or stopped."""
 
 
 class Listener(StrEnum):
-    """Who listens at the broker's address after a start."""
+    """The process that listens at the broker's address after a start."""
 
     STARTED = "started"  # this home's broker
     OURS = "ours"  # this home's broker, which ran before
@@ -60,16 +60,14 @@ class Listener(StrEnum):
 
 @dataclass(frozen=True)
 class Running:
-    """A running broker."""
-
     pid: int
     address: str
 
 
 def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None:
-    """Run the broker until SIGTERM or SIGINT. `ready` is a file descriptor that gets a byte once it accepts clients.
+    """Run the broker until SIGTERM or SIGINT. Writes a byte to the file descriptor `ready` once it accepts clients.
 
-    Raises UsageError (not loopback, no users), EmbeddedBrokerError (already running, port taken), StoreError.
+    Raises UsageError (not loopback, no users), EmbeddedBrokerError (already running, port in use), StoreError.
     """
     host = loopback(host)
     printable.install()
@@ -97,25 +95,26 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
         except OSError as error:
             raise EmbeddedBrokerError(
                 f"{host}:{port}: {error.strerror}",
-                rule="the embedded broker needs this address for itself",
-                remedy="stop what listens there, or give the stack's broker another port",
+                rule="the embedded broker needs this address",
+                remedy="stop the process that listens there, or set another broker.port in the stack file",
+                code="broker-address-in-use",
             ) from error
 
 
 def start(home: Path, host: str, port: int) -> Listener:
-    """Start the broker in the background unless something listens there, and wait until it accepts clients.
+    """Start the broker in the background, unless a process listens there, and wait until it accepts clients.
 
-    Raises UsageError (not loopback), StoreError (its home cannot be written), EmbeddedBrokerError (it ended, or runs
-    at another address).
+    Raises UsageError (not loopback), StoreError (cannot write its home), EmbeddedBrokerError (it exited, or runs at
+    another address).
     """
     host = loopback(host)
     address = f"{host}:{port}"
-    taken = accepts(host, port)  # first: the broker has its pid file before it listens
+    taken = is_listening(host, port)  # first: the broker has its pid file before it listens
     if (already := running(home)) is not None:
         return _ours(home, already, host, port)
     if taken:
         return Listener.FOREIGN
-    with files.told(home):
+    with files.os_errors(home):
         home.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
         process, ready = _spawn(home, host, port)
     try:
@@ -131,13 +130,13 @@ def start(home: Path, host: str, port: int) -> Listener:
         return _ours(home, other, host, port)
     raise EmbeddedBrokerError(
         f"the embedded broker at {address} did not start: {_last_line(home / LOG_FILE)}",
-        rule=f"its log is {home / LOG_FILE}",
-        remedy="mend what the log says, then start it again",
+        remedy=f"fix the cause in its log {home / LOG_FILE}, then run: secretops broker start",
+        code="broker-start-failed",
     )
 
 
 def stop(home: Path) -> bool:
-    """Stop this home's broker and wait for its end. Return False if it was not running."""
+    """Stop this home's broker, and wait until it has exited. Return False if it was not running."""
     if (found := running(home)) is None:
         return False
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -148,14 +147,16 @@ def stop(home: Path) -> bool:
                 os.waitpid(found.pid, 0)  # if this very process started it
             return True
     raise EmbeddedBrokerError(
-        f"process {found.pid} does not end", remedy=f"see {home / LOG_FILE}, then end it by hand: kill -9 {found.pid}"
+        f"process {found.pid} does not exit",
+        remedy=f"see its log {home / LOG_FILE}, then run: kill -9 {found.pid}",
+        code="broker-stop-failed",
     )
 
 
 def running(home: Path) -> Running | None:
     """Return this home's broker, if its pid file is locked."""
     path = home / PID_FILE
-    with files.told(path):
+    with files.os_errors(path):
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -175,8 +176,8 @@ def running(home: Path) -> Running | None:
     return None
 
 
-def accepts(host: str, port: int) -> bool:
-    """Return whether anything listens there."""
+def is_listening(host: str, port: int) -> bool:
+    """Return whether a process listens there."""
     try:
         socket.create_connection((host, port), timeout=1.0).close()
     except OSError:
@@ -184,9 +185,9 @@ def accepts(host: str, port: int) -> bool:
     return True
 
 
-def vacated(host: str, port: int) -> bool:
-    """Wait for a broker that has lost its pid file to end. Return whether nothing listens there."""
-    return _within(3 * server.OWNED_SECONDS, lambda: not accepts(host, port))
+def wait_until_free(host: str, port: int) -> bool:
+    """Wait until a broker that has lost its pid file exits. Return whether the address is free."""
+    return _within(3 * server.OWNED_SECONDS, lambda: not is_listening(host, port))
 
 
 def loopback(host: str) -> str:
@@ -198,9 +199,10 @@ def loopback(host: str) -> str:
         if address.version == 4 and address.is_loopback:  # noqa: PLR2004 - IPv4
             return host
     raise UsageError(
-        f"{host}: not a loopback address",
-        rule="the embedded broker has no TLS, so it listens on this machine alone, over IPv4",
-        remedy="use localhost, or a real broker with TLS",
+        f"{host} is not a loopback address",
+        rule="the embedded broker has no TLS, so it listens only on loopback, over IPv4",
+        remedy="set broker.host to localhost, or use a broker with TLS",
+        code="broker-not-loopback",
     )
 
 
@@ -208,19 +210,21 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
     if already.address != f"{host}:{port}":
         raise EmbeddedBrokerError(
             f"the broker of {home} runs at {already.address}, not at {host}:{port}",
-            rule="one home has one broker",
-            remedy="stop it first, or give the stack's broker that address",
+            rule="a home has one broker",
+            remedy="stop it: secretops broker stop; or set its address in the stack file",
+            code="broker-address-mismatch",
         )
-    if not _within(START_SECONDS, lambda: accepts(host, port)):  # it may be starting
+    if not _within(START_SECONDS, lambda: is_listening(host, port)):  # it may be starting
         raise EmbeddedBrokerError(
             f"process {already.pid} is the broker of {home} and does not listen at {already.address}",
-            remedy=f"see {home / LOG_FILE}, and stop it",
+            remedy=f"see its log {home / LOG_FILE}, then run: secretops broker stop",
+            code="broker-not-listening",
         )
     return Listener.OURS
 
 
 def _spawn(home: Path, host: str, port: int) -> tuple[subprocess.Popen[bytes], int]:
-    """Return the process, and a pipe that gets a byte once it accepts clients, or ends with it."""
+    """Return the process, and a pipe that receives a byte once it accepts clients, or closes when it exits."""
     ready, write_end = os.pipe()
     argv = [sys.executable, "-P", "-m", "secretops.broker", str(home.resolve()), host, str(port), str(write_end)]
     log_file = os.open(home / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, files.PRIVATE)
@@ -246,7 +250,7 @@ def _spawn(home: Path, host: str, port: int) -> tuple[subprocess.Popen[bytes], i
 
 @contextmanager
 def _claimed(home: Path, address: str) -> Iterator[Callable[[], bool]]:
-    """Lock the pid file. Yield a function that returns False once the file was removed or replaced."""
+    """Lock the pid file. Yield a function that returns whether the file is still this one."""
     path = home / PID_FILE
     locked: list[int] = []
 
@@ -254,16 +258,19 @@ def _claimed(home: Path, address: str) -> Iterator[Callable[[], bool]]:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE)
         with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(path, file):  # else its last owner has just removed it
+            if _is_at(path, file):  # else its previous owner has just removed it
                 locked.append(file)
                 return True
         os.close(file)
         return False
 
-    with files.told(path):
+    with files.os_errors(path):
         if not _within(LOCK_SECONDS, lock):
             raise EmbeddedBrokerError(
-                f"{path} is locked", rule="one home has one broker, and it runs", remedy="stop it first"
+                f"{path} is locked: the broker already runs",
+                rule="a home has one broker",
+                remedy="secretops broker stop",
+                code="broker-already-running",
             )
     file = locked[0]
     try:

@@ -1,4 +1,4 @@
-"""The state of the embedded broker's clients, in memory and within limits."""
+"""Sessions of the embedded broker's clients, in memory and within limits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from secretops.broker import packets
 from secretops.broker.packets import Message, PacketType
 from secretops.broker.users import Scrypt
 
-# Limits of a session: messages that wait or are not acknowledged (as mosquitto's), and their bytes.
+# Limits of a session: queued or unacknowledged messages (as mosquitto's), and their bytes.
 QUEUED_MESSAGES = 1_000
 QUEUED_BYTES = 256 * 2**10
 
-# The most messages in flight.
+# Messages in flight.
 WINDOW = 20
 
-# Unread bytes beyond which messages of QoS 0 are dropped.
+# Unread bytes of a client beyond which messages of QoS 0 are dropped.
 UNREAD_BYTES = 256 * 2**10
 
 log = logging.getLogger(__name__)
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Connection:
-    """A client that has logged in with the password `against`."""
+    """A client that has logged in with the password `password`."""
 
     writer: StreamWriter
-    against: Scrypt
+    password: Scrypt
     will: Message | None
 
     def send(self, packet: bytes) -> None:
@@ -59,17 +59,17 @@ class Session:
     _drops: bool = False
 
     def qos_for(self, topic: str) -> int | None:
-        """Return the highest QoS of the subscriptions to `topic`, or None."""
+        """Return the maximum QoS of the subscriptions to `topic`, or None."""
         return max((qos for each, qos in self.subscriptions.items() if packets.matches(each, topic)), default=None)
 
     def deliver(self, message: Message) -> None:
-        """Send or queue a message. Beyond the limits it is dropped, and the first drop is logged."""
+        """Send or queue a message. Drops it beyond the limits, and logs the first drop."""
         if message.qos == 0:
             if self.connection and not self.connection.is_slow:
                 self.connection.send(packets.published(message))
         elif len(self._waiting) + len(self._sent) >= QUEUED_MESSAGES or self._bytes + message.size > QUEUED_BYTES:
             if not self._drops:
-                log.warning("%s: the queue of a session is full, messages are dropped", self.username)
+                log.warning("%s: the queue of a session is full; dropping messages", self.username)
             self._drops = True
         else:
             self._waiting.append(message)
@@ -77,7 +77,7 @@ class Session:
             self._send_waiting()
 
     def acknowledged(self, kind: PacketType, packet_id: int) -> None:
-        """Handle a PUBACK, PUBREC or PUBCOMP. An unknown packet id is answered and changes nothing."""
+        """Handle a PUBACK, PUBREC or PUBCOMP. An unknown packet id changes nothing."""
         message = self._sent.get(packet_id)
         if kind is PacketType.PUBREC:
             if message is not None and message.qos == 2:  # noqa: PLR2004
@@ -91,7 +91,7 @@ class Session:
             self._drops = self._drops and bool(self._waiting)
 
     def resume(self, connection: Connection) -> None:
-        """Use `connection`: send unacknowledged messages again, then those that wait."""
+        """Use `connection`: send unacknowledged messages again, then queued ones."""
         self.connection = connection
         for packet_id, message in self._sent.items():
             if packet_id in self._released:
@@ -102,7 +102,7 @@ class Session:
 
     def subscribe(self, topic_filter: str, qos: int) -> bool:
         """Add or replace a subscription. Return False at the limit."""
-        if topic_filter not in self.subscriptions and len(self.subscriptions) >= packets.SUBSCRIPTIONS:
+        if topic_filter not in self.subscriptions and len(self.subscriptions) >= packets.MAX_SUBSCRIPTIONS:
             return False
         self.subscriptions[topic_filter] = qos
         return True

@@ -1,4 +1,4 @@
-"""The embedded broker's users, in one private file: names, hashed passwords, flags and groups of a Coreflux broker."""
+"""The embedded broker's users in a private file: names, hashed passwords, flags and groups of a Coreflux broker."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Flag(StrEnum):
 
 
 class UserError(Exception):
-    """A failed user command. Its text has the user's name and no other argument."""
+    """A user command failed. The text contains no argument but the user's name."""
 
 
 class _Model(BaseModel):
@@ -40,7 +40,7 @@ class _Model(BaseModel):
 
 
 class Scrypt(_Model):
-    """A hashed password. 2**14 costs 16 MiB and some 40 ms a login: enough for generated passwords of 238 bits."""
+    """A hashed password. n=2**14 costs 16 MiB and some 40 ms a login: enough for generated passwords of 238 bits."""
 
     salt: str
     hash: str
@@ -78,7 +78,7 @@ class _File(_Model):
 
 
 class Users:
-    """The users of the file. A change is written before it holds, so an answered command survives a crash."""
+    """The users. A change is written before it applies, so an answered command survives a crash."""
 
     def __init__(self, path: Path, users: dict[str, User]) -> None:
         self._path = path
@@ -86,20 +86,24 @@ class Users:
 
     @classmethod
     def load(cls, home: Path) -> Self:
-        """Raise UsageError without a users file, and StoreError for an invalid one."""
+        """Raises UsageError without a users file, and StoreError for an invalid one."""
         path = home / USERS_FILE
         try:
             return cls(path, _File.model_validate_json(path.read_bytes()).users)
         except FileNotFoundError as error:
             raise UsageError(
-                f"{path} does not exist", rule="a broker lets nobody in without a user", remedy="secretops broker start"
+                f"{path} does not exist",
+                rule="a broker without users accepts no login",
+                remedy="secretops broker start",
+                code="users-file-missing",
             ) from error
         except (OSError, ValidationError) as error:
             why = error.strerror if isinstance(error, OSError) else "not a users file"
             raise StoreError(
                 f"{path}: {why}",
-                rule="it holds the broker's users and is written by the broker alone",
-                remedy="make it readable, or move it away to begin with a new first admin",
+                rule="only the broker writes this file, which has its users",
+                remedy="make it readable, or move it away: secretops broker start then creates an admin",
+                code="users-file-invalid",
             ) from error
 
     def __contains__(self, name: str) -> bool:
@@ -151,21 +155,21 @@ class Users:
         self._users = users
 
 
-def first_admin(
-    home: Path, *, username: str = FIRST_ADMIN, keep: Callable[[Value], object] | None = None
+def create_first_admin(
+    home: Path, *, username: str = FIRST_ADMIN, save: Callable[[Value], object] | None = None
 ) -> Value | None:
-    """Make the users file with one admin, and return its credential; None when there are users already.
+    """Create the users file with an admin, and return its credential; None if the file exists.
 
-    `keep` receives the credential before the file is written, so that a crash cannot lose it.
+    `save` receives the credential before the file is written, so that a crash cannot lose it.
     """
-    with files.told(home):
+    with files.os_errors(home):
         home.mkdir(mode=files.FOLDER, parents=True, exist_ok=True)
     with files.lock(home):
         if (home / USERS_FILE).exists():
             return None
         value = Value({"username": username, "password": new_password()})
-        if keep is not None:
-            keep(value)
+        if save is not None:
+            save(value)
         admin = frozenset({Flag.SYSTEM_CONFIGURATION, Flag.USER_MANAGEMENT})
         Users(home / USERS_FILE, {}).add(username, value["password"], flags=admin)
         return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-import traceback
 from typing import NoReturn
 
 import typer
@@ -13,9 +12,8 @@ import typer
 from secretops import printable, redaction, registry, signals
 from secretops.cli import examining, incident, report, serving, values
 from secretops.cli.console import app, err, out, print_json
-from secretops.errors import ExitCode, SecretopsError, UsageError
+from secretops.errors import ExitCode, SecretopsError, UsageError, unexpected
 from secretops.printable import ClosedOutputError, OutputError
-from secretops.redaction import forbid_core_dumps
 
 __all__ = ["app", "examining", "incident", "main", "report", "serving", "values"]
 
@@ -25,22 +23,21 @@ for _name, _group in registry.commands().items():
 
 def main() -> NoReturn:
     """Run the command line, and exit with a documented code."""
-    forbid_core_dumps()
+    redaction.forbid_core_dumps()
     try:
         code = int(_run())
     except KeyboardInterrupt:  # a second signal, while the first one was handled
         code = ExitCode.INTERRUPTED
     code = signals.end(code)
     if code in (ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        err.print("stopped; the next tick finishes what was begun, if anything was")
+        err.print("interrupted; the next tick finishes what was begun")
     sys.exit(code)
 
 
 def _run() -> int:
-    """Run the command, report its failure, and return the exit code."""
     printable.install()
     redaction.install()
-    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # a person's own line that does not parse is theirs
+    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # ignore an operator's own line that does not parse
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     signals.begin()
     try:
@@ -54,24 +51,17 @@ def _run() -> int:
     except typer.TyperException as error:
         return _fail(_usage(error), ExitCode.USAGE)
     except typer.Abort:
-        return _fail(SecretopsError("stopped at the question"), ExitCode.FAILED)
+        return _fail(SecretopsError("interrupted at the prompt", code="prompt-interrupted"), ExitCode.FAILED)
     except Exception as error:
-        err.print(redaction.redact(traceback.format_exc()))
-        defect = SecretopsError(
-            f"a defect of secretops: {type(error).__name__}",
-            rule="every expected failure has a message of its own, and this one has none",
-            remedy="report it with the lines above and `secretops --version`; they show no value",
-        )
-        return _fail(defect, ExitCode.FAILED)
+        return _fail(unexpected("secretops", error), ExitCode.FAILED)
     return code
 
 
 def _fail(error: SecretopsError | None, code: int) -> int:
-    """Print an error on standard error, and with --json also as the document of standard output."""
     if error is not None:
         err.print(redaction.redact(str(error)))
         if "--json" in sys.argv[1:] and not getattr(sys.stdout, "used", False):
-            parts = {name: redaction.redact(getattr(error, name)) for name in ("what", "rule", "remedy")}
+            parts = {name: redaction.redact(getattr(error, name)) for name in ("code", "what", "rule", "remedy")}
             with contextlib.suppress(OutputError):
                 print_json({"error": {**parts, "exit_code": int(code)}})
                 sys.stdout.flush()
@@ -79,27 +69,19 @@ def _fail(error: SecretopsError | None, code: int) -> int:
 
 
 def _usage(error: typer.TyperException) -> SecretopsError | None:
-    """Return the error of a command line. Without a command, print the help and return None."""
-    message = error.format_message()
+    """Return the error of a command line. Without a command, print the help."""
+    message, rule = error.format_message(), ""
     if type(error).__name__ == "NoArgsIsHelpError":  # typer exports no other name for it
         out.print(message)
         return None
     if message.startswith("Got unexpected extra argument"):  # not repeated: it may be a value
-        return UsageError(
-            "an argument too many",
-            rule="a value is never an argument: if it was one, it is known now, and has to be replaced",
-            remedy=_help(error),
-        )
-    return UsageError(message, remedy=_help(error))
-
-
-def _help(error: typer.TyperException) -> str:
-    """Return the help command, as far as the command is known."""
+        message, rule = "unexpected argument", "a value is never an argument: if it was one, replace it, it is exposed"
     names: list[str] = []
     context = getattr(error, "ctx", None)
     while context and context.parent:
         names.insert(0, str(context.info_name))
         context = context.parent
     misplaced = not names and hasattr(error, "option_name")
-    where = "; options follow the command, but for --stack, --manifest and --json" if misplaced else ""
-    return " ".join(("secretops", *names, "--help")) + where
+    where = "; options follow the command, except --stack, --manifest and --json" if misplaced else ""
+    remedy = " ".join(("secretops", *names, "--help")) + where
+    return UsageError(message, rule=rule, remedy=remedy, code="usage-invalid")

@@ -1,4 +1,4 @@
-"""The app, the common options, and printing. Imports nothing that takes long."""
+"""The app, the common options, and printing. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -24,17 +24,14 @@ from secretops.printable import Screen, printable
 if TYPE_CHECKING:
     from secretops.operations.session import Session
 
-# The version of all JSON output. Raised when a key is removed or changes its meaning.
+# Version of all JSON output, raised when a key is removed or changes its meaning.
 SCHEMA = 1
 
 # Columns when standard output is no terminal and COLUMNS is not set.
 PIPED_COLUMNS = 80
 
-# The indent of a wrapped line, which is where the text after doctor's levels begins; and the gap between two columns.
+# Indent of a wrapped line, which is where the text after doctor's levels begins; and the gap between two columns.
 INDENT, GAP = " " * 10, "  "
-
-# Characters that are shown of a name or a source from a log.
-LONGEST = 200
 
 # ECMA-48, Select Graphic Rendition.
 _CODES = {"": "", "green": "32", "italic": "3", "red": "31", "yellow": "33"}
@@ -42,26 +39,27 @@ _CODES = {"": "", "green": "32", "italic": "3", "red": "31", "yellow": "33"}
 
 def _check_name(name: str | None) -> str | None:
     if name == "":
-        raise UsageError(
-            "--stack has an empty name",
-            rule="only a command without --stack uses the selected stack; an empty name is often an unset variable",
-            remedy="name the stack, or leave --stack out",
-        )
+        rule, remedy = "an empty name is often an unset variable", "pass a name, or omit --stack for the selected stack"
+        raise UsageError("--stack has an empty name", rule=rule, remedy=remedy, code="stack-name-empty")
     return name
 
 
 Stack = Annotated[
-    str | None, typer.Option("--stack", "-s", callback=_check_name, help="Stack, instead of the selected one.")
+    str | None, typer.Option("--stack", "-s", callback=_check_name, help="Use this stack, not the selected one.")
 ]
 ManifestFile = Annotated[
     Path | None,
-    typer.Option("--manifest", envvar="SECRETOPS_MANIFEST", help="Manifest file, where there is no Pulumi."),
+    typer.Option("--manifest", envvar="SECRETOPS_MANIFEST", help="Read the manifest from a file, without Pulumi."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Since = Annotated[str | None, typer.Option("--since", help="Start: 24h, 7d, 90min, or an ISO 8601 time (UTC).")]
+TrailFiles = Annotated[
+    list[str] | None, typer.Option("--trail", metavar="FILE", help="A log of the trail, as for audit. Repeatable.")
+]
 
 
 class _Group(TyperGroup):
-    """A group of commands that also takes their common options, and passes them to the command."""
+    """Accepts the common options before a command, too, and passes them on."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -69,7 +67,7 @@ class _Group(TyperGroup):
 
 
 def _typed(context: typer.Context) -> list[str]:
-    """Return the common options before a command. The environment's reach it anyway."""
+    """Return the common options before a command."""
     names = {option.name: option.opts[0] for option in context.command.params}
     typed = {
         names[name]: value
@@ -79,24 +77,30 @@ def _typed(context: typer.Context) -> list[str]:
     return [part for option, value in typed.items() for part in ([option] if value is True else [option, str(value)])]
 
 
-def common_options(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> None:
-    """Take the options that may also precede a command; see _Group."""
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import PackageNotFoundError, version
 
         try:
             number = version("coreflux-secretops")
-        except PackageNotFoundError:  # installed with the wheel for other Pulumi programs
+        except PackageNotFoundError:  # installed by the wheel for other Pulumi programs
             number = version("coreflux-mcp-secrets")
         typer.echo(f"secretops {number}")
         raise typer.Exit
 
 
+def common_options(
+    stack: Stack = None,
+    manifest: ManifestFile = None,
+    as_json: AsJson = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Accept --version, and the options that may also precede a command; see _Group."""
+
+
 def make_group(help: str, **options: Any) -> typer.Typer:
-    """Return an app for a group of commands."""
     return typer.Typer(
         cls=_Group,
         callback=common_options,
@@ -116,52 +120,37 @@ app = make_group(
 )
 
 
-@app.callback()
-def _root(
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
-    version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Take --version, and the options that may also precede a command; see _Group."""
-
-
 class Printer:
-    """Prints lines on standard output or standard error."""
-
     def __init__(self, stream: str) -> None:
         self._name = stream
 
     def print(self, text: str = "", *, style: str = "", styled: int | None = None) -> None:
         """Print a line. `style` applies to all of it, or to its first `styled` characters."""
         stream = getattr(sys, self._name)
-        if style and isinstance(stream, Screen) and _has_colors(stream):
-            stream.write_styled(text[:styled], _CODES[style])
-            text = "" if styled is None else text[styled:]
-        stream.write(f"{text}\n")
+        _write(stream, text[:styled], style)
+        stream.write("\n" if styled is None else f"{text[styled:]}\n")
 
 
 out = Printer("stdout")
 err = Printer("stderr")
 
 
-def _has_colors(stream: Screen) -> bool:
-    """Return whether a stream is a terminal that shows colors, and NO_COLOR is not set."""
-    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def _write(stream: Any, text: str, style: str) -> None:
+    """Write `text`, styled on a terminal with colors."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if style and isinstance(stream, Screen) and stream.isatty() and not plain:
+        stream.write_styled(text, _CODES[style])
+    else:
+        stream.write(text)
 
 
 @dataclass(frozen=True)
 class Styled:
-    """A styled cell of a table."""
-
     text: str
     style: str
 
 
 def open_session(stack: str | None, file: Path | None, role: str = "operator") -> Session:
-    """Open the stack that the options name, else the selected one."""
     from secretops.operations.session import Session
     from secretops.operations.stack import load_manifest
 
@@ -169,30 +158,26 @@ def open_session(stack: str | None, file: Path | None, role: str = "operator") -
 
 
 def ask(question: str, *, hidden: bool = False) -> str:
-    """Return the operator's input. Raises SecretopsError at its end."""
+    """Prompt the operator. Raises SecretopsError at the end of input."""
     try:
         return str(typer.prompt(question, hide_input=hidden, err=True))
     except typer.Abort:
         if signals.arrived():
             raise KeyboardInterrupt from None
-        raise SecretopsError("stopped at the question") from None
+        raise SecretopsError("interrupted at the prompt", code="prompt-interrupted") from None
 
 
-def confirm(command: str, cost: str, name: str, *, which: str = "Its name", reason: str, preview: str) -> None:
-    """Raise UsageError unless the operator types `name`, after the cost is printed."""
+def confirm(command: str, cost: str, name: str, *, which: str = "its name", reason: str, preview: str) -> None:
     if not sys.stdin.isatty():
-        raise UsageError(
-            f"{command}: nobody to ask",
-            rule=f"{reason}, so it asks first",
-            remedy=f"--yes, where nobody answers; {preview}",
-        )
+        what, rule, remedy = f"{command}: no terminal to confirm", f"{reason}, so it asks first", f"--yes; {preview}"
+        raise UsageError(what, rule=rule, remedy=remedy, code="confirmation-missing")
     err.print(cost)
-    if ask(f"{which}, to go on") != name:
-        raise UsageError(f"{command}: that is not its name; nothing was done", remedy="try again")
+    if ask(f"Type {which} to confirm") != name:
+        raise UsageError(f"{command}: wrong name; nothing was done", remedy="try again", code="confirmation-wrong")
 
 
 def notify(text: str, *, style: str = "", styled: int | None = None) -> None:
-    """Print `text` on standard output, wrapped at words. `style` as for Printer.print."""
+    """Print `text`, wrapped at words. `style` as for Printer.print."""
     wrapper = textwrap.TextWrapper(
         _columns(),
         subsequent_indent=INDENT,
@@ -205,7 +190,7 @@ def notify(text: str, *, style: str = "", styled: int | None = None) -> None:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | Styled]]) -> None:
-    """Print columns as wide as their widest cell. On a narrower terminal, each row continues on further lines."""
+    """Print columns. On a narrow terminal, each row continues on further lines."""
     cells = [[_cell(each) for each in row] for row in (headings, *rows)]
     widths = [max(_width(cell.text) for cell in column) for column in zip(*cells, strict=True)]
     parts = list(pairwise(_breaks(widths)))
@@ -216,26 +201,20 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | Styled]])
 
 def _print_row(cells: Sequence[Styled], widths: Sequence[int], indent: str) -> None:
     stream, gap = sys.stdout, indent
-    colored = isinstance(stream, Screen) and _has_colors(stream)
     for cell, width in zip(cells, widths, strict=True):
         stream.write(gap if cell.text else "")
-        if colored and cell.style and isinstance(stream, Screen):
-            stream.write_styled(cell.text, _CODES[cell.style])
-        else:
-            stream.write(cell.text)
+        _write(stream, cell.text, cell.style)
         rest = " " * (width - _width(cell.text) + len(GAP))
         gap = rest if cell.text else gap + rest
     stream.write("\n")
 
 
 def _cell(content: str | Styled) -> Styled:
-    """Return a cell on one line, without control characters."""
     text, style = (content.text, content.style) if isinstance(content, Styled) else (content, "")
     return Styled(printable(text), style)
 
 
 def _width(text: str) -> int:
-    """Return the columns that `text` takes in a terminal."""
     if text.isascii():
         return len(text)
     return sum((unicodedata.east_asian_width(each) in "FW") + (not unicodedata.combining(each)) for each in text)
@@ -257,7 +236,6 @@ def _columns() -> int:
 
 
 def print_result(text: str, document: Mapping[str, Any], as_json: bool) -> int:
-    """Print one result, and return the exit code of success."""
     if as_json:
         print_json(document)
     else:
@@ -266,5 +244,5 @@ def print_result(text: str, document: Mapping[str, Any], as_json: bool) -> int:
 
 
 def print_json(document: Mapping[str, Any], *, indent: int | None = 2) -> None:
-    """Print a JSON object on standard output, with the version of its schema."""
+    """Print a JSON object with the version of its schema."""
     out.print(json.dumps({"schema": SCHEMA, **document}, indent=indent, default=lambda value: value.isoformat()))

@@ -1,9 +1,9 @@
-"""The commands that examine a stack: doctor, and audit."""
+"""The commands doctor and audit."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -11,21 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secretops import redaction
-from secretops.cli.console import (
-    INDENT,
-    LONGEST,
-    AsJson,
-    ManifestFile,
-    Stack,
-    Styled,
-    app,
-    err,
-    notify,
-    open_session,
-    out,
-    print_json,
-    print_table,
-)
+from secretops.cli import console
 from secretops.errors import SecretopsError, UsageError
 from secretops.printable import printable
 
@@ -34,69 +20,52 @@ if TYPE_CHECKING:
     from secretops.operations.doctor import Examined
     from secretops.operations.session import Session
 
-COLOURS = {"ok": "green", "attention": "red", "unknown": "yellow"}
+COLORS = {"ok": "green", "attention": "red", "unknown": "yellow"}
 WIDEST_LEVEL = 9  # characters
 
 
-@app.command()
+@console.app.command()
 def doctor(  # noqa: PLR0917 - typer calls it by name
     confirm: Annotated[
         list[str] | None,
-        typer.Option(
-            "--confirm",
-            metavar="CHECK=WORDS",
-            help="Store kubernetes alone: audit=WORDS or encryption-at-rest=WORDS records that you have seen to it.",
-        ),
+        typer.Option("--confirm", metavar="CHECK=WORDS", help="Kubernetes: you verified audit or encryption-at-rest."),
     ] = None,
-    repair: Annotated[
-        bool,
-        typer.Option("--repair", help="Do what secretops can mend by itself, asking before each; then look again."),
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --repair: do all of it, and ask nobody.")] = False,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Run repairs, with a prompt for each; check again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --repair: run all repairs without a prompt.")] = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
 ) -> int:
-    """Look at everything that the stack lives on, and say what is not as it should be. Changes nothing by itself."""
+    """Check the store, the broker, the trail and every secret, and print findings with remedies. Changes nothing."""
     from secretops.operations import doctor as operation
 
     if yes and not repair:
-        raise UsageError(
-            "--yes: without --repair", rule="it is what --repair asks that is answered", remedy="--repair --yes"
-        )
+        what, rule = "--yes without --repair", "--yes answers the prompts of --repair"
+        raise UsageError(what, rule=rule, remedy="--repair --yes", code="yes-without-repair")
     if repair and not yes and not sys.stdin.isatty():
-        raise UsageError(
-            "--repair: nobody to ask",
-            rule="what it would do is asked for on a terminal, one by one",
-            remedy="run it in a terminal; or let it do all that it can: --repair --yes",
-        )
-    session = open_session(stack, manifest)
+        rule, remedy = "each repair needs an answer", "run it in a terminal; or run all repairs: --repair --yes"
+        raise UsageError("--repair: no terminal to confirm", rule=rule, remedy=remedy, code="confirmation-missing")
+    session = console.open_session(stack, manifest)
     if confirm:
         session.platform.confirm(session.manifest.store, confirm)
     found = _examine(session, quiet=as_json)
-    mendable = operation.repairs(found)
+    repairs = operation.repairs(found)
     if not repair:
         if as_json:
-            print_json({"checks": _json(found)})
-        elif mendable:
-            notify(f"secretops doctor --repair does: {'; '.join(each.words for each in mendable)}")
+            console.print_json({"checks": _json(found)})
+        elif repairs:
+            console.notify(f"secretops doctor --repair runs: {'; '.join(each.description for each in repairs)}")
         return operation.exit_code(found)
-    done = [_repair(each, ask=not yes, quiet=as_json) for each in mendable]
-    if any(done):
-        if not as_json:
-            out.print("looked at again:")
-        now = _examine(session, quiet=as_json)
-    else:
-        now = found
-        if not as_json:
-            out.print("nothing was done" if mendable else "there is nothing that secretops can mend by itself")
+    done = [each for one in repairs if (each := _repair(one, ask=not yes, quiet=as_json))]
+    if not as_json:
+        console.out.print("checked again:" if done else "no repair was run" if repairs else "nothing to repair")
+    now = _examine(session, quiet=as_json) if done else found
     if as_json:
-        print_json({"found": _json(found), "repairs": [each for each in done if each], "now": _json(now)})
+        console.print_json({"found": _json(found), "repairs": done, "now": _json(now)})
     return operation.exit_code(now)
 
 
 def _examine(session: Session, *, quiet: bool) -> list[Examined]:
-    """Run all checks, and print their results unless `quiet`."""
     from secretops.check import Level
     from secretops.operations import doctor as operation
 
@@ -112,64 +81,61 @@ def _examine(session: Session, *, quiet: bool) -> list[Examined]:
         _print_level(result.level, f"{name}: {printable(result.value)}")
         for text in (result.rule, result.remedy and f"-> {result.remedy}"):
             if text:
-                notify(f"{INDENT}{printable(text)}")
+                console.notify(f"{console.INDENT}{printable(text)}")
     if skipped:
-        _print_level(Level.UNKNOWN, f"not looked at: {', '.join(skipped)}")
+        _print_level(Level.UNKNOWN, f"not checked: {', '.join(skipped)}")
     return examined
 
 
 def _print_level(level: Level, text: str) -> None:
-    notify(f"{level:<{WIDEST_LEVEL}} {text}", style=COLOURS[level], styled=WIDEST_LEVEL)
+    console.notify(f"{level:<{WIDEST_LEVEL}} {text}", style=COLORS[level], styled=WIDEST_LEVEL)
 
 
 def _repair(repair: Repair, *, ask: bool, quiet: bool) -> dict[str, str | None] | None:
     """Run a repair, and return its result as JSON; None if the operator declines."""
     from secretops.operations import doctor as operation
 
-    if ask and not typer.confirm(f"{repair.words}?", err=True):
+    if ask and not typer.confirm(f"{repair.description}?", err=True):
         return None
-    result = operation.mend(repair)
+    result = operation.run_repair(repair)
     failed, text = isinstance(result, SecretopsError), redaction.redact(str(result))
     if not quiet:
-        for line in f"{'not done' if failed else 'done'}: {text}".splitlines():
-            (err if failed else out).print(printable(line))
-    return {"repair": repair.words, "done": None if failed else text, "error": text if failed else None}
+        for line in f"{'failed' if failed else 'done'}: {text}".splitlines():
+            (console.err if failed else console.out).print(printable(line))
+    return {"repair": repair.description, "done": None if failed else text, "error": text if failed else None}
 
 
-def _json(examined: Iterable[Examined]) -> list[dict[str, str | None]]:
+def _json(examined: Sequence[Examined]) -> list[dict[str, str | None]]:
     return [{"check": name, **result.as_json} for name, result in examined]
 
 
-@app.command()
+@console.app.command()
 def audit(  # noqa: PLR0917 - typer calls it by name
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="FILE…", help="Logs of the store's trail, .gz too, or - for standard input."),
     ] = None,
-    since: Annotated[str | None, typer.Option("--since", help="24h, 7d, 90min, or an ISO 8601 time (UTC).")] = None,
-    secret: Annotated[str | None, typer.Option("--secret", help="Only this secret, or the place it lies in.")] = None,
-    reader: Annotated[str | None, typer.Option("--reader", help="Only this reader; * and ? stand for others.")] = None,
-    given: Annotated[
+    since: console.Since = None,
+    secret: Annotated[str | None, typer.Option("--secret", help="Only this secret, or its name in the store.")] = None,
+    reader: Annotated[str | None, typer.Option("--reader", help="Only this reader; * and ? are wildcards.")] = None,
+    value_of: Annotated[
         str | None,
         typer.Option(
-            "--given",
-            metavar="SECRET[@VERSION]",
-            help="Only store vault: clients that read or wrote this value, at any path.",
+            "--value-of", metavar="SECRET[@VERSION]", help="Vault: only clients that read or wrote this value."
         ),
     ] = None,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
 ) -> int:
-    """Who read and changed what, when and from where; the undeclared first. JSON is a line a row, then a summary."""
+    """List who read and changed which secret, undeclared readers first. --json prints a line a row, then a summary."""
     from secretops.operations import audit as operation
     from secretops.operations.stack import load_manifest
-    from secretops.trails.protocol import ALL
 
     begin = operation.moment(since, datetime.now(UTC)) if since else None
-    if given:
-        session = open_session(stack, manifest)
-        name, _, version = given.partition("@")
+    if value_of:
+        session = console.open_session(stack, manifest)
+        name, _, version = value_of.partition("@")
         found = session.manifest
         trail = session.platform.open_value_trail(session, session.secret(name).name, version)
     else:
@@ -177,49 +143,22 @@ def audit(  # noqa: PLR0917 - typer calls it by name
     view = operation.audit(found, files or (), since=begin, secret=secret, reader=reader, trail=trail)
     if as_json:
         for row in view.rows:
-            print_json({**asdict(row), "outcome": row.outcome}, indent=None)
-        summary = {
-            "lines": view.lines,
-            "broken": view.broken,
-            "broken_in": view.broken_in,
-            "not_whole": view.not_whole,
-            "holding_values": view.bodies,
-        }
-        print_json(summary, indent=None)
+            console.print_json(asdict(row), indent=None)
+        summary = {name: getattr(view, name) for name in ("lines", "broken", "broken_in", "not_whole")}
+        console.print_json({**summary, "holding_values": view.bodies}, indent=None)
         return view.exit_code
-    headings = ("declared", "reader", "secret", "operation", "outcome", "times", "first (UTC)", "last (UTC)", "from")
-    rows: list[tuple[str | Styled, ...]] = [
-        (
-            "yes" if row.declared else Styled("NO", "red" if row.alarming else "yellow"),
-            printable(row.reader)[:LONGEST],
-            "* (all)" if row.secret == ALL else printable(row.secret),
-            row.operation,
-            row.outcome,
-            str(row.count),
-            f"{row.first:%Y-%m-%d %H:%M:%S}",
-            f"{row.last:%Y-%m-%d %H:%M:%S}",
-            printable("; ".join(row.sources))[:LONGEST],
-        )
-        for row in view.rows
-    ]
+    rows: list[tuple[str | console.Styled, ...]] = []
+    for row in view.rows:
+        declared, *rest = row.cells
+        color = "" if row.declared else "red" if row.alarming else "yellow"
+        rows.append((console.Styled(declared, color), *rest))
     if rows:
-        print_table(headings, rows)
+        console.print_table(operation.HEADINGS, rows)
     else:
-        out.print("no access to the stack's secrets is on record here")
+        console.out.print("no access to the stack's secrets is on record here")
     if view.broken:
         where = printable(operation.named(view.broken_in))
-        err.print(f"{view.broken} of {view.lines} lines are no record, and are not counted: {where}")
-    if view.not_whole:
-        count = f"{len(view.not_whole)} of the files" if len(view.not_whole) > 1 else "a file"
-        err.print(
-            f"{count} could not be read whole: {printable(operation.named(view.not_whole))}\n"
-            "what is missing may be what matters\n"
-            "-> get it again, then audit all of them together",
-        )
-    if view.bodies:
-        err.print(
-            f"{view.bodies} records hold a value: whoever reads this log can read it\n"
-            "a trail says who and what, never the value\n"
-            "-> take the stack's policy (level Metadata), then rotate what was read; guard or remove this log"
-        )
+        console.err.print(f"{view.broken} of {view.lines} lines are no record, and were skipped: {where}")
+    for problem in view.problems:
+        console.err.print(f"{printable(problem.value)}\n{problem.rule}\n-> {problem.remedy}")
     return view.exit_code

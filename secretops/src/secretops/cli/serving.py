@@ -1,4 +1,4 @@
-"""The commands that run the launcher and a dev stack's broker, and print the CAs that a broker has to trust."""
+"""The commands run, broker and trust."""
 
 from __future__ import annotations
 
@@ -8,77 +8,65 @@ from typing import Annotated
 
 import typer
 
-from secretops.cli.console import (
-    AsJson,
-    ManifestFile,
-    Stack,
-    app,
-    err,
-    make_group,
-    open_session,
-    out,
-    print_json,
-    print_result,
-)
+from secretops.cli import console
 from secretops.errors import ExitCode, UsageError
 
 # The stack whose broker is in the project's default folder.
 DEFAULT_STACK = "dev"
 
-broker_app = make_group("The embedded broker of a dev stack.")
-app.add_typer(broker_app, name="broker")
+broker_app = console.make_group("The embedded broker of a dev stack.")
+console.app.add_typer(broker_app, name="broker")
 
 
-@app.command()
+@console.app.command()
 def run(
     source: Annotated[
         str,
-        typer.Option("--from", help="dotenv:, file:, files:, json:, aws-sm:, azure-kv:, vault: and a place, or env:."),
+        typer.Option("--from", help="dotenv:, file:, files:, json:, aws-sm:, azure-kv: or vault:LOCATION; or env:."),
     ],
     transport: Annotated[
         str,
-        typer.Option(
-            "--transport",
-            metavar="[stdio|sse|http]",
-            envvar="MCP_TRANSPORT",
-            help="How MCP clients reach it; http is streamable HTTP.",
-        ),
+        typer.Option("--transport", metavar="[stdio|sse|http]", envvar="MCP_TRANSPORT", help="Transport of clients."),
     ] = "stdio",
     listen: Annotated[
         str, typer.Option("--listen", envvar="MCP_LISTEN", help="ADDRESS:PORT for sse and http.")
     ] = "127.0.0.1:8000",
     allowed_host: Annotated[
         list[str] | None,
-        typer.Option("--allowed-host", envvar="MCP_ALLOWED_HOSTS", help="A name that clients call the server by."),
+        typer.Option("--allowed-host", envvar="MCP_ALLOWED_HOSTS", help="Host name of the server for clients."),
     ] = None,
     allow_connection_tools: Annotated[
         bool,
         typer.Option(
             "--allow-connection-tools",
             envvar="MCP_ALLOW_CONNECTION_TOOLS",
-            help="Over sse and http, let any client choose the broker and user of all clients.",
+            help="Over sse and http, let any client change the broker and user of all clients.",
         ),
     ] = False,
 ) -> int:
-    """The launcher: run the unmodified MCP server on the values of a store, over stdio, SSE or streamable HTTP."""
+    """Run the unmodified MCP server with the values of a store, over stdio, SSE or streamable HTTP."""
     from secretops import launcher
-    from secretops.launcher.listening import listening
+    from secretops.launcher.http_options import parse_http_options
 
-    chosen = listening(transport, listen, allowed_host or (), connection_tools=allow_connection_tools)
+    chosen = parse_http_options(transport, listen, allowed_host or (), connection_tools=allow_connection_tools)
     return launcher.run(source, chosen)
 
 
 @broker_app.command("start")
-def broker_start(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
-    """Start the stack's embedded broker in the background, unless something listens there already."""
+def broker_start(
+    stack: console.Stack = None, manifest: console.ManifestFile = None, as_json: console.AsJson = False
+) -> int:
+    """Start the stack's embedded broker in the background, unless it runs."""
     from secretops.operations import broker as operation
 
-    return _print(operation.start(open_session(stack, manifest)), as_json)
+    return _print(operation.start(console.open_session(stack, manifest)), as_json)
 
 
 @broker_app.command("stop")
-def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
-    """Stop the embedded broker that `start` started."""
+def broker_stop(
+    stack: console.Stack = None, manifest: console.ManifestFile = None, as_json: console.AsJson = False
+) -> int:
+    """Stop the embedded broker."""
     from secretops.operations import broker as operation
     from secretops.operations.stack import load_manifest, project_folder
     from secretops.stores.files import AnotherStackError
@@ -93,23 +81,23 @@ def broker_stop(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJ
 
 
 def _print(message: str, as_json: bool) -> int:
-    return print_result(message, {"message": message}, as_json)
+    return console.print_result(message, {"message": message}, as_json)
 
 
-@app.command()
+@console.app.command()
 def trust(
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="FOLDER", help="Write each CA into a file of its own there (mosquitto's capath)."),
+        typer.Option("--to", metavar="FOLDER", help="Write each CA to its own file in FOLDER (mosquitto's capath)."),
     ] = None,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
 ) -> int:
-    """Print the stack's CAs that the broker has to trust now, as PEM. They are public: send them to its admin."""
+    """Print the stack's CAs that the broker must trust, as PEM. They are public."""
     from secretops.operations import trust as operation
 
-    session = open_session(stack, manifest)
+    session = console.open_session(stack, manifest)
     if remote := session.platform.remote_command(session.manifest):
         printed = io.BytesIO()
         code = remote(("trust",), out=printed)
@@ -119,14 +107,15 @@ def trust(
     else:
         text = operation.bundle(session)
     if to is None:
-        return print_result(text.removesuffix("\n"), {"pem": text}, as_json)
-    laid = operation.lay(session.manifest, to, text)
+        return console.print_result(text.removesuffix("\n"), {"pem": text}, as_json)
+    installed = operation.install(session.manifest, to, text)
+    trusted, removed = map(str, installed.trusted), map(str, installed.removed)
     if as_json:
-        print_json({"trusted": [str(path) for path in laid.trusted], "removed": [str(path) for path in laid.gone]})
+        console.print_json({"trusted": list(trusted), "removed": list(removed)})
         return ExitCode.DONE
-    for path in laid.trusted:
-        out.print(str(path))
-    for path in laid.gone:
-        err.print(f"removed {path}: no certificate in use is signed by it")
-    err.print(f"-> openssl rehash {to}, once mosquitto's capath is that folder")
+    for path in trusted:
+        console.out.print(path)
+    for path in removed:
+        console.err.print(f"removed {path}: no certificate in use is signed by it")
+    console.err.print(f"-> openssl rehash {to}, once mosquitto's capath is this folder")
     return ExitCode.DONE

@@ -1,9 +1,8 @@
-"""The commands about values: status, put, rotate and tick."""
+"""The commands status, put, rotate and tick."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -12,21 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secretops import redaction
-from secretops.cli.console import (
-    AsJson,
-    ManifestFile,
-    Stack,
-    Styled,
-    app,
-    ask,
-    err,
-    notify,
-    open_session,
-    out,
-    print_json,
-    print_result,
-    print_table,
-)
+from secretops.cli import console
 from secretops.errors import ExitCode, LeaseHeldError, UsageError
 from secretops.values import PUBLIC_FIELDS, Value
 
@@ -38,21 +23,14 @@ if TYPE_CHECKING:
 # Fields that keep their final newline.
 PEM_FIELDS = frozenset({"ca.crt", "client.crt", "client.key"})
 
-Now = Annotated[
-    bool,
-    typer.Option(
-        "--now", help="Do not wait for readers of the version before, and set broken files of a folder aside."
-    ),
-]
+Now = Annotated[bool, typer.Option("--now", help="Do not wait for readers, and set broken files of a folder aside.")]
 
 
 def options(**chosen: bool) -> tuple[str, ...]:
-    """Return the chosen options, for a command in a Swarm's task."""
     return tuple(f"--{name}" for name, is_chosen in chosen.items() if is_chosen)
 
 
 def _user(kind: str, version: Version | None) -> str:
-    """Return the user of a version, or the id of an agent's key."""
     if version is None or not version.user:
         return "-"
     from secretops.engine.ports import NamedKey
@@ -71,25 +49,25 @@ def _age(when: datetime | None, now: datetime) -> str:
     return f"{seconds} s"
 
 
-@app.command()
-def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson = False) -> int:
-    """How every secret stands: version, age, when it last logged in, when the next one is due."""
+@console.app.command()
+def status(stack: console.Stack = None, manifest: console.ManifestFile = None, as_json: console.AsJson = False) -> int:
+    """Print every secret's status: user, age, last login, and when the next value is due."""
     from secretops.operations import status as operation
 
-    session = open_session(stack, manifest)
+    session = console.open_session(stack, manifest)
     statuses = operation.status(session)
     if as_json:
-        print_json({"secrets": [asdict(one) for one in statuses]})
+        console.print_json({"secrets": [asdict(one) for one in statuses]})
         return operation.exit_code(statuses)
     now = session.clock()
-    headings, rows = ["secret", "standing", "user", "age", "verified", "next", "servers"], list[list[str | Styled]]()
+    headings = ["secret", "status", "user", "age", "verified", "next", "servers"]
+    rows = list[list[str | console.Styled]]()
     colors = {"verified": "green", "attention": "red", "unreadable": "red", "waiting": "yellow"}
     for one in statuses:
         current = one.current
-        color = colors.get(one.standing, "")
-        row: list[str | Styled] = [
+        row: list[str | console.Styled] = [
             one.name,
-            Styled(one.standing, color),
+            console.Styled(one.status, colors.get(one.status, "")),
             _user(one.kind, current),
             _age(current.published if current else None, now),
             f"{_age(current.verified, now)} ago" if current and current.verified else "-",
@@ -99,76 +77,66 @@ def status(stack: Stack = None, manifest: ManifestFile = None, as_json: AsJson =
         rows.append(row)
     if all(row[-1] == "-" for row in rows):  # no server reports
         headings, rows = headings[:-1], [row[:-1] for row in rows]
-    notify(f"{session.manifest.project}/{session.manifest.stack}", style="italic")
-    print_table(headings, rows)
+    console.notify(f"{session.manifest.project}/{session.manifest.stack}", style="italic")
+    console.print_table(headings, rows)
     for one in statuses:
         for note in one.notes:
-            notify(f"  {one.name}: {note}")
+            console.notify(f"  {one.name}: {note}")
     return operation.exit_code(statuses)
 
 
-@app.command(context_settings={"allow_extra_args": True})
+@console.app.command(context_settings={"allow_extra_args": True})
 def put(  # noqa: PLR0917 - typer calls it by name
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The secret, for example agent-key.")],
     now: Now = False,
-    untested: Annotated[
-        bool, typer.Option("--untested", help="Publish a key or certificate though nobody here can try it.")
-    ] = False,
+    untested: Annotated[bool, typer.Option("--untested", help="Publish a key or certificate without a test.")] = False,
     file: Annotated[list[str] | None, typer.Option("--file", help="FIELD=PATH: read a field from a file.")] = None,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
 ) -> int:
-    """Supply a secret's value: prompted for, or on standard input (JSON, or the text of a single field)."""
+    """Supply a secret's value: at a prompt, or on standard input (JSON, or the text of a single field)."""
     from secretops.engine.decisions import due_at
     from secretops.operations import put as operation
     from secretops.operations.session import NO_ARGUMENT
 
     if context.args:  # not repeated: it may be the value
-        raise UsageError(
-            f"put {name}: an argument too many",
-            rule=NO_ARGUMENT,
-            remedy="run it in a terminal to be prompted, or give the value on standard input; "
-            "if it was the value, it is known now: replace it",
-        )
-    session = open_session(stack, manifest)
+        remedy = "type it at the prompt, or pass it on standard input; if it was the value, replace it: it is exposed"
+        what = f"put {name}: unexpected argument"
+        raise UsageError(what, rule=NO_ARGUMENT, remedy=remedy, code="usage-invalid")
+    session = console.open_session(stack, manifest)
     value = supplied(session.secret(name), file or [], untested=untested)
     if remote := session.platform.remote_command(session.manifest):
         operation.check_fields(session.secret(name), value)
         if untested:
             operation.check_untested(session.manifest, session.secret(name))
         command = ("put", name, *options(now=now, untested=untested, json=as_json))
-        return remote(command, given=value)
-    version = operation.put(session, name, value, force=now, untested=untested, notify=_notifier(name))
+        return remote(command, supplied=value)
+    notify = lambda text: console.err.print(f"{name}: {text}")  # noqa: E731
+    version = operation.put(session, name, value, force=now, untested=untested, notify=notify)
     tested = ("logged in, " if version.user else "tested, ") if version.verified else ""
-    print_result(f"{name}: {tested}published as {version.id}", asdict(version), as_json)
+    console.print_result(f"{name}: {tested}published as {version.id}", asdict(version), as_json)
     if version.expires and (due := due_at(session.facts(session.secret(name)))):
-        err.print(f"{name}: {_until(version)}; the next one is due {due:%Y-%m-%d}")
+        console.err.print(f"{name}: {_until(version)}; the next one is due {due:%Y-%m-%d}")
     return ExitCode.DONE
 
 
 def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -> Value:
-    """Return a value from files, prompts or standard input. Raises UsageError.
-
-    Unless `untested`, the prompt for an agent's key names the host that tests it.
-    """
+    """Return a value from files, prompts or standard input. Raises UsageError."""
     fields: dict[str, str] = {}
     for entry in from_files:
         field, separator, path = entry.partition("=")
         if not separator or field not in secret.fields:
-            raise UsageError(
-                "--file: not one of this secret's fields, or no path",  # not repeated: it may be the value
-                rule=f"--file FIELD=PATH, FIELD one of {', '.join(secret.fields)}",
-                remedy=f"for example --file {secret.fields[-1]}=PATH",
-            )
+            what = "--file: no field of this secret, or no path"  # not repeated: it may be the value
+            rule, remedy = f"the fields are {', '.join(secret.fields)}", f"for example --file {secret.fields[-1]}=PATH"
+            raise UsageError(what, rule=rule, remedy=remedy, code="file-option-invalid")
         try:
             fields[field] = Path(path).read_bytes().decode()
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "not UTF-8"
-            raise UsageError(
-                f"--file {field}: {why}", rule="FIELD=PATH names a file of UTF-8 text", remedy="name one"
-            ) from None
+            what, rule = f"--file {field}: {why}", "FIELD=PATH names a file of UTF-8 text"
+            raise UsageError(what, rule=rule, remedy="pass a readable file", code="file-unreadable") from None
         if field not in PEM_FIELDS:
             fields[field] = fields[field].removesuffix("\n").removesuffix("\r")
     left = [field for field in secret.fields if field not in fields]
@@ -176,83 +144,69 @@ def supplied(secret: Secret, from_files: list[str], *, untested: bool = False) -
         return Value(fields)
     if sys.stdin.isatty():
         for field in left:
-            tried = f" (tried at {secret.agent.url} before it is kept)" if secret.agent and not untested else ""
-            fields[field] = ask(f"{field}{tried}", hidden=field not in PUBLIC_FIELDS)
+            test = f" (tested at {secret.agent.url} before it is stored)" if secret.agent and not untested else ""
+            fields[field] = console.ask(f"{field}{test}", hidden=field not in PUBLIC_FIELDS)
         return Value(fields)
     try:
         text = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:
-        raise UsageError(
-            "standard input is not UTF-8",
-            rule="a value is UTF-8 text without NUL",
-            remedy="encode binary data, for example with base64",
-        ) from None
+        rule, remedy = "a value is UTF-8 text without NUL", "encode binary data, for example with base64"
+        raise UsageError("standard input is not UTF-8", rule=rule, remedy=remedy, code="value-not-utf8") from None
     if len(left) == 1 and not text.lstrip().startswith("{"):
         fields[left[0]] = text.removesuffix("\n")
         return Value(fields)
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        given = TypeAdapter(dict[str, str]).validate_json(text, strict=True)
+        return Value({**fields, **TypeAdapter(dict[str, str]).validate_json(text, strict=True)})
     except ValidationError:
-        raise UsageError(
-            "standard input is not a JSON object of strings",
-            rule=f"{secret.name} has the fields {', '.join(secret.fields)}",
-            remedy="give them as one JSON object, or run it in a terminal to be prompted",
-        ) from None
-    return Value({**fields, **given})
+        what, rule = "standard input is not a JSON object of strings", f"the fields are {', '.join(secret.fields)}"
+        remedy = "pass them as one JSON object, or run it in a terminal for a prompt"
+        raise UsageError(what, rule=rule, remedy=remedy, code="value-not-json") from None
 
 
-@app.command()
+@console.app.command()
 def rotate(  # noqa: PLR0917 - typer calls it by name
     name: Annotated[str, typer.Argument(help="The secret, for example mqtt.")],
     now: Now = False,
     discard: Annotated[
-        bool, typer.Option("--discard", help="Make none, and let go of a new CA that the broker does not trust yet.")
+        bool, typer.Option("--discard", help="Discard a CA that the broker does not trust yet.")
     ] = False,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
 ) -> int:
-    """Make a new value, prove it, and publish it."""
+    """Make a new value, test it, and publish it."""
     from secretops.manifest import SecretKind
     from secretops.operations import rotate as operation
 
-    session = open_session(stack, manifest)
+    session = console.open_session(stack, manifest)
     if remote := session.platform.remote_command(session.manifest):
         return remote(("rotate", name, *options(now=now, discard=discard, json=as_json)))
     if discard:
         version = operation.discard(session, name)
-        text = f"{name}: {version.id} is let go of; nothing was signed by it"
-        return print_result(text, {**asdict(version), "stage": "discarded"}, as_json)
-    version = operation.rotate(session, name, force=now, notify=_notifier(name))
-    proven = f"user {version.user} logged in" if version.user else f"the broker takes it, {_until(version)}"
+        text = f"{name}: discarded {version.id}, which has signed nothing"
+        return console.print_result(text, {**asdict(version), "stage": "discarded"}, as_json)
+    version = operation.rotate(session, name, force=now, notify=lambda text: console.err.print(f"{name}: {text}"))
+    proven = f"user {version.user} logged in" if version.user else f"the broker accepts it, {_until(version)}"
     if session.secret(name).agent:
-        proven = f"the agent answers to key {_user(SecretKind.AGENT_KEY, version)}"
-    return print_result(f"{name}: {proven}, published as {version.id}", asdict(version), as_json)
-
-
-def _notifier(name: str) -> Callable[[str], None]:
-    return lambda text: err.print(f"{name}: {text}")
+        proven = f"the agent accepts key {_user(SecretKind.AGENT_KEY, version)}"
+    return console.print_result(f"{name}: {proven}, published as {version.id}", asdict(version), as_json)
 
 
 def _until(version: Version) -> str:
-    return f"good until {version.expires:%Y-%m-%d %H:%M} UTC" if version.expires else "for good"
+    return f"valid until {version.expires:%Y-%m-%d %H:%M} UTC" if version.expires else "without an end"
 
 
-@app.command()
+@console.app.command()
 def tick(
-    scheduled: Annotated[
-        bool,
-        typer.Option("--scheduled", help="For a schedule: exit 0 unless something failed; 3, 4 and 5 are logged."),
-    ] = False,
-    stack: Stack = None,
-    manifest: ManifestFile = None,
-    as_json: AsJson = False,
+    scheduled: Annotated[bool, typer.Option("--scheduled", help="Exit with 0 in place of 3, 4 and 5.")] = False,
+    stack: console.Stack = None,
+    manifest: console.ManifestFile = None,
+    as_json: console.AsJson = False,
 ) -> int:
-    """What the schedule calls every hour: finish, retire, rotate what is due, verify the rest."""
-
-    session = open_session(stack, manifest, role="rotator")
+    """Finish, retire and rotate what is due, and verify the rest. Schedules call it every hour."""
+    session = console.open_session(stack, manifest, role="rotator")
     if remote := session.platform.remote_command(session.manifest):
         return remote(("tick", *options(scheduled=scheduled, json=as_json)))
     try:
@@ -269,23 +223,18 @@ def _tick(session: Session, as_json: bool) -> ExitCode:
 
     outcomes = operation.tick(session)
     if as_json:
-        outcome = [
-            {
-                "secret": one.secret,
-                "done": one.done,
-                "error": redaction.redact(str(one.error)) if one.error else None,
-                "attention": one.attention,
-                "waiting": one.waiting,
-            }
+        rows = [
+            {name: getattr(one, name) for name in ("secret", "done", "attention", "waiting")}
+            | {"error": redaction.redact(str(one.error)) if one.error else None}
             for one in outcomes
         ]
-        print_json({"secrets": outcome})
+        console.print_json({"secrets": rows})
         return operation.exit_code(outcomes)
     for one in outcomes:
         for text in one.done or one.waiting or ("nothing to do",) * (one.error is None and not one.attention):
-            out.print(f"{one.secret}: {text}")
+            console.out.print(f"{one.secret}: {text}")
         for text in one.attention:
-            out.print(f"{one.secret}: {text}", style="red")
+            console.out.print(f"{one.secret}: {text}", style="red")
         if one.error:
-            err.print(f"{one.secret}: {redaction.redact(str(one.error))}")
+            console.err.print(f"{one.secret}: {redaction.redact(str(one.error))}")
     return operation.exit_code(outcomes)

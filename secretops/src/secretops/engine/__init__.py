@@ -1,1 +1,1 @@
-"""What to do about a secret, and how: decisions are pure, steps act, the journal tells people what was done."""
+"""The rotation engine: pure decisions, rotators that act, and a journal of their steps."""

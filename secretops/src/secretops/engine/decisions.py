@@ -1,7 +1,6 @@
-"""Decides what happens to a secret now: an ordered list of pure functions.
+"""Decide what happens to a secret now: an ordered list of pure functions.
 
-Each is `(Facts, now) -> Finding | None`. Nothing here touches a store, a broker or a clock. `findings` returns
-all of them, for a person to read; `first_action` the one that secretops acts on.
+Each is `(Facts, now) -> Finding | None`, without access to a store, a broker or a clock.
 """
 
 from __future__ import annotations
@@ -15,26 +14,24 @@ from enum import StrEnum
 from secretops.engine.state import Replica, Version, Versions
 from secretops.manifest import Issuer, Reader, Secret, SecretKind
 
-# The next hourly tick makes a rotation that is due; one day late means that ticks fail or do not run.
+# The next hourly tick makes a due rotation; one day late means that ticks fail or do not run.
 OVERDUE_AFTER = timedelta(days=1)
 
 # The share of its life after which a certificate is due, as cert-manager renews by default.
 RENEW_AT = 2 / 3
 
-# The share of its life by which a renewal may be due sooner: the certificates of a plant are not renewed on one day.
+# The share of its life by which a renewal may be due sooner, so that a plant's certificates are not renewed on one day.
 SPREAD = 1 / 30
 
 # What a server reports as its version when its source names none.
 UNKNOWN = "unknown"
 
-# Hex digits at the end of the id of an issued version: the mark says that the digest of the settings follows. It is not
-# random there, as it is in the id of a supplied version.
+# Hex digits at the end of the id of an issued version: a mark, and the digest of the issuer's settings. The mark
+# follows from the rest of the id; in the id of a supplied version these digits are random.
 _MARK, _SETTINGS = 4, 6
 
 
 class Reason(StrEnum):
-    """The reason for an action."""
-
     AWAITS_FIRST_VALUE = "awaits-first-value"
     PENDING_LEFT_BEHIND = "pending-left-behind"
     RETIRE_DUE = "retire-due"
@@ -48,8 +45,6 @@ class Reason(StrEnum):
 
 
 class Action(StrEnum):
-    """The action for a finding."""
-
     ROTATE = "rotate"
     RESUME = "resume"
     RETIRE = "retire"
@@ -58,21 +53,18 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """The input of a decision."""
-
     secret: Secret
     versions: Versions
     grace: timedelta
     # Reports of running servers, where they were read.
     replicas: tuple[Replica, ...] = ()
-    # Number of servers expected to report; None if unknown. A silent one may still use the previous version: it
-    # restarts, or has lost the broker for a moment.
+    # Number of servers expected to report; None if unknown. A silent server may still use the previous version.
     expected: int | None = None
-    # Whether only the user that a report names can have written it, by the broker's access list (docs/adr/0003).
+    # True if the broker's access list proves who wrote each report (docs/adr/0003).
     guarded: bool = False
-    # The command that supplies a first value, where that is not `secretops put`.
+    # The command that supplies a first value; `secretops put` if empty.
     supplied_by: str = ""
-    # For a CA: whether no living certificate is signed by its previous version. Set where that was checked.
+    # For a CA: True if no living certificate is signed by its previous version.
     safe_to_retire: bool = False
 
 
@@ -86,76 +78,67 @@ class Finding:
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether it makes a command end with ExitCode.ATTENTION. A secret that awaits its first value does not."""
+        """True if it makes a command end with ExitCode.ATTENTION."""
         return self.action is Action.NOTIFY and self.reason is not Reason.AWAITS_FIRST_VALUE
 
 
 Decision = Callable[[Facts, datetime], Finding | None]
 
 
-def grace_of(facts: Facts) -> timedelta:
-    """Return the time that readers of a replaced version have. The rotator needs none: it reads again under each lease.
-
-    So a broken admin can be replaced at once.
-    """
+def grace_period(facts: Facts) -> timedelta:
+    """Return how long readers may use a replaced version. The rotator, which always reads again, needs no time."""
     return facts.grace if Reader.SERVER in facts.secret.readers else timedelta()
 
 
 def is_operator_supplied(secret: Secret, versions: Versions) -> bool:
-    """Return whether an interrupted `put` left the pending version, and not a rotation.
-
-    Its user is none of the secret's; or it is an admin, and there was none yet that could have made it.
-    """
+    """Return True if an interrupted `put` left the pending version: of another user, or of the first admin."""
     pending = versions.pending
     if pending is None:
         return False
-    first_admin = secret.kind is SecretKind.BROKER_ADMIN and versions.current is None
-    return pending.user not in secret.users or first_admin
+    create_first_admin = secret.kind is SecretKind.BROKER_ADMIN and versions.current is None
+    return pending.user not in secret.users or create_first_admin
 
 
-def grace_over(version: Version, facts: Facts) -> datetime | None:
-    """Return when the readers of `version`, which was replaced, no longer use it. None while that is unknown.
-
-    Counted from the delivery of its successor, before which no reader can change over.
-    """
+def grace_end(version: Version, facts: Facts) -> datetime | None:
+    """Return when the grace period of the replaced `version` ends. None until its successor is delivered."""
     current = facts.versions.current
     if version is current or current is None or current.published is None:
         return None
-    return current.published + grace_of(facts)
+    return current.published + grace_period(facts)
 
 
 def awaits_first_value(facts: Facts, now: datetime) -> Finding | None:
-    """Only an operator can supply the first value of a kind that secretops does not make."""
-    if facts.secret.is_begun or facts.versions.current:
+    """Report a missing value that only an operator can supply."""
+    if facts.secret.makes_first_value or facts.versions.current:
         return None
     by = facts.supplied_by or f"secretops put {facts.secret.name}"
     return Finding(Reason.AWAITS_FIRST_VALUE, Action.NOTIFY, f"has no value yet: {by}")
 
 
 def pending_left_behind(facts: Facts, now: datetime) -> Finding | None:
-    """An interrupted rotation is finished before another one begins."""
+    """Finish an interrupted rotation before another one begins."""
     pending = facts.versions.pending
     if pending is None:
         return None
     what = "was left pending"
     if facts.secret.kind is SecretKind.CA:
-        what = "is pending until the broker trusts it: give it what `secretops trust` prints"
+        what = "is pending until the broker trusts it: add what `secretops trust` prints"
     return Finding(Reason.PENDING_LEFT_BEHIND, Action.RESUME, f"version {pending.id} {what}")
 
 
 def retire_due(facts: Facts, now: datetime) -> Finding | None:
-    """The grace of the previous version is over, or every server reports the current one."""
+    """Retire the previous version after its grace period, or once every server reports the current one."""
     previous = facts.versions.previous
     if previous is None or previous.retired or not facts.secret.is_made:
         return None
     if facts.secret.kind is SecretKind.CA:
-        signed = f"version {previous.id}: no living certificate is signed by it"
-        return Finding(Reason.RETIRE_DUE, Action.RETIRE, signed) if facts.safe_to_retire else None
-    over = grace_over(previous, facts)
-    if over is None:
+        unused = f"version {previous.id}: no living certificate is signed by it"
+        return Finding(Reason.RETIRE_DUE, Action.RETIRE, unused) if facts.safe_to_retire else None
+    end = grace_end(previous, facts)
+    if end is None:
         return None
-    if now >= over:
-        message = f"version {previous.id} is past its grace: the next tick retires it"
+    if now >= end:
+        message = f"the grace period of version {previous.id} is over: the next tick retires it"
     elif facts.guarded and all_report_current(facts):
         message = f"no server uses the previous version {previous.id}"
     else:
@@ -164,69 +147,63 @@ def retire_due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def all_report_current(facts: Facts) -> bool:
-    """Return whether exactly the expected servers report, and all of them the current version."""
-    return len(facts.replicas) == facts.expected and not behind(facts)
+    """Return True if exactly the expected servers report the current version."""
+    return len(facts.replicas) == facts.expected and not outdated_replicas(facts)
 
 
-def behind(facts: Facts) -> tuple[Replica, ...]:
-    """Return the servers that report another version than the current one, or are logged in as another user."""
+def outdated_replicas(facts: Facts) -> tuple[Replica, ...]:
     current = facts.versions.current
     if current is None:
         return ()
-    upto = (UNKNOWN, current.id)
-    return tuple(one for one in facts.replicas if one.user != current.user or one.version not in upto)
+    accepted = (UNKNOWN, current.id)
+    return tuple(each for each in facts.replicas if each.user != current.user or each.version not in accepted)
 
 
 def replica_behind(facts: Facts, now: datetime) -> Finding | None:
-    """A server still uses the previous version after the grace. Its user is retired all the same."""
+    """Report servers that use the previous version after its grace period."""
     previous = facts.versions.previous
-    over = grace_over(previous, facts) if previous else None
-    if over is None or now < over or not (late := behind(facts)):
+    end = grace_end(previous, facts) if previous else None
+    if end is None or now < end or not (late := outdated_replicas(facts)):
         return None
     names = ", ".join(f"{replica.id} is on version {replica.version}" for replica in late)
-    return Finding(Reason.REPLICA_BEHIND, Action.NOTIFY, f"{names}, past the grace: see that server's log")
+    return Finding(Reason.REPLICA_BEHIND, Action.NOTIFY, f"{names}, past the grace period: see that server's log")
 
 
 def never_rotated(facts: Facts, now: datetime) -> Finding | None:
-    """The first rotation makes the first value of a kind that secretops makes."""
-    if not facts.secret.is_begun or facts.versions.current:
+    if not facts.secret.makes_first_value or facts.versions.current:
         return None
     return Finding(Reason.NEVER_ROTATED, Action.ROTATE, "has no value yet: secretops tick makes it")
 
 
 def renewal_at(version: Version) -> datetime | None:
-    """Return when a renewal is due: at two thirds of the life, or sooner by a share that follows from the id.
-
-    None for a version without an end.
-    """
+    """Return when a renewal is due: at RENEW_AT, less a share that follows from the id. None without expiry."""
     return _near_end(version, SPREAD * int.from_bytes(hashlib.sha256(version.id.encode()).digest()[:4]) / 2**32)
 
 
 def due_at(facts: Facts) -> datetime | None:
-    """Return when the next value is due by the cadence, or by the version's end. None before the first one."""
+    """Return when the next value is due, by cadence or expiry. None before the first version."""
     current = facts.versions.current
     if current is None:
         return None
     by_cadence = (current.published or current.created) + timedelta(days=facts.secret.cadence_days)
-    if not facts.secret.is_issued:  # a supplied one that says when it ends needs no backstop
+    if not facts.secret.is_issued:  # the expiry of a supplied version replaces the cadence
         return _near_end(current) or by_cadence
     return min(by_cadence, renewal_at(current) or by_cadence)
 
 
 def _near_end(version: Version, sooner: float = 0.0) -> datetime | None:
-    """Return when a person is notified to put the next one. It needs no spread: nobody is asked for a signature."""
     if version.expires is None:
         return None
     return version.created + (version.expires - version.created) * (RENEW_AT - sooner)
 
 
 def due(facts: Facts, now: datetime) -> Finding | None:
-    """The cadence is over, a renewal is due, or the settings of the issuer changed."""
+    """Rotate when the cadence is over, a renewal is due, or the issuer's settings changed."""
     current = facts.versions.current
     if current is None:
         return None
     issuer = facts.secret.issuer
-    if issuer and issued_otherwise(current.id, issuer):
+    if issuer and issuer_changed(current.id, issuer):
         return Finding(Reason.DUE, Action.ROTATE, "was issued under another issuer, name or life")
     is_made, at = facts.secret.is_made, due_at(facts)
     if at is None or now < at or (current.expires and not is_made):  # see near_expiry
@@ -236,14 +213,13 @@ def due(facts: Facts, now: datetime) -> Finding | None:
 
 
 def near_expiry(facts: Facts, now: datetime) -> Finding | None:
-    """A supplied certificate is replaced at two thirds of its life. A renewed one is due by then: it is a finding only
-    once it has expired."""
+    """Report a supplied certificate at RENEW_AT of its life, and any expired one."""
     current = facts.versions.current
     if current is None or current.expires is None:
         return None
     put = f"secretops put {facts.secret.name}"
     if now >= current.expires:
-        remedy = "is the schedule on?" if facts.secret.is_issued else put
+        remedy = "check the schedule" if facts.secret.is_issued else put
         return Finding(Reason.EXPIRED, Action.NOTIFY, f"expired {current.expires:%Y-%m-%d %H:%M}: {remedy}")
     if facts.secret.is_issued or now < (_near_end(current) or now):
         return None
@@ -251,21 +227,21 @@ def near_expiry(facts: Facts, now: datetime) -> Finding | None:
 
 
 def overdue(facts: Facts, now: datetime) -> Finding | None:
-    """Due for so long that the schedule or the rotation fails."""
+    """Report a rotation that is late because the schedule or the rotation fails."""
     at, current = due_at(facts), facts.versions.current
     if at is None or current is None or not facts.secret.is_made:
         return None
-    if facts.secret.kind is SecretKind.CA and facts.versions.pending:  # the schedule has done its part
+    if facts.secret.kind is SecretKind.CA and facts.versions.pending:  # waits for the broker, not for the schedule
         return None
     patience = OVERDUE_AFTER
-    if facts.secret.is_issued and current.expires:  # of a short life there is less than a day left
+    if facts.secret.is_issued and current.expires:  # a short life has less than a day left
         patience = min(patience, max(timedelta(), (current.expires - at) / 2))
     if now < at + patience:
         return None
-    return Finding(Reason.OVERDUE, Action.NOTIFY, f"overdue since {at + patience:%Y-%m-%d}: is the schedule on?")
+    return Finding(Reason.OVERDUE, Action.NOTIFY, f"overdue since {at + patience:%Y-%m-%d}: check the schedule")
 
 
-# In the order in which they are acted on: finish, then retire, then begin.
+# Order of action: finish, then retire, then begin.
 DECISIONS: tuple[Decision, ...] = (
     awaits_first_value,
     pending_left_behind,
@@ -279,32 +255,27 @@ DECISIONS: tuple[Decision, ...] = (
 
 
 def findings(facts: Facts, now: datetime) -> tuple[Finding, ...]:
-    """Return all findings about a secret now."""
     return tuple(finding for decision in DECISIONS if (finding := decision(facts, now)))
 
 
 def first_action(found: tuple[Finding, ...]) -> Finding | None:
-    """Return the first finding that secretops acts on, or None."""
     return next((finding for finding in found if finding.action is not Action.NOTIFY), None)
 
 
 def issued_id(token: str, issuer: Issuer) -> str:
-    """Return `token`, a new version's id, with its last ten digits replaced by what `issued_otherwise` compares."""
+    """Return the id `token` with mark and digest in its last ten digits."""
     stem = token[: -(_MARK + _SETTINGS)]
     return f"{stem}{_digest(stem, _MARK)}{_settings(issuer)}"
 
 
-def issued_otherwise(version: str, issuer: Issuer) -> bool:
-    """Return True if secretops had it issued under other settings: another issuer, name or life.
-
-    False for a supplied version, and one that was issued before ids had a mark. Of 65,536 supplied ones one matches.
-    """
+def issuer_changed(version: str, issuer: Issuer) -> bool:
+    """Return True if a version was issued under other settings. False for a supplied one (1 in 65,536 collides)."""
     stem, mark = version[: -(_MARK + _SETTINGS)], version[-(_MARK + _SETTINGS) : -_SETTINGS]
     return mark == _digest(stem, _MARK) and not version.endswith(_settings(issuer))
 
 
 def _settings(issuer: Issuer) -> str:
-    """Return the digest of all settings but the CA's own life: a longer one replaces no client's certificate."""
+    """Return the digest of the settings that a client's certificate depends on."""
     return _digest(issuer.model_dump_json(exclude={"ca_seconds"}), _SETTINGS)
 
 

@@ -1,4 +1,4 @@
-"""The journal of rotations, for people. Convergence never rests on it: that rests on the stages in the store."""
+"""The journal of rotations, for people. No decision depends on it: the store's stages are the truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DONE = "done"
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One step of one rotation. `outcome` is DONE or the error's first line, which never holds a value."""
+    """One step of a rotation. `outcome` is DONE or the first line of an error; it never contains a secret value."""
 
     time: datetime
     secret: str
@@ -21,7 +21,7 @@ class Entry:
     outcome: str
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a time without a zone and a field that is no text: others wrote them."""
+        """Raise ValueError for an entry that secretops did not write."""
         if self.time.utcoffset() is None:
             raise ValueError("a time with no zone")
         for text in (self.secret, self.version, self.step, self.outcome):
@@ -30,8 +30,6 @@ class Entry:
 
 
 class Journal(Protocol):
-    """Where entries are kept."""
-
     def write(self, entry: Entry) -> None: ...
 
     def last(self, secret: str) -> Entry | None:
@@ -39,7 +37,7 @@ class Journal(Protocol):
 
 
 def read_entry(line: bytes) -> Entry:
-    """Return the entry in one line of a journal. Raises ValueError, RecursionError."""
+    """Parse one line of a journal. Raises ValueError, RecursionError."""
     entry = json.loads(line.decode(errors="replace"))
     try:
         return Entry(**{**entry, "time": datetime.fromisoformat(entry["time"])})

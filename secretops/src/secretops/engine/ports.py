@@ -1,7 +1,4 @@
-"""The ports of the engine: a store, a target, an agent of API keys and an issuer of certificates.
-
-A new store is these twelve methods and a row in the contract suite.
-"""
+"""The ports of the engine: a version store, a broker target, an agent's API keys and a certificate issuer."""
 
 from __future__ import annotations
 
@@ -16,156 +13,126 @@ from secretops.errors import RefusedError, UnreachableError
 from secretops.values import Value
 
 if TYPE_CHECKING:
-    from secretops.certificates import Signed
+    from secretops.certificates import SignedCertificate
 
 
 class VersionStore(Protocol):
-    """Keeps the versions of secrets. Knows nothing of brokers, cadences or decisions.
+    """Stores the versions of secrets. A new store implements these twelve methods and passes the contract suite.
 
-    Every method may raise StoreError or UnreachableError. None leaves anything half-written. Each write compares the
-    store with what it expects, and is refused once the lease is lost: so a rotator reads the versions only once.
+    Every method may raise StoreError or UnreachableError. A write is complete or absent, compares the store with what
+    was read, and fails once the lease is lost.
     """
 
-    def versions(self, secret: str) -> Versions:
-        """Return every version kept. An unknown secret has none."""
+    def versions(self, secret: str) -> Versions: ...
 
     def read(self, secret: str, version: str, *, purpose: str) -> Value:
         """Return the value of a version. `purpose` goes to the access record. Raises NotFoundError."""
 
     def add(self, secret: str, version: Version, value: Value) -> None:
-        """Keep a new pending version, in place of a pending one with another id. The same id again is a no-op."""
+        """Store a pending version, replacing another pending one. The same id again is a no-op."""
 
     def publish(self, secret: str, version: str, now: datetime) -> None:
-        """Make `version` the current one and the old current the previous, and deliver it to the readers.
+        """Make `version` current and the old current previous, and deliver it to the readers.
 
-        The only method that moves *current*. Idempotent; called again after a crash it finishes the delivery.
-        `now` becomes the version's `published` once readers can see it.
+        Idempotent: after a crash it finishes the delivery. `now` becomes `published` once readers can see the version.
         """
 
     def recover(self, secret: str, now: datetime) -> None:
-        """Finish a delivery or a `forget` that a crash interrupted. No-op when there is none.
-
-        Raises StoreError if the delivered value was edited: a person decides about it.
-        """
+        """Finish an interrupted delivery or `forget`. Raises StoreError if somebody edited the delivered value."""
 
     def delivery_drift(self, secret: str) -> str | None:
-        """Return how readers miss the current version (edited, missing, not delivered yet), or None.
-
-        Changes nothing. Where that takes reading a value, the access is recorded.
-        """
+        """Return how the delivered value differs from the current version, or None. Records a read of a value."""
 
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
-        """Record that a version logged in, or that the target refuses it now; then its value is forgotten."""
+        """Record that a version logged in, or that the target refuses it; retiring deletes the value."""
 
     def discard(self, secret: str, version: str) -> None:
-        """Forget a pending version and its value. No-op if it is gone."""
+        """Delete a pending version and its value. No-op if it is gone."""
 
     def secret_names(self) -> tuple[str, ...]:
-        """Return the secrets of which any version is kept, also those that left the stack."""
+        """Return the secrets with a version, also those that left the stack."""
 
     def forget(self, secret: str) -> None:
-        """Remove every version of a secret and everything delivered of it. There is no way back."""
+        """Delete every version of a secret and its delivery. Irreversible."""
 
     def lease(self, holder: str) -> AbstractContextManager[None]:
-        """Hold the right to rotate. Ends with the process. Raises LeaseHeldError that names the holder."""
+        """Hold the right to rotate, at most while the process lives. Raises LeaseHeldError."""
 
     def confirm(self) -> None:
-        """Raise StoreError if the lease was lost: another process took it over while this one was held up.
-
-        Called right before a change outside the store, which nothing else refuses to a process without the lease. As
-        fresh as the store can answer. No-op where a lease can't be lost, or is not held.
-        """
+        """Raise StoreError if the lease was lost. Called before each change outside of the store."""
 
 
 class UserTakenError(RefusedError):
-    """A user that should be new exists already, with a password that is not the credential's."""
+    """A new user exists already, with another password than the credential's."""
 
 
 class Target(Protocol):
-    """The system that accepts a credential: one kind of user of an MQTT broker. Never a store.
+    """The broker that accepts a credential (`username` and `password`), for one kind of MQTT user.
 
-    A credential is a Value with `username` and `password`. Every method is idempotent, and may raise UnreachableError
-    (no answer) or RefusedError.
+    Every method is idempotent, and may raise UnreachableError (no answer) or RefusedError.
     """
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
-        """Make the target accept `credential`, creating the user with its grants if need be.
+        """Make the target accept `credential`; create its user with grants if needed. Change no other user.
 
-        Touches no other user. Sends nothing if the credential works already: on mosquitto even the same password again
-        ends the user's sessions.
-
-        `new`: raise UserTakenError if the user exists, because somebody may be using it, and change nothing. One whose
-        password is the credential's is fine: a rotation is resumed.
+        Sends nothing for a working credential: mosquitto ends sessions even for the same password. `new`: raise
+        UserTakenError if the user exists with another password.
         """
 
     def verify(self, credential: Value) -> None:
-        """Log in as `credential` and do what its reader will do. Raises RefusedError."""
+        """Log in as `credential` and do what its reader does. Raises RefusedError."""
 
     def retire(self, admin: Value, username: str) -> None:
-        """Make every known password of `username` worthless. A user that is gone is fine."""
+        """Make every known password of `username` worthless. No-op for a user that is gone."""
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
-        """Return whether each of `usernames`, and no other client, may publish where its servers report.
-
-        False where the target has no access list that secretops writes and reads (docs/adr/0003).
-        """
+        """Return True if only `usernames` may publish their servers' reports, by an access list (docs/adr/0003)."""
 
 
-class LostError(UnreachableError):
-    """It is unknown whether a requested key was made: no answer came, or one without a key."""
+class UnknownOutcomeError(UnreachableError):
+    """No usable answer to a request for a key, which may exist."""
 
 
 @dataclass(frozen=True)
 class NamedKey:
-    """One key of an agent. Never its value: DigitalOcean shows that once, when it is made."""
+    """One key of an agent, without its value: DigitalOcean shows that once."""
 
-    # The id of the agent that it opens.
     agent: str
     id: str
-    # No proof of what it is: a lost key has the same name.
+    # Not unique: a lost key has the same name.
     name: str
 
     def __str__(self) -> str:
-        """Return what a version records as its key."""
+        """Return what `Version.user` records of it."""
         return f"{self.agent}/{self.id}"
 
     @classmethod
     def of(cls, recorded: str) -> NamedKey:
-        """Return the key that a version records, without its name."""
         agent, _, id = recorded.partition("/")
         return cls(agent, id, "")
 
 
 class AgentKeys(Protocol):
-    """The API keys of one agent, any number of which are good side by side. Never a store.
-
-    Every method may raise UnreachableError (no answer, or an unreadable one) or RefusedError.
-    """
+    """The API keys of one agent, which accepts any number. Methods may raise UnreachableError or RefusedError."""
 
     @property
-    def id(self) -> str:
-        """The id of the agent."""
+    def id(self) -> str: ...
 
-    def listed(self) -> tuple[NamedKey, ...]:
-        """Return all keys."""
+    def list_keys(self) -> tuple[NamedKey, ...]: ...
 
     def create(self, name: str) -> tuple[NamedKey, Value]:
-        """Make a key called `name`; called again it makes another of the same name. Raises LostError."""
+        """Create a key, even if one has this name. Raises UnknownOutcomeError."""
 
     def delete(self, key: NamedKey) -> None:
-        """Make a key worthless at once; also one of another agent of the same owner. One that is gone is fine."""
+        """Revoke a key at once, of any agent of the same owner. No-op if it is gone."""
 
-    def verify(self, credential: Value) -> None:
-        """Send the agent a request, as its API has it. Raises RefusedError if it refuses the key."""
+    def verify(self, credential: Value) -> None: ...
 
 
 class Issuer(Protocol):
-    """Signs a request. It never sees a key."""
+    """Signs certificate requests. It never sees a private key."""
 
-    def sign(self, request: str) -> Signed:
-        """Return a certificate for `request`, a PEM. Called again it may return another, which nobody then uses.
-
-        Raises UnreachableError, StoreError.
-        """
+    def sign(self, request: str) -> SignedCertificate:
+        """Return a certificate for `request`, a PEM. Raises UnreachableError, StoreError."""

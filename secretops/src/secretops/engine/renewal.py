@@ -1,10 +1,7 @@
-"""Renews a certificate that an issuer signs: prepare -> verify -> publish, and later retire.
+"""Renew an issued certificate, or rotate a CA: prepare -> verify -> publish, and later retire.
 
-There is nothing to apply: a broker that trusts the issuer accepts each of its certificates. So the successor and the
-one in use are good side by side, and no reader loses its connection.
-
-The key is made here, and kept in the store with its certificate before anybody else sees either. A crash before that
-loses a certificate whose key nobody has. After it the next tick proves and publishes what is pending.
+There is no apply step: a broker that trusts the issuer accepts each of its certificates. The key is generated here, and
+stored with its certificate before anybody else sees either.
 """
 
 from __future__ import annotations
@@ -23,24 +20,22 @@ from secretops.errors import AttentionError, RefusedError, SecretopsError, Unrea
 from secretops.manifest import PrivateCaIssuer
 from secretops.values import Value
 
-# Seconds. Life of the certificate that a new CA is proven by. Nobody keeps its key.
+# Life in seconds of the certificate that tests a new CA. Its key is not stored.
 PROBE_SECONDS = 3600
 
 
 @dataclass(eq=False, kw_only=True)
 class Renewal(Rotator):
-    """Rotates one issued certificate. The previous one is good until it ends: to revoke it takes a right over the
-    certificates of others (docs/adr/0013). To retire it forgets its key."""
+    """Rotates one issued certificate. Retiring deletes the key; the certificate stays valid (docs/adr/0013)."""
 
     common_name: str
     issuer: Issuer
     # Returns the CA of the broker, for readers of ca.crt.
     authority: Callable[[], str]
-    # Shows a version to the broker.
+    # Logs in to the broker with a version's certificate.
     prove: Callable[[str, Value], None]
 
-    def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - both certificates are good
-        """Make a key, have it certified, check the certificate, and keep both as pending."""
+    def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - both certificates work
         now = self.clock()
         token = new_token(now)
         if self.secret.issuer:
@@ -49,13 +44,12 @@ class Renewal(Rotator):
             fields = {"ca.crt": self.authority()} if "ca.crt" in self.secret.fields else {}
             key = certificates.new_key()
             self.store.confirm()
-            signed = self.issuer.sign(certificates.request_of(key, self.common_name))
-            shown, ends = certificates.checked(signed, key, common_name=self.common_name, now=now)
-            value = Value({**fields, "client.crt": shown, "client.key": certificates.private_pem(key)})
+            signed = self.issuer.sign(certificates.signing_request(key, self.common_name))
+            certificate, ends = certificates.verify_issued(signed, key, common_name=self.common_name, now=now)
+            value = Value({**fields, "client.crt": certificate, "client.key": certificates.private_pem(key)})
             return self._add(Version(id=token, stage=Stage.PENDING, created=now, expires=ends), value)
 
     def verify(self, version: Version) -> None:
-        """Show it to the broker, which has to accept it, and log in."""
         with self._step("verify", version.id):
             self.prove(version.id, self._value(version, "verify"))
             self._mark(version, verified=self.clock())
@@ -63,38 +57,39 @@ class Renewal(Rotator):
 
 @dataclass(eq=False, kw_only=True)
 class Authority(Rotator):
-    """Rotates one CA. The broker trusts a retired one until a person removes it there."""
+    """Rotates one CA. The broker trusts a retired CA until a person removes it there."""
 
     issuer: PrivateCaIssuer
-    # Returns whether a CA signed a living certificate.
+    # Returns True if a CA signed a living certificate.
     relied_on: Callable[[Version], bool]
-    # Shows the broker a certificate.
+    # Logs in to the broker with a certificate.
     prove: Callable[[str, Value], None]
 
-    def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - to cut a client off, retire by hand
-        """Make a CA, and keep it as pending. Raises AttentionError while the previous CA is relied on."""
+    def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - to revoke clients, retire by hand
+        """Generate a CA and store it as pending. Raises AttentionError while the previous CA is in use."""
         previous = self.versions.previous
-        if previous and not previous.retired:  # the store forgets it with the next version
+        if previous and not previous.retired:  # adding the next version removes it from the store
             if self.relied_on(previous):
                 raise AttentionError(
-                    f"{self.secret.name}: {previous.id}, the CA before, has signed a certificate that is in use",
-                    rule="a broker trusts two CAs at most, and nobody is cut off",
-                    remedy="have that one renewed (secretops rotate), wait for the grace to end, and run a tick",
+                    f"{self.secret.name}: a certificate that is in use was signed by the previous CA, {previous.id}",
+                    rule="a broker trusts at most two CAs, so the previous one has to be unused",
+                    remedy="renew that certificate: secretops rotate SECRET; after its grace period: secretops tick",
+                    code="ca-in-use",
                 )
             self.retire(previous)
         now = self.clock()
         token = new_token(now)
         with self._step("prepare", token):
-            certificate, key, ends = certificates.new_authority(
+            certificate, key, ends = certificates.new_ca(
                 self.issuer.common_name, seconds=self.issuer.ca_seconds, now=now
             )
             version = Version(id=token, stage=Stage.PENDING, created=now, expires=ends)
             return self._add(version, Value({"ca.crt": certificate, "ca.key": key}))
 
     def verify(self, version: Version) -> None:
-        """Show the broker a certificate that it signed, for a key that nobody keeps.
+        """Log in to the broker with a throw-away certificate of this CA.
 
-        While the broker accepts none raises WaitingError for the first CA, AttentionError for a later one.
+        If the broker refuses it, raises WaitingError for the first CA and AttentionError for a later one.
         """
         first = self.versions.current is None
         kind: type[SecretopsError] = WaitingError if first else AttentionError
@@ -102,7 +97,7 @@ class Authority(Rotator):
             authority = self._value(version, "prove that the broker trusts it")
             key = certificates.new_key()
             signed = certificates.sign(
-                certificates.request_of(key, self.issuer.common_name),
+                certificates.signing_request(key, self.issuer.common_name),
                 authority["ca.crt"],
                 authority["ca.key"],
                 seconds=PROBE_SECONDS,
@@ -110,14 +105,14 @@ class Authority(Rotator):
             )
             probe = {"client.crt": signed.certificate, "client.key": certificates.private_pem(key)}
             try:
-                with suppress(RefusedError):  # of a password: the certificate was accepted before
+                with suppress(RefusedError):  # a password's: the certificate was accepted before
                     self.prove(f"{version.id}-{secrets.token_hex(4)}", Value(probe))
             except UnreachableError as error:
                 raise kind(
-                    f"{self.secret.name}: the broker takes no certificate of {version.id} yet, or does not answer",
-                    rule=f"{error.what}\na CA signs once the broker has taken a certificate of it"
-                    + ("" if first else "; until then the one before does"),
-                    remedy="if it runs: give it what `secretops trust` prints, beside what it trusts already; "
-                    "a tick then goes on",
+                    f"{self.secret.name}: the broker does not answer, or does not trust CA {version.id} yet",
+                    rule=f"{error.what}\na CA signs certificates once the broker trusts it"
+                    + ("" if first else "; until then the current CA signs"),
+                    remedy="add what `secretops trust` prints to the broker's trusted CAs, then: secretops tick",
+                    code="ca-not-trusted",
                 ) from error
             self._mark(version, verified=self.clock())

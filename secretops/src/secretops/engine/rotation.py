@@ -1,8 +1,7 @@
-"""Rotates a broker user: prepare -> apply -> verify -> publish, and later retire.
+"""Rotate a broker user: prepare -> apply -> verify -> publish, and later retire.
 
-Every step is idempotent under one token, the version's id. A crash between two effects leaves a state from which the
-next tick converges. The credential that readers have is never touched: the new one is set on the idle user, proven, and
-only then published.
+Every step is idempotent under one token, the version's id. After a crash the next tick continues from the stored state.
+The credential that readers use is never touched: the new password is set on the idle user, verified, then published.
 """
 
 from __future__ import annotations
@@ -20,20 +19,16 @@ from secretops.values import Value, new_password
 
 @dataclass(eq=False, kw_only=True)
 class Rotation(Rotator):
-    """Rotates one alternating secret.
-
-    `admin` reads the credential of the acting broker admin; it is called only when a step needs it.
-    """
+    """Rotates a secret that alternates between two users. `admin` reads the broker admin's credential when needed."""
 
     target: Target
     admin: Callable[[], Value]
     _made: tuple[str, Value] | None = field(default=None, init=False)
 
     def advance(self, *, force: bool = False) -> Version:
-        """Finish the pending version or prepare a new one, then publish it. Return the version that is now current.
+        """Publish the pending version, or a new one, and return it. Raises GraceError, UserTakenError unless `force`.
 
-        An operator-supplied version is verified and published, never set: its user is theirs. `force` sets a new
-        password of a user that is in use or has no version. Raises GraceError and UserTakenError unless `force`.
+        Does not change the user of an operator-supplied version.
         """
         before = self.versions
         version = before.pending
@@ -48,19 +43,16 @@ class Rotation(Rotator):
         return version
 
     def scramble_unknown(self, before: Versions, published: Version) -> None:
-        """Scramble each user without a version: it may log in by the password of a lost record.
-
-        `before` are the versions before `published` became current. Raises what the target raises.
-        """
+        """Scramble the password of each user without a version, in `before` or `published`: it may be known."""
         known = {version.user for version in (*before.all, published)}
         for user in sorted(set(self.secret.users) - known):
             with self._step("retire", published.id):
                 self._scramble(user)
 
     def prepare(self, *, token: str | None = None, force: bool = False) -> Version:
-        """Choose the idle user, make its value, and keep it as pending, before the target learns of it.
+        """Generate a password for the idle user and store it as pending, before the target receives it.
 
-        `token` is the version's id if Secrets Manager chooses it. Idempotent: the target may know the value already.
+        `token`: the version's id where Secrets Manager chooses it; a repeated call returns the same version.
         """
         if token and (prepared := self.prepared(token)):
             return prepared
@@ -78,29 +70,29 @@ class Rotation(Rotator):
             return self._add(version, value)
 
     def prepared(self, token: str) -> Version | None:
-        """Return the pending version `token`, or None. A version without a value does not count."""
         version = self.versions.pending
         return version if version and version.id == token else None
 
     def respect_grace(self) -> None:
-        """Raise GraceError while readers may still use the user of the previous version."""
+        """Raise GraceError while readers may still log in as the previous version's user."""
         previous = self.versions.previous
         if previous and previous.user in self.secret.users:
-            rule = "a user is never given a new password while its readers may still hold the old one"
+            rule = "a user gets a new password once the grace period of its readers is over"
             self.check_grace(f"user {previous.user}", rule=rule)
 
     def apply(self, version: Version, *, force: bool = False) -> None:
         """Make the target accept it.
 
-        A store without a version of its users (another folder, a second clone) cannot know whether one is in use: it
-        creates users, and takes over none unless `force`.
+        A store without a version of its users cannot know if they are in use: it changes an existing user only with
+        `force`.
         """
         versions, name = self.versions, self.secret.name
         if versions.current and versions.current.user == version.user:
             raise RefusedError(
                 f"{name}: pending version {version.id} is for user {version.user}, which is in use",
-                rule="a rotation never touches the user that the current version is for",
-                remedy=f"secretops rotate {name} makes a new one in its place",
+                rule="a rotation never changes the user of the current version",
+                remedy=f"replace the pending version: secretops rotate {name}",
+                code="pending-user-in-use",
             )
         known = {each.user for each in (versions.current, versions.previous) if each}
         new = not force and known.isdisjoint(self.secret.users)
@@ -112,22 +104,20 @@ class Rotation(Rotator):
             except UserTakenError as error:
                 raise UserTakenError(
                     error.what,
-                    rule=f"this store has no version of it, so it may be in use; a first {name} is a user of its own",
-                    remedy=f"`secretops put {name}` with its password, or `secretops rotate {name} --now` takes it "
-                    "over and cuts off whoever uses it (docs/operations/lost-store.md, if the store had one)",
+                    rule="this store has no version of that user, so the user may be in use",
+                    remedy=f"supply its password: secretops put {name}; or take it over, which disconnects its "
+                    f"readers: secretops rotate {name} --now (docs/operations/lost-store.md)",
+                    code="user-taken",
                 ) from error
 
     def verify(self, version: Version) -> None:
-        """Log in as it, and do what its readers will do."""
+        """Log in as it, and do what its readers do."""
         with self._step("verify", version.id):
             self.target.verify(self._value(version, "verify"))
             self._mark(version, verified=self.clock())
 
-    def accept_again(self) -> bool:
-        """Set the current version again if the target refuses it and no reader has it. Return whether that was needed.
-
-        Its password changed out of band before its delivery: readers still use the previous version's user.
-        """
+    def reapply_current(self) -> bool:
+        """Set the password of an undelivered current version again if somebody changed it. Return True if so."""
         version = self.versions.current
         if version is None or version.published or version.user not in self.secret.users:
             return False
@@ -144,20 +134,19 @@ class Rotation(Rotator):
         return False
 
     def _revoke(self, version: Version) -> None:
-        """Make the version's password worthless, except of an operator's own user, or one with a newer password."""
+        """Scramble the password, unless the user is an operator's or the current version's."""
         current = self.versions.current
         in_use = current is not None and current.user == version.user
         if version.user in self.secret.users and not in_use:
             self._scramble(version.user)
 
     def _value(self, version: Version, purpose: str) -> Value:
-        """Return the value. `apply` needs no read of one that was just made: `verify` reads what the store has."""
         if purpose == "apply" and self._made and self._made[0] == version.id:
             return self._made[1]
         return super()._value(version, purpose)
 
     def _scramble(self, user: str) -> None:
-        """Confirm the lease last: a target knows of no lease, and an idle user may have become the one in use."""
+        # Last, since a target knows no lease: the idle user may be in use by now.
         admin = self.admin()
         self.store.confirm()
         self.target.retire(admin, user)

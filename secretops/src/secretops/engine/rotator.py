@@ -1,7 +1,7 @@
-"""What all rotations share: facts that are read once, a journal entry for each step, and the order of the steps.
+"""The base of all rotators: versions that are read once, a journal entry for each step, and the order of the steps.
 
-A rotator reads the versions of its secret once. After that it changes its copy as each write changes the store. The
-copy gives no right to act: the store compares before it writes, and `store.confirm` precedes each change of a target.
+A rotator updates its copy of the versions with each write. The copy gives no right to act: the store compares before it
+writes, and `store.confirm` precedes each change of a target.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 
-from secretops.engine.decisions import Facts, grace_of, grace_over, issued_otherwise, renewal_at
+from secretops.engine.decisions import Facts, grace_end, grace_period, issuer_changed, renewal_at
 from secretops.engine.journal import DONE, Entry, Journal
 from secretops.engine.ports import VersionStore
 from secretops.engine.state import Version, Versions
@@ -29,19 +29,19 @@ class GraceError(SecretopsError):
     """Readers may still use the replaced version."""
 
     def __init__(self, secret: str, old: str, until: datetime, *, rule: str) -> None:
-        """`old` names what was replaced, as an operator knows it."""
         self.until = until
         super().__init__(
             f"{secret}: {old} was replaced, and may be in use until {until:%H:%M:%S} UTC",
             rule=rule,
-            remedy=f"wait until {until:%Y-%m-%d %H:%M:%S} UTC, or cut its readers off with --now",
+            remedy=f"wait until {until:%Y-%m-%d %H:%M:%S} UTC, or disconnect its readers with --now",
+            code="grace-not-over",
         )
 
 
 def new_token(now: datetime) -> str:
     """Return the id of a new version: sorts by time, unique without coordination.
 
-    33 characters: AWS' ClientRequestToken, which a version's id is there, has 32 to 64.
+    33 characters: AWS' ClientRequestToken, which becomes the version's id there, has 32 to 64.
     https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
     """
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
@@ -49,7 +49,7 @@ def new_token(now: datetime) -> str:
 
 @dataclass(eq=False)
 class Rotator(ABC):
-    """Rotates one secret. Call it under the store's lease. Every step is idempotent.
+    """Rotates one secret, under the store's lease. Steps are idempotent.
 
     Each step may raise RefusedError, UnreachableError, StoreError.
     """
@@ -65,65 +65,57 @@ class Rotator(ABC):
 
     @cached_property
     def versions(self) -> Versions:
-        """The versions of the secret: read once, and after an error again."""
+        """The versions, read once, and again after an error."""
         return self.store.versions(self.secret.name) if self.known is None else self.known
 
     def advance(self, *, force: bool = False) -> Version:
-        """Finish the pending version or prepare a new one, then publish it. Return the version that is now current.
-
-        `force` gives the readers of the previous version no grace, where they have any.
-        """
+        """Publish the pending version, or a new one, and return it. With `force` there is no grace period."""
         version = self._resumed() or self.prepare(force=force)
         self.verify(version)
         return self.publish(version)
 
     @abstractmethod
     def prepare(self, *, force: bool = False) -> Version:
-        """Make a value and keep it as pending, before anybody else learns of it."""
+        """Generate a value and store it as pending, before anybody else receives it."""
 
     @abstractmethod
     def verify(self, version: Version) -> None:
-        """Use the value as its readers will."""
+        """Use the value as its readers do."""
 
     def publish(self, version: Version) -> Version:
-        """Make `version` the current one and return it. No other step does."""
         with self._step("publish", version.id):
             now = self.clock()
             self.store.publish(self.secret.name, version.id, now)
-            known = self.versions.known(self.secret.name, version.id)
-            self.versions = self.versions.published(known, now)
+            self.versions = self.versions.published(self.versions.get(self.secret.name, version.id), now)
         return self.versions.current or version
 
     def retire(self, version: Version) -> None:
-        """Make a replaced version worthless, and have its value forgotten."""
+        """Make a replaced version worthless, and delete its value."""
         with self._step("retire", version.id):
             self._revoke(version)
             self._mark(version, retired=self.clock())
 
     def check_grace(self, old: str, *, rule: str) -> None:
-        """Raise GraceError while the readers of the previous version may still use it. `old` names it."""
+        """Raise GraceError while readers may use the previous version, called `old`."""
         previous, now = self.versions.previous, self.clock()
         facts = Facts(secret=self.secret, versions=self.versions, grace=self.grace)
         if previous is None or previous.retired:
             return
-        until = grace_over(previous, facts) or now + grace_of(facts)
+        until = grace_end(previous, facts) or now + grace_period(facts)
         if now < until:
             raise GraceError(self.secret.name, old, until, rule=rule)
 
     def _resumed(self) -> Version | None:
-        """Return the pending version that `advance` finishes.
-
-        Discards one that is due already, or was issued under settings that have changed.
-        """
+        """Return the pending version, but discard one that is due already or issued under old settings."""
         version, issuer = self.versions.pending, self.secret.issuer
         due = renewal_at(version) if version else None
-        if version and ((due and due <= self.clock()) or (issuer and issued_otherwise(version.id, issuer))):
+        if version and ((due and due <= self.clock()) or (issuer and issuer_changed(version.id, issuer))):
             self._discard(version)
             return None
         return version
 
-    def _revoke(self, version: Version) -> None:  # noqa: B027 - optional
-        """Make the target refuse `version`. There is nothing to do for a value that no target knows."""
+    def _revoke(self, version: Version) -> None:  # noqa: B027 - no target knows some values
+        ...
 
     def _value(self, version: Version, purpose: str) -> Value:
         return self.store.read(self.secret.name, version.id, purpose=purpose)
@@ -143,7 +135,6 @@ class Rotator(ABC):
 
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:
-        """Write the outcome of a step to the journal, whichever it is."""
         entry = partial(Entry, secret=self.secret.name, version=version, step=step)
         try:
             yield
@@ -156,19 +147,18 @@ class Rotator(ABC):
 
 
 class SuppliedSecret(Rotator):
-    """Publishes what an interrupted `put` left pending. It was tested before, unless the operator left that out."""
+    """Publishes the version that an interrupted `put` left pending. `put` has tested it."""
 
     def _resumed(self) -> Version | None:
         return self.versions.pending
 
-    def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002 - there is nobody to force
-        """Raise SecretopsError: only an operator supplies a value."""
-        raise SecretopsError(f"{self.secret.name}: nothing to finish")
+    def prepare(self, *, force: bool = False) -> Version:  # noqa: ARG002
+        name = self.secret.name
+        raise SecretopsError(f"{name}: no pending version", remedy=f"secretops put {name}", code="no-pending-version")
 
-    def verify(self, version: Version) -> None:
-        """Accept it as it is."""
+    def verify(self, version: Version) -> None: ...
 
     @contextmanager
     def _step(self, step: str, version: str) -> Iterator[None]:  # noqa: ARG002
-        """Write no entry: by its last entry `status` knows a secret that had a value of ours and lost it."""
+        """Write no entry: `status` reports a secret with an entry and no version as lost."""
         yield

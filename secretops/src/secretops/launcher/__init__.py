@@ -1,8 +1,8 @@
-"""`secretops run`: the unmodified upstream server on the secrets of a stack, without a restart when they change.
+"""`secretops run`: run the unmodified upstream server with a stack's secrets, and apply new ones without a restart.
 
-The server ignores `*_FILE` variables, writes a log to its working directory, speaks MQTT 5 only, does not recover from
-a refused connect, and cannot change a password without a restart. The launcher imports it unmodified, sets its
-settings, makes its MQTT client, and replaces that client when a value changes.
+The server ignores `*_FILE` variables, writes a log to its working directory, supports only MQTT 5, does not recover
+from a refused connect, and needs a restart for a new password. The launcher imports it, configures it, creates its
+MQTT client, and replaces that client when a value changes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import MQTTMessage
 
@@ -20,15 +20,15 @@ from secretops import redaction
 from secretops.errors import ExitCode
 from secretops.launcher.checkout import find_server
 from secretops.launcher.connection import BrokerConnection
-from secretops.launcher.follow import FirstValues, SourceWatcher, read_settled
-from secretops.launcher.listening import BearerTokens, Listening
+from secretops.launcher.http_options import BearerTokens, HttpOptions
+from secretops.launcher.polling_source import PollingSource
 from secretops.launcher.settings import ServerSettings
-from secretops.launcher.source import Source
-from secretops.launcher.sources import open_source
+from secretops.launcher.source_watcher import FirstValues, SourceWatcher, read_stable
+from secretops.launcher.sources import Source, open_source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.stdio import ended_by_signals
 from secretops.launcher.upstream import UpstreamServer, import_server, refuse_connection_tools
-from secretops.targets.reports import HINT_FILTER, Hint, parse_hint
+from secretops.targets.reports import HINT_FILTER, parse_hint
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
@@ -36,27 +36,27 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run(source: str, listening: Listening | None = None) -> ExitCode:
-    """Serve MCP at `listening`, or over standard input and output; until SIGTERM, SIGINT or the end of input.
+def run(source: str, options: HttpOptions | None = None) -> ExitCode:
+    """Serve MCP over HTTP, or over standard input and output, until SIGTERM, SIGINT or the end of input.
 
-    `source` is as `sources.open_source` takes it. Raises SecretopsError before anything is served. Later errors of the
-    broker or of a version are logged and retried. Over HTTP, missing values are waited for.
+    `source` is an argument of `sources.open_source`. Raises SecretopsError before it serves. Later errors are logged
+    and retried. Over HTTP it waits for missing values.
     """
     set_up_log()
     opened, state = open_source(source), LauncherState()
-    if listening:
-        _serve_http(opened, state, listening)
+    if options:
+        _serve_http(opened, state, options)
     else:
         with ended_by_signals(), serving(opened, state) as server:
             server.mcp.run()
     return ExitCode.DONE
 
 
-def _serve_http(source: Source, state: LauncherState, listening: Listening) -> None:
+def _serve_http(source: Source, state: LauncherState, options: HttpOptions) -> None:
     from secretops.launcher import http
 
     tokens, stopping = BearerTokens(), threading.Event()
-    values = FirstValues(source, listening, tokens, state, stopping)
+    values = FirstValues(source, options, tokens, state, stopping)
     values.check()
     with contextlib.ExitStack() as stack:
 
@@ -65,15 +65,15 @@ def _serve_http(source: Source, state: LauncherState, listening: Listening) -> N
                 return None
             served = serving(source, state, notify=lambda settings: tokens.use(settings.http_token))
             server = stack.enter_context(served)
-            if not listening.connection_tools:
+            if not options.connection_tools:
                 refuse_connection_tools(server)
             return server.mcp
 
-        http.serve(listening, tokens=tokens, state=state, start=start, stop=stopping.set)
+        http.serve(options, tokens=tokens, state=state, start=start, stop=stopping.set)
 
 
 def set_up_log() -> None:
-    """Log to standard error, without values. Call it before mcp sets up rich's tracebacks, which bypass the filter."""
+    """Log to standard error, redacted. Call it before mcp installs rich's tracebacks, which bypass the filter."""
     redaction.install()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s - %(levelname)s - %(message)s", force=True
@@ -84,19 +84,19 @@ def set_up_log() -> None:
 def serving(
     source: Source, state: LauncherState, *, notify: Callable[[ServerSettings], None] = lambda _: None
 ) -> Iterator[UpstreamServer]:
-    """Import and connect the server, and keep it on the versions of `source` while the block lasts.
+    """Import and connect the server, and update it to the versions of `source`.
 
-    `notify` receives each version before it is used. Raises NotYetError while a required value is missing, and another
-    SecretopsError for what is wrong with the source or the server.
+    `notify` receives each version before it is used. Raises NotYetError if a required value is missing, and other
+    SecretopsErrors for a wrong source or server.
     """
-    settings, fingerprint = read_settled(source, threading.Event())
+    settings, fingerprint = read_stable(source, threading.Event())
     notify(settings)
     folder = find_server()
     if settings.agent_key is None:
-        log.info("No agent key yet: request_lot_code will say so. -> `secretops put agent-key`.")
+        log.info("No agent key, so request_lot_code fails. -> secretops put agent-key")
     server = import_server(folder, settings)
     connection = BrokerConnection(server, settings, state)
-    connection.take_over()
+    connection.patch_server()
     state.connection_by_tool = lambda: connection.chosen_by_tool
     follow_hints(source, connection)
     watcher = SourceWatcher(source, server, connection, state, in_use=(settings, fingerprint), notify=notify)
@@ -110,15 +110,9 @@ def serving(
         connection.close()
 
 
-@runtime_checkable
-class _Hinted(Protocol):
-    def hint(self, hint: Hint | None = None) -> None:
-        """Poll soon. None: the broker refuses the credential in use."""
-
-
 def follow_hints(source: Source, connection: BrokerConnection) -> None:
-    """Pass hints that `connection` receives to `source`, if it is polled. Call it before the connection is opened."""
-    if not isinstance(source, _Hinted):
+    """Pass hints that `connection` receives to a polled `source`. Call it before the connection is opened."""
+    if not isinstance(source, PollingSource):
         return
 
     def received(_client: Any, _data: Any, message: MQTTMessage) -> None:

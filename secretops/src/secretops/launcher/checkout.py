@@ -1,4 +1,4 @@
-"""Find the upstream server's source: in a folder that COREFLUX_SERVER_DIR names, or cloned at one commit."""
+"""Find the upstream server's source: in the folder COREFLUX_SERVER_DIR, or in a clone at a fixed commit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from secretops.errors import SecretopsError, UsageError
+from secretops.owned_files import OTHERS_WRITE
 
 UPSTREAM_REPOSITORY = "https://github.com/CorefluxCommunity/Coreflux-MQTT-MCP-Server"
 # HEAD of UPSTREAM_REPOSITORY on 2025-08-01. The launcher replaces functions of this server.py by name.
@@ -32,9 +33,8 @@ log = logging.getLogger(__name__)
 def find_server() -> Path:
     """Return the folder with the server's source: COREFLUX_SERVER_DIR, or a clone in the cache.
 
-    Its code receives the broker's credentials, so it comes from nowhere else. Warns about a folder that is not at the
-    tested commit. Raises UsageError when COREFLUX_SERVER_DIR has no server or others may change it, SecretopsError
-    when it cannot be cloned.
+    Warns if the folder is not at the tested commit. Raises UsageError if COREFLUX_SERVER_DIR has no server or other
+    accounts can change it, since its code receives credentials, and SecretopsError if the clone fails.
     """
     origin = f"commit {UPSTREAM_COMMIT[:12]}"
     if named := os.environ.get("COREFLUX_SERVER_DIR"):
@@ -51,23 +51,19 @@ def find_server() -> Path:
 def _check_folder(folder: Path, named: str) -> None:
     if not (folder / "server.py").is_file():
         raise UsageError(
-            f"COREFLUX_SERVER_DIR={named}",
-            rule="it names a folder with the upstream server's server.py",
-            remedy=f"clone {UPSTREAM_REPOSITORY} there, or unset it",
+            f"COREFLUX_SERVER_DIR={named} has no server.py",
+            rule="it is a folder with the upstream server",
+            remedy=f"git clone {UPSTREAM_REPOSITORY} {named}; or unset it",
+            code="server-missing",
         )
     for path in (folder, *(path for pattern in _CODE for path in sorted(folder.glob(pattern)))):
         _check_owner(path)
     if _digest(folder) != UPSTREAM_DIGEST:
-        log.warning(
-            "The server in %s is not the tested one: it is at commit %s, and commit %s is tested.",
-            folder,
-            _commit_of(folder) or "(unknown)",
-            UPSTREAM_COMMIT,
-        )
+        log.warning("The server in %s is not the tested commit %s.", folder, UPSTREAM_COMMIT)
 
 
 def clone(repository: str, commit: str, folder: Path) -> None:
-    """Put the files of `commit` at `folder`, all or none. Raises SecretopsError."""
+    """Put the files of `commit` into `folder`, all or none. Raises SecretopsError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
@@ -77,15 +73,15 @@ def clone(repository: str, commit: str, folder: Path) -> None:
         check_commit(made, commit)
         made.rename(folder)
     except OSError:
-        if not folder.exists():  # another start has cloned it
+        if not folder.exists():  # another process has cloned it
             raise
     except SecretopsError as error:
         raise SecretopsError(
-            f"The upstream server could not be cloned from {repository}.\n{error.what}",
-            rule=f"`secretops run` runs the unmodified server of commit {commit}",
-            remedy="name a folder that has its server.py, by `source` in section `server` of "
-            "the stack file (kind local; then pulumi up) or by COREFLUX_SERVER_DIR; "
-            "or install git and let this machine reach the repository",
+            f"cannot clone the upstream server from {repository}: {error.what}",
+            rule=f"secretops run needs the unmodified server of commit {commit}",
+            remedy="install git and allow access to the repository; or set COREFLUX_SERVER_DIR, or `source` in section "
+            "`server` of the stack file (kind local), to a folder with server.py",
+            code="server-clone-failed",
         ) from error
     finally:
         shutil.rmtree(made, ignore_errors=True)
@@ -100,12 +96,15 @@ def check_commit(folder: Path, commit: str) -> None:
     except SecretopsError as error:
         reason = error.what
     raise SecretopsError(
-        f"{folder}: {reason}", rule="the server is run unmodified", remedy="remove that folder; it is cloned again"
+        f"{folder}: {reason}",
+        rule="the server is not modified",
+        remedy=f"rm -r {folder}; the next start clones it again",
+        code="server-modified",
     )
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    # A hook's GIT_DIR and the like would point git at the caller's repository.
+    # GIT_DIR and similar variables of a hook would make git use the caller's repository.
     environment = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(
@@ -118,28 +117,26 @@ def _git(folder: Path, *arguments: str) -> str:
             check=True,
         )
     except FileNotFoundError as error:
-        raise SecretopsError("git is not installed") from error
+        raise SecretopsError("git is not installed", code="git-missing") from error
     except subprocess.TimeoutExpired as error:
-        raise SecretopsError(f"git {arguments[0]} took more than {_FETCH_SECONDS} s") from error
+        raise SecretopsError(f"git {arguments[0]} took more than {_FETCH_SECONDS} s", code="git-timeout") from error
     except subprocess.CalledProcessError as error:
-        raise SecretopsError(f"git {arguments[0]}: {error.stderr.strip()}") from error
+        raise SecretopsError(f"git {arguments[0]}: {error.stderr.strip()}", code="git-failed") from error
     return done.stdout.strip()
 
 
 def _check_owner(path: Path) -> None:
-    """Raise UsageError unless only this user and root may change `path`."""
+    """Raise UsageError unless only this user and root can change `path`."""
     found = path.stat()
     if found.st_uid not in {0, os.getuid()}:
-        what, remedy = f"belongs to user {found.st_uid}", f"chown {os.getuid()} {path}"
-    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        what, remedy = f"has mode {stat.S_IMODE(found.st_mode):o}", f"chmod go-w {path}"
+        code, what, remedy = "server-foreign-owner", f"belongs to user {found.st_uid}", f"chown {os.getuid()} {path}"
+    elif found.st_mode & OTHERS_WRITE:
+        code, what = "server-writable-by-others", f"has mode {stat.S_IMODE(found.st_mode):o}"
+        remedy = f"chmod go-w {path}"
     else:
         return
-    raise UsageError(
-        f"{path} {what}",
-        rule="the server's code is given the broker's credentials: only you or root may be able to change it",
-        remedy=remedy,
-    )
+    rule = "the server's code receives the broker's credentials, so only you or root can change it"
+    raise UsageError(f"{path} {what}", rule=rule, remedy=remedy, code=code)
 
 
 def _digest(folder: Path) -> str:
@@ -148,15 +145,6 @@ def _digest(folder: Path) -> str:
         path = folder / name
         digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
-
-
-def _commit_of(folder: Path) -> str:
-    """Return the commit of a clone, or "". Does not run git, which runs commands of a folder's configuration."""
-    try:
-        head = (folder / ".git" / "HEAD").read_text().strip()
-        return (folder / ".git" / head.removeprefix("ref: ")).read_text().strip() if " " in head else head
-    except (OSError, ValueError):
-        return ""
 
 
 def _cache() -> Path:

@@ -1,4 +1,4 @@
-"""An MQTT client that tracks its subscriptions and messages, so that another client can replace it without a loss."""
+"""An MQTT client that tracks its subscriptions and messages, so that another client can replace it without loss."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ log = logging.getLogger(__name__)
 # Seconds, as upstream's.
 KEEPALIVE = 60
 
-# Seconds that a broker has for a last message, and to close the connection.
+# Seconds for the broker to acknowledge a last message, and to close the connection.
 GOODBYE = 1.0
 
 # The longest pause between two connects, in seconds. paho doubles it from 1.
-SLOWEST_RETRY = 30
+MAX_RETRY_SECONDS = 30
 
-# Seconds after which a broker (MQTT 5) forgets a report, and between two renewals. A report outlives its client when
-# the broker loses the will; it then delays a rotation by this time at most.
+# Seconds after which a broker (MQTT 5) deletes a report, and between two renewals. If the broker loses the will, the
+# report outlives its client and delays a rotation by this time at most.
 REPORT_EXPIRY, REPORT_REFRESH = 900, 300
 
-# Seconds without a message after which a replaced client asks whether its queue at the broker is empty.
+# Seconds without a message after which a replaced client checks whether its queue at the broker is empty.
 QUIET_SECONDS = 0.3
 
 # QoS of the launcher's own subscriptions.
@@ -53,19 +53,19 @@ DRAIN_SECONDS = 600.0
 # Reason codes from here on are failures (MQTT 5, 2.4).
 FAILURE = 0x80
 
-NO_WORD = "it closed the connection without a word"
+CLOSED = "it closed the connection without an answer"
 
 _PROTOCOLS = {MqttProtocol.V5: mqtt.MQTTv5, MqttProtocol.V311: mqtt.MQTTv311}
-# Retain Handling (MQTT 5, 3.8.3.1): do not send retained messages, which the former client has received.
+# Retain Handling (MQTT 5, 3.8.3.1): do not send retained messages, which the former client received.
 _NO_RETAINED = 2
 
 _UNSENT = (MessageState.MQTT_MS_PUBLISH, MessageState.MQTT_MS_QUEUED)
-# The broker has answered PUBREC: it owns the message (MQTT 5, 4.3.3).
+# The broker has answered PUBREC and owns the message (MQTT 5, 4.3.3).
 _ACCEPTED = (MessageState.MQTT_MS_WAIT_FOR_PUBCOMP, MessageState.MQTT_MS_RESEND_PUBREL)
 
 
 class Owner(Protocol):
-    """Receives what happens to a client, mostly on the client's network thread. A client retries by itself."""
+    """Receives the events of a client, mostly on its network thread. A client reconnects by itself."""
 
     listeners: dict[str, Callable[..., None]]
     own_listeners: dict[str, Callable[..., None]]
@@ -83,7 +83,7 @@ R = TypeVar("R")
 
 
 def _redirected(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[Concatenate[BrokerClient, P], R]:
-    """Run `method` on the client's successor, if it has one: a call may still use the former client."""
+    """Run `method` on the client's successor, if there is one: a call may still use the former client."""
 
     @functools.wraps(method)
     def run(self: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -97,24 +97,24 @@ def _redirected(method: Callable[Concatenate[BrokerClient, P], R]) -> Callable[C
 
 
 def _fixed(handler: str) -> Any:
-    """Return a callback property that ignores assignments by upstream's tool mqtt_connect."""
+    """Return a callback property that ignores assignments, which upstream's tool mqtt_connect makes."""
     return property(lambda self: getattr(self, handler), lambda _self, _callback: None)
 
 
 class RobustClient(mqtt.Client):
-    """A client without the faults of paho-mqtt 2.1 and 2.2. Each method names its fault."""
+    """A client without the bugs of paho-mqtt 2.1 and 2.2. Each method names its bug."""
 
     _ending = False
 
     def connect(self, host: str, port: int = 1883, keepalive: int = KEEPALIVE, *_: Any, **__: Any) -> MQTTErrorCode:
-        """Connect in the background. After a disconnect(), paho's own opens a connection that no thread reads."""
+        """Connect in the background. After a disconnect(), paho opens a connection that no thread reads."""
         self.loop_stop()
         self._ending = False
         self.connect_async(host, port, keepalive)
         return self.loop_start()
 
     def reconnect(self) -> MQTTErrorCode:
-        """Connect once. paho forgets a disconnect() during a connect, and a ValueError ends its thread."""
+        """Connect once. paho loses a disconnect() during a connect, and a ValueError ends its thread."""
         try:
             result = super().reconnect()
         except ValueError as error:  # an SSLCertVerificationError is both
@@ -132,17 +132,17 @@ class RobustClient(mqtt.Client):
         self.disconnect()
         if thread := self._thread:
             thread.join(GOODBYE)
-        self._sock_close()  # a broker that reads nothing would hold the connection until the keepalive is over
+        self._sock_close()  # else the connection to a stuck broker stays open until the keepalive ends
 
     def loop_stop(self) -> MQTTErrorCode:
         """End the network thread. Blocks for up to paho's connect timeout of 5 s."""
         try:
             return super().loop_stop()
-        except AttributeError:  # paho forgets a thread that ends by itself between its check and its join
+        except AttributeError:  # paho loses a thread that ends between its check and its join
             return mqtt.MQTT_ERR_SUCCESS
 
     def _loop(self, timeout: float = 1.0) -> MQTTErrorCode:
-        """Handle the socket once. paho's own waits by select(2), which fails from descriptor 1024 on."""
+        """Handle the socket once. paho waits by select(2), which fails from descriptor 1024 on."""
         sock, waker = self._sock, self._sockpairR
         if sock is None:
             return mqtt.MQTT_ERR_NO_CONN
@@ -172,7 +172,7 @@ class RobustClient(mqtt.Client):
         return self.loop_misc()
 
     def _handle_pubrec(self) -> MQTTErrorCode:
-        """Handle a refusal. paho takes it for an acceptance, and waits for a PUBCOMP."""
+        """Handle a refusal, which paho handles as an acceptance: it waits for a PUBCOMP."""
         packet = self._in_packet["packet"]
         if self.protocol != mqtt.MQTTv5 or len(packet) <= 2 or packet[2] < FAILURE:  # noqa: PLR2004 - number, reason
             return super()._handle_pubrec()
@@ -185,10 +185,7 @@ class RobustClient(mqtt.Client):
 
 
 class BrokerClient(RobustClient):
-    """A client that tracks its subscriptions and its unacknowledged messages, and reports its version.
-
-    Its `owner` receives what happens to it, mostly on the client's network thread.
-    """
+    """A client that tracks its subscriptions and unacknowledged messages, and reports its version."""
 
     on_connect = _fixed("_handle_answer")
     on_connect_fail = _fixed("_handle_failure")
@@ -201,12 +198,11 @@ class BrokerClient(RobustClient):
     def __init__(self, client_id: str, protocol: MqttProtocol, owner: Owner) -> None:
         super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=_PROTOCOLS[protocol])
         self.name = client_id
-        self.held: dict[str, int] = {}
-        """topic filter -> QoS of every subscription."""
+        # Topic filter -> QoS.
+        self.subscriptions: dict[str, int] = {}
+        # The broker's answer to the latest connect, or why there is none.
         self.reason: ReasonCode | None = None
-        """The broker's answer to the latest connect."""
-        self.failure = NO_WORD
-        """Why the latest connect has no answer."""
+        self.failure = CLOSED
         self._owner = owner
         self._report: tuple[str, str] | None = None
         self._report_again = math.inf
@@ -222,13 +218,11 @@ class BrokerClient(RobustClient):
         self._transferring = threading.Lock()
         self._successor: BrokerClient | None = None
         self._unwritten: deque[tuple[mqtt.MQTTMessageInfo, mqtt.MQTTMessage]] = deque()
-        self.reconnect_delay_set(min_delay=1, max_delay=SLOWEST_RETRY)
+        self.reconnect_delay_set(min_delay=1, max_delay=MAX_RETRY_SECONDS)
         self.suppress_exceptions = True  # an exception in a callback would end the network thread
 
-    # How it connects and disconnects
-
     def connect(self, host: str, port: int = 1883, keepalive: int = KEEPALIVE, *_: Any, **__: Any) -> MQTTErrorCode:
-        """Connect in the background; do nothing once the client is replaced or closed, perhaps during `loop_stop`."""
+        """Connect in the background, unless the client is replaced or closed, perhaps during `loop_stop`."""
         if self._successor is None:
             self.loop_stop()
         with self._transferring:
@@ -241,7 +235,7 @@ class BrokerClient(RobustClient):
         return super().reconnect()
 
     def has_answer(self, seconds: float) -> bool:
-        """Wait up to `seconds` until the owner has the connect's `reason` or `failure`."""
+        """Wait up to `seconds` for the connect's `reason` or `failure`."""
         with self._changed:
             return self._changed.wait_for(lambda: self._answered, seconds)
 
@@ -262,7 +256,7 @@ class BrokerClient(RobustClient):
         return super().disconnect(reasoncode, properties)
 
     def close(self) -> None:
-        """Disconnect for good, and ignore later calls. Waits up to GOODBYE seconds twice."""
+        """Disconnect, and ignore later calls. Waits up to GOODBYE seconds twice."""
         with self._transferring:
             self._closed = True
         super().close()
@@ -273,7 +267,7 @@ class BrokerClient(RobustClient):
         self.will_set(topic, b"", qos=1, retain=True)
 
     def publish_report(self) -> None:
-        """Publish the report, and renew it every REPORT_REFRESH seconds until `disconnect`. It expires (MQTT 5)."""
+        """Publish the report, and renew it every REPORT_REFRESH seconds until `disconnect`."""
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.MessageExpiryInterval = REPORT_EXPIRY
         with self._reporting:
@@ -282,7 +276,7 @@ class BrokerClient(RobustClient):
                 super().publish(*self._report, 1, True, properties if self.protocol == mqtt.MQTTv5 else None)
 
     def loop_misc(self) -> MQTTErrorCode:
-        """Renew the report when it is due. The network thread calls this at least once a second."""
+        """Renew the report if it is due. The network thread calls this at least once a second."""
         if time.monotonic() >= self._report_again:
             self.publish_report()
         return super().loop_misc()
@@ -299,7 +293,7 @@ class BrokerClient(RobustClient):
             qos = max(qos, OWN_QOS)
         result, number = super().subscribe(topic, qos, options, properties)
         if isinstance(topic, str):
-            self._note_request(number, {topic: options.QoS if options else qos})
+            self._record_request(number, {topic: options.QoS if options else qos})
         return result, number
 
     @_redirected
@@ -307,12 +301,12 @@ class BrokerClient(RobustClient):
         if topic in self._owner.own_listeners:
             return mqtt.MQTT_ERR_SUCCESS, None
         with self._changed:
-            self.held.pop(topic, None)
+            self.subscriptions.pop(topic, None)
             self._verdicts.pop(topic, None)
         return super().unsubscribe(topic, properties)
 
     def message_callback_add(self, sub: str, callback: Callable[..., None]) -> None:
-        """Deliver messages that match `sub` to `callback`, whichever client receives them."""
+        """Deliver matching messages of any client to `callback`."""
         self._owner.listeners[sub] = callback
 
     def message_callback_remove(self, sub: str) -> None:
@@ -328,7 +322,7 @@ class BrokerClient(RobustClient):
         properties: Properties | None = None,
     ) -> mqtt.MQTTMessageInfo:
         if topic.startswith(f"{REPORTS}/"):
-            raise ValueError(f"{topic}: the launcher alone publishes there")
+            raise ValueError(f"{topic}: only the launcher publishes there")
         if self._closed:
             info = mqtt.MQTTMessageInfo(0)
             info.rc = mqtt.MQTT_ERR_CONN_LOST
@@ -343,9 +337,9 @@ class BrokerClient(RobustClient):
         return info
 
     def subscribe_all(self, topics: Mapping[str, int], *, known: Collection[str]) -> None:
-        """Subscribe to all topics in one packet; under MQTT 5 to `known` ones without their retained messages.
+        """Subscribe to all topics in one packet; with MQTT 5 to `known` ones without their retained messages.
 
-        The answers to several packets wait for TCP acknowledgements, 40 ms each (Nagle's algorithm).
+        With several packets, Nagle's algorithm delays each answer by 40 ms.
         """
         if not topics:
             return
@@ -354,14 +348,14 @@ class BrokerClient(RobustClient):
             retained = {topic: _NO_RETAINED if topic in known else 0 for topic in topics}
             request = [(topic, SubscribeOptions(qos, retainHandling=retained[topic])) for topic, qos in topics.items()]
         _, number = super().subscribe(request)
-        self._note_request(number, topics)
+        self._record_request(number, topics)
 
     def granted(self) -> set[str]:
         with self._changed:
             return {topic for topic, granted in self._verdicts.items() if granted}
 
     def verdict(self, topics: Iterable[str], seconds: float) -> dict[str, bool] | None:
-        """Return whether each topic was granted; None without all answers within `seconds`."""
+        """Return whether each topic was granted, or None without all answers within `seconds`."""
         wanted = list(topics)
 
         def answered() -> bool:
@@ -372,14 +366,14 @@ class BrokerClient(RobustClient):
             return {topic: self._verdicts[topic] for topic in wanted} if answered() else None
 
     def transfer_to(self, successor: BrokerClient, copied: Mapping[str, int]) -> None:
-        """Redirect every call to `successor`, and the messages that are not sent yet, in order.
+        """Redirect calls and unsent messages to `successor`, in order.
 
-        `copied` are the subscriptions that `successor` already has; later changes are applied to it.
+        `copied` are the subscriptions that `successor` has; later changes are applied to it.
         """
         with self._transferring:
-            for topic in self.held.keys() - copied.keys():
-                successor.subscribe(topic, self.held[topic])
-            for topic in copied.keys() - self.held.keys():
+            for topic in self.subscriptions.keys() - copied.keys():
+                successor.subscribe(topic, self.subscriptions[topic])
+            for topic in copied.keys() - self.subscriptions.keys():
                 successor.unsubscribe(topic)
             self._successor = successor
             self._publish_again(self._take_messages(unsent_only=True), successor)
@@ -387,15 +381,15 @@ class BrokerClient(RobustClient):
     def retire(self, closing: threading.Event) -> None:
         """Unsubscribe, drain messages in both directions, then disconnect.
 
-        Ends early when the connection ends, when `closing` is set, or after DRAIN_SECONDS. The successor then publishes
-        the unacknowledged messages, those of QoS 2 only without a PUBREC; such a message may arrive twice.
+        Stops early when the connection ends, when `closing` is set, or after DRAIN_SECONDS. The successor then
+        publishes unacknowledged messages (QoS 2: only without a PUBREC), which may arrive twice.
         """
         was_connected = self.is_connected()
         if not self._drain(closing) and was_connected and not closing.is_set():
             log.warning(
-                "The former MQTT client leaves before its queue at the broker is empty (%s): messages that wait there "
-                "are lost.\n-> check the broker's log and load; publish again what the server has to receive.",
-                f"after {DRAIN_SECONDS:.0f} s" if self.is_connected() else "the broker has ended its connection",
+                "Queued messages are lost: the former MQTT client disconnected before its queue at the broker was "
+                "empty (%s).\n-> check the broker's log and load, then publish again what the server must receive",
+                f"after {DRAIN_SECONDS:.0f} s" if self.is_connected() else "the broker closed the connection",
             )
         self.close()
         with self._in_message_mutex:
@@ -405,20 +399,19 @@ class BrokerClient(RobustClient):
             self._handle_on_message(message)
         if self._successor:
             self._publish_again(self._take_messages(), self._successor)
-        log.info("The former MQTT client has left.")
+        log.info("The former MQTT client has disconnected.")
 
     def unacknowledged(self) -> int:
         """Return the number of messages that the broker has not acknowledged."""
         return len(self._out_messages) + sum(not _is_over(info) for info, _ in list(self._unwritten))
 
     def _drain(self, closing: threading.Event) -> bool:
-        """Return True once nothing is under way.
+        """Return True once no message is in flight.
 
-        A broker answers UNSUBSCRIBE after the messages that it has queued: when none arrives before the answer, the
-        queue was empty, however slow the network is.
+        A broker answers UNSUBSCRIBE after its queued messages: if none arrives before the answer, the queue was empty.
         """
         end = time.monotonic() + DRAIN_SECONDS
-        topics = list(self.held) or [self.name]
+        topics = list(self.subscriptions) or [self.name]
         while self.is_connected() and not closing.is_set() and time.monotonic() < end:
             received = self._received
             self._unsubscribed.clear()  # packet ids repeat
@@ -436,9 +429,9 @@ class BrokerClient(RobustClient):
         return False
 
     def _take_messages(self, *, unsent_only: bool = False) -> list[mqtt.MQTTMessage]:
-        """Remove and return the messages that another client has to publish, but for the report.
+        """Remove and return the messages that another client must publish, except the report.
 
-        With `unsent_only`, a connected client returns only what it has not sent.
+        With `unsent_only`, a connected client returns only unsent messages.
         """
         with self._out_message_mutex:
             some = unsent_only and self.is_connected()
@@ -465,11 +458,11 @@ class BrokerClient(RobustClient):
             waits = info.rc == mqtt.MQTT_ERR_NO_CONN and message.qos > 0
             lost += not waits and info.rc != mqtt.MQTT_ERR_SUCCESS
         if lost < len(messages):
-            log.info("%s messages go out by the new MQTT client instead of the former one.", len(messages) - lost)
+            log.info("Publishing %s messages of the former MQTT client by the new one.", len(messages) - lost)
         if lost:
             log.warning(
-                "%s messages that the former MQTT client had accepted are lost: the new one could not publish them.\n"
-                "-> check that the broker is reachable, then publish them again.",
+                "%s messages of the former MQTT client are lost: the new client could not publish them.\n"
+                "-> check that the broker is reachable, then publish them again",
                 lost,
             )
 
@@ -479,22 +472,22 @@ class BrokerClient(RobustClient):
             self._owner.refused(self, reason)
         else:
             self._owner.connected(self)
-        self._note_answer()
+        self._set_answered()
 
     def _handle_failure(self, *_: Any) -> None:
-        self.failure = _reason(sys.exc_info()[1])  # paho calls this while it handles the error, and passes nothing on
+        self.failure = _reason(sys.exc_info()[1])  # paho calls this while it handles the error, without arguments
         self._owner.unanswered(self, self.failure)
-        self._note_answer()
+        self._set_answered()
 
     def _handle_end(self, _client: Any, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if reason.is_failure and self.reason is None:
-            self.failure = NO_WORD
-            self._owner.unanswered(self, NO_WORD)
+            self.failure = CLOSED
+            self._owner.unanswered(self, CLOSED)
         elif not (self.reason and self.reason.is_failure):  # a refusal is reported already
             self._owner.disconnected(self, reason)
-        self._note_answer()
+        self._set_answered()
 
-    def _note_answer(self) -> None:
+    def _set_answered(self) -> None:
         with self._changed:
             self._answered = True
             self._changed.notify_all()
@@ -506,7 +499,7 @@ class BrokerClient(RobustClient):
     def _handle_acknowledgement(
         self, _client: Any, _userdata: Any, number: int, reason: ReasonCode, _properties: Any
     ) -> None:
-        """Takes no lock: paho holds its own, which `publish` acquires second."""
+        """Acquires no lock: paho's own is held, which `publish` acquires second."""
         message = self._out_messages.get(number)
         if message and reason.is_failure and message.topic != (self._report and self._report[0]):
             self._owner.publish_refused(message.topic, reason)
@@ -521,18 +514,18 @@ class BrokerClient(RobustClient):
             self._unsubscribed.add(number)
             self._changed.notify_all()
 
-    def _note_request(self, number: int | None, topics: Mapping[str, int]) -> None:
+    def _record_request(self, number: int | None, topics: Mapping[str, int]) -> None:
         if number is None:  # paho has no connection, and sent nothing
             return
         with self._changed:
-            self.held.update(topics)
+            self.subscriptions.update(topics)
             for topic in topics:
                 self._verdicts.pop(topic, None)
             self._requested[number] = tuple(topics)
             self._match_answer(number)
 
     def _match_answer(self, number: int) -> None:
-        """Record the verdicts once both the packet id and its answer are here; two threads bring them in any order."""
+        """Record the verdicts once the packet id and its answer are known; two threads provide them in any order."""
         if number in self._requested and number in self._answers:
             self._verdicts.update(zip(self._requested.pop(number), self._answers.pop(number), strict=False))
             self._changed.notify_all()
@@ -552,6 +545,6 @@ def _is_over(info: mqtt.MQTTMessageInfo) -> bool:
 
 
 def _acknowledge_at_once(sock: socket.socket) -> None:
-    """Do not delay TCP acknowledgements by 40 ms: with Nagle's algorithm (mosquitto) CONNACK waits for one."""
+    """Do not delay TCP acknowledgements by 40 ms: with Nagle's algorithm (mosquitto), CONNACK waits for one."""
     if hasattr(socket, "TCP_QUICKACK"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

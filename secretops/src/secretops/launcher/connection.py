@@ -1,7 +1,7 @@
-"""The server's connection to its broker, in place of upstream's.
+"""The server's connection to its broker, which replaces upstream's.
 
-Upstream's always requests MQTT 5, gives up on a broker that is down at the start, and ends paho's thread on a refused
-connect. The launcher makes every client, so that one with new credentials can replace the one in use.
+Upstream's always requests MQTT 5, fails if the broker is down at the start, and ends paho's thread on a refused
+connect. The launcher creates every client, so that a client with new credentials can replace the one in use.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any, Concatenate, ParamSpec
 import paho.mqtt.client as mqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
-from secretops.errors import UnreachableError, UsageError
-from secretops.launcher.client import GOODBYE, KEEPALIVE, OWN_QOS, SLOWEST_RETRY, BrokerClient
+from secretops.errors import RefusedError, UnreachableError, UsageError
+from secretops.launcher.client import GOODBYE, KEEPALIVE, MAX_RETRY_SECONDS, OWN_QOS, BrokerClient
 from secretops.launcher.settings import ServerSettings
 from secretops.launcher.state import LauncherState
 from secretops.launcher.upstream import UpstreamServer, set_connection
@@ -36,18 +36,18 @@ paho_log = logging.getLogger(f"{__name__}.paho")
 # paho 2.1 and 2.2 report an error when a client that has disconnected has no connection.
 paho_log.addFilter(lambda record: not record.getMessage().startswith("Client is not connected"))
 
-# Where a Coreflux broker describes its actions; upstream makes a tool of each (server.py:328).
+# A Coreflux broker describes its actions here; upstream registers a tool for each (server.py:328).
 ACTIONS = "$SYS/Coreflux/Actions/+/Description"
 
-# Seconds to wait for the broker's first answer, as upstream does.
+# Seconds to wait for the broker's first answer, as upstream.
 FIRST_ANSWER = 3
 
 # MQTT 5 reason codes, section 2.4; paho translates the return codes of 3.1.1 to them.
 _CREDENTIAL_REFUSED = (134, 135)
 _PROTOCOL_REFUSED = 132
 
-# The most topics with a warning of their own.
-_MOST_WARNINGS = 100
+# The maximum number of topics with a warning each.
+_MAX_WARNINGS = 100
 
 P = ParamSpec("P")
 
@@ -55,7 +55,7 @@ P = ParamSpec("P")
 def _if_in_use(
     report: Callable[Concatenate[BrokerConnection, BrokerClient, P], None],
 ) -> Callable[Concatenate[BrokerConnection, BrokerClient, P], None]:
-    """Ignore what a client reports that is not in use; no other client takes over meanwhile."""
+    """Ignore reports of a client that is not in use; no other client takes over meanwhile."""
 
     @functools.wraps(report)
     def run(self: BrokerConnection, client: BrokerClient, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -67,7 +67,7 @@ def _if_in_use(
 
 
 class BrokerConnection:
-    """The client that the server uses, and the state of its connection."""
+    """The server's client, and the state of its connection."""
 
     def __init__(self, server: UpstreamServer, settings: ServerSettings, state: LauncherState) -> None:
         self._server, self._settings, self._state = server, settings, state
@@ -79,10 +79,10 @@ class BrokerConnection:
         self._warned: set[str] = set()
         self._closing = threading.Event()
         self._retiring: list[threading.Thread] = []
+        # Topic filter -> callback of a waiting tool, which receives the messages instead of the server.
         self.listeners: dict[str, Callable[..., None]] = {}
-        """topic filter -> callback of a waiting tool, which receives the messages instead of the server."""
+        # Topic filter -> the launcher's callback, for every client. Set before `open`.
         self.own_listeners: dict[str, Callable[..., None]] = {}
-        """topic filter -> the launcher's callback, for every client. Set it before `open`."""
         self.on_refused: Callable[[], None] = lambda: None
 
     @property
@@ -91,18 +91,18 @@ class BrokerConnection:
 
     @property
     def chosen_by_tool(self) -> bool:
-        """Whether an MCP client chose the broker or the user with a tool. New versions then change nothing."""
+        """Whether an MCP client chose the broker or the user with a tool, so that new versions change nothing."""
         return not self._of_settings
 
     @property
     def topics(self) -> dict[str, int]:
-        """topic filter -> QoS of the subscriptions of a new session."""
+        """Topic filter -> QoS of the subscriptions of a new session."""
         requested = list(self._server.mqtt_subscriptions.items())  # a tool may add one meanwhile
-        of_tools = {topic: of["qos"] for topic, of in requested}
+        of_tools = {topic: options["qos"] for topic, options in requested}
         return {ACTIONS: 0, **of_tools, **dict.fromkeys(self.own_listeners, OWN_QOS)}
 
-    def take_over(self) -> None:
-        """Replace the parts of the server that make connections, so that its connection tools use this one.
+    def patch_server(self) -> None:
+        """Replace the parts of the server that connect, so that its connection tools use this connection.
 
         With use_tls, mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses MQTT_CA_CERT.
         """
@@ -114,9 +114,9 @@ class BrokerConnection:
         self._server.register_dynamic_action_tool = self._register_checked
 
     def open(self, args: argparse.Namespace) -> bool:
-        """Connect as `args` says, with retries. Return True if the broker accepts within FIRST_ANSWER seconds.
+        """Connect with `args` and retry. Return True if the broker accepts within FIRST_ANSWER seconds.
 
-        Raises UsageError for unusable TLS files, and nothing for what the broker does.
+        Raises UsageError only for unusable TLS files.
         """
         client = self.make(args.mqtt_client_id)
         client.username_pw_set(args.mqtt_user or None, args.mqtt_password or None)
@@ -127,8 +127,8 @@ class BrokerConnection:
         client.connect(args.mqtt_host, args.mqtt_port, KEEPALIVE)
         if not client.has_answer(FIRST_ANSWER):
             with self._changing:
-                if client.reason is None:  # some brokers neither answer nor hang up on MQTT 5
-                    self.unanswered(client, f"nothing within {FIRST_ANSWER} s")
+                if client.reason is None:  # some brokers neither answer MQTT 5 nor disconnect
+                    self.unanswered(client, f"no answer within {FIRST_ANSWER} s")
         return bool(self._server.connection_status["connected"])
 
     def setup(self, args: argparse.Namespace) -> bool:
@@ -137,11 +137,11 @@ class BrokerConnection:
             return self.open(args)
         except (UsageError, ValueError) as error:
             self._server.connection_status["last_error"] = str(error)
-            log.error("%s", error)  # noqa: TRY400 - a person's mistake, not ours
+            log.error("%s", error)  # noqa: TRY400 - a mistake of the operator
             return False
 
     def make(self, prefix: str, protocol: MqttProtocol | None = None) -> BrokerClient:
-        """Return a client with a unique id: a broker disconnects the former client of an id."""
+        """Return a client with a unique id: a broker disconnects another client with the same id."""
         name = f"{prefix or 'coreflux-mcp'}-{uuid.uuid4().hex[:8]}"
         client = BrokerClient(name, protocol or self._settings.protocol, self)
         client.enable_logger(paho_log)
@@ -150,23 +150,23 @@ class BrokerConnection:
     def adopt(
         self, client: BrokerClient, former: BrokerClient | None, settings: ServerSettings, copied: Mapping[str, int]
     ) -> bool:
-        """Make the server use `client`, which is connected, instead of `former`, which then retires.
+        """Replace `former` by the connected `client`, and retire `former`.
 
-        `copied` are the subscriptions that `client` has. Return False if a tool has replaced `former`. Raises
+        `copied` are the subscriptions of `client`. Return False if a tool has replaced `former`. Raises
         UnreachableError if `client` has lost its connection.
         """
         with self._changing:
             if self._client is not former:
                 return False
             if not client.is_connected():
-                raise UnreachableError(no_answer(client, "it hung up again", settings.protocol))
+                raise no_answer(client, "the connection was lost again", settings.protocol)
             self._settings, self._client = settings, client
             if former:
                 former.transfer_to(client, copied)
-            self._server.mqtt_client = client  # one assignment: a call finds the one client or the other
+            self._server.mqtt_client = client  # one assignment: a call uses either client
             set_connection(settings, self._server.args)
             self._set_connected(client)
-            if not client.is_connected():  # it was not in use yet, so its report was ignored
+            if not client.is_connected():  # its report was ignored before
                 self._set_disconnected()
         if former:
             thread = threading.Thread(target=former.retire, args=(self._closing,), name="retire", daemon=True)
@@ -174,8 +174,8 @@ class BrokerConnection:
             thread.start()
         return True
 
-    def keep(self, settings: ServerSettings) -> None:
-        """Use `settings` with the same `link` as those in use."""
+    def update(self, settings: ServerSettings) -> None:
+        """Use `settings` with an unchanged `link`."""
         with self._changing:
             self._settings = settings
             if self._client and self._of_settings:
@@ -198,8 +198,8 @@ class BrokerConnection:
         client.close()
         if left := client.unacknowledged():
             log.warning(
-                "The process ends, and the broker has not acknowledged %s messages: they may be lost.\n"
-                "-> check that the broker is reachable, then publish them again.",
+                "%s messages may be lost: the process ends, and the broker has not acknowledged them.\n"
+                "-> check that the broker is reachable, then publish them again",
                 left,
             )
 
@@ -222,8 +222,8 @@ class BrokerConnection:
             former.close()
             if left := former.unacknowledged():
                 log.warning(
-                    "An MCP client has changed the connection: %s messages of the former one are lost.\n"
-                    "-> publish them again by the new connection.",
+                    "%s messages are lost: an MCP client has changed the connection.\n"
+                    "-> publish them again by the new connection",
                     left,
                 )
 
@@ -248,17 +248,14 @@ class BrokerConnection:
         self._state.count("failed_connects")
         self.on_refused()
         self._set_disconnected(last_error=f"Connection refused - {reason}")
-        log.error("%s Trying again.", refusal(client, reason, self._settings.protocol))
+        log.error("Connect failed; retrying. %s", refusal(client, reason, self._settings.protocol))
 
     @_if_in_use
     def unanswered(self, client: BrokerClient, reason: str) -> None:
         self._state.count("failed_connects")
         self._set_disconnected(last_error=reason)
-        log.warning(
-            "%s; trying again, every %s s at the slowest.",
-            no_answer(client, reason, self._settings.protocol),
-            SLOWEST_RETRY,
-        )
+        error = no_answer(client, reason, self._settings.protocol)
+        log.warning("Connect failed; retrying at least every %s s. %s", MAX_RETRY_SECONDS, error)
 
     @_if_in_use
     def disconnected(self, client: BrokerClient, reason: ReasonCode) -> None:
@@ -269,7 +266,7 @@ class BrokerConnection:
         status = self._server.connection_status
         status["reconnect_count"] += 1
         status.update(last_connection_attempt=datetime.now(), last_error=f"Connection lost - {reason}")
-        log.warning("The connection to the broker at %s:%s was lost; trying again.", client.host, client.port)
+        log.warning("Lost the connection to the broker at %s:%s; reconnecting.", client.host, client.port)
 
     def received(self, client: BrokerClient, message: mqtt.MQTTMessage) -> None:
         """Deliver one message at a time: the server's buffer is not thread-safe, and a swap has two clients."""
@@ -287,23 +284,23 @@ class BrokerConnection:
         self._state.count("refused_publishes")
         self._warn_once(
             topic,
-            f"The broker refused a message to {topic!r} that the server had published: {reason}.\n"
-            "-> let the broker's user publish there (ACL); secretops_refused_publishes_total counts every message.",
+            f"The broker refused a message to {topic!r}: {reason}.\n"
+            "-> allow the broker's user to publish there (ACL); see the metric secretops_refused_publishes_total",
         )
 
     def _register_checked(self, name: str, description: str) -> None:
-        """Register only a plain name at an action's topic: upstream executes source with the name (server.py:468)."""
+        """Register only plain names at an action's topic: upstream executes source with the name (server.py:468)."""
         if re.fullmatch(r"[A-Za-z0-9_]{1,60}", name) and mqtt.topic_matches_sub(ACTIONS, self._topic):
             self._register_tool(name, description)
         else:
             self._warn_once(
                 self._topic,
-                f"No tool is made of the action that {self._topic!r} describes.\n"
-                f"-> actions are described at {ACTIONS}; their names are of ASCII letters, digits and _, up to 60.",
+                f"Ignoring the action that {self._topic!r} describes.\n"
+                f"-> describe actions at {ACTIONS}, with names of up to 60 ASCII letters, digits and _",
             )
 
     def _warn_once(self, topic: str, text: str) -> None:
-        if topic not in self._warned and len(self._warned) < _MOST_WARNINGS:
+        if topic not in self._warned and len(self._warned) < _MAX_WARNINGS:
             self._warned.add(topic)
             log.warning("%s", text)
 
@@ -314,25 +311,25 @@ def set_report(client: BrokerClient, settings: ServerSettings) -> None:
     client.set_report(report_topic(settings.mqtt["username"], client.name), text)
 
 
-def no_answer(client: mqtt.Client, reason: str, protocol: MqttProtocol) -> str:
-    return (
-        f"No MQTT answer from {client.host}:{client.port}: {reason}\n"
-        "-> check that the broker runs, MQTT_PORT, MQTT_USE_TLS, MQTT_CA_CERT"
-        f"{' and MQTT_PROTOCOL (some brokers speak 3.1.1 only)' if protocol is MqttProtocol.V5 else ''}"
+def no_answer(client: mqtt.Client, reason: str, protocol: MqttProtocol) -> UnreachableError:
+    hint = " and MQTT_PROTOCOL (some brokers support only 3.1.1)" if protocol is MqttProtocol.V5 else ""
+    return UnreachableError(
+        f"no MQTT answer from {client.host}:{client.port}: {reason}",
+        remedy=f"check that the broker runs, and MQTT_PORT, MQTT_USE_TLS, MQTT_CA_CERT{hint}",
+        code="broker-unreachable",
     )
 
 
-def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> str:
-    what = f"The broker at {client.host}:{client.port} refused the connection: {reason}."
+def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> RefusedError:
+    what, code = f"the broker at {client.host}:{client.port} refused the connection: {reason}", "broker-refused"
+    rule = remedy = ""
     if reason.value in _CREDENTIAL_REFUSED:
-        return (
-            f"{what} User {client.username!r} or its password is not (or no longer) right.\n"
-            "-> `secretops status` says which version logs in; `secretops rotate mqtt` makes one that does."
-        )
-    if reason.value == _PROTOCOL_REFUSED:
-        other = next(each for each in MqttProtocol if each is not protocol)
-        return f"{what}\n-> set MQTT_PROTOCOL={other} (the broker's protocol in the stack file)."
-    return what
+        code, rule = "broker-credential-refused", f"user {client.username!r} or its password is invalid"
+        remedy = "secretops status shows which version logs in; create a new one: secretops rotate mqtt"
+    elif reason.value == _PROTOCOL_REFUSED:
+        code, other = "broker-protocol-refused", next(each for each in MqttProtocol if each is not protocol)
+        remedy = f"set MQTT_PROTOCOL={other} (the broker's protocol in the stack file)"
+    return RefusedError(what, rule=rule, remedy=remedy, code=code)
 
 
 def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key: str | Path | None) -> ssl.SSLContext:
@@ -340,13 +337,14 @@ def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key:
     try:
         context = ssl.create_default_context(cafile=ca_file)
         if certificate:
-            # Without a password OpenSSL would ask for one on the terminal.
+            # Without a password OpenSSL would prompt for one.
             context.load_cert_chain(certificate, key, password="")  # nosec B106
     except OSError as error:  # an SSLError is one
         raise UsageError(
             f"MQTT_CA_CERT={ca_file}, MQTT_CLIENT_CERT={certificate}: {error}",
-            rule="they are PEM files, the key belongs to the certificate and has no passphrase",
-            remedy="replace the file that is not",
+            rule="the files are PEM, and the certificate's key has no passphrase",
+            remedy="replace the invalid file: secretops put client-cert",
+            code="tls-files-invalid",
         ) from error
     return context
 

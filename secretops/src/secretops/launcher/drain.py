@@ -1,6 +1,6 @@
-"""An HTTP server with a bounded shutdown: it refuses new calls, finishes those under way, then closes every stream.
+"""An HTTP server with a bounded shutdown: refuse new calls, finish open ones, then close every stream.
 
-By itself uvicorn waits for open streams without a limit, and sse-starlette cuts them off with their calls.
+uvicorn waits for open streams without a limit, and sse-starlette aborts them with their calls.
 """
 
 from __future__ import annotations
@@ -20,27 +20,24 @@ from starlette.types import ASGIApp
 
 from secretops.errors import SecretopsError
 from secretops.launcher import limits
-from secretops.launcher.stdio import end_at_last
+from secretops.launcher.stdio import set_exit_deadline
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
 
 log = logging.getLogger(__name__)
 
-# Seconds after the signal that a call under way has, then the open streams (sse-starlette looks every half second),
-# and the responses of cancelled calls.
+# Seconds after the signal for open calls, then for open streams (sse-starlette polls every half second), and for the
+# responses of cancelled calls.
 CALL_SECONDS, STREAM_SECONDS, ANSWER_SECONDS = 3, 1, 0.2
 
-# Seconds between two looks, and looks in a row that have to find nothing: a POST becomes a call some turns of the event
-# loop later, and a response is sent some turns after its handler returned.
+# Seconds between two polls, and polls in a row without a call: a POST becomes a call some turns of the event loop
+# later, and a response is sent some turns after its handler returned.
 _TURN, _QUIET_TURNS = 0.01, 10
 
 
 class CallsUnderWay:
-    """The requests of MCP clients under way, without streams that are only open.
-
-    Handlers run on another thread's event loop.
-    """
+    """The calls of MCP clients in progress, without idle streams. Handlers run on another thread's event loop."""
 
     def __init__(self) -> None:
         self._open: dict[anyio.CancelScope, asyncio.AbstractEventLoop] = {}
@@ -50,7 +47,7 @@ class CallsUnderWay:
 
     @contextlib.contextmanager
     def posted(self) -> Iterator[None]:
-        """Count a POST until its call is answered, or over SSE until the session has it."""
+        """Count a POST until its call is answered, or over SSE until the session has received it."""
         self._posted += 1
         try:
             yield
@@ -58,7 +55,7 @@ class CallsUnderWay:
             self._posted -= 1
 
     def watch(self, mcp: FastMCP) -> None:
-        """Track every request that `mcp` handles: over SSE no HTTP request is open meanwhile."""
+        """Track every request of `mcp`: over SSE no HTTP request is open meanwhile."""
         handlers = mcp._mcp_server.request_handlers
         for kind, handler in handlers.items():
             handlers[kind] = self._tracked(handler)
@@ -73,17 +70,17 @@ class CallsUnderWay:
                     return await handler(*arguments)
                 finally:
                     del self._open[scope]
-            raise SecretopsError("the server ends, and gave this call up", remedy="call again")
+            raise SecretopsError("the server is shutting down", remedy="repeat the call", code="server-shutting-down")
 
         return tracked
 
     async def drain(self) -> None:
-        """Refuse new calls, and return when all are answered; cancel those that take more than CALL_SECONDS."""
+        """Refuse new calls, wait for open ones, and cancel those that take more than CALL_SECONDS."""
         self.draining = True
         with anyio.move_on_after(CALL_SECONDS):
             await self._quiet()
             return
-        log.warning("Calls given up after %s s: %s.", CALL_SECONDS, max(len(self._open), self._posted))
+        log.warning("Calls cancelled after %s s: %s.", CALL_SECONDS, max(len(self._open), self._posted))
         self._given_up = True
         for scope, loop in list(self._open.items()):
             loop.call_soon_threadsafe(scope.cancel)
@@ -98,7 +95,7 @@ class CallsUnderWay:
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn with limits and a bounded shutdown on SIGTERM or SIGINT. A second signal does not wait for calls."""
+    """uvicorn with limits, and a bounded shutdown on SIGTERM or SIGINT. A second signal does not wait for calls."""
 
     def __init__(self, app: ASGIApp, calls: CallsUnderWay, on_signal: Callable[[], None]) -> None:
         super().__init__(
@@ -127,7 +124,7 @@ class DrainingServer(uvicorn.Server):
         await super().startup([])
         self._listeners = sockets or []
         for listener in self._listeners:
-            connections, most = self.server_state.connections, limits.most_connections()
+            connections, most = self.server_state.connections, limits.max_connections()
             accepting = limits.accept(listener, connections, self._protocol, most)
             self._accepting.append(asyncio.ensure_future(accepting))
 
@@ -141,16 +138,16 @@ class DrainingServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     def end(self) -> None:
-        """Stop without waiting for calls under way. Thread-safe."""
+        """Stop without waiting for open calls. Thread-safe."""
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Drain, then end with success; uvicorn's would raise the signal again."""
+        """Drain, then exit with success; uvicorn's would raise the signal again."""
         if self._loop is None or self._signalled:
             self.end()
             return
         self._signalled = True
-        end_at_last()
+        set_exit_deadline()
         self._draining = asyncio.run_coroutine_threadsafe(self._drain(), self._loop)
 
     async def _drain(self) -> None:

@@ -1,9 +1,7 @@
-"""The health check of a container, for Docker, which has one check for start and life.
+"""The health check of a container for Docker: `python -m secretops.launcher.health`.
 
-    python -m secretops.launcher.health
-
-Healthy is a server that serves, has served before, or waits for its first values. So a version that does not work at
-the broker never takes over, and an unreachable broker restarts no replica.
+A server is healthy if it serves, has served before, or waits for its first values: a version that the broker refuses
+never replaces a running one, and an unreachable broker restarts no replica.
 """
 
 from __future__ import annotations
@@ -21,15 +19,15 @@ from secretops.errors import ExitCode
 ADDRESS = ("127.0.0.1", 8080)
 
 # Seconds that a busy machine may need for an answer.
-PATIENCE = 4
+TIMEOUT = 4
 
-# In the container's own memory: a new container has not served.
+# A file in the container, so that a new container has not served.
 SERVED = Path(tempfile.gettempdir()) / "secretops-has-served"
 
 
 def unhealthy_reason(address: tuple[str, int] = ADDRESS, served: Path = SERVED) -> str:
     """Return why the server is not healthy, or an empty text."""
-    connection = HTTPConnection(*address, timeout=PATIENCE)
+    connection = HTTPConnection(*address, timeout=TIMEOUT)
     try:
         connection.request("GET", "/readyz")
         response = connection.getresponse()
@@ -45,7 +43,7 @@ def unhealthy_reason(address: tuple[str, int] = ADDRESS, served: Path = SERVED) 
         waiting = bool(json.loads(text)["waiting_for"])
     except (ValueError, KeyError, TypeError):
         waiting = False
-    return "" if waiting or served.exists() else f"HTTP {response.status}: it has its values and does not serve"
+    return "" if waiting or served.exists() else f"HTTP {response.status}: the server has its values and does not serve"
 
 
 if __name__ == "__main__":

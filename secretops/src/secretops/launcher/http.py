@@ -1,10 +1,10 @@
-"""The server's MCP app over HTTP: with a token, checked host names, health, metrics and a bounded shutdown.
+"""MCP over HTTP: bearer token, checked host names, health, metrics and a bounded shutdown.
 
     /sse, /messages/   transport sse         /healthz   200 while the process answers
     /mcp               transport http        /readyz    200, or 503 and a JSON body with what is missing
                                              /metrics   Prometheus
 
-There is no TLS: outside one machine or one cluster's network, use a proxy with TLS.
+It has no TLS: outside of one machine or one cluster's network, use a proxy with TLS.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
@@ -32,9 +33,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from secretops.errors import UsageError
 from secretops.launcher.drain import CallsUnderWay, DrainingServer
-from secretops.launcher.guard import RETRY_AFTER, Guard
-from secretops.launcher.limits import BodyError, FloodFilter, with_body
-from secretops.launcher.listening import Address, BearerTokens, Listening, Transport
+from secretops.launcher.http_options import Address, BearerTokens, HttpOptions, Transport
+from secretops.launcher.limits import BodyError, FloodFilter, admit, with_body
 from secretops.launcher.state import Event, LauncherState
 
 if TYPE_CHECKING:
@@ -50,30 +50,36 @@ _BLOCKED_SECONDS = 0.5
 # The text format that every Prometheus reads.
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+# The routes that need no token: a platform's probes have none.
+OPEN = frozenset({"/healthz", "/readyz"})
+
+# Seconds after which a client may try again while values are missing.
+RETRY_AFTER = "5"
+
 
 def serve(
-    listening: Listening,
+    options: HttpOptions,
     *,
     tokens: BearerTokens,
     state: LauncherState,
     start: Callable[[], FastMCP | None],
     stop: Callable[[], None],
 ) -> None:
-    """Answer health at once, and MCP once `start` returns the server, until SIGTERM or SIGINT.
+    """Serve health at once, and MCP once `start` returns the server, until SIGTERM or SIGINT.
 
-    `start` runs in the server's thread. It may wait for values; `stop` makes it return None. Its exception ends the
-    process. Raises UsageError when the address cannot be listened on.
+    `start` runs in the server's thread and may wait for values; `stop` makes it return None. Raises its exception, and
+    UsageError if the address is not available.
     """
     floods = FloodFilter()
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_worth_logging)
         handler.addFilter(floods)
-    service = Service(listening, tokens, state, start)
-    with _listener(listening.address) as listener:
+    service = Service(options, tokens, state, start)
+    with _listener(options.address) as listener:
         server = DrainingServer(service.app(), service.calls, on_signal=stop)
         service.end = server.end
         address = Address(*listener.getsockname()[:2])
-        log.info("Listening on http://%s, transport %s.", address, listening.transport)
+        log.info("Listening on http://%s, transport %s.", address, options.transport)
         service.mcp.start()
         try:
             server.run(sockets=[listener])
@@ -84,26 +90,72 @@ def serve(
         raise service.mcp.failure
 
 
+class Guard:
+    """An ASGI application in front of `app`: checks framing, Host, Origin and token. Never reads a body."""
+
+    def __init__(self, app: ASGIApp, options: HttpOptions, tokens: BearerTokens) -> None:
+        self._app, self._names, self._tokens = app, options.names, tokens
+        self._is_loopback = options.address.is_loopback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = self._refuse(scope)
+        if not refused and scope["path"] not in OPEN:
+            admit(scope)
+        await (refused or self._app)(scope, receive, send)
+
+    def _refuse(self, scope: Scope) -> Response | None:  # noqa: PLR0911 - one for each check
+        headers, is_http10 = Headers(scope=scope), scope["http_version"] == "1.0"
+        if "transfer-encoding" in headers and ("content-length" in headers or is_http10):
+            # RFC 9112, section 6.1: a proxy may see another end of the body, and another request after it.
+            return _refused(scope, "its body has two lengths", 400, {"Connection": "close"})
+        is_plain_probe = scope["path"] in OPEN and is_http10 and "host" not in headers
+        if not is_plain_probe and not self._names.host(headers.get("host")):
+            return _refused(scope, "unknown Host; allow it by --allowed-host or MCP_ALLOWED_HOSTS", 421)
+        if not self._names.origin(headers.get("origin"), headers.get("host")):
+            return _refused(scope, "unknown Origin; allow it by --allowed-host or MCP_ALLOWED_HOSTS", 403)
+        if not self._needs_token(scope["path"]):
+            return None
+        if not self._tokens.any:  # outside loopback, while its first value is missing
+            return PlainTextResponse("Service Unavailable\n", 503, {"Retry-After": RETRY_AFTER})
+        if not self._tokens.accept(headers.get("authorization")):
+            return _refused(scope, "no valid bearer token", 401, {"WWW-Authenticate": "Bearer"})
+        return None
+
+    def _needs_token(self, path: str) -> bool:
+        if path in OPEN:
+            return False
+        if self._is_loopback:
+            return self._tokens.any and path != "/metrics"
+        return True
+
+
+def _refused(scope: Scope, reason: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    """Log the peer and the reason, but no path, query or header, which may contain a secret."""
+    peer = (scope.get("client") or ("an unknown peer",))[0]
+    log.warning("Request refused, from %s: %s.", peer, reason)
+    return PlainTextResponse(f"{HTTPStatus(status).phrase}\n", status, headers)
+
+
 class Service:
-    """The ASGI application: the launcher's health and metrics, and the MCP app once it is there."""
+    """The ASGI application: health, metrics, and the MCP app once it has started."""
 
     def __init__(
-        self, listening: Listening, tokens: BearerTokens, state: LauncherState, start: Callable[[], FastMCP | None]
+        self, options: HttpOptions, tokens: BearerTokens, state: LauncherState, start: Callable[[], FastMCP | None]
     ) -> None:
-        self._listening, self._tokens, self._state, self._start = listening, tokens, state, start
+        self._options, self._tokens, self._state, self._start = options, tokens, state, start
         self.calls = CallsUnderWay()
         self.end: Callable[[], None] = lambda: None
         self.mcp = McpThread(self._start_mcp, on_failure=lambda: self.end())  # noqa: PLW0108 - `end` is set later
 
     def app(self) -> ASGIApp:
-        """Return all routes, behind the checks of `guard`."""
+        """Return all routes, behind a Guard."""
         routes = [
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),
             Mount("/", self._mcp_or_wait),
         ]
-        return Guard(Starlette(routes=routes), self._listening, self._tokens)
+        return Guard(Starlette(routes=routes), self._options, self._tokens)
 
     def _start_mcp(self) -> Starlette | None:
         mcp = self._start()
@@ -111,7 +163,7 @@ class Service:
             return None
         self.calls.watch(mcp)
         mcp.settings.transport_security = None  # since mcp 1.23 it accepts localhost only; Guard checks names
-        return mcp.sse_app() if self._listening.transport is Transport.SSE else mcp.streamable_http_app()
+        return mcp.sse_app() if self._options.transport is Transport.SSE else mcp.streamable_http_app()
 
     async def _mcp_or_wait(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.mcp.serves or self.calls.draining:
@@ -168,7 +220,7 @@ class Service:
 
 
 class _StateCollector(Collector):
-    """The metrics. Labels are names of secrets and ids of versions, never a value or a user."""
+    """The metrics. Labels are names of secrets and ids of versions, never values or users."""
 
     def __init__(self, state: LauncherState) -> None:
         self._state = state
@@ -181,16 +233,16 @@ class _StateCollector(Collector):
         yield versions
         by_tool = state.connection_by_tool()
         for name, text, number in (
-            ("waiting", "Secrets whose first value is not there yet.", len(state.waiting_for)),
-            ("broker_connected", "1 while the server has its broker, else 0.", state.connected),
-            ("connection_by_tool", "1 while an MCP client's tool chose the connection, else 0.", by_tool),
-            ("following", "1 while the source is polled, else 0.", state.is_followed()),
+            ("waiting", "Secrets without a first value.", len(state.waiting_for)),
+            ("broker_connected", "1 if the server is connected to its broker, else 0.", state.connected),
+            ("connection_by_tool", "1 if an MCP client's tool chose the connection, else 0.", by_tool),
+            ("following", "1 if the source is polled, else 0.", state.is_followed()),
             ("last_poll_timestamp_seconds", "When the source was last read without an error.", state.read_at),
         ):
             yield GaugeMetricFamily(f"secretops_{name}", text, value=number)
         events: dict[Event, str] = {
-            "swaps": "MQTT clients replaced by one on a new version.",
-            "refused_versions": "Versions that did not work; the one before went on.",
+            "swaps": "MQTT clients replaced for a new version.",
+            "refused_versions": "Versions that failed; the version in use stayed.",
             "refused_publishes": "Messages of the server that the broker refused.",
             "failed_connects": "Connects that the broker refused or did not answer.",
         }
@@ -207,8 +259,7 @@ class _StateCollector(Collector):
 class McpThread:
     """An ASGI application that runs the MCP app on its own thread and event loop, because the server's tools block.
 
-    `start` returns that app, or None when there is nothing to run; it may wait. Its exception becomes `failure`, and
-    `on_failure` is called.
+    `start` returns that app, or None; it may wait. Its exception becomes `failure`, and `on_failure` is called.
     """
 
     def __init__(self, start: Callable[[], Starlette | None], on_failure: Callable[[], None]) -> None:
@@ -220,14 +271,13 @@ class McpThread:
 
     @property
     def serves(self) -> bool:
-        """Whether there is an app to call."""
         return self._serving is not None
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """End the app, and wait `seconds` for a blocking tool. Waits for the end of `start` without a limit."""
+        """Stop the app, and wait `seconds` for a blocking tool. Waits for `start` without a limit."""
         self._stopping = True
         if serving := self._serving:
             _, loop, ended = serving
@@ -235,7 +285,7 @@ class McpThread:
         self._thread.join(seconds if serving else None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the app on its loop; `receive` and `send` run on the caller's."""
+        """Call the app on its loop, and `receive` and `send` on the caller's."""
         if self._serving is None:
             raise RuntimeError("called before it serves")
         app, loop, _ = self._serving
@@ -273,15 +323,17 @@ def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]]
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Reject DEBUG records with bodies of messages, and mcp's traceback for each client that leaves its stream."""
+    """Reject DEBUG records with message bodies, and mcp's traceback for each client that leaves its stream."""
     if record.name.partition(".")[0] not in _VERBOSE:
         return True
     return record.levelno >= logging.INFO and "ClosedResourceError" not in (record.exc_text or "")
 
 
 class _WholeResponse:
-    """One complete response, even if its stream is cut off: sse-starlette then omits the last part, which a client
-    takes for a network error, and mcp's SSE endpoint begins a second response."""
+    """Completes the response of an aborted stream.
+
+    sse-starlette omits its last part, a network error to a client, and mcp's SSE endpoint starts a second response.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -308,6 +360,7 @@ def _listener(address: Address) -> socket.socket:
     except OSError as error:
         raise UsageError(
             f"--listen {address}: {error.strerror}",
-            rule="it is an address of this machine, and a port that nothing else listens on",
-            remedy="choose another, or stop what listens there",
+            rule="the address belongs to this machine, and the port is free",
+            remedy=f"choose another port, or stop the process that uses it: ss -ltnp 'sport = :{address.port}'",
+            code="listen-address-unavailable",
         ) from error

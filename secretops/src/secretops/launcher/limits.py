@@ -1,16 +1,17 @@
-"""Limits of the HTTP server on connections, time for a request, size of a body, and log lines.
+"""Limits of the HTTP server on connections, request time, body size, and log lines.
 
-uvicorn 0.54 has only a limit on requests under way, beyond which it refuses everybody.
+uvicorn 0.54 limits only concurrent requests, and beyond that refuses everybody.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import resource
 import socket
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -21,7 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 log = logging.getLogger(__name__)
 
 # Each connection takes some 20 KB, and up to 64 KB with an incomplete head.
-MOST_CONNECTIONS = 256
+MAX_CONNECTIONS = 256
 
 # Descriptors for MQTT clients, the source's files and the logs. The process itself has about 30 open.
 RESERVED_DESCRIPTORS = 96
@@ -36,18 +37,18 @@ EXHAUSTED_SECONDS = 1.0
 HEAD_SECONDS, BODY_SECONDS = 10.0, 30.0
 
 # MCP's messages are a few KB; mcp's own limit is the same.
-MOST_BODY_BYTES = 4 * 1024 * 1024
+MAX_BODY_BYTES = 4 * 1024 * 1024
 
 # Seconds between two log lines of one kind that a client can cause.
 LOG_EVERY = 10
 
 
-def most_connections() -> int:
-    """Return MOST_CONNECTIONS, or what the process's limit on descriptors allows."""
+def max_connections() -> int:
+    """Return MAX_CONNECTIONS, or fewer if the process's limit on descriptors requires it."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    return max(16, min(MOST_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS))
+        return MAX_CONNECTIONS
+    return max(16, min(MAX_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS))
 
 
 def admit(scope: Scope) -> None:
@@ -71,7 +72,7 @@ class LimitedProtocol(H11Protocol):
         super().on_response_complete()
 
     def waits(self) -> bool:
-        """Return whether no admitted request is under way."""
+        """Return whether no admitted request is in progress."""
         return self.cycle is None or self.cycle.response_complete or not self._is_admitted()
 
     def close_now(self) -> None:
@@ -89,16 +90,11 @@ async def accept(
 
     asyncio's own loop accepts without a limit, and at EMFILE logs each attempt of its backlog.
     """
-    loop, full, exhausted = asyncio.get_running_loop(), LogThrottle(), LogThrottle()
+    loop = asyncio.get_running_loop()
     listener.setblocking(False)
     while True:
         while len(connections) >= most:
-            if (more := full.due()) is not None:
-                log.warning(
-                    "All %s connections are in use: silent ones are closed. -> Limit clients, or raise `ulimit -n`.%s",
-                    most,
-                    more,
-                )
+            log.warning("All connections (%s) are in use; closing silent ones. -> raise ulimit -n", most)
             if not _close_longest_silent(connections):
                 await asyncio.sleep(SILENT_SECONDS / 10)
         try:
@@ -106,20 +102,17 @@ async def accept(
         except ConnectionAbortedError:
             continue
         except OSError as error:
-            if (more := exhausted.due()) is not None:
-                log.warning(
-                    "No connection can be accepted: %s. Trying again. -> Raise `ulimit -n`.%s", error.strerror, more
-                )
+            log.warning("Cannot accept a connection: %s. Retrying. -> raise ulimit -n", error.strerror)
             await asyncio.sleep(EXHAUSTED_SECONDS)
             continue
         try:
             await loop.connect_accepted_socket(make, accepted)
-        except OSError:  # it has gone
+        except OSError:  # the client has disconnected
             accepted.close()
 
 
 def _close_longest_silent(connections: Collection[Any]) -> bool:
-    """Close the connection with the longest silence, strangers' first. Return False without a silent one."""
+    """Close the longest silent connection, preferably of a client without a token. Return False if none is silent."""
     waiting = [each for each in connections if each.waits() and time.monotonic() - each.since >= SILENT_SECONDS]
     if waiting:
         min(waiting, key=lambda each: (each.admitted_before, each.since)).close_now()
@@ -135,7 +128,7 @@ def close_overdue(connections: Collection[Any]) -> None:
 
 
 class BodyError(Exception):
-    """A body is not read. `status` is the response's; None when the client has gone."""
+    """A body was not read. `status` is the response's; None if the client has disconnected."""
 
     def __init__(self, status: int | None) -> None:
         super().__init__(status)
@@ -143,9 +136,9 @@ class BodyError(Exception):
 
 
 async def with_body(scope: Scope, receive: Receive) -> Receive:
-    """Read the body of a request, and return a Receive that begins with it. Raises BodyError."""
+    """Read the body of a request, and return a Receive that starts with it. Raises BodyError."""
     for name, text in scope["headers"]:
-        if name == b"content-length" and int(text) > MOST_BODY_BYTES:
+        if name == b"content-length" and int(text) > MAX_BODY_BYTES:
             raise BodyError(413)
     body, more = bytearray(), True
     try:
@@ -156,7 +149,7 @@ async def with_body(scope: Scope, receive: Receive) -> Receive:
                     raise BodyError(None)
                 body += message.get("body", b"")
                 more = message.get("more_body", False)
-                if len(body) > MOST_BODY_BYTES:
+                if len(body) > MAX_BODY_BYTES:
                     raise BodyError(413)
     except TimeoutError:
         raise BodyError(408) from None
@@ -168,43 +161,29 @@ async def with_body(scope: Scope, receive: Receive) -> Receive:
     return received
 
 
-class LogThrottle:
-    """Allows the first log line, then one every LOG_EVERY seconds."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._last = float("-inf")
-        self._silent = 0
-
-    def due(self) -> str | None:
-        """Return None to omit a line, else a text for its end: the number of omitted lines, or ""."""
-        now = self._clock()
-        if now - self._last < LOG_EVERY:
-            self._silent += 1
-            return None
-        more = f" {self._silent} more before it were not logged." if self._silent else ""
-        self._last, self._silent = now, 0
-        return more
-
-
 class FloodFilter(logging.Filter):
-    """Limits the log lines that strangers can cause to one every LOG_EVERY seconds."""
+    """Limits each kind of log line that any client can cause to one every LOG_EVERY seconds."""
 
     KINDS = (
-        "Invalid HTTP request received.",
-        "Unsupported upgrade request.",
-        "No supported WebSocket library",
+        *("Request refused", "All connections", "Cannot accept a connection"),
+        *("Invalid HTTP request received.", "Unsupported upgrade request.", "No supported WebSocket library"),
     )
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._throttles: dict[str, LogThrottle] = defaultdict(lambda: LogThrottle(clock))
+        self._clock = clock
+        self._last: dict[str, float] = {}
+        self._omitted = Counter[str]()
 
     def filter(self, record: logging.LogRecord) -> bool:
         kind = next((each for each in self.KINDS if str(record.msg).startswith(each)), None)
         if kind is None:
             return True
-        more = self._throttles[kind].due()
-        if more:
-            record.msg = f"{record.msg}{more}"
-        return more is not None
+        now = self._clock()
+        if now - self._last.get(kind, -math.inf) < LOG_EVERY:
+            self._omitted[kind] += 1
+            return False
+        self._last[kind] = now
+        if omitted := self._omitted.pop(kind, 0):
+            record.msg = f"{record.msg} ({omitted} more were not logged)"
+        return True

@@ -18,70 +18,72 @@ from pathlib import Path
 
 from cryptography import x509
 
-from secretops.errors import SecretopsError, UsageError, WaitingError
-from secretops.forms import version_variable
+from secretops.errors import UsageError, WaitingError
+from secretops.formats import version_variable
 from secretops.manifest import HTTP_TOKEN, MqttProtocol
 from secretops.targets.https import check_url
 from secretops.values import Value
 
-# What upstream's --log-level takes; NONE logs nothing.
+# Values of upstream's --log-level; NONE logs nothing.
 LOG_LEVELS = ("NONE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+# Secret of the server -> its fields, and the variable of each.
+FIELDS = {
+    "mqtt": {"username": "MQTT_USER", "password": "MQTT_PASSWORD"},
+    "agent-key": {"api-key": "DO_AGENT_API_KEY"},
+    "client-cert": {"ca.crt": "MQTT_CA_CERT", "client.crt": "MQTT_CLIENT_CERT", "client.key": "MQTT_CLIENT_KEY"},
+    HTTP_TOKEN[0]: {"token": "MCP_HTTP_TOKEN"},
+}
 
 # Every variable that upstream reads, and MCP_HTTP_TOKEN, which the launcher's HTTP transports require.
 SECRET_VARIABLES = ("MQTT_PASSWORD", "DO_AGENT_API_KEY", "MCP_HTTP_TOKEN")
-CERTIFICATE_VARIABLES = ("MQTT_CA_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY")
+CERTIFICATE_VARIABLES = tuple(FIELDS["client-cert"].values())
 PUBLIC_VARIABLES = (
     *("MQTT_BROKER", "MQTT_PORT", "MQTT_USER", "MQTT_CLIENT_ID", "MQTT_USE_TLS"),
     *(*CERTIFICATE_VARIABLES, "LOG_LEVEL", "LOT_VERIFIER_API_URL"),
 )
 
 # Variables that name the file with a value. Upstream does not know them.
-CARRIERS = ("MQTT_USER_FILE", *(f"{name}_FILE" for name in SECRET_VARIABLES))
+VALUE_FILE_VARIABLES = ("MQTT_USER_FILE", *(f"{name}_FILE" for name in SECRET_VARIABLES))
 
-# Secret that the server uses -> the variables that it sets.
-VARIABLES_OF = {
-    "mqtt": ("MQTT_USER", "MQTT_PASSWORD"),
-    "agent-key": ("DO_AGENT_API_KEY",),
-    "client-cert": CERTIFICATE_VARIABLES,
-    HTTP_TOKEN[0]: ("MCP_HTTP_TOKEN",),
-}
-VERSION_VARIABLES = tuple(map(version_variable, VARIABLES_OF))
+VERSION_VARIABLES = tuple(map(version_variable, FIELDS))
 OWN_VARIABLES = ("MQTT_PROTOCOL", "DO_AGENT_URL", *VERSION_VARIABLES)
-FILE_VARIABLES = frozenset({*CERTIFICATE_VARIABLES, *CARRIERS})
-_KNOWN_VARIABLES = frozenset({*SECRET_VARIABLES, *PUBLIC_VARIABLES, *CARRIERS, *OWN_VARIABLES})
+FILE_VARIABLES = frozenset({*CERTIFICATE_VARIABLES, *VALUE_FILE_VARIABLES})
+_KNOWN_VARIABLES = frozenset({*SECRET_VARIABLES, *PUBLIC_VARIABLES, *VALUE_FILE_VARIABLES, *OWN_VARIABLES})
 
-# The largest file that is read, in bytes: as large as a Secret of Kubernetes, more than the CAs of a system.
-MOST_BYTES = 1024 * 1024
+# Bytes of the largest file that is read: the size of a Kubernetes Secret, and more than a system's CAs.
+MAX_BYTES = 1024 * 1024
 
-_PORTS = range(1, 65536)
 _DIGEST_KEY = secrets.token_bytes(32)
 
 
 class NotYetError(WaitingError):
-    """Only values are missing. `secrets` names their secrets; `http_token` is set if its value is there."""
+    """Only values are missing. `secrets` names their secrets; `http_token` is set if its value is present."""
 
-    def __init__(self, what: str, *, secrets: tuple[str, ...], http_token: Value | None = None) -> None:
-        super().__init__(what)
+    def __init__(
+        self, what: str, *, rule: str, remedy: str, secrets: tuple[str, ...], http_token: Value | None = None
+    ) -> None:
+        super().__init__(what, rule=rule, remedy=remedy, code="values-missing")
         self.secrets, self.http_token = secrets, http_token
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tls:
-    """The files of a TLS connection. The broker's certificate and host name are always checked."""
+    """The files of a TLS connection, which always checks the broker's certificate and host name."""
 
+    # PEM bundle that signs the broker's certificate; None trusts the system's CAs.
     ca_file: Path | None
-    """PEM bundle that signs the broker's certificate; None trusts the system's CAs."""
     certificate: Path | None
     key: Path | None
+    # Digest of the files' contents when they were read: settings with other contents are not equal.
     digest: bytes = field(default=b"", repr=False)
-    """Digest of the files' contents when they were read, so that settings with other contents are not equal."""
 
     @property
     def files(self) -> tuple[Path | None, Path | None, Path | None]:
         return self.ca_file, self.certificate, self.key
 
     def expires_at(self) -> datetime | None:
-        """Return the end of the client certificate's validity, or None without a readable certificate."""
+        """Return when the client certificate expires, or None without a readable one."""
         try:
             pem = read_file(self.certificate) if self.certificate else b""
             return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc
@@ -91,7 +93,7 @@ class Tls:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
-    """Everything that the launcher passes to the server and its MQTT client. Values hide themselves."""
+    """Everything that the launcher passes to the server and its MQTT client."""
 
     broker: str
     port: int
@@ -100,24 +102,24 @@ class ServerSettings:
     client_id_prefix: str
     log_level: str
     lot_verifier_url: str | None
+    # Fields `username` and `password`.
     mqtt: Value
-    """Fields `username` and `password`."""
+    # The agent's address, without a path; None is the Coreflux Copilot's, which the server knows.
     agent_url: str | None = None
-    """The agent's address, without a path; None is the Coreflux Copilot's, which the server knows."""
+    # Field `api-key`. Only the tool request_lot_code needs it.
     agent_key: Value | None
-    """Field `api-key`. Only the tool request_lot_code needs it."""
+    # Field `token`; None only on loopback and stdio.
     http_token: Value | None = None
-    """Field `token`; None only on loopback and stdio."""
+    # Secret -> id of the version in use, for every secret that was read.
     versions: Mapping[str, str]
-    """secret -> version id in use, for every secret that was read."""
 
     @property
     def link(self) -> tuple[object, ...]:
-        """Everything that a broker connection depends on. A new client is needed only when this differs."""
+        """Everything that a broker connection depends on. Only a change of it requires a new client."""
         return self.broker, self.port, self.protocol, self.tls, self.client_id_prefix, self.mqtt
 
     def public_variables(self) -> dict[str, str]:
-        """Return the settings that are not secret, as the variables that upstream reads."""
+        """Return the settings that are not secret, as upstream's variables."""
         variables = {
             "MQTT_BROKER": self.broker,
             "MQTT_PORT": str(self.port),
@@ -130,29 +132,29 @@ class ServerSettings:
 
 
 def read_settings(variables: Mapping[str, str], where: str) -> ServerSettings:
-    """Return the settings that `variables`, which came from `where`, make. Reads the files that they name.
+    """Return the settings of `variables`, which came from `where`. Reads the files that they name.
 
-    Raises UsageError with all mistakes at once, and NotYetError when only values are missing.
+    Raises UsageError with all mistakes at once, and NotYetError if only values are missing.
     """
     return _Reading(variables, where).settings()
 
 
 class _Reading:
-    """One pass over the variables that collects all mistakes."""
+    """A pass over the variables that collects all mistakes."""
 
     def __init__(self, variables: Mapping[str, str], where: str) -> None:
         self._where = where
-        self._mistakes: list[SecretopsError] = []
-        self._waiting: dict[str, list[SecretopsError]] = {}
+        self._mistakes: list[UsageError] = []
+        self._missing: dict[str, list[str]] = {}
         self._variables = {name: text for name, text in variables.items() if text}
 
     def settings(self) -> ServerSettings:
         tls = self._tls()
         user, password = self._value("MQTT_USER"), self._value("MQTT_PASSWORD")
         if not password:
-            self._wait("MQTT_PASSWORD", "mqtt", "run `secretops tick`, which makes it and proves it")
+            self._wait("mqtt", "MQTT_PASSWORD: secretops tick generates it")
         elif not user:
-            self._mistake("MQTT_USER is missing", "a password belongs to a user", "set MQTT_USER in the same file")
+            self._mistake("user-missing", "MQTT_USER is missing", "a password belongs to a user", "set MQTT_USER")
         api_key, token = self._value("DO_AGENT_API_KEY"), self._value("MCP_HTTP_TOKEN")
         present = {"mqtt": password, "agent-key": api_key, "client-cert": tls and tls.key, "http-token": token}
         settings = ServerSettings(
@@ -174,25 +176,31 @@ class _Reading:
             },
         )
         if self._mistakes:
-            raise UsageError(self._joined(self._mistakes))
-        if self._waiting:
-            missing = [each for errors in self._waiting.values() for each in errors]
-            raise NotYetError(self._joined(missing), secrets=tuple(self._waiting), http_token=settings.http_token)
+            mistakes = "\n".join(map(str, self._mistakes))
+            raise UsageError(f"{self._where}: invalid settings", rule=mistakes, code="settings-invalid")
+        if self._missing:
+            raise NotYetError(
+                f"{self._where}: values of {', '.join(self._missing)} are missing",
+                rule="\n".join(each for missing in self._missing.values() for each in missing),
+                remedy="secretops status",
+                secrets=tuple(self._missing),
+                http_token=settings.http_token,
+            )
         return settings
 
     def _host(self) -> str:
         host = self._variables.get("MQTT_BROKER", "")
         if not host:
-            self._mistake("MQTT_BROKER is missing", "the server needs a broker", "set it to the broker's hostname")
+            what, remedy = "MQTT_BROKER is missing", "set it to the broker's host name"
+            self._mistake("broker-missing", what, "the server needs a broker", remedy)
             return host
         try:
             well_formed = not set(host) & set("/ @\t") and bool(host.encode("idna"))
         except UnicodeError:  # an empty or overlong label, which would end paho's thread
             well_formed = False
         if not well_formed:
-            self._mistake(
-                f"MQTT_BROKER={host!r}", "it is a hostname or an address, not a URL", "leave out scheme, port and path"
-            )
+            rule = "it is a host name or an address, not a URL"
+            self._mistake("broker-invalid", f"MQTT_BROKER={host!r}", rule, "remove scheme, port and path")
         return host
 
     def _agent_url(self) -> str | None:
@@ -200,16 +208,15 @@ class _Reading:
         try:
             check_url(url or "https://unset")
         except UsageError as error:
-            self._mistake(f"DO_AGENT_URL={url!r}", error.rule, error.remedy)
+            self._mistake(error.code, f"DO_AGENT_URL={url!r}", error.rule, error.remedy)
         return url
 
     def _port(self, default: int) -> int:
         text = self._variables.get("MQTT_PORT", str(default))
-        if text.isascii() and text.isdigit() and int(text) in _PORTS:
+        if text.isascii() and text.isdigit() and int(text) in range(1, 65536):
             return int(text)
-        self._mistake(
-            f"MQTT_PORT={text!r}", "a port is a number from 1 to 65535", "1883 is usual, 8883 with MQTT_USE_TLS=true"
-        )
+        remedy = "1883 is usual, 8883 with MQTT_USE_TLS=true"
+        self._mistake("port-invalid", f"MQTT_PORT={text!r}", "a port is a number from 1 to 65535", remedy)
         return default
 
     def _choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
@@ -217,7 +224,8 @@ class _Reading:
         for choice in allowed:
             if choice.lower() == text.lower():
                 return choice
-        self._mistake(f"{name}={text!r}", f"it is one of {', '.join(allowed)}", f"{default} is the default")
+        rule, remedy = f"it is one of {', '.join(allowed)}", f"the default is {default}"
+        self._mistake("setting-invalid", f"{name}={text!r}", rule, remedy)
         return default
 
     def _tls(self) -> Tls | None:
@@ -228,11 +236,8 @@ class _Reading:
         tls = replace(tls, digest=keyed_digest(content_or_error(path) for path in tls.files if path))
         if bool(certificate) != bool(key):
             there, missing = ("CERT", "KEY") if certificate else ("KEY", "CERT")
-            self._mistake(
-                f"MQTT_CLIENT_{there} is set and MQTT_CLIENT_{missing} is not",
-                "a client certificate and its key come together",
-                "set both or neither",
-            )
+            what = f"MQTT_CLIENT_{there} is set without MQTT_CLIENT_{missing}"
+            self._mistake("private-key-unpaired", what, "a client certificate needs its key", "set both or neither")
         return tls
 
     def _file(self, name: str) -> Path | None:
@@ -242,19 +247,18 @@ class _Reading:
         try:
             read_file(Path(text))
         except FileNotFoundError:
-            self._wait(
-                f"{name}={text}", "client-cert", "supply it with `secretops put client-cert`, or correct the path"
-            )
+            self._wait("client-cert", f"{name}={text}: supply it with `secretops put client-cert`, or correct the path")
         except OSError as error:
             self._unreadable(name, text, error)
         return Path(text)
 
     def _value(self, name: str) -> str | None:
-        """Return the value of `name`, or the text of the file that `name`_FILE names without one final newline."""
+        """Return the value of `name`, or the text of the file that `name`_FILE names without a final newline."""
         variable = f"{name}_FILE"
         value, path = self._variables.get(name), self._variables.get(variable)
         if value and path:
-            self._mistake(f"{name} and {variable} are both set", "one of them carries the value", "remove the other")
+            what = f"{name} and {variable} are both set"
+            self._mistake("value-set-twice", what, "one of them has the value", "remove the other")
         if not path:
             return value
         try:
@@ -264,36 +268,29 @@ class _Reading:
         except OSError as error:
             self._unreadable(variable, path, error)
         except UnicodeDecodeError:
-            self._mistake(f"{variable}={path}: not text", "a value is UTF-8", "write the value again")
+            self._mistake("value-not-text", f"{variable}={path} is not text", "a value is UTF-8", "write it again")
         return "unreadable"
 
     def _unreadable(self, name: str, path: str, error: OSError) -> None:
-        self._mistake(
-            f"{name}={path}: {error.strerror}",
-            "it names a file that the account running the server can read",
-            "correct the path, or the file's owner and mode",
-        )
+        rule, remedy = "the account that runs the server can read the file", "correct the path, owner or mode"
+        self._mistake("value-unreadable", f"{name}={path}: {error.strerror}", rule, remedy)
 
-    def _mistake(self, what: str, rule: str, remedy: str) -> None:
-        self._mistakes.append(UsageError(what, rule=rule, remedy=remedy))
+    def _mistake(self, code: str, what: str, rule: str, remedy: str) -> None:
+        self._mistakes.append(UsageError(what, rule=rule, remedy=remedy, code=code))
 
-    def _wait(self, what: str, secret: str, remedy: str) -> None:
-        missing = WaitingError(f"{what} is not there yet", rule=f"it is part of secret {secret}", remedy=remedy)
-        self._waiting.setdefault(secret, []).append(missing)
-
-    def _joined(self, errors: list[SecretopsError]) -> str:
-        return "\n".join([f"{self._where}:", *map(str, errors)])
+    def _wait(self, secret: str, missing: str) -> None:
+        self._missing.setdefault(secret, []).append(missing)
 
 
 def keyed_digest(parts: Iterable[bytes]) -> bytes:
-    """Return a digest of `parts` that is comparable within this process only: its key is random."""
+    """Return a digest of `parts` that is comparable only within this process: its key is random."""
     digest = hmac.new(_DIGEST_KEY, digestmod="sha256")
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()
 
 
-def material(variables: Mapping[str, str]) -> Iterator[bytes]:
+def fingerprint_inputs(variables: Mapping[str, str]) -> Iterator[bytes]:
     """Yield everything that `read_settings` reads, files included, in a fixed order. Never raises."""
     for name in sorted(_KNOWN_VARIABLES & variables.keys()):
         yield name.encode()
@@ -303,15 +300,15 @@ def material(variables: Mapping[str, str]) -> Iterator[bytes]:
 
 
 def content_or_error(path: Path) -> bytes:
-    """Return a file's content, or its error for the digest of an unreadable file. Never raises."""
+    """Return a file's content, or its error if it is unreadable, for a digest. Never raises."""
     try:
         return read_file(path)
     except OSError as error:
         return f"errno {error.errno}".encode()
 
 
-def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Return the content of a regular file of at most `most` bytes. Raises OSError for any other, and never blocks."""
+def read_file(path: Path) -> bytes:
+    """Return the content of a regular file of at most MAX_BYTES. Raises OSError for any other; never blocks."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO would block
     except ValueError as error:  # a NUL
@@ -319,7 +316,7 @@ def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, f"more than {most} bytes")
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"more than {MAX_BYTES} bytes")
     return content

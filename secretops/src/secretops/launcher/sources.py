@@ -1,50 +1,104 @@
-"""The sources on this machine, and `open_source`, which finds a source by its scheme.
+"""Sources of the server's settings and values, and `open_source`, which finds one by its scheme.
 
-Every source makes the same variables, which `settings` checks. A platform's source is in its folder.
+Every source produces the same variables, which `settings` checks. A platform's source is in its folder.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Mapping
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import Any
 
 from secretops import registry
-from secretops.errors import UsageError
-from secretops.forms import version_variable
+from secretops.errors import SecretopsError, UsageError
+from secretops.formats import version_variable
 from secretops.launcher.settings import (
-    CARRIERS,
+    CERTIFICATE_VARIABLES,
+    FIELDS,
+    FILE_VARIABLES,
+    MAX_BYTES,
+    OWN_VARIABLES,
+    PUBLIC_VARIABLES,
     SECRET_VARIABLES,
-    VARIABLES_OF,
+    VALUE_FILE_VARIABLES,
     VERSION_VARIABLES,
     NotYetError,
     ServerSettings,
+    fingerprint_inputs,
+    keyed_digest,
+    read_file,
+    read_settings,
 )
-from secretops.launcher.source import (
-    DocumentSource,
-    EnvSource,
-    JsonDocument,
-    Source,
-    environment,
-    invalid_fields,
-    public_environment,
-    text_of,
-)
-from secretops.stores import env_file
+from secretops.redaction import remember
+from secretops.stores import env_file, files
 
-# Variable -> the file of a mounted folder that has its value, or that the variable names.
+# Secrets by the names and fields of the catalogue; a secret without a value is missing or empty.
+Document = Mapping[str, Mapping[str, str]]
+
+# Fields that a secret's value may lack, and the field of its version.
+_OPTIONAL, _VERSION = frozenset({"ca.crt"}), "version"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# Variable -> the file in a mounted folder that has its value, or that the variable names.
 _VALUE_FILES = {
     "MQTT_USER": "mqtt-user",
     "MQTT_PASSWORD": "mqtt-password",  # nosec B105 - a file's name
     "DO_AGENT_API_KEY": "api-key",
     "MCP_HTTP_TOKEN": "http-token",  # nosec B105 - a file's name
 }
-_NAMED_FILES = {"MQTT_CA_CERT": "ca.crt", "MQTT_CLIENT_CERT": "client.crt", "MQTT_CLIENT_KEY": "client.key"}
+_NAMED_FILES = {variable: field for field, variable in FIELDS["client-cert"].items()}
 
 
-class EnvFile(EnvSource):
+class Source:
+    """Base of all sources. A subclass implements `variables`."""
+
+    where: str
+    _read_at = 0.0
+
+    def variables(self) -> Mapping[str, str]:
+        """Return the current variables. Raises UsageError."""
+        raise NotImplementedError
+
+    def read(self) -> ServerSettings:
+        """Return the current settings.
+
+        Raises UsageError with all mistakes at once, NotYetError if only values are missing, StoreError if the access
+        cannot be recorded.
+        """
+        return read_settings(self.variables(), self.where)
+
+    def fingerprint(self) -> str:
+        """Return a text that changes whenever the result of `read` would. Valid in this process only; never raises."""
+        try:
+            found = fingerprint_inputs(self.variables())
+        except SecretopsError as error:
+            return keyed_digest([b"unreadable", str(error).encode()]).hex()
+        self._read_at = time.time()
+        return keyed_digest(found).hex()
+
+    def read_at(self) -> float:
+        """Return when the source was last read without an error, in seconds since 1970, or 0."""
+        return self._read_at
+
+    def folders(self) -> frozenset[Path]:
+        """Return the folders to watch for changes; none for a source that is only polled. Never raises."""
+        try:
+            found = self.variables()
+        except SecretopsError:
+            return frozenset()
+        return frozenset(Path(found[name]).parent for name in FILE_VARIABLES if found.get(name))
+
+    def may_arrive(self, variable: str) -> bool:  # noqa: ARG002 - a subclass may distinguish them
+        """Return whether a missing value of `variable` may still arrive."""
+        return True
+
+
+class EnvFile(Source):
     """`file:<path>`: a .env, and the files that its variables name."""
 
     def __init__(self, place: str) -> None:
@@ -52,43 +106,42 @@ class EnvFile(EnvSource):
         self.where = str(self._path)
 
     def variables(self) -> Mapping[str, str]:
-        remedy = "run `pulumi up` to write it, or name another place with --from"
-        text = text_of(self._path, remedy, env_file.MOST_BYTES)
-        return {name: value for name, value in env_file.values(text).items() if value is not None}
+        text = read_text(self._path, "write it by `pulumi up`, or change --from", env_file.MOST_BYTES)
+        return {name: value for name, value in env_file.parse(text).items() if value is not None}
 
     def folders(self) -> frozenset[Path]:
         return super().folders() | {self._path.parent}
 
 
-class Environment(EnvSource):
-    """`env:`: this process's own variables, and the files that they name.
+class Environment(Source):
+    """`env:`: this process's variables, and the files that they name.
 
-    A secret variable is removed from `os.environ`, so that no child inherits it. A version may also be in a file that
-    `<variable>_FILE` names: a Swarm gives a running container files only.
+    Removes secret variables from `os.environ`, so that no child inherits them. A file that `<variable>_FILE` names may
+    have a version: a Swarm can only add files to a running container.
     """
 
     where = "the environment"
 
     def __init__(self, _place: str = "") -> None:
-        self._variables = public_environment(*CARRIERS, "MQTT_USER")
-        self._version_files = environment(f"{name}_FILE" for name in VERSION_VARIABLES)
+        self._variables = public_settings(*VALUE_FILE_VARIABLES, "MQTT_USER")
+        self._version_files = _environment(f"{name}_FILE" for name in VERSION_VARIABLES)
         for name in SECRET_VARIABLES:
             if value := os.environ.pop(name, None):
                 self._variables[name] = value
 
     def variables(self) -> Mapping[str, str]:
         return self._variables | {
-            name.removesuffix("_FILE"): text_of(Path(path), "mount it again").strip()
+            name.removesuffix("_FILE"): read_text(Path(path), "mount it again").strip()
             for name, path in self._version_files.items()
             if Path(path).exists()  # it arrives with the first value
         }
 
-    def may_bring(self, variable: str) -> bool:
+    def may_arrive(self, variable: str) -> bool:
         return f"{variable}_FILE" in self._variables
 
 
-class Files(EnvSource):
-    """`files:<folder>`: a file per field, as Kubernetes and Swarm mount them. Public settings are in the environment.
+class Files(Source):
+    """`files:<folder>`: a file for each field, as Kubernetes and Swarm mount them; public settings in the environment.
 
     A file `<secret>-version` has the secret's version.
     """
@@ -96,17 +149,13 @@ class Files(EnvSource):
     def __init__(self, place: str) -> None:
         self._folder = Path(place).expanduser()
         self.where = str(self._folder)
-        self._public = public_environment()
+        self._public = public_settings()
 
     def variables(self) -> Mapping[str, str]:
         try:
             present = {path.name for path in self._folder.iterdir()}
         except OSError as error:
-            raise UsageError(
-                f"{self._folder}: {error.strerror}",
-                rule="the server's values are the files in this folder, and the account that runs it reads them",
-                remedy="mount the secret there, or name another place with --from",
-            ) from None
+            raise unreadable(self._folder, error, "mount the secret there, or change --from") from None
 
         def file(name: str) -> Path | None:
             return next((self._folder / each for each in (name, name.replace("-", "_")) if each in present), None)
@@ -115,20 +164,54 @@ class Files(EnvSource):
         found = self._public | {variable: str(path) for variable, name in wanted.items() if (path := file(name))}
         if "MQTT_CA_CERT" in found:  # a mounted CA means TLS
             found.setdefault("MQTT_USE_TLS", "true")
-        for secret in VARIABLES_OF:
+        for secret in FIELDS:
             if path := file(f"{secret}-version"):
-                found[version_variable(secret)] = text_of(path, "write it again").strip()
+                found[version_variable(secret)] = read_text(path, "write it again").strip()
         return found
 
     def folders(self) -> frozenset[Path]:
         return super().folders() | {self._folder}
 
 
+class DocumentSource(Source):
+    """Base of the sources that read a Document. Public settings are in the environment."""
+
+    def __init__(self) -> None:
+        self._public = public_settings()
+        self._pem: Path | None = None
+
+    def variables_of(self, document: Document) -> Mapping[str, str]:
+        """Return the variables of `document`. Writes PEM to private files: OpenSSL reads keys only from files."""
+        found = dict(self._public)
+        for secret, fields in FIELDS.items():
+            values = document.get(secret, {})
+            found[version_variable(secret)] = values.get(_VERSION, "")
+            for field, variable in fields.items():
+                text = values.get(field, "")
+                if variable not in CERTIFICATE_VARIABLES:
+                    found[variable] = text
+                elif text:
+                    found[variable] = str(self._write_pem(variable, text))
+        # Other values become a `Value`, which registers them for redaction; the key is only written to a file.
+        remember(document.get("client-cert", {}).get("client.key", ""))
+        if "MQTT_CA_CERT" in found:
+            found.setdefault("MQTT_USE_TLS", "true")
+        return {name: text for name, text in found.items() if text}
+
+    def _write_pem(self, name: str, text: str) -> Path:
+        if self._pem is None:
+            self._pem = files.private_folder()
+        path = self._pem / name
+        if not path.exists() or path.read_text() != text:
+            files.write(path, text.encode(), files.PRIVATE)
+        return path
+
+
 class Json(DocumentSource):
     """`json:<path>`: {"mqtt": {"username": …, "password": …}, "agent-key": {"api-key": …}, "client-cert": {…}}.
 
     Each secret may have a "version". In a folder, all *.json together are the document, with each secret in one file:
-    Vault's agent writes them one after the other. A place that ends with a slash is a folder, even before it exists.
+    Vault's agent writes them one after the other. A path that ends with a slash is a folder, even before it exists.
     """
 
     def __init__(self, place: str) -> None:
@@ -143,32 +226,34 @@ class Json(DocumentSource):
             if self._path.exists():
                 raise
             raise NotYetError(
-                f"{error}\n{self._path}: nobody has laid this folder there yet\n"
-                "-> In a pod the agent's injector does: is it in the cluster, and did it see the pod being made?",
+                f"{self._path} does not exist yet",
+                rule=f"{error}\nin a pod, Vault's agent injector mounts it",
+                remedy="check the injector: kubectl logs -A -l app.kubernetes.io/name=vault-agent-injector",
                 secrets=error.secrets,
                 http_token=error.http_token,
             ) from None
 
     def variables(self) -> Mapping[str, str]:
         found: dict[str, Path] = {}
-        whole: dict[str, object] = {}
+        document: dict[str, Mapping[str, str]] = {}
         for path in self._files():
-            document = _document(path).model_dump(by_alias=True, exclude_unset=True)
-            if twice := sorted(found.keys() & document.keys()):
+            part = _read_document(path)
+            if twice := sorted(found.keys() & part.keys()):
                 raise UsageError(
-                    f"{path}: {', '.join(twice)} stands in {found[twice[0]].name}, too",
-                    rule="each secret is in one file of the folder",
-                    remedy="take it out of one of them",
+                    f"{path}: {', '.join(twice)} is also in {found[twice[0]].name}",
+                    rule="a secret is in one file of the folder",
+                    remedy="remove it from one of them",
+                    code="document-secret-duplicate",
                 )
-            found |= dict.fromkeys(document, path)
-            whole |= document
-        return self.variables_of(JsonDocument.model_validate(whole))
+            found |= dict.fromkeys(part, path)
+            document |= part
+        return self.variables_of(document)
 
     def folders(self) -> frozenset[Path]:
         return frozenset({self._path if self._is_folder or self._path.is_dir() else self._path.parent})
 
     def _files(self) -> list[Path]:
-        """Return the file, or the folder's files that are not being written under a temporary name."""
+        """Return the file, or the folder's files without those that are still written to, under a temporary name."""
         if not self._is_folder and not self._path.is_dir():
             return [self._path]
         try:
@@ -178,29 +263,80 @@ class Json(DocumentSource):
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise UsageError(
-                f"{self._path}: {error.strerror}",
-                rule="the account that runs the server reads the files of this folder",
-                remedy="run the server as the folder's owner",
-            ) from None
+            raise unreadable(self._path, error, "run the server as the folder's owner") from None
 
 
-def _document(path: Path) -> JsonDocument:
+def _read_document(path: Path) -> Document:
     try:
-        return JsonDocument.model_validate_json(text_of(path, "write it, or name another place with --from"))
-    except ValidationError as error:
+        return check_document(json.loads(read_text(path, "write it, or change --from")))
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, InvalidDocumentError) else "not JSON"
         raise UsageError(
-            f"{path}: not as it should be: {invalid_fields(error)}",
-            rule='one JSON object of secrets and all their fields, {"mqtt": {"username": …, "password": …}, …}; '
-            "each field is a text that is not empty",
-            remedy="write it again, whole",
+            f"{path}: {reason}",
+            rule='a JSON object of secrets with all fields, none empty: {"mqtt": {"username": …, "password": …}, …}',
+            remedy=f"write {path} again",
+            code="document-invalid",
         ) from None
+
+
+class InvalidDocumentError(ValueError):
+    """Parts of a document are invalid. The text names them without their contents."""
+
+
+def check_document(document: Any) -> Document:
+    """Return `document`. Raises InvalidDocumentError."""
+    if not isinstance(document, dict):
+        raise InvalidDocumentError("not an object")
+    if invalid := [part for secret, fields in document.items() for part in _invalid_parts(secret, fields)]:
+        raise InvalidDocumentError(f"missing, empty, unknown or no text: {', '.join(invalid)}")
+    return document
+
+
+def _invalid_parts(secret: str, fields: Any) -> Iterator[str]:
+    if secret not in FIELDS or not isinstance(fields, dict):
+        yield secret
+        return
+    for field, text in fields.items():
+        is_text = isinstance(text, str) and not _SURROGATE.search(text)
+        if field not in (*FIELDS[secret], _VERSION) or not is_text or not (text or field == _VERSION):
+            yield f"{secret}.{field}"
+    required = FIELDS[secret].keys() - _OPTIONAL
+    if required & fields.keys() or fields.keys() == {_VERSION}:
+        yield from (f"{secret}.{field}" for field in sorted(required - fields.keys()))
+
+
+def public_settings(*more: str) -> dict[str, str]:
+    """Return the public settings of the environment. Call it when a source is opened: importing upstream changes them.
+
+    Includes MQTT_USER only if `more` names it.
+    """
+    return _environment({*PUBLIC_VARIABLES, *OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more)))
+
+
+def _environment(names: Iterable[str]) -> dict[str, str]:
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
+def read_text(path: Path, remedy: str, most: int = MAX_BYTES) -> str:
+    """Return the text of a file of at most `most` bytes. Raises UsageError, with `remedy` if it does not exist."""
+    try:
+        return env_file.decode(path, read_file(path), UsageError, most)
+    except FileNotFoundError:
+        rule = "the server reads its settings from this file"
+        raise UsageError(f"{path} does not exist", rule=rule, remedy=remedy, code="source-missing") from None
+    except OSError as error:
+        raise unreadable(path, error, "run the server as the file's owner, or change --from") from error
+
+
+def unreadable(path: Path, error: OSError, remedy: str) -> UsageError:
+    rule = f"the account that runs the server can read it; a file has at most {MAX_BYTES} bytes"
+    return UsageError(f"{path}: {error.strerror}", rule=rule, remedy=remedy, code="source-unreadable")
 
 
 # Scheme -> what follows it, and the class. The registry has those of platforms.
 SOURCES: dict[str, tuple[str, Callable[[str], Source]]] = {
     "file": ("<path of a .env>", EnvFile),
-    "files": ("<folder with one file a field>", Files),
+    "files": ("<folder with a file for each field>", Files),
     "json": ("<path of a JSON document, or of a folder of them>", Json),
     "env": ("", Environment),
 }
@@ -216,9 +352,9 @@ def open_source(text: str) -> Source:
         found: Source = registry.find_source(scheme).open_source(place)
         return found
     forms = of_platforms | {scheme: form for scheme, (form, _) in SOURCES.items()}
-    known = ", ".join(f"{scheme}:{form}" for scheme, form in forms.items())
     raise UsageError(
-        f"--from {text!r}",
-        rule=f"the server's settings and values come from one of {known}",
-        remedy="name one of them, for example --from dotenv:/etc/coreflux-mcp",
+        f"--from {text!r} is not a source",
+        rule=f"a source is one of {', '.join(f'{scheme}:{form}' for scheme, form in forms.items())}",
+        remedy="for example: --from dotenv:/etc/coreflux-mcp",
+        code="source-unknown",
     )

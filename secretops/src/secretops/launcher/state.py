@@ -1,4 +1,4 @@
-"""The launcher's state, for health checks, metrics and the log. It has no values."""
+"""The launcher's state, for health checks, metrics and the log. Contains no values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
-# Seconds without a completed poll after which the source counts as unwatched. More than the slowest poll, in which
-# the store answers for none of its secrets, or the broker not for a new version.
+# Seconds without a completed poll after which the source counts as not polled. More than the slowest poll, in which
+# the store does not answer for any secret, or the broker for a new version.
 STALE_SECONDS = 300.0
 
 # The secrets of the connection to the broker.
@@ -20,42 +20,41 @@ Event = Literal["swaps", "refused_versions", "refused_publishes", "failed_connec
 
 
 class LauncherState:
-    """What is in use, what is waited for, and what has happened since the start.
+    """Versions in use, missing values, and events since the start.
 
     Attributes are replaced, never changed in place, so that readers need no lock.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._heard = time.monotonic()
+        self._last_poll = time.monotonic()
         self._poll_failed = False
         self.counts = Counter[Event]()
-        """Event -> how often it has happened."""
+        # Secret -> id of the latest version for the server, or "unknown".
         self.versions: dict[str, str] = {}
-        """secret -> id of the latest version for the server, or "unknown"."""
+        # Whether an MCP client chose the connection with a tool.
         self.connection_by_tool: Callable[[], bool] = lambda: False
-        """Whether an MCP client chose the connection with a tool."""
+        # Secrets without a value.
         self.waiting_for: tuple[str, ...] = ()
-        """Secrets without a value yet."""
+        # Whether the broker has accepted the client in use.
         self.connected = False
-        """Whether the broker has accepted the client in use."""
+        # When the source was last read without an error, in seconds since 1970, or 0.
         self.read_at = 0.0
-        """When the source was last read without an error, in seconds since 1970, or 0."""
+        # When the client certificate in use expires, in UTC.
         self.expires_at: datetime | None = None
-        """When the client certificate in use expires, in UTC."""
 
     def use(self, versions: Mapping[str, str], expires_at: datetime | None) -> None:
-        """Record the versions in use. Nothing is waited for any longer."""
+        """Record the versions in use: no value is missing."""
         self.versions, self.expires_at, self.waiting_for = dict(versions), expires_at, ()
 
     def versions_in_use(self) -> dict[str, str]:
-        """Return secret -> version, without the connection's secrets if a tool chose the connection."""
+        """Return secret -> version, without the connection's if a tool chose the connection."""
         unused = CONNECTION_SECRETS if self.connection_by_tool() else frozenset()
         return {secret: version for secret, version in self.versions.items() if secret not in unused}
 
     def polled(self, read_at: float) -> None:
         """Record the end of a poll, and when the source was last read without an error."""
-        self.read_at, self._heard, self._poll_failed = read_at, time.monotonic(), False
+        self.read_at, self._last_poll, self._poll_failed = read_at, time.monotonic(), False
 
     def poll_failed(self) -> None:
         """Record that a poll raised an exception, or that polling has ended."""
@@ -63,7 +62,7 @@ class LauncherState:
 
     def is_followed(self) -> bool:
         """Return whether the source is polled, even if it cannot be read at the moment."""
-        return not self._poll_failed and time.monotonic() - self._heard < STALE_SECONDS
+        return not self._poll_failed and time.monotonic() - self._last_poll < STALE_SECONDS
 
     def count(self, event: Event) -> None:
         with self._lock:

@@ -1,7 +1,7 @@
-"""The end of the process: standard input that a signal can end, and a deadline.
+"""Shutdown: a signal closes standard input, and a deadline ends the process.
 
-The mcp package reads standard input in a thread that cannot be cancelled, so a signal would wait for the next message.
-Several of the server's tools block for seconds, some for half a minute.
+The mcp package reads standard input in a thread that cannot be cancelled, and tools of the server block for up to half
+a minute.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from types import FrameType
 
 from secretops.errors import ExitCode
 
-# Seconds from the signal to the end of the process at the latest.
+# The longest time from the signal to the end of the process, in seconds.
 LAST_SECONDS = 4.5
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def end_at_last() -> None:
-    """End the process in LAST_SECONDS, unless it has ended by then."""
+def set_exit_deadline() -> None:
+    """End the process in LAST_SECONDS at the latest."""
     last = threading.Timer(LAST_SECONDS, _end_now)
     last.daemon = True
     last.start()
@@ -35,7 +35,7 @@ def _end_now() -> None:
     try:
         # Not through the log, whose lock may be taken. Standard error may be closed or full.
         if select.select([], [sys.stderr], [], 0)[1]:
-            text = f"Shutdown timed out after {LAST_SECONDS} s; forced exit.\n-> repeat the call that was under way.\n"
+            text = f"Shutdown timed out after {LAST_SECONDS} s; forced exit.\n-> repeat the interrupted call\n"
             os.write(sys.stderr.fileno(), text.encode())
     except (OSError, ValueError):
         pass
@@ -43,8 +43,8 @@ def _end_now() -> None:
         os._exit(ExitCode.DONE)
 
 
-class EndableInput(io.RawIOBase):
-    """A file descriptor that `end` brings to its end, even during a read."""
+class ClosableInput(io.RawIOBase):
+    """A file descriptor that `end` brings to end of file, even during a read."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -68,15 +68,14 @@ class EndableInput(io.RawIOBase):
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Make SIGTERM and SIGINT end standard input, so that calls under way are answered within LAST_SECONDS. A second
-    signal kills."""
-    standard_input = EndableInput(sys.stdin.fileno())
+    """Close standard input on SIGTERM and SIGINT: open calls get answers within LAST_SECONDS. A second signal kills."""
+    standard_input = ClosableInput(sys.stdin.fileno())
 
     def end(_number: int, _frame: FrameType | None) -> None:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         standard_input.end()
-        end_at_last()
+        set_exit_deadline()
 
     before = sys.stdin
     sys.stdin = io.TextIOWrapper(io.BufferedReader(standard_input), encoding="utf-8")

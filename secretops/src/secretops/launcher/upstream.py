@@ -1,7 +1,6 @@
-"""Import the unmodified upstream server into this process, without side effects, and set what its tools use.
+"""Import the unmodified upstream server into this process, and configure its tools.
 
-By itself the import opens coreflux_mcp.log in the working directory, loads the nearest .env into the environment, and
-writes bytecode next to its source.
+Prevents side effects of the import: a log file in the working directory, the nearest .env, and bytecode files.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ import paho.mqtt.client as mqtt
 from secretops.errors import SecretopsError
 from secretops.launcher.checkout import UPSTREAM_COMMIT
 from secretops.launcher.settings import PUBLIC_VARIABLES, SECRET_VARIABLES, ServerSettings
-from secretops.registry import how_to_install
+from secretops.registry import install_command
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
@@ -37,12 +36,12 @@ log = logging.getLogger(__name__)
 # Above every level: upstream's LOG_LEVEL=NONE.
 NO_LOG = 100
 
-# The tools that choose another broker or user, or end the connection. Over HTTP all clients share one connection.
+# The tools that change or close the broker connection, which all clients share over HTTP.
 CONNECTION_TOOLS = frozenset({"mqtt_connect", "setup_mqtt_connection", "reconnect_mqtt"})
 
 
 class UpstreamServer(Protocol):
-    """The names in upstream's server.py that the launcher uses. The import checks them."""
+    """The names in upstream's server.py that the launcher uses. The import checks that they exist."""
 
     args: argparse.Namespace
     logger: logging.Logger
@@ -66,7 +65,10 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
         importlib.import_module("requests")
     except ImportError as error:
         raise SecretopsError(
-            f"{error.name} is not installed", rule="the server imports it", remedy=how_to_install("server")
+            f"the module {error.name} is not installed",
+            rule="the server imports it",
+            remedy=install_command("server"),
+            code="server-module-missing",
         ) from error
     _public_environment(settings)
     try:
@@ -74,30 +76,32 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
             module = importlib.import_module("server")
     except (Exception, SystemExit) as error:
         raise SecretopsError(
-            f"{folder}/server.py does not import: {type(error).__name__}: {error}",
-            rule=f"the launcher runs upstream's commit {UPSTREAM_COMMIT} on the packages that it imports with",
-            remedy=f"use that commit; {how_to_install('server')}",
+            f"cannot import {folder}/server.py: {type(error).__name__}: {error}",
+            rule=f"the launcher supports upstream's commit {UPSTREAM_COMMIT} with its packages",
+            remedy=f"use that commit; {install_command('server')}",
+            code="server-import-failed",
         ) from error
     missing = [name for name in UpstreamServer.__annotations__ if not hasattr(module, name)]
     if missing:
         raise SecretopsError(
             f"{folder}/server.py has no {', '.join(missing)}",
-            rule=f"the launcher replaces parts of the server by name, as they are in commit {UPSTREAM_COMMIT}",
+            rule=f"the launcher replaces parts of upstream's commit {UPSTREAM_COMMIT} by name",
             remedy="use that commit",
+            code="server-unsupported",
         )
     server = cast(UpstreamServer, module)
     set_connection(settings, server.args)
     set_tool_settings(settings, server)
-    # The reconnect tool parses the command line and the environment again, which have no password.
+    # The reconnect tool parses command line and environment again, which have no password.
     server.parse_args = lambda: server.args
     return server
 
 
 def _public_environment(settings: ServerSettings) -> None:
-    """Replace all variables that upstream reads."""
+    """Replace all environment variables that upstream reads."""
     for name in (*SECRET_VARIABLES, *PUBLIC_VARIABLES):
         if os.environ.pop(name, None) and name in SECRET_VARIABLES:
-            log.warning("%s in the environment is ignored: values come from --from, and nowhere else.", name)
+            log.warning("Ignoring %s in the environment: values come only from --from.", name)
     os.environ.update(settings.public_variables())
 
 
@@ -112,7 +116,7 @@ def set_connection(settings: ServerSettings, args: argparse.Namespace) -> None:
 
 
 def set_tool_settings(settings: ServerSettings, server: UpstreamServer) -> None:
-    """Set what the server reads at each call: agent and key, verifier, log level."""
+    """Set what the server reads at each call: agent, key, verifier, log level."""
     server.requests = AgentRequests(settings.agent_url)
     server.args.do_agent_api_key = settings.agent_key and settings.agent_key["api-key"]
     if settings.lot_verifier_url:
@@ -126,7 +130,7 @@ def set_tool_settings(settings: ServerSettings, server: UpstreamServer) -> None:
 
 
 class AgentRequests:
-    """The server's module `requests`, which sends requests to upstream's fixed agent to the one at `url` instead."""
+    """A module `requests` for the server, which redirects requests from upstream's fixed agent to `url`."""
 
     PATH = "/api/v1/chat/completions"
 
@@ -137,18 +141,18 @@ class AgentRequests:
         return getattr(importlib.import_module("requests"), name)
 
     def post(self, url: str, **options: Any) -> Any:
-        """As `requests.post`, but a request to the agent, which has its key, follows no redirect."""
+        """As `requests.post`. A request to the agent contains its key and follows no redirect."""
         requests = importlib.import_module("requests")
         if urlsplit(url).path != self.PATH:
-            return requests.post(url, **options)  # nosec B113 - how long is its caller's to say
+            return requests.post(url, **options)  # nosec B113 - the caller sets the timeout
         at = self._url.rstrip("/") + self.PATH if self._url else url
         return requests.post(at, **{**options, "allow_redirects": False})  # nosec B113 - the same
 
 
 def refuse_connection_tools(server: UpstreamServer) -> None:
-    """Remove CONNECTION_TOOLS from the tools of `server`, and answer calls of them with the reason.
+    """Remove CONNECTION_TOOLS from the tools of `server`, and refuse calls of them with the reason.
 
-    Its tool check_broker_health gets that answer, too: it calls `reconnect_mqtt` while the connection is down.
+    So does check_broker_health, which calls `reconnect_mqtt` while the connection is down.
     """
     from mcp import types
 
@@ -178,21 +182,21 @@ def refuse_connection_tools(server: UpstreamServer) -> None:
 
 def _refusal(tool: str) -> str:
     return (
-        f"ERROR: {tool} is refused over HTTP: it would change the broker connection of all clients. "
-        "The server connects by itself, and again when the connection is lost. "
-        "-> the operator can allow it: secretops run --allow-connection-tools"
+        f"ERROR: {tool} is disabled over HTTP: it would change the broker connection of all clients. "
+        "The server connects and reconnects automatically. "
+        "-> the operator can enable it: secretops run --allow-connection-tools"
     )
 
 
 class _NoFile(logging.NullHandler):
-    """A FileHandler without a file: standard error has the same records."""
+    """Replaces FileHandler: standard error has the same records."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
 
 
 def _without_unknown_arguments(made: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `made`, ignoring arguments that it does not have: mcp 1.12 removed `description`."""
+    """Return `made`, which ignores unknown arguments: mcp 1.12 removed `description`."""
     known = inspect.signature(made).parameters
     return lambda *args, **named: made(*args, **{name: each for name, each in named.items() if name in known})
 

@@ -1,7 +1,7 @@
-"""Poll a source: at once when the system reports a change, and every second.
+"""Poll a source every second, and at once when its folders change.
 
-Folders are watched, not files: a rename (by secretops and most editors) and Kubernetes' swap of its `..data` link
-replace a watched file. Network file systems do not report changes by other machines.
+Watches folders, not files: a rename, or Kubernetes' swap of its `..data` link, replaces a watched file. Network file
+systems do not report changes by other machines.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from secretops.launcher.source import Source
+from secretops.launcher.sources import Source
 from secretops.launcher.state import LauncherState
 
 log = logging.getLogger(__name__)
 logging.getLogger("watchfiles").setLevel(logging.WARNING)  # at INFO it logs every change of any file
 
 # The longest time between two polls, each of which reads a few small files.
-EVERY_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
-# Seconds after which watching is tried again: inotify's limits are shared by all processes of a user.
+# Seconds after which watching is retried: all processes of a user share inotify's limits.
 WATCH_AGAIN_SECONDS = 60.0
 
-# Milliseconds to wait for more events after one, and between two looks.
+# Milliseconds to collect events, and between two polls of watchfiles.
 _GATHER_MILLISECONDS, _STEP_MILLISECONDS = 50, 20
 
 
 def keep_polling(poll: Callable[[], bool], source: Source, stopping: threading.Event, state: LauncherState) -> None:
     """Call `poll` whenever `source` may have changed, until it returns True or `stopping` is set.
 
-    Exceptions of `poll` are logged, repeated ones once, and recorded in `state`.
+    Logs exceptions, repeated ones once, and records them in `state`.
     """
     failed = ""
     state.polled(source.read_at())
@@ -41,7 +41,7 @@ def keep_polling(poll: Callable[[], bool], source: Source, stopping: threading.E
             except Exception as error:
                 state.poll_failed()
                 if failed != (failed := f"{type(error).__name__}: {error}"):
-                    log.exception("A poll of the source failed. Polling goes on, every %s s.", EVERY_SECONDS)
+                    log.exception("A poll of the source failed; retrying every %s s.", POLL_SECONDS)
             else:
                 failed = ""
                 state.polled(source.read_at())
@@ -53,12 +53,9 @@ def keep_polling(poll: Callable[[], bool], source: Source, stopping: threading.E
 
 
 def wakeups(
-    folders: Callable[[], Collection[Path]], stopping: threading.Event, *, every: float = EVERY_SECONDS
+    folders: Callable[[], Collection[Path]], stopping: threading.Event, *, every: float = POLL_SECONDS
 ) -> Iterator[None]:
-    """Yield when `folders()` may have changed, and after `every` seconds, until `stopping` is set.
-
-    When watching fails, logs the error and polls.
-    """
+    """Yield when `folders()` may have changed, and after `every` seconds, until `stopping` is set."""
     warned: set[str] = set()
     while not stopping.is_set():
         watched = _inodes(folders, warned)
@@ -66,7 +63,7 @@ def wakeups(
             if stopping.is_set():
                 return
             yield
-            if _inodes(folders, warned) != watched:  # a folder was replaced, or another one is named
+            if _inodes(folders, warned) != watched:  # a folder was replaced, or its name changed
                 break
 
 
@@ -114,4 +111,4 @@ def _warn_once(error: Exception, warned: set[str]) -> None:
     message = f"{type(error).__name__}: {error}"
     if message not in warned:
         warned.add(message)
-        log.warning("Cannot watch the source's folders; they are polled every %s s. %s", EVERY_SECONDS, message)
+        log.warning("Cannot watch the source's folders; polling every %s s. %s", POLL_SECONDS, message)

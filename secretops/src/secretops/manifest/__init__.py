@@ -1,7 +1,6 @@
-"""The manifest: where a stack's secrets, broker and server are. Locators, names and cadences; never a value.
+"""The manifest: locators, names and cadences of a stack's secrets, broker and server. Never a value.
 
-The Pulumi program builds one `Manifest` from its settings. An operator gets it as the stack output `secretops`, a
-rotator as a file or a variable. Others may be able to write there, so a manifest is as strict as a stack file.
+The Pulumi program builds it. Operators read it from the stack output `secretops`, rotators from a file or variable.
 """
 
 from __future__ import annotations
@@ -12,272 +11,214 @@ from typing import Annotated, Literal
 from pydantic import Field, SerializeAsAny, model_validator
 
 from secretops import registry
-from secretops.manifest.field_types import (
-    AbsolutePath,
-    CommonName,
-    Days,
-    FieldName,
-    Grace,
-    GroupName,
-    Guid,
-    Host,
-    Port,
-    ProjectName,
-    Replicas,
-    Seconds,
-    SecretName,
-    ServerUrl,
-    StackName,
-    Topic,
-    UserName,
-    refused,
-)
+from secretops.manifest import field_types as types
 from secretops.manifest.model import Issuer, Model, StoreLocation, by_kind
-from secretops.manifest.validation_errors import ManifestError, not_a_manifest
+from secretops.manifest.validation_errors import ManifestError, manifest_error
 
-__all__ = [
-    "AGENT_ADMIN",
-    "COPILOT",
-    "HTTP_TOKEN",
-    "Agent",
-    "Broker",
-    "BrokerKind",
-    "ExternalAgent",
-    "Issuer",
-    "Manifest",
-    "ManifestError",
-    "Model",
-    "MqttProtocol",
-    "OwnedAgent",
-    "PrivateCaIssuer",
-    "Reader",
-    "Secret",
-    "SecretKind",
-    "StoreLocation",
-]
+# Names of other modules that belong to this interface.
+__all__ = ["Issuer", "ManifestError", "Model", "StoreLocation"]
 
 
 class SecretKind(StrEnum):
-    """Who makes a secret's next value, and how it is proven. Not where it is kept."""
+    """Kind of a secret: who makes its next value, and how that is tested."""
 
-    MQTT_USER = "mqtt-user"  # two broker users, alternating; made by secretops
-    BROKER_ADMIN = "broker-admin"  # two broker admins, alternating; the first one by the operator
+    MQTT_USER = "mqtt-user"  # two alternating broker users; secretops makes the passwords
+    BROKER_ADMIN = "broker-admin"  # two alternating broker admins; the operator supplies the first
     AGENT_KEY = "agent-key"  # a DigitalOcean agent API key
     X509 = "x509"  # CA certificate, client certificate, client key
-    CA = "ca"  # the stack's own CA of client certificates; made by secretops
-    SUPPLIED = "supplied"  # by the operator, always
+    CA = "ca"  # the stack's own CA of client certificates; secretops makes it
+    SUPPLIED = "supplied"  # an operator supplies each value
 
     @property
     def alternates(self) -> bool:
-        """Whether secretops makes its values, on two users that take turns."""
+        """Whether secretops rotates it between two broker users."""
         return self in (SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN)
 
 
+# Secret and field of the token that authenticates MCP clients over HTTP (docs/adr/0003).
 HTTP_TOKEN = ("http-token", "token")
-"""The secret, and its one field, by which the launcher knows an MCP client over HTTP (docs/adr/0003)."""
+
+# Secret and field of the DigitalOcean API token that creates keys of an owned agent.
+AGENT_ADMIN = ("agent-admin", "token")
+
+# The Coreflux Copilot: the agent that upstream's server.py uses by default.
+COPILOT = "https://xtov5ljwjkydusw2zpus4yxe.agents.do-ai.run"
+
+PRIVATE_CA = "private-ca"
+
+# Addresses of the embedded broker.
+LOOPBACK = ("localhost", "127.0.0.1")
 
 
 class Reader(StrEnum):
-    """Who may read a secret."""
-
     SERVER = "server"
     ROTATOR = "rotator"
 
 
 class PrivateCaIssuer(Issuer):
-    """Who signs a certificate: secretops itself, by a CA whose key is a secret that only the rotator reads."""
+    """Signs certificates by the stack's own CA, whose key only the rotator reads."""
 
     kind: Literal["private-ca"] = "private-ca"
-    secret: SecretName
-    """The CA: a secret of kind ca."""
-    common_name: CommonName
-    """Of the client: the name that the CA may certify, and none that does not begin with it."""
-    seconds: Seconds
-    """For how long a certificate is good."""
-    ca_seconds: Seconds
-    """For how long the CA is."""
-
-
-PRIVATE_CA = "private-ca"
-
-
-def _issuer(kind: str) -> type[Issuer]:
-    found: type[Issuer] = PrivateCaIssuer if kind == PRIVATE_CA else registry.find_issuer(kind).issuer
-    return found
-
-
-COPILOT = "https://xtov5ljwjkydusw2zpus4yxe.agents.do-ai.run"
-"""The Coreflux Copilot, which upstream's server asks unless it is led elsewhere (its server.py has this address)."""
+    # The CA: a secret of kind ca.
+    secret: types.SecretName
+    # Common name of the client; the CA certifies only names that begin with it.
+    common_name: types.CommonName
+    # Lifetimes of a certificate, and of the CA.
+    seconds: types.Seconds
+    ca_seconds: types.Seconds
 
 
 class ExternalAgent(Model):
-    """An agent whose keys somebody else gives out: of the Copilot, the Coreflux dashboard."""
+    """An agent with keys from elsewhere, such as the Coreflux dashboard."""
 
     kind: Literal["external"] = "external"
-    url: ServerUrl = COPILOT
-    """Where a key is tested before it is published: https, without a path."""
+    # Address that tests a key before it is published.
+    url: types.ServerUrl = COPILOT
 
 
 class OwnedAgent(Model):
-    """An agent of the operator's own DigitalOcean account: secretops makes its keys, and deletes them."""
+    """An agent in the operator's DigitalOcean account. secretops creates and deletes its keys."""
 
     kind: Literal["owned"] = "owned"
-    url: ServerUrl
-    id: Guid
-    """The agent's UUID."""
-    prefix: CommonName
-    """Begins the name of each key that secretops makes there. What has another name is never touched."""
+    url: types.ServerUrl
+    id: types.Guid
+    # Prefix of the names of secretops' keys. Other keys are never changed.
+    prefix: types.CommonName
 
 
 Agent = Annotated[ExternalAgent | OwnedAgent, Field(discriminator="kind")]
-"""What an agent key opens."""
-
-AGENT_ADMIN = ("agent-admin", "token")
-"""The secret, and its one field, with which keys of an owned agent are made: a token of DigitalOcean's API."""
 
 
 class Secret(Model):
-    """One named entry of the catalogue. Not a value."""
+    """A named secret of the stack. Not a value."""
 
-    name: SecretName
+    name: types.SecretName
     kind: SecretKind
-    fields: tuple[FieldName, ...]
+    fields: tuple[types.FieldName, ...]
     readers: tuple[Reader, ...]
-    cadence_days: Days
-    """After how many days a new value is due (alternating kinds), or a person is reminded (the others)."""
-    users: tuple[UserName, ...] = ()
-    """The two broker users that take turns; empty for kinds that do not alternate."""
+    # types.Days until a value is rotated, or a person is reminded to supply a new one.
+    cadence_days: types.Days
+    # The two broker users of an alternating kind.
+    users: tuple[types.UserName, ...] = ()
+    # Issuer of certificates that secretops requests and renews; None: an operator supplies them.
     issuer: Annotated[
-        SerializeAsAny[Issuer] | None, by_kind(Issuer, lambda: (*registry.issuers(), PRIVATE_CA), _issuer)
+        SerializeAsAny[Issuer] | None,
+        by_kind(
+            Issuer,
+            lambda: (*registry.issuers(), PRIVATE_CA),
+            lambda kind: PrivateCaIssuer if kind == PRIVATE_CA else registry.find_issuer(kind).issuer,
+        ),
     ] = None
-    """Who signs its certificates, which secretops has made and renews; None: an operator supplies them."""
+    # The agent of an agent key; None: keys are published untested.
     agent: Agent | None = None
-    """What an agent key opens. None of every other kind, and where nobody says it: then no key is tested."""
 
     @model_validator(mode="after")
     def _check_users(self) -> Secret:
         if len(set(self.users)) != (2 if self.kind.alternates else 0):
-            raise refused(
-                "a secret of a broker user has two of them, and no other has any",
+            raise types.refused(
+                "a secret of a broker user has two of them, any other secret has none",
                 shown=f"{self.name}: {len(set(self.users))} users",
             )
         return self
 
     @property
     def is_made(self) -> bool:
-        """Whether secretops makes its values by itself."""
         return self.kind.alternates or self.is_issued or isinstance(self.agent, OwnedAgent)
 
     @property
-    def is_begun(self) -> bool:
-        """Whether it makes the first one, too: the first admin is an operator's."""
+    def makes_first_value(self) -> bool:
+        """Whether secretops makes the first value, too: an operator supplies the first admin."""
         return self.is_made and self.kind is not SecretKind.BROKER_ADMIN
 
     @property
     def is_issued(self) -> bool:
-        """Whether it is a certificate that secretops has made: it ends by itself, and is renewed before."""
+        """Whether it is a certificate that secretops requests and renews."""
         return self.issuer is not None or self.kind is SecretKind.CA
 
 
 class BrokerKind(StrEnum):
-    """Which commands a broker understands for its users. `coreflux` also covers the embedded broker."""
+    """Command set of a broker's user management. The embedded broker is of kind coreflux."""
 
     COREFLUX = "coreflux"
     MOSQUITTO = "mosquitto"
 
 
 class MqttProtocol(StrEnum):
-    """Which MQTT a client speaks to the broker."""
-
     V5 = "5"
     V311 = "3.1.1"
 
 
-LOOPBACK = ("localhost", "127.0.0.1")
-"""Where the embedded broker listens."""
-
-
 class Broker(Model):
-    """How to reach the MQTT broker, which is the target of the broker users' passwords."""
-
     kind: BrokerKind
-    host: Host
-    port: Port
+    host: types.Host
+    port: types.Port
     protocol: MqttProtocol
     tls: bool
-    ca_file: AbsolutePath | None = None
-    """PEM bundle that signs the broker's certificate; None trusts the system's."""
-    certificate_file: AbsolutePath | None = None
-    """PEM of the client's certificate and its chain, for a broker that asks for one; secretops shows it too."""
-    key_file: AbsolutePath | None = None
-    """PEM of that certificate's key, without a passphrase. A path, never the key."""
-    certificate_secret: SecretName | None = None
-    """The secret of the stack whose current value is that certificate, where it lies in no file."""
-    topics: tuple[Topic, ...] = ("#", "$SYS/Coreflux/#")
-    """Topic filters that the server's user may publish and subscribe to, where the broker's ACL can say so."""
-    groups: tuple[GroupName, ...] = ()
-    """Groups of a Coreflux broker that the server's users are added to."""
+    # PEM bundle of CAs that sign the broker's certificate; None: the system's.
+    ca_file: types.AbsolutePath | None = None
+    # PEM of the client certificate and its chain, for a broker that requires one; and of its key, without a passphrase.
+    certificate_file: types.AbsolutePath | None = None
+    key_file: types.AbsolutePath | None = None
+    # The secret with the client certificate, if it is in no file.
+    certificate_secret: types.SecretName | None = None
+    # types.Topic filters of the server's user, for a broker with an ACL.
+    topics: tuple[types.Topic, ...] = ("#", "$SYS/Coreflux/#")
+    # Groups of a Coreflux broker that the server's users join.
+    groups: tuple[types.GroupName, ...] = ()
+    # Whether the broker is `secretops broker`; then the folder of its users, log and pid file.
     embedded: bool = False
-    """Whether `secretops broker` is this broker."""
-    home: AbsolutePath | None = None
-    """Folder of the embedded broker's users, log and pid file."""
+    home: types.AbsolutePath | None = None
 
     @model_validator(mode="after")
     def _check_transport(self) -> Broker:
-        """No password crosses a network in clear: only the embedded broker, on this machine, goes without TLS."""
         if self.embedded and (self.tls or self.host not in LOOPBACK or self.kind is not BrokerKind.COREFLUX):
-            raise refused(
+            raise types.refused(
                 f"the embedded broker is of kind coreflux, without TLS, at {' or '.join(LOOPBACK)}",
                 shown=f"embedded: true at {self.host}, kind {self.kind}, tls: {str(self.tls).lower()}",
             )
         if not self.embedded and (not self.tls or self.home):
-            raise refused(
-                "secrets are only sent over TLS; the embedded broker alone goes without, and has a home",
+            raise types.refused(
+                "secrets are sent over TLS only; the embedded broker alone has no TLS, and has a home",
                 shown=f"{self.host}:{self.port}, tls: {str(self.tls).lower()}, home: {self.home or 'none'}",
             )
         return self
 
 
-def _location(kind: str) -> type[StoreLocation]:
-    found: type[StoreLocation] = registry.find(kind).location
-    return found
-
-
 class Manifest(Model):
-    """Everything secretops needs to know of one stack."""
-
-    project: ProjectName
-    stack: StackName
-    store: Annotated[SerializeAsAny[StoreLocation], by_kind(StoreLocation, lambda: registry.PLATFORMS, _location)]
+    project: types.ProjectName
+    stack: types.StackName
+    store: Annotated[
+        SerializeAsAny[StoreLocation],
+        by_kind(StoreLocation, lambda: registry.PLATFORMS, lambda kind: registry.find(kind).location),
+    ]
     broker: Broker
     secrets: tuple[Secret, ...]
-    grace_seconds: Grace
-    """How long readers have to let go of a replaced version before its user is scrambled."""
-    replicas: Replicas | None = None
-    """How many servers run, each of which reports its version; None where MCP clients start as many as they like."""
+    # Time between the publication of a version and the retirement of the previous one.
+    grace_seconds: types.Grace
+    # Number of servers expected to report their version; None if MCP clients start servers.
+    replicas: types.Replicas | None = None
 
     @classmethod
     def parse(cls, text: bytes | str, where: str) -> Manifest:
-        """Return the manifest in `text`, JSON. Raises ManifestError with every error, which names `where`."""
+        """Parse JSON from `where`. Raises ManifestError with all errors."""
         try:
             return cls.model_validate_json(text)
         except (ValueError, RecursionError) as error:
-            raise not_a_manifest(where, error) from None
+            raise manifest_error(where, error) from None
 
     @model_validator(mode="after")
     def _check_together(self) -> Manifest:
         names = [secret.name for secret in self.secrets]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise refused("each secret once", shown=f"secrets: {', '.join(twice)} twice")
+            raise types.refused("each secret once", shown=f"secrets: {', '.join(twice)} twice")
         return self
 
     def secret(self, name: str) -> Secret:
-        """The secret called `name`. Raises KeyError."""
+        """Raise KeyError for an unknown name."""
         for secret in self.secrets:
             if secret.name == name:
                 return secret
         raise KeyError(name)
 
     def of_kind(self, kind: SecretKind) -> Secret | None:
-        """The stack's secret of a kind that occurs at most once, or None."""
         return next((secret for secret in self.secrets if secret.kind is kind), None)

@@ -1,7 +1,6 @@
-"""Types of a manifest's fields: what each may contain, with the rule and the remedy of a refusal.
+"""Types of a manifest's fields, with the rule that an invalid value breaks.
 
-A manifest comes from a stack's outputs or from a file, which others may be able to write. So nothing of it is trusted
-that a stack file could not say: every text is ASCII without spaces unless its type says otherwise.
+Others may be able to write a manifest: every text is ASCII without spaces unless its type allows more.
 """
 
 from __future__ import annotations
@@ -13,18 +12,19 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from secretops import forms
+from secretops import formats
 
-WRITE_AGAIN = "run pulumi up, which writes the manifest again; a manifest is not edited by hand"
+LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+_RELATIVE = re.compile(r"(^|/)\.{1,2}(/|$)|//")
 
 
-def refused(rule: str, *, remedy: str = WRITE_AGAIN, shown: str = "") -> PydanticCustomError:
-    """Return the error that a validator of a manifest raises. `shown` is printed in place of the whole input."""
-    return PydanticCustomError("refused", "{rule}", {"rule": rule, "remedy": remedy, "shown": shown})
+def refused(rule: str, *, shown: str = "") -> PydanticCustomError:
+    """Return the error of a validator. `shown` is printed in place of the input."""
+    return PydanticCustomError("refused", "{rule}", {"rule": rule, "shown": shown})
 
 
 def accepted(test: Callable[[str], object], rule: str) -> AfterValidator:
-    """Return a validator for text that `test` is true of. Where `test` raises ValueError it is not."""
+    """Return a validator of text that passes `test`: no ValueError, no false result."""
 
     def check(text: str) -> str:
         try:
@@ -39,12 +39,12 @@ def accepted(test: Callable[[str], object], rule: str) -> AfterValidator:
 
 
 def matching(pattern: str, rule: str) -> AfterValidator:
-    """Return a validator for text that the whole of `pattern` matches, with ASCII classes."""
+    """Return a validator of text that the whole of `pattern` matches, with ASCII classes."""
     return accepted(re.compile(pattern, re.ASCII).fullmatch, rule)
 
 
 def between(low: int, high: int, unit: str = "") -> AfterValidator:
-    """Return a validator for a number of `unit` from `low` to `high`, both included."""
+    """Return a validator of a number from `low` to `high`, both included."""
 
     def check(number: int) -> int:
         if not low <= number <= high:
@@ -54,46 +54,41 @@ def between(low: int, high: int, unit: str = "") -> AfterValidator:
     return AfterValidator(check)
 
 
-_UP = re.compile(r"(^|/)\.{1,2}(/|$)|//")
-
-
 def check_path(text: str) -> str:
-    if not text.startswith("/") or _UP.search(text) or not text.isprintable() or text.endswith("/"):
+    if not text.startswith("/") or _RELATIVE.search(text) or not text.isprintable() or text.endswith("/"):
         raise refused("an absolute path on one line, without . or .. in it")
     return text
 
 
-LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
-
 SecretName = Annotated[
     str,
     matching(
-        forms.NAME,
-        "a secret's name: lower-case letters, digits and dashes, at most 40, a letter first and no dash last",
+        formats.NAME,
+        "a secret's name: at most 40 lower-case letters, digits and dashes, a letter first and no dash last",
     ),
 ]
 FieldName = Annotated[
     str, matching(r"[a-z][a-z0-9-]{0,39}(\.[a-z]{1,8})?", "a field's name: lower-case letters, digits and dashes")
 ]
-StackName = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "a stack's name as Pulumi takes it")]
-ProjectName = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "a project's name as Pulumi takes it")]
+StackName = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "a stack's name that Pulumi accepts")]
+ProjectName = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", "a project's name that Pulumi accepts")]
 Grace = Annotated[int, between(0, 7 * 86400, "seconds")]
 Replicas = Annotated[int, between(1, 100)]
 UserName = Annotated[
     str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "a broker user: letters, digits, dots and dashes, at most 64")
 ]
-GroupName = Annotated[str, matching(forms.GROUP, "a broker's group: letters, digits, dots and dashes, at most 64")]
+GroupName = Annotated[str, matching(formats.GROUP, "a broker's group: letters, digits, dots and dashes, at most 64")]
 CommonName = Annotated[str, matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "a client's name, at most 64 characters")]
-Host = Annotated[str, accepted(forms.parse_host, "a host's name or IP address alone: no scheme, port, path or space")]
+Host = Annotated[str, accepted(formats.parse_host, "a host's name or IP address, without scheme, port, path or space")]
 Port = Annotated[int, between(1, 65535)]
 ServerUrl = Annotated[
     str,
     accepted(
-        forms.parse_https_url, "https, a host and at most a port: credentials travel over TLS, to the declared host"
+        formats.parse_https_url, "https, a host and optionally a port: credentials travel over TLS to that host alone"
     ),
 ]
 AbsolutePath = Annotated[str, AfterValidator(check_path)]
-Topic = Annotated[str, accepted(forms.is_topic_filter, "a topic filter of MQTT, for example plant/#")]
+Topic = Annotated[str, accepted(formats.is_topic_filter, "an MQTT topic filter, for example plant/#")]
 ReaderName = Annotated[str, matching(rf"{LINE}{{1,1024}}", "a reader's name on one line")]
 Days = Annotated[int, between(1, 3660, "days")]
 Seconds = Annotated[int, between(1, 3660 * 86400, "seconds")]

@@ -1,4 +1,4 @@
-"""The base classes of a manifest's models."""
+"""Base classes of the manifest's models."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from pydantic_core import PydanticKnownError
 
 
 class Model(BaseModel):
-    """Frozen, and strict about what it does not know."""
+    """Frozen. Rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class StoreLocation(Model):
-    """Where a store is, by names alone. `kind` names its platform, whose subclass has the rest."""
+    """Names that locate a store. `kind` selects the subclass of a platform."""
 
     kind: str
 
     @property
     def folder(self) -> Path | None:
-        """The folder of this machine that the store is, with the journal and access records; None for any other."""
+        """Local folder of the store; None for a remote store."""
         return None
 
 
 class Issuer(Model):
-    """Who signs a certificate. `kind` is listed by the issuer's platform, whose subclass has the rest."""
+    """Signs a certificate. `kind` selects the subclass of a platform."""
 
     kind: str
-    if TYPE_CHECKING:  # a subclass declares both, in the order in which its JSON has them
+    if TYPE_CHECKING:  # a subclass declares both, in the order of its JSON
+        # Common name of the client certificate.
         common_name: str
-        """The client's name in the certificate."""
+        # Requested lifetime.
         seconds: int
-        """The lifetime that is requested."""
 
     @property
     def revocation(self) -> str:
-        """Return the command that revokes one of its certificates, with who may; "" if it revokes none."""
+        """The command that revokes a certificate, and who may run it; or ""."""
         return ""
 
 
 def by_kind(
     base: type[Model], kinds: Callable[[], Iterable[str]], model: Callable[[str], type[Model]]
 ) -> BeforeValidator:
-    """Return a validator that makes what has a `kind` an instance of `model(kind)`, a subclass of `base`.
+    """Return a validator that parses a section as `model(kind)`, a subclass of `base`.
 
-    Its errors are those of pydantic's own tagged union. Models are loaded when a manifest names their kind.
+    Unlike pydantic's tagged union, it imports only the model of the kind in use.
     """
 
     def check(value: Any) -> Any:
@@ -60,7 +60,7 @@ def by_kind(
             raise PydanticKnownError("union_tag_not_found", {"discriminator": "'kind'"})
         known, kind = list(kinds()), value["kind"]
         if kind not in known:
-            expected = ", ".join(f"'{one}'" for one in known)
+            expected = ", ".join(f"'{name}'" for name in known)
             raise PydanticKnownError(
                 "union_tag_invalid", {"discriminator": "'kind'", "tag": str(kind), "expected_tags": expected}
             )

@@ -1,93 +1,79 @@
-"""All that is wrong with a manifest, in one error: each place and value, the rule it breaks, the remedy."""
+"""One error for all that is wrong with a manifest: each key, its value and the rule."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from secretops.errors import UsageError
-from secretops.manifest.field_types import WRITE_AGAIN
 from secretops.printable import printable
 
+# Errors that are printed of one manifest; the rest is counted.
 MOST_ERRORS = 20
-"""Errors that are printed of one manifest; the rest is counted."""
 
+# Characters that are printed of a value or a key.
 LONGEST = 80
-"""Characters that are printed of a value, or of a place."""
 
-_ONE_VERSION = "the program and secretops are of one version, and a manifest is written by pulumi up"
+_REMEDY = "run pulumi up, which writes the manifest; do not edit a manifest by hand"
+
+# Type of a pydantic error -> what is wrong, and the rule.
+_TEXTS = {
+    "missing": ("missing", "the key has no default"),
+    "extra_forbidden": ("unknown key", "a manifest of this version has no such key"),
+    "union_tag_not_found": ("no kind", "the section requires a kind"),
+}
 
 
 class ManifestError(UsageError):
-    """The manifest is refused. Nothing was read, sent or written by it."""
+    """The manifest is invalid. Nothing was read, sent or written."""
 
 
-def not_a_manifest(where: str, error: ValueError | RecursionError) -> ManifestError:
-    """Return the error for what `where` has, from what pydantic or the JSON parser found."""
+def manifest_error(where: str, error: ValueError | RecursionError) -> ManifestError:
+    """Return the error for the manifest at `where`."""
     if not isinstance(error, ValidationError):
-        return ManifestError(f"{where} is not a manifest: not JSON", rule=_ONE_VERSION, remedy="pulumi up writes it")
-    details = error.errors(include_url=False)
-    found = list(dict.fromkeys(_shown(detail) for detail in details))
-    lines = [line for problem in found[:MOST_ERRORS] for line in problem]
-    if len(found) > MOST_ERRORS:
-        lines.append(f"and {len(found) - MOST_ERRORS} more")
-    return ManifestError(
-        f"{where} is not a manifest of this version of secretops", rule="\n".join(lines), remedy=_remedy(details)
-    )
+        rule = "a manifest is a JSON object that the program and secretops of one version share"
+        return ManifestError(f"{where}: not JSON", rule=rule, remedy=_REMEDY, code="manifest-not-json")
+    found = list(dict.fromkeys(_explain(detail) for detail in error.errors(include_url=False)))
+    more = [f"and {len(found) - MOST_ERRORS} more"] if len(found) > MOST_ERRORS else []
+    what = f"{where} is not a manifest of this version of secretops"
+    rule = "\n".join([*found[:MOST_ERRORS], *more])
+    return ManifestError(what, rule=rule, remedy=_REMEDY, code="manifest-invalid")
 
 
-def _shown(detail: ErrorDetails) -> tuple[str, str]:
-    place = ".".join(_place(detail))
-    what, rule = _wrong(detail)
-    return f"  {_cut(place) or 'all of it'}: {what}", f"    {rule}"
-
-
-def _place(detail: ErrorDetails) -> Iterator[str]:
-    """The keys that lead there, without the names that pydantic adds for a union's member or for a key."""
-    above = ""
-    for part in detail["loc"]:
-        text = str(part)
-        if not (text in ("external", "owned") and above == "agent") and text != "[key]":
-            yield text
-        above = text
-
-
-def _wrong(detail: ErrorDetails) -> tuple[str, str]:
-    """Return the value, and the rule that it breaks."""
-    what, context = _value(detail["input"]), detail.get("ctx", {})
+def _explain(detail: ErrorDetails) -> str:
+    """Return the key with its value, and the rule."""
+    context = detail.get("ctx", {})
+    what, rule = _TEXTS.get(detail["type"], (_value(detail["input"]), detail["msg"][0].lower() + detail["msg"][1:]))
     match detail["type"]:
         case "refused":
             what, rule = context["shown"] or what, str(context["rule"])
-        case "missing":
-            what, rule = "missing", "it has no default"
-        case "extra_forbidden":
-            what, rule = "unknown key", "a manifest of this version has no such key"
-        case "union_tag_not_found":
-            what, rule = "no kind", "it says its kind"
         case "union_tag_invalid":
             what, rule = f"kind {_value(context['tag'])}", _one_of(context["expected_tags"])
         case "literal_error" | "enum":
             rule = _one_of(context["expected"])
         case "json_invalid":
             what, rule = "not JSON", str(context.get("error", "JSON"))
-        case _:
-            rule = detail["msg"][0].lower() + detail["msg"][1:]
-    return printable(what), rule
+    return f"  {_cut(_key(detail)) or 'the manifest'}: {printable(what)}\n    {rule}"
+
+
+def _key(detail: ErrorDetails) -> str:
+    """Return the path of the key, without the names that pydantic adds."""
+    path, above = list[str](), ""
+    for part in map(str, detail["loc"]):
+        if part != "[key]" and not (part in ("external", "owned") and above == "agent"):
+            path.append(part)
+        above = part
+    return ".".join(path)
 
 
 def _one_of(quoted: str) -> str:
     known = re.findall("'([^']+)'", quoted)
     return f"one of {', '.join(known)}"
-
-
-def _remedy(details: list[ErrorDetails]) -> str:
-    remedies = [str(each["ctx"]["remedy"]) for each in details if each["type"] == "refused" and "ctx" in each]
-    return remedies[0] if remedies else WRITE_AGAIN
 
 
 def _value(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Start, stop and remove the embedded broker of a dev stack, with its first admin in the store."""
+"""Starts, stops and removes the embedded broker of a dev stack, with its first admin in the store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from secretops.errors import SecretopsError, UsageError, WaitingError
 from secretops.manifest import Broker, Manifest, SecretKind
 from secretops.operations.put import publish
 from secretops.operations.session import Session
-from secretops.own_files import check_folder
+from secretops.owned_files import check_folder
 
 # The broker's folder in a store's root, and the prefixes of its files.
 HOME = "broker"
@@ -19,52 +19,52 @@ NOT_RUNNING = "the embedded broker was not running"
 
 
 def start(session: Session) -> str:
-    """Start the stack's embedded broker unless something listens there, and return a message.
+    """Start the stack's embedded broker unless it runs, and return a message. Stores a new broker's admin.
 
-    A new broker's admin is stored as broker-admin.
+    Raises SecretopsError if something else listens at the address.
     """
     broker = session.manifest.broker
     if not broker.embedded:
         return f"the broker of this stack is {broker.host}:{broker.port}; nothing to start"
-    from secretops.broker import Listener, first_admin, running, start
+    from secretops.broker import Listener, create_first_admin, running, start
 
-    home, address = _home(session.manifest), f"{broker.host}:{broker.port}"
+    home = _home(session.manifest)
     secret = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if running(home) is None and secret is not None:
-        if _listens_on(broker):  # before a password is made for it
+        if _is_taken(broker):  # before a password is made for it
             raise _foreign(broker, home)
         with session.lease("broker start"):
             keep = lambda value: publish(session, secret, value)  # noqa: E731
-            made = first_admin(home, username=secret.users[0], keep=keep)
+            made = create_first_admin(home, username=secret.users[0], save=keep)
             if made is None and session.store.versions(secret.name).current is None:
-                raise WaitingError(
-                    f"{home / 'users.json'} has an admin, and the store has no broker-admin",
-                    rule="only a hash of a broker's password is kept, so the credential can't be found again",
-                    remedy=f"put it: secretops put {secret.name}; or begin anew: remove {home}, then start it again",
-                )
+                what, rule = f"{home / 'users.json'} has an admin, the store has none", "the broker stores hashes only"
+                remedy = f"secretops put {secret.name}; or for a new broker: remove {home}, then start it again"
+                raise WaitingError(what, rule=rule, remedy=remedy, code="embedded-admin-unknown")
     found = start(home, broker.host, broker.port)
     if found is Listener.FOREIGN:
         raise _foreign(broker, home)
-    return f"the embedded broker listens at {address}" + ("" if found is Listener.STARTED else " already")
+    text = f"the embedded broker listens at {broker.host}:{broker.port}"
+    return text if found is Listener.STARTED else f"{text} already"
 
 
 def _foreign(broker: Broker, home: Path) -> SecretopsError:
     return SecretopsError(
-        f"something listens at {broker.host}:{broker.port}, and it is not the broker of {home}",
-        rule="the embedded broker needs this address, and secrets are given to no stranger",
+        f"{broker.host}:{broker.port}: address in use, not by the broker of {home}",
+        rule="the embedded broker needs this address, and no other process may receive credentials",
         remedy="stop another clone's or stack's broker there: make down, or secretops broker stop;\n"
         "   for any other program, set another broker.port in the stack file, then make up",
+        code="broker-address-in-use",
     )
 
 
 def stop(manifest: Manifest) -> str:
-    """Stop what `start` started. Raises SecretopsError if something else listens at the address."""
+    """Stop the embedded broker. Raises SecretopsError if something else listens at the address."""
     broker = manifest.broker
     if not broker.embedded:
         return "this stack has no embedded broker; nothing to stop"
     home = _home(manifest)
     text = _stop(home)
-    if text == NOT_RUNNING and _listens_on(broker):
+    if text == NOT_RUNNING and _is_taken(broker):
         raise _foreign(broker, home)
     return text
 
@@ -81,7 +81,7 @@ def _stop(home: Path) -> str:
 
 
 def remove(manifest: Manifest) -> str | None:
-    """Stop the embedded broker and remove its files. Return a message, or None if there was nothing."""
+    """Stop the embedded broker and remove its files. Return a message, or None."""
     broker = manifest.broker
     if not broker.embedded:
         return None
@@ -92,28 +92,24 @@ def remove(manifest: Manifest) -> str | None:
             if path.name.startswith(OWN_FILES):
                 path.unlink()
         home.rmdir()
-    if _listens_on(broker):
-        return f"{text}, but something listens at {broker.host}:{broker.port}; see which: ss -ltnp"
+    if _is_taken(broker):
+        return f"{text}, but {broker.host}:{broker.port} is in use; see by which process: ss -ltnp"
     return f"{text}; its users and its log are removed" if found else None
 
 
-def _listens_on(broker: Broker) -> bool:
-    """Return whether anything listens there, but for a broker without a pid file, which is about to end."""
-    from secretops.broker import accepts, vacated
+def _is_taken(broker: Broker) -> bool:
+    """Return whether anything listens there, except a broker without a pid file, which is about to end."""
+    from secretops.broker import is_listening, wait_until_free
 
-    return accepts(broker.host, broker.port) and not vacated(broker.host, broker.port)
+    return is_listening(broker.host, broker.port) and not wait_until_free(broker.host, broker.port)
 
 
 def _home(manifest: Manifest) -> Path:
-    if manifest.broker.home is None:
-        raise UsageError("broker.home: missing", rule="an embedded broker has a folder", remedy="pulumi up")
-    home = Path(manifest.broker.home)
-    if manifest.store.folder and home != manifest.store.folder / HOME:
-        raise UsageError(
-            f"broker.home: {home}",
-            rule=f"the embedded broker keeps its files in {HOME}/ of the store's root",
-            remedy="run pulumi up, which writes the manifest again",
-        )
-    if home.exists():
-        check_folder(home)
-    return home
+    rule = f"the folder of the embedded broker is {HOME}/ in the store's root"
+    home, root = manifest.broker.home, manifest.store.folder
+    if home is None or (root and Path(home) != root / HOME):
+        what, remedy = f"broker.home: {home or 'missing'}", "run pulumi up, which writes the manifest"
+        raise UsageError(what, rule=rule, remedy=remedy, code="broker-home-invalid")
+    if Path(home).exists():
+        check_folder(Path(home))
+    return Path(home)

@@ -1,4 +1,4 @@
-"""What commands do at the broker besides a rotation's own steps: the acting admin, servers' reports, hints."""
+"""Access to the broker outside of a rotation's steps: the acting admin, servers' reports, hints."""
 
 from __future__ import annotations
 
@@ -16,49 +16,44 @@ from secretops.targets import open_target
 from secretops.targets.reports import Hint, publish_hint, read_reports
 from secretops.values import Value
 
-# Seconds. Deadline of each answer of the broker while servers' reports are read. Nothing depends on them.
+# Deadline of each answer of the broker while servers' reports are read. Nothing depends on them.
 REPORT_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
 
 class BrokerAdmin:
-    """The acting admin of the broker. Finds its current version once."""
+    """The acting admin of the broker."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     @cached_property
     def current(self) -> tuple[str, str]:
-        """The admin's secret and its current version. Raises WaitingError while there is none."""
         secret = self._session.manifest.of_kind(SecretKind.BROKER_ADMIN)
         current = self._session.store.versions(secret.name).current if secret else None
         if secret is None or current is None:
-            raise WaitingError(
-                "there is no broker-admin yet",
-                rule="the first admin of a broker is supplied by its operator; secretops rotates it from then on",
-                remedy=self._session.first_value(secret) if secret else "secretops put broker-admin",
-            )
+            rule = "an operator supplies the first admin of a broker; secretops rotates it from then on"
+            remedy = self._session.first_value_command(secret) if secret else "secretops put broker-admin"
+            raise WaitingError("no broker-admin yet", rule=rule, remedy=remedy, code="broker-admin-missing")
         return secret.name, current.id
 
     def credential(self) -> Value:
-        """Return its credential. Raises WaitingError, also where its value is lost."""
+        """Return its credential. Raises WaitingError."""
         secret, version = self.current
         try:
             return self._session.store.read(secret, version, purpose="act as broker admin")
         except NotFoundError as error:
-            raise WaitingError(
+            what, rule = (
                 f"{secret}: the value of version {version} is lost",
-                rule="only the broker's admin changes its users, and nobody else knows that password",
-                remedy=f"secretops put {secret} --now, with an admin of the broker; then the same command again",
-            ) from error
+                "only the broker's admin changes its users",
+            )
+            remedy = f"secretops put {secret} --now, with an admin of the broker; then run this command again"
+            raise WaitingError(what, rule=rule, remedy=remedy, code="broker-admin-lost") from error
 
 
 def replicas(session: Session, secret: Secret, versions: Versions | None = None) -> tuple[Replica, ...] | None:
-    """Return what running servers report of `secret`, read from the broker with the secret's current value.
-
-    None if unknown: no value, no answer, no right to read, or not all reports were read.
-    """
+    """Return what servers report of `secret`, read with its current value. None if unknown or incomplete."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
@@ -70,19 +65,19 @@ def replicas(session: Session, secret: Secret, versions: Versions | None = None)
 
 
 def replicas_read_as(session: Session, secret: Secret, value: Value) -> tuple[Replica, ...] | None:
-    """Return what running servers report of `secret`, read from the broker as `value`. None if unknown."""
+    """Return what servers report of `secret`, read as `value`. None if unknown or incomplete."""
     if secret.kind is not SecretKind.MQTT_USER:
         return None
     try:
         reports = read_reports(session.broker, value, secret.users, deadline=REPORT_SECONDS)
     except SecretopsError:
         return None
-    # Its users are of no other secret: a report of one is forged, and may be there in a real one's place.
+    # A report of another secret is forged, and may replace a real one.
     return reports if all(report.secret == secret.name for report in reports) else None
 
 
 def facts_for_retiring(session: Session, secret: Secret, versions: Versions) -> Facts:
-    """Return the facts, with servers' reports, or what a CA has signed, where a previous version is to retire."""
+    """Return the facts, with servers' reports, or what a CA has signed."""
     facts = session.facts(secret, versions=versions)
     previous = versions.previous
     if previous is None or previous.retired:
@@ -99,12 +94,12 @@ def _guards_reports(session: Session, secret: Secret) -> bool:
         admin = BrokerAdmin(session).credential()
         return open_target(session.broker, secret.kind).guards_reports(admin, secret.users)
     except SecretopsError as error:
-        _log.info("%s: who may write reports is not known: %s", secret.name, error.what)
+        _log.info("%s: unknown who may write reports: %s", secret.name, error.what)
         return False
 
 
 def hint(session: Session, secret: Secret, version: str) -> None:
-    """Hint at the published `version` where launchers poll the store, as the servers' user. Raises nothing."""
+    """Publish a hint at `version` for launchers that poll the store. Raises nothing."""
     if not session.platform.is_polled or Reader.SERVER not in secret.readers:
         return
     server = session.manifest.of_kind(SecretKind.MQTT_USER)
@@ -113,6 +108,6 @@ def hint(session: Session, secret: Secret, version: str) -> None:
             value = session.store.read(server.name, current.id, purpose="hint at a new version")
             publish_hint(session.broker, value, Hint(secret.name, version))
     except SecretopsError as error:
-        _log.warning("%s: no hint at %s: launchers find it by their poll. %s", secret.name, version, error.what)
-    except Exception:  # the version is published: nothing that follows may fail its rotation
-        _log.exception("%s: no hint at %s: launchers find it by their poll", secret.name, version)
+        _log.warning("%s: no hint at %s, launchers poll for it: %s", secret.name, version, error.what)
+    except Exception:  # the version is published: its rotation must not fail now
+        _log.exception("%s: no hint at %s, launchers poll for it", secret.name, version)

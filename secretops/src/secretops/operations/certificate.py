@@ -1,4 +1,4 @@
-"""The client certificate that secretops shows to a broker that requires one, and the stack's own CA."""
+"""The client certificate of secretops for a broker that requires one, and the stack's own CA."""
 
 from __future__ import annotations
 
@@ -17,143 +17,127 @@ from secretops.stores import files
 from secretops.targets.connection import Connection
 from secretops.values import Value, new_password
 
-# Version -> the folder of this process with its files.
-_laid: dict[str, Path] = {}
+# Version -> folder of this process with its files.
+_folders: dict[str, Path] = {}
 
 
 def with_certificate(manifest: Manifest, store: VersionStore) -> Broker:
-    """Return the broker with files of the certificate to show: the store's, or the platform's issuer's.
+    """Return the broker with files of the client certificate: the TLS library reads files only.
 
-    The TLS library reads files only: private ones, in memory if possible. Raises StoreError, UnreachableError,
-    WaitingError.
+    Raises StoreError, UnreachableError, WaitingError.
     """
     broker, location = manifest.broker, manifest.store
-    if broker.certificate_secret is not None:
-        folder = _kept(manifest, broker.certificate_secret, store)
-    elif broker.certificate_file is None and (issued := platform_of(location).issued_certificate(location)):
-        folder = _laid.get(issued.version) or _lay(issued.version, issued.value)
+    if name := broker.certificate_secret:
+        current = store.versions(name).current
+        if current is None:
+            issued = any(secret.issuer for secret in manifest.secrets if secret.name == name)
+            what = f"{name}: no client certificate yet"
+            rule = f"{broker.host}:{broker.port} requires a client certificate before a login"
+            remedy = f"secretops {'rotate' if issued else 'put'} {name}"
+            raise WaitingError(what, rule=rule, remedy=remedy, code="certificate-missing")
+        if (folder := _folders.get(current.id)) is None:
+            folder = _write(current.id, store.read(name, current.id, purpose="connect to the broker"))
+    elif broker.certificate_file is None and (issue := platform_of(location).issued_certificate(location)):
+        folder = _folders.get(issue.version) or _write(issue.version, issue.value)
     else:
         return broker
-    return _showing(broker, folder)
+    return _with_files(broker, folder)
 
 
-def is_asked_for(broker: Broker) -> bool:
-    """Return whether the broker requires a certificate of the stack before a login."""
+def requires_certificate(broker: Broker) -> bool:
     return bool(broker.certificate_file or broker.certificate_secret)
 
 
 def prove(manifest: Manifest, store: VersionStore, version: str, value: Value) -> None:
-    """Show the broker an unused certificate, and log in as a user of the store.
+    """Connect with an unused certificate, and log in as a user of the store.
 
-    Without a user any answer to a login proves it: the broker speaks MQTT only to a certificate that it accepts.
-    Raises RefusedError, UnreachableError.
+    Without a user any answer proves it: the broker speaks MQTT only over an accepted certificate. Raises RefusedError,
+    UnreachableError.
     """
-    before = _laid.get(version)
-    folder = before or _lay(version, value)
+    known, refused = list(_credentials(manifest, store)), list[RefusedError]()
+    before = _folders.get(version)
+    folder = before or _write(version, value)
+    broker = _with_files(manifest.broker, folder)
     try:
-        _proven(_showing(manifest.broker, folder), list(_credentials(manifest, store)), version)
+        for credential in known or [Value({"username": f"nobody-{secrets.token_hex(4)}", "password": new_password()})]:
+            try:
+                with Connection(broker, credential):
+                    return
+            except RefusedError as error:  # the password; the next one may be valid
+                refused.append(error)
+    except UnreachableError as error:
+        what = f"{error.what}, with certificate {version}"
+        rule = "a new certificate is published once the broker has accepted it"
+        remedy = "check that the broker runs and trusts the issuer; the next tick tries a pending version again"
+        raise UnreachableError(what, rule=rule, remedy=remedy, code="certificate-not-accepted") from error
     finally:
-        if before is None:  # nobody shows it for now, or ever: a probe's key is kept by nobody
-            del _laid[version]
+        if before is None:  # keep no key of a probe
+            del _folders[version]
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _proven(broker: Broker, known: list[Value], version: str) -> None:
-    refused: RefusedError | None = None
-    nobody = Value({"username": f"nobody-{secrets.token_hex(4)}", "password": new_password()})
-    for credential in known or [nobody]:
-        try:
-            with Connection(broker, credential):
-                return
-        except RefusedError as error:  # of the password; the next one's may be good
-            refused = error
-        except UnreachableError as error:
-            raise UnreachableError(
-                f"{error.what}, showing certificate {version}",
-                rule="a new certificate is published once the broker has taken it",
-                remedy="does the broker run, and trust who signed it? What is pending the next tick shows again",
-            ) from error
     if known and refused:
-        raise refused
+        raise refused[-1]
 
 
 def authority_of(broker: Broker) -> str:
-    """Return the CA of the broker's own certificate, for readers of client-cert. Raises UsageError."""
-    rule = "the PEM file of who signs the broker's certificate, for whoever reads ca.crt"
+    """Return the CA of the broker's own certificate. Raises UsageError."""
+    rule = "broker.ca_file is the PEM file of the CA that signs the broker's certificate"
     if broker.ca_file is None:
-        what = "the stack does not say who signs the broker's certificate"
-        raise UsageError(what, rule=rule, remedy="name it in broker.ca_file, then pulumi up")
-    from secretops.certificates import certificates_in  # it takes long to load, and a rotation needs none
+        remedy = "set broker.ca_file in the stack file, then pulumi up"
+        raise UsageError("broker.ca_file: missing", rule=rule, remedy=remedy, code="broker-ca-missing")
+    from secretops.certificates import extract_certificates  # slow to import
 
     try:
-        return certificates_in(Path(broker.ca_file).read_text(encoding="utf-8"))
+        return extract_certificates(Path(broker.ca_file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no certificate in it"
-        raise UsageError(f"{broker.ca_file}: {why}", rule=rule, remedy="put it there") from None
+        what, remedy = f"{broker.ca_file}: {why}", "write the CA to this file"
+        raise UsageError(what, rule=rule, remedy=remedy, code="broker-ca-unreadable") from None
 
 
 def _credentials(manifest: Manifest, store: VersionStore) -> Iterator[Value]:
-    """Yield the current credentials of the broker's users, the server's first."""
     for kind in (SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN):
         secret = manifest.of_kind(kind)
         if secret and (current := store.versions(secret.name).current):
             yield store.read(secret.name, current.id, purpose="prove a client certificate")
 
 
-def _showing(broker: Broker, folder: Path) -> Broker:
+def _with_files(broker: Broker, folder: Path) -> Broker:
     authority = folder / "ca.crt"
-    named, shown = broker.ca_file, broker.certificate_file
-    if named and shown and Path(named).parent == Path(shown).parent:  # the secret's own, of the version before
-        named = None
+    ca, certificate = broker.ca_file, broker.certificate_file
+    if ca and certificate and Path(ca).parent == Path(certificate).parent:  # of the secret's previous version
+        ca = None
     return broker.model_copy(
         update={
-            "ca_file": named or (str(authority) if authority.exists() else broker.ca_file),
+            "ca_file": ca or (str(authority) if authority.exists() else broker.ca_file),
             "certificate_file": str(folder / "client.crt"),
             "key_file": str(folder / "client.key"),
         }
     )
 
 
-def _kept(manifest: Manifest, secret: str, store: VersionStore) -> Path:
-    current = store.versions(secret).current
-    if current is None:
-        issued = any(one.issuer for one in manifest.secrets if one.name == secret)
-        raise WaitingError(
-            f"{secret}: the client certificate is not there yet",
-            rule=f"{manifest.broker.host}:{manifest.broker.port} is shown a certificate before anybody logs in",
-            remedy=f"secretops {'rotate' if issued else 'put'} {secret}",
-        )
-    if folder := _laid.get(current.id):
-        return folder
-    return _lay(current.id, store.read(secret, current.id, purpose="show it to the broker"))
-
-
-def _lay(version: str, value: Value) -> Path:
+def _write(version: str, value: Value) -> Path:
     folder = files.private_folder()
     for field, text in value.items():
         files.write(folder / field, text.encode(), files.PRIVATE)
-    _laid[version] = folder
+    _folders[version] = folder
     return folder
 
 
 def signing(manifest: Manifest, authority: Secret) -> tuple[Secret, PrivateCaIssuer]:
-    """Return the secret that a CA of the stack signs for, and how. Raises UsageError if there is none."""
+    """Return the secret that a CA of the stack signs, and its issuer. Raises UsageError."""
     for secret in manifest.secrets:
         if isinstance(secret.issuer, PrivateCaIssuer) and secret.issuer.secret == authority.name:
             return secret, secret.issuer
-    raise UsageError(
-        f"{authority.name}: it signs for nobody",
-        rule="a CA of the stack's own is there for one certificate",
-        remedy="pulumi up: the manifest is not as the program makes it",
-    )
+    what, remedy = f"{authority.name}: no secret has this CA as its issuer", "run pulumi up, which writes the manifest"
+    raise UsageError(what, rule="a CA of the stack signs exactly one certificate", remedy=remedy, code="ca-unused")
 
 
 def relied_on(manifest: Manifest, store: VersionStore, authority: Secret, version: Version, now: datetime) -> bool:
-    """Return whether a reader may still show a certificate that this version of a CA signed.
+    """Return whether a reader may still use a certificate that this version of a CA signed.
 
-    True within the grace of the current certificate: then a reader may have one that the store has forgotten.
+    True within the grace of the current certificate.
     """
-    from secretops.certificates import has_signed  # it takes long to load, and a rotation needs none
+    from secretops.certificates import has_signed  # slow to import
 
     secret, _ = signing(manifest, authority)
     current = store.versions(secret.name).current

@@ -1,7 +1,6 @@
-"""The history of each secret: from the journal, logs of rotators, and the times of stored versions.
+"""The history of each secret: the journal, logs of rotators, and the times of stored versions.
 
-A dotenv folder has the whole journal. Other stores have each secret's newest entry; the others are in the rotator's
-log, whose other lines are ignored.
+A dotenv folder has the whole journal. Other stores have each secret's newest entry; the rotator's log has all.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from secretops.engine.journal import DONE, Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import SecretopsError, UsageError
-from secretops.operations.audit import named
+from secretops.operations.audit import log_unreadable, named
 from secretops.operations.log_reader import STDIN, lines_of, open_log
 from secretops.operations.session import Session
 from secretops.stores.files import JOURNAL
@@ -28,52 +27,49 @@ Fact = TypeVar("Fact")
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Rotation steps, oldest first."""
-
     entries: tuple[Entry, ...]
+    # What is missing; empty for the whole journal.
     lacking: str
-    """What is missing; empty for the whole journal."""
 
 
 def history(session: Session, files: Sequence[str] = (), since: datetime | None = None) -> History:
-    """Return the steps since then. `files` are logs of rotators, or another journal; "-" is standard input.
+    """Return the steps since a time. `files` are logs of rotators or journals; "-" is standard input.
 
-    `lacking` has the errors of the store and the journal. Raises UsageError for a file that is unreadable or has no
-    entry of the stack.
+    Raises UsageError for a file that is unreadable or has no entry of the stack.
     """
     folder = session.manifest.store.folder
     lacking, no_names, no_entries = list[str](), tuple[str, ...](), list[Entry]()
-    left = _read(session.left, no_names, lacking)
+    left = _read(session.orphans, no_names, lacking)
     names = dict.fromkeys([*(secret.name for secret in session.manifest.secrets), *left])
-    logged = [entry for file in files for entry in _given(file, names)]
-    given = [entry for entry in logged if entry.secret in names]
+    logged = [entry for file in files for entry in _logged(file, names)]
+    known = [entry for entry in logged if entry.secret in names]
     own = folder / JOURNAL if folder else None
     is_whole = own is not None and own.exists()
-    written = given + (_read(functools.partial(_entries, str(own)), no_entries, lacking) if is_whole else [])
+    written = known + (_read(functools.partial(_entries, str(own)), no_entries, lacking) if is_whole else [])
     if own is None:
-        known = {_as_logged(entry) for entry in given}
+        identities = {_identity(entry) for entry in known}
         newest = [_read(functools.partial(session.journal.last, name), None, lacking) for name in names]
-        written += [entry for entry in newest if entry and _as_logged(entry) not in known]
+        written += [entry for entry in newest if entry and _identity(entry) not in identities]
     done = {(entry.secret, entry.version, entry.step) for entry in written if entry.outcome == DONE}
     own_times = {
         entry
         for name in names
         for version in _read(functools.partial(session.store.versions, name), Versions(), lacking).all
-        for entry in _said_of_itself(name, version)
+        for entry in _times(name, version)
         if (entry.secret, entry.version, entry.step) not in done
     }
     entries = sorted({*written, *own_times}, key=lambda entry: (entry.time, entry.secret, entry.step))
     if not is_whole:
-        lacking.insert(0, _lacking(given, names, keeps_newest=own is None))
+        lacking.insert(0, _lacking(known, names, has_newest=own is None))
     if others := sorted({entry.secret for entry in logged} - names.keys()):
-        lacking.append(f"Left out, as no secrets of this stack, is what the logs tell of {named(others)}.")
+        lacking.append(f"Entries of {named(others)} were skipped: no secrets of this stack.")
     return History(
         entries=tuple(entry for entry in entries if since is None or entry.time >= since), lacking=" ".join(lacking)
     )
 
 
 def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact:
-    """Return `fact()`; on an error, return `otherwise` and add the error to `lacking`."""
+    """Return `fact()`; on an error, `otherwise`."""
     try:
         return fact()
     except SecretopsError as error:
@@ -81,55 +77,49 @@ def _read(fact: Callable[[], Fact], otherwise: Fact, lacking: list[str]) -> Fact
         return otherwise
 
 
-def _as_logged(entry: Entry) -> tuple[str, str, str, datetime]:
-    """Return what identifies an entry in a log, which has milliseconds and may shorten texts."""
+def _identity(entry: Entry) -> tuple[str, str, str, datetime]:
+    """Return what identifies an entry in a log, which has milliseconds and may cut texts."""
     moment = entry.time.replace(microsecond=entry.time.microsecond // 1000 * 1000)
     return entry.secret, entry.version, entry.step, moment
 
 
-def _lacking(given: Sequence[Entry], names: Collection[str], *, keeps_newest: bool) -> str:
-    kept = (
-        "This store keeps each secret's newest entry of the journal, at least a failure, and what its versions say of "
-        "themselves."
-        if keeps_newest
-        else "The folder has no journal; its versions say some of it."
-    )
-    if not given:
-        return f"{kept} The log of whoever rotates has every step: secretops report --journal FILE."
-    first = min(entry.time for entry in given)
-    of = len({entry.secret for entry in given})
+def _lacking(known: Sequence[Entry], names: Collection[str], *, has_newest: bool) -> str:
+    stored = "The folder has no journal, only the times of its versions."
+    if has_newest:
+        stored = "This store has each secret's newest journal entry, and the times of its versions."
+    if not known:
+        return f"{stored} The rotator's log has every step: secretops report --journal FILE."
+    first, secrets = min(entry.time for entry in known), {entry.secret for entry in known}
     return (
-        f"{kept} The logs that were read begin {first:%Y-%m-%d %H:%M} UTC and tell of {of} of {len(names)} secrets: "
-        "what was done before, to the others, or is in no log that was named may be missing."
+        f"{stored} The logs begin {first:%Y-%m-%d %H:%M} UTC, with {len(secrets)} of {len(names)} secrets: "
+        "other steps may be missing."
     )
 
 
-def _said_of_itself(secret: str, version: Version) -> Iterator[Entry]:
+def _times(secret: str, version: Version) -> Iterator[Entry]:
     for step, time in (("prepare", version.created), ("publish", version.published), ("retire", version.retired)):
         if time:
             yield Entry(time=time, secret=secret, version=version.id, step=step, outcome=DONE)
 
 
-def _given(file: str, names: Collection[str]) -> list[Entry]:
+def _logged(file: str, names: Collection[str]) -> list[Entry]:
     found = _entries(file)
     if not any(entry.secret in names for entry in found):
-        raise UsageError(
-            f"{file}: no entry of a journal" + (" of this stack's secrets" if found else ""),
-            rule="a rotator logs each of its steps as a line of JSON: time, secret, version, step, outcome",
-            remedy="name the log of what calls secretops tick",
-        )
+        what = f"{file}: no journal entry" + (" of this stack's secrets" if found else "")
+        rule = "a rotator logs each step as a line of JSON: time, secret, version, step, outcome"
+        raise UsageError(what, rule=rule, remedy="pass the log of what calls secretops tick", code="journal-no-entries")
     return found
 
 
 def _entries(file: str) -> list[Entry]:
-    """Return the entries of a log, whose lines may have a prefix before the JSON."""
+    """Return the entries of a log. Other lines are skipped, and a prefix before the JSON."""
     found: list[Entry] = []
     try:
         with open_log(file) as packed:
             for line in lines_of(packed):
                 if line is None:
-                    whose = "standard input" if file == STDIN else file
-                    raise UsageError(f"{whose}: could not be read whole", remedy="get the log again, whole")
+                    name = "standard input" if file == STDIN else file
+                    raise UsageError(f"{name}: incomplete", remedy="get the whole log again", code="log-incomplete")
                 text = line.decode(errors="replace")
                 try:
                     entry = _ENTRY.validate_json(text[max(text.find("{"), 0) :], strict=True)
@@ -138,5 +128,5 @@ def _entries(file: str) -> list[Entry]:
                 if entry.time.tzinfo:
                     found.append(replace(entry, time=entry.time.astimezone(UTC)))
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}", remedy="name a log that you may read") from None
+        raise log_unreadable(file, error) from None
     return found

@@ -1,4 +1,4 @@
-"""Read logs line by line, also gzipped ones, in bounded memory."""
+"""Reads logs line by line, also gzipped ones, in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from secretops.trails.protocol import documents
+from secretops.trails import json_documents
 
 STDIN = "-"
 
-# The longest line, in bytes: CloudTrail's files are one line of up to tens of megabytes. It also limits a document on
-# several lines, which takes eight times its length in memory.
+# Bytes of the longest line: a CloudTrail file is one line of up to tens of megabytes. Also limits a document on several
+# lines, which takes eight times its length in memory.
 LONGEST_LINE = 64 * 2**20
 
 _GZIP = b"\x1f\x8b"
 
 
 def records_of(name: str) -> Iterator[bytes | None]:
-    """Yield a file's non-empty lines, or the whole of a JSON document on several lines. None: not readable, or too
-    long."""
+    """Yield a file's non-empty lines, or a whole JSON document on several lines. None: unreadable, or too long."""
     with contextlib.ExitStack() as opened:
         try:
             file = opened.enter_context(open_log(name))
@@ -33,7 +32,7 @@ def records_of(name: str) -> Iterator[bytes | None]:
         lines = lines_of(file)
         first = next(lines, b"")
         if first and first.lstrip().startswith(b"{") and not _is_json(first):
-            yield from _together(first, lines)
+            yield from _joined(first, lines)
         elif first != b"":
             yield first
         yield from lines
@@ -41,7 +40,7 @@ def records_of(name: str) -> Iterator[bytes | None]:
 
 @contextlib.contextmanager
 def open_log(name: str) -> Iterator[BinaryIO]:
-    """Open a file, or standard input, which stays open. Raises OSError."""
+    """Open a file, or standard input. Raises OSError."""
     if name == STDIN:
         yield sys.stdin.buffer
         return
@@ -50,9 +49,10 @@ def open_log(name: str) -> Iterator[BinaryIO]:
 
 
 def lines_of(packed: BinaryIO) -> Iterator[bytes | None]:
-    """Yield the non-empty lines. None: not readable, or too long."""
     try:
-        file = _unpacked(packed)
+        file = packed
+        if hasattr(packed, "peek") and packed.peek(len(_GZIP))[: len(_GZIP)] == _GZIP:
+            file = cast(BinaryIO, gzip.GzipFile(fileobj=packed))
         while line := file.readline(LONGEST_LINE):
             if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
                 while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
@@ -60,15 +60,12 @@ def lines_of(packed: BinaryIO) -> Iterator[bytes | None]:
                 yield None
             elif line.strip():
                 yield line
-    except (OSError, EOFError, zlib.error):  # cut short, or no gzip after all
+    except (OSError, EOFError, zlib.error):  # truncated, or no gzip
         yield None
 
 
-def _together(first: bytes, lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
-    """Yield a document that begins with `first`, or its lines if they are not one.
-
-    If the next line is a document, `first` is a broken line of a log.
-    """
+def _joined(first: bytes, lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
+    """Yield the document that begins with `first`, or its lines. If the next line is a document, `first` is broken."""
     lines_read, length = [first], len(first)
     for line in lines:
         if line is None or length + len(line) > LONGEST_LINE or (len(lines_read) == 1 and _is_json(line)):
@@ -83,12 +80,7 @@ def _together(first: bytes, lines: Iterator[bytes | None]) -> Iterator[bytes | N
 
 def _is_json(text: bytes) -> bool:
     try:
-        documents(text)
+        json_documents(text)
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _unpacked(file: BinaryIO) -> BinaryIO:
-    peeked = file.peek(len(_GZIP))[: len(_GZIP)] if hasattr(file, "peek") else b""
-    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if peeked == _GZIP else file

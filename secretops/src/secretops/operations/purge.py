@@ -1,4 +1,4 @@
-"""Remove a stack's values for good. A dry run by default: `pulumi destroy` never does this."""
+"""Removes a stack's values permanently, which `pulumi destroy` never does. A dry run by default."""
 
 from __future__ import annotations
 
@@ -14,57 +14,57 @@ from secretops.operations.session import Session, is_name, known_versions
 
 
 def purge(
-    session: Session, only: str | None = None, *, destroy: bool, say: Callable[[str], None] = lambda _: None
+    session: Session, only: str | None = None, *, destroy: bool, notify: Callable[[str], None] = lambda _: None
 ) -> dict[str, tuple[Version, ...]]:
-    """Return each version with a value, of every secret in the store or of `only`. With `destroy` remove them all.
+    """Return each version with a value, of every secret in the store or of `only`. `destroy` removes them.
 
-    Users of a broker stay: without the values nobody can log in as them. The embedded broker is removed, since its
-    admin is lost, and so are leftovers of remote commands. Keys of an owned agent are deleted; `say` gets a line for
-    each that could not be. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
+    Also removes the embedded broker, whose admin is lost, leftovers of remote commands, and keys of an owned agent:
+    `notify` gets a line for each that stays. Raises StoreError, LeaseHeldError, EmbeddedBrokerError, UsageError.
     """
     with session.lease("purge"):
-        kept = session.store.secret_names()
+        stored = session.store.secret_names()
         if only is not None:
-            _check(session, only, kept)
-        found = {name: known_versions(session, name).living for name in kept if only in (None, name)}
+            _check(session, only, stored)
+        found = {name: known_versions(session, name).living for name in stored if only in (None, name)}
         if destroy:
             if only is None:
                 if removed := broker.remove(session.manifest):
-                    say(removed)
+                    notify(removed)
                 session.platform.remove_leftovers(session.manifest.store)
-            _end_agent_keys(session, found, say)
+            _delete_agent_keys(session, found, notify)
             for name in found:
                 session.store.forget(name)
         return found
 
 
-def _end_agent_keys(session: Session, found: Mapping[str, tuple[Version, ...]], say: Callable[[str], None]) -> None:
-    """Delete the agent's keys before the values: without the store nobody knows which keys those are."""
+def _delete_agent_keys(
+    session: Session, found: Mapping[str, tuple[Version, ...]], notify: Callable[[str], None]
+) -> None:
+    """Delete the keys before the values: only the store knows which keys those are."""
     secret = session.manifest.of_kind(SecretKind.AGENT_KEY)
     for version in found.get(secret.name, ()) if secret else ():
         if secret is None or not version.user or version.retired:
             continue
         try:
             if not isinstance(secret.agent, OwnedAgent):
-                raise UsageError("the stack's agent is not your own any more")
+                raise UsageError("the stack no longer owns this agent", code="agent-not-owned")
             agent_key(session, secret, secret.agent).retire(version)
         except SecretopsError as error:
             key = NamedKey.of(version.user)
-            say(f"{secret.name}: key {key.id} of agent {key.agent} works on, delete it at DigitalOcean ({error.what})")
+            text = f"key {key.id} of agent {key.agent} is still valid: delete it at DigitalOcean ({error.what})"
+            notify(f"{secret.name}: {text}")
 
 
-def _check(session: Session, name: str, kept: tuple[str, ...]) -> None:
-    """Raise UsageError unless the values of `name` alone can go."""
-    if name not in kept:
-        raise UsageError(
-            f"{name if is_name(name) else 'that'}: no value of it is kept",
-            rule="purge takes the name of a secret that has one, or none and then takes all",
-            remedy=f"one of {', '.join(kept)}" if kept else "nothing to do",
+def _check(session: Session, name: str, stored: tuple[str, ...]) -> None:
+    if name not in stored:
+        what, rule = (
+            f"{name if is_name(name) else 'that'}: no stored values",
+            "purge takes a secret with values, or none for all",
         )
+        remedy = f"one of {', '.join(stored)}" if stored else "nothing to do"
+        raise UsageError(what, rule=rule, remedy=remedy, code="purge-nothing")
     admin = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
     if session.manifest.broker.embedded and admin and name == admin.name:
-        raise UsageError(
-            f"{name}: the embedded broker has no other admin",
-            rule="without it its users could never be changed again, so that both go together",
-            remedy="secretops purge --destroy, which removes all of the stack",
-        )
+        what, rule = f"{name}: the only admin of the embedded broker", "without its admin the broker's users are frozen"
+        remedy = "secretops purge --destroy, which removes all of the stack"
+        raise UsageError(what, rule=rule, remedy=remedy, code="purge-embedded-admin")

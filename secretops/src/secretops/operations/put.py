@@ -1,4 +1,4 @@
-"""Publishes a value that an operator supplies, after a test where there is one."""
+"""Tests and publishes a value that an operator supplies."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from secretops.engine.state import Stage, Version
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, Manifest, OwnedAgent, Secret, SecretKind
 from secretops.operations.broker_access import hint
-from secretops.operations.certificate import is_asked_for, prove
+from secretops.operations.certificate import prove, requires_certificate
 from secretops.operations.rotators import rotation
-from secretops.operations.session import Session, emergency
+from secretops.operations.session import Session, exclusive
 from secretops.stores import env_file
 from secretops.targets import open_agent, open_target
 from secretops.values import Value
 
-# Kinds with fields that travel in a header or a command. Their libraries quote a field that does not fit in an error.
+# Kinds with fields in a header or a command: libraries quote an invalid field in their errors.
 ONE_LINE = frozenset({SecretKind.MQTT_USER, SecretKind.BROKER_ADMIN, SecretKind.AGENT_KEY})
 
-NO_ANSWER = "from where no answer can be had, secretops put {} --untested"
+# Kinds that can be published untested.
+TESTED = frozenset({SecretKind.X509, SecretKind.AGENT_KEY})
 
-# Bytes. MQTT's limit of a user name and of a password (MQTT 5.0, 1.5.4 and 1.5.6).
+# Bytes of a user name or password (MQTT 5.0, 1.5.4 and 1.5.6).
 LONGEST_CREDENTIAL = 65_535
 
-# Bytes. Apache refuses a header line of more than 8,190 (LimitRequestFieldSize); its name and "Bearer " are a part.
+# Bytes of a key: Apache accepts header lines of 8,190 bytes (LimitRequestFieldSize), with the name and "Bearer ".
 LONGEST_KEY = 8_000
 
 
@@ -44,34 +45,30 @@ def put(
     untested: bool = False,
     notify: Callable[[str], None] = lambda _: None,
 ) -> Version:
-    """Make `value` the current version of `name`. Keeps nothing if it does not fit or does not log in.
+    """Make `value` the current version of `name`. Stores nothing if it is invalid or fails its test.
 
-    `force` retires the previous version's user now, and sets broken files of the store aside: `notify` gets a line for
-    each. `untested` publishes without a test. Raises UsageError for fields that do not fit, RefusedError,
-    UnreachableError, StoreError, GraceError, WaitingError, LeaseHeldError.
+    `force` retires the previous version now, and sets broken files aside: `notify` gets a line for each. `untested`
+    publishes without a test. Raises UsageError, RefusedError, UnreachableError, StoreError, GraceError, WaitingError,
+    LeaseHeldError.
     """
     secret = session.secret(name)
     if secret.kind is SecretKind.CA or isinstance(secret.agent, OwnedAgent):
-        rule = "a CA of the stack's own is made by secretops, and its key is nowhere else"
-        if secret.agent:
-            rule = "keys of an agent of one's own are made by secretops, which deletes them once they are replaced"
-        raise UsageError(f"{name}: nobody supplies it", rule=rule, remedy=f"secretops rotate {name} makes the next one")
+        rule = f"secretops makes {'keys of your own agent' if secret.agent else 'the CA of the stack'}"
+        what, remedy = f"{name}: cannot be supplied", f"secretops rotate {name}"
+        raise UsageError(what, rule=rule, remedy=remedy, code="secret-not-supplied")
     if untested:
         check_untested(session.manifest, secret)
     check_fields(secret, value)
-    command = f"put {name}"
-    with emergency(session, secret, command) if force else session.lease(command) as set_aside:
-        for line in set_aside or ():
-            notify(line)
+    with exclusive(session, secret, f"put {name}", notify, force=force):
         return supply(session, secret, value, force=force, untested=untested)
 
 
 def supply(session: Session, secret: Secret, value: Value, *, force: bool = False, untested: bool = False) -> Version:
-    """Test and publish a value with fields that fit, under a lease that the caller holds. Raises as `put`."""
+    """Test and publish a value with valid fields, under the caller's lease. Raises as `put`."""
     expires = check_certificate(secret, value, session.clock()) if secret.kind is SecretKind.X509 else None
-    proven = not untested and (_taken(session, secret, value) or _answered_to(session, secret, value))
+    proven = not untested and (_test_certificate(session, secret, value) or _test_key(session, secret, value))
     if secret.kind.alternates:
-        _make_room(session, secret, value, force=force)
+        _retire_previous(session, secret, value, force=force)
     before = session.store.versions(secret.name)
     version = publish(session, secret, value, verified=proven or secret.kind.alternates, expires=expires)
     if force and secret.kind.alternates:
@@ -79,8 +76,8 @@ def supply(session: Session, secret: Secret, value: Value, *, force: bool = Fals
     return version
 
 
-def _answered_to(session: Session, secret: Secret, value: Value) -> bool:
-    """Test an agent's key, or the token that keys are made with. False for another secret. Raises as `put`."""
+def _test_key(session: Session, secret: Secret, value: Value) -> bool:
+    """Test an agent's key, or the token that creates keys. False for another secret."""
     from secretops.targets.digitalocean import verify
 
     key = session.manifest.of_kind(SecretKind.AGENT_KEY)
@@ -90,26 +87,24 @@ def _answered_to(session: Session, secret: Secret, value: Value) -> bool:
             verify(secret.agent.url, value)
         elif secret.name == AGENT_ADMIN[0] and isinstance(agent, OwnedAgent):
             keys = open_agent(agent, lambda: value)
-            keys.listed()
-            with contextlib.suppress(UnreachableError):  # there is no such key: only a refusal tells
+            keys.list_keys()
+            with contextlib.suppress(UnreachableError):  # no such key exists: only a refusal counts
                 keys.delete(NamedKey(agent.id, str(uuid.uuid4()), ""))
         else:
             return False
     except UnreachableError as error:
-        raise UnreachableError(
-            f"{secret.name} could not be tested: {error.what}",
-            rule="it is published once it was answered to; the current one was not touched",
-            remedy=f"try again; {NO_ANSWER.format(secret.name)}",
-        ) from error
+        what, rule = f"{secret.name} could not be tested: {error.what}", "a value is published after a successful test"
+        remedy = f"try again, or without a route to the agent: secretops put {secret.name} --untested"
+        raise UnreachableError(what, rule=rule, remedy=remedy, code="value-not-tested") from error
     return True
 
 
 def publish(
     session: Session, secret: Secret, value: Value, *, verified: bool = False, expires: datetime | None = None
 ) -> Version:
-    """Make a supplied value the current version, under a lease that the caller holds.
+    """Make a supplied value the current version, under the caller's lease.
 
-    Raises StoreError: then the version is discarded, or, if it is current, a tick delivers it.
+    Raises StoreError: the version is discarded, or, if it is current, a tick delivers it.
     """
     now = session.clock()
     version = Version(
@@ -126,22 +121,16 @@ def publish(
     except SecretopsError as error:
         current = session.store.versions(secret.name).current
         if current and current.id == version.id:
-            raise StoreError(
-                f"{secret.name}: {version.id} is the current version, and not yet delivered to its readers",
-                rule=error.what,
-                remedy="mend that; then `secretops tick` delivers it",
-            ) from error
+            what, remedy = f"{secret.name}: {version.id} is current, but not delivered", "fix that, then secretops tick"
+            raise StoreError(what, rule=error.what, remedy=remedy, code="version-not-delivered") from error
         session.store.discard(secret.name, version.id)
         raise
     hint(session, secret, version.id)
     return version.at(stage=Stage.CURRENT, published=now)
 
 
-def _make_room(session: Session, secret: Secret, value: Value, *, force: bool) -> None:
-    """Test a broker user's value, and retire the previous version, which the store forgets with the next one.
-
-    A new admin acts itself: the one in the store may be broken.
-    """
+def _retire_previous(session: Session, secret: Secret, value: Value, *, force: bool) -> None:
+    """Test a broker user's value, and retire the previous version: the store forgets it with the next one."""
     made = rotation(session, secret, admin=value if secret.kind is SecretKind.BROKER_ADMIN else None)
     if not force:
         made.respect_grace()
@@ -155,74 +144,60 @@ def _make_room(session: Session, secret: Secret, value: Value, *, force: bool) -
 
 
 def check_fields(secret: Secret, value: Value) -> None:
-    """Raise UsageError for fields that do not fit, or that their readers can't take."""
+    """Raise UsageError for missing, unknown or invalid fields."""
+    rule = f"a value of {secret.name} has the fields {', '.join(secret.fields)}, and none of them is blank"
     if missing := [field for field in secret.fields if not value.get(field, "").strip()]:
-        raise UsageError(
-            f"{secret.name}: no {', '.join(missing)}",
-            rule=f"a value of {secret.name} has the fields {', '.join(secret.fields)}, and none of them is blank",
-            remedy="answer every prompt, or give all of them on standard input as one JSON object",
-        )
+        remedy = "answer every prompt, or pass all fields on standard input as one JSON object"
+        raise UsageError(f"{secret.name}: no {', '.join(missing)}", rule=rule, remedy=remedy, code="field-missing")
     if extra := [field for field in value if field not in secret.fields]:
-        raise UsageError(
-            f"{secret.name}: {', '.join(extra)}",
-            rule=f"a value of {secret.name} has the fields {', '.join(secret.fields)} and no others",
-            remedy="leave them out",
-        )
-    if (secret.name, *secret.fields) == HTTP_TOKEN:  # the launcher would refuse it after clients have it
-        from secretops.launcher.listening import check_token
+        what = f"{secret.name}: unknown {', '.join(extra)}"
+        raise UsageError(what, rule=rule, remedy="remove these fields", code="field-unknown")
+    if (secret.name, *secret.fields) == HTTP_TOKEN:  # the launcher would reject it after clients have it
+        from secretops.launcher.http_options import check_token
 
         check_token(value["token"])
     for field, text in value.items():
-        env_file.check_text(f"{secret.name}.{field}", text)
-        one_line = secret.kind in ONE_LINE or (secret.name, field) == AGENT_ADMIN
-        if one_line and any(unicodedata.category(each) == "Cc" for each in text):
-            raise UsageError(
-                f"{secret.name}.{field}: a control character, such as the newline at the end of a file",
-                rule="it is one line: what carries it would refuse it, and quote it in its error",
-                remedy="leave it out, for example: tr -d '\\r\\n' < FILE | secretops put …",
-            )
+        name = f"{secret.name}.{field}"
+        env_file.check_text(name, text)
+        if secret.kind not in ONE_LINE and (secret.name, field) != AGENT_ADMIN:
+            continue
+        if any(unicodedata.category(each) == "Cc" for each in text):
+            what, rule = f"{name}: a control character, such as a final newline", "the field is one line"
+            remedy = "remove it, for example: tr -d '\\r\\n' < FILE | secretops put …"
+            raise UsageError(what, rule=rule, remedy=remedy, code="field-control-character")
         limit = LONGEST_CREDENTIAL if secret.kind.alternates else LONGEST_KEY
-        if one_line and (size := len(text.encode())) > limit:
-            raise UsageError(
-                f"{secret.name}.{field}: {size} bytes",
-                rule=f"what carries it takes {limit} bytes at most; nothing was published",
-                remedy=f"secretops put {secret.name}, with the credential alone and not the file around it",
-            )
+        if (size := len(text.encode())) > limit:
+            what, rule = f"{name}: {size} bytes", f"the field has at most {limit} bytes; nothing was published"
+            remedy = f"secretops put {secret.name}, with the credential alone and not the file around it"
+            raise UsageError(what, rule=rule, remedy=remedy, code="field-too-long")
 
 
 def check_untested(manifest: Manifest, secret: Secret) -> None:
-    """Raise UsageError where a value of `secret` can't be published untested."""
-    tried = frozenset({SecretKind.X509, SecretKind.AGENT_KEY})
-    if secret.kind in tried or secret.name == AGENT_ADMIN[0]:
+    if secret.kind in TESTED or secret.name == AGENT_ADMIN[0]:
         return
-    known = [one.name for one in manifest.secrets if one.kind in tried and not one.is_made]
-    raise UsageError(
-        f"{secret.name}: --untested",
-        rule="it is for what an agent is asked about, or a broker is shown: a login is tried always",
-        remedy=f"leave it out; it is for {', '.join(known)}" if known else "leave it out",
-    )
+    known = [one.name for one in manifest.secrets if one.kind in TESTED and not one.is_made]
+    rule = "--untested is for agent keys and certificates: a login is always tested"
+    remedy = f"omit it; it is for {', '.join(known)}" if known else "omit it"
+    raise UsageError(f"{secret.name}: --untested", rule=rule, remedy=remedy, code="untested-not-allowed")
 
 
 def check_certificate(secret: Secret, value: Value, now: datetime) -> datetime:
-    """Return when the certificate or the first of its chain ends. Raises UsageError with all that is wrong with it."""
-    if found := list(certificates.of_supplied(value, now)):
-        raise UsageError(
-            f"{secret.name}: {'; '.join(flaw.what for flaw in found)}",
-            rule="\n".join(dict.fromkeys(flaw.rule for flaw in found)),
-            remedy="give what your CA gave you: --file client.crt=PATH --file client.key=PATH; nothing was published",
-        )
-    return min(one.not_valid_after_utc for one in certificates.certificates(value["client.crt"]))
+    """Return when the certificate or the first of its chain expires. Raises UsageError."""
+    if found := list(certificates.check_supplied(value, now)):
+        what = f"{secret.name}: {'; '.join(flaw.what for flaw in found)}"
+        rule = "\n".join(dict.fromkeys(flaw.rule for flaw in found))
+        remedy = "pass your CA's files: --file client.crt=PATH --file client.key=PATH; nothing was published"
+        raise UsageError(what, rule=rule, remedy=remedy, code="certificate-invalid")
+    return min(one.not_valid_after_utc for one in certificates.load_certificates(value["client.crt"]))
 
 
-def _taken(session: Session, secret: Secret, value: Value) -> bool:
+def _test_certificate(session: Session, secret: Secret, value: Value) -> bool:
     """Test a certificate at the broker. False for another secret, or if the broker requires none."""
-    broker = session.manifest.broker
-    if secret.kind is not SecretKind.X509 or not is_asked_for(broker):
+    if secret.kind is not SecretKind.X509 or not requires_certificate(session.manifest.broker):
         return False
     try:
         prove(session.manifest, session.store, new_token(session.clock()), value)
     except UnreachableError as error:
-        raise UnreachableError(
-            error.what, rule=error.rule, remedy=f"{error.remedy}; {NO_ANSWER.format(secret.name)}"
-        ) from error
+        remedy = f"{error.remedy}; or without a route to the broker: secretops put {secret.name} --untested"
+        raise UnreachableError(error.what, rule=error.rule, remedy=remedy, code="value-not-tested") from error
     return True

@@ -6,55 +6,55 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from secretops.check import Level
+from secretops.check import Level, Result, attention
 from secretops.engine.journal import Entry
 from secretops.errors import ExitCode, SecretopsError, UsageError
 from secretops.operations import doctor, external_certificates
-from secretops.operations.audit import View, audit, named
-from secretops.operations.doctor.common import ORPHANS
-from secretops.operations.external_certificates import Watched
+from secretops.operations.audit import View, audit
+from secretops.operations.doctor import ORPHANS
+from secretops.operations.external_certificates import ExternalCertificate
 from secretops.operations.history import history
 from secretops.operations.log_reader import STDIN
 from secretops.operations.session import Session
-from secretops.operations.status import LEFT, NO_SECRETS, SecretStatus, Standing, status
-from secretops.trails.protocol import ALL
+from secretops.operations.status import NO_SECRETS, ORPHANED, SecretStatus, Status, status
+from secretops.trails import ALL
 
 DAY = timedelta(days=1)
 
-# How long an access by an undeclared reader is an open finding, without --since.
+# Age up to which an access by an undeclared reader is an open finding, without --since.
 OPEN_DAYS = 30 * DAY
 
 
 @dataclass(frozen=True, kw_only=True)
-class Aged:
+class SecretAge:
     """One secret and its policy. Times are UTC."""
 
     name: str
     kind: str
-    standing: Standing
+    status: Status
     version: str | None
+    # The publish time of the current value; the creation time of a certificate.
     since: datetime | None
-    """The publish time of the current value; of a certificate, when it was made."""
     age_days: float | None
+    # The policy; None for an orphaned secret.
     cadence_days: int | None
-    """The policy; None for a secret that left the stack."""
+    # The elapsed share of the time until the next value is due. 1 is due.
     used: float | None
-    """The elapsed share of the time until the next value is due. 1 is due."""
     due: datetime | None
+    # The end of a certificate.
     expires: datetime | None
-    """The end of a certificate."""
+    # Servers by version.
     servers: str
-    """Servers by version."""
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coming:
-    """A date: of a secret's next value, or the end of a value or certificate."""
+    """When a secret's next value is due, and when a value or certificate expires."""
 
     name: str
+    # Where an external certificate was found; else empty.
     source: str
-    """Where an external certificate was seen; else empty."""
     due: datetime | None
     ends: datetime | None
 
@@ -64,15 +64,18 @@ class Coming:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Open:
-    """An open finding."""
+class OpenFinding:
+    """An open finding of a check of doctor, or of a secret."""
 
     where: str
-    """A check of doctor, or a secret."""
     level: Level
     what: str
     rule: str = ""
     remedy: str = ""
+
+    @classmethod
+    def of(cls, where: str, result: Result) -> OpenFinding:
+        return cls(where=where, level=result.level, what=result.value, rule=result.rule, remedy=result.remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,24 +94,22 @@ class Report:
     stack: str
     store: str
     made: datetime
+    # The start of accesses and steps; None for all.
     since: datetime | None
-    """The start of accesses and steps; None for all."""
-    findings: tuple[Open, ...]
+    findings: tuple[OpenFinding, ...]
+    # Whether doctor ran.
     examined: bool
-    """Whether doctor ran."""
-    secrets: tuple[Aged, ...]
-    """In the order of `used`, the highest first."""
-    certificates: tuple[Watched, ...]
-    """External certificates."""
+    # The highest share of the cadence first.
+    secrets: tuple[SecretAge, ...]
+    certificates: tuple[ExternalCertificate, ...]
+    # The history, oldest first, and what is missing in it.
     steps: tuple[Entry, ...]
-    """The history, oldest first."""
     steps_lacking: str
-    """As `History.lacking`."""
     reads: Reads
 
     @property
     def next_due(self) -> datetime | None:
-        """The next date in the future when a value is due."""
+        """The next time in the future when a value is due."""
         return min((one.due for one in self.secrets if one.due and one.due > self.made), default=None)
 
     @property
@@ -123,7 +124,6 @@ class Report:
 
     @property
     def exit_code(self) -> ExitCode:
-        """ATTENTION with open findings, else DONE."""
         return ExitCode.ATTENTION if self.findings else ExitCode.DONE
 
 
@@ -140,65 +140,61 @@ def report(
     Raises UsageError, also for an unreadable file, StoreError, UnreachableError.
     """
     if STDIN in trail and STDIN in journal:
-        raise UsageError(
-            "trail and journal: both from standard input", rule="it is read once", remedy="name a file for one of them"
-        )
+        what, rule = "--trail - and --journal -: both read standard input", "standard input has one log"
+        raise UsageError(what, rule=rule, remedy="pass a file for one of them", code="input-ambiguous")
     statuses = status(session)
     done = history(session, journal, since)
     reads = _reads(session, trail, since)
     now = session.clock()
-    seen: tuple[Watched, ...] = ()
-    unseen: SecretopsError | None = None
+    certificates: tuple[ExternalCertificate, ...] = ()
+    unread: SecretopsError | None = None
     try:
-        seen = external_certificates.watched(session)
+        certificates = external_certificates.find(session)
     except SecretopsError as error:
-        unseen = error
+        unread = error
     cadences = {secret.name: secret.cadence_days for secret in session.manifest.secrets}
-    aged = (_aged(one, cadences.get(one.name), now) for one in statuses if one.kind not in NO_SECRETS)
+    ages = (_age(one, cadences.get(one.name), now) for one in statuses if one.kind not in NO_SECRETS)
     return Report(
         project=session.manifest.project,
         stack=session.manifest.stack,
         store=session.manifest.store.kind,
         made=now,
         since=since,
-        findings=tuple(_findings(session, statuses, unseen, examine=examine))
+        findings=tuple(_findings(session, statuses, unread, examine=examine))
         + tuple(_open_reads(reads.view, since or now - OPEN_DAYS) if reads.view else ()),
         examined=examine,
-        secrets=tuple(sorted(aged, key=lambda one: (-(one.used if one.used is not None else -1.0), one.name))),
-        certificates=seen,
+        secrets=tuple(sorted(ages, key=lambda one: (-(one.used if one.used is not None else -1.0), one.name))),
+        certificates=certificates,
         steps=done.entries,
         steps_lacking=done.lacking,
         reads=reads,
     )
 
 
-def _aged(one: SecretStatus, cadence_days: int | None, now: datetime) -> Aged:
-    current = one.current
+def _age(one: SecretStatus, cadence_days: int | None, now: datetime) -> SecretAge:
+    current, due, used = one.current, one.due, None
     since = (current.created if current.expires else current.published or current.created) if current else None
     age = max(now - since, timedelta()) if since else None
-    return Aged(
+    if age is not None and since and due:
+        used = age / (due - since) if due > since else 1.0
+    return SecretAge(
         name=one.name,
         kind=one.kind,
-        standing=one.standing,
+        status=one.status,
         version=current.id if current else None,
         since=since,
         age_days=age / DAY if age is not None else None,
         cadence_days=cadence_days,
-        used=_used(since, one.due, now) if since and one.due else None,
-        due=one.due,
+        used=used,
+        due=due,
         expires=current.expires if current else None,
         servers=one.replica_counts,
         notes=one.notes,
     )
 
 
-def _used(since: datetime, due: datetime, now: datetime) -> float:
-    """Return the elapsed share of the time; 1 if it was due before it began."""
-    return max(now - since, timedelta()) / (due - since) if due > since else 1.0
-
-
 def _reads(session: Session, trail: Sequence[str], since: datetime | None) -> Reads:
-    """Return the accesses. Raises an error only for a trail in `trail`."""
+    """Return the accesses. Raises an error only for a file in `trail`."""
     try:
         return Reads(view=audit(session.manifest, trail, since=since))
     except SecretopsError as error:
@@ -208,53 +204,28 @@ def _reads(session: Session, trail: Sequence[str], since: datetime | None) -> Re
 
 
 def _findings(
-    session: Session,
-    statuses: Sequence[SecretStatus],
-    unseen: SecretopsError | None,
-    *,
-    examine: bool,
-) -> Iterator[Open]:
-    """Yield doctor's findings, then those that it does not have."""
+    session: Session, statuses: Sequence[SecretStatus], unread: SecretopsError | None, *, examine: bool
+) -> Iterator[OpenFinding]:
+    """Yield doctor's findings, then those that only `status` has."""
     reported = set[str]()
     for name, result in doctor.doctor(doctor.checks(session) if examine else []):
         if result.level is not Level.OK:
             reported.add(name)
-            yield Open(where=name, level=result.level, what=result.value, rule=result.rule, remedy=result.remedy)
+            yield OpenFinding.of(name, result)
     for one in statuses:
-        where = one.kind if one.kind in NO_SECRETS else f"secret {one.name}"
-        if one.kind == LEFT:
-            where = ORPHANS
-        if one.standing.needs_a_person and where not in reported:
-            yield Open(where=where, level=Level.ATTENTION, what="; ".join(one.notes))
-    where = external_certificates.NAME
-    if unseen and where not in reported:
-        yield Open(where=where, level=Level.UNKNOWN, what=unseen.what, rule=unseen.rule, remedy=unseen.remedy)
+        where = one.kind if one.kind in NO_SECRETS else ORPHANS if one.kind == ORPHANED else f"secret {one.name}"
+        if one.status.needs_a_person and where not in reported:
+            yield OpenFinding(where=where, level=Level.ATTENTION, what="; ".join(one.notes))
+    if unread and external_certificates.NAME not in reported:
+        yield OpenFinding.of(external_certificates.NAME, Result.of(unread, Level.UNKNOWN))
 
 
-def _open_reads(view: View, since: datetime) -> Iterator[Open]:
+def _open_reads(view: View, since: datetime) -> Iterator[OpenFinding]:
     for row in view.rows:
         if row.alarming and row.last >= since:
             did = f"{row.operation} of {'every secret' if row.secret == ALL else row.secret}, {row.outcome}"
-            yield Open(
-                where="reads",
-                level=Level.ATTENTION,
-                what=f"{row.reader}: {did}; {row.count} in all, the last {row.last:%Y-%m-%d %H:%M}",
-                rule="only readers that the stack declares get a value",
-                remedy="find out who it was; declare them, or replace what they read",
-            )
-    if view.not_whole:
-        yield Open(
-            where="reads",
-            level=Level.UNKNOWN,
-            what=f"could not be read whole: {named(view.not_whole)}",
-            rule="what is missing may be what matters",
-            remedy="get it again, then report on all of them together",
-        )
-    if view.bodies:
-        yield Open(
-            where="reads",
-            level=Level.ATTENTION,
-            what=f"{view.bodies} records of the trail hold a value: whoever reads it can read them",
-            rule="a trail says who and what, never the value",
-            remedy="take the stack's policy (level Metadata), then rotate what was read; guard or remove this log",
-        )
+            what = f"{row.reader}: {did}; {row.count} times, last {row.last:%Y-%m-%d %H:%M}"
+            remedy = "find out who it was; declare this reader, or replace the secret"
+            yield OpenFinding.of("reads", attention(what, "only declared readers may get a value", remedy))
+    for problem in view.problems:
+        yield OpenFinding.of("reads", problem)

@@ -1,4 +1,4 @@
-"""An operator's order: a new value now."""
+"""Rotates one secret now."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from secretops.errors import UsageError
 from secretops.manifest import Secret, SecretKind
 from secretops.operations.broker_access import facts_for_retiring
 from secretops.operations.rotators import advance, recover, rotation
-from secretops.operations.session import Session, emergency
+from secretops.operations.session import Session, exclusive
 
-# Seconds. `rotate` waits for the readers of the previous version at most this long; beyond, the operator decides.
-LONGEST_WAIT = 60.0
-
-# Seconds between two reads of servers' reports.
-ASK_AGAIN = 2.0
+# The longest wait for readers of the previous version, and the pause between reads of servers' reports.
+MAX_WAIT_SECONDS, POLL_SECONDS = 60.0, 2.0
 
 
 def rotate(
@@ -33,24 +30,17 @@ def rotate(
 ) -> Version:
     """Publish a new version of `name` and return it. An interrupted rotation is finished instead.
 
-    While readers may still use the previous version, waits up to LONGEST_WAIT seconds for the grace to end, or raises
-    GraceError. `force` goes ahead at once, and takes over a user that exists before the first version. It also sets
-    broken files of the store aside: `notify` gets a line for each. Raises what the steps raise, WaitingError,
-    LeaseHeldError.
+    While readers may use the previous version, waits up to MAX_WAIT_SECONDS for the grace to end, or raises
+    GraceError. `force` does not wait, takes over a user that exists before the first version, and sets broken files
+    aside: `notify` gets a line for each. Raises what the steps raise, WaitingError, LeaseHeldError.
     """
     secret = session.secret(name)
     if not secret.is_made:
-        raise UsageError(
-            f"{name}: secretops does not make values of kind {secret.kind}",
-            rule="its values are supplied",
-            remedy=f"secretops put {name}",
-        )
-    command = f"rotate {name}"
-    with emergency(session, secret, command) if force else session.lease(command) as set_aside:
-        for line in set_aside or ():
-            notify(line)
+        what, rule = f"{name}: secretops does not make values of kind {secret.kind}", "an operator supplies its values"
+        raise UsageError(what, rule=rule, remedy=f"secretops put {name}", code="secret-not-made")
+    with exclusive(session, secret, f"rotate {name}", notify, force=force):
         recover(session, secret, replaced=force)
-        if not secret.kind.alternates:  # both versions are good: nobody is waited for
+        if not secret.kind.alternates:  # both versions stay valid
             return advance(session, secret, force=force)
         made = rotation(session, secret, waits=True)
         previous = made.versions.previous
@@ -63,20 +53,14 @@ def rotate(
 
 
 def discard(session: Session, name: str) -> Version:
-    """Discard the pending CA, and return it. The one that signs goes on.
-
-    Raises UsageError for a secret that is no CA, and where none is pending besides one that signs; StoreError,
-    LeaseHeldError.
-    """
+    """Discard the pending CA, and return it. The current CA stays. Raises UsageError, StoreError, LeaseHeldError."""
     secret = session.secret(name)
     with session.lease(f"rotate {name} --discard"):
         versions = session.store.versions(name)
         if secret.kind is not SecretKind.CA or not versions.pending or not versions.current:
-            raise UsageError(
-                f"{name}: there is nothing to let go of",
-                rule="a new CA waits until the broker trusts it; until then the one before signs, and it may go",
-                remedy="secretops status says what is pending; what else is pending the next tick finishes",
-            )
+            rule = "only a pending CA can be discarded, while the current CA signs"
+            remedy = "secretops status shows what is pending; the next tick finishes other secrets"
+            raise UsageError(f"{name}: nothing to discard", rule=rule, remedy=remedy, code="discard-nothing")
         session.store.discard(name, versions.pending.id)
     return versions.pending
 
@@ -91,12 +75,12 @@ def _await_grace(
             made.respect_grace()
         except GraceError as error:
             left = (error.until - session.clock()).total_seconds()
-            if left > LONGEST_WAIT:
+            if left > MAX_WAIT_SECONDS:
                 raise
             if not notified:
                 notify(f"waiting {math.ceil(left)} s at most for the readers of the previous version")
                 notified = True
             if left > 0:
-                sleep(min(left, ASK_AGAIN))
+                sleep(min(left, POLL_SECONDS))
         else:
             return

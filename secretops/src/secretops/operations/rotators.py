@@ -1,4 +1,4 @@
-"""Makes the rotator of a secret, by its kind, and recovers what a crash cut short. Call it under the store's lease."""
+"""Makes the rotator of a secret by its kind, and recovers after a crash. Call it under the store's lease."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from secretops.operations.session import Session
 from secretops.targets import open_agent, open_target
 from secretops.values import Value
 
-# The other rotators are imported where they are made: cryptography takes long to load.
+# The other rotators are imported on use: cryptography is slow to import.
 if TYPE_CHECKING:
-    from secretops.certificates import Signed
+    from secretops.certificates import SignedCertificate
     from secretops.engine.agent_key import AgentKey
 
 
 def rotator(session: Session, secret: Secret, versions: Versions | None = None) -> Rotator:
     """Return the rotator of `secret`. `versions` are those of the store, if the caller has read them under the lease.
 
-    Raises WaitingError while what it needs is missing, so that no rotation is left half-done; UsageError.
+    Raises UsageError, and WaitingError before a rotation that could not be finished.
     """
+    shared = _shared(session, versions)
     if secret.kind is SecretKind.CA:
         from secretops.engine.renewal import Authority
 
@@ -41,7 +42,7 @@ def rotator(session: Session, secret: Secret, versions: Versions | None = None) 
             issuer=signing(session.manifest, secret)[1],
             relied_on=lambda version: relied_on(session.manifest, session.store, secret, version, session.clock()),
             prove=partial(prove, session.manifest, session.store),
-            **_shared(session, versions),
+            **shared,
         )
     if secret.issuer:
         from secretops.engine.renewal import Renewal
@@ -52,33 +53,32 @@ def rotator(session: Session, secret: Secret, versions: Versions | None = None) 
             issuer=open_issuer(session.manifest, secret, session.store, session.clock),
             authority=lambda: authority_of(session.manifest.broker),
             prove=partial(prove, session.manifest, session.store),
-            **_shared(session, versions),
+            **shared,
         )
     if isinstance(secret.agent, OwnedAgent):
         return agent_key(session, secret, secret.agent, versions)
     if secret.kind.alternates:
         return rotation(session, secret, versions=versions, waits=True)
-    return SuppliedSecret(secret, **_shared(session, versions))
+    return SuppliedSecret(secret, **shared)
 
 
 def _shared(session: Session, versions: Versions | None) -> dict[str, Any]:
-    """Return the arguments that every rotator has."""
     shared = {"store": session.store, "journal": session.journal, "clock": session.clock}
     return {**shared, "grace": session.grace, "known": versions}
 
 
 def advance(session: Session, secret: Secret, made: Rotator | None = None, *, force: bool = False) -> Version:
-    """Move `secret` to its next version, and hint at it. Raises what `Rotator.advance` does."""
+    """Publish the next version of `secret`, and hint at it. Raises what `Rotator.advance` does."""
     version = (made or rotator(session, secret)).advance(force=force)
     hint(session, secret, version.id)
     return version
 
 
 def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None:
-    """Finish what a crash cut short. If the broker refuses a version that readers do not have yet, make it accept it.
+    """Recover after a crash. Sets a password again that the broker refuses before readers have it.
 
-    `replaced`: the current version is about to be replaced, so its value may be lost. Raises StoreError, NotFoundError
-    for a lost value, and what the steps raise.
+    `replaced`: the current version is about to be replaced, so its value may be lost. Raises StoreError, NotFoundError,
+    and what the steps raise.
     """
     try:
         session.store.recover(secret.name, session.clock())
@@ -86,7 +86,7 @@ def recover(session: Session, secret: Secret, *, replaced: bool = False) -> None
         if not replaced:
             raise
     except StoreError:
-        if not secret.kind.alternates or not rotation(session, secret).accept_again():
+        if not secret.kind.alternates or not rotation(session, secret).reapply_current():
             raise
         session.store.recover(secret.name, session.clock())
 
@@ -99,10 +99,9 @@ def rotation(
     versions: Versions | None = None,
     waits: bool = False,
 ) -> Rotation:
-    """Return the rotator of an alternating secret. `admin` acts instead of the one in the store.
+    """Return the rotator of an alternating secret. `admin` acts instead of the admin in the store.
 
-    With `waits` raises WaitingError while there is no broker admin for its next step. To finish what an operator
-    supplied takes none: so an interrupted `put broker-admin` is.
+    `waits`: raise WaitingError without a broker admin, unless it finishes an interrupted `put`.
     """
     acting = BrokerAdmin(session)
     made = Rotation(
@@ -117,18 +116,15 @@ def rotation(
 
 
 def agent_key(session: Session, secret: Secret, agent: OwnedAgent, versions: Versions | None = None) -> AgentKey:
-    """Return the rotator of a key of our agent. Raises WaitingError while there is no token to make keys with."""
+    """Return the rotator of a key of an owned agent. Raises WaitingError."""
     from secretops.engine.agent_key import AgentKey
 
     admin, _ = AGENT_ADMIN
     admins = session.store.versions(admin)
     current = admins.current
     if current is None:
-        raise WaitingError(
-            f"there is no {admin} yet",
-            rule="keys of an agent are made with a token of its owner's, who supplies that",
-            remedy=f"secretops put {admin}",
-        )
+        rule = "agent keys are created with a DigitalOcean API token, which an operator supplies"
+        raise WaitingError(f"no {admin} yet", rule=rule, remedy=f"secretops put {admin}", code="agent-admin-missing")
     return AgentKey(
         secret,
         prefix=agent.prefix,
@@ -141,13 +137,10 @@ def agent_key(session: Session, secret: Secret, agent: OwnedAgent, versions: Ver
 def open_issuer(
     manifest: Manifest, secret: Secret, store: ports.VersionStore, clock: Callable[[], datetime]
 ) -> ports.Issuer:
-    """Return the client of the issuer of `secret`. Connects to nothing. Raises UsageError if the stack names none."""
+    """Return the client of the issuer of `secret`, without connecting. Raises UsageError."""
     if secret.issuer is None:
-        raise UsageError(
-            f"{secret.name}: nobody is named who signs it",
-            rule="secretops has only those certificates made whose issuer the stack names",
-            remedy=f"secretops put {secret.name}",
-        )
+        what, rule = f"{secret.name}: no issuer", "secretops requests a certificate from the issuer in the stack file"
+        raise UsageError(what, rule=rule, remedy=f"secretops put {secret.name}", code="issuer-missing")
     if isinstance(secret.issuer, PrivateCaIssuer):
         return PrivateCa(secret.issuer, store, clock)
     opened: ports.Issuer = registry.find_issuer(secret.issuer.kind).open_issuer(manifest, secret.issuer)
@@ -156,32 +149,27 @@ def open_issuer(
 
 @dataclass(frozen=True)
 class PrivateCa:
-    """Signs by the CA that is current: one that the broker has accepted a certificate of."""
+    """Signs with the current CA, which the broker trusts."""
 
     _issuer: PrivateCaIssuer
     _store: ports.VersionStore
     _clock: Callable[[], datetime]
 
-    def sign(self, request: str) -> Signed:
-        """Raises WaitingError while there is no such CA yet."""
-        from secretops import certificates  # it takes long to load, and a rotation needs none
+    def sign(self, request: str) -> SignedCertificate:
+        """Raise WaitingError without a current CA."""
+        from secretops import certificates  # slow to import
 
         name = self._issuer.secret
         current = self._store.versions(name).current
         if current is None:
-            raise WaitingError(
-                f"{name}: there is no CA yet that the broker takes certificates of",
-                rule="a CA signs once the broker has taken a certificate of it",
-                remedy=f"secretops rotate {name} says what the broker lacks",
-            )
+            what, rule = f"{name}: no CA yet that the broker trusts", "a CA signs once the broker trusts it"
+            raise WaitingError(what, rule=rule, remedy=f"secretops rotate {name}", code="ca-not-trusted")
         value = self._store.read(name, current.id, purpose="sign a client certificate")
         try:
             return certificates.sign(
                 request, value["ca.crt"], value["ca.key"], seconds=self._issuer.seconds, now=self._clock()
             )
         except ValueError:
-            raise StoreError(
-                f"{name}: {current.id} holds no CA",
-                rule="its value is a certificate and its key, as secretops made them",
-                remedy=f"secretops rotate {name} makes a new one; who changed it in the store?",
-            ) from None
+            what, rule = f"{name}: {current.id} has no readable CA", "its value is a certificate and its key"
+            remedy = f"secretops rotate {name}, and find out who changed it in the store"
+            raise StoreError(what, rule=rule, remedy=remedy, code="ca-unreadable") from None

@@ -1,11 +1,11 @@
-"""A stack's store, journal and clock, opened together for one command."""
+"""A stack's store, journal and clock, opened for one command."""
 
 from __future__ import annotations
 
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from secretops.engine.ports import VersionStore
 from secretops.engine.rotator import Clock
 from secretops.engine.state import Replica, Versions
 from secretops.errors import StoreError, UsageError, did_you_mean
-from secretops.forms import NAME
+from secretops.formats import NAME
 from secretops.manifest import Broker, Manifest, Secret, SecretKind, StoreLocation
 from secretops.operations.certificate import with_certificate
 from secretops.platform import Platform, Salvage, platform_of
@@ -26,7 +26,7 @@ NO_ARGUMENT = "a value is never an argument: the shell's history and every proce
 
 
 def is_name(text: str) -> bool:
-    """Return whether `text` has the form of a secret's name. Other text may be a value, and is not repeated."""
+    """Return whether `text` has the form of a secret's name. Do not print other text: it may be a value."""
     return re.fullmatch(NAME, text) is not None
 
 
@@ -41,62 +41,50 @@ class Session:
 
     @classmethod
     def open(cls, manifest: Manifest, *, role: str) -> Session:
-        """Open the store of the manifest. Access records name `role`."""
         store, journal = platform_of(manifest.store).open_store(manifest.store, role=role)
         return cls(manifest=manifest, store=store, journal=journal)
 
     @property
     def broker(self) -> Broker:
-        """The broker as this process reaches it. Raises WaitingError while a required certificate is missing."""
+        """The broker with this process's certificate files. Raises WaitingError."""
         return with_certificate(self.manifest, self.store)
 
     @property
     def grace(self) -> timedelta:
-        """The time that readers of a replaced version have."""
         return timedelta(seconds=self.manifest.grace_seconds)
 
     @property
     def platform(self) -> Platform[StoreLocation]:
-        """The platform of the store."""
         return platform_of(self.manifest.store)
 
-    def check_place(self) -> None:
-        """Raise UsageError if the credentials lead to another store, with secrets of the same names."""
+    def check_owner(self) -> None:
+        """Raise UsageError if the credentials lead to another store."""
         self.platform.check_owner(self.manifest.store, self.store)
 
     def salvage(self) -> Salvage | None:
-        """Return what repairs the store's files; None for a store without files."""
+        """Return what repairs the store's files, or None."""
         return self.platform.salvage(self.manifest.store, self.store)
 
-    def left(self) -> tuple[str, ...]:
-        """Return the secrets that left the stack and are still in the store; none where it does not list them."""
-        if not self.platform.lists_removed:
+    def orphans(self) -> tuple[str, ...]:
+        """Return the secrets in the store that left the stack."""
+        if not self.platform.lists_orphans:
             return ()
         return tuple(sorted(set(self.store.secret_names()) - {secret.name for secret in self.manifest.secrets}))
 
     def secret(self, name: str) -> Secret:
-        """Return the secret called `name`. Raises UsageError that lists those there are."""
         try:
             return self.manifest.secret(name)
         except KeyError:
             names = [secret.name for secret in self.manifest.secrets]
-            known = ", ".join(names)
-            if not is_name(name):
-                raise UsageError(
-                    f"that is no secret of stack {self.manifest.stack}",
-                    rule=NO_ARGUMENT,
-                    remedy=f"one of {known}; if it was a value, it is known now: replace it",
-                ) from None
-            raise UsageError(
-                f"{name}: no such secret in stack {self.manifest.stack}",
-                remedy=f"{did_you_mean(name, names)}one of {known}",
-            ) from None
+        shown, rule, remedy = name, "", f"{did_you_mean(name, names)}one of {', '.join(names)}"
+        if not is_name(name):
+            shown, rule = "that", NO_ARGUMENT
+            remedy = f"one of {', '.join(names)}; if it was a value, replace it: it is exposed"
+        what = f"{shown}: no such secret in stack {self.manifest.stack}"
+        raise UsageError(what, rule=rule, remedy=remedy, code="secret-unknown")
 
     def lease(self, command: str) -> AbstractContextManager[None]:
-        """Hold the store's lease as `command` of this process. A rotation writes only under it.
-
-        On AWS it is an item of a table with an ARN, which credentials of another account can't write.
-        """
+        """Acquire the lease as `command` of this process."""
         return self.store.lease(f"secretops {command} (pid {os.getpid()} on {socket.gethostname()})")
 
     def facts(self, secret: Secret, replicas: tuple[Replica, ...] = (), *, versions: Versions | None = None) -> Facts:
@@ -107,37 +95,38 @@ class Session:
             grace=self.grace,
             replicas=replicas,
             expected=self.manifest.replicas,
-            supplied_by=self.first_value(secret),
+            supplied_by=self.first_value_command(secret),
         )
 
-    def first_value(self, secret: Secret) -> str:
-        """Return the command that supplies it. The embedded broker makes its own admin, whom nobody is shown."""
+    def first_value_command(self, secret: Secret) -> str:
+        """Return the command that supplies the first value."""
         if self.manifest.broker.embedded and secret.kind is SecretKind.BROKER_ADMIN:
             return "secretops broker start"
-        return f"secretops {'rotate' if secret.is_begun else 'put'} {secret.name}"
+        return f"secretops {'rotate' if secret.makes_first_value else 'put'} {secret.name}"
 
 
 @contextmanager
-def emergency(session: Session, secret: Secret, command: str) -> Iterator[list[str]]:
-    """Hold the lease, with broken files of `secret` and of the broker's admin set aside.
+def exclusive(
+    session: Session, secret: Secret, command: str, notify: Callable[[str], None], *, force: bool
+) -> Iterator[None]:
+    """Hold the lease. `force` sets aside broken files of `secret` and of the broker's admin: `notify` gets a line each.
 
-    Yields a line for each file. Raises the errors of `lease`, StoreError.
+    Raises StoreError and the errors of `lease`.
     """
-    repairs = session.salvage()
+    repairs = session.salvage() if force else None
     lines = repairs.unblock() if repairs else []
     with session.lease(command):
         if repairs:
             admin = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
             lines += repairs.set_aside(secret.name, edits=True)
             lines += repairs.set_aside(admin.name, edits=False) if admin else []
-        yield lines
+        for line in lines:
+            notify(line)
+        yield
 
 
 def known_versions(session: Session, secret: str) -> Versions:
-    """Return the versions that the store keeps, or those whose values read if the record of them does not.
-
-    Raises StoreError, UnreachableError.
-    """
+    """Return the versions in the store; if their record is broken, those with readable values."""
     try:
         return session.store.versions(secret)
     except StoreError:
@@ -147,7 +136,7 @@ def known_versions(session: Session, secret: str) -> Versions:
 
 
 def had_value(session: Session, secret: Secret) -> bool:
-    """Return whether `secret` ever had a version here, also where its record is lost or does not read."""
+    """Return whether `secret` ever had a version. True if its record is broken."""
     try:
         if session.store.versions(secret.name).all or session.journal.last(secret.name):
             return True

@@ -1,4 +1,4 @@
-"""Finds the manifest of a stack in its outputs. Uses the selected Pulumi stack unless --stack is set."""
+"""Reads the manifest of a stack from its outputs. Uses the selected Pulumi stack unless --stack is set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from secretops.errors import UsageError, did_you_mean
 from secretops.manifest import Manifest
-from secretops.own_files import OTHERS_WRITE
+from secretops.owned_files import OTHERS_WRITE
 from secretops.stores.files import refuse_another_stack
 
 # The stack output with the manifest.
@@ -24,48 +24,49 @@ _OWN_PROJECT = re.compile(r"""^name: *["']?coreflux-mcp-secrets["']?\s*(#.*)?$""
 
 
 def project_folder() -> Path:
-    """Return the Pulumi project around the current folder, else around this installation. Raises UsageError."""
+    """Return the Pulumi project around the current folder, else around this installation."""
     for start in (Path.cwd(), Path(sys.prefix)):
         for folder in (start, *start.parents):
-            if os.path.isfile(folder / "Pulumi.yaml"):  # noqa: PTH113 - Path's own raises where a folder is closed to us
+            if os.path.isfile(folder / "Pulumi.yaml"):  # noqa: PTH113 - Path's own raises for a closed folder
                 return folder
-    raise UsageError(
-        f"{Path.cwd()}: no Pulumi.yaml here or above",
-        rule="secretops finds everything through a stack's outputs",
-        remedy="run it in the project's folder, or give --manifest FILE",
-    )
+    rule, remedy = "secretops reads a stack's outputs", "run it in the project's folder, or pass --manifest FILE"
+    raise UsageError(f"{Path.cwd()}: no Pulumi.yaml here or above", rule=rule, remedy=remedy, code="project-missing")
 
 
 def load_manifest(stack: str | None, file: Path | None) -> Manifest:
-    """Return the manifest in `file`, else of `stack`, else of the selected stack.
-
-    Raises UsageError, also where its store is a folder of another stack.
-    """
-    found = _load(stack, file)
+    """Return the manifest in `file`, else of `stack`, else of the selected stack. Raises UsageError."""
+    found = _of_file(file) if file else _of_output(stack)
     if found.store.folder:
         refuse_another_stack(found.store.folder, found.stack)
     return found
 
 
-def _load(stack: str | None, file: Path | None) -> Manifest:
-    if file is not None:
-        try:
-            content = file.read_bytes()  # first, since chmod is no remedy for a folder
-            _refuse_writable(file)
-            return _parse(content, str(file))
-        except OSError as error:
-            raise UsageError(f"{file}: {error.strerror}", remedy="give the manifest that `pulumi up` wrote") from error
+def _of_file(file: Path) -> Manifest:
+    try:
+        content = file.read_bytes()  # first: chmod is no remedy for a folder
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except OSError as error:
+        remedy = "pass the manifest that `pulumi up` wrote"
+        raise UsageError(f"{file}: {error.strerror}", remedy=remedy, code="manifest-unreadable") from error
+    if mode & OTHERS_WRITE:
+        what = f"{file} has mode {mode:o}: other accounts can write to it"
+        rule = "only the owner of a manifest may write to it: it says where credentials go"
+        remedy = f"compare it with the stack's output (pulumi stack output {OUTPUT}), then chmod go-w {file}"
+        raise UsageError(what, rule=rule, remedy=remedy, code="manifest-writable")
+    return _parse(content, str(file))
+
+
+def _of_output(stack: str | None) -> Manifest:
     project = project_folder()
-    beside = Path(sys.executable).with_name("pulumi")
-    pulumi = str(beside) if beside.exists() else shutil.which("pulumi")
+    bundled = Path(sys.executable).with_name("pulumi")
+    pulumi = str(bundled) if bundled.exists() else shutil.which("pulumi")
     if pulumi is None:
-        raise UsageError(
-            "pulumi is not on PATH", remedy="put it there (in a clone: make setup), or give --manifest FILE"
-        )
+        remedy = "install it (in a clone: make setup), or pass --manifest FILE"
+        raise UsageError("pulumi is not on PATH", remedy=remedy, code="pulumi-missing")
     done = _run(pulumi, project, "output", OUTPUT, *(["--stack", stack] if stack else []))
     if done.returncode:
-        said = next((line for line in done.stderr.splitlines() if line.strip()), "no output")
-        raise _not_found(stack, said.removeprefix("error: "), _stacks(pulumi, project), project)
+        message = next((line for line in done.stderr.splitlines() if line.strip()), "no output")
+        raise _not_found(stack, message.removeprefix("error: "), _stacks(pulumi, project), project)
     return _parse(done.stdout.encode(), f"output {OUTPUT} of the stack")
 
 
@@ -74,66 +75,48 @@ def _run(pulumi: str, project: Path, *arguments: str) -> subprocess.CompletedPro
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def _refuse_writable(file: Path) -> None:
-    """Raise UsageError for a manifest that other accounts can write to. Raises OSError."""
-    mode = stat.S_IMODE(file.stat().st_mode)
-    if mode & OTHERS_WRITE:
-        raise UsageError(
-            f"{file} has mode {mode:o}: other accounts can write to it",
-            rule="a manifest says where credentials go, so only its owner may write to it",
-            remedy=f"compare it with the stack's output (pulumi stack output {OUTPUT}), then chmod go-w {file}",
-        )
-
-
 def _stacks(pulumi: str, project: Path) -> dict[str, bool]:
-    """Return each stack of the project, and whether it is selected. Empty if Pulumi fails."""
+    """Return each stack, and whether it is selected. Empty if Pulumi fails."""
     try:
-        found = json.loads(_run(pulumi, project, "ls").stdout)
-        return {each["name"]: bool(each.get("current")) for each in found}
+        return {each["name"]: bool(each.get("current")) for each in json.loads(_run(pulumi, project, "ls").stdout)}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def _not_found(stack: str | None, said: str, stacks: dict[str, bool], project: Path) -> UsageError:
-    """Return the error for Pulumi's message `said`: no such stack, none selected, or one never deployed."""
+def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project: Path) -> UsageError:
+    """Return the error for Pulumi's `message`."""
     name = stack or next((each for each, selected in stacks.items() if selected), None)
-    there = f"there are {', '.join(stacks)}" if stacks else "there is none yet"
-    if name is None and "no stack selected" in said:
+    known = f"stacks: {', '.join(stacks) or 'none yet'}"
+    if name is None and "no stack selected" in message:
+        rule = "secretops uses the selected stack unless --stack is set"
+        remedy = "pulumi stack select NAME, or pass --stack NAME" if stacks else _up(project, "NAME")
+        return UsageError(f"no stack is selected; {known}", rule=rule, remedy=remedy, code="stack-not-selected")
+    if stack and "no stack named" in message:
+        file = f"Pulumi.{stack}.yaml"
+        lacking = _is_own(project) and not (project / file).exists()
         return UsageError(
-            f"no stack is selected; {there}",
-            rule="secretops speaks of the selected stack unless told another",
-            remedy="pulumi stack select NAME, or give --stack NAME" if stacks else _up(project, "NAME"),
-        )
-    if stack and "no stack named" in said:
-        return UsageError(
-            f"there is no stack {stack}; {there}",
+            f"{stack}: no such stack; {known}",
             rule="--stack names a stack of this project and this backend",
-            remedy=did_you_mean(stack, stacks) + _how_to_make(project, stack),
+            remedy=did_you_mean(stack, stacks)
+            + (f"write {file}, like those of examples/; then " if lacking else "")
+            + f"{_up(project, stack)} creates it",
+            code="stack-unknown",
         )
-    if name and "does not have output property" in said:
+    if name and "does not have output property" in message:
         return UsageError(
             f"{name} is not deployed",
-            rule="a stack has outputs from `pulumi up` to `pulumi destroy`, which leaves values that were not purged",
-            remedy=f"{_up(project, name)}, or --stack NAME for another; to remove what a destroyed stack left, "
+            rule="a stack has outputs from `pulumi up` to `pulumi destroy`, which keeps the values in the store",
+            remedy=f"{_up(project, name)}, or --stack NAME for another; to remove the values of a destroyed stack, "
             "deploy it again, then secretops purge --destroy",
+            code="stack-not-deployed",
         )
-    return UsageError(
-        f"stack {name or '(the selected one)'}: {said}",
-        rule="a stack has outputs once `pulumi up` has run on it",
-        remedy=f"{_up(project, name or 'NAME')}, or pulumi stack select NAME, or give --stack NAME",
-    )
+    what = f"stack {name or '(the selected one)'}: {message}"
+    remedy = f"{_up(project, name or 'NAME')}, or pulumi stack select NAME, or pass --stack NAME"
+    return UsageError(what, rule="a stack has outputs once `pulumi up` has run", remedy=remedy, code="stack-unreadable")
 
 
 def _is_own(project: Path) -> bool:
-    """Return whether it is the clone."""
     return bool(_OWN_PROJECT.search((project / "Pulumi.yaml").read_text(encoding="utf-8", errors="replace")))
-
-
-def _how_to_make(project: Path, stack: str) -> str:
-    file = f"Pulumi.{stack}.yaml"
-    made = f"{_up(project, stack)} makes it"
-    lacking = _is_own(project) and not (project / file).exists()
-    return f"write {file}, like those of examples/; then {made}" if lacking else made
 
 
 def _up(project: Path, stack: str) -> str:
@@ -144,7 +127,7 @@ def _up(project: Path, stack: str) -> str:
 
 
 def _parse(text: bytes, where: str) -> Manifest:
-    """Return the manifest in a JSON object, or in a JSON string with one: components of other languages export text."""
+    """Parse a JSON object, or a JSON string with one: components of other languages export text."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

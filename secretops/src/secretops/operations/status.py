@@ -1,4 +1,4 @@
-"""The status of every secret. Changes nothing. Reads the server's value to ask the broker for servers' reports."""
+"""The status of every secret. Changes nothing."""
 
 from __future__ import annotations
 
@@ -20,44 +20,38 @@ from secretops.platform import PUBLIC_LINES
 
 Read = TypeVar("Read")
 
-# The kind of a secret that left the stack: its own kind is unknown.
-LEFT = "left"
+# Kind of a secret that left the stack: its own kind is unknown.
+ORPHANED = "orphaned"
 
 # Kinds of rows that are no secrets.
 NO_SECRETS = (external_certificates.NAME, PUBLIC_LINES)
 
 
-class Standing(StrEnum):
-    """The status of a secret in one word."""
-
-    VERIFIED = "verified"  # current, and it logged in
-    CURRENT = "current"  # current; nothing to log in to
+class Status(StrEnum):
+    VERIFIED = "verified"  # current, and logged in
+    CURRENT = "current"  # current, without a login to test
     WAITING = "waiting"  # for its first value
     ATTENTION = "attention"  # see its notes
-    UNREADABLE = "unreadable"  # its versions can't be read; see its notes
+    UNREADABLE = "unreadable"  # its versions cannot be read; see its notes
 
     @property
     def needs_a_person(self) -> bool:
-        """Return whether it makes `status` end with ATTENTION."""
-        return self in (Standing.ATTENTION, Standing.UNREADABLE)
+        return self in (Status.ATTENTION, Status.UNREADABLE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SecretStatus:
-    """The status of one secret. Times are UTC."""
-
     name: str
     kind: str
-    standing: Standing
-    current: Version | None
-    due: datetime | None
+    status: Status
+    current: Version | None = None
+    due: datetime | None = None
     notes: tuple[str, ...]
-    # The servers that report which version they use; None if unknown.
+    # Servers that report their version; None if unknown.
     replicas: tuple[Replica, ...] | None = None
 
     @property
     def replica_counts(self) -> str:
-        """The number of servers on each version, for a table."""
         if not self.replicas:
             return "-"
         counts = Counter(replica.version for replica in self.replicas)
@@ -69,30 +63,30 @@ class SecretStatus:
 
 
 def status(session: Session) -> list[SecretStatus]:
-    """Return a row for each secret of the stack and each that left it, and for those of NO_SECRETS that need a person.
+    """Return a row for each secret and each orphaned secret, and for those of NO_SECRETS that need a person.
 
-    A row has a note for each fact that can't be read. Raises UsageError, and the first error if no secret can be read.
+    A row has a note for each unreadable fact. Raises UsageError, and the first error if no secret is readable.
     """
-    session.check_place()
+    session.check_owner()
     failures: list[SecretopsError] = []
     rows = [_status(session, secret, failures) for secret in session.manifest.secrets]
-    if rows and all(row.standing is Standing.UNREADABLE for row in rows):
+    if rows and all(row.status is Status.UNREADABLE for row in rows):
         raise failures[0]
     try:
-        rows += [_left(session, name) for name in session.left()]
+        rows += [_orphaned(session, name) for name in session.orphans()]
     except SecretopsError as error:
-        note = f"which secrets left the stack is not known: {_note(error)}"
-        rows.append(_row("-", LEFT, Standing.UNREADABLE, note))
+        note = f"orphaned secrets are unknown: {_note(error)}"
+        rows.append(SecretStatus(name="-", kind=ORPHANED, status=Status.UNREADABLE, notes=(note,)))
     others = {
-        external_certificates.NAME: [one.message for one in external_certificates.findings(session)],
-        PUBLIC_LINES: session.platform.public_drift(session.manifest.store),
+        external_certificates.NAME: tuple(one.message for one in external_certificates.findings(session)),
+        PUBLIC_LINES: tuple(session.platform.public_drift(session.manifest.store)),
     }
-    return rows + [_row(name, name, Standing.ATTENTION, *notes) for name, notes in others.items() if notes]
+    found = ((name, notes) for name, notes in others.items() if notes)
+    return rows + [SecretStatus(name=name, kind=name, status=Status.ATTENTION, notes=notes) for name, notes in found]
 
 
 def exit_code(statuses: list[SecretStatus]) -> ExitCode:
-    """Return ATTENTION if a secret needs a person, else DONE."""
-    return ExitCode.ATTENTION if any(one.standing.needs_a_person for one in statuses) else ExitCode.DONE
+    return ExitCode.ATTENTION if any(one.status.needs_a_person for one in statuses) else ExitCode.DONE
 
 
 def last_failure(session: Session, secret: Secret, current: Version | None) -> Entry | None:
@@ -103,30 +97,20 @@ def last_failure(session: Session, secret: Secret, current: Version | None) -> E
 
 
 def lost(session: Session, secret: Secret, versions: Versions) -> str | None:
-    """Return a note that the versions of `secret` are gone, if the journal's last entry is of a version in use.
-
-    A secret that was only ever `put` has no entry: it looks as if it had never had a value, and is put again.
-    """
+    """Return a note that the values of `secret` are lost, if the journal's last entry is of a version in use."""
     last = None if versions.all else session.journal.last(secret.name)
     if last is None or last.step not in ("publish", "retire"):
         return None
-    return (
-        f"its values are gone: there was one on {last.time:%Y-%m-%d %H:%M}, and it was purged since, or lost: "
-        "see docs/operations/lost-store.md"
-    )
+    return f"its values were purged or lost after {last.time:%Y-%m-%d %H:%M}: see docs/operations/lost-store.md"
 
 
-def _left(session: Session, name: str) -> SecretStatus:
-    note = f"left the stack, and its values are still kept and readable: secretops purge {name} --destroy"
+def _orphaned(session: Session, name: str) -> SecretStatus:
+    note = f"not in the stack, but stored and readable: secretops purge {name} --destroy"
+    row = SecretStatus(name=name, kind=ORPHANED, status=Status.ATTENTION, notes=(note,))
     try:
-        current = session.store.versions(name).current
+        return replace(row, current=session.store.versions(name).current)
     except SecretopsError as error:
-        return _row(name, LEFT, Standing.UNREADABLE, _note(error), note)
-    return _row(name, LEFT, Standing.ATTENTION, note, current=current)
-
-
-def _row(name: str, kind: str, standing: Standing, *notes: str, current: Version | None = None) -> SecretStatus:
-    return SecretStatus(name=name, kind=kind, standing=standing, current=current, due=None, notes=notes)
+        return replace(row, status=Status.UNREADABLE, notes=(_note(error), note))
 
 
 def _note(error: SecretopsError) -> str:
@@ -134,12 +118,12 @@ def _note(error: SecretopsError) -> str:
 
 
 def _status(session: Session, secret: Secret, failures: list[SecretopsError]) -> SecretStatus:
-    """Return one row, with a note for each error. Adds the error of an unreadable secret to `failures`."""
+    row = SecretStatus(name=secret.name, kind=secret.kind, status=Status.WAITING, notes=())
     try:
         facts = session.facts(secret)
     except SecretopsError as error:
         failures.append(error)
-        return _row(secret.name, secret.kind, Standing.UNREADABLE, _note(error))
+        return replace(row, status=Status.UNREADABLE, notes=(_note(error),))
     replicas = broker_access.replicas(session, secret, facts.versions)
     facts = replace(facts, replicas=replicas or ())
     current = facts.versions.current
@@ -161,19 +145,11 @@ def _status(session: Session, secret: Secret, failures: list[SecretopsError]) ->
     if drift := read(lambda: session.store.delivery_drift(secret.name)):
         notes.append(drift)
     if secret.agent and current and not current.verified:
-        notes.append("the agent was never shown this key: it was put with --untested")
+        notes.append("this key was published untested")
     notes += [_note(error) for error in unread]
-    standing = Standing.WAITING
+    result = Status.WAITING
     if any(finding.needs_a_person for finding in found) or gone or failed or drift or unread:
-        standing = Standing.ATTENTION
+        result = Status.ATTENTION
     elif current:
-        standing = Standing.VERIFIED if current.verified else Standing.CURRENT
-    return SecretStatus(
-        name=secret.name,
-        kind=secret.kind,
-        standing=standing,
-        current=current,
-        due=due_at(facts),
-        notes=tuple(notes),
-        replicas=replicas,
-    )
+        result = Status.VERIFIED if current.verified else Status.CURRENT
+    return replace(row, status=result, current=current, due=due_at(facts), notes=tuple(notes), replicas=replicas)

@@ -1,13 +1,11 @@
-"""The report as one page of HTML without scripts, fonts or requests.
-
-The template escapes texts from others, such as a reader's name in a log; control characters are shown as codes.
-"""
+"""The report as one page of HTML without scripts, fonts or requests. Texts of others are escaped."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from datetime import datetime
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -18,19 +16,18 @@ from secretops.operations.report import Report
 from secretops.printable import printable
 from secretops.report.charts import charts
 
-# The most rows of history and accesses on the page (the JSON has all), and of a table that is open at first.
+# Rows of history and accesses on the page, and the most rows of a table that is open at first. The JSON has all rows.
 MOST_ROWS, SHORT = 1_000, 12
 
 
 def page(report: Report) -> str:
-    """Return the page. Its policy allows the browser its style sheet only."""
     folder = resources.files(__package__)
     style = folder.joinpath("page.css").read_text(encoding="utf-8")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
-    environment.filters["day"] = _day
-    environment.filters["minute"] = _minute
+    environment.filters["day"] = partial(_time, form="%Y-%m-%d")
+    environment.filters["minute"] = partial(_time, form="%Y-%m-%d %H:%M")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return environment.from_string(
         folder.joinpath("page.html").read_text(encoding="utf-8")
@@ -47,14 +44,6 @@ def page(report: Report) -> str:
 
 def _shown(value: Any) -> Any:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _day(time: datetime | None) -> Markup:
-    return _time(time, "%Y-%m-%d")
-
-
-def _minute(time: datetime | None) -> Markup:
-    return _time(time, "%Y-%m-%d %H:%M")
 
 
 def _time(time: datetime | None, form: str) -> Markup:

@@ -1,6 +1,6 @@
-"""Draw a chart as SVG by Vega-Lite: rows with a label, marks and a figure; for a wide page, and for a phone.
+"""Draws charts as SVG with Vega-Lite: rows of a label, marks and a figure.
 
-Colors are the style sheet's variables, for dark, light and paper. The style sheet shows one of the two drawings.
+The style sheet has the colors, and shows the shape that fits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from secretops.printable import printable
 
-# A layer of Vega-Lite: a mark, its encoding, and its data.
+# A Vega-Lite layer.
 Layer = dict[str, Any]
 
 # The width of a letter in pixels, in any usual font.
@@ -25,15 +25,13 @@ LETTER = 8
 
 @dataclass(frozen=True)
 class Shape:
-    """A size of drawings, in pixels."""
-
     name: str
     width: int
     left: int
     right: int
     row: int
-    letters: int  # of a label, at most
-    label_above: bool  # label and figure are above the marks, which then have the whole width
+    letters: int  # the most of a label
+    label_above: bool  # above the marks, which then have the whole width
 
     @property
     def inner(self) -> int:
@@ -45,24 +43,15 @@ WIDE = Shape("wide", width=1040, left=0, right=150, row=28, letters=32, label_ab
 NARROW = Shape("narrow", width=330, left=10, right=14, row=46, letters=21, label_above=True)
 
 
-@dataclass(frozen=True)
-class Point:
-    """The mark of a kind of event."""
-
-    shape: str
-    fill: str
-    edge: str
-
-
 def draw(rows: Sequence[tuple[str, str]], layers: Sequence[Layer]) -> dict[str, Markup]:
-    """Return name of a shape -> drawing. `rows` are labels and figures; `layers` name a row by its index."""
+    """Return a drawing per shape. `rows` are labels and figures; `layers` refer to rows by index."""
     longest = min(max(len(label) for label, _ in rows), WIDE.letters)
     wide = replace(WIDE, left=24 + LETTER * longest)
     return {shape.name: _svg(rows, layers, shape) for shape in (wide, NARROW)}
 
 
 def bars(values: Sequence[Mapping[str, Any]], colors: Mapping[str, str], **x: Any) -> Layer:
-    """Return a bar for each of `values` (`row`, `kind`, `length`), in a row in the order of `colors`."""
+    """Return a bar per value (`row`, `kind`, `length`), stacked in the order of `colors`."""
     order = list(colors)
     return {
         "data": {"values": [{**value, "order": order.index(value["kind"])} for value in values]},
@@ -75,18 +64,16 @@ def bars(values: Sequence[Mapping[str, Any]], colors: Mapping[str, str], **x: An
     }
 
 
-def points(values: Sequence[Mapping[str, Any]], begin: datetime, end: datetime, kinds: Mapping[str, Point]) -> Layer:
-    """Return a point for each of `values` (`row`, `kind`, `time` as of `at`)."""
-    channels = {
-        "shape": [point.shape for point in kinds.values()],
-        "fill": [point.fill for point in kinds.values()],
-        "stroke": [point.edge for point in kinds.values()],
-    }
+def points(
+    values: Sequence[tuple[int, str, datetime]], begin: datetime, end: datetime, kinds: Mapping[str, tuple[str, str]]
+) -> Layer:
+    """Return a point per value (row, kind, time). `kinds` maps a kind to its shape and color."""
+    shapes, colors = zip(*kinds.values(), strict=True)
     begin = min(begin, end - timedelta(days=1))
     spans = end - begin
     form = "%b %Y" if spans > timedelta(days=60) else "%d %b" if spans > timedelta(days=4) else "%d %b %H:%M"
     return {
-        "data": {"values": list(values)},
+        "data": {"values": [{"row": row, "kind": kind, "time": at(time)} for row, kind, time in values]},
         "mark": {"type": "point", "size": 90, "strokeWidth": 1.4, "opacity": 1},
         "encoding": {
             "x": {
@@ -97,14 +84,14 @@ def points(values: Sequence[Mapping[str, Any]], begin: datetime, end: datetime, 
             },
             **{
                 channel: {**_kinds(kinds), "scale": {"domain": list(kinds), "range": scale}}
-                for channel, scale in channels.items()
+                for channel, scale in (("shape", shapes), ("fill", colors), ("stroke", colors))
             },
         },
     }
 
 
 def rule(where: float | str) -> Layer:
-    """Return a line across all rows, at a number or a time as of `at`."""
+    """Return a line across all rows, at a number or a time from `at`."""
     kind = "temporal" if isinstance(where, str) else "quantitative"
     return {
         "data": {"values": [{"where": where}]},
@@ -114,18 +101,17 @@ def rule(where: float | str) -> Layer:
 
 
 def axis(**options: Any) -> dict[str, Any]:
-    """Return an axis with a gap between labels, for wider fonts than Vega's."""
+    """Return an axis with gaps for fonts that are wider than Vega's."""
     labels = {"labelFlush": True, "labelBound": 8, "labelOverlap": True, "labelSeparation": 14}
     return {"title": None, "tickCount": 5, **labels, **options}
 
 
 def at(time: datetime) -> str:
-    """Return a time for Vega."""
     return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def short(name: str, letters: int) -> str:
-    """Return `name` without its middle: its end identifies a role's session."""
+    """Cut the middle of `name`: the end identifies the session of a role."""
     name = printable(name)
     if len(name) <= letters:
         return name
@@ -134,17 +120,7 @@ def short(name: str, letters: int) -> str:
 
 
 def _kinds(kinds: Mapping[str, object]) -> dict[str, Any]:
-    """Return the field `kind`, with a legend for more than one."""
-    legend = {
-        "title": None,
-        "orient": "none",
-        "direction": "horizontal",
-        "legendX": 0,
-        "legendY": -30,
-        "columnPadding": 14,
-        "symbolSize": 90,
-    }
-    return {"field": "kind", "type": "nominal", "legend": legend if len(kinds) > 1 else None}
+    return {"field": "kind", "type": "nominal", "legend": _LEGEND if len(kinds) > 1 else None}
 
 
 def _svg(rows: Sequence[tuple[str, str]], layers: Sequence[Layer], shape: Shape) -> Markup:
@@ -153,7 +129,7 @@ def _svg(rows: Sequence[tuple[str, str]], layers: Sequence[Layer], shape: Shape)
         if shape.label_above
         else (("label", -12, "right", 0), ("figure", shape.inner + 14, "left", 0))
     )
-    words: list[Layer] = [
+    captions: list[Layer] = [
         {
             "mark": {"type": "text", "align": align, "dy": dy, "limit": 0, "baseline": "middle"},
             "encoding": {"x": {"value": x}, "text": {"field": field, "type": "nominal"}},
@@ -161,20 +137,19 @@ def _svg(rows: Sequence[tuple[str, str]], layers: Sequence[Layer], shape: Shape)
         for field, x, align, dy in texts
     ]
     lower = {"yOffset": 9 if shape.label_above else 0}
+    labels = [
+        {"row": index, "label": short(label, shape.letters), "figure": figure}
+        for index, (label, figure) in enumerate(rows)
+    ]
     document = {
         "width": shape.inner,
         "height": shape.row * len(rows),
         "autosize": {"type": "none"},
         "padding": {"left": shape.left, "right": shape.right, "top": 38, "bottom": 26},
-        "data": {
-            "values": [
-                {"row": index, "label": short(label, shape.letters), "figure": figure}
-                for index, (label, figure) in enumerate(rows)
-            ]
-        },
+        "data": {"values": labels},
         "layer": [
             *(_in_rows({**layer, "mark": {**layer["mark"], **lower}}, len(rows)) for layer in layers),
-            *(_in_rows(layer, len(rows)) for layer in words),
+            *(_in_rows(layer, len(rows)) for layer in captions),
         ],
         "config": _CONFIG,
     }
@@ -184,30 +159,24 @@ def _svg(rows: Sequence[tuple[str, str]], layers: Sequence[Layer], shape: Shape)
 
 
 def _in_rows(layer: Layer, count: int) -> Layer:
-    """Put each mark in its row, but for a rule."""
     if layer["mark"]["type"] == "rule":
         return layer
-    place = {
-        "field": "row",
-        "type": "ordinal",
-        "axis": None,
-        "scale": {"type": "band", "domain": list(range(count)), "padding": 0},
-    }
-    return {**layer, "encoding": {**layer["encoding"], "y": place}}
+    scale = {"type": "band", "domain": list(range(count)), "padding": 0}
+    y = {"field": "row", "type": "ordinal", "axis": None, "scale": scale}
+    return {**layer, "encoding": {**layer["encoding"], "y": y}}
 
+
+_LEGEND = {"title": None, "orient": "none", "direction": "horizontal", "legendX": 0, "legendY": -30}
+_LEGEND |= {"columnPadding": 14, "symbolSize": 90}
+
+_GRID = ("gridColor", "tickColor", "domainColor")
 
 _CONFIG: dict[str, Any] = {
     "aria": False,
     "background": "transparent",
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
-    "axis": {
-        "labelColor": "var(--muted)",
-        "labelFontSize": 12,
-        "gridColor": "var(--line)",
-        "tickColor": "var(--line)",
-        "domainColor": "var(--line)",
-    },
+    "axis": {"labelColor": "var(--muted)", "labelFontSize": 12, **dict.fromkeys(_GRID, "var(--line)")},
     "legend": {"labelColor": "var(--ink)", "labelFontSize": 12},
     "text": {"color": "var(--ink)", "fontSize": 13},
 }

@@ -1,1 +1,1 @@
-"""What families of stores share. The store of a platform is in its folder; all have one contract suite."""
+"""Code that the stores of several platforms share. One contract suite tests all stores."""

@@ -1,8 +1,8 @@
-"""Stores that keep one document of a secret's versions: a file, a Kubernetes Secret, a Swarm config.
+"""Base of the stores that record all versions of a secret in one document: a file, a Kubernetes Secret, a Swarm config.
 
 `DocumentVersionStore` has the order of effects: access record, value, document, delivery, removal of old values. A
-platform reads its document, writes it by compare-and-swap, and delivers. A crash between two effects leaves readers
-on a version that works, and `recover` does the rest.
+platform reads its document, writes it by compare-and-swap, and delivers. A crash between two effects leaves readers on
+a version that works, and `recover` finishes the rest.
 """
 
 from __future__ import annotations
@@ -30,20 +30,16 @@ Change = Callable[[Versions], Versions]
 
 
 def deliverable(versions: Versions, chosen: Version | None = None) -> list[Version]:
-    """Return the versions that readers may find without an edit: living ones that are not pending, and `chosen`."""
-    return [
-        version
-        for version in versions.living
-        if version.stage is not Stage.PENDING or (chosen and version.id == chosen.id)
-    ]
+    """Return the versions whose delivery is no edit: `chosen`, and living ones that are not pending."""
+    return [each for each in versions.living if each.stage is not Stage.PENDING or (chosen and each.id == chosen.id)]
 
 
 class UndeliverableError(StoreError):
-    """Readers can't use the current version. It may be replaced before it is delivered."""
+    """Readers can't use the current version."""
 
 
 class Document(Protocol):
-    """What is known of one secret's versions, as it was read."""
+    """The versions of one secret, as they were read."""
 
     @property
     def versions(self) -> Versions:
@@ -51,14 +47,12 @@ class Document(Protocol):
 
 
 class Records(Protocol):
-    """Where an access is recorded before it happens: `access.AccessRecords` is one."""
-
     def write(self, operation: Operation, secret: str, version: str, purpose: str) -> None:
-        """Raises StoreError; the access then does not happen."""
+        """Record an access, or prevent it by StoreError."""
 
 
-class PlatformRecords:
-    """`Records` of a platform whose own trail has every access: writes none."""
+class NoRecords:
+    """`Records` of a platform whose own trail has every access."""
 
     def write(self, operation: Operation, secret: str, version: str, purpose: str) -> None: ...
 
@@ -86,29 +80,25 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
     def add(self, secret: str, version: Version, value: Value) -> None:
         with self._writing():
             document = self._finish_forgetting(secret, self._read(secret))
-            if any(kept.id == version.id for kept in document.versions.all):
+            if version.id in [kept.id for kept in document.versions.all]:
                 return
             self._check_value(secret, document, value)
             self._records.write("write", secret, version.id, "keep as pending")
-            self._sweep(secret, self._keep(secret, version, value))
+            self._sweep(secret, self._store_pending(secret, version, value))
 
     def publish(self, secret: str, version: str, now: datetime) -> None:
-        def promoted(versions: Versions) -> Versions:
-            chosen = versions.known(secret, version)
-            return versions if chosen.stage is Stage.CURRENT else versions.promoted(chosen)
-
         with self._writing():
             document = self._read(secret)
             versions = document.versions
-            chosen = versions.known(secret, version)
+            chosen = versions.get(secret, version)
             if chosen.stage is not Stage.CURRENT:
                 self._check_delivery(secret, document, chosen)
                 if versions.current and versions.current.published is None:
-                    # Readers would else hold a version that is no longer kept.
+                    # Else readers would have a version that is no longer stored.
                     with contextlib.suppress(UndeliverableError, NotFoundError):
                         self._deliver(secret, document, now, chosen)
                 self._records.write("write", secret, version, "publish")
-                document = self._change(secret, promoted)
+                document = self._change(secret, lambda found: found.published(found.get(secret, version), None))
             self._sweep(secret, self._deliver(secret, document, now))
 
     def recover(self, secret: str, now: datetime) -> None:
@@ -130,12 +120,12 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
         def marked(versions: Versions) -> Versions:
-            versions.known(secret, version)
+            versions.get(secret, version)
             return versions.changed(version, verified=verified, retired=retired)
 
         with self._writing():
             if retired:
-                self._read(secret).versions.known(secret, version)
+                self._read(secret).versions.get(secret, version)
                 self._records.write("delete", secret, version, "retire")
             document = self._change(secret, marked)
             if retired:
@@ -152,24 +142,13 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
         with self._writing():
             self._forget(secret)
 
-    @abc.abstractmethod
-    def secret_names(self) -> tuple[str, ...]:
-        """Return the secrets of which any version is kept, also those that the stack no longer has."""
-
-    @abc.abstractmethod
-    def lease(self, holder: str) -> AbstractContextManager[None]:
-        """Hold the right to rotate. Raises LeaseHeldError."""
-
     def confirm(self) -> None:
         self._fence.check(True)
 
     def _deliver(self, secret: str, document: Read, now: datetime, chosen: Version | None = None) -> Read:
-        """Deliver the current version of `document`, and record when. Returns the document as it then is.
-
-        What `chosen` delivers is no edit: it is published next.
-        """
+        """Deliver the current version and record when. Return the new document. `chosen` may be delivered already."""
         current = document.versions.current
-        if current is None or not self._bring(secret, document, current, chosen, now) or current.published:
+        if current is None or not self._write_delivery(secret, document, current, chosen, now) or current.published:
             return document
 
         def delivered(versions: Versions) -> Versions:
@@ -178,7 +157,7 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
         return self._change(secret, delivered)
 
-    # The port of a platform.
+    # The hooks of a platform.
 
     def _writing(self) -> AbstractContextManager[None]:
         """Exclude other writers, where the document has no compare-and-swap of its own."""
@@ -186,22 +165,18 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
     @abc.abstractmethod
     def _read(self, secret: str) -> Read:
-        """Return the document of `secret`; one without versions if there is none."""
+        """Return the document of `secret`, without versions if there is none."""
 
     @abc.abstractmethod
     def _change(self, secret: str, decide: Change) -> Read:
-        """Write the versions that `decide` returns over those it was given, or call it again with what is new.
-
-        Returns the document as written. Raises what `decide` raises.
-        """
+        """Write what `decide` returns, and return the new document. On a conflict `decide` is called again."""
 
     def _check_value(self, secret: str, document: Read, value: Value) -> None:  # noqa: ARG002
-        """Raise UsageError for a value that the platform can't keep."""
         env_file.check_value(secret, value)
 
     @abc.abstractmethod
-    def _keep(self, secret: str, version: Version, value: Value) -> Read:
-        """Write `value`, and the document with `version` pending: later, or in the same write."""
+    def _store_pending(self, secret: str, version: Version, value: Value) -> Read:
+        """Write `value`, and record `version` as pending."""
 
     @abc.abstractmethod
     def _value(self, secret: str, document: Read, version: str) -> Value:
@@ -209,63 +184,60 @@ class DocumentVersionStore(abc.ABC, Generic[Read]):
 
     @abc.abstractmethod
     def _check_delivery(self, secret: str, document: Read, chosen: Version) -> None:
-        """Raise StoreError if `chosen` can't replace what readers find: somebody edited it, or there is no room."""
+        """Raise StoreError if `chosen` can't replace the delivered value."""
 
     def _compare(self, secret: str, document: Read, current: Version) -> None:
-        """Raise StoreError if readers find an edited value, where `_bring` does not."""
+        """Raise StoreError for an edited delivery that `_write_delivery` does not check."""
 
     @abc.abstractmethod
-    def _bring(self, secret: str, document: Read, current: Version, chosen: Version | None, now: datetime) -> bool:
-        """Make readers find `current`; False if there is nobody to deliver to yet. Raises UndeliverableError.
-
-        Raises StoreError if readers find what is neither of a kept version nor of `chosen`, unless `_compare` does.
-        """
+    def _write_delivery(
+        self, secret: str, document: Read, current: Version, chosen: Version | None, now: datetime
+    ) -> bool:
+        """Deliver `current`; False without a reader. Raises UndeliverableError, StoreError for an edited delivery."""
 
     @abc.abstractmethod
-    def _drift(self, secret: str, document: Read, current: Version) -> str | None:
-        """Return how what readers find differs from `current`, or None."""
+    def _drift(self, secret: str, document: Read, current: Version) -> str | None: ...
 
     @abc.abstractmethod
     def _missing_fields(self, secret: str, document: Read, current: Version) -> Iterable[str]:
-        """Return the fields that readers are to find and `current` lacks."""
+        """Return the fields that readers need and `current` lacks."""
 
     def _sweep(self, secret: str, document: Read) -> None:
-        """Remove values that no version in `document` needs, unless its write did."""
+        """Remove values of versions that are not in `document`."""
 
     @abc.abstractmethod
     def _forget(self, secret: str) -> None:
-        """Remove every version of `secret` and what is delivered. The first effect makes it certain."""
+        """Remove every version of `secret` and its delivery."""
 
     @abc.abstractmethod
     def _finish_forgetting(self, secret: str, document: Read) -> Read:
-        """Finish a `_forget` that a crash cut short, if there is one. Returns the document as it then is."""
+        """Finish an interrupted `_forget`, and return the new document."""
 
 
 class StateLabels:
-    """Texts by name on an object of a platform, which say what is known of the secrets. Public; never a value."""
+    """Labels or annotations in which secretops records public facts of secrets."""
 
     def __init__(self, where: str, prefix: str, labels: dict[str, str], *, remedy: str) -> None:
         self._where, self._prefix, self.labels, self._remedy = where, prefix, labels, remedy
 
     def secrets(self, kind: str) -> tuple[str, ...]:
-        """Return the secrets that have a label of `kind`."""
         start = f"{self._prefix}{kind}."
         return tuple(sorted(label.removeprefix(start) for label in self.labels if label.startswith(start)))
 
     def read(self, name: str, form: TypeAdapter[Form]) -> Form | None:
-        """Return what label `name` says, None if it is missing. Raises StoreError if secretops did not write it."""
+        """Parse label `name`; None if it is missing. Raises StoreError."""
         text = self.labels.get(f"{self._prefix}{name}")
         try:
             return None if text is None else form.validate_json(text)
         except ValueError:
             raise StoreError(
-                f"{self._where} {self._prefix}{name} does not read as secretops wrote it",
-                rule="it is written by secretops alone",
+                f"{self._where} {self._prefix}{name} can't be parsed",
+                rule="only secretops writes it",
                 remedy=self._remedy,
+                code="state-unreadable",
             ) from None
 
     def write(self, name: str, form: TypeAdapter[Form], content: Form | None) -> None:
-        """Set label `name`, or remove it for None."""
         if content is None:
             self.labels.pop(f"{self._prefix}{name}", None)
         else:

@@ -1,7 +1,7 @@
 """The lease that lets one process rotate: one record in the store, changed by compare-and-swap alone.
 
-No machine's clock is compared with another's. A process that waits watches the record by its own clock, and takes the
-lease over only when the holder has not renewed it for its whole duration, as client-go's leader election does.
+No machine's clock is compared with another's. A waiting process watches the record by its own clock, and takes the
+lease over once the holder has not renewed it for its whole duration, as client-go's leader election does.
 https://pkg.go.dev/k8s.io/client-go/tools/leaderelection
 """
 
@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 from secretops.errors import LeaseHeldError, SecretopsError, StoreError, UnreachableError
 from secretops.stores.retry import Retries
 
-# How often a holder renews before it reports that it can't tell in time whether the lease is still its own.
+# How often a holder renews before it reports that renewals are too slow.
 TRIES = 2
 
 _log = logging.getLogger(__name__)
@@ -30,58 +30,55 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds. The defaults are for a store that is reached over the internet and counts requests."""
+    """Seconds. The defaults are for a store on the internet that counts requests."""
 
+    # How long a lease is valid without a renewal.
     duration: float = 30.0
-    """How long a lease is valid without a renewal."""
+    # Between two renewals.
     renew: float = 5.0
-    look: float = 2.0
-    """Between two polls of a lease that somebody holds."""
+    # Between two polls of a lease that another process holds.
+    poll: float = 2.0
 
     @property
     def trusted(self) -> float:
-        """How long after a renewal the holder writes without another one (client-go's RenewDeadline: 10 of 15)."""
+        """Seconds after a renewal without another one (client-go's RenewDeadline: 10 of 15)."""
         return self.duration * 2 / 3
 
 
-def awake_or_not() -> float:
-    """Return a clock in seconds that does not stop while this machine sleeps, when nothing is renewed.
-
-    `time.monotonic` stops then on Linux; elsewhere there is no other. Only a holder needs it: a process that watches
-    somebody else's lease would have slept with it.
-    """
+def boot_clock() -> float:
+    """Return seconds by a clock that continues while this machine sleeps, unlike `time.monotonic` on Linux."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaseRecord:
-    """What the store knows of one holder. A renewal changes `renewals` alone."""
+    """What the store records of a holder. A renewal changes `renewals` alone."""
 
     holder: str
+    # Differs each time the lease is acquired.
     token: str
-    """Differs each time the lease is acquired."""
     since: datetime | None
     renewals: int = 0
+    # The holder's, in seconds; 0 where the store does not record it: then the reader's own applies.
     duration: float = 0.0
-    """The holder's, in seconds; 0 where the store keeps none: then the reader's own counts."""
 
     def is_of(self, other: LeaseRecord | None) -> bool:
         return other is not None and (self.holder, self.token) == (other.holder, other.token)
 
 
 @dataclass(frozen=True)
-class Found:
-    """The record as it was read, or None while the lease is free."""
+class StoredLease:
+    """The record as it was read; None while the lease is free."""
 
     record: LeaseRecord | None = None
+    # The store's own version of the record, which the next write has to follow.
     at: Any = None
-    """What the next write has to follow: the store's own version of the record."""
 
 
 class LeaseStore(abc.ABC):
-    """Where a record is kept. Every method may raise StoreError or UnreachableError."""
+    """Stores the record of one lease. Every method may raise StoreError or UnreachableError."""
 
-    # Whether the first write may do without a read: a refused one returns what is there.
+    # True if the first write needs no read: a refused one returns what is stored.
     writes_first: ClassVar[bool] = False
     keeps_duration: ClassVar[bool] = False
 
@@ -93,118 +90,114 @@ class LeaseStore(abc.ABC):
         return replace(record, renewals=record.renewals + 1)
 
     @abc.abstractmethod
-    def read(self, *, patient: bool = True) -> Found:
-        """Return what is there. `patient`: wait for a store that does not answer; else the call is repeated soon."""
+    def read(self, *, patient: bool = True) -> StoredLease:
+        """Return what is stored. `patient`: wait for a store that does not answer."""
 
     @abc.abstractmethod
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
-        """Write the record, or free the lease, if nobody has written since `after`. Return what is there then.
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
+        """Write the record, or None to free the lease, if nobody has written since `after`. Return what is stored.
 
-        So the record in the result is the given one only if it was written, also by an earlier try whose answer was
-        lost.
+        That is `record` also if an earlier attempt without an answer wrote it.
         """
 
     @abc.abstractmethod
     def contended(self, left: str) -> SecretopsError:
-        """Return the error for a record that somebody else changes all the time. `left`: what is not done."""
+        """Return the error for a record that always changes before a write. `left`: the outcome, for its rule."""
 
 
-class Held:
-    """A lease that this process acquired. Another one may have taken it over since. One question at a time."""
+class HeldLease:
+    """A lease that this process acquired, and may have lost. Thread-safe."""
 
-    def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, asked: float) -> None:
-        """`record` and `at` as they were written. `asked`: when that write was sent, by `awake_or_not`."""
+    def __init__(self, store: LeaseStore, record: LeaseRecord, at: Any, timing: Timing, *, sent: float) -> None:
         self.record, self._at = record, at
-        self._store, self._timing, self._renewed = store, timing, asked
-        # Who has taken the lease over; empty for nobody.
+        self._store, self._timing, self._renewed = store, timing, sent
+        # The process that has taken the lease over; empty for none.
         self._taker = ""
         self._turn = threading.Lock()
 
-    def confirm(self, *, surely: bool = False) -> None:
-        """Raise StoreError when the lease is lost. `surely`: do not rely on a recent renewal.
+    def confirm(self, *, fresh: bool = False) -> None:
+        """Raise LeaseLostError when the lease is lost. `fresh`: do not rely on a recent renewal.
 
-        A renewal that took too long to be recent is repeated; after `TRIES` this raises UnreachableError.
+        Repeats a renewal that was too slow to count; after `TRIES` raises UnreachableError.
         """
         with self._turn:
             for _ in range(TRIES):
-                if not self._taker and (surely or not self._is_recent):
+                if not self._taker and (fresh or not self._is_recent):
                     self._renew(patient=True)
-                    surely = False
+                    fresh = False
             if self._taker:
-                raise lost_to(self._taker)
+                raise LeaseLostError(self._taker)
             if not self._is_recent:
                 raise UnreachableError(
-                    f"the lease was renewed {TRIES} times, each more slowly than the {self._timing.trusted:.0f} s that "
-                    "a renewal is trusted for",
+                    f"{TRIES} renewals of the lease were slower than {self._timing.trusted:.0f} s",
                     rule="a process whose lease may have been taken over writes nothing",
-                    remedy="nothing to do: the next tick finishes what was begun",
+                    remedy="nothing to do: the next tick finishes the rotation",
+                    code="lease-renewal-slow",
                 )
 
     def renew(self) -> None:
-        """Renew the lease once. Raises SecretopsError when that is not possible now."""
         with self._turn:
             self._renew(patient=False)
 
     def release(self) -> None:
-        """Free the lease at once. Raises SecretopsError; then it ends with its duration."""
+        """Free the lease at once; else it expires."""
         with self._turn:
             if not self._taker:
                 self._write(None, patient=False)
 
     @property
     def _is_recent(self) -> bool:
-        return awake_or_not() - self._renewed <= self._timing.trusted
+        return boot_clock() - self._renewed <= self._timing.trusted
 
     def _renew(self, *, patient: bool) -> None:
-        asked = awake_or_not()
+        sent = boot_clock()
         if not self._taker and self._write(self._store.renewed(self.record), patient=patient):
-            self._renewed = asked
+            self._renewed = sent
 
     def _write(self, record: LeaseRecord | None, *, patient: bool) -> bool:
-        """Write while the lease is ours. False once another process has it."""
+        """Write the record; False if the lease is lost."""
         retries = Retries()
         while True:
-            found = self._store.write(record, Found(self.record, self._at), patient=patient)
+            found = self._store.write(record, StoredLease(self.record, self._at), patient=patient)
             if found.record != record and not self.record.is_of(found.record):
                 self._taker = (found.record and found.record.holder) or "nobody"
                 return False
             self.record, self._at = found.record or self.record, found.at
             if found.record == record:
                 return True
-            if not retries.pause():  # somebody changes something beside the record
-                raise self._store.contended("the next tick finishes what was begun")
+            if not retries.pause():  # something else in the store's object changes
+                raise self._store.contended("the next tick finishes the rotation")
 
 
-def acquire(store: LeaseStore, holder: str, timing: Timing) -> Held:
+def acquire(store: LeaseStore, holder: str, timing: Timing) -> HeldLease:
     """Acquire the lease for `holder`. Raises LeaseHeldError, StoreError, UnreachableError."""
-    ours, watch, retries = store.acquired_by(holder, timing.duration), Watch(timing), Retries()
-    silent: Found | None = None
+    ours, watcher, retries = store.acquired_by(holder, timing.duration), LeaseWatcher(timing), Retries()
+    expired: StoredLease | None = None
     while True:
-        asked, asked_awake = time.monotonic(), awake_or_not()
-        found = before = silent or (Found() if store.writes_first else store.read())
-        if silent or before.record is None:
+        sent, sent_awake = time.monotonic(), boot_clock()
+        found = before = expired or (StoredLease() if store.writes_first else store.read())
+        if expired or before.record is None:
             found = store.write(ours, before)
             if found.record == ours:
-                return Held(store, ours, found.at, timing, asked=asked_awake)
-        silent = None
+                return HeldLease(store, ours, found.at, timing, sent=sent_awake)
+        expired = None
         if found.record is None or (found is not before and found.record == before.record):
             if not retries.pause():
-                raise store.contended("nothing was begun")
-        elif watch.is_over(found.record, asked=asked):
-            silent = found
+                raise store.contended("nothing was started")
+        elif watcher.has_expired(found.record, sent=sent):
+            expired = found
 
 
 @contextlib.contextmanager
-def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[Held]:
-    """Hold the lease while the block runs. Raises as `acquire` does."""
+def hold(store: LeaseStore, holder: str, timing: Timing) -> Iterator[HeldLease]:
     held = acquire(store, holder, timing)
     with renewing(held, timing):
         yield held
 
 
 @contextlib.contextmanager
-def renewing(held: Held, timing: Timing) -> Iterator[None]:
-    """Renew the lease while the block runs, then release it. A renewal that fails is repeated."""
+def renewing(held: HeldLease, timing: Timing) -> Iterator[None]:
+    """Renew the lease while the block runs, then release it. Errors of both are only logged."""
     over = threading.Event()
 
     def keep_renewing() -> None:
@@ -224,74 +217,70 @@ def renewing(held: Held, timing: Timing) -> Iterator[None]:
         try:
             held.release()
         except SecretopsError as error:
-            _log.warning("the lease was not released, and ends in %d s: %s", timing.duration, error.what)
+            _log.warning("the lease was not released, and expires in %d s: %s", timing.duration, error.what)
 
 
 class Fence:
-    """What a store asks before each write, and after each read of a value. Without a lease it lets everything pass."""
+    """Confirms the lease before each write, and after each read of a value. Without a lease a no-op."""
 
     def __init__(self) -> None:
-        self._held: Held | None = None
+        self._held: HeldLease | None = None
 
     @contextlib.contextmanager
-    def behind(self, held: Held) -> Iterator[None]:
-        """While the block runs, let only the holder of `held` pass."""
+    def behind(self, held: HeldLease) -> Iterator[None]:
         self._held = held
         try:
             yield
         finally:
             self._held = None
 
-    def check(self, surely: bool) -> None:
-        """Raise StoreError when the lease is lost. `surely` as in `Held.confirm`: after somebody else's write."""
+    def check(self, fresh: bool) -> None:
         if self._held:
-            self._held.confirm(surely=surely)
+            self._held.confirm(fresh=fresh)
 
 
-class Watch:
-    """Tells by our own clock whether a holder is alive: each renewal changes the record."""
+class LeaseWatcher:
+    """Observes by this machine's clock whether a holder renews."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
         self._seen: LeaseRecord | None = None
         self._since = 0.0
 
-    def is_over(self, record: LeaseRecord, *, asked: float) -> bool:
-        """Return whether the record has not changed for its duration; else sleep until the next poll is due.
+    def has_expired(self, record: LeaseRecord, *, sent: float) -> bool:
+        """Return True if the record has not changed for its duration; else sleep until the next poll.
 
-        `asked`: when the record was requested, by `time.monotonic`. A slow answer counts from its arrival when it is
-        the first one, and from its request after that. Raises LeaseHeldError when the record has changed.
+        `sent`: when the record was requested, by `time.monotonic`: the first record counts from its arrival, later ones
+        from their request. Raises LeaseHeldError for a changed record.
         """
         if self._seen is None:
             self._seen, self._since = record, time.monotonic()
         elif record != self._seen:
-            raise held_by(record.holder, record.since)
-        if asked - self._since >= (record.duration or self._timing.duration):
+            raise lease_held(record.holder, record.since)
+        if sent - self._since >= (record.duration or self._timing.duration):
             return True
-        time.sleep(self._timing.look)
+        time.sleep(self._timing.poll)
         return False
 
 
-def held_by(holder: str, since: datetime | None) -> LeaseHeldError:
+def lease_held(holder: str, since: datetime | None) -> LeaseHeldError:
     began = f" since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
     return LeaseHeldError(
-        f"{holder}{began} holds the lease",
+        f"{holder} holds the lease{began}",
         rule="one rotation at a time",
-        remedy="nothing to do: it ends with its process; try again then",
+        remedy="wait until that process ends, then try again",
+        code="lease-held",
     )
 
 
-class LostError(StoreError):
-    """The lease was ours, and `taker` has it now."""
+class LeaseLostError(StoreError):
+    """Another process, `taker`, took the lease over."""
 
-    taker = ""
-
-
-def lost_to(taker: str) -> LostError:
-    error = LostError(
-        f"the lease is lost: {taker} has changed it",
-        rule="a lease that is not renewed for its whole duration is taken over, and its former holder writes no more",
-        remedy="nothing to do: the next tick finishes what was begun",
-    )
-    error.taker = taker
-    return error
+    def __init__(self, taker: str) -> None:
+        self.taker = taker
+        super().__init__(
+            f"the lease is lost: {taker} has changed it",
+            rule="a lease that is not renewed for its whole duration is taken over; its former holder writes nothing",
+            remedy="nothing to do: the next tick finishes the rotation",
+            code="lease-lost",
+        )

@@ -16,37 +16,37 @@ _FIELDS = TypeAdapter(dict[str, str])
 
 @dataclass(frozen=True)
 class Limit:
-    """The size limit of a store's secrets."""
-
     most_bytes: int
     store: str
 
 
-def written(secret: str, value: Value, limit: Limit) -> str:
-    """Return the text of `value`. Raises UsageError for what readers or the store can't take."""
+def serialize(secret: str, value: Value, limit: Limit) -> str:
+    """Return the text of `value`. Raises UsageError if it is too large or not text."""
     env_file.check_value(secret, value)
     made = json.dumps(dict(value), ensure_ascii=False)
     if (size := len(made.encode())) > limit.most_bytes:
         raise UsageError(
             f"{secret}: its value is {size} bytes as JSON",
-            rule=f"a secret of {limit.store} holds {limit.most_bytes} bytes at most; nothing was changed",
-            remedy="give a smaller value, or keep what is so large elsewhere and its key here",
+            rule=f"{limit.store} stores at most {limit.most_bytes} bytes in a secret; nothing was changed",
+            remedy=f"supply a smaller value: secretops put {secret}",
+            code="value-too-large",
         )
     return made
 
 
-def read(secret: str, version: str, text: str) -> Value:
+def parse(secret: str, version: str, text: str) -> Value:
     """Return the value of a version. Raises StoreError when secretops did not write it."""
-    if (found := fields(text)) is None:
+    if (found := parse_fields(text)) is None:
         raise StoreError(
-            f"{secret}: version {version} is no value",
-            rule="one JSON object of fields and their texts, written by secretops alone",
+            f"{secret}: version {version} is not a JSON object of texts",
+            rule="only secretops writes versions",
             remedy=f"supply a new one: secretops put {secret}",
+            code="value-unreadable",
         )
     return Value(found)
 
 
-def fields(text: str) -> dict[str, str] | None:
+def parse_fields(text: str) -> dict[str, str] | None:
     try:
         return _FIELDS.validate_json(text, strict=True)
     except ValueError:

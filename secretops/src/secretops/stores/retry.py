@@ -1,4 +1,4 @@
-"""Pauses between the attempts of one request, or of one compare-and-swap, until none is left."""
+"""Pauses between the attempts of one request, or of one compare-and-swap."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 
 from secretops.errors import StoreError
 
-# Seconds after each write that was refused because somebody else had just written.
+# Seconds after each write that was refused because another process had just written.
 CONFLICT_PAUSES = (0.05, 0.1, 0.2, 0.4)
-UNCHANGED = "a change is only written over what it was decided on; nothing was overwritten"
+UNCHANGED = "a change is only written over the state that it was decided on; nothing was overwritten"
 
 
 class Retries:
-    """The attempts of one call: after each that failed `pause` sleeps, or says that it was the last one."""
-
     def __init__(
         self,
         pauses: Iterable[float] | None = None,
@@ -24,12 +22,12 @@ class Retries:
         seconds: float = math.inf,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        """`pauses`: in seconds, by default those after conflicts. `seconds`: no attempt begins later, by `clock`."""
+        """`pauses`: seconds, by default those after conflicts. `seconds`: no attempt begins later, by `clock`."""
         self._pauses, self._clock = iter(CONFLICT_PAUSES if pauses is None else pauses), clock or time.monotonic
         self._end = self._clock() + seconds
 
     def pause(self, requested: float | None = None) -> bool:
-        """Sleep until the next attempt; False when there is none. `requested`: the server's own pause, in seconds."""
+        """Sleep until the next attempt; False after the last. `requested`: the server's own pause, in seconds."""
         if (pause := next(self._pauses, None)) is None:
             return False
         pause = requested or pause
@@ -42,8 +40,9 @@ class Retries:
 def contended(
     what: str, remedy: str, *, rule: str = UNCHANGED, change: str = "changed it", pauses: Sized = CONFLICT_PAUSES
 ) -> StoreError:
-    """Return the error for a record that somebody else changed before each attempt."""
-    return StoreError(f"{what}: somebody else {change} {len(pauses) + 1} times in a row", rule=rule, remedy=remedy)
+    times = len(pauses) + 1
+    text = f"{what}: another process {change} {times} times in a row"
+    return StoreError(text, rule=rule, remedy=remedy, code="write-conflict")
 
 
 def doubling(first: float, longest: float) -> Iterator[float]:

@@ -1,8 +1,7 @@
-"""`VersionStore` over a vendor's own versions, of which readers get one: the newest, or the one with a label.
+"""`VersionStore` over a vendor's own versions, of which readers get the newest, or the one with a label.
 
-The one request that makes a version that one is both the decision and the delivery, so that no version is ever current
-without its readers finding it. What follows from it, such as discarding what it replaced, the next run repeats after a
-crash.
+One request both decides and delivers, so that a current version is always a delivered one. After a crash the next run
+repeats what follows from it, such as deleting the value that it replaced.
 """
 
 from __future__ import annotations
@@ -25,15 +24,14 @@ from secretops.values import Value
 
 
 class VendorState(Protocol):
-    """What a vendor's store says of one secret and its versions, without a value of ours."""
+    """A vendor's records of one secret and its versions, without values."""
 
     @property
-    def versions(self) -> Versions:
-        """Ours. A version that somebody else made is none of them."""
+    def versions(self) -> Versions: ...
 
     @property
     def rolled_back(self) -> object:
-        """Truthy when a person gave readers an older version of ours, and since when is not recorded yet."""
+        """Truthy until the delivery of an older version by a person is recorded."""
 
 
 State = TypeVar("State", bound=VendorState)
@@ -41,27 +39,25 @@ State = TypeVar("State", bound=VendorState)
 
 @dataclass(frozen=True)
 class Edit:
-    """What readers find and secretops did not write. Holds a value, so it prints none."""
+    """A delivered version that secretops did not write. `undo`: what a person removes to undo it."""
 
     id: str
     fields: Mapping[str, Any] | None
     what: str
     undo: str
-    """What a person removes to undo it."""
 
     def __repr__(self) -> str:
         return f"Edit({self.id})"
 
 
 class VendorVersionStore(abc.ABC, Generic[State]):
-    """What the stores of AWS, Azure and Vault share. They write no access records: the vendor's log has every read."""
+    """The base of the stores of AWS, Azure and Vault, whose own logs record every access."""
 
-    def __init__(self, location: Any, api: Any, timing: Timing, *, loud: bool) -> None:
-        """`loud`: the journal is also a log, as a rotator's."""
+    def __init__(self, location: Any, api: Any, timing: Timing, *, log_entries: bool) -> None:
         self._location, self._api, self._timing = location, api, timing
         self._fence = Fence()
         api.guard = self._fence.check
-        self.journal: Journal = StoreJournal(self._keep_entry, self._last_entry, loud=loud)
+        self.journal: Journal = StoreJournal(self._store_entry, self._last_entry, log_entries=log_entries)
 
     def versions(self, secret: str) -> Versions:
         return self._state(secret).versions
@@ -91,17 +87,19 @@ class VendorVersionStore(abc.ABC, Generic[State]):
     def delivery_drift(self, secret: str) -> str | None:
         state = self._state(secret)
         if state.versions.current is None:
-            wrong = self._brought_back(secret, state)
-            return wrong.what if wrong else None
-        if wrong := self._taken_away(secret, state) or self._edited(secret, state):
+            wrong = self._restore_error(secret, state)
+        else:
+            wrong = self._removal_error(secret, state) or self._edited(secret, state)
+        if wrong:
             return wrong.what
-        return None if self._is_found(secret, state) else "not delivered: secretops tick"
+        is_fine = state.versions.current is None or self._is_delivered(secret, state)
+        return None if is_fine else "not delivered: secretops tick"
 
     def mark(
         self, secret: str, version: str, *, verified: datetime | None = None, retired: datetime | None = None
     ) -> None:
         state = self._state(secret)
-        state.versions.known(secret, version)
+        state.versions.get(secret, version)
         self._mark(secret, state, version, verified=verified, retired=retired)
 
     def discard(self, secret: str, version: str) -> None:
@@ -122,14 +120,11 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         self._fence.check(True)
 
     def _deliver_until_found(self, secret: str, version: str | None, now: datetime) -> State:
-        """Make `version`, by default the current one, the one that readers find. Return the state then.
-
-        Decides again from what is there when somebody else wrote in between.
-        """
+        """Deliver `version`, by default the current one, despite concurrent writes. Return the state then."""
         retries = Retries()
         while True:
             state = self._state(secret)
-            chosen = state.versions.current if version is None else state.versions.known(secret, version)
+            chosen = state.versions.current if version is None else state.versions.get(secret, version)
             if chosen is None:
                 return state
             self._refuse_edits(secret, state, None if version is None else chosen)
@@ -137,7 +132,7 @@ class VendorVersionStore(abc.ABC, Generic[State]):
                 self._record_rollback(secret, state, now)
                 state = self._state(secret)
             current = state.versions.current
-            if current and current.id == chosen.id and self._is_found(secret, state):
+            if current and current.id == chosen.id and self._is_delivered(secret, state):
                 break
             if self._deliver(secret, state, chosen, now):
                 state = self._state(secret)
@@ -153,13 +148,10 @@ class VendorVersionStore(abc.ABC, Generic[State]):
             raise self._contended(secret)
 
     def _refuse_edits(self, secret: str, state: State, chosen: Version | None) -> None:
-        """Raise StoreError when readers find what a person wrote, or nothing because a person decided so.
-
-        An edit with just the value of `chosen` is no loss: so `secretops put` adopts it.
-        """
+        """Raise StoreError when a person removed or edited the delivered value, except to the value of `chosen`."""
         current = state.versions.current
         again = chosen is None or (current is not None and current.id == chosen.id)
-        if wrong := self._edited(secret, state, chosen) or (self._taken_away(secret, state) if again else None):
+        if wrong := self._edited(secret, state, chosen) or (self._removal_error(secret, state) if again else None):
             raise wrong
 
     def _edited(self, secret: str, state: State, chosen: Version | None = None) -> StoreError | None:
@@ -173,13 +165,14 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         return store_errors.edited(secret, edit.what, edit.undo)
 
     def _names(self, secret: str) -> tuple[str, str]:
-        """Return what the vendor calls the secret that readers ask for, and the one that holds its pending version."""
+        """Return the vendor's names of the delivered secret, and of the one with its pending version."""
         names = self._find_names(secret)
         if names is None:
             raise StoreError(
                 f"{secret}: the stack has no secret of that name in {self._place}",
                 rule="`pulumi up` makes, or grants, the secrets one by one",
                 remedy="pulumi up, then try again",
+                code="secret-not-deployed",
             )
         return names
 
@@ -187,62 +180,58 @@ class VendorVersionStore(abc.ABC, Generic[State]):
         name = self._location.secrets.get(secret)
         return None if name is None else (name, self._location.pending[secret])
 
-    def _brought_back(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
-        """Return the error for a version that a person enabled again while its secret is being forgotten."""
+    def _restore_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
+        """Return the error for a version that a person restored while its secret is being deleted."""
         return None
 
-    def _taken_away(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
-        """Return the error for a current version that a person disabled or deleted."""
+    def _removal_error(self, secret: str, state: State) -> StoreError | None:  # noqa: ARG002
         return None
 
-    def _finish_forgetting(self, secret: str, state: State) -> None:
-        """Finish a `forget` that a crash cut short."""
+    def _finish_forgetting(self, secret: str, state: State) -> None: ...
 
     def _record_rollback(self, secret: str, state: State, now: datetime) -> None:
-        """Record since when readers find the version that a person gave them again."""
+        """Record `now` as the publish time of a version that a person delivered."""
         self._tidy(secret, state, now)
 
     @property
     @abc.abstractmethod
     def _place(self) -> str:
-        """Where the secrets are, for messages."""
+        """The vendor's account, vault or mount, for messages."""
 
     @abc.abstractmethod
     def _lease_store(self) -> LeaseStore: ...
 
     @abc.abstractmethod
-    def _keep_entry(self, entry: Entry) -> None: ...
+    def _store_entry(self, entry: Entry) -> None: ...
 
     @abc.abstractmethod
     def _last_entry(self, secret: str) -> Entry | None: ...
 
     @abc.abstractmethod
-    def _state(self, secret: str) -> State:
-        """Return what is there now; nothing of a secret that the stack does not have."""
+    def _state(self, secret: str) -> State: ...
 
     @abc.abstractmethod
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:
         """Return a value, not from the vendor's version `but`. Raises NotFoundError."""
 
     @abc.abstractmethod
-    def _is_found(self, secret: str, state: State) -> bool:
-        """Return whether readers find the current version."""
+    def _is_delivered(self, secret: str, state: State) -> bool: ...
 
     @abc.abstractmethod
     def _edit(self, secret: str, state: State) -> Edit | None:
-        """Return what readers find of somebody else, if it says anything."""
+        """Return the delivered version if it has a value and secretops did not write it."""
 
     @abc.abstractmethod
     def _deliver(self, secret: str, state: State, version: Version, now: datetime) -> bool:
-        """Send the one request that publishes. False when it was refused: somebody else wrote meanwhile."""
+        """Send the one request that publishes; False on a conflict."""
 
     @abc.abstractmethod
     def _tidy(self, secret: str, state: State, now: datetime) -> None:
-        """Record the publish time if it is not set, and discard the values of versions that are not kept."""
+        """Record the publish time if it is not set, and delete values that no version needs."""
 
     @abc.abstractmethod
     def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:
-        """Record `verified` or `retired`, each None where it is not to change."""
+        """Record `verified` or `retired`; None changes nothing."""
 
     @abc.abstractmethod
     def _discard(self, secret: str, state: State, pending: Version) -> None: ...

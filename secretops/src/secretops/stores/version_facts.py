@@ -1,4 +1,4 @@
-"""The facts of a version and the journal's entries, as a store without a disk keeps them."""
+"""Helpers for stores that record a version's facts and the journal as labels, tags or metadata."""
 
 from __future__ import annotations
 
@@ -24,43 +24,41 @@ def staged(previous: Version | None, current: Version | None, pending: Version |
     return Versions(tuple(version.at(stage=stage) for version, stage in found if version))
 
 
-def merged(one: Version, other: Version) -> Version:
-    """Return `one` with the later of both in each time: a vendor may have two texts about a version for a moment."""
-    times = {
-        name: max(filter(None, (getattr(one, name), getattr(other, name))), default=None)  # no time is taken back
-        for name in TIMES
-    }
+def merge(one: Version, other: Version) -> Version:
+    """Return `one` with the later of both in each time, for a vendor with two records of a version."""
+    times = {name: max(filter(None, (getattr(one, name), getattr(other, name))), default=None) for name in TIMES}
     return dataclasses.replace(one, **times)  # type: ignore[arg-type]
 
 
-def fitted(entry: Entry, written: Callable[[str], str], longest: int) -> str:
-    """Return what `written` makes of the entry's outcome, cut so that it has `longest` bytes at most."""
+def fit_outcome(entry: Entry, written: Callable[[str], str], longest: int) -> str:
+    """Return `written` of the entry's outcome, cut to `longest` bytes."""
     outcome = entry.outcome
     while len((text := written(outcome)).encode()) > longest and outcome:
         outcome = outcome[:-1]
     return text
 
 
-def stamp(time: datetime) -> str:
+def timestamp(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 class StoreJournal:
-    """`Journal` over a process' log, and its store for the last entry. `loud`: a rotator's, whose log is all it leaves.
+    """A `Journal` over a store with the last entry of each secret, and a log of all entries.
 
-    `keep` stores an entry, without patience for a store that does not answer; `last` returns a secret's newest one.
+    `keep` stores an entry without waiting; `last` returns a secret's newest one.
     """
 
-    def __init__(self, keep: Callable[[Entry], object], last: Callable[[str], Entry | None], *, loud: bool) -> None:
-        self._keep, self.last, self._loud = keep, last, loud
+    def __init__(
+        self, keep: Callable[[Entry], object], last: Callable[[str], Entry | None], *, log_entries: bool
+    ) -> None:
+        self._keep, self.last, self._log_entries = keep, last, log_entries
 
     def write(self, entry: Entry) -> None:
-        """Log and keep an entry. An entry that can't be kept neither undoes nor hides its step."""
         entry = dataclasses.replace(entry, outcome=redact(entry.outcome))
-        if self._loud:
+        if self._log_entries:
             time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")
             print(json.dumps({**dataclasses.asdict(entry), "time": time}), file=sys.stderr, flush=True)  # noqa: T201
         try:
             self._keep(entry)
         except SecretopsError as error:
-            _log.warning("%s: the last step is not kept for `secretops status`: %s", entry.secret, error.what)
+            _log.warning("%s: `secretops status` does not know the last step: %s", entry.secret, error.what)

@@ -1,8 +1,8 @@
 """Users of a Coreflux broker, by the commands of $SYS/Coreflux/Command.
 
-Written from Coreflux's public pages (CorefluxCommunity/coreflux-cursor-plugin, skills broker-commands and
-broker-security), and tested against the embedded broker, which implements them. Of all error texts only "Permission
-denied" is used. The acting admin needs AllowedUserManagement. No command lists or disables users.
+Source: Coreflux's public pages (CorefluxCommunity/coreflux-cursor-plugin, skills broker-commands and broker-security).
+Tested against the embedded broker, which implements them. The only error text in use is "Permission denied". No command
+lists or disables users.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from secretops.engine.ports import UserTakenError
 from secretops.errors import RefusedError
@@ -29,20 +28,18 @@ ANSWERS = "$SYS/Coreflux/Command/Output"
 
 ADMIN_FLAG = "AllowedUserManagement"
 
-# An argument that no way of splitting at spaces and removing quotes changes.
+# An argument that survives splitting at spaces and the removal of quotes.
 _PLAIN = re.compile(r"(?!-)[^\s\"'`\\\x00-\x1f\x7f]+")
 
 
 class CorefluxTarget(BrokerUsers):
-    """Users of a Coreflux broker: a server's, which any authenticated user can be, or its user managers."""
-
-    why_not_self = "whether a Coreflux broker then still answers is not documented"
+    self_change_risk = "Coreflux does not document whether the broker still answers"
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
-        """Make the broker accept `credential`, and a server's user a member of the stack's groups.
+        """Make the broker accept `credential`, and add a server's user to the stack's groups.
 
-        Changes the password first, and adds the user if that fails. A `new` user is only added, so that one that exists
-        stays as it is.
+        Changes the password, or adds the user if that fails. A `new` user is only added: an existing user of that name
+        stays unchanged.
         """
         username, password = credential["username"], credential["password"]
         self._refuse_self(admin, username)
@@ -54,17 +51,15 @@ class CorefluxTarget(BrokerUsers):
         with self._open(admin) as connection:
             commands = Commands(connection)
             if not known and new:
-                added = commands.ask("addUser", username, password)
-                if not added.success:
-                    refused = commands.refused("addUser", username, added)
-                    is_there = commands.ask("listUserGroups", username).success
-                    raise UserTakenError(refused.what) if is_there else refused
-            elif not known and not commands.ask("changeUserPassword", username, password).success:
+                if error := commands.send("addUser", username, password).error:
+                    exists = commands.send("listUserGroups", username).error is None
+                    raise UserTakenError(error.what, code="broker-user-exists") if exists else error
+            elif not known and commands.send("changeUserPassword", username, password).error:
                 commands.run("addUser", username, password)
             if self._admin:
                 commands.run("changeUserSettings", username, ADMIN_FLAG, "true")
             if groups:
-                member = commands.run("listUserGroups", username).data.get("groups") or ()
+                member = commands.run("listUserGroups", username).get("groups") or ()
                 for group in (one for one in groups if one not in member):
                     commands.run("addUserToGroup", username, group)
 
@@ -74,18 +69,17 @@ class CorefluxTarget(BrokerUsers):
             Commands(connection).run("listUserGroups", credential["username"])
 
     def retire(self, admin: Value, username: str) -> None:
-        """Set a random password. A missing user is no error. Whether its sessions end is not documented."""
+        """Set a random password. A missing user is no error. Coreflux does not document whether its sessions end."""
         self._refuse_self(admin, username)
-        unknown = Value({"username": username, "password": new_password()})
-        _refuse_unquotable(unknown)
+        random = Value({"username": username, "password": new_password()})
+        _refuse_unquotable(random)
         with self._open(admin) as connection:
             commands = Commands(connection)
-            changed = commands.ask("changeUserPassword", username, unknown["password"])
-            if not changed.success and commands.ask("listUserGroups", username).success:
-                raise commands.refused("changeUserPassword", username, changed)
+            error = commands.send("changeUserPassword", username, random["password"]).error
+            if error and commands.send("listUserGroups", username).error is None:
+                raise error
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:  # noqa: ARG002
-        """Return False: none of its documented commands restricts a user's topics."""
         return False
 
     def _may_command(self, credential: Value) -> bool:
@@ -96,31 +90,27 @@ class CorefluxTarget(BrokerUsers):
         return True
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The broker's answer to a command."""
-
-    success: bool
-    message: str
-    data: Mapping[str, Any] = field(default_factory=dict)
+class Answer(NamedTuple):
+    data: Mapping[str, Any]
+    error: RefusedError | None
 
 
 class Commands:
-    """The broker's commands, in an admin's session, one at a time."""
+    """The broker's commands in an admin's session."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         connection.subscribe(ANSWERS)
 
-    def run(self, command: str, *arguments: str) -> Answer:
-        """Return the answer. Raises RefusedError with the broker's reason. The first argument is the user."""
-        answer = self.ask(command, *arguments)
-        if not answer.success:
-            raise self.refused(command, arguments[0], answer)
-        return answer
+    def run(self, command: str, username: str, *arguments: str) -> Mapping[str, Any]:
+        """Return the data of the answer. Raises RefusedError with the broker's reason."""
+        answer = self.send(command, username, *arguments)
+        if answer.error:
+            raise answer.error
+        return answer.data
 
-    def ask(self, command: str, *arguments: str) -> Answer:
-        """Return the broker's answer. Raises RefusedError when this user may not run the command."""
+    def send(self, command: str, username: str, *arguments: str) -> Answer:
+        """Return the answer. Raises RefusedError if the admin may not run the command."""
         token = secrets.token_hex(8)
 
         def mine(message: MQTTMessage) -> dict[str, Any] | None:
@@ -130,27 +120,24 @@ class Commands:
                 return None
             return envelope if envelope.get("requestId") == token else None
 
-        self._connection.publish(COMMANDS, " ".join((f"-{command}", *arguments, "-requestId", token)))
+        self._connection.publish(COMMANDS, " ".join((f"-{command}", username, *arguments, "-requestId", token)))
         if (envelope := self._connection.receive(mine)) is None:
             raise RefusedError(
-                f"{self._connection.address}: nothing on {ANSWERS} for -{command}",
-                rule="a broker that answers nothing has rejected the publish: the user lacks CommandCall",
-                remedy=f"give {self._connection.username} the flag {ADMIN_FLAG}",
+                f"{self._connection.address}: no answer on {ANSWERS} to -{command}",
+                rule="without the right CommandCall the broker drops the publish",
+                remedy=f"set the flag {ADMIN_FLAG} for {self._connection.username}",
+                code="broker-command-unanswered",
             )
-        data = envelope.get("data")
-        success, found = envelope.get("success") is True, data if isinstance(data, dict) else {}
-        answer = Answer(success=success, message=_reason(envelope), data=found)
-        if answer.message.startswith("Permission denied"):
-            raise self.refused(command, arguments[0], answer)
-        return answer
-
-    def refused(self, command: str, username: str, answer: Answer) -> RefusedError:
-        """Return the error for an answer. The broker's reason may quote the command, so it is redacted."""
-        return RefusedError(
-            f"{self._connection.address}: refused -{command} for {username}: {redact(answer.message)}",
+        reason, data = redact(_reason(envelope)), envelope.get("data")  # it may quote the command
+        error = RefusedError(
+            f"{self._connection.address}: -{command} failed for {username}: {reason}",
             rule=f"{self._connection.username} needs the flag {ADMIN_FLAG}",
             remedy=f"as root: -changeUserSettings {self._connection.username} {ADMIN_FLAG} true",
+            code="broker-command-denied",
         )
+        if reason.startswith("Permission denied"):
+            raise error
+        return Answer(data if isinstance(data, dict) else {}, None if envelope.get("success") is True else error)
 
 
 def _reason(envelope: dict[str, Any]) -> str:
@@ -164,7 +151,8 @@ def _refuse_unquotable(credential: Value) -> None:
     for part in ("username", "password"):
         if not _PLAIN.fullmatch(credential[part]):
             raise RefusedError(
-                f"the {part} of {credential['username']!r} cannot be sent in a command",
-                rule="a Coreflux command is split at spaces and loses quotes; no backslash, no leading dash either",
+                f"the {part} of {credential['username']!r} is not valid in a Coreflux command",
+                rule="the broker splits a command at spaces and removes quotes; no backslash or leading dash either",
                 remedy="use letters and digits",
+                code="broker-argument-invalid",
             )

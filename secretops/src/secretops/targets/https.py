@@ -19,21 +19,18 @@ from secretops.redaction import redact
 
 # Attempts of a request, and waits for a rate limit.
 TRIES = 3
-
 # Seconds before the second attempt, doubled before the third.
 PAUSE = 1.0
-
-# The longest wait, in seconds, that a server may ask for.
+# The longest rate-limit wait in seconds.
 LONGEST_WAIT = 60.0
-
-# Seconds for one response, and for all requests about one thing with their waits.
+# Seconds for one response, and for all requests of one operation with their waits.
 ANSWER_SECONDS, ALL_SECONDS = 30.0, 120.0
-
 # The largest response. A page of keys has a few thousand bytes.
 MOST_BYTES = 1 << 20
-
-_RULE = "what it was asked, the next tick asks again"
-_REMEDY = "is it reached from here (HTTPS_PROXY leads through a proxy), and does it serve?"
+_RULE = "the next tick sends the request again"
+_REMEDY = "check the network from here (HTTPS_PROXY sets a proxy), and the server's status page"
+# For http, which is local: a proxy would receive the token.
+_NO_PROXY = urllib.request.ProxyHandler({})
 
 
 class NoAnswerError(UnreachableError):
@@ -42,7 +39,7 @@ class NoAnswerError(UnreachableError):
 
 @dataclass(frozen=True, repr=False)
 class Answer:
-    """A response. It may have a value, so its repr has none."""
+    """A response, without a repr: it may contain a value."""
 
     status: int
     headers: Message
@@ -50,7 +47,7 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The JSON object of the response, or an empty one."""
+        """The JSON object of the response; empty if invalid."""
         try:
             found = json.loads(self.text)
         except (ValueError, RecursionError):
@@ -58,8 +55,7 @@ class Answer:
         return found if isinstance(found, dict) else {}
 
     @property
-    def said(self) -> str:
-        """The status, and the message of an error."""
+    def summary(self) -> str:
         message = self.json.get("message") if self.status >= http.HTTPStatus.BAD_REQUEST else None
         return f"HTTP {self.status}" + (f": {redact(message)[:200]}" if isinstance(message, str) else "")
 
@@ -69,78 +65,76 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-# For http, which stays on this machine: a proxy would see the token.
-_NO_PROXY = urllib.request.ProxyHandler({})
-
-
 @dataclass
-class Patience:
-    """Seconds left for all requests about one thing, and for each response."""
+class TimeBudget:
+    """Seconds left for all requests of one operation, and for each response. `sleep` waits between two requests."""
 
     left: float = ALL_SECONDS
     each: float = ANSWER_SECONDS
+    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True, repr=False)
 class Client:
-    """Sends requests to one server with one token."""
-
+    # https://HOST, or http on this machine.
     base: str
-    """https://HOST, or http on this machine."""
     token: str
-    sleep: Callable[[float], None] = time.sleep
-    patience: Patience = field(default_factory=Patience)
+    budget: TimeBudget = field(default_factory=TimeBudget)
 
     def __post_init__(self) -> None:
         check_url(self.base)
         if not self.token.isascii() or not self.token.isprintable() or " " in self.token:
             raise UsageError(
-                f"{self.host}: its token is not one word of ASCII",
-                rule="a token travels in a header, on one line",
-                remedy="supply it again with `secretops put`, as it was given to you",
+                f"{self.host}: the token is not one word of printable ASCII",
+                rule="the token is sent in an HTTP header",
+                remedy="supply it again with `secretops put`, exactly as its issuer shows it",
+                code="api-token-invalid",
             )
 
     @property
     def host(self) -> str:
         return urlsplit(self.base).netloc
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, again: bool = True) -> Answer:
-        """Return the response, also of an error. Waits and retries as the server asks.
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, retry: bool = True) -> Answer:
+        """Return the response, also of an error. Waits and retries as the server requests.
 
-        `again`: retry a request of unknown outcome. Raises UnreachableError, and NoAnswerError for such a request.
+        `retry`: repeat a request of unknown outcome. Raises UnreachableError, and NoAnswerError for such an outcome.
         """
-        wait, left = PAUSE, TRIES
-        while True:
-            left -= 1
-            if self.patience.left <= 0:
-                what = f"{self.host}: not asked, for what was asked before took {ALL_SECONDS:.0f} s"
-                raise UnreachableError(what, rule=_RULE, remedy=_REMEDY)
+        answer: Answer | None
+        for attempt in range(1, TRIES + 1):
+            if self.budget.left <= 0:
+                raise UnreachableError(
+                    f"{self.host}: request not sent: earlier ones took {ALL_SECONDS:.0f} s",
+                    rule=_RULE,
+                    remedy=_REMEDY,
+                    code="api-time-exceeded",
+                )
             try:
-                answer = self._once(method, path, body)
+                answer, why = self._once(method, path, body), ""
             except (OSError, http.client.HTTPException) as error:
-                if not left or not again or self.patience.left <= wait:
-                    why = redact(str(getattr(error, "reason", "") or error)) or type(error).__name__
-                    raise NoAnswerError(f"{self.host}: {why}", rule=_RULE, remedy=_REMEDY) from None
-            else:
-                if answer.status == http.HTTPStatus.TOO_MANY_REQUESTS:
-                    asked = _asked_to_wait(answer.headers)
-                    if not left or asked > min(LONGEST_WAIT, self.patience.left):
-                        what = f"{self.host}: {answer.said}; it asks to wait {asked:.0f} s"
-                        raise UnreachableError(what, rule=_RULE, remedy="nothing to do, if another try can wait")
-                    self._wait(asked)
-                    continue
-                broken = answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
-                if not broken or not left or not again or self.patience.left <= wait:
+                answer, why = None, redact(str(getattr(error, "reason", "") or error)) or type(error).__name__
+            pause = PAUSE * 2 ** (attempt - 1)
+            if answer and answer.status == http.HTTPStatus.TOO_MANY_REQUESTS:
+                pause = _requested_pause(answer.headers)
+                if attempt == TRIES or pause > min(LONGEST_WAIT, self.budget.left):
+                    raise UnreachableError(
+                        f"{self.host}: {answer.summary}; retry after {pause:.0f} s",
+                        rule=_RULE,
+                        remedy="nothing to do, unless it is urgent: then run the command again after that time",
+                        code="api-rate-limited",
+                    )
+            elif answer and answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
+                return answer
+            elif attempt == TRIES or not retry or self.budget.left <= pause:
+                if answer:
                     return answer
-            self._wait(wait)
-            wait *= 2
-
-    def _wait(self, seconds: float) -> None:
-        self.sleep(seconds)
-        self.patience.left -= seconds
+                raise NoAnswerError(f"{self.host}: {why}", rule=_RULE, remedy=_REMEDY, code="api-unreachable")
+            self.budget.sleep(pause)
+            self.budget.left -= pause
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _once(self, method: str, path: str, body: Mapping[str, Any] | None) -> Answer:
-        request = urllib.request.Request(  # noqa: S310 - check_url has seen the scheme
+        request = urllib.request.Request(  # noqa: S310 - check_url checks the scheme
             self.base.rstrip("/") + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
@@ -152,20 +146,20 @@ class Client:
             },
         )
         began = time.monotonic()
-        near = [_NO_PROXY] if urlsplit(self.base).scheme == "http" else []
-        opener = urllib.request.build_opener(_NoRedirect, *near)
+        local = [_NO_PROXY] if urlsplit(self.base).scheme == "http" else []
+        opener = urllib.request.build_opener(_NoRedirect, *local)
         try:
-            with opener.open(request, timeout=min(self.patience.each, self.patience.left)) as response:
+            with opener.open(request, timeout=min(self.budget.each, self.budget.left)) as response:
                 return Answer(response.status, response.headers, response.read(MOST_BYTES))
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(error.code, error.headers, error.read(MOST_BYTES))
         finally:
-            self.patience.left -= time.monotonic() - began
+            self.budget.left -= time.monotonic() - began
 
 
 def check_url(url: str) -> None:
-    """Raise UsageError for an invalid URL, and for one that a token must not be sent to."""
+    """Raise UsageError for an invalid URL, and for one that must not receive a token."""
     try:
         at = urlsplit(url)
         host, _ = at.hostname, at.port
@@ -174,14 +168,15 @@ def check_url(url: str) -> None:
     allowed = ("https", "http") if host in ("localhost", "127.0.0.1", "::1") else ("https",)
     if not host or at.path not in ("", "/") or at.query or at.username is not None or at.scheme not in allowed:
         raise UsageError(
-            f"{url}: not the URL of a server that a token is sent to",
-            rule="https, a host, and no path; http only on this machine",
+            f"{url}: invalid server URL",
+            rule="https and a host, without a path; http only on this machine",
             remedy="write it like https://example.agents.do-ai.run",
+            code="server-url-invalid",
         )
 
 
-def _asked_to_wait(headers: Message) -> float:
-    """Return the seconds of retry-after, else until the time of ratelimit-reset, else a pause.
+def _requested_pause(headers: Message) -> float:
+    """Return the seconds of retry-after, else until ratelimit-reset, else PAUSE.
 
     https://docs.digitalocean.com/reference/api/reference/#section/Introduction/Rate-Limit
     """

@@ -1,7 +1,6 @@
 """Users of a mosquitto with the dynamic security plugin (plugins/dynamic-security/README.md).
 
-The plugin ends all sessions of a user when its password or roles are set, even to the same ones, so nothing is sent
-that is not needed.
+Setting a user's password or roles, even to the same ones, ends its sessions, so commands without effect are not sent.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from secretops.engine.ports import UserTakenError
@@ -36,12 +35,10 @@ _ROLE_NOT_FOUND = "Role not found"
 
 
 class MosquittoTarget(BrokerUsers):
-    """Users of mosquitto's dynamic security: a server's, with a role for the broker's topics, or admins."""
-
-    why_not_self = "the plugin ends an admin's session before it answers"
+    self_change_risk = "the plugin ends an admin's session before it answers"
 
     def apply(self, admin: Value, credential: Value, *, new: bool = False) -> None:
-        """Make the broker accept `credential` with its role. Changes nothing if it does already."""
+        """Make the broker accept `credential` with its role. No-op if it does."""
         username = credential["username"]
         self._refuse_self(admin, username)
         with self._open(admin) as connection:
@@ -49,7 +46,7 @@ class MosquittoTarget(BrokerUsers):
             client = security.find("getClient", _CLIENT_NOT_FOUND, username=username)
             known = client is not None and logs_in(self._broker, credential, deadline=self._deadline)
             if new and client is not None and not known:
-                raise UserTakenError(f"{connection.address}: there is a user {username} already")
+                raise UserTakenError(f"{connection.address}: user {username} exists", code="broker-user-exists")
             role = ADMIN_ROLE if self._admin else self._server_role(security, username)
             roles = [{"rolename": role}]
             if client is None:
@@ -70,14 +67,12 @@ class MosquittoTarget(BrokerUsers):
     def retire(self, admin: Value, username: str) -> None:
         """Set a random password, which also ends the user's sessions. A missing user is no error."""
         self._refuse_self(admin, username)
-        password = Value({"password": new_password()})["password"]
+        random = Value({"username": username, "password": new_password()})
         with self._open(admin) as connection:
-            DynamicSecurity(connection).find(
-                "setClientPassword", _CLIENT_NOT_FOUND, username=username, password=password
-            )
+            DynamicSecurity(connection).find("setClientPassword", _CLIENT_NOT_FOUND, **random)
 
     def guards_reports(self, admin: Value, usernames: Sequence[str]) -> bool:
-        """Return whether only each of `usernames` may publish the reports of its servers, as `apply` sets it."""
+        """Return whether each of `usernames` alone may publish the reports of its servers, as `apply` configures."""
         access: dict[str, Any] = {}
         with self._open(admin) as connection:
             security = DynamicSecurity(connection)
@@ -91,10 +86,10 @@ class MosquittoTarget(BrokerUsers):
             return False
 
     def _server_role(self, security: DynamicSecurity, username: str) -> str:
-        """Return the name of the role of a server's user; make it if it is missing.
+        """Return the role of a server's user; create it if it is missing.
 
-        The name depends on what it allows: changing a role would end the sessions of all its users, so a user gets
-        another role at its next rotation. Below REPORTS it allows only the user's own reports.
+        Its name is a digest of its rules: changing a role ends the sessions of all its users, so a user gets
+        a new role at its next rotation instead.
         """
         allowed = dict.fromkeys((*self._broker.topics, f"{REPORTS}/#", f"{HINTS}/#"))
         acls = [_acl(acl_type, topic, 0, allow=True) for topic in allowed for acl_type in ACL_TYPES]
@@ -103,25 +98,25 @@ class MosquittoTarget(BrokerUsers):
         if security.find("getRole", _ROLE_NOT_FOUND, rolename=name) is None:
             try:
                 security.run("createRole", rolename=name, acls=acls)
-            except RefusedError:  # another stack may have made it
+            except RefusedError:  # another stack may have created it
                 if security.find("getRole", _ROLE_NOT_FOUND, rolename=name) is None:
                     raise
         return name
 
 
 class DynamicSecurity:
-    """The plugin's commands, in an admin's session, one at a time."""
+    """The plugin's commands in an admin's session."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         connection.subscribe(ANSWERS)
 
     def run(self, command: str, **arguments: object) -> dict[str, Any]:
-        """Return the answer's data. Raises RefusedError with the plugin's reason."""
+        """Return the data of the answer. Raises RefusedError with the plugin's reason."""
         return self.find(command, None, **arguments) or {}
 
     def find(self, command: str, missing: str | None, **arguments: object) -> dict[str, Any] | None:
-        """As `run`, but return None for the error `missing`."""
+        """Like `run`, but return None for the error `missing`."""
         answer = self._ask(command, arguments)
         if (error := answer.get("error")) is None:
             return dict(answer.get("data") or {})
@@ -129,8 +124,9 @@ class DynamicSecurity:
             return None
         about = arguments.get("username") or arguments.get("rolename") or "everything"
         raise RefusedError(
-            f"{self._connection.address}: refused {command} for {about}: {redact(str(error))}",
-            remedy=f"check what {self._connection.username} may do: mosquitto_ctrl dynsec getClient",
+            f"{self._connection.address}: {command} failed for {about}: {redact(str(error))}",
+            remedy=f"check the roles of {self._connection.username}: mosquitto_ctrl dynsec getClient",
+            code="broker-command-denied",
         )
 
     def _ask(self, command: str, arguments: dict[str, object]) -> dict[str, Any]:
@@ -141,17 +137,18 @@ class DynamicSecurity:
             try:
                 answers = json.loads(message.payload)["responses"]
                 answer = next((dict(each) for each in answers if each.get("correlationData") == token), None)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # not an answer to a command
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # not an answer
                 return None
             return answer if answer and isinstance(answer.get("data") or {}, dict) else None
 
         self._connection.publish(COMMANDS, json.dumps(request))
         if (answer := self._connection.receive(mine)) is None:
-            # Under 3.1.1 mosquitto acknowledges and drops what the user may not publish.
+            # Under 3.1.1 mosquitto acknowledges and drops a denied message.
             raise RefusedError(
-                f"{self._connection.address}: took {command} from {self._connection.username} and did not answer it",
-                rule=f"users are set by mosquitto's dynamic security plugin, for those with the role {ADMIN_ROLE}",
+                f"{self._connection.address}: no answer to {command} of {self._connection.username}",
+                rule=f"mosquitto's dynamic security plugin answers users with the role {ADMIN_ROLE}",
                 remedy="use an admin's credential, and load mosquitto_dynamic_security.so in the broker",
+                code="broker-command-unanswered",
             )
         return answer
 
@@ -161,7 +158,7 @@ def _acl(acl_type: str, topic: str, priority: int, *, allow: bool) -> dict[str, 
 
 
 def _client(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the client of a getClient, with its roles' names. An invalid answer is a client without roles."""
+    """Return the client of a getClient answer with the names of its roles; without roles if the answer is invalid."""
     found = data.get("client")
     if not isinstance(found, dict):
         return {}
@@ -171,11 +168,10 @@ def _client(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def publishers(access: Mapping[str, Any], tree: str) -> set[str] | None:
-    """Return the users that may publish below `tree`; None if anonymous clients, or by default all, may.
+    """Return the users that may publish below `tree`; None if anonymous clients, or all users by default, may.
 
-    `access` has the data of listClients, listGroups, listRoles (verbose), getDefaultACLAccess and getAnonymousGroup.
-    Roles are not weighed against each other: a user that may publish by any of them counts. Raises KeyError, TypeError,
-    AttributeError for an invalid answer.
+    `access`: the data of listClients, listGroups, listRoles (verbose), getDefaultACLAccess and getAnonymousGroup.
+    Raises KeyError, TypeError, AttributeError for an invalid answer.
     """
     if any(entry["allow"] for entry in access["acls"] if entry["acltype"] == SEND):
         return None
@@ -208,28 +204,17 @@ def _roles(holder: Mapping[str, Any]) -> set[str]:
     return {role["rolename"] for role in holder.get("roles", ())}
 
 
-def _levels(topic_filter: str, tree: str) -> Iterator[tuple[str, str | None]]:
-    """Yield each level of the filter with the tree's, which is None below the tree."""
-    levels = tree.split("/")
-    for number, level in enumerate(topic_filter.split("/")):
-        yield level, levels[number] if number < len(levels) else None
-
-
 def _meets(topic_filter: str, tree: str) -> bool:
     """Return whether a topic at or below `tree` matches. %c and %u stand for any client id and user."""
-    for level, of_tree in _levels(topic_filter, tree):
-        if level == "#" or of_tree is None:
-            return True
-        if level not in ("+", of_tree) and "%c" not in level and "%u" not in level:
-            return False
-    return topic_filter.count("/") >= tree.count("/")
+    levels = ["+" if "%c" in level or "%u" in level else level for level in topic_filter.split("/")]
+    return _matches("/".join(levels[: tree.count("/") + 1]), tree)
 
 
 def _covers(topic_filter: str, tree: str) -> bool:
-    """Return whether every topic at or below `tree` matches."""
-    for level, of_tree in _levels(topic_filter, tree):
-        if level == "#":
-            return True
-        if of_tree is None or level not in ("+", of_tree):
-            return False
-    return False
+    return topic_filter.endswith("#") and _matches(topic_filter, tree)
+
+
+def _matches(topic_filter: str, topic: str) -> bool:
+    from paho.mqtt.client import topic_matches_sub
+
+    return bool(topic_matches_sub(topic_filter, topic))

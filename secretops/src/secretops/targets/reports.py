@@ -1,11 +1,7 @@
-"""What launchers and rotators send each other over MQTT, apart from the plant's topics: reports and hints.
+"""Reports and hints: the MQTT messages between launchers and rotators.
 
-A running server reports which version it uses, in one retained message below the broker user that it is logged in as:
-so two stacks on one broker need not know of each other. What a report proves, and when it may shorten a grace:
-docs/adr/0003.
-
-A rotator hints at a new version, in a message that is not retained. A hint is no evidence: a forged one makes a
-launcher poll its store, and a poll finds what a lost one announced.
+A server reports the version it uses in one retained message below its broker user. What a report proves: docs/adr/0003.
+A rotator announces a new version in a hint, which is not evidence: a launcher then polls its store.
 """
 
 from __future__ import annotations
@@ -26,57 +22,45 @@ from secretops.values import Value
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
-# The first level of each of them, for people who watch the broker.
-PLACE = "coreflux-mcp-secrets"
-
+# The first level of every topic of secretops.
+TOPIC_PREFIX = "coreflux-mcp-secrets"
 # Servers report at REPORTS/<broker user>/<client id>, both percent-encoded: retained, and emptied at the client's end.
-REPORTS = f"{PLACE}/replicas"
-
-# A rotator hints at a new version at HINTS/<secret>, not retained.
-HINTS = f"{PLACE}/hints"
-
+REPORTS = f"{TOPIC_PREFIX}/replicas"
+# A rotator sends a hint to HINTS/<secret>.
+HINTS = f"{TOPIC_PREFIX}/hints"
 # Where launchers subscribe.
 HINT_FILTER = f"{HINTS}/+"
-
-# How long each answer of the broker may take while a hint is published, in seconds: a rotation waits for it.
+# Seconds for each answer of the broker to a hint: a rotation waits for it.
 HINT_SECONDS = 5.0
-
-# Bytes of a payload that is read. A secret's name has at most 40 characters, and a version's id 33.
+# Maximum bytes of a hint. A secret's name has at most 40 characters, and a version's id 33.
 LONGEST_HINT = 1_000
-
-# How long to go on reading once the broker has answered, in seconds: some send what is retained a moment later.
+# Seconds to continue reading after the broker has answered: some brokers send retained messages a moment later.
 QUIET_SECONDS = 0.3
 
 
 def reports_of(user: str) -> str:
-    """Return the topic below which the servers that are logged in as `user` report."""
+    """Return the topic below which servers with the broker user `user` report."""
     return f"{REPORTS}/{quote(user, safe='')}"
 
 
 def report_topic(user: str, client_id: str) -> str:
-    """Return where the server that is logged in as `user` reports."""
     return f"{reports_of(user)}/{quote(client_id, safe='')}"
 
 
 def report_text(secret: str, version: str, since: datetime) -> str:
-    """Return what it reports there."""
     return json.dumps({"secret": secret, "version": version, "since": since.isoformat(timespec="seconds")})
 
 
 def read_reports(
     broker: Broker, credential: Value, users: Sequence[str], *, deadline: float = DEADLINE_SECONDS
 ) -> tuple[Replica, ...]:
-    """Return what the servers that are logged in as one of `users` report, read as `credential`.
-
-    Raises UnreachableError also when not all reports were read, or when something there is no report: the number of
-    servers is not known then. Raises RefusedError also when `credential` may not subscribe there.
-    """
+    """Return the reports of the servers with one of `users`. Raises UnreachableError if one is missing or invalid."""
     found: dict[str, Replica] = {}
     own = reports_of(credential["username"])
     with Connection(broker, credential, deadline=deadline) as connection:
         for tree in sorted({own, *map(reports_of, users)}):
             connection.subscribe(f"{tree}/#")
-        # The broker sends what is retained before what is published afterwards.
+        # The broker sends retained messages before later ones.
         end = f"{own}/end-{secrets.token_hex(8)}"
 
         def is_end(message: MQTTMessage) -> bool | None:
@@ -86,16 +70,17 @@ def read_reports(
         connection.publish(end, "")
         if not connection.receive(is_end):
             raise UnreachableError(
-                f"{connection.address}: the reports of servers did not all arrive in {deadline:g} s",
-                rule="the broker sends what is retained first, and drops what its queues do not take",
-                remedy=f"look at what is retained below {REPORTS}, and at who may publish there",
+                f"{connection.address}: not all server reports arrived in {deadline:g} s",
+                rule="the broker sends retained messages first, and drops messages when a queue is full",
+                remedy=f"check the retained messages below {REPORTS}, and the users that may publish there",
+                code="server-reports-incomplete",
             )
         connection.receive(is_end, within=min(QUIET_SECONDS, deadline))
     return tuple(found[topic] for topic in sorted(found) if found[topic].user in users)
 
 
 def _collect(message: MQTTMessage, found: dict[str, Replica]) -> None:
-    """Add what `message` reports. Raises UnreachableError where it is no report: the queue's limit counts it, too."""
+    """Add the report in `message`. Raises UnreachableError for an invalid one: it takes room in the broker's queue."""
     found.pop(message.topic, None)
     if not message.payload:
         return
@@ -107,9 +92,10 @@ def _collect(message: MQTTMessage, found: dict[str, Replica]) -> None:
         secret, version = str(report["secret"]), str(report["version"])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UnreachableError(
-            "a retained message where servers report is no report of a server",
-            rule=f"the launcher alone publishes below {REPORTS}",
-            remedy="find out who else may publish there, and delete it at the broker",
+            f"a retained message below {REPORTS} is not a valid server report",
+            rule="only the launcher may publish there",
+            remedy="find the other users that may publish there, and delete the message at the broker",
+            code="server-report-invalid",
         ) from None
     found[message.topic] = Replica(
         id=client_id,
@@ -121,8 +107,6 @@ def _collect(message: MQTTMessage, found: dict[str, Replica]) -> None:
 
 
 class Hint(NamedTuple):
-    """What a hint says. Both are public."""
-
     secret: str
     version: str
 
@@ -134,7 +118,7 @@ def publish_hint(broker: Broker, credential: Value, hint: Hint) -> None:
 
 
 def parse_hint(payload: bytes | bytearray) -> Hint | None:
-    """Return the hint, or None for anything else: anybody who may publish there wrote it."""
+    """Return the hint, or None if the payload is invalid: any user that may publish there can write it."""
     if len(payload) > LONGEST_HINT:
         return None
     try:

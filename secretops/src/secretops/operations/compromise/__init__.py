@@ -1,7 +1,7 @@
-"""Respond to a compromised secret: replace it, prove the end of the old value, and report who read it.
+"""Responds to a compromised secret: replaces it, proves that the old value is refused, and reports who read it.
 
-What needs values runs under the store's lease (`containment`); in a Swarm as a task, which prints the incident after
-each change. The command writes the incident's files, reads the trail, and continues after an interruption.
+Steps with values run under the store's lease (`containment`), in a Swarm as a task that prints the incident after each
+change. The command writes the incident's files, reads the trail, and continues after an interruption.
 """
 
 from __future__ import annotations
@@ -18,51 +18,53 @@ from secretops.manifest import Secret
 from secretops.operations import audit
 from secretops.operations.compromise.advice import cost, plan
 from secretops.operations.compromise.containment import contain
-from secretops.operations.compromise.incident import Incident, Out, Read, Record, Step, files_of, in_folder, unfinished
+from secretops.operations.compromise.incident import (
+    ExposedVersion,
+    Incident,
+    Record,
+    Step,
+    files_of,
+    find_unfinished,
+    recorder,
+)
 from secretops.operations.put import check_fields
 from secretops.operations.session import Session, had_value, known_versions
 from secretops.values import Value
 
-__all__ = ["Incident", "Outcome", "Step", "begun", "compromise", "cost", "files_of", "in_folder", "in_task", "plan"]
+__all__ = ["Incident", "Outcome", "compromise", "cost", "files_of", "open_incident", "plan", "recorder", "run_in_task"]
 
 # The incident's file in a task.
 INCIDENT_FILE = "/etc/coreflux-mcp/incident.json"
 
-# Returns the value that an operator supplies.
+# Returns an operator-supplied value.
 Ask = Callable[[Secret], Value]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An incident after a command, and the exit code."""
-
     incident: Incident
     exit_code: ExitCode
 
 
-def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew: bool = False) -> Incident:
-    """Return the unfinished incident of `name` in the folder `to`, else (or if `anew`) a new one.
+def open_incident(session: Session, name: str, *, since: datetime | None, to: Path, new: bool = False) -> Incident:
+    """Return the unfinished incident of `name` in the folder `to`, else (or if `new`) a new incident.
 
-    `since`: the start of the accesses to report, by default a day before. Raises UsageError, and WaitingError for a
-    secret that never had a value.
+    `since`: the start of the reported accesses, by default a day before. Raises UsageError, WaitingError.
     """
     secret, now = session.secret(name), session.clock()
-    if not anew and (found := unfinished(session.manifest, secret, to, now)):
+    if not new and (found := find_unfinished(session.manifest, secret, to, now)):
         return found if since is None else found.model_copy(update={"since": since})
-    session.check_place()
+    session.check_owner()
     versions = known_versions(session, name)
     if versions.current is None and not had_value(session, secret):
-        raise WaitingError(
-            f"{name}: it never had a value, so nobody has one",
-            rule="the store, its records and the rotation journal have no version of it",
-            remedy=f"{session.first_value(secret)}, for its first value",
-        )
-    out = [Out(id=one.id, stage=one.stage, user=one.user) for one in versions.living]
+        rule, remedy = "the store and the journal have no version of it", session.first_value_command(secret)
+        raise WaitingError(f"{name}: never had a value", rule=rule, remedy=remedy, code="value-missing")
+    exposed = [ExposedVersion(id=one.id, stage=one.stage, user=one.user) for one in versions.living]
     lost = versions.current is None  # each of its users may log in by an exposed password
     if lost:
-        out += [Out(id=f"the lost value of {user}", stage="unknown", user=user) for user in secret.users]
+        exposed += [ExposedVersion(id=f"the lost value of {user}", stage="unknown", user=user) for user in secret.users]
     users = {version.user for version in versions.all}
-    if lost and (repairs := session.platform.salvage(session.manifest.store, session.store)):
+    if lost and (repairs := session.salvage()):
         users |= repairs.delivered_users(name)
     living = {version.user for version in versions.living}
     return Incident(
@@ -74,8 +76,10 @@ def begun(session: Session, name: str, *, since: datetime | None, to: Path, anew
         began=now,
         since=since or now - timedelta(days=1),
         known=tuple(version.id for version in versions.all),
-        out=tuple(out),
-        kept=tuple(sorted(user for user in users - living - {*secret.users} if user and secret.kind.alternates)),
+        exposed=tuple(exposed),
+        retired_users=tuple(
+            sorted(each for each in users - living - {*secret.users} if each and secret.kind.alternates)
+        ),
         taken_over=secret.users if users.isdisjoint(secret.users) else (),
     )
 
@@ -91,25 +95,24 @@ def compromise(
 ) -> Outcome:
     """Complete `incident`, and write its files to the folder `to`.
 
-    `files` are the logs of a trail without an API. `ask` returns an operator-supplied value. Raises what `contain`
-    raises, and StoreError.
+    `files` are the logs of a trail without an API. Raises what `contain` raises, and StoreError.
     """
-    secret, record = session.secret(incident.secret), in_folder(to)
-    given = _supplied(session, secret, incident, ask)
+    secret, record = session.secret(incident.secret), recorder(to)
+    supplied = _supplied(session, secret, incident, ask)
     record(incident)
     if remote := session.platform.remote_command(session.manifest):
         progress = _Progress(incident, record)
         code = remote(
             ("compromise", secret.name, "--yes"),
-            given=given,
-            also={INCIDENT_FILE: incident.model_dump_json().encode()},
+            supplied=supplied,
+            files={INCIDENT_FILE: incident.model_dump_json().encode()},
             out=progress,
         )
         incident = progress.incident
         if code != ExitCode.DONE:
             return Outcome(incident, ExitCode(code))
     else:
-        incident = contain(session, incident, given=given, record=record, sleep=sleep)
+        incident = contain(session, incident, supplied=supplied, record=record, sleep=sleep)
     incident = incident.begin(Step.TRAIL, session.clock())
     record(incident)
     incident = _with_reads(session, incident, files)
@@ -118,22 +121,21 @@ def compromise(
     return Outcome(incident, ExitCode.ATTENTION if incident.to_do else ExitCode.DONE)
 
 
-def in_task(session: Session, tell: Callable[[str], None], ask: Ask) -> None:
-    """Run `contain` in the task of a Swarm. `tell` gets each change of the incident as a line of JSON."""
+def run_in_task(session: Session, notify: Callable[[str], None], ask: Ask) -> None:
+    """Run `contain` in a task of a Swarm. `notify` gets each change of the incident as a line of JSON."""
     incident = Incident.model_validate_json(Path(INCIDENT_FILE).read_bytes())
-    given = _supplied(session, session.secret(incident.secret), incident, ask)
-    contain(session, incident, given=given, record=lambda changed: tell(changed.model_dump_json()))
+    supplied = _supplied(session, session.secret(incident.secret), incident, ask)
+    contain(session, incident, supplied=supplied, record=lambda changed: notify(changed.model_dump_json()))
 
 
 class _Progress(io.BytesIO):
-    """The output of a task: the incident after each change, one a line."""
+    """The output of a task: the incident after each change, in a line each."""
 
     def __init__(self, incident: Incident, record: Record) -> None:
         super().__init__()
         self.incident, self._record = incident, record
 
     def flush(self) -> None:
-        """Handle new output up to its last complete line."""
         whole, _, _ = self.getvalue().rpartition(b"\n")
         if whole:
             incident = Incident.model_validate_json(whole.rpartition(b"\n")[2])
@@ -143,7 +145,6 @@ class _Progress(io.BytesIO):
 
 
 def _supplied(session: Session, secret: Secret, incident: Incident, ask: Ask | None) -> Value | None:
-    """Return an operator-supplied new value, unless the secret has one already."""
     versions = known_versions(session, secret.name)
     new = [version for version in (versions.current, versions.pending) if version and version.id not in incident.known]
     if secret.is_made or new or ask is None:
@@ -154,24 +155,19 @@ def _supplied(session: Session, secret: Secret, incident: Incident, ask: Ask | N
 
 
 def _with_reads(session: Session, incident: Incident, files: Sequence[str]) -> Incident:
-    """Return the incident with its accesses. What the trail does not have is left to a person."""
-    manifest, left = session.manifest, list[str]()
     try:
-        view = audit.audit(manifest, files, since=incident.since, secret=incident.secret)
+        view = audit.audit(session.manifest, files, since=incident.since, secret=incident.secret)
     except SecretopsError as error:
-        by_hand = f"secretops audit FILE --secret {incident.secret} --since {incident.since:%Y-%m-%dT%H:%M}"
-        told = f"not read: {error.what}"
-        unread = f"find out who read it: {by_hand} ({error.rule or error.what})"
-        return incident.end(Step.TRAIL, session.clock(), told, left=(unread,))
-    if view.not_whole:
-        left.append(f"get {audit.named(view.not_whole)} again: it could not be read whole")
-    if view.bodies:
-        left.append(f"guard or remove the trail's log: {view.bodies} of its records hold a value")
-    left += [
+        command = f"secretops audit FILE --secret {incident.secret} --since {incident.since:%Y-%m-%dT%H:%M}"
+        unread = f"find out who read it: {command} ({error.rule or error.what})"
+        return incident.end(Step.TRAIL, session.clock(), f"not read: {error.what}", manual=(unread,))
+    manual = [f"{problem.value}: {problem.remedy}" for problem in view.problems]
+    manual += [
         f"find out who {row.reader} is: {row.outcome} {row.count} times, last {row.last:%Y-%m-%d %H:%M:%S} UTC"
         for row in view.rows
         if row.alarming
     ]
-    told = f"{sum(row.count for row in view.rows)} accesses of {len({row.reader for row in view.rows})} readers"
-    incident = incident.model_copy(update={"reads": tuple(Read.of(row) for row in view.rows)})
-    return incident.end(Step.TRAIL, session.clock(), told, left=tuple(left))
+    result = f"{sum(row.count for row in view.rows)} accesses of {len({row.reader for row in view.rows})} readers"
+    return incident.model_copy(update={"reads": tuple(view.rows)}).end(
+        Step.TRAIL, session.clock(), result, manual=manual
+    )

@@ -1,11 +1,11 @@
-"""The AWS store: versions are those of a secret in Secrets Manager, and stages are its staging labels.
+"""The AWS store: versions and stages are those of Secrets Manager.
 
-    AWSPENDING, AWSCURRENT, AWSPREVIOUS    the stage of a version; readers ask for AWSCURRENT, so moving it delivers
-    secretops.<version>.…                  what those can't say of a version: its user, when it was proven, retired …
+    AWSPENDING, AWSCURRENT, AWSPREVIOUS    the stage of a version; readers get AWSCURRENT, so moving it delivers
+    secretops.<version>.…                  other metadata of a version: its user, its times
     secretops.last.…                       the newest entry of the journal
-    table <lease>, in DynamoDB             who rotates
+    table <lease>, in DynamoDB             the lease
 
-Labels, because they change in the same call as what they are about, cost no read of a value, need no permission that a
-rotator lacks, and are no property of the stack's resources: a tag of ours would be taken back by the next `pulumi up`.
-CloudTrail is the trail, so this store writes no access records of its own.
+Metadata is in labels because they change in the same call as the stage, need no read of a value and no further right
+of a rotator, and are not a property of the stack's resources: `pulumi up` would remove a tag. CloudTrail is the trail,
+so this store writes no access records.
 """

@@ -1,4 +1,4 @@
-"""A client of Secrets Manager: labels, a value, a new version, the move of one label."""
+"""A client of Secrets Manager: read labels and values, create a version, move a label."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,81 +19,68 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
-# How often a request is sent that AWS throttles or does not answer, with pauses of up to 1, 2, 4, 8 and 16 s.
+# Attempts of a request that AWS throttles or does not answer, with pauses of up to 1, 2, 4, 8 and 16 s.
 ATTEMPTS = 6
-# How often a move is sent that AWS refuses although the label is where it should be: it was away for a moment.
+# Attempts of a label move that AWS refuses although the label is in its place: it was away for a moment.
 MOVES = 3
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 20
-# Version id -> its staging labels. A version without any is missing: AWS may delete it at any time.
+# Version id -> its staging labels. A version without labels is missing: AWS may delete it at any time.
 Labels = dict[str, frozenset[str]]
 
 
-def connect(region: str, service: str = "secretsmanager") -> Any:
+def connect(region: str, service: str = "secretsmanager", attempts: int | None = None) -> Any:
     """Return a client of `service`, by boto3's chain of credentials and endpoints. Raises UsageError.
 
-    It has its own session: boto3's default one is not safe for threads, and remembers credentials. The endpoint is the
-    region's, not the account's: a VPC has a route and a DNS name for that one.
+    Each client has its own session: boto3's default session is not thread-safe. The endpoint is the region's, not the
+    account's, because a VPC has a route and a name for it.
     https://docs.aws.amazon.com/sdkref/latest/guide/feature-account-endpoints.html
     """
     import boto3
     from botocore.config import Config
 
-    # At DEBUG it prints what is sent and answered, before anything could know a value in it for one.
+    # At DEBUG botocore prints requests and answers before a value in them could be redacted.
     logging.getLogger("botocore").setLevel(logging.INFO)
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": attempts or ATTEMPTS},
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ANSWER_SECONDS,
         account_id_endpoint_mode="disabled",
     )
     try:
         return boto3.Session().client(service, region_name=region, config=config)  # type: ignore[call-overload]
-    except (BotoCoreError, ValueError) as error:  # a ValueError: an endpoint that is no URL
+    except (BotoCoreError, ValueError) as error:  # ValueError: an invalid endpoint URL
         cause = error if isinstance(error, BotoCoreError) else BotoCoreError()
-        raise errors.told(cause, f"{service}:*", "", region) from None
+        raise errors.translate(cause, f"{service}:*", "", region) from None
 
 
-@dataclass(frozen=True, repr=False)
-class Found:
-    """One version's text and labels. Never printed: it holds a value."""
-
-    version: str
-    text: str
-    labels: frozenset[str]
-
-
-class Api:
+class SecretsManagerApi:
     """Secrets of one region by their names. Connects with the first request.
 
-    `guard` runs before each write, with whether somebody else has just written; it raises when the lease is lost.
+    `guard` runs before each write and raises if the lease is lost. Its argument: whether to renew the lease first.
     """
 
     def __init__(self, region: str, open_client: Callable[[str], SecretsManagerClient] = connect) -> None:
         self.region, self._open = region, open_client
-        self.guard: Callable[[bool], None] = lambda _conflict: None
+        self.guard: Callable[[bool], None] = lambda _fresh: None
         self._known: dict[str, Labels] | None = None
-        # The account that answers; empty before the first answer about a secret.
+        # The account of the credentials; empty before the first answer about a secret.
         self.account = ""
 
     @functools.cached_property
     def client(self) -> SecretsManagerClient:
-        """The connection. Raises UsageError."""
         return self._open(self.region)
 
-    def described(self, name: str) -> DescribeSecretResponseTypeDef:
-        """Return DescribeSecret's answer about a name or ARN. Raises AbsentError, DeniedError, …"""
+    def describe(self, name: str) -> DescribeSecretResponseTypeDef:
+        """Return DescribeSecret's answer about a name or ARN. Raises AbsentError, DeniedError and others."""
         with self._translated("DescribeSecret", name):
             found = self.client.describe_secret(SecretId=name)
         self.account = found["ARN"].split(":")[4]
-        self._remember(found["Name"], labels_of(found))
+        self._cache(found["Name"], labels_of(found))
         return found
 
     @contextmanager
-    def remembering(self) -> Iterator[None]:
-        """Within the block read the labels of each secret once, and again after a refused move.
-
-        Under the lease nobody else writes but a person, and AWS with AWSPENDING.
-        """
+    def cached_labels(self) -> Iterator[None]:
+        """Read each secret's labels once within the block, and again after a refused move."""
         self._known = {}
         try:
             yield
@@ -102,119 +88,105 @@ class Api:
             self._known = None
 
     def labels(self, name: str) -> Labels:
-        """Return the labels of every version, without reading a value."""
         if self._known and name in self._known:
             return self._known[name]
-        return labels_of(self.described(name))
+        return labels_of(self.describe(name))
 
-    def value(self, name: str, version: str) -> Found | None:
-        """Return the text of one version; None if it is missing, or RotateSecret's empty one."""
-        return self._value(name, VersionId=version)
-
-    def current(self, name: str) -> Found | None:
-        """Return the text of the version that readers find."""
-        return self._value(name, VersionStage=CURRENT)
+    def value(self, name: str, version: str) -> str | None:
+        """Return the text of a version; None if it is missing, or the empty version of RotateSecret."""
+        with self._translated("GetSecretValue", name):
+            try:
+                answer = self.client.get_secret_value(SecretId=name, VersionId=version)
+            except ClientError as error:
+                if errors.code(error) == "ResourceNotFoundException":
+                    self.labels(name)  # raises if the secret is missing
+                    return None
+                raise
+        return answer.get("SecretString", "")
 
     def put(self, name: str, version: str, text: str, labels: tuple[str, ...]) -> bool:
-        """Make a version and move these labels to it. False when the version exists with another text."""
+        """Create a version and move these labels to it. Returns False if the version exists with another text."""
         self.guard(False)
         with self._translated("PutSecretValue", name):
-            before = self._forget(name)
+            before = self._uncache(name)
             try:
-                made = self.client.put_secret_value(
+                answer = self.client.put_secret_value(
                     SecretId=name, ClientRequestToken=version, SecretString=text, VersionStages=list(labels)
                 )
             except ClientError as error:
                 if errors.code(error) == "ResourceExistsException":
                     return False
                 raise
-        if before is not None and CURRENT not in made["VersionStages"]:
-            for label in made["VersionStages"]:
+        if before is not None and CURRENT not in answer["VersionStages"]:
+            for label in answer["VersionStages"]:
                 before = _with(before, label, version)
-            self._remember(name, before)
+            self._cache(name, before)
         return True
 
     def move(self, name: str, label: str, source: str | None, target: str | None) -> bool:
-        """Move `label` from version `source` to `target`, either of which may be None.
-
-        The compare-and-swap: False, and nothing is changed, when the label is not on `source` any more.
-        """
+        """Move `label` from version `source` to `target`; either may be None. Returns False if `source` has lost it."""
         ends = {"RemoveFromVersionId": source, "MoveToVersionId": target}
-        given = {end: version for end, version in ends.items() if version}
+        versions: dict[str, Any] = {end: version for end, version in ends.items() if version}
         with self._translated("UpdateSecretVersionStage", name):
             for left in reversed(range(MOVES)):
                 self.guard(False)
-                before = self._forget(name)
+                before = self._uncache(name)
                 try:
-                    self.client.update_secret_version_stage(SecretId=name, VersionStage=label, **given)
+                    self.client.update_secret_version_stage(SecretId=name, VersionStage=label, **versions)
                 except ClientError as error:
                     if errors.code(error) not in errors.CONFLICTS:
                         raise
-                    if where(labels_of(self.described(name)), label) != source:
+                    if version_with(labels_of(self.describe(name)), label) != source:
                         return False
                     if not left:
                         raise
                 else:
                     if before is not None:
                         before = _with(before, label, target)
-                        # AWS moves AWSPREVIOUS by itself to where AWSCURRENT was (API reference, this operation).
-                        self._remember(name, _with(before, PREVIOUS, source) if label == CURRENT else before)
+                        # AWS itself moves AWSPREVIOUS to the former AWSCURRENT (API reference of this operation).
+                        self._cache(name, _with(before, PREVIOUS, source) if label == CURRENT else before)
                     return True
-        raise AssertionError("unreachable: the last try returns or raises")
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _remember(self, name: str, labels: Labels) -> None:
+    def _cache(self, name: str, labels: Labels) -> None:
         if self._known is not None:
             self._known[name] = labels
 
-    def _forget(self, name: str) -> Labels | None:
-        """Forget and return the labels that a write is about to change: its answer may be lost."""
+    def _uncache(self, name: str) -> Labels | None:
+        """Remove and return the cached labels before a write, whose answer may be lost."""
         return self._known.pop(name, None) if self._known is not None else None
-
-    def _value(self, name: str, **which: str) -> Found | None:
-        with self._translated("GetSecretValue", name):
-            try:
-                answer = self.client.get_secret_value(SecretId=name, **which)
-            except ClientError as error:
-                if errors.code(error) == "ResourceNotFoundException":
-                    self.labels(name)  # raises when there is no such secret
-                    return None
-                raise
-        return Found(answer["VersionId"], answer.get("SecretString", ""), frozenset(answer.get("VersionStages", ())))
 
     def _translated(self, operation: str, name: str) -> AbstractContextManager[None]:
         return errors.translated(f"secretsmanager:{operation}", name, self.region)
 
 
 def labels_of(described: DescribeSecretResponseTypeDef) -> Labels:
-    """Return the labels of every version in DescribeSecret's answer."""
     return {version: frozenset(labels) for version, labels in described.get("VersionIdsToStages", {}).items()}
 
 
 def _with(labels: Labels, label: str, version: str | None) -> Labels:
-    """Return `labels` with `label` on `version` alone, or nowhere."""
-    moved = {one: has - {label} for one, has in labels.items()}
+    moved = {each: has - {label} for each, has in labels.items()}
     if version:
         moved[version] = moved.get(version, frozenset()) | {label}
-    return {one: has for one, has in moved.items() if has}
+    return {each: has for each, has in moved.items() if has}
 
 
-def where(labels: Labels, label: str) -> str | None:
-    """Return the version that has `label`; at most one does."""
+def version_with(labels: Labels, label: str) -> str | None:
     return next((version for version, has in labels.items() if label in has), None)
 
 
-def refuse_another_account(api: Api, location: AwsStoreLocation) -> None:
-    """Raise UsageError where the credentials are of another account, which may have secrets of the same names."""
+def check_account(api: SecretsManagerApi, location: AwsStoreLocation) -> None:
+    """Raise UsageError for credentials of another account, which may have secrets of the same names."""
     if not api.account:
-        api.described(next(iter(location.secrets.values())))
-    refuse_account(api.account, location)
+        api.describe(next(iter(location.secrets.values())))
+    check_account_id(api.account, location)
 
 
-def refuse_account(found: str, location: AwsStoreLocation) -> None:
-    """Raise UsageError where the credentials are of account `found`, which is not the stack's."""
+def check_account_id(found: str, location: AwsStoreLocation) -> None:
     if found != location.account:
         raise UsageError(
             f"the AWS credentials are of account {found}",
-            rule=f"the stack's secrets are in account {location.account}; nothing was read or written in another",
-            remedy="set AWS_PROFILE to a profile of that account; aws sts get-caller-identity shows your credentials",
+            rule=f"the stack's secrets are in account {location.account}; nothing was read or written elsewhere",
+            remedy="set AWS_PROFILE to a profile of that account; aws sts get-caller-identity shows the current one",
+            code="aws-account-mismatch",
         )

@@ -1,89 +1,92 @@
-"""The staging labels that hold the facts of a secret's versions: how to read them, and what to move. Pure.
+"""The staging labels with the metadata of a secret's versions: how to read them, and which to move. Pure.
 
-A label is at most 256 characters, of one version at a time, and a secret has 20 of them at most:
-https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
-secretops uses one for each version that is kept, one for the journal, one for the empty version.
+A label has at most 256 characters; a secret has at most 20 labels, of which secretops uses one per version and two
+more. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from urllib.parse import quote, unquote
 
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
-from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels, where
-from secretops.stores.version_facts import TIMES, fitted, merged, staged
+from secretops.platforms.aws.api import CURRENT, PENDING, PREVIOUS, Labels
+from secretops.stores.version_facts import TIMES, fit_outcome, merge, staged
 
 LONGEST = 256
-# The version with the value {}: current before there is a value, and after a purge. AWS makes the very first version of
-# a secret AWSCURRENT, whatever labels it is put with, and ours has to be verified before.
+# The version with the value {}: current before the first value, and after a purge. AWS makes the first version of a
+# secret AWSCURRENT, whatever its labels, and a version of secretops must be verified before.
 NO_VALUE = "secretops-no-value-0000000000000000"
 NO_VALUE_LABEL = "secretops.no-value"
-# On the empty version while a secret is being forgotten: none of its versions counts any more, and the next run
-# finishes. AWSCURRENT can't say that: people move it back, too.
+# On the empty version while a secret is being forgotten: all its versions are ignored, and the next run finishes.
+# AWSCURRENT cannot mark this: people move it back, too.
 FORGETTING = "secretops.forgetting"
+_FORMAT = "%Y%m%dT%H%M%S%fZ"
 _TIMES = {name[0]: name for name in TIMES}
 _FACTS = re.compile(r"secretops\.(?P<id>[^.]{32,})\.(?P<times>(?:[cpvre]\d{8}T\d{12}Z\.)+)(?:u(?P<user>.*))?")
 _LAST = re.compile(r"secretops\.last\.(?P<time>\d{8}T\d{12}Z)\.(?P<step>[\w-]+)\.(?P<version>[^.]+)\.(?P<outcome>.*)")
-_FORMAT = "%Y%m%dT%H%M%S%fZ"
+# The time at which a tick first found a stray AWSPENDING. Not version metadata (secretops.…), which the store removes.
+_STRAY = re.compile(r"secretops-stray\.(?P<since>\d{8}T\d{6}Z)")
+_STRAY_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True)
-class State:
-    """One secret by its labels."""
-
+class LabelState:
     labels: Labels
+
+    @cached_property
+    def versions_by_label(self) -> dict[str, str]:
+        return {label: version for version, has in self.labels.items() for label in has}
 
     @property
     def current(self) -> str | None:
-        """The version that readers find, by any author."""
-        return where(self.labels, CURRENT)
+        """The version that readers get, by any author."""
+        return self.versions_by_label.get(CURRENT)
 
     @property
     def forgetting(self) -> bool:
-        return where(self.labels, FORGETTING) is not None
+        return FORGETTING in self.versions_by_label
 
     @property
     def rolled_back(self) -> bool:
-        """Whether the current version has no publish time yet: after a rollback by hand, or a crash."""
+        """Whether the current version has no publish time: after a rollback by hand, or a crash."""
         current = self.versions.current
         return current is not None and current.published is None
 
     @property
     def versions(self) -> Versions:
-        """Versions with a label of ours.
+        """The versions with metadata of secretops.
 
-        While AWSCURRENT is on another version, or a retired one, current is the one that was published last. A current
-        version older than the previous one was made current by hand: it has no publish time until that is recorded.
+        If AWSCURRENT is on another version, or a retired one, the version published last is current. A current version
+        older than the previous one was made current by hand: it has no publish time until that is recorded.
         """
         if self.forgetting:
             return Versions()
         known: dict[str, Version] = {}
-        for version in self._facts():  # there may be two labels of one for a moment
-            known[version.id] = merged(version, known.get(version.id, version))
-        pending = known.get(where(self.labels, PENDING) or "")
+        for version in self._facts():  # a version may briefly have two labels
+            known[version.id] = merge(version, known.get(version.id, version))
+        pending = known.get(self.versions_by_label.get(PENDING, ""))
         current = known.get(self.current or "")
-        if pending is current:  # AWS leaves AWSPENDING where it was, or not
+        if pending is current:  # AWS may leave AWSPENDING there
             pending = None
         if current and current.retired:
             current = None
-        shown = [v for v in known.values() if v.published or PREVIOUS in self.labels.get(v.id, ())]
-        shown = sorted((v for v in shown if v not in (pending, current)), key=self._age)
-        current = current or (shown.pop() if shown and not shown[-1].retired else None)
-        previous = shown[-1] if shown else None
+        others = [v for v in known.values() if v.published or PREVIOUS in self.labels.get(v.id, ())]
+        others = sorted((v for v in others if v not in (pending, current)), key=self._age)
+        current = current or (others.pop() if others and not others[-1].retired else None)
+        previous = others[-1] if others else None
         if current and previous and (later := previous.published) and current.published and current.published < later:
             current = current.at(published=None)
         return staged(previous, current, pending)
 
     def last(self, secret: str) -> tuple[str, Entry] | None:
-        """Return the label of the newest journal entry, and that entry."""
-        found = [(label, match) for has in self.labels.values() for label in has if (match := _LAST.fullmatch(label))]
+        found = [(label, match) for label in self.versions_by_label if (match := _LAST.fullmatch(label))]
         if not found:
             return None
         label, match = max(found, key=lambda one: one[1]["time"])
@@ -96,27 +99,42 @@ class State:
         )
 
     def changes(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str | None, str | None]]:
-        """Yield the moves (label, from, to) after which the labels say just `versions` and `last`, additions first."""
+        """Yield the moves (label, source, target) that write exactly `versions` and `last`, additions first."""
         wanted = dict(self._wanted(versions, last))
         if versions.pending:
             wanted[PENDING] = versions.pending.id
         for label, target in wanted.items():
-            if (source := where(self.labels, label)) != target:
+            if (source := self.versions_by_label.get(label)) != target:
                 yield label, source, target
-        ours = {version.id for version in self._facts()}
+        own = {version.id for version in self._facts()}
         living = {version.id for version in versions.living}
-        for version in ours & self.labels.keys():
+        for version in own & self.labels.keys():
             if PENDING in self.labels[version] and PENDING not in wanted:
                 yield PENDING, version, None
             if PREVIOUS in self.labels[version] and version not in living:
                 yield PREVIOUS, version, None
-        for version, has in self.labels.items():
-            for label in sorted(has):
-                if label.startswith("secretops.") and label not in (NO_VALUE_LABEL, FORGETTING, *wanted):
-                    yield label, version, None
+        for label, version in sorted(self.versions_by_label.items()):
+            if label.startswith("secretops.") and label not in (NO_VALUE_LABEL, FORGETTING, *wanted):
+                yield label, version, None
+
+    @property
+    def stray_pending(self) -> str | None:
+        """The version with AWSPENDING that is not current and has no metadata: empty, or of another author."""
+        found = self.versions_by_label.get(PENDING)
+        return None if found is None or CURRENT in self.labels[found] or self.versions.pending else found
+
+    @property
+    def stray_since(self) -> dict[str, tuple[str, datetime]]:
+        """Version -> its label of `stray_label`, and the time in it."""
+        found = ((version, label, _STRAY.fullmatch(label)) for label, version in self.versions_by_label.items())
+        return {
+            version: (label, datetime.strptime(match["since"], _STRAY_FORMAT).replace(tzinfo=UTC))
+            for version, label, match in found
+            if match
+        }
 
     def _wanted(self, versions: Versions, last: str | None) -> Iterator[tuple[str, str]]:
-        """Yield labels and their versions. A retired version has no label left, so that AWS deletes it."""
+        """Yield labels with their versions. A retired version keeps no label, so that AWS deletes it."""
         living = [version for version in (versions.current, versions.pending, versions.previous) if version]
         carrier = next((version.id for version in living if not version.retired), None)
         carrier = carrier or self.current or next(iter(self.labels), None)
@@ -127,7 +145,7 @@ class State:
             yield last, carrier
 
     def _facts(self) -> Iterator[Version]:
-        for label in itertools.chain.from_iterable(self.labels.values()):
+        for label in self.versions_by_label:
             if match := _FACTS.fullmatch(label):
                 times = {_TIMES[text[0]]: _time(text[1:]) for text in match["times"].split(".") if text}
                 user = unquote(match["user"]) if match["user"] is not None else None
@@ -136,36 +154,40 @@ class State:
 
     def _age(self, version: Version) -> tuple[bool, bool, str]:
         has = self.labels.get(version.id, frozenset())
-        return not version.retired, PREVIOUS in has, _written(version.published) if version.published else "~"
+        return not version.retired, PREVIOUS in has, _format(version.published) if version.published else "~"
 
 
 def facts_label(version: Version) -> str:
-    """Return the label of a version's facts. Raises UsageError when it is longer than a label."""
+    """Return the label with a version's metadata. Raises UsageError if it is too long."""
     times = {letter: getattr(version, name) for letter, name in _TIMES.items()}
-    said = "".join(f"{letter}{_written(time)}." for letter, time in times.items() if time)
-    label = f"secretops.{_dotless(version.id)}.{said}" + ("" if version.user is None else f"u{quote(version.user)}")
+    dates = "".join(f"{letter}{_format(time)}." for letter, time in times.items() if time)
+    label = f"secretops.{_dotless(version.id)}.{dates}" + ("" if version.user is None else f"u{quote(version.user)}")
     room = {"published", "verified", "retired"} - {name for name in _TIMES.values() if getattr(version, name)}
-    if len(label) + len(room) * (len(_written(version.created)) + 2) > LONGEST:
+    if len(label) + len(room) * (len(_format(version.created)) + 2) > LONGEST:
         raise UsageError(
             f"version {version.id} of user {version.user}: the names are too long",
-            rule=f"the AWS store keeps both in a staging label, which has {LONGEST} characters; a dot takes three",
-            remedy="give a user of up to 60 characters, and a token of AWS' own form (a UUID)",
+            rule=f"the AWS store writes both to a staging label of {LONGEST} characters; a dot takes three",
+            remedy="use a user name of up to 60 characters, and a UUID as the token",
+            code="version-names-too-long",
         )
     return label
 
 
 def last_label(entry: Entry) -> str:
-    """Return `entry` as a label, its outcome cut to what a label holds."""
-    label = f"secretops.last.{_written(entry.time)}.{entry.step}.{_dotless(entry.version)}."
-    return fitted(entry, lambda outcome: label + quote(outcome), LONGEST)
+    label = f"secretops.last.{_format(entry.time)}.{entry.step}.{_dotless(entry.version)}."
+    return fit_outcome(entry, lambda outcome: label + quote(outcome), LONGEST)
+
+
+def stray_label(now: datetime) -> str:
+    return f"secretops-stray.{now:{_STRAY_FORMAT}}"
 
 
 def _dotless(token: str) -> str:
-    """Return a version's id, in which AWS accepts any character, as a part of a label."""
+    """Return a version's id as a part of a label. AWS accepts any character in an id."""
     return token.replace("%", "%25").replace(".", "%2E")
 
 
-def _written(time: datetime) -> str:
+def _format(time: datetime) -> str:
     return f"{time.astimezone(UTC):{_FORMAT}}"
 
 

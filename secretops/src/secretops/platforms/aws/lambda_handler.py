@@ -1,7 +1,6 @@
-"""The Lambda functions: Secrets Manager calls one for each step of a rotation, EventBridge Scheduler the hourly tick.
+"""The Lambda functions: Secrets Manager calls `rotate` for each step of a rotation, EventBridge calls `tick` hourly.
 
-The steps are the engine's, with AWS' token. Each failure is raised, so that AWS marks the attempt as failed and repeats
-it.
+The steps are the engine's, with AWS' token. A failure is raised, so that AWS marks the attempt as failed and retries.
 """
 
 from __future__ import annotations
@@ -19,125 +18,119 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3  # noqa: F401 - while Lambda starts the function; the rest comes with the first call
+import boto3  # noqa: F401 - loaded while Lambda starts the function, as everything below
 
 from secretops import redaction
+from secretops.engine.decisions import Reason
+from secretops.engine.rotation import Rotation
+from secretops.engine.state import Version
 from secretops.errors import ExitCode, LeaseHeldError, NotFoundError, RefusedError, SecretopsError, UsageError
+from secretops.manifest import Manifest, Secret
+from secretops.operations import broker_access, rotators
+from secretops.operations import tick as tick_operation
+from secretops.operations.session import Session
+from secretops.operations.tick import Outcome
+from secretops.platforms.aws.location import AwsStoreLocation
+from secretops.platforms.aws.platform import PLATFORM
+from secretops.platforms.aws.store import aws_store
 from secretops.redaction import redact
 from secretops.stores.retry import Retries
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
-    from secretops.engine.rotation import Rotation
-    from secretops.engine.state import Version
-    from secretops.manifest import Secret
-    from secretops.operations.session import Session
-    from secretops.operations.tick import Outcome
-    from secretops.platforms.aws.location import AwsStoreLocation
-
-# The variable with the stack's manifest. All of a function's variables together may have 4 KB.
+# The variable with the stack's manifest. All variables of a function together have at most 4 KB.
 MANIFEST = "SECRETOPS_MANIFEST_JSON"
-# The file with it beside the code, for a long one; then the variable is not set.
+# The file with a longer manifest, in the package; then the variable is not set.
 MANIFEST_FILE = "secretops.json"
 # AWS appends a dash and six characters to the name.
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[^:]*:\d*:secret:(.+)-\w{6}")
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 # Numbers of secrets after a tick: metrics with the dimension Stack, in the namespace of the project.
 METRICS = ("Failed", "Attention", "Overdue")
-# How long a step waits for the lease of a tick or a command, which take seconds; AWS' next attempt takes longer.
+# Seconds to wait for the lease of a tick or a command, which take seconds; AWS repeats a step later than that.
 LEASE_SECONDS = 60.0
-# Seconds between two tries to acquire the lease.
-ASK_AGAIN = 1.0
+# Seconds between two attempts to acquire the lease.
+RETRY_SECONDS = 1.0
 _log = logging.getLogger("secretops")
 
 
 class LambdaError(Exception):
-    """A failure as AWS shows it: value, rule and remedy, without a cause that could hold more."""
+    """A failure as AWS shows it: value, rule and remedy, without a cause that could contain more."""
 
 
 def rotate(event: Mapping[str, Any], _context: object) -> None:
-    """Run one step of one rotation. Raises LambdaError. A step that is done does nothing.
+    """Run one step of a rotation. Raises LambdaError. A completed step is a no-op.
 
     https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html
     """
     step, token, full_name = (str(event.get(key) or "") for key in ("Step", "ClientRequestToken", "SecretId"))
-    with _told(step, version=token):
-        _check_event(step, token, full_name)
+    with _reported(step, version=token):
+        if step not in STEPS or not token or not full_name:
+            raise UsageError(
+                f"invalid event: Step {step or 'missing'}, SecretId {full_name or 'missing'}, "
+                f"ClientRequestToken {token or 'missing'}",
+                rule=f"Secrets Manager sends all three; Step is one of {', '.join(STEPS)}",
+                remedy="start a rotation: aws secretsmanager rotate-secret --secret-id NAME",
+                code="lambda-event-invalid",
+            )
         session = _session()
-        secret = _rotated(session, full_name)
+        secret = _rotated_secret(session, full_name)
         with _lease(session, f"{step} {secret.name}"):
-            described = _described(session, _location(session).secrets[secret.name])
-            _refuse_unscheduled(described, step)
+            described = _describe(session, secret.name)
+            _check_rotation(described, step)
             current = session.facts(secret).versions.current
             if current and current.id == token:
-                session.store.recover(secret.name, session.clock())  # a crash may have come after the move
+                session.store.recover(secret.name, session.clock())  # after a crash between the move and its end
             else:
-                _refuse_another(secret, described, token)
-                _take(step, session, secret, token)
+                _check_pending(secret, described, token)
+                _run_step(step, session, secret, token)
 
 
 def tick(_event: object, _context: object) -> dict[str, Any]:
-    """Finish rotations, retire versions, report what expires or is late. AWS' own schedule begins rotations.
+    """Finish rotations, retire versions, report expiry and delay. AWS' own schedule starts rotations.
 
-    Returns what was done. Raises LambdaError when a secret failed, after the others.
+    Returns what was done. Raises LambdaError after the last secret if one failed.
     """
-    with _told("tick"):
-        from secretops.operations import tick as operation
-
+    with _reported("tick"):
         session = _session()
-        outcomes = operation.tick(session, scheduled=_Scheduled(session))
+        outcomes = tick_operation.tick(session, scheduled=_Scheduled(session))
         print(json.dumps(_metrics(session, outcomes)), flush=True)  # noqa: T201 - CloudWatch reads metrics in a line
         for outcome in outcomes:
-            said = [*outcome.done, *outcome.attention, *outcome.waiting]
+            notes = [*outcome.done, *outcome.attention, *outcome.waiting]
             level = logging.WARNING if outcome.attention else logging.INFO
-            _log.log(level, "%s: %s", outcome.secret, "; ".join(said) or "nothing to do")
-        code = operation.exit_code(outcomes)
+            _log.log(level, "%s: %s", outcome.secret, "; ".join(notes) or "nothing to do")
+        code = tick_operation.exit_code(outcomes)
         if code not in (ExitCode.DONE, ExitCode.ATTENTION, ExitCode.WAITING):
-            raise SecretopsError("\n".join(str(outcome.error) for outcome in outcomes if outcome.error))
+            raise SecretopsError("\n".join(str(one.error) for one in outcomes if one.error), code="tick-failed")
         return {
             one.secret: [*one.done, *one.attention, *one.waiting, *([redact(one.error.what)] if one.error else [])]
             for one in outcomes
         }
 
 
-def _check_event(step: str, token: str, full_name: str) -> None:
-    texts = {"SecretId": full_name, "ClientRequestToken": token, "Step": step}
-    if missing := [key for key, text in texts.items() if not text]:
-        raise UsageError(
-            f"the event has no {', no '.join(missing)}",
-            rule="Secrets Manager calls this function with SecretId, ClientRequestToken and Step",
-            remedy="aws secretsmanager rotate-secret --secret-id NAME calls it",
-        )
-    if step not in STEPS:
-        raise UsageError(f"{step}: unknown step", rule=f"one of {', '.join(STEPS)}")
-
-
-def _take(step: str, session: Session, secret: Secret, token: str) -> None:
-    from secretops.operations.broker_access import hint
-    from secretops.operations.rotators import rotation
-
+def _run_step(step: str, session: Session, secret: Secret, token: str) -> None:
     match step:
         case "createSecret":
             session.store.recover(secret.name, session.clock())
-            rotation(session, secret, waits=True).prepare(token=token)
+            rotators.rotation(session, secret, waits=True).prepare(token=token)
         case "setSecret":
-            made = rotation(session, secret)
-            made.apply(_prepared(made, secret, token))
+            rotation = rotators.rotation(session, secret)
+            rotation.apply(_prepared(rotation, secret, token))
         case "testSecret":
-            # At the first `pulumi up` AWS runs only this step, with a version without a value, when nothing has one,
-            # not even the certificate that a broker may require.
+            # At the first `pulumi up` AWS runs only this step, on an empty version. Nothing has a value then, not even
+            # the certificate that a broker may require.
             versions = session.facts(secret).versions
             pending = versions.pending
             if tested := pending if pending and pending.id == token else versions.current:
-                rotation(session, secret).verify(tested)
+                rotators.rotation(session, secret).verify(tested)
         case _:
-            made = rotation(session, secret)
-            version = _prepared(made, secret, token)
+            rotation = rotators.rotation(session, secret)
+            version = _prepared(rotation, secret, token)
             if not version.verified:
-                made.verify(version)
-            made.publish(version)
-            hint(session, secret, version.id)
+                rotation.verify(version)
+            rotation.publish(version)
+            broker_access.hint(session, secret, version.id)
 
 
 def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
@@ -145,60 +138,63 @@ def _prepared(rotation: Rotation, secret: Secret, token: str) -> Version:
         return version
     raise NotFoundError(
         f"{secret.name}: version {token} has no value",
-        rule="createSecret makes it; AWS begins with that step again",
+        rule="createSecret creates it; AWS starts again with that step",
         remedy=f"aws secretsmanager rotate-secret, or secretops rotate {secret.name}",
+        code="version-value-missing",
     )
 
 
-def _rotated(session: Session, secret_id: str) -> Secret:
-    """Return the catalogue's secret with that name or ARN. Raises UsageError for one that secretops does not rotate."""
+def _rotated_secret(session: Session, secret_id: str) -> Secret:
+    """Return the secret with that name or ARN. Raises UsageError if secretops does not rotate it."""
     full_name = _ARN.sub(r"\1", secret_id)
+    cancel = f"aws secretsmanager cancel-rotate-secret --secret-id {full_name}"
     names = {full: name for name, full in _location(session).secrets.items()}
     if full_name not in names:
         raise UsageError(
-            f"{full_name}: none of the secrets of stack {session.manifest.stack}",
-            remedy=f"aws secretsmanager cancel-rotate-secret --secret-id {full_name}",
+            f"{full_name}: not a secret of stack {session.manifest.stack}", remedy=cancel, code="secret-unknown"
         )
     secret = session.secret(names[full_name])
     if not secret.kind.alternates:
         raise UsageError(
-            f"{secret.name}: secretops does not make values of kind {secret.kind}; the current one was not touched",
-            rule="its values are supplied",
-            remedy=f"secretops put {secret.name}, and aws secretsmanager cancel-rotate-secret --secret-id {full_name}",
+            f"{secret.name}: secretops does not create values of kind {secret.kind}",
+            rule="its values are supplied by an operator; the current one was not touched",
+            remedy=f"secretops put {secret.name}, and {cancel}",
+            code="secret-not-rotated",
         )
     return secret
 
 
-def _refuse_unscheduled(described: DescribeSecretResponseTypeDef, step: str) -> None:
-    """Raise RefusedError for a secret that AWS does not rotate.
+def _check_rotation(described: DescribeSecretResponseTypeDef, step: str) -> None:
+    """Raise RefusedError if AWS does not rotate the secret.
 
-    RotationEnabled is null for a secret that was never configured for rotation.
+    RotateSecret runs testSecret, which changes nothing, while RotationEnabled is still null.
     https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html
-    RotateSecret runs testSecret while it configures rotation, and no page says that it is true by then: so testSecret,
-    which changes nothing, accepts null.
     """
     enabled = described.get("RotationEnabled")
     if not enabled and not (enabled is None and step == "testSecret"):
-        raise RefusedError(f"{described['Name']}: its rotation is not enabled", remedy="pulumi up enables it")
+        raise RefusedError(
+            f"{described['Name']}: rotation is not enabled", remedy="pulumi up enables it", code="rotation-disabled"
+        )
 
 
-def _refuse_another(secret: Secret, described: DescribeSecretResponseTypeDef, token: str) -> None:
+def _check_pending(secret: Secret, described: DescribeSecretResponseTypeDef, token: str) -> None:
     if "AWSPENDING" not in described.get("VersionIdsToStages", {}).get(token, ()):
         raise RefusedError(
-            f"{secret.name}: version {token} is not the pending one",
-            rule="a step is for the version that has the label AWSPENDING; another rotation took its place",
-            remedy="nothing to do, if that one ended well: secretops status",
+            f"{secret.name}: version {token} is not the pending version",
+            rule="a step needs the version with the label AWSPENDING; another rotation has replaced it",
+            remedy="nothing to do if that rotation succeeded: secretops status",
+            code="version-not-pending",
         )
 
 
 @contextmanager
 def _lease(session: Session, command: str) -> Iterator[None]:
-    """Hold the store's lease; wait for it, since AWS does not say when it repeats the step."""
-    retries = Retries(itertools.repeat(ASK_AGAIN), seconds=LEASE_SECONDS + ASK_AGAIN)
-    with ExitStack() as held:
+    """Hold the store's lease. Waits for it: AWS does not document when it repeats a step."""
+    retries = Retries(itertools.repeat(RETRY_SECONDS), seconds=LEASE_SECONDS + RETRY_SECONDS)
+    with ExitStack() as stack:
         while True:
             try:
-                held.enter_context(session.lease(command))
+                stack.enter_context(session.lease(command))
                 break
             except LeaseHeldError:
                 if not retries.pause():
@@ -207,21 +203,21 @@ def _lease(session: Session, command: str) -> Iterator[None]:
 
 
 @contextmanager
-def _told(what: str, **names: str) -> Iterator[None]:
-    """Log how `what` ended, with public `names` as fields, and raise what AWS may show."""
+def _reported(what: str, **names: str) -> Iterator[None]:
+    """Log the outcome of `what`, with public `names` as fields, and raise what AWS may show."""
     redaction.install()
     try:
         yield
     except SecretopsError as error:
-        told = f"{type(error).__name__}: {redact(str(error))}"
+        message = f"{type(error).__name__}: {redact(str(error))}"
     except Exception as error:
         _log.error("unexpected\n%s", redact(traceback.format_exc()), extra=names)
-        told = f"an unexpected {type(error).__name__}: the log has the traceback"
+        message = f"an unexpected {type(error).__name__}: the log has the traceback"
     else:
         _log.info("%s: done", what, extra=names)
         return
-    _log.error("%s: %s", what, told, extra=names)
-    raise LambdaError(told) from None
+    _log.error("%s: %s", what, message, extra=names)
+    raise LambdaError(message) from None
 
 
 def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
@@ -229,12 +225,10 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
-    from secretops.engine.decisions import Reason
-
     manifest = session.manifest
-    told = (ExitCode.WAITING, ExitCode.ATTENTION)
+    expected = (ExitCode.WAITING, ExitCode.ATTENTION)
     counts = (
-        sum(one.error is not None and one.error.exit_code not in told for one in outcomes),
+        sum(one.error is not None and one.error.exit_code not in expected for one in outcomes),
         sum(bool(one.attention) or one.exit_code is ExitCode.ATTENTION for one in outcomes),
         sum(Reason.OVERDUE in one.reasons for one in outcomes),
     )
@@ -248,58 +242,41 @@ def _metrics(session: Session, outcomes: list[Outcome]) -> dict[str, Any]:
 
 
 class _Scheduled:
-    """The secrets that AWS rotates when they are due, except those that can't be read: the tick reports them."""
+    """The secrets that AWS rotates on schedule. One that cannot be read is not in it, so the tick reports it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     def __contains__(self, secret: object) -> bool:
-        if (full_name := _location(self._session).secrets.get(str(secret))) is None:
+        if str(secret) not in _location(self._session).secrets:
             return False
         try:
-            return bool(_described(self._session, full_name).get("RotationEnabled"))
+            return bool(_describe(self._session, str(secret)).get("RotationEnabled"))
         except SecretopsError:
             return False
 
 
-def _described(session: Session, secret: str) -> DescribeSecretResponseTypeDef:
-    """Return DescribeSecret's answer, which under the lease spares the store a request for the labels."""
-    _location(session)
-    from secretops.platforms.aws.rotation_setup import api_of
-
-    return api_of(session.store).described(secret)
+def _describe(session: Session, secret: str) -> DescribeSecretResponseTypeDef:
+    return aws_store(session.store).api.describe(_location(session).secrets[secret])
 
 
 def _location(session: Session) -> AwsStoreLocation:
-    from secretops.platforms.aws.location import AwsStoreLocation
-
-    location = session.manifest.store
-    if not isinstance(location, AwsStoreLocation):
-        raise UsageError(
-            f"the manifest's store is {location.kind}",
-            rule="this function is for the AWS store",
-            remedy="make its package anew, then pulumi up, on a stack whose store is aws",
-        )
-    return location
+    return PLATFORM.of(session.manifest)
 
 
 @functools.cache
 def _session() -> Session:
-    """Return the stack's session, for the life of this process."""
-    from secretops.manifest import Manifest
-    from secretops.operations.session import Session
-    from secretops.redaction import forbid_core_dumps
-
-    forbid_core_dumps()
-    file = Path(os.environ.get("LAMBDA_TASK_ROOT", "")) / MANIFEST_FILE
-    if text := os.environ.get(MANIFEST):
-        return Session.open(Manifest.parse(text, f"${MANIFEST}"), role="rotator")
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        raise UsageError(
-            f"there is no manifest in ${MANIFEST} or {file}",
-            rule="the program and the function's package are of one version",
-            remedy="make its package again, then pulumi up",
-        ) from None
-    return Session.open(Manifest.parse(text, str(file)), role="rotator")
+    redaction.forbid_core_dumps()
+    text, source = os.environ.get(MANIFEST), f"${MANIFEST}"
+    if not text:
+        file = Path(os.environ.get("LAMBDA_TASK_ROOT", "")) / MANIFEST_FILE
+        try:
+            text, source = file.read_text(encoding="utf-8"), str(file)
+        except (OSError, ValueError):
+            raise UsageError(
+                f"no manifest in ${MANIFEST} or {file}",
+                rule="the program and the function's package must have the same version",
+                remedy="build the package again, then pulumi up",
+                code="manifest-missing",
+            ) from None
+    return Session.open(Manifest.parse(text, source), role="rotator")

@@ -1,7 +1,7 @@
 """The lease of the AWS store: one item of a DynamoDB table. Without a token it is free.
 
-Each change is one conditional UpdateItem, so that of several only one succeeds. A refused update returns the item as it
-is: the rotator needs no right to read. The ARN names the table, so that DynamoDB denies it to another account.
+Each change is one conditional UpdateItem. A refused update returns the current item, so the rotator needs no right to
+read. The ARN names the table, so that DynamoDB denies another account.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
 """
 
@@ -19,16 +19,16 @@ from botocore.exceptions import ClientError
 from secretops.errors import StoreError
 from secretops.platforms.aws import errors
 from secretops.platforms.aws.api import connect
-from secretops.stores.lease import Found, LeaseRecord, LeaseStore
+from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease
 
 # The table's partition key, a string.
 KEY = "id"
 ITEM = {KEY: {"S": "lease"}}
-_NAMES = _HOLDER, _SINCE, _TOKEN, _RENEWED = "holder", "since", "token", "renewed"
+_NAMES = ("holder", "since", "token", "renewed")
 
 
 class LeaseTable(LeaseStore):
-    """The table with the ARN `arn`. Connects with the first request. Raises what `errors.told` does."""
+    """The table with the ARN `arn`. Connects with the first request. Raises as `errors.translate` does."""
 
     writes_first = True
 
@@ -38,16 +38,14 @@ class LeaseTable(LeaseStore):
 
     @functools.cached_property
     def client(self) -> Any:
-        """The connection. Raises UsageError."""
         return self._open(self.region)
 
-    def read(self, *, patient: bool = True) -> Found:  # noqa: ARG002 - AWS' SDK retries by itself
+    def read(self, *, patient: bool = True) -> StoredLease:  # noqa: ARG002 - AWS' SDK retries by itself
         with self._translated("GetItem"):
             found = self.client.get_item(TableName=self.arn, Key=ITEM, ConsistentRead=True)
-        return Found(_record(found.get("Item", {})))
+        return StoredLease(_record(found.get("Item", {})))
 
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:  # noqa: ARG002
-        """The same write again is a no-op, so a lost answer does no harm."""
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
         seen, condition = after.record, "#token = :token"
         if record is None or record.is_of(seen):
             token = seen.token if seen else ""
@@ -77,16 +75,16 @@ class LeaseTable(LeaseStore):
             except ClientError as error:
                 if errors.code(error) != "ConditionalCheckFailedException":
                     raise
-                return Found(_record(error.response.get("Item", {})))
-        return Found(record)
+                return StoredLease(_record(error.response.get("Item", {})))
+        return StoredLease(record)
 
     def contended(self, left: str) -> StoreError:
-        """DynamoDB takes every write over a record of ours: what refuses five has no number of renewals."""
         return StoreError(
-            f"table {self.name} in {self.region}: the item of the lease was not written by secretops",
-            rule=f"it has a token and a number of renewals; {left}",
-            remedy=f"ask who wrote it; to free the lease: aws dynamodb delete-item --region {self.region} "
-            f"--table-name {self.name} --key '{json.dumps(ITEM)}'",
+            f"table {self.name} in {self.region}: the lease item is not of secretops",
+            rule=f"it must have a token and a number of renewals; {left}",
+            remedy=f"find its author in CloudTrail; to release the lease: aws dynamodb delete-item "
+            f"--region {self.region} --table-name {self.name} --key '{json.dumps(ITEM)}'",
+            code="lease-item-invalid",
         )
 
     def _translated(self, operation: str) -> AbstractContextManager[None]:
@@ -94,12 +92,11 @@ class LeaseTable(LeaseStore):
 
 
 def _record(item: Any) -> LeaseRecord | None:
-    """Return the record in an item; None where it has no token."""
-    said = {name: next(iter(item.get(name, {}).values()), "") for name in _NAMES}
-    if _TOKEN not in item:
+    if "token" not in item:
         return None
+    holder, since_text, token, renewed = (next(iter(item.get(name, {}).values()), "") for name in _NAMES)
     try:
-        since, renewals = datetime.fromisoformat(said[_SINCE]), int(said[_RENEWED])
+        since, renewals = datetime.fromisoformat(since_text), int(renewed)
     except ValueError:  # written by hand
         since, renewals = None, 0
-    return LeaseRecord(holder=said[_HOLDER], token=said[_TOKEN], since=since, renewals=renewals)
+    return LeaseRecord(holder=holder, token=token, since=since, renewals=renewals)

@@ -30,40 +30,36 @@ PrivateCaArn = Annotated[
 
 
 class AwsStoreLocation(StoreLocation):
-    """Secrets of Secrets Manager in one region.
-
-    boto3's own chain finds endpoint and credentials (AWS_ENDPOINT_URL, AWS_PROFILE, a role). No manifest names a
-    profile.
-    """
+    """Secrets of Secrets Manager in one region. boto3's own chain finds endpoint and credentials."""
 
     kind: Literal["aws"] = "aws"
+    # Twelve digits. Another account may have secrets of the same names.
     account: AwsAccount
-    """Twelve digits. Another account may have secrets of the same names."""
     region: AwsRegion
+    # Secret -> its full name in Secrets Manager. Not the ARN, which a preview does not know yet.
     secrets: dict[SecretName, AwsSecretName]
-    """secret -> its full name in Secrets Manager. Not the ARN, which a preview does not know yet."""
+    # Secret -> the fields that its readers expect: keys of the JSON object in its value.
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
-    """secret -> the fields that its readers expect: keys of the JSON object that is its value."""
+    # ARN of the DynamoDB table whose one item is the lease.
     lease: TableArn
-    """ARN of the DynamoDB table whose one item is the lease."""
+    # ARN of the topic of the stack's alarms; empty without one.
     alerts: TopicArn = ""
-    """ARN of the topic that the stack's alarms notify; empty if the manifest names none."""
+    # CloudTrail's log group, which the stack's alarms read; empty in manifests of earlier programs.
     log_group: AwsLogGroup = ""
-    """CloudTrail's log group, which the stack's alarms read; empty in manifests of earlier programs."""
+    # Name in Secrets Manager -> the declared readers: names or ARNs of IAM roles.
     readers: dict[AwsSecretName, tuple[ReaderName, ...]] = Field(default_factory=dict)
-    """Name in Secrets Manager -> the declared readers: names or ARNs of IAM roles."""
 
 
 class AwsPrivateCaIssuer(Issuer):
-    """Who signs a certificate: a CA of AWS Private CA, which whoever runs it has made. Asked by boto3's own chain."""
+    """An existing CA of AWS Private CA."""
 
     kind: Literal["aws-private-ca"] = "aws-private-ca"
+    # ARN of the CA. Its region may differ from the store's.
     arn: PrivateCaArn
-    """The CA's. It says the region to ask, which need not be the store's."""
+    # Of the client. The CA signs any name, so the request has this one.
     common_name: CommonName
-    """Of the client. The CA signs any name: it is the request that has this one."""
+    # Validity of a certificate, whole days. A short-lived CA signs for 7 at most.
     seconds: Seconds
-    """For how long a certificate is asked to be good, whole days. A CA for short-lived ones signs for 7 at most."""
 
     @property
     def revocation(self) -> str:
@@ -75,7 +71,7 @@ class AwsPrivateCaIssuer(Issuer):
 
     @property
     def template(self) -> str:
-        """What is asked for: no CA, good to log in as a client, and of the request's extensions none.
+        """The ARN of a template for client certificates, without the extensions of the request.
 
         https://docs.aws.amazon.com/privateca/latest/userguide/template-definitions.html
         """

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from secretops.check import Repair
     from secretops.engine.journal import Journal
     from secretops.engine.ports import Issuer, VersionStore
-    from secretops.launcher.source import Source
+    from secretops.launcher.sources import Source
     from secretops.manifest import Manifest, Secret
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Aws(Platform[AwsStoreLocation]):
@@ -22,16 +22,18 @@ class Aws(Platform[AwsStoreLocation]):
 
     location = AwsStoreLocation
     issuer = AwsPrivateCaIssuer
-    arrival = "seconds, or 5 minutes if the hint is lost; with NativeRef as long as a deployment (a quarter of an hour)"
+    delivery_delay = (
+        "seconds, or 5 minutes if the hint is lost; with NativeRef as long as a deployment (a quarter of an hour)"
+    )
     is_polled = True
-    lists_removed = False
-    trail_source = "CloudTrail lays its log into a bucket, which the stack's outputs name, as one file for minutes"
+    lists_orphans = False
+    trail_source = "CloudTrail writes its log as files to the bucket in the stack's outputs"
     no_value_trail = "CloudTrail has no trace of a value"
 
     def open_store(self, location: AwsStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         with with_extra("aws"):
             from secretops.platforms.aws.store import SecretsManagerVersionStore
-        store = SecretsManagerVersionStore(location, loud=role == "rotator")
+        store = SecretsManagerVersionStore(location, log_entries=role == "rotator")
         return store, store.journal
 
     def open_trail(self, manifest: Manifest) -> Trail:
@@ -49,17 +51,18 @@ class Aws(Platform[AwsStoreLocation]):
     def check_owner(self, location: AwsStoreLocation, store: VersionStore) -> None:
         """Another account may have secrets of the same names."""
         with with_extra("aws"):
-            from secretops.platforms.aws.api import refuse_another_account
-            from secretops.platforms.aws.store import SecretsManagerVersionStore
-        if isinstance(store, SecretsManagerVersionStore):
-            refuse_another_account(store.api, location)
+            from secretops.platforms.aws.api import check_account
+            from secretops.platforms.aws.store import aws_store
+        check_account(aws_store(store).api, location)
 
     def unblock(self, stack: OpenedStack, secret: Secret) -> list[str]:
-        """Release an AWSPENDING that AWS left when a rotation of its own failed."""
+        """Remove an AWSPENDING that a failed rotation of AWS left. Other authors may stage values of other kinds."""
         with with_extra("aws"):
-            from secretops.platforms.aws.rotation_setup import take_stray_pending
-        taken = take_stray_pending(stack, self.of(stack.manifest), secret)
-        return [taken] if taken else []
+            from secretops.platforms.aws.store import aws_store
+        if not secret.kind.alternates or secret.name not in self.of(stack.manifest).secrets:
+            return []
+        released = aws_store(stack.store).release_stray_pending(secret.name, stack.clock())
+        return [released] if released else []
 
     def open_issuer(self, manifest: Manifest, issuer: AwsPrivateCaIssuer) -> Issuer:
         with with_extra("aws"):

@@ -1,31 +1,22 @@
-"""A CA of AWS Private CA, which signs a request of ours and never has our key.
-
-It takes any name and any template that a right allows, and signs by the one for clients alone. What it signs is ready a
-moment later, and is asked for until it is.
-"""
+"""A CA of AWS Private CA, which signs a request and never has the key."""
 
 from __future__ import annotations
 
 import hashlib
-import http
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSLError, WaiterError
-from botocore.exceptions import ConnectionError as AwsConnectionError
-
-from secretops.certificates import Signed
-from secretops.errors import SecretopsError, StoreError, UnreachableError
+from secretops.certificates import SignedCertificate
+from secretops.errors import StoreError
 from secretops.platforms.aws import errors
 from secretops.platforms.aws.api import connect
 from secretops.platforms.aws.location import AwsPrivateCaIssuer
-from secretops.stores.store_errors import ErrorTemplate
+from secretops.stores.store_errors import THROTTLED, ErrorTemplate
 
 # Of an idempotency token, which may have 36.
 TOKEN_CHARACTERS = 32
 _DAY = 86400
-# The CA's kind of key -> how it signs. Not those that a broker's TLS library may not know: SM2, ML-DSA.
+# The CA's kind of key -> its signing algorithm. Without those that a broker's TLS library may not know: SM2, ML-DSA.
 _SIGNS_WITH = {
     "EC_prime256v1": "SHA256WITHECDSA",
     "EC_secp384r1": "SHA384WITHECDSA",
@@ -38,25 +29,24 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re
 
 
 class AwsPrivateCa:
-    """Asks as whoever runs secretops: the function of the tick, or an operator."""
-
     def __init__(self, issuer: AwsPrivateCaIssuer) -> None:
         self._issuer = issuer
 
-    def sign(self, request: str) -> Signed:
-        """One certificate a request, however often it is sent: by the request AWS knows it for the same."""
+    def sign(self, request: str) -> SignedCertificate:
+        """Return the certificate for `request`. Idempotent: the token is the digest of the request."""
         ca = {"CertificateAuthorityArn": self._issuer.arn}
-        with self._told("acm-pca:DescribeCertificateAuthority"):
+        with self._translated("acm-pca:DescribeCertificateAuthority"):
             client = connect(self._issuer.region, "acm-pca")
             about = client.describe_certificate_authority(**ca)["CertificateAuthority"]
         if (key := about["CertificateAuthorityConfiguration"]["KeyAlgorithm"]) not in _SIGNS_WITH:
             raise StoreError(
-                f"{self._issuer.arn}: its key is {key}",
-                rule=f"a CA whose certificates every TLS library can check: {', '.join(_SIGNS_WITH)}",
-                remedy="name another CA in issuer.arn, then pulumi up",
+                f"{self._issuer.arn}: unsupported key algorithm {key}",
+                rule=f"it must be one of {', '.join(_SIGNS_WITH)}, which every TLS library supports",
+                remedy="set issuer.arn to another CA, then pulumi up",
+                code="ca-key-unsupported",
             )
-        with self._told("acm-pca:IssueCertificate"):
-            made = client.issue_certificate(
+        with self._translated("acm-pca:IssueCertificate"):
+            issued = client.issue_certificate(
                 **ca,
                 Csr=request.encode(),
                 SigningAlgorithm=_SIGNS_WITH[key],
@@ -64,76 +54,32 @@ class AwsPrivateCa:
                 Validity={"Type": "DAYS", "Value": self._issuer.seconds // _DAY},
                 IdempotencyToken=hashlib.sha256(request.encode()).hexdigest()[:TOKEN_CHARACTERS],
             )
-        with self._told("acm-pca:GetCertificate"):
-            signed = {**ca, "CertificateArn": made["CertificateArn"]}
+        with self._translated("acm-pca:GetCertificate"):
+            signed = {**ca, "CertificateArn": issued["CertificateArn"]}
             client.get_waiter("certificate_issued").wait(**signed)
             found = client.get_certificate(**signed)
-        return Signed(found["Certificate"], tuple(_PEM.findall(found.get("CertificateChain", ""))))
+        return SignedCertificate(found["Certificate"], tuple(_PEM.findall(found.get("CertificateChain", ""))))
 
-    @contextmanager
-    def _told(self, action: str) -> Iterator[None]:
-        try:
-            yield
-        except (ClientError, BotoCoreError) as error:
-            raise _meaning(error, action, self._issuer.arn, self._issuer.region) from None
+    def _translated(self, action: str) -> AbstractContextManager[None]:
+        return errors.translated(action, self._issuer.arn, self._issuer.region, kind="CA", own=_TEMPLATES)
 
 
-_LOOK = "aws acm-pca describe-certificate-authority --region {region} --certificate-authority-arn {arn}"
 _INACTIVE = ErrorTemplate(
     StoreError,
-    "{arn} does not sign now ({code})",
-    "a CA signs while it is active: its own certificate is imported and valid, and nobody has disabled it",
-    f"see its Status: {_LOOK}",
+    "{where} cannot sign now ({code})",
+    "the CA must be enabled, with its own certificate imported and valid",
+    "check its Status: {show}",
+    "ca-inactive",
 )
-_REFUSED = ErrorTemplate(
+_REJECTED = ErrorTemplate(
     StoreError,
-    "{arn} does not sign the request ({code})",
-    "a certificate ends before the CA's own, and after 7 days at most where the CA is one for short-lived ones",
-    f"see NotAfter and UsageMode: {_LOOK}; then correct issuer.days and pulumi up",
+    "{where} rejects the request ({code})",
+    "a certificate must end before the CA's own; a short-lived CA signs for 7 days at most",
+    "check NotAfter and UsageMode: {show}; then correct issuer.days and pulumi up",
+    "ca-request-rejected",
 )
-_BY_CODE = {
-    "ResourceNotFoundException": ErrorTemplate(
-        StoreError,
-        "there is no CA {arn}",
-        "issuer.arn names a CA that exists in its account and region",
-        "aws acm-pca list-certificate-authorities --region {region}",
-    ),
+_TEMPLATES = {
+    "RequestInProgressException": THROTTLED,
     **dict.fromkeys(("InvalidStateException", "RequestFailedException"), _INACTIVE),
-    **dict.fromkeys(("ValidationException", "InvalidArgsException", "MalformedCSRException"), _REFUSED),
-    **dict.fromkeys(
-        errors.DENIED,
-        ErrorTemplate(
-            StoreError,
-            "this principal may not {action} on {arn}",
-            "the right to have one signed is granted for certificates of clients alone",
-            "pulumi up grants it to the tick; for yourself ask for {action}; the owner of a shared CA permits it",
-        ),
-    ),
-    **dict.fromkeys(
-        (*errors.THROTTLES, "RequestInProgressException"),
-        _UNREACHABLE := ErrorTemplate(
-            UnreachableError,
-            "AWS Private CA can't be reached in {region} ({code})",
-            "the request was repeated; the certificate in use is good for a third of its life",
-            "a VPC needs an interface endpoint for acm-pca, or a NAT; the next tick tries again",
-        ),
-    ),
+    **dict.fromkeys(("ValidationException", "InvalidArgsException", "MalformedCSRException"), _REJECTED),
 }
-_OTHER = ErrorTemplate(
-    StoreError, "{arn}: AWS refused {action}: {code}", "nothing was published", f"look at it: {_LOOK}"
-)
-
-
-def _meaning(error: ClientError | BotoCoreError, action: str, arn: str, region: str) -> SecretopsError:
-    """Translate an error; AWS' own name of it alone is passed on."""
-    if isinstance(error, WaiterError) and "Error" in error.last_response:
-        error = ClientError(error.last_response, action)
-    code = errors.code(error)
-    if isinstance(error, ClientError) and code not in errors.STRANGERS:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        template = _BY_CODE.get(code, _UNREACHABLE if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else _OTHER)
-    elif isinstance(error, (WaiterError, AwsConnectionError, HTTPClientError)) and not isinstance(error, SSLError):
-        template = _UNREACHABLE
-    else:
-        return errors.told(error, action, arn, region)
-    return template.filled(arn=arn, action=action, code=code, region=region)

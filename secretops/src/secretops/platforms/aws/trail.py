@@ -1,6 +1,7 @@
 """Read CloudTrail: files of its bucket, {"Records": […]}, the JSON of lookup-events, {"Events": […]}, or single events.
 
-Single events are those of EventBridge ({"detail": …}), and of `aws cloudtrail lookup-events` as text. https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+Single events are those of EventBridge ({"detail": …}), or of `aws cloudtrail lookup-events` as text.
+https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from secretops.platforms.aws.location import AwsStoreLocation
-from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, reading
+from secretops.trails import ALL, Access, TrailNames, json_documents, parsing
 
 SOURCE = "secretsmanager.amazonaws.com"
 # CloudTrail records a BatchGetSecretValue also as a GetSecretValue for each secret: such a read is counted under both.
-GIVES_VALUE = frozenset({"GetSecretValue", "BatchGetSecretValue"})
-# Prefixes of the operations that change nothing. All others do, unknown ones too.
-ONLY_LOOKS = ("Get", "BatchGet", "Describe", "List", "Validate")
+RETURNS_VALUE = frozenset({"GetSecretValue", "BatchGetSecretValue"})
+# Prefixes of the operations that only read. All others change something, unknown ones too.
+READ_ONLY = ("Get", "BatchGet", "Describe", "List", "Validate")
 DENIED = re.compile(r"^(Client\.)?(AccessDenied|UnauthorizedOperation|KMSAccessDenied)")
-# The service itself, when it rotates, replicates and deletes.
+# The service itself, when it rotates, replicates or deletes.
 ITSELF = frozenset({SOURCE, "rotation.secretsmanager.amazonaws.com"})
-# The type of events of the service's own work, e.g. RotationFailed.
+# The type of the service's own events, e.g. RotationFailed.
 SERVICE_EVENT = "AwsServiceEvent"
 NOBODY = "(not logged in)"
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]*:\d*:secret:(?P<name>.+)")
@@ -31,10 +32,10 @@ _SESSION = re.compile(r"arn:(?P<partition>[\w-]+):sts::(?P<account>\d*):assumed-
 _VALUES, _HIDDEN = ("secretString", "secretBinary"), "HIDDEN"
 
 
-class CloudTrail(NamedPlaces):
-    """`Trail` over one stack's secrets, in whatever regions they are replicated to."""
+class CloudTrail(TrailNames):
+    """`Trail` of one stack's secrets, in all regions of their replicas."""
 
-    form = "a file of CloudTrail's bucket, lookup-events' answer, or one event a line"
+    log_format = "a file of CloudTrail's bucket, lookup-events' answer, or one event a line"
 
     def __init__(self, location: AwsStoreLocation) -> None:
         self._readers, self._region = location.readers, location.region
@@ -42,11 +43,11 @@ class CloudTrail(NamedPlaces):
         super().__init__(places, {*location.secrets.values(), location.lease, *location.readers})
 
     def read(self, line: bytes) -> Iterator[Access]:
-        for document in documents(line):
+        for document in json_documents(line):
             yield from self._events(document)
 
     def _events(self, document: Any) -> Iterator[Access]:
-        with reading("a CloudTrail event"):
+        with parsing("a CloudTrail event"):
             if "Records" in document:
                 events = document["Records"]
             elif "Events" in document:
@@ -60,7 +61,7 @@ class CloudTrail(NamedPlaces):
         operation, time = event["eventName"], datetime.fromisoformat(event["eventTime"]).astimezone(UTC)
         if event["eventSource"] != SOURCE:
             return
-        asked = event.get("requestParameters") or {}
+        request = event.get("requestParameters") or {}
         reader, role, session = _who(event.get("userIdentity") or {})
         failed = event.get("errorCode") or ""
         by_request = event.get("eventType") != SERVICE_EVENT
@@ -68,7 +69,7 @@ class CloudTrail(NamedPlaces):
         agent = str(event.get("userAgent") or "").split(" ")[0]
         elsewhere = "" if region == self._region else f"in {region}"
         source = (event.get("sourceIPAddress"), agent, session, elsewhere)
-        for secret in self._asked_for(operation, asked, event):
+        for secret in self._requested(operation, request, event):
             yield Access(
                 time=time,
                 reader=reader,
@@ -76,49 +77,48 @@ class CloudTrail(NamedPlaces):
                 secret=secret,
                 allowed=not DENIED.match(failed),
                 source=" ".join(filter(None, source)),
-                given=operation in GIVES_VALUE and not failed,
-                done=by_request and not operation.startswith(ONLY_LOOKS) and not failed,
+                value_returned=operation in RETURNS_VALUE and not failed,
+                changed=by_request and not operation.startswith(READ_ONLY) and not failed,
                 declared=self._is_declared(secret, reader, role),
                 event=str(event.get("eventID") or ""),
-                holds_value=any(_HIDDEN not in str(asked.get(field, _HIDDEN)) for field in _VALUES),
+                holds_value=any(_HIDDEN not in str(request.get(field, _HIDDEN)) for field in _VALUES),
             )
 
-    def _asked_for(self, operation: str, asked: dict[str, Any], event: dict[str, Any]) -> Iterator[str]:
-        """Which of the stack's secrets it is about. A batch by filters, or a list, may be about every one."""
-        said = asked.get("secretId") or (event.get("additionalEventData") or {}).get("SecretId") or asked.get("name")
-        ids = [said] if said else list(asked.get("secretIdList") or ())
+    def _requested(self, operation: str, request: dict[str, Any], event: dict[str, Any]) -> Iterator[str]:
+        """Yield the stack's secrets in the request; ALL for a list, or a batch by filters."""
+        name = (
+            request.get("secretId") or (event.get("additionalEventData") or {}).get("SecretId") or request.get("name")
+        )
+        ids = [name] if name else list(request.get("secretIdList") or ())
         if not ids and operation in ("BatchGetSecretValue", "ListSecrets"):
             yield ALL
         yield from filter(None, dict.fromkeys(self._named(str(each)) for each in ids))
 
-    def _named(self, said: str) -> str | None:
-        """The name of the secret that a request calls so: by its name, its ARN, or its ARN without AWS' own suffix."""
-        match = _ARN.fullmatch(said)
-        name = match["name"] if match else said
-        return next((each for each in (name, _SUFFIX.sub("", name)) if each in self.secrets), None)
+    def _named(self, requested: str) -> str | None:
+        """Return the known name for a name, an ARN, or an ARN without AWS' suffix."""
+        match = _ARN.fullmatch(requested)
+        name = match["name"] if match else requested
+        return next((each for each in (name, _SUFFIX.sub("", name)) if each in self.known), None)
 
     def _is_declared(self, secret: str, reader: str, role: str) -> bool:
         if reader in ITSELF:
             return True
-        asked = self.secrets if secret == ALL else (secret,)
-        return all(any(_is(declared, reader, role) for declared in self._readers.get(each, ())) for each in asked)
+        secrets = self.known if secret == ALL else (secret,)
+        return all(any(_is(declared, reader, role) for declared in self._readers.get(each, ())) for each in secrets)
 
 
 def _who(identity: dict[str, Any]) -> tuple[str, str, str]:
-    """Who it was, the name of the role that they were in, and the name that they gave the session."""
+    """Return the reader, its role, and its session."""
     arn, service = identity.get("arn") or "", identity.get("invokedBy") or ""
     if match := _SESSION.fullmatch(arn):
         issuer = (identity.get("sessionContext") or {}).get("sessionIssuer") or {}
-        made = f"arn:{match['partition']}:iam::{match['account']}:role/{match['role']}"
-        return issuer.get("arn") or made, match["role"], f"session {match['session']}"
+        role_arn = f"arn:{match['partition']}:iam::{match['account']}:role/{match['role']}"
+        return issuer.get("arn") or role_arn, match["role"], f"session {match['session']}"
     return arn or service or identity.get("principalId") or NOBODY, "", ""
 
 
 def _is(declared: str, reader: str, role: str) -> bool:
-    """Whether the principal that a stack declares, by ARN or by the name of a role, is this reader.
-
-    An event may leave the issuer of a session out; its role is then known without the path that an ARN has.
-    """
+    """Return whether a declared principal is this reader, whose ARN may lack the role's path."""
     if not declared.startswith("arn:"):
         return bool(role) and declared == role
     if declared == reader:

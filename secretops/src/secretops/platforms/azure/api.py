@@ -1,4 +1,4 @@
-"""A client of Key Vault: the versions of a secret, a value, a new version, a version's tags."""
+"""A client of Key Vault: read versions and values, create a version, set its tags, delete and recover a secret."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from azure.core.pipeline.policies import CustomHookPolicy, RetryPolicy
 from azure.keyvault.secrets import SecretClient, SecretProperties
 
 from secretops.platforms.azure import errors
-from secretops.platforms.azure.errors import telling
+from secretops.platforms.azure.errors import translated
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
 from secretops.stores.retry import Retries
 
-# How often a request is repeated that Azure throttles or does not answer: at once, and after 1.6, 3.2, 6.4 and 12.8 s.
-# That of a new version too: a version that was made twice is one of ours, twice.
+# Retries of a request that Azure throttles or does not answer: at once, then after 1.6, 3.2, 6.4 and 12.8 s. Also of a
+# new version: a version that is created twice has the same tags twice.
 RETRIES = 5
 # The longest pause in seconds, whatever Retry-After says: the next tick is within the hour.
 LONGEST_PAUSE = 16.0
-# Both together less than what is left of the lease when a write is let through (`Timing.duration` - `Timing.trusted`):
-# an attempt that Azure does not answer ends before the lease can have been taken over.
+# Together less than the rest of the lease when a write may start (`Timing.duration` - `Timing.trusted`): an attempt
+# without an answer ends before another process can take over the lease.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
 # Seconds to wait for a deletion or a recovery, which takes Azure a few; and between two polls of it, as in the SDK.
-LONGEST_CHANGE, LOOK = 60.0, 2.0
-# What is repeated. The SDK leaves out PATCH and POST, which here do no harm twice: tags are sent as a whole, and a
-# recovered secret exists.
+CHANGE_SECONDS, POLL_SECONDS = 60.0, 2.0
+# The methods to retry. The SDK excludes PATCH and POST, which are harmless here: tags are sent as a whole, and a second
+# recovery has no effect.
 METHODS = frozenset({"HEAD", "GET", "PUT", "PATCH", "POST", "DELETE"})
 JSON = "application/json"
 
 
-class Patience(RetryPolicy[Any, Any]):
+class BoundedRetryPolicy(RetryPolicy[Any, Any]):
     """The SDK's retries for all `METHODS`, with no pause longer than `LONGEST_PAUSE`."""
 
     def __init__(self) -> None:
@@ -46,16 +46,16 @@ class Patience(RetryPolicy[Any, Any]):
         super().__init__(**counts, retry_backoff_max=LONGEST_PAUSE)
 
     def get_retry_after(self, response: Any) -> float | None:
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, LONGEST_PAUSE)
+        pause = super().get_retry_after(response)
+        return None if pause is None else min(pause, LONGEST_PAUSE)
 
     def configure_retries(self, options: dict[str, Any]) -> dict[str, Any]:
         options.setdefault("retry_on_methods", METHODS)
         return super().configure_retries(options)
 
 
-class EachAttempt(CustomHookPolicy[Any, Any]):
-    """Calls a call's `raw_request_hook` before each attempt; the SDK's own policy only before the first one."""
+class AttemptHookPolicy(CustomHookPolicy[Any, Any]):
+    """Calls `raw_request_hook` before each attempt; the SDK's own policy only before the first."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         if hook := request.context.get("raw_request_hook"):
@@ -64,76 +64,74 @@ class EachAttempt(CustomHookPolicy[Any, Any]):
 
 
 def policies() -> dict[str, Any]:
-    """Return the policies of a vault's client: its retries, and a hook before each attempt."""
-    return {"retry_policy": Patience(), "custom_hook_policy": EachAttempt()}
+    return {"retry_policy": BoundedRetryPolicy(), "custom_hook_policy": AttemptHookPolicy()}
 
 
 def connect(vault: str, tenant: str = "") -> SecretClient:
-    """Return a client of the vault at URL `vault`. Sends nothing yet. Raises UsageError, StoreError."""
-    with telling("ask", vault, "the vault"):
+    """Return a client of the vault at URL `vault`. Sends nothing. Raises UsageError, StoreError."""
+    with translated("connect to", vault, "the vault"):
         return SecretClient(
             vault, Login(tenant), connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, **policies()
         )
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeyVaultVersion:
     """One version of a secret, without its value."""
 
-    # Key Vault's own: not the id of the version of ours that it holds.
+    # The name of its secret in the vault.
+    secret: str
+    # Key Vault's own, not the id of the version of secretops in it.
     id: str
     enabled: bool
-    # To the second, as Key Vault has it.
+    # To the second.
     created: datetime
     expires: datetime | None
     tags: Mapping[str, str]
 
 
 @dataclass(frozen=True, repr=False)
-class Found(Kept):
-    """The same with its value, so it is never printed."""
+class KeyVaultValue(KeyVaultVersion):
+    """A version with its value, so it has no repr."""
 
     text: str
 
 
-class Api:
+class KeyVaultApi:
     """Secrets of one vault by their names. Connects with the first request.
 
-    `guard` runs before each attempt of each write, with whether the write can't be undone; it raises when the lease is
-    lost. The client is made with `policies`.
+    `guard` runs before each attempt of a write and raises if the lease is lost. Its argument: whether to renew the
+    lease first. The client must have `policies`.
     """
 
     def __init__(self, vault: str, open_client: Callable[[str], SecretClient] = connect) -> None:
         self.vault, self._open = vault, open_client
-        self.guard: Callable[[bool], None] = lambda _surely: None
+        self.guard: Callable[[bool], None] = lambda _fresh: None
 
     @classmethod
-    def of(cls, location: AzureStoreLocation) -> Api:
-        """Return the client of the stack's vault, for a login of its tenant."""
+    def of(cls, location: AzureStoreLocation) -> KeyVaultApi:
         return cls(location.vault, functools.partial(connect, tenant=location.tenant))
 
     @functools.cached_property
     def client(self) -> SecretClient:
-        """The connection. Raises UsageError."""
         return self._open(self.vault)
 
-    def versions(self, name: str) -> tuple[Kept, ...]:
-        """Return every version, in no order and without a value; none where there is no such secret."""
-        with telling("list the versions of", self.vault, name):
+    def versions(self, name: str) -> tuple[KeyVaultVersion, ...]:
+        """Return all versions, unordered and without values; none for a missing secret."""
+        with translated("list the versions of", self.vault, name):
             try:
-                return tuple(_kept(one) for one in self.client.list_properties_of_secret_versions(name))
+                return tuple(_version(each) for each in self.client.list_properties_of_secret_versions(name))
             except ResourceNotFoundError:
                 return ()
 
-    def names(self) -> dict[str, Mapping[str, str]]:
-        """Return every secret of the vault with the tags of its newest version. Needs a right on the whole vault."""
-        with telling("list the secrets of", self.vault, "the vault"):
-            found = self.client.list_properties_of_secrets()
-            return {one.name: one.tags or {} for one in found if one.name}
+    def names(self) -> list[str]:
+        """Return the names of all secrets. Needs a right on the whole vault."""
+        with translated("list the secrets of", self.vault, "the vault"):
+            return [each.name for each in self.client.list_properties_of_secrets() if each.name]
 
-    def value(self, name: str, version: str | None = None) -> Found | None:
-        """Return a version with its value, by default the one that readers find; None if missing or disabled."""
-        with telling("read", self.vault, name):
+    def value(self, name: str, version: str | None = None) -> KeyVaultValue | None:
+        """Return a version with its value, by default the one that readers get; None if missing or disabled."""
+        with translated("read", self.vault, name):
             try:
                 found = self.client.get_secret(name, version)
             except ResourceNotFoundError:
@@ -142,84 +140,79 @@ class Api:
                 if error.status_code == http.HTTPStatus.FORBIDDEN and errors.DISABLED in errors.codes(error):
                     return None
                 raise
-        return Found(**vars(_kept(found.properties)), text=found.value or "")
+        return KeyVaultValue(**vars(_version(found.properties)), text=found.value or "")
 
     def set(
-        self, name: str, text: str, tags: Mapping[str, str], expires: datetime | None, *, surely: bool = False
+        self, name: str, text: str, tags: Mapping[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Make a version, which readers find from then on. Raises DeletedError where a deleted secret has the name.
-
-        `surely`: this can't be undone, since somebody reads this secret.
-        """
-        with telling("write", self.vault, name):
+        """Create a version. Raises DeletedError if a deleted secret has the name. `fresh`: renew the lease first."""
+        with translated("write", self.vault, name):
             about: dict[str, Any] = {"content_type": JSON, "tags": dict(tags), "expires_on": expires}
-            self.client.set_secret(name, text, **about, raw_request_hook=self._asking(surely))
+            self.client.set_secret(name, text, **about, raw_request_hook=self._hook(fresh))
 
-    def note(self, name: str, version: str, tags: Mapping[str, str], *, enabled: bool | None = None) -> None:
-        """Replace the tags of a version, and disable it in the same request. No-op when it is gone."""
-        with telling("change", self.vault, name), contextlib.suppress(ResourceNotFoundError):
+    def set_tags(self, stored: KeyVaultVersion, tags: Mapping[str, str], *, enabled: bool | None = None) -> None:
+        """Replace the tags of a version, and enable or disable it. No-op for a missing version."""
+        with translated("change", self.vault, stored.secret), contextlib.suppress(ResourceNotFoundError):
             self.client.update_secret_properties(
-                name, version, tags=dict(tags), enabled=enabled, raw_request_hook=self._asking(False)
+                stored.secret, stored.id, tags=dict(tags), enabled=enabled, raw_request_hook=self._hook(False)
             )
 
     def delete(self, name: str) -> None:
-        """Delete a secret with its versions, which can be recovered. Wait until it is deleted, if we may see that."""
+        """Delete a secret with its versions, and wait for the end if we may see it."""
 
-        def done() -> bool:
+        def is_deleted() -> bool:
             try:
                 return self.deleted(name) is not None
             except errors.ForbiddenError:
                 return True
 
-        with telling("delete", self.vault, name), contextlib.suppress(ResourceNotFoundError):  # a lost answer's
-            self.client.begin_delete_secret(name, raw_request_hook=self._asking(True))
-        self._wait(name, done)
+        with translated("delete", self.vault, name), contextlib.suppress(ResourceNotFoundError):  # after a lost answer
+            self.client.begin_delete_secret(name, raw_request_hook=self._hook(True))
+        self._wait(name, is_deleted)
 
-    def deleted(self, name: str) -> Deleted | None:
-        """Return what is known of a deleted secret that is not purged yet, or None."""
-        with telling("look at the deleted", self.vault, name):
+    def deleted(self, name: str) -> DeletedSecret | None:
+        with translated("read the deleted", self.vault, name):
             try:
                 found = self.client.get_deleted_secret(name)
             except ResourceNotFoundError:
                 return None
         level = found.properties.recovery_level or ""
-        return Deleted(found.properties.tags or {}, found.scheduled_purge_date, "Purgeable" in level)
+        return DeletedSecret(found.properties.tags or {}, found.scheduled_purge_date, "Purgeable" in level)
 
     def purge(self, name: str) -> None:
-        """Destroy a deleted secret. There is no way back. No-op when it is gone."""
-        with telling("purge", self.vault, name), contextlib.suppress(ResourceNotFoundError):
-            self.client.purge_deleted_secret(name, raw_request_hook=self._asking(True))
+        with translated("purge", self.vault, name), contextlib.suppress(ResourceNotFoundError):
+            self.client.purge_deleted_secret(name, raw_request_hook=self._hook(True))
 
     def recover(self, name: str) -> None:
-        """Recover a deleted secret with its versions, and wait until it is there."""
-        with telling("recover", self.vault, name), contextlib.suppress(ResourceNotFoundError):  # a lost answer's
-            self.client.begin_recover_deleted_secret(name, raw_request_hook=self._asking(True))
+        with translated("recover", self.vault, name), contextlib.suppress(ResourceNotFoundError):  # after a lost answer
+            self.client.begin_recover_deleted_secret(name, raw_request_hook=self._hook(True))
         self._wait(name, lambda: bool(self.versions(name)))
 
-    def _asking(self, surely: bool) -> Callable[[object], None]:
-        return lambda _request: self.guard(surely)
+    def _hook(self, fresh: bool) -> Callable[[object], None]:
+        return lambda _request: self.guard(fresh)
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
-        """Wait until it is done. The SDK's own wait never ends when somebody undoes it meanwhile."""
-        retries = Retries(itertools.repeat(LOOK), seconds=LONGEST_CHANGE + LOOK)
+        """Wait until `done`. The SDK's own wait never ends if a person undoes the change."""
+        retries = Retries(itertools.repeat(POLL_SECONDS), seconds=CHANGE_SECONDS + POLL_SECONDS)
         while not done():
             if not retries.pause():
-                raise errors.undone(self.vault, name)
+                raise errors.still_changing(self.vault, name)
 
 
 @dataclass(frozen=True)
-class Deleted:
-    """A deleted secret."""
+class DeletedSecret:
+    """A deleted secret that is not purged."""
 
-    # Those of its newest version.
+    # Of its newest version.
     tags: Mapping[str, str]
-    # When Azure purges it by itself.
+    # When Azure purges it.
     until: datetime | None
     # Whether it may be purged sooner: the vault has no purge protection.
     purgeable: bool
 
 
-def _kept(found: SecretProperties) -> Kept:
-    if found.version is None or found.created_on is None:
-        raise ValueError("Key Vault gives every version an id and a time")
-    return Kept(found.version, bool(found.enabled), found.created_on, found.expires_on, found.tags or {})
+def _version(found: SecretProperties) -> KeyVaultVersion:
+    name, version, created = found.name, found.version, found.created_on
+    if name is None or version is None or created is None:
+        raise ValueError("a version of Key Vault must have a name, an id and a time")
+    return KeyVaultVersion(name, version, bool(found.enabled), created, found.expires_on, found.tags or {})

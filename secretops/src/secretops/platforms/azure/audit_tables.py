@@ -1,8 +1,8 @@
 """The tables and columns of Key Vault's audit log in Kusto.
 
-The stack's diagnostic setting asks for AZKVAuditLogs; some workspaces get AzureDiagnostics all the same. `isfuzzy`
-skips a missing table, and column_ifexists a missing column: some of AzureDiagnostics come with their first row. A test
-checks the names against Azure's lists (tests/unit/azure_tables.json).
+The stack's diagnostic setting requests AZKVAuditLogs; some workspaces still get AzureDiagnostics. `isfuzzy` skips a
+missing table, and column_ifexists a missing column: AzureDiagnostics gets some with their first row. A test checks the
+names against Azure's lists (tests/unit/azure_tables.json).
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Iterable, Mapping
 
 TABLES = ("AZKVAuditLogs", "AzureDiagnostics")
 READ = "SecretGet"
-# The whole secret in a file, for another vault of the same subscription.
-COPIED = "SecretBackup"
-GIVES_VALUE = (READ, COPIED)
+# Returns the whole secret in a file, for another vault of the same subscription.
+BACKUP = "SecretBackup"
+RETURNS_VALUE = (READ, BACKUP)
 _MICROSOFT = "http://schemas.microsoft.com/identity/claims/"
 _XMLSOAP = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/"
-# What AZKVAuditLogs calls who it was: one document.
+# The claims of the caller in AZKVAuditLogs, in one document.
 CLAIMS = {"oid": ("oid", f"{_MICROSOFT}objectidentifier"), "upn": ("upn", f"{_XMLSOAP}upn"), "appid": ("appid",)}
-# What AzureDiagnostics does: a column a claim.
+# The same in AzureDiagnostics, a column per claim.
 CLAIM_COLUMNS = {
     "oid": ("identity_claim_oid_g", "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g"),
     "upn": ("identity_claim_upn_s", "identity_claim_http_schemas_xmlsoap_org_ws_2005_05_identity_claims_upn_s"),
     "appid": ("identity_claim_appid_g",),
 }
-# What it is in AZKVAuditLogs, and in AzureDiagnostics; "" where it is not.
+# An expression for AZKVAuditLogs and one for AzureDiagnostics; "" where the column is missing.
 Column = tuple[str, str]
 
 
@@ -35,15 +35,15 @@ def _or_none(column: str) -> str:
 STATUS: Column = ("toint(HttpStatusCode)", 'toint(column_ifexists("httpStatusCode_d", real(null)))')
 ADDRESS: Column = ("CallerIpAddress", "CallerIPAddress")
 CLIENT: Column = ("ClientInfo", _or_none("clientInfo_s"))
-# The address of a request: a secret is named in its path, with a version after it or none.
-ASKED: Column = ("RequestUri", _or_none("requestUri_s"))
-# The id of what was answered, or of what a notification is about.
-GIVEN: Column = ("Id", _or_none("id_s"))
+# The URL of a request: its path names a secret, with or without a version.
+REQUEST: Column = ("RequestUri", _or_none("requestUri_s"))
+# The id of the answered object, or of the subject of a notification.
+OBJECT: Column = ("Id", _or_none("id_s"))
 _EVENT = "Properties.eventGridEventProperties"
 _EVENT_COLUMNS = ("eventGridEventProperties_data_ObjectName_s", "eventGridEventProperties_subject_s")
-# The name of the secret that an event of Key Vault is about. In AzureDiagnostics these are the columns that
-# Microsoft's own query of a near expiry reads (https://learn.microsoft.com/azure/key-vault/general/alert). In
-# AZKVAuditLogs no page names them: `Properties` is the column for what varies by operation.
+# The name of the secret in an event of Key Vault. Microsoft's own query for a near expiry reads these columns of
+# AzureDiagnostics (https://learn.microsoft.com/azure/key-vault/general/alert). No page names those of AZKVAuditLogs:
+# `Properties` is its column for what varies by operation.
 SUBJECT: Column = (
     f"tostring(coalesce({_EVENT}.data.ObjectName, {_EVENT}.subject))",
     f"coalesce({', '.join(_or_none(column) for column in _EVENT_COLUMNS)})",
@@ -58,11 +58,11 @@ CLAIMED: Mapping[str, Column] = {
 }
 
 
-def either(columns: Mapping[str, Column], *, where: str = "", beside: Iterable[str] = ()) -> str:
-    """Return a union of both tables with these columns, filtered by `where`; `beside` are other tables."""
+def either(columns: Mapping[str, Column], *, where: str = "", others: Iterable[str] = ()) -> str:
+    """Return a union of both tables with these columns, filtered by `where`, and of `others`."""
     own, shared = TABLES
     conditions = {own: [where], shared: ['Category == "AuditEvent"', where]}
-    branches = list(beside)
+    branches = list(others)
     for number, table in enumerate(TABLES):
         named = [f"{name} = {each[number]}" for name, each in columns.items() if each[number]]
         found = " and ".join(filter(None, conditions[table]))

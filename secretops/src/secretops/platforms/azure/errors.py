@@ -1,12 +1,13 @@
-"""What Azure and its SDK refuse, as our errors. Of their texts only codes are passed on."""
+"""Translate errors of Azure and its SDK. Only codes of their texts are passed on."""
 
 from __future__ import annotations
 
 import http
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import requests
@@ -21,18 +22,14 @@ from azure.core.exceptions import (
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.stores.store_errors import BROKEN, NEXT_TICK, SILENT, THROTTLED, UNREACHED, UNTRUSTED, ErrorTemplate
 
-# Refused for where the request comes from: Key Vault's two codes, and Storage's.
+# Rejected for the network of the request: two codes of Key Vault, and one of Storage.
 FIREWALLED = frozenset({"ForbiddenByFirewall", "ForbiddenByConnection", "AuthorizationFailure"})
 UNGRANTED = frozenset({"ForbiddenByRbac", "ForbiddenByPolicy", "AccessDenied", "AuthorizationPermissionMismatch"})
 DISABLED, DELETED, BEING_DELETED = "SecretDisabled", "ObjectIsDeletedButRecoverable", "ObjectIsBeingDeleted"
 
 
 class ForbiddenError(StoreError):
-    """No role permits it."""
-
-
-class FirewalledError(StoreError):
-    """A firewall refuses requests from here."""
+    """No role permits the request."""
 
 
 class DeletedError(StoreError):
@@ -42,91 +39,80 @@ class DeletedError(StoreError):
 _UNGRANTED = ErrorTemplate(
     ForbiddenError,
     "this principal may not {action} {where} ({code})",
-    "a role is assigned at the scope of one secret: Key Vault Secrets Officer to its rotator, Key Vault Secrets User "
-    "to its readers; and at the lease's container Storage Blob Data Contributor to the rotator",
-    "pulumi up assigns them to the stack's identities, which takes minutes to work; for yourself ask an owner",
+    "roles are per secret (Key Vault Secrets Officer for its rotator, Key Vault Secrets User for its readers), and per "
+    "container of the lease (Storage Blob Data Contributor for the rotator)",
+    "pulumi up assigns them to the stack's identities, effective in minutes; for yourself request them from an owner",
+    "azure-access-denied",
 )
-_BUSY = ErrorTemplate(
+_CHANGING = ErrorTemplate(
     UnreachableError,
     "{where} is being deleted, purged or recovered ({code})",
-    "that takes Azure a few seconds, unless somebody undoes it meanwhile; nothing is half-written",
+    "Azure needs a few seconds, unless a person undoes it meanwhile; nothing is half-written",
     NEXT_TICK,
+    "azure-secret-changing",
+)
+_FIREWALLED = ErrorTemplate(
+    StoreError,
+    "{host} rejects requests from this network ({code})",
+    "its network rules list the permitted networks, or the private endpoint",
+    "run it from there, or add this network to the stack file; then pulumi up",
+    "azure-network-denied",
 )
 _BY_CODE = {
-    **dict.fromkeys(
-        FIREWALLED,
-        ErrorTemplate(
-            FirewalledError,
-            "{host} refuses requests from here ({code})",
-            "its network rules name the networks, or the private endpoint, that it answers",
-            "run it from there, or add this network to the stack file; then pulumi up",
-        ),
-    ),
+    **dict.fromkeys(FIREWALLED, _FIREWALLED),
     **dict.fromkeys(UNGRANTED, _UNGRANTED),
     DISABLED: ErrorTemplate(
         StoreError,
         "{where}: the requested version is disabled",
-        "nobody gets a disabled version; when it is the newest one, readers find nothing",
-        "secretops doctor names it, and how to repair it",
+        "nobody can read a disabled version; if it is the newest one, readers get nothing",
+        "secretops doctor shows the version and its repair",
+        "azure-version-disabled",
     ),
     DELETED: ErrorTemplate(
         DeletedError,
-        "{where} is deleted, and its name is taken until it is purged",
-        "the vault keeps a deleted secret for its retention; secretops brings back only what it deleted itself",
-        "az keyvault secret recover --vault-name {vault} --name {name}; or, for good, purge in its place",
+        "{where} is deleted, and its name is in use until it is purged",
+        "the vault retains a deleted secret; secretops recovers only what it deleted itself",
+        "az keyvault secret recover --vault-name {vault} --name {name}; or purge it, which cannot be undone",
+        "secret-deleted",
     ),
-    **dict.fromkeys((BEING_DELETED, "ObjectIsBeingRecovered"), _BUSY),
-    "ContainerNotFound": ErrorTemplate(
-        StoreError,
-        "{where}: there is no such container",
-        "`pulumi up` makes the container of the lease; nothing was begun",
-        "pulumi up; if it has run: is this its subscription? az account show",
-    ),
+    **dict.fromkeys((BEING_DELETED, "ObjectIsBeingRecovered"), _CHANGING),
 }
+NO_LOGIN = ErrorTemplate(
+    UsageError,
+    "no Azure login for {host} ({code})",
+    "it is the identity of this process (AZURE_CLIENT_ID names a user-assigned one), or that of az login",
+    "az login --tenant with the stack's; then check: az account show",
+    "azure-login-missing",
+)
 _BY_STATUS = {
-    401: ErrorTemplate(
-        UsageError,
-        "{host} does not accept this login ({code})",
-        "the token is of another tenant, or has expired",
-        "az login --tenant with the subscription's; then: az account show",
-    ),
+    401: NO_LOGIN,
     403: _UNGRANTED,
     404: ErrorTemplate(
         StoreError,
-        "there is no {where}",
-        "`pulumi up` makes the vault and the container, the first value makes a secret",
-        "pulumi up; if it has run: secretops put, or the next tick",
+        "{where} does not exist",
+        "`pulumi up` creates the vault and the container of the lease; the first value creates a secret",
+        "pulumi up, in the right subscription: az account show; after that, secretops put, or the next tick",
+        "azure-resource-missing",
     ),
     429: THROTTLED,
 }
 _OTHER = ErrorTemplate(
     StoreError,
-    "{where}: Azure refused to {action} it ({code})",
-    "the change may have been made all the same: the next tick checks",
-    "look at it: az keyvault secret list-versions --vault-name {vault} --name {name}",
-)
-_NO_LOGIN = ErrorTemplate(
-    UsageError,
-    "there is no Azure login that works here",
-    "it comes from the identity this runs as (AZURE_CLIENT_ID names a user-assigned one), or from az login",
-    "az login; then: az account show",
-)
-_UNSENT = ErrorTemplate(
-    StoreError,
-    "the Azure SDK refused to {action} {where} ({code})",
-    "the change may have been made, if the request was sent: the next tick checks",
-    "check that the stack's outputs name this vault and this blob, and that az account show works",
+    "Azure failed to {action} {where} ({code})",
+    "if the request was sent, the change may have been made: the next tick checks",
+    "check the vault and the blob in the stack's outputs, and the login: az account show",
+    "azure-request-failed",
 )
 _TEXTS = {
-    "health": "https://azure.status.microsoft shows whether the region has trouble",
-    "trust": "REQUESTS_CA_BUNDLE names the CA of one that may",
-    "way": "does its name resolve here? With a private endpoint run it from the vault's network",
+    "health": "check the region at https://azure.status.microsoft",
+    "trust": "REQUESTS_CA_BUNDLE names the CA of a permitted proxy",
+    "way": "check that the name resolves here; with a private endpoint run it from the vault's network",
 }
 _CUT = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 
 def codes(error: AzureError) -> list[str]:
-    """Return Azure's own codes, the innermost first; else the status, else the SDK's class."""
+    """Return Azure's codes, the innermost first, and the status; else the SDK's class."""
     if not isinstance(error, HttpResponseError):
         return [type(error).__name__]
     found: list[str] = []
@@ -136,55 +122,52 @@ def codes(error: AzureError) -> list[str]:
             if code := inner.get("code"):
                 found.insert(0, str(code))
             inner = inner.get("innererror")
-    except (ValueError, KeyError, TypeError, AttributeError):  # Storage's are XML: the header has its code
+    except (ValueError, KeyError, TypeError, AttributeError):  # Storage answers in XML, with its code in a header
         pass
     stored = getattr(error, "error_code", None)
     return [*([str(getattr(stored, "value", stored))] if stored else []), *found, str(error.status_code)]
 
 
-def told(error: AzureError, action: str, url: str, name: str) -> SecretopsError:
-    """Translate an error of `action` on the secret, or the blob, `name` at `url`."""
+def translate(
+    error: AzureError, action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
+) -> SecretopsError:
+    """Return the error for `action` on the secret or blob `name` at `url`. `own`: templates of the service by code."""
     if isinstance(error, HttpResponseError) and error.response is None and isinstance(error.__context__, AzureError):
-        error = error.__context__  # the client of the query API turns a login that failed into an answer
+        error = error.__context__  # the query client turns a failed login into an answer
     host = urlsplit(url).netloc
     found = codes(error)
     names = {"where": f"{name} in {host}", "host": host, "vault": vault_name(url), "name": name, "action": action}
-    return _meaning(error, found).filled(code=found[0], **names, **_TEXTS)
-
-
-def no_login(tenant: str) -> UsageError:
-    """Return the error for a stack whose tenant no login here gives a token of."""
-    what, remedy = f"{_NO_LOGIN.what}: none of the stack's tenant {tenant}", f"az login --tenant {tenant}"
-    return UsageError(what, rule=_NO_LOGIN.rule, remedy=f"{remedy}; then: az account show")
+    return _template(error, found, own).filled(code=found[0], **names, **_TEXTS)
 
 
 def vault_name(url: str) -> str:
-    """Return the vault's name for `az --vault-name`."""
     return urlsplit(url).netloc.partition(".")[0]
 
 
-def undone(url: str, name: str) -> SecretopsError:
-    """Return the error for a deletion or recovery that Azure does not finish."""
-    return _BUSY.filled(where=f"{name} in {urlsplit(url).netloc}", code="still")
+def still_changing(url: str, name: str) -> SecretopsError:
+    return _CHANGING.filled(where=f"{name} in {urlsplit(url).netloc}", code="still")
 
 
 @contextmanager
-def telling(action: str, url: str, name: str) -> Iterator[None]:
+def translated(
+    action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
+) -> Iterator[None]:
     """Translate the SDK's errors, without their texts and tracebacks."""
     try:
         yield
     except AzureError as error:
-        raise told(error, action, url, name) from None
-    except ValueError as error:  # a URL that is none, a challenge of somebody else's
-        raise told(AzureError(type(error).__name__), action, url, name) from None
+        raise translate(error, action, url, name, own) from None
+    except ValueError as error:  # an invalid URL, or an authentication challenge of another service
+        raise translate(AzureError(type(error).__name__), action, url, name) from None
 
 
-def _meaning(error: AzureError, found: list[str]) -> ErrorTemplate:
+def _template(error: AzureError, found: list[str], own: Mapping[str, ErrorTemplate]) -> ErrorTemplate:
     status = error.status_code if isinstance(error, HttpResponseError) else None
     if isinstance(error, ClientAuthenticationError) and status not in (401, 403):
-        return _NO_LOGIN
+        return NO_LOGIN
     if status is not None:
-        by_code = next((_BY_CODE[code] for code in found if code in _BY_CODE), None)
+        templates = {**_BY_CODE, **own}
+        by_code = next((templates[code] for code in found if code in templates), None)
         broken = status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
         return by_code or _BY_STATUS.get(status) or (BROKEN if broken else _OTHER)
     if isinstance(error.inner_exception, requests.exceptions.SSLError):
@@ -192,11 +175,11 @@ def _meaning(error: AzureError, found: list[str]) -> ErrorTemplate:
     cut = any(isinstance(each, _CUT) for each in _causes(error.inner_exception))
     if cut or isinstance(error, ServiceResponseError):
         return SILENT
-    return UNREACHED if isinstance(error, ServiceRequestError) and error.inner_exception else _UNSENT
+    return UNREACHED if isinstance(error, ServiceRequestError) and error.inner_exception else _OTHER
 
 
 def _causes(error: object) -> Iterator[object]:
-    """Yield the causes within: a proxy reports a broken connection as one that was never made."""
+    """Yield the error and its causes, as of a proxy's broken connection."""
     yield error
     for each in error.args if isinstance(error, Exception) else ():
         yield from _causes(each)

@@ -1,11 +1,10 @@
-"""The lease of the Azure store: a blob's own, which Azure grants and ends. Key Vault has no compare-and-swap.
+"""The lease of the Azure store: that of a blob, which Azure grants and ends. Key Vault has no compare-and-swap.
 
 The blob's metadata name the holder and count its renewals, so that a waiting process sees that the holder is alive.
 https://learn.microsoft.com/rest/api/storageservices/lease-blob
 
-The vault does not know of the lease. So each attempt of a write asks for it first, and ends before the lease can have
-ended (`CONNECT_SECONDS`). A request that Azure carries out later still makes a version that is told from others
-(`State.late`), and the next tick discards it.
+Each attempt of a write checks the lease first, and ends before the lease can end (`CONNECT_SECONDS`). A write that
+Azure executes later is recognized (`TagState.late`) and discarded.
 """
 
 from __future__ import annotations
@@ -24,17 +23,16 @@ from azure.storage.blob import BlobClient, BlobLeaseClient, BlobProperties, Expo
 
 from secretops.errors import SecretopsError, StoreError
 from secretops.platforms.azure.api import ANSWER_SECONDS, CONNECT_SECONDS
-from secretops.platforms.azure.errors import codes, telling
+from secretops.platforms.azure.errors import codes, translated
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
-from secretops.stores import lease as leases
-from secretops.stores.lease import Found, LeaseRecord, LeaseStore, held_by
+from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease, lease_held
 
-# Characters of a holder's name as it is written: metadata are headers.
+# Characters of a holder's name in the metadata, which are headers.
 LONGEST_NAME = 180
-# The longest lease that Azure lets end, in seconds: without a renewal it is free by then.
+# The longest finite lease of Azure, in seconds: without a renewal it is free by then.
 LONGEST_LEASE = 60
-# How often a request is repeated: with pauses of about 1, 3 and 5 s, so that a renewal can be repeated.
+# Retries of a request, with pauses of about 1, 3 and 5 s, so that a renewal can be repeated.
 RETRIES = 3
 TAKEN = frozenset({"LeaseAlreadyPresent", "LeaseIsBreakingAndCannotBeAcquired", "LeaseIsBrokenAndCannotBeRenewed"})
 LOST = frozenset(
@@ -52,26 +50,18 @@ LOST = frozenset(
 _HOLDER, _SINCE, _COUNT = "secretops_holder", "secretops_since", "secretops_renewed"
 
 
-@dataclass(frozen=True)
-class Timing(leases.Timing):
-    """Seconds. Azure takes a whole number of them from 15 to 60."""
-
-    duration: int = 30
-
-
-def patience() -> ExponentialRetry:
-    """Return the retry policy of a blob's client."""
+def retry_policy() -> ExponentialRetry:
     return ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=RETRIES, random_jitter_range=1)
 
 
 def connect(url: str, tenant: str = "") -> BlobClient:
-    """Return a client of the blob at `url`. Sends nothing yet. Raises UsageError, StoreError."""
+    """Return a client of the blob at `url`. Sends nothing. Raises UsageError, StoreError."""
     logging.getLogger("azure.storage").setLevel(logging.ERROR)
-    with telling("ask", url, "the lease"):
+    with translated("connect to", url, "the lease"):
         return BlobClient.from_blob_url(
             url,
             credential=Login(tenant),
-            retry_policy=patience(),
+            retry_policy=retry_policy(),
             connection_timeout=CONNECT_SECONDS,
             read_timeout=ANSWER_SECONDS,
         )
@@ -79,18 +69,18 @@ def connect(url: str, tenant: str = "") -> BlobClient:
 
 @dataclass(frozen=True)
 class LeaseStatus:
-    """What a blob says of its lease."""
+    """The lease in the blob's properties and metadata."""
 
-    holder: str
-    since: datetime | None
-    count: str
-    leased: bool
-    # Without an end: secretops acquires none of these.
-    for_ever: bool
+    holder: str = "an unknown holder"
+    since: datetime | None = None
+    renewals: int = 0
+    is_leased: bool = False
+    # Has no end: secretops never acquires such a lease.
+    is_infinite: bool = False
 
 
 class LeaseBlob(LeaseStore):
-    """One blob. Connects with the first request. Azure itself grants the lease, and says whether it is free."""
+    """One blob. Connects with the first request. Azure itself grants the lease."""
 
     writes_first = True
     keeps_duration = True
@@ -100,7 +90,6 @@ class LeaseBlob(LeaseStore):
 
     @classmethod
     def of(cls, location: AzureStoreLocation) -> LeaseBlob:
-        """Return the stack's, for a login of its tenant."""
         return cls(location.lease, functools.partial(connect, tenant=location.tenant))
 
     @functools.cached_property
@@ -114,54 +103,56 @@ class LeaseBlob(LeaseStore):
     def acquired_by(self, holder: str, duration: float) -> LeaseRecord:
         return replace(super().acquired_by(holder, duration), token=str(uuid.uuid4()))
 
-    def read(self, *, patient: bool = True) -> Found:  # noqa: ARG002 - Azure's SDK retries by itself
-        seen = self.look()
-        if seen.for_ever:
+    def read(self, *, patient: bool = True) -> StoredLease:  # noqa: ARG002 - Azure's SDK retries by itself
+        seen = self.status()
+        if seen.is_infinite:
             raise StoreError(
-                f"{self.name}: its lease was taken for ever, by no secretops",
-                rule="secretops takes it for seconds and renews it, so that it ends with its process",
-                remedy=f"ask who did; to end it: az storage blob lease break --blob-url {self.url} --auth-mode login",
+                f"{self.name}: its lease has no end, so secretops did not acquire it",
+                rule="secretops acquires a lease for seconds and renews it, so that it ends with its process",
+                remedy=f"to end it: az storage blob lease break --blob-url {self.url} --auth-mode login",
+                code="lease-infinite",
             )
-        if not seen.leased:
-            return Found()
-        holder, renewals = seen.holder or "somebody", int(seen.count) if seen.count.isdecimal() else 0
-        lease = LeaseRecord(holder=holder, token="", since=seen.since, renewals=renewals, duration=LONGEST_LEASE)  # nosec B106
-        return Found(lease)
+        if not seen.is_leased:
+            return StoredLease()
+        held = LeaseRecord(
+            holder=seen.holder, token="", since=seen.since, renewals=seen.renewals, duration=LONGEST_LEASE
+        )  # nosec B106
+        return StoredLease(held)
 
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:  # noqa: ARG002
-        """Whatever is raised, what was acquired is released where Azure lets us."""
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:  # noqa: ARG002
+        """Write the record. Releases what was acquired before it raises."""
         if record is None:
             self.release(after.record.token if after.record else "")
-            return Found()
+            return StoredLease()
         is_renewal, since = record.is_of(after.record), record.since or datetime.now(UTC)
         try:
             done = self.renew(record.token) if is_renewal else self.acquire(record.token, int(record.duration))
-            if done and self.say(record.token, record.holder, since, record.renewals):
-                return Found(record)
+            if done and self.write_holder(record.token, record.holder, since, record.renewals):
+                return StoredLease(record)
         except BaseException:
             if not is_renewal:
-                with contextlib.suppress(SecretopsError):  # an answer may be lost of a lease that is ours
+                with contextlib.suppress(SecretopsError):  # the lease may be ours, and its answer lost
                     self.release(record.token)
             raise
         found = self.read()
-        if found.record and found.record.holder == record.holder:  # the next holder has not written its name yet
-            return Found(replace(found.record, holder="somebody else"))
+        if found.record and found.record.holder == record.holder:  # the new holder has not written its name yet
+            return StoredLease(replace(found.record, holder="another process"))
         return found
 
     def contended(self, left: str) -> SecretopsError:  # noqa: ARG002 - nothing was begun
-        found = self.look()
-        return held_by(found.holder or "somebody who does not say who", found.since)
+        found = self.status()
+        return lease_held(found.holder, found.since)
 
     def acquire(self, lease: str, seconds: int) -> bool:
-        """Acquire it as `lease`, and make the blob if it is missing. False when somebody has it."""
-        with telling("acquire the lease of", self.url, self.name):
+        """Acquire the lease; create a missing blob. Returns False if another process has it."""
+        with translated("acquire the lease of", self.url, self.name):
             while True:
                 try:
                     self._lease(lease).acquire(lease_duration=seconds)
                 except ResourceNotFoundError as error:
                     if "ContainerNotFound" in codes(error):
                         raise
-                    with contextlib.suppress(ResourceExistsError):  # somebody else was quicker
+                    with contextlib.suppress(ResourceExistsError):  # another process was faster
                         self.client.upload_blob(b"", overwrite=False)
                 except HttpResponseError as error:
                     if TAKEN.isdisjoint(codes(error)):
@@ -171,52 +162,50 @@ class LeaseBlob(LeaseStore):
                     return True
 
     def renew(self, lease: str) -> bool:
-        """Return False when the lease is lost."""
-        with telling("renew the lease of", self.url, self.name):
-            return self._ours(lambda: self._lease(lease).renew())
+        return self._is_ours("renew the lease of", lambda: self._lease(lease).renew())
 
-    def say(self, lease: str, holder: str, since: datetime, count: int) -> bool:
-        """Write the holder and the number of its renewals. False when the lease is lost."""
-        words = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
-        with telling("write to", self.url, self.name):
-            return self._ours(lambda: self.client.set_blob_metadata(words, lease=lease))
+    def write_holder(self, lease: str, holder: str, since: datetime, count: int) -> bool:
+        """Write the holder and its renewals; return False if the lease is lost."""
+        metadata = {_HOLDER: quote(holder)[:LONGEST_NAME], _SINCE: f"{since:%Y%m%dT%H%M%SZ}", _COUNT: str(count)}
+        return self._is_ours("write to", lambda: self.client.set_blob_metadata(metadata, lease=lease))
 
     def release(self, lease: str) -> None:
-        with telling("release the lease of", self.url, self.name):
-            self._ours(lambda: self._lease(lease).release())
+        self._is_ours("release the lease of", lambda: self._lease(lease).release())
 
-    def look(self) -> LeaseStatus:
-        """Return what the blob says; a free lease where there is no blob yet."""
-        with telling("look at", self.url, self.name):
+    def status(self) -> LeaseStatus:
+        with translated("read", self.url, self.name):
             try:
                 found: BlobProperties = self.client.get_blob_properties()
             except ResourceNotFoundError as error:
                 if "ContainerNotFound" in codes(error):
                     raise
-                return LeaseStatus("", None, "", False, False)
-        words = found.metadata or {}
+                return LeaseStatus()
+        metadata = found.metadata or {}
         try:
-            since = datetime.strptime(words.get(_SINCE, ""), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            since = datetime.strptime(metadata.get(_SINCE, ""), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         except ValueError:
             since = None
+        count = metadata.get(_COUNT, "")
         return LeaseStatus(
-            unquote(words.get(_HOLDER, ""), errors="replace"),
-            since,
-            words.get(_COUNT, ""),
-            found.lease.state in ("leased", "breaking"),
-            found.lease.duration == "infinite",
+            holder=unquote(metadata.get(_HOLDER, ""), errors="replace") or "an unknown holder",
+            since=since,
+            renewals=int(count) if count.isdecimal() else 0,
+            is_leased=found.lease.state in ("leased", "breaking"),
+            is_infinite=found.lease.duration == "infinite",
         )
 
     def _lease(self, lease: str) -> BlobLeaseClient:
         return BlobLeaseClient(self.client, lease_id=lease)
 
-    def _ours(self, act: Callable[[], object]) -> bool:
-        try:
-            act()
-        except ResourceNotFoundError:
-            return False
-        except HttpResponseError as error:
-            if LOST.isdisjoint(codes(error)):
-                raise
-            return False
+    def _is_ours(self, action: str, act: Callable[[], object]) -> bool:
+        """Run `act`; return False if the lease is lost."""
+        with translated(action, self.url, self.name):
+            try:
+                act()
+            except ResourceNotFoundError:
+                return False
+            except HttpResponseError as error:
+                if LOST.isdisjoint(codes(error)):
+                    raise
+                return False
         return True

@@ -29,31 +29,27 @@ BlobUrl = Annotated[
 
 
 class AzureStoreLocation(StoreLocation):
-    """Secrets of one Key Vault.
-
-    azure-identity's own chain finds the credentials (`az login`, AZURE_CLIENT_ID in a container): no manifest names a
-    person.
-    """
+    """Secrets of one Key Vault. azure-identity's own chain finds the credentials."""
 
     kind: Literal["azure"] = "azure"
+    # Id (a GUID) of the vault's Entra tenant. Anybody may use the name of a purged vault; a person's login must not
+    # follow it into another tenant.
     tenant: Guid
-    """Id (a GUID) of the Entra tenant that the vault is of. A vault's name is one in the world at a time: once it was
-    purged anybody may take it, and a person's login would follow them into their tenant."""
+    # `https://<name>.vault.azure.net`.
     vault: KeyVaultUrl
-    """The vault's URL, `https://<name>.vault.azure.net`."""
+    # Secret -> its name in the vault. Readers get the newest version.
     secrets: dict[SecretName, KeyVaultName]
-    """secret -> its name in the vault. Readers get the newest version."""
+    # Secret -> the vault's secret with the pending version, which only the rotator reads. Separate, because a request
+    # without a version gets the newest one, verified or not.
     pending: dict[SecretName, KeyVaultName]
-    """secret -> the vault's secret that holds the pending version. It is separate because Key Vault returns the newest
-    version, proven or not, to a request that names none. Only the rotator reads it."""
+    # Secret -> the fields that its readers expect: keys of the JSON object in its value.
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
-    """secret -> the fields that its readers expect: keys of the JSON object that is its value."""
+    # Secret -> days from publication to the expiry date of a version in the vault, when the next one is due. A
+    # certificate may end sooner. A secret that is not listed has none.
     due_days: dict[SecretName, Days] = Field(default_factory=dict)
-    """secret -> days from its publication to the expiry that each version of it has in the vault: when the next one is
-    due. A certificate's own end comes before it where it is sooner. None for a secret that is not named here."""
+    # The blob for the rotator's lease, `https://<account>.blob.core.windows.net/<container>/<blob>`.
     lease: BlobUrl
-    """URL of the blob whose lease a rotator acquires, `https://<account>.blob.core.windows.net/<container>/<blob>`."""
+    # Id (a GUID) of the Log Analytics workspace of the vault's audit log; empty without one.
     workspace: GuidOrEmpty = ""
-    """Id (a GUID) of the Log Analytics workspace that the vault's audit log goes to; empty where there is none."""
+    # Name in the vault -> the declared readers: object ids of Entra principals.
     readers: dict[KeyVaultName, tuple[ReaderName, ...]] = Field(default_factory=dict)
-    """Name in the vault -> the declared readers: object ids of Entra principals."""

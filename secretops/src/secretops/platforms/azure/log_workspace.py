@@ -1,165 +1,152 @@
 """Query a Log Analytics workspace for Key Vault's audit log.
 
-A table exists from its first row on. A missing table is a warning, an answer that is too long an error, both as details
-of a PartialError: https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
-Lists of versions that were allowed are left out: they give no value, and each launcher makes one a minute.
+A table exists from its first row on. A missing table is a warning, and a too large answer an error, both as details of
+a PartialError: https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
+Permitted lists of versions are excluded: they return no value, and each launcher sends many.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from secretops.errors import SecretopsError, StoreError, UsageError
+from secretops.errors import StoreError, UsageError
 from secretops.platforms.azure import audit_tables
-from secretops.platforms.azure.api import ANSWER_SECONDS, CONNECT_SECONDS, Patience
+from secretops.platforms.azure.api import ANSWER_SECONDS, CONNECT_SECONDS, BoundedRetryPolicy
 from secretops.platforms.azure.audit_tables import TABLES
-from secretops.platforms.azure.errors import codes, telling
+from secretops.platforms.azure.errors import translated
 from secretops.platforms.azure.location import AzureStoreLocation
 from secretops.platforms.azure.login import Login
+from secretops.stores.store_errors import ErrorTemplate
 
 if TYPE_CHECKING:
     from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 
 ENDPOINT = "https://api.loganalytics.io"
-# Kusto's codes for a union without an existing table, and for an unknown name. Microsoft lists them nowhere: they are
-# from answers that people quote.
-NO_TABLE = frozenset({"SEM0529", "SEM0100"})
+_NO_TABLE = ErrorTemplate(
+    UsageError,
+    f"{{name}} has neither table {TABLES[0]} nor {TABLES[1]}",
+    "the vault's diagnostic setting sends its audit log there; the first row creates a table",
+    "pulumi up; then wait up to 15 minutes for the next reads",
+    "audit-log-missing",
+)
+_REJECTED = ErrorTemplate(
+    StoreError,
+    "{name} rejects the query ({code})",
+    "the query uses the columns in Microsoft's reference of the table",
+    "export the rows to a file: secretops audit FILE; and report it to the maintainers",
+    "audit-query-rejected",
+)
+# Kusto's codes for a union without an existing table (SEM0529), and for an unknown name. Not documented: from answers
+# that people quote.
+_TEMPLATES = {"SEM0529": _NO_TABLE, "SEM0100": _NO_TABLE, "BadArgumentError": _REJECTED}
 # Kusto's E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003: an answer has at most 500,000 rows or 64 MB.
 TOO_LARGE = "-2133196797"
-# The severity of a missing table. An error has a lower number.
+# The severity of a missing table. Errors have lower numbers.
 WARNING = 3
-# How far back without --since: the interactive retention of a workspace is seldom longer.
+# The default of --since: the interactive retention of a workspace is seldom longer.
 OLDEST = timedelta(days=90)
-# The time of one query, which is halved while its answer is too large.
+# The period of one query, which is halved while its answer is too large.
 WINDOW = timedelta(days=7)
 SHORTEST = timedelta(minutes=1)
 
 
 def connect(tenant: str) -> LogsQueryClient:
-    """A client of the query API, as a login of that tenant. Raises UsageError."""
+    """Return a client of the query API, with a login to the tenant. Raises UsageError."""
     from azure.monitor.query import LogsQueryClient
 
     return LogsQueryClient(
-        Login(tenant), retry_policy=Patience(), connection_timeout=CONNECT_SECONDS, read_timeout=10 * ANSWER_SECONDS
+        Login(tenant),
+        retry_policy=BoundedRetryPolicy(),
+        connection_timeout=CONNECT_SECONDS,
+        read_timeout=10 * ANSWER_SECONDS,
     )
 
 
-@dataclass(frozen=True)
 class Workspace:
-    """The workspace of a stack. Connects with the first question."""
+    """The workspace of a stack. Connects with the first query."""
 
-    location: AzureStoreLocation
+    def __init__(self, location: AzureStoreLocation) -> None:
+        self._location, self._host = location, urlsplit(location.vault).netloc
+        self._name = f"workspace {location.workspace}"
+
+    @functools.cached_property
+    def _client(self) -> LogsQueryClient:
+        return connect(self._location.tenant)
 
     def lines(self, since: datetime | None) -> Iterator[bytes]:
-        """Its rows about the stack's vault from `since` on, in either table, as lines that `LogAnalytics.read` takes.
-
-        Raises UsageError where neither table is there, UnreachableError, StoreError.
-        """
-        client, now = self._client(), datetime.now(UTC)
+        """Yield the rows of the stack's vault as lines. Raises UsageError if both tables are missing."""
+        now = datetime.now(UTC)
         begin = since or now - OLDEST
         while begin < now:
             end = min(begin + WINDOW, now)
-            for row in self._rows(client, begin, end):
+            for row in self._rows(begin, end):
                 yield json.dumps(row, default=str).encode()
             begin = end
 
     def newest(self, since: datetime) -> datetime | None:
-        """When its newest row about the stack's vault is of, lists too; None where it has none since then."""
-        found = self._answer(self._client(), newest(self._host, since, datetime.now(UTC)), "the newest row")
+        """Return the time of the newest row of the stack's vault since `since`, or None."""
+        found = self._answer(newest(self._host, since, datetime.now(UTC)), "the newest row")
         return datetime.fromisoformat(str(found[0]["TimeGenerated"])) if found else None
 
-    def _client(self) -> LogsQueryClient:
-        with telling("ask", ENDPOINT, self._name):
-            return connect(self.location.tenant)
-
-    def _rows(self, client: LogsQueryClient, begin: datetime, end: datetime) -> Iterator[Mapping[str, Any]]:
-        """Those of a time, in halves where they are too many."""
+    def _rows(self, begin: datetime, end: datetime) -> Iterator[Mapping[str, Any]]:
         try:
-            found = self._answer(client, accesses(self._host, begin, end), f"{begin:%Y-%m-%d %H:%M}")
+            found = self._answer(accesses(self._host, begin, end), f"{begin:%Y-%m-%d %H:%M}")
         except _TooLargeError:
             if end - begin <= SHORTEST:
                 raise
             middle = begin + (end - begin) / 2
-            yield from self._rows(client, begin, middle)
-            yield from self._rows(client, middle, end)
+            yield from self._rows(begin, middle)
+            yield from self._rows(middle, end)
         else:
             yield from found
 
-    def _answer(self, client: LogsQueryClient, query: str, what: str) -> list[Mapping[str, Any]]:
-        """All that was asked for. Raises _TooLargeError, StoreError where it is not all."""
-        from azure.core.exceptions import HttpResponseError
+    def _answer(self, query: str, what: str) -> list[Mapping[str, Any]]:
+        """Return all rows of the query. Raises _TooLargeError, StoreError for an incomplete answer."""
         from azure.monitor.query import LogsQueryResult
 
-        with telling("ask", ENDPOINT, self._name):
-            try:  # what time is asked for stands in the query: of a timespan it is not said which ends belong to it
-                answer = client.query_workspace(self.location.workspace, query, timespan=None)
-            except HttpResponseError as error:
-                if refused := self._refused(codes(error)):
-                    raise refused from None
-                raise
-        if isinstance(answer, LogsQueryResult):
-            return _rows_of(answer.tables)
-        if lacking := _lacking(answer):
+        with translated("query", ENDPOINT, self._name, _TEMPLATES):
+            # The query has the period: whether a timespan includes its ends is not documented.
+            answer = self._client.query_workspace(self._location.workspace, query, timespan=None)
+        tables, lacking = (
+            (answer.tables, []) if isinstance(answer, LogsQueryResult) else (answer.partial_data, _lacking(answer))
+        )
+        if lacking:
             kind = _TooLargeError if TOO_LARGE in lacking else StoreError
             raise kind(
-                f"{self._name}: its answer for {what} is cut off ({lacking[0]})",
-                rule="what is told of is everything, or nothing",
-                remedy="a later --since asks for less; or export the rows, and name the file: secretops audit FILE",
+                f"{self._name}: the answer for {what} is incomplete ({lacking[0]})",
+                rule="an audit must be complete",
+                remedy="use a later --since; or export the rows to a file: secretops audit FILE",
+                code="audit-log-incomplete",
             )
-        return _rows_of(answer.partial_data)
-
-    def _refused(self, found: list[str]) -> SecretopsError | None:
-        if not NO_TABLE.isdisjoint(found):
-            return UsageError(
-                f"{self._name} has no table {TABLES[0]}, and none {TABLES[1]}",
-                rule="the vault's diagnostic setting sends its audit log there; a table comes with its first row",
-                remedy="pulumi up; then wait up to 15 minutes for what is read from now on",
-            )
-        if "BadArgumentError" in found:
-            return StoreError(
-                f"{self._name} does not take the query ({found[0]})",
-                rule="it names the columns that Microsoft's page of the table lists",
-                remedy="export the rows, and name the file: secretops audit FILE; and tell who maintains secretops",
-            )
-        return None
-
-    @property
-    def _name(self) -> str:
-        return f"workspace {self.location.workspace}"
-
-    @property
-    def _host(self) -> str:
-        return urlsplit(self.location.vault).netloc
+        return [dict(zip(table.columns, row, strict=True)) for table in tables or () for row in table.rows]
 
 
 class _TooLargeError(StoreError):
-    """There are more rows than one answer holds."""
+    """The rows exceed the size of one answer."""
 
 
 def accesses(host: str, begin: datetime, end: datetime) -> str:
-    """In Kusto: what was asked of the secrets of the vault at `host`, from `begin` on and before `end`."""
+    """Return the Kusto query for requests on the vault's secrets, from `begin` on and before `end`."""
     rows, secrets = _rows(host, begin, end), '| where OperationName startswith "Secret"'
     return f'{rows}\n{secrets}\n| where not(OperationName == "SecretListVersions" and HttpStatusCode == 200)'
 
 
 def newest(host: str, begin: datetime, end: datetime) -> str:
-    """In Kusto: the newest row about the vault at `host`, whatever it is of."""
     return f"{_rows(host, begin, end)}\n| top 1 by TimeGenerated desc"
 
 
 def _rows(host: str, begin: datetime, end: datetime) -> str:
-    """From whichever table there is, in the columns of the newer, and the claims in those of the older."""
     columns = {
         "HttpStatusCode": audit_tables.STATUS,
         "CallerIpAddress": audit_tables.ADDRESS,
         "ClientInfo": audit_tables.CLIENT,
-        "RequestUri": audit_tables.ASKED,
-        "Id": audit_tables.GIVEN,
+        "RequestUri": audit_tables.REQUEST,
+        "Id": audit_tables.OBJECT,
         "Identity": audit_tables.IDENTITY,
         **audit_tables.CLAIMED,
     }
@@ -171,12 +158,8 @@ def _literal(time: datetime) -> str:
     return f"datetime({time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ})"
 
 
-def _rows_of(tables: Any) -> list[Mapping[str, Any]]:
-    return [dict(zip(table.columns, row, strict=True)) for table in tables or () for row in table.rows]
-
-
 def _lacking(answer: LogsQueryPartialResult) -> list[str]:
-    """Return codes of what an answer lacks; none if only one of the tables is missing."""
+    """Return the codes of an incomplete answer; none if only a table is missing."""
     error = answer.partial_error
     details = [_innermost(one) for one in (error.details if error else None) or ()]
     if not details:

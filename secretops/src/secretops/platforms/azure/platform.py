@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from secretops.check import Repair
     from secretops.engine.journal import Journal
     from secretops.engine.ports import VersionStore
-    from secretops.launcher.source import Source
+    from secretops.launcher.sources import Source
     from secretops.manifest import Manifest
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Azure(Platform[AzureStoreLocation]):
     """One Key Vault."""
 
     location = AzureStoreLocation
-    arrival = "seconds, or 5 minutes if the hint is lost"
+    delivery_delay = "seconds, or 5 minutes if the hint is lost"
     is_polled = True
-    lists_removed = False
-    trail_source = "the vault's audit log goes to a Log Analytics workspace, and the stack names none"
-    no_value_trail = "Key Vault's audit log names the version that was read"
+    lists_orphans = False
+    trail_source = "the vault's audit log needs a Log Analytics workspace, and the stack has none"
+    no_value_trail = "Key Vault's audit log has only the version"
 
     def open_store(self, location: AzureStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         with with_extra("azure"):
             from secretops.platforms.azure.store import KeyVaultVersionStore
-        store = KeyVaultVersionStore(location, loud=role == "rotator")
+        store = KeyVaultVersionStore(location, log_entries=role == "rotator")
         return store, store.journal
 
     def open_trail(self, manifest: Manifest) -> Trail:
@@ -49,8 +49,7 @@ class Azure(Platform[AzureStoreLocation]):
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
         with with_extra("azure"):
-            from secretops.platforms.azure.checks import azure_checks
-            from secretops.platforms.azure.checks.key_vault import Vault
+            from secretops.platforms.azure.checks import Vault, azure_checks
         vault = Vault(self.of(stack.manifest))
         return StoreChecks(reach=vault.reach, checks=azure_checks(vault, stack, tick))
 

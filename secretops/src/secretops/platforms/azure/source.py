@@ -1,8 +1,8 @@
-"""`azure-kv:<vault's host>/<secret>[+<secret>…]`: secrets of an Azure Key Vault, as the workload's managed identity.
+"""`azure-kv:<vault's host>/<secret>[+<secret>…]`: secrets of an Azure Key Vault, read as the managed identity.
 
-For example azure-kv:coreflux-mcp-prod.vault.azure.net/mqtt+agent-key: a secret has its name of the catalogue in the
-vault too, which is of one stack. Without any, all four are asked for; asking for one that the identity may not read is
-on record as refused, each time.
+For example azure-kv:coreflux-mcp-prod.vault.azure.net/mqtt+agent-key: a vault belongs to one stack, so its secrets have
+the names of the catalogue. Without a secret all four are requested; each request for one that the identity may not read
+is recorded as denied.
 """
 
 from __future__ import annotations
@@ -11,53 +11,60 @@ import time
 from collections.abc import Callable
 
 from secretops.errors import StoreError, UsageError
-from secretops.launcher.polled import EVERY_SECONDS, PollingSource, StoredVersion, parse_version, requested_secrets
-from secretops.platforms.azure.api import Api
+from secretops.launcher.polling_source import (
+    OUTPUT,
+    POLL_SECONDS,
+    PollingSource,
+    StoredVersion,
+    parse_version,
+    requested_secrets,
+)
+from secretops.platforms.azure.api import KeyVaultApi
 from secretops.platforms.azure.tags import ID, latest
 
 
 class KeyVault(PollingSource):
-    """`Source` over the newest versions, which Key Vault returns to a read without a version.
+    """`Source` of the newest versions, which Key Vault returns to a read without a version.
 
-    A poll is one list of a secret's versions, of which Key Vault returns 25 at a time; a value is read only when that
-    has changed. 8,760 polls a month at 0.03 USD per 10,000 operations are 0.03 USD a month for each secret of each
-    server, and as much again for each 25 versions more (https://azure.microsoft.com/pricing/details/key-vault/, read
-    in 2025). A vault takes 4,000 operations in ten seconds.
+    A poll is one list of a secret's versions, 25 per page; a value is read only after that changed. 8,760 polls a month
+    cost 0.03 USD per secret, server and page (0.03 USD per 10,000 operations,
+    https://azure.microsoft.com/pricing/details/key-vault/, 2025). A vault accepts 4,000 operations in ten seconds.
     """
 
     def __init__(
         self,
         place: str,
         *,
-        open_api: Callable[[str], Api] = Api,
-        every: float = EVERY_SECONDS,
+        open_api: Callable[[str], KeyVaultApi] = KeyVaultApi,
+        every: float = POLL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         host, slash, path = place.partition("/")
         if not host or not slash:
             raise UsageError(
-                f"--from azure-kv:{place}",
+                f"--from azure-kv:{place}: invalid source",
                 rule="azure-kv:<vault's host>/<secret>[+<secret>…]",
-                remedy="take it from the stack's output; for example azure-kv:coreflux-mcp.vault.azure.net/mqtt",
+                remedy=f"{OUTPUT}; for example azure-kv:coreflux-mcp.vault.azure.net/mqtt",
+                code="source-invalid",
             )
-        asked = requested_secrets(f"azure-kv:{place}", path)
-        super().__init__(f"Key Vault {host}", asked, str, every=every, clock=clock)
+        requested = requested_secrets(f"azure-kv:{place}", path)
+        super().__init__(f"Key Vault {host}", requested, str, every=every, clock=clock)
         self._api = open_api(f"https://{host}")
 
-    def mark(self, name: str) -> str | None:
-        """Every version there is and if it is enabled: which of one second is the newest only a read tells."""
-        kept = self._api.versions(name)
-        if not kept and name in self._found:
+    def revision(self, name: str) -> str | None:
+        stored = self._api.versions(name)
+        if not stored and name in self._found:
             raise StoreError(
-                f"secret {name}: it was deleted from the vault",
-                rule="what is deleted is given to nobody, and is kept for the vault's retention",
-                remedy="secretops status; az keyvault secret recover brings it back",
+                f"secret {name} was deleted from the vault",
+                rule="nobody can read a deleted secret, which the vault retains",
+                remedy="secretops status; az keyvault secret recover restores it",
+                code="secret-deleted",
             )
-        if kept and not any(one.enabled for one in latest(kept)):  # a read would be on record as refused
+        if stored and not any(one.enabled for one in latest(stored)):  # a read would be recorded as denied
             raise _disabled(name)
-        return repr(sorted((one.id, one.enabled) for one in kept)) if kept else None
+        return repr(sorted((one.id, one.enabled) for one in stored)) if stored else None
 
-    def fetch(self, name: str, mark: str) -> StoredVersion | None:  # noqa: ARG002 - whatever is the newest by now
+    def fetch(self, name: str, revision: str) -> StoredVersion | None:  # noqa: ARG002 - returns the newest version
         found = self._api.value(name)
         if found is None:
             raise _disabled(name)
@@ -66,7 +73,8 @@ class KeyVault(PollingSource):
 
 def _disabled(name: str) -> StoreError:
     return StoreError(
-        f"secret {name}: its newest version is disabled, and Key Vault gives no other",
-        rule="whoever disabled it took it from its readers",
-        remedy="secretops doctor says which one it is, and what mends it",
+        f"secret {name}: its newest version is disabled",
+        rule="Key Vault returns no other version to readers",
+        remedy="secretops doctor shows the version and its repair",
+        code="current-version-disabled",
     )

@@ -1,4 +1,4 @@
-"""`VersionStore` over Key Vault. Readers get the newest version of a secret; another secret holds the pending one."""
+"""`VersionStore` over Key Vault. Readers get the newest version of a secret; another secret has the pending version."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from secretops.engine.journal import Entry
 from secretops.engine.state import Version
 from secretops.errors import StoreError
-from secretops.platforms.azure.api import Api, Kept
+from secretops.platforms.azure.api import KeyVaultApi, KeyVaultVersion
 from secretops.platforms.azure.errors import DeletedError, ForbiddenError, vault_name
-from secretops.platforms.azure.lease import LeaseBlob, Timing
+from secretops.platforms.azure.lease import LeaseBlob
 from secretops.platforms.azure.location import AzureStoreLocation as Location
 from secretops.platforms.azure.tags import (
     FORGETTING,
@@ -21,16 +21,17 @@ from secretops.platforms.azure.tags import (
     ID,
     WRITE,
     Copy,
-    State,
-    being_forgotten,
-    facts,
-    forgotten,
+    TagState,
+    discarded,
     latest,
-    noted,
-    readers_find,
-    with_last,
+    marked_forgetting,
+    readers_version,
+    version_tags,
+    with_entry,
+    with_times,
 )
 from secretops.stores import payload, store_errors
+from secretops.stores.lease import Timing
 from secretops.stores.vendor_versions import Edit, VendorVersionStore
 from secretops.values import Value
 
@@ -39,49 +40,46 @@ _log = logging.getLogger(__name__)
 LIMIT = payload.Limit(25_000, "Key Vault")
 
 
-class KeyVaultVersionStore(VendorVersionStore[State]):
-    """Keeps versions as Key Vault's own."""
-
+class KeyVaultVersionStore(VendorVersionStore[TagState]):
     def __init__(
         self,
         location: Location,
-        api: Api | None = None,
+        api: KeyVaultApi | None = None,
         open_lease: Callable[[str], LeaseBlob] | None = None,
         *,
-        loud: bool = False,
+        log_entries: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        super().__init__(location, api or Api.of(location), timing or Timing(), loud=loud)
+        super().__init__(location, api or KeyVaultApi.of(location), timing or Timing(), log_entries=log_entries)
         self._open_lease = open_lease or (lambda _url: LeaseBlob.of(location))
 
     def add(self, secret: str, version: Version, value: Value) -> None:
-        _, apart = self._names(secret)
+        _, staging = self._names(secret)
         state = self._state(secret)
-        written, tags = payload.written(secret, value, LIMIT), self._tags(version, state)
+        written, tags = payload.serialize(secret, value, LIMIT), _tags(version, state)
         if state.forgetting:
-            if self._brought_back(secret, state):
+            if self._restore_error(secret, state):
                 for name in self._names(secret):
                     self._bring_back(name)
             else:
                 self.forget(secret)
             state = self._state(secret)
-            tags = self._tags(version, state)
-        if not any(kept.id == version.id for kept in state.versions.all):
-            self._make(apart, written, tags, self._expiry(secret, version, version.created))
+            tags = _tags(version, state)
+        if not any(known.id == version.id for known in state.versions.all):
+            self._make(staging, written, tags, self._expiry(secret, version, version.created))
         self._discard_surplus(secret)
 
     def forget(self, secret: str) -> None:
-        """Disable every version, delete the secret, and purge it where the vault permits that. Log what remains.
+        """Disable every version, delete the secret, and purge it if the vault permits that. Logs what remains.
 
-        What readers find is first marked as being forgotten, so that a crash is no way back, and is deleted last.
+        Marks the readers' version first, so that a crash does not undo it, and deletes its secret last.
         """
-        name, apart = self._names(secret)
+        name, staging = self._names(secret)
         self.confirm()
         state = self._state(secret)
-        if not state.forgetting and (first := state.newest or state.apart):
-            where = name if state.main else apart
-            self._api.note(where, first[-1].id, being_forgotten(first[-1].tags, datetime.now(UTC)), enabled=False)
-        order = (apart, name) if state.main else (name, apart)
+        if not state.forgetting and (first := state.newest or state.staging):
+            self._api.set_tags(first[-1], marked_forgetting(first[-1].tags, datetime.now(UTC)), enabled=False)
+        order = (staging, name) if state.main else (name, staging)
         for each in order:
             self._delete(each)
         for each in order:
@@ -97,127 +95,116 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
     def _last_entry(self, secret: str) -> Entry | None:
         return self._state(secret).last(secret)
 
-    def _keep_entry(self, entry: Entry) -> None:
-        if carrier := self._state(entry.secret).carrier:
-            apart, kept = carrier
-            self._api.note(self._names(entry.secret)[apart], kept.id, with_last(kept, entry))
+    def _store_entry(self, entry: Entry) -> None:
+        if stored := self._state(entry.secret).carrier:
+            self._api.set_tags(stored, with_entry(stored, entry))
 
     def _is_kept(self, secret: str) -> bool:
-        """A secret that is being forgotten counts, until it is purged where it can be."""
+        """Return True also for a secret that is being forgotten, until it is purged if it can be."""
         state = self._state(secret)
         if state.versions.all or state.forgetting:
             return True
-        with contextlib.suppress(ForbiddenError):  # a role on the one secret may not reach what is deleted
-            gone = [name for name in self._names(secret) if not self._api.versions(name)]
-            found = [deleted for name in gone if (deleted := self._api.deleted(name))]
+        with contextlib.suppress(ForbiddenError):  # a role on the secret may not cover its deletion
+            missing = [name for name in self._names(secret) if not self._api.versions(name)]
+            found = [deleted for name in missing if (deleted := self._api.deleted(name))]
             return any(deleted.purgeable and FORGETTING in deleted.tags for deleted in found)
         return False
 
-    def _state(self, secret: str) -> State:
+    def _state(self, secret: str) -> TagState:
         if secret not in self._location.secrets:
-            return State((), ())
-        return State.of(self._api, *self._names(secret))
+            return TagState((), ())
+        return TagState.of(self._api, *self._names(secret))
 
-    def _tags(self, version: Version, state: State) -> dict[str, str]:
-        return facts(version, state.next_number, secrets.token_hex(8))
-
-    def _copies(self, secret: str, state: State, version: str) -> list[tuple[str, Copy]]:
-        """Return where a version of ours is: names of secrets in the vault, and which of their versions."""
-        name, apart = self._names(secret)
-        published = [(name, copy) for copy in state.copies(version)]
-        return published + [(apart, copy) for copy in state.pending_copies(version)]
-
-    def _finish_forgetting(self, secret: str, state: State) -> None:
-        if wrong := self._brought_back(secret, state):
+    def _finish_forgetting(self, secret: str, state: TagState) -> None:
+        if wrong := self._restore_error(secret, state):
             raise wrong
         if state.forgetting:
             self.forget(secret)
 
-    def _record_rollback(self, secret: str, state: State, now: datetime) -> None:
+    def _record_rollback(self, secret: str, state: TagState, now: datetime) -> None:
         current = state.versions.current
         if current and not self._edited(secret, state):
             self._deliver(secret, state, current, now)
 
-    def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:
-        for where, copy in self._copies(secret, state, version):
-            tags = noted(copy.kept, **times)
-            self._api.note(where, copy.kept.id, tags, enabled=False if times["retired"] else None)
+    def _mark(self, secret: str, state: TagState, version: str, **times: datetime | None) -> None:  # noqa: ARG002
+        for copy in (*state.copies(version), *state.pending_copies(version)):
+            tags = with_times(copy.stored, **times)
+            self._api.set_tags(copy.stored, tags, enabled=False if times["retired"] else None)
 
-    def _discard(self, secret: str, state: State, pending: Version) -> None:
+    def _discard(self, secret: str, state: TagState, pending: Version) -> None:  # noqa: ARG002
         for copy in state.pending_copies(pending.id):
-            self._forget(self._location.pending[secret], copy.kept)
+            self._forget(copy.stored)
 
-    def _deliver(self, secret: str, state: State, version: Version, now: datetime) -> bool:
-        """Log each version that somebody else made meanwhile: Key Vault has no compare-and-swap."""
+    def _deliver(self, secret: str, state: TagState, version: Version, now: datetime) -> bool:
+        """Log each version that another author created meanwhile: Key Vault has no compare-and-swap."""
         name, _ = self._names(secret)
-        written = payload.written(secret, self._value(secret, state, version.id), LIMIT)
+        written = payload.serialize(secret, self._value(secret, state, version.id), LIMIT)
         current = state.versions.current
         again = current is not None and current.id == version.id
         published = version.at(published=(version.published if again else None) or now)
         due = self._expiry(secret, published, published.published or now)
-        tags = self._tags(published, state)
-        self._make(name, written, tags, due, surely=True)
+        tags = _tags(published, state)
+        self._make(name, written, tags, due, fresh=True)
         self._fence.check(False)  # a process that lost the lease does not record a publish time
         late = state.late
-        for kept in state.main:
-            if kept.enabled and kept.id in late:
-                ours = kept.tags[ID]
-                _log.warning("secret %s: version %s came late; %s is published again", name, ours, version.id)
-                self._forget(name, kept)  # at once: in one second with others it can't be told from them any more
-        known = {kept.id for kept in state.main}
-        for kept in self._api.versions(name):
-            if kept.id not in known and kept.tags.get(WRITE) != tags[WRITE] and FORGOTTEN not in kept.tags:
+        for stored in state.main:
+            if stored.enabled and stored.id in late:
+                late_id = stored.tags[ID]
+                _log.warning("secret %s: version %s was written late; %s is published again", name, late_id, version.id)
+                self._forget(stored)  # at once: later it may share a second with others
+        known = {stored.id for stored in state.main}
+        for stored in self._api.versions(name):
+            if stored.id not in known and stored.tags.get(WRITE) != tags[WRITE] and FORGOTTEN not in stored.tags:
                 _log.warning(
-                    "secret %s: somebody made version %s while %s was published, which may have taken it from readers; "
-                    "to keep what it says: secretops put %s",
+                    "secret %s: version %s of another author may have lost its readers to %s; to keep its value: "
+                    "secretops put %s",
                     name,
-                    kept.id,
+                    stored.id,
                     version.id,
                     secret,
                 )
         return True
 
     def _make(
-        self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, surely: bool = False
+        self, name: str, written: str, tags: dict[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Make a version. A secret that secretops deleted and that is not purged is recovered first."""
+        """Create a version. Recovers first a secret that secretops deleted."""
         try:
-            self._api.set(name, written, tags, expires, surely=surely)
-        except DeletedError as held:
+            self._api.set(name, written, tags, expires, fresh=fresh)
+        except DeletedError as error:
             try:
                 deleted = self._api.deleted(name)
-            except ForbiddenError:  # a role on the one secret may not reach what is deleted
+            except ForbiddenError:  # a role on the secret may not cover its deletion
                 raise StoreError(
-                    held.what,
-                    rule="secretops brings back what it deleted itself, and this principal may not see if that is so",
-                    remedy=f"secretops rotate, or put, by an operator, who has a role on the vault; or: {held.remedy}",
+                    error.what,
+                    rule="secretops recovers a secret that it deleted itself; this principal may not see that",
+                    remedy=f"secretops rotate, or put, as an operator with a role on the vault; or: {error.remedy}",
+                    code="secret-deleted",
                 ) from None
             if deleted and FORGETTING not in deleted.tags:
                 raise
             if deleted:
                 self._api.recover(name)
                 self._bring_back(name)
-            self._api.set(name, written, tags, expires, surely=surely)
+            self._api.set(name, written, tags, expires, fresh=fresh)
 
     def _bring_back(self, name: str) -> None:
-        for kept in self._api.versions(name):
-            if FORGETTING in kept.tags:
-                self._api.note(name, kept.id, {tag: kept.tags[tag] for tag in kept.tags if tag != FORGETTING})
+        for stored in self._api.versions(name):
+            if FORGETTING in stored.tags:
+                self._api.set_tags(stored, {tag: stored.tags[tag] for tag in stored.tags if tag != FORGETTING})
 
     def _delete(self, name: str) -> None:
-        """Disable every version of one secret, and delete it. The newest version is marked as deleted by us."""
-        kept = self._api.versions(name)
-        for one in kept:
-            is_newest = one in latest(kept)
-            if one.enabled or FORGOTTEN not in one.tags or (is_newest and FORGETTING not in one.tags):
-                now = datetime.now(UTC)
-                tags = forgotten(one, now)
-                self._api.note(name, one.id, being_forgotten(tags, now) if is_newest else tags, enabled=False)
-        if kept:
+        """Disable every version, mark the newest as deleted by secretops, and delete the secret."""
+        versions, now = self._api.versions(name), datetime.now(UTC)
+        for stored in versions:
+            is_newest = stored in latest(versions)
+            if stored.enabled or FORGOTTEN not in stored.tags or (is_newest and FORGETTING not in stored.tags):
+                tags = discarded(stored, now)
+                self._api.set_tags(stored, marked_forgetting(tags, now) if is_newest else tags, enabled=False)
+        if versions:
             self._api.delete(name)
 
     def _purge(self, name: str) -> None:
-        """Purge a secret that we deleted, or log what remains."""
         try:
             deleted = self._api.deleted(name)
             if deleted is None or FORGETTING not in deleted.tags:
@@ -225,107 +212,109 @@ class KeyVaultVersionStore(VendorVersionStore[State]):
             if deleted.purgeable:
                 self._api.purge(name)
                 return
-            why = "the vault is protected from purging" + (f" until {deleted.until:%Y-%m-%d}" if deleted.until else "")
+            why = "the vault has purge protection" + (f" until {deleted.until:%Y-%m-%d}" if deleted.until else "")
         except ForbiddenError as error:
             purge = f"az keyvault secret purge --vault-name {vault_name(self._location.vault)} --name {name}"
-            why = f"{error.what}; an operator with that right runs: {purge}"
-        _log.warning("secret %s: deleted, its versions disabled, and kept for the vault's retention: %s", name, why)
+            why = f"{error.what}; run as an operator: {purge}"
+        _log.warning("secret %s: deleted, with disabled versions; the vault retains it: %s", name, why)
 
     def _expiry(self, secret: str, version: Version, since: datetime) -> datetime | None:
-        """Return when the next version is due: the vault warns before a version's expiry date."""
+        """Return when the next version is due. The vault warns before a version's expiry date."""
         days = self._location.due_days.get(secret)
         ends = (version.expires, since + timedelta(days=days) if days else None)
         return min(filter(None, ends), default=None)
 
-    def _tidy(self, secret: str, state: State, now: datetime) -> None:  # noqa: ARG002
+    def _tidy(self, secret: str, state: TagState, now: datetime) -> None:  # noqa: ARG002
         self._discard_surplus(secret, state)
 
-    def _discard_surplus(self, secret: str, state: State | None = None) -> None:
-        name, apart = self._names(secret)
-        for lies_apart, copy in (state or self._state(secret)).surplus:
-            where = apart if lies_apart else name
-            if copy.version.retired:  # the fact is kept
-                self._api.note(where, copy.kept.id, noted(copy.kept), enabled=False)
+    def _discard_surplus(self, secret: str, state: TagState | None = None) -> None:
+        for copy in (state or self._state(secret)).surplus:
+            if copy.version.retired:  # keep its metadata
+                self._api.set_tags(copy.stored, with_times(copy.stored), enabled=False)
             else:
-                self._forget(where, copy.kept)
+                self._forget(copy.stored)
 
-    def _forget(self, name: str, kept: Kept) -> None:
-        self._api.note(name, kept.id, forgotten(kept, datetime.now(UTC)), enabled=False)
+    def _forget(self, stored: KeyVaultVersion) -> None:
+        self._api.set_tags(stored, discarded(stored, datetime.now(UTC)), enabled=False)
 
-    def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:
-        for where, copy in reversed(self._copies(secret, state, version)):
-            if copy.kept.enabled and copy.kept.id != but and (found := self._api.value(where, copy.kept.id)):
-                return payload.read(secret, version, found.text)
+    def _value(self, secret: str, state: TagState, version: str, *, but: str = "") -> Value:
+        for copy in reversed((*state.copies(version), *state.pending_copies(version))):
+            if copy.stored.id != but and (text := self._text(copy)) is not None:
+                return payload.parse(secret, version, text)
         raise store_errors.no_value(secret, version)
 
-    def _found(self, secret: str, state: State) -> Kept | None:
-        return readers_find(self._api, self._names(secret)[0], state.newest)
+    def _text(self, copy: Copy) -> str | None:
+        found = self._api.value(copy.stored.secret, copy.stored.id) if copy.stored.enabled else None
+        return found and found.text
 
-    def _is_found(self, secret: str, state: State) -> bool:
+    def _found(self, secret: str, state: TagState) -> KeyVaultVersion | None:
+        return readers_version(self._api, self._names(secret)[0], state.newest)
+
+    def _is_delivered(self, secret: str, state: TagState) -> bool:
         found, current = self._found(secret, state), state.versions.current
         copies = state.copies(current.id) if current else ()
-        return found is not None and found.enabled and any(copy.kept.id == found.id for copy in copies)
+        return found is not None and found.enabled and any(copy.stored.id == found.id for copy in copies)
 
-    def _brought_back(self, secret: str, state: State) -> StoreError | None:
+    def _restore_error(self, secret: str, state: TagState) -> StoreError | None:
         if not state.forgetting:
             return None
-        for where, versions in zip(self._names(secret), (state.main, state.apart), strict=True):
-            if kept := next((one for one in versions if one.enabled and FORGOTTEN in one.tags), None):
+        for stored in (*state.main, *state.staging):
+            if stored.enabled and FORGOTTEN in stored.tags:
                 return StoreError(
-                    f"secret {where}: version {kept.id} was forgotten, and somebody enabled it again",
-                    rule="what a person brought back stays; secretops neither deletes it nor takes it for its own",
-                    remedy=f"to keep it: secretops put {secret}; to forget it after all: "
-                    f"{self._enable(where, kept, 'false')}, then secretops tick",
+                    f"secret {stored.secret}: the forgotten version {stored.id} was enabled again",
+                    rule="secretops neither deletes nor uses a version that a person enabled",
+                    remedy=f"to keep it: secretops put {secret}; to forget it: {self._enable(stored, 'false')}, "
+                    "then secretops tick",
+                    code="forgotten-version-enabled",
                 )
         return None
 
-    def _taken_away(self, secret: str, state: State) -> StoreError | None:
+    def _removal_error(self, secret: str, state: TagState) -> StoreError | None:
         found, current = self._found(secret, state), state.versions.current
         if found is None or found.enabled or current is None:
             return None
-        if not any(copy.kept.id == found.id for copy in state.copies(current.id)):
+        if not any(copy.stored.id == found.id for copy in state.copies(current.id)):
             return None
-        name = self._names(secret)[0]
         return StoreError(
-            f"secret {name}: version {found.id}, the current one, is disabled, and readers find nothing",
-            rule="whoever disabled it took it from its readers; secretops gives it back only when told to",
-            remedy=f"secretops rotate {secret}, or put, makes another; to give it back: {self._enable(name, found)}",
+            f"secret {found.secret}: the current version {found.id} is disabled, so readers get nothing",
+            rule="a person disabled it; secretops does not enable it again",
+            remedy=f"for a new version: secretops rotate {secret}, or put; to enable it: {self._enable(found)}",
+            code="current-version-disabled",
         )
 
-    def _edit(self, secret: str, state: State) -> Edit | None:
+    def _edit(self, secret: str, state: TagState) -> Edit | None:
         found, versions = self._found(secret, state), state.versions
         if found is None or not found.enabled or found.id in state.late:
             return None
-        name = self._names(secret)[0]
         copies = [copy for version in versions.all for copy in state.copies(version.id)]
-        copy = next((copy for copy in copies if copy.kept.id == found.id), None)
+        copy = next((copy for copy in copies if copy.stored.id == found.id), None)
         retired = copy is not None and all(version.id != copy.version.id for version in versions.living)
         if copy and not retired:
-            twins = [other for other in copies if other.write == copy.write and other.kept.id != found.id]
-            if not twins or self._says_the_same(name, [copy, *twins]):
+            twins = [other for other in copies if other.write == copy.write and other.stored.id != found.id]
+            if not twins or self._have_one_value([copy, *twins]):
                 return None
-        theirs = self._api.value(name, found.id)
-        if theirs is None or theirs.text.strip() in ("", "{}"):
+        edited = self._api.value(found.secret, found.id)
+        if edited is None or edited.text.strip() in ("", "{}"):
             return None
-        what = "retired" if retired else "none of secretops'"
+        what = "retired" if retired else "not of secretops"
         return Edit(
             found.id,
-            payload.fields(theirs.text),
-            f"secret {name} in {self._place} was changed by hand: version {found.id} is {what}",
-            f"it from its readers ({self._enable(name, found, 'false')})",
+            payload.parse_fields(edited.text),
+            f"secret {found.secret} in {self._place} was changed by hand: version {found.id} is {what}",
+            f"it ({self._enable(found, 'false')})",
         )
 
-    def _says_the_same(self, name: str, copies: list[Copy]) -> bool:
-        """Return whether these versions, all of the same tags, have one value: then one request made them."""
-        texts = [one.text for copy in copies if copy.kept.enabled and (one := self._api.value(name, copy.kept.id))]
+    def _have_one_value(self, copies: list[Copy]) -> bool:
+        texts = [text for copy in copies if (text := self._text(copy)) is not None]
         return len(texts) > 1 and len(set(texts)) == 1
 
-    def _enable(self, name: str, kept: Kept, whether: str = "true") -> str:
-        """Return the command that gives a version to readers, or takes it from them."""
-        return (
-            f"az keyvault secret set-attributes --id {self._location.vault.rstrip('/')}/secrets/{name}/{kept.id} "
-            f"--enabled {whether}"
-        )
+    def _enable(self, stored: KeyVaultVersion, whether: str = "true") -> str:
+        url = f"{self._location.vault.rstrip('/')}/secrets/{stored.secret}/{stored.id}"
+        return f"az keyvault secret set-attributes --id {url} --enabled {whether}"
 
     def _contended(self, secret: str) -> StoreError:
-        raise AssertionError(f"{secret}: Key Vault refuses no write for another one")
+        raise AssertionError(f"{secret}: Key Vault rejects no concurrent write")
+
+
+def _tags(version: Version, state: TagState) -> dict[str, str]:
+    return version_tags(version, state.next_number, secrets.token_hex(8))

@@ -14,33 +14,33 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from secretops.platforms.azure.audit_tables import CLAIM_COLUMNS, CLAIMS, GIVES_VALUE
+from secretops.platforms.azure.audit_tables import CLAIM_COLUMNS, CLAIMS, RETURNS_VALUE
 from secretops.platforms.azure.location import AzureStoreLocation
-from secretops.trails.protocol import ALL, Access, NamedPlaces, in_both, reading
+from secretops.trails import ALL, Access, TrailNames, parsing
 
-# Prefixes of the operations that change nothing; and those about every secret of the vault.
-ONLY_LOOKS = ("SecretGet", "SecretList", "SecretBackup")
+# Prefixes of the operations that only read; and those on every secret of the vault.
+READ_ONLY = ("SecretGet", "SecretList", "SecretBackup")
 LISTS = frozenset({"SecretList", "SecretListDeleted"})
 NOBODY = "(not logged in)"
 _DENIED = (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN)
 
 
-class LogAnalytics(NamedPlaces):
-    """`Trail` over one stack's secrets. A workspace may have the logs of other vaults, too: those are passed over."""
+class LogAnalytics(TrailNames):
+    """`Trail` of one stack's secrets. Skips rows of other vaults in the workspace."""
 
-    form = "rows of Key Vault's audit log, one a line, a list of them, or an answer of the query API"
+    log_format = "rows of Key Vault's audit log, one a line, a list of them, or an answer of the query API"
 
     def __init__(self, location: AzureStoreLocation) -> None:
         self._host = urlsplit(location.vault).netloc.lower()
-        places = {secret: in_both(secret, location.secrets, location.pending) for secret in location.secrets}
-        super().__init__(places, {*location.secrets.values(), *location.pending.values(), *location.readers})
+        names = {secret: frozenset({name, location.pending[secret]}) for secret, name in location.secrets.items()}
+        super().__init__(names, {*location.secrets.values(), *location.pending.values(), *location.readers})
         self._readers = {
             name.lower(): frozenset(who.lower() for who in readers) for name, readers in location.readers.items()
         }
-        self._by_lower = {name.lower(): name for name in self.secrets}
+        self._by_lower = {name.lower(): name for name in self.known}
 
     def read(self, line: bytes) -> Iterator[Access]:
-        with reading("a row of Key Vault's audit log"):
+        with parsing("a row of Key Vault's audit log"):
             for row in _rows(json.loads(line)):
                 yield from self._access({name.lower(): value for name, value in row.items()})
 
@@ -50,7 +50,7 @@ class LogAnalytics(NamedPlaces):
         identity = _identity(row)
         reader = identity.get("upn") or identity.get("oid") or identity.get("appid") or NOBODY
         if not operation.startswith("Secret") or (reader == NOBODY and status == http.HTTPStatus.UNAUTHORIZED):
-            return  # every client asks once without a token, to be told where to get one
+            return  # every client sends one request without a token, to discover the login endpoint
         secret = self._secret(operation, row)
         if secret is None:
             return
@@ -62,18 +62,15 @@ class LogAnalytics(NamedPlaces):
             secret=secret,
             allowed=status not in _DENIED,
             source=" ".join(filter(None, source)),
-            given=operation in GIVES_VALUE and status == http.HTTPStatus.OK,
-            done=not operation.startswith(ONLY_LOOKS) and status < http.HTTPStatus.BAD_REQUEST,
+            value_returned=operation in RETURNS_VALUE and status == http.HTTPStatus.OK,
+            changed=not operation.startswith(READ_ONLY) and status < http.HTTPStatus.BAD_REQUEST,
             declared=self._is_declared(secret, identity.get("oid", "").lower()),
         )
 
     def _secret(self, operation: str, row: Mapping[str, Any]) -> str | None:
-        """Which of the stack's secrets it is about, or ALL. A request that was refused may have an empty id.
-
-        The path of a restore names none, and its id the one that came back.
-        """
-        for said in (_first(row, "requesturi", "requesturi_s"), _first(row, "id", "id_s")):
-            found = urlsplit(str(said or ""))
+        """Return the stack's secret, or ALL. A denied request may have no id, and a restore no name in its path."""
+        for url in (_first(row, "requesturi", "requesturi_s"), _first(row, "id", "id_s")):
+            found = urlsplit(str(url or ""))
             parts = [part for part in found.path.split("/") if part]
             if found.netloc.lower() != self._host or not parts or parts[0] not in ("secrets", "deletedsecrets"):
                 continue
@@ -85,8 +82,8 @@ class LogAnalytics(NamedPlaces):
         return None
 
     def _is_declared(self, secret: str, who: str) -> bool:
-        asked = self._by_lower if secret == ALL else (secret.lower(),)
-        return all(who in self._readers.get(name, ()) for name in asked)
+        names = self._by_lower if secret == ALL else (secret.lower(),)
+        return all(who in self._readers.get(name, ()) for name in names)
 
 
 def _rows(document: Any) -> Iterator[Mapping[str, Any]]:
@@ -106,8 +103,8 @@ def _first(row: Mapping[str, Any], *names: str) -> Any:
 
 
 def _identity(row: Mapping[str, Any]) -> dict[str, str]:
-    said = row.get("identity") or {}
-    claims = (json.loads(said) if isinstance(said, str) else said).get("claim") or {}
+    identity = row.get("identity") or {}
+    claims = (json.loads(identity) if isinstance(identity, str) else identity).get("claim") or {}
     found = {
         name: _first(claims, *CLAIMS[name]) or _first(row, *(column.lower() for column in CLAIM_COLUMNS[name]))
         for name in CLAIMS
@@ -115,7 +112,6 @@ def _identity(row: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(text) for name, text in found.items() if text}
 
 
-def _time(said: str) -> datetime:
-    """Log Analytics writes up to seven digits of a second, which Python reads from 3.11 on; UTC where it says none."""
-    found = datetime.fromisoformat(said)
+def _time(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

@@ -1,1 +1,1 @@
-"""The dotenv store: a folder of this machine."""
+"""The dotenv platform."""

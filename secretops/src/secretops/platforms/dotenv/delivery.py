@@ -1,7 +1,7 @@
-"""What readers of a dotenv store find: variables in config/.env, and files. The delivery, not the truth.
+"""Deliver versions to readers of a dotenv store: variables in config/.env, and files.
 
-The names under which a secret was delivered are recorded with its versions, so that a stack that delivers it under
-other names, or no longer has it, can still take it back.
+The names that a secret is delivered under are recorded with its versions, so that a stack that uses other names, or
+removed the secret, can still withdraw it.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from pydantic import BaseModel, ConfigDict
 
 from secretops.engine.state import Versions
 from secretops.errors import StoreError
-from secretops.forms import VERSION_PREFIX, version_variable
+from secretops.formats import VERSION_PREFIX, version_variable
 from secretops.platforms.dotenv.location import DeliveredFile
 from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.stores import env_file, files
 from secretops.values import PUBLIC_FIELDS, Value
 
-NAMES = "delivered.json"
+DELIVERED = "delivered.json"
 
-# Remedy for public lines of config/.env, which name the broker that the server sends its password to.
+# Remedy for the public lines of config/.env, which name the broker that gets the server's password.
 RESTORE = "secretops doctor --repair"
 
 
-class Names(BaseModel):
-    """Names under which a secret is delivered: variables, and files below the root. Never their content."""
+class DeliveredNames(BaseModel):
+    """Variables and files that a secret is delivered to."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     variables: frozenset[str] = frozenset()
+    # Below the root, with "{version}" if each version has its own file. Only a name that a store can deliver is valid,
+    # since these files are removed.
     files: frozenset[DeliveredFile] = frozenset()
-    """With "{version}" in the name if each version has a file of its own. Files named here are removed once they are
-    not needed, so that only a file that a store delivers is a valid name."""
 
 
 class Content:
-    """One version as readers find it. Holds values, so it prints none."""
+    """One version as readers get it. Not printable, since it holds values."""
 
     __slots__ = ("files", "variables")
 
@@ -50,27 +50,25 @@ class Delivery:
 
     def __init__(self, location: Location) -> None:
         self._location = location
-        self._root = Path(location.root)
+        self._files, self._root = location.files, Path(location.root)
         self.env = self._root / "config" / ".env"
 
     def fields(self, secret: str) -> tuple[str, ...]:
-        """Return the fields that readers are to find."""
-        return (*self._location.variables.get(secret, {}), *self._location.files.get(secret, {}))
+        return (*self._location.variables.get(secret, {}), *self._files.get(secret, {}))
 
     def variables(self, secret: str) -> set[str]:
-        """Return the variables that the stack delivers `secret` in, without that of its version."""
+        """Return the variables of a secret, without that of its version."""
         location = self._location
         return {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
 
     def content(self, secret: str, version: str, value: Value) -> Content:
-        """Return what readers of `version` find. A field that the value lacks is left out."""
-        location = self._location
-        fields, file_variables = value.as_dict(), location.file_variables.get(secret, {})
+        """Return what readers of `version` get, without the fields that its value lacks."""
+        fields, file_variables = value.as_dict(), self._location.file_variables.get(secret, {})
         variables, paths = dict[str, str](), dict[Path, str]()
-        for field, name in location.variables.get(secret, {}).items():
+        for field, name in self._location.variables.get(secret, {}).items():
             if field in fields:
                 variables[name] = fields[field]
-        for field, name in location.files.get(secret, {}).items():
+        for field, name in self._files.get(secret, {}).items():
             if field in fields:
                 path = self._root / name.format(version=version)
                 paths[path] = fields[field]
@@ -80,37 +78,37 @@ class Delivery:
             variables[version_variable(secret)] = version
         return Content(variables, paths)
 
-    def is_there(self, content: Content) -> bool:
-        return not self._stale_files(content) and not self._stale_variables(content)
+    def is_delivered(self, content: Content) -> bool:
+        return not self._stale_files(content) and not self._is_env_stale(content)
 
-    def bring(self, secret: str, content: Content, record: Callable[[], None]) -> None:
-        """Make readers find `content`: files first, then config/.env by one rename. Then remove other names.
+    def deliver(self, secret: str, content: Content, record: Callable[[], None]) -> None:
+        """Deliver `content`: files first, then config/.env by one rename. Then withdraw other names of the secret.
 
-        `record` is called before anything is delivered, and not if it is there already.
+        Calls `record` before the first write, and not at all if `content` is delivered already.
         """
-        asked = Names(
-            variables=frozenset(content.variables), files=frozenset(self._location.files.get(secret, {}).values())
+        names = DeliveredNames(
+            variables=frozenset(content.variables), files=frozenset(self._files.get(secret, {}).values())
         )
-        before, stale, stale_env = self._names(secret), self._stale_files(content), self._stale_variables(content)
-        if stale or stale_env:
+        before, stale, is_env_stale = self._names(secret), self._stale_files(content), self._is_env_stale(content)
+        if stale or is_env_stale:
             record()
-        if asked != before:  # recorded before it is true, so that all that is delivered is found again
-            both = Names(variables=asked.variables | before.variables, files=asked.files | before.files)
+        if names != before:  # recorded first, so that nothing that is delivered can be lost
+            both = DeliveredNames(variables=names.variables | before.variables, files=names.files | before.files)
             self._write_names(secret, both)
         for path in stale:
             files.make_folder(path.parent)
             mode = files.PUBLIC if path.name in PUBLIC_FIELDS else files.PRIVATE
             files.write(path, content.files[path].encode(), mode)
-        if stale_env:
+        if is_env_stale:
             files.make_folder(self.env.parent)
             self._change(dict(content.variables))
-        if asked != before:
-            self._remove(before.variables - asked.variables, before.files - asked.files)
-            self._write_names(secret, asked)
+        if names != before:
+            self._remove(before.variables - names.variables, before.files - names.files)
+            self._write_names(secret, names)
 
     def prune(self, secret: str, versions: Versions) -> None:
-        """Remove the files of versions that have no value, and what a killed write left."""
-        names = [name for name in self._location.files.get(secret, {}).values() if "{version}" in name]
+        """Remove files of versions without a value, and leftovers of a killed write."""
+        names = [name for name in self._files.get(secret, {}).values() if "{version}" in name]
         if not names:
             return
         needed = {self._root / name.format(version=version.id) for name in names for version in versions.living}
@@ -118,17 +116,17 @@ class Delivery:
             if path not in needed:
                 files.remove(path)
 
-    def take_back(self, secret: str) -> None:
-        """Remove everything of `secret` that readers find or ever found."""
-        kept = self._names(secret)
-        variables = kept.variables | {version_variable(secret)} | self.variables(secret)
-        self._remove(variables, kept.files | set(self._location.files.get(secret, {}).values()))
+    def withdraw(self, secret: str) -> None:
+        """Remove everything of a secret that is or was delivered."""
+        names = self._names(secret)
+        variables = names.variables | {version_variable(secret)} | self.variables(secret)
+        self._remove(variables, names.files | set(self._files.get(secret, {}).values()))
 
-    def edited(self, ours: Sequence[Content]) -> tuple[str, str] | None:
-        """Return what is delivered and of none of `ours`, and how to name it to a person; None if there is nothing."""
-        names = {name for content in ours for name in content.variables}
+    def edited(self, known: Sequence[Content]) -> tuple[str, str] | None:
+        """Return what was edited, since it is in none of `known`, and what to remove to undo it; else None."""
+        names = {name for content in known for name in content.variables}
         text = (self.env_text() if names else None) or ""
-        variables, paths = self.edits(ours, names, text, {path for content in ours for path in content.files})
+        variables, paths = self.edits(known, names, text, {path for content in known for path in content.files})
         for name in variables:
             return f"{self.env}: {name} was changed by hand, or its version is lost", f"the line {name}="
         for path in paths:
@@ -136,111 +134,104 @@ class Delivery:
         return None
 
     def edits(
-        self, ours: Sequence[Content], names: Iterable[str], text: str, paths: Iterable[Path]
+        self, known: Sequence[Content], names: Iterable[str], text: str, paths: Iterable[Path]
     ) -> tuple[list[str], list[Path]]:
-        """Return those of the variables `names` in `text` of config/.env, and of `paths`, that none of `ours` delivers.
+        """Return the variables `names` of `text`, and the `paths`, whose content is in none of `known`.
 
-        The line that names the version is none of them: a delivery replaces it, and no work is lost.
+        The variable of a version does not count: a delivery replaces it, and no work is lost.
         """
-        present = env_file.values(text) if text else {}
+        present = env_file.parse(text) if text else {}
         variables = [
             name
             for name in sorted(names)
             if not name.startswith(VERSION_PREFIX)
             and (found := present.get(name)) is not None
-            and found not in [content.variables.get(name) for content in ours]
+            and found not in [content.variables.get(name) for content in known]
         ]
         edited = [
             path
             for path in sorted(set(paths))
-            if (found := text_of(path)) is not None and all(found not in content.files.values() for content in ours)
+            if (found := read_text(path)) is not None and all(found not in content.files.values() for content in known)
         ]
         return variables, edited
 
     def public_drift(self, text: str) -> dict[str, str]:
-        """Return the public lines that `text` of config/.env lacks or has otherwise, as the manifest has them."""
-        present = env_file.values(text)
+        """Return the manifest's public lines that differ from `text`, or are missing."""
+        present = env_file.parse(text)
         return {name: value for name, value in self._location.lines.items() if present.get(name) != value}
 
     def public_findings(self) -> list[str]:
-        """Describe each public line that differs from the manifest. Raises StoreError if the file does not read.
-
-        It has the manifest's text and not the file's, in which somebody may have pasted a password.
-        """
+        """Describe each public line that differs, with the manifest's text: the file's may be a pasted password."""
         text = self.env_text() or ""
-        present = env_file.values(text)
+        present = env_file.parse(text)
         return [
             f"{name} {'differs from' if name in present else 'is missing:'} {wanted!r}"
             for name, wanted in self.public_drift(text).items()
         ]
 
     def restore_public(self) -> str:
-        """Write the public lines as the manifest has them, and return their names. Raises StoreError."""
+        """Write the manifest's public lines, and return their names."""
         with files.lock(self._root):
             if drift := self.public_drift(self.env_text() or ""):
                 files.make_folder(self.env.parent)
                 self._change(dict(drift))
-        return f"restored {', '.join(drift) or 'none: they are as they should be'}"
+        return f"restored {', '.join(drift) or 'none: no line differs'}"
 
     def env_text(self) -> str | None:
-        """Return the text of config/.env, None if there is none. Raises StoreError where no server reads it."""
+        """Return the text of config/.env, or None. Raises StoreError if a server can't read it."""
         content = files.read(self.env)
-        return None if content is None else env_file.decoded(self.env, content, StoreError)
+        return None if content is None else env_file.decode(self.env, content, StoreError)
 
     def _stale_files(self, content: Content) -> list[Path]:
-        return [path for path, text in content.files.items() if text_of(path) != text]
+        return [path for path, text in content.files.items() if read_text(path) != text]
 
-    def _stale_variables(self, content: Content) -> bool:
-        if not content.variables:
-            return False
-        present = env_file.values(self.env_text() or "")
-        return not content.variables.items() <= present.items()
+    def _is_env_stale(self, content: Content) -> bool:
+        return bool(content.variables) and not (
+            content.variables.items() <= env_file.parse(self.env_text() or "").items()
+        )
 
     def _change(self, changes: dict[str, str | None]) -> None:
-        text = text_of(self.env)
-        changed = env_file.changed(env_file.HEADER if text is None else text, changes)
+        text = read_text(self.env)
+        changed = env_file.update(env_file.HEADER if text is None else text, changes)
         if changed != text:
             content = changed.encode(errors="surrogateescape")
-            if set(changes.values()) != {None}:  # to take a line back is always right
-                env_file.decoded(self.env, content, StoreError)
+            if set(changes.values()) != {None}:  # a removal is always allowed
+                env_file.decode(self.env, content, StoreError)
             files.write(self.env, content, files.PRIVATE)
 
     def _remove(self, variables: Iterable[str], names: Iterable[str]) -> None:
-        if text_of(self.env) is None:
-            files.remove(self.env)  # what a killed write left of it
+        if read_text(self.env) is None:
+            files.remove(self.env)  # with the leftover of a killed write
         else:
             self._change(dict.fromkeys(variables))
         for path in self._on_disk(names):
             files.remove(path)
 
     def _on_disk(self, names: Iterable[str]) -> list[Path]:
-        """Return the files of these names, of all versions, and what a killed write left of them."""
+        """Return the files of these names, of all versions, with leftovers of killed writes."""
         patterns = [Path(name.format(version="*")) for name in names]
-        with files.told(self._root):
-            return [
-                path
-                for pattern in patterns
-                for each in (pattern, files.temporary(pattern))
-                for path in self._root.glob(str(each))
-            ]
+        both = [each for pattern in patterns for each in (pattern, files.temporary(pattern))]
+        with files.os_errors(self._root):
+            return [path for pattern in both for path in self._root.glob(str(pattern))]
 
-    def _names(self, secret: str) -> Names:
-        path = self._root / "versions" / secret / NAMES
-        text = text_of(path)
+    def _names(self, secret: str) -> DeliveredNames:
+        path = self._root / "versions" / secret / DELIVERED
+        text = read_text(path)
         try:
-            return Names.model_validate_json(text) if text else Names()
+            return DeliveredNames.model_validate_json(text) if text else DeliveredNames()
         except ValueError:
             raise StoreError(
-                f"{path} does not read as what is delivered",
-                rule="this file is written by secretops alone, and what it names is removed once it is not needed",
-                remedy="restore it from a backup; or remove it, and look for files that no version needs",
+                f"{path} is not a valid list of delivered names",
+                rule="only secretops writes this file, and removes what it names",
+                remedy="restore it from a backup; or remove it, and check for files that no version needs",
+                code="dotenv-file-invalid",
             ) from None
 
-    def _write_names(self, secret: str, names: Names) -> None:
-        files.write(self._root / "versions" / secret / NAMES, names.model_dump_json().encode(), files.PRIVATE)
+    def _write_names(self, secret: str, names: DeliveredNames) -> None:
+        files.write(self._root / "versions" / secret / DELIVERED, names.model_dump_json().encode(), files.PRIVATE)
 
 
-def text_of(path: Path) -> str | None:
-    """Return the text of a file, None if there is none. Bytes that are not UTF-8 are surrogates."""
+def read_text(path: Path) -> str | None:
+    """Return the text of a file, or None. Bytes that are not UTF-8 are surrogates."""
     content = files.read(path)
     return None if content is None else content.decode(errors="surrogateescape")

@@ -1,10 +1,9 @@
-"""The dotenv store: a folder of this machine, with its journal and its access records."""
+"""The dotenv store: a folder of this machine, with its journal and access records."""
 
 from __future__ import annotations
 
 import functools
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secretops.errors import SecretopsError
@@ -15,38 +14,37 @@ if TYPE_CHECKING:
     from secretops.check import Repair
     from secretops.engine.journal import Journal
     from secretops.engine.ports import VersionStore
-    from secretops.launcher.source import Source
+    from secretops.launcher.sources import Source
     from secretops.manifest import Manifest
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Dotenv(Platform[DotenvStoreLocation]):
     """One folder."""
 
     location = DotenvStoreLocation
-    arrival = "about a second"
-    no_value_trail = "its own records name the version that was read"
+    delivery_delay = "about a second"
+    no_value_trail = "the access records name the version that was read"
 
     def open_store(self, location: DotenvStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         from secretops.access import AccessRecords, this_actor
-        from secretops.platforms.dotenv.journal import JournalFile
-        from secretops.platforms.dotenv.store import DotenvVersionStore
+        from secretops.platforms.dotenv.store import DotenvVersionStore, JournalFile
         from secretops.stores import files
 
-        root = Path(location.root)
+        root = location.folder
         records = AccessRecords(root / files.RECORDS, this_actor(role))
         return DotenvVersionStore(location, records), JournalFile(root / files.JOURNAL)
 
     def open_trail(self, manifest: Manifest) -> Trail:
-        from secretops.trails.own_records import OwnRecords
+        from secretops.trails import AccessRecordTrail
 
-        return OwnRecords(manifest.secrets)
+        return AccessRecordTrail(manifest.secrets)
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
         from secretops.platforms.dotenv.checks import dotenv_checks, reach
 
         location = self.of(stack.manifest)
-        return StoreChecks(reach=functools.partial(reach, Path(location.root)), checks=dotenv_checks(location))
+        return StoreChecks(reach=functools.partial(reach, location.folder), checks=dotenv_checks(location))
 
     def salvage(self, location: DotenvStoreLocation, store: VersionStore) -> Salvage | None:
         from secretops.platforms.dotenv.salvage import Salvage
@@ -64,12 +62,11 @@ class Dotenv(Platform[DotenvStoreLocation]):
         return [f"config/.env: {'; '.join(lines)}: {RESTORE}"] if lines else []
 
     def remove_leftovers(self, location: DotenvStoreLocation) -> None:
-        """Remove the files that were set aside."""
         from secretops.platforms.dotenv.salvage import ASIDE
         from secretops.stores import files
 
-        aside = Path(location.root) / ASIDE
-        with files.told(aside):
+        aside = location.folder / ASIDE
+        with files.os_errors(aside):
             if aside.exists():
                 shutil.rmtree(aside)
 

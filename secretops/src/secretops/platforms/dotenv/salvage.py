@@ -1,7 +1,7 @@
-"""Sets broken files of a dotenv store aside, so that an emergency command can go on without them.
+"""Move broken files of a dotenv store to <root>/aside, so that an emergency command can continue without them.
 
-`compromise` and `rotate --now` need neither a broken value nor an edited config/.env. Nothing is thrown away: each file
-moves to <root>/aside, mode 600, until an operator removes it.
+`compromise` and `rotate --now` need neither a broken value nor an edited config/.env. Nothing is deleted: files there
+have mode 600, until an operator removes them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 
 from dotenv.parser import parse_stream
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import SecretopsError
-from secretops.platforms.dotenv.delivery import NAMES, Delivery, Names, text_of
+from secretops.platforms.dotenv.delivery import DELIVERED, DeliveredNames, Delivery, read_text
 from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.platforms.dotenv.store import FORGETTING, STATE_FILE, VERSION_ID, DotenvVersionStore, SecretFolder
 from secretops.stores import env_file, files
@@ -30,17 +30,17 @@ ASIDE = "aside"
 
 
 class Salvage:
-    """The broken files of one store. Each method returns a line for each file that it set aside or changed."""
+    """The broken files of one store. Methods return a line for each file that they set aside or changed."""
 
     def __init__(self, location: Location, store: DotenvVersionStore) -> None:
         self._location, self._store = location, store
-        self._root = Path(location.root)
+        self._root = location.folder
         self._delivery = Delivery(location)
 
     def unblock(self) -> list[str]:
-        """Make usable what every command checks: `files.FILES`, and the folders of secrets.
+        """Repair what every command checks: `files.FILES`, and the folders of secrets.
 
-        Raises StoreError, also where others can write to the store's own folders.
+        Raises StoreError, also if other accounts can write to the store's folders.
         """
         if not self._root.is_dir():
             return []
@@ -51,12 +51,12 @@ class Salvage:
                 printed += self._broken(self._root / name)
             versions = self._root / "versions"
             strays = [path for path in versions.glob("*") if path.is_symlink() or not path.is_dir()]
-            return [*printed, *(self._move(path, "it is no folder of a secret") for path in strays)]
+            return [*printed, *(self._move(path, "not a secret's folder") for path in strays)]
 
     def set_aside(self, secret: str, *, edits: bool) -> list[str]:
-        """Set aside the files of `secret` that do not read. `edits`: also edited files, and a copy of an edited .env.
+        """Set aside invalid files of a secret. `edits`: also edited files, and a copy of an edited .env.
 
-        Call it under the lease. A lost state is rebuilt from the values. Raises StoreError.
+        Call it under the lease. Rebuilds a lost state from the values. Raises StoreError.
         """
         if not self._root.is_dir():
             return []
@@ -65,41 +65,38 @@ class Salvage:
             return [*printed, *self._delivered(secret)] if edits else printed
 
     def was_published(self, secret: str) -> bool:
-        """Return whether the access records have a version of `secret` as published."""
+        """Return whether the access records contain a published version of the secret."""
         return bool(SecretFolder(self._root, secret).published())
 
     def delivered_users(self, secret: str) -> set[str]:
-        """Return the user that config/.env names for `secret`, if it reads."""
+        """Return the user of the secret in config/.env, if it parses."""
         name = self._location.variables.get(secret, {}).get("username", "")
         with suppress(SecretopsError):
-            user = env_file.values(text_of(self._delivery.env) or "").get(name)
+            user = env_file.parse(read_text(self._delivery.env) or "").get(name)
             return {user} if user else set()
         return set()
 
     def rebuilt(self, secret: str) -> Versions:
-        """Return the versions whose values read, in place of a state that does not. Changes nothing.
-
-        The current one is the last that the access records have as published, else the newest.
-        """
+        """Return the versions with valid values, without a change: the last published or the newest one is current."""
         values = {}
         for path in self._values(secret):
             with suppress(OSError, ValueError, SecretopsError):
-                values[path.stem] = Value(VALUE.validate_json(own_files.read_own(path), strict=True))
+                values[path.stem] = Value(VALUE.validate_json(owned_files.read_owned(path), strict=True))
         ids = sorted(values)
         if not ids:
             return Versions()
         published = SecretFolder(self._root, secret).published()
-        chosen = next((one for one in reversed(published) if one in values), ids[-1])
+        chosen = next((each for each in reversed(published) if each in values), ids[-1])
         stages = {chosen: Stage.CURRENT}
-        if older := [one for one in ids if one < chosen]:
+        if older := [each for each in ids if each < chosen]:
             stages[older[-1]] = Stage.PREVIOUS
-        if newer := [one for one in ids if one > chosen]:
+        if newer := [each for each in ids if each > chosen]:
             stages[newer[-1]] = Stage.PENDING
         return Versions(
             tuple(
-                Version(id=one, stage=stages[one], created=_created(one), user=values[one].get("username"))
-                for one in ids
-                if one in stages
+                Version(id=each, stage=stages[each], created=_created(each), user=values[each].get("username"))
+                for each in ids
+                if each in stages
             )
         )
 
@@ -109,9 +106,9 @@ class Salvage:
             return []
         for path in self._values(secret):
             printed += self._broken(path, lambda text: VALUE.validate_json(text, strict=True))
-        printed += self._broken(folder.path / NAMES, lambda text: text and Names.model_validate_json(text))
+        printed += self._broken(folder.path / DELIVERED, lambda text: text and DeliveredNames.model_validate_json(text))
         is_lost = folder.is_lost()
-        lost_state = [f"{folder.state}: it is gone"] if is_lost else self._broken(folder.state, _check_state)
+        lost_state = [f"{folder.state}: missing"] if is_lost else self._broken(folder.state, _check_state)
         printed += [f"{line}; rebuilt from the values" for line in lost_state]
         versions = self.rebuilt(secret) if lost_state else folder.versions
         pending = versions.pending
@@ -123,78 +120,76 @@ class Salvage:
 
     def _values(self, secret: str) -> list[Path]:
         folder = self._root / "versions" / secret
-        others = {STATE_FILE, FORGETTING, NAMES}
+        others = {STATE_FILE, FORGETTING, DELIVERED}
         return sorted(
             path for path in folder.glob("*.json") if path.name not in others and VERSION_ID.fullmatch(path.stem)
         )
 
     def _delivered(self, secret: str) -> list[str]:
-        """Take back edits of a secret's delivery. Drop unreadable lines of config/.env and restore its public ones.
+        """Revert edits of a secret's delivery. Remove invalid lines of config/.env and restore its public lines.
 
-        A file that is too large for a server loses all lines that are not the store's.
+        A file that is too large for a server loses all other lines.
         """
         printed = list[str]()
-        before = text_of(self._delivery.env)
+        before = read_text(self._delivery.env)
         text = _readable(before or "")
         if len(text.encode()) > env_file.MOST_BYTES:
             text = ""
         folder, names = SecretFolder(self._root, secret), self._location.files.get(secret, {}).values()
-        ours = self._store.ours(folder)
-        delivered = [self._root / name.format(version=one.id) for one in folder.versions.living for name in names]
+        known = self._store.known(folder)
+        delivered = [self._root / name.format(version=each.id) for each in folder.versions.living for name in names]
         for path in dict.fromkeys(delivered):
             printed += self._broken(path)
-        variables, paths = self._delivery.edits(ours, self._delivery.variables(secret), text, delivered)
-        text = env_file.changed(text, dict.fromkeys(variables))
+        variables, paths = self._delivery.edits(known, self._delivery.variables(secret), text, delivered)
+        text = env_file.update(text, dict.fromkeys(variables))
         public = self._delivery.public_drift(text)
-        text = env_file.changed(text or env_file.HEADER, public)
+        text = env_file.update(text or env_file.HEADER, public)
         if before is not None and text != before:
-            kept = self._place(self._delivery.env)
-            files.write(kept, before.encode(errors="surrogateescape"), files.PRIVATE)
-            changed = ", ".join([*variables, *public]) or "lines that do not read"
-            printed.append(f"{self._delivery.env}: {changed}: set right; a copy of it as it was is {kept}")
+            copy = self._new_path(self._delivery.env)
+            files.write(copy, before.encode(errors="surrogateescape"), files.PRIVATE)
+            changed = ", ".join([*variables, *public]) or "invalid lines"
+            printed.append(f"{self._delivery.env}: restored {changed}; a copy of the former file is {copy}")
         if text != before:
             files.make_folder(self._delivery.env.parent)
             files.write(self._delivery.env, text.encode(), files.PRIVATE)
-        return [*printed, *(self._move(path, "it was edited") for path in paths)]
+        return [*printed, *(self._move(path, "edited") for path in paths)]
 
     def _broken(self, path: Path, parse: Callable[[bytes], object] = len) -> list[str]:
-        """Set `path` aside unless it is a regular file of this account that `parse` takes. A mode that keeps its owner
-        out is changed.
-        """
+        """Set `path` aside unless it is a regular file of this account that parses. Fixes a mode that excludes it."""
         if not os.path.lexists(path):
             return []
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
-            return [self._move(path, "it is no regular file")]
+            return [self._move(path, "not a regular file")]
         if found.st_uid != os.geteuid():
-            return [self._move(path, f"it belongs to uid {found.st_uid}")]
+            return [self._move(path, f"owned by uid {found.st_uid}")]
         printed = []
         if not os.access(path, os.R_OK | os.W_OK):
-            with files.told(path):
+            with files.os_errors(path):
                 path.chmod(files.PRIVATE)
             printed = [f"{path}: made readable again"]
         try:
             parse(path.read_bytes())
         except (ValueError, OSError):
-            return [self._move(path, "it does not read")]
+            return [self._move(path, "invalid")]
         return printed
 
     def _move(self, path: Path, why: str) -> str:
-        new = self._place(path)
-        with files.told(path), suppress(PermissionError):  # another account's
+        new = self._new_path(path)
+        with files.os_errors(path), suppress(PermissionError):  # another account's
             if not path.is_symlink():
                 path.chmod(files.FOLDER if path.is_dir() else files.PRIVATE)
         files.rename(path, new)
         return f"{path}: {why}; set aside as {new}"
 
-    def _place(self, path: Path) -> Path:
+    def _new_path(self, path: Path) -> Path:
         files.make_folder(self._root / ASIDE)
         stem = str(path.relative_to(self._root)).replace("/", "_")
         return self._root / ASIDE / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{stem}"
 
 
 def _created(version: str) -> datetime:
-    """Return the time in a version's id, else the current one."""
+    """Return the time in a version's id, else the current time."""
     try:
         return datetime.strptime(version.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
@@ -202,16 +197,16 @@ def _created(version: str) -> datetime:
 
 
 def _check_state(text: bytes) -> None:
-    """Raise ValueError unless `text` is a list of versions whose ids are names of files."""
-    if not all(VERSION_ID.fullmatch(one.id) for one in STATE.validate_json(text)):
-        raise ValueError("an id that leads elsewhere")
+    """Raise ValueError unless `text` is a list of versions with ids that are valid file names."""
+    if not all(VERSION_ID.fullmatch(version.id) for version in STATE.validate_json(text)):
+        raise ValueError("invalid version id")
 
 
 def _readable(text: str) -> str:
     """Return the lines of a .env file that parse and are UTF-8 without NUL."""
-    kept = list[str]()
+    lines = list[str]()
     for binding in parse_stream(StringIO(text)):
         with suppress(SecretopsError):
             env_file.check_text("", binding.original.string)
-            kept += [] if binding.error else [binding.original.string]
-    return "".join(kept)
+            lines += [] if binding.error else [binding.original.string]
+    return "".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from secretops.stores import files
 
 
 class DotenvSource(EnvFile):
-    """`dotenv:<root>`: the folder of the dotenv store. What is read is on record before it is used."""
+    """`dotenv:<root>`: the folder of a dotenv store. Records each read before the value is used."""
 
     def __init__(self, place: str) -> None:
         self._root = Path(place).expanduser()
@@ -22,7 +23,7 @@ class DotenvSource(EnvFile):
     def variables(self) -> Mapping[str, str]:
         if self._root.is_dir():
             files.check_store(self._root)
-        files.read(self._path)  # refuses a link
+        files.read(self._path)  # raises for a symbolic link
         return super().variables()
 
     def read(self) -> ServerSettings:
@@ -34,7 +35,8 @@ class DotenvSource(EnvFile):
             raise StoreError(
                 f"{log}: {error.strerror}",
                 rule="every access to a secret is recorded in this folder",
-                remedy="give it to the account that runs the server, then try again",
+                remedy=f"chown {os.geteuid()} {log}, then start the server again",
+                code="access-log-inaccessible",
             ) from error
         records = AccessRecords(log / "access.jsonl", this_actor("server"))
         for secret, version in settings.versions.items():

@@ -1,12 +1,12 @@
-"""The dotenv store: a folder as the Secret Management Guide draws it, for one machine and one account.
+"""The dotenv store: a folder as in the Secret Management Guide, for one machine and one account.
 
-    <root>/config/.env          what the server reads: Pulumi's public lines, the current values, a person's own lines
+    <root>/config/.env          what the server reads: Pulumi's public lines, current values, an operator's own lines
     <root>/certs/, secrets/     values that are delivered as files
-    <root>/versions/<secret>/   every version kept, and state.json, which says which of them is current
+    <root>/versions/<secret>/   the value of each version, and state.json with the stages
     <root>/log/                 access records, the rotation journal
 
-state.json is the truth; config/.env and the files are its delivery. Writers exclude each other by a lock. `forget`
-renames state.json first: from then on no version is kept, and any crash leaves that mark to be removed last.
+state.json is the truth; config/.env and the files are its delivery. A lock excludes other writers. `forget` first
+renames state.json: from then on no version exists, and this mark is removed last.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
-from secretops import own_files
+from secretops import owned_files
 from secretops.access import AccessRecords
+from secretops.engine.journal import Entry, read_entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import LeaseHeldError, NotFoundError, SecretopsError, StoreError
-from secretops.platforms.dotenv.delivery import NAMES, Content, Delivery
+from secretops.platforms.dotenv.delivery import DELIVERED, Content, Delivery
 from secretops.platforms.dotenv.location import DotenvStoreLocation as Location
 from secretops.printable import printable
 from secretops.stores import files, store_errors
@@ -38,53 +41,54 @@ VERSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
 
 
 class SecretFolder:
-    """The versions of one secret: state.json and the values beside it. What is read of the state stays as it was."""
+    """The versions of one secret: state.json and values. Caches what it reads."""
 
     def __init__(self, root: Path, secret: str) -> None:
         self._records, self.secret = root / files.RECORDS, secret
         self.path = root / "versions" / secret
         self.state, self.mark = self.path / STATE_FILE, self.path / FORGETTING
-        # What was read of each version, by its id.
+        # By version.
         self._values: dict[str, Value] = {}
         self.contents: dict[str, Content] = {}
 
     @functools.cached_property
     def versions(self) -> Versions:
-        """Raises StoreError for a state that is lost, or does not read."""
+        """Raises StoreError for a state that is missing or invalid."""
         text = files.read(self.state)
         if text is None:
             if not self.is_lost():
                 return Versions()
             raise StoreError(
-                f"{self.state} is gone, and values of published versions are in its folder",
-                rule="this file says which of them is current",
+                f"{self.state} is missing, and its folder has values of published versions",
+                rule="this file has the stages of the versions",
                 remedy=self._remedy,
+                code="dotenv-state-missing",
             )
         try:
             return Versions(STATE.validate_json(text))
         except ValueError:
-            raise self._unreadable(self.state, "a list of versions") from None
+            raise self._invalid(self.state, "list of versions") from None
 
     def value(self, version: str) -> Value:
-        if version in self._values:
-            return self._values[version]
-        path = self.value_path(version)
-        text = files.read(path)
-        if text is None:
-            raise store_errors.no_value(self.secret, version)
-        try:
-            value = self._values[version] = Value(VALUE.validate_json(text, strict=True))
-        except ValueError:
-            raise self._unreadable(path, "a value") from None
-        return value
+        if version not in self._values:
+            path = self.value_path(version)
+            text = files.read(path)
+            if text is None:
+                raise store_errors.no_value(self.secret, version)
+            try:
+                self._values[version] = Value(VALUE.validate_json(text, strict=True))
+            except ValueError:
+                raise self._invalid(path, "value") from None
+        return self._values[version]
 
     def value_path(self, version: str) -> Path:
-        """Return the file of a version. Raises StoreError for an id that would lead out of the folder."""
+        """Return the file of a version. Raises StoreError for an id that leads out of the folder."""
         if not VERSION_ID.fullmatch(version):
             raise StoreError(
-                f"{self.state}: {printable(version)[:80]!r} is no version's id",
-                rule="letters, digits, dashes and dots; this file is written by secretops alone",
-                remedy="restore it from a backup; the values beside it are whole",
+                f"{self.state}: {printable(version)[:80]!r} is not a valid version id",
+                rule="an id has letters, digits, dashes and dots; only secretops writes this file",
+                remedy="restore it from a backup; the values in its folder are intact",
+                code="dotenv-version-invalid",
             )
         return self.path / f"{version}.json"
 
@@ -93,31 +97,31 @@ class SecretFolder:
         self.versions = versions
 
     def sweep(self) -> None:
-        """Remove values that no version needs, and what a killed write left."""
-        needed = {self.state, self.path / NAMES, *[self.value_path(version.id) for version in self.versions.living]}
+        """Remove values that no version needs, and leftovers of a killed write."""
+        needed = {self.state, self.path / DELIVERED, *[self.value_path(version.id) for version in self.versions.living]}
         try:
             for path in self.path.iterdir():
                 if path not in needed:
                     path.unlink()
         except OSError as error:
-            raise files.refused(self.path, error) from error
+            raise files.os_error(self.path, error) from error
 
     def is_lost(self) -> bool:
-        """Return whether there is no state.json, although values of published versions are there.
+        """Return whether state.json is missing although values of published versions exist.
 
-        A killed first `add` leaves a value that was never published, and a killed `forget` leaves its mark.
+        A killed first `add` leaves an unpublished value, and a killed `forget` leaves its mark.
         """
-        with files.told(self.path):
+        with files.os_errors(self.path):
             if self.state.exists() or self.mark.exists() or not self.path.is_dir():
                 return False
-            kept = {path.stem for path in self.path.glob("*.json")}
-        return not kept.isdisjoint(self.published()) if kept else False
+            present = {path.stem for path in self.path.glob("*.json")}
+        return not present.isdisjoint(self.published()) if present else False
 
     def published(self) -> list[str]:
-        """Return the versions that the access records have as published, oldest first."""
+        """Return the published versions of the access records, oldest first."""
         found, lines = list[str](), list[bytes]()
         with contextlib.suppress(OSError, SecretopsError):
-            lines = own_files.read_own(self._records).splitlines()
+            lines = owned_files.read_owned(self._records).splitlines()
         for line in lines:
             with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 record = json.loads(line)
@@ -128,28 +132,28 @@ class SecretFolder:
     @property
     def _remedy(self) -> str:
         return (
-            f"restore it from a backup; or set it aside with a new value: secretops rotate {self.secret} --now "
+            f"restore it from a backup; or replace the value: secretops rotate {self.secret} --now "
             f"(put {self.secret} --now, if you supply it); "
-            f"or give its values up: secretops purge {self.secret} --destroy"
+            f"or delete all values: secretops purge {self.secret} --destroy"
         )
 
-    def _unreadable(self, path: Path, what: str) -> StoreError:
-        rule = "this file is written by secretops alone"
-        return StoreError(f"{path} does not read as {what}", rule=rule, remedy=self._remedy)
+    def _invalid(self, path: Path, what: str) -> StoreError:
+        rule = "only secretops writes this file"
+        return StoreError(f"{path} is not a valid {what}", rule=rule, remedy=self._remedy, code="dotenv-file-invalid")
 
 
 class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
-    """`VersionStore` over a folder. Records every access itself: the file system keeps no trail."""
+    """`VersionStore` over a folder. Records every access itself, since a file system keeps no trail."""
 
     def __init__(self, location: Location, records: AccessRecords) -> None:
         super().__init__(records)
         self._delivery, self._root = Delivery(location), Path(location.root)
-        # The folders read under the lock, by secret; None without it.
+        # Folders that were read under the lock, by secret; None without the lock.
         self._locked: dict[str, SecretFolder] | None = None
 
     def secret_names(self) -> tuple[str, ...]:
         folder = self._root / "versions"
-        with files.told(folder):
+        with files.os_errors(folder):
             if self._root.exists():
                 files.check_store(self._root)
             return tuple(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ()
@@ -158,8 +162,8 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
     def lease(self, holder: str) -> Iterator[None]:
         files.check_store(self._root)
         path = self._root / ".lease"
-        with files.told(path):
-            file = own_files.open_own(path, os.O_RDWR | os.O_CREAT, files.PRIVATE)
+        with files.os_errors(path):
+            file = owned_files.open_owned(path, os.O_RDWR | os.O_CREAT, files.PRIVATE)
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,17 +171,18 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
                 raise LeaseHeldError(
                     f"{os.pread(file, 1000, 0).decode(errors='replace').strip() or 'another process'} holds the lease",
                     rule="one rotation at a time",
-                    remedy="nothing to do: it ends with its process; try again then",
+                    remedy="try again when that process has ended",
+                    code="lease-held",
                 ) from None
-            with files.told(path):
+            with files.os_errors(path):
                 os.ftruncate(file, 0)
                 os.pwrite(file, f"{holder} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode(), 0)
             yield
         finally:
-            os.close(file)  # the kernel drops the lock, as it does when the process dies
+            os.close(file)  # the kernel releases the lock, also when the process dies
 
-    def ours(self, folder: SecretFolder, chosen: Version | None = None) -> list[Content]:
-        """Return what readers may find that nobody edited. A version whose value is lost delivers nothing."""
+    def known(self, folder: SecretFolder, chosen: Version | None = None) -> list[Content]:
+        """Return what readers may get without an edit. A version with a lost value delivers nothing."""
         found = []
         for version in deliverable(folder.versions, chosen):
             with contextlib.suppress(NotFoundError):
@@ -195,12 +200,12 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
                 self._locked = None
 
     def _read(self, secret: str) -> SecretFolder:
-        """Under the lock a folder is read once: nobody else writes it."""
+        """Under the lock a folder is read once."""
         if self._locked is not None:
             if secret not in self._locked:
                 self._locked[secret] = SecretFolder(self._root, secret)
             return self._locked[secret]
-        if self._root.exists():  # else nothing is kept, which only a write has to refuse
+        if self._root.exists():  # else there is no version, which is an error only for a write
             files.check_store(self._root)
         return SecretFolder(self._root, secret)
 
@@ -211,7 +216,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             folder.write(versions)
         return folder
 
-    def _keep(self, secret: str, version: Version, value: Value) -> SecretFolder:
+    def _store_pending(self, secret: str, version: Version, value: Value) -> SecretFolder:
         folder = self._read(secret)
         for path in (folder.path.parent, folder.path):
             files.make_folder(path)
@@ -228,26 +233,26 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
         return folder.contents[version.id]
 
     def _check_delivery(self, secret: str, folder: SecretFolder, chosen: Version | None) -> None:
-        if edited := self._delivery.edited(self.ours(folder, chosen)):
+        if edited := self._delivery.edited(self.known(folder, chosen)):
             raise store_errors.edited(secret, *edited)
 
     def _compare(self, secret: str, folder: SecretFolder, current: Version) -> None:
         self._records.write("read", secret, current.id, "compare with what is delivered")
         self._check_delivery(secret, folder, None)
 
-    def _bring(
+    def _write_delivery(
         self, secret: str, folder: SecretFolder, current: Version, _chosen: Version | None, _now: datetime
     ) -> bool:
-        self._delivery.bring(
+        self._delivery.deliver(
             secret, self._content(folder, current), lambda: self._records.write("write", secret, current.id, "deliver")
         )
         return True
 
     def _drift(self, secret: str, folder: SecretFolder, current: Version) -> str | None:
         self._records.write("read", secret, current.id, "compare with what is delivered")
-        if edited := self._delivery.edited(self.ours(folder)):
+        if edited := self._delivery.edited(self.known(folder)):
             return edited[0]
-        return None if self._delivery.is_there(self._content(folder, current)) else "not delivered: secretops tick"
+        return None if self._delivery.is_delivered(self._content(folder, current)) else "not delivered: secretops tick"
 
     def _missing_fields(self, secret: str, folder: SecretFolder, current: Version) -> Iterator[str]:
         value = folder.value(current.id)
@@ -259,16 +264,16 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             self._delivery.prune(secret, folder.versions)
         else:
             with contextlib.suppress(OSError):
-                folder.path.rmdir()  # that a killed add or forget may have left empty
+                folder.path.rmdir()  # empty after a killed add or forget
 
     def _forget(self, secret: str) -> None:
         self._records.write("delete", secret, "all", "purge")
         folder = SecretFolder(self._root, secret)
-        with files.told(folder.state):
+        with files.os_errors(folder.state):
             if folder.state.exists():
                 files.rename(folder.state, folder.mark)
-        self._delivery.take_back(secret)
-        with files.told(self._root):
+        self._delivery.withdraw(secret)
+        with files.os_errors(self._root):
             if folder.path.is_dir():
                 for path in sorted(folder.path.iterdir(), key=folder.mark.__eq__):  # the mark last
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -279,8 +284,53 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             if not folder.mark.exists():
                 return folder
         except OSError as error:
-            raise files.refused(folder.mark, error) from error
+            raise files.os_error(folder.mark, error) from error
         self._forget(secret)
         if self._locked:
             del self._locked[secret]
         return self._read(secret)
+
+
+class JournalFile:
+    """The rotation journal: an append-only file of JSON lines with mode 600. Reads each line once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: tuple[int, int] | None = None
+        self._end = 0
+        self._last: dict[str, Entry] = {}
+
+    def write(self, entry: Entry) -> None:
+        time = entry.time.astimezone(UTC).isoformat(timespec="milliseconds")
+        try:
+            owned_files.append_line(self._path, json.dumps({**asdict(entry), "time": time}))
+        except OSError as error:
+            raise self._failed(error, "make the file writable, and free disk space; the next tick continues") from error
+
+    def last(self, secret: str) -> Entry | None:
+        try:
+            with open(owned_files.open_owned(self._path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
+                self._read_on(file)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._failed(error, "run the command as the account that owns the folder") from error
+        return self._last.get(secret)
+
+    def _failed(self, error: OSError, remedy: str) -> StoreError:
+        what, rule = f"{self._path}: {error.strerror}", "the journal records each step of a rotation"
+        return StoreError(what, rule=rule, remedy=remedy, code="journal-inaccessible")
+
+    def _read_on(self, file: BinaryIO) -> None:
+        """Read new lines, or all lines of a replaced file. Leave a line that is still being written."""
+        found = os.fstat(file.fileno())
+        if self._file != (found.st_dev, found.st_ino) or found.st_size < self._end:
+            self._file, self._end, self._last = (found.st_dev, found.st_ino), 0, {}
+        file.seek(self._end)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            self._end += len(line)
+            with contextlib.suppress(ValueError, RecursionError):  # truncated by a full disk
+                entry = read_entry(line)
+                self._last[entry.secret] = entry

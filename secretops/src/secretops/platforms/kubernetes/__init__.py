@@ -1,1 +1,1 @@
-"""The Kubernetes platform: its store (store.py), trail and checks."""
+"""The Kubernetes platform."""

@@ -1,11 +1,10 @@
-"""Secrets and Leases of one namespace at the API server: requests are repeated while it is away, errors are ours.
+"""Read and write Secrets and Leases of one namespace, with retries and errors of our own.
 
-The server's texts may quote an object, so that only a user's name is ever taken from them.
+The server's messages may quote an object, so errors take nothing from them but a user name.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import http
 import re
@@ -15,32 +14,39 @@ from typing import Any, TypeVar
 
 import httpx2
 from lightkube import Client
+from lightkube.config import client_adapter
 from lightkube.core.exceptions import ConfigError
 from lightkube.core.resource import api_info
 from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Secret
 
 from secretops.errors import StoreError, UnreachableError, UsageError
-from secretops.platforms.kubernetes.connection import Connection, connect
+from secretops.platforms.kubernetes.connection import ANSWER_SECONDS, Connection, connect
 from secretops.stores.retry import Retries, doubling
 
 Kind = TypeVar("Kind", Secret, Lease)
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 
-# Seconds that an API server may be away, as one that restarts or is upgraded, before that is an error.
+# Seconds for which a request is retried: a restart or an upgrade of the API server takes about that long.
 PATIENCE_SECONDS = 20.0
 
-# Seconds between two tries: each pause is twice the one before.
+# Codes of errors.
+UNREACHABLE, FAILING = "service-unreachable", "service-failing"
+
+# Seconds between two attempts; each pause is twice the one before.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 
-# Answers of a server that is overloaded, or on its way up or down.
+# Statuses of a server that is overloaded, starting or stopping.
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 
-# Remedy where Secrets are missing: an operator's tick does what the rotator's could not.
-MAKES_SECRETS = (
-    "secretops tick makes those that it has something for, secretops put of any secret all; "
-    "before there is an admin: secretops put broker-admin"
-)
+JSON, TEXT = "application/json", "text/plain"
+
+# Remedy for missing Secrets, which only an operator may create.
+CREATE_SECRETS = "secretops put SECRET creates all of them; before there is an admin: secretops put broker-admin"
+
+
+class ForbiddenError(StoreError):
+    """The caller lacks a permission."""
 
 
 class Api:
@@ -55,28 +61,26 @@ class Api:
     ) -> None:
         self.namespace = namespace
         self._context, self._open = context, open_connection
+        # Header of the last response to `fetch`.
+        self.date: str | None = None
 
     @functools.cached_property
-    def _connection(self) -> Connection:
+    def connection(self) -> Connection:
+        """The client, its server and identity. Raises UsageError for an invalid kubeconfig."""
         return self._open(self._context)
 
-    @property
-    def server(self) -> str:
-        """Address of the API server. Raises UsageError."""
-        return self._connection.server
-
     def get(self, kind: type[Kind], name: str, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
-        """Return the object called `name`, or None. `patience` is in seconds."""
+        """Return the object, or None. `patience` is in seconds."""
 
         def send(client: Client) -> Kind:
             return client.get(kind, name, namespace=self.namespace)
 
-        return self._ask("get", kind, name, send, patience, none_for={404})
+        return self._request("get", f"{api_info(kind).plural}/{name}", send, patience, none_for={404})
 
     def write(self, thing: Kind, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
-        """Replace an object as it was read, or create one that has not been read.
+        """Replace an object as it was read, or create one without a resourceVersion.
 
-        None if somebody else has changed, removed or created it since: read it again, and decide again.
+        None on a conflict: another client changed, deleted or created it.
         """
         meta = thing.metadata
         is_known = meta is not None and bool(meta.resourceVersion)
@@ -85,109 +89,118 @@ class Api:
             return client.replace(thing) if is_known else client.create(thing)
 
         verb, none_for = ("update", {404, 409}) if is_known else ("create", {409})
-        return self._ask(verb, type(thing), (meta and meta.name) or "", send, patience, none_for=none_for)
+        what = f"{api_info(type(thing)).plural}/{meta and meta.name}"
+        return self._request(verb, what, send, patience, none_for=none_for)
 
-    def _ask(
+    def fetch(self, method: str, path: str, *, accept: str = JSON, body: dict[str, Any] | None = None) -> Any | None:
+        """Return the JSON at any path, or the text if `accept` is TEXT; None for 404. Does not retry."""
+
+        def send(_client: Client) -> Any:
+            answer = self._http.request(method, path, headers={"Accept": accept}, json=body).raise_for_status()
+            self.date = answer.headers.get("Date") or self.date
+            return answer.text if accept == TEXT else answer.json()
+
+        return self._request(method, path.partition("?")[0], send, 0, none_for={404})
+
+    @functools.cached_property
+    def _http(self) -> httpx2.Client:
+        parameters = client_adapter.ConnectionParams(timeout=httpx2.Timeout(ANSWER_SECONDS))
+        return client_adapter.Client(self.connection.client.config, parameters)
+
+    def _request(
         self,
         verb: str,
-        kind: type[Kind],
-        name: str,
-        send: Callable[[Client], Answer],
+        what: str,
+        send: Callable[[Client], Response],
         patience: float,
         *,
         none_for: set[int],
-    ) -> Answer | None:
-        what = f"{api_info(kind).plural}/{name}"
+    ) -> Response | None:
         retries = Retries(doubling(FIRST_PAUSE, LONGEST_PAUSE), seconds=patience)
         while True:
             requested = None
             try:
-                return send(self._connection.client)
+                return send(self.connection.client)
             except httpx2.HTTPStatusError as error:
-                code = error.response.status_code
-                if code in none_for:
+                status = error.response.status_code
+                if status in none_for:
                     return None
-                if code not in TRANSIENT:
-                    raise self._refused(verb, what, error.response) from None
-                why, requested = f"answered {_named(code)}", _retry_after(error.response)
+                if status not in TRANSIENT:
+                    raise self._rejected(verb, what, error.response) from None
+                code, why, after = FAILING, f"status {status}", error.response.headers.get("Retry-After", "")
+                requested = float(after) if after.isdigit() else None  # seconds; the server never sends a date
             except httpx2.TransportError as error:
                 if _is_untrusted(error):
                     raise StoreError(
-                        f"the server at {self._connection.server} does not prove to be the kubeconfig's",
-                        rule="its certificate has expired, or is not that CA's for that name; it is sent no value",
-                        remedy="let your cluster's own command write the kubeconfig, or set another server.context",
+                        f"the certificate of {self.connection.server} is not valid for the CA of the kubeconfig",
+                        rule="no value is sent to a server that does not prove its identity",
+                        remedy="have your cluster's own command write the kubeconfig, or set another server.context",
+                        code="service-untrusted",
                     ) from None
-                why = str(error) if isinstance(error, httpx2.ConnectError) else type(error).__name__
+                code, why = UNREACHABLE, str(error) if isinstance(error, httpx2.ConnectError) else type(error).__name__
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError):
                 raise StoreError(
-                    f"what answers at {self._connection.server} for {what} is no Kubernetes API",
-                    rule="its answer does not read as a Kubernetes object",
-                    remedy="is a proxy or a login page in between? kubectl get --raw /version",
+                    f"{self.connection.server} did not return a Kubernetes object for {what}",
+                    rule="the address must be that of an API server, not of a proxy or a login page",
+                    remedy="kubectl get --raw /version",
+                    code="kubernetes-response-invalid",
                 ) from None
             except (ConfigError, OSError):
                 raise UsageError(
-                    f"{self._connection.identity}: its token can't be read",
-                    rule="the kubeconfig, or the pod's service account, names a file with a token",
+                    f"{self.connection.identity}: the token file can't be read",
+                    rule="the kubeconfig, or the pod's service account, names this file",
                     remedy="log in to the cluster again, or mount the service account's token",
+                    code="kubeconfig-token-unreadable",
                 ) from None
             if not retries.pause(requested):
                 raise UnreachableError(
-                    f"the API server at {self._connection.server} does not serve {what}: {why}",
-                    rule=f"it was asked again for {patience:.0f} s; nothing is half-written",
-                    remedy="when it answers again (kubectl get --raw /readyz), the next tick goes on from here",
+                    f"the API server at {self.connection.server} does not serve {what}: {why}",
+                    rule=f"the request was retried for {patience:.0f} s; nothing is half-written",
+                    remedy="kubectl get --raw /readyz; once it succeeds, the next tick continues",
+                    code=code,
                 )
 
-    def _refused(self, verb: str, what: str, response: httpx2.Response) -> StoreError:
-        where, server = f"{what} in namespace {self.namespace}", self._connection.server
-        status: dict[str, Any] = {}
-        with contextlib.suppress(ValueError):  # a proxy answered something else
-            found = response.json()
-            status = found if isinstance(found, dict) else {}
+    def _rejected(self, verb: str, what: str, response: httpx2.Response) -> StoreError:
+        where = what if what.startswith("/") else f"{what} in namespace {self.namespace}"
+        try:
+            status = response.json()
+        except ValueError:  # a proxy's page
+            status = None
+        status = status if isinstance(status, dict) else {}
         match response.status_code:
             case http.HTTPStatus.UNAUTHORIZED:
-                return self._connection.not_accepted(f"kubectl -n {self.namespace} get lease")
+                return self.connection.login_rejected(f"kubectl -n {self.namespace} get lease")
             case http.HTTPStatus.FORBIDDEN:
-                named = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
-                remedy = f"an operator who may create Secrets: {MAKES_SECRETS}"
+                user = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
+                remedy = f"as an operator who may create Secrets: {CREATE_SECRETS}"
                 if verb != "create":
-                    remedy = f"pulumi up grants it to the rotator; for yourself ask for: {verb} {what}"
+                    remedy = f"pulumi up grants it to the rotator; for yourself request: {verb} {what}"
                 elif what.startswith("leases/"):
-                    remedy = f"pulumi up makes it; or ask for the right to create leases in {self.namespace}"
-                return StoreError(
-                    f"{named[1] if named else self._connection.identity} may not {verb} {where}",
-                    rule="the rotator may get and update what there is; an operator may also create it",
+                    remedy = f"pulumi up, or request the right to create leases in {self.namespace}"
+                return ForbiddenError(
+                    f"{user[1] if user else self.connection.identity} may not {verb} {where}",
+                    rule="RBAC does not grant it: the rotator may get and update, an operator may also create",
                     remedy=remedy,
+                    code="permission-denied",
                 )
             case http.HTTPStatus.NOT_FOUND:
                 return StoreError(
-                    f"there is no namespace {self.namespace} at {server}",
-                    rule="`pulumi up` makes the namespace; nothing was written",
-                    remedy="pulumi up; if it has run: is this the cluster of its server.context?",
+                    f"namespace {self.namespace} does not exist at {self.connection.server}",
+                    rule="`pulumi up` creates the namespace; nothing was written",
+                    remedy="pulumi up; if it has run, check the cluster of server.context",
+                    code="namespace-missing",
                 )
         causes = (status.get("details") or {}).get("causes") or ()
         fields = sorted({f"{cause.get('field')} ({cause.get('reason')})" for cause in causes})
         return StoreError(
-            f"the API server refused to {verb} {where}: {_named(response.status_code)}",
-            rule=f"not accepted: {', '.join(fields)}" if fields else "nothing was written",
-            remedy=f"look at it, and at the cluster's admission rules: kubectl -n {self.namespace} get {what} -o yaml",
+            f"the API server rejected {verb} {where}: status {response.status_code}",
+            rule=f"rejected fields: {', '.join(fields)}" if fields else "nothing was written",
+            remedy=f"check the admission rules, and: kubectl -n {self.namespace} get {what} -o yaml",
+            code="kubernetes-request-rejected",
         )
 
 
-def _named(code: int) -> str:
-    try:
-        return f"{code} {http.HTTPStatus(code).phrase}"
-    except ValueError:
-        return str(code)
-
-
-def _retry_after(response: httpx2.Response) -> float | None:
-    """Seconds; the server never answers with a date."""
-    text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else None
-
-
 def _is_untrusted(error: BaseException | None) -> bool:
-    """Return whether TLS ended because the server's certificate is not to be trusted."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return True

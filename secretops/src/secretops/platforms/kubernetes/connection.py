@@ -1,7 +1,7 @@
-"""Connects to the API server, by a pod's service account or by the operator's kubeconfig as kubectl reads it.
+"""Connect to the API server by a pod's service account, or by the operator's kubeconfig as kubectl reads it.
 
-lightkube reads one file, knows the exec plugins' API up to v1beta1, and hides the prompt of a plugin. So files are
-merged and plugins are run here.
+lightkube reads one kubeconfig file, knows exec plugins up to v1beta1, and hides a plugin's prompt. So files are merged
+and plugins are run here.
 """
 
 from __future__ import annotations
@@ -24,84 +24,89 @@ from lightkube.core.exceptions import ConfigError
 from secretops.errors import StoreError, UsageError
 from secretops.platforms.kubernetes import kubeconfig
 
-# Seconds that one answer of the API server may take; connecting to it may take half of that.
+# Timeout of one response of the API server in seconds; half of it for the connection.
 ANSWER_SECONDS = 10.0
 
-_read_as_kubeconfig = functools.partial(kubeconfig.read_as_kubeconfig, also=(ConfigError, httpx2.InvalidURL))
+# Code of the error for a 401.
+LOGIN_REJECTED = "kubernetes-login-rejected"
+
+_parsing = functools.partial(kubeconfig.parsing, also=(ConfigError, httpx2.InvalidURL))
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A client that has not sent anything yet, and its server and identity for messages."""
+    """A client, and its server and identity for messages."""
 
     client: Client
     server: str
     identity: str
 
-    def not_accepted(self, proof: str) -> StoreError:
-        """Return the error for an identity that the server does not accept. `proof`: a command that shows it does."""
+    def login_rejected(self, test: str) -> StoreError:
+        """Return the error for a 401. `test`: a command that succeeds once the login works."""
         return StoreError(
-            f"the API server at {self.server} does not accept {self.identity}",
-            rule="it answered 401: the credential is wrong or has expired",
-            remedy=f"log in to the cluster again until this works: {proof}",
+            f"the API server at {self.server} does not accept the credential of {self.identity}",
+            rule="it returned 401: the credential is wrong or expired",
+            remedy=f"log in to the cluster again until this works: {test}",
+            code=LOGIN_REJECTED,
         )
 
 
 def connect(context: str | None, environment: Mapping[str, str] = os.environ) -> Connection:
-    """Connect as kubectl does: by KUBECONFIG, in a pod a service account, else ~/.kube/config. Raises UsageError."""
-    chosen = kubeconfig.chosen(context, environment)
-    if chosen is None:
-        who = "this pod's service account"
-        with _read_as_kubeconfig(who):
+    """Connect by KUBECONFIG, in a pod by its service account, else by ~/.kube/config. Raises UsageError."""
+    selected = kubeconfig.select_context(context, environment)
+    if selected is None:
+        identity = "this pod's service account"
+        with _parsing(identity):
             if config := KubeConfig.from_service_account(kubeconfig.SERVICE_ACCOUNT).get():
-                return _open(config, who)
-            raise ConfigError(who)
-    with _read_as_kubeconfig(chosen.said):
-        user = msgspec.convert(chosen.user, User)
+                return _open(config, identity)
+            raise ConfigError(identity)
+    with _parsing(selected.source):
+        user = msgspec.convert(selected.user, User)
         config = SingleConfig(
-            context_name=chosen.name,
-            context=Context(cluster=chosen.name),
-            cluster=msgspec.convert(chosen.cluster, Cluster),
-            user=_by_plugin(user.exec) if user.exec else user,
+            context_name=selected.name,
+            context=Context(cluster=selected.name),
+            cluster=msgspec.convert(selected.cluster, Cluster),
+            user=_run_plugin(user.exec) if user.exec else user,
         )
-        return _open(config, chosen.who)
+        return _open(config, selected.identity)
 
 
-def _by_plugin(plugin: UserExec) -> User:
+def _run_plugin(plugin: UserExec) -> User:
     """Return the credential that an exec plugin prints. Its prompts go to the terminal.
 
     https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
     """
-    asked = {"kind": "ExecCredential", "apiVersion": plugin.apiVersion, "spec": {"interactive": sys.stdin.isatty()}}
+    info = {"kind": "ExecCredential", "apiVersion": plugin.apiVersion, "spec": {"interactive": sys.stdin.isatty()}}
     environment = {**os.environ, **{entry.name: entry.value for entry in plugin.env or ()}}
-    environment["KUBERNETES_EXEC_INFO"] = json.dumps(asked)
-    why = "gave no credential"
+    environment["KUBERNETES_EXEC_INFO"] = json.dumps(info)
+    why = "printed no credential"
     try:
         done = subprocess.run(
             [plugin.command, *(plugin.args or ())],
-            stdin=None if sys.stdin.isatty() else subprocess.DEVNULL,  # which may be a value
+            stdin=None if sys.stdin.isatty() else subprocess.DEVNULL,  # standard input may be a value
             stdout=subprocess.PIPE,
             env=environment,
             check=True,
         )
-        given = json.loads(done.stdout)["status"]
+        status = json.loads(done.stdout)["status"]
         user = User(
-            token=given.get("token"),
-            client_cert_data=b64encode((given.get("clientCertificateData") or "").encode()).decode() or None,
-            client_key_data=b64encode((given.get("clientKeyData") or "").encode()).decode() or None,
+            token=status.get("token"),
+            client_cert_data=b64encode((status.get("clientCertificateData") or "").encode()).decode() or None,
+            client_key_data=b64encode((status.get("clientKeyData") or "").encode()).decode() or None,
         )
         if user.token or user.client_cert_data:
             return user
     except subprocess.CalledProcessError as error:
-        why = f"ended with {error.returncode}"
+        why = f"exited with {error.returncode}"
     except OSError as error:
         why = f"can't be run: {error.strerror}"
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     raise UsageError(
-        f"{plugin.command}, which the kubeconfig logs in with, {why}",
+        f"{plugin.command}, the exec plugin of the kubeconfig, {why}",
         rule="an exec plugin prints an ExecCredential",
         remedy=plugin.installHint or "run it by hand, or log in to your cloud again",
+        code="kubeconfig-plugin-failed",
     )
 
 

@@ -14,25 +14,25 @@ from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 from secretops.platforms.kubernetes.secrets import LABELS
 from secretops.stores import lease
-from secretops.stores.lease import Found, LeaseRecord, LeaseStore
+from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease
 from secretops.stores.retry import contended
 
-# The label that names the stack of a Lease, as the program sets it.
+# Label of the Lease that names its stack.
 INSTANCE = "app.kubernetes.io/instance"
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
 class Timing(lease.Timing):
-    """Seconds. The defaults are client-go's: a live holder is noticed after 2 to 3 s, a dead one after 15."""
+    """Seconds. The defaults are client-go's: a live holder is detected after 2 to 3 s, a dead one after 15."""
 
     duration: int = 15
     renew: float = 2.0
-    look: float = 1.0
+    poll: float = 1.0
 
 
 class LeaseObject(LeaseStore):
-    """The Lease of the store. A record's `renewals` is its renewTime, in microseconds since 1970."""
+    """The Lease of the store. `LeaseRecord.renewals` is its renewTime, in microseconds since 1970."""
 
     keeps_duration = True
 
@@ -47,15 +47,14 @@ class LeaseObject(LeaseStore):
     def renewed(self, record: LeaseRecord) -> LeaseRecord:
         return replace(record, renewals=(_now() - _EPOCH) // _MICROSECOND)
 
-    def read(self, *, patient: bool = True) -> Found:
-        """Raises StoreError also when the Lease is another stack's."""
+    def read(self, *, patient: bool = True) -> StoredLease:
         found = self._api.get(Lease, self._location.lease, patience=PATIENCE_SECONDS if patient else 0)
         if found:
             label = ((found.metadata and found.metadata.labels) or {}).get(INSTANCE)
-            check_owner(label, self._location, self._api.server)
+            check_owner(label, self._location, self._api.connection.server)
         spec = (found and found.spec) or LeaseSpec()
         if not spec.holderIdentity:
-            return Found(None, found)
+            return StoredLease(None, found)
         since, renewed = spec.acquireTime, spec.renewTime
         record = LeaseRecord(
             holder=spec.holderIdentity,
@@ -64,9 +63,9 @@ class LeaseObject(LeaseStore):
             renewals=(renewed - _EPOCH) // _MICROSECOND if renewed else 0,
             duration=spec.leaseDurationSeconds or 0.0,
         )
-        return Found(record, found)
+        return StoredLease(record, found)
 
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
         place = self._location
         before: LeaseSpec = (after.at and after.at.spec) or LeaseSpec()
         spec = LeaseSpec(
@@ -82,32 +81,31 @@ class LeaseObject(LeaseStore):
         new = ObjectMeta(name=place.lease, namespace=place.namespace, labels=labels)
         meta = after.at.metadata if after.at else new
         done = self._api.write(Lease(metadata=meta, spec=spec), patience=PATIENCE_SECONDS if patient else 0)
-        return Found(record, done) if done else self.read(patient=patient)
+        return StoredLease(record, done) if done else self.read(patient=patient)
 
     def contended(self, left: str) -> StoreError:
         name, namespace = self._location.lease, self._location.namespace
-        remedy = f"find out who writes it: kubectl -n {namespace} get lease {name} -o yaml"
+        remedy = f"find the writer: kubectl -n {namespace} get lease {name} -o yaml"
         return contended(f"Lease {name} in namespace {namespace}", remedy, rule=f"one rotation at a time; {left}")
 
 
 def check_owner(found: str | None, location: KubernetesStoreLocation, server: str) -> None:
-    """Raise StoreError when `found`, the Lease's label INSTANCE, is not that of the stack.
+    """Raise StoreError unless `found`, the Lease's label INSTANCE, names the stack.
 
-    Every cluster in which a stack was ever brought up has the same names: where the kubeconfig's current context names
-    another cluster, its Secrets are another stack's. A Lease without a label proves nothing.
+    All clusters use the same names, so that a wrong context leads to the Secrets of another stack.
     """
     if (found or "") == location.instance:
         return
     lease, theirs, ours = f"Lease {location.lease}", found or "no stack", location.instance or "none"
     raise StoreError(
-        f"{lease} in namespace {location.namespace} at {server} is of {theirs}, and we are of {ours}",
-        rule=f"its label {INSTANCE} names its stack, and nobody writes the Secrets of another; nothing was written",
-        remedy="set server.context to the context of the stack's own cluster; if it is this one, pulumi up --refresh "
-        "puts the label back",
+        f"{lease} in namespace {location.namespace} at {server} belongs to {theirs}, and this is stack {ours}",
+        rule=f"a stack writes only under the Lease whose label {INSTANCE} names it; nothing was written",
+        remedy="set server.context to the stack's own cluster; if it is this one: pulumi up --refresh",
+        code="lease-of-another-stack",
     )
 
 
 def _now() -> datetime:
-    """Never a whole second: that is written without a fraction, and the API server's MicroTime requires one."""
+    """Return a time with microseconds: the API server's MicroTime requires a fraction."""
     now = datetime.now(UTC)
     return now.replace(microsecond=max(1, now.microsecond))

@@ -20,30 +20,29 @@ Context = Annotated[str, matching(rf"{LINE}{{1,253}}", "a context of the kubecon
 
 
 class Delivered(Model):
-    """The Kubernetes Secret that a secret is delivered in: one, so that no reader sees a torn pair."""
+    """The Kubernetes Secret that a secret is delivered to."""
 
     name: KubernetesName
     keys: dict[FieldName, KubernetesKey]
-    """field -> key. Beside them `<secret>-version` says which version it is."""
+    """field -> key. The key `<secret>-version` has the version."""
 
 
 class KubernetesStoreLocation(StoreLocation):
-    """Secrets of a namespace. None of them is a resource of the stack (docs/adr/0005)."""
+    """Secrets of a namespace, none of them a resource of the stack (docs/adr/0005)."""
 
     kind: Literal["kubernetes"] = "kubernetes"
     namespace: KubernetesNamespace
     context: Context | None = None
-    """Of the operator's kubeconfig; None takes the current one. In a pod its own service account is taken."""
+    """Context of the operator's kubeconfig; None is the current one. A pod uses its service account."""
     versions: KubernetesName
-    """The Secret that only the rotator reads: every version kept of every secret, pending ones too."""
+    """The Secret with all versions of all secrets. Only the rotator reads it."""
     lease: KubernetesName
     """The Lease (coordination.k8s.io) that a rotator acquires."""
     instance: Label = ""
-    """The stack's label app.kubernetes.io/instance, which its Lease carries: a Lease with another is of another stack,
-    and so are the Secrets beside it. Empty where no program made the Lease: such a one has no such label."""
+    """Label app.kubernetes.io/instance of the stack's Lease. Empty for a Lease that no program made."""
     delivered: dict[SecretName, Delivered] = Field(default_factory=dict)
-    """secret -> where its readers find it."""
+    """secret -> the Secret that its readers mount."""
     issued: Delivered | None = None
-    """The Secret that an issuer writes the client certificate into, which is in no version of the store."""
+    """The Secret that an issuer writes the client certificate to. The store has no version of it."""
     readers: dict[KubernetesName, tuple[ReaderName, ...]] = Field(default_factory=dict)
-    """Name of a Secret -> who is declared to read it, as the API server's audit log names users and groups."""
+    """Name of a Secret -> its declared readers: users and groups of the API server."""

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from secretops.engine.journal import Journal
     from secretops.engine.ports import VersionStore
     from secretops.manifest import Manifest
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Kubernetes(Platform[KubernetesStoreLocation]):
     """One namespace of a cluster."""
 
     location = KubernetesStoreLocation
-    arrival = "two minutes at most"
-    trail_source = "the API server keeps its audit log where its operator said, or its cloud does"
+    delivery_delay = "two minutes at most"
+    trail_source = "the API server writes its audit log where its operator or its cloud configured it"
     no_value_trail = "the API server's audit log has no trace of a value"
 
     def open_store(self, location: KubernetesStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
@@ -43,14 +43,13 @@ class Kubernetes(Platform[KubernetesStoreLocation]):
         cluster = Cluster(self.of(stack.manifest))
         return StoreChecks(reach=cluster.reach, checks=kubernetes_checks(cluster, stack, tick))
 
-    def confirm(self, location: KubernetesStoreLocation, said: Sequence[str]) -> None:
+    def confirm(self, location: KubernetesStoreLocation, confirmations: Sequence[str]) -> None:
         with with_extra("kubernetes"):
             from secretops.platforms.kubernetes.checks.cluster import Cluster
             from secretops.platforms.kubernetes.checks.evidence import confirm
-        confirm(Cluster(location), said)
+        confirm(Cluster(location), confirmations)
 
     def issued_certificate(self, location: KubernetesStoreLocation) -> IssuedCertificate | None:
-        """Return what cert-manager writes into the stack's Secret."""
         if location.issued is None:
             return None
         with with_extra("kubernetes"):

@@ -1,4 +1,4 @@
-"""Secrets changed by compare-and-swap: read, decide, replace what was read; if somebody else wrote it since, again."""
+"""Change Secrets by compare-and-swap: read, decide, replace; on a conflict, repeat."""
 
 from __future__ import annotations
 
@@ -15,50 +15,51 @@ from secretops.platforms.kubernetes.location import Delivered, KubernetesStoreLo
 from secretops.stores.retry import Retries, contended
 from secretops.values import Value
 
-# Of our annotations.
+# Prefix of our annotations.
 PREFIX = "coreflux-mcp-secrets/"
 
 LABELS = {"app.kubernetes.io/managed-by": "secretops", "app.kubernetes.io/part-of": "coreflux-mcp-secrets"}
 
-# Of all values of one Secret: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
+# All values of one Secret: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
 MOST_BYTES = 1024 * 1024
 
 
 class SecretData:
-    """Content of one Secret: annotations, and values in data. Prints neither."""
+    """Annotations and decoded data of one Secret. Not printable, since it holds values."""
 
     __slots__ = ("annotations", "data")
 
     def __init__(self, secret: Secret | None) -> None:
         meta = secret.metadata if secret else None
         self.annotations: dict[str, str] = dict((meta and meta.annotations) or {})
-        self.data: dict[str, bytes] = {}
-        for key, text in ((secret and secret.data) or {}).items():
-            try:
-                self.data[key] = base64.b64decode(text or "")
-            except binascii.Error:  # the API server lets none in
-                raise StoreError(f"Secret {meta and meta.name}: {key} is no base64") from None
+        try:
+            self.data = {key: base64.b64decode(text or "") for key, text in ((secret and secret.data) or {}).items()}
+        except binascii.Error:  # which the API server does not accept
+            raise StoreError(
+                f"Secret {meta and meta.name} has data that is not base64", code="kubernetes-response-invalid"
+            ) from None
 
 
 class Secrets:
-    """The Secrets of one namespace. `guard` is called before each write, with whether somebody else has just written;
-    it raises if this process may not write any more.
+    """The Secrets of one namespace.
+
+    `guard` runs before each write, with True after a conflict; it raises if this process may not write.
     """
 
     def __init__(self, api: Api, guard: Callable[[bool], None]) -> None:
         self._api, self._guard = api, guard
 
     def read(self, name: str) -> SecretData:
-        """Return the content of Secret `name`; empty if there is none. Raises StoreError, UnreachableError."""
+        """Return the content of a Secret; empty if there is none. Raises StoreError, UnreachableError."""
         return SecretData(self._api.get(Secret, name))
 
     def change(
         self, name: str, decide: Callable[[SecretData], None], *, patience: float = PATIENCE_SECONDS
     ) -> SecretData:
-        """Write what `decide` changes in Secret `name`, in one write; in none if it changes nothing. Returns it.
+        """Apply `decide` to a Secret in one write, and return the content. Creates a missing Secret.
 
-        `decide` is called again with the new content if somebody else has written since. A missing Secret is created.
-        Raises StoreError, UnreachableError, and what `decide` raises.
+        Writes nothing if `decide` changes nothing, and calls it again after a conflict. Raises StoreError,
+        UnreachableError, and what `decide` raises.
         """
         conflict, retries = False, Retries()
         while True:
@@ -69,65 +70,65 @@ class Secrets:
                 return after
             check_size(name, after)
             self._guard(conflict)
-            if self._api.write(_written(found or _empty(name, self._api.namespace), after), patience=patience):
+            secret = found or _empty(name, self._api.namespace)
+            if secret.metadata:
+                secret.metadata.annotations = after.annotations
+            secret.data = {key: base64.b64encode(value).decode() for key, value in after.data.items()}
+            if self._api.write(secret, patience=patience):
                 return after
             conflict = True
             if not retries.pause():
                 raise contended(
                     f"Secret {name} in namespace {self._api.namespace}",
-                    "find out who writes it (the audit log says), then try again; the next tick goes on from here",
+                    "find the writer in the audit log, then try again; the next tick continues",
                 )
 
-    def make_missing(self, names: set[str]) -> None:
-        """Create those that are missing, empty. Raises StoreError, UnreachableError."""
+    def create_missing(self, names: set[str]) -> None:
+        """Create missing Secrets, empty. Raises StoreError, UnreachableError."""
         for name in sorted(names):
             if self._api.get(Secret, name) is None:
                 self._guard(False)
-                self._api.write(_empty(name, self._api.namespace))  # one that somebody creates meanwhile is as good
+                self._api.write(_empty(name, self._api.namespace))  # on a conflict another client created it
 
 
 def read_issued(location: KubernetesStoreLocation, place: Delivered) -> tuple[str, Value]:
-    """Return the version and the content of a certificate that an issuer in the cluster keeps in a Secret of its own.
+    """Return the version and the content of a certificate that an issuer in the cluster renews.
 
-    Each renewal has another version. Raises WaitingError before there is one, StoreError, UnreachableError.
+    Raises WaitingError before it is issued, StoreError, UnreachableError.
     """
     found = Api(location.namespace, location.context).get(Secret, place.name)
-    data = SecretData(found).data
+    data, where = SecretData(found).data, f"Secret {place.name} in namespace {location.namespace}"
+    describe = f"kubectl -n {location.namespace} describe certificates"
     try:
         value = Value({field: data[key].decode() for field, key in place.keys.items() if data.get(key)})
     except UnicodeDecodeError:
         raise StoreError(
-            f"Secret {place.name} in namespace {location.namespace} holds what is no PEM",
-            rule="cert-manager writes certificate and key there as PEM, unless its Certificate asks for others too",
-            remedy=f"find out who writes it: kubectl -n {location.namespace} describe certificates",
+            f"{where} has a certificate or key that is not PEM",
+            rule="cert-manager writes PEM, unless its Certificate requests another format",
+            remedy=describe,
+            code="certificate-not-pem",
         ) from None
     if found is None or found.metadata is None or place.keys.keys() - value.keys():
         raise WaitingError(
-            f"Secret {place.name} in namespace {location.namespace} does not hold the client certificate yet",
-            rule="cert-manager writes it there, and the broker is shown it before anybody logs in",
-            remedy=f"its Certificate says why not: kubectl -n {location.namespace} describe certificates",
+            f"{where} does not contain the client certificate yet",
+            rule="cert-manager writes it, and the broker has to trust it before a server logs in",
+            remedy=describe,
+            code="certificate-not-issued",
         )
     return f"{found.metadata.uid}/{found.metadata.resourceVersion}", value
 
 
 def check_size(name: str, content: SecretData) -> None:
-    """Raise StoreError if the API server would not accept that much."""
+    """Raise StoreError for more data than the API server accepts."""
     size = sum(len(value) for value in content.data.values())
     if size > MOST_BYTES:
         raise StoreError(
-            f"Secret {name} would hold {size} bytes",
-            rule=f"a Kubernetes Secret holds {MOST_BYTES} bytes at most, and this one every value kept; "
-            "nothing was changed",
-            remedy="give a smaller value, or keep what is so large elsewhere and its key here",
+            f"Secret {name} would have {size} bytes",
+            rule=f"the limit of a Secret, with the values of all versions, is {MOST_BYTES} bytes; nothing was changed",
+            remedy="supply a smaller value, or store large data elsewhere and only its key here",
+            code="value-too-large",
         )
 
 
 def _empty(name: str, namespace: str) -> Secret:
     return Secret(type="Opaque", metadata=ObjectMeta(name=name, namespace=namespace, labels=dict(LABELS)))
-
-
-def _written(secret: Secret, content: SecretData) -> Secret:
-    if secret.metadata:
-        secret.metadata.annotations = content.annotations
-    secret.data = {key: base64.b64encode(value).decode() for key, value in content.data.items()}
-    return secret

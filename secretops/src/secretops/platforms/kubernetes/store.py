@@ -1,10 +1,11 @@
-"""The Kubernetes store: versions in a Secret that only the rotator reads, delivered into the Secrets that pods mount.
+"""The Kubernetes store: versions in a Secret that only the rotator reads, delivered to the Secrets that pods mount.
 
-    Secret <versions>     every version kept of every secret: their facts in annotations, their values in data
-    Secret <delivered>    what readers find: a key a field, and <secret>-version
-    Lease <lease>         who rotates
+    Secret <versions>     all versions of all secrets: metadata in annotations, values in data
+    Secret <delivered>    what readers get: a key for each field, and <secret>-version
+    Lease <lease>         the lease of the rotator
 
-The API server's audit log is the trail, so this store writes no access records of its own.
+A secret is delivered to one Secret, in one write, so that no reader gets a mix of two versions. The store writes no
+access records: the API server's audit log is the trail.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
 
@@ -21,18 +22,17 @@ from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
 from secretops.platforms.kubernetes.api import PATIENCE_SECONDS, Api
-from secretops.platforms.kubernetes.delivery import Content, Delivery, Names, merged
 from secretops.platforms.kubernetes.kubeconfig import in_a_pod
 from secretops.platforms.kubernetes.lease import LeaseObject, Timing
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation as Location
-from secretops.platforms.kubernetes.secrets import PREFIX, SecretData, Secrets
+from secretops.platforms.kubernetes.secrets import PREFIX, SecretData, Secrets, check_size
 from secretops.stores import store_errors
 from secretops.stores.document_versions import (
     STATE,
     VALUE,
     Change,
     DocumentVersionStore,
-    PlatformRecords,
+    NoRecords,
     StateLabels,
     deliverable,
 )
@@ -40,16 +40,26 @@ from secretops.stores.lease import hold
 from secretops.stores.version_facts import StoreJournal
 from secretops.values import Value
 
-_NAMES, _ENTRY = TypeAdapter(Names), TypeAdapter(Entry)
+# Name of a Secret -> the keys in it that a secret is, or was, delivered to.
+DeliveredKeys = dict[str, tuple[str, ...]]
+
+_DELIVERED_KEYS, _ENTRY = TypeAdapter(DeliveredKeys), TypeAdapter(Entry)
 _VERSIONS, _DELIVERED, _JOURNAL = "versions", "delivered", "journal"
 
 
+class Content(dict[str, bytes]):
+    """Keys of a Secret as readers of one version get them. Not printable, since it holds values."""
+
+    def __repr__(self) -> str:
+        return "Content(…)"
+
+
 class SecretState:
-    """One secret in the versions Secret `name` as it was read. Changes are to what was read."""
+    """One secret in the versions Secret `name`, as it was read. Methods change what was read."""
 
     def __init__(self, name: str, content: SecretData, secret: str) -> None:
         self._name, self._data, self._secret = name, content.data, secret
-        remedy = "restore the annotation from a backup; the values beside it are whole"
+        remedy = "restore the annotation from a backup; the values in the Secret are intact"
         self._labels = StateLabels(f"Secret {name}: annotation", PREFIX, content.annotations, remedy=remedy)
 
     @functools.cached_property
@@ -57,13 +67,12 @@ class SecretState:
         return Versions(self._labels.read(f"{_VERSIONS}.{self._secret}", STATE) or ())
 
     @property
-    def names(self) -> Names:
-        """Where the secret is or was delivered: written before it is true, so that it is always found again."""
-        return self._labels.read(f"{_DELIVERED}.{self._secret}", _NAMES) or {}
+    def delivered(self) -> DeliveredKeys:
+        """Keys that the secret is or was delivered to, recorded before they are written."""
+        return self._labels.read(f"{_DELIVERED}.{self._secret}", _DELIVERED_KEYS) or {}
 
     @property
     def last_entry(self) -> Entry | None:
-        """The newest entry of the journal. Raises StoreError."""
         return self._labels.read(f"{_JOURNAL}.{self._secret}", _ENTRY)
 
     def value(self, version: str) -> Value:
@@ -75,16 +84,14 @@ class SecretState:
             return Value(VALUE.validate_json(found, strict=True))
         except ValueError:
             raise StoreError(
-                f"Secret {self._name}: {self._secret}.{version} does not read as a value",
-                rule="this Secret is written by secretops alone",
+                f"Secret {self._name}: {self._secret}.{version} is not a valid value",
+                rule="only secretops writes this Secret",
                 remedy=f"restore it from a backup, or supply a new value: secretops put {self._secret}",
+                code="value-invalid",
             ) from None
 
     def write(self, versions: Versions, new: Mapping[str, Value]) -> None:
-        """Set the versions. `new` are the values of new ones; those of versions that are no longer living are removed.
-
-        Changes nothing if the versions are as before.
-        """
+        """Set the versions and the `new` values, and remove the values of retired versions. No-op without a change."""
         if versions == self.versions:
             return
         living = {version.id for version in versions.living}
@@ -96,33 +103,36 @@ class SecretState:
         self._labels.write(f"{_VERSIONS}.{self._secret}", STATE, versions.all)
         self.versions = versions
 
-    def write_names(self, names: Names) -> None:
-        self._labels.write(f"{_DELIVERED}.{self._secret}", _NAMES, names or None)
+    def write_delivered(self, keys: DeliveredKeys) -> None:
+        self._labels.write(f"{_DELIVERED}.{self._secret}", _DELIVERED_KEYS, keys or None)
 
     def write_entry(self, entry: Entry) -> None:
         self._labels.write(f"{_JOURNAL}.{self._secret}", _ENTRY, entry)
 
     def forget(self) -> None:
-        """Remove every version of the secret, and all that is recorded of it."""
+        """Remove all versions and metadata of the secret."""
         self.write(Versions(), {})
         for kind in (_VERSIONS, _DELIVERED, _JOURNAL):
             self._labels.write(f"{kind}.{self._secret}", STATE, None)
 
 
 class KubernetesVersionStore(DocumentVersionStore[SecretState]):
-    """`VersionStore` over the Secrets of one namespace. A version's facts and its value are one write."""
+    """`VersionStore` over the Secrets of one namespace. A version's metadata and value are one write."""
 
-    def __init__(self, location: Location, api: Api, *, loud: bool = False, timing: Timing | None = None) -> None:
-        super().__init__(PlatformRecords())
+    def __init__(
+        self, location: Location, api: Api, *, log_entries: bool = False, timing: Timing | None = None
+    ) -> None:
+        super().__init__(NoRecords())
         self._location, self._api, self._timing = location, api, timing or Timing()
         self._secrets = Secrets(api, self._fence.check)
-        self._delivery = Delivery(location, self._secrets)
-        self.journal: Journal = StoreJournal(self._keep_entry, lambda secret: self._read(secret).last_entry, loud=loud)
+        self.journal: Journal = StoreJournal(
+            self._store_entry, lambda secret: self._read(secret).last_entry, log_entries=log_entries
+        )
 
     @classmethod
     def open(cls, location: Location) -> KubernetesVersionStore:
-        """Return the store at `location`. Connects to nothing yet. In a pod the journal is also its log."""
-        return cls(location, Api(location.namespace, location.context), loud=in_a_pod())
+        """Return the store, without connecting. In a pod its journal is also the log."""
+        return cls(location, Api(location.namespace, location.context), log_entries=in_a_pod())
 
     def secret_names(self) -> tuple[str, ...]:
         annotations = self._secrets.read(self._location.versions).annotations
@@ -137,14 +147,13 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
     def _write(
         self, secret: str, decide: Callable[[SecretState], None], *, patience: float = PATIENCE_SECONDS
     ) -> SecretState:
-        """Write what `decide` changes, and return it. Raises as `Secrets.change` does."""
         name = self._location.versions
         written = self._secrets.change(
             name, lambda content: decide(SecretState(name, content, secret)), patience=patience
         )
         return SecretState(name, written, secret)
 
-    def _keep_entry(self, entry: Entry) -> None:
+    def _store_entry(self, entry: Entry) -> None:
         self._write(entry.secret, lambda state: state.write_entry(entry), patience=0)
 
     def _read(self, secret: str) -> SecretState:
@@ -153,8 +162,8 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
     def _change(self, secret: str, decide: Change) -> SecretState:
         return self._write(secret, lambda state: state.write(decide(state.versions), {}))
 
-    def _keep(self, secret: str, version: Version, value: Value) -> SecretState:
-        self._secrets.make_missing({place.name for place in self._location.delivered.values()})
+    def _store_pending(self, secret: str, version: Version, value: Value) -> SecretState:
+        self._secrets.create_missing({place.name for place in self._location.delivered.values()})
         new = {version.id: value}
         return self._write(secret, lambda state: state.write(state.versions.with_pending(version), new))
 
@@ -162,41 +171,108 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         return state.value(version)
 
     def _content(self, secret: str, state: SecretState, version: Version) -> Content:
-        return self._delivery.content(secret, version.id, state.value(version.id))
+        """Return what readers of `version` get, without the fields that its value lacks."""
+        value, place = state.value(version.id), self._location.delivered.get(secret)
+        if place is None:
+            return Content()
+        found = {key: value[field].encode() for field, key in place.keys.items() if field in value}
+        return Content({**found, _version_key(secret): version.id.encode()})
 
-    def _ours(self, secret: str, state: SecretState, chosen: Version | None = None) -> list[Content]:
+    def _known(self, secret: str, state: SecretState, chosen: Version | None = None) -> list[Content]:
+        """Return what readers may get of the versions that are kept, and of `chosen`."""
         return [self._content(secret, state, version) for version in deliverable(state.versions, chosen)]
 
     def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:
-        content, ours = self._content(secret, state, chosen), self._ours(secret, state, chosen)
-        self._delivery.check(secret, content, ours, state.names)
+        content, known = self._content(secret, state, chosen), self._known(secret, state, chosen)
+        if place := self._location.delivered.get(secret):
+            found = self._secrets.read(place.name)
+            self._fill(secret, found, content, known, state.delivered)
+            check_size(place.name, found)
 
-    def _bring(self, secret: str, state: SecretState, current: Version, chosen: Version | None, now: datetime) -> bool:
-        content, before = self._content(secret, state, current), state.names
-        place = self._location.delivered.get(secret)
-        names: Names = {place.name: tuple(sorted(content))} if place else {}
-        both = merged(before, names)
+    def _write_delivery(
+        self, secret: str, state: SecretState, current: Version, chosen: Version | None, now: datetime
+    ) -> bool:
+        content, known = self._content(secret, state, current), self._known(secret, state, chosen)
+        place, before = self._location.delivered.get(secret), state.delivered
+        keys: DeliveredKeys = {place.name: tuple(sorted(content))} if place else {}
+        both = _merged(before, keys)
         if both != before:
-            self._write(secret, lambda found: found.write_names(both))
-        self._delivery.bring(secret, content, self._ours(secret, state, chosen), both, now)
-        if names != both:
-            self._write(secret, lambda found: found.write_names(names))
+            self._write(secret, lambda found: found.write_delivered(both))
+
+        def fill(found: SecretData) -> None:
+            data = dict(found.data)
+            self._fill(secret, found, content, known, both)
+            if found.data != data:
+                found.annotations[f"{PREFIX}version.{secret}"] = current.id
+                found.annotations[f"{PREFIX}delivered.{secret}"] = f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+        if place:
+            self._secrets.change(place.name, fill)
+        self._withdraw(secret, {name: keys_there for name, keys_there in both.items() if name not in keys})
+        if keys != both:
+            self._write(secret, lambda found: found.write_delivered(keys))
         return True
 
+    def _fill(
+        self, secret: str, found: SecretData, content: Content, known: list[Content], before: DeliveredKeys
+    ) -> None:
+        """Replace what is delivered in `found` by `content`. Raises StoreError for an edited key."""
+        if error := self._edited(secret, found, known):
+            raise error
+        for key in before.get(self._location.delivered[secret].name, ()):
+            found.data.pop(key, None)
+        found.data.update(content)
+
+    def _edited(self, secret: str, found: SecretData, known: list[Content]) -> StoreError | None:
+        name, namespace = self._location.delivered[secret].name, self._location.namespace
+        for key in sorted({key for content in known for key in content}):
+            data = found.data.get(key)
+            if data is not None and all(data != content.get(key) for content in known):
+                what = f"Secret {name} in namespace {namespace}: {key} was changed by hand"
+                return store_errors.edited(secret, what, f"its key {key} (kubectl -n {namespace} edit secret {name})")
+        return None
+
+    def _withdraw(self, secret: str, delivered: DeliveredKeys) -> None:
+        """Remove `delivered` keys of a secret from the Secrets that pods mount."""
+        for name, keys in delivered.items():
+
+            def remove(found: SecretData, keys: Iterable[str] = keys) -> None:
+                for key in keys:
+                    found.data.pop(key, None)
+                for label in ("version", "delivered"):
+                    found.annotations.pop(f"{PREFIX}{label}.{secret}", None)
+
+            self._secrets.change(name, remove)
+
     def _drift(self, secret: str, state: SecretState, current: Version) -> str | None:
-        return self._delivery.drift(secret, self._content(secret, state, current), self._ours(secret, state))
+        content, known = self._content(secret, state, current), self._known(secret, state)
+        if (place := self._location.delivered.get(secret)) is None:
+            return None
+        found = self._secrets.read(place.name)
+        if edited := self._edited(secret, found, known):
+            return edited.what
+        return None if content.items() <= found.data.items() else "not delivered: secretops tick"
 
     def _missing_fields(self, secret: str, state: SecretState, current: Version) -> Iterator[str]:
-        value = state.value(current.id)
-        yield from (field for field in self._delivery.fields(secret) if field not in value)
+        value, place = state.value(current.id), self._location.delivered.get(secret)
+        yield from (field for field in (place.keys if place else ()) if field not in value)
 
     def _forget(self, secret: str) -> None:
-        state = self._write(secret, lambda found: found.write(Versions(), {}))
-        self._delivery.take_back(secret, state.names)
+        state, place = self._write(secret, lambda found: found.write(Versions(), {})), self._location.delivered
+        own = {place[secret].name: (*place[secret].keys.values(), _version_key(secret))} if secret in place else {}
+        self._withdraw(secret, _merged(state.delivered, own))
         self._write(secret, SecretState.forget)
 
     def _finish_forgetting(self, secret: str, state: SecretState) -> SecretState:
-        if state.versions.current or not state.names:  # else it is delivered, and no version of it is kept
+        if state.versions.current or not state.delivered:  # else it is delivered, and no version of it is kept
             return state
         self._forget(secret)
         return self._read(secret)
+
+
+def _merged(one: DeliveredKeys, other: DeliveredKeys) -> DeliveredKeys:
+    return {name: tuple(sorted({*one.get(name, ()), *other.get(name, ())})) for name in sorted({*one, *other})}
+
+
+def _version_key(secret: str) -> str:
+    return f"{secret}-version"

@@ -1,4 +1,4 @@
-"""The API server's audit log: lines of audit.k8s.io/v1 Event, as `--audit-log-path` or an audit webhook gives them.
+"""Parse the API server's audit log: lines of audit.k8s.io/v1 Event, from a log file or an audit webhook.
 
 https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/
 """
@@ -12,16 +12,15 @@ from http import HTTPStatus
 from typing import Any
 
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
-from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, reading
+from secretops.trails import ALL, Access, TrailNames, json_documents, parsing
 
-# Verbs that may return a Secret's data. On a real API server a patch that changes nothing returns the whole Secret,
-# a dry run too; so do a deletecollection, and a delete that waits (propagationPolicy=Foreground). A create or an update
-# returns only what was sent.
+# Verbs that may return a Secret's data, by experiment: a patch without a change, also as a dry run, a deletecollection,
+# and a delete with propagationPolicy=Foreground return the whole Secret. A create or an update returns what was sent.
 GIVES_VALUE = frozenset({"get", "list", "watch", "patch", "delete", "deletecollection"})
 
 CHANGES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
-# The cluster's own processes, whose bootstrap roles (`kubectl get clusterroles`) let them read Secrets.
+# Processes of the cluster that may read Secrets by their bootstrap roles (`kubectl get clusterroles`).
 CONTROL_PLANE = frozenset(
     {
         "system:apiserver",
@@ -39,20 +38,20 @@ CONTROL_PLANE = frozenset(
     }
 )
 
-# A kubelet's name, and its group, which is declared for the Secrets that pods mount. Anybody may be put into a group,
-# so the group alone proves no node. https://kubernetes.io/docs/reference/access-authn-authz/node/
+# Prefix of a kubelet's name, and its group, the declared reader of mounted Secrets. The group alone proves no node: any
+# user may be in it. https://kubernetes.io/docs/reference/access-authn-authz/node/
 NODE, NODES = "system:node:", "system:nodes"
 
-# Watches that have begun and not ended, which the log reports once more.
+# Limit of remembered open watches, each of which has a second event at its end.
 MOST_OPEN = 10_000
 
 NOBODY = "(not logged in)"
 
 
-class KubernetesAuditLog(NamedPlaces):
-    """`Trail` over one stack's Secrets in the audit log of its cluster. Feed it one log's lines in order."""
+class KubernetesAuditLog(TrailNames):
+    """`Trail` over one stack's Secrets in the audit log of its cluster. Needs the lines of one log in order."""
 
-    form = "the API server's audit log, one event of audit.k8s.io/v1 a line"
+    log_format = "the API server's audit log, one event of audit.k8s.io/v1 a line"
 
     def __init__(self, location: KubernetesStoreLocation) -> None:
         self._namespace, self._readers = location.namespace, location.readers
@@ -61,8 +60,8 @@ class KubernetesAuditLog(NamedPlaces):
         self._open: OrderedDict[str, None] = OrderedDict()
 
     def read(self, line: bytes) -> Iterator[Access]:
-        with reading("an audit event"):
-            for event in documents(line):
+        with parsing("an audit event"):
+            for event in json_documents(line):
                 is_one = event["kind"] == "Event" and event["apiVersion"] in ("audit.k8s.io/v1", None)
                 if not is_one and event["kind"] != "EventList":
                     raise ValueError(f"a {event['kind']}")
@@ -71,10 +70,10 @@ class KubernetesAuditLog(NamedPlaces):
 
     def _read(self, event: dict[str, Any]) -> Iterator[Access]:
         target = event.get("objectRef") or {}
-        if target.get("resource") != "secrets" or target.get("apiGroup") or not self._first_word(event):
+        if target.get("resource") != "secrets" or target.get("apiGroup") or not self._is_first(event):
             return
         name = target.get("name") or ALL
-        if target.get("namespace") not in (None, "", self._namespace) or name not in (*self.secrets, ALL):
+        if target.get("namespace") not in (None, "", self._namespace) or name not in (*self.known, ALL):
             return
         verb, code = event["verb"], _code(event)
         if name == ALL and verb == "create":
@@ -82,34 +81,34 @@ class KubernetesAuditLog(NamedPlaces):
         time = datetime.fromisoformat(event["requestReceivedTimestamp"]).astimezone(UTC)
         user = event.get("user") or {}
         reader = user.get("username") or NOBODY
-        worn = (event.get("impersonatedUser") or {}).get("username")
+        impersonated = (event.get("impersonatedUser") or {}).get("username")
         decision = (event.get("annotations") or {}).get("authorization.k8s.io/decision")
         yield Access(
             time=time,
-            reader=f"{reader} as {worn}" if worn else reader,
+            reader=f"{reader} as {impersonated}" if impersonated else reader,
             operation=verb,
             secret=name,
             allowed=decision == "allow" if decision else code < HTTPStatus.BAD_REQUEST,
             source=_source(event),
-            given=verb in GIVES_VALUE and code < HTTPStatus.BAD_REQUEST,
-            done=verb in CHANGES and code < HTTPStatus.BAD_REQUEST,
+            value_returned=verb in GIVES_VALUE and code < HTTPStatus.BAD_REQUEST,
+            changed=verb in CHANGES and code < HTTPStatus.BAD_REQUEST,
             declared=self._is_declared(name, reader, user.get("groups") or ()),
             holds_value=any(
                 body in event and event[body].get("kind") != "Status" for body in ("requestObject", "responseObject")
             ),
         )
 
-    def _first_word(self, event: dict[str, Any]) -> bool:
-        """Return whether this is the log's first event of the request: a watch has one when it begins, one at its end.
+    def _is_first(self, event: dict[str, Any]) -> bool:
+        """Return whether this is the request's first event to count.
 
-        A request refused for want of a login has no end in the log. Nothing but a watch is ever passed over for its
-        id, which a client may choose.
+        A watch has an event at its start and at its end; an unauthenticated request has no end. Only watches are
+        matched by their id, which a client may choose.
         """
         stage, request = event["stage"], event["auditID"]
-        begins, refused = stage == "ResponseStarted", _code(event) == HTTPStatus.UNAUTHORIZED
-        if event["verb"] != "watch" or refused:
-            return refused if begins else stage in ("ResponseComplete", "Panic")
-        if begins:
+        is_start, rejected = stage == "ResponseStarted", _code(event) == HTTPStatus.UNAUTHORIZED
+        if event["verb"] != "watch" or rejected:
+            return rejected if is_start else stage in ("ResponseComplete", "Panic")
+        if is_start:
             self._open[request] = None
             if len(self._open) > MOST_OPEN:
                 self._open.popitem(last=False)
@@ -120,12 +119,12 @@ class KubernetesAuditLog(NamedPlaces):
         return stage in ("ResponseComplete", "Panic")
 
     def _is_declared(self, name: str, reader: str, groups: Iterable[str]) -> bool:
-        """Return whether the reader is declared for all that was read. Impersonation is judged by the own name."""
+        """Return whether the reader is declared for all that was read. Impersonation does not change the reader."""
         if reader in CONTROL_PLANE:
             return True
-        who = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}
-        asked = self.secrets if name == ALL else (name,)
-        return all(not who.isdisjoint(self._readers.get(each, ())) for each in asked)
+        subjects = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}
+        names = self.known if name == ALL else (name,)
+        return all(not subjects.isdisjoint(self._readers.get(each, ())) for each in names)
 
 
 def _code(event: dict[str, Any]) -> int:
@@ -133,7 +132,7 @@ def _code(event: dict[str, Any]) -> int:
 
 
 def _source(event: dict[str, Any]) -> str:
-    """Return the addresses (behind a proxy: as it reports them, its own last), the pod if there is one, the program."""
+    """Return the addresses (with a proxy's last), the pod if known, and the user agent."""
     extra = (event.get("user") or {}).get("extra") or {}
     pods = extra.get("authentication.kubernetes.io/pod-name") or ()
     program = str(event.get("userAgent") or "").split(" ")[0]

@@ -1,1 +1,1 @@
-"""The Docker Swarm platform: its store (store.py), remote commands (job.py), trail and checks."""
+"""The Docker Swarm platform."""

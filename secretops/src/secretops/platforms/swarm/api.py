@@ -1,7 +1,6 @@
-"""The daemon's API, as far as a store needs it: objects by compare-and-swap, errors of ours.
+"""The Docker Engine API, as far as the store needs it: objects by compare-and-swap, and our own errors.
 
-Raw requests over Docker's client, which has no update of secrets and configs.
-https://docs.docker.com/reference/api/engine/
+Raw requests over Docker's client, which can't update secrets and configs. https://docs.docker.com/reference/api/engine/
 """
 
 from __future__ import annotations
@@ -26,15 +25,14 @@ _log = logging.getLogger(__name__)
 
 Kind = Literal["configs", "secrets", "services"]
 
-# Seconds that a daemon which has answered may be away: one that is restarted is back in less.
+# Seconds to wait for a daemon that has answered before; a restart takes less.
 PATIENCE_SECONDS = 30.0
 
 # Seconds after each conflict.
 PAUSES = (*CONFLICT_PAUSES, 0.8)
 
-_LOOK_AGAIN = 0.5
+_RETRY_SECONDS = 0.5
 _STALE, _IN_USE = "out of sequence", "is in use by"
-_TO_A_MANAGER = "run it on a manager, or lead DOCKER_HOST to one; docker node ls names them"
 _NO_MANAGER = "not a swarm manager"
 _LOCKED = "Swarm is encrypted"
 _AWAY = frozenset({http.HTTPStatus.BAD_GATEWAY, http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.GATEWAY_TIMEOUT})
@@ -42,18 +40,19 @@ _AWAY_WORDS = ("no leader", "does not have a leader", "deadline exceeded", "code
 
 
 class NoManagerError(StoreError):
-    """The daemon is not a manager of a Swarm."""
+    def __init__(self, state: str = "") -> None:
+        super().__init__(
+            "this Docker daemon is not a Swarm manager" + (f" (state: {state})" if state else ""),
+            rule="only a manager lists secrets and updates services",
+            remedy="docker swarm unlock"
+            if state == "locked"
+            else "run the command on a manager, or set DOCKER_HOST to one: docker node ls",
+            code="not-a-manager",
+        )
 
 
-class LockedError(StoreError):
-    """Autolock is on, and nobody has unlocked this manager since it started."""
-
-
-class Api:
-    """One daemon. Connects with the first request, and waits for a daemon that goes away, unless not `patient`.
-
-    One that never answered is an error at once, unless `was_there`: it is known to be only away.
-    """
+class SwarmApi:
+    """One daemon. Waits for a daemon that goes away, if `patient`, and that answered before or `was_there`."""
 
     def __init__(
         self, connect: Callable[[], Connection] = open_connection, *, patient: bool = True, was_there: bool = False
@@ -63,49 +62,48 @@ class Api:
         self._was_there = was_there
         self._patience = PATIENCE_SECONDS if patient else 0.0
 
-    def another(self) -> Api:
-        """Return one over a connection of its own, for another thread."""
-        return Api(self._connect, was_there=self._was_there)
+    def clone(self) -> SwarmApi:
+        """Return an API with its own connection, for another thread."""
+        return SwarmApi(self._connect, was_there=self._was_there)
 
     @contextmanager
-    def impatient(self) -> Iterator[None]:
-        """Do not wait for the daemon while the block runs: its caller tries again soon."""
-        before, self._patience = self._patience, 0.0
+    def waiting(self, patient: bool) -> Iterator[None]:
+        """Wait for the daemon while the block runs only if `patient`."""
+        before = self._patience
+        self._patience = before if patient else 0.0
         try:
             yield
         finally:
             self._patience = before
 
     def get(self, path: str, **filters: list[str]) -> Any:
-        """Return the JSON at `path`, or None. Raises StoreError, UnreachableError."""
         parameters = {"filters": json.dumps(filters)} if filters else None
-        answer = self._ask("GET", path, parameters=parameters)
+        answer = self._request("GET", path, parameters=parameters)
         return None if answer.status_code == http.HTTPStatus.NOT_FOUND else self._json(answer)
 
     def text(self, path: str, **parameters: str) -> bytes | None:
-        """Return the bytes of the log at `path`, or None."""
-        answer = self._ask("GET", path, parameters=parameters)
+        answer = self._request("GET", path, parameters=parameters)
         if answer.status_code == http.HTTPStatus.NOT_FOUND:
             return None
         self._raise_for(answer)
         return answer.content
 
     def create(self, kind: Kind, spec: dict[str, Any], *, login: str | None = None) -> str | None:
-        """Create an object and return its id; None if the name is taken. Raises StoreError, UnreachableError.
+        """Create an object and return its id, or None if another object has the name.
 
-        If the answer was lost the request is repeated, and the name is then taken by ours: the labels tell. `login`:
-        what nodes pull a service's image with (`daemon.registry_login`).
+        The labels identify an object of an earlier attempt without an answer. `login`: see `daemon.registry_login`.
         """
-        answer = self._ask("POST", f"/{kind}/create", body=spec, headers={"X-Registry-Auth": login} if login else None)
+        headers = {"X-Registry-Auth": login} if login else None
+        answer = self._request("POST", f"/{kind}/create", body=spec, headers=headers)
         if answer.status_code == http.HTTPStatus.CONFLICT:
             found, labels = self.get(f"/{kind}/{spec['Name']}"), spec.get("Labels")
             return str(found["ID"]) if found and labels and found["Spec"].get("Labels") == labels else None
         return str(self._json(answer)["ID"])
 
     def update(self, kind: Kind, found: dict[str, Any], spec: dict[str, Any]) -> bool:
-        """Replace the spec of what was `found`; False if that has changed since, or is gone."""
+        """Replace the spec of what was `found`; False on a conflict."""
         path, version = f"/{kind}/{found['ID']}/update", {"version": str(found["Version"]["Index"])}
-        answer = self._ask("POST", path, body=spec, parameters=version)
+        answer = self._request("POST", path, body=spec, parameters=version)
         if answer.status_code == http.HTTPStatus.NOT_FOUND or _STALE in answer.text:
             return False
         self._raise_for(answer)
@@ -113,7 +111,7 @@ class Api:
 
     def remove(self, kind: Kind, name: str) -> bool:
         """Remove an object; False if a service uses it."""
-        answer = self._ask("DELETE", f"/{kind}/{name}")
+        answer = self._request("DELETE", f"/{kind}/{name}")
         if _IN_USE in answer.text:
             return False
         if answer.status_code != http.HTTPStatus.NOT_FOUND:
@@ -121,13 +119,13 @@ class Api:
         return True
 
     def interrupt(self, container: str) -> None:
-        """Send SIGTERM to a container of this daemon. No-op if it has ended."""
-        with self.impatient():  # a second signal would interrupt what it does to end
-            answer = self._ask("POST", f"/containers/{container}/kill", parameters={"signal": "SIGTERM"})
+        """Send SIGTERM to a container, if it runs."""
+        with self.waiting(patient=False):  # a second signal would interrupt its shutdown
+            answer = self._request("POST", f"/containers/{container}/kill", parameters={"signal": "SIGTERM"})
         if answer.status_code not in (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.CONFLICT):
             self._raise_for(answer)
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -136,20 +134,21 @@ class Api:
         parameters: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
     ) -> requests.Response:
-        retries, is_told = Retries(itertools.repeat(_LOOK_AGAIN), seconds=self._patience + _LOOK_AGAIN), False
+        retries = Retries(itertools.repeat(_RETRY_SECONDS), seconds=self._patience + _RETRY_SECONDS)
+        is_logged = False
         while True:
             try:
                 answer = self._send(method, path, json=body, params=parameters, headers=headers)
                 if not _is_away(answer):
                     return answer
-                error: SecretopsError = self._refusal(answer)
+                error = self._error(answer)
             except UnreachableError as away:
                 error = away
             if not (self._was_there and self._patience):
                 raise error
-            if not is_told:
-                is_told = True
-                _log.warning("%s; waiting for it, at most %.0f s", error.what, self._patience)
+            if not is_logged:
+                is_logged = True
+                _log.warning("%s; retrying for at most %.0f s", error.what, self._patience)
             if not retries.pause():
                 raise error
 
@@ -161,11 +160,12 @@ class Api:
         try:
             answer: requests.Response = self._connection.session.request(method, url, timeout=ANSWER_SECONDS, **content)
         except (requests.RequestException, OSError) as error:
-            self._connection = None  # a connection that broke is not used again
+            self._connection = None
             raise UnreachableError(
                 f"the Docker daemon does not answer ({type(error).__name__})",
-                rule="the daemon of a manager keeps the Swarm's secrets",
-                remedy="is it running? systemctl status docker; the next tick goes on from here",
+                rule="the store is in the Swarm of this manager",
+                remedy="check that it runs: systemctl status docker; the next tick repeats the request",
+                code="daemon-unreachable",
             ) from None
         return answer
 
@@ -175,61 +175,54 @@ class Api:
             return answer.json()
         except ValueError:
             raise StoreError(
-                "the Docker daemon's answer is no JSON",
+                "the Docker daemon's answer is not JSON",
                 rule="the Engine API answers in JSON",
-                remedy="what does DOCKER_HOST lead to? docker version",
+                remedy="check DOCKER_HOST: docker version",
+                code="daemon-answer-invalid",
             ) from None
 
     def _raise_for(self, answer: requests.Response) -> None:
         if answer.status_code >= http.HTTPStatus.BAD_REQUEST:
-            raise self._refusal(answer)
+            raise self._error(answer)
 
-    def _refusal(self, answer: requests.Response) -> SecretopsError:
+    def _error(self, answer: requests.Response) -> SecretopsError:
         try:
-            said = str(answer.json()["message"])
+            reason = str(answer.json()["message"])
         except (ValueError, KeyError, TypeError):
-            said = f"HTTP {answer.status_code}"
-        said = redact(said.partition("desc = ")[2] or said)
-        if _LOCKED in said:
-            return LockedError(
+            reason = f"HTTP {answer.status_code}"
+        reason = redact(reason.partition("desc = ")[2] or reason)
+        if _LOCKED in reason:
+            return StoreError(
                 "the Swarm is locked",
-                rule="with autolock a manager that was restarted has no key to its secrets until somebody unlocks it",
-                remedy="docker swarm unlock; the next tick goes on from here",
+                rule="with autolock a restarted manager can't decrypt its secrets until it is unlocked",
+                remedy="docker swarm unlock; then: secretops tick",
+                code="swarm-locked",
             )
-        if _NO_MANAGER in said:
-            return NoManagerError(
-                "this Docker daemon is no manager of a Swarm",
-                rule="only a manager makes secrets and updates services",
-                remedy=_TO_A_MANAGER,
-            )
+        if _NO_MANAGER in reason:
+            return NoManagerError()
         if _is_away(answer):
             return UnreachableError(
-                f"the Swarm can't answer now: {said}",
-                rule="a Swarm needs more than half of its managers to change anything",
-                remedy="docker node ls on a manager says which are away; the next tick goes on from here",
+                f"the Swarm has no quorum: {reason}",
+                rule="a Swarm changes something only while more than half of its managers are reachable",
+                remedy="bring managers back: docker node ls; the next tick repeats the request",
+                code="swarm-without-quorum",
             )
         return StoreError(
-            f"the Docker daemon refused it: {said}",
-            rule="nothing was changed by a request that is refused",
-            remedy="secretops doctor looks at the stack's parts in the Swarm",
+            f"the Docker daemon refused a request: {reason}",
+            rule="a refused request changes nothing",
+            remedy="check the stack's Swarm: secretops doctor",
+            code="daemon-refused",
         )
 
 
 def check_manager(info: dict[str, Any]) -> None:
-    """Raise NoManagerError unless `info` is of a manager of a Swarm that is unlocked."""
+    """Raise NoManagerError unless `info` is of an unlocked manager."""
     swarm = info.get("Swarm") or {}
-    if swarm.get("ControlAvailable"):
-        return
-    state = swarm.get("LocalNodeState") or "unknown"
-    raise NoManagerError(
-        f"this Docker daemon is no manager of a Swarm (its state: {state})",
-        rule="only a manager shows secrets' names, and updates services",
-        remedy="docker swarm unlock" if state == "locked" else _TO_A_MANAGER,
-    )
+    if not swarm.get("ControlAvailable"):
+        raise NoManagerError(swarm.get("LocalNodeState") or "unknown")
 
 
 def encoded(content: bytes) -> str:
-    """Return the content of a secret or config as the API takes it."""
     return base64.b64encode(content).decode()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from secretops.cli.console import AsJson, Stack, err, make_group, out, print_json
 from secretops.errors import ExitCode
 
-export = make_group("Write a Docker Swarm's stack as files. They hold no value.")
+export = make_group("Write a Docker Swarm's stack as files without values.")
 
 Folder = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the files are written.")]
 
@@ -25,40 +26,40 @@ def compose(
     stack: Stack = None,
     as_json: AsJson = False,
 ) -> int:
-    """The file for docker stack deploy that is what `pulumi up` makes, with the versions that are current now."""
+    """Write the file for docker stack deploy that makes what `pulumi up` makes, with the current versions."""
     from secretops.platforms.swarm import export as operation
 
-    program = operation.ask(stack)
-    secrets = () if first else operation.delivered(program)
-    operation.lay(to, operation.compose_files(program, secrets))
-    if as_json:
-        print_json({"files": [str(to / operation.COMPOSE)], "next": [program.deploy(to / operation.COMPOSE)]})
-        return ExitCode.DONE
-    out.print(str(to / operation.COMPOSE))
-    err.print(f"-> on a manager: {program.deploy(to / operation.COMPOSE)}")
-    return ExitCode.DONE
+    program = operation.load_program(stack)
+    secrets = () if first else operation.current_secrets(program)
+    operation.write_files(to, operation.compose_files(program, secrets))
+    file = to / operation.COMPOSE
+    return _done(file, [file], [program.deploy(file)], as_json)
 
 
 @export.command()
 def timer(
     to: Folder,
     at: Annotated[
-        str | None, typer.Option("--at", metavar="PATH", help="Where they will lie on a manager; /etc/… by default.")
+        str | None, typer.Option("--at", metavar="PATH", help="Their folder on the manager; /etc/… by default.")
     ] = None,
     stack: Stack = None,
     as_json: AsJson = False,
 ) -> int:
-    """A systemd timer for a manager that starts secretops tick each hour, in the stack's own image."""
+    """Write a systemd timer for a manager that runs secretops tick each hour, in the stack's own image."""
     from secretops.platforms.swarm import export as operation
 
-    program = operation.ask(stack)
+    program = operation.load_program(stack)
     files = operation.timer_files(program, at)
-    operation.lay(to, files)
+    operation.write_files(to, files)
+    return _done(to, [to / name for name in files], operation.enable_commands(program, to, at), as_json)
+
+
+def _done(written: Path, files: Sequence[Path], commands: Sequence[str], as_json: bool) -> int:
     if as_json:
-        print_json({"files": [str(to / name) for name in files], "next": operation.turn_on(program, to, at)})
+        print_json({"files": [str(file) for file in files], "next": list(commands)})
         return ExitCode.DONE
-    out.print(str(to))
-    err.print("-> on a manager that has that folder:")
-    for command in operation.turn_on(program, to, at):
+    out.print(str(written))
+    err.print("-> on a manager that has these files:")
+    for command in commands:
         err.print(f"   {command}")
     return ExitCode.DONE

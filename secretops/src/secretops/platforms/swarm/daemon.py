@@ -1,4 +1,4 @@
-"""Docker's own configuration: the daemon (DOCKER_HOST, else the context, else the machine's socket) and registries."""
+"""Docker's own configuration: the daemon (DOCKER_HOST, else the context, else the default socket) and registries."""
 
 from __future__ import annotations
 
@@ -30,17 +30,12 @@ _HIDDEN = frozenset({"password", "identitytoken", "registrytoken"})
 
 @dataclass(frozen=True)
 class Connection:
-    """Docker's client as an HTTP session, and the URL of its API."""
-
     session: requests.Session
     url: str
 
 
 def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
-    """Connect to the daemon that `environment` names, and ask for its version.
-
-    Raises UsageError for a context that does not exist, UnreachableError if no daemon answers.
-    """
+    """Connect to the daemon that `environment` names. Raises UsageError, UnreachableError."""
     host, tls = _address(environment)
     try:
         client = docker.APIClient(
@@ -50,7 +45,8 @@ def open_connection(environment: Mapping[str, str] = os.environ) -> Connection:
         raise UnreachableError(
             f"no Docker daemon answers at {host}",
             rule=_reason(error, host),
-            remedy="run it on a manager, as one who may use its socket, or lead DOCKER_HOST to one",
+            remedy="run the command on a manager as a member of the group docker, or set DOCKER_HOST to a manager",
+            code="daemon-unreachable",
         ) from None
     return Connection(client, f"{client.base_url}/v{client.api_version}")
 
@@ -60,33 +56,34 @@ def address_of(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def certificates_of(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the folder of the certificates for the daemon; None without TLS."""
+    """Return the folder with the client's certificates; None without TLS."""
     tls = _address(environment)[1]
     certificate = (tls.cert[0] if tls.cert else tls.ca_cert) if isinstance(tls, TLSConfig) else None
     return Path(certificate).parent if certificate else None
 
 
 def socket_of(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the path of the daemon's socket on its own machine, which a task there mounts."""
+    """Return the path of the daemon's socket on its own machine, for a task there to mount."""
     host = address_of(environment)
     return host.removeprefix("unix://") if host.startswith("unix://") else SOCKET
 
 
 def registry_login(image: str) -> str | None:
-    """Return this machine's login to the registry of `image` (`docker login`), as a service takes it; None without one.
+    """Return this machine's login (`docker login`) to the registry of `image`, as an API header, or None.
 
-    Raises UsageError if Docker's configuration, or its helper, can't be read.
+    Raises UsageError if Docker's configuration, or its credential helper, fails.
     """
     registry = ""
     try:
         registry, _ = auth.resolve_repository_name(image)
-        with warnings.catch_warnings(action="ignore"):  # of a helper that is missing: said below
+        with warnings.catch_warnings(action="ignore"):  # about a missing helper, which is an error below
             found = auth.load_config().resolve_authconfig(registry)
     except (docker.errors.DockerException, HelperError, OSError, ValueError) as error:
         raise UsageError(
             f"the login to {registry or image} can't be read ({type(error).__name__})",
-            rule="Docker's configuration has it, or names a helper that does",
+            rule="Docker's configuration has the login, or a credential helper",
             remedy=f"docker login {registry}".rstrip(),
+            code="registry-login-unreadable",
         ) from None
     if not found:
         return None
@@ -108,8 +105,9 @@ def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
             except docker.errors.TLSParameterError:
                 raise UsageError(
                     f"DOCKER_CERT_PATH: no ca.pem, cert.pem and key.pem in {folder}",
-                    rule="DOCKER_TLS_VERIFY asks for the client's certificate and the CA of the daemon's",
-                    remedy="name the folder that has them",
+                    rule="DOCKER_TLS_VERIFY needs the client's certificate and key, and the daemon's CA",
+                    remedy="export DOCKER_CERT_PATH=FOLDER, the folder that has them",
+                    code="docker-certificates-missing",
                 ) from None
         return host, False
     name = environment.get("DOCKER_CONTEXT")
@@ -118,19 +116,19 @@ def _address(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
         raise UsageError(
             f"DOCKER_CONTEXT: there is no context {name}",
             rule="it names one of Docker's contexts",
-            remedy="docker context ls lists them",
+            remedy="list them: docker context ls",
+            code="docker-context-unknown",
         )
     host = (found and found.Host) or f"unix://{SOCKET}"
     return host.replace("http+unix://", "unix://"), (found and found.TLSConfig) or False
 
 
 def _reason(error: Exception, host: str) -> str:
-    """Return the system's innermost reason, without the address."""
-    seen: BaseException | None = error
+    cause: BaseException | None = error
     reason = ""
-    while seen is not None:
-        reason = getattr(seen, "strerror", None) or reason
-        seen = seen.__cause__ or seen.__context__
+    while cause is not None:
+        reason = getattr(cause, "strerror", None) or reason
+        cause = cause.__cause__ or cause.__context__
     if not reason and host.startswith("ssh://"):
-        return f"ssh ended without an answer; ssh {host.removeprefix('ssh://')} docker version says why"
+        return f"ssh ended without an answer; for its error: ssh {host.removeprefix('ssh://')} docker version"
     return reason or type(error).__name__

@@ -1,6 +1,6 @@
-"""A Swarm's stack as files for whoever runs no Pulumi there: a compose file, and the timer that starts ticks.
+"""A Swarm's stack as files for a Swarm without Pulumi: a compose file, and a systemd timer that runs ticks.
 
-What a service is, the program alone knows: it is asked with the stack file, and needs neither engine nor state.
+The Pulumi program describes the services: it runs on the stack file, without engine or state.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from secretops.registry import with_extra
 from secretops.stores.files import PUBLIC, TIMER
 
 if TYPE_CHECKING:
-    from secretops.platforms.swarm.mounted_secrets import Attached
+    from secretops.platforms.swarm.mounted_secrets import MountedSecret
 
 PROGRAM = "components.swarm.compose"
 
@@ -44,8 +44,6 @@ ExecStart=docker run --rm --hostname %H --network none --user 0:0 --read-only --
 
 
 class Timer(BaseModel):
-    """What a manager's timer needs: public, both of them."""
-
     model_config = ConfigDict(frozen=True)
 
     manifest: Manifest
@@ -54,28 +52,26 @@ class Timer(BaseModel):
 
 
 class Program(BaseModel):
-    """What the program says of a stack of a Swarm. Never a value."""
+    """The program's description of a stack. Never a value."""
 
     model_config = ConfigDict(frozen=True)
 
+    # The stack's name for `docker stack deploy`.
     name: str
-    """What `docker stack deploy` calls it."""
+    # The server's service.
     service: str
-    """The server's, whose secrets secretops moves."""
     compose: dict[str, Any]
     files: dict[str, str]
     timer: Timer
+    # True if nodes pull images with the deployer's login.
     registry_login: bool
-    """Whether nodes pull with the login of whoever deploys."""
 
     def deploy(self, file: Path | str) -> str:
-        """The command that deploys `file`."""
         login = " --with-registry-auth" if self.registry_login else ""
         return f"docker stack deploy{login} --compose-file {file} {self.name}"
 
 
-def ask(stack: str | None) -> Program:
-    """What the program makes of the stack file of `stack`. Raises UsageError with all that is wrong with that."""
+def load_program(stack: str | None) -> Program:
     project = project_folder()
     file = _stack_file(project, stack)
     done = subprocess.run(
@@ -84,75 +80,77 @@ def ask(stack: str | None) -> Program:
     if done.returncode:
         if "ModuleNotFoundError" in done.stderr:
             raise UsageError(
-                "this installation of secretops has no Pulumi program beside it",
-                rule="the program says what the services are",
+                "this installation of secretops has no Pulumi program",
+                rule="the program describes the services",
                 remedy=f"run the project's own: {project}/.venv/bin/secretops export",
+                code="program-missing",
             )
         raise UsageError(
             done.stderr.strip() or f"{file.name}: the program printed nothing",
             rule="the program checks the stack file",
-            remedy="correct what it names; docs/settings.md has each setting",
+            remedy="correct these settings (docs/settings.md), then try again",
+            code="stack-file-invalid",
         )
     return Program.model_validate_json(done.stdout)
 
 
 def _stack_file(project: Path, stack: str | None) -> Path:
-    there = sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in project.glob("Pulumi.*.yaml"))
-    if stack in there:
+    stacks = sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in project.glob("Pulumi.*.yaml"))
+    if stack in stacks:
         return project / f"Pulumi.{stack}.yaml"
     raise UsageError(
-        f"there is no Pulumi.{stack}.yaml in {project}" if stack else "which stack?",
-        rule=f"an export is made of a stack file; there are those of {', '.join(there) or 'none'}",
-        remedy="give --stack NAME, or copy one of examples/ beside Pulumi.yaml",
+        f"there is no Pulumi.{stack}.yaml in {project}" if stack else "--stack is missing",
+        rule=f"an export needs a stack file; there are {', '.join(stacks) or 'none'}",
+        remedy="add --stack NAME, or copy one of examples/ next to Pulumi.yaml",
+        code="stack-file-missing",
     )
 
 
-def delivered(program: Program) -> tuple[Attached, ...]:
-    """The secrets that the server's service has now. Raises StoreError, UnreachableError."""
+def current_secrets(program: Program) -> tuple[MountedSecret, ...]:
     with with_extra("swarm"):
-        from secretops.platforms.swarm.mounted_secrets import attached
-    return attached(program.service)
+        from secretops.platforms.swarm.mounted_secrets import mounted_secrets
+    return mounted_secrets(program.service)
 
 
-def compose_files(program: Program, secrets: Sequence[Attached]) -> dict[str, str]:
-    """Name -> text: the compose file, and the public files that it makes configs of."""
+def compose_files(program: Program, secrets: Sequence[MountedSecret]) -> dict[str, str]:
+    """Return name -> text: the compose file, and the files of its configs."""
     with with_extra("swarm"):
         import yaml
     document = json.loads(json.dumps(program.compose))
     if secrets:
-        document["secrets"] = {one.secret_name: {"external": True} for one in secrets}
+        document["secrets"] = {each.secret_name: {"external": True} for each in secrets}
         document["services"]["server"]["secrets"] = [
-            {"source": one.secret_name, "target": one.file_name, "uid": one.uid, "gid": one.gid, "mode": one.mode}
-            for one in secrets
+            {"source": each.secret_name, "target": each.file_name, "uid": each.uid, "gid": each.gid, "mode": each.mode}
+            for each in secrets
         ]
     head = (
         f"# Written by secretops export compose; {program.deploy(COMPOSE)}\n"
-        "# It names the versions that were current then: write it anew before it is deployed again.\n"
+        "# It names the versions that were current then: export it again before the next deployment.\n"
     )
-    text = yaml.safe_dump(_literal(document), sort_keys=False, width=120)
+    text = yaml.safe_dump(_escape(document), sort_keys=False, width=120)
     return {**program.files, COMPOSE: head + text}
 
 
-def _literal(entry: Any) -> Any:
-    """With nothing in it that docker would take for a variable."""
+def _escape(entry: Any) -> Any:
     match entry:
         case str():
             return entry.replace("$", "$$")
         case dict():
-            return {key: _literal(inner) for key, inner in entry.items()}
+            return {key: _escape(inner) for key, inner in entry.items()}
         case list():
-            return [_literal(inner) for inner in entry]
+            return [_escape(inner) for inner in entry]
     return entry
 
 
 def timer_files(program: Program, at: str | None) -> dict[str, str]:
-    """Name -> text: the units, and what a tick reads. `at` is where they will lie on the manager."""
+    """Return name -> text: the units, and the files of a tick. `at`: their folder on the manager."""
     folder = at or f"/etc/{program.name}"
     if not folder.startswith("/") or set(folder) & set(" \t\n\"'\\$%:"):
         raise UsageError(
             f"--at {folder!r}",
-            rule="an absolute path on the manager, without spaces and signs that systemd or docker takes apart",
-            remedy=f"take it out for /etc/{program.name}",
+            rule="an absolute path on the manager, without spaces, quotes, and the characters \\ $ % :",
+            remedy=f"leave it out for /etc/{program.name}",
+            code="folder-invalid",
         )
     manifest = program.timer.manifest
     if program.timer.ca:
@@ -174,19 +172,15 @@ def timer_files(program: Program, at: str | None) -> dict[str, str]:
     return files | ({CA_FILE: program.timer.ca} if program.timer.ca else {})
 
 
-def turn_on(program: Program, folder: Path, at: str | None) -> tuple[str, ...]:
-    """The commands that start the timer, on a manager that has `folder`."""
-    place = at or f"/etc/{program.name}"
-    unit = f"{place}/{program.name}-tick"
-    copy = () if folder.resolve() == Path(place) else (f"sudo cp -rT {shlex.quote(str(folder))} {place}",)
+def enable_commands(program: Program, folder: Path, at: str | None) -> tuple[str, ...]:
+    target = at or f"/etc/{program.name}"
+    unit = f"{target}/{program.name}-tick"
+    copy = () if folder.resolve() == Path(target) else (f"sudo cp -rT {shlex.quote(str(folder))} {target}",)
     return (*copy, f"sudo systemctl link {unit}.service", f"sudo systemctl enable --now {unit}.timer")
 
 
-def lay(folder: Path, files: Mapping[str, str]) -> None:
-    """Write each file, whole or not at all, mode 644; the last one last. Raises UsageError where it can't be written.
-
-    Whatever the umask: a manifest that others can write to is refused.
-    """
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write each file atomically, with mode 644: a manifest that others can write to is refused. Raises UsageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -200,5 +194,6 @@ def lay(folder: Path, files: Mapping[str, str]) -> None:
         raise UsageError(
             f"{error.filename or folder}: {error.strerror}",
             rule="an export is written into a folder",
-            remedy="name one that you may write to",
+            remedy="set --to to a folder that this account can write to",
+            code="export-not-writable",
         ) from None

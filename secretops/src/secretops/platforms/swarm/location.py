@@ -17,45 +17,40 @@ UserId = Annotated[int, between(0, 2**32 - 2)]
 FileMode = Annotated[int, between(0, 0o777)]
 Image = Annotated[str, matching(r"[A-Za-z0-9][\w.:/@-]{0,511}", "an image's name, with its tag or digest")]
 
+# Label with the stack's name (SwarmStoreLocation.instance) on all of its objects in a Swarm.
+SWARM_INSTANCE = "coreflux-mcp-secrets.instance"
+
 
 class SwarmFile(Model):
     """The file in the server's containers that has one field of a secret."""
 
+    # Below /run/secrets, as the Secret Management Guide names it.
     name: SwarmFileName
-    """Below /run/secrets, as the Secret Management Guide names it."""
     mode: FileMode = 0o400
 
 
-SWARM_INSTANCE = "coreflux-mcp-secrets.instance"
-"""Label of all that a stack has in a Swarm: whose it is, as SwarmStore.instance has it."""
-
-
 def version_file(secret: str) -> str:
-    """The file, beside those of the fields, that says which version they are of; the launcher reads it."""
+    """Return the name of the file with the id of the mounted version, which the launcher reads."""
     return f"{secret}-version"
 
 
 class SwarmStoreLocation(StoreLocation):
-    """The secrets of one Swarm, which only its containers can read.
-
-    Docker's own chain finds the daemon of a manager (DOCKER_HOST, the current context).
-    """
+    """The secrets of one Swarm. The daemon of a manager comes from DOCKER_HOST or the current context."""
 
     kind: Literal["swarm"] = "swarm"
+    # Begins the name of every secret of the stack: `<prefix>mqtt-v3-password`.
     prefix: SwarmName
-    """Begins the name of every secret of the stack: `<prefix>mqtt-v3-password`."""
-    book: SwarmName
-    """Name of the config whose labels say which versions there are, which is current, and who rotates: changed by
-    check-and-set on its index. It never holds a value."""
+    # Name of the config whose labels record the versions and the lease, by compare-and-swap. It has no value.
+    state_config: SwarmName
+    # The stack's name in SWARM_INSTANCE: an object with another name belongs to another stack.
     instance: SwarmName
-    """The stack's label on all that is made: a book with another is of another stack."""
+    # The server's service, whose list of secrets is the delivery. The rotator updates it start-first.
     service: SwarmName
-    """The server's service, whose list of secrets is the delivery; the rotator moves it, start-first."""
+    # secret -> field -> its file in the server's containers. One update delivers all fields of a version.
     delivered: dict[SecretName, dict[FieldName, SwarmFile]] = Field(default_factory=dict)
-    """secret -> field -> its file in the server's containers. All fields of a version come with one update."""
+    # The owner of the files: the launcher's user.
     uid: UserId
-    """The launcher's, whose files they are."""
+    # The image of remote commands, which run as a task since no daemon returns a value.
     image: Image
-    """What a tick runs in: no daemon gives a value back, so whoever needs one runs as a task that has it."""
+    # Networks of that task, to reach the broker.
     networks: tuple[SwarmName, ...] = ()
-    """Those of that task: where it reaches the broker."""

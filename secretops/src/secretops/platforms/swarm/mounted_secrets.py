@@ -1,4 +1,4 @@
-"""The secrets that a service has mounted: names and ids, for a program that declares it and must not change them."""
+"""The secrets that a service mounts, by name and id: the program declares the service and keeps its list."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from secretops.errors import UsageError
-from secretops.platforms.swarm.api import Api
-from secretops.platforms.swarm.rollout import list_of
+from secretops.platforms.swarm.api import SwarmApi
+from secretops.platforms.swarm.rollout import secrets_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attached:
-    """A secret in a service's list, and its file in the containers. A locator, never a value."""
-
+class MountedSecret:
     secret_id: str
     secret_name: str
     file_name: str
@@ -23,41 +21,37 @@ class Attached:
     mode: int
 
 
-def named(secret: str, *, file_name: str, uid: str, gid: str, api: Api | None = None) -> Attached:
-    """Return the secret of that name, which an operator made, as a file that only its owner reads.
-
-    Raises UsageError if there is none, StoreError, UnreachableError.
-    """
-    found = _named(api or Api(), "/secrets", secret)
+def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: SwarmApi | None = None) -> MountedSecret:
+    """Return an operator's secret as a file that only its owner reads. Raises UsageError."""
+    found = _find(api or SwarmApi(), "/secrets", secret)
     if found is None:
         raise UsageError(
-            f"there is no secret {secret} in the Swarm",
-            rule="the stack names it, and an operator makes it: its value never passes through Pulumi",
+            f"the Swarm has no secret {secret}",
+            rule="an operator creates this secret, so that its value never passes through Pulumi",
             remedy=f"docker secret create {secret} FILE",
+            code="swarm-secret-missing",
         )
-    return Attached(secret_id=found["ID"], secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=stat.S_IRUSR)
+    mode = stat.S_IRUSR
+    return MountedSecret(secret_id=found["ID"], secret_name=secret, file_name=file_name, uid=uid, gid=gid, mode=mode)
 
 
-def attached(service: str, api: Api | None = None) -> tuple[Attached, ...]:
-    """Return the list of `service`, sorted by file; empty if there is no such service yet.
-
-    Raises StoreError, UnreachableError.
-    """
-    found = _named(api or Api(), "/services", service)
+def mounted_secrets(service: str, api: SwarmApi | None = None) -> tuple[MountedSecret, ...]:
+    """Return the list of `service`, sorted by file; empty without the service."""
+    found = _find(api or SwarmApi(), "/services", service)
     listed = [
-        Attached(
-            secret_id=one["SecretID"],
-            secret_name=one["SecretName"],
-            file_name=one["File"]["Name"],
-            uid=one["File"]["UID"],
-            gid=one["File"]["GID"],
-            mode=one["File"]["Mode"],
+        MountedSecret(
+            secret_id=entry["SecretID"],
+            secret_name=entry["SecretName"],
+            file_name=entry["File"]["Name"],
+            uid=entry["File"]["UID"],
+            gid=entry["File"]["GID"],
+            mode=entry["File"]["Mode"],
         )
-        for one in (list_of(found) if found else ())
+        for entry in (secrets_of(found) if found else ())
     ]
-    return tuple(sorted(listed, key=lambda one: one.file_name))
+    return tuple(sorted(listed, key=lambda each: each.file_name))
 
 
-def _named(api: Api, path: str, name: str) -> dict[str, Any] | None:
-    """Return the one of exactly that name: the daemon also returns those whose name begins with it."""
-    return next((one for one in api.get(path, name=[name]) or () if one["Spec"]["Name"] == name), None)
+def _find(api: SwarmApi, path: str, name: str) -> dict[str, Any] | None:
+    """Return the object of exactly that name: the daemon filters by prefix."""
+    return next((each for each in api.get(path, name=[name]) or () if each["Spec"]["Name"] == name), None)

@@ -1,4 +1,4 @@
-"""Docker Swarm: its secrets as a store, which only a task of the Swarm can read."""
+"""The Docker Swarm platform: the store is the Swarm's secrets, which only a task of the Swarm can read."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from secretops.engine.journal import Journal
     from secretops.engine.ports import VersionStore
     from secretops.manifest import Manifest
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Swarm(Platform[SwarmStoreLocation]):
-    """The secrets of one Swarm."""
-
     location = SwarmStoreLocation
-    arrival = "as long as an update of the service takes"
-    trail_source = "a daemon keeps no log of its events, and secretops' own records are on the log of whoever ran it"
+    delivery_delay = "as long as an update of the service takes"
+    trail_source = (
+        "a daemon stores no events, and secretops prints its own records to the log of the process that ran it"
+    )
     no_value_trail = "Swarm records no reads"
 
     def open_store(self, location: SwarmStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
@@ -47,17 +47,16 @@ class Swarm(Platform[SwarmStoreLocation]):
         return StoreChecks(reach=manager.reach, checks=swarm_checks(manager, tick))
 
     def remove_leftovers(self, location: SwarmStoreLocation) -> None:
-        """Remove the tasks of commands, each of which keeps the values that it has attached."""
         with with_extra("swarm"):
             from secretops.platforms.swarm.job import JobRunner
-        JobRunner(location).clear()
+        JobRunner(location).remove_all()
 
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
         if is_task():
             return None
         with with_extra("swarm"):
-            from secretops.platforms.swarm.job import carry
-        return functools.partial(carry, manifest)
+            from secretops.platforms.swarm.job import run_job
+        return functools.partial(run_job, self.of(manifest), manifest)
 
     def commands(self) -> Typer:
         from secretops.platforms.swarm.commands import export

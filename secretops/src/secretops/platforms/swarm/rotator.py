@@ -1,9 +1,9 @@
-"""The rotator as a service of one replica on a manager: runs a tick, waits, and repeats until it is stopped.
+"""The rotator as a service of one replica on a manager: run a tick, wait, and repeat until stopped.
 
     python -m secretops.platforms.swarm.rotator [SECONDS]
 
-SECRETOPS_MANIFEST names the manifest. A timer on the manager's own machine is safer: then no long-lived container has
-the daemon's socket (docs/operations/swarm.md).
+SECRETOPS_MANIFEST names the manifest. A timer on the manager's machine is safer: then no long-lived container has the
+daemon's socket (docs/operations/swarm.md).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EVERY = 3600.0
 
 
 def main() -> None:
-    """Exit 0 when stopped by a signal, with a documented exit code if it can't begin."""
+    """Exit 0 when stopped by a signal, with a documented exit code if it can't start."""
     forbid_core_dumps()
     printable.install()
     redaction.install()
@@ -38,9 +38,10 @@ def main() -> None:
         remote = platform_of(manifest.store).remote_command(manifest)
         if remote is None:
             raise UsageError(
-                f"store {manifest.store.kind}: its commands run where they are typed",
-                rule="this is the rotator of a Swarm's secrets",
-                remedy="elsewhere a schedule runs secretops tick",
+                f"store {manifest.store.kind} needs no rotator service",
+                rule="this service rotates the secrets of a Swarm",
+                remedy="run secretops tick on a schedule",
+                code="rotator-not-for-store",
             )
         while True:
             tick(lambda: remote(("tick", "--scheduled")))
@@ -53,10 +54,7 @@ def main() -> None:
 
 
 def tick(run: Callable[[], int]) -> None:
-    """Run one tick, and print an error, which the next tick may not have.
-
-    A defect is printed too: a process that it ends would be restarted at once, and so tick without a pause.
-    """
+    """Run one tick and print any error, also a defect's: a restarted process would tick at once."""
     try:
         run()
     except Exception as error:
@@ -69,7 +67,9 @@ def _seconds(arguments: list[str]) -> float:
         return float(arguments[0]) if arguments else EVERY
     except ValueError:
         raise UsageError(
-            f"{arguments[0]!r}: no number of seconds", remedy="python -m secretops.platforms.swarm.rotator 3600"
+            f"{arguments[0]!r} is not a number of seconds",
+            remedy="python -m secretops.platforms.swarm.rotator 3600",
+            code="seconds-invalid",
         ) from None
 
 

@@ -1,64 +1,74 @@
-"""The Swarm store: a version is one Swarm secret a field, and its facts are labels of a config.
+"""The Swarm store: each field of a version is a Swarm secret, and labels of a config record the versions.
 
-The config is the truth, and the service's list of secrets is its delivery. No daemon returns a secret's value; only a
-task that has it mounted can read it (docs/adr/0012).
+The delivery is the list of secrets of the server's service: one update changes all files of a version, so no reader
+sees two versions. No daemon returns a secret's value; only a task that mounts the secret can read it (docs/adr/0012).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from secretops.engine.journal import Entry, Journal
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.platforms.swarm.api import Api
-from secretops.platforms.swarm.delivery import Delivery
+from secretops.platforms.swarm.api import PAUSES, SwarmApi
 from secretops.platforms.swarm.inventory import MOST_NUMBERS, Inventory, check_value
+from secretops.platforms.swarm.location import SwarmFile, version_file
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
+from secretops.platforms.swarm.rollout import (
+    STARTS,
+    NeverRanError,
+    Rollout,
+    Service,
+    ServiceSecret,
+    file_of,
+    secrets_of,
+    state_of,
+)
 from secretops.platforms.swarm.task import actor
-from secretops.platforms.swarm.values import Elsewhere, LogRecords, Values, found_here
+from secretops.platforms.swarm.values import LogRecords, TaskValues, Values
 from secretops.platforms.swarm.version_state import SecretState, StoredVersion, VersionState, VersionStateClient, hold
 from secretops.stores import store_errors
 from secretops.stores.document_versions import Change, DocumentVersionStore, Records, deliverable
 from secretops.stores.lease import Timing
+from secretops.stores.retry import Retries, contended
 from secretops.stores.version_facts import StoreJournal
 from secretops.values import Value
 
 
 class SwarmVersionStore(DocumentVersionStore[SecretState]):
-    """`VersionStore` over the secrets of one Swarm. Which values it can read depends on where it runs: see `values`."""
+    """`VersionStore` over one Swarm. It can read values only in a task of the Swarm."""
 
     def __init__(
         self,
         location: Location,
-        api: Api,
+        api: SwarmApi,
         *,
         values: Values,
         records: Records,
-        loud: bool = False,
+        log_entries: bool = False,
         timing: Timing | None = None,
     ) -> None:
         super().__init__(records)
-        self._values, self._timing = values, timing or Timing()
+        self._location, self._api, self._values, self._timing = location, api, values, timing or Timing()
         self._client, self._inventory = VersionStateClient(api, location), Inventory(api, location)
-        self._delivery = Delivery(api, location, self._inventory, values)
-        self._forgot = False  # Whether this process removed a secret's values: the config may then have nothing left.
+        self._rollout = Rollout(api, location)
+        self._forgot = False  # True once this process removed a secret: the config may then be empty
         self.journal: Journal = StoreJournal(
-            self._keep_entry, lambda secret: self._client.read().last_entry(secret), loud=loud
+            self._store_entry, lambda secret: self._client.read().last_entry(secret), log_entries=log_entries
         )
 
     @classmethod
     def open(cls, location: Location, *, role: str) -> SwarmVersionStore:
-        """Return the store at `location`, for a process in `role`. Touches nothing yet."""
-        values = found_here()
-        loud = not isinstance(values, Elsewhere)
-        return cls(location, Api(), values=values, records=LogRecords(actor(role), reads=loud), loud=loud)
+        values = TaskValues()
+        records = LogRecords(actor(role), reads=values.readable)
+        return cls(location, SwarmApi(), values=values, records=records, log_entries=values.readable)
 
     def secret_names(self) -> tuple[str, ...]:
         state = self._client.read()
-        left = {each.secret for each in self._inventory.all() if each.book == state.id}
+        left = {each.secret for each in self._inventory.all() if each.config == state.id}
         return tuple(sorted({*state.kept, *left}))
 
     @contextlib.contextmanager
@@ -71,8 +81,8 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
                 self._fence.check(True)
                 self._client.remove_empty()
 
-    def _keep_entry(self, entry: Entry) -> None:
-        with self._client.api.impatient():
+    def _store_entry(self, entry: Entry) -> None:
+        with self._api.waiting(patient=False):
             self._client.change(lambda state: state.write_entry(entry.secret, entry))
 
     def _read(self, secret: str) -> SecretState:
@@ -89,12 +99,8 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         check_value(secret, value)
         self._inventory.names(secret, state.next, tuple(value))
 
-    def _keep(self, secret: str, version: Version, value: Value) -> SecretState:
-        stored = self._make(secret, version, value)
-        return self._change(secret, lambda versions: versions.with_pending(version), stored)
-
-    def _make(self, secret: str, version: Version, value: Value) -> StoredVersion:
-        """Reserve a number for `version` and create its Swarm secrets. The config does not know them yet."""
+    def _store_pending(self, secret: str, version: Version, value: Value) -> SecretState:
+        """Reserve a number, create the Swarm secrets of `version`, and record it."""
 
         def reserve(found: VersionState) -> None:
             state = found.secret(secret)
@@ -105,46 +111,29 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
             state = self._client.change(reserve).secret(secret)
             stored = StoredVersion(version=version, number=state.next - 1, fields=tuple(value))
             if self._inventory.make(state.config, secret, stored, texts):
-                for field, name in self._inventory.names(secret, stored.number, stored.fields).items():
-                    self._values.keep(name, texts[field])
-                return stored
-        raise StoreError(
-            f"{secret}: the names of {MOST_NUMBERS} versions in a row are taken",
-            rule="a config that was lost left its secrets behind, or another stack has the same prefix",
-            remedy="secretops doctor names them; docker secret rm those that no service uses",
-        )
+                break
+        else:
+            raise StoreError(
+                f"{secret}: the names of {MOST_NUMBERS} versions in a row are taken",
+                rule="names are unique; secrets of a lost config or of another stack may have them",
+                remedy="list orphaned secrets: secretops doctor; remove those that no service uses: docker secret rm",
+                code="swarm-names-taken",
+            )
+        for field, name in self._inventory.names(secret, stored.number, stored.fields).items():
+            self._values.keep(name, texts[field])
+        return self._change(secret, lambda versions: versions.with_pending(version), stored)
 
     def _value(self, secret: str, state: SecretState, version: str) -> Value:
         stored = state.stored(secret, version)
-        if stored.version.retired:
-            raise store_errors.no_value(secret, version)
         names = self._inventory.names(secret, stored.number, stored.fields)
-        value = {field: text for field in stored.fields if (text := self._values.text(names[field])) is not None}
+        texts = {} if stored.version.retired else {each: self._values.text(names[each]) for each in stored.fields}
+        value = {field: text for field, text in texts.items() if text is not None}
         if len(value) != len(stored.fields):
             raise store_errors.no_value(secret, version)
         return Value(value)
 
     def _ours(self, secret: str, state: SecretState, chosen: Version | None = None) -> list[StoredVersion]:
         return [state.stored(secret, version.id) for version in deliverable(state.versions, chosen)]
-
-    def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:
-        self._delivery.check(secret, state.stored(secret, chosen.id), self._ours(secret, state, chosen))
-
-    def _bring(self, secret: str, state: SecretState, current: Version, chosen: Version | None, _now: datetime) -> bool:
-        def before() -> None:
-            self._fence.check(True)
-            self._records.write("write", secret, current.id, "deliver")
-
-        stored, ours = state.stored(secret, current.id), self._ours(secret, state, chosen)
-        is_there = self._delivery.bring(secret, stored, ours, before=before)
-        return is_there or not self._delivery.files(secret)  # else the tick delivers after `pulumi up` made the service
-
-    def _drift(self, secret: str, state: SecretState, current: Version) -> str | None:
-        return self._delivery.drift(secret, state.stored(secret, current.id), self._ours(secret, state))
-
-    def _missing_fields(self, secret: str, state: SecretState, current: Version) -> Iterator[str]:
-        stored = state.stored(secret, current.id)
-        yield from (field for field in self._delivery.files(secret) if field not in stored.fields)
 
     def _sweep(self, secret: str, state: SecretState) -> None:
         if state.config:
@@ -161,7 +150,7 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
             found.write_entry(secret, None)
 
         state = self._client.change(drop).secret(secret)
-        self._delivery.bring(secret, None, (), before=lambda: self._fence.check(True))
+        self._update_service(secret, None, [], before=lambda: self._fence.check(True))
         self._sweep(secret, state)
         self._forgot = True
 
@@ -172,5 +161,165 @@ class SwarmVersionStore(DocumentVersionStore[SecretState]):
         return self._read(secret)
 
     def _has_left(self, secret: str, state: SecretState) -> bool:
-        """Return whether there are Swarm secrets that the config knew, also of versions that it no longer keeps."""
-        return any(each.book == state.config for each in self._inventory.all(secret))
+        """Return True if the config has Swarm secrets, also of versions that it no longer records."""
+        return any(each.config == state.config for each in self._inventory.all(secret))
+
+    # The delivery.
+
+    def _files(self, secret: str) -> dict[str, SwarmFile]:
+        return self._location.delivered.get(secret, {})
+
+    def _missing_fields(self, secret: str, state: SecretState, current: Version) -> Iterator[str]:
+        stored = state.stored(secret, current.id)
+        yield from (field for field in self._files(secret) if field not in stored.fields)
+
+    def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:
+        wanted = self._wanted(secret, state.stored(secret, chosen.id))
+        if service := self._rollout.service():
+            self._refuse_edited(secret, service, wanted, self._ours(secret, state, chosen))
+
+    def _drift(self, secret: str, state: SecretState, current: Version) -> str | None:
+        if not self._files(secret):
+            return None
+        name, service = self._location.service, self._rollout.service()
+        if service is None:
+            return f"there is no service {name}: pulumi up"
+        wanted = self._wanted(secret, state.stored(secret, current.id))
+        if edited := self._edited(secret, service, wanted, self._ours(secret, state)):
+            return f"service {name}: the secret in file {file_of(edited)} was changed by hand"
+        if _differ(secrets_of(service), self._with(secret, service, wanted)):
+            return "not delivered: secretops tick"
+        outdated = self._rollout.outdated_tasks(service)
+        return f"{outdated} tasks of service {name} still have another list of secrets" if outdated else None
+
+    def _write_delivery(
+        self, secret: str, state: SecretState, current: Version, chosen: Version | None, _now: datetime
+    ) -> bool:
+        def before() -> None:
+            self._fence.check(True)
+            self._records.write("write", secret, current.id, "deliver")
+
+        stored, ours = state.stored(secret, current.id), self._ours(secret, state, chosen)
+        is_delivered = self._update_service(secret, stored, ours, before=before)
+        return is_delivered or not self._files(secret)  # else a tick delivers once there is a service
+
+    def _update_service(
+        self, secret: str, current: StoredVersion | None, ours: list[StoredVersion], *, before: Callable[[], None]
+    ) -> bool:
+        """Deliver `current`, or remove `secret` for None, and wait for the tasks. False without a service.
+
+        Calls `before` right before a write. Raises UpdateFailedError if the tasks have the previous version; StoreError
+        for an edited delivery; UnreachableError if the update takes too long.
+        """
+        for _ in range(STARTS - 1):
+            with contextlib.suppress(NeverRanError):
+                return self._update_once(secret, current, ours, before)
+        return self._update_once(secret, current, ours, before)
+
+    def _update_once(
+        self, secret: str, current: StoredVersion | None, ours: list[StoredVersion], before: Callable[[], None]
+    ) -> bool:
+        wanted = self._wanted(secret, current) if current else []
+        is_new = current is not None and current.version.published is None and bool(wanted)
+        idle: object = None
+        failed: set[str] | None = None
+        retries = Retries(PAUSES)  # after conflicts
+        while service := self._rollout.service():
+            self._refuse_edited(secret, service, wanted, ours)
+            listed = self._with(secret, service, wanted)
+            state = state_of(service)
+            if not _differ(secrets_of(service), listed):
+                if state != "paused" and not self._rollout.outdated_tasks(service):
+                    if is_new:
+                        break
+                    return True
+                if state == "updating":
+                    break
+            if service["Version"] != idle:
+                after = self._rollout.wait_until_idle()
+                idle = after and after["Version"]
+                if service["Version"] != idle:
+                    continue  # it has changed since
+            before()
+            spec, failed_before = service["Spec"], self._rollout.failed(service)
+            spec["TaskTemplate"]["ContainerSpec"]["Secrets"] = listed
+            if self._api.update("services", service, spec):
+                failed = failed_before
+                break
+            if not retries.pause():
+                remedy = "wait for the other deployment to end; the next tick delivers"
+                raise contended(f"service {self._location.service}", remedy, pauses=PAUSES)
+        else:
+            return False
+        self._rollout.wait(wanted, is_new=is_new, failed=failed)
+        return True
+
+    def _wanted(self, secret: str, stored: StoredVersion) -> list[ServiceSecret]:
+        files = self._files(secret)
+        if not files:
+            return []
+        names = self._inventory.names(secret, stored.number, stored.fields)
+        existing = {each.name: each.id for each in self._inventory.all(secret)}
+        mounted = {names[field]: file for field, file in files.items() if field in stored.fields}
+        mounted[names[None]] = SwarmFile(name=version_file(secret))
+        if mounted.keys() - existing.keys():
+            raise store_errors.no_value(secret, stored.version.id)
+        owner = str(self._location.uid)
+        return [
+            {
+                "SecretID": existing[name],
+                "SecretName": name,
+                "File": {"Name": file.name, "UID": owner, "GID": owner, "Mode": file.mode},
+            }
+            for name, file in mounted.items()
+        ]
+
+    def _with(self, secret: str, service: Service, wanted: list[ServiceSecret]) -> list[ServiceSecret]:
+        """Return the service's list with `wanted` in place of its entries of `secret`."""
+        ours = {each.id for each in self._inventory.all(secret)}
+        names = {file_of(entry) for entry in wanted}
+        others = [each for each in secrets_of(service) if each["SecretID"] not in ours and file_of(each) not in names]
+        return [*others, *wanted]
+
+    def _refuse_edited(
+        self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
+    ) -> None:
+        if edited := self._edited(secret, service, wanted, ours):
+            name = edited["SecretName"]
+            raise store_errors.edited(
+                secret,
+                f"service {self._location.service}: file {file_of(edited)} was changed by hand: it has secret {name}",
+                f"it (docker service update --secret-rm {name} {self._location.service})",
+            )
+
+    def _edited(
+        self, secret: str, service: Service, wanted: list[ServiceSecret], ours: list[StoredVersion]
+    ) -> ServiceSecret | None:
+        """Return an entry with another secret's text in a file of ours, or None."""
+        known = {each.id for each in self._inventory.all(secret)}
+        fields = {file.name: field for field, file in self._files(secret).items()}
+        names = {file_of(entry) for entry in wanted}
+        for entry in secrets_of(service):
+            if file_of(entry) in names and entry["SecretID"] not in known:
+                field = fields.get(file_of(entry))
+                if not any(self._same(secret, entry, field, stored) for stored in ours):
+                    return entry
+        return None
+
+    def _same(self, secret: str, entry: ServiceSecret, field: str | None, stored: StoredVersion) -> bool:
+        name = self._inventory.names(secret, stored.number, stored.fields).get(field)
+        try:
+            text = self._values.text(entry["SecretName"])
+            return name is not None and text is not None and text == self._values.text(name)
+        except StoreError:  # this process can't read it
+            return False
+
+
+def _differ(one: list[ServiceSecret], other: list[ServiceSecret]) -> bool:
+    """Compare without the order, which alone would restart every task."""
+    return sorted(map(repr, map(_facts, one))) != sorted(map(repr, map(_facts, other)))
+
+
+def _facts(entry: ServiceSecret) -> tuple[str, ...]:
+    file = entry.get("File") or {}
+    return entry["SecretID"], *(str(file.get(fact)) for fact in ("Name", "UID", "GID", "Mode"))

@@ -1,73 +1,78 @@
 """Read a Swarm's trail: the daemon's event log, and the records that secretops writes itself.
 
-    docker events --format '{{json .}}'        on a manager: what was made, changed and removed, never by whom
+    docker events --format '{{json .}}'        on a manager: creations, changes and removals, without an actor
     {"time": …, "actor": …, "operation": …}    on the log of a command in the Swarm: who read which version
 
-A Swarm records no read. The nearest to one is an event of the container's node: somebody ran a command in it, or copied
-from it. A service may also mount a value, and its event has only its name: so each service that is not the stack's own
-is reported as undeclared. https://docs.docker.com/reference/cli/docker/system/events/
+A Swarm records no read. The nearest event is on the container's node: somebody ran a command in a container, or copied
+from it. A service may also mount a value, and its event has only its name, so that each service that is not the stack's
+own is reported as undeclared. https://docs.docker.com/reference/cli/docker/system/events/
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from secretops.manifest import Secret
 from secretops.platforms.swarm.location import SwarmStoreLocation
-from secretops.trails.own_records import OwnRecords
-from secretops.trails.protocol import ALL, Access, reading
+from secretops.trails import ALL, Access, AccessRecordTrail, parsing
 
-NOBODY_KNOWS = "(Swarm does not say who)"
-
-# Actions on secrets, the version state and services; and those that give access to a container's files on its node.
+# Actions on secrets, configs and services; and those that give access to a container's files on its node.
 CHANGES = frozenset({"create", "update", "remove"})
 INTO_CONTAINER = frozenset({"exec_create", "archive-path", "attach"})
 
-# The end of the health check, which the daemon runs in the server's containers: Python's path comes before.
+# The end of the health check, which the daemon runs in the server's containers after the path of Python.
 HEALTH = ("-m", "secretops.launcher.health")
 
-# After the stack's prefix, in the name of a command's service, which has every value; and of the one that starts ticks.
-_CARRIED = re.compile(r"task-[0-9a-f]{12}")
+# After the stack's prefix: names of the services of jobs, which have every value, and of the rotator.
+_JOB = re.compile(r"task-[0-9a-f]{12}")
 _ROTATOR = "rotator"
 _OF_SERVICE = "com.docker.swarm.service.name"
 
 
 class SwarmEvents:
-    """`Trail` over both kinds of lines. A command in a container is reported without its words: any may be secret."""
+    """`Trail` over both kinds of lines. Omits the arguments of commands."""
 
-    form = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
+    log_format = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
 
     def __init__(self, location: SwarmStoreLocation, secrets: Sequence[Secret]) -> None:
-        self._location, self._own = location, OwnRecords(secrets)
+        self._location, self._own = location, AccessRecordTrail(secrets)
         self._secrets = tuple(secret.name for secret in secrets)
 
     def read(self, line: bytes) -> Iterable[Access]:
         record = json.loads(line)
-        with reading("an event of a Docker daemon"):
+        with parsing("an event of a Docker daemon"):
             if record.keys() >= {"actor", "operation"}:
                 return self._own.read(line)
-            # Records of the journal are on the same log.
+            # The journal is on the same log.
             return () if record.keys() >= {"step", "outcome"} else list(self._event(record))
 
     def names(self, secret: str) -> frozenset[str]:
-        return frozenset({secret} & set(self.known()))
+        return frozenset({secret} & set(self.known_names()))
 
-    def known(self) -> Iterable[str]:
-        return (*self._secrets, self._location.book, self._location.service)
+    def known_names(self) -> Iterable[str]:
+        return (*self._secrets, self._location.state_config, self._location.service)
 
     def _event(self, event: dict[str, Any]) -> Iterator[Access]:
         kind, action = event["Type"], str(event["Action"])
         attributes = event["Actor"]["Attributes"] or {}
         name = str(attributes.get("name", ""))
         time = datetime.fromtimestamp(event["timeNano"] / 1e9, UTC)
-        access = partial(Access, time=time, reader=NOBODY_KNOWS, allowed=True)
+        access = partial(Access, time=time, reader="(Swarm does not say who)", allowed=True)
         if kind == "container":
-            yield from self._into(action, attributes, access)
+            if operation := self._into(action, attributes):
+                yield access(
+                    operation=operation,
+                    secret=ALL,
+                    source=f"container {attributes.get('name', '')}",
+                    value_returned=True,
+                    changed=False,
+                    declared=False,
+                )
             return
         if action not in CHANGES or "updatestate.new" in attributes:
             return
@@ -77,48 +82,41 @@ class SwarmEvents:
                 operation=f"{kind} {action}",
                 secret=what,
                 source=str(event.get("scope") or ""),
-                given=False,
-                done=True,
-                declared=True,  # nothing of a Swarm says whether it was secretops
+                value_returned=False,
+                changed=True,
+                declared=True,  # nothing shows if it was secretops
                 event=event_id,
             )
         elif kind == "service" and action != "remove":
-            is_carried = self._is_carried(name) and action == "create"
+            is_job = self._is_job(name) and action == "create"
             yield access(
                 operation=f"service {action}",
                 secret=ALL,
                 source=f"service {name}",
-                given=is_carried,
-                done=not is_carried,
-                declared=is_carried or name == f"{self._location.prefix}{_ROTATOR}",
+                value_returned=is_job,
+                changed=not is_job,
+                declared=is_job or name == f"{self._location.prefix}{_ROTATOR}",
                 event=event_id,
             )
 
-    def _is_carried(self, name: str) -> bool:
+    def _is_job(self, name: str) -> bool:
         prefix = self._location.prefix
-        return name.startswith(prefix) and _CARRIED.fullmatch(name.removeprefix(prefix)) is not None
+        return name.startswith(prefix) and _JOB.fullmatch(name.removeprefix(prefix)) is not None
 
     def _what(self, kind: str, name: str) -> str | None:
-        """Return the catalogue's name of the part of the stack that an event is about; None for anything else's."""
+        """Return the stack's secret, config or service of an event, or None."""
         if kind == "secret" and name.startswith(self._location.prefix):
             rest = name.removeprefix(self._location.prefix)
             return next((each for each in self._secrets if rest.startswith(f"{each}-v")), None)
-        if (kind, name) in (("config", self._location.book), ("service", self._location.service)):
+        if (kind, name) in (("config", self._location.state_config), ("service", self._location.service)):
             return name
         return None
 
-    def _into(self, action: str, attributes: dict[str, str], access: Callable[..., Access]) -> Iterator[Access]:
-        """Somebody ran a command in a container of the server, or copied from it."""
+    def _into(self, action: str, attributes: dict[str, str]) -> str | None:
+        """Return the operation of an access to a container of the server, or None."""
         verb, _, words = action.partition(":")
         if verb not in INTO_CONTAINER or attributes.get(_OF_SERVICE) != self._location.service:
-            return
+            return None
         if tuple(words.split()[1:]) == HEALTH:
-            return
-        yield access(
-            operation={"exec_create": "exec", "archive-path": "copy"}.get(verb, verb),
-            secret=ALL,
-            source=f"container {attributes.get('name', '')}",
-            given=True,
-            done=False,
-            declared=False,
-        )
+            return None
+        return {"exec_create": "exec", "archive-path": "copy"}.get(verb, verb)

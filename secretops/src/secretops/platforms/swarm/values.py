@@ -1,6 +1,4 @@
-"""Where a value comes from, and the records of who reads one. No daemon returns a value: a task reads those mounted in
-it, and the process that made one remembers it.
-"""
+"""Values of Swarm secrets that this process can read, and the records of who reads them."""
 
 from __future__ import annotations
 
@@ -11,38 +9,42 @@ from typing import Protocol
 
 from secretops.access import Operation, record_line
 from secretops.errors import ExitCode, StoreError
-from secretops.platforms.swarm.api import Api
+from secretops.platforms.swarm.api import SwarmApi
 from secretops.platforms.swarm.task import SECRETS, is_task
 
 
 class Values(Protocol):
-    """The texts of Swarm secrets by their names. A secret can't change, so that a name always has the same text."""
+    """The texts of Swarm secrets, which never change."""
 
     def text(self, name: str) -> str | None:
-        """Return the text of the secret `name`; None if there is none. Raises StoreError if none can be read here."""
+        """Return the text of a secret, or None. Raises StoreError if it can't be read here."""
 
     def keep(self, name: str, text: str) -> None:
-        """Remember what was just written: no task has it mounted yet."""
+        """Remember a new secret, which no task mounts yet."""
 
 
 class MadeSinceError(StoreError):
-    """The value is younger than the task: another rotation came first."""
+    """Another rotation came first."""
 
     exit_code = ExitCode.BUSY
 
 
 def _is_in_the_swarm(name: str) -> bool:
-    return Api().get(f"/secrets/{name}") is not None
+    return SwarmApi().get(f"/secrets/{name}") is not None
 
 
-class Mounted:
-    """Values of the task that this process runs in: those kept when it was started, and those it made."""
+class TaskValues:
+    """The values that this process' task mounts, and those that it made."""
 
-    def __init__(self, folder: Path = SECRETS, *, exists: Callable[[str], bool] = _is_in_the_swarm) -> None:
+    def __init__(
+        self, folder: Path = SECRETS, *, exists: Callable[[str], bool] = _is_in_the_swarm, readable: bool | None = None
+    ) -> None:
         self._folder, self._exists = folder, exists
+        self.readable = is_task() if readable is None else readable
         self._made: dict[str, str] = {}
 
     def text(self, name: str) -> str | None:
+        self._check(name)
         if name in self._made:
             return self._made[name]
         try:
@@ -51,46 +53,39 @@ class Mounted:
             if not self._exists(name):
                 return None
             raise MadeSinceError(
-                f"{name} was made after this task was started",
-                rule="a task can read what was kept then; another rotation came first",
-                remedy="try again: nothing is lost, and what was begun is finished by the next tick",
+                f"secret {name} is newer than this task",
+                rule="a task reads the secrets that existed when it started; another rotation came first",
+                remedy="try again; the next tick finishes the rotation",
+                code="value-newer-than-task",
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"{self._folder / name}: {getattr(error, 'strerror', None) or 'not UTF-8'}",
-                rule="a remote command reads the values that its task has as files",
-                remedy="secretops doctor; a value that somebody made by hand is replaced with secretops put",
+                rule="a remote command reads the values that its task mounts as UTF-8 files",
+                remedy="replace a value that was not made by secretops: secretops put NAME",
+                code="value-unreadable",
             ) from None
 
     def keep(self, name: str, text: str) -> None:
+        self._check(name)
         self._made[name] = text
 
-
-class Elsewhere:
-    """This process is in no task of the Swarm, and has no value."""
-
-    def text(self, name: str) -> str | None:
-        raise self._error(f"{name}: its value can't be read here")
-
-    def keep(self, name: str, text: str) -> None:  # noqa: ARG002
-        raise self._error(f"{name}: no value is made here")
-
-    def _error(self, what: str) -> StoreError:
-        return StoreError(
-            what,
-            rule="a Swarm gives a secret's value only to a task that has it, where it is made and proven",
-            remedy="secretops tick, rotate and put run as such a task",
-        )
-
-
-def found_here() -> Values:
-    return Mounted() if is_task() else Elsewhere()
+    def _check(self, name: str) -> None:
+        if not self.readable:
+            raise StoreError(
+                f"the value of {name} can't be read or created on this machine",
+                rule="a Swarm mounts a secret in tasks only",
+                remedy="run secretops tick, rotate or put: they start such a task",
+                code="value-not-readable-here",
+            )
 
 
 class LogRecords:
-    """`Records` as lines of JSON on standard error: a Swarm has no trail of reads. Those of a task are passed on.
+    """`Records` as lines of JSON on standard error, which the starter of a task prints.
 
-    `reads`: whether a value can be read here. If not, an attempt is no access.
+    `reads`:
+
+    see TaskValues.readable.
     """
 
     def __init__(self, actor: str, *, reads: bool) -> None:
@@ -104,6 +99,7 @@ class LogRecords:
         except OSError as error:
             raise StoreError(
                 f"standard error: {error.strerror}",
-                rule="every access to a secret is recorded before it happens; this one could not be",
-                remedy="try again; nothing was changed",
+                rule="every access to a secret is recorded before it happens",
+                remedy="try again with a standard error that can be written; nothing was changed",
+                code="access-not-recorded",
             ) from error

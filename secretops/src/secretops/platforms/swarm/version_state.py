@@ -1,7 +1,7 @@
 """The state of a stack's versions: labels of one config, changed by compare-and-swap. Public; never a value.
 
-A config's content can't change; its labels can, in one write that names the index it was decided on. The lease is one
-of the labels, so that a process whose lease was taken over can write none of them.
+A config's content can't change, but its labels can, in one write that names the index it was decided on. The lease is
+one of the labels, so that a process whose lease was taken over can write none of them.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from pydantic import Field, TypeAdapter
 from secretops.engine.journal import Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.platforms.swarm.api import PAUSES, Api, encoded
+from secretops.platforms.swarm.api import PAUSES, SwarmApi, encoded
 from secretops.platforms.swarm.location import SWARM_INSTANCE
 from secretops.platforms.swarm.location import SwarmStoreLocation as Location
 from secretops.stores import lease, store_errors
 from secretops.stores.document_versions import StateLabels
-from secretops.stores.lease import Found, Held, LeaseRecord, LeaseStore, Timing
+from secretops.stores.lease import HeldLease, LeaseRecord, LeaseStore, StoredLease, Timing
 from secretops.stores.retry import Retries, contended
 
 CONTENT = b"The state of the stack's secrets is in the labels of this config. secretops writes them.\n"
+_WRITER = "find out who writes it: docker events --filter type=config"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredVersion:
-    """One version: its facts, and the number and fields that name its Swarm secrets."""
-
     version: Version
     number: int
     fields: tuple[str, ...]
@@ -38,13 +37,11 @@ class StoredVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class SecretState:
-    """State of one secret, as it was read."""
-
     kept: tuple[StoredVersion, ...] = ()
+    # Number of the next version. A number is used once: a lower one that is not stored belongs to a removed version.
     next: int = 1
-    """Number of the next version. None is used twice: a version with a lower one that is not kept is over."""
+    # Id of the config that the state was read from; empty if there is none.
     config: Annotated[str, Field(exclude=True)] = ""
-    """Id of the config that the state was read from; empty if there is none."""
 
     @property
     def versions(self) -> Versions:
@@ -61,7 +58,6 @@ class SecretState:
         raise store_errors.no_value(secret, version)
 
     def at(self, versions: Versions, new: StoredVersion | None = None) -> SecretState:
-        """Return the state with these versions; `new` is the one that was not kept before."""
         known = {each.version.id: each for each in (*self.kept, *((new,) if new else ()))}
         return replace(self, kept=tuple(replace(known[version.id], version=version) for version in versions.all))
 
@@ -70,11 +66,11 @@ _STATE, _LEASE, _ENTRY = TypeAdapter(SecretState), TypeAdapter(LeaseRecord), Typ
 
 
 class VersionState:
-    """The config's labels as they were read. Changes are to what was read; `VersionStateClient.change` writes them."""
+    """The config's labels as they were read."""
 
     def __init__(self, name: str, labels: dict[str, str], *, id: str = "") -> None:
         self.id, self.labels = id, labels
-        remedy = "docker config inspect shows it; the values are whole: they are the Swarm's secrets"
+        remedy = f"inspect it: docker config inspect {name}; the values in the Swarm's secrets are intact"
         self._labels = StateLabels(f"config {name}: label", "coreflux-mcp-secrets.", labels, remedy=remedy)
 
     def secret(self, secret: str) -> SecretState:
@@ -86,7 +82,6 @@ class VersionState:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The secrets that have a state, also one without versions."""
         return self._labels.secrets("versions")
 
     @property
@@ -101,7 +96,6 @@ class VersionState:
         self._labels.write("lease", _LEASE, record)
 
     def last_entry(self, secret: str) -> Entry | None:
-        """Return the newest entry of the journal about `secret`. Raises StoreError."""
         return self._labels.read(f"journal.{secret}", _ENTRY)
 
     def write_entry(self, secret: str, entry: Entry | None) -> None:
@@ -109,24 +103,20 @@ class VersionState:
 
 
 class VersionStateClient:
-    """Reads and writes the config. With the `token` of a lease, only while that lease is the config's."""
+    """Reads and writes the config. With the `token` of a lease, only under that lease."""
 
-    def __init__(self, api: Api, location: Location) -> None:
+    def __init__(self, api: SwarmApi, location: Location) -> None:
         self.api, self.location = api, location
-        self.token = ""  # nosec B105 - of a lease that nobody holds
+        self.token = ""  # nosec B105 - of no lease
 
     def read(self) -> VersionState:
-        """Return the state; an empty one, without an id, if there is no config.
-
-        Raises StoreError, also if the lease is lost, UnreachableError.
-        """
+        """Return the state, without an id if there is no config. Raises StoreError, UnreachableError."""
         return self._of_holder(self.get())
 
     def change(self, decide: Callable[[VersionState], None]) -> VersionState:
-        """Write what `decide` changes, in one write; in none if it changes nothing. Returns it.
+        """Write the changes of `decide` in one write, and return the new state. Create a missing config.
 
-        `decide` is called again with the new state if somebody else has written since. A missing config is created
-        once there is something to write. Raises as `read` does, and what `decide` raises.
+        On a conflict calls `decide` again. Raises as `read` does, and what `decide` raises.
         """
         retries = Retries(PAUSES)
         while True:
@@ -139,56 +129,54 @@ class VersionStateClient:
             if self.write(found, state):
                 return state if found else self.read()
             if not retries.pause():
-                remedy = "find out who writes it: docker events --filter type=config; the next tick goes on from here"
-                raise contended(f"config {self.location.book}", remedy, pauses=PAUSES)
+                raise contended(
+                    f"config {self.location.state_config}", f"{_WRITER}; then: secretops tick", pauses=PAUSES
+                )
 
     def write(self, found: dict[str, Any] | None, state: VersionState) -> bool:
-        """Write `state` over the config that was `found`; False if somebody else has written since."""
         if found:
             return self.api.update("configs", found, {**found["Spec"], "Labels": state.labels})
         if self.is_nowhere:
             raise StoreError(
-                f"there is no service {self.location.service} and no config {self.location.book} in this Swarm",
-                rule="values are first written where the stack's service is",
-                remedy="pulumi up makes it; if it has run: does DOCKER_HOST, or Docker's context, lead to its Swarm?",
+                f"this Swarm has no service {self.location.service} and no config {self.location.state_config}",
+                rule="the first value is written where the stack's service runs",
+                remedy="pulumi up; if it has run, set DOCKER_HOST or Docker's context to the stack's Swarm",
+                code="swarm-service-missing",
             )
         labels = {SWARM_INSTANCE: self.location.instance, **state.labels}
-        spec = {"Name": self.location.book, "Labels": labels, "Data": encoded(CONTENT)}
+        spec = {"Name": self.location.state_config, "Labels": labels, "Data": encoded(CONTENT)}
         return self.api.create("configs", spec) is not None
 
     def opened(self, found: dict[str, Any] | None) -> VersionState:
-        """Return the state in the config that was `found`. Raises StoreError if it is another stack's."""
-        name = self.location.book
+        """Parse the config that was `found`. Raises StoreError if it is another stack's."""
+        name = self.location.state_config
         if found is None:
             return VersionState(name, {})
         labels = dict(found["Spec"].get("Labels") or {})
         theirs, ours = labels.get(SWARM_INSTANCE) or "no stack", self.location.instance
         if theirs != ours:
             raise StoreError(
-                f"config {name} is of {theirs}, and we are of {ours}",
-                rule=f"its label {SWARM_INSTANCE} names its stack, and nobody writes the secrets of another",
-                remedy="nothing was written; lead DOCKER_HOST, or Docker's context, to the stack's own Swarm",
+                f"config {name} belongs to {theirs}, and this is stack {ours}",
+                rule=f"its label {SWARM_INSTANCE} names its stack; nothing was written",
+                remedy="set DOCKER_HOST or Docker's context to the stack's own Swarm",
+                code="store-of-another-stack",
             )
         return VersionState(name, labels, id=str(found["ID"]))
 
     @property
     def is_nowhere(self) -> bool:
-        """Whether nothing says that this is the stack's Swarm: there is no config, and no service."""
+        """True if this Swarm has neither the stack's config nor its service."""
         return self.get() is None and self.api.get(f"/services/{self.location.service}") is None
 
     def remove_empty(self) -> None:
-        """Remove a config in which no version is kept: with the last value the stack leaves no trace.
-
-        Only under the lease, for a removal names no index: the state of another holder would be lost with it. The
-        lease is removed with the config, so that nothing is left to release.
-        """
+        """Remove a config without versions and, with it, the lease: a removal is no compare-and-swap."""
         state = self.read()
         if state.id and not state.kept and self.token:
-            with self.api.impatient():
+            with self.api.waiting(patient=False):
                 self.api.remove("configs", state.id)
 
     def get(self) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self.api.get(f"/configs/{self.location.book}")
+        found: dict[str, Any] | None = self.api.get(f"/configs/{self.location.state_config}")
         return found
 
     def _of_holder(self, found: dict[str, Any] | None) -> VersionState:
@@ -196,45 +184,46 @@ class VersionStateClient:
         if self.token:
             record = state.lease
             if record is None or record.token != self.token:
-                raise lease.lost_to(record.holder if record else "nobody")
+                raise lease.LeaseLostError(record.holder if record else "nobody")
         return state
 
 
 class LeaseLabel(LeaseStore):
-    """The lease: a label of the config. `at` is the config as it was read; None once it was written."""
+    """The lease as a label. `at` is the config as it was read; None once it was written."""
 
     keeps_duration = True
 
     def __init__(self, client: VersionStateClient) -> None:
         self._client = client
 
-    def read(self, *, patient: bool = True) -> Found:
-        with contextlib.nullcontext() if patient else self._client.api.impatient():
+    def read(self, *, patient: bool = True) -> StoredLease:
+        with self._client.api.waiting(patient):
             found = self._client.get()
-            return Found(self._client.opened(found).lease, found)
+            return StoredLease(self._client.opened(found).lease, found)
 
-    def write(self, record: LeaseRecord | None, after: Found, *, patient: bool = True) -> Found:
-        with contextlib.nullcontext() if patient else self._client.api.impatient():
-            now = after if after.at is not None else self.read()  # its index has changed with our own write
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
+        with self._client.api.waiting(patient):
+            now = after if after.at is not None else self.read()  # our own write has changed the index
             if now.record != after.record:
                 return now
             state = self._client.opened(now.at)
             state.write_lease(record)
-            return Found(record) if self._client.write(now.at, state) else self.read()
+            return StoredLease(record) if self._client.write(now.at, state) else self.read()
 
     def contended(self, left: str) -> StoreError:
-        remedy = "find out who writes it: docker events --filter type=config"
-        return contended(f"config {self._client.location.book}", remedy, rule=f"one rotation at a time; {left}")
+        return contended(
+            f"config {self._client.location.state_config}", _WRITER, rule=f"one rotation at a time; {left}"
+        )
 
 
 @contextlib.contextmanager
-def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[Held | None]:
-    """Hold the lease while the block runs; None where nothing could be written. Raises as `stores.lease.hold` does.
+def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[HeldLease | None]:
+    """Hold the lease while the block runs; None in a Swarm without config and service.
 
-    It is renewed over a connection of its own: the main thread may be waiting.
+    Renews over its own connection. Raises as `stores.lease.hold` does.
     """
-    own = VersionStateClient(client.api.another(), client.location)
-    if own.is_nowhere:  # no value is kept, and none can be: the first write says why
+    own = VersionStateClient(client.api.clone(), client.location)
+    if own.is_nowhere:
         yield None
         return
     with lease.hold(LeaseLabel(own), holder, timing) as held:
@@ -242,4 +231,4 @@ def hold(client: VersionStateClient, holder: str, timing: Timing) -> Iterator[He
         try:
             yield held
         finally:
-            client.token = ""  # nosec B105 - nobody holds it
+            client.token = ""  # nosec B105 - of no lease

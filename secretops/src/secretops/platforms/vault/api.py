@@ -1,4 +1,4 @@
-"""A client of a KV engine of version 2: metadata of a path, a document, a new document, custom_metadata (notes)."""
+"""A client of a KV engine of version 2, and of the PKI engine of the same server."""
 
 from __future__ import annotations
 
@@ -7,51 +7,48 @@ import http
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
+from secretops.certificates import SignedCertificate
 from secretops.errors import StoreError
 from secretops.platforms.vault import errors
-from secretops.platforms.vault.location import VaultStoreLocation
+from secretops.platforms.vault.location import VaultIssuer, VaultStoreLocation
 from secretops.platforms.vault.login import Login
-from secretops.platforms.vault.server import Answer, Connection, Request, Server
+from secretops.platforms.vault.server import Answer, Connection, Server
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What is known of one document of a path, without its content."""
+class DocumentInfo:
+    """Metadata of one document of a path."""
 
     created: datetime
-    # From when on nobody gets it, until it is brought back.
+    # When it becomes unreadable, unless it is undeleted.
     deleted: datetime | None
     destroyed: bool
 
     @property
-    def is_given(self) -> bool:
+    def is_readable(self) -> bool:
         return not self.destroyed and (self.deleted is None or self.deleted > datetime.now(UTC))
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is known of a path."""
+    """Metadata of a path."""
 
-    # The number of the newest document, which readers get; 0 when there never was one.
+    # Number of the newest document; 0 if there never was one.
     current: int
-    # By their numbers. The server drops the oldest when there are more than the mount, or the path, has room for.
-    versions: Mapping[int, Kept]
-    # Its custom_metadata.
-    notes: Mapping[str, str]
-    # The path's own; 0 leaves it to the mount.
-    max_versions: int
+    # By number. The server deletes the oldest one beyond max_versions.
+    documents: Mapping[int, DocumentInfo]
+    custom: Mapping[str, str]
 
 
-# That of a path that has nothing.
-NONE = Metadata(0, {}, {}, 0)
+EMPTY = Metadata(0, {}, {})
 
 
 @dataclass(frozen=True, repr=False)
-class Found:
-    """One document. Never printed: it holds a value."""
+class Document:
+    """One document. Not printable, since it holds a value."""
 
     number: int
     created: datetime
@@ -61,105 +58,100 @@ class Found:
 class Api:
     """Paths of one mount. Connects and logs in with the first request.
 
-    `guard` runs before each attempt of each write, with whether the write can't be undone; it raises when the lease is
-    lost.
+    `guard` runs before each attempt of a write, with True if the lease has to be confirmed afresh; it raises when the
+    lease is lost.
     """
 
     def __init__(self, server: Server, mount: str, login: Login | None = None) -> None:
         self.server, self.mount = server, mount
         self.login = login or Login(server)
-        self.guard: Callable[[bool], None] = lambda _surely: None
+        self.guard: Callable[[bool], None] = lambda _fresh: None
         self._connection = Connection(server)
 
     @classmethod
-    def of(cls, location: VaultStoreLocation) -> Api:
-        """Return the client of the stack's mount."""
+    def of(cls, location: VaultStoreLocation, mount: str = "") -> Self:
+        """Return the client of the stack's mount, or of another mount."""
         server = Server(location.address, location.namespace, location.ca_file)
-        return cls(server, location.mount, Login(server, location.login))
+        return cls(server, mount or location.mount, Login(server, location.login))
 
-    def beside(self) -> Api:
-        """Return a client of the same mount and login with its own connection and guard."""
+    def without_guard(self) -> Api:
+        """Return a client with the same mount and login, its own connection, and no guard."""
         return Api(self.server, self.mount, self.login)
 
     @property
     def skew(self) -> timedelta | None:
-        """How far the server's clock is ahead of ours."""
+        """How far the server's clock is ahead of this machine's."""
         return self._connection.skew
 
     def metadata(self, path: str) -> Metadata | None:
-        """Return what is known of `path`, or None."""
-        answer = self._ask("look at", "metadata", path, "GET")
+        """Return the metadata of a path, or None."""
+        answer = self._request("read the metadata of", "metadata", path, "GET")
         if answer is None:
             return None
         found = answer.data
         if "current_version" not in found:
-            raise errors.not_version_2(self.server.address, self.mount)
-        return Metadata(
-            int(found["current_version"]),
-            {int(number): _kept(one) for number, one in (found.get("versions") or {}).items()},
-            found.get("custom_metadata") or {},
-            int(found.get("max_versions") or 0),
-        )
+            raise errors.not_kv2(self.server.address, self.mount)
+        documents = {int(number): _document_info(each) for number, each in (found.get("versions") or {}).items()}
+        return Metadata(int(found["current_version"]), documents, found.get("custom_metadata") or {})
 
-    def read(self, path: str, number: int | None = None, *, patiently: bool = True) -> Found | None:
+    def read(self, path: str, number: int | None = None, *, patient: bool = True) -> Document | None:
         """Return a document, by default the newest one; None if it is missing, deleted or destroyed."""
         query = "" if number is None else f"?version={number}"
-        answer = self._ask("read", "data", path, "GET", query=query, patiently=patiently)
+        answer = self._request("read", "data", path, "GET", query=query, patient=patient)
         if answer is None:
             return None
         about, data = answer.data.get("metadata"), answer.data.get("data")
         if not isinstance(about, dict):
-            raise errors.not_version_2(self.server.address, self.mount)
-        return Found(int(about["version"]), _time(about["created_time"]), data) if isinstance(data, dict) else None
+            raise errors.not_kv2(self.server.address, self.mount)
+        return Document(int(about["version"]), _time(about["created_time"]), data) if isinstance(data, dict) else None
 
     def write(
-        self, path: str, data: Mapping[str, str], after: int, *, surely: bool = False, patiently: bool = True
+        self, path: str, data: Mapping[str, str], after: int, *, fresh: bool = False, patient: bool = True
     ) -> int | None:
-        """Make a document, which readers get from then on, if `after` is still the newest one. Return its number.
+        """Write a document if `after` is still the newest one, and return its number.
 
-        None, with nothing changed, when somebody else wrote meanwhile, or we did and the answer was lost.
-        `surely`: this can't be undone, since somebody reads it.
+        None, with nothing changed, after a write of another process, or of ours whose response was lost. `fresh`:
+        confirm the lease first, since readers get this document.
         """
         body = {"data": dict(data), "options": {"cas": after}}
-        answer = self._ask("write", "data", path, "POST", body, surely=surely, patiently=patiently)
+        answer = self._request("write", "data", path, "POST", body, fresh=fresh, patient=patient)
         if answer is None:
             return None
         if "version" not in answer.data:
-            raise errors.not_version_2(self.server.address, self.mount)
+            raise errors.not_kv2(self.server.address, self.mount)
         return int(answer.data["version"])
 
-    def note(self, path: str, changes: Mapping[str, str | None], *, make: bool = True, patiently: bool = True) -> bool:
-        """Change these notes of `path`, and remove those that are None. False if the path is missing.
-
-        `make`: make a missing path instead.
-        """
-        body = {"custom_metadata": dict(changes)}
-        if self._ask("note", "metadata", path, "PATCH", body, merges=True, patiently=patiently):
+    def update_metadata(
+        self, path: str, changes: Mapping[str, str | None], *, create: bool = True, patient: bool = True
+    ) -> bool:
+        """Set keys of a path's custom_metadata, and remove those that are None. Without `create`: False if missing."""
+        action, body = "write the metadata of", {"custom_metadata": dict(changes)}
+        if self._request(action, "metadata", path, "PATCH", body, merges=True, patient=patient):
             return True
-        if make:
-            given = {key: text for key, text in changes.items() if text is not None}
-            self._ask("note", "metadata", path, "POST", {"custom_metadata": given}, patiently=patiently)
-            self.metadata(path)  # raises where it is no KV of version 2, which would take a value for anything
-        return make
+        if create:
+            body = {"custom_metadata": {key: text for key, text in changes.items() if text is not None}}
+            self._request(action, "metadata", path, "POST", body, patient=patient)
+            self.metadata(path)  # raises for KV of version 1, which stores anything as a value
+        return create
 
     def destroy(self, path: str, numbers: list[int]) -> None:
-        """Destroy the content of these documents for good."""
-        self._ask("destroy versions of", "destroy", path, "POST", {"versions": numbers})
+        """Destroy documents for good."""
+        self._request("destroy versions of", "destroy", path, "POST", {"versions": numbers})
 
-    def drop(self, path: str) -> None:
-        """Remove a path with its documents and notes for good. No-op when it is gone."""
-        self._ask("remove", "metadata", path, "DELETE", surely=True)
+    def remove(self, path: str) -> None:
+        """Remove a path with its documents and metadata for good. No-op if it is missing."""
+        self._request("remove", "metadata", path, "DELETE", fresh=True)
 
     def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """Return the whole answer to any other request, or None."""
-        answer = self._sent(Request(method=method, path=path, body=body), "ask", path, lambda: None)
+        """Return the body of the response to any other request, or None."""
+        answer = self._send(method, path, body, action=method, where=path)
         return None if answer is None else dict(answer.body)
 
     def close(self) -> None:
         """Revoke the token of an auth method."""
         self.login.close()
 
-    def _ask(
+    def _request(
         self,
         action: str,
         kind: str,
@@ -168,23 +160,21 @@ class Api:
         body: Mapping[str, Any] | None = None,
         *,
         query: str = "",
-        merges: bool = False,
-        surely: bool = False,
-        patiently: bool = True,
+        fresh: bool = False,
+        **how: bool,
     ) -> Answer | None:
-        where = f"{quote(self.mount)}/{kind}/{quote(path)}"
-        request = Request(method=method, path=f"{where}{query}", body=body, merges=merges)
-        guard = (lambda: None) if method == "GET" else functools.partial(self.guard, surely)
-        return self._sent(request, action, f"{self.mount}/{path}", guard, patiently=patiently)
+        before = (lambda: None) if method == "GET" else functools.partial(self.guard, fresh)
+        url, where = f"{quote(self.mount)}/{kind}/{quote(path)}{query}", f"{self.mount}/{path}"
+        return self._send(method, url, body, action=action, where=where, before=before, **how)
 
-    def _sent(
-        self, request: Request, action: str, where: str, guard: Callable[[], None], *, patiently: bool = True
+    def _send(
+        self, method: str, url: str, body: Mapping[str, Any] | None, *, action: str, where: str, **how: Any
     ) -> Answer | None:
-        """Return the answer; None for what does not exist, or was written meanwhile. Replaces an ended token once."""
-        for left in (1, 0):
+        """Return the response; None for a missing path, or a failed check-and-set. Replaces an invalid token once."""
+        for attempts in (1, 0):
             token = self.login.token()
-            answer = self._connection.ask(request, token, patiently=patiently, before=guard)
-            if answer.status != http.HTTPStatus.FORBIDDEN or not left or not self.login.refused(token):
+            answer = self._connection.request(method, url, body, token=token, **how)
+            if answer.status != http.HTTPStatus.FORBIDDEN or not attempts or not self.login.is_invalid(token):
                 break
         if answer.is_good:
             return answer
@@ -192,22 +182,45 @@ class Api:
             return None
         if answer.status == http.HTTPStatus.BAD_REQUEST and any(errors.MISMATCH in text for text in answer.texts):
             return None
-        raise self._connection.refused(answer, action, where, self.mount)
+        raise self._connection.rejected(answer, action, where, self.mount)
 
 
-def _kept(found: Mapping[str, Any]) -> Kept:
+def _document_info(found: Mapping[str, Any]) -> DocumentInfo:
     deleted = found.get("deletion_time")
-    return Kept(_time(found["created_time"]), _time(deleted) if deleted else None, bool(found.get("destroyed")))
+    return DocumentInfo(_time(found["created_time"]), _time(deleted) if deleted else None, bool(found.get("destroyed")))
 
 
 def _time(text: str) -> datetime:
-    """Of Go's RFC 3339, whose nanoseconds Python does not take."""
+    """Parse Go's RFC 3339, whose nanoseconds Python does not accept."""
     whole, _, fraction = text.removesuffix("Z").partition(".")
     try:
         return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
     except ValueError:
-        raise StoreError(
-            "the server says a time that is none",
-            rule="its times are UTC, as RFC 3339 has them",
-            remedy="see that it is Vault or OpenBao that answers there",
-        ) from None
+        raise errors.not_vault("the server", "its times are UTC in RFC 3339") from None
+
+
+class VaultPki:
+    """A role of a PKI engine, which signs a request and never has our key. Revokes its token after one signature."""
+
+    def __init__(self, api: Api, issuer: VaultIssuer) -> None:
+        self._api, self._issuer = api, issuer
+
+    def sign(self, request: str) -> SignedCertificate:
+        """Call `sign`, not `issue`, whose response contains a key."""
+        issuer = self._issuer
+        body = {"csr": request, "common_name": issuer.common_name, "ttl": f"{issuer.seconds}s", "format": "pem"}
+        path = f"{issuer.mount}/sign/{issuer.role}"
+        try:
+            answer = self._api.raw("POST", path, body)
+        finally:
+            self._api.close()
+        found = (answer or {}).get("data") or {}
+        certificate, chain = found.get("certificate"), found.get("ca_chain") or [found.get("issuing_ca")]
+        if not isinstance(certificate, str) or not all(isinstance(each, str) for each in chain):
+            raise StoreError(
+                f"{path} at {self._api.server.host} returned no certificate with its chain",
+                rule="the PKI engine needs a signed intermediate CA (store.pki)",
+                remedy="sign the intermediate, then pulumi up",
+                code="vault-pki-incomplete",
+            )
+        return SignedCertificate(certificate, tuple(chain))

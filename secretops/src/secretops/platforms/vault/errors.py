@@ -1,4 +1,4 @@
-"""What a server of Vault or OpenBao refuses, as our errors. Of its texts nothing is passed on: only the status."""
+"""Convert rejections of a Vault or OpenBao server to our errors, without the server's texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from secretops.stores.store_errors import BROKEN, SILENT, THROTTLED, UNREACHED, 
 
 
 class DeniedError(StoreError):
-    """A policy of the server denies it."""
+    """A policy of the server denies the request."""
 
 
 class InvalidTokenError(UsageError):
@@ -25,69 +25,76 @@ class SealedError(UnreachableError):
 
 
 class LoginError(StoreError):
-    """The auth method refuses the login."""
+    """The auth method rejects the login."""
 
 
 class UnwrapError(LoginError):
-    """Somebody else has used the wrapping token."""
+    """Another program has used the wrapping token."""
 
 
-# What the server answers to a write whose document somebody else has written meanwhile.
+# Text of the server when check-and-set fails.
 MISMATCH = "check-and-set parameter did not match"
 _SEALED = ErrorTemplate(
     SealedError,
     "{host} is sealed",
-    "a sealed server reads and writes nothing until it is unsealed; nothing is half-written",
-    "unseal it (bao operator unseal); the next tick goes on from here",
+    "a sealed server reads and writes nothing; nothing is half-written",
+    "bao operator unseal; the next tick continues",
+    "vault-sealed",
 )
 _STANDBY = ErrorTemplate(
     UnreachableError,
     "{host} is a standby, and does not reach the active server ({code})",
-    "a standby passes requests on to the active one; it was asked again, more and more slowly",
-    "does the cluster have a leader (bao operator raft list-peers)? The next tick goes on from here",
+    "a standby forwards requests to the active server; the request was retried",
+    "check for a leader: bao operator raft list-peers; the next tick continues",
+    "vault-standby",
 )
 _NO_NAMESPACE = ErrorTemplate(
     StoreError,
     "{host} has no namespace {namespace!r}",
-    "the stack's file names the namespace that its mount is in",
-    "correct it there, then pulumi up; bao namespace list says which there are",
+    "store.namespace in the stack file names the namespace of the mount",
+    "correct it, then pulumi up; bao namespace list shows the namespaces",
+    "vault-namespace-missing",
 )
 _NO_MOUNT = ErrorTemplate(
     StoreError,
-    "there is no mount {mount} at {host}",
+    "mount {mount} does not exist at {host}",
     "`pulumi up` mounts the store's KV engine; nothing was written",
-    "pulumi up; if it has run: is this its server and its namespace? bao secrets list",
+    "pulumi up; if it has run, check address and namespace with: bao secrets list",
+    "vault-mount-missing",
 )
-_NOT_V2 = ErrorTemplate(
+_NOT_KV2 = ErrorTemplate(
     StoreError,
-    "mount {mount} at {host} is no KV engine of version 2",
-    "only version 2 keeps versions and takes check-and-set",
-    "pulumi up mounts one; bao secrets list -detailed says what each mount is",
+    "mount {mount} at {host} is not a KV engine of version 2",
+    "only version 2 has versions and check-and-set",
+    "bao secrets list -detailed; pulumi up mounts one",
+    "vault-mount-not-kv2",
 )
 _DENIED = ErrorTemplate(
     DeniedError,
     "this token may not {action} {where} (permission denied)",
-    "no policy of the token allows it; a policy names each path by itself",
-    "pulumi up writes the policies of the stack's roles; bao token capabilities says what you may yourself",
+    "no policy of the token allows it; policies name each path",
+    "pulumi up writes the policies of the stack's roles; bao token capabilities shows your own rights",
+    "permission-denied",
 )
 _OTHER = ErrorTemplate(
     StoreError,
-    "{where}: the server refused to {action} it ({code})",
-    "what was asked was not done",
-    "its audit log has the request and why it was refused",
+    "{where}: the server rejected the request to {action} ({code})",
+    "nothing was changed",
+    "the server's audit log has the request and the reason",
+    "vault-request-rejected",
 )
-# A standby that can't pass a request on. No token is sent to the address that it names.
+# Of a standby that can't forward a request. No token is sent to the address in the response.
 _REDIRECTS = frozenset({301, 302, 307, 308})
-# What is repeated, besides the server's own failures. 412: a standby that has not caught up yet.
+# Statuses to retry, besides 5xx. 412: a standby that has not caught up yet.
 AGAIN = frozenset({http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.PRECONDITION_FAILED, *_REDIRECTS})
 _TEXTS = {
-    "health": "see its log: a server that can't write to its audit devices serves nothing",
-    "trust": "the stack file names the CA that signs it (ca_file); else VAULT_CACERT or the system's counts",
-    "way": "bao status says whether it answers; the next tick goes on from here",
+    "health": "look at its log: a server that can't write to its audit devices serves nothing",
+    "trust": "store.ca_file names the CA; the default is VAULT_CACERT, then the system's CAs",
+    "way": "bao status; the next tick continues",
 }
 
 
-# The first that fits counts: a failed handshake is a ConnectionError, too.
+# The first match counts: a failed handshake is a ConnectionError, too.
 _BY_CLASS: tuple[tuple[tuple[type[Exception], ...], ErrorTemplate], ...] = (
     ((requests.exceptions.SSLError,), UNTRUSTED),
     ((requests.exceptions.ReadTimeout, requests.exceptions.ChunkedEncodingError), SILENT),
@@ -99,57 +106,12 @@ def host_of(address: str) -> str:
     return urlsplit(address).netloc or address
 
 
-def refused(
+def rejected(
     status: int, texts: Iterable[str], *, address: str, action: str, where: str, mount: str = "", namespace: str = ""
 ) -> SecretopsError:
-    """Translate an answer with `status` and the server's own `texts` to `action` on `where`."""
+    """Return the error for a response with `status` and the server's `texts` to `action` on `where`."""
     names = {"where": where, "host": host_of(address), "mount": mount, "namespace": namespace, "action": action}
-    return _meaning(status, " ".join(texts)).filled(code=status, **names, **_TEXTS)
-
-
-def not_version_2(address: str, mount: str) -> SecretopsError:
-    """Return the error for a mount that is another engine, or KV's version 1."""
-    return _NOT_V2.filled(mount=mount, host=host_of(address))
-
-
-def no_server(host: str, rule: str) -> StoreError:
-    """Return the error for a host that breaks `rule`, so that it is no server of Vault or OpenBao."""
-    return StoreError(
-        f"what answers as {host} is no server of Vault or OpenBao",
-        rule=rule,
-        remedy="see that the stack's file names the server's own address, and no portal or proxy answers in its place",
-    )
-
-
-def unanswered(error: Exception, address: str, ca_file: str | None) -> SecretopsError:
-    """Translate a missing answer. Nothing of the error's own text is passed on: it may name what was sent."""
-    host = host_of(address)
-    for kinds, template in _BY_CLASS:
-        if isinstance(error, kinds):
-            return template.filled(host=host, **_TEXTS)
-    if ca_file and not isinstance(error, requests.exceptions.RequestException):
-        return UsageError(
-            f"{ca_file}: no CA can be read from it",
-            rule="a server is only talked to when that CA signed its certificate",
-            remedy="put the PEM bundle of the server's CA there",
-        )
-    return UsageError(
-        f"{address!r} is no address of a server ({type(error).__name__})",
-        rule="https:// and a host, with its port if it is not 443",
-        remedy="correct it in the stack's file, then pulumi up",
-    )
-
-
-def ended(host: str) -> InvalidTokenError:
-    """Return the error for a person's token that the server does not accept."""
-    return InvalidTokenError(
-        f"{host} does not take this token: it has ended, was revoked, or is of another server",
-        rule="a token is good for its TTL; one that may not look itself up can't be told from one that has ended",
-        remedy="log in again (bao login); then: bao token lookup",
-    )
-
-
-def _meaning(status: int, text: str) -> ErrorTemplate:
+    text = " ".join(texts)
     cases = (
         (status == http.HTTPStatus.SERVICE_UNAVAILABLE and "sealed" in text, _SEALED),
         (status in _REDIRECTS or "node not active" in text or "standby" in text, _STANDBY),
@@ -157,7 +119,48 @@ def _meaning(status: int, text: str) -> ErrorTemplate:
         (status >= http.HTTPStatus.INTERNAL_SERVER_ERROR, BROKEN),
         (status == http.HTTPStatus.NOT_FOUND and "namespace" in text, _NO_NAMESPACE),
         (status == http.HTTPStatus.NOT_FOUND, _NO_MOUNT),
-        (status == http.HTTPStatus.METHOD_NOT_ALLOWED, _NOT_V2),
+        (status == http.HTTPStatus.METHOD_NOT_ALLOWED, _NOT_KV2),
         (status == http.HTTPStatus.FORBIDDEN, _DENIED),
+        (True, _OTHER),
     )
-    return next((told for is_so, told in cases if is_so), _OTHER)
+    template = next(template for applies, template in cases if applies)
+    return template.filled(code=status, **names, **_TEXTS)
+
+
+def not_kv2(address: str, mount: str) -> SecretopsError:
+    return _NOT_KV2.filled(mount=mount, host=host_of(address))
+
+
+def not_vault(host: str, rule: str) -> StoreError:
+    """Return the error for a host that breaks `rule`, so that it is no server of Vault or OpenBao."""
+    return StoreError(
+        f"{host} does not answer as a server of Vault or OpenBao",
+        rule=rule,
+        remedy="set store.address to the server itself, not to a portal or a proxy",
+        code="vault-response-invalid",
+    )
+
+
+def no_response(error: Exception, address: str, ca_file: str | None) -> SecretopsError:
+    """Return the error for a missing response. The text of `error` may contain what was sent, so it is dropped."""
+    host = host_of(address)
+    for kinds, template in _BY_CLASS:
+        if isinstance(error, kinds):
+            return template.filled(host=host, **_TEXTS)
+    if ca_file and not isinstance(error, requests.exceptions.RequestException):
+        return UsageError(
+            f"{ca_file} has no readable CA certificate",
+            rule="a server's certificate has to be signed by this CA",
+            remedy="write the PEM bundle of the server's CA to this file",
+            code="ca-file-invalid",
+        )
+    return invalid_address(address, f" ({type(error).__name__})")
+
+
+def invalid_address(address: str, why: str = "") -> UsageError:
+    return UsageError(
+        f"{address!r} is not a valid server address{why}",
+        rule="https:// and a host, with its port if it is not 443",
+        remedy="correct store.address in the stack file, then pulumi up",
+        code="vault-address-invalid",
+    )

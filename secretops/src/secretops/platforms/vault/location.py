@@ -29,61 +29,58 @@ VaultRole = Annotated[str, matching(r"[\w.@:-]{1,256}", "a role's name or id: on
 
 
 class VaultLogin(Model):
-    """How a rotator logs in to Vault. Public: a role's name, never a secret id or a token."""
+    """The login of a rotator to Vault. Public: it has no secret id and no token."""
 
     method: Literal["approle", "jwt", "kubernetes"]
     mount: VaultPath
-    """Where the method is enabled, without `auth/`."""
+    """Mount of the method, without `auth/`."""
     role: VaultRole
-    """The role's name; for approle its role id, which Vault does not keep secret."""
+    """Name of the role; for approle its role id, which is not secret."""
     file: AbsolutePath
-    """Path of its credential: a secret id (or the wrapping token of one), a JWT, a service account's token."""
+    """File of the credential: a secret id (or its wrapping token), a JWT, a service account's token."""
     wrapped: bool = False
-    """approle: whether the file has a wrapping token, which is good for one login."""
+    """approle: the file has a wrapping token, which is valid for one start."""
 
 
 class VaultStoreLocation(StoreLocation):
-    """One KV v2 mount.
-
-    An operator's token comes from Vault's own chain (VAULT_TOKEN, ~/.vault-token): no manifest names a person. A
-    rotator has a `login`.
-    """
+    """One KV v2 mount. An operator's token comes from VAULT_TOKEN or ~/.vault-token; a rotator has a `login`."""
 
     kind: Literal["vault"] = "vault"
     address: ServerUrl
-    """The server's URL, https."""
     namespace: VaultNamespace = ""
-    """Of Vault Enterprise or OpenBao; empty is the root."""
+    """Namespace of Vault Enterprise or OpenBao; empty is the root."""
     ca_file: AbsolutePath | None = None
-    """PEM bundle that signs the server's certificate; None trusts the system's."""
+    """PEM bundle of the CA of the server's certificate; None is the system's."""
     mount: VaultPath
     secrets: dict[SecretName, VaultPath]
-    """secret -> path in the mount. Readers get the newest version there, which is the current one."""
+    """secret -> path in the mount, whose newest version is the current one."""
     pending: dict[SecretName, VaultPath]
-    """secret -> path of its pending version. It is separate because KV returns the newest version, proven or not, to a
-    request that names none. Only the rotator reads it."""
+    """secret -> path of its pending version, which only the rotator reads. KV returns the newest version of a path to
+    all its readers, so it has a separate path."""
     fields: dict[SecretName, tuple[FieldName, ...]] = Field(default_factory=dict)
     """secret -> the fields that its readers expect: keys of the document."""
     lease: VaultPath
-    """Path in the mount of the lease, a document that is changed by check-and-set. It never holds a value."""
+    """Path of the lease, a document without a value that is written by check-and-set."""
     login: VaultLogin | None = None
     """None: the operator's own token."""
     readers: dict[VaultPath, tuple[ReaderName, ...]] = Field(default_factory=dict)
-    """Path in the mount -> its declared readers as the audit log tells them: `<mount>/<role>` of an auth method."""
+    """Path in the mount -> its declared readers: `<mount>/<role>` of an auth method."""
 
 
 class VaultIssuer(Issuer):
-    """Who signs a certificate: a role of a PKI engine, in the Vault that is the stack's store and by the same login."""
+    """A role of a PKI engine in the stack's Vault, which signs a certificate by the login of the store."""
 
     kind: Literal["vault"] = "vault"
     mount: VaultPath
     role: VaultRole
     common_name: CommonName
-    """Of the client: the one name that the role signs."""
+    """The only common name that the role signs."""
     seconds: Seconds
-    """For how long a certificate is asked to be good. The role may say less."""
+    """Requested validity of a certificate. The role may limit it."""
 
     @property
     def revocation(self) -> str:
-        """Return what also rebuilds the list of revoked certificates: auto_rebuild waits up to 48 hours."""
-        return f"as who may: vault write {self.mount}/revoke serial_number=…, then vault read {self.mount}/crl/rotate"
+        """Command that also rebuilds the CRL: auto_rebuild waits up to 48 hours."""
+        return (
+            f"as an operator: vault write {self.mount}/revoke serial_number=…, then vault read {self.mount}/crl/rotate"
+        )

@@ -1,7 +1,7 @@
-"""Tokens of Vault and OpenBao: a person's, or one that a program gets by an auth method and renews.
+"""Tokens of Vault and OpenBao: an operator's, or one that a program gets by an auth method and renews.
 
-A person's token comes from VAULT_TOKEN or the file of `bao login`, and goes only to the server that VAULT_ADDR names. A
-program's token is renewed at half of its life, replaced when that fails, used until it ends, and revoked at the end.
+An operator's token comes from VAULT_TOKEN or the file of `bao login`, and goes only to the server of VAULT_ADDR. A
+program's token is renewed at half of its life, replaced when that fails, used until it expires, and revoked at the end.
 """
 
 from __future__ import annotations
@@ -16,221 +16,226 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from secretops import forms
+from secretops import formats
 from secretops.errors import SecretopsError, UsageError
 from secretops.platforms.vault import errors
 from secretops.platforms.vault.location import VaultLogin
-from secretops.platforms.vault.server import Answer, Connection, Request, Server
-from secretops.platforms.vault.wrapping import Wrapping, checked, read
+from secretops.platforms.vault.server import Answer, Connection, Server
+from secretops.platforms.vault.wrapping import Wrapping, check_token, read_credential
 from secretops.printable import printable
 from secretops.redaction import remember
 from secretops.stores import lease
 
 _log = logging.getLogger(__name__)
-# The share of its life after which a token is renewed: as much is left to log in again.
+# Share of its life after which a token is renewed, so that as much is left to log in again.
 RENEWED_AT = 1 / 2
-# The share of its life between two tries to renew it, or to log in again.
+# Share of its life between two attempts to renew it or to log in again.
 AGAIN_AFTER = 1 / 20
-# In the home folder. OpenBao's `bao login` writes the same.
+# In the home folder. OpenBao's `bao login` writes the same file.
 TOKEN_FILE = ".vault-token"  # noqa: S105  # nosec B105 - a file's name
 
 
 @dataclass(frozen=True, repr=False)
-class HeldToken:
-    """A token of an auth method. Never printed."""
+class LoginToken:
+    """A token of an auth method. Not printable. Times are by `lease.boot_clock`, in seconds."""
 
     token: str
-    # When it was requested or renewed, by `lease.awake_or_not`.
+    # When it was requested or renewed.
     since: float
-    # Seconds from then; 0 for a token without an end.
+    # 0 for a token without expiry.
     ttl: float
     # Its first TTL.
-    whole: float
+    initial_ttl: float
     renewable: bool
-    # When a renewal or a login failed last.
+    # When a renewal or a login last failed.
     tried: float = float("-inf")
 
     @property
     def age(self) -> float:
-        return lease.awake_or_not() - self.since
+        return lease.boot_clock() - self.since
 
     @property
     def is_due(self) -> bool:
-        waited = lease.awake_or_not() - self.tried
+        waited = lease.boot_clock() - self.tried
         is_half_over = self.ttl > 0 and self.age >= self.ttl * RENEWED_AT
-        return self.has_ended or (is_half_over and waited >= self.ttl * AGAIN_AFTER)
+        return self.has_expired or (is_half_over and waited >= self.ttl * AGAIN_AFTER)
 
     @property
-    def has_ended(self) -> bool:
+    def has_expired(self) -> bool:
         return self.ttl > 0 and self.age >= self.ttl
 
 
 class Login:
-    """Gives any thread the token for `server`. Without a `method` it is the token of the person who runs this."""
+    """The token for `server`, for any thread. Without a `method` it is the operator's."""
 
     def __init__(
         self, server: Server, method: VaultLogin | None = None, *, environment: Mapping[str, str] | None = None
     ) -> None:
         self._method, self._environment = method, os.environ if environment is None else environment
         self._connection = Connection(server)
-        self._turn = threading.Lock()
-        self._held: HeldToken | None = None
-        self._person = ""
-        # Why the token could not be renewed or replaced: logged once.
-        self._told = ""
+        self._lock = threading.Lock()
+        self._current: LoginToken | None = None
+        self._operator_token = ""
+        # Logged once.
+        self._last_warning = ""
         self._wrapping = Wrapping(self._connection, method) if method and method.wrapped else None
 
     def token(self) -> str:
-        """Return a valid token, as far as known. Raises UsageError, LoginError, StoreError, UnreachableError."""
-        with self._turn:
+        """Return a token, valid as far as known. Raises UsageError, LoginError, StoreError, UnreachableError."""
+        with self._lock:
             if self._method is None:
-                if not self._person:
-                    _refuse_another_server(self._connection.server, self._environment)
-                    self._person = _persons_token(self._environment)
-                return self._person
-            held = self._held
-            if held is None:
-                held = self._log_in(self._method)
-            elif held.is_due:
-                held = self._prolonged(self._method, held)
-            self._held = held
-            return held.token
+                if not self._operator_token:
+                    _check_address(self._connection.server, self._environment)
+                    self._operator_token = _find_operator_token(self._environment)
+                return self._operator_token
+            current = self._current
+            if current is None:
+                current = self._log_in(self._method)
+            elif current.is_due:
+                current = self._replaced(self._method, current)
+            self._current = current
+            return current.token
 
-    def refused(self, token: str) -> bool:
-        """Return whether to try another token after a 403 for `token`: False when it is valid.
-
-        Raises InvalidTokenError for an invalid token of a person.
-        """
-        with self._turn:
-            if self._held and self._held.token != token:
+    def is_invalid(self, token: str) -> bool:
+        """Return whether to try another token after a 403. Raises InvalidTokenError for an operator's invalid token."""
+        with self._lock:
+            if self._current and self._current.token != token:
                 return True
-            if self._connection.ask(Request(method="GET", path="auth/token/lookup-self"), token).is_good:
+            if self._connection.request("GET", "auth/token/lookup-self", token=token).is_good:
                 return False
             if self._method is None:
-                self._person = ""
-                raise errors.ended(self._connection.server.host)
-            self._held = None
+                self._operator_token = ""
+                raise errors.InvalidTokenError(
+                    f"{self._connection.server.host} does not accept this token",
+                    rule="a token expires with its TTL, may be revoked, and belongs to one server",
+                    remedy="bao login; then: bao token lookup",
+                    code="vault-token-invalid",
+                )
+            self._current = None
             return True
 
     def close(self) -> None:
-        """Revoke a method's token. The next request logs in again. No-op for a person's."""
-        with self._turn:
-            held, self._held = self._held, None
+        """Revoke a method's token. The next request logs in again. No-op for an operator's."""
+        with self._lock:
+            current, self._current = self._current, None
             atexit.unregister(self.close)
-            if held:
-                self._revoke(held)
+            if current:
+                self._revoke(current)
 
-    def _prolonged(self, method: VaultLogin, held: HeldToken) -> HeldToken:
-        """Renew the token or log in again; keep it while both fail and it is valid."""
+    def _replaced(self, method: VaultLogin, current: LoginToken) -> LoginToken:
+        """Renew the token or log in again; keep a valid token if both fail."""
         try:
-            new = self._renewed(held)
+            new = self._renewed(current)
             if new is None:
                 new = self._log_in(method)
-                self._revoke(held)
+                self._revoke(current)
         except SecretopsError as error:
-            if held.has_ended:
+            if current.has_expired:
                 raise
-            if self._told != str(error):
-                _log.warning("The token in use is good for another %d s, and goes on. %s", held.ttl - held.age, error)
-                self._told = str(error)
-            return replace(held, tried=lease.awake_or_not())
-        self._told = ""
+            if self._last_warning != str(error):
+                _log.warning("The token is valid for another %d s. %s", current.ttl - current.age, error)
+                self._last_warning = str(error)
+            return replace(current, tried=lease.boot_clock())
+        self._last_warning = ""
         return new
 
-    def _revoke(self, held: HeldToken) -> None:
+    def _revoke(self, current: LoginToken) -> None:
         try:
-            self._connection.ask(Request(method="POST", path="auth/token/revoke-self"), held.token, patiently=False)
+            self._connection.request("POST", "auth/token/revoke-self", token=current.token, patient=False)
         except SecretopsError as error:
-            _log.info("the token was not revoked, and ends with its TTL: %s", error.what)
+            _log.info("the token was not revoked, and expires with its TTL: %s", error.what)
 
-    def _log_in(self, method: VaultLogin) -> HeldToken:
-        asked, answer = self._asked_in(method)
-        if answer.status == http.HTTPStatus.BAD_REQUEST and self._wrapping and self._wrapping.takes_another():
-            asked, answer = self._asked_in(method)
+    def _log_in(self, method: VaultLogin) -> LoginToken:
+        sent, answer = self._send_login(method)
+        if answer.status == http.HTTPStatus.BAD_REQUEST and self._wrapping and self._wrapping.unwrap_another():
+            sent, answer = self._send_login(method)
         if not answer.is_good:
-            raise self._not_let_in(method, answer)
-        held = self._given(answer, asked)
+            raise self._rejected(method, answer)
+        new = self._parsed(answer, sent)
         atexit.register(self.close)
-        return held
+        return new
 
-    def _asked_in(self, method: VaultLogin) -> tuple[float, Answer]:
+    def _send_login(self, method: VaultLogin) -> tuple[float, Answer]:
         if method.method == "approle":
-            secret_id = self._wrapping.secret_id() if self._wrapping else read(method.file, "its secret id")
-            shown = {"role_id": method.role, "secret_id": secret_id}
+            secret_id = self._wrapping.secret_id() if self._wrapping else read_credential(method.file, "its secret id")
+            body = {"role_id": method.role, "secret_id": secret_id}
         else:
-            shown = {"role": method.role, "jwt": read(method.file, "what it shows to log in")}
-        asked = lease.awake_or_not()
-        return asked, self._connection.ask(Request(method="POST", path=f"auth/{method.mount}/login", body=shown))
+            body = {"role": method.role, "jwt": read_credential(method.file, "its JWT")}
+        sent = lease.boot_clock()
+        return sent, self._connection.request("POST", f"auth/{method.mount}/login", body)
 
-    def _renewed(self, held: HeldToken) -> HeldToken | None:
-        """Return the renewed token; None when it can't be renewed, or not for long."""
-        if not held.renewable:
+    def _renewed(self, current: LoginToken) -> LoginToken | None:
+        """Return the renewed token, or None if it can't be renewed for at least half of its first TTL."""
+        if not current.renewable:
             return None
-        asked = lease.awake_or_not()
-        answer = self._connection.ask(Request(method="POST", path="auth/token/renew-self", body={}), held.token)
+        sent = lease.boot_clock()
+        answer = self._connection.request("POST", "auth/token/renew-self", {}, token=current.token)
         if not answer.is_good:
             return None
-        new = self._given(answer, asked, whole=held.whole)
-        return new if not new.ttl or new.ttl >= held.whole * RENEWED_AT else None
+        new = replace(self._parsed(answer, sent), initial_ttl=current.initial_ttl)
+        return new if not new.ttl or new.ttl >= current.initial_ttl * RENEWED_AT else None
 
-    def _given(self, answer: Answer, asked: float, *, whole: float | None = None) -> HeldToken:
-        host, given = self._connection.server.host, answer.body.get("auth")
-        if not isinstance(given, dict):
-            raise errors.no_server(host, "whoever logs in there, or renews a token, is given one")
-        token, ttl = given.get("client_token"), float(given.get("lease_duration") or 0)
+    def _parsed(self, answer: Answer, sent: float) -> LoginToken:
+        host, auth = self._connection.server.host, answer.body.get("auth")
+        if not isinstance(auth, dict):
+            raise errors.not_vault(host, "a login or a renewal returns a token")
+        token, ttl = auth.get("client_token"), float(auth.get("lease_duration") or 0)
         if not isinstance(token, str) or not token:
             raise errors.LoginError(
-                f"{host} takes the login, and gives no token",
-                rule="a program has no second factor to show",
-                remedy="let no rule of the server ask for one (bao list identity/mfa/login-enforcement) of this method",
+                f"{host} accepts the login, but returns no token",
+                rule="a program has no second factor",
+                remedy="exclude this method from MFA (bao list identity/mfa/login-enforcement)",
+                code="vault-mfa-required",
             )
         remember(token)
-        return HeldToken(token, asked, ttl, ttl if whole is None else whole, bool(given.get("renewable")))
+        return LoginToken(token, sent, ttl, ttl, bool(auth.get("renewable")))
 
-    def _not_let_in(self, method: VaultLogin, answer: Answer) -> SecretopsError:
+    def _rejected(self, method: VaultLogin, answer: Answer) -> SecretopsError:
         server = self._connection.server
         if answer.status == http.HTTPStatus.NOT_FOUND:
-            return self._connection.refused(answer, "log in by", f"auth/{method.mount}", f"auth/{method.mount}")
-        shown = "its secret id" if method.method == "approle" else "its token"
+            return self._connection.rejected(answer, "log in by", f"auth/{method.mount}", f"auth/{method.mount}")
         return errors.LoginError(
-            f"{server.host} does not let us in as {method.role} by auth/{method.mount} ({answer.status})",
-            rule=f"the method takes a role that it has, with {shown} from {method.file}, from where the role allows it",
-            remedy="is the method enabled there (pulumi up), and the file's content of this role, and not ended? "
-            "The audit log says more" + ("; another wrapping token there is taken at once" if method.wrapped else ""),
+            f"{server.host} rejects the login as {method.role} by auth/{method.mount} ({answer.status})",
+            rule=f"the role has to exist, with the credential in {method.file}, from an allowed address",
+            remedy="pulumi up enables the method; check that the credential belongs to the role and is not expired, "
+            "in the audit log too" + ("; a new wrapping token is used at once" if method.wrapped else ""),
+            code="vault-login-rejected",
         )
 
 
-def _refuse_another_server(server: Server, environment: Mapping[str, str]) -> None:
-    """Raise UsageError unless VAULT_ADDR or BAO_ADDR names `server`: a manifest alone gets no person's token."""
+def _check_address(server: Server, environment: Mapping[str, str]) -> None:
+    """Raise UsageError unless VAULT_ADDR or BAO_ADDR names `server`: a manifest alone gets no operator's token."""
     named = [environment[name] for name in ("VAULT_ADDR", "BAO_ADDR") if environment.get(name)]
-    if (place := _place(server.address)) is None or place not in map(_place, named):
+    if (place := _host_and_port(server.address)) is None or place not in map(_host_and_port, named):
         raise UsageError(
             f"{printable(server.address)} is not the server of VAULT_ADDR ({printable(', '.join(named)) or 'not set'})",
-            rule="a person's token goes only to the server that VAULT_ADDR or BAO_ADDR names, whatever a manifest says",
-            remedy=f"if you trust that server with your token: export VAULT_ADDR={printable(server.address)}",
+            rule="an operator's token goes only to the server of VAULT_ADDR or BAO_ADDR, whatever the manifest names",
+            remedy=f"if you trust this server with your token: export VAULT_ADDR={printable(server.address)}",
+            code="vault-address-unconfirmed",
         )
 
 
-def _place(address: str) -> tuple[str, int] | None:
-    """Return the host and the port of an https URL, None for another one."""
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    """Return the host and port of an https URL, else None."""
     try:
-        at = urlsplit(forms.parse_https_url(address))
+        url = urlsplit(formats.parse_https_url(address))
     except ValueError:
         return None
-    return at.hostname or "", at.port or 443
+    return url.hostname or "", url.port or 443
 
 
-def _persons_token(environment: Mapping[str, str]) -> str:
+def _find_operator_token(environment: Mapping[str, str]) -> str:
     if found := environment.get("VAULT_TOKEN", "").strip():
-        return checked(found, "VAULT_TOKEN")
+        return check_token(found, "VAULT_TOKEN")
     path = Path(environment.get("HOME") or Path.home()) / TOKEN_FILE
     try:
         if found := path.read_text(encoding="utf-8").strip():
-            return checked(found, str(path))
+            return check_token(found, str(path))
     except (OSError, UnicodeDecodeError):
         pass
     raise UsageError(
-        "there is no token of Vault or OpenBao here",
-        rule=f"it comes from VAULT_TOKEN, or from ~/{TOKEN_FILE}",
+        "there is no token of Vault or OpenBao",
+        rule=f"it is read from VAULT_TOKEN, then from ~/{TOKEN_FILE}",
         remedy="bao login (or vault login); then: bao token lookup",
+        code="vault-token-missing",
     )

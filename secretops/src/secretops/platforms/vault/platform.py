@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from secretops.check import Repair
     from secretops.engine.journal import Journal
     from secretops.engine.ports import Issuer, VersionStore
-    from secretops.launcher.source import Source
+    from secretops.launcher.sources import Source
     from secretops.manifest import Manifest
-    from secretops.trails.protocol import Trail
+    from secretops.trails import Trail
 
 
 class Vault(Platform[VaultStoreLocation]):
@@ -22,14 +22,14 @@ class Vault(Platform[VaultStoreLocation]):
 
     location = VaultStoreLocation
     issuer = VaultIssuer
-    arrival = "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster"
+    delivery_delay = "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster"
     is_polled = True
-    trail_source = "an audit device writes where the server's configuration says, on the server's own machine"
+    trail_source = "the server's configuration names the file of each audit device, on the server's machine"
 
     def open_store(self, location: VaultStoreLocation, *, role: str) -> tuple[VersionStore, Journal]:
         with with_extra("vault"):
             from secretops.platforms.vault.store import VaultVersionStore
-        store = VaultVersionStore(location, loud=role == "rotator")
+        store = VaultVersionStore(location, log_entries=role == "rotator")
         return store, store.journal
 
     def open_trail(self, manifest: Manifest) -> Trail:
@@ -39,25 +39,25 @@ class Vault(Platform[VaultStoreLocation]):
 
     def open_value_trail(self, stack: OpenedStack, secret: str, version: str) -> Trail:
         with with_extra("vault"):
-            from secretops.platforms.vault.value_lookup import given
-        return given(stack, self.of(stack.manifest), secret, version)
+            from secretops.platforms.vault.value_lookup import open_value_trail
+        return open_value_trail(stack, self.of(stack.manifest), secret, version)
 
     def checks(self, stack: OpenedStack, tick: Repair) -> StoreChecks:
         with with_extra("vault"):
             from secretops.platforms.vault.checks import vault_checks
             from secretops.platforms.vault.checks.server import VaultServer
-        issuers = [one.issuer for one in stack.manifest.secrets if isinstance(one.issuer, VaultIssuer)]
-        server = VaultServer(self.of(stack.manifest), signs=[f"{one.mount}/sign/{one.role}" for one in issuers])
+        issuers = [each.issuer for each in stack.manifest.secrets if isinstance(each.issuer, VaultIssuer)]
+        server = VaultServer(self.of(stack.manifest), signs=[f"{each.mount}/sign/{each.role}" for each in issuers])
         return StoreChecks(reach=server.reach, checks=vault_checks(server, tick))
 
     def open_issuer(self, manifest: Manifest, issuer: VaultIssuer) -> Issuer:
         with with_extra("vault"):
-            from secretops.platforms.vault.pki import VaultPki
-        return VaultPki.of(self.of(manifest), issuer)
+            from secretops.platforms.vault.api import Api, VaultPki
+        return VaultPki(Api.of(self.of(manifest), issuer.mount), issuer)
 
     def open_source(self, place: str) -> Source:
         with with_extra("vault"):
-            from secretops.platforms.vault.source import Vault as VaultSource
+            from secretops.platforms.vault.source import VaultSource
         return VaultSource(place)
 
 

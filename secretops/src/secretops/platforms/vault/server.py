@@ -1,4 +1,4 @@
-"""Requests to a server of Vault or OpenBao, repeated while it is busy or does not answer."""
+"""Send requests to a server of Vault or OpenBao, with retries."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from typing import Any
 import requests
 from hvac.adapters import RawAdapter
 
-from secretops.errors import SecretopsError, UnreachableError, UsageError
+from secretops.errors import SecretopsError, UnreachableError
 from secretops.platforms.vault import errors
 from secretops.stores.retry import Retries
 
-# Seconds after each attempt that failed; then the request is given up. A restart of a server takes about that long.
+# Seconds after each failed attempt but the last. A restart of a server takes about that long.
 PAUSES = (0.2, 0.5, 1.0, 2.0)
-# Both together less than what is left of the lease when a write is let through (`Timing.duration` - `Timing.trusted`),
-# so that an attempt usually ends before the lease can have been taken over. It may take longer with several addresses,
-# or an answer in parts. Check-and-set refuses a late write; late metadata tell only facts of their own version.
+# Together less than the lease has left when a write starts (`Timing.duration` - `Timing.trusted`), so that an attempt
+# usually ends before another process can take the lease over. If it takes longer, check-and-set rejects a late write,
+# and late metadata affect only their own version.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 6
 MERGE = "application/merge-patch+json"
 
 
 @dataclass(frozen=True)
 class Server:
-    """The address of a server. Public. Without a `ca_file`, VAULT_CACERT or the system's CAs count."""
+    """The address of a server. The default for `ca_file` is VAULT_CACERT, then the system's CAs."""
 
     address: str
     namespace: str = ""
@@ -44,23 +44,9 @@ class Server:
         return self.ca_file or os.environ.get("VAULT_CACERT") or None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """A request with a quoted path below /v1/. Its body may hold a value, so it is never printed."""
-
-    method: str
-    path: str
-    body: Mapping[str, Any] | None = None
-    # Whether the body is a merge patch.
-    merges: bool = False
-
-    def __repr__(self) -> str:
-        return f"{self.method} {self.path}"
-
-
 @dataclass(frozen=True)
 class Answer:
-    """An answer. Its body may hold a value, so it is never printed."""
+    """A response. Not printable, since its body may have a value."""
 
     status: int
     body: Mapping[str, Any]
@@ -85,21 +71,17 @@ class Answer:
 
 
 class Connection:
-    """A connection to one server, made with the first request."""
+    """A connection to one server, opened by the first request."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        # How far the server's clock is ahead of ours, to the second, by its last answer.
+        # How far the server's clock is ahead of this machine's, by its last response.
         self.skew: timedelta | None = None
 
     @functools.cached_property
     def _adapter(self) -> RawAdapter:
         if not self.server.address.startswith("https://"):
-            raise UsageError(
-                f"{self.server.address!r} is no address of a server with TLS",
-                rule="tokens and values are sent by https:// alone",
-                remedy="correct it in the stack's file, then pulumi up",
-            )
+            raise errors.invalid_address(self.server.address)
         return RawAdapter(
             base_uri=self.server.address,
             namespace=self.server.namespace or None,
@@ -108,37 +90,41 @@ class Connection:
             allow_redirects=False,
         )
 
-    def ask(
+    def request(
         self,
-        request: Request,
-        token: str | None = None,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
         *,
-        patiently: bool = True,
+        token: str | None = None,
+        merges: bool = False,
+        patient: bool = True,
         before: Callable[[], None] = lambda: None,
     ) -> Answer:
-        """Return the answer, also a refusal. `before` runs before each attempt. `patiently`: repeat the request.
+        """Send a request to a quoted path below /v1/, and return the response, also a rejection.
 
-        Raises UnreachableError, StoreError, UsageError without an answer, or when the server stays busy.
+        `merges`: the body is a merge patch. `patient`: retry. `before` runs before each attempt. Raises
+        UnreachableError, StoreError, UsageError without a response, or when the server stays busy.
         """
-        retries = Retries(PAUSES if patiently else ())
+        retries = Retries(PAUSES if patient else ())
         while True:
             before()
             try:
-                answer = self._attempt(request, token)
+                answer = self._attempt(method, path, body, token, MERGE if merges else "application/json")
             except (requests.exceptions.RequestException, OSError) as error:
-                wrong = errors.unanswered(error, self.server.address, self.server.ca)
+                wrong = errors.no_response(error, self.server.address, self.server.ca)
                 if not isinstance(wrong, UnreachableError):
                     raise wrong from None
             else:
                 if answer.status < http.HTTPStatus.INTERNAL_SERVER_ERROR and answer.status not in errors.AGAIN:
                     return answer
-                wrong = self.refused(answer, "serve", request.path)
+                wrong = self.rejected(answer, "serve", path)
             if not retries.pause():
                 raise wrong
 
-    def refused(self, answer: Answer, action: str, where: str, mount: str = "") -> SecretopsError:
-        """Translate a refusal."""
-        return errors.refused(
+    def rejected(self, answer: Answer, action: str, where: str, mount: str = "") -> SecretopsError:
+        """Return the error for a rejection."""
+        return errors.rejected(
             answer.status,
             answer.texts,
             address=self.server.address,
@@ -148,25 +134,18 @@ class Connection:
             namespace=self.server.namespace,
         )
 
-    def _attempt(self, request: Request, token: str | None) -> Answer:
-        adapter, headers = self._adapter, {"Content-Type": MERGE if request.merges else "application/json"}
-        if token:
-            headers["X-Vault-Token"] = token
-        found = adapter.request(
-            request.method.lower(), f"/v1/{request.path}", headers=headers, json=request.body, raise_exception=False
-        )
-        self.skew = _skew(found.headers.get("Date"))
+    def _attempt(
+        self, method: str, path: str, body: Mapping[str, Any] | None, token: str | None, content_type: str
+    ) -> Answer:
+        headers = {"Content-Type": content_type, **({"X-Vault-Token": token} if token else {})}
+        found = self._adapter.request(method.lower(), f"/v1/{path}", headers=headers, json=body, raise_exception=False)
         try:
-            body = found.json() if found.content else {}
+            date = found.headers.get("Date")
+            self.skew = parsedate_to_datetime(date) - datetime.now(UTC) if date else None
+        except ValueError:
+            self.skew = None
+        try:
+            parsed = found.json() if found.content else {}
         except ValueError:  # a proxy's page
-            body = {}
-        return Answer(found.status_code, body if isinstance(body, dict) else {})
-
-
-def _skew(date: str | None) -> timedelta | None:
-    if date is None:
-        return None
-    try:
-        return parsedate_to_datetime(date) - datetime.now(UTC)
-    except ValueError:
-        return None
+            parsed = {}
+        return Answer(found.status_code, parsed if isinstance(parsed, dict) else {})

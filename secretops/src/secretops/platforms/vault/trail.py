@@ -1,7 +1,7 @@
-"""Read Vault's and OpenBao's audit devices: a line is a request, or its response, as JSON, after an optional prefix.
+"""Parse the log of Vault's and OpenBao's audit devices: requests and responses as JSON, each after an optional prefix.
 
-Only responses count, and requests that were denied, which may have none: the server records a response before it
-answers. Texts are HMACs, with a salt for each device, unless the mount is tuned otherwise. https://openbao.org/docs/audit/
+Only responses count, and denied requests, which may have no response: the server logs a response before it sends it.
+Texts are HMACs with a salt per device, unless the mount is tuned otherwise. https://openbao.org/docs/audit/
 """
 
 from __future__ import annotations
@@ -12,73 +12,73 @@ from datetime import UTC, datetime
 from typing import Any
 
 from secretops.platforms.vault.location import VaultStoreLocation
-from secretops.trails.protocol import ALL, Access, NamedPlaces, documents, in_both, reading
+from secretops.trails import ALL, Access, TrailNames, json_documents, parsing
 
-# Between a mount and the path of a secret, for each operation of KV v2; and the mount's own configuration.
+# Part of a path between the mount and the secret, by operation of KV v2; and the mount's own configuration.
 KINDS = ("data", "metadata", "detailed-metadata", "subkeys", "delete", "undelete", "destroy")
 CONFIG = "config"
-GIVES_VALUE = "data"
+VALUE_KIND = "data"
 LISTS = frozenset({"list", "scan"})
-# Operations that change nothing. All others do, unknown ones too.
-ONLY_LOOKS = frozenset({"read", "help", *LISTS})
-# Begins an HMAC.
+# All other operations count as changes, also unknown ones.
+READ_ONLY = frozenset({"read", "help", *LISTS})
+# Prefix of an HMAC.
 HASHED = "hmac-"
-# A change below it removes a mount, or has its texts logged as they are.
+# A change below it removes a mount, or tunes it to log plain texts.
 MOUNTS = "sys/mounts/"
 UNWRAP = "sys/wrapping/unwrap"
 NOBODY = "(not logged in)"
 _DENIED = "permission denied"
 
 
-class VaultAuditLog(NamedPlaces):
-    """`Trail` over one stack's secrets in one mount. What a server does elsewhere is passed over."""
+class VaultAuditLog(TrailNames):
+    """`Trail` over one stack's secrets in one mount. Ignores all other paths."""
 
-    form = "the log of an audit device, one request or response as JSON a line"
+    log_format = "the log of an audit device, one request or response as JSON a line"
 
     def __init__(self, location: VaultStoreLocation) -> None:
         self._mount, self._namespace = location.mount.strip("/"), location.namespace.strip("/")
         self._readers = location.readers
-        places = {secret: in_both(secret, location.secrets, location.pending) for secret in location.secrets}
+        names = {secret: frozenset({name, location.pending[secret]}) for secret, name in location.secrets.items()}
         own = {*location.secrets.values(), *location.pending.values(), location.lease}
-        super().__init__(places, own | {*location.readers})
+        super().__init__(names, own | {*location.readers})
 
     def read(self, line: bytes) -> Iterator[Access]:
         for entry in entries(line):
-            yield from self._access(entry)
+            yield from self._accesses(entry)
 
-    def _access(self, entry: Mapping[str, Any]) -> Iterator[Access]:
-        with reading("a line of an audit device"):
-            found = self._asked(entry["request"]) if counts(entry) else None
+    def _accesses(self, entry: Mapping[str, Any]) -> Iterator[Access]:
+        with parsing("a line of an audit device"):
+            found = self._operation(entry["request"]) if is_final(entry) else None
             if found is not None:
                 yield self.access(entry, *found)
 
     def access(self, entry: Mapping[str, Any], operation: str, secret: str) -> Access:
-        """What the entry tells of `operation` on `secret`."""
         request, auth = entry["request"], entry.get("auth") or {}
         failed, path = str(entry.get("error") or ""), str(request["path"])
-        given = gives(entry)
-        reader, declared = self._who(auth, secret)
+        names = self.known if secret == ALL else (secret,)
+        readers = [self._readers.get(name, ()) for name in names]
+        declared = next((each for row in readers for each in row if _matches(each, auth)), None)
         return Access(
             time=datetime.fromisoformat(entry["time"]).astimezone(UTC),
-            reader=reader,
+            reader=declared or _reader_name(auth),
             operation=operation,
             secret=secret,
             allowed=(auth.get("policy_results") or {}).get("allowed") is not False and _DENIED not in failed,
             source=_source(request, auth),
-            given=given,
-            done=request["operation"] not in ONLY_LOOKS and path != UNWRAP and not failed,
-            declared=declared,
+            value_returned=returns_value(entry),
+            changed=request["operation"] not in READ_ONLY and path != UNWRAP and not failed,
+            declared=all(any(_matches(each, auth) for each in row) for row in readers),
             event=str(request.get("id") or ""),
-            holds_value=any(bare(entry, side) for side in ("request", "response")),
+            holds_value=any(has_plain_value(entry, side) for side in ("request", "response")),
         )
 
-    def _asked(self, request: Mapping[str, Any]) -> tuple[str, str] | None:
-        """What was done to which of the stack's secrets. None where it is about something else."""
+    def _operation(self, request: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Return the operation and the stack's secret, or None for another path."""
         namespace = str((request.get("namespace") or {}).get("path") or "").strip("/")
         if namespace != self._namespace:
             return None
         operation, path = str(request["operation"]), str(request.get("path") or "").rstrip("/")
-        changes, own = operation not in ONLY_LOOKS, f"{MOUNTS}{self._mount}"
+        changes, own = operation not in READ_ONLY, f"{MOUNTS}{self._mount}"
         if (operation, path) == ("delete", own) or (changes and path == f"{own}/tune"):
             return f"{operation} mount", ALL
         kind, _, name = path.removeprefix(f"{self._mount}/").partition("/")
@@ -86,63 +86,53 @@ class VaultAuditLog(NamedPlaces):
             return None
         if operation in LISTS:
             below = f"{name}/" if name else ""
-            about = ALL if any(secret.startswith(below) for secret in self.secrets) else None
+            about = ALL if any(secret.startswith(below) for secret in self.known) else None
         elif kind == CONFIG:
             about = ALL if changes else None
         else:
-            about = name if name in self.secrets else None
+            about = name if name in self.known else None
         return (f"{operation} {kind}", about) if about else None
-
-    def _who(self, auth: Mapping[str, Any], secret: str) -> tuple[str, bool]:
-        """How the reader is called, and whether the stack says that they may."""
-        asked = self.secrets if secret == ALL else (secret,)
-        readers = [self._readers.get(each, ()) for each in asked]
-        known = next((one for each in readers for one in each if _is(one, auth)), None)
-        declared = all(any(_is(one, auth) for one in each) for each in readers)
-        return known or _called(auth), declared
 
 
 def entries(line: bytes) -> list[Mapping[str, Any]]:
-    """The entries of a line, behind whatever prefix. Raises ValueError when one is none."""
-    start = line.find(b"{")
-    found = documents(line[max(start, 0) :])
+    """Return the entries of a line, after any prefix. Raises ValueError for an invalid one."""
+    found = json_documents(line[max(line.find(b"{"), 0) :])
     for entry in found:
-        told = isinstance(entry, dict) and entry.get("type") in ("request", "response")
-        if not told or not isinstance(entry.get("request"), dict):
+        is_entry = isinstance(entry, dict) and entry.get("type") in ("request", "response")
+        if not is_entry or not isinstance(entry.get("request"), dict):
             raise ValueError("not a line of an audit device")
     return found
 
 
-def counts(entry: Mapping[str, Any]) -> bool:
-    """Whether the entry tells what a request came to: it was answered, or refused on the way."""
+def is_final(entry: Mapping[str, Any]) -> bool:
+    """Return whether the entry has the outcome of a request: a response or an error."""
     return entry["type"] == "response" or bool(entry.get("error"))
 
 
-def gives(entry: Mapping[str, Any]) -> bool:
-    """Whether the answer held a value, or the token of a wrapping that does."""
+def returns_value(entry: Mapping[str, Any]) -> bool:
+    """Return whether the response contained a value, or the wrapping token of one."""
     request, response = entry["request"], entry.get("response") or {}
-    if entry.get("error") or f"/{GIVES_VALUE}/" not in str(request["path"]) or request["operation"] != "read":
+    if entry.get("error") or f"/{VALUE_KIND}/" not in str(request["path"]) or request["operation"] != "read":
         return False
     return bool((response.get("data") or {}).get("data") or response.get("wrap_info"))
 
 
-def bare(entry: Mapping[str, Any], side: str) -> bool:
-    """Whether that side of the entry has a secret's text as it is."""
-    if f"/{GIVES_VALUE}/" not in str(entry["request"]["path"]):
+def has_plain_value(entry: Mapping[str, Any], side: str) -> bool:
+    """Return whether that side of the entry contains a secret's plain text. Devices never hash times."""
+    if f"/{VALUE_KIND}/" not in str(entry["request"]["path"]):
         return False
     fields = ((entry.get(side) or {}).get("data") or {}).get("data")
     return any(not text.startswith(HASHED) and not _is_time(text) for text in texts(fields))
 
 
 def _is_time(text: str) -> bool:
-    """No device hashes one. The document of the lease has some."""
     with contextlib.suppress(ValueError):
         return bool(datetime.fromisoformat(text))
     return False
 
 
 def texts(found: Any) -> Iterator[str]:
-    """Every text in it, however deep."""
+    """Yield all texts of a JSON document."""
     if isinstance(found, str):
         yield found
     elif isinstance(found, dict | list):
@@ -156,46 +146,44 @@ def _role(auth: Mapping[str, Any]) -> str:
 
 
 def _alias(auth: Mapping[str, Any]) -> str:
-    """What the method of Kubernetes calls an account; others call them by what the log does not repeat."""
+    """Return the alias of a Kubernetes account. The log does not contain the aliases of other methods."""
     metadata = auth.get("metadata") or {}
     account, namespace = metadata.get("service_account_name"), metadata.get("service_account_namespace")
     return f"{namespace}-{account}" if account and namespace else ""
 
 
-def _is(declared: str, auth: Mapping[str, Any]) -> bool:
-    """Whether the reader that a stack declares, `<mount>/<role>`, `<mount>/<user>` or a display name, is this login's.
+def _matches(declared: str, auth: Mapping[str, Any]) -> bool:
+    """Return whether a login is a declared reader: `<mount>/<role>`, `<mount>/<user>` or a display name.
 
-    A display name begins with the method's mount, which only the server says: whoever makes a token of their own may
-    give it metadata of any role, and is called `token-…`.
+    A display name starts with the method's mount, which only the server sets. A token's creator may set metadata of any
+    role, but its display name is `token-…`.
     """
-    called, role = str(auth.get("display_name") or ""), _role(auth)
+    display, role = str(auth.get("display_name") or ""), _role(auth)
     mount, slash, name = declared.rpartition("/")
-    if not called or not slash:
-        return bool(called) and called == declared
-    flat = mount.replace("/", "-")
-    if not role:  # of a method without any
-        return called == f"{flat}-{name}"
+    if not display or not slash:
+        return bool(display) and display == declared
+    prefix = mount.replace("/", "-")
+    if not role:  # a method without roles
+        return display == f"{prefix}-{name}"
     if role != name:
         return False
-    if (auth.get("metadata") or {}).get("role_name"):  # approle calls nobody by an alias
-        return called == flat
+    if (auth.get("metadata") or {}).get("role_name"):  # approle has no alias
+        return display == prefix
     if alias := _alias(auth):
-        return called == f"{flat}-{alias}"
-    return called == flat or called.startswith(f"{flat}-")
+        return display == f"{prefix}-{alias}"
+    return display == prefix or display.startswith(f"{prefix}-")
 
 
-def _called(auth: Mapping[str, Any]) -> str:
-    """Whoever is not declared: by the display name, without the alias where that is known, and the role."""
-    called, role = str(auth.get("display_name") or ""), _role(auth)
-    if not called:
+def _reader_name(auth: Mapping[str, Any]) -> str:
+    """Return the name of an undeclared reader: the display name, without a known alias, and the role."""
+    display, role, alias = str(auth.get("display_name") or ""), _role(auth), _alias(auth)
+    if not display:
         return NOBODY
-    if role:
-        return f"{called.removesuffix(f'-{_alias(auth)}') if _alias(auth) else called}/{role}"
-    return called
+    return f"{display.removesuffix(f'-{alias}') if alias else display}/{role}" if role else display
 
 
 def _source(request: Mapping[str, Any], auth: Mapping[str, Any]) -> str:
-    """The address, the account in a cluster, what a token without a role may, and that an answer was wrapped."""
+    """Return the address, the Kubernetes account, a token's policies if it has no role, and "wrapped"."""
     metadata = auth.get("metadata") or {}
     account = metadata.get("service_account_name")
     named = f"account {metadata.get('service_account_namespace')}/{account}" if account else ""

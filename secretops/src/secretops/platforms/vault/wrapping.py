@@ -1,7 +1,7 @@
-"""What a program shows to log in: a line of a file, or a secret id that a wrapping token in a file gives once.
+"""Read the credential of a login from a file: a token, a JWT, a secret id, or the wrapping token of a secret id.
 
-A wrapping token that was not used, and was made where secret ids are made, proves that nobody had the secret id. A
-digest beside the file records that this program used the token itself, which is no theft.
+An unused wrapping token that was made where secret ids are made proves that no other program got the secret id. The
+digest of a token that this program used is written to a second file, so that a restart is not reported as a theft.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
 from secretops.platforms.vault import errors
 from secretops.platforms.vault.location import VaultLogin
-from secretops.platforms.vault.server import Answer, Connection, Request
+from secretops.platforms.vault.server import Answer, Connection
 from secretops.redaction import remember
 from secretops.stores import files
 
@@ -25,127 +25,120 @@ WRAPPED = "the wrapping token of its secret id"
 
 
 class Wrapping:
-    """The secret id that `method`'s file gives."""
+    """The secret id of `method`, by the wrapping token in its file."""
 
     def __init__(self, connection: Connection, method: VaultLogin) -> None:
         self._connection, self._method = connection, method
-        self._secret_id = self._from = ""  # nosec B105 - none yet
-        """What we have, and the digest of the token that gave it."""
-        self._asked = ""
-        """That of the token which we asked to unwrap last."""
+        self._record = Path(f"{method.file}{USED}")
+        # The secret id, the digest of its token, and the digest of the last token that was sent to unwrap.
+        self._secret_id = self._source = self._sent = ""  # nosec B105 - none yet
 
     def secret_id(self) -> str:
-        """The one that we have, which serves for every login, or the one that the file's token gives."""
+        """Return the secret id. Unwraps it once, and keeps it for all logins."""
         if not self._secret_id:
-            self._take(read(self._method.file, WRAPPED))
+            self._unwrap(read_credential(self._method.file, WRAPPED))
         return self._secret_id
 
-    def takes_another(self) -> bool:
-        """Take what another token gives that lies there by now. False where none does: what we have is kept, since it
-        is given once, and what it was refused for may pass."""
+    def unwrap_another(self) -> bool:
+        """Unwrap a new token in the file. False without one: the secret id is kept, since a rejection may pass."""
         try:
-            token = read(self._method.file, WRAPPED)
+            token = read_credential(self._method.file, WRAPPED)
         except UsageError:
             return False
-        if _digest(token) == self._from:
+        if _digest(token) == self._source:
             return False
-        self._take(token)
+        self._unwrap(token)
         return True
 
-    def _take(self, token: str) -> None:
-        self._secret_id, self._from = self._unwrapped(token), _digest(token)
-
-    def _unwrapped(self, token: str) -> str:
-        method, connection = self._method, self._connection
-        asked = Request(method="POST", path="sys/wrapping/lookup", body={"token": token})
-        looked = connection.ask(asked)
-        if not looked.is_good:
-            raise self._used(token, looked)
-        # the whole of it: a cubbyhole, or another mount, may have a path that ends alike
-        made_at = str(looked.data.get("creation_path", ""))
+    def _unwrap(self, token: str) -> None:
+        method, connection, digest = self._method, self._connection, _digest(token)
+        lookup = connection.request("POST", "sys/wrapping/lookup", {"token": token})
+        if not lookup.is_good:
+            raise self._rejected(digest, lookup)
+        # the whole path: a cubbyhole, or another mount, may have a path with the same end
+        made_at = str(lookup.data.get("creation_path", ""))
         if not re.fullmatch(rf"auth/{re.escape(method.mount)}/role/[^/]+/secret-id", made_at):
             raise errors.UnwrapError(
                 f"{method.file}: this wrapping token does not wrap a secret id of auth/{method.mount}",
-                rule="it says where it was made; somebody who took the first one would wrap what they like anew",
-                remedy="take it for stolen: revoke the role's secret ids, look in the audit log who unwrapped one, "
-                "and put a new one there",
+                rule="a thief who unwrapped the first token can wrap another value",
+                remedy="treat it as stolen: revoke the role's secret ids, find the unwrap in the audit log, "
+                "and write a new wrapping token",
+                code="vault-wrapping-token-forged",
             )
-        self._asked = _digest(token)
-        with contextlib.suppress(StoreError):  # what it is shown may lie where nothing is written
-            files.write(self._record, self._asked.encode(), files.PRIVATE)
+        self._sent = digest
+        with contextlib.suppress(StoreError):  # the folder may be read-only
+            files.write(self._record, digest.encode(), files.PRIVATE)
         try:
-            answer = connection.ask(Request(method="POST", path="sys/wrapping/unwrap", body={}), token, patiently=False)
+            answer = connection.request("POST", "sys/wrapping/unwrap", {}, token=token, patient=False)
         except UnreachableError as error:
             raise UnreachableError(
-                f"{error.what}: the wrapping token in {method.file} may be used up by this question",
-                rule="it gives its secret id once, so it is not asked again before it is looked up again",
-                remedy="nothing to do while it can be looked up; if it was used up, put a new one there",
+                f"{error.what}: the wrapping token in {method.file} may be used up",
+                rule="it unwraps once, so the request is not retried before a lookup",
+                remedy="nothing to do while a lookup succeeds; else write a new wrapping token",
+                code="vault-unwrap-unanswered",
             ) from None
         found = answer.data.get("secret_id")
         if not answer.is_good or not isinstance(found, str):
-            raise self._used(token, answer)
+            raise self._rejected(digest, answer)
         remember(found)
-        return found
+        self._secret_id, self._source = found, digest
 
-    def _used(self, token: str, answer: Answer) -> SecretopsError:
+    def _rejected(self, digest: str, answer: Answer) -> SecretopsError:
         file, host = self._method.file, self._connection.server.host
         if answer.status != http.HTTPStatus.BAD_REQUEST:
             return errors.LoginError(
-                f"{host} does not unwrap what {file} has ({answer.status})",
-                rule="a wrapping token gives its secret id once, to whoever shows it",
-                remedy="is it of this server and its namespace? Else put a new one there",
+                f"{host} does not unwrap the token in {file} ({answer.status})",
+                rule="a wrapping token belongs to one server and namespace, and unwraps once",
+                remedy="write a new wrapping token of this server and namespace",
+                code="vault-unwrap-rejected",
             )
-        if _digest(token) in (self._asked, self._recorded()):
+        recorded = ""
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            recorded = self._record.read_text(encoding="ascii").strip()
+        if digest in (self._sent, recorded):
             return errors.LoginError(
-                f"{file}: this program asked for what this wrapping token gives before, and it gives it once",
-                rule="the secret id was in the memory of a program that has ended, or in an answer that was lost",
-                remedy="put a new one there, for each start; in doubt the audit log says who unwrapped the last one",
+                f"{file}: this program has already used this wrapping token",
+                rule="it unwraps once; the secret id was in a process that ended, or in a lost response",
+                remedy="write a new wrapping token for each start; the audit log shows who used the last one",
+                code="vault-wrapping-token-reused",
             )
         return errors.UnwrapError(
-            f"{file}: this wrapping token was used already, or has ended",
-            rule="it gives its secret id once: unless this program was started before with the same one, SOMEBODY ELSE "
-            "HAS THE SECRET ID",
-            remedy="look in the audit log who unwrapped it; if it was not this program, revoke the role's secret ids. "
-            "Then put a new one there",
+            f"{file}: this wrapping token was used already, or has expired",
+            rule="it unwraps once: unless this program used it before, SOMEBODY ELSE HAS THE SECRET ID",
+            remedy="find the unwrap in the audit log; if it was another program, revoke the role's secret ids. "
+            "Then write a new wrapping token",
+            code="vault-wrapping-token-used",
         )
 
-    @property
-    def _record(self) -> Path:
-        return Path(f"{self._method.file}{USED}")
 
-    def _recorded(self) -> str:
-        try:
-            return self._record.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            return ""
-
-
-def read(file: str, what: str) -> str:
-    """What `file` has, which is `what`. Raises UsageError where nothing can be read."""
+def read_credential(file: str, what: str) -> str:
+    """Return the content of `file`. Raises UsageError if it is missing, empty or not a token."""
+    found = ""
     try:
-        found = Path(file).read_text(encoding="utf-8").strip()
-        why = "is empty"
+        found, why = Path(file).read_text(encoding="utf-8").strip(), "is empty"
     except UnicodeDecodeError:
-        found, why = "", "is no text"
+        why = "is not text"
     except OSError as error:
-        found, why = "", error.strerror or type(error).__name__
+        why = error.strerror or type(error).__name__
     if not found:
         raise UsageError(
             f"{file}: {why}",
-            rule=f"a program that logs in by itself reads {what} from there",
-            remedy="put it there, readable for the account that this runs as alone",
+            rule=f"the login reads {what} from this file",
+            remedy="write it, readable only for the account of this process",
+            code="vault-credential-missing",
         )
-    return checked(found, file)
+    return check_token(found, file)
 
 
-def checked(text: str, where: str) -> str:
-    """`text`, which goes into a header: what can't be in one would be printed by whoever refuses it."""
+def check_token(text: str, source: str) -> str:
+    """Return `text` if it can be a header. Raises UsageError: an HTTP client would print an invalid header."""
     remember(text)
     if not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError(
-            f"{where}: what is there is no token",
-            rule="a token, a secret id and a JWT are one line of letters, digits and dots",
-            remedy="put it there anew",
+            f"{source} does not contain a token",
+            rule="a token, a secret id and a JWT are one line of printable ASCII without spaces",
+            remedy="write the token again",
+            code="vault-credential-invalid",
         )
     return text
 

@@ -1,9 +1,8 @@
-"""Check that reads of values are on record: which trails there are, what they log, and where they deliver it.
+"""Check that CloudTrail records reads of values: the trails, their events, and their delivery.
 
-GetSecretValue is a management event that reads. A trail may leave those out, or AWS services' own, or be of another
-kind of event alone: https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetEventSelectors.html
-A trail that logs may still fail to deliver: then records are missing, or alarms do not ring.
-https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetTrailStatus.html
+GetSecretValue is a read management event, which a trail may exclude:
+https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetEventSelectors.html
+A logging trail may fail to deliver: https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_GetTrailStatus.html
 """
 
 from __future__ import annotations
@@ -25,53 +24,50 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "StartsWith": str.startswith,
     "EndsWith": str.endswith,
 }
-# What GetTrailStatus calls the last failed delivery, and where to.
+# Fields of GetTrailStatus with the last failed delivery -> its destination.
 _DELIVERIES = {
     "LatestDeliveryError": "its bucket",
     "LatestDigestDeliveryError": "its bucket, of digest files",
     "LatestCloudWatchLogsDeliveryError": "CloudWatch Logs",
 }
-_RULE = (
-    "one trail records every read and change of the stack's secrets, and delivers it to its bucket and to the log "
-    "group that the alarms read"
-)
+_RULE = "a trail must record every read and change of the stack's secrets, and deliver to its bucket and the alarms"
 _REMEDY = (
-    "pulumi up makes one and turns it on; or name one in the stack file (existing_trail) whose log group is in this "
-    "account and region, which an organisation's seldom is: its own is in the management account. A failed delivery to "
-    "the bucket: correct its policy; to CloudWatch Logs: correct the trail's role and its trust"
+    "pulumi up creates a trail and starts it; or set existing_trail in the stack file to one with a log group in this "
+    "account and region (an organization's is in the management account). After a failed delivery to the bucket, "
+    "correct its policy; to CloudWatch Logs, correct the trail's role and its trust"
 )
 
 
 def audit(account: Account) -> Result:
-    """Find a trail that covers the region, records what Secrets Manager does, and delivers it to the alarms' log."""
+    """Check that a trail covers the region, records Secrets Manager, and delivers to the alarms' log group."""
     account.reach()
     region = account.location.region
-    recording, wrong, unseen = [], [], list[SecretopsError]()
-    for trail in account.ask("cloudtrail:DescribeTrails")["trailList"]:
+    recording, wrong, failed = [], [], list[SecretopsError]()
+    for trail in account.call("cloudtrail:DescribeTrails")["trailList"]:
         if not trail.get("IsMultiRegionTrail") and trail.get("HomeRegion") != region:
             continue
         try:
-            lacks = _lacks(account, trail)
+            problem = _problem(account, trail)
         except SecretopsError as error:
-            unseen.append(error)
+            failed.append(error)
             continue
-        if lacks:
-            wrong.append(f"{trail['Name']}: {lacks}")
+        if problem:
+            wrong.append(f"{trail['Name']}: {problem}")
         else:
             recording.append(trail["Name"])
     if recording:
         return ok(", ".join(recording))
-    if unseen:
-        return Result.of(unseen[0], Level.UNKNOWN)
+    if failed:
+        return Result.of(failed[0], Level.UNKNOWN)
     return attention("; ".join(wrong) or f"no trail covers {region}", _RULE, _REMEDY)
 
 
-def _lacks(account: Account, trail: Mapping[str, Any]) -> str:
-    """Return why a trail does not record and deliver all that Secrets Manager does; empty if it does."""
-    status = account.ask("cloudtrail:GetTrailStatus", Name=trail["TrailARN"])
+def _problem(account: Account, trail: Mapping[str, Any]) -> str:
+    """Return why a trail is incomplete; empty if it is complete."""
+    status = account.call("cloudtrail:GetTrailStatus", Name=trail["TrailARN"])
     if not status["IsLogging"]:
         return "not logging"
-    found = account.ask("cloudtrail:GetEventSelectors", TrailName=trail["TrailARN"])
+    found = account.call("cloudtrail:GetEventSelectors", TrailName=trail["TrailARN"])
     kinds = recorded(found.get("EventSelectors", ()), found.get("AdvancedEventSelectors", ()))
     if missing := [name for kind, name in _NAMES.items() if kind not in kinds]:
         return f"does not record {' and '.join(missing)} of Secrets Manager"
@@ -86,10 +82,7 @@ def _lacks(account: Account, trail: Mapping[str, Any]) -> str:
 
 
 def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str, Any]]) -> frozenset[str]:
-    """Return which management events of Secrets Manager these selectors of a trail record: READS, WRITES.
-
-    Without any a trail records all management events.
-    """
+    """Return READS and WRITES, as far as these selectors record them. A trail without selectors records both."""
     found: set[str] = set() if basic or advanced else {READS, WRITES}
     for selector in basic:
         is_excluded = SOURCE in selector.get("ExcludeManagementEventSources", ())
@@ -101,24 +94,23 @@ def recorded(basic: Sequence[Mapping[str, Any]], advanced: Sequence[Mapping[str,
 
 
 def _by_fields(selectors: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Of one advanced selector, whose fields all have to match. An unknown field may leave out any event."""
+    """Return the events of an advanced selector, whose fields must all match. An unknown field may exclude any."""
     found = {READS, WRITES}
     category = False
     for field in selectors:
         match field["Field"]:
             case "eventCategory":
-                category = _fits(field, "Management")
+                category = _matches(field, "Management")
             case "readOnly":
-                found = {kind for kind in found if _fits(field, kind)}
-            case "eventSource" if _fits(field, SOURCE):
+                found = {kind for kind in found if _matches(field, kind)}
+            case "eventSource" if _matches(field, SOURCE):
                 pass
             case _:
                 return set()
     return found if category else set()
 
 
-def _fits(selector: Mapping[str, Any], value: str) -> bool:
-    """Whether `value` passes: it matches one of what is included, and none of what is excluded."""
+def _matches(selector: Mapping[str, Any], value: str) -> bool:
     for operator, test in _OPERATORS.items():
         if (wanted := selector.get(operator)) and not any(test(value, each) for each in wanted):
             return False

@@ -14,8 +14,8 @@ from secretops.check import (
     Result,
     attention,
     clock_skew,
+    expired_lease,
     judge,
-    killed_holder,
     ok,
     poll,
     reached,
@@ -25,14 +25,14 @@ from secretops.check import (
 from secretops.errors import SecretopsError
 from secretops.platforms.swarm.checks.manager import Manager
 from secretops.platforms.swarm.daemon import address_of, certificates_of
-from secretops.platforms.swarm.inventory import Found
+from secretops.platforms.swarm.inventory import SwarmSecret
 from secretops.platforms.swarm.rollout import GOING_BACK
 from secretops.stores.lease import Timing
 
-# Of Docker 20.10, the first with jobs, in which commands run.
+# Of Docker 20.10, the first release with jobs.
 OLDEST_API = (1, 41)
 
-# The first releases whose encrypted overlay networks drop what is not encrypted: CVE-2023-28840 and its two siblings
+# The first releases whose encrypted overlay networks drop unencrypted packets: CVE-2023-28840 and its two siblings
 # (https://github.com/moby/moby/security/advisories/GHSA-232p-vwff-86mp). 21 and 22 do not exist.
 OLDEST_ENGINES = ((20, 10, 24), (23, 0, 3))
 
@@ -50,34 +50,34 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
             "nodes": nodes,
             "encryption at rest": encryption,
             "server": server,
-            "book": version_state,
-            "lease": partial(lease, follow=tick),
+            "version state": version_state,
+            "lease": partial(lease, take_over=tick),
             "orphaned secrets": orphaned_secrets,
-            "carried commands": leftover_commands,
+            "leftover commands": leftover_commands,
             "readers": readers,
         },
     )
 
 
 def docker(manager: Manager) -> Result:
-    """Check that each node's Docker is new enough, and that all are of one release."""
+    """Check that each node's Docker is new enough and of one release."""
     api = str(manager.get("/version").get("ApiVersion") or "0.0")
     major, _, minor = api.partition(".")
     if (int(major), int(minor)) < OLDEST_API:
-        rule = "1.41 (Docker 20.10) is the first with jobs: a tick runs as one"
+        rule = "remote commands run as jobs, which need API 1.41 (Docker 20.10)"
         return attention(f"its API is {api}", rule, "upgrade Docker on the managers")
     engines = sorted({_engine(node) for node in manager.get("/nodes")})
-    least = "20.10.24 or 23.0.3: in older ones anybody may inject packets into an encrypted network (CVE-2023-28840)"
+    rule = "20.10.24 or 23.0.3: older releases accept unencrypted packets in encrypted networks (CVE-2023-28840)"
     if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.get("/nodes") if _is_broken(node)):
-        return attention(f"Docker of {', '.join(broken)}", least, "upgrade Docker on these nodes")
+        return attention(f"Docker of {', '.join(broken)}", rule, "upgrade Docker on these nodes")
     if len({engine.partition(".")[0] for engine in engines}) > 1:
         return attention(
             f"the nodes run Docker {', '.join(engines)}",
-            "nodes are of one release: a task may be started on any of them",
-            "upgrade the older ones; docker node ls names them",
+            "all nodes have one release: a task may start on any of them",
+            "upgrade the older nodes: docker node ls",
         )
     if nameless := sorted(_host(node) for node in manager.get("/nodes") if not _release(node)):
-        return unknown(f"Docker {', '.join(engines)}", least, f"compare the release of {', '.join(nameless)} yourself")
+        return unknown(f"Docker {', '.join(engines)}", rule, f"compare the release of {', '.join(nameless)} yourself")
     return ok(f"Docker {', '.join(engines)}, API {api}")
 
 
@@ -90,7 +90,6 @@ def _host(node: dict[str, Any]) -> str:
 
 
 def _release(node: dict[str, Any]) -> tuple[int, ...]:
-    """Return the three numbers of a node's Docker; none if its version begins otherwise."""
     found = re.match(r"(\d+)\.(\d+)\.(\d+)", _engine(node))
     return tuple(map(int, found.groups())) if found else ()
 
@@ -101,22 +100,22 @@ def _is_broken(node: dict[str, Any]) -> bool:
 
 
 def guarded_socket(manager: Manager) -> Result:
-    """Check that only root and one group can use the daemon's socket."""
+    """Check that only root and one group can use the socket."""
     host = address_of(manager.environment)
-    rule = "whoever may speak to the daemon is root on its machine, and reads every value by a task"
+    rule = "access to the daemon is root on its machine, and gives every value to a task"
     if host.startswith("tcp://") and certificates_of(manager.environment) is None:
-        remedy = "let it listen with --tlsverify, or reach it by ssh:// (https://docs.docker.com/engine/security/)"
+        remedy = "start the daemon with --tlsverify, or use ssh:// (https://docs.docker.com/engine/security/)"
         return attention(f"{host}: without TLS", rule, remedy)
     path = Path(host.removeprefix("unix://"))
     if not host.startswith("unix://") or not path.exists():
         return ok(host)
     if path.stat().st_mode & stat.S_IWOTH:
         return attention(f"{path}: everybody on this machine may write to it", rule, f"chmod o-rw {path}")
-    return ok(f"{path}: its owner's and its group's alone")
+    return ok(f"{path}: only its owner and its group")
 
 
 def nodes(manager: Manager) -> Result:
-    """Check that all nodes are there, and that the manager that answers takes tasks."""
+    """Check that all nodes are ready, and that this manager accepts tasks."""
     away = [
         _host(node)
         for node in manager.get("/nodes")
@@ -126,45 +125,46 @@ def nodes(manager: Manager) -> Result:
     if away:
         return attention(
             f"{', '.join(away)}: not ready, or not reachable",
-            "a Swarm changes something only while more than half of its managers agree",
-            "bring them back; docker node ls shows them",
+            "a Swarm changes something only while more than half of its managers are reachable",
+            "bring them back: docker node ls",
         )
     own = str((manager.get("/info").get("Swarm") or {}).get("NodeID"))
     managers = [node for node in manager.get("/nodes") if node["Spec"].get("Role") == "manager"]
     availability = {node["ID"]: str(node["Spec"].get("Availability")) for node in managers}.get(own, "active")
     if availability != "active":
         return attention(
-            f"{manager.get('/info').get('Name')}, the manager that was asked, is set to {availability}",
-            "put, rotate and tick run as a task of the manager that is asked, and it takes none",
-            f"docker node update --availability active {own}, or lead DOCKER_HOST to a manager that is",
+            f"{manager.get('/info').get('Name')}: its availability is {availability}",
+            "put, rotate and tick run as a task of the connected manager",
+            f"docker node update --availability active {own}; or point DOCKER_HOST at an active manager",
         )
-    return ok(f"{len(managers)} managers, all there")
+    return ok(f"{len(managers)} managers, all reachable")
 
 
 def encryption(manager: Manager) -> Result:
-    """Name the place of the key that encrypts the Swarm's log, which has the values, on every manager's disk."""
+    """Report where the key is that encrypts the values on every manager's disk."""
     config = (manager.get("/swarm").get("Spec") or {}).get("EncryptionConfig") or {}
     if config.get("AutoLockManagers"):
-        return ok("by a key that is on no disk: a manager that was restarted waits for docker swarm unlock")
+        return ok("by a key that is on no disk: unlock a restarted manager with docker swarm unlock")
     return ok(
-        "by a key that lies beside it: a copy of a manager's disk has the values. docker swarm update --autolock "
-        "takes it away, and then a person unlocks each manager that was restarted"
+        "by a key on the same disk: a copy of a manager's disk has the values. docker swarm update --autolock removes "
+        "the key; then a person unlocks each restarted manager"
     )
 
 
 def server(manager: Manager) -> Result:
-    """Check that the server's service exists, runs all its replicas, and that no update of it is stuck."""
+    """Check that the server's service runs all its replicas, and that its last update succeeded."""
     name = manager.location.service
     service = next((each for each in manager.get("/services") if each["Spec"]["Name"] == name), None)
     rule = "every replica runs, and an update replaces them one after the other, start-first"
     if service is None:
-        return attention(f"no service {name}", rule, "pulumi up; if it has run: is this the stack's Swarm?")
+        return attention(f"no service {name}", rule, "pulumi up; if it has run, check DOCKER_HOST")
+    why = f"find out why: docker service ps --no-trunc {name}"
     state = (service.get("UpdateStatus") or {}).get("State") or ""
     if state == "paused" or state in GOING_BACK:
         return attention(
-            f"{name}: its last update {'is paused' if state == 'paused' else 'went back'}",
-            "new tasks have to run and be healthy; till then readers keep the version before, which works",
-            f"docker service ps --no-trunc {name} says why; then secretops tick",
+            f"{name}: its last update {'is paused' if state == 'paused' else 'was rolled back'}",
+            "readers have the previous version until a task with the new one is healthy",
+            f"{why}; then: secretops tick",
         )
     if (order := (service["Spec"].get("UpdateConfig") or {}).get("Order")) != "start-first":
         return attention(
@@ -177,99 +177,95 @@ def server(manager: Manager) -> Result:
     wanted = ((service["Spec"].get("Mode") or {}).get("Replicated") or {}).get("Replicas", len(tasks))
     value, is_updating = f"{running} of {wanted} replicas run", state == "updating"
     if running < wanted and not is_updating:
-        return attention(f"{name}: {value}", rule, f"docker service ps --no-trunc {name} says why")
+        return attention(f"{name}: {value}", rule, why)
     return ok(f"{value}, an update is under way" if is_updating else value)
 
 
 def version_state(manager: Manager) -> Result:
-    """Check that the config whose labels name the current versions exists, is this stack's, and is readable."""
-    name = manager.location.book
+    """Check that the config of the versions exists and can be parsed."""
+    name = manager.location.state_config
     try:
-        book = manager.book
-        living = [(secret, number) for secret in book.secrets for number in book.secret(secret).living]
+        state = manager.state
+        living = [(secret, number) for secret in state.secrets for number in state.secret(secret).living]
     except SecretopsError as error:
         return Result.of(error)
-    if not book.id and manager.secrets:
+    if not state.id and manager.secrets:
         return attention(
             f"no config {name}, and {len(manager.secrets)} secrets of the stack",
-            "its labels say which version is current; without them nobody knows, and the server keeps what it has",
-            "remove no secret that a service uses; secretops put broker-admin begins anew, then secretops tick",
+            "its labels record which version is current; without them the server keeps the secrets that it has",
+            "keep all secrets that a service uses; start again: secretops put broker-admin, then secretops tick",
         )
-    if not book.id:
-        return ok(f"no config {name} yet: the first value makes it")
-    there = {(found.secret, found.number) for found in manager.secrets if found.book == book.id}
-    gone = [f"{secret}-v{number}" for secret, number in living if (secret, number) not in there]
+    if not state.id:
+        return ok(f"no config {name} yet: the first value creates it")
+    existing = {(found.secret, found.number) for found in manager.secrets if found.config == state.id}
+    gone = [f"{secret}-v{number}" for secret, number in living if (secret, number) not in existing]
     return judge(
         [f"no secret {', '.join(gone)}"] if gone else [],
-        "each version that the book keeps is in the Swarm's secrets",
-        "somebody removed them: docker events; secretops rotate, or put, makes a new version",
-        f"{name}: {', '.join(book.kept) or 'nothing kept yet'}",
+        "each version that the config records has Swarm secrets",
+        "find out who removed them: docker events; make a new version: secretops rotate, or put",
+        f"{name}: {', '.join(state.kept) or 'no version yet'}",
     )
 
 
-def lease(manager: Manager, follow: Repair | None = None, pause: float = Timing.look) -> Result:
-    """Check that the lease is free or renewed. `follow` takes over from a holder that was killed."""
-    term = manager.book.lease
-    if term is None:
+def lease(manager: Manager, take_over: Repair | None = None, pause: float = Timing.poll) -> Result:
+    record = manager.state.lease
+    if record is None:
         return ok("free")
-    for _ in poll(term.duration, pause):
-        found = manager.read_book().lease
+    for _ in poll(record.duration, pause):
+        found = manager.read_state().lease
         if found is None:
             return ok("free")
-        if found != term:
-            return ok(f"held by {found.holder}, who renews it")
-    return killed_holder(term.holder, term.duration, follow)
+        if found != record:
+            return ok(f"held by {found.holder}, which renews it")
+    return expired_lease(record.holder, record.duration, take_over)
 
 
 def orphaned_secrets(manager: Manager) -> Result:
-    """Find secrets of the stack beyond the versions kept. What a service uses is never to be removed."""
-    book, retired, wrong = manager.book, list[Found](), dict[str, str]()  # What is wrong -> its remedy.
+    """Find Swarm secrets of the stack that no stored version needs."""
+    state, retired, wrong = manager.state, list[SwarmSecret](), dict[str, str]()  # What is wrong -> its remedy.
     for found in manager.secrets:
-        state = book.secret(found.secret)
-        if found.book == book.id and found.number < state.next and found.number not in state.living:
+        secret = state.secret(found.secret)
+        if found.config == state.id and found.number < secret.next and found.number not in secret.living:
             retired.append(found)
-    for found in [*retired, *(each for each in manager.secrets if each.book != book.id)]:
+    for found in [*retired, *(each for each in manager.secrets if each.config != state.id)]:
         users = manager.users(found)
         used = f" (service {', '.join(users)} uses it)" if users else ""
         if found in retired:
-            wrong[f"{found.name} is kept no more{used}"] = "secretops tick removes it once it is unused"
+            wrong[f"{found.name} is of a retired version{used}"] = "secretops tick removes it once it is unused"
         else:
             remove = f"docker secret rm {found.name}, once the server has what it needs"
             remedy = "leave it: the server has it until the next version is delivered" if users else remove
-            wrong[f"{found.name} is of a book that is gone{used}"] = remedy
+            wrong[f"{found.name} is of a config that is gone{used}"] = remedy
     is_removable = any(not manager.users(each) for each in retired)
     return judge(
         wrong,
-        "current and previous are kept, what is older goes once no service uses it",
+        "current and previous versions are stored; older ones are removed once no service uses them",
         "; ".join(dict.fromkeys(wrong.values())),
         "none",
-        Repair("remove the Swarm secrets that are kept no more and that no service uses", manager.sweep)
-        if is_removable
-        else None,
+        Repair("remove the unused Swarm secrets of retired versions", manager.sweep) if is_removable else None,
     )
 
 
 def leftover_commands(manager: Manager) -> Result:
-    """Find what killed commands left: a value that an operator supplied may be among it."""
     left = manager.left
     return judge(
         [f"{', '.join(left)}: left by a command that was killed"] if left else [],
-        "whoever starts a command removes what it is carried with; a value that was supplied may be among it",
+        "a command removes its job; an object of it may be an operator-supplied value",
         "secretops tick removes it",
-        "nothing is left of one",
-        Repair("remove what killed commands were carried in and with", manager.clean),
+        "none",
+        Repair("remove the jobs of killed commands", manager.clean),
     )
 
 
 def readers(manager: Manager) -> Result:
-    """Find other services that mount a secret of the stack: readers that nobody declared."""
+    """Find other services that mount a secret of the stack."""
     own = manager.location.service
     others = {user: found for found in manager.secrets for user in manager.users(found) if user != own}
     if not others:
-        return ok(f"{own} alone has them")
+        return ok(f"only {own}")
     user, found = next(iter(others.items()))
     return attention(
         "; ".join(f"service {user} has {found.name}" for user, found in others.items()),
-        "the server alone is declared to read them, and a Swarm records no reads",
+        "only the server is declared to read them, and a Swarm records no reads",
         f"docker service update --secret-rm {found.name} {user}, then secretops rotate {found.secret}",
     )

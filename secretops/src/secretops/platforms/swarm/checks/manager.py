@@ -10,98 +10,91 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from secretops.platforms.swarm.api import Api, check_manager
-from secretops.platforms.swarm.inventory import Found, Inventory
-from secretops.platforms.swarm.job import ENTRYPOINT, TASK, JobRunner, made_for_jobs, time_of
+from secretops.platforms.swarm.api import SwarmApi, check_manager
+from secretops.platforms.swarm.inventory import Inventory, SwarmSecret
+from secretops.platforms.swarm.job import ENTRYPOINT, MAX_START, TASK, JobRunner, job_objects, parse_time
 from secretops.platforms.swarm.location import SWARM_INSTANCE, SwarmStoreLocation
 from secretops.platforms.swarm.version_state import VersionState, VersionStateClient, hold
 from secretops.printable import ScreenedBytes
 from secretops.stores.lease import Timing
 
-# How old a command in the Swarm may be: it may wait for an update of many replicas, for one secret after another.
+# The maximum age of a running job: it may wait for an update of many replicas, for one secret after another.
 YOUNG = timedelta(hours=3)
-
-# How long a command's secrets may exist before its service does: nobody waits longer for a start.
-BEGUN = timedelta(minutes=15)
 
 
 class Manager:
-    """One stack's Swarm. Answers are cached: doctor describes one moment."""
+    """One stack's Swarm at one moment."""
 
     def __init__(
-        self, location: SwarmStoreLocation, *, api: Api | None = None, environment: Mapping[str, str] = os.environ
+        self, location: SwarmStoreLocation, *, api: SwarmApi | None = None, environment: Mapping[str, str] = os.environ
     ) -> None:
         self.location, self.environment = location, environment
-        self._api = api or Api(patient=False)
+        self._api = api or SwarmApi(patient=False)
         self._client, self._answers = VersionStateClient(self._api, location), dict[str, Any]()
 
     def reach(self) -> None:
-        """Raise SecretopsError unless a manager answers."""
         check_manager(self.get("/info"))
 
     def get(self, path: str) -> Any:
-        """Return the JSON that `path` had at its first request; an empty object if there was none."""
+        """Return the JSON at `path`, or an empty object. Cached."""
         if path not in self._answers:
             self._answers[path] = self._api.get(path) or {}
         return self._answers[path]
 
     @property
     def left(self) -> list[str]:
-        """What killed commands left: services, and secrets and configs without one."""
         services = [each for each in self.get("/services") if self._is_labelled(each)]
         names = {each["Spec"]["Name"] for each in services}
         return [
             *(f"service {each['Spec']['Name']}" for each in services if self._age(each) > YOUNG),
             *(
                 f"{kind.removesuffix('s')} {each['Spec']['Name']}"
-                for kind, each in made_for_jobs(self._api, f"{SWARM_INSTANCE}={self.location.instance}", TASK)
-                if each["Spec"]["Labels"][TASK] not in names and self._age(each) > BEGUN
+                for kind, each in job_objects(self._api, f"{SWARM_INSTANCE}={self.location.instance}", TASK)
+                if each["Spec"]["Labels"][TASK] not in names and self._age(each) > MAX_START
             ),
         ]
 
     def clean(self) -> str:
-        JobRunner(self.location, self._api, out=ScreenedBytes(sys.stderr), begun=BEGUN).clean()
-        return "what runs no more is removed"
+        JobRunner(self.location, self._api, out=ScreenedBytes(sys.stderr), max_start=MAX_START).remove_leftovers()
+        return "jobs of killed commands are removed"
 
     def sweep(self) -> str:
-        """Under the lease, remove retired versions that no service uses."""
         with hold(self._client, f"secretops doctor --repair (pid {os.getpid()} on {socket.gethostname()})", Timing()):
-            book = self.read_book()
-            for secret in book.secrets:
-                Inventory(self._api, self.location).sweep(secret, book.secret(secret))
-        return "what no service uses is removed"
+            state = self.read_state()
+            for secret in state.secrets:
+                Inventory(self._api, self.location).sweep(secret, state.secret(secret))
+        return "unused secrets are removed"
 
     def tasks(self, service: dict[str, Any]) -> list[dict[str, Any]]:
         return self._api.get("/tasks", service=[service["ID"]]) or []
 
     @functools.cached_property
-    def book(self) -> VersionState:
-        return self.read_book()
+    def state(self) -> VersionState:
+        return self.read_state()
 
-    def read_book(self) -> VersionState:
-        """Read the version state again."""
+    def read_state(self) -> VersionState:
         return self._client.read()
 
     @functools.cached_property
-    def secrets(self) -> list[Found]:
+    def secrets(self) -> list[SwarmSecret]:
         return Inventory(self._api, self.location).all()
 
-    def users(self, secret: Found) -> list[str]:
-        """The services that mount a secret, except running commands of the stack."""
+    def users(self, secret: SwarmSecret) -> list[str]:
+        """The services that mount a secret, except running jobs."""
         return [
             str(each["Spec"]["Name"])
             for each in self.get("/services")
-            if not self._is_carried(each)
-            and any(one["SecretID"] == secret.id for one in _container(each).get("Secrets") or [])
+            if not self._is_job(each)
+            and any(entry["SecretID"] == secret.id for entry in _container(each).get("Secrets") or [])
         ]
 
     @property
     def ahead(self) -> timedelta:
         """How far this machine's clock is ahead of the daemon's."""
-        return datetime.now(UTC) - time_of(self.get("/info")["SystemTime"])
+        return datetime.now(UTC) - parse_time(self.get("/info")["SystemTime"])
 
-    def _is_carried(self, service: dict[str, Any]) -> bool:
-        """Whether a command of the stack runs in it now. Anybody can write labels: it has to be ours, and young."""
+    def _is_job(self, service: dict[str, Any]) -> bool:
+        """Return True for a running job of the stack. Anybody can write its labels."""
         container = _container(service)
         return (
             self._is_labelled(service)
@@ -115,8 +108,7 @@ class Manager:
         return TASK in labels and labels.get(SWARM_INSTANCE) == self.location.instance
 
     def _age(self, found: dict[str, Any]) -> timedelta:
-        """By the daemon's clock, at its first answer."""
-        return time_of(self.get("/info")["SystemTime"]) - time_of(found["CreatedAt"])
+        return parse_time(self.get("/info")["SystemTime"]) - parse_time(found["CreatedAt"])
 
 
 def _container(service: dict[str, Any]) -> dict[str, Any]:

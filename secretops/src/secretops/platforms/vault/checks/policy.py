@@ -1,7 +1,4 @@
-"""Parse what a policy of Vault grants below a mount, from HCL or JSON.
-
-No more of HCL than a policy uses: https://openbao.org/docs/concepts/policies/
-"""
+"""Parse policies of Vault: JSON, or the part of HCL that a policy uses. https://openbao.org/docs/concepts/policies/"""
 
 from __future__ import annotations
 
@@ -27,22 +24,21 @@ _OLD_WORDS = {
 
 @dataclass(frozen=True)
 class Rule:
-    """One path of a policy, which may end with * and have + for a part, and its capabilities."""
+    """One path of a policy, with * at its end or + for a part, and its capabilities."""
 
     path: str
     may: frozenset[str]
 
     def covers(self, path: str) -> bool:
-        """Whether it applies to that exact path."""
         return _matches(self.path.split("/"), path.split("/"), whole=True)
 
     def touches(self, mount: str) -> bool:
-        """Whether it applies to anything below that mount."""
+        """Return whether it applies to anything below the mount."""
         return _matches(self.path.split("/"), mount.strip("/").split("/"), whole=False)
 
 
 def rules(text: str) -> list[Rule]:
-    """Return the rules that grant something. Raises ValueError if the text is neither HCL of a policy nor JSON."""
+    """Return the rules that grant something. Raises ValueError for a text that is neither HCL nor JSON."""
     found = list(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_hcl(text))
     return [rule for rule in found if rule.may and "deny" not in rule.may]
 
@@ -66,7 +62,7 @@ def _of_hcl(text: str) -> Iterator[Rule]:
 
 
 def _block(text: str, start: int) -> str:
-    """Return the text from `start` to the brace that closes the one before it."""
+    """Return the text from `start` to the closing brace."""
     depth, quoted = 1, False
     for end in range(start, len(text)):
         letter = text[end]
@@ -76,7 +72,7 @@ def _block(text: str, start: int) -> str:
             depth += 1 if letter == "{" else -1
             if depth == 0:
                 return text[start:end]
-    raise ValueError("a brace of the policy is not closed")
+    raise ValueError("unclosed brace")
 
 
 def _matches(pattern: list[str], path: list[str], *, whole: bool) -> bool:
@@ -84,9 +80,10 @@ def _matches(pattern: list[str], path: list[str], *, whole: bool) -> bool:
     for index, part in enumerate(path):
         if index >= len(pattern):
             return False
-        asked = pattern[index]
-        if index == len(pattern) - 1 and asked.endswith("*"):
-            return "/".join(path[index:]).startswith(asked[:-1]) or (not whole and asked[:-1].startswith(part))
-        if asked not in ("+", part) and "{{" not in asked:
+        expected = pattern[index]
+        if index == len(pattern) - 1 and expected.endswith("*"):
+            prefix = expected[:-1]
+            return "/".join(path[index:]).startswith(prefix) or (not whole and prefix.startswith(part))
+        if expected not in ("+", part) and "{{" not in expected:
             return False
     return len(pattern) == len(path) if whole else len(pattern) > len(path)

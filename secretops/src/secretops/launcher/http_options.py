@@ -1,8 +1,7 @@
-"""How `secretops run` listens: transport, address, accepted host names and bearer tokens."""
+"""HTTP options of `secretops run`: transport, address, accepted host names and bearer tokens."""
 
 from __future__ import annotations
 
-import difflib
 import hmac
 import ipaddress
 import logging
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
 
-from secretops.errors import UsageError
+from secretops.errors import UsageError, did_you_mean
 from secretops.values import Value
 
 log = logging.getLogger(__name__)
@@ -27,15 +26,15 @@ class Transport(StrEnum):
     HTTP = "http"  # /mcp: streamable HTTP, MCP since 2025-03-26
 
 
-# The port is mcp's own default; other machines do not reach the address.
+# The port is mcp's default; other machines cannot reach the address.
 DEFAULT_LISTEN = "127.0.0.1:8000"
 
-# Seconds for which the former token is still accepted: longer than a kubelet takes to sync a mounted volume, so that
-# clients with the same volume are never refused. A restart ends it at once.
+# Seconds for which the previous token is accepted: longer than a kubelet takes to sync a mounted volume, so that
+# clients with the same volume are never refused. A restart ends it.
 OVERLAP = 300
 
-# The least length of a token: it can be guessed over a network, without a lock-out.
-SHORTEST = 32
+# The minimum length of a token, which can be guessed over a network, without a lock-out.
+MIN_LENGTH = 32
 
 # RFC 6750, section 2.1.
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
@@ -46,7 +45,7 @@ _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True)
 class Address:
-    """An address of this machine and a port. Port 0 lets the system choose one, which is logged."""
+    """An address of this machine and a port. For port 0 the system chooses one, which is logged."""
 
     host: str
     port: int
@@ -69,60 +68,62 @@ def parse_listen(text: str) -> Address:
     host = "127.0.0.1" if host == "localhost" else host
     if not _is_address(host) or port is None or port > _HIGHEST_PORT:
         raise UsageError(
-            f"--listen {text!r}",
-            rule="it is an IP address of this machine, or localhost, and a port",
-            remedy=f"for example {DEFAULT_LISTEN}, or 0.0.0.0:8000 for every address",
+            f"--listen {text!r}: invalid address",
+            rule="an IP address of this machine, or localhost, and a port",
+            remedy=f"for example --listen {DEFAULT_LISTEN}, or --listen 0.0.0.0:8000 for every address",
+            code="listen-address-invalid",
         )
     return Address(host, port)
 
 
 def parse_transport(text: str) -> Transport:
-    """Return the transport called `text`. Raises UsageError."""
+    """Raise UsageError for an unknown transport."""
     try:
         return Transport(text)
     except ValueError:
-        nearest = difflib.get_close_matches(text.lower(), Transport, n=1)
         raise UsageError(
-            f"--transport {text!r}",
-            rule=f"MCP clients reach the server by {', '.join(Transport)}",
-            remedy=f"did you mean {nearest[0]}?" if nearest else f"name one of them; {Transport.STDIO} is the default",
+            f"--transport {text!r}: unknown transport",
+            rule=f"a transport is one of {', '.join(Transport)}",
+            remedy=f"{did_you_mean(text.lower(), Transport)}the default is {Transport.STDIO}",
+            code="transport-unknown",
         ) from None
 
 
 @dataclass(frozen=True)
 class HostNames:
-    """The names that this server answers to, as a defence against DNS rebinding. Ports may differ behind a proxy."""
+    """The accepted names of this server, against DNS rebinding. Ports may differ behind a proxy."""
 
     names: frozenset[str]
+    # Accept every IP address, since the server listens on all of them.
     any_address: bool
-    """Accept every IP address, since the server listens on all of them."""
 
     @classmethod
     def of(cls, address: Address, allowed: Iterable[str] = ()) -> HostNames:
-        """Return the listen address, the forms of localhost, and `allowed`. Raises UsageError."""
+        """Accept the listen address, localhost, and `allowed`. Raises UsageError."""
         more = {name for entry in allowed for name in entry.replace(",", " ").split()}
         for name in more:
             if not _is_address(name) and _split(name) != (name.lower(), None):
                 raise UsageError(
-                    f"--allowed-host {name!r}",
-                    rule="it is a host's name or address alone, as clients write it: no scheme, port or path",
-                    remedy="write it like mcp.example.com",
+                    f"--allowed-host {name!r}: invalid host",
+                    rule="a host name or address without scheme, port or path",
+                    remedy="for example --allowed-host mcp.example.com",
+                    code="allowed-host-invalid",
                 )
         return cls(_LOCAL_NAMES | {address.host} | {name.lower() for name in more}, address.is_every)
 
     def host(self, header: str | None) -> bool:
-        """Return whether a Host header, which is required (RFC 9112, section 3.2), names this server."""
+        """Return whether a Host header, which is required (RFC 9112, 3.2), names this server."""
         name, _ = _split(header or "")
         return name in self.names or (self.any_address and _is_address(name))
 
     def origin(self, header: str | None, host: str | None) -> bool:
-        """Return whether a request may come from a page of that Origin; without one the client is no browser."""
+        """Return whether a request may come from a page of that Origin; None: the client is not a browser."""
         if header is None:
             return True
-        scheme, separator, place = header.partition("://")
+        scheme, separator, address = header.partition("://")
         if scheme not in {"http", "https"} or not separator:
             return False
-        return _split(place)[0] in self.names or (place == host and self.host(host))
+        return _split(address)[0] in self.names or (address == host and self.host(host))
 
 
 def _split(text: str) -> tuple[str, int | None]:
@@ -143,17 +144,18 @@ def _is_address(name: str) -> bool:
 
 
 def check_token(token: str) -> None:
-    """Raise UsageError, without the token in it, unless it can be sent in a header and is long enough."""
-    if len(token) < SHORTEST or not _TOKEN.fullmatch(token):
+    """Raise UsageError, which does not contain the token, if it cannot be sent in a header or is too short."""
+    if len(token) < MIN_LENGTH or not _TOKEN.fullmatch(token):
         raise UsageError(
-            "the token of http-token is too short, or has characters that a bearer token cannot have",
-            rule=f"at least {SHORTEST} letters, digits or -._~+/ (RFC 6750)",
-            remedy="for example `openssl rand -hex 32 | secretops put http-token`",
+            "the token of http-token is too short, or has invalid characters",
+            rule=f"a bearer token has at least {MIN_LENGTH} letters, digits or -._~+/ (RFC 6750)",
+            remedy="for example: openssl rand -hex 32 | secretops put http-token",
+            code="http-token-invalid",
         )
 
 
 class BearerTokens:
-    """The accepted tokens: the current one, and the former one for OVERLAP seconds. Thread-safe."""
+    """The accepted tokens: the current one, and the previous one for OVERLAP seconds. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, Lock()
@@ -163,11 +165,11 @@ class BearerTokens:
 
     @property
     def any(self) -> bool:
-        """Whether there is a token. A removed file does not remove it."""
+        """Whether a token is required. A removed file does not remove it."""
         return self._current is not None
 
     def use(self, value: Value | None) -> None:
-        """Use the token of `value`. None and the current one change nothing. Raises UsageError for an invalid one."""
+        """Use the token of `value`, if there is one. Raises UsageError for an invalid token."""
         if value is None:
             return
         check_token(value["token"])
@@ -178,7 +180,7 @@ class BearerTokens:
             elif not hmac.compare_digest(self._current, token):
                 self._former, self._until = self._current, self._clock() + OVERLAP
                 self._current = token
-                log.info("A new http-token is in use; the one before is accepted for %s s more.", OVERLAP)
+                log.info("A new http-token is in use; the previous one is accepted for %s s more.", OVERLAP)
 
     def accept(self, authorization: str | None) -> bool:
         """Return whether an Authorization header has an accepted token, in constant time."""
@@ -192,32 +194,33 @@ class BearerTokens:
 
 
 @dataclass(frozen=True)
-class Listening:
+class HttpOptions:
     """The HTTP options of `secretops run`."""
 
     transport: Transport
     address: Address
     names: HostNames
+    # Whether an MCP client may choose another broker or user for all clients (upstream.CONNECTION_TOOLS).
     connection_tools: bool = False
-    """Whether an MCP client may choose another broker or user for all clients (upstream.CONNECTION_TOOLS)."""
 
     def check(self, *, has_token: bool) -> None:
-        """Raise UsageError for an address that other machines reach without a token."""
+        """Raise UsageError if other machines can reach the address without a token."""
         if not self.address.is_loopback and not has_token:
             raise UsageError(
                 f"--listen {self.address} without a token",
-                rule="outside loopback a transport over HTTP needs a bearer token: whoever reaches it uses the broker",
-                remedy="`secretops put http-token` (declared in the stack file), or a file that MCP_HTTP_TOKEN_FILE "
-                f"names; or --listen {DEFAULT_LISTEN}",
+                rule="an address that other machines can reach needs a bearer token, as its clients use the broker",
+                remedy="declare http-token in the stack file, then: secretops put http-token; or set "
+                f"MCP_HTTP_TOKEN_FILE; or --listen {DEFAULT_LISTEN}",
+                code="http-token-required",
             )
 
 
-def listening(
+def parse_http_options(
     transport: str, listen: str, allowed_hosts: Iterable[str], *, connection_tools: bool = False
-) -> Listening | None:
+) -> HttpOptions | None:
     """Parse the options of `secretops run`; None for stdio, which ignores the others. Raises UsageError."""
     chosen = parse_transport(transport)
     if chosen is Transport.STDIO:
         return None
     address = parse_listen(listen)
-    return Listening(chosen, address, HostNames.of(address, allowed_hosts), connection_tools)
+    return HttpOptions(chosen, address, HostNames.of(address, allowed_hosts), connection_tools)

@@ -1,4 +1,4 @@
-"""Follow a source: wait for its first values, then try each new version, and use or reject it."""
+"""Watch a source: wait for its first values, then try each new version, and use or reject it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError
 from secretops.launcher.connection import BrokerConnection
-from secretops.launcher.listening import BearerTokens, Listening
+from secretops.launcher.http_options import BearerTokens, HttpOptions
 from secretops.launcher.settings import NotYetError, ServerSettings
-from secretops.launcher.source import Source
+from secretops.launcher.sources import Source
 from secretops.launcher.state import LauncherState
 from secretops.launcher.swap import StoppedError, Swap
 from secretops.launcher.upstream import UpstreamServer, set_tool_settings
@@ -21,19 +21,18 @@ from secretops.manifest import HTTP_TOKEN
 
 log = logging.getLogger(__name__)
 
-# A read counts when the fingerprint is the same before and after it. It is repeated for up to 1 s: a file may be
-# half-written.
+# A read counts if the fingerprint is the same before and after it. It is retried for 1 s: a file may be half-written.
 SETTLE_SECONDS, SETTLE_TRIES = 0.1, 10
 
-# Seconds until a rejected version is tried again, doubled each time: the broker may learn of it late.
+# Seconds until a rejected version is tried again, doubled each time: the broker may receive it late.
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 
-# Seconds that `stop` waits for a swap under way to end.
+# Seconds that `stop` waits for the end of a swap.
 END_SECONDS = 2.0
 
 
-def read_settled(source: Source, stopping: threading.Event) -> tuple[ServerSettings, str]:
-    """Return the settings and their fingerprint, read while nothing changed. Raises what `read` does."""
+def read_stable(source: Source, stopping: threading.Event) -> tuple[ServerSettings, str]:
+    """Return settings and their fingerprint, read while nothing changed. Raises what `read` does."""
     for attempt in range(1, SETTLE_TRIES + 1):
         before = source.fingerprint()
         try:
@@ -49,28 +48,28 @@ def read_settled(source: Source, stopping: threading.Event) -> tuple[ServerSetti
 
 
 class FirstValues:
-    """Waits for the values and the token that a server at `listening` needs before it can serve."""
+    """Waits for the values and the token that a server needs before it can serve."""
 
     def __init__(
         self,
         source: Source,
-        listening: Listening,
+        options: HttpOptions,
         tokens: BearerTokens,
         state: LauncherState,
         stopping: threading.Event,
     ) -> None:
-        self._source, self._listening, self._tokens, self._state = source, listening, tokens, state
+        self._source, self._options, self._tokens, self._state = source, options, tokens, state
         self._stopping = stopping
         self._fingerprint = ""
 
     def check(self) -> None:
-        """Read once. Raises UsageError for a mistake, and for a required token that the source cannot bring."""
+        """Read once. Raises UsageError for a mistake, and for a required token that cannot arrive."""
         self._read()
-        if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_bring("MCP_HTTP_TOKEN"):
-            self._listening.check(has_token=False)
+        if HTTP_TOKEN[0] in self._state.waiting_for and not self._source.may_arrive("MCP_HTTP_TOKEN"):
+            self._options.check(has_token=False)
 
     def wait(self) -> bool:
-        """Wait until all values are there; return False if the launcher ends before. Mistakes are only logged."""
+        """Wait for all values, and return False if the launcher ends before. Mistakes are only logged."""
         if self._state.waiting_for:
             keep_polling(self._poll, self._source, self._stopping, self._state)
         return not self._state.waiting_for
@@ -82,29 +81,27 @@ class FirstValues:
             try:
                 self._read()
             except SecretopsError as error:
-                log.error("%s", error)  # noqa: TRY400 - a person's mistake, not ours
+                log.error("%s", error)  # noqa: TRY400 - a mistake of the operator
         return not self._state.waiting_for
 
     def _read(self) -> None:
         missing: tuple[str, ...] = ()
         try:
-            token = read_settled(self._source, self._stopping)[0].http_token
+            token = read_stable(self._source, self._stopping)[0].http_token
         except NotYetError as error:
             token, missing = error.http_token, error.secrets
             log.info("Waiting: %s", error)
         self._tokens.use(token)
-        address = self._listening.address
+        address = self._options.address
         if not address.is_loopback and not self._tokens.any:
             missing += (HTTP_TOKEN[0],)
-            log.info(
-                "Waiting: a token is not there yet, and --listen %s needs one. -> secretops put http-token", address
-            )
+            log.info("Waiting: --listen %s needs a bearer token. -> secretops put http-token", address)
         self._state.waiting_for = missing
 
 
 @dataclass
 class _Rejected:
-    """A rejected version, when it is tried again, and the pause before that."""
+    """A rejected version, when it is retried, and the pause before that."""
 
     fingerprint: str
     settings: ServerSettings | None
@@ -113,7 +110,7 @@ class _Rejected:
 
 
 class SourceWatcher:
-    """A thread that keeps a running server on the versions of `source`. `in_use`: its settings and their fingerprint.
+    """A thread that updates a running server to the versions of `source`. `in_use`: its settings and their fingerprint.
 
     `notify` receives each version before it is used, and may reject it by raising SecretopsError.
     """
@@ -139,7 +136,7 @@ class SourceWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Use no further version, and cancel the attempt under way."""
+        """Use no further version, and cancel a swap."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(END_SECONDS)
@@ -148,7 +145,7 @@ class SourceWatcher:
         keep_polling(self._poll, self._source, self._stopping, self._state)
 
     def _poll(self) -> bool:
-        """Try the source's version, unless it is in use or was rejected a moment ago. Never done."""
+        """Try the source's version, unless it is in use or was rejected shortly before. Never done."""
         fingerprint = self._source.fingerprint()
         known = self._rejected if self._rejected and self._rejected.fingerprint == fingerprint else None
         if fingerprint == self._fingerprint:
@@ -160,7 +157,7 @@ class SourceWatcher:
     def _try(self, fingerprint: str, settings: ServerSettings | None) -> None:
         try:
             if settings is None:
-                settings, fingerprint = read_settled(self._source, self._stopping)
+                settings, fingerprint = read_stable(self._source, self._stopping)
             self._use(settings, fingerprint)
         except StoppedError:
             return
@@ -174,20 +171,20 @@ class SourceWatcher:
         self._notify(settings)
         seconds = None
         if settings.link == before.link:
-            self._connection.keep(settings)
+            self._connection.update(settings)
         elif self._connection.chosen_by_tool:
-            self._connection.keep(settings)
-            log.info("An MCP client has chosen the connection by a tool: it stays. The new version is not in use.")
+            self._connection.update(settings)
+            log.info("The new version is not in use: an MCP client has chosen the connection by a tool.")
         else:
             seconds = Swap(self._connection, settings, lambda: self._is_obsolete(fingerprint)).run()
         set_tool_settings(settings, self._server)
         self._state.use(settings.versions, settings.tls.expires_at() if settings.tls else None)
         for secret, version in self._state.versions_in_use().items():
             if before.versions.get(secret) != version:
-                log.info("On version %s of %s now.", version, secret)
+                log.info("Using version %s of %s.", version, secret)
         if seconds is not None:
             self._state.count("swaps")
-            log.info("Another MQTT client took over after %.0f ms.", seconds * 1000)
+            log.info("Swapped the MQTT client in %.0f ms.", seconds * 1000)
 
     def _is_obsolete(self, fingerprint: str) -> bool:
         return self._stopping.is_set() or self._source.fingerprint() != fingerprint
@@ -203,4 +200,4 @@ class SourceWatcher:
         self._rejected = _Rejected(fingerprint, settings, now + FIRST_RETRY)
         self._state.count("refused_versions")
         reason = str(error) if isinstance(error, SecretopsError) else f"{type(error).__name__}: {error}"
-        log.error("A new version is not taken; the one before goes on, and this is tried again.\n%s", reason)
+        log.error("A new version was rejected and will be retried; the previous one stays in use.\n%s", reason)

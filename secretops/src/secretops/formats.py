@@ -1,6 +1,6 @@
-"""The forms of names, hosts, URLs, images, topics and variables: one rule for the stack file and for the manifest.
+"""Formats of names, hosts, URLs, images, topics and variables, shared by the stack file and the manifest.
 
-Only the standard library: the Pulumi program imports this before a preview. All of it is ASCII.
+Imports only the standard library, as the Pulumi program loads it before a preview. All formats are ASCII.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import re
 import unicodedata
 from urllib.parse import urlsplit
 
-# A name of a secret or a field: good as it is in every store, variable and path.
+# A name of a secret or a field, valid in every store, variable and path.
 NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 
-# A group of a Coreflux broker: one argument of its commands, whatever they are split at.
+# A group of a Coreflux broker: one argument of its commands, which are split at spaces and quotes.
 GROUP = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
 
-# A label of a host's name: RFC 1123, 2.1, and inside it the underscore that the services of a Docker Swarm have.
+# A label of a host name (RFC 1123, 2.1), and the underscore that services of a Docker Swarm have.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
-# A name whose last label is a number is an IPv4 address (RFC 1123, 2.1); resolvers take 0x7f000001 for one, too.
+# A name whose last label is a number is an IPv4 address (RFC 1123, 2.1); resolvers accept 0x7f000001, too.
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
 
 # Characters of a name (RFC 1035, 2.3.4).
@@ -27,9 +27,9 @@ _LONGEST_NAME = 253
 
 
 def parse_host(text: str) -> str:
-    """Return an IP address in its shortest form, or a name without its trailing dot, which no certificate has.
+    """Return an IP address in its shortest form, or a host name without a trailing dot, which no certificate has.
 
-    Raises ValueError for what is neither, or no address of one machine. IPv6 has no brackets and no zone here.
+    Raises ValueError for anything else, and for an address that is not of one machine. IPv6: no brackets, no zone.
     """
     name = text.removesuffix(".")
     labels = name.split(".")
@@ -40,12 +40,12 @@ def parse_host(text: str) -> str:
     plain = getattr(address, "ipv4_mapped", None) or address
     reserved = plain.version == 4 and plain.is_reserved  # noqa: PLR2004 - IPv4; of IPv6 most is reserved
     if getattr(address, "scope_id", None) or plain.is_unspecified or plain.is_multicast or reserved:
-        raise ValueError("not the address of one machine")
+        raise ValueError("not an address of one machine")
     return str(plain)
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` is the machine itself, by any of its names or addresses."""
+    """Return whether `host` is a name or an address of this machine."""
     name = host.lower().removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -56,8 +56,8 @@ def is_loopback(host: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-def in_url(host: str) -> str:
-    """Return `host` as a URL has it: IPv6 in brackets."""
+def url_host(host: str) -> str:
+    """Return `host` as in a URL: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -66,21 +66,21 @@ _OF_PATHS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 
 
 def parse_https_url(text: str, *, path: bool = False) -> str:
-    """Return `text`, a URL of https, its host in lower case and without a slash at its end. Raises ValueError.
+    """Return an https URL without user, query or fragment, in lower case and without a final slash. Raises ValueError.
 
-    It has no user, query or fragment. With `path` it may have a path, and is returned as it is: issuers are compared.
+    With `path` it may have a path, and is returned unchanged, because issuers are compared as text.
     """
     if not (text.isascii() and text.isprintable()):  # urlsplit drops tabs and newlines
         raise ValueError("not ASCII")
     at = urlsplit(text)
-    host = in_url(parse_host(at.hostname or ""))
+    host = url_host(parse_host(at.hostname or ""))
     port = "" if at.port is None else f":{at.port}"
-    if f"https://{in_url(at.hostname or '')}{port}{at.path}".lower() != text.lower() or at.port == 0:
-        raise ValueError("more than https, a host, a port and a path")
+    if f"https://{url_host(at.hostname or '')}{port}{at.path}".lower() != text.lower() or at.port == 0:
+        raise ValueError("not just https, a host, a port and a path")
     if at.path in ("", "/"):
         return text if path else f"https://{host}{port}"
     if not path or "//" in at.path or not _OF_PATHS.issuperset(at.path) or {".", ".."} & set(at.path.split("/")):
-        raise ValueError("no such path")
+        raise ValueError("invalid path")
     return text
 
 
@@ -89,7 +89,7 @@ _LONGEST_TOPIC = 65535
 
 
 def is_topic_filter(text: str) -> bool:
-    """Return whether `text` is a topic filter by MQTT 5.0, 4.7 and 4.8.2, without control characters (1.5.4)."""
+    """Return whether `text` is a topic filter (MQTT 5.0, 4.7 and 4.8.2) without control characters (1.5.4)."""
     if not text or any(_is_no_text(letter) for letter in text) or len(text.encode()) > _LONGEST_TOPIC:
         return False
     levels = text.split("/")
@@ -103,7 +103,7 @@ def is_topic_filter(text: str) -> bool:
 
 
 def _is_no_text(letter: str) -> bool:
-    """Return whether a broker may close the connection for it: a control character, a surrogate, a non-character."""
+    """Return whether a broker may reject a character: a control character, a surrogate or a non-character."""
     code = ord(letter)
     return unicodedata.category(letter) in ("Cc", "Cs") or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF  # noqa: PLR2004 - Unicode, 23.7
 
@@ -116,15 +116,15 @@ _OF_IMAGES = re.compile(
 )
 
 
-def registry_of(image: str) -> str | None:
-    """Return the registry that an image's name begins with; None is Docker Hub."""
+def image_registry(image: str) -> str | None:
+    """Return the registry of an image; None is Docker Hub."""
     first, slash, _ = image.partition("/")
     return first if slash and (set(first) & set(".:") or first == "localhost") else None
 
 
 def is_pinned_image(text: str) -> bool:
-    """Return whether `text` is an image with a digest, or with a tag other than latest."""
-    registry = registry_of(text)
+    """Return whether an image has a digest, or a tag other than latest."""
+    registry = image_registry(text)
     found = _OF_IMAGES.fullmatch(text.removeprefix(f"{registry}/") if registry else text)
     if not found or (registry and not _is_authority(registry)):
         return False
@@ -132,14 +132,13 @@ def is_pinned_image(text: str) -> bool:
 
 
 def _is_authority(text: str) -> bool:
-    """Return whether `text` is a host, and perhaps a port."""
     try:
         return parse_https_url(f"https://{text}") == f"https://{text.lower()}"
     except ValueError:
         return False
 
 
-# What changes how a process loads code, finds servers, trusts them or logs in.
+# Variables that change how a process loads code, finds and trusts servers, or logs in.
 _RESERVED_PREFIXES = (
     *("LD_", "DYLD_", "GLIBC_", "MALLOC_", "PYTHON", "BASH_", "NODE_", "PIP_", "UV_", "GIT_", "SSH_", "XDG_", "LC_"),
     *("SSL_", "OPENSSL_", "AWS_", "AZURE_", "VAULT_", "BAO_", "KUBERNETES_", "DOCKER_", "PULUMI_", "GOOGLE_"),
@@ -161,5 +160,5 @@ VERSION_PREFIX = "SECRETOPS_VERSION_"
 
 
 def version_variable(secret: str) -> str:
-    """Return the name of the variable that says which version of `secret` a reader has."""
+    """Return the variable that has the id of a reader's version of `secret`."""
     return f"{VERSION_PREFIX}{secret.upper().replace('-', '_')}"

@@ -1,0 +1,259 @@
+"""Checks a stack's live parts, and changes nothing. Repairs run separately, on request."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from secretops.check import Check, Level, Repair, Result, attention, judge, ok
+from secretops.engine.decisions import Facts, Finding, Reason, findings, grace_end, outdated_replicas, replica_behind
+from secretops.engine.ports import NamedKey
+from secretops.errors import ExitCode, RefusedError, SecretopsError, unexpected
+from secretops.manifest import ExternalAgent, OwnedAgent, Secret, SecretKind
+from secretops.operations import broker as embedded
+from secretops.operations import external_certificates
+from secretops.operations.broker_access import replicas_read_as
+from secretops.operations.rotate import rotate
+from secretops.operations.rotators import agent_key as owned_key
+from secretops.operations.session import Session
+from secretops.operations.status import last_failure, lost
+from secretops.operations.tick import tick
+from secretops.platform import RemoteCommand
+from secretops.printable import ScreenedBytes
+from secretops.targets import open_target
+
+# Name of the check of secrets that left the stack.
+ORPHANS = "orphaned values"
+ANSWER_SECONDS = 5.0
+
+# What two hourly ticks did not finish is stuck: ticks fail, or do not run.
+STUCK_AFTER = timedelta(hours=2)
+
+# Allowed lead of the clock that created a version.
+SKEW = timedelta(seconds=60)
+
+# In a store's text of delivery drift: the next tick delivers the current version.
+BY_A_TICK = "secretops tick"
+
+# Exit codes of a tick after which a person acts.
+FOR_A_PERSON = (ExitCode.WAITING, ExitCode.ATTENTION)
+
+AGENT_RULE = "the agent must accept the current key, and keys that no version has are deleted"
+
+# A check's name, and its result.
+Examined = tuple[str, Result]
+
+
+def doctor(checks: Sequence[Check]) -> Iterator[Examined]:
+    """Yield each check's result. A check that fails is UNKNOWN."""
+    for check in checks:
+        try:
+            yield check.name, check.run()
+        except SecretopsError as error:
+            yield check.name, Result.of(error, Level.UNKNOWN)
+        except Exception as error:  # a defect of this check alone; its text may hold anything
+            yield check.name, Result.of(unexpected(check.name, error), Level.UNKNOWN)
+
+
+def repairs(examined: Sequence[Examined]) -> list[Repair]:
+    return list(dict.fromkeys(result.repair for _, result in examined if result.repair))
+
+
+def run_repair(repair: Repair) -> str | SecretopsError:
+    """Run a repair. Return what was done, or why it failed."""
+    try:
+        return repair.run()
+    except SecretopsError as error:
+        return error
+    except Exception as error:  # a defect of this repair alone; its text may hold anything
+        return unexpected(repair.description, error)
+
+
+def exit_code(examined: Sequence[Examined]) -> ExitCode:
+    return ExitCode.DONE if all(result.level is Level.OK for _, result in examined) else ExitCode.ATTENTION
+
+
+def checks(session: Session) -> list[Check]:
+    """Return the platform's own checks, then those of every stack. Raises UsageError."""
+    platform, secrets = session.platform, session.manifest.secrets
+    of_store = platform.checks(session, ticks(session))
+
+    def check(name: str, look: Callable[..., Result], *secret: Secret) -> Check:
+        def reach_and_look() -> Result:
+            of_store.reach()
+            return look(session, *secret)
+
+        return Check(name, reach_and_look)
+
+    found = [*of_store.checks]
+    if not platform.remote_command(session.manifest):  # there each tick tests the broker
+        found.append(Check("broker", partial(broker, session)))
+        found += [check(f"login {one.name}", login, one) for one in secrets if one.kind.alternates]
+        key = session.manifest.of_kind(SecretKind.AGENT_KEY)
+        found += [check("agent", agent_key, key)] if key and key.agent else []
+    found.append(check(external_certificates.NAME, certificates))
+    found += [check(f"secret {one.name}", secret_health, one) for one in secrets]
+    return [*found, check(ORPHANS, orphaned_values)] if platform.lists_orphans else found
+
+
+def broker(session: Session) -> Result:
+    found = session.manifest.broker
+    address = f"{found.host}:{found.port}"
+    try:
+        socket.create_connection((found.host, found.port), ANSWER_SECONDS).close()
+    except OSError as error:
+        value = f"{address}: {error.strerror or type(error).__name__}"
+        remedy = "secretops broker start" if found.embedded else "start the broker, or open the network to it"
+        repair = Repair("secretops broker start", lambda: embedded.start(session)) if found.embedded else None
+        return attention(value, "put, rotate and tick connect to the broker from this machine", remedy, repair)
+    return ok(f"{address} accepts connections")
+
+
+def login(session: Session, secret: Secret) -> Result:
+    """Log in with the current version, and find servers that use an older one past the grace period."""
+    name, is_server = secret.name, secret.kind is SecretKind.MQTT_USER
+    current = session.store.versions(name).current
+    if current is None:
+        return ok("no value yet")
+    value = session.store.read(name, current.id, purpose="doctor: log in")
+    try:
+        open_target(session.broker, secret.kind).verify(value)
+    except RefusedError as error:
+        wrong = f"the broker refuses user {current.user}, whose password is current: {error.what}"
+        rule = "the current version must log in; somebody changed this user or its rights at the broker"
+        command = f"secretops rotate {name}" if is_server else f"secretops put {name}, with a valid credential"
+        repair = rotates(session, name) if is_server else None
+        return attention(wrong, rule, f"{command}; and find out who changed it", repair)
+    reports = replicas_read_as(session, secret, value)
+    facts = session.facts(secret, reports or ())
+    if late := replica_behind(facts, session.clock()):
+        rule = "a server must use the new version within the grace period: the user of the old version is retired"
+        return attention(late.message, rule, "read this server's log, and restart it")
+    moving = f", {len(outdated_replicas(facts))} not yet on {current.id}" if outdated_replicas(facts) else ""
+    servers = f"; {len(reports)} servers report{moving}" if reports else ""
+    if reports is None and is_server:
+        servers = "; which version servers use is unknown"
+    return ok(f"user {current.user} logs in{servers}")
+
+
+def agent_key(session: Session, secret: Secret) -> Result:
+    """Check the keys of an owned agent, or that another agent accepts the key."""
+    versions = session.store.versions(secret.name)
+    if isinstance(secret.agent, OwnedAgent):
+        keys = owned_key(session, secret, secret.agent).compare_keys()
+        found = [keys.problem] if keys.problem else []
+        if keys.leftover:
+            found.append(f"leftover keys of a crash: {', '.join(key.id for key in keys.leftover)}")
+        healthy = f"agent {secret.agent.id} has the keys of the stored versions"
+        return judge(found, AGENT_RULE, "secretops tick", healthy, ticks(session))
+    if made := [NamedKey.of(one.user) for one in versions.living if one.user]:
+        value = f"secretops made {', '.join(f'key {key.id} of agent {key.agent}' for key in made)}"
+        remedy = f"secretops put {secret.name} twice, then delete them in DigitalOcean's control panel"
+        return attention(value, "the stack no longer owns this agent, so nothing deletes these keys", remedy)
+    current = versions.current
+    if current is None or current.verified is None:
+        return ok("its key was published untested" if current else "no key yet")
+    from secretops.targets.digitalocean import verify
+
+    agent = secret.agent or ExternalAgent()
+    try:
+        verify(agent.url, session.store.read(secret.name, current.id, purpose="doctor: test the agent key"))
+    except RefusedError as error:
+        return attention(error.what, AGENT_RULE, f"secretops put {secret.name}, with a valid key")
+    return ok(f"{agent.url} accepts the key")
+
+
+def certificates(session: Session) -> Result:
+    found, now = external_certificates.find(session), session.clock()
+    if wrong := [finding.message for one in found if (finding := one.finding(now))]:
+        remedy = "have it renewed by the broker's operator, or by its issuer (docs/operations/certificates.md)"
+        return attention("; ".join(wrong), "an expired certificate ends every connection", remedy)
+    if not found:
+        return ok("none, except those that secretops renews")
+    first = min(found, key=lambda one: one.ends)
+    return ok(f"{len(found)} found; the first to expire is {first.name}, {first.ends:%Y-%m-%d} ({first.source})")
+
+
+def secret_health(session: Session, secret: Secret) -> Result:
+    facts, now = session.facts(secret), session.clock()
+    if gone := lost(session, secret, facts.versions):
+        return attention(gone, "a secret keeps its value until it is replaced", "follow that page")
+    found, current = findings(facts, now), facts.versions.current
+    stuck = [each.message for each in found if _is_stuck(each.reason, facts, now)]
+    wrong = [*stuck, *(each.message for each in found if each.needs_a_person)]
+    for each in facts.versions.all:  # their times decide what is due and what is safe to retire
+        if (ahead := each.created - now) > SKEW:
+            wrong.append(f"version {each.id} was created {ahead.total_seconds():.0f} s in the future: clock skew")
+    if drift := session.store.delivery_drift(secret.name):
+        wrong.append(drift)
+    repair = None
+    if failed := last_failure(session, secret, current):
+        wrong.append(f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}")
+    if failed and failed.step == "verify" and current and failed.version == current.id:
+        # Only a new version helps after an out-of-band password change.
+        repair = rotates(session, secret.name) if secret.kind is SecretKind.MQTT_USER else None
+    elif stuck or BY_A_TICK in (drift or "") or (secret.is_made and (failed or _is_late(found))):
+        repair = ticks(session)
+    rule = "values are rotated on schedule, published within two ticks, and delivered to their readers"
+    remedy = f"secretops tick: it repairs what it can, and prints the remedy for the rest ({secret.name})"
+    healthy = "; ".join(each.message for each in found) or (f"version {current.id}" if current else "no value yet")
+    return judge(wrong, rule, remedy, healthy, repair)
+
+
+def _is_late(found: Sequence[Finding]) -> bool:
+    return any(each.reason in (Reason.OVERDUE, Reason.EXPIRED) for each in found)
+
+
+def _is_stuck(reason: Reason, facts: Facts, now: datetime) -> bool:
+    pending, previous = facts.versions.pending, facts.versions.previous
+    if reason is Reason.PENDING_LEFT_BEHIND:
+        return pending is not None and now > pending.created + STUCK_AFTER
+    over = grace_end(previous, facts) if previous and reason is Reason.RETIRE_DUE else None
+    return over is not None and now > over + STUCK_AFTER
+
+
+def orphaned_values(session: Session) -> Result:
+    orphans = session.orphans()
+    wrong = [f"{', '.join(orphans)}: stored and readable, but not in the stack"] if orphans else []
+    remedy = "; ".join(f"secretops purge {name} --destroy" for name in orphans)
+    return judge(wrong, "nothing rotates a secret that is not in the stack", remedy, "none")
+
+
+def ticks(session: Session) -> Repair:
+    return Repair("secretops tick: finish, deliver, retire and rotate what is due", lambda: _tick(session))
+
+
+def rotates(session: Session, name: str) -> Repair:
+    words = f"secretops rotate {name}: set a new password of the idle user, test and publish it"
+    return Repair(words, lambda: _rotate(session, name))
+
+
+def _tick(session: Session) -> str:
+    if remote := session.platform.remote_command(session.manifest):
+        return _run(remote, ("tick",), accepted=(ExitCode.DONE, *FOR_A_PERSON))
+    outcomes = tick(session)
+    done = "; ".join(f"{one.secret}: {', '.join(one.done)}" for one in outcomes if one.done)
+    if failed := [one for one in outcomes if one.error and one.error.exit_code not in FOR_A_PERSON]:
+        what = "; ".join(f"{one.secret}: {one.error.what}" for one in failed if one.error)
+        rule = f"a failure stops no other secret; done: {done or 'nothing'}"
+        raise SecretopsError(what, rule=rule, remedy="secretops tick prints the whole error", code="tick-failed")
+    errors = ((one.secret, (one.error.what,) if one.error else one.attention) for one in outcomes)
+    left = "; ".join(f"{secret}: {', '.join(what)}" for secret, what in errors if what)
+    return "; ".join(filter(None, (done, left and f"action needed: {left}"))) or "nothing to do"
+
+
+def _rotate(session: Session, name: str) -> str:
+    if remote := session.platform.remote_command(session.manifest):
+        return _run(remote, ("rotate", name), accepted=(ExitCode.DONE,))
+    return f"{name}: published {rotate(session, name, force=False, notify=lambda _: None).id}"
+
+
+def _run(remote: RemoteCommand, command: Sequence[str], *, accepted: Sequence[ExitCode]) -> str:
+    code, text = remote(command, out=ScreenedBytes(sys.stderr)), f"secretops {' '.join(command)}"
+    if code not in accepted:
+        what, rule = f"{text} exited with {code}", "it ran as a task of the Swarm, and printed the reason"
+        raise SecretopsError(what, rule=rule, remedy="fix what it printed, then run doctor again", code="task-failed")
+    return f"{text} ran as a task of the Swarm" + ("" if code == ExitCode.DONE else "; action needed, see its output")

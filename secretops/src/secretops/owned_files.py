@@ -1,0 +1,121 @@
+"""Open files and check folders safely: refuse symbolic links, other owners, and folders that others can write to.
+
+Another account could plant a link in a folder that it can write to.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from secretops.errors import StoreError
+
+# Write permission for group and others.
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def open_owned(path: Path, flags: int, mode: int = 0o600) -> int:
+    """Return a descriptor of the regular file `path`, which this account owns. Does not follow a final symbolic link.
+
+    `flags` and `mode` are those of os.open. Never blocks. Raises OSError, and StoreError for any other kind of file.
+    """
+    try:
+        file = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
+    except OSError:
+        if path.is_symlink():
+            raise _symlink(path) from None
+        raise
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():  # else no call: see check_store
+            _check_regular(path, found)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
+
+
+def read_owned(path: Path) -> bytes:
+    """Return the content of the regular file `path`. Raises as `open_owned`."""
+    with open(open_owned(path, os.O_RDONLY), "rb") as file:
+        return file.read()
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append `line` and flush it to disk. A new file has mode 600. Raises as `open_owned`.
+
+    A single write, so that lines of two processes never mix. Starts a new line after an incomplete one.
+    """
+    file = open_owned(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    try:
+        end = os.fstat(file).st_size
+        whole = end == 0 or os.pread(file, 1, end - 1) == b"\n"
+        data = (b"" if whole else b"\n") + line.encode() + b"\n"
+        if os.write(file, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def check_owner(path: Path, owner: int) -> None:
+    """Raise StoreError unless this process runs as `owner`, the uid that owns `path`."""
+    if owner != os.geteuid():
+        raise StoreError(
+            f"{path} belongs to uid {owner}, and this process runs as uid {os.geteuid()}",
+            rule="the account that uses secrets owns their files",
+            remedy=f"run as uid {owner}, or change the owner: chown -R {os.geteuid()} {path}",
+            code="file-owner-mismatch",
+        )
+
+
+def check_file(path: Path) -> None:
+    """Raise StoreError if `path` is a symbolic link or belongs to another account."""
+    if os.path.lexists(path):
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            raise _symlink(path)
+        check_owner(path, found.st_uid)
+
+
+def _check_regular(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise _unexpected(path, "file-not-regular", "not a regular file", "a store's files are regular files")
+    check_owner(path, found.st_uid)
+
+
+def check_folder(path: Path, *, follow: bool = False) -> None:
+    """Raise StoreError unless `path` is a folder of this account that no other account can write to.
+
+    Accepts a symbolic link only with `follow`. Raises OSError if `path` does not exist.
+    """
+    found = path.stat() if follow else path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise _symlink(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise StoreError(
+            f"{path} is not a folder",
+            rule="a store has its files in folders",
+            remedy="move it away, then run: pulumi up",
+            code="folder-not-a-folder",
+        )
+    check_owner(path, found.st_uid)
+    if found.st_mode & OTHERS_WRITE:
+        raise StoreError(
+            f"{path} has mode {stat.S_IMODE(found.st_mode):o}: other accounts can write to it",
+            rule="only the account that uses a store may write to its folders; others could replace its files",
+            remedy=f"chmod go-w {path}, and look for files that you did not create",
+            code="folder-writable-by-others",
+        )
+
+
+def _symlink(path: Path) -> StoreError:
+    rule = "links below a store's root are not followed: they may lead to any file of this account"
+    return _unexpected(path, "path-is-symlink", "a symbolic link", rule)
+
+
+def _unexpected(path: Path, code: str, what: str, rule: str) -> StoreError:
+    remedy = f"find out which process created it, then remove it: rm {path}"
+    return StoreError(f"{path} is {what}", rule=rule, remedy=remedy, code=code)

@@ -1,0 +1,292 @@
+"""Doctor's checks of an Azure stack: vault, rights, names, versions, lease, trail and unknown secrets.
+
+A value is read only to find which of two versions of one second readers get (`TagState.of`), and is never shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
+
+from azure.core.exceptions import HttpResponseError
+from azure.core.pipeline import PipelineResponse
+
+from secretops.check import (
+    Check,
+    Repair,
+    Result,
+    attention,
+    clock_skew,
+    judge,
+    ok,
+    poll,
+    reached,
+    table,
+    undeclared_secrets,
+)
+from secretops.errors import SecretopsError
+from secretops.platform import OpenedStack
+from secretops.platforms.azure.api import DeletedSecret, KeyVaultApi
+from secretops.platforms.azure.errors import ForbiddenError, vault_name
+from secretops.platforms.azure.lease import LONGEST_LEASE, LeaseBlob
+from secretops.platforms.azure.location import AzureStoreLocation
+from secretops.platforms.azure.log_workspace import Workspace
+from secretops.platforms.azure.tags import FORGETTING, Copy, TagState
+from secretops.platforms.azure.trail import LogAnalytics
+from secretops.stores.lease import Timing
+from secretops.trails import Access
+
+# The tick is hourly: an operation that is unfinished after two of them is stuck.
+STUCK_AFTER = timedelta(hours=2)
+# The tick sends requests hourly, so a week without a row means that there is no log.
+RECORD_WINDOW = timedelta(days=7)
+DENIAL_WINDOW = timedelta(days=1)
+
+
+class Vault:
+    """The vault of a stack. Connects with the first request; raises SecretopsError."""
+
+    def __init__(self, location: AzureStoreLocation, *, timing: Timing | None = None) -> None:
+        self.location, self.timing = location, timing or Timing()
+        self.api, self.lease = KeyVaultApi.of(location), LeaseBlob.of(location)
+        self.short_name = vault_name(location.vault)
+        self.names = (*location.secrets.values(), *location.pending.values())
+        self._first = next(iter(location.secrets.values()), "none")
+
+    @functools.cached_property
+    def _failure(self) -> SecretopsError | None:
+        """The error of the first request, which all checks share."""
+        try:
+            self.api.versions(self._first)
+        except ForbiddenError:
+            return None
+        except SecretopsError as error:
+            return error
+        return None
+
+    def reach(self) -> None:
+        """Raise SecretopsError if the vault does not answer, or rejects the login."""
+        if self._failure:
+            raise self._failure
+
+    @functools.cached_property
+    def ahead(self) -> timedelta | None:
+        """How far this machine's clock is ahead of the vault's; None if the answer has no date."""
+
+        def read_date(response: PipelineResponse[Any, Any]) -> None:
+            if date := response.http_response.headers.get("Date"):
+                dates.append(parsedate_to_datetime(date))
+
+        self.reach()
+        dates: list[datetime] = []
+        with contextlib.suppress(HttpResponseError):
+            list(self.api.client.list_properties_of_secret_versions(self._first, raw_response_hook=read_date))
+        return datetime.now(UTC) - dates[-1] if dates else None
+
+    @functools.cached_property
+    def states(self) -> dict[str, TagState]:
+        self.reach()
+        pending = self.location.pending
+        return {secret: TagState.of(self.api, name, pending[secret]) for secret, name in self.location.secrets.items()}
+
+    def forbidden(self) -> Iterator[SecretopsError]:
+        """Yield the denials of reads that an operator needs."""
+        self.reach()
+        reads: list[Callable[[], object]] = [functools.partial(self.api.versions, name) for name in self.names]
+        for read in [*reads, self.lease.status]:
+            try:
+                read()
+            except ForbiddenError as error:
+                yield error
+
+    def deleted(self) -> dict[str, DeletedSecret]:
+        self.reach()
+        return {name: found for name in self.names if (found := self.api.deleted(name))}
+
+    def undeclared(self) -> list[str]:
+        """Return the other secrets of the vault that have an enabled version."""
+        self.reach()
+        others = sorted({*self.api.names()} - {*self.names})
+        return [name for name in others if any(stored.enabled for stored in self.api.versions(name))]
+
+    def accesses(self, since: timedelta) -> Iterator[Access]:
+        trail = LogAnalytics(self.location)
+        for line in Workspace(self.location).lines(datetime.now(UTC) - since):
+            yield from trail.read(line)
+
+    def newest_record(self, since: timedelta) -> datetime | None:
+        return Workspace(self.location).newest(datetime.now(UTC) - since)
+
+
+def azure_checks(vault: Vault, stack: OpenedStack, tick: Repair) -> list[Check]:
+    return table(
+        vault,
+        {
+            "vault": lambda it: reached(it.reach, lambda: it.location.vault),
+            "clock": lambda it: clock_skew(it.ahead, "the vault", ", and logins expire"),
+            "your rights": own_rights,
+            "names": partial(names, stack=stack),
+            "pending": partial(pending, finish=tick),
+            "versions": partial(versions, finish=tick),
+            "lease": lease,
+            "audit": audit,
+            "readers' rights": readers_rights,
+            "unknown secrets": unknown_secrets,
+        },
+    )
+
+
+def own_rights(vault: Vault) -> Result:
+    """Check that the caller may read every secret's metadata and the lease. Only a write shows the rights to write."""
+    if missing := list(vault.forbidden()):
+        return attention("; ".join(error.what for error in missing), missing[0].rule, missing[0].remedy)
+    return ok(f"may read {len(vault.names)} secrets and the lease")
+
+
+def names(vault: Vault, stack: OpenedStack) -> Result:
+    """Find deleted secrets with a name of the stack, except those that secretops deleted and recovers itself."""
+    deleted = {name: one for name, one in vault.deleted().items() if FORGETTING not in one.tags}
+    if not deleted:
+        return ok(f"{len(vault.names)}, none of a deleted secret")
+
+    def recover() -> str:
+        with stack.lease("doctor --repair"):
+            for name in deleted:
+                vault.api.recover(name)
+        return f"{', '.join(deleted)}: recovered with all versions"
+
+    first, found = next(iter(deleted.items()))
+    until = f" until {found.until:%Y-%m-%d}" if found.until else ""
+    return attention(
+        f"{', '.join(deleted)}: deleted, with its name in use{until}",
+        "a deleted secret can be neither read nor written",
+        f"az keyvault secret recover --vault-name {vault.short_name} --name {first}; secretops audit shows its author",
+        Repair(f"recover {', '.join(deleted)}", recover),
+    )
+
+
+def pending(vault: Vault, finish: Repair | None) -> Result:
+    """Find a pending version without progress, and copies of a published one."""
+    stray: list[str] = []
+    under_way: list[str] = []
+    for secret, state in vault.states.items():
+        name, version = vault.location.pending[secret], state.versions.pending
+        if any(copy.stored in state.staging for copy in _left_over(state)):
+            stray.append(f"{name} has an enabled version that is published or discarded")
+        if version and datetime.now(UTC) - version.created > STUCK_AFTER:
+            stray.append(f"{name} has version {version.id} since {version.created:%Y-%m-%d %H:%M} UTC")
+        elif version:
+            under_way.append(secret)
+    return judge(
+        stray,
+        "a pending version is published or discarded within two ticks",
+        "secretops tick finishes it; the log of the stack's job shows why it failed",
+        f"under way: {', '.join(under_way)}" if under_way else "none is left",
+        finish,
+    )
+
+
+def versions(vault: Vault, finish: Repair | None) -> Result:
+    """Check that each current version is enabled and valid, and that no retired version is enabled.
+
+    A disabled current version has no repair: a person may have had a reason.
+    """
+    is_left = any(copy.stored in state.main for state in vault.states.values() for copy in _left_over(state))
+    return judge(
+        _unreadable_or_left(vault),
+        "readers get the newest version while it is enabled; a retired version must be disabled",
+        "secretops tick disables a retired version; secretops rotate, or put, creates a new one; "
+        "az keyvault secret set-attributes --enabled true enables one",
+        "each current one is enabled and not expired",
+        finish if is_left else None,
+    )
+
+
+def _unreadable_or_left(vault: Vault) -> Iterator[str]:
+    for secret, state in vault.states.items():
+        name, current = vault.location.secrets[secret], state.versions.current
+        if current and (copies := state.copies(current.id)):
+            newest = copies[-1].stored
+            if not newest.enabled:
+                yield f"{name}: the current version {newest.id} is disabled"
+            if newest.expires and newest.expires < datetime.now(UTC):
+                yield f"{name}: the current version expired {newest.expires:%Y-%m-%d %H:%M} UTC"
+        if left := [copy.stored.id for copy in _left_over(state) if copy.stored in state.main]:
+            yield f"{name}: {', '.join(left)} is still enabled"
+
+
+def _left_over(state: TagState) -> Iterator[Copy]:
+    """Yield stuck surplus copies: a rotation discards only after its last write."""
+    written = max((stored.created for stored in (*state.main, *state.staging)), default=None)
+    if written and datetime.now(UTC) - written > STUCK_AFTER:
+        yield from state.surplus
+
+
+def lease(vault: Vault) -> Result:
+    """Check that the lease is free or renewed. That of a killed holder ends within a minute."""
+    blob, pause = vault.lease, vault.timing.poll
+    seen = blob.status()
+    for _ in poll(LONGEST_LEASE + pause, pause) if seen.is_leased and not seen.is_infinite else ():
+        found = blob.status()
+        if found.is_leased and found != seen:
+            return ok(f"held by {found.holder}, who renews it")
+        seen = found
+        if not seen.is_leased or seen.is_infinite:
+            break
+    if not seen.is_leased:
+        return ok("free")
+    return attention(
+        f"{blob.name}: held by {seen.holder}, who does not renew it",
+        "a rotation holds the lease for seconds; nothing else can rotate meanwhile",
+        f"az storage blob lease break --blob-url {blob.url} --auth-mode login, when nobody is rotating",
+    )
+
+
+def audit(vault: Vault) -> Result:
+    workspace, rule = vault.location.workspace, "Log Analytics must record every read of a value"
+    if not workspace:
+        remedy = "pulumi up creates one, or uses store.workspace in the stack file"
+        return attention("the stack has no workspace", rule, remedy)
+    newest = vault.newest_record(RECORD_WINDOW)
+    if newest is None:
+        return attention(
+            f"workspace {workspace} has no row of this vault in {RECORD_WINDOW.days} days",
+            f"{rule}, within 15 minutes",
+            "pulumi up creates the vault's diagnostic setting; az monitor diagnostic-settings list shows it",
+        )
+    return ok(f"the newest row is of {newest:%Y-%m-%d %H:%M} UTC")
+
+
+def readers_rights(vault: Vault) -> Result:
+    """Check that no declared reader was denied access within a day."""
+    if not vault.location.workspace:
+        return ok("unknown without a workspace: a denied reader logs it")
+    denied = Counter(
+        (access.reader, access.operation, access.secret)
+        for access in vault.accesses(DENIAL_WINDOW)
+        if access.declared and not access.allowed
+    )
+    if not denied:
+        return ok("no declared reader was denied within a day")
+    denials = (f"{who} was denied {what} of {secret} {times} times" for (who, what, secret), times in denied.items())
+    return attention(
+        f"{'; '.join(denials)} within a day",
+        "a declared reader needs a role on the secret; nobody can read a disabled version",
+        "pulumi up assigns the role; the checks vault and versions show other causes",
+    )
+
+
+def unknown_secrets(vault: Vault) -> Result:
+    """Find secrets with a value in the stack's own vault that are not in the stack, by any author."""
+    if not (found := vault.undeclared()):
+        return ok("none")
+    delete = f"az keyvault secret delete --vault-name {vault.short_name} --name {found[0]}"
+    return undeclared_secrets(
+        found, "with a value in the stack's vault, and not in the stack", f"{delete} (recover undoes it)"
+    )

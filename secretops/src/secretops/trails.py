@@ -1,0 +1,137 @@
+"""Read access logs: one form of an access for every log format. Never a value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from secretops.manifest import Reader, Secret
+
+# The secret of an access that covers all secrets of the store: a list, or a watch.
+ALL = "*"
+# The role of a person's own commands. The folder's account has every value, so it is always a declared reader.
+OPERATOR = "operator"
+# Operations that change a secret: the rotator may run them on every secret, other readers on none.
+CHANGES = frozenset({"write", "delete"})
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """One access to one secret, with its outcome. Times are aware, in UTC."""
+
+    time: datetime
+    reader: str
+    # In the trail's own term, e.g. "get" or "read".
+    operation: str
+    # The store's name of the secret (a Kubernetes Secret, a dotenv secret), or ALL.
+    secret: str
+    allowed: bool
+    # The origin, e.g. an address and a program.
+    source: str
+    # Whether the answer contained the value.
+    value_returned: bool
+    # Whether the access changed the secret: a write, a deletion, a label or a policy. False for a failed attempt.
+    changed: bool
+    # Whether the stack, or the platform itself, permits this reader.
+    declared: bool
+    # The trail's own id of the event, if it may report an event twice. Never one that a client chose.
+    event: str = ""
+    # Whether the record contains the value: such a trail needs the protection of the store.
+    holds_value: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a name that is not text: these fields are compared and printed."""
+        if not all(isinstance(text, str) for text in (self.reader, self.operation, self.secret, self.source)):
+            raise ValueError("a name is not text")
+
+
+class Trail(Protocol):
+    """One log format."""
+
+    # What the trail can read, for an error message.
+    log_format: str
+
+    def read(self, line: bytes) -> Iterable[Access]:
+        """Return the accesses in one line of the log, often none. Raises ValueError for an invalid line.
+
+        A document of several lines is passed as one line.
+        """
+
+    def names(self, secret: str) -> frozenset[str]:
+        """Return the names in the trail of a secret, or of the object with that name; empty if unknown."""
+
+    def known_names(self) -> Iterable[str]:
+        """Return the arguments for which `names` has a result."""
+
+
+class TrailNames:
+    """Names of a stack's secrets in its trail: `by_secret` from the catalogue's names, `known` is the set of all."""
+
+    def __init__(self, by_secret: Mapping[str, frozenset[str]], known: Iterable[str]) -> None:
+        self.by_secret, self.known = by_secret, frozenset(known)
+
+    def names(self, secret: str) -> frozenset[str]:
+        return self.by_secret.get(secret) or frozenset({secret} & self.known)
+
+    def known_names(self) -> Iterable[str]:
+        return (*sorted(self.by_secret), *sorted(self.known - {*self.by_secret}))
+
+
+class AccessRecordTrail(TrailNames):
+    """`Trail` of access.jsonl, which secretops and the launcher write for a store without a trail of its own."""
+
+    log_format = "the store's own log/access.jsonl, one record a line"
+
+    def __init__(self, secrets: Sequence[Secret]) -> None:
+        self._readers = {secret.name: secret.readers for secret in secrets}
+        super().__init__({}, self._readers)
+
+    def read(self, line: bytes) -> Iterable[Access]:
+        record = json.loads(line)
+        with parsing("an access record"):
+            secret, operation = record["secret"], record["operation"]
+            time = datetime.fromisoformat(record["time"]).astimezone(UTC)
+            actor, _, host = record["actor"].rpartition("@")
+            role, changed = actor.partition(":")[0], operation in CHANGES
+            allowed = (Reader.ROTATOR,) if changed else self._readers.get(secret, (Reader.ROTATOR,))
+        yield Access(
+            time=time,
+            reader=actor,
+            operation=operation,
+            secret=secret,
+            allowed=True,
+            source=host,
+            value_returned=operation == "read",
+            changed=changed,
+            declared=role == OPERATOR or role in allowed,
+        )
+
+
+@contextmanager
+def parsing(what: str) -> Iterator[None]:
+    """Raise ValueError, "not `what`", for a document with a missing field or a field of another type."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"not {what}") from error
+
+
+def json_documents(text: bytes) -> list[Any]:
+    """Return all JSON documents of `text`, with or without space between them. Raises ValueError, also for none.
+
+    CloudTrail writes no newline at the end of a file, so joined files have several documents on one line.
+    """
+    left, found = text.strip(b" \t\r\n").decode(), []
+    position = 0
+    while True:
+        document, position = _DECODER.raw_decode(left, position)
+        found.append(document)
+        while position < len(left) and left[position].isspace():
+            position += 1
+        if position == len(left):
+            return found

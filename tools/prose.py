@@ -1,0 +1,175 @@
+"""Check the project's English: `python -m tools.prose`.
+
+Vale applies the rules of tools/vale/styles to Markdown, comments, docstrings and the texts of messages; textstat
+measures the pages. Exit code 0: clean. 1: findings, a line each. 2: a checker could not run.
+
+`--counts` prints the figures instead: words that the rules refuse, by folder, and the words of docstrings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import textstat
+
+from tools.steps import SetupError
+from tools.toolchain.gobuild import cached_binary
+
+ROOT = Path(__file__).resolve().parent.parent
+VALE = ROOT / "tools/vale"
+CODE = ("components", "secretops", "policies", "tools", "bench", "package", "tests")
+# Written by `python -m tools.pages` from the code and from tables, or without prose of their own.
+GENERATED = ("docs/reliability.md", "docs/settings.md", "docs/compliance/", "docs/commands.md", "docs/messages.md")
+
+# Words for each sentence on average, and Flesch reading ease: of a page, and of the README.
+SENTENCE, EASE, README_EASE = 18, 45, 50
+# Words of all docstrings outside of tests.
+DOCSTRINGS = 50_000
+
+# Where the message of an error, a warning or a help text is.
+_MESSAGES = re.compile(r"(Error|Problem|Result|Finding|problem|refused|warn|help|Option|Argument)$")
+_PARTS = {"rule", "remedy", "what", "help", "message"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.prose", description="Check the project's English.")
+    parser.add_argument("--counts", action="store_true", help="print figures, and check nothing")
+    if parser.parse_args().counts:
+        print_counts()
+        return 0
+    try:
+        found = [*of_rules(), *of_pages()]
+    except SetupError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if (words := docstring_words()) > DOCSTRINGS:
+        found.append(f"docstrings: {words:,} words of at most {DOCSTRINGS:,}")
+    print("\n".join([*found, f"{len(found)} findings"]))
+    return 1 if found else 0
+
+
+def of_rules() -> Iterator[str]:
+    """Yield each finding of Vale as path:line:column:rule:message. Raises SetupError."""
+    vale = cached_binary("vale", VALE, "github.com/vale-cli/vale/v3/cmd/vale", cgo=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for path in tracked("*.py"):
+            if text := messages(path):
+                copy = Path(folder, f"{path.relative_to(ROOT)}.md")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_text(text)
+        pages = [str(path) for path in tracked("*.md", "*.py") if "upstream" not in path.parts]
+        done = subprocess.run(
+            [vale, "--config", VALE / "vale.ini", "--output", "line", *pages, folder],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+    if done.returncode not in (0, 1):
+        raise SetupError("vale", done.stderr, "run it by hand")
+    for line in sorted(set(done.stdout.splitlines())):
+        yield line.removeprefix(f"{folder}/").removeprefix(f"{ROOT}/").replace(".py.md:", ".py:", 1)
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """Return the files of the repository that match."""
+    listed = subprocess.run(["git", "ls-files", *patterns], capture_output=True, text=True, check=True, cwd=ROOT)
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def messages(path: Path) -> str:
+    """Return the texts of a module's messages as list items of Markdown, on the lines that they have there."""
+    source = path.read_text()
+    lines = [""] * (source.count("\n") + 1)
+    for call in ast.walk(ast.parse(source)):
+        if not isinstance(call, ast.Call):
+            continue
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        if _MESSAGES.search(name):
+            texts = [*call.args, *(one.value for one in call.keywords if one.arg in _PARTS)]
+            for node in texts:
+                if text := _text(node):
+                    lines[node.lineno - 1] += f"- {text}"
+    return "\n".join(lines) if any(lines) else ""
+
+
+def _text(node: ast.expr) -> str:
+    """Return a text, with `x` for each of its expressions; nothing for what is no text."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return " ".join(text.split())
+        case ast.JoinedStr():
+            return " ".join("".join(_text(part) or "`x`" for part in node.values).split())
+    return ""
+
+
+def of_pages() -> Iterator[str]:
+    """Yield each page whose sentences are too long or too hard."""
+    for path in pages():
+        text, name = prose(path.read_text()), path.relative_to(ROOT).as_posix()
+        ease = README_EASE if name == "README.md" else EASE
+        if (length := textstat.words_per_sentence(text)) > SENTENCE:
+            yield f"{name}: {length:.1f} words for each sentence on average; at most {SENTENCE}"
+        if (found := textstat.flesch_reading_ease(text)) < ease:
+            yield f"{name}: reading ease {found:.0f}; at least {ease}"
+
+
+def pages() -> list[Path]:
+    """Return the pages that people write."""
+    found = tracked("README.md", "docs/*.md")
+    return [path for path in found if not path.relative_to(ROOT).as_posix().startswith(GENERATED)]
+
+
+def prose(page: str) -> str:
+    """Return the paragraphs and list items of a page, without code, tables, headings and links' targets."""
+    page = re.sub(r"^```.*?^```", "", re.sub(r"<!--.*?-->", "", page, flags=re.DOTALL), flags=re.DOTALL | re.MULTILINE)
+    blocks: list[str] = []
+    for line in page.splitlines():
+        if line.startswith(("#", "|", "    ", ">", "---")) or not line.strip():
+            blocks.append("")
+        elif re.match(r"\s*([-*]|\d+\.) ", line):
+            blocks += ["", re.sub(r"^\s*([-*]|\d+\.) ", "", line)]
+        elif blocks and blocks[-1]:
+            blocks[-1] += f" {line.strip()}"
+        else:
+            blocks.append(line.strip())
+    kept = [re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", block) for block in blocks if block]
+    kept = [re.sub(r"`[^`]*`", "it", block).replace("*", "") for block in kept]
+    return "\n".join(block if block.endswith((".", "?", "!")) else f"{block.rstrip(':;,')}." for block in kept)
+
+
+def docstring_words() -> int:
+    """Return the number of words of docstrings outside of tests."""
+    return sum(_docstring_words(path) for path in tracked("*.py") if "tests" not in path.parts)
+
+
+def _docstring_words(path: Path) -> int:
+    """Return the words of texts that stand alone as a statement, which documents what is before them."""
+    statements = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Expr))
+    texts = (node.value for node in statements if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return sum(len(text.split()) for text in texts)
+
+
+def print_counts() -> None:
+    """Print the words that the rules refuse, by folder, with code and identifiers; docstrings and pages."""
+    swaps = re.findall(r"^  '(.+)':", (VALE / "styles/Plain/Words.yml").read_text(), re.MULTILINE)
+    refused = re.compile("|".join(swaps), re.IGNORECASE)
+    for folder in (*CODE, "docs"):
+        files = [path for path in tracked(f"{folder}/*") if path.suffix in (".py", ".md")]
+        print(f"{folder:12} {sum(len(refused.findall(path.read_text())) for path in files):6} refused words")
+    print(f"{'docstrings':12} {docstring_words():6,} words outside of tests")
+    for path in pages():
+        text = prose(path.read_text())
+        length, ease = textstat.words_per_sentence(text), textstat.flesch_reading_ease(text)
+        print(f"{path.relative_to(ROOT).as_posix():60} {length:5.1f} words a sentence, ease {ease:3.0f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
