@@ -1,9 +1,8 @@
-"""The components of a platform, each alone, all in one program that the real engine deploys.
+"""The components of a platform, each alone, all in one program that the real engine deploys. No server or rotator runs.
 
-Kubernetes, Swarm, dotenv: Pulumi's own providers, on a real API server, a real manager, a real folder. AWS and Azure:
-a stand-in for the provider checks inputs by the SDK's types and by rules from documentation; that a cloud takes them is
-not proven. Vault: a stand-in makes in a real OpenBao what is declared; an audit device, which OpenBao's API refuses, is
-checked as on a cloud. No server or rotator runs here.
+Kubernetes, Swarm, dotenv: Pulumi's own providers, on a real API server, manager and folder. AWS, Azure and `vault`: a
+stand-in checks inputs by the SDK's types and by documented rules; that a cloud takes them is not proven. vault-openbao:
+a stand-in makes them in a real OpenBao, all but audit devices, which its API refuses.
 """
 
 import json
@@ -42,17 +41,15 @@ def place_of(platform: str, home: Path, request: pytest.FixtureRequest) -> Mappi
         case "swarm", *_:
             lay_plugin(home, docker_provider.built(), f"docker-v{docker_provider.PROVIDER}")
             return {"DOCKER_HOST": request.getfixturevalue("swarm").host, "DOCKER_CONFIG": str(home / "docker")}
-        case "dotenv", *_:
-            return {}
-        case name, _, server:
+        case name, _, server if name != "dotenv":
             if name == "aws":
                 assert lambda_package.main() == 0, "make lambda says why"
             cloud = CLOUDS[name]
             choice.lay(home / "bin", cloud.package, cloud.version, clone=ROOT, python=BIN / "python")
-            if not server:
-                return {}
-            openbao = request.getfixturevalue("openbao")
-            return {**openbao.environment(openbao.root), VARIABLE: openbao.address}
+            if server:
+                openbao = request.getfixturevalue("openbao")
+                return {**openbao.environment(openbao.root), VARIABLE: openbao.address}
+    return {}
 
 
 @pytest.mark.parametrize("platform", [*ALONE, "vault-openbao"])

@@ -29,7 +29,6 @@ BROKER = BrokerArgs(host="mqtt.example.com")
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/coreflux-mcp-secrets:0.1.0"
 AWS: Any = {"account": "123456789012", "region": "eu-central-1"}
 OPERATOR, PERSON = "arn:aws:iam::123456789012:role/secrets-operator", "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
-ARN = "arn:aws:ecs:eu-central-1:123456789012"
 KEY_VAULT = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/mine/providers/Microsoft.KeyVault/vaults/mine"
 VAULT = os.environ.get("VAULT_ADDR", "https://vault.example.com:8200")
 FETCHED = Fetched(source="env:", secrets=(), login_variable="LOGIN")
@@ -125,8 +124,8 @@ def shared(name: str) -> dict[str, Any]:
 
 
 def cluster(_: str) -> dict[str, Any]:
-    known = {"cluster": f"{ARN}:cluster/plant", "service_arn": f"{ARN}:service/plant"}
-    return {**known, "service": "mcp", "secrets": ["mqtt"]}
+    cluster, service = (f"arn:aws:ecs:eu-central-1:123456789012:{what}/plant" for what in ("cluster", "service"))
+    return {"cluster": cluster, "service_arn": service, "service": "mcp", "secrets": ["mqtt"]}
 
 
 def injected(_: str) -> dict[str, Any]:

@@ -47,48 +47,33 @@ def test_each_component_works_alone_by_one_provider_and_asks_no_daemon(
 
 
 def test_only_the_declared_reader_of_aws_is_published_to() -> None:
-    store = next(one for one in ALONE["aws"] if one.path.endswith(":AwsSecretStore"))
     other = component("aws.principals:AwsCaller")(arn=OPERATOR)
     with pytest.raises(pulumi.RunError, match="reader-not-declared"):
-        run(lambda name: store.deploy(name, reader=other))
+        run(lambda name: ALONE["aws"][1].deploy(name, reader=other))
 
 
-ELSEWHERE: list[tuple[str, dict[str, str], dict[str, Any], str]] = [
-    (
-        "aws.access_trail:AwsAccessTrail",
-        {"region": AWS["region"]},
-        {"account": "210987654321"},
-        "provider-of-other-account",
-    ),
-    ("azure.secret_store:AzureSecretStore", {}, {"subscription": TENANT}, "provider-of-other-account"),
-    ("swarm.identity:SwarmIdentity", {"host": "ssh://a"}, {"host": "ssh://b"}, "provider-of-other-host"),
-    (
-        "vault.pki:VaultCertificates",
-        {"address": VAULT},
-        {"server": VaultServerArgs(address="https://b")},
-        "provider-of-other-server",
-    ),
-    ("kubernetes.mcp_server:KubernetesMcpServer", {}, {}, ""),
-]
-SDKS = {"azure": "pulumi_azure_native", "swarm": "pulumi_docker"}
+ELSEWHERE: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
+    "trail-bucket": ("aws", {"region": AWS["region"]}, {"account": "210987654321"}),
+    "vault": ("azure_native", {}, {"subscription": TENANT}),
+    "network": ("docker", {"host": "ssh://a"}, {"host": "ssh://b"}),
+    "pki-client": ("vault", {"address": VAULT}, {"server": VaultServerArgs(address="https://b.example.com")}),
+    "deployment": ("kubernetes", {}, {}),
+}
 
 
-@pytest.mark.parametrize(("path", "provider", "other", "refusal"), ELSEWHERE)
-def test_provider_of_the_program_is_used_and_refused_for_another_place(
-    path: str, provider: dict[str, str], other: dict[str, Any], refusal: str
-) -> None:
-    platform = path.partition(".")[0]
-    sdk = importlib.import_module(SDKS.get(platform, f"pulumi_{platform}"))
+@pytest.mark.parametrize("child", ELSEWHERE)
+def test_provider_of_the_program_is_used_and_refused_for_another_place(child: str) -> None:
+    package, provider, other = ELSEWHERE[child]
+    (alone,) = [one for rows in ALONE.values() for one in rows if one.child == child]
 
     def program(name: str, **more: Any) -> None:
-        opts = pulumi.ResourceOptions(provider=sdk.Provider("yours", **provider))
-        next(one for one in ALONE[platform] if one.path == path).deploy(name, opts, **more)
+        yours = importlib.import_module(f"pulumi_{package}").Provider("yours", **provider)
+        alone.deploy(name, pulumi.ResourceOptions(provider=yours), **more)
 
-    package = sdk.__name__.removeprefix("pulumi_").replace("_", "-")
-    made = [one for one in run(program).resources.values() if one.type.startswith(f"{package}:")]
+    made = [one for one in run(program).resources.values() if one.type.startswith(f"{package.replace('_', '-')}:")]
     assert {one.provider for one in made} == {"yours"}
     if other:
-        with pytest.raises(pulumi.RunError, match=refusal):
+        with pytest.raises(pulumi.RunError, match="provider-of-other-"):
             run(lambda name: program(name, **other))
 
 
