@@ -1,1 +1,1 @@
-"""What the project costs, measured: previews, rotations, the launcher. `make bench` runs it."""
+"""Benchmarks of previews, rotations and the launcher. `make bench` runs them."""

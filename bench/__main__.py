@@ -1,10 +1,8 @@
-"""Measure the parts that are named, or all, and write the figures to docs/performance.md.
+"""Measure the named parts, or all, and write the figures to docs/performance.md: `.venv/bin/python -m bench [--check]
+[PART ...]`.
 
-    .venv/bin/python -m bench [--check] [PART ...]
-
-A part's figures are written as soon as it has ended. With --check it only checks the names, before anything is set up:
-this module imports the standard library alone. Exit codes: 0 done, 1 a promise was broken or a part failed, 2 something
-that a part needs is missing, or there is no such part. docs/performance.md says what is measured, and how.
+A part's figures are written once it ends. --check checks the names alone, with the standard library. Exit codes: 0
+done, 1 a promise was broken or a part failed, 2 something is missing, or an unknown part.
 """
 
 from __future__ import annotations

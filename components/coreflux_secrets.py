@@ -54,10 +54,10 @@ class CorefluxSecrets(pulumi.ComponentResource):
             _check_providers(name, settings, opts)
             _check_it_is_the_only_one(name)
             super().__init__("coreflux-mcp-secrets:index:CorefluxSecrets", name, None, opts)
-            told = open_stack(settings, parent=self)
-        for output, entry in told.items():
+            declared = open_stack(settings, parent=self)
+        for output, entry in declared.items():
             setattr(self, output, pulumi.Output.from_input(entry))
-        self.register_outputs(told)
+        self.register_outputs(declared)
 
 
 @contextmanager

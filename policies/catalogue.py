@@ -1,4 +1,4 @@
-"""All rules there are: one module of a platform's folder each. A new one is found by lying there."""
+"""All rules: RULES of the modules in the platforms' folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from policies.rule import Rule
 
 @cache
 def rules() -> tuple[Rule, ...]:
-    """Every rule, by its name."""
+    """Return every rule, by name."""
     return tuple(sorted(_found(), key=lambda rule: rule.name))
 
 

@@ -1,6 +1,6 @@
-"""`python -m policies [--json FILE] PREVIEW …`: the rules over previews that the CLI wrote, and the evidence of it.
+"""`python -m policies [--json FILE] PREVIEW …`: apply the rules to previews of the CLI, and write the evidence.
 
-Exit code 0: every rule is kept, or can't be judged yet. 1: one is broken. 2: what was given is no preview.
+Exit code 0: every rule is kept, or can't be judged yet. 1: one is broken. 2: the input is no preview.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ WIDTH = 80
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Judge, tell, and write the evidence if it is asked for."""
-    asked = _parser().parse_args(arguments)
+    """Judge, print, and write the evidence if requested."""
+    options = _parser().parse_args(arguments)
     plans = []
-    for given in asked.preview:
+    for path in options.preview:
         try:
-            plans.append(plan_of_preview(sys.stdin.read() if given == "-" else Path(given).read_text()))
+            plans.append(plan_of_preview(sys.stdin.read() if path == "-" else Path(path).read_text()))
         except (NoPlanError, OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            sys.stderr.write(f"{given}: {reason or 'no text'}\n")
+            sys.stderr.write(f"{path}: {reason or 'no text'}\n")
             return 2
-    told = [(plan, judge(plan)) for plan in plans]
-    # Evidence on the standard output is all that is on it.
-    out = sys.stderr if asked.json == "-" else sys.stdout
-    for plan, judgements in told:
+    judged_plans = [(plan, judge(plan)) for plan in plans]
+    # Only the evidence goes to the standard output.
+    out = sys.stderr if options.json == "-" else sys.stdout
+    for plan, judgements in judged_plans:
         out.write("\n".join([*text(plan, judgements), *cost.text(plan).splitlines(), ""]))
-    if asked.json:
+    if options.json:
         made = evidence(
-            told,
+            judged_plans,
             source="preview",
-            at=asked.at,
-            commit=asked.commit,
+            at=options.at,
+            commit=options.commit,
             tools={"python": platform.python_version(), "pulumi-sdk": version("pulumi")},
         )
         written = json.dumps(made, indent=2, sort_keys=True) + "\n"
-        sys.stdout.write(written) if asked.json == "-" else Path(asked.json).write_text(written)
-    return 1 if any(_fails(one) for _, judgements in told for one in judgements) else 0
+        sys.stdout.write(written) if options.json == "-" else Path(options.json).write_text(written)
+    return 1 if any(_fails(one) for _, judgements in judged_plans for one in judgements) else 0
 
 
 def text(plan: Plan, judgements: Sequence[Judgement]) -> Iterator[str]:
-    """What is broken first, then what is not known yet, then how many are kept of each platform."""
+    """Yield broken rules, then unknown ones, then the number of kept ones for each platform."""
     counts = Counter(one.verdict for one in judgements)
     yield (
         f"{plan.stack} ({plan.environment}): {counts[Verdict.BROKEN]} broken, "

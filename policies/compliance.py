@@ -153,7 +153,7 @@ def _results(evidence: Mapping[str, Any]) -> Iterator[str]:
         counts = Counter(stack["verdicts"].values())
         yield f"| {stack['stack']} | {counts[Verdict.KEPT]} | {counts[Verdict.BROKEN]} | {counts[Verdict.UNKNOWN]} |"
     judged = {
-        name for stack in evidence["stacks"] for name, said in stack["verdicts"].items() if said != NOT_APPLICABLE
+        name for stack in evidence["stacks"] for name, verdict in stack["verdicts"].items() if verdict != NOT_APPLICABLE
     }
     if spare := [f"- [{rule.name}]({RULES}#{rule.name})" for rule in rules() if rule.name not in judged]:
         yield from ("", "These rules are about options that none of these stacks uses:", "", *spare)

@@ -1,4 +1,4 @@
-"""What is asked alike of containers, whatever runs them: a cluster, a Swarm or a cloud."""
+"""Checks of containers, whatever runs them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HAS_CREDENTIAL = "has a credential: others of the host can read it; let the prog
 
 
 def pinned(image: Any) -> bool:
-    """Whether an image has a digest, or a tag that is not another image each day."""
+    """Return whether an image has a digest, or a tag other than latest."""
     if not isinstance(image, str):
         return False
     tag = re.search(r":([\w.-]+)$", image.partition("@")[0])
@@ -26,17 +26,17 @@ def pinned(image: Any) -> bool:
 
 
 def drops_all(drops: Any) -> bool:
-    """Whether no capability is left of those that a runtime gives."""
+    """Return whether all capabilities are dropped."""
     return any(one in ("ALL", "CAP_ALL") for one in listed(drops))
 
 
 def of_a_value(name: Any) -> bool:
-    """Whether a variable is a credential's, by its name."""
+    """Return whether a variable is a credential, by its name."""
     return isinstance(name, str) and bool(_OF_A_VALUE & set(name.upper().split("_")))
 
 
 def in_plain_sight(name: Any, text: Any) -> bool:
-    """Whether a variable is a credential's by its name, or has a private key in it. One not known yet has none."""
+    """Return whether a variable is a credential by its name, or has a private key. False if unknown."""
     return of_a_value(name) or "PRIVATE KEY-----" in str(text)
 
 
@@ -53,7 +53,7 @@ def no_credential(arguments: Any) -> bool:
 
 
 def carries_value(of: Resource, container: str, name: Any, text: Any) -> Iterator[Finding]:
-    """A variable that by its name has a value in it, where a path belongs."""
+    """Yield a finding for a variable that has a value, in place of a path."""
     if name is UNKNOWN or of_a_value(name):
         yield from judge(
             of,

@@ -1,4 +1,4 @@
-"""The controls that rules serve: what each asks for, in our words, and its public text."""
+"""The controls that rules serve: requirement, in our words, and public text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Text:
     url: str
     """`{id}` is a control's id, where the text has an anchor for each control."""
     read: str
-    """Which text the ids were checked against, and what of it was not read."""
+    """The text that ids were checked against, and what was not read."""
     scope: str
     """How the framework's subject differs from what a stack has."""
 

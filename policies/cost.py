@@ -90,7 +90,7 @@ class Line:
 
 
 def estimate(plan: Plan) -> tuple[Line, ...]:
-    """Return the items that the plan has any of, the most expensive first. Of a stack without a cloud: none."""
+    """Return the items of the plan, the most expensive first; none without a cloud."""
     lines = (Line(item=item, quantity=item.quantity(plan)) for item in ITEMS)
     return tuple(sorted((line for line in lines if line.quantity), key=lambda line: -line.usd))
 
@@ -107,7 +107,7 @@ def unpriced(plan: Plan) -> tuple[str, ...]:
 
 
 def text(plan: Plan) -> str:
-    """Return the estimate for a person; empty if the plan has nothing of a cloud."""
+    """Return the estimate as text; empty without a cloud."""
     lines = estimate(plan)
     if not lines:
         return ""
@@ -137,7 +137,8 @@ def _tasks(plan: Plan) -> int:
 
 
 def _fargate(size: str, unit: int, architecture: str) -> Callable[[Plan], float]:
-    """Size of all tasks: `cpu` in vCPU of 1024, or `memory` in GB of 1024. One stack has one task definition."""
+    """Return the size of all tasks: `cpu` in vCPU of 1024, or `memory` in GB of 1024. A stack has one task
+    definition."""
 
     def quantity(plan: Plan) -> float:
         for one in plan.of_type("aws:ecs/taskDefinition:TaskDefinition"):
@@ -154,7 +155,7 @@ def _replica_secrets(plan: Plan) -> float:
 
 
 def _polls_of_tasks(plan: Plan) -> float:
-    """Tens of thousands. At most: each task polls each secret. ECS injects NativeRef, and no task polls."""
+    """Return tens of thousands, at most: each task polls each secret. With NativeRef no task polls."""
     if any(True for _ in plan.of_type("coreflux-mcp-secrets:aws:Redeploy")):
         return 0
     return _tasks(plan) * _count("aws:secretsmanager/secret:Secret")(plan) * POLLS / 10_000
@@ -173,7 +174,7 @@ def _tick_metrics(plan: Plan) -> float:
 
 
 def _replicas(resource: str) -> Callable[[Plan], float]:
-    """`cpu` in vCPU or `memory` in GiB of what always runs on Container Apps."""
+    """Return `cpu` in vCPU or `memory` in GiB of permanent replicas on Container Apps."""
 
     def quantity(plan: Plan) -> float:
         found = 0.0
@@ -203,23 +204,22 @@ def _ingested(plan: Plan) -> float:
 
 
 def _retained(plan: Plan) -> float:
-    """GB that are kept beyond the 31 days of the price for ingestion."""
+    """Return GB retained beyond the 31 days of the ingestion price."""
     days = (one.properties.get("retentionInDays") for one in plan.of_type("azure-native:operationalinsights:Workspace"))
     return sum(LOG_GB * max(0, _whole(each) - 31) * 24 / HOURS for each in days)
 
 
 def _polls_of_vault(plan: Plan) -> float:
-    """Tens of thousands: one launcher, and an hourly tick, for each secret of the manifest."""
+    """Return tens of thousands: a launcher and an hourly tick for each secret."""
     secrets = plan.manifest.get("secrets")
     vaults = _count("azure-native:keyvault:Vault")(plan)
     return vaults * len(secrets) * (POLLS + HOURS) / 10_000 if isinstance(secrets, list | Mapping) else 0
 
 
 def _own_networks(plan: Plan) -> float:
-    """Environments in a subnet of yours.
+    """Return the environments in a subnet of yours.
 
-    Each is billed for one standard load balancer and one standard address for egress, internal or not; one that is not
-    internal has a second address, for ingress, and no stack makes such a one. Without a subnet neither is billed.
+    Each is billed for a standard load balancer and an egress address; without a subnet neither is billed.
     https://learn.microsoft.com/azure/container-apps/custom-virtual-networks#managed-resources
     """
     environments = plan.of_type("azure-native:app:ManagedEnvironment")
@@ -227,7 +227,7 @@ def _own_networks(plan: Plan) -> float:
 
 
 def _whole(entry: Any) -> int:
-    """A number that the plan may not know yet, or not have: one."""
+    """Return a number; 1 if it is missing or unknown."""
     return entry if isinstance(entry, int) else 1
 
 

@@ -1,4 +1,4 @@
-"""What the rules say of a plan, and the record of it that an auditor is given. It has names, and no value."""
+"""Judgements of the rules on a plan, and the evidence for an auditor. It has names, and no value."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from policies.catalogue import rules
 from policies.plan import Environment, Finding, Plan, Resource
 from policies.rule import Rule
 
+# Version of the evidence's form; readers reject others.
 FORM = 1
-"""Of the evidence; a reader of another form refuses it."""
 
 
 class Verdict(StrEnum):
-    """Of one rule on one stack."""
+    """The verdict of a rule on a stack."""
 
     KEPT = "kept"
     BROKEN = "broken"
     UNKNOWN = "unknown"
-    """Nothing is broken, and something can't be judged before the provider has made it."""
+    """Not broken, and something can't be judged before the provider has created it."""
     NOT_APPLICABLE = "not applicable"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one rule says of one plan."""
+    """The judgement of a rule on a plan."""
 
     rule: Rule
     verdict: Verdict
@@ -35,7 +35,7 @@ class Judgement:
 
 
 def judge(plan: Plan) -> tuple[Judgement, ...]:
-    """By every rule there is, in the order of their names."""
+    """Judge by every rule, by name."""
     return tuple(judge_by(rule, plan) for rule in rules())
 
 
@@ -61,7 +61,7 @@ def judge_resource(one: Resource, environment: Environment) -> Iterator[Judgemen
 
 
 def _failed(rule: Rule, urn: str, error: Exception) -> Finding:
-    """Only the error's type: its text may repeat a property."""
+    """Return the finding for an error of a rule. The error's text may repeat a property."""
     message = f"{rule.name} can't judge a form of resource ({type(error).__name__}): report it, with its type"
     return Finding(urn, message)
 
@@ -79,9 +79,14 @@ def unjudged(judgements: Iterable[Judgement]) -> list[str]:
 
 
 def evidence(
-    told: Iterable[tuple[Plan, Sequence[Judgement]]], *, source: str, at: str, commit: str, tools: Mapping[str, str]
+    judged_plans: Iterable[tuple[Plan, Sequence[Judgement]]],
+    *,
+    source: str,
+    at: str,
+    commit: str,
+    tools: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What `judge` told of each plan. `source` says where plans came from; who asks says when it was."""
+    """Return the evidence of judgements. `source` is where plans came from; the caller adds the date."""
     return {
         "form": FORM,
         "source": source,
@@ -97,7 +102,7 @@ def evidence(
             }
             for rule in rules()
         },
-        "stacks": [_of_stack(plan, judgements) for plan, judgements in told],
+        "stacks": [_of_stack(plan, judgements) for plan, judgements in judged_plans],
     }
 
 

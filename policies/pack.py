@@ -1,8 +1,7 @@
-"""The rules as a policy pack of Pulumi: the analyzer that `pulumi up --policy-pack policies` starts.
+"""The rules as a policy pack of Pulumi: the analyzer of `pulumi up --policy-pack policies`.
 
-It speaks the engine's analyzer protocol (analyzer.proto of Pulumi 3.272) itself. Pulumi's own SDK for packs takes the
-mark off a secret before a policy sees it, which would show rules the value, and reads the whole stack anew for each of
-its policies (docs/adr/0017).
+It implements the engine's protocol (analyzer.proto of Pulumi 3.272). Pulumi's SDK for packs decrypts secrets before a
+policy gets them, and reads the whole stack for each policy (docs/adr/0017).
 """
 
 # ruff: noqa: N802, ARG002  the protocol gives the names and the arguments
@@ -58,7 +57,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
     """
 
     def __init__(self) -> None:
-        self._asked: dict[str, Resource] = {}
+        self._resources: dict[str, Resource] = {}
         self._engine = ""
         self._environment = Environment.PRODUCTION
         self._is_preview = True
@@ -73,7 +72,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
         return plugin_pb2.PluginInfo(version=VERSION)
 
     def GetAnalyzerInfo(self, request: Any, context: Any) -> Any:
-        """Each rule is a policy, which can be listed; its level is the rule's own, and nothing switches it."""
+        """Return each rule as a policy, with its own level, which nothing changes."""
         return analyzer_pb2.AnalyzerInfo(
             name=NAME,
             version=VERSION,
@@ -89,7 +88,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
     def ConfigureStack(self, request: Any, context: Any) -> Any:
         """Keep the environment that the stack file sets, else the one that the program derives from the name."""
         self._is_preview = request.dry_run
-        self._asked.clear()
+        self._resources.clear()
         self._reported.clear()
         word = request.config.get(f"{PROJECT}:environment") or environment_of(request.stack)
         self._environment = Environment(word) if word in tuple(Environment) else Environment.PRODUCTION
@@ -97,7 +96,7 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
 
     def Analyze(self, request: Any, context: Any) -> Any:
         """Judge one resource by the checks that need no other. The engine does not make one that breaks a rule."""
-        one = self._asked[request.urn] = resource(
+        one = self._resources[request.urn] = resource(
             request.urn,
             MessageToDict(request.properties),
             parent=request.options.parent,
@@ -119,15 +118,15 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             self._log(plan.urn, cost.text(plan))
         judgements = judge(plan)
         for one in judgements:
-            if one.verdict in (Verdict.NOT_APPLICABLE, Verdict.UNKNOWN):  # else the engine would say that it passed
+            if one.verdict in (Verdict.NOT_APPLICABLE, Verdict.UNKNOWN):  # else the engine would report success
                 response.not_applicable.append(
                     analyzer_pb2.PolicyNotApplicable(policy_name=one.rule.name, reason=str(one.verdict))
                 )
             response.diagnostics.extend(self._new(one))
         if later := unjudged(judgements):
             names = textwrap.fill(f"Not judged yet: {'; '.join(later)}", 70, break_on_hyphens=False)
-            told = f"{LATER_SAYS}\n{names}"
-            response.diagnostics.append(_diagnostic(LATER, LATER_SAYS, told, "", analyzer_pb2.ADVISORY))
+            text = f"{LATER_SAYS}\n{names}"
+            response.diagnostics.append(_diagnostic(LATER, LATER_SAYS, text, "", analyzer_pb2.ADVISORY))
         return response
 
     def _new(self, judgement: Judgement) -> Iterator[Any]:
@@ -152,13 +151,13 @@ class Pack(analyzer_pb2_grpc.AnalyzerServicer):
             engine_pb2_grpc.EngineStub(channel).Log(request, timeout=LOG_SECONDS)
 
     def plan_of(self, request: Any) -> Plan | None:
-        """What the engine showed; None of a program that gave up before it made a stack, of which the engine tells."""
+        """Return the engine's plan; None for a program that failed before its stack, which the engine reports."""
         stack = next((one for one in request.resources if one.type == STACK), None)
         if stack is None:
             return None
-        asked = [self._asked[one.urn] for one in request.resources if one.urn in self._asked]
+        found = [self._resources[one.urn] for one in request.resources if one.urn in self._resources]
         name, project = stack.urn.split(":", 3)[2], stack.urn.split("::")[1]
-        return plan_from(asked, judged(MessageToDict(stack.properties)), project=project, stack=name)
+        return plan_from(found, judged(MessageToDict(stack.properties)), project=project, stack=name)
 
 
 def _policy(name: str, says: str, level: Any) -> Any:
@@ -184,7 +183,7 @@ def _diagnostic(name: str, says: str, message: str, urn: str, level: Any) -> Any
 
 
 def serve(pack: Pack) -> None:
-    """Until the engine is through. It reads the port from the first line."""
+    """Serve until the engine ends it. It reads the port from the first line."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)  # at once: the CLI waits 5 s for a plugin that ignores it
     server = grpc.server(

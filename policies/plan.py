@@ -1,8 +1,4 @@
-"""The plan that rules judge, and how it is read: from the engine's analyzer, a preview's JSON, or mocks.
-
-All of them write a property alike: a marker for what is encrypted, another for what is not known yet. Both are read
-here and nowhere else, and a value behind a marker is dropped as it is read.
-"""
+"""The plan that rules judge, from the engine's analyzer, a preview's JSON, or mocks."""
 
 from __future__ import annotations
 
@@ -13,19 +9,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+# This project's name, and the prefix of its components' types.
 PROJECT = "coreflux-mcp-secrets"
-"""This project's name, and where its components' types begin."""
 
+# Type of the stack.
 STACK = "pulumi:pulumi:Stack"
-"""The type of the stack itself."""
 
+# Key for the kind of a mapping.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
-"""The key that says what kind of thing a mapping is."""
+# Its entry for an encrypted value.
 _CONCEALS = "1b47061264138c4ac30d75fd1eb44270"
-"""What it says of one that is encrypted."""
-# Keys that the engine's bridges and the SDK add for themselves. Any other that begins so is the program's.
+# Keys of the engine's bridges and the SDK. Other keys with this prefix are the program's.
 _ENGINE_KEYS = frozenset({"__defaults", "__internal", "__provider", "__pulumi_raw_state_delta"})
 _OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+# The engine's placeholders for unknown values, one for each type.
 _UNKNOWNS = frozenset(
     {
         "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
@@ -37,7 +34,6 @@ _UNKNOWNS = frozenset(
         "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
     }
 )
-"""The engine's words for what it does not know, one for each type."""
 
 _STREAM = "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true pulumi preview --json"
 
@@ -66,7 +62,7 @@ CONCEALED: Final = Concealed()
 
 
 class Environment(StrEnum):
-    """Of the stack, as its settings say; the values are those of the stack file, whose module no rule imports."""
+    """The stack's environment. Rules import no settings."""
 
     DEVELOPMENT = "development"
     STAGING = "staging"
@@ -75,46 +71,44 @@ class Environment(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """One resource as the program asked for it."""
+    """A resource of the program."""
 
     type: str
     """The type token, as aws:secretsmanager/secret:Secret."""
     name: str
     urn: str
     properties: Mapping[str, Any]
-    """Inputs, camelCase as the engine has them; UNKNOWN and CONCEALED at any depth."""
+    """Inputs in camelCase; UNKNOWN and CONCEALED at any depth."""
     parent: str = ""
-    """The parent's URN."""
     protect: bool = False
     provider: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All that one run of the program asked for."""
+    """The resources and outputs of a run."""
 
     project: str
     stack: str
     environment: Environment
     resources: tuple[Resource, ...]
-    """Those that rules judge. In another program: what is below a component of this project."""
+    """The resources that rules judge; in another program those below a component of this project."""
     others: tuple[Resource, ...] = ()
-    """All else of another program. Rules look only for values there."""
+    """Other resources of another program, where rules look only for values."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
-    """Of the stack: its manifest is `secretops`."""
+    """Outputs of the stack. `secretops` is its manifest."""
 
     def of_type(self, *types: str) -> Iterator[Resource]:
-        """The resources of one of these type tokens."""
+        """Yield the resources of these types."""
         return (resource for resource in self.resources if resource.type in types)
 
     @property
     def urn(self) -> str:
-        """Of the stack itself."""
         return f"urn:pulumi:{self.stack}::{self.project}::pulumi:pulumi:Stack::{self.project}-{self.stack}"
 
     @property
     def manifest(self) -> Mapping[str, Any]:
-        """The stack's output `secretops`; empty if it is not known yet."""
+        """Return the stack's output `secretops`; empty if it is unknown."""
         found = self.outputs.get("secretops")
         return found if isinstance(found, Mapping) else {}
 
@@ -132,11 +126,11 @@ class Finding:
 
 
 class NoPlanError(Exception):
-    """What was given is no preview that shows a whole stack."""
+    """The input is no preview of a whole stack."""
 
 
 def judged(entry: Any) -> Any:
-    """A property as the engine writes it, in the form that rules judge. What the engine adds for itself is left out."""
+    """Return a property of the engine in the form for rules, without the engine's additions."""
     match entry:
         case str() if entry in _UNKNOWNS:
             return UNKNOWN
@@ -157,14 +151,14 @@ def _mapping(entry: Mapping[str, Any]) -> Any:
             return CONCEALED
         case signature if signature == _OUTPUT:
             return judged(entry["value"]) if "value" in entry else UNKNOWN
-    # A file or an archive of files: where from and named how. A preview elides what is in it, so no rule looks there.
+    # A file or an archive: source and name. Previews elide the content.
     return {key: judged(inner) for key, inner in entry.items() if key in ("path", "uri", "assets")}
 
 
 def resource(
     urn: str, inputs: Mapping[str, Any], *, parent: str = "", protect: bool = False, provider: str = ""
 ) -> Resource:
-    """One of a plan, by its URN. The stack is nobody's parent here, an engine's own provider nobody's provider."""
+    """Return a resource by its URN. Stack and default providers count as none."""
     name = urn.rpartition("::")[2]
     return Resource(
         type=type_of(urn),
@@ -178,30 +172,30 @@ def resource(
 
 
 def type_of(urn: str) -> str:
-    """The type that a URN names, without the types of its parents. Nothing for nothing."""
+    """Return the type in a URN, without its parents' types."""
     return urn.rpartition("::")[0].rpartition("::")[2].rpartition("$")[2]
 
 
 def plan_from(resources: Iterable[Resource], outputs: Mapping[str, Any], *, project: str, stack: str) -> Plan:
-    """What was asked for, by the order of URNs: the engine's is another each time. Its own providers are left out."""
-    asked = sorted((one for one in resources if not _own(one)), key=lambda one: one.urn)
+    """Return the plan, by the order of URNs, without default providers."""
+    found = sorted((one for one in resources if not _own(one)), key=lambda one: one.urn)
     return Plan(
         project=project,
         stack=stack,
         environment=_environment(outputs),
-        resources=tuple(one for one in asked if is_ours(one, project)),
-        others=tuple(one for one in asked if not is_ours(one, project)),
+        resources=tuple(one for one in found if is_ours(one, project)),
+        others=tuple(one for one in found if not is_ours(one, project)),
         outputs=outputs,
     )
 
 
 def is_ours(one: Resource, project: str) -> bool:
-    """Whether it is this project's, or below a component of this project's: the URN has the types of all above it."""
+    """Return whether a resource is of this project, or below one of its components, by its URN."""
     return project == PROJECT or f"{PROJECT}:" in one.urn.split("::")[2]
 
 
 def _own(one: Resource) -> bool:
-    """Whether the engine made it for itself."""
+    """Return whether the engine created the resource."""
     return one.type == STACK or (one.type.startswith("pulumi:providers:") and one.name.startswith("default"))
 
 
@@ -216,13 +210,13 @@ def environment_of(stack: str) -> Environment:
 
 
 def _environment(outputs: Mapping[str, Any]) -> Environment:
-    """As the stack tells it; one that tells nothing is production, the strictest."""
-    told = outputs.get("environment")
-    return Environment(told) if told in tuple(Environment) else Environment.PRODUCTION
+    """Return the stack's environment; by default production, the strictest."""
+    name = outputs.get("environment")
+    return Environment(name) if name in tuple(Environment) else Environment.PRODUCTION
 
 
 def plan_of_preview(text: str) -> Plan:
-    """Of the event stream of a preview, one JSON object a line. Raises NoPlanError."""
+    """Return the plan of a preview's event stream, one JSON object a line. Raises NoPlanError."""
     found: dict[str, Resource] = {}
     outputs: Mapping[str, Any] | None = None
     urn = ""
@@ -247,10 +241,7 @@ def plan_of_preview(text: str) -> Plan:
 
 
 def _events(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What a preview says of a resource that there is to be: what kind of event, and the resource.
-
-    Lines that are no events are the CLI's own words, and left out.
-    """
+    """Yield event and resource for each planned resource."""
     for line in text.splitlines():
         if not line.startswith("{"):
             continue

@@ -174,20 +174,20 @@ def provide_plugins(stack: str, *, root: Path = ROOT) -> bool:
     if not _built(root / ".venv"):
         return False
     done = [
-        _lay_plugin(root / f".tools/plugins/resource-{package}-v{parts.PROVIDER}" / parts.PLUGIN, parts.provider())
+        _link_plugin(root / f".tools/plugins/resource-{package}-v{parts.PROVIDER}" / parts.PLUGIN, parts.provider())
         for kind, package, parts in PROVIDERS
         if asks_for(kind, stack, root=root)
     ]
     return any(done)
 
 
-def _lay_plugin(laid: Path, plugin: Path) -> bool:
-    """Link `laid` to `plugin`; return whether it was missing."""
-    if laid.is_symlink() and laid.readlink() == plugin:
+def _link_plugin(link: Path, plugin: Path) -> bool:
+    """Link `link` to `plugin`; return whether it was missing."""
+    if link.is_symlink() and link.readlink() == plugin:
         return False
-    laid.parent.mkdir(parents=True, exist_ok=True)
-    laid.unlink(missing_ok=True)
-    laid.symlink_to(plugin)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(plugin)
     return True
 
 

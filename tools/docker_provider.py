@@ -45,8 +45,8 @@ class Upstream:
             )
         source, seen = Path(found["Dir"]), module / "upstream"
         ours = [source / "go.mod", *(path for path in (source / "internal").rglob("*.go") if _is_needed(path))]
-        laid = {seen / path.relative_to(source): path for path in ours}
-        return laid | {seen / "shim/shim.go": module / "shim/shim.go"}
+        linked = {seen / path.relative_to(source): path for path in ours}
+        return linked | {seen / "shim/shim.go": module / "shim/shim.go"}
 
 
 def provider() -> Path:

@@ -64,12 +64,12 @@ def parse(workspaces: Mapping[str, Mapping[str, str]], queries: Mapping[str, str
     Raises CalledProcessError.
     """
     node = shutil.which("node") or "node"
-    asked = json.dumps({"workspaces": workspaces, "queries": queries})
+    queries_by_workspace = json.dumps({"workspaces": workspaces, "queries": queries})
     argv = [node, str(SCRIPT), str(_INSTALLED)]
-    told = subprocess.run(argv, input=asked, capture_output=True, text=True, check=True, timeout=120)
+    printed = subprocess.run(argv, input=queries_by_workspace, capture_output=True, text=True, check=True, timeout=120)
     return {
         workspace: {name: Parsed(tuple(one["problems"]), one["columns"]) for name, one in found.items()}
-        for workspace, found in json.loads(told.stdout).items()
+        for workspace, found in json.loads(printed.stdout).items()
     }
 
 

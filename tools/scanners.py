@@ -110,7 +110,7 @@ def _unaudited(baseline: Path) -> set[Finding]:
         }
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise ScanError(
-            f"{BASELINE} is not a baseline", remedy="make it anew: see docs/operations/scanning.md"
+            f"{BASELINE} is not a baseline", remedy="create it again: see docs/operations/scanning.md"
         ) from problem
 
 

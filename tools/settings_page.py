@@ -1,7 +1,6 @@
 """docs/settings.md: every key that a stack file may have, from the models that read it.
 
-What an entry may be is asked of the model itself: it is given something that it refuses, and the rule is what a person
-would be told.
+The rule of an entry is that of the error for a wrong entry.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ REFUSED: tuple[Any, ...] = ("\x00\x00", 10**9, ["\x00\x00"], [], {"\x00\x00": 1}
 """Something of each shape that no key takes."""
 
 OF_A_SHAPE = {"int_type", "string_type", "tuple_type", "model_type", "model_attributes_type", "dict_type"}
-"""Errors that tell of an entry's shape alone: another sample may be told more."""
+"""Errors about the type alone: another sample may have a more specific rule."""
 
 HEAD = """# Settings
 
@@ -148,7 +147,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def rule_of(field: FieldInfo) -> str:
-    """What a person is told who writes something wrong at this key."""
+    """Return the rule in the error for a wrong entry."""
     adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation(), config={"strict": True})
     found: list[tuple[bool, str]] = []
     for sample in REFUSED:

@@ -1,7 +1,7 @@
 """Make this clone ready: uv, the project's environment, the pinned Pulumi. `python3 tools/setup.py`.
 
-Everything lies in ignored folders of the clone, built binaries in the user's cache. Run again it does no work twice.
-It needs nothing but Python's standard library, for it is what brings everything else. Exit codes: 0 ready, 1 a step
+Everything goes into ignored folders of the clone, and built binaries into the user's cache. A second run does no work
+twice. It needs only Python's standard library. Exit codes: 0 ready, 1 a step
 failed (named, with its last lines and the remedy), 2 wrong arguments or a wrong stack file.
 """
 

@@ -267,11 +267,11 @@ class AwsAccessTrail(Component):
             opts=self._account.under(self),
         )
         arn = self._names.alerts_arn
-        told = arn_after(topic.name, arn)
+        made = arn_after(topic.name, arn)
         alarms = self._names.arn("cloudwatch", f"alarm:{self._names.plain('')}*")
         aws.sns.TopicPolicy(
             f"{self._name}-alerts-policy",
-            arn=told,
+            arn=made,
             policy=resource_policies.publishers(
                 arn, self._names.account, alarms, [self._names.rule_arn("rotation-failures")]
             ),
@@ -281,12 +281,12 @@ class AwsAccessTrail(Component):
             digest = hashlib.sha256(email.encode()).hexdigest()[:8]  # by index, removing one would replace the next
             aws.sns.TopicSubscription(
                 f"{self._name}-alerts-email-{digest}",
-                topic=told,
+                topic=made,
                 protocol="email",
                 endpoint=email,
                 opts=self._account.under(self),
             )
-        return told
+        return made
 
     def _watch_log(self, log_group: pulumi.Input[str], group: pulumi.Input[str]) -> None:
         """Declare filters of CloudTrail's log, and alarms.
@@ -338,7 +338,7 @@ class AwsAccessTrail(Component):
                 _numbered(patterns.trail_change(names, group, topic, bucket)),
             ),
         }
-        for what, (told, found) in watched.items():
+        for what, (description, found) in watched.items():
             for part, pattern in found.items():
                 called = f"{what}-{part}" if part else what
                 aws.cloudwatch.LogMetricFilter(
@@ -350,14 +350,14 @@ class AwsAccessTrail(Component):
                     opts=self._account.under(self),
                 )
             if found:
-                self._alarm(what, told, namespace=PROJECT, metric=names.plain(what))
+                self._alarm(what, description, namespace=PROJECT, metric=names.plain(what))
 
     def _watch_functions(self) -> None:
         """Declare alarms for the tick's metrics, for missing ticks, and for dead letters."""
         of_stack = {"Stack": self._names.stack}
         failed = "the tick failed for a secret: its log has the reason"
-        for metric, told in {"Overdue": "a rotation is overdue", "Failed": failed}.items():
-            self._alarm(f"tick-{metric.lower()}", told, namespace=PROJECT, metric=metric, dimensions=of_stack)
+        for metric, description in {"Overdue": "a rotation is overdue", "Failed": failed}.items():
+            self._alarm(f"tick-{metric.lower()}", description, namespace=PROJECT, metric=metric, dimensions=of_stack)
         aws.cloudwatch.MetricAlarm(
             f"{self._name}-alarm-tick-missing",
             name=self._names.plain("tick-missing"),
@@ -387,7 +387,7 @@ class AwsAccessTrail(Component):
     def _alarm(
         self,
         what: str,
-        told: str,
+        description: str,
         *,
         namespace: str,
         metric: str,
@@ -398,7 +398,7 @@ class AwsAccessTrail(Component):
         aws.cloudwatch.MetricAlarm(
             f"{self._name}-alarm-{what}",
             name=self._names.plain(what),
-            alarm_description=told,
+            alarm_description=description,
             namespace=namespace,
             metric_name=metric,
             dimensions=dimensions,

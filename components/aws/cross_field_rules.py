@@ -194,9 +194,9 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
     """Return the length of the policies of the tick's role, the longest of all. Outputs count with the usual length."""
     way_out = known(store.vpc.way_out) or _ENDPOINT if store.vpc else None
     key = known(store.kms_key) or names.arn("kms", _KEY)
-    asked = issuer.issuer_of(client_name(names.stack)) if isinstance(issuer, AwsPrivateCa) else None
-    if asked and not known(asked.arn):
-        asked = asked.model_copy(update={"arn": names.arn("acm-pca", _CA)})
+    signer = issuer.issuer_of(client_name(names.stack)) if isinstance(issuer, AwsPrivateCa) else None
+    if signer and not known(signer.arn):
+        signer = signer.model_copy(update={"arn": names.arn("acm-pca", _CA)})
     statements = [
         *policies.of_function(names, TICK, in_a_vpc=store.vpc is not None),
         *policies.of_tick(
@@ -206,7 +206,7 @@ def characters_of_tick(store: AwsStore, names: Names, secrets: Sequence[str], is
                 region: key if store.kms_key else names.at(region).any_key for region in (store.region, *store.replicas)
             },
             way_out=way_out,
-            issuers=[asked] if asked else [],
+            issuers=[signer] if signer else [],
         ),
     ]
     return len(json.dumps({"Version": policies.VERSION, "Statement": statements}, separators=(",", ":")))

@@ -69,7 +69,7 @@ LEFT_OUT = (
     "cli",
     "launcher",
     "operations/compromise",
-    "operations/doctor",
+    "operations/doctor.py",
     "platforms/aws/checks",
     "platforms/aws/source.py",
     "platforms/aws/trail.py",

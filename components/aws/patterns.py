@@ -45,7 +45,7 @@ def undeclared_write(names: Names, operators: Sequence[str]) -> str:
 
 
 def denied_read(names: Names) -> str:
-    """Match denied reads. CloudTrail may omit the request: the message names the secret, too."""
+    """Match denied reads. CloudTrail may omit the field: the message names the secret, too."""
     return (
         f'{{ ($.eventSource = "secretsmanager.amazonaws.com") && ($.eventName = "GetSecretValue") && '
         f'($.errorCode = "AccessDenied*") && ({_secret(names)} || ($.errorMessage = "*{names.secrets}*")) }}'
@@ -63,10 +63,10 @@ def policy_change(names: Names) -> str:
         *("PutResourcePolicy", "DeleteResourcePolicy", "CancelRotateSecret", "ReplicateSecretToRegions"),
         *("RemoveRegionsFromReplication", "StopReplicationToReplica"),
     )
-    asked = "$.requestParameters.rotation"
+    field = "$.requestParameters.rotation"
     schedule = (
-        f'($.eventName = "RotateSecret") && (({asked}LambdaARN = "*") || ({asked}Rules.scheduleExpression = "*") || '
-        f"({asked}Rules.automaticallyAfterDays > 0))"
+        f'($.eventName = "RotateSecret") && (({field}LambdaARN = "*") || ({field}Rules.scheduleExpression = "*") || '
+        f"({field}Rules.automaticallyAfterDays > 0))"
     )
     source = '($.eventSource = "secretsmanager.amazonaws.com")'
     return f"{{ {source} && ({events} || ({schedule})) && {_secret(names)} }}"
@@ -129,23 +129,23 @@ def trail_change(
 
 def _trail_changes(names: Names, log_group: str, topic: str, bucket: str | None) -> list[str]:
     """Return the conditions, one for each service."""
-    own, asked = names.plain("") + "*", "$.requestParameters"
-    alarms = [f'({asked}.alarmName = "{own}")', *(f'({asked}.alarmNames[{at}] = "{own}")' for at in range(OF_A_CALL))]
+    own, field = names.plain("") + "*", "$.requestParameters"
+    alarms = [f'({field}.alarmName = "{own}")', *(f'({field}.alarmNames[{at}] = "{own}")' for at in range(OF_A_CALL))]
     log = _of(
         *("logs", "DeleteLogGroup", "DeleteLogStream", "DeleteMetricFilter", "PutMetricFilter", "PutRetentionPolicy"),
     )
     monitored = _of("monitoring", "DeleteAlarms", "DisableAlarmActions", "PutMetricAlarm")
     rules = _of("events", "DisableRule", "DeleteRule", "PutRule", "RemoveTargets")
-    told = _of("sns", "DeleteTopic", "Unsubscribe", "SetTopicAttributes", "RemovePermission")
+    notified = _of("sns", "DeleteTopic", "Unsubscribe", "SetTopicAttributes", "RemovePermission")
     found = [
         _of("cloudtrail", "StopLogging", "DeleteTrail", "UpdateTrail", "PutEventSelectors"),
-        f'{log} && ({asked}.logGroupName = "{log_group}")',
+        f'{log} && ({field}.logGroupName = "{log_group}")',
         f"{monitored} && ({' || '.join(alarms)})",
-        f'{rules} && (({asked}.name = "{own}") || ({asked}.rule = "{own}"))',
-        f'{told} && (({asked}.topicArn = "{topic}") || ({asked}.subscriptionArn = "{topic}:*"))',
+        f'{rules} && (({field}.name = "{own}") || ({field}.rule = "{own}"))',
+        f'{notified} && (({field}.topicArn = "{topic}") || ({field}.subscriptionArn = "{topic}:*"))',
     ]
     if bucket:
-        found.append(f'{_of("s3", "PutBucket*", "DeleteBucket*")} && ({asked}.bucketName = "{bucket}")')
+        found.append(f'{_of("s3", "PutBucket*", "DeleteBucket*")} && ({field}.bucketName = "{bucket}")')
     return found
 
 

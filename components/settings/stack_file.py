@@ -207,7 +207,7 @@ def check_port(sections: Mapping[str, str]) -> None:
     store, server, broker = (_section(sections.get(name, "")) for name in ("store", "server", "broker"))
     if broker.get("kind") != "embedded":
         return
-    from secretops.broker import is_listening, running, wait_until_free
+    from secretops.broker.process import is_listening, running, wait_until_free
 
     from .sections import EmbeddedBroker
 

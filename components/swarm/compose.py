@@ -73,11 +73,9 @@ def compose(settings: Settings) -> dict[str, Any]:
             ),
         },
         "files": {key: one.text for key, one in files},
-        "timer": {
-            "manifest": manifest.model_dump(mode="json"),
-            "ca": ca_bundle(broker.ca_file) if broker.ca_file else None,
-            "socket": store.socket,
-        },
+        "manifest": manifest.model_dump(mode="json"),
+        "ca": ca_bundle(broker.ca_file) if broker.ca_file else None,
+        "socket": store.socket,
         "service": names.of("server"),
         "registry_login": server.registry_login,
     }

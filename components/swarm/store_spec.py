@@ -83,7 +83,7 @@ def manifest_of(names: Names, args: SwarmSecretStoreArgs) -> Manifest:
 
 
 def rotator_shape(manifest: Manifest, *, socket: str, log_driver: LogDriverArgs | None) -> Shape:
-    """Return the rotator's service, of which one runs at a time. Raises TypeError."""
+    """Return the rotator's service; one runs at a time. Raises TypeError."""
     store = manifest.store
     if not isinstance(store, Location):
         raise TypeError(f"{store.kind}: the manifest is of another store, and this rotator is a service of a Swarm")

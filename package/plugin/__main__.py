@@ -1,4 +1,4 @@
-"""The component as a Pulumi plugin: the engine starts it beside a program in another language.
+"""The component as a Pulumi plugin: the engine starts it for a program in another language.
 
 Pulumi's schema has no unions, so there is a component per kind of store, for example CorefluxSecretsAws.
 """
@@ -23,9 +23,9 @@ class Outputs(pulumi.ComponentResource):
     secretops: pulumi.Output[str]
     """The manifest as JSON. Exported as `secretops`, the command of that name finds it."""
     server: pulumi.Output[str]
-    """How an MCP client reaches the server."""
+    """The URL for MCP clients."""
     gaps: pulumi.Output[dict[str, str]]
-    """What the store does not do by itself."""
+    """Limitations of the store."""
     next: pulumi.Output[str]
     """What an operator does once the stack is deployed."""
 

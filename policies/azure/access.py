@@ -46,7 +46,7 @@ def _placed(one: Resource) -> Iterator[Finding]:
     _, narrowest, kinds = ROLES.get(_role(role), _OTHER)
     wrong = "is not the one secret, vault, container or resource that the role is for; assign it there"
     yield from judge(one, UNKNOWN if role is UNKNOWN else scope, matches(narrowest), "scope", wrong)
-    # Azure looks a new identity up, and may not find it yet, unless its type is given
+    # Azure looks a new identity up, and may not find it yet, without its type
     # (https://learn.microsoft.com/azure/role-based-access-control/troubleshooting).
     wrong = f"is missing or wrong for the role; set {' or '.join(kinds)}"
     yield from judge(one, UNKNOWN if role is UNKNOWN else kind, one_of(*kinds), "principalType", wrong)

@@ -1,4 +1,4 @@
-"""Rules about folders on a machine: the dotenv store, and files beside a server or rotator that runs there."""
+"""Rules about folders on a machine: the dotenv store, and files of a server or rotator there."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ RULES = (
             environments=PRODUCTION,
         ),
         applies=is_dotenv,
-        enforcement=Enforcement.ADVISORY,  # the guide itself draws a production server's folder
+        enforcement=Enforcement.ADVISORY,  # the guide has a production server's folder, too
     ),
     Rule(
         name="dotenv-public-files-are-public",

@@ -426,7 +426,7 @@ class InVault(OfAServer):
         return KeyVaultVersionStore(
             location,
             KeyVaultApi(location.vault, lambda _vault: client or self.client),
-            lambda url: LeaseBlob(url, self.clients.blob),
+            LeaseBlob(location.lease, self.clients.blob),
             timing=timing or Timing(duration=15, renew=0.5, poll=0.25),
         )
 

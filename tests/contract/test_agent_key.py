@@ -187,7 +187,7 @@ def test_purge_deletes_agent_keys_and_names_those_it_could_not(owned: AgentStack
     (left,) = ours(account)
     account.scopes.remove("genai:delete")
     said = list[str]()
-    purge(owned.session(), destroy=True, say=said.append)
+    purge(owned.session(), destroy=True, notify=said.append)
     assert [left.partition("/")[2] in text for text in said] == [True]
     assert owned.kept().all == () and ours(account) == [left]
 
@@ -213,7 +213,7 @@ def test_deleted_and_orphaned_keys_are_reported_and_repaired(tmp_path: Path, acc
     assert late.id not in account.keys and found(stack).level is Level.OK
     account.delete(ours(account)[0])
     told = found(stack)
-    assert told.level is Level.ATTENTION and "any more" in told.value
+    assert told.level is Level.ATTENTION and "deleted at the agent" in told.value
     assert told.repair and not isinstance(run_repair(told.repair), Exception)
     assert account.takes(stack.key()) and found(stack).level is Level.OK
 

@@ -121,7 +121,7 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
     given = {"Name": f"{task}-0", "Labels": labels, "Data": "eA=="}
     place.api.create("secrets", given)
     assert wrong(place) == {}, "its service may come yet"
-    for age in ("MAX_START", "YOUNG"):
+    for age in ("MAX_START", "MAX_JOB_AGE"):
         monkeypatch.setattr(manager, age, timedelta(seconds=-10))
     left = wrong(place)["leftover commands"]
     assert left.value == f"secret {task}-0: left by a command that was killed"
@@ -136,7 +136,7 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
         found = wrong(place)
         assert found["leftover commands"].value.startswith(f"service {task}: left")
         assert f"service {task} has " in found["readers"].value, "nobody is carried for so long"
-        for age in ("MAX_START", "YOUNG"):
+        for age in ("MAX_START", "MAX_JOB_AGE"):
             monkeypatch.setattr(manager, age, timedelta(minutes=1))
         assert wrong(place) == {}
         disguised = place.api.get(f"/services/{task}")

@@ -17,8 +17,8 @@ from secretops.operations.session import Session
 from secretops.platforms.vault import checks
 from secretops.platforms.vault.api import Api
 from secretops.platforms.vault.checks.server import VaultServer
-from secretops.platforms.vault.lease import LeaseDocument
 from secretops.platforms.vault.location import VaultStoreLocation
+from secretops.platforms.vault.store import LeaseDocument
 from secretops.stores.lease import Timing, acquire
 from secretops.values import Value, new_password
 from tests.contract.live_openbao import LEASE, LiveVault, live_vault

@@ -21,12 +21,11 @@ from pathlib import Path
 import pytest
 
 from components.settings.stack_file import StackFileError, check_port
-from secretops import broker
 from secretops.broker import packets, process, server, sessions
 from secretops.broker.packets import Message, ReturnCode
 from secretops.broker.process import LOG_FILE, PID_FILE
 from secretops.broker.server import EmbeddedBroker
-from secretops.broker.users import USERS_FILE, Flag, Scrypt, User, Users
+from secretops.broker.users import USERS_FILE, Flag, Scrypt, User, Users, create_first_admin
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, UsageError
 from secretops.manifest import Manifest, SecretKind, StoreLocation
 from secretops.operations import broker as operation
@@ -52,9 +51,9 @@ FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "broker"
-    assert broker.create_first_admin(place) is not None
+    assert create_first_admin(place) is not None
     yield place
-    broker.stop(place)
+    process.stop(place)
 
 
 def fresh(embedded: Embedded) -> Value:
@@ -68,50 +67,50 @@ def fresh(embedded: Embedded) -> Value:
 
 def test_it_listens_when_started_and_is_gone_when_stopped(home: Path) -> None:
     port = free_port()
-    assert broker.start(home, "localhost", port) is broker.Listener.STARTED
-    running = broker.running(home)
+    assert process.start(home, "localhost", port) is process.Listener.STARTED
+    running = process.running(home)
     assert running and running.address == f"127.0.0.1:{port}"
-    assert broker.start(home, "127.0.0.1", port) is broker.Listener.OURS
-    assert broker.running(home) == running
-    with pytest.raises(broker.EmbeddedBrokerError, match=f"127.0.0.1:{port}"):
-        broker.start(home, "localhost", free_port())
-    assert broker.stop(home) is True
+    assert process.start(home, "127.0.0.1", port) is process.Listener.OURS
+    assert process.running(home) == running
+    with pytest.raises(process.EmbeddedBrokerError, match=f"127.0.0.1:{port}"):
+        process.start(home, "localhost", free_port())
+    assert process.stop(home) is True
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("localhost", port))
-    assert broker.running(home) is None and not (home / PID_FILE).exists()
-    assert broker.stop(home) is False
+    assert process.running(home) is None and not (home / PID_FILE).exists()
+    assert process.stop(home) is False
     for host in ("0.0.0.0", "example.org"):
         with pytest.raises(UsageError):
-            broker.start(home, host, port)
+            process.start(home, host, port)
 
 
 def test_a_foreign_listener_is_left_alone(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert broker.start(home, "localhost", port) is broker.Listener.FOREIGN
-        assert broker.running(home) is None
-        assert broker.stop(home) is False
+        assert process.start(home, "localhost", port) is process.Listener.FOREIGN
+        assert process.running(home) is None
+        assert process.stop(home) is False
 
 
 def test_it_starts_again_with_its_users_after_it_was_killed(tmp_path: Path) -> None:
     home, port = tmp_path / "broker", free_port()
-    admin = broker.create_first_admin(home)
+    admin = create_first_admin(home)
     assert admin is not None
     where = Embedded(home, port, admin).broker()
     target = CorefluxTarget(where, admin=False)
     credential = Value({"username": "alice", "password": new_password()})
-    broker.start(home, "localhost", port)
+    process.start(home, "localhost", port)
     target.apply(admin, credential)
-    running = broker.running(home)
+    running = process.running(home)
     assert running is not None
     os.kill(running.pid, signal.SIGKILL)  # right after the answer
     os.waitpid(running.pid, 0)
-    assert (home / PID_FILE).exists() and broker.running(home) is None
+    assert (home / PID_FILE).exists() and process.running(home) is None
     try:
-        assert broker.start(home, "localhost", port) is broker.Listener.STARTED
+        assert process.start(home, "localhost", port) is process.Listener.STARTED
         target.verify(credential)
     finally:
-        broker.stop(home)
+        process.stop(home)
 
 
 def test_it_ends_when_its_pid_file_is_removed(tmp_path: Path) -> None:
@@ -121,7 +120,7 @@ def test_it_ends_when_its_pid_file_is_removed(tmp_path: Path) -> None:
         operation.stop(Manifest.model_construct(broker=embedded.broker(), store=StoreLocation(kind="none")))
         == operation.NOT_RUNNING
     )
-    assert not broker.is_listening("localhost", embedded.port)
+    assert not process.is_listening("localhost", embedded.port)
 
 
 def test_stop_and_purge_claim_nothing_of_a_broker_that_listens(
@@ -168,12 +167,12 @@ def test_no_password_is_in_its_log_its_arguments_or_its_environment(embedded_bro
         Connection(embedded_broker.broker(), Value({**credential, "password": credential["password"][:-1]})),
     ):
         pass
-    running = broker.running(embedded_broker.home)
+    running = process.running(embedded_broker.home)
     assert running is not None
-    process = Path(f"/proc/{running.pid}")
-    seen = process.joinpath("cmdline").read_bytes()
+    entry = Path(f"/proc/{running.pid}")
+    seen = entry.joinpath("cmdline").read_bytes()
     with suppress(PermissionError):  # it forbids its own account to look; root may
-        seen += process.joinpath("environ").read_bytes()
+        seen += entry.joinpath("environ").read_bytes()
     seen += b"".join(path.read_bytes() for path in embedded_broker.home.iterdir() if path.is_file())
     for value in (credential, embedded_broker.admin):
         assert value["password"].encode() not in seen
@@ -563,7 +562,7 @@ def resident(pid: int) -> float:
 def test_random_packets_cost_no_memory_no_log_and_no_traceback(tmp_path: Path) -> None:
     embedded = start_embedded(tmp_path)
     users = [fresh(embedded) for _ in range(3)]
-    running = broker.running(embedded.home)
+    running = process.running(embedded.home)
     assert running
     before, end = resident(running.pid), time.monotonic() + FUZZ_SECONDS
     with ThreadPoolExecutor(8) as pool:

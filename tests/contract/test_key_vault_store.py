@@ -82,7 +82,7 @@ class LiveVault(InVault):
         return KeyVaultVersionStore(
             location,
             KeyVaultApi(location.vault, lambda _vault: own),
-            lambda _url: self.blob,
+            self.blob,
             timing=timing or NOT_RENEWED,
         )
 

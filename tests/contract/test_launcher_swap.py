@@ -18,12 +18,12 @@ import pytest
 
 from secretops.errors import RefusedError
 from secretops.launcher import client as launcher_client
-from secretops.launcher import swap
+from secretops.launcher import source_watcher
 from secretops.launcher.client import BrokerClient
 from secretops.launcher.connection import BrokerConnection
 from secretops.launcher.settings import ServerSettings, Tls, read_settings
+from secretops.launcher.source_watcher import StoppedError, Swap
 from secretops.launcher.state import LauncherState
-from secretops.launcher.swap import StoppedError, Swap
 from secretops.launcher.upstream import set_connection
 from secretops.manifest import SecretKind
 from secretops.targets import open_target
@@ -304,7 +304,7 @@ def test_a_swap_works_with_descriptors_that_select_cannot_take(launched: Launche
 def test_a_try_on_a_mute_broker_is_given_up_when_it_is_obsolete(
     tls: bool, launched: Launched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(swap, "ANSWER_SECONDS", 600)
+    monkeypatch.setattr(source_watcher, "ANSWER_SECONDS", 600)
     obsolete = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as mute:
         trusting = Tls(ca_file=None, certificate=None, key=None)

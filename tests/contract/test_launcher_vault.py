@@ -14,8 +14,7 @@ from secretops.errors import StoreError
 from secretops.launcher.polling_source import BACKOFF_FACTOR, POLL_SECONDS
 from secretops.launcher.settings import NotYetError
 from secretops.platforms.vault import server
-from secretops.platforms.vault.documents import VERSION
-from secretops.platforms.vault.errors import LoginError
+from secretops.platforms.vault.api import VERSION
 from secretops.platforms.vault.source import VaultSource
 from tests.contract.live_openbao import LiveVault, live_vault, without
 from tests.real.openbao import OpenBao
@@ -123,7 +122,7 @@ def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobod
     with caplog.at_level(logging.WARNING):
         assert source.read() == settings
     assert reads.live.role_id() in caplog.text
-    with pytest.raises(LoginError) as told:
+    with pytest.raises(StoreError) as told:
         reads.source("mqtt").read()
     assert shown not in caplog.text + str(told.value)
     reads.show()

@@ -66,7 +66,7 @@ class AzureStack(TickedStack):
         store = KeyVaultVersionStore(
             self.place,
             KeyVaultApi(self.place.vault, lambda _vault: self.client),
-            lambda _url: self.blob,
+            self.blob,
             log_entries=role == "rotator",
             timing=self.timing,
         )

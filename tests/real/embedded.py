@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from secretops import broker as embedded
+from secretops.broker import process, users
 from secretops.manifest import Broker, BrokerKind, MqttProtocol
 from secretops.values import Value
 from tests.real.ports import free_port
@@ -28,16 +28,16 @@ class Embedded:
 
     def start(self) -> bool:
         """Start it and wait until it lets clients in. False when somebody else has its port."""
-        return embedded.start(self.home, "localhost", self.port) is embedded.Listener.STARTED
+        return process.start(self.home, "localhost", self.port) is process.Listener.STARTED
 
     def stop(self) -> None:
-        embedded.stop(self.home)
+        process.stop(self.home)
 
 
 def start_embedded(folder: Path) -> Embedded:
     """Start one with its home in `folder`."""
     home = folder / "broker"
-    admin = embedded.create_first_admin(home)
+    admin = users.create_first_admin(home)
     assert admin is not None
     for _ in range(5):  # somebody else may take the port in between
         made = Embedded(home, free_port(), admin)

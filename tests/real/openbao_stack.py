@@ -10,13 +10,11 @@ from typing import Any, ClassVar
 from secretops.engine.state import Version
 from secretops.manifest import Broker, Manifest, Reader
 from secretops.operations.session import Session
-from secretops.platforms.vault.api import Api
-from secretops.platforms.vault.documents import VERSION, fields_of
-from secretops.platforms.vault.lease import LeaseDocument
+from secretops.platforms.vault.api import VERSION, Api, fields_of
 from secretops.platforms.vault.location import VaultStoreLocation
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Server
-from secretops.platforms.vault.store import VaultVersionStore
+from secretops.platforms.vault.store import LeaseDocument, VaultVersionStore
 from secretops.stores.lease import Timing
 from secretops.values import Value
 from tests.real.cloud_stack import Calls, TickedStack
@@ -105,7 +103,7 @@ class OpenBaoStack(TickedStack):
     def _documents(self, path: str) -> Iterator[dict[str, str]]:
         api = self.all
         known = api.metadata(path)
-        for number in known.versions if known else ():
+        for number in known.documents if known else ():
             if found := api.read(path, number):
                 yield dict(found.data)
 

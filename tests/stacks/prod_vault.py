@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from secretops.errors import ExitCode
-from secretops.platforms.vault.documents import VERSION
+from secretops.platforms.vault.api import VERSION
 from secretops.values import new_password
 from tests.real.mosquitto import Mosquitto
 from tests.real.openbao import OpenBao

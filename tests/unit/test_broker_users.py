@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secretops.broker import create_first_admin
 from secretops.broker.commands import COMMAND_TOPIC, OUTPUT_TOPIC, Commands, parse
 from secretops.broker.server import Action, is_allowed
-from secretops.broker.users import USERS_FILE, Flag, User, Users
+from secretops.broker.users import USERS_FILE, Flag, User, Users, create_first_admin
 from secretops.errors import StoreError
 from secretops.values import Value, new_password
 from tests.unit.fuzz import BOUNDED

@@ -26,7 +26,7 @@ IN_LAMBDA = "from secretops.platforms.aws import lambda_handler as it\ntry: it._
     ("secretops", ["status", "--manifest", "/nowhere/secretops.json"]),
     ("secretops", ["run", "--from", "dotenv:/nowhere"]),
     ("secretops.broker", ["/nowhere/broker", "localhost", "1"]),
-    ("secretops.platforms.swarm.rotator", ["no number"]),
+    ("secretops.platforms.swarm.rotator", []),
     ("secretops.platforms.swarm.task", ["tick", "--manifest", "/nowhere/secretops.json"]),
     ("lambda", []),
 ])  # fmt: skip

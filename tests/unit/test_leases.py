@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from secretops.errors import LeaseHeldError, StoreError, UnreachableError
-from secretops.stores import lease
+from secretops.stores import lease, retry
 from secretops.stores.retry import Retries
 from tests.unit.memory_cluster import Clock
 
@@ -136,6 +136,7 @@ def test_a_holder_is_followed_once_it_has_not_renewed_for_its_duration(
     assert clock.now >= expected
 
 
-def test_retries_end_after_the_last_pause_or_at_the_deadline() -> None:
-    late = Retries((0.0, 0.0), seconds=1, clock=iter((0, 1, 2)).__next__)
+def test_retries_end_after_the_last_pause_or_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "time", Clock())
+    late = Retries((1.0, 1.0), seconds=1)
     assert [each.pause() for each in (Retries(()), late, late)] == [False, True, False]

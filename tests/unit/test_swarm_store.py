@@ -195,7 +195,7 @@ def test_swarm_records_of_each_access_are_written_before_it(place: InMemory) -> 
 def test_in_no_task_a_value_is_neither_read_nor_made_and_facts_are(place: InMemory) -> None:
     publish(place, V[1])
     records = LogRecords(this_actor("operator"), reads=False)
-    outside = SwarmVersionStore(place.location, place.new_api(), values=TaskValues(readable=False), records=records)
+    outside = SwarmVersionStore(place.location, place.new_api(), values=TaskValues(), records=records)
     for act in (lambda: outside.read("it", V[1], purpose="test"), lambda: outside.add("it", version(V[2]), make())):
         with pytest.raises(StoreError, match=r"\[value-not-readable-here\]"):
             act()

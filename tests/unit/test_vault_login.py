@@ -19,7 +19,7 @@ from secretops.errors import SecretopsError, StoreError, UnreachableError, Usage
 from secretops.launcher.sources import open_source
 from secretops.platforms.vault import errors, server
 from secretops.platforms.vault.api import Api, VaultPki
-from secretops.platforms.vault.errors import DeniedError, SealedError
+from secretops.platforms.vault.errors import DeniedError
 from secretops.platforms.vault.location import VaultIssuer, VaultLogin
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Answer, Connection, Server
@@ -181,7 +181,7 @@ def meaning(status: int, *texts: str) -> SecretopsError:
 @pytest.mark.parametrize(
     ("status", "text", "kind"),
     [
-        (503, "Vault is sealed", SealedError),
+        (503, "Vault is sealed", UnreachableError),
         (500, "local node not active but active cluster node not found", UnreachableError),
         (307, "", UnreachableError),
         (412, "required index state not present", UnreachableError),
@@ -219,7 +219,7 @@ def test_a_busy_server_is_asked_again_and_no_token_follows_where_it_points(monke
     assert found.data == {"a": "b"}
     assert len(guarded) == 3, "before each attempt"
     answers = [Answer(503, {"errors": ["Vault is sealed"]}), Answer(200, {})]
-    with pytest.raises(SealedError):
+    with pytest.raises(UnreachableError, match=r"\[vault-sealed\]"):
         Connection(Server(ADDRESS)).request("GET", "m/data/it", patient=False)
 
 

@@ -13,8 +13,7 @@ pytest.importorskip("hvac", reason="Vault's client is not installed: the extra `
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version
 from secretops.platforms.vault import version_metadata
-from secretops.platforms.vault.api import Api, Document, DocumentInfo, Metadata
-from secretops.platforms.vault.documents import VERSION
+from secretops.platforms.vault.api import VERSION, Api, Document, DocumentInfo, Metadata
 from secretops.platforms.vault.version_metadata import JOURNAL_KEY, MAX_TEXT_BYTES, State, VersionRecord
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -45,13 +44,13 @@ class Server:
 
     def metadata(self, path: str) -> Metadata | None:
         all_of_them = self.documents[path]
-        known = {at: DocumentInfo(NOW, None, one is None) for at, one in enumerate(all_of_them, 1)}
+        known = {at: DocumentInfo(None, one is None) for at, one in enumerate(all_of_them, 1)}
         return Metadata(len(all_of_them), known, self.notes[path])
 
     def read(self, path: str, number: int | None = None) -> Document | None:
         number = number or len(self.documents[path])
         found = self.documents[path][number - 1] if 0 < number <= len(self.documents[path]) else None
-        return Document(number, NOW, found) if found else None
+        return Document(number, found) if found else None
 
 
 def document(name: str, password: str = "x") -> dict[str, str]:

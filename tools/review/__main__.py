@@ -180,7 +180,7 @@ def _login(_: argparse.Namespace) -> int:
         say("- not logged in: there is no AWS_ROLE_ARN, or GitHub gives this job no token")
         return 0
     with Path(os.environ["GITHUB_ENV"]).open("a") as file:
-        file.writelines(f"{name}={environment[name]}\n" for name in identity.LAID)
+        file.writelines(f"{name}={environment[name]}\n" for name in identity.VARIABLES)
     return 0
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tools.steps import SetupError, say
 
 # Variables for the token.
-LAID = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_SESSION_NAME")
+VARIABLES = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_SESSION_NAME")
 AUDIENCE = "sts.amazonaws.com"
 SECONDS = 30
 

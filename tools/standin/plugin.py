@@ -112,18 +112,18 @@ class Standin(provider_pb2_grpc.ResourceProviderServicer):
     def Diff(self, request: Any, context: Any) -> Any:
         olds, token = request.old_inputs, _token(request.urn)
         changed = _changed(olds, request.news)
-        anew = set(self._cloud.replaced_by(token)) & set(changed)
+        replaced = set(self._cloud.replaced_by(token)) & set(changed)
         kinds = provider_pb2.PropertyDiff
         detailed = {}
         for name in changed:
             kind = "ADD" if name not in olds.fields else "DELETE" if name not in request.news.fields else "UPDATE"
-            kind += "_REPLACE" if name in anew else ""
+            kind += "_REPLACE" if name in replaced else ""
             detailed[name] = kinds(kind=kinds.Kind.Value(kind), inputDiff=True)
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
             diffs=changed,
-            replaces=sorted(anew),
-            deleteBeforeReplace=bool(anew) and self._keeps_a_given_name(token, request.news, anew),
+            replaces=sorted(replaced),
+            deleteBeforeReplace=bool(replaced) and self._keeps_a_given_name(token, request.news, replaced),
             hasDetailedDiff=True,
             detailedDiff=detailed,
         )

@@ -83,7 +83,6 @@ def subject_of(common_name: str) -> x509.Name:
 
 
 def private_pem(key: ec.EllipticCurvePrivateKey) -> str:
-    """Return the key as unencrypted PKCS #8."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
@@ -93,7 +92,6 @@ def extract_certificates(text: str) -> str:
 
 
 def pem(*found: x509.Certificate) -> str:
-    """Return certificates as one PEM text."""
     return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
 
 
@@ -266,7 +264,6 @@ def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Prob
 
 
 def check_validity(one: x509.Certificate, which: str, now: datetime) -> Iterator[Problem]:
-    """Check that `which` is valid now."""
     begins, ends = one.not_valid_before_utc, one.not_valid_after_utc
     if ends <= now:
         what = f"has expired: {which} was valid until {ends:%Y-%m-%d %H:%M} UTC"
@@ -277,7 +274,6 @@ def check_validity(one: x509.Certificate, which: str, now: datetime) -> Iterator
 
 
 def check_strength(one: x509.Certificate, which: str) -> Iterator[Problem]:
-    """Check the strength of the key and of the signature of `which`."""
     rule, weak = f"RSA with {MIN_RSA} bits or more, or an elliptic curve with {MIN_CURVE} or more", ""
     try:
         key = one.public_key()

@@ -124,7 +124,6 @@ def undeclared_secrets(names: Sequence[str], what: str, delete: str) -> Result:
 
 
 def poll(seconds: float, pause: float) -> Iterator[None]:
-    """Yield after each pause, until `seconds` have passed."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(pause)

@@ -45,7 +45,6 @@ def parse_host(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` is a name or an address of this machine."""
     name = host.lower().removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -57,7 +56,6 @@ def is_loopback(host: str) -> bool:
 
 
 def url_host(host: str) -> str:
-    """Return `host` as in a URL: IPv6 in brackets."""
     return f"[{host}]" if ":" in host else host
 
 

@@ -99,8 +99,6 @@ class IssuedCertificate:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreChecks:
-    """Doctor's checks of a platform."""
-
     # Raises SecretopsError if the store is unreachable. Every check of a secret calls it first.
     reach: Callable[[], object]
     checks: Sequence[Check]
@@ -127,7 +125,6 @@ class Platform(ABC, Generic[Location]):
     no_value_trail = ""
 
     def of(self, manifest: Manifest) -> Location:
-        """Return the location of the stack's store."""
         if not isinstance(manifest.store, self.location):
             raise TypeError(manifest.store.kind)
         return manifest.store
@@ -205,11 +202,9 @@ class Platform(ABC, Generic[Location]):
         return None
 
     def is_remote(self) -> bool:
-        """Return whether a remote command started this process."""
         return False
 
     def open_issuer(self, manifest: Manifest, issuer: Any) -> ports.Issuer:
-        """Return the client of the platform's issuer."""
         raise NotImplementedError
 
     def commands(self) -> Typer:
@@ -222,5 +217,4 @@ class Platform(ABC, Generic[Location]):
 
 
 def platform_of(location: StoreLocation) -> Platform[StoreLocation]:
-    """Return the platform of a store."""
     return cast("Platform[StoreLocation]", registry.find(location.kind))

@@ -53,7 +53,6 @@ class Screen:
         self.stream, self._required, self.used = stream, required, False
 
     def write(self, text: str) -> int:
-        """Write `text`, escaped. Raises OutputError."""
         return self.write_styled(text, "")
 
     def write_styled(self, text: str, code: str) -> int:
@@ -68,7 +67,6 @@ class Screen:
         self.write("".join(lines))
 
     def flush(self) -> None:
-        """Raises OutputError."""
         self._attempt(self.stream.flush)
 
     def _attempt(self, action: Any) -> None:

@@ -105,7 +105,6 @@ def redact(text: str) -> str:
 
 
 def _encodings(text: str) -> list[str]:
-    """Return the ways in which libraries print, escape or encode `text`."""
     raw = text.encode(errors="surrogatepass")
     once = {text, repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
     encodings = [*once, repr(raw)[2:-1]]

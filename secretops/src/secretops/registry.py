@@ -56,7 +56,6 @@ def find(kind: str) -> Any:
 
 
 def commands() -> dict[str, Any]:
-    """Return the command groups by name."""
     return {entry.command: find(kind).commands() for kind, entry in PLATFORMS.items() if entry.command}
 
 
@@ -71,7 +70,6 @@ def find_source(scheme: str) -> Any:
 
 
 def issuers() -> list[str]:
-    """Return the kinds of issuers."""
     return [entry.issuer for entry in PLATFORMS.values() if entry.issuer]
 
 

@@ -20,8 +20,6 @@ AGAIN = 0.01
 
 
 class _Phase:
-    """The command's progress, and the signal that arrived while it ran."""
-
     begun = False
     received: int | None = None
     code: int | None = None
@@ -54,7 +52,6 @@ def end(code: int) -> int:
 
 
 def arrived() -> bool:
-    """Return whether a signal arrived while the command ran."""
     return _Phase.received is not None
 
 

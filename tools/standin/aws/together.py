@@ -110,7 +110,7 @@ def _rotation(inputs: Inputs) -> Iterator[Problem]:
         yield Problem(
             "rotationRules",
             rules,
-            "exactly one of days and schedule is given",
+            "exactly one of days and schedule is set",
             "give automatically_after_days or schedule_expression",
         )
     hours = re.fullmatch(r"rate\((\d+) hours?\)", str(rules.get("scheduleExpression")))
@@ -145,7 +145,7 @@ def _alarm(inputs: Inputs) -> Iterator[Problem]:
     given = [name for name in kinds if inputs.get(name) not in (None, [])]
     if len(given) != 1:
         value: object = given or MISSING
-        yield Problem("metricName", value, f"exactly one of {', '.join(map(snake, kinds))} is given", "give one")
+        yield Problem("metricName", value, f"exactly one of {', '.join(map(snake, kinds))} is set", "set one")
     if given == ["evaluationCriteria"]:
         return
     either = (("comparisonOperator",), ("evaluationPeriods",), ("threshold", "thresholdMetricId"))
@@ -180,7 +180,7 @@ def _lock(inputs: Inputs) -> Iterator[Problem]:
     if retention.get("mode") is None:
         yield Problem(f"{at}.mode", MISSING, "a retention has a mode", "give GOVERNANCE or COMPLIANCE")
     if (retention.get("days") is None) == (retention.get("years") is None):
-        yield Problem(at, retention, "exactly one of days and years is given", "give days or years")
+        yield Problem(at, retention, "exactly one of days and years is set", "set days or years")
 
 
 def _trail(inputs: Inputs) -> Iterator[Problem]:

@@ -27,8 +27,8 @@ def source(environment: Mapping[str, str] = os.environ) -> str:
     A virtual machine's identity is detected only if a setting selects it: use `STANDIN=never`.
     """
     for name in NAMES:
-        said = environment.get(name, "")
-        if said == "true" or (said and not name.startswith("ARM_USE_")):
+        entry = environment.get(name, "")
+        if entry == "true" or (entry and not name.startswith("ARM_USE_")):
             return name
     return "az login" if _logged_in(environment) else ""
 

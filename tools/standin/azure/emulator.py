@@ -76,11 +76,11 @@ class Emulator:
         except HTTPError as error:
             if error.code == HTTPStatus.NOT_FOUND and method != "PUT":
                 return False
-            said = json.loads(error.read() or b"{}").get("error", {})
-            remedy = REMEDIES.get(said.get("code"), "see what the emulator says").format(
+            text = json.loads(error.read() or b"{}").get("error", {})
+            remedy = REMEDIES.get(text.get("code"), "see what the emulator says").format(
                 name=resource_id.rpartition("/")[2]
             )
-            raise RefusedError(f"{resource_id}: {said.get('code')}: {said.get('message')}; {remedy}") from error
+            raise RefusedError(f"{resource_id}: {text.get('code')}: {text.get('message')}; {remedy}") from error
         except URLError as error:
             raise RefusedError(
                 f"{self.url}: the emulator does not answer ({error.reason}); start it, or unset {VARIABLE}"

@@ -61,7 +61,7 @@ def _diagnostics(inputs: Inputs) -> Iterator[Problem]:
         yield Problem("logs", MISSING, "a diagnostic setting sends something", "give logs")
     for at, log in found(inputs, "logs[]"):
         if isinstance(log, Mapping) and (log.get("category") is None) == (log.get("categoryGroup") is None):
-            yield Problem(at, log, "exactly one of category and category_group is given", "leave one of them")
+            yield Problem(at, log, "exactly one of category and category_group is set", "leave one of them")
 
 
 def _query_rule(inputs: Inputs) -> Iterator[Problem]:

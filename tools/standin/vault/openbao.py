@@ -117,14 +117,14 @@ class OpenBao:
             try:
                 return self._resource(method, path, namespace, body)
             except HTTPError as error:
-                said = "; ".join(json.loads(error.read() or b"{}").get("errors", ())) or error.reason
-                if method in ("GET", "DELETE") and _is_gone(error.code, said):
+                answer_text = "; ".join(json.loads(error.read() or b"{}").get("errors", ())) or error.reason
+                if method in ("GET", "DELETE") and _is_gone(error.code, answer_text):
                     return None
-                if turn < TRIES and (NOT_YET in said or _passes(error.code)):
+                if turn < TRIES and (NOT_YET in answer_text or _passes(error.code)):
                     time.sleep(PAUSE)
                     continue
                 helps = REMEDIES.get(error.code, "see what the server says")
-                raise RefusedError(f"{method} {path}: {error.code}: {said}; {helps}") from error
+                raise RefusedError(f"{method} {path}: {error.code}: {answer_text}; {helps}") from error
             except URLError as error:
                 raise RefusedError(
                     f"{self.url}: the server does not answer ({error.reason}); start it, or unset {VARIABLE}"
@@ -148,8 +148,8 @@ class OpenBao:
         return found
 
 
-def _is_gone(code: int, said: str) -> bool:
-    return code == HTTPStatus.NOT_FOUND or any(one in said for one in NOT_THERE)
+def _is_gone(code: int, answer_text: str) -> bool:
+    return code == HTTPStatus.NOT_FOUND or any(one in answer_text for one in NOT_THERE)
 
 
 def _passes(code: int) -> bool:

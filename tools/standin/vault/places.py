@@ -76,7 +76,7 @@ class Place:
 def of(token: str) -> Place:
     """Return the place of a type. Raises RefusedError for an unknown one."""
     if token not in PLACES:
-        raise RefusedError(f"{token}: where it lies in Vault's API is not known; add it to {__name__}")
+        raise RefusedError(f"{token}: its path in Vault's API is unknown; add it to {__name__}")
     return PLACES[token]
 
 

@@ -54,8 +54,6 @@ def _name(token: str) -> str:
 
 
 class Commands:
-    """Runs commands, and answers in the documented envelope."""
-
     def __init__(self, users: Users) -> None:
         self._users = users
         # name -> number of arguments, action, and message template

@@ -35,8 +35,6 @@ class RefusedConnectError(Exception):
 
 
 class PacketType(IntEnum):
-    """The control packets that a client may send."""
-
     CONNECT = 1
     PUBLISH = 3
     PUBACK = 4
@@ -50,8 +48,6 @@ class PacketType(IntEnum):
 
 
 class ReturnCode(IntEnum):
-    """Return codes of a CONNACK, except 0 (accepted)."""
-
     PROTOCOL = 1
     CLIENT_ID = 2
     UNAVAILABLE = 3
@@ -60,8 +56,6 @@ class ReturnCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An application message."""
-
     topic: str
     payload: bytes = field(repr=False)
     qos: int = 0
@@ -108,8 +102,6 @@ async def read(stream: StreamReader, limit: int) -> tuple[PacketType, int, bytes
 
 
 class _Fields:
-    """The fields of a body, in order."""
-
     def __init__(self, body: bytes) -> None:
         self._body, self._taken = body, 0
 
@@ -197,7 +189,6 @@ def subscribe(body: bytes) -> tuple[int, list[tuple[str, int]]]:
 
 
 def unsubscribe(body: bytes) -> tuple[int, list[str]]:
-    """Return the packet id of an UNSUBSCRIBE, and its filters."""
     return _list(body, _Fields.text)
 
 
@@ -225,7 +216,6 @@ def connack(code: int, *, present: bool = False) -> bytes:
 
 
 def acknowledge(kind: PacketType, packet_id: int) -> bytes:
-    """Return a PUBACK, PUBREC, PUBREL or PUBCOMP."""
     return bytes((kind << 4 | (2 if kind is PacketType.PUBREL else 0), 2)) + packet_id.to_bytes(2, "big")
 
 
@@ -246,7 +236,6 @@ def published(message: Message, packet_id: int = 0, *, again: bool = False) -> b
 
 
 def is_filter(text: str) -> bool:
-    """Return whether `text` is a topic filter within the limit."""
     levels = text.split("/")
     return (
         0 < len(text.encode()) <= MAX_TOPIC_BYTES

@@ -177,7 +177,6 @@ def running(home: Path) -> Running | None:
 
 
 def is_listening(host: str, port: int) -> bool:
-    """Return whether a process listens there."""
     try:
         socket.create_connection((host, port), timeout=1.0).close()
     except OSError:

@@ -50,8 +50,6 @@ log = logging.getLogger(__name__)
 
 
 class Action(Enum):
-    """An access to a topic or a filter."""
-
     PUBLISH = auto()
     SUBSCRIBE = auto()
     RECEIVE = auto()
@@ -75,8 +73,6 @@ def is_allowed(user: User | None, action: Action, topic: str) -> bool:
 
 
 class EmbeddedBroker:
-    """Sessions by client id, and retained messages by topic."""
-
     def __init__(self, users: Users) -> None:
         self._users = users
         self._commands = Commands(users)
@@ -119,7 +115,6 @@ class EmbeddedBroker:
             _hang_up(writer)
 
     async def _log_in(self, connect: Connect, reader: StreamReader, writer: StreamWriter) -> Scrypt:
-        """Return the client's password. Raises RefusedConnectError."""
         name, password = connect.username, self._password_of(connect.username)
         async with self._one_login:
             if reader.at_eof():  # no key derivation for a client that has disconnected
@@ -237,7 +232,6 @@ class EmbeddedBroker:
                 _hang_up(connection.writer)
 
     def _publish(self, message: Message) -> None:
-        """Retain a message, and deliver it to every allowed subscriber."""
         if message.retain:
             self._retain(message)
         copies = [replace(message, qos=min(qos, message.qos), retain=False) for qos in range(3)]

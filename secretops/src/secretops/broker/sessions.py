@@ -43,8 +43,6 @@ class Connection:
 
 @dataclass(eq=False)
 class Session:
-    """The subscriptions and messages of one client id."""
-
     client_id: str
     username: str
     clean: bool
@@ -59,7 +57,6 @@ class Session:
     _drops: bool = False
 
     def qos_for(self, topic: str) -> int | None:
-        """Return the maximum QoS of the subscriptions to `topic`, or None."""
         return max((qos for each, qos in self.subscriptions.items() if packets.matches(each, topic)), default=None)
 
     def deliver(self, message: Message) -> None:

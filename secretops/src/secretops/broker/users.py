@@ -113,7 +113,6 @@ class Users:
         return None if name is None else self._users.get(name)
 
     def authenticate(self, name: str | None, password: str | None) -> bool:
-        """Return whether `password` is the password of the user `name`."""
         user = self.get(name)
         return user is not None and password is not None and user.password.matches(password)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -24,7 +25,6 @@ from secretops.cli.console import (
 )
 from secretops.errors import UsageError
 from secretops.registry import with_extra
-from secretops.stores import files
 
 # --to for standard output.
 STDOUT = Path("-")
@@ -69,7 +69,7 @@ def report(  # noqa: PLR0917 - typer calls it by name
     if to == STDOUT:
         typer.echo(page(made), nl=False)
     elif to:
-        files.write(to, page(made).encode(), files.PRIVATE)
+        _replace(to, page(made))
     if to:
         (err if as_json or to == STDOUT else out).print(f"{to}: open findings: {len(made.findings)}")
     if as_json:
@@ -78,16 +78,29 @@ def report(  # noqa: PLR0917 - typer calls it by name
 
 
 def _check(to: Path) -> None:
-    """Raise UsageError if the page cannot be written."""
-    why: str | None = "not a regular file"
-    if to == STDOUT:
-        return
-    if not to.is_symlink() and (to.is_file() or not to.exists()):
+    """Raise UsageError if the page cannot be written, before the report is made."""
+    if to != STDOUT:
+        if to.is_symlink() or (to.exists() and not to.is_file()):
+            raise _not_writable(to, "not a regular file")
         try:
-            with tempfile.TemporaryFile(dir=to.parent):
-                return
+            tempfile.TemporaryFile(dir=to.parent).close()
         except OSError as error:
-            why = error.strerror
+            raise _not_writable(to, error.strerror) from None
+
+
+def _replace(to: Path, text: str) -> None:
+    """Replace `to` atomically, with mode 600. Raises UsageError."""
+    number, name = tempfile.mkstemp(prefix=f".{to.name}.", dir=to.parent)
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as new:
+            new.write(text)
+        Path(name).replace(to)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise _not_writable(to, error.strerror) from None
+
+
+def _not_writable(to: Path, why: str | None) -> UsageError:
     rule = "a report is written to a new or regular file, or to standard output"
     remedy = "secretops report --to FILE, with a writable FILE; or --to -"
-    raise UsageError(f"{to}: {why}", rule=rule, remedy=remedy, code="report-not-writable")
+    return UsageError(f"{to}: {why}", rule=rule, remedy=remedy, code="report-not-writable")

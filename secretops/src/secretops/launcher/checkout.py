@@ -37,10 +37,11 @@ def find_server() -> Path:
     accounts can change it, since its code receives credentials, and SecretopsError if the clone fails.
     """
     origin = f"commit {UPSTREAM_COMMIT[:12]}"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coreflux-mcp-secrets"
     if named := os.environ.get("COREFLUX_SERVER_DIR"):
         folder, origin = Path(named).expanduser().resolve(), "COREFLUX_SERVER_DIR"
         _check_folder(folder, named)
-    elif (folder := _cache() / f"server-{UPSTREAM_COMMIT}").exists():
+    elif (folder := cache / f"server-{UPSTREAM_COMMIT}").exists():
         check_commit(folder, UPSTREAM_COMMIT)
     else:
         clone(UPSTREAM_REPOSITORY, UPSTREAM_COMMIT, folder)
@@ -58,7 +59,10 @@ def _check_folder(folder: Path, named: str) -> None:
         )
     for path in (folder, *(path for pattern in _CODE for path in sorted(folder.glob(pattern)))):
         _check_owner(path)
-    if _digest(folder) != UPSTREAM_DIGEST:
+    digest = hashlib.sha256()
+    for path in (folder / name for name in UPSTREAM_MODULES):
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    if digest.hexdigest() != UPSTREAM_DIGEST:
         log.warning("The server in %s is not the tested commit %s.", folder, UPSTREAM_COMMIT)
 
 
@@ -137,15 +141,3 @@ def _check_owner(path: Path) -> None:
         return
     rule = "the server's code receives the broker's credentials, so only you or root can change it"
     raise UsageError(f"{path} {what}", rule=rule, remedy=remedy, code=code)
-
-
-def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name in UPSTREAM_MODULES:
-        path = folder / name
-        digest.update(path.read_bytes() if path.is_file() else b"")
-    return digest.hexdigest()
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coreflux-mcp-secrets"

@@ -306,7 +306,6 @@ class BrokerClient(RobustClient):
         return super().unsubscribe(topic, properties)
 
     def message_callback_add(self, sub: str, callback: Callable[..., None]) -> None:
-        """Deliver matching messages of any client to `callback`."""
         self._owner.listeners[sub] = callback
 
     def message_callback_remove(self, sub: str) -> None:
@@ -402,7 +401,6 @@ class BrokerClient(RobustClient):
         log.info("The former MQTT client has disconnected.")
 
     def unacknowledged(self) -> int:
-        """Return the number of messages that the broker has not acknowledged."""
         return len(self._out_messages) + sum(not _is_over(info) for info, _ in list(self._unwritten))
 
     def _drain(self, closing: threading.Event) -> bool:

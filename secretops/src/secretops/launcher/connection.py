@@ -67,8 +67,6 @@ def _if_in_use(
 
 
 class BrokerConnection:
-    """The server's client, and the state of its connection."""
-
     def __init__(self, server: UpstreamServer, settings: ServerSettings, state: LauncherState) -> None:
         self._server, self._settings, self._state = server, settings, state
         self._client: BrokerClient | None = None
@@ -175,7 +173,6 @@ class BrokerConnection:
         return True
 
     def update(self, settings: ServerSettings) -> None:
-        """Use `settings` with an unchanged `link`."""
         with self._changing:
             self._settings = settings
             if self._client and self._of_settings:
@@ -306,7 +303,6 @@ class BrokerConnection:
 
 
 def set_report(client: BrokerClient, settings: ServerSettings) -> None:
-    """Set the client's report of its version (secretops.targets.reports)."""
     text = report_text("mqtt", settings.versions.get("mqtt", "unknown"), datetime.now(UTC))
     client.set_report(report_topic(settings.mqtt["username"], client.name), text)
 
@@ -350,7 +346,6 @@ def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key:
 
 
 def _same(args: argparse.Namespace, settings: ServerSettings) -> bool:
-    """Return whether `args` are those of `settings`, and not an MCP client's."""
     return (args.mqtt_host, args.mqtt_port, bool(args.mqtt_use_tls), args.mqtt_user, args.mqtt_password) == (
         *(settings.broker, settings.port, settings.tls is not None),
         *(settings.mqtt["username"], settings.mqtt["password"]),

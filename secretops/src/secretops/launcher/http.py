@@ -148,7 +148,6 @@ class Service:
         self.mcp = McpThread(self._start_mcp, on_failure=lambda: self.end())  # noqa: PLW0108 - `end` is set later
 
     def app(self) -> ASGIApp:
-        """Return all routes, behind a Guard."""
         routes = [
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),

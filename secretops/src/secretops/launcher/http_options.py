@@ -19,8 +19,6 @@ log = logging.getLogger(__name__)
 
 
 class Transport(StrEnum):
-    """How MCP clients reach the server."""
-
     STDIO = "stdio"
     SSE = "sse"  # /sse and /messages/: MCP of 2024-11-05, for clients that know no other
     HTTP = "http"  # /mcp: streamable HTTP, MCP since 2025-03-26
@@ -74,19 +72,6 @@ def parse_listen(text: str) -> Address:
             code="listen-address-invalid",
         )
     return Address(host, port)
-
-
-def parse_transport(text: str) -> Transport:
-    """Raise UsageError for an unknown transport."""
-    try:
-        return Transport(text)
-    except ValueError:
-        raise UsageError(
-            f"--transport {text!r}: unknown transport",
-            rule=f"a transport is one of {', '.join(Transport)}",
-            remedy=f"{did_you_mean(text.lower(), Transport)}the default is {Transport.STDIO}",
-            code="transport-unknown",
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -195,8 +180,6 @@ class BearerTokens:
 
 @dataclass(frozen=True)
 class HttpOptions:
-    """The HTTP options of `secretops run`."""
-
     transport: Transport
     address: Address
     names: HostNames
@@ -219,8 +202,14 @@ def parse_http_options(
     transport: str, listen: str, allowed_hosts: Iterable[str], *, connection_tools: bool = False
 ) -> HttpOptions | None:
     """Parse the options of `secretops run`; None for stdio, which ignores the others. Raises UsageError."""
-    chosen = parse_transport(transport)
-    if chosen is Transport.STDIO:
+    if transport not in set(Transport):
+        raise UsageError(
+            f"--transport {transport!r}: unknown transport",
+            rule=f"a transport is one of {', '.join(Transport)}",
+            remedy=f"{did_you_mean(transport.lower(), Transport)}the default is {Transport.STDIO}",
+            code="transport-unknown",
+        )
+    if transport == Transport.STDIO:
         return None
     address = parse_listen(listen)
-    return HttpOptions(chosen, address, HostNames.of(address, allowed_hosts), connection_tools)
+    return HttpOptions(Transport(transport), address, HostNames.of(address, allowed_hosts), connection_tools)

@@ -72,7 +72,6 @@ class LimitedProtocol(H11Protocol):
         super().on_response_complete()
 
     def waits(self) -> bool:
-        """Return whether no admitted request is in progress."""
         return self.cycle is None or self.cycle.response_complete or not self._is_admitted()
 
     def close_now(self) -> None:

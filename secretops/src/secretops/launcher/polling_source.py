@@ -53,8 +53,6 @@ OUTPUT = "copy it from the stack's output: pulumi stack output references"
 
 @dataclass(frozen=True)
 class StoredVersion:
-    """A version of a secret, as a store returns it to readers."""
-
     version: str
     value: Value
 
@@ -177,7 +175,6 @@ class PollingSource(DocumentSource):
         return document
 
     def _latest(self, secret: str, name: str) -> tuple[str, StoredVersion] | None:
-        """Return the revision and the version, which is read only if the revision has changed."""
         if (revision := self.revision(name)) is None:
             return None
         before = self._found.get(secret)

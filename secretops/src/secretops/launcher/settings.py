@@ -93,8 +93,6 @@ class Tls:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
-    """Everything that the launcher passes to the server and its MQTT client."""
-
     broker: str
     port: int
     protocol: MqttProtocol
@@ -119,7 +117,6 @@ class ServerSettings:
         return self.broker, self.port, self.protocol, self.tls, self.client_id_prefix, self.mqtt
 
     def public_variables(self) -> dict[str, str]:
-        """Return the settings that are not secret, as upstream's variables."""
         variables = {
             "MQTT_BROKER": self.broker,
             "MQTT_PORT": str(self.port),
@@ -140,8 +137,6 @@ def read_settings(variables: Mapping[str, str], where: str) -> ServerSettings:
 
 
 class _Reading:
-    """A pass over the variables that collects all mistakes."""
-
     def __init__(self, variables: Mapping[str, str], where: str) -> None:
         self._where = where
         self._mistakes: list[UsageError] = []

@@ -61,7 +61,6 @@ class Source:
     _read_at = 0.0
 
     def variables(self) -> Mapping[str, str]:
-        """Return the current variables. Raises UsageError."""
         raise NotImplementedError
 
     def read(self) -> ServerSettings:
@@ -253,7 +252,6 @@ class Json(DocumentSource):
         return frozenset({self._path if self._is_folder or self._path.is_dir() else self._path.parent})
 
     def _files(self) -> list[Path]:
-        """Return the file, or the folder's files without those that are still written to, under a temporary name."""
         if not self._is_folder and not self._path.is_dir():
             return [self._path]
         try:
@@ -284,7 +282,6 @@ class InvalidDocumentError(ValueError):
 
 
 def check_document(document: Any) -> Document:
-    """Return `document`. Raises InvalidDocumentError."""
     if not isinstance(document, dict):
         raise InvalidDocumentError("not an object")
     if invalid := [part for secret, fields in document.items() for part in _invalid_parts(secret, fields)]:

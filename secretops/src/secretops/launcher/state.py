@@ -44,7 +44,6 @@ class LauncherState:
         self.expires_at: datetime | None = None
 
     def use(self, versions: Mapping[str, str], expires_at: datetime | None) -> None:
-        """Record the versions in use: no value is missing."""
         self.versions, self.expires_at, self.waiting_for = dict(versions), expires_at, ()
 
     def versions_in_use(self) -> dict[str, str]:
@@ -53,11 +52,9 @@ class LauncherState:
         return {secret: version for secret, version in self.versions.items() if secret not in unused}
 
     def polled(self, read_at: float) -> None:
-        """Record the end of a poll, and when the source was last read without an error."""
         self.read_at, self._last_poll, self._poll_failed = read_at, time.monotonic(), False
 
     def poll_failed(self) -> None:
-        """Record that a poll raised an exception, or that polling has ended."""
         self._poll_failed = True
 
     def is_followed(self) -> bool:

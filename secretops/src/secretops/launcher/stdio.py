@@ -25,7 +25,6 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def set_exit_deadline() -> None:
-    """End the process in LAST_SECONDS at the latest."""
     last = threading.Timer(LAST_SECONDS, _end_now)
     last.daemon = True
     last.start()

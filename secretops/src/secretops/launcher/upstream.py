@@ -98,7 +98,6 @@ def import_server(folder: Path, settings: ServerSettings) -> UpstreamServer:
 
 
 def _public_environment(settings: ServerSettings) -> None:
-    """Replace all environment variables that upstream reads."""
     for name in (*SECRET_VARIABLES, *PUBLIC_VARIABLES):
         if os.environ.pop(name, None) and name in SECRET_VARIABLES:
             log.warning("Ignoring %s in the environment: values come only from --from.", name)
@@ -106,7 +105,6 @@ def _public_environment(settings: ServerSettings) -> None:
 
 
 def set_connection(settings: ServerSettings, args: argparse.Namespace) -> None:
-    """Set the broker and the user of upstream's connection tools."""
     args.mqtt_host, args.mqtt_port = settings.broker, settings.port
     args.mqtt_user, args.mqtt_password = settings.mqtt["username"], settings.mqtt["password"]
     args.mqtt_client_id = settings.client_id_prefix

@@ -26,7 +26,8 @@ def start(session: Session) -> str:
     broker = session.manifest.broker
     if not broker.embedded:
         return f"the broker of this stack is {broker.host}:{broker.port}; nothing to start"
-    from secretops.broker import Listener, create_first_admin, running, start
+    from secretops.broker.process import Listener, running, start
+    from secretops.broker.users import create_first_admin
 
     home = _home(session.manifest)
     secret = session.manifest.of_kind(SecretKind.BROKER_ADMIN)
@@ -75,7 +76,7 @@ def stop_default(project: Path) -> str:
 
 
 def _stop(home: Path) -> str:
-    from secretops.broker import stop
+    from secretops.broker.process import stop
 
     return "the embedded broker is stopped" if stop(home) else NOT_RUNNING
 
@@ -99,7 +100,7 @@ def remove(manifest: Manifest) -> str | None:
 
 def _is_taken(broker: Broker) -> bool:
     """Return whether anything listens there, except a broker without a pid file, which is about to end."""
-    from secretops.broker import is_listening, wait_until_free
+    from secretops.broker.process import is_listening, wait_until_free
 
     return is_listening(broker.host, broker.port) and not wait_until_free(broker.host, broker.port)
 

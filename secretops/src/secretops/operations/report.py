@@ -41,9 +41,7 @@ class SecretAge:
     # The elapsed share of the time until the next value is due. 1 is due.
     used: float | None
     due: datetime | None
-    # The end of a certificate.
     expires: datetime | None
-    # Servers by version.
     servers: str
     notes: tuple[str, ...]
 
@@ -97,7 +95,6 @@ class Report:
     # The start of accesses and steps; None for all.
     since: datetime | None
     findings: tuple[OpenFinding, ...]
-    # Whether doctor ran.
     examined: bool
     # The highest share of the cadence first.
     secrets: tuple[SecretAge, ...]

@@ -141,7 +141,7 @@ def _verify_current(session: Session, secret: Secret, versions: Versions) -> lis
                 version = advance(session, secret, made)
             except GraceError as error:
                 what = f"{secret.name}: {lost}; {error.what}"
-                raise RefusedError(what, rule=error.rule, remedy=error.remedy, code="agent-key-lost") from error
+                raise RefusedError(what, rule=error.rule, remedy=error.remedy, code="agent-key-missing") from error
             what, rule = f"{secret.name}: {lost}; published {version.id}", "the agent must accept the current key"
             remedy = "see the agent's audit log for who deleted it, unless the stack's agent or a backup changed"
             raise AttentionError(what, rule=rule, remedy=remedy, code="agent-key-replaced")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 
 from secretops.errors import StoreError
 
@@ -15,23 +15,17 @@ UNCHANGED = "a change is only written over the state that it was decided on; not
 
 
 class Retries:
-    def __init__(
-        self,
-        pauses: Iterable[float] | None = None,
-        *,
-        seconds: float = math.inf,
-        clock: Callable[[], float] | None = None,
-    ) -> None:
-        """`pauses`: seconds, by default those after conflicts. `seconds`: no attempt begins later, by `clock`."""
-        self._pauses, self._clock = iter(CONFLICT_PAUSES if pauses is None else pauses), clock or time.monotonic
-        self._end = self._clock() + seconds
+    def __init__(self, pauses: Iterable[float] | None = None, *, seconds: float = math.inf) -> None:
+        """`pauses`: seconds, by default those after conflicts. `seconds`: no attempt begins later."""
+        self._pauses = iter(CONFLICT_PAUSES if pauses is None else pauses)
+        self._end = time.monotonic() + seconds
 
     def pause(self, requested: float | None = None) -> bool:
         """Sleep until the next attempt; False after the last. `requested`: the server's own pause, in seconds."""
         if (pause := next(self._pauses, None)) is None:
             return False
         pause = requested or pause
-        if self._clock() + pause > self._end:
+        if time.monotonic() + pause > self._end:
             return False
         time.sleep(pause)
         return True

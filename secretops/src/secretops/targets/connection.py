@@ -135,11 +135,16 @@ class Connection:
             return
         if reason.value in REFUSALS:
             raise self._refused("logging in", reason)
-        is_version = reason.value == _WRONG_PROTOCOL
+        if reason.value == _WRONG_PROTOCOL:
+            raise UnreachableError(
+                f"{self.address}: the broker does not support MQTT {self._broker.protocol}",
+                remedy="set broker.protocol in the stack file",
+                code="broker-protocol-unsupported",
+            )
         raise UnreachableError(
-            f"{self.address}: the broker accepts no MQTT {self._broker.protocol} login: {reason.getName()}",
-            remedy="set broker.protocol in the stack file" if is_version else "try again later",
-            code="broker-protocol-unsupported" if is_version else "broker-login-unavailable",
+            f"{self.address}: the broker accepts no login now: {reason.getName()}",
+            remedy="try again later",
+            code="broker-login-unavailable",
         )
 
     def _tls_context(self) -> ssl.SSLContext:
@@ -210,9 +215,9 @@ class Connection:
         reason = self._disconnect_reason
         if reason is not None and reason.value in REFUSALS:
             return self._refused(doing, reason)
-        why = f" ({reason.getName()})" if reason is not None and reason.value >= _FAILURE else ""
+        why = reason.getName() if reason is not None and reason.value >= _FAILURE else "no reason given"
         return UnreachableError(
-            f"{self.address}: connection lost while {doing} as {self.username}{why}",
+            f"{self.address}: connection lost while {doing} as {self.username}: {why}",
             remedy="read the broker's log; compare its TLS setting with broker.tls in the stack file",
             code="broker-connection-lost",
         )
@@ -266,7 +271,7 @@ def _check_embedded(broker: Broker) -> None:
     if home.is_dir():
         check_folder(home)
     if (found := running(home)) is None:
-        raise _unreachable(broker, "the embedded broker does not run")
+        raise _unreachable(broker, "it does not run")
     if found.address != f"{loopback(broker.host)}:{broker.port}":
         raise UnreachableError(
             f"{address}: the embedded broker listens at {found.address} instead",
@@ -277,12 +282,17 @@ def _check_embedded(broker: Broker) -> None:
 
 
 def _unreachable(broker: Broker, why: object) -> UnreachableError:
+    address = f"{broker.host}:{broker.port}"
+    if broker.embedded:
+        return UnreachableError(
+            f"{address}: cannot connect to the embedded broker: {why}",
+            remedy="secretops broker start",
+            code="embedded-broker-stopped",
+        )
     return UnreachableError(
-        f"{broker.host}:{broker.port}: cannot connect: {why}",
-        remedy="secretops broker start"
-        if broker.embedded
-        else "start the broker, or correct its host and port in the stack file",
-        code="embedded-broker-stopped" if broker.embedded else "broker-unreachable",
+        f"{address}: cannot connect: {why}",
+        remedy="start the broker, or correct its host and port in the stack file",
+        code="broker-unreachable",
     )
 
 

@@ -1,8 +1,7 @@
 """Users of a Coreflux broker, by the commands of $SYS/Coreflux/Command.
 
 Source: Coreflux's public pages (CorefluxCommunity/coreflux-cursor-plugin, skills broker-commands and broker-security).
-Tested against the embedded broker, which implements them. The only error text in use is "Permission denied". No command
-lists or disables users.
+No command lists or disables users.
 """
 
 from __future__ import annotations

@@ -119,23 +119,22 @@ class DigitalOceanAgent:
         return NamedKey(self._agent.id, info.uuid, info.name or "")
 
     def _refused(self, client: Client, answer: Answer) -> RefusedError | UnreachableError:
-        what = f"{client.host}: {answer.summary}"
         if answer.status in _DENIED:
             return RefusedError(
-                f"{what} (agent {self._agent.id})",
+                f"{client.host}: {answer.summary} (agent {self._agent.id})",
                 rule=f"{AGENT_ADMIN[0]} must be a token of the agent's owner with the scopes {SCOPES}",
                 remedy=f"secretops put {AGENT_ADMIN[0]}",
                 code="agent-token-denied",
             )
         if answer.status == http.HTTPStatus.NOT_FOUND:
             return RefusedError(
-                f"{what}: agent {self._agent.id} not found",
+                f"{client.host}: {answer.summary}: agent {self._agent.id} not found",
                 rule="the agent must belong to the token's account",
                 remedy="correct agent.id in the stack file (doctl genai agent list shows it), then pulumi up",
                 code="agent-unknown",
             )
         return UnreachableError(
-            what,
+            f"{client.host}: {answer.summary}",
             rule="the API failed; the next tick tries again",
             remedy="check https://status.digitalocean.com",
             code="agent-api-failing",

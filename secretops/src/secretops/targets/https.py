@@ -28,7 +28,6 @@ ANSWER_SECONDS, ALL_SECONDS = 30.0, 120.0
 # The largest response. A page of keys has a few thousand bytes.
 MOST_BYTES = 1 << 20
 _RULE = "the next tick sends the request again"
-_REMEDY = "check the network from here (HTTPS_PROXY sets a proxy), and the server's status page"
 # For http, which is local: a proxy would receive the token.
 _NO_PROXY = urllib.request.ProxyHandler({})
 
@@ -106,7 +105,7 @@ class Client:
                 raise UnreachableError(
                     f"{self.host}: request not sent: earlier ones took {ALL_SECONDS:.0f} s",
                     rule=_RULE,
-                    remedy=_REMEDY,
+                    remedy="check the network from here (HTTPS_PROXY sets a proxy), and the server's status page",
                     code="api-time-exceeded",
                 )
             try:
@@ -128,7 +127,12 @@ class Client:
             elif attempt == TRIES or not retry or self.budget.left <= pause:
                 if answer:
                     return answer
-                raise NoAnswerError(f"{self.host}: {why}", rule=_RULE, remedy=_REMEDY, code="api-unreachable")
+                raise NoAnswerError(
+                    f"{self.host}: {why}",
+                    rule=_RULE,
+                    remedy="check the network from here (HTTPS_PROXY sets a proxy), and the server's status page",
+                    code="api-unreachable",
+                )
             self.budget.sleep(pause)
             self.budget.left -= pause
         raise AssertionError("unreachable: the last attempt returns or raises")

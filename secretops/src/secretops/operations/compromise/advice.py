@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from secretops.errors import RefusedError, SecretopsError, UnreachableError, WaitingError
-from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, ExternalAgent, Manifest, OwnedAgent, Reader, Secret, SecretKind
+from secretops.manifest import AGENT_ADMIN, HTTP_TOKEN, ExternalAgent, Manifest, OwnedAgent, Secret, SecretKind
 from secretops.operations.certificate import prove, requires_certificate
 from secretops.operations.compromise.incident import Incident, Step, files_of
 from secretops.operations.rotate import MAX_WAIT_SECONDS
@@ -194,18 +194,14 @@ def plan(session: Session, secret: Secret, incident: Incident, *, folder: Path, 
         replace = f"publish the new value that you supply; then {exposed}: delete the value"
     if secret.kind is SecretKind.X509 and requires_certificate(manifest.broker):
         proof = "connect with each old certificate; the broker accepts it until it expires or is revoked"
-    readers = "none to wait for: only the rotator reads it"
+    readers = "none to wait for: no server reports its version of this secret"
     if secret.kind is SecretKind.MQTT_USER:
         limit = max(manifest.grace_seconds, MAX_WAIT_SECONDS)
         readers = f"wait until every server reports the new version, at most {limit:.0f} s"
-    elif Reader.SERVER in secret.readers:
-        readers = "servers fetch it themselves, and do not report it"
-    source = ", ".join(files)
+    source = ", ".join(files) or f"no log: pass --trail FILE; see docs/operations/{manifest.store.kind}.md"
     if not files and (manifest.store.folder or session.platform.query_trail(manifest.store)):
         source = "the stack's own trail"
     trail = f"report who read it since {incident.since:%Y-%m-%d %H:%M} UTC, from {source}"
-    if not source:
-        trail = f"not readable without files: --trail FILE; see docs/operations/{manifest.store.kind}.md"
     return [
         f"incident: {for_programs} and {for_people.name}{done}",
         f"{Step.FREEZE}: hold the lease of store {incident.store}: ticks and other commands exit with 4",

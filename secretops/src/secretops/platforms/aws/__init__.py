@@ -5,7 +5,5 @@
     secretops.last.…                       the newest entry of the journal
     table <lease>, in DynamoDB             the lease
 
-Metadata is in labels because they change in the same call as the stage, need no read of a value and no further right
-of a rotator, and are not a property of the stack's resources: `pulumi up` would remove a tag. CloudTrail is the trail,
-so this store writes no access records.
+Metadata is in labels: they change with the stage, and are no property of a resource that `pulumi up` would reset.
 """

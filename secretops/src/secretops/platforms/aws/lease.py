@@ -1,8 +1,7 @@
-"""The lease of the AWS store: one item of a DynamoDB table. Without a token it is free.
+"""The lease of the AWS store: one item of a DynamoDB table, free without a token. Each change is a conditional update.
 
-Each change is one conditional UpdateItem. A refused update returns the current item, so the rotator needs no right to
-read. The ARN names the table, so that DynamoDB denies another account.
-https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html
+A refused update returns the current item, so the rotator needs no right to read. The ARN names the table, so that
+DynamoDB denies another account.
 """
 
 from __future__ import annotations

@@ -22,10 +22,10 @@ from secretops.platforms.aws.api import CURRENT, SecretsManagerApi, version_with
 
 
 class SecretsManager(PollingSource):
-    """`Source` of the versions with AWSCURRENT.
+    """`Source` of the versions with AWSCURRENT. A value is read only after the label moved.
 
-    A poll is one DescribeSecret per secret; a value is read only after AWSCURRENT moved. 8,760 polls a month cost 0.04
-    USD per secret and server (0.05 USD per 10,000 calls, https://aws.amazon.com/secrets-manager/pricing/, 2025).
+    8,760 polls a month cost 0.04 USD per secret and server (0.05 USD per 10,000 calls,
+    https://aws.amazon.com/secrets-manager/pricing/, 2025).
     """
 
     def __init__(

@@ -168,10 +168,9 @@ class SecretsManagerVersionStore(VendorVersionStore[LabelState]):
         self._write(secret, lambda versions: versions.without_pending(pending.id))
 
     def release_stray_pending(self, secret: str, now: datetime) -> str | None:
-        """Remove AWSPENDING from a stray version after STUCK_AFTER; return what was done. Call it under the lease.
+        """Remove the AWSPENDING of a failed rotation after STUCK_AFTER; return what was done. Call it under the lease.
 
-        A failed rotation of AWS leaves it, empty, and AWS does not rotate again. The first call labels the version with
-        the time, because a rotator has no right to read its age.
+        The first call labels the version with the time, because a rotator has no right to read its age.
         """
         name = self._name(secret)
         state = self._state(secret)

@@ -196,7 +196,7 @@ class KeyVaultApi:
         retries = Retries(itertools.repeat(POLL_SECONDS), seconds=CHANGE_SECONDS + POLL_SECONDS)
         while not done():
             if not retries.pause():
-                raise errors.still_changing(self.vault, name)
+                raise errors.CHANGING.filled(where=f"{name} in {self.vault}", code="still")
 
 
 @dataclass(frozen=True)

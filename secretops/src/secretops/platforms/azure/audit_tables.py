@@ -1,8 +1,7 @@
 """The tables and columns of Key Vault's audit log in Kusto.
 
-The stack's diagnostic setting requests AZKVAuditLogs; some workspaces still get AzureDiagnostics. `isfuzzy` skips a
-missing table, and column_ifexists a missing column: AzureDiagnostics gets some with their first row. A test checks the
-names against Azure's lists (tests/unit/azure_tables.json).
+Some workspaces get AzureDiagnostics instead of AZKVAuditLogs, and some of its columns only with their first row. A test
+checks the names against Azure's lists (tests/unit/azure_tables.json).
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ _UNGRANTED = ErrorTemplate(
     "pulumi up assigns them to the stack's identities, effective in minutes; for yourself request them from an owner",
     "azure-access-denied",
 )
-_CHANGING = ErrorTemplate(
+CHANGING = ErrorTemplate(
     UnreachableError,
     "{where} is being deleted, purged or recovered ({code})",
     "Azure needs a few seconds, unless a person undoes it meanwhile; nothing is half-written",
@@ -75,7 +75,7 @@ _BY_CODE = {
         "az keyvault secret recover --vault-name {vault} --name {name}; or purge it, which cannot be undone",
         "secret-deleted",
     ),
-    **dict.fromkeys((BEING_DELETED, "ObjectIsBeingRecovered"), _CHANGING),
+    **dict.fromkeys((BEING_DELETED, "ObjectIsBeingRecovered"), CHANGING),
 }
 NO_LOGIN = ErrorTemplate(
     UsageError,
@@ -142,10 +142,6 @@ def translate(
 
 def vault_name(url: str) -> str:
     return urlsplit(url).netloc.partition(".")[0]
-
-
-def still_changing(url: str, name: str) -> SecretopsError:
-    return _CHANGING.filled(where=f"{name} in {urlsplit(url).netloc}", code="still")
 
 
 @contextmanager

@@ -1,10 +1,8 @@
 """The lease of the Azure store: that of a blob, which Azure grants and ends. Key Vault has no compare-and-swap.
 
-The blob's metadata name the holder and count its renewals, so that a waiting process sees that the holder is alive.
+The blob's metadata name the holder and count its renewals. Each attempt of a write checks the lease first, and ends
+before it can end (`CONNECT_SECONDS`). A write that Azure executes later is recognized (`TagState.late`).
 https://learn.microsoft.com/rest/api/storageservices/lease-blob
-
-Each attempt of a write checks the lease first, and ends before the lease can end (`CONNECT_SECONDS`). A write that
-Azure executes later is recognized (`TagState.late`) and discarded.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Query a Log Analytics workspace for Key Vault's audit log.
 
-A table exists from its first row on. A missing table is a warning, and a too large answer an error, both as details of
-a PartialError: https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
-Permitted lists of versions are excluded: they return no value, and each launcher sends many.
+A table exists from its first row on. A missing table, and a too large answer, are details of a PartialError:
+https://learn.microsoft.com/azure/azure-monitor/logs/api/response-format
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
 """Log in to Azure for one tenant: a container as its identity, a person as themselves.
 
-azure-identity prefers a managed identity to `az login`, so an operator on a virtual machine would be the machine
-(https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains). So it is used only with
-AZURE_CLIENT_ID, which each container of the stack has, or AZURE_TOKEN_CREDENTIALS.
-
-azure-identity returns a token for any tenant that a service names. The name of a purged vault is free for any tenant,
-whose owner could receive a value. So tokens are for the stack's tenant only.
+azure-identity prefers a machine's identity to `az login`, so it is used only with AZURE_CLIENT_ID or
+AZURE_TOKEN_CREDENTIALS. It returns a token for any tenant that a service names, and the name of a purged vault is free
+for any tenant: so tokens are for the stack's tenant only.
+https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains
 """
 
 from __future__ import annotations

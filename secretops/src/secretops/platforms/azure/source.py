@@ -1,8 +1,7 @@
 """`azure-kv:<vault's host>/<secret>[+<secret>…]`: secrets of an Azure Key Vault, read as the managed identity.
 
-For example azure-kv:coreflux-mcp-prod.vault.azure.net/mqtt+agent-key: a vault belongs to one stack, so its secrets have
-the names of the catalogue. Without a secret all four are requested; each request for one that the identity may not read
-is recorded as denied.
+For example azure-kv:coreflux-mcp-prod.vault.azure.net/mqtt+agent-key. Without a secret all four are requested; each
+request for one that the identity may not read is recorded as denied.
 """
 
 from __future__ import annotations
@@ -24,10 +23,9 @@ from secretops.platforms.azure.tags import ID, latest
 
 
 class KeyVault(PollingSource):
-    """`Source` of the newest versions, which Key Vault returns to a read without a version.
+    """`Source` of the newest versions. A poll lists a secret's versions; a value is read only after that changed.
 
-    A poll is one list of a secret's versions, 25 per page; a value is read only after that changed. 8,760 polls a month
-    cost 0.03 USD per secret, server and page (0.03 USD per 10,000 operations,
+    8,760 polls a month cost 0.03 USD per secret, server and page of 25 versions (0.03 USD per 10,000 operations,
     https://azure.microsoft.com/pricing/details/key-vault/, 2025). A vault accepts 4,000 operations in ten seconds.
     """
 

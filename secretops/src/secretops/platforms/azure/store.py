@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from secretops.engine.journal import Entry
@@ -45,13 +44,13 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         self,
         location: Location,
         api: KeyVaultApi | None = None,
-        open_lease: Callable[[str], LeaseBlob] | None = None,
+        blob: LeaseBlob | None = None,
         *,
         log_entries: bool = False,
         timing: Timing | None = None,
     ) -> None:
         super().__init__(location, api or KeyVaultApi.of(location), timing or Timing(), log_entries=log_entries)
-        self._open_lease = open_lease or (lambda _url: LeaseBlob.of(location))
+        self._blob = blob or LeaseBlob.of(location)
 
     def add(self, secret: str, version: Version, value: Value) -> None:
         _, staging = self._names(secret)
@@ -90,7 +89,7 @@ class KeyVaultVersionStore(VendorVersionStore[TagState]):
         return str(self._location.vault)
 
     def _lease_store(self) -> LeaseBlob:
-        return self._open_lease(self._location.lease)
+        return self._blob
 
     def _last_entry(self, secret: str) -> Entry | None:
         return self._state(secret).last(secret)

@@ -1,10 +1,7 @@
 """The tags with the metadata of versions in Key Vault, and which of Key Vault's versions to discard.
 
-Pure, except `TagState.of` and `readers_version`.
-
 A version has at most 15 tags of up to 256 characters: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
-secretops uses at most 11, and keeps the tags of others while there is room: its own come first, then those of others by
-name, then the journal's entry. A new version has no tags of others.
+secretops uses at most 11, and keeps the tags of others while there is room.
 """
 
 from __future__ import annotations
@@ -93,8 +90,7 @@ class TagState:
     def late(self) -> frozenset[str]:
         """Ids of versions that were created after a later one of secretops, or after their discard.
 
-        Azure executed the write late, of a process without the lease: its user may have another password by now. A copy
-        that a person creates of a version in time is not late.
+        Azure executed the write of a process without the lease late: its user may have another password by now.
         """
         main, staging = self._main, self._staging  # a pending version makes no publication late
         return self._late(self.main, main, main) | self._late(self.staging, staging, [*main, *staging])

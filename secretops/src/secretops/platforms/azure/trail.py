@@ -1,7 +1,5 @@
-"""Read Key Vault's audit log: rows of Log Analytics, from a workspace (`log_workspace`) or exported.
+"""Read Key Vault's audit log: a row a line, a list of rows, or an answer of the query API ({"tables": […]}).
 
-A row is one request, with the columns of AZKVAuditLogs or those of AzureDiagnostics (`audit_tables`). A line is a row,
-a list of rows, or an answer of the query API ({"tables": […]}).
 https://learn.microsoft.com/azure/azure-monitor/reference/tables/azkvauditlogs
 """
 

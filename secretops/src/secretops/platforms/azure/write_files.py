@@ -1,9 +1,8 @@
-"""Write public files, in a container that runs before the one that reads them.
+"""Write public files, in a container that runs before the one that reads them: Container Apps cannot mount files.
 
     python -m secretops.platforms.azure.write_files PATH...
 
-The text of the first file is in the variable FILE_0, of the second in FILE_1. For Container Apps, which mounts files
-only as secrets of the app.
+The text of the first file is in the variable FILE_0, of the second in FILE_1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Doctor's checks of a dotenv store: owners and modes, public lines, records, and files that were set aside."""
+"""Doctor's checks of a dotenv store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def dotenv_checks(location: DotenvStoreLocation) -> list[Check]:
 
 
 def reach(root: Path) -> None:
-    """Raise StoreError if the folder does not exist: then its contents are unknown."""
+    """Raise StoreError if the folder does not exist."""
     with files.os_errors(root):
         exists = root.is_dir()
     if not exists:
@@ -42,7 +42,6 @@ def reach(root: Path) -> None:
 
 
 def folder(root: Path) -> Result:
-    """Check owners and modes: folders 700, files with values 600, as in the Secret Management Guide."""
     with files.os_errors(root):
         if not root.is_dir():
             return attention(f"{root} does not exist", "`pulumi up` creates the store's folder", "pulumi up")
@@ -71,7 +70,6 @@ def _faults(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _open(root: Path) -> Iterator[Path]:
-    """Yield the account's own files and folders with rights for others."""
     for path, found in _walk(root):
         mode = found.st_mode
         if not stat.S_ISLNK(mode) and found.st_uid == os.geteuid() and stat.S_IMODE(mode) & ~_max_mode(root, path):
@@ -87,7 +85,7 @@ def _close(root: Path) -> str:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield the root and everything below it. Only the root may be a link."""
+    """Yield the root and everything below it. Follows only a link of the root."""
     yield root, root.stat()
     yield from ((root / name, (root / name).lstat()) for name in files.LOCKS if os.path.lexists(root / name))
     for top in (root / name for name in files.FOLDERS):
@@ -105,7 +103,6 @@ def _max_mode(root: Path, path: Path) -> int:
 
 
 def env_lines(location: DotenvStoreLocation) -> Result:
-    """Compare the public lines of config/.env with the manifest."""
     reach(location.folder)
     if not location.lines:
         return unknown("the manifest has no lines", "an older `pulumi up` wrote it", "pulumi up")
@@ -120,7 +117,6 @@ def env_lines(location: DotenvStoreLocation) -> Result:
 
 
 def records(root: Path) -> Result:
-    """Check that the access records and the journal are valid and writable."""
     reach(root)
     path, journal = root / files.RECORDS, root / files.JOURNAL
     with files.os_errors(path):
@@ -145,7 +141,6 @@ def records(root: Path) -> Result:
 
 
 def set_aside(root: Path) -> Result:
-    """Find files that an emergency command set aside."""
     reach(root)
     path = root / ASIDE
     with files.os_errors(path):
@@ -160,7 +155,6 @@ def set_aside(root: Path) -> Result:
 
 
 def _invalid_lines(path: Path, read: Callable[[bytes], object]) -> list[str]:
-    """Return a finding with the number of invalid lines and the first one, or nothing."""
     invalid = []
     with files.os_errors(path):
         if not path.exists():

@@ -1,12 +1,12 @@
 """Deliver versions to readers of a dotenv store: variables in config/.env, and files.
 
-The names that a secret is delivered under are recorded with its versions, so that a stack that uses other names, or
-removed the secret, can still withdraw it.
+The delivered names are recorded, so that a stack that changed or removed them can still withdraw the secret.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -26,8 +26,6 @@ RESTORE = "secretops doctor --repair"
 
 
 class DeliveredNames(BaseModel):
-    """Variables and files that a secret is delivered to."""
-
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     variables: frozenset[str] = frozenset()
@@ -36,17 +34,16 @@ class DeliveredNames(BaseModel):
     files: frozenset[DeliveredFile] = frozenset()
 
 
+@dataclass(frozen=True, repr=False)
 class Content:
-    """One version as readers get it. Not printable, since it holds values."""
+    """One version as readers get it. Not printable."""
 
-    __slots__ = ("files", "variables")
-
-    def __init__(self, variables: dict[str, str], files: dict[Path, str]) -> None:
-        self.variables, self.files = variables, files
+    variables: dict[str, str]
+    files: dict[Path, str]
 
 
 class Delivery:
-    """Writes config/.env and the files of a store. Call it under the store's lock. Raises StoreError."""
+    """Writes config/.env and the files, under the store's lock. Raises StoreError."""
 
     def __init__(self, location: Location) -> None:
         self._location = location
@@ -62,7 +59,6 @@ class Delivery:
         return {*location.variables.get(secret, {}).values(), *location.file_variables.get(secret, {}).values()}
 
     def content(self, secret: str, version: str, value: Value) -> Content:
-        """Return what readers of `version` get, without the fields that its value lacks."""
         fields, file_variables = value.as_dict(), self._location.file_variables.get(secret, {})
         variables, paths = dict[str, str](), dict[Path, str]()
         for field, name in self._location.variables.get(secret, {}).items():
@@ -82,10 +78,7 @@ class Delivery:
         return not self._stale_files(content) and not self._is_env_stale(content)
 
     def deliver(self, secret: str, content: Content, record: Callable[[], None]) -> None:
-        """Deliver `content`: files first, then config/.env by one rename. Then withdraw other names of the secret.
-
-        Calls `record` before the first write, and not at all if `content` is delivered already.
-        """
+        """Deliver files first, then config/.env by one rename. `record` runs before the first write."""
         names = DeliveredNames(
             variables=frozenset(content.variables), files=frozenset(self._files.get(secret, {}).values())
         )
@@ -107,7 +100,6 @@ class Delivery:
             self._write_names(secret, names)
 
     def prune(self, secret: str, versions: Versions) -> None:
-        """Remove files of versions without a value, and leftovers of a killed write."""
         names = [name for name in self._files.get(secret, {}).values() if "{version}" in name]
         if not names:
             return
@@ -117,13 +109,12 @@ class Delivery:
                 files.remove(path)
 
     def withdraw(self, secret: str) -> None:
-        """Remove everything of a secret that is or was delivered."""
         names = self._names(secret)
         variables = names.variables | {version_variable(secret)} | self.variables(secret)
         self._remove(variables, names.files | set(self._files.get(secret, {}).values()))
 
     def edited(self, known: Sequence[Content]) -> tuple[str, str] | None:
-        """Return what was edited, since it is in none of `known`, and what to remove to undo it; else None."""
+        """Return what is in none of `known`, and what to remove to undo it; else None."""
         names = {name for content in known for name in content.variables}
         text = (self.env_text() if names else None) or ""
         variables, paths = self.edits(known, names, text, {path for content in known for path in content.files})
@@ -136,10 +127,7 @@ class Delivery:
     def edits(
         self, known: Sequence[Content], names: Iterable[str], text: str, paths: Iterable[Path]
     ) -> tuple[list[str], list[Path]]:
-        """Return the variables `names` of `text`, and the `paths`, whose content is in none of `known`.
-
-        The variable of a version does not count: a delivery replaces it, and no work is lost.
-        """
+        """Return variables of `text` and `paths` with content that is in none of `known`, without version variables."""
         present = env_file.parse(text) if text else {}
         variables = [
             name
@@ -156,12 +144,11 @@ class Delivery:
         return variables, edited
 
     def public_drift(self, text: str) -> dict[str, str]:
-        """Return the manifest's public lines that differ from `text`, or are missing."""
         present = env_file.parse(text)
         return {name: value for name, value in self._location.lines.items() if present.get(name) != value}
 
     def public_findings(self) -> list[str]:
-        """Describe each public line that differs, with the manifest's text: the file's may be a pasted password."""
+        """Describe lines that differ, without the file's text, which may be a pasted password."""
         text = self.env_text() or ""
         present = env_file.parse(text)
         return [
@@ -170,7 +157,6 @@ class Delivery:
         ]
 
     def restore_public(self) -> str:
-        """Write the manifest's public lines, and return their names."""
         with files.lock(self._root):
             if drift := self.public_drift(self.env_text() or ""):
                 files.make_folder(self.env.parent)
@@ -178,7 +164,6 @@ class Delivery:
         return f"restored {', '.join(drift) or 'none: no line differs'}"
 
     def env_text(self) -> str | None:
-        """Return the text of config/.env, or None. Raises StoreError if a server can't read it."""
         content = files.read(self.env)
         return None if content is None else env_file.decode(self.env, content, StoreError)
 
@@ -208,7 +193,6 @@ class Delivery:
             files.remove(path)
 
     def _on_disk(self, names: Iterable[str]) -> list[Path]:
-        """Return the files of these names, of all versions, with leftovers of killed writes."""
         patterns = [Path(name.format(version="*")) for name in names]
         both = [each for pattern in patterns for each in (pattern, files.temporary(pattern))]
         with files.os_errors(self._root):
@@ -232,6 +216,6 @@ class Delivery:
 
 
 def read_text(path: Path) -> str | None:
-    """Return the text of a file, or None. Bytes that are not UTF-8 are surrogates."""
+    """Return the text of a file, or None. Invalid UTF-8 becomes surrogates."""
     content = files.read(path)
     return None if content is None else content.decode(errors="surrogateescape")

@@ -53,8 +53,6 @@ PublicText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class DotenvStoreLocation(StoreLocation):
-    """A folder as in the Secret Management Guide."""
-
     kind: Literal["dotenv"] = "dotenv"
     root: RootFolder
     variables: dict[SecretName, dict[FieldName, Variable]] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The dotenv store: a folder of this machine, with its journal and access records."""
+"""The dotenv store: a folder of this machine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 
 class Dotenv(Platform[DotenvStoreLocation]):
-    """One folder."""
-
     location = DotenvStoreLocation
     delivery_delay = "about a second"
     no_value_trail = "the access records name the version that was read"

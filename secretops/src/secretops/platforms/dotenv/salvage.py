@@ -1,8 +1,4 @@
-"""Move broken files of a dotenv store to <root>/aside, so that an emergency command can continue without them.
-
-`compromise` and `rotate --now` need neither a broken value nor an edited config/.env. Nothing is deleted: files there
-have mode 600, until an operator removes them.
-"""
+"""Move broken files of a dotenv store to <root>/aside, so that `compromise` and `--now` can continue without them."""
 
 from __future__ import annotations
 
@@ -30,7 +26,7 @@ ASIDE = "aside"
 
 
 class Salvage:
-    """The broken files of one store. Methods return a line for each file that they set aside or changed."""
+    """The broken files of one store. Methods return a line for each file that they change."""
 
     def __init__(self, location: Location, store: DotenvVersionStore) -> None:
         self._location, self._store = location, store
@@ -38,10 +34,7 @@ class Salvage:
         self._delivery = Delivery(location)
 
     def unblock(self) -> list[str]:
-        """Repair what every command checks: `files.FILES`, and the folders of secrets.
-
-        Raises StoreError, also if other accounts can write to the store's folders.
-        """
+        """Repair `files.FILES` and the folders of secrets. Raises StoreError."""
         if not self._root.is_dir():
             return []
         files.check_store(self._root, secrets=False)
@@ -54,10 +47,7 @@ class Salvage:
             return [*printed, *(self._move(path, "not a secret's folder") for path in strays)]
 
     def set_aside(self, secret: str, *, edits: bool) -> list[str]:
-        """Set aside invalid files of a secret. `edits`: also edited files, and a copy of an edited .env.
-
-        Call it under the lease. Rebuilds a lost state from the values. Raises StoreError.
-        """
+        """Set aside invalid files of a secret, under the lease, and rebuild a lost state. `edits`: edited files too."""
         if not self._root.is_dir():
             return []
         with files.lock(self._root):
@@ -65,11 +55,9 @@ class Salvage:
             return [*printed, *self._delivered(secret)] if edits else printed
 
     def was_published(self, secret: str) -> bool:
-        """Return whether the access records contain a published version of the secret."""
         return bool(SecretFolder(self._root, secret).published())
 
     def delivered_users(self, secret: str) -> set[str]:
-        """Return the user of the secret in config/.env, if it parses."""
         name = self._location.variables.get(secret, {}).get("username", "")
         with suppress(SecretopsError):
             user = env_file.parse(read_text(self._delivery.env) or "").get(name)
@@ -77,7 +65,7 @@ class Salvage:
         return set()
 
     def rebuilt(self, secret: str) -> Versions:
-        """Return the versions with valid values, without a change: the last published or the newest one is current."""
+        """Return the versions with valid values. The last published or the newest one is current."""
         values = {}
         for path in self._values(secret):
             with suppress(OSError, ValueError, SecretopsError):
@@ -126,10 +114,7 @@ class Salvage:
         )
 
     def _delivered(self, secret: str) -> list[str]:
-        """Revert edits of a secret's delivery. Remove invalid lines of config/.env and restore its public lines.
-
-        A file that is too large for a server loses all other lines.
-        """
+        """Revert edits of a secret's delivery. A file that is too large for a server loses all other lines."""
         printed = list[str]()
         before = read_text(self._delivery.env)
         text = _readable(before or "")
@@ -155,7 +140,7 @@ class Salvage:
         return [*printed, *(self._move(path, "edited") for path in paths)]
 
     def _broken(self, path: Path, parse: Callable[[bytes], object] = len) -> list[str]:
-        """Set `path` aside unless it is a regular file of this account that parses. Fixes a mode that excludes it."""
+        """Set `path` aside unless it is a regular file of this account that parses."""
         if not os.path.lexists(path):
             return []
         found = path.lstat()
@@ -189,7 +174,6 @@ class Salvage:
 
 
 def _created(version: str) -> datetime:
-    """Return the time in a version's id, else the current time."""
     try:
         return datetime.strptime(version.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
@@ -197,13 +181,11 @@ def _created(version: str) -> datetime:
 
 
 def _check_state(text: bytes) -> None:
-    """Raise ValueError unless `text` is a list of versions with ids that are valid file names."""
     if not all(VERSION_ID.fullmatch(version.id) for version in STATE.validate_json(text)):
         raise ValueError("invalid version id")
 
 
 def _readable(text: str) -> str:
-    """Return the lines of a .env file that parse and are UTF-8 without NUL."""
     lines = list[str]()
     for binding in parse_stream(StringIO(text)):
         with suppress(SecretopsError):

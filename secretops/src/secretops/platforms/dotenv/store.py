@@ -1,12 +1,12 @@
 """The dotenv store: a folder as in the Secret Management Guide, for one machine and one account.
 
-    <root>/config/.env          what the server reads: Pulumi's public lines, current values, an operator's own lines
+    <root>/config/.env          what the server reads: public lines, current values, an operator's own lines
     <root>/certs/, secrets/     values that are delivered as files
     <root>/versions/<secret>/   the value of each version, and state.json with the stages
     <root>/log/                 access records, the rotation journal
 
-state.json is the truth; config/.env and the files are its delivery. A lock excludes other writers. `forget` first
-renames state.json: from then on no version exists, and this mark is removed last.
+state.json is the truth; config/.env and the files are its delivery. `forget` first renames state.json to a mark that is
+removed last.
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ class SecretFolder:
 
     @functools.cached_property
     def versions(self) -> Versions:
-        """Raises StoreError for a state that is missing or invalid."""
         text = files.read(self.state)
         if text is None:
             if not self.is_lost():
@@ -82,7 +81,6 @@ class SecretFolder:
         return self._values[version]
 
     def value_path(self, version: str) -> Path:
-        """Return the file of a version. Raises StoreError for an id that leads out of the folder."""
         if not VERSION_ID.fullmatch(version):
             raise StoreError(
                 f"{self.state}: {printable(version)[:80]!r} is not a valid version id",
@@ -97,7 +95,6 @@ class SecretFolder:
         self.versions = versions
 
     def sweep(self) -> None:
-        """Remove values that no version needs, and leftovers of a killed write."""
         needed = {self.state, self.path / DELIVERED, *[self.value_path(version.id) for version in self.versions.living]}
         try:
             for path in self.path.iterdir():
@@ -107,10 +104,7 @@ class SecretFolder:
             raise files.os_error(self.path, error) from error
 
     def is_lost(self) -> bool:
-        """Return whether state.json is missing although values of published versions exist.
-
-        A killed first `add` leaves an unpublished value, and a killed `forget` leaves its mark.
-        """
+        """Return whether state.json is missing although values of published versions exist."""
         with files.os_errors(self.path):
             if self.state.exists() or self.mark.exists() or not self.path.is_dir():
                 return False
@@ -118,7 +112,6 @@ class SecretFolder:
         return not present.isdisjoint(self.published()) if present else False
 
     def published(self) -> list[str]:
-        """Return the published versions of the access records, oldest first."""
         found, lines = list[str](), list[bytes]()
         with contextlib.suppress(OSError, SecretopsError):
             lines = owned_files.read_owned(self._records).splitlines()
@@ -143,7 +136,7 @@ class SecretFolder:
 
 
 class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
-    """`VersionStore` over a folder. Records every access itself, since a file system keeps no trail."""
+    """`VersionStore` over a folder. Records every access itself."""
 
     def __init__(self, location: Location, records: AccessRecords) -> None:
         super().__init__(records)
@@ -182,7 +175,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
             os.close(file)  # the kernel releases the lock, also when the process dies
 
     def known(self, folder: SecretFolder, chosen: Version | None = None) -> list[Content]:
-        """Return what readers may get without an edit. A version with a lost value delivers nothing."""
+        """Return what readers may get without an edit."""
         found = []
         for version in deliverable(folder.versions, chosen):
             with contextlib.suppress(NotFoundError):
@@ -200,7 +193,6 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
                 self._locked = None
 
     def _read(self, secret: str) -> SecretFolder:
-        """Under the lock a folder is read once."""
         if self._locked is not None:
             if secret not in self._locked:
                 self._locked[secret] = SecretFolder(self._root, secret)
@@ -292,7 +284,7 @@ class DotenvVersionStore(DocumentVersionStore[SecretFolder]):
 
 
 class JournalFile:
-    """The rotation journal: an append-only file of JSON lines with mode 600. Reads each line once."""
+    """The rotation journal: an append-only file of JSON lines."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -318,11 +310,11 @@ class JournalFile:
         return self._last.get(secret)
 
     def _failed(self, error: OSError, remedy: str) -> StoreError:
-        what, rule = f"{self._path}: {error.strerror}", "the journal records each step of a rotation"
-        return StoreError(what, rule=rule, remedy=remedy, code="journal-inaccessible")
+        rule = "the journal records each step of a rotation"
+        return StoreError(f"{self._path}: {error.strerror}", rule=rule, remedy=remedy, code="journal-inaccessible")
 
     def _read_on(self, file: BinaryIO) -> None:
-        """Read new lines, or all lines of a replaced file. Leave a line that is still being written."""
+        """Read new lines, or all lines of a replaced file."""
         found = os.fstat(file.fileno())
         if self._file != (found.st_dev, found.st_ino) or found.st_size < self._end:
             self._file, self._end, self._last = (found.st_dev, found.st_ino), 0, {}

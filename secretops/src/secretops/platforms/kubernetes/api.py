@@ -1,6 +1,6 @@
-"""Read and write Secrets and Leases of one namespace, with retries and errors of our own.
+"""Read and write Secrets and Leases of one namespace, with retries.
 
-The server's messages may quote an object, so errors take nothing from them but a user name.
+The server's messages may quote an object, so errors use only a user name of them.
 """
 
 from __future__ import annotations
@@ -29,9 +29,6 @@ Response = TypeVar("Response")
 
 # Seconds for which a request is retried: a restart or an upgrade of the API server takes about that long.
 PATIENCE_SECONDS = 20.0
-
-# Codes of errors.
-UNREACHABLE, FAILING = "service-unreachable", "service-failing"
 
 # Seconds between two attempts; each pause is twice the one before.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -66,11 +63,10 @@ class Api:
 
     @functools.cached_property
     def connection(self) -> Connection:
-        """The client, its server and identity. Raises UsageError for an invalid kubeconfig."""
+        """Raises UsageError for an invalid kubeconfig."""
         return self._open(self._context)
 
     def get(self, kind: type[Kind], name: str, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
-        """Return the object, or None. `patience` is in seconds."""
 
         def send(client: Client) -> Kind:
             return client.get(kind, name, namespace=self.namespace)
@@ -78,10 +74,7 @@ class Api:
         return self._request("get", f"{api_info(kind).plural}/{name}", send, patience, none_for={404})
 
     def write(self, thing: Kind, *, patience: float = PATIENCE_SECONDS) -> Kind | None:
-        """Replace an object as it was read, or create one without a resourceVersion.
-
-        None on a conflict: another client changed, deleted or created it.
-        """
+        """Replace an object as it was read, or create one without a resourceVersion. None on a conflict."""
         meta = thing.metadata
         is_known = meta is not None and bool(meta.resourceVersion)
 
@@ -93,7 +86,7 @@ class Api:
         return self._request(verb, what, send, patience, none_for=none_for)
 
     def fetch(self, method: str, path: str, *, accept: str = JSON, body: dict[str, Any] | None = None) -> Any | None:
-        """Return the JSON at any path, or the text if `accept` is TEXT; None for 404. Does not retry."""
+        """Return the JSON at any path, or the text for TEXT; None for 404. Does not retry."""
 
         def send(_client: Client) -> Any:
             answer = self._http.request(method, path, headers={"Accept": accept}, json=body).raise_for_status()
@@ -108,13 +101,7 @@ class Api:
         return client_adapter.Client(self.connection.client.config, parameters)
 
     def _request(
-        self,
-        verb: str,
-        what: str,
-        send: Callable[[Client], Response],
-        patience: float,
-        *,
-        none_for: set[int],
+        self, verb: str, what: str, send: Callable[[Client], Response], patience: float, *, none_for: set[int]
     ) -> Response | None:
         retries = Retries(doubling(FIRST_PAUSE, LONGEST_PAUSE), seconds=patience)
         while True:
@@ -127,7 +114,7 @@ class Api:
                     return None
                 if status not in TRANSIENT:
                     raise self._rejected(verb, what, error.response) from None
-                code, why, after = FAILING, f"status {status}", error.response.headers.get("Retry-After", "")
+                code, why, after = "service-failing", f"status {status}", error.response.headers.get("Retry-After", "")
                 requested = float(after) if after.isdigit() else None  # seconds; the server never sends a date
             except httpx2.TransportError as error:
                 if _is_untrusted(error):
@@ -137,7 +124,8 @@ class Api:
                         remedy="have your cluster's own command write the kubeconfig, or set another server.context",
                         code="service-untrusted",
                     ) from None
-                code, why = UNREACHABLE, str(error) if isinstance(error, httpx2.ConnectError) else type(error).__name__
+                code = "service-unreachable"
+                why = str(error) if isinstance(error, httpx2.ConnectError) else type(error).__name__
             except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError):
                 raise StoreError(
                     f"{self.connection.server} did not return a Kubernetes object for {what}",
@@ -172,11 +160,9 @@ class Api:
                 return self.connection.login_rejected(f"kubectl -n {self.namespace} get lease")
             case http.HTTPStatus.FORBIDDEN:
                 user = re.search(r'[Uu]ser "([^"\s]+)"', str(status.get("message")))
-                remedy = f"as an operator who may create Secrets: {CREATE_SECRETS}"
-                if verb != "create":
-                    remedy = f"pulumi up grants it to the rotator; for yourself request: {verb} {what}"
-                elif what.startswith("leases/"):
-                    remedy = f"pulumi up, or request the right to create leases in {self.namespace}"
+                remedy = f"pulumi up grants it to the rotator; for yourself request: {verb} {what}"
+                if verb == "create" and what.startswith("secrets/"):
+                    remedy = f"as an operator who may create Secrets: {CREATE_SECRETS}"
                 return ForbiddenError(
                     f"{user[1] if user else self.connection.identity} may not {verb} {where}",
                     rule="RBAC does not grant it: the rotator may get and update, an operator may also create",

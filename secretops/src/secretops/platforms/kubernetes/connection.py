@@ -1,7 +1,6 @@
-"""Connect to the API server by a pod's service account, or by the operator's kubeconfig as kubectl reads it.
+"""Connect to the API server by a pod's service account, or by a kubeconfig as kubectl reads it.
 
-lightkube reads one kubeconfig file, knows exec plugins up to v1beta1, and hides a plugin's prompt. So files are merged
-and plugins are run here.
+lightkube reads only one file, and knows exec plugins only up to v1beta1.
 """
 
 from __future__ import annotations
@@ -27,16 +26,11 @@ from secretops.platforms.kubernetes import kubeconfig
 # Timeout of one response of the API server in seconds; half of it for the connection.
 ANSWER_SECONDS = 10.0
 
-# Code of the error for a 401.
-LOGIN_REJECTED = "kubernetes-login-rejected"
-
 _parsing = functools.partial(kubeconfig.parsing, also=(ConfigError, httpx2.InvalidURL))
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A client, and its server and identity for messages."""
-
     client: Client
     server: str
     identity: str
@@ -47,7 +41,7 @@ class Connection:
             f"the API server at {self.server} does not accept the credential of {self.identity}",
             rule="it returned 401: the credential is wrong or expired",
             remedy=f"log in to the cluster again until this works: {test}",
-            code=LOGIN_REJECTED,
+            code="kubernetes-login-rejected",
         )
 
 
@@ -72,7 +66,7 @@ def connect(context: str | None, environment: Mapping[str, str] = os.environ) ->
 
 
 def _run_plugin(plugin: UserExec) -> User:
-    """Return the credential that an exec plugin prints. Its prompts go to the terminal.
+    """Return the credential that an exec plugin prints.
 
     https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
     """

@@ -1,4 +1,4 @@
-"""Merge the files of a kubeconfig and select a context, as kubectl does. A preview uses it without a client."""
+"""Merge the files of a kubeconfig and select a context, as kubectl does. Needs no client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNSUPPORTED = {"as": "user", "proxy-url": "cluster", "tls-server-name": "cluste
 
 @dataclass(frozen=True)
 class SelectedContext:
-    """A context with its cluster and user. `source` and `identity` are for messages."""
+    """A context. `source` and `identity` are for messages."""
 
     name: str
     source: str
@@ -66,12 +66,10 @@ def select_context(context: str | None, environment: Mapping[str, str] = os.envi
 
 
 def in_a_pod(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether this process runs in a pod that mounts its service account."""
     return "KUBERNETES_SERVICE_HOST" in environment and Path(SERVICE_ACCOUNT).is_dir()
 
 
 def _merged(paths: list[Path]) -> dict[str, Any]:
-    """Merge files as kubectl does: the first file that has an entry wins."""
     merged: dict[str, Any] = {"current-context": None, **{section: {} for section in _SECTIONS}}
     for path in paths:
         with parsing(str(path)):
@@ -123,7 +121,7 @@ def _checked(merged: Mapping[str, Any], name: str, source: str) -> SelectedConte
 
 @contextlib.contextmanager
 def parsing(source: str, *, also: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Convert errors of parsers, and `also` of a client, to a UsageError. Their texts may quote a credential."""
+    """Convert errors of parsers, and `also`, to a UsageError. Their texts may quote a credential."""
     known: tuple[type[Exception], ...] = (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError)
     try:
         yield

@@ -32,7 +32,7 @@ class Timing(lease.Timing):
 
 
 class LeaseObject(LeaseStore):
-    """The Lease of the store. `LeaseRecord.renewals` is its renewTime, in microseconds since 1970."""
+    """The Lease. `LeaseRecord.renewals` is its renewTime, in microseconds since 1970."""
 
     keeps_duration = True
 
@@ -90,10 +90,7 @@ class LeaseObject(LeaseStore):
 
 
 def check_owner(found: str | None, location: KubernetesStoreLocation, server: str) -> None:
-    """Raise StoreError unless `found`, the Lease's label INSTANCE, names the stack.
-
-    All clusters use the same names, so that a wrong context leads to the Secrets of another stack.
-    """
+    """Raise StoreError unless `found`, the Lease's label INSTANCE, names the stack: all clusters use the same names."""
     if (found or "") == location.instance:
         return
     lease, theirs, ours = f"Lease {location.lease}", found or "no stack", location.instance or "none"

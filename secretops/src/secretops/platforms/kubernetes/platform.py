@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 
 class Kubernetes(Platform[KubernetesStoreLocation]):
-    """One namespace of a cluster."""
-
     location = KubernetesStoreLocation
     delivery_delay = "two minutes at most"
     trail_source = "the API server writes its audit log where its operator or its cloud configured it"

@@ -1,4 +1,4 @@
-"""Change Secrets by compare-and-swap: read, decide, replace; on a conflict, repeat."""
+"""Change Secrets by compare-and-swap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_BYTES = 1024 * 1024
 
 
 class SecretData:
-    """Annotations and decoded data of one Secret. Not printable, since it holds values."""
+    """Annotations and decoded data of one Secret. Not printable."""
 
     __slots__ = ("annotations", "data")
 
@@ -41,26 +41,19 @@ class SecretData:
 
 
 class Secrets:
-    """The Secrets of one namespace.
-
-    `guard` runs before each write, with True after a conflict; it raises if this process may not write.
-    """
+    """The Secrets of one namespace. `guard` runs before each write, with True after a conflict."""
 
     def __init__(self, api: Api, guard: Callable[[bool], None]) -> None:
         self._api, self._guard = api, guard
 
     def read(self, name: str) -> SecretData:
-        """Return the content of a Secret; empty if there is none. Raises StoreError, UnreachableError."""
+        """Return the content of a Secret; empty if there is none."""
         return SecretData(self._api.get(Secret, name))
 
     def change(
         self, name: str, decide: Callable[[SecretData], None], *, patience: float = PATIENCE_SECONDS
     ) -> SecretData:
-        """Apply `decide` to a Secret in one write, and return the content. Creates a missing Secret.
-
-        Writes nothing if `decide` changes nothing, and calls it again after a conflict. Raises StoreError,
-        UnreachableError, and what `decide` raises.
-        """
+        """Apply `decide` to a Secret in one write, and again after a conflict. Creates a missing Secret."""
         conflict, retries = False, Retries()
         while True:
             found = self._api.get(Secret, name, patience=patience)
@@ -84,7 +77,6 @@ class Secrets:
                 )
 
     def create_missing(self, names: set[str]) -> None:
-        """Create missing Secrets, empty. Raises StoreError, UnreachableError."""
         for name in sorted(names):
             if self._api.get(Secret, name) is None:
                 self._guard(False)
@@ -92,10 +84,7 @@ class Secrets:
 
 
 def read_issued(location: KubernetesStoreLocation, place: Delivered) -> tuple[str, Value]:
-    """Return the version and the content of a certificate that an issuer in the cluster renews.
-
-    Raises WaitingError before it is issued, StoreError, UnreachableError.
-    """
+    """Return the version and content of an issued certificate. Raises WaitingError, StoreError, UnreachableError."""
     found = Api(location.namespace, location.context).get(Secret, place.name)
     data, where = SecretData(found).data, f"Secret {place.name} in namespace {location.namespace}"
     describe = f"kubectl -n {location.namespace} describe certificates"
@@ -119,7 +108,6 @@ def read_issued(location: KubernetesStoreLocation, place: Delivered) -> tuple[st
 
 
 def check_size(name: str, content: SecretData) -> None:
-    """Raise StoreError for more data than the API server accepts."""
     size = sum(len(value) for value in content.data.values())
     if size > MOST_BYTES:
         raise StoreError(

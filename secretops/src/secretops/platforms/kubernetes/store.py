@@ -4,8 +4,7 @@
     Secret <delivered>    what readers get: a key for each field, and <secret>-version
     Lease <lease>         the lease of the rotator
 
-A secret is delivered to one Secret, in one write, so that no reader gets a mix of two versions. The store writes no
-access records: the API server's audit log is the trail.
+A secret is delivered in one write, so that no reader gets a mix of two versions. The audit log is the trail.
 """
 
 from __future__ import annotations
@@ -48,14 +47,14 @@ _VERSIONS, _DELIVERED, _JOURNAL = "versions", "delivered", "journal"
 
 
 class Content(dict[str, bytes]):
-    """Keys of a Secret as readers of one version get them. Not printable, since it holds values."""
+    """Keys of a Secret as readers of one version get them. Not printable."""
 
     def __repr__(self) -> str:
         return "Content(…)"
 
 
 class SecretState:
-    """One secret in the versions Secret `name`, as it was read. Methods change what was read."""
+    """One secret in the versions Secret, as it was read."""
 
     def __init__(self, name: str, content: SecretData, secret: str) -> None:
         self._name, self._data, self._secret = name, content.data, secret
@@ -68,7 +67,7 @@ class SecretState:
 
     @property
     def delivered(self) -> DeliveredKeys:
-        """Keys that the secret is or was delivered to, recorded before they are written."""
+        """Recorded before they are written."""
         return self._labels.read(f"{_DELIVERED}.{self._secret}", _DELIVERED_KEYS) or {}
 
     @property
@@ -76,7 +75,6 @@ class SecretState:
         return self._labels.read(f"{_JOURNAL}.{self._secret}", _ENTRY)
 
     def value(self, version: str) -> Value:
-        """Return the value of `version`. Raises NotFoundError, StoreError."""
         found = self._data.get(f"{self._secret}.{version}")
         if found is None:
             raise store_errors.no_value(self._secret, version)
@@ -91,7 +89,7 @@ class SecretState:
             ) from None
 
     def write(self, versions: Versions, new: Mapping[str, Value]) -> None:
-        """Set the versions and the `new` values, and remove the values of retired versions. No-op without a change."""
+        """Set the versions and `new` values, and remove values of retired versions."""
         if versions == self.versions:
             return
         living = {version.id for version in versions.living}
@@ -110,14 +108,13 @@ class SecretState:
         self._labels.write(f"{_JOURNAL}.{self._secret}", _ENTRY, entry)
 
     def forget(self) -> None:
-        """Remove all versions and metadata of the secret."""
         self.write(Versions(), {})
         for kind in (_VERSIONS, _DELIVERED, _JOURNAL):
             self._labels.write(f"{kind}.{self._secret}", STATE, None)
 
 
 class KubernetesVersionStore(DocumentVersionStore[SecretState]):
-    """`VersionStore` over the Secrets of one namespace. A version's metadata and value are one write."""
+    """`VersionStore` over one namespace. A version's metadata and value are one write."""
 
     def __init__(
         self, location: Location, api: Api, *, log_entries: bool = False, timing: Timing | None = None
@@ -131,7 +128,6 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
 
     @classmethod
     def open(cls, location: Location) -> KubernetesVersionStore:
-        """Return the store, without connecting. In a pod its journal is also the log."""
         return cls(location, Api(location.namespace, location.context), log_entries=in_a_pod())
 
     def secret_names(self) -> tuple[str, ...]:
@@ -171,7 +167,6 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         return state.value(version)
 
     def _content(self, secret: str, state: SecretState, version: Version) -> Content:
-        """Return what readers of `version` get, without the fields that its value lacks."""
         value, place = state.value(version.id), self._location.delivered.get(secret)
         if place is None:
             return Content()
@@ -179,7 +174,7 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         return Content({**found, _version_key(secret): version.id.encode()})
 
     def _known(self, secret: str, state: SecretState, chosen: Version | None = None) -> list[Content]:
-        """Return what readers may get of the versions that are kept, and of `chosen`."""
+        """Return what readers may get without an edit."""
         return [self._content(secret, state, version) for version in deliverable(state.versions, chosen)]
 
     def _check_delivery(self, secret: str, state: SecretState, chosen: Version) -> None:
@@ -216,7 +211,6 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
     def _fill(
         self, secret: str, found: SecretData, content: Content, known: list[Content], before: DeliveredKeys
     ) -> None:
-        """Replace what is delivered in `found` by `content`. Raises StoreError for an edited key."""
         if error := self._edited(secret, found, known):
             raise error
         for key in before.get(self._location.delivered[secret].name, ()):
@@ -233,7 +227,6 @@ class KubernetesVersionStore(DocumentVersionStore[SecretState]):
         return None
 
     def _withdraw(self, secret: str, delivered: DeliveredKeys) -> None:
-        """Remove `delivered` keys of a secret from the Secrets that pods mount."""
         for name, keys in delivered.items():
 
             def remove(found: SecretData, keys: Iterable[str] = keys) -> None:

@@ -38,8 +38,8 @@ CONTROL_PLANE = frozenset(
     }
 )
 
-# Prefix of a kubelet's name, and its group, the declared reader of mounted Secrets. The group alone proves no node: any
-# user may be in it. https://kubernetes.io/docs/reference/access-authn-authz/node/
+# Prefix of a kubelet's name, and its group, the declared reader of mounted Secrets. Any user may be in the group, so it
+# alone proves no node. https://kubernetes.io/docs/reference/access-authn-authz/node/
 NODE, NODES = "system:node:", "system:nodes"
 
 # Limit of remembered open watches, each of which has a second event at its end.
@@ -49,7 +49,7 @@ NOBODY = "(not logged in)"
 
 
 class KubernetesAuditLog(TrailNames):
-    """`Trail` over one stack's Secrets in the audit log of its cluster. Needs the lines of one log in order."""
+    """`Trail` over one stack's Secrets. Needs the lines of one log in order."""
 
     log_format = "the API server's audit log, one event of audit.k8s.io/v1 a line"
 
@@ -99,11 +99,7 @@ class KubernetesAuditLog(TrailNames):
         )
 
     def _is_first(self, event: dict[str, Any]) -> bool:
-        """Return whether this is the request's first event to count.
-
-        A watch has an event at its start and at its end; an unauthenticated request has no end. Only watches are
-        matched by their id, which a client may choose.
-        """
+        """Return whether this is the first event of a request, by its id only for a watch: clients choose ids."""
         stage, request = event["stage"], event["auditID"]
         is_start, rejected = stage == "ResponseStarted", _code(event) == HTTPStatus.UNAUTHORIZED
         if event["verb"] != "watch" or rejected:
@@ -119,7 +115,7 @@ class KubernetesAuditLog(TrailNames):
         return stage in ("ResponseComplete", "Panic")
 
     def _is_declared(self, name: str, reader: str, groups: Iterable[str]) -> bool:
-        """Return whether the reader is declared for all that was read. Impersonation does not change the reader."""
+        """Return whether the reader is declared for all that was read. Ignores impersonation."""
         if reader in CONTROL_PLANE:
             return True
         subjects = {reader, *(group for group in groups if group != NODES or reader.startswith(NODE))}
@@ -132,7 +128,6 @@ def _code(event: dict[str, Any]) -> int:
 
 
 def _source(event: dict[str, Any]) -> str:
-    """Return the addresses (with a proxy's last), the pod if known, and the user agent."""
     extra = (event.get("user") or {}).get("extra") or {}
     pods = extra.get("authentication.kubernetes.io/pod-name") or ()
     program = str(event.get("userAgent") or "").split(" ")[0]

@@ -43,14 +43,6 @@ ExecStart=docker run --rm --hostname %H --network none --user 0:0 --read-only --
 """
 
 
-class Timer(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    manifest: Manifest
-    ca: str | None
-    socket: str
-
-
 class Program(BaseModel):
     """The program's description of a stack. Never a value."""
 
@@ -62,7 +54,10 @@ class Program(BaseModel):
     service: str
     compose: dict[str, Any]
     files: dict[str, str]
-    timer: Timer
+    # For a timer: the manifest, the broker's CA, and the daemon's socket on the manager.
+    manifest: Manifest
+    ca: str | None
+    socket: str
     # True if nodes pull images with the deployer's login.
     registry_login: bool
 
@@ -152,15 +147,15 @@ def timer_files(program: Program, at: str | None) -> dict[str, str]:
             remedy=f"leave it out for /etc/{program.name}",
             code="folder-invalid",
         )
-    manifest = program.timer.manifest
-    if program.timer.ca:
+    manifest = program.manifest
+    if program.ca:
         broker = manifest.broker.model_copy(update={"ca_file": f"{folder}/{CA_FILE}"})
         manifest = manifest.model_copy(update={"broker": broker})
     name = f"{program.name}-tick"
     words = {
         "stack": manifest.stack,
         "folder": folder,
-        "socket": program.timer.socket,
+        "socket": program.socket,
         "image": program.compose["services"]["server"]["image"],
         "manifest": MANIFEST,
     }
@@ -169,7 +164,7 @@ def timer_files(program: Program, at: str | None) -> dict[str, str]:
         f"{name}.service": _SERVICE.format(**words),
         f"{name}.timer": TIMER.format(**words),
     }
-    return files | ({CA_FILE: program.timer.ca} if program.timer.ca else {})
+    return files | ({CA_FILE: program.ca} if program.ca else {})
 
 
 def enable_commands(program: Program, folder: Path, at: str | None) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass
-from typing import Any
 
 from secretops.errors import UsageError
 from secretops.platforms.swarm.api import SwarmApi
@@ -23,7 +22,7 @@ class MountedSecret:
 
 def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: SwarmApi | None = None) -> MountedSecret:
     """Return an operator's secret as a file that only its owner reads. Raises UsageError."""
-    found = _find(api or SwarmApi(), "/secrets", secret)
+    found = (api or SwarmApi()).get(f"/secrets/{secret}")
     if found is None:
         raise UsageError(
             f"the Swarm has no secret {secret}",
@@ -37,7 +36,7 @@ def operator_secret(secret: str, *, file_name: str, uid: str, gid: str, api: Swa
 
 def mounted_secrets(service: str, api: SwarmApi | None = None) -> tuple[MountedSecret, ...]:
     """Return the list of `service`, sorted by file; empty without the service."""
-    found = _find(api or SwarmApi(), "/services", service)
+    found = (api or SwarmApi()).get(f"/services/{service}")
     listed = [
         MountedSecret(
             secret_id=entry["SecretID"],
@@ -50,8 +49,3 @@ def mounted_secrets(service: str, api: SwarmApi | None = None) -> tuple[MountedS
         for entry in (secrets_of(found) if found else ())
     ]
     return tuple(sorted(listed, key=lambda each: each.file_name))
-
-
-def _find(api: SwarmApi, path: str, name: str) -> dict[str, Any] | None:
-    """Return the object of exactly that name: the daemon filters by prefix."""
-    return next((each for each in api.get(path, name=[name]) or () if each["Spec"]["Name"] == name), None)

@@ -1,6 +1,6 @@
 """The rotator as a service of one replica on a manager: run a tick, wait, and repeat until stopped.
 
-    python -m secretops.platforms.swarm.rotator [SECONDS]
+    python -m secretops.platforms.swarm.rotator
 
 SECRETOPS_MANIFEST names the manifest. A timer on the manager's machine is safer: then no long-lived container has the
 daemon's socket (docs/operations/swarm.md).
@@ -33,7 +33,7 @@ def main() -> None:
     redaction.install()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        every, file = _seconds(sys.argv[1:]), os.environ.get("SECRETOPS_MANIFEST")
+        file = os.environ.get("SECRETOPS_MANIFEST")
         manifest = load_manifest(None, Path(file) if file else None)
         remote = platform_of(manifest.store).remote_command(manifest)
         if remote is None:
@@ -45,7 +45,7 @@ def main() -> None:
             )
         while True:
             tick(lambda: remote(("tick", "--scheduled")))
-            threading.Event().wait(every)
+            threading.Event().wait(EVERY)
     except SecretopsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a container's log
         sys.exit(int(error.exit_code))
@@ -60,17 +60,6 @@ def tick(run: Callable[[], int]) -> None:
     except Exception as error:
         text = str(error) if isinstance(error, SecretopsError) else traceback.format_exc()
         print(redaction.redact(text), file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _seconds(arguments: list[str]) -> float:
-    try:
-        return float(arguments[0]) if arguments else EVERY
-    except ValueError:
-        raise UsageError(
-            f"{arguments[0]!r} is not a number of seconds",
-            remedy="python -m secretops.platforms.swarm.rotator 3600",
-            code="seconds-invalid",
-        ) from None
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from secretops.access import Operation, record_line
@@ -29,18 +27,11 @@ class MadeSinceError(StoreError):
     exit_code = ExitCode.BUSY
 
 
-def _is_in_the_swarm(name: str) -> bool:
-    return SwarmApi().get(f"/secrets/{name}") is not None
-
-
 class TaskValues:
     """The values that this process' task mounts, and those that it made."""
 
-    def __init__(
-        self, folder: Path = SECRETS, *, exists: Callable[[str], bool] = _is_in_the_swarm, readable: bool | None = None
-    ) -> None:
-        self._folder, self._exists = folder, exists
-        self.readable = is_task() if readable is None else readable
+    def __init__(self) -> None:
+        self.readable = is_task()
         self._made: dict[str, str] = {}
 
     def text(self, name: str) -> str | None:
@@ -48,9 +39,9 @@ class TaskValues:
         if name in self._made:
             return self._made[name]
         try:
-            return (self._folder / name).read_bytes().decode()
+            return (SECRETS / name).read_bytes().decode()
         except FileNotFoundError:
-            if not self._exists(name):
+            if SwarmApi().get(f"/secrets/{name}") is None:
                 return None
             raise MadeSinceError(
                 f"secret {name} is newer than this task",
@@ -60,7 +51,7 @@ class TaskValues:
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise StoreError(
-                f"{self._folder / name}: {getattr(error, 'strerror', None) or 'not UTF-8'}",
+                f"{SECRETS / name}: {getattr(error, 'strerror', None) or 'not UTF-8'}",
                 rule="a remote command reads the values that its task mounts as UTF-8 files",
                 remedy="replace a value that was not made by secretops: secretops put NAME",
                 code="value-unreadable",
@@ -81,12 +72,7 @@ class TaskValues:
 
 
 class LogRecords:
-    """`Records` as lines of JSON on standard error, which the starter of a task prints.
-
-    `reads`:
-
-    see TaskValues.readable.
-    """
+    """`Records` as lines of JSON on standard error, which a task's starter prints. `reads`: if values are readable."""
 
     def __init__(self, actor: str, *, reads: bool) -> None:
         self._actor, self._reads = actor, reads

@@ -6,23 +6,28 @@ import functools
 import http
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import quote
 
 from secretops.certificates import SignedCertificate
-from secretops.errors import StoreError
+from secretops.errors import StoreError, UsageError
 from secretops.platforms.vault import errors
 from secretops.platforms.vault.location import VaultIssuer, VaultStoreLocation
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Answer, Connection, Server
+from secretops.stores import payload
+from secretops.values import Value
+
+# Key of the version's id. A document of another writer has none, or copied one.
+VERSION = "secretops-version"
+# Raft's limit of an entry is 1 MiB, including the names.
+# https://openbao.org/docs/configuration/storage/raft/#max_entry_size
+LIMIT = payload.Limit(1_000_000, "Vault or OpenBao")
 
 
 @dataclass(frozen=True)
 class DocumentInfo:
-    """Metadata of one document of a path."""
-
-    created: datetime
     # When it becomes unreadable, unless it is undeleted.
     deleted: datetime | None
     destroyed: bool
@@ -34,8 +39,6 @@ class DocumentInfo:
 
 @dataclass(frozen=True)
 class Metadata:
-    """Metadata of a path."""
-
     # Number of the newest document; 0 if there never was one.
     current: int
     # By number. The server deletes the oldest one beyond max_versions.
@@ -48,19 +51,14 @@ EMPTY = Metadata(0, {}, {})
 
 @dataclass(frozen=True, repr=False)
 class Document:
-    """One document. Not printable, since it holds a value."""
+    """One document. Not printable."""
 
     number: int
-    created: datetime
     data: Mapping[str, Any]
 
 
 class Api:
-    """Paths of one mount. Connects and logs in with the first request.
-
-    `guard` runs before each attempt of a write, with True if the lease has to be confirmed afresh; it raises when the
-    lease is lost.
-    """
+    """Paths of one mount. `guard` runs before each attempt of a write, with True if the lease has to be confirmed."""
 
     def __init__(self, server: Server, mount: str, login: Login | None = None) -> None:
         self.server, self.mount = server, mount
@@ -70,21 +68,14 @@ class Api:
 
     @classmethod
     def of(cls, location: VaultStoreLocation, mount: str = "") -> Self:
-        """Return the client of the stack's mount, or of another mount."""
+        """Return the client of the stack's mount, or of another one."""
         server = Server(location.address, location.namespace, location.ca_file)
         return cls(server, mount or location.mount, Login(server, location.login))
 
     def without_guard(self) -> Api:
-        """Return a client with the same mount and login, its own connection, and no guard."""
         return Api(self.server, self.mount, self.login)
 
-    @property
-    def skew(self) -> timedelta | None:
-        """How far the server's clock is ahead of this machine's."""
-        return self._connection.skew
-
     def metadata(self, path: str) -> Metadata | None:
-        """Return the metadata of a path, or None."""
         answer = self._request("read the metadata of", "metadata", path, "GET")
         if answer is None:
             return None
@@ -103,16 +94,12 @@ class Api:
         about, data = answer.data.get("metadata"), answer.data.get("data")
         if not isinstance(about, dict):
             raise errors.not_kv2(self.server.address, self.mount)
-        return Document(int(about["version"]), _time(about["created_time"]), data) if isinstance(data, dict) else None
+        return Document(int(about["version"]), data) if isinstance(data, dict) else None
 
     def write(
         self, path: str, data: Mapping[str, str], after: int, *, fresh: bool = False, patient: bool = True
     ) -> int | None:
-        """Write a document if `after` is still the newest one, and return its number.
-
-        None, with nothing changed, after a write of another process, or of ours whose response was lost. `fresh`:
-        confirm the lease first, since readers get this document.
-        """
+        """Write a document if `after` is the newest one, and return its number, else None. `fresh` is for `guard`."""
         body = {"data": dict(data), "options": {"cas": after}}
         answer = self._request("write", "data", path, "POST", body, fresh=fresh, patient=patient)
         if answer is None:
@@ -124,7 +111,7 @@ class Api:
     def update_metadata(
         self, path: str, changes: Mapping[str, str | None], *, create: bool = True, patient: bool = True
     ) -> bool:
-        """Set keys of a path's custom_metadata, and remove those that are None. Without `create`: False if missing."""
+        """Set keys of custom_metadata, and remove those that are None. Without `create`: False if missing."""
         action, body = "write the metadata of", {"custom_metadata": dict(changes)}
         if self._request(action, "metadata", path, "PATCH", body, merges=True, patient=patient):
             return True
@@ -135,20 +122,18 @@ class Api:
         return create
 
     def destroy(self, path: str, numbers: list[int]) -> None:
-        """Destroy documents for good."""
         self._request("destroy versions of", "destroy", path, "POST", {"versions": numbers})
 
     def remove(self, path: str) -> None:
-        """Remove a path with its documents and metadata for good. No-op if it is missing."""
+        """Remove a path with its documents and metadata."""
         self._request("remove", "metadata", path, "DELETE", fresh=True)
 
     def raw(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        """Return the body of the response to any other request, or None."""
+        """Return the body of any other response, or None."""
         answer = self._send(method, path, body, action=method, where=path)
         return None if answer is None else dict(answer.body)
 
     def close(self) -> None:
-        """Revoke the token of an auth method."""
         self.login.close()
 
     def _request(
@@ -170,7 +155,7 @@ class Api:
     def _send(
         self, method: str, url: str, body: Mapping[str, Any] | None, *, action: str, where: str, **how: Any
     ) -> Answer | None:
-        """Return the response; None for a missing path, or a failed check-and-set. Replaces an invalid token once."""
+        """Return the response; None for a missing path, or a failed check-and-set."""
         for attempts in (1, 0):
             token = self.login.token()
             answer = self._connection.request(method, url, body, token=token, **how)
@@ -187,11 +172,11 @@ class Api:
 
 def _document_info(found: Mapping[str, Any]) -> DocumentInfo:
     deleted = found.get("deletion_time")
-    return DocumentInfo(_time(found["created_time"]), _time(deleted) if deleted else None, bool(found.get("destroyed")))
+    return DocumentInfo(_time(deleted) if deleted else None, bool(found.get("destroyed")))
 
 
 def _time(text: str) -> datetime:
-    """Parse Go's RFC 3339, whose nanoseconds Python does not accept."""
+    """Parse Go's RFC 3339 with nanoseconds."""
     whole, _, fraction = text.removesuffix("Z").partition(".")
     try:
         return datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}+00:00")
@@ -199,8 +184,31 @@ def _time(text: str) -> datetime:
         raise errors.not_vault("the server", "its times are UTC in RFC 3339") from None
 
 
+def serialize(secret: str, version: str, value: Value) -> dict[str, str]:
+    if VERSION in value:
+        raise UsageError(
+            f"{secret} has a field {VERSION}",
+            rule="this key of the document is reserved for the version; nothing was changed",
+            remedy="rename the field in the stack file",
+            code="field-reserved",
+        )
+    payload.serialize(secret, value, LIMIT)
+    return {**value, VERSION: version}
+
+
+def version_of(data: Mapping[str, Any] | None, number: int) -> str:
+    found = (data or {}).get(VERSION)
+    return found if isinstance(found, str) else str(number)
+
+
+def fields_of(data: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Return the fields, or None if it is not a value."""
+    found = {name: text for name, text in (data or {}).items() if name != VERSION}
+    return found if all(isinstance(text, str) for text in found.values()) else None
+
+
 class VaultPki:
-    """A role of a PKI engine, which signs a request and never has our key. Revokes its token after one signature."""
+    """A role of a PKI engine, which never has our key."""
 
     def __init__(self, api: Api, issuer: VaultIssuer) -> None:
         self._api, self._issuer = api, issuer

@@ -16,26 +16,10 @@ class DeniedError(StoreError):
     """A policy of the server denies the request."""
 
 
-class InvalidTokenError(UsageError):
-    """The server does not accept the token."""
-
-
-class SealedError(UnreachableError):
-    """The server is sealed."""
-
-
-class LoginError(StoreError):
-    """The auth method rejects the login."""
-
-
-class UnwrapError(LoginError):
-    """Another program has used the wrapping token."""
-
-
 # Text of the server when check-and-set fails.
 MISMATCH = "check-and-set parameter did not match"
 _SEALED = ErrorTemplate(
-    SealedError,
+    UnreachableError,
     "{host} is sealed",
     "a sealed server reads and writes nothing; nothing is half-written",
     "bao operator unseal; the next tick continues",
@@ -109,7 +93,7 @@ def host_of(address: str) -> str:
 def rejected(
     status: int, texts: Iterable[str], *, address: str, action: str, where: str, mount: str = "", namespace: str = ""
 ) -> SecretopsError:
-    """Return the error for a response with `status` and the server's `texts` to `action` on `where`."""
+    """Return the error for a response to `action` on `where`."""
     names = {"where": where, "host": host_of(address), "mount": mount, "namespace": namespace, "action": action}
     text = " ".join(texts)
     cases = (
@@ -132,7 +116,6 @@ def not_kv2(address: str, mount: str) -> SecretopsError:
 
 
 def not_vault(host: str, rule: str) -> StoreError:
-    """Return the error for a host that breaks `rule`, so that it is no server of Vault or OpenBao."""
     return StoreError(
         f"{host} does not answer as a server of Vault or OpenBao",
         rule=rule,
@@ -142,7 +125,7 @@ def not_vault(host: str, rule: str) -> StoreError:
 
 
 def no_response(error: Exception, address: str, ca_file: str | None) -> SecretopsError:
-    """Return the error for a missing response. The text of `error` may contain what was sent, so it is dropped."""
+    """Return the error for a missing response. The text of `error` may contain what was sent."""
     host = host_of(address)
     for kinds, template in _BY_CLASS:
         if isinstance(error, kinds):

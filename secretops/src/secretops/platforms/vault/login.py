@@ -1,7 +1,7 @@
 """Tokens of Vault and OpenBao: an operator's, or one that a program gets by an auth method and renews.
 
-An operator's token comes from VAULT_TOKEN or the file of `bao login`, and goes only to the server of VAULT_ADDR. A
-program's token is renewed at half of its life, replaced when that fails, used until it expires, and revoked at the end.
+An operator's token goes only to the server of VAULT_ADDR. A program's token is renewed at half of its life, replaced
+when that fails, and revoked at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from secretops import formats
-from secretops.errors import SecretopsError, UsageError
+from secretops.errors import SecretopsError, StoreError, UsageError
 from secretops.platforms.vault import errors
 from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.server import Answer, Connection, Server
@@ -37,7 +37,7 @@ TOKEN_FILE = ".vault-token"  # noqa: S105  # nosec B105 - a file's name
 
 @dataclass(frozen=True, repr=False)
 class LoginToken:
-    """A token of an auth method. Not printable. Times are by `lease.boot_clock`, in seconds."""
+    """A token of an auth method. Not printable. Times are seconds of `lease.boot_clock`."""
 
     token: str
     # When it was requested or renewed.
@@ -66,7 +66,7 @@ class LoginToken:
 
 
 class Login:
-    """The token for `server`, for any thread. Without a `method` it is the operator's."""
+    """The token for `server`, thread-safe. Without a `method` it is the operator's."""
 
     def __init__(
         self, server: Server, method: VaultLogin | None = None, *, environment: Mapping[str, str] | None = None
@@ -81,7 +81,6 @@ class Login:
         self._wrapping = Wrapping(self._connection, method) if method and method.wrapped else None
 
     def token(self) -> str:
-        """Return a token, valid as far as known. Raises UsageError, LoginError, StoreError, UnreachableError."""
         with self._lock:
             if self._method is None:
                 if not self._operator_token:
@@ -97,7 +96,7 @@ class Login:
             return current.token
 
     def is_invalid(self, token: str) -> bool:
-        """Return whether to try another token after a 403. Raises InvalidTokenError for an operator's invalid token."""
+        """Return whether to try another token after a 403. Raises UsageError."""
         with self._lock:
             if self._current and self._current.token != token:
                 return True
@@ -105,7 +104,7 @@ class Login:
                 return False
             if self._method is None:
                 self._operator_token = ""
-                raise errors.InvalidTokenError(
+                raise UsageError(
                     f"{self._connection.server.host} does not accept this token",
                     rule="a token expires with its TTL, may be revoked, and belongs to one server",
                     remedy="bao login; then: bao token lookup",
@@ -115,7 +114,7 @@ class Login:
             return True
 
     def close(self) -> None:
-        """Revoke a method's token. The next request logs in again. No-op for an operator's."""
+        """Revoke a method's token. No-op for an operator's."""
         with self._lock:
             current, self._current = self._current, None
             atexit.unregister(self.close)
@@ -123,7 +122,6 @@ class Login:
                 self._revoke(current)
 
     def _replaced(self, method: VaultLogin, current: LoginToken) -> LoginToken:
-        """Renew the token or log in again; keep a valid token if both fail."""
         try:
             new = self._renewed(current)
             if new is None:
@@ -165,7 +163,7 @@ class Login:
         return sent, self._connection.request("POST", f"auth/{method.mount}/login", body)
 
     def _renewed(self, current: LoginToken) -> LoginToken | None:
-        """Return the renewed token, or None if it can't be renewed for at least half of its first TTL."""
+        """Return the renewed token, or None if it is not valid for half of its first TTL."""
         if not current.renewable:
             return None
         sent = lease.boot_clock()
@@ -181,7 +179,7 @@ class Login:
             raise errors.not_vault(host, "a login or a renewal returns a token")
         token, ttl = auth.get("client_token"), float(auth.get("lease_duration") or 0)
         if not isinstance(token, str) or not token:
-            raise errors.LoginError(
+            raise StoreError(
                 f"{host} accepts the login, but returns no token",
                 rule="a program has no second factor",
                 remedy="exclude this method from MFA (bao list identity/mfa/login-enforcement)",
@@ -194,7 +192,7 @@ class Login:
         server = self._connection.server
         if answer.status == http.HTTPStatus.NOT_FOUND:
             return self._connection.rejected(answer, "log in by", f"auth/{method.mount}", f"auth/{method.mount}")
-        return errors.LoginError(
+        return StoreError(
             f"{server.host} rejects the login as {method.role} by auth/{method.mount} ({answer.status})",
             rule=f"the role has to exist, with the credential in {method.file}, from an allowed address",
             remedy="pulumi up enables the method; check that the credential belongs to the role and is not expired, "
@@ -204,7 +202,7 @@ class Login:
 
 
 def _check_address(server: Server, environment: Mapping[str, str]) -> None:
-    """Raise UsageError unless VAULT_ADDR or BAO_ADDR names `server`: a manifest alone gets no operator's token."""
+    """Raise UsageError unless VAULT_ADDR or BAO_ADDR names `server`."""
     named = [environment[name] for name in ("VAULT_ADDR", "BAO_ADDR") if environment.get(name)]
     if (place := _host_and_port(server.address)) is None or place not in map(_host_and_port, named):
         raise UsageError(
@@ -216,7 +214,6 @@ def _check_address(server: Server, environment: Mapping[str, str]) -> None:
 
 
 def _host_and_port(address: str) -> tuple[str, int] | None:
-    """Return the host and port of an https URL, else None."""
     try:
         url = urlsplit(formats.parse_https_url(address))
     except ValueError:

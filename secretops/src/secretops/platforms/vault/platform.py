@@ -1,4 +1,4 @@
-"""Vault and OpenBao: a KV mount as a store, audit devices as its log, and a PKI mount as an issuer."""
+"""Vault and OpenBao: a KV mount as a store, audit devices as its trail, a PKI mount as an issuer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 
 class Vault(Platform[VaultStoreLocation]):
-    """One KV v2 mount of a server."""
-
     location = VaultStoreLocation
     issuer = VaultIssuer
     delivery_delay = "seconds, or 5 minutes if the hint is lost or with Vault's agent in a cluster"

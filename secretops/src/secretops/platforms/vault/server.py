@@ -29,7 +29,7 @@ MERGE = "application/merge-patch+json"
 
 @dataclass(frozen=True)
 class Server:
-    """The address of a server. The default for `ca_file` is VAULT_CACERT, then the system's CAs."""
+    """The default for `ca_file` is VAULT_CACERT, then the system's CAs."""
 
     address: str
     namespace: str = ""
@@ -46,7 +46,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Answer:
-    """A response. Not printable, since its body may have a value."""
+    """A response. Not printable."""
 
     status: int
     body: Mapping[str, Any]
@@ -60,7 +60,6 @@ class Answer:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The server's errors."""
         found = self.body.get("errors")
         return tuple(str(text) for text in found) if isinstance(found, list) else ()
 
@@ -71,8 +70,6 @@ class Answer:
 
 
 class Connection:
-    """A connection to one server, opened by the first request."""
-
     def __init__(self, server: Server) -> None:
         self.server = server
         # How far the server's clock is ahead of this machine's, by its last response.
@@ -103,8 +100,7 @@ class Connection:
     ) -> Answer:
         """Send a request to a quoted path below /v1/, and return the response, also a rejection.
 
-        `merges`: the body is a merge patch. `patient`: retry. `before` runs before each attempt. Raises
-        UnreachableError, StoreError, UsageError without a response, or when the server stays busy.
+        `merges`: the body is a merge patch. `before` runs before each attempt. Raises SecretopsError.
         """
         retries = Retries(PAUSES if patient else ())
         while True:
@@ -123,7 +119,6 @@ class Connection:
                 raise wrong
 
     def rejected(self, answer: Answer, action: str, where: str, mount: str = "") -> SecretopsError:
-        """Return the error for a rejection."""
         return errors.rejected(
             answer.status,
             answer.texts,

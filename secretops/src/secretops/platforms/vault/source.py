@@ -24,8 +24,7 @@ from pydantic import ValidationError
 
 from secretops.errors import StoreError, UsageError, did_you_mean
 from secretops.launcher.polling_source import OUTPUT, POLL_SECONDS, PollingSource, StoredVersion, requested_secrets
-from secretops.platforms.vault.api import Api
-from secretops.platforms.vault.documents import fields_of, version_of
+from secretops.platforms.vault.api import Api, fields_of, version_of
 from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.login import Login
 from secretops.platforms.vault.server import Server
@@ -40,7 +39,7 @@ EXAMPLE = "vault:vault.example:8200/coreflux-mcp-prod/data/mqtt,approle=ROLE-ID,
 
 @dataclass(frozen=True, kw_only=True)
 class SourceAddress:
-    """A parsed `--from vault:`. Nothing in it is secret."""
+    """A parsed `--from vault:`."""
 
     server: Server
     mount: str
@@ -54,28 +53,16 @@ class SourceAddress:
 
 
 class VaultSource(PollingSource):
-    """`Source` over the newest documents.
+    """`Source` over the newest documents. Reads a value only once per version, as the audit log shows."""
 
-    A poll reads a secret's metadata; the value is read only for a new document, so that the audit log has one read of
-    each version by each server.
-    """
-
-    def __init__(
-        self,
-        place: str,
-        *,
-        open_api: Callable[[SourceAddress], Api] | None = None,
-        every: float = POLL_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, place: str, *, every: float = POLL_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         found = parse_address(place)
         requested = requested_secrets(f"vault:{place}", found.secrets)
         where = f"Vault {found.server.address.removeprefix('https://')}, {found.mount}"
         super().__init__(where, requested, found.path, every=every, clock=clock)
-        self._api = open_api(found) if open_api else Api(found.server, found.mount, Login(found.server, found.login))
+        self._api = Api(found.server, found.mount, Login(found.server, found.login))
 
     def revision(self, name: str) -> str | None:
-        """Return the number of the newest document. Raises StoreError if it was removed."""
         metadata = self._api.metadata(name)
         newest = metadata.documents.get(metadata.current) if metadata else None
         if metadata is None or newest is None:
@@ -112,7 +99,6 @@ def _removed(name: str, what: str) -> StoreError:
 
 
 def parse_address(place: str) -> SourceAddress:
-    """Parse the part after `vault:`. Raises UsageError."""
     address, *options = place.split(",")
     host, _, path = address.partition("/")
     mount, data, rest = path.partition("/data/")

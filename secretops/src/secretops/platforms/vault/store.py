@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime
+from datetime import UTC, datetime
 
 from secretops.engine.journal import Entry
 from secretops.engine.state import Version, Versions
 from secretops.errors import StoreError
-from secretops.platforms.vault import documents
-from secretops.platforms.vault.api import EMPTY, Api
-from secretops.platforms.vault.lease import LeaseDocument
+from secretops.platforms.vault.api import EMPTY, VERSION, Api, fields_of, serialize
 from secretops.platforms.vault.location import VaultStoreLocation as Location
 from secretops.platforms.vault.version_metadata import (
     JOURNAL_KEY,
@@ -22,15 +20,16 @@ from secretops.platforms.vault.version_metadata import (
     version_records,
 )
 from secretops.stores import store_errors
-from secretops.stores.lease import Timing
+from secretops.stores.lease import LeaseRecord, LeaseStore, StoredLease, Timing
 from secretops.stores.retry import contended
 from secretops.stores.vendor_versions import Edit, VendorVersionStore
 from secretops.values import Value
 
+# Keys of the lease's document.
+HOLDER, SINCE, TOKEN, RENEWED = "holder", "since", "token", "renewed"
+
 
 class VaultVersionStore(VendorVersionStore[State]):
-    """Versions as documents."""
-
     def __init__(
         self, location: Location, api: Api | None = None, *, log_entries: bool = False, timing: Timing | None = None
     ) -> None:
@@ -39,7 +38,7 @@ class VaultVersionStore(VendorVersionStore[State]):
 
     def add(self, secret: str, version: Version, value: Value) -> None:
         _, pending_path = self._names(secret)
-        document = documents.serialize(secret, version.id, value)
+        document = serialize(secret, version.id, value)
         key, text = VersionRecord(version=version, numbers=(1,)).entry()
         state = self._state(secret)
         if any(known.id == version.id for known in state.versions.all):
@@ -50,7 +49,7 @@ class VaultVersionStore(VendorVersionStore[State]):
             self._tidy(secret, self._state(secret), None)
             state = self._state(secret)
         self._index.add(secret, self._names(secret))
-        if state.separate is not EMPTY:
+        if state.pending_metadata is not EMPTY:
             self._api.remove(pending_path)
         self._api.update_metadata(pending_path, {key: text})
         if self._api.write(pending_path, document, 0) is None:
@@ -60,11 +59,11 @@ class VaultVersionStore(VendorVersionStore[State]):
                 raise self._contended(secret, pending=True)
 
     def secret_names(self) -> tuple[str, ...]:
-        """Return also secrets that left the stack, by the index: the caller may lack the right to read them."""
+        """Return also secrets that left the stack, by the index."""
         return tuple(sorted({*super().secret_names(), *(self._index.paths().keys() - self._location.secrets.keys())}))
 
     def forget(self, secret: str) -> None:
-        """Remove the pending path first, so that a purge that is interrupted in between changes nothing else."""
+        """Remove the pending path first, so that an interrupted purge changes nothing else."""
         if (paths := self._find_names(secret)) is None:
             return
         self.confirm()
@@ -85,7 +84,6 @@ class VaultVersionStore(VendorVersionStore[State]):
         return max((entry for entry in found if entry), key=lambda entry: entry.time, default=None)
 
     def _store_entry(self, entry: Entry) -> None:
-        """Write to the path of the readers, or to the pending path if that is missing."""
         for path in self._find_names(entry.secret) or ():
             if self._api.update_metadata(path, {JOURNAL_KEY: journal_text(entry)}, create=False, patient=False):
                 return
@@ -105,12 +103,12 @@ class VaultVersionStore(VendorVersionStore[State]):
         value, current = self._value(secret, state, version.id), state.versions.current
         again = current is not None and current.id == version.id
         record = state.published.get(version.id, VersionRecord(version=version))
-        is_copy = state.foreign and documents.fields_of(state.foreign.data) == dict(value)
+        is_copy = state.foreign and fields_of(state.foreign.data) == dict(value)
         copies = (state.foreign.number,) if state.foreign and is_copy else ()
         published = version.at(published=(version.published if again else None) or now)
         plan = dataclasses.replace(record, version=published, planned=state.main.current + 1, copies=copies)
         self._api.update_metadata(path, dict([plan.entry()]))
-        document = documents.serialize(secret, version.id, value)
+        document = serialize(secret, version.id, value)
         return self._api.write(path, document, state.main.current, fresh=True) is not None
 
     def _mark(self, secret: str, state: State, version: str, **times: datetime | None) -> None:
@@ -142,18 +140,22 @@ class VaultVersionStore(VendorVersionStore[State]):
             self._api.destroy(path, numbers)
         if changes := state.changes():
             self._api.update_metadata(path, changes, create=False)
-        if state.pending is None and state.separate is not EMPTY:  # published, or a late write after a lost lease
+        if (
+            state.pending is None and state.pending_metadata is not EMPTY
+        ):  # published, or a late write after a lost lease
             self._api.remove(pending_path)
 
     def _value(self, secret: str, state: State, version: str, *, but: str = "") -> Value:  # noqa: ARG002
         path, pending_path = self._names(secret)
         record = state.published.get(version)
-        where, number = (path, record.newest) if record and record.numbers else (pending_path, state.separate.current)
+        where, number = (
+            (path, record.newest) if record and record.numbers else (pending_path, state.pending_metadata.current)
+        )
         found = self._api.read(where, number)
         if found is None:
             raise store_errors.no_value(secret, version)
-        fields = documents.fields_of(found.data)
-        if fields is None or found.data.get(documents.VERSION) != version:
+        fields = fields_of(found.data)
+        if fields is None or found.data.get(VERSION) != version:
             raise StoreError(
                 f"{secret}: version {number} of {self._location.mount}/{where} is not a valid value of {version}",
                 rule="only secretops writes this document of fields and texts",
@@ -182,7 +184,7 @@ class VaultVersionStore(VendorVersionStore[State]):
         path, number, mount = self._names(secret)[0], state.foreign.number, self._location.mount
         return Edit(
             str(number),
-            documents.fields_of(state.foreign.data),
+            fields_of(state.foreign.data),
             f"{mount}/{path} was changed by hand: secretops did not write version {number}",
             f"it from its readers (bao kv delete -mount={mount} -versions={number} {path})",
         )
@@ -193,4 +195,43 @@ class VaultVersionStore(VendorVersionStore[State]):
             "find the writer in the server's audit log, then try again; the next tick continues",
             rule="check-and-set rejects a write after another one; nothing was overwritten",
             change="wrote to it",
+        )
+
+
+class LeaseDocument(LeaseStore):
+    """The document at `path`. `StoredLease.at` is its number."""
+
+    def __init__(self, api: Api, path: str) -> None:
+        self._api, self._path = api, path
+
+    def read(self, *, patient: bool = True) -> StoredLease:
+        found = self._api.read(self._path, patient=patient)
+        if found is None:  # deleted by hand, or never written: then its number is 0
+            known = self._api.metadata(self._path) or EMPTY
+            newest = known.documents.get(known.current)
+            return self.read(patient=patient) if newest and newest.is_readable else StoredLease(None, known.current)
+        texts = {key: text for key in (HOLDER, SINCE, TOKEN, RENEWED) if isinstance(text := found.data.get(key), str)}
+        if not texts.get(HOLDER):
+            return StoredLease(None, found.number)
+        try:
+            since, renewals = datetime.fromisoformat(texts[SINCE]).astimezone(UTC), int(texts[RENEWED])
+        except (KeyError, ValueError):  # edited by hand: each write changes the number
+            since, renewals = None, found.number
+        token = texts.get(TOKEN, "")
+        return StoredLease(LeaseRecord(holder=texts[HOLDER], token=token, since=since, renewals=renewals), found.number)
+
+    def write(self, record: LeaseRecord | None, after: StoredLease, *, patient: bool = True) -> StoredLease:
+        data = {HOLDER: ""}
+        if record:
+            since = record.since.isoformat() if record.since else ""
+            data = {HOLDER: record.holder, SINCE: since, TOKEN: record.token, RENEWED: str(record.renewals)}
+        number = self._api.write(self._path, data, after.at, patient=patient)
+        return self.read(patient=patient) if number is None else StoredLease(record, number)
+
+    def contended(self, left: str) -> StoreError:
+        return contended(
+            f"{self._api.mount}/{self._path} at {self._api.server.host}",
+            "find the writer in the server's audit log, then try again",
+            rule=f"one rotation at a time; {left}",
+            change="changed the lease",
         )

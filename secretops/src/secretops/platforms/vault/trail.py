@@ -1,7 +1,6 @@
-"""Parse the log of Vault's and OpenBao's audit devices: requests and responses as JSON, each after an optional prefix.
+"""Parse the log of Vault's and OpenBao's audit devices. https://openbao.org/docs/audit/
 
-Only responses count, and denied requests, which may have no response: the server logs a response before it sends it.
-Texts are HMACs with a salt per device, unless the mount is tuned otherwise. https://openbao.org/docs/audit/
+Only responses count, and denied requests, which may have no response. Texts are HMACs with a salt per device.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _DENIED = "permission denied"
 
 
 class VaultAuditLog(TrailNames):
-    """`Trail` over one stack's secrets in one mount. Ignores all other paths."""
+    """`Trail` over one stack's secrets in one mount."""
 
     log_format = "the log of an audit device, one request or response as JSON a line"
 
@@ -73,7 +72,7 @@ class VaultAuditLog(TrailNames):
         )
 
     def _operation(self, request: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Return the operation and the stack's secret, or None for another path."""
+        """Return the operation and the secret, or None for another path."""
         namespace = str((request.get("namespace") or {}).get("path") or "").strip("/")
         if namespace != self._namespace:
             return None
@@ -95,7 +94,7 @@ class VaultAuditLog(TrailNames):
 
 
 def entries(line: bytes) -> list[Mapping[str, Any]]:
-    """Return the entries of a line, after any prefix. Raises ValueError for an invalid one."""
+    """Return the entries of a line, after any prefix."""
     found = json_documents(line[max(line.find(b"{"), 0) :])
     for entry in found:
         is_entry = isinstance(entry, dict) and entry.get("type") in ("request", "response")
@@ -105,12 +104,10 @@ def entries(line: bytes) -> list[Mapping[str, Any]]:
 
 
 def is_final(entry: Mapping[str, Any]) -> bool:
-    """Return whether the entry has the outcome of a request: a response or an error."""
     return entry["type"] == "response" or bool(entry.get("error"))
 
 
 def returns_value(entry: Mapping[str, Any]) -> bool:
-    """Return whether the response contained a value, or the wrapping token of one."""
     request, response = entry["request"], entry.get("response") or {}
     if entry.get("error") or f"/{VALUE_KIND}/" not in str(request["path"]) or request["operation"] != "read":
         return False
@@ -118,7 +115,7 @@ def returns_value(entry: Mapping[str, Any]) -> bool:
 
 
 def has_plain_value(entry: Mapping[str, Any], side: str) -> bool:
-    """Return whether that side of the entry contains a secret's plain text. Devices never hash times."""
+    """Return whether a side of the entry contains plain text. Devices never hash times."""
     if f"/{VALUE_KIND}/" not in str(entry["request"]["path"]):
         return False
     fields = ((entry.get(side) or {}).get("data") or {}).get("data")
@@ -132,7 +129,6 @@ def _is_time(text: str) -> bool:
 
 
 def texts(found: Any) -> Iterator[str]:
-    """Yield all texts of a JSON document."""
     if isinstance(found, str):
         yield found
     elif isinstance(found, dict | list):
@@ -146,7 +142,6 @@ def _role(auth: Mapping[str, Any]) -> str:
 
 
 def _alias(auth: Mapping[str, Any]) -> str:
-    """Return the alias of a Kubernetes account. The log does not contain the aliases of other methods."""
     metadata = auth.get("metadata") or {}
     account, namespace = metadata.get("service_account_name"), metadata.get("service_account_namespace")
     return f"{namespace}-{account}" if account and namespace else ""
@@ -155,8 +150,7 @@ def _alias(auth: Mapping[str, Any]) -> str:
 def _matches(declared: str, auth: Mapping[str, Any]) -> bool:
     """Return whether a login is a declared reader: `<mount>/<role>`, `<mount>/<user>` or a display name.
 
-    A display name starts with the method's mount, which only the server sets. A token's creator may set metadata of any
-    role, but its display name is `token-…`.
+    Only the server sets a display name, which starts with the mount. A created token may have metadata of any role.
     """
     display, role = str(auth.get("display_name") or ""), _role(auth)
     mount, slash, name = declared.rpartition("/")
@@ -175,7 +169,6 @@ def _matches(declared: str, auth: Mapping[str, Any]) -> bool:
 
 
 def _reader_name(auth: Mapping[str, Any]) -> str:
-    """Return the name of an undeclared reader: the display name, without a known alias, and the role."""
     display, role, alias = str(auth.get("display_name") or ""), _role(auth), _alias(auth)
     if not display:
         return NOBODY
@@ -183,7 +176,6 @@ def _reader_name(auth: Mapping[str, Any]) -> str:
 
 
 def _source(request: Mapping[str, Any], auth: Mapping[str, Any]) -> str:
-    """Return the address, the Kubernetes account, a token's policies if it has no role, and "wrapped"."""
     metadata = auth.get("metadata") or {}
     account = metadata.get("service_account_name")
     named = f"account {metadata.get('service_account_namespace')}/{account}" if account else ""

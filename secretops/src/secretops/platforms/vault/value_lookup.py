@@ -1,7 +1,6 @@
-"""Find the recipients of a value: an audit device returns its HMAC of the value, which is then searched in its log.
+"""Find the recipients of a value by its HMAC in the log of an audit device, also at other paths and mounts.
 
-A text has the same HMAC in every line. So this finds what a trail of paths can't: copies at other paths or mounts, and
-unwrapped values. The value is sent only to `sys/audit-hash` of the server that it came from.
+The value is sent only to `sys/audit-hash` of the server that it came from.
 """
 
 from __future__ import annotations
@@ -24,15 +23,12 @@ HASHING = "sys/audit-hash/"
 
 
 def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str, version: str) -> Trail:
-    """Return the trail of a version's recipients, for the log of any audit device. "" is the current version.
-
-    Reads the value from the store. Raises UsageError, WaitingError, StoreError, UnreachableError.
-    """
+    """Return the trail of a version's recipients. "" is the current version. Reads the value."""
     secret = session.secret(name)
     current = session.store.versions(secret.name).current
     if not version and current is None:
         remedy = session.first_value_command(secret)
-        raise WaitingError(f"{name} has no value, so no recipients", remedy=remedy, code="secret-without-value")
+        raise WaitingError(f"{name} has no value, so no recipients", remedy=remedy, code="value-missing")
     value = session.store.read(name, version or (current.id if current else ""), purpose="find its recipients")
     api = Api.of(store)
     try:
@@ -43,7 +39,7 @@ def open_value_trail(session: OpenedStack, store: VaultStoreLocation, name: str,
 
 
 def _devices(api: Api) -> list[str]:
-    """Return the audit devices. Each has its own salt, and so another HMAC of a text."""
+    """Return the audit devices, each with its own salt."""
     devices = _ask(api, "GET", "sys/audit", 'path "sys/audit" { capabilities = ["read", "sudo"] }').get("data")
     if not devices:
         raise StoreError(
@@ -77,7 +73,7 @@ def _ask(api: Api, method: str, path: str, policy: str, body: Mapping[str, str] 
 
 
 class ValueTrail(VaultAuditLog):
-    """`Trail` over every request of a server that wrote one of `hashes`, or whose response contained it."""
+    """`Trail` over requests that wrote one of `hashes`, or returned it."""
 
     def __init__(self, location: VaultStoreLocation, hashes: Collection[str]) -> None:
         super().__init__(location)

@@ -5,8 +5,8 @@
     secretops-path-<secret>  at the lease's path: the paths of that secret
 
 A path has at most 64 keys of 128 bytes, with texts of 512: https://openbao.org/api-docs/secret/kv/kv-v2/
-custom_metadata belongs to a path, not to a document. So it is written first, with the number that check-and-set will
-give the document (`planned`). After a crash in between, the document of that number itself has its version's id.
+It is written first, with the number that check-and-set will give the document (`planned`). After a crash in between,
+the document of that number identifies its version.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from typing import Any
 from secretops.engine.journal import Entry
 from secretops.engine.state import Stage, Version, Versions
 from secretops.errors import UsageError
-from secretops.platforms.vault.api import EMPTY, Api, Document, Metadata
-from secretops.platforms.vault.documents import VERSION
+from secretops.platforms.vault.api import EMPTY, VERSION, Api, Document, Metadata
 from secretops.stores.version_facts import TIMES, fit_outcome, staged
 
 VERSION_KEY, JOURNAL_KEY, INDEX_KEY = "secretops-version-", "secretops-last", "secretops-path-"
@@ -36,8 +35,6 @@ _INVALID = (ValueError, TypeError, KeyError, AttributeError, OverflowError, Recu
 
 @dataclass(frozen=True, kw_only=True)
 class VersionRecord:
-    """A version of ours, by a path's custom_metadata."""
-
     version: Version
     # Its documents, the newest one last; older ones are to be destroyed.
     numbers: tuple[int, ...] = ()
@@ -55,13 +52,11 @@ class VersionRecord:
         return (*self.numbers[:-1], *(number for number in self.copies if number < self.newest))
 
     def entry(self) -> tuple[str, str]:
-        """Return its key and text. Raises UsageError if they are too long."""
+        """Return its key and text. Raises UsageError."""
         version = self.version
         facts: dict[str, Any] = {name: _format(time) for name in TIMES if (time := getattr(version, name)) is not None}
-        facts |= {} if version.user is None else {"user": version.user}
-        facts |= {"numbers": list(self.numbers)} if self.numbers else {}
-        facts |= {"planned": self.planned} if self.planned else {}
-        facts |= {"copies": list(self.copies)} if self.copies else {}
+        others = {"user": version.user, "numbers": self.numbers, "planned": self.planned, "copies": self.copies}
+        facts |= {name: fact for name, fact in others.items() if fact}
         key, text = f"{VERSION_KEY}{version.id}", json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
         room = _MAX_TIME_BYTES * sum(getattr(version, name) is None for name in TIMES)
         if len(key.encode()) > MAX_KEY_BYTES or len(text.encode()) + room > MAX_TEXT_BYTES:
@@ -75,7 +70,7 @@ class VersionRecord:
 
 
 def version_records(metadata: Metadata) -> dict[str, VersionRecord]:
-    """Return our versions by id. Ignores entries that do not parse."""
+    """Return our versions by id."""
     found = {}
     for key, text in metadata.custom.items():
         if key.startswith(VERSION_KEY):
@@ -93,10 +88,10 @@ def version_records(metadata: Metadata) -> dict[str, VersionRecord]:
 
 @dataclass(frozen=True, repr=False)
 class State:
-    """One secret by its two paths. Not printable, since `foreign` may hold a value."""
+    """One secret by its two paths. Not printable."""
 
     main: Metadata
-    separate: Metadata
+    pending_metadata: Metadata
     # Versions with a published or planned document, by id.
     published: Mapping[str, VersionRecord]
     pending: VersionRecord | None = None
@@ -107,7 +102,7 @@ class State:
 
     @classmethod
     def of(cls, api: Api, path: str, pending_path: str) -> State:
-        """Return the state now. Reads a document only if the metadata does not identify its writer."""
+        """Return the state. Reads a document only if the metadata does not identify its writer."""
         main = api.metadata(path) or EMPTY
         published = {name: _resolve_plan(api, path, main, each) for name, each in version_records(main).items()}
         state = cls(main, api.metadata(pending_path) or EMPTY, published)
@@ -126,17 +121,15 @@ class State:
 
     @property
     def is_found(self) -> bool:
-        """Whether readers get the current version."""
         return self._is_current_newest and self.main.documents[self.main.current].is_readable
 
     @property
     def may_still_arrive(self) -> bool:
-        """Whether a planned document may still arrive, from a process that lost the lease."""
+        """Whether a process that lost the lease may still write a planned document."""
         return any(each.planned for each in self.published.values())
 
     @property
     def is_removed(self) -> bool:
-        """Whether another client deleted or destroyed the current version."""
         return self._is_current_newest and not self.main.documents[self.main.current].is_readable
 
     @property
@@ -145,7 +138,6 @@ class State:
         return newest in self.main.documents and current is not None and newest in self.published[current.id].numbers
 
     def surplus(self) -> list[int]:
-        """Return the numbers of our documents to destroy."""
         living = {version.id for version in self.versions.living}
         numbers = {number for each in self.published.values() for number in each.older}
         numbers |= {each.newest for name, each in self.published.items() if name not in living}
@@ -153,7 +145,7 @@ class State:
         return sorted(number for number in numbers if number in documents and not documents[number].destroyed)
 
     def changes(self) -> dict[str, str | None]:
-        """Return the changes of custom_metadata once the surplus is destroyed; None removes a key."""
+        """Return the changes of custom_metadata; None removes a key."""
         staged_ids = {version.id for version in self.versions.all} - {self.pending.version.id if self.pending else None}
         wanted: dict[str, str | None] = {}
         for name, each in self.published.items():
@@ -165,12 +157,13 @@ class State:
         return {key: text for key, text in wanted.items() if self.main.custom.get(key) != text}
 
     def _find_pending(self, api: Api, path: str) -> VersionRecord | None:
-        """Return the pending version. If two records claim a document, the document identifies its version."""
-        current = self.separate.current
-        newest = self.separate.documents.get(current)
+        current = self.pending_metadata.current
+        newest = self.pending_metadata.documents.get(current)
         if newest is None or not newest.is_readable:
             return None
-        claims = {name: each for name, each in version_records(self.separate).items() if current in each.numbers}
+        claims = {
+            name: each for name, each in version_records(self.pending_metadata).items() if current in each.numbers
+        }
         if len(claims) > 1:
             found = api.read(path, current)
             claims = {name: each for name, each in claims.items() if found and found.data.get(VERSION) == name}
@@ -178,7 +171,7 @@ class State:
         return next((claims[name] for name in unpublished), None)
 
     def _with_foreign(self, api: Api, path: str) -> State:
-        """Return the state with a newest document without a record: a rolled back version, or a foreign document."""
+        """Return the state with a newest document without a record: rolled back or foreign."""
         found = api.read(path, self.main.current)
         if found is None:
             return self
@@ -193,7 +186,7 @@ class State:
 
 
 def _resolve_plan(api: Api, path: str, main: Metadata, record: VersionRecord) -> VersionRecord:
-    """Return the record without its plan if a document of that number exists, which identifies its version."""
+    """Replace the plan by a document of that number, if it exists."""
     if record.planned is None or record.planned > main.current:
         return record
     info = main.documents.get(record.planned)
@@ -204,7 +197,6 @@ def _resolve_plan(api: Api, path: str, main: Metadata, record: VersionRecord) ->
 
 
 def journal_text(entry: Entry) -> str:
-    """Return an entry of the journal, its outcome cut to the limit."""
     facts = {"time": _format(entry.time), "version": entry.version, "step": entry.step}
 
     def text_of(outcome: str) -> str:
@@ -214,7 +206,6 @@ def journal_text(entry: Entry) -> str:
 
 
 def last_entry(secret: str, metadata: Metadata) -> Entry | None:
-    """Return the newest entry of the journal at a path."""
     with contextlib.suppress(*_INVALID):
         facts = json.loads(metadata.custom[JOURNAL_KEY])
         texts = {name: str(facts[name]) for name in ("version", "step", "outcome")}
@@ -231,16 +222,13 @@ def _parse(text: str) -> datetime:
 
 
 class SecretIndex:
-    """Paths of the secrets that were added and not purged, also of secrets that left the stack.
-
-    Stored in the custom_metadata of the lease, since no policy allows to list a mount.
-    """
+    """Paths of secrets, also of those that left the stack: no policy allows to list a mount."""
 
     def __init__(self, api: Api, lease: str) -> None:
         self._api, self._lease = api, lease
 
     def paths(self) -> dict[str, tuple[str, str]]:
-        """Return secret -> its path, and that of its pending version."""
+        """Return secret -> its path, and its pending path."""
         found = {}
         for key, text in (self._api.metadata(self._lease) or EMPTY).custom.items():
             with contextlib.suppress(*_INVALID):
@@ -250,7 +238,7 @@ class SecretIndex:
         return found
 
     def add(self, secret: str, paths: tuple[str, str]) -> None:
-        """Add a secret. Call it before the first write of its value."""
+        """Call it before the first write of the secret."""
         if self.paths().get(secret) != paths:
             self._api.update_metadata(self._lease, {f"{INDEX_KEY}{secret}": json.dumps(paths)})
 

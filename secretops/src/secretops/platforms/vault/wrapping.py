@@ -1,7 +1,7 @@
-"""Read the credential of a login from a file: a token, a JWT, a secret id, or the wrapping token of a secret id.
+"""Read the credential of a login from a file: a JWT, a secret id, or the wrapping token of a secret id.
 
-An unused wrapping token that was made where secret ids are made proves that no other program got the secret id. The
-digest of a token that this program used is written to a second file, so that a restart is not reported as a theft.
+An unused wrapping token proves that no other program got the secret id. The digest of a used token is written to a
+second file, so that a restart is not reported as a theft.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import re
 from pathlib import Path
 
 from secretops.errors import SecretopsError, StoreError, UnreachableError, UsageError
-from secretops.platforms.vault import errors
 from secretops.platforms.vault.location import VaultLogin
 from secretops.platforms.vault.server import Answer, Connection
 from secretops.redaction import remember
@@ -25,7 +24,7 @@ WRAPPED = "the wrapping token of its secret id"
 
 
 class Wrapping:
-    """The secret id of `method`, by the wrapping token in its file."""
+    """The secret id of `method`."""
 
     def __init__(self, connection: Connection, method: VaultLogin) -> None:
         self._connection, self._method = connection, method
@@ -34,13 +33,12 @@ class Wrapping:
         self._secret_id = self._source = self._sent = ""  # nosec B105 - none yet
 
     def secret_id(self) -> str:
-        """Return the secret id. Unwraps it once, and keeps it for all logins."""
         if not self._secret_id:
             self._unwrap(read_credential(self._method.file, WRAPPED))
         return self._secret_id
 
     def unwrap_another(self) -> bool:
-        """Unwrap a new token in the file. False without one: the secret id is kept, since a rejection may pass."""
+        """Unwrap a new token in the file. False without one."""
         try:
             token = read_credential(self._method.file, WRAPPED)
         except UsageError:
@@ -58,7 +56,7 @@ class Wrapping:
         # the whole path: a cubbyhole, or another mount, may have a path with the same end
         made_at = str(lookup.data.get("creation_path", ""))
         if not re.fullmatch(rf"auth/{re.escape(method.mount)}/role/[^/]+/secret-id", made_at):
-            raise errors.UnwrapError(
+            raise StoreError(
                 f"{method.file}: this wrapping token does not wrap a secret id of auth/{method.mount}",
                 rule="a thief who unwrapped the first token can wrap another value",
                 remedy="treat it as stolen: revoke the role's secret ids, find the unwrap in the audit log, "
@@ -86,7 +84,7 @@ class Wrapping:
     def _rejected(self, digest: str, answer: Answer) -> SecretopsError:
         file, host = self._method.file, self._connection.server.host
         if answer.status != http.HTTPStatus.BAD_REQUEST:
-            return errors.LoginError(
+            return StoreError(
                 f"{host} does not unwrap the token in {file} ({answer.status})",
                 rule="a wrapping token belongs to one server and namespace, and unwraps once",
                 remedy="write a new wrapping token of this server and namespace",
@@ -96,13 +94,13 @@ class Wrapping:
         with contextlib.suppress(OSError, UnicodeDecodeError):
             recorded = self._record.read_text(encoding="ascii").strip()
         if digest in (self._sent, recorded):
-            return errors.LoginError(
+            return StoreError(
                 f"{file}: this program has already used this wrapping token",
                 rule="it unwraps once; the secret id was in a process that ended, or in a lost response",
                 remedy="write a new wrapping token for each start; the audit log shows who used the last one",
                 code="vault-wrapping-token-reused",
             )
-        return errors.UnwrapError(
+        return StoreError(
             f"{file}: this wrapping token was used already, or has expired",
             rule="it unwraps once: unless this program used it before, SOMEBODY ELSE HAS THE SECRET ID",
             remedy="find the unwrap in the audit log; if it was another program, revoke the role's secret ids. "
@@ -112,7 +110,6 @@ class Wrapping:
 
 
 def read_credential(file: str, what: str) -> str:
-    """Return the content of `file`. Raises UsageError if it is missing, empty or not a token."""
     found = ""
     try:
         found, why = Path(file).read_text(encoding="utf-8").strip(), "is empty"
@@ -131,7 +128,7 @@ def read_credential(file: str, what: str) -> str:
 
 
 def check_token(text: str, source: str) -> str:
-    """Return `text` if it can be a header. Raises UsageError: an HTTP client would print an invalid header."""
+    """Return `text`. Raises UsageError if it can't be a header, which an HTTP client would print."""
     remember(text)
     if not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError(

@@ -1,7 +1,6 @@
-"""Doctor's checks of a Kubernetes stack: API server, namespace, Secrets, Lease, rights, rotator, server and evidence.
+"""Doctor's checks of a Kubernetes stack.
 
-The API server itself answers who may do what: SelfSubjectAccessReview for the caller, SubjectAccessReview for others.
-https://kubernetes.io/docs/reference/access-authn-authz/authorization/
+Rights are queried by access reviews: https://kubernetes.io/docs/reference/access-authn-authz/authorization/
 """
 
 from __future__ import annotations
@@ -70,7 +69,6 @@ def kubernetes_checks(cluster: Cluster, stack: OpenedStack, tick: Repair) -> lis
 
 
 def api_server(cluster: Cluster) -> Result:
-    """Check that it answers, and is new enough."""
     try:
         found = cluster.get("/version") or {}
     except SecretopsError as error:
@@ -97,7 +95,6 @@ def clock(cluster: Cluster) -> Result:
 
 
 def namespace(cluster: Cluster) -> Result:
-    """Check that the namespace exists, and admits only restricted pods."""
     name = cluster.location.namespace
     found = cluster.get(f"/api/v1/namespaces/{name}")
     if found is None:
@@ -116,7 +113,7 @@ def namespace(cluster: Cluster) -> Result:
 
 
 def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
-    """Check that the stack's Secrets exist. They are no resources of Pulumi; an operator's commands create them."""
+    """Check that the Secrets exist. Pulumi does not create them; an operator's commands do."""
     missing = [name for name in cluster.written if cluster.own("secrets", name, accept=METADATA) is None]
     if not missing:
         return ok(", ".join(cluster.written))
@@ -132,12 +129,11 @@ def secrets(cluster: Cluster, stack: OpenedStack, tick: Repair) -> Result:
 
 
 def lease(cluster: Cluster, tick: Repair | None, pause: float = Timing.poll) -> Result:
-    """Check that the Lease exists, belongs to this stack, and is free or renewed; else `tick` takes it over."""
     try:
         found = cluster.lease()
-    except ForbiddenError:
-        raise
     except StoreError as error:
+        if error.code != "lease-of-another-stack":
+            raise
         return Result.of(error)
     if found is None:
         return attention(
@@ -156,7 +152,7 @@ def lease(cluster: Cluster, tick: Repair | None, pause: float = Timing.poll) -> 
 
 @dataclass(frozen=True, order=True)
 class Right:
-    """One verb on a kind of object in the stack's namespace, or on a named object."""
+    """One verb on a kind of object, or on a named object."""
 
     verb: str
     resource: str
@@ -194,7 +190,6 @@ ESCALATIONS = (
 
 
 def own_rights(cluster: Cluster) -> Result:
-    """Check an operator's rights: the Secrets, the Lease, and the Secret of an issuer."""
     lease, issued = cluster.location.lease, cluster.location.issued
     needed = [
         Right("create", "secrets"),
@@ -212,11 +207,7 @@ def own_rights(cluster: Cluster) -> Result:
 
 
 def account_rights(cluster: Cluster, account: str) -> Result:
-    """Compare a service account's rights with its declared ones.
-
-    The server reads at most its own Secrets: kubelets mount them, and its pods have no token. The rotator also updates
-    Secrets and the Lease.
-    """
+    """Compare a service account's rights with its declared ones. The server's pods have no token."""
     place, verbs = cluster.location, _BOTH if account == ROTATOR else ("get",)
     user = _user(place.namespace, account)
     declared = {Right(verb, "secrets", name) for name, who in place.readers.items() if user in who for verb in verbs}
@@ -241,12 +232,10 @@ def _user(namespace: str, account: str) -> str:
 
 
 def _groups(place: KubernetesStoreLocation) -> tuple[str, ...]:
-    """Return the groups of every service account of the namespace."""
     return "system:serviceaccounts", f"system:serviceaccounts:{place.namespace}", "system:authenticated"
 
 
 def _all_rights(cluster: Cluster) -> Iterator[Right]:
-    """Yield every verb on Secrets and Leases: on each of the stack's, on any, and on Secrets of all namespaces."""
     for resource, group, names in (("secrets", "", cluster.secrets), ("leases", _LEASES, (cluster.location.lease,))):
         for verb in VERBS:
             yield Right(verb, resource, group=group)
@@ -256,7 +245,7 @@ def _all_rights(cluster: Cluster) -> Iterator[Right]:
 
 
 def others_rights(cluster: Cluster) -> Result:
-    """Check that no undeclared account may read the Secrets, inside or outside of the namespace."""
+    """Check that no undeclared account may read the Secrets."""
     accounts = _groups(cluster.location)
     others = {
         "the namespace's default service account": (_user(cluster.location.namespace, "default"), accounts),
@@ -278,7 +267,6 @@ def others_rights(cluster: Cluster) -> Result:
 
 
 def _words(rights: Collection[Right]) -> str:
-    """Format rights, with the verbs for one object together."""
     things: dict[str, list[str]] = {}
     for right in sorted(rights):
         verb, _, what = str(right).partition(" ")
@@ -287,7 +275,7 @@ def _words(rights: Collection[Right]) -> str:
 
 
 def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...] = ()) -> bool:
-    """Return whether `user`, or the caller, has the right. Raises ForbiddenError if the caller may not ask."""
+    """Return whether `user`, or the caller, has the right. Raises ForbiddenError."""
     resource, _, part = right.resource.partition("/")
     attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": part}
     attributes |= {"name": right.name, "namespace": "" if right.everywhere else cluster.location.namespace}
@@ -313,7 +301,6 @@ def _may(cluster: Cluster, right: Right, user: str = "", groups: tuple[str, ...]
 
 
 def rotator(cluster: Cluster) -> Result:
-    """Check that the CronJob is active, and succeeded recently by the API server's clock."""
     found = cluster.own("cronjobs", ROTATOR, group="apis/batch/v1")
     rule = "secretops tick has to succeed every hour"
     if found is None:
@@ -331,7 +318,6 @@ def rotator(cluster: Cluster) -> Result:
 
 
 def server(cluster: Cluster) -> Result:
-    """Check that all replicas of the MCP server are ready."""
     found = cluster.own("deployments", SERVER, group="apis/apps/v1")
     rule = "every replica has to be ready: it has its values, and the broker accepts them"
     if found is None:
@@ -344,7 +330,6 @@ def server(cluster: Cluster) -> Result:
 
 
 def cert_manager(cluster: Cluster) -> Result:
-    """Check that cert-manager is installed, and issued the stack's certificate."""
     if cluster.get("/apis/cert-manager.io/v1") is None:
         return attention(
             "the cluster does not serve cert-manager.io/v1",

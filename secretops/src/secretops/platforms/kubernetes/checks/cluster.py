@@ -1,4 +1,4 @@
-"""Requests of doctor to the API server, as JSON. Of Secrets they fetch only the metadata, so that no value travels."""
+"""Requests of doctor to the API server. Of Secrets they fetch only the metadata."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from secretops.errors import SecretopsError, UsageError
-from secretops.platforms.kubernetes.api import JSON, TEXT, UNREACHABLE, Api
-from secretops.platforms.kubernetes.connection import LOGIN_REJECTED, Connection
+from secretops.platforms.kubernetes.api import JSON, TEXT, Api
+from secretops.platforms.kubernetes.connection import Connection
 from secretops.platforms.kubernetes.lease import INSTANCE, check_owner
 from secretops.platforms.kubernetes.location import KubernetesStoreLocation
 
@@ -23,7 +23,7 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 @dataclass
 class Cluster:
-    """One API server, and the namespace of one stack. Connects with the first request."""
+    """One API server, and the namespace of one stack."""
 
     location: KubernetesStoreLocation
     # Reported once; later requests are skipped.
@@ -41,14 +41,13 @@ class Cluster:
         self.get("/version")
 
     def get(self, path: str, *, accept: str = JSON) -> Any | None:
-        """Return the JSON at `path`, None for 404."""
         return self._once(lambda: self.api.fetch("GET", path, accept=accept))
 
     def text(self, path: str) -> str:
         return self._once(lambda: self.api.fetch("GET", path, accept=TEXT)) or ""
 
     def post(self, path: str, body: dict[str, Any]) -> Any | None:
-        """Return the answer to a review, which stores nothing. None for 404."""
+        """Return the answer to a review, which stores nothing."""
         return self._once(lambda: self.api.fetch("POST", path, body=body))
 
     def own(self, kind: str, name: str, *, group: str = "api/v1", accept: str = JSON) -> Any | None:
@@ -56,36 +55,34 @@ class Cluster:
         return self.get(f"/{group}/namespaces/{self.location.namespace}/{kind}/{name}", accept=accept)
 
     def lease(self) -> dict[str, Any] | None:
-        """Return the stack's Lease, or None. Raises StoreError if it belongs to another stack."""
+        """Return the Lease, or None. Raises StoreError if it belongs to another stack."""
         found: dict[str, Any] | None = self.own("leases", self.location.lease, group="apis/coordination.k8s.io/v1")
         if found is not None:
             check_owner((found["metadata"].get("labels") or {}).get(INSTANCE), self.location, self.connection.server)
         return found
 
     def now(self) -> datetime:
-        """Return the API server's time, by its last answer."""
         if self.api.date is None:
             self.reach()
         return parsedate_to_datetime(self.api.date) if self.api.date else datetime.now(UTC)
 
     @functools.cached_property
     def written(self) -> tuple[str, ...]:
-        """Secrets that secretops writes."""
         return tuple(sorted({self.location.versions, *(place.name for place in self.location.delivered.values())}))
 
     @functools.cached_property
     def secrets(self) -> tuple[str, ...]:
-        """Secrets with declared readers. Not all of them need to exist."""
+        """Secrets with declared readers, which may not exist."""
         return tuple(sorted({*self.written, *self.location.readers}))
 
     def _once(self, send: Callable[[], Result]) -> Result:
-        """Call `send`, unless the server could not be reached or rejected the login before."""
+        """Call `send`, unless the server was unreachable or rejected the login before."""
         if self._failure is not None:
             what, rule = "not checked", "the API server has to be reached first"
             raise type(self._failure)(what, rule=rule, remedy="fix the finding above", code=self._failure.code)
         try:
             return send()
         except SecretopsError as error:
-            if isinstance(error, UsageError) or error.code in (UNREACHABLE, LOGIN_REJECTED):
+            if isinstance(error, UsageError) or error.code in ("service-unreachable", "kubernetes-login-rejected"):
                 self._failure = error
             raise

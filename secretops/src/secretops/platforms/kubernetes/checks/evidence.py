@@ -1,4 +1,4 @@
-"""Check audit logging and encryption at rest, by the API server's metrics or by an operator's confirmation.
+"""Check audit logging and encryption at rest, by the API server's metrics or an operator's confirmation.
 
 Counters at /metrics, by experiment on kube-apiserver 1.37 (tests/stacks/test_staging.py repeats it):
 
@@ -6,9 +6,6 @@ Counters at /metrics, by experiment on kube-apiserver 1.37 (tests/stacks/test_st
     apiserver_storage_transformation_operations_total{resource="secrets", transformation_type="from_storage"}
                                    missing without encryption; else +1 for each read of a Secret, by its storage prefix:
                                    "k8s:enc:…", or "identity" for plain text
-
-Doctor reads the metadata of the stack's Secrets and compares the counters. A confirmation is an annotation of the
-versions Secret.
 """
 
 from __future__ import annotations
@@ -55,18 +52,19 @@ _MANAGED = {"EKS": r"^\S*-eks-|\.eks\.amazonaws\.com", "GKE": r"^\S*-gke\.|\.gke
 
 
 class Evidence:
-    """Growth of the API server's counters during reads of the stack's Secrets, measured once for both checks."""
+    """Growth of the API server's counters during reads of the stack's Secrets."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        # Number of Secrets that exist and can be read.
+        self.present = 0
 
     @functools.cached_property
     def growth(self) -> dict[str, float]:
-        """Growth of each metric, by its name and labels. Raises StoreError if several API servers answer."""
+        """Growth by metric and labels. Raises StoreError if several API servers answer."""
         for _ in range(TRIES):
             before = self._counters()
-            for name in self.cluster.secrets * READS:
-                self._read(name)
+            self.present = sum(self._read(name) for name in self.cluster.secrets * READS) // READS
             after = self._counters()
             if before.get(STARTED) == after.get(STARTED):
                 return {name: count - before.get(name, 0.0) for name, count in after.items()}
@@ -77,18 +75,11 @@ class Evidence:
         )
 
     @functools.cached_property
-    def present(self) -> int:
-        """Number of Secrets that exist and can be read."""
-        return sum(self._read(name) for name in self.cluster.secrets)
-
-    @functools.cached_property
     def managed(self) -> str | None:
-        """The cloud service that runs the API server, if it is a known one."""
         seen = f"{(self.cluster.get('/version') or {}).get('gitVersion')} {self.cluster.connection.server}"
         return next((name for name, signs in _MANAGED.items() if re.search(signs, seen)), None)
 
     def _read(self, name: str) -> bool:
-        """Return whether the Secret exists. A forbidden read is audited, too."""
         try:
             return self.cluster.own("secrets", name, accept=METADATA) is not None
         except ForbiddenError:
@@ -102,7 +93,7 @@ class Evidence:
 
 
 def audit(evidence: Evidence) -> Result:
-    """Check that every read of the stack's Secrets is audited. A measured fault outranks a confirmation."""
+    """Check that reads of the stack's Secrets are audited. A measured fault outranks a confirmation."""
     measured, confirmed = _measured_audit(evidence), confirmation(evidence.cluster, AUDIT)
     if not confirmed:
         return measured
@@ -131,7 +122,6 @@ def _measured_audit(evidence: Evidence) -> Result:
 
 
 def encryption(evidence: Evidence) -> Result:
-    """Check that the stack's Secrets are encrypted in etcd."""
     cluster, confirmed = evidence.cluster, confirmation(evidence.cluster, ENCRYPTION)
     rule = "values have to be encrypted before they are stored, so that a copy of etcd or its disk reveals nothing"
 
@@ -176,7 +166,7 @@ def _to_confirm(subject: str, remedy: str) -> str:
 
 
 def confirmation(cluster: Cluster, subject: str) -> str | None:
-    """Return who confirmed `subject`, when and with which words; None without a readable confirmation."""
+    """Return who confirmed `subject`, when, and with which words; else None."""
     try:
         found = cluster.own("secrets", cluster.location.versions, accept=METADATA) or {}
         text = (found.get("metadata", {}).get("annotations") or {}).get(f"{_CONFIRMED}{subject}")
@@ -186,10 +176,7 @@ def confirmation(cluster: Cluster, subject: str) -> str | None:
 
 
 def confirm(cluster: Cluster, statements: Sequence[str]) -> None:
-    """Record each `subject=words`, by compare-and-swap.
-
-    Raises UsageError, and StoreError if the Lease belongs to another stack; then nothing is written.
-    """
+    """Record each `subject=words`. Raises UsageError, StoreError, before anything is written."""
     pairs = {}
     for entry in statements:
         subject, _, words = (part.strip() for part in entry.partition("="))

@@ -29,9 +29,6 @@ from secretops.platforms.swarm.inventory import SwarmSecret
 from secretops.platforms.swarm.rollout import GOING_BACK
 from secretops.stores.lease import Timing
 
-# Of Docker 20.10, the first release with jobs.
-OLDEST_API = (1, 41)
-
 # The first releases whose encrypted overlay networks drop unencrypted packets: CVE-2023-28840 and its two siblings
 # (https://github.com/moby/moby/security/advisories/GHSA-232p-vwff-86mp). 21 and 22 do not exist.
 OLDEST_ENGINES = ((20, 10, 24), (23, 0, 3))
@@ -61,11 +58,6 @@ def swarm_checks(manager: Manager, tick: Repair) -> list[Check]:
 
 def docker(manager: Manager) -> Result:
     """Check that each node's Docker is new enough and of one release."""
-    api = str(manager.get("/version").get("ApiVersion") or "0.0")
-    major, _, minor = api.partition(".")
-    if (int(major), int(minor)) < OLDEST_API:
-        rule = "remote commands run as jobs, which need API 1.41 (Docker 20.10)"
-        return attention(f"its API is {api}", rule, "upgrade Docker on the managers")
     engines = sorted({_engine(node) for node in manager.get("/nodes")})
     rule = "20.10.24 or 23.0.3: older releases accept unencrypted packets in encrypted networks (CVE-2023-28840)"
     if broken := sorted(f"{_host(node)} ({_engine(node)})" for node in manager.get("/nodes") if _is_broken(node)):
@@ -78,7 +70,7 @@ def docker(manager: Manager) -> Result:
         )
     if nameless := sorted(_host(node) for node in manager.get("/nodes") if not _release(node)):
         return unknown(f"Docker {', '.join(engines)}", rule, f"compare the release of {', '.join(nameless)} yourself")
-    return ok(f"Docker {', '.join(engines)}, API {api}")
+    return ok(f"Docker {', '.join(engines)}")
 
 
 def _engine(node: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from secretops.printable import ScreenedBytes
 from secretops.stores.lease import Timing
 
 # The maximum age of a running job: it may wait for an update of many replicas, for one secret after another.
-YOUNG = timedelta(hours=3)
+MAX_JOB_AGE = timedelta(hours=3)
 
 
 class Manager:
@@ -46,7 +46,7 @@ class Manager:
         services = [each for each in self.get("/services") if self._is_labelled(each)]
         names = {each["Spec"]["Name"] for each in services}
         return [
-            *(f"service {each['Spec']['Name']}" for each in services if self._age(each) > YOUNG),
+            *(f"service {each['Spec']['Name']}" for each in services if self._age(each) > MAX_JOB_AGE),
             *(
                 f"{kind.removesuffix('s')} {each['Spec']['Name']}"
                 for kind, each in job_objects(self._api, f"{SWARM_INSTANCE}={self.location.instance}", TASK)
@@ -100,7 +100,7 @@ class Manager:
             self._is_labelled(service)
             and container.get("Image") == self.location.image
             and tuple(container.get("Command") or ()) == ENTRYPOINT
-            and self._age(service) <= YOUNG
+            and self._age(service) <= MAX_JOB_AGE
         )
 
     def _is_labelled(self, service: dict[str, Any]) -> bool:

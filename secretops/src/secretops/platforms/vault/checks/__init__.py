@@ -1,4 +1,4 @@
-"""Doctor's checks of a Vault stack: server, token, mount, audit devices, roles, policies, lease and unknown paths."""
+"""Doctor's checks of a Vault stack."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from secretops.check import (
 from secretops.platforms.vault.checks.policy import Rule
 from secretops.platforms.vault.checks.server import Role, VaultServer
 from secretops.platforms.vault.errors import DeniedError
-from secretops.platforms.vault.lease import LeaseDocument
+from secretops.platforms.vault.store import LeaseDocument
 
 # A path needs room for the next version, the current and the previous one.
 MIN_VERSIONS = 3
@@ -76,7 +76,6 @@ def _release(server: VaultServer) -> str:
 
 
 def certificate(server: VaultServer) -> Result:
-    """Check that the server's certificate does not expire soon."""
     begins, ends = server.certificate()
     is_short = ends - datetime.now(UTC) < min(CERTIFICATE_LEFT, (ends - begins) * CERTIFICATE_SHARE)
     return judge(
@@ -88,7 +87,6 @@ def certificate(server: VaultServer) -> Result:
 
 
 def own_token(server: VaultServer) -> Result:
-    """Check that doctor runs with an operator's token, not with root's, and that it does not expire soon."""
     found = server.token()
     if "root" in found["policies"]:
         return attention(
@@ -107,7 +105,6 @@ def own_token(server: VaultServer) -> Result:
 
 
 def mount(server: VaultServer) -> Result:
-    """Check that the stack's mount exists, and is a KV engine of version 2."""
     name, found, namespace = server.location.mount, server.mount(), server.location.namespace
     if not found:
         return attention(
@@ -126,7 +123,6 @@ def mount(server: VaultServer) -> Result:
 
 
 def versions_kept(server: VaultServer) -> Result:
-    """Check that neither the mount nor a path has a limit that deletes versions."""
     name = server.location.mount
     found = {name: server.read(f"{name}/config")}
     found |= {path: server.read(f"{name}/metadata/{path}") for path in server.paths}
@@ -148,7 +144,6 @@ def _limits(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def audit(server: VaultServer) -> Result:
-    """Check that two audit devices log every read, without values."""
     devices = server.read("sys/audit")
     return judge(
         _audit_gaps(server, devices),
@@ -172,7 +167,6 @@ def _audit_gaps(server: VaultServer, devices: Mapping[str, Mapping[str, Any]]) -
 
 
 def roles(server: VaultServer) -> Result:
-    """Check that each declared program has a role with short-lived, renewable tokens."""
     if missing := [entry for entry, role in server.roles.items() if role is None]:
         return attention(
             f"role {', '.join(missing)} does not exist",
@@ -202,7 +196,6 @@ def _role_faults(role: Role) -> Iterator[str]:
 
 
 def secret_ids(server: VaultServer) -> Result:
-    """Check that each AppRole has a secret id that does not expire soon."""
     healthy, wrong = [], dict[str, str]()
     for role in server.roles.values():
         if not role or not role.fields.get("bind_secret_id"):  # only AppRole has this field
@@ -224,7 +217,6 @@ def secret_ids(server: VaultServer) -> Result:
 
 
 def readers_rights(server: VaultServer) -> Result:
-    """Check that readers may read their declared secrets, and nothing else in the mount."""
     name, compared = server.location.mount, []
     for entry, role in server.roles.items():
         if role and entry != server.rotator:
@@ -235,7 +227,6 @@ def readers_rights(server: VaultServer) -> Result:
 
 
 def rotators_rights(server: VaultServer) -> Result:
-    """Check that the rotator has its rights on each path of the stack, and no others in the mount."""
     role, place = server.roles.get(server.rotator), server.location
     if role is None:
         return attention("the rotator has no role", "it is the first reader of the lease", "pulumi up creates its role")
@@ -250,7 +241,7 @@ def rotators_rights(server: VaultServer) -> Result:
 
 
 def _compare(server: VaultServer, declared: Sequence[tuple[Role, Rights, Rights]]) -> Result:
-    """Compare the rights that policies grant below the mount with the needed and the allowed ones."""
+    """Compare granted rights below the mount with the needed and the allowed ones."""
     wrong = []
     for role, needed, allowed in declared:
         policies = {name: server.policy(name) for name in role.policies}
@@ -281,7 +272,7 @@ def _missing(granted: Sequence[Rule], needed: Rights) -> Iterator[str]:
 
 
 def others_rights(server: VaultServer) -> Result:
-    """Check that no other policy reads the stack's mount. Doctor does not check who has such a policy."""
+    """Check that no other policy reads the stack's mount."""
     name = server.location.mount
     # Policies of the caller, of declared roles, and of root, which has no text.
     try:
@@ -305,7 +296,6 @@ def others_rights(server: VaultServer) -> Result:
 
 
 def lease(server: VaultServer, tick: Repair | None) -> Result:
-    """Check that the lease is free, or renewed; else `tick` takes it over."""
     server.reach()
     timing, document = server.timing, LeaseDocument(server.api, server.location.lease)
     held = document.read().record
@@ -319,7 +309,6 @@ def lease(server: VaultServer, tick: Repair | None) -> Result:
 
 
 def unknown_paths(server: VaultServer) -> Result:
-    """Find paths of the mount with a value that the stack does not declare."""
     name = server.location.mount
     try:
         found = server.unknown_paths()

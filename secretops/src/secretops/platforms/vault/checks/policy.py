@@ -24,7 +24,7 @@ _OLD_WORDS = {
 
 @dataclass(frozen=True)
 class Rule:
-    """One path of a policy, with * at its end or + for a part, and its capabilities."""
+    """One path of a policy, with its capabilities."""
 
     path: str
     may: frozenset[str]
@@ -33,12 +33,11 @@ class Rule:
         return _matches(self.path.split("/"), path.split("/"), whole=True)
 
     def touches(self, mount: str) -> bool:
-        """Return whether it applies to anything below the mount."""
         return _matches(self.path.split("/"), mount.strip("/").split("/"), whole=False)
 
 
 def rules(text: str) -> list[Rule]:
-    """Return the rules that grant something. Raises ValueError for a text that is neither HCL nor JSON."""
+    """Return the rules that grant something. Raises ValueError."""
     found = list(_of_json(json.loads(text)) if text.lstrip().startswith("{") else _of_hcl(text))
     return [rule for rule in found if rule.may and "deny" not in rule.may]
 
@@ -62,7 +61,6 @@ def _of_hcl(text: str) -> Iterator[Rule]:
 
 
 def _block(text: str, start: int) -> str:
-    """Return the text from `start` to the closing brace."""
     depth, quoted = 1, False
     for end in range(start, len(text)):
         letter = text[end]

@@ -1,4 +1,4 @@
-"""Requests of doctor to a Vault or OpenBao server, with the operator's token. Reads no value."""
+"""Requests of doctor to the server, with the operator's token. Reads no value."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ HTTPS = 443
 
 @dataclass(frozen=True)
 class Role:
-    """A declared role of an auth method."""
-
     # `<mount>/<role>`, as in the manifest.
     entry: str
     fields: Mapping[str, Any]
@@ -44,7 +42,7 @@ class Role:
 
 
 class VaultServer:
-    """The server of a stack. Connects with the first request. Methods raise SecretopsError."""
+    """The server of a stack. Methods raise SecretopsError."""
 
     def __init__(
         self, location: VaultStoreLocation, *, signs: Sequence[str] = (), timing: Timing | None = None
@@ -57,7 +55,7 @@ class VaultServer:
 
     @functools.cached_property
     def status(self) -> Mapping[str, Any]:
-        """The server's public status: its version, its cluster, and whether it is sealed; and its clock skew."""
+        """The public status, and the clock skew."""
         connection = Connection(self.api.server)
         answer = connection.request("GET", "sys/seal-status")
         if not answer.is_good or "sealed" not in answer.body:
@@ -75,12 +73,11 @@ class VaultServer:
         return None
 
     def reach(self) -> None:
-        """Raise SecretopsError if the server does not answer, or does not accept the token."""
         if self._failure:
             raise self._failure
 
     def certificate(self) -> tuple[datetime, datetime]:
-        """Return the validity of the server's certificate, by a handshake that verifies it."""
+        """Return the validity of the server's certificate."""
         found = urlsplit(self.location.address)
         host, port = found.hostname or "", found.port or HTTPS
         try:
@@ -104,18 +101,16 @@ class VaultServer:
         return datetime.fromtimestamp(begins, UTC), datetime.fromtimestamp(ends, UTC)
 
     def token(self) -> Mapping[str, Any]:
-        """Return the data of the caller's token, with all its policies in `policies`."""
         found = self.read("auth/token/lookup-self")
         return {**found, "policies": (*(found.get("policies") or ()), *(found.get("identity_policies") or ()))}
 
     def mount(self) -> Mapping[str, Any]:
-        """Return the mount's type, options and configuration; empty if it does not exist."""
         with contextlib.suppress(DeniedError):
             return self._mounted(f"sys/mounts/{self.location.mount}")
         return self.read(f"sys/internal/ui/mounts/{self.location.mount}")  # needs only access to the mount
 
     def _mounted(self, path: str) -> Mapping[str, Any]:
-        """Return the data at a path; empty without an engine or method there. Raises DeniedError."""
+        """Return the data at a path; empty without an engine or method there."""
         self.reach()
         try:
             return self.read(path)
@@ -125,38 +120,34 @@ class VaultServer:
             return {}
 
     def read(self, path: str) -> Mapping[str, Any]:
-        """Return the data at an API path, or an empty mapping."""
         self.reach()
         data = (self.api.raw("GET", path) or {}).get("data")
         return data if isinstance(data, dict) else {}
 
     def keys(self, path: str) -> tuple[str, ...]:
-        """List an API path. Raises DeniedError."""
         self.reach()
         found = self.api.raw("LIST", path) or {}
         return tuple(str(key) for key in (found.get("data") or {}).get("keys") or ())
 
     @property
     def rotator(self) -> str:
-        """The rotator's entry: the first reader of the lease. The others are operators."""
+        """The first reader of the lease. The others are operators."""
         return next(iter(self.location.readers.get(self.location.lease, ())), "")
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """The entries of all declared readers except operators."""
         operators = self.location.readers.get(self.location.lease, ())[1:]
         entries = dict.fromkeys(entry for each in self.location.readers.values() for entry in each)
         return tuple(entry for entry in entries if entry not in operators)
 
     @functools.cached_property
     def roles(self) -> dict[str, Role | None]:
-        """Entry of a declared program -> its role, or None."""
         self.reach()
         found = {entry: self._mounted(Role(entry, {}).path) for entry in self.programs}
         return {entry: Role(entry, fields) if fields else None for entry, fields in found.items()}
 
     def policy(self, name: str) -> list[Rule] | None:
-        """Return the rules of a policy, or None. Raises StoreError for a policy that does not parse."""
+        """Return the rules of a policy, or None."""
         found = self.api.raw("GET", f"sys/policies/acl/{name}")
         if found is None:
             return None
@@ -174,7 +165,7 @@ class VaultServer:
         return self.keys("sys/policies/acl")
 
     def secret_ids(self, role: Role) -> list[datetime | None]:
-        """Return when each secret id of a role expires; None for never."""
+        """Return when each secret id expires; None for never."""
         ends = []
         for accessor in self.keys(f"{role.path}/secret-id"):
             found = None
@@ -186,7 +177,6 @@ class VaultServer:
         return ends
 
     def unknown_paths(self) -> list[str]:
-        """Return the paths of the mount that have a value and are not the stack's."""
         others = [path for path in self._below("") if path not in self.paths]
         found = ((path, self.api.metadata(path)) for path in others)
         return [path for path, each in found if each and any(info.is_readable for info in each.documents.values())]
