@@ -35,7 +35,7 @@ from .identity import VaultIdentitiesArgs, VaultReader
 from .pki import VaultCertificates, VaultCertificatesArgs
 from .rotation import VaultRotation, VaultRotationArgs
 
-# The key of a document's version (secretops.platforms.vault.documents).
+# The key of a document's version (secretops.platforms.vault.api).
 VERSION = "secretops-version"
 # Where the injector mounts that volume for the agent, and for no other container.
 AGENTS_TOKEN = "/var/run/secrets/vault.hashicorp.com/serviceaccount/token"  # noqa: S105  # nosec B105 - a path
