@@ -1,6 +1,6 @@
-"""Access records of stores without an access log (dotenv, swarm): actor, operation, version, purpose. Never a value.
+"""Access records of stores without an access log (dotenv, swarm). Never a value.
 
-A record is on disk before the access: as with Vault's audit devices, an access that cannot be recorded fails.
+A record is on disk before the access: one that cannot be recorded fails.
 """
 
 from __future__ import annotations

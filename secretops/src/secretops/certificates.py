@@ -61,9 +61,9 @@ class SignedCertificate:
 class Problem:
     """What is wrong with a certificate, in words that follow its name, and the rule. Never a key."""
 
-    code: str
     what: str
     rule: str
+    code: str
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -92,7 +92,7 @@ def extract_certificates(text: str) -> str:
 
 
 def pem(*found: x509.Certificate) -> str:
-    return "".join(one.public_bytes(Encoding.PEM).decode() for one in found)
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in found)
 
 
 def verify_issued(
@@ -104,13 +104,13 @@ def verify_issued(
     """
     try:
         own = x509.load_pem_x509_certificate(signed.certificate.encode())
-        chain = [x509.load_pem_x509_certificate(one.encode()) for one in signed.chain]
+        chain = [x509.load_pem_x509_certificate(each.encode()) for each in signed.chain]
     except ValueError:
-        raise _refused(Problem("certificate-malformed", "is not PEM", "certificate and chain are PEM")) from None
+        raise _refused(Problem("is not PEM", "certificate and chain are PEM", code="certificate-malformed")) from None
     for problem in _issued_problems(own, chain, key, common_name, now):
         raise _refused(problem)
-    presented = [own, *(one for one in chain if one.subject != one.issuer)]
-    return pem(*presented), min(one.not_valid_after_utc for one in (own, *chain))
+    presented = [own, *(each for each in chain if each.subject != each.issuer)]
+    return pem(*presented), min(each.not_valid_after_utc for each in (own, *chain))
 
 
 def _issued_problems(
@@ -120,16 +120,20 @@ def _issued_problems(
     common_name: str,
     now: datetime,
 ) -> Iterator[Problem]:
-    if not all(is_readable(one) for one in (own, *chain)):
-        yield Problem("certificate-unreadable", "or its chain cannot be parsed", _READABLE)
+    if not all(is_readable(each) for each in (own, *chain)):
+        yield Problem("or its chain cannot be parsed", _READABLE, code="certificate-unreadable")
     if _public(own) != _public(key):
-        yield Problem("certificate-key-mismatch", "is for another key", "it certifies the key of the signing request")
-    names = [one.value for one in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        yield Problem(
+            "is for another key", "it certifies the key of the signing request", code="certificate-key-mismatch"
+        )
+    names = [each.value for each in own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [common_name]:
-        yield Problem("certificate-name-mismatch", "is for another name", f"its only common name is {common_name}")
+        yield Problem("is for another name", f"its only common name is {common_name}", code="certificate-name-mismatch")
     yield from (*check_client(own, alone=True), *check_validity(own, "it", now), *check_strength(own, "it"))
     if not chain:
-        yield Problem("certificate-chain-missing", "has no chain", "a client presents the chain up to a trusted root")
+        yield Problem(
+            "has no chain", "a client presents the chain up to a trusted root", code="certificate-chain-missing"
+        )
     yield from check_chain(own, chain, now)
 
 
@@ -231,9 +235,11 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
     found = load_certificates(fields["client.crt"])
     if not found:
         rule = "PEM: the client's own certificate, then its chain"
-        yield Problem("certificate-malformed", "client.crt contains no certificate", rule)
-    elif not all(is_readable(one) for one in found):
-        yield Problem("certificate-unreadable", "client.crt contains a certificate that cannot be parsed", _READABLE)
+        yield Problem("client.crt contains no certificate", rule, code="certificate-malformed")
+    elif not all(is_readable(each) for each in found):
+        yield Problem(
+            "client.crt contains a certificate that cannot be parsed", _READABLE, code="certificate-unreadable"
+        )
     else:
         own, *chain = found
         checks = check_client(own), check_validity(own, "it", now), check_strength(own, "it")
@@ -243,42 +249,48 @@ def check_supplied(fields: Mapping[str, str], now: datetime) -> Iterator[Problem
     if "ca.crt" in fields:
         authorities, rule = load_certificates(fields["ca.crt"]), "PEM of the CA that signs the broker's certificate"
         if not authorities:
-            yield Problem("ca-malformed", "ca.crt contains no certificate", rule)
-        elif all(one.not_valid_after_utc <= now for one in authorities):
-            yield Problem("ca-expired", "ca.crt contains only expired certificates", rule)
+            yield Problem("ca.crt contains no certificate", rule, code="ca-malformed")
+        elif all(each.not_valid_after_utc <= now for each in authorities):
+            yield Problem("ca.crt contains only expired certificates", rule, code="ca-expired")
 
 
 def check_client(own: x509.Certificate, *, alone: bool = False) -> Iterator[Problem]:
     """Check that a client may use the readable certificate `own`; with `alone`, that only a client may."""
     if is_ca(own):
-        yield Problem("certificate-is-ca", "is a CA certificate", "a client signs nothing")
+        yield Problem("is a CA certificate", "a client signs nothing", code="certificate-is-ca")
     elif (usage := _extension(own, x509.KeyUsage)) and not usage.digital_signature:
-        yield Problem("certificate-key-usage", "is not for signatures", "key usage: digitalSignature")
+        yield Problem("is not for signatures", "key usage: digitalSignature", code="certificate-key-usage")
     usages = list(_extension(own, x509.ExtendedKeyUsage) or [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
     if alone and usages != [ExtendedKeyUsageOID.CLIENT_AUTH]:
         rule = "extended key usage: only clientAuth, so that it cannot impersonate a server"
-        yield Problem("certificate-not-client-only", "is not for clients alone", rule)
+        yield Problem("is not for clients alone", rule, code="certificate-not-client-only")
     elif not alone and not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & {*usages}:
         rule = "extended key usage: clientAuth, which brokers require"
-        yield Problem("certificate-not-client", "is not for clients", rule)
+        yield Problem("is not for clients", rule, code="certificate-not-client")
 
 
-def check_validity(one: x509.Certificate, which: str, now: datetime) -> Iterator[Problem]:
-    begins, ends = one.not_valid_before_utc, one.not_valid_after_utc
+def check_validity(certificate: x509.Certificate, which: str, now: datetime) -> Iterator[Problem]:
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if ends <= now:
-        what = f"has expired: {which} was valid until {ends:%Y-%m-%d %H:%M} UTC"
-        yield Problem("certificate-expired", what, "it is valid now")
+        yield Problem(
+            f"has expired: {which} was valid until {ends:%Y-%m-%d %H:%M} UTC",
+            "it is valid now",
+            code="certificate-expired",
+        )
     if begins > now:
-        what = f"is not valid yet: {which} is valid from {begins:%Y-%m-%d %H:%M} UTC"
-        yield Problem("certificate-not-yet-valid", what, "the clocks of both sides agree")
+        yield Problem(
+            f"is not valid yet: {which} is valid from {begins:%Y-%m-%d %H:%M} UTC",
+            "the clocks of both sides agree",
+            code="certificate-not-yet-valid",
+        )
 
 
-def check_strength(one: x509.Certificate, which: str) -> Iterator[Problem]:
+def check_strength(certificate: x509.Certificate, which: str) -> Iterator[Problem]:
     rule, weak = f"RSA with {MIN_RSA} bits or more, or an elliptic curve with {MIN_CURVE} or more", ""
     try:
-        key = one.public_key()
+        key = certificate.public_key()
     except (UnsupportedAlgorithm, ValueError):
-        yield Problem("certificate-key-unsupported", f"has an unsupported key: that of {which}", rule)
+        yield Problem(f"has an unsupported key: that of {which}", rule, code="certificate-key-unsupported")
     else:
         if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA:
             weak = f"an RSA key of {key.key_size} bits"
@@ -287,18 +299,24 @@ def check_strength(one: x509.Certificate, which: str) -> Iterator[Problem]:
         elif isinstance(key, dsa.DSAPublicKey):
             weak = "a DSA key"
         if weak:
-            yield Problem("certificate-key-weak", f"is weak: {which} has {weak}", rule)
-    if one.subject == one.issuer:  # its signature proves nothing
+            yield Problem(f"is weak: {which} has {weak}", rule, code="certificate-key-weak")
+    if certificate.subject == certificate.issuer:  # its signature proves nothing
         return
     try:
-        hashed = one.signature_hash_algorithm
+        hashed = certificate.signature_hash_algorithm
     except UnsupportedAlgorithm:
-        what = f"has an unsupported signature: that of {which}"
-        yield Problem("certificate-signature-unsupported", what, "SHA-256 or better")
+        yield Problem(
+            f"has an unsupported signature: that of {which}",
+            "SHA-256 or better",
+            code="certificate-signature-unsupported",
+        )
     else:
         if isinstance(hashed, _BROKEN):
-            what = f"is weak: {which} has a signature with {hashed.name.upper()}"
-            yield Problem("certificate-signature-weak", what, "SHA-256 or better")
+            yield Problem(
+                f"is weak: {which} has a signature with {hashed.name.upper()}",
+                "SHA-256 or better",
+                code="certificate-signature-weak",
+            )
 
 
 def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[Problem]:
@@ -307,11 +325,17 @@ def check_chain(own: x509.Certificate, chain: Sequence[x509.Certificate], now: d
         if below == above:
             continue
         if not _issued_by(below, above):
-            what = "is not signed by the chain that came with it"
-            yield Problem("certificate-chain-broken", what, "each certificate is signed by the next one, a CA")
+            yield Problem(
+                "is not signed by the chain that came with it",
+                "each certificate is signed by the next one, a CA",
+                code="certificate-chain-broken",
+            )
         elif not is_ca(above):
-            what = "is signed by a certificate that is not a CA"
-            yield Problem("certificate-issuer-not-ca", what, "basic constraints: CA:TRUE, which brokers require")
+            yield Problem(
+                "is signed by a certificate that is not a CA",
+                "basic constraints: CA:TRUE, which brokers require",
+                code="certificate-issuer-not-ca",
+            )
         yield from check_validity(above, "a CA of its chain", now)
         yield from check_strength(above, "a CA of its chain")
 
@@ -324,16 +348,16 @@ def load_certificates(text: str) -> list[x509.Certificate]:
         return []
 
 
-def is_readable(one: x509.Certificate) -> bool:
+def is_readable(certificate: x509.Certificate) -> bool:
     """Return whether names and extensions can be parsed: the library does that late."""
     try:
-        return bool((one.subject, one.issuer, one.extensions))
+        return bool((certificate.subject, certificate.issuer, certificate.extensions))
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return False
 
 
-def is_ca(one: x509.Certificate) -> bool:
-    found = _extension(one, x509.BasicConstraints) if is_readable(one) else None
+def is_ca(certificate: x509.Certificate) -> bool:
+    found = _extension(certificate, x509.BasicConstraints) if is_readable(certificate) else None
     return found is not None and found.ca
 
 
@@ -345,9 +369,9 @@ def _issued_by(below: x509.Certificate, above: x509.Certificate) -> bool:
     return True
 
 
-def _extension(one: x509.Certificate, kind: type[_Kind]) -> _Kind | None:
+def _extension(certificate: x509.Certificate, kind: type[_Kind]) -> _Kind | None:
     try:
-        return one.extensions.get_extension_for_class(kind).value
+        return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
 
@@ -357,13 +381,16 @@ def _check_key(text: str, own: x509.Certificate | None) -> Iterator[Problem]:
         key = load_pem_private_key(text.encode(), password=None)
     except TypeError:
         rule = "it has no passphrase: servers start unattended"
-        yield Problem("private-key-encrypted", "client.key is encrypted", rule)
+        yield Problem("client.key is encrypted", rule, code="private-key-encrypted")
     except (ValueError, UnsupportedAlgorithm):
-        yield Problem("private-key-malformed", "client.key is not a private key", "PEM, unencrypted")
+        yield Problem("client.key is not a private key", "PEM, unencrypted", code="private-key-malformed")
     else:
         if own and _public(key) != _public(own):
-            what = "client.key belongs to another certificate"
-            yield Problem("private-key-mismatch", what, "it is the key that client.crt certifies")
+            yield Problem(
+                "client.key belongs to another certificate",
+                "it is the key that client.crt certifies",
+                code="private-key-mismatch",
+            )
 
 
 def _public(holder: x509.Certificate | PrivateKeyTypes) -> bytes:

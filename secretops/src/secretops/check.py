@@ -29,10 +29,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Repair:
-    """An operation that fixes a finding without a decision by a person, and removes nothing that works (docs/adr/0014).
-
-    What `pulumi up` fixes is a remedy instead.
-    """
+    """An operation that fixes a finding without a decision, and removes nothing that works (docs/adr/0014)."""
 
     # What the operator confirms. It runs once for all findings with the same description.
     description: str
@@ -97,7 +94,7 @@ def judge(wrong: Iterable[str], rule: str, remedy: str, healthy: str, repair: Re
 
 
 def reached(reach: Callable[[], object], healthy: Callable[[], str]) -> Result:
-    """Return OK if the platform answers, else its error as a finding, which makes all other checks UNKNOWN."""
+    """Return OK if the platform answers, else its error. All other checks are then UNKNOWN."""
     try:
         reach()
     except SecretopsError as error:

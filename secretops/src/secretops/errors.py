@@ -31,10 +31,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class SecretopsError(Exception):
-    """An expected failure. Its text is value, rule and remedy, and never contains a secret value.
+    """An expected failure: `what` is wrong, the `rule` it breaks, the `remedy`. Never contains a secret value.
 
-    `what` names the public value that is wrong, `rule` the rule it breaks, `remedy` the next step. `code` is the
-    stable id of the condition: scripts, tests and docs refer to it.
+    `code` is the stable id of the condition: scripts, tests and docs refer to it.
     """
 
     exit_code = ExitCode.FAILED

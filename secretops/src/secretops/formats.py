@@ -1,6 +1,6 @@
-"""Formats of names, hosts, URLs, images, topics and variables, shared by the stack file and the manifest.
+"""Formats of names, hosts, URLs, images, topics and variables, for stack file and manifest.
 
-Imports only the standard library, as the Pulumi program loads it before a preview. All formats are ASCII.
+Imports only the standard library, because the Pulumi program imports it before a preview.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LONGEST_NAME = 253
 def parse_host(text: str) -> str:
     """Return an IP address in its shortest form, or a host name without a trailing dot, which no certificate has.
 
-    Raises ValueError for anything else, and for an address that is not of one machine. IPv6: no brackets, no zone.
+    Raises ValueError for anything else. IPv6: no brackets, no zone.
     """
     name = text.removesuffix(".")
     labels = name.split(".")
@@ -64,9 +64,9 @@ _OF_PATHS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 
 
 def parse_https_url(text: str, *, path: bool = False) -> str:
-    """Return an https URL without user, query or fragment, in lower case and without a final slash. Raises ValueError.
+    """Return an https URL without user, query or fragment, in lower case, without a final slash. Raises ValueError.
 
-    With `path` it may have a path, and is returned unchanged, because issuers are compared as text.
+    With `path` it may have a path and stays unchanged, because issuers are compared as text.
     """
     if not (text.isascii() and text.isprintable()):  # urlsplit drops tabs and newlines
         raise ValueError("not ASCII")

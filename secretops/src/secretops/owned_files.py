@@ -1,7 +1,4 @@
-"""Open files and check folders safely: refuse symbolic links, other owners, and folders that others can write to.
-
-Another account could plant a link in a folder that it can write to.
-"""
+"""Open files and check folders safely: no symbolic links, no other owners, no folders that others can write to."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def open_owned(path: Path, flags: int, mode: int = 0o600) -> int:
-    """Return a descriptor of the regular file `path`, which this account owns. Does not follow a final symbolic link.
+    """Return a descriptor of the regular file `path` of this account, which is not a symbolic link. Never blocks.
 
-    `flags` and `mode` are those of os.open. Never blocks. Raises OSError, and StoreError for any other kind of file.
+    `flags` and `mode` are those of os.open. Raises OSError and StoreError.
     """
     try:
         file = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
@@ -44,9 +41,9 @@ def read_owned(path: Path) -> bytes:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append `line` and flush it to disk. A new file has mode 600. Raises as `open_owned`.
+    """Append `line` in a single write, and flush it to disk. A new file has mode 600. Raises as `open_owned`.
 
-    A single write, so that lines of two processes never mix. Starts a new line after an incomplete one.
+    Starts a new line after an incomplete one.
     """
     file = open_owned(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
@@ -82,14 +79,16 @@ def check_file(path: Path) -> None:
 
 def _check_regular(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise _unexpected(path, "file-not-regular", "not a regular file", "a store's files are regular files")
+        raise _unexpected(
+            f"{path} is not a regular file", "a store's files are regular files", path, code="file-not-regular"
+        )
     check_owner(path, found.st_uid)
 
 
 def check_folder(path: Path, *, follow: bool = False) -> None:
-    """Raise StoreError unless `path` is a folder of this account that no other account can write to.
+    """Raise StoreError unless `path` is a folder of this account that no other can write to.
 
-    Accepts a symbolic link only with `follow`. Raises OSError if `path` does not exist.
+    Accepts a symbolic link with `follow`. Raises OSError if it does not exist.
     """
     found = path.stat() if follow else path.lstat()
     if stat.S_ISLNK(found.st_mode):
@@ -113,9 +112,9 @@ def check_folder(path: Path, *, follow: bool = False) -> None:
 
 def _symlink(path: Path) -> StoreError:
     rule = "links below a store's root are not followed: they may lead to any file of this account"
-    return _unexpected(path, "path-is-symlink", "a symbolic link", rule)
+    return _unexpected(f"{path} is a symbolic link", rule, path, code="path-is-symlink")
 
 
-def _unexpected(path: Path, code: str, what: str, rule: str) -> StoreError:
+def _unexpected(what: str, rule: str, path: Path, *, code: str) -> StoreError:
     remedy = f"find out which process created it, then remove it: rm {path}"
-    return StoreError(f"{path} is {what}", rule=rule, remedy=remedy, code=code)
+    return StoreError(what, rule=rule, remedy=remedy, code=code)

@@ -105,10 +105,7 @@ class StoreChecks:
 
 
 class Platform(ABC, Generic[Location]):
-    """A platform. A method connects to nothing before its result is used, unless documented.
-
-    Each raises UsageError if the platform's client is not installed.
-    """
+    """A platform. Connects only when a result is used, unless documented. Raises UsageError without its client."""
 
     # The manifest's models of the store's location, and of the certificate issuer if the registry lists one.
     location: type[Location]
@@ -138,7 +135,7 @@ class Platform(ABC, Generic[Location]):
         """Return the reader of the store's access log."""
 
     def query_trail(self, location: Location) -> Callable[[datetime | None], Iterator[bytes]] | None:
-        """Return a query of the access log since a time, whose lines the trail parses; None if the log is in files."""
+        """Return a query of the access log since a time, as lines of the trail; None if the log is in files."""
         return None
 
     def open_value_trail(self, stack: OpenedStack, secret: str, version: str) -> Trail:
@@ -158,7 +155,7 @@ class Platform(ABC, Generic[Location]):
         """Return doctor's checks of the store, each after those that it depends on."""
 
     def confirm(self, location: Location, confirmations: Sequence[str]) -> None:
-        """Record what an operator confirms about facts that no check can read: `check=words`. Connects.
+        """Record what an operator confirms and no check can read, as `check=words`. Connects.
 
         Raises UsageError, StoreError, UnreachableError.
         """
@@ -198,7 +195,7 @@ class Platform(ABC, Generic[Location]):
         """Remove values that the store does not list, at the end of a purge. Connects."""
 
     def remote_command(self, manifest: Manifest) -> RemoteCommand | None:
-        """Return a runner of commands where values can be read; None if this process can read them."""
+        """Return a runner of commands where values can be read; None for this process."""
         return None
 
     def is_remote(self) -> bool:

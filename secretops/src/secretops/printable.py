@@ -18,7 +18,7 @@ _UNCOMMON = re.compile(r"[^ -~]")
 def printable(text: str, *, keep: str = "") -> str:
     """Return `text` with control, format and separator characters escaped as in JSON, except those in `keep`.
 
-    They can move a terminal's cursor, write its clipboard or reverse text, and clients choose parts of the text.
+    They can move a terminal's cursor, write its clipboard or reverse text.
     """
     return _UNCOMMON.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
 
@@ -43,7 +43,7 @@ class ClosedOutputError(OutputError):
 class Screen:
     """A text stream that escapes all but printable text, newline and tab.
 
-    With `required`, a failed write raises OutputError; otherwise the text is dropped.
+    A failed write raises OutputError if `required`, else drops the text.
     """
 
     # Independent of the locale, whose missing characters are escaped. Libraries bypass a stream with "ascii".

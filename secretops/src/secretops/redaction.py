@@ -1,7 +1,6 @@
-"""Keep values out of logs and core dumps.
+"""Keep values out of logs and core dumps. `Value` registers its fields; `install` replaces them in every log record.
 
-`Value` registers its fields; `install` replaces them in every log record, also of libraries. Limitations: values with
-fewer than SHORTEST characters, values split over two records, and encodings that `_encodings` lacks.
+Limitations: values of fewer than SHORTEST characters or split over two records, and unknown encodings.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ _known = _Known()
 
 
 def remember(text: str) -> None:
-    """Replace `text`, each of its lines (an error may quote a line of a key) and their encodings in later records.
+    """Replace `text`, its lines (errors may quote a line of a key) and their encodings in later records.
 
     A text is dropped after MAX_TEXTS others.
     """
@@ -96,7 +95,7 @@ def remember(text: str) -> None:
 
 
 def redact(text: str) -> str:
-    """Return `text` with every known value replaced. The time depends on its length, not on the number of values."""
+    """Return `text` with every known value replaced. The time does not depend on the number of values."""
     parts, copied = [], 0
     for begin, end in _known.spans(text):
         parts += [text[copied:begin], HIDDEN]
@@ -126,10 +125,7 @@ def _shown(text: str) -> str:
 
 
 def install() -> None:
-    """Apply `redact` and `printable` to every log record of this process, and to exceptions that end a thread.
-
-    Python prints the latter to standard error, without a logger.
-    """
+    """Apply `redact` and `printable` to every log record, and to exceptions that end a thread."""
     make = logging.getLogRecordFactory()
     if getattr(make, "redacts", False):
         return
@@ -166,7 +162,7 @@ _PR_SET_DUMPABLE = 4
 
 
 def forbid_core_dumps() -> None:
-    """Write no core dump of this process, and on Linux let no process attach to it. Best effort; never raises.
+    """Write no core dump of this process, and on Linux let no process attach to it. Never raises.
 
     Children inherit only the limit on core dumps.
     """

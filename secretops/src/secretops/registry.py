@@ -1,7 +1,6 @@
-"""The platforms by kind, imported late, and how to install a missing one.
+"""The platforms by kind, imported late. No other code names a platform or imports one statically.
 
-A platform is one entry here and one folder, whose `platform.py` defines PLATFORM (a `secretops.platform.Platform`).
-No other code names a platform or imports one statically.
+A platform is an entry here, and a folder whose `platform.py` defines PLATFORM (`secretops.platform.Platform`).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from secretops.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A platform: the module with its PLATFORM, and optionally a launcher source, an issuer and a command group."""
+    """A platform: its module, and optionally a launcher source, a certificate issuer and a command group."""
 
     module: str
     # Scheme of the launcher's --from, and the form of its address.
@@ -93,10 +92,7 @@ def with_extra(name: str) -> Iterator[None]:
 
 
 def install_command(name: str) -> str:
-    """Return the command that installs the extra `name` in a clone, or in a program that has the wheel.
-
-    The wheel has an extra for each platform, and `cli` for the rest.
-    """
+    """Return the command that installs the extra `name` in a clone, or in a program with the wheel."""
     if not (Path(__file__).resolve().parents[1] / "coreflux_mcp_secrets").is_dir():
         return "run in the clone: make setup"
     chosen = name if name in PLATFORMS else "cli"

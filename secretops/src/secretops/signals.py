@@ -1,6 +1,6 @@
 """End a command on a signal: one line, exit code 128 + signal number, no traceback.
 
-Runs first in a process, so it imports only what every interpreter has loaded; module `signal` takes milliseconds.
+Imports only what every interpreter has loaded, because it runs first.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class _Phase:
 
 
 def install() -> None:
-    """Exit at once on SIGHUP, SIGINT and SIGTERM, until `begin` is called.
+    """Exit at once on SIGHUP, SIGINT and SIGTERM, until `begin` is called. Ignored signals stay ignored (nohup).
 
-    A signal that the parent ignores stays ignored (nohup). PID 1 of a container needs a handler for SIGTERM.
+    PID 1 of a container needs a handler for SIGTERM.
     """
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:

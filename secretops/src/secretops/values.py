@@ -19,10 +19,7 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 class Value(Mapping[str, str]):
-    """An immutable mapping of fields, for example {"username": …, "password": …}.
-
-    Its repr and str hide the fields, it does not pickle, and logs redact them.
-    """
+    """An immutable mapping of fields, for example {"username": …, "password": …}. Hidden in repr, str and logs."""
 
     __slots__ = ("_fields",)
 

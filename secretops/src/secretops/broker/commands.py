@@ -1,7 +1,4 @@
-"""The user commands of a Coreflux broker (CorefluxCommunity/coreflux-cursor-plugin: broker-commands, broker-security).
-
-Does not share the topics with the target, which is tested against this broker.
-"""
+"""The user commands of a Coreflux broker (CorefluxCommunity/coreflux-cursor-plugin, broker-commands and -security)."""
 
 from __future__ import annotations
 
@@ -30,10 +27,7 @@ class Command:
 
 
 def parse(text: str) -> Command:
-    """Parse `-commandName <args…> [-requestId <id>]`, or `--kebab-case`. Raises ValueError.
-
-    Arguments are split at white space outside double quotes, which are removed.
-    """
+    """Parse `-commandName <args…> [-requestId <id>]`, or `--kebab-case`. Arguments may be quoted. Raises ValueError."""
     lexer = shlex.shlex(text, posix=True, punctuation_chars=False)
     lexer.whitespace_split, lexer.commenters, lexer.escape, lexer.quotes = True, "", "", '"'
     tokens = list(lexer)

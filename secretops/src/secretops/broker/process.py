@@ -1,6 +1,6 @@
 """The embedded broker's process: start it in the background, find it by its pid file, stop it.
 
-A running broker locks its pid file. An unlocked pid file is stale, so no other process is ever signalled.
+A running broker locks its pid file, so a stale pid is never signalled.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class Running:
 
 
 def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None:
-    """Run the broker until SIGTERM or SIGINT. Writes a byte to the file descriptor `ready` once it accepts clients.
+    """Run the broker until SIGTERM or SIGINT. Writes a byte to the descriptor `ready` once it accepts clients.
 
-    Raises UsageError (not loopback, no users), EmbeddedBrokerError (already running, port in use), StoreError.
+    Raises UsageError (not loopback, no users), EmbeddedBrokerError, StoreError.
     """
     host = loopback(host)
     printable.install()
@@ -104,8 +104,7 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
 def start(home: Path, host: str, port: int) -> Listener:
     """Start the broker in the background, unless a process listens there, and wait until it accepts clients.
 
-    Raises UsageError (not loopback), StoreError (cannot write its home), EmbeddedBrokerError (it exited, or runs at
-    another address).
+    Raises UsageError (not loopback), StoreError, EmbeddedBrokerError.
     """
     host = loopback(host)
     address = f"{host}:{port}"
@@ -185,12 +184,12 @@ def is_listening(host: str, port: int) -> bool:
 
 
 def wait_until_free(host: str, port: int) -> bool:
-    """Wait until a broker that has lost its pid file exits. Return whether the address is free."""
+    """Wait for a broker that has lost its pid file to exit. Return whether the address is free."""
     return _within(3 * server.OWNED_SECONDS, lambda: not is_listening(host, port))
 
 
 def loopback(host: str) -> str:
-    """Return the address to listen on. Raises UsageError for an address that is not loopback."""
+    """Return the address to listen on. Raises UsageError if it is not loopback."""
     if host == "localhost":
         return "127.0.0.1"  # its ::1 may be configured and not there, as in many containers
     with suppress(ValueError):
@@ -223,7 +222,7 @@ def _ours(home: Path, already: Running, host: str, port: int) -> Listener:
 
 
 def _spawn(home: Path, host: str, port: int) -> tuple[subprocess.Popen[bytes], int]:
-    """Return the process, and a pipe that receives a byte once it accepts clients, or closes when it exits."""
+    """Return the process, and a pipe that receives a byte once it accepts clients."""
     ready, write_end = os.pipe()
     argv = [sys.executable, "-P", "-m", "secretops.broker", str(home.resolve()), host, str(port), str(write_end)]
     log_file = os.open(home / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, files.PRIVATE)

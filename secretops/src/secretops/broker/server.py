@@ -1,7 +1,6 @@
 """The embedded broker: MQTT 3.1.1 on loopback, with users, access rules and user commands.
 
-State changes only between awaits, so a message reaches every session or none. Everything that a client can make grow
-has a limit here, in `packets` or in `sessions`.
+State changes only between awaits, so a message reaches every session or none.
 """
 
 from __future__ import annotations
@@ -56,10 +55,10 @@ class Action(Enum):
 
 
 def is_allowed(user: User | None, action: Action, topic: str) -> bool:
-    """Return whether `user` has that access to a topic or a filter.
+    """Return whether `user` may access a topic or a filter, as on a new Coreflux broker.
 
-    As on a new Coreflux broker, ordinary topics are open; Command and its Output need CommandCall, the rest of $SYS a
-    system administrator. Descriptions of actions are open, for the MCP server.
+    Ordinary topics are open; Command and its Output need CommandCall, the rest of $SYS a system administrator.
+    Descriptions of actions are open, for the MCP server.
     """
     if user is None:
         return False
@@ -288,9 +287,9 @@ def _hang_up(writer: StreamWriter) -> None:
 async def run(
     users: Users, host: str, port: int, *, listening: asyncio.Event, owned: Callable[[], bool] = lambda: True
 ) -> None:
-    """Serve until SIGTERM, SIGINT, or `owned`, which is called every OWNED_SECONDS, returns False.
+    """Serve until SIGTERM, SIGINT, or `owned`, called every OWNED_SECONDS, returns False. Sets `listening`.
 
-    Sets `listening` once clients are accepted. Raises OSError if the address is in use.
+    Raises OSError if the address is in use.
     """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.set_exception_handler(lambda _, context: log.error("%s", context["message"]))  # one line, no traceback

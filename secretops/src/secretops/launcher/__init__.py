@@ -1,8 +1,7 @@
 """`secretops run`: run the unmodified upstream server with a stack's secrets, and apply new ones without a restart.
 
-The server ignores `*_FILE` variables, writes a log to its working directory, supports only MQTT 5, does not recover
-from a refused connect, and needs a restart for a new password. The launcher imports it, configures it, creates its
-MQTT client, and replaces that client when a value changes.
+By itself the server ignores `*_FILE` variables, logs to its working directory, supports only MQTT 5, and stops after a
+refused connect. The launcher imports it, configures it, and creates and replaces its MQTT client.
 """
 
 from __future__ import annotations
@@ -37,10 +36,9 @@ log = logging.getLogger(__name__)
 
 
 def run(source: str, options: HttpOptions | None = None) -> ExitCode:
-    """Serve MCP over HTTP, or over standard input and output, until SIGTERM, SIGINT or the end of input.
+    """Serve MCP over HTTP, or over stdio, until SIGTERM, SIGINT or the end of input. `source` is a --from.
 
-    `source` is an argument of `sources.open_source`. Raises SecretopsError before it serves. Later errors are logged
-    and retried. Over HTTP it waits for missing values.
+    Raises SecretopsError before it serves; later errors are logged and retried. Over HTTP it waits for values.
     """
     set_up_log()
     opened, state = open_source(source), LauncherState()
@@ -84,10 +82,9 @@ def set_up_log() -> None:
 def serving(
     source: Source, state: LauncherState, *, notify: Callable[[ServerSettings], None] = lambda _: None
 ) -> Iterator[UpstreamServer]:
-    """Import and connect the server, and update it to the versions of `source`.
+    """Import and connect the server, and update it to the versions of `source`. `notify` receives each before its use.
 
-    `notify` receives each version before it is used. Raises NotYetError if a required value is missing, and other
-    SecretopsErrors for a wrong source or server.
+    Raises NotYetError if a required value is missing, and other SecretopsErrors.
     """
     settings, fingerprint = read_stable(source, threading.Event())
     notify(settings)
@@ -111,7 +108,7 @@ def serving(
 
 
 def follow_hints(source: Source, connection: BrokerConnection) -> None:
-    """Pass hints that `connection` receives to a polled `source`. Call it before the connection is opened."""
+    """Pass hints that `connection` receives to a polled `source`. Call it before `open`."""
     if not isinstance(source, PollingSource):
         return
 

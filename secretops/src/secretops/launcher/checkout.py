@@ -1,4 +1,4 @@
-"""Find the upstream server's source: in the folder COREFLUX_SERVER_DIR, or in a clone at a fixed commit."""
+"""Find the upstream server's source: COREFLUX_SERVER_DIR, or a clone at a fixed commit."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ log = logging.getLogger(__name__)
 
 
 def find_server() -> Path:
-    """Return the folder with the server's source: COREFLUX_SERVER_DIR, or a clone in the cache.
+    """Return the folder with the server's source. Warns if it is not at the tested commit.
 
-    Warns if the folder is not at the tested commit. Raises UsageError if COREFLUX_SERVER_DIR has no server or other
-    accounts can change it, since its code receives credentials, and SecretopsError if the clone fails.
+    Raises UsageError if COREFLUX_SERVER_DIR has no server or others can change it, SecretopsError if a clone fails.
     """
     origin = f"commit {UPSTREAM_COMMIT[:12]}"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "coreflux-mcp-secrets"
@@ -131,13 +130,10 @@ def _git(folder: Path, *arguments: str) -> str:
 
 def _check_owner(path: Path) -> None:
     """Raise UsageError unless only this user and root can change `path`."""
-    found = path.stat()
+    found, rule = path.stat(), "the server's code receives the broker's credentials, so only you or root can change it"
     if found.st_uid not in {0, os.getuid()}:
-        code, what, remedy = "server-foreign-owner", f"belongs to user {found.st_uid}", f"chown {os.getuid()} {path}"
-    elif found.st_mode & OTHERS_WRITE:
-        code, what = "server-writable-by-others", f"has mode {stat.S_IMODE(found.st_mode):o}"
-        remedy = f"chmod go-w {path}"
-    else:
-        return
-    rule = "the server's code receives the broker's credentials, so only you or root can change it"
-    raise UsageError(f"{path} {what}", rule=rule, remedy=remedy, code=code)
+        what, remedy = f"{path} belongs to user {found.st_uid}", f"chown {os.getuid()} {path}"
+        raise UsageError(what, rule=rule, remedy=remedy, code="server-foreign-owner")
+    if found.st_mode & OTHERS_WRITE:
+        what, remedy = f"{path} has mode {stat.S_IMODE(found.st_mode):o}", f"chmod go-w {path}"
+        raise UsageError(what, rule=rule, remedy=remedy, code="server-writable-by-others")

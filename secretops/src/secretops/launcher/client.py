@@ -1,4 +1,4 @@
-"""An MQTT client that tracks its subscriptions and messages, so that another client can replace it without loss."""
+"""An MQTT client that another client can replace without loss of subscriptions or messages."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class RobustClient(mqtt.Client):
         return super().disconnect(reasoncode, properties)
 
     def close(self) -> None:
-        """Disconnect, then end the network thread. Waits up to GOODBYE seconds for each."""
+        """Disconnect, then end the network thread. Waits up to GOODBYE seconds twice."""
         self.disconnect()
         if thread := self._thread:
             thread.join(GOODBYE)
@@ -262,7 +262,7 @@ class BrokerClient(RobustClient):
         super().close()
 
     def set_report(self, topic: str, text: str) -> None:
-        """Set the report, and before `connect` also the will that removes it. Publishes nothing."""
+        """Set the report, and before `connect` the will that removes it."""
         self._report = (topic, text)
         self.will_set(topic, b"", qos=1, retain=True)
 
@@ -336,10 +336,7 @@ class BrokerClient(RobustClient):
         return info
 
     def subscribe_all(self, topics: Mapping[str, int], *, known: Collection[str]) -> None:
-        """Subscribe to all topics in one packet; with MQTT 5 to `known` ones without their retained messages.
-
-        With several packets, Nagle's algorithm delays each answer by 40 ms.
-        """
+        """Subscribe in one packet, as each takes 40 ms (Nagle's algorithm). `known` topics send no retained message."""
         if not topics:
             return
         request: list[tuple[str, Any]] = list(topics.items())
@@ -365,10 +362,7 @@ class BrokerClient(RobustClient):
             return {topic: self._verdicts[topic] for topic in wanted} if answered() else None
 
     def transfer_to(self, successor: BrokerClient, copied: Mapping[str, int]) -> None:
-        """Redirect calls and unsent messages to `successor`, in order.
-
-        `copied` are the subscriptions that `successor` has; later changes are applied to it.
-        """
+        """Redirect calls and unsent messages to `successor`, which has the subscriptions `copied`, in order."""
         with self._transferring:
             for topic in self.subscriptions.keys() - copied.keys():
                 successor.subscribe(topic, self.subscriptions[topic])
@@ -378,10 +372,9 @@ class BrokerClient(RobustClient):
             self._publish_again(self._take_messages(unsent_only=True), successor)
 
     def retire(self, closing: threading.Event) -> None:
-        """Unsubscribe, drain messages in both directions, then disconnect.
+        """Unsubscribe, drain messages in both directions for up to DRAIN_SECONDS, then disconnect.
 
-        Stops early when the connection ends, when `closing` is set, or after DRAIN_SECONDS. The successor then
-        publishes unacknowledged messages (QoS 2: only without a PUBREC), which may arrive twice.
+        The successor publishes unacknowledged messages (QoS 2: only without a PUBREC), which may arrive twice.
         """
         was_connected = self.is_connected()
         if not self._drain(closing) and was_connected and not closing.is_set():
@@ -406,7 +399,7 @@ class BrokerClient(RobustClient):
     def _drain(self, closing: threading.Event) -> bool:
         """Return True once no message is in flight.
 
-        A broker answers UNSUBSCRIBE after its queued messages: if none arrives before the answer, the queue was empty.
+        A broker answers UNSUBSCRIBE after its queue: if no message arrives before the answer, the queue was empty.
         """
         end = time.monotonic() + DRAIN_SECONDS
         topics = list(self.subscriptions) or [self.name]
@@ -427,10 +420,7 @@ class BrokerClient(RobustClient):
         return False
 
     def _take_messages(self, *, unsent_only: bool = False) -> list[mqtt.MQTTMessage]:
-        """Remove and return the messages that another client must publish, except the report.
-
-        With `unsent_only`, a connected client returns only unsent messages.
-        """
+        """Remove and return the messages to publish again; with `unsent_only`, a connected client's unsent ones."""
         with self._out_message_mutex:
             some = unsent_only and self.is_connected()
             taken = [
@@ -523,7 +513,7 @@ class BrokerClient(RobustClient):
             self._match_answer(number)
 
     def _match_answer(self, number: int) -> None:
-        """Record the verdicts once the packet id and its answer are known; two threads provide them in any order."""
+        """Record the verdicts once both packet id and answer are known, in any order."""
         if number in self._requested and number in self._answers:
             self._verdicts.update(zip(self._requested.pop(number), self._answers.pop(number), strict=False))
             self._changed.notify_all()

@@ -1,7 +1,6 @@
-"""The server's connection to its broker, which replaces upstream's.
+"""The server's connection to its broker. Creates every client, so that a new one can replace the one in use.
 
-Upstream's always requests MQTT 5, fails if the broker is down at the start, and ends paho's thread on a refused
-connect. The launcher creates every client, so that a client with new credentials can replace the one in use.
+Upstream's own requires MQTT 5 and a running broker at the start, and does not survive a refused connect.
 """
 
 from __future__ import annotations
@@ -89,7 +88,7 @@ class BrokerConnection:
 
     @property
     def chosen_by_tool(self) -> bool:
-        """Whether an MCP client chose the broker or the user with a tool, so that new versions change nothing."""
+        """Whether a tool chose the broker or the user, so that new versions do not apply."""
         return not self._of_settings
 
     @property
@@ -100,7 +99,7 @@ class BrokerConnection:
         return {ACTIONS: 0, **of_tools, **dict.fromkeys(self.own_listeners, OWN_QOS)}
 
     def patch_server(self) -> None:
-        """Replace the parts of the server that connect, so that its connection tools use this connection.
+        """Make the server and its connection tools use this connection.
 
         With use_tls, mqtt_connect trusts only the system's CAs; setup_mqtt_connection uses MQTT_CA_CERT.
         """
@@ -112,9 +111,9 @@ class BrokerConnection:
         self._server.register_dynamic_action_tool = self._register_checked
 
     def open(self, args: argparse.Namespace) -> bool:
-        """Connect with `args` and retry. Return True if the broker accepts within FIRST_ANSWER seconds.
+        """Connect and retry. Return True if the broker accepts within FIRST_ANSWER seconds.
 
-        Raises UsageError only for unusable TLS files.
+        Raises UsageError for unusable TLS files.
         """
         client = self.make(args.mqtt_client_id)
         client.username_pw_set(args.mqtt_user or None, args.mqtt_password or None)
@@ -148,10 +147,9 @@ class BrokerConnection:
     def adopt(
         self, client: BrokerClient, former: BrokerClient | None, settings: ServerSettings, copied: Mapping[str, int]
     ) -> bool:
-        """Replace `former` by the connected `client`, and retire `former`.
+        """Replace `former` by the connected `client`, which has the subscriptions `copied`, and retire `former`.
 
-        `copied` are the subscriptions of `client`. Return False if a tool has replaced `former`. Raises
-        UnreachableError if `client` has lost its connection.
+        Return False if a tool has replaced `former`. Raises UnreachableError if `client` has disconnected.
         """
         with self._changing:
             if self._client is not former:
@@ -181,7 +179,7 @@ class BrokerConnection:
                     self._client.publish_report()
 
     def close(self) -> None:
-        """Disconnect every client. Waits up to GOODBYE seconds for messages, then for `BrokerClient.close`."""
+        """Disconnect every client. Waits up to GOODBYE seconds for messages."""
         with self._changing:
             self._closing.set()
         end = time.monotonic() + GOODBYE
@@ -317,15 +315,21 @@ def no_answer(client: mqtt.Client, reason: str, protocol: MqttProtocol) -> Unrea
 
 
 def refusal(client: mqtt.Client, reason: ReasonCode, protocol: MqttProtocol) -> RefusedError:
-    what, code = f"the broker at {client.host}:{client.port} refused the connection: {reason}", "broker-refused"
-    rule = remedy = ""
+    broker = f"the broker at {client.host}:{client.port}"
     if reason.value in _CREDENTIAL_REFUSED:
-        code, rule = "broker-credential-refused", f"user {client.username!r} or its password is invalid"
-        remedy = "secretops status shows which version logs in; create a new one: secretops rotate mqtt"
-    elif reason.value == _PROTOCOL_REFUSED:
-        code, other = "broker-protocol-refused", next(each for each in MqttProtocol if each is not protocol)
-        remedy = f"set MQTT_PROTOCOL={other} (the broker's protocol in the stack file)"
-    return RefusedError(what, rule=rule, remedy=remedy, code=code)
+        return RefusedError(
+            f"{broker} refused the login of user {client.username!r}: {reason}",
+            remedy="secretops status shows which version logs in; create a new one: secretops rotate mqtt",
+            code="broker-credential-refused",
+        )
+    if reason.value == _PROTOCOL_REFUSED:
+        other = next(each for each in MqttProtocol if each is not protocol)
+        return RefusedError(
+            f"{broker} refused the protocol: {reason}",
+            remedy=f"set MQTT_PROTOCOL={other} (the broker's protocol in the stack file)",
+            code="broker-protocol-refused",
+        )
+    return RefusedError(f"{broker} refused the connection: {reason}", code="broker-refused")
 
 
 def tls_context(ca_file: str | Path | None, certificate: str | Path | None, key: str | Path | None) -> ssl.SSLContext:

@@ -1,7 +1,4 @@
-"""An HTTP server with a bounded shutdown: refuse new calls, finish open ones, then close every stream.
-
-uvicorn waits for open streams without a limit, and sse-starlette aborts them with their calls.
-"""
+"""An HTTP server with a bounded shutdown: refuse new calls, finish open ones, then close every stream."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ _TURN, _QUIET_TURNS = 0.01, 10
 
 
 class CallsUnderWay:
-    """The calls of MCP clients in progress, without idle streams. Handlers run on another thread's event loop."""
+    """The calls in progress, without idle streams. Handlers run on another thread's event loop."""
 
     def __init__(self) -> None:
         self._open: dict[anyio.CancelScope, asyncio.AbstractEventLoop] = {}
@@ -95,7 +92,7 @@ class CallsUnderWay:
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn with limits, and a bounded shutdown on SIGTERM or SIGINT. A second signal does not wait for calls."""
+    """uvicorn with limits and a bounded shutdown. A second signal does not wait for calls."""
 
     def __init__(self, app: ASGIApp, calls: CallsUnderWay, on_signal: Callable[[], None]) -> None:
         super().__init__(

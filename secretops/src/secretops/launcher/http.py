@@ -67,8 +67,8 @@ def serve(
 ) -> None:
     """Serve health at once, and MCP once `start` returns the server, until SIGTERM or SIGINT.
 
-    `start` runs in the server's thread and may wait for values; `stop` makes it return None. Raises its exception, and
-    UsageError if the address is not available.
+    `start` runs in the server's thread and may wait; `stop` makes it return None. Raises its exception, and UsageError
+    if the address is not available.
     """
     floods = FloodFilter()
     for handler in logging.getLogger().handlers:
@@ -130,7 +130,7 @@ class Guard:
 
 
 def _refused(scope: Scope, reason: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    """Log the peer and the reason, but no path, query or header, which may contain a secret."""
+    """Log the peer and the reason. Path, query and headers may contain secrets."""
     peer = (scope.get("client") or ("an unknown peer",))[0]
     log.warning("Request refused, from %s: %s.", peer, reason)
     return PlainTextResponse(f"{HTTPStatus(status).phrase}\n", status, headers)
@@ -256,9 +256,9 @@ class _StateCollector(Collector):
 
 
 class McpThread:
-    """An ASGI application that runs the MCP app on its own thread and event loop, because the server's tools block.
+    """Runs the MCP app on its own thread and event loop, because the server's tools block.
 
-    `start` returns that app, or None; it may wait. Its exception becomes `failure`, and `on_failure` is called.
+    `start` may wait, and return None. Its exception becomes `failure`, after which `on_failure` is called.
     """
 
     def __init__(self, start: Callable[[], Starlette | None], on_failure: Callable[[], None]) -> None:
@@ -322,17 +322,14 @@ def _on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[Any]]
 
 
 def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Reject DEBUG records with message bodies, and mcp's traceback for each client that leaves its stream."""
+    """Reject DEBUG records, which contain messages, and mcp's traceback for each closed stream."""
     if record.name.partition(".")[0] not in _VERBOSE:
         return True
     return record.levelno >= logging.INFO and "ClosedResourceError" not in (record.exc_text or "")
 
 
 class _WholeResponse:
-    """Completes the response of an aborted stream.
-
-    sse-starlette omits its last part, a network error to a client, and mcp's SSE endpoint starts a second response.
-    """
+    """Completes the response of an aborted stream: sse-starlette omits its end, and mcp starts a second response."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

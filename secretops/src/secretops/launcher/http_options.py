@@ -112,7 +112,7 @@ class HostNames:
 
 
 def _split(text: str) -> tuple[str, int | None]:
-    """Return host, in lower case, and port of HOST, HOST:PORT, [IPv6] or [IPv6]:PORT; else an empty host."""
+    """Return lower-case host and port of HOST, HOST:PORT, [IPv6] or [IPv6]:PORT; else an empty host."""
     match = _HOST_AND_PORT.fullmatch(text)
     if not match:
         return "", None
@@ -129,7 +129,7 @@ def _is_address(name: str) -> bool:
 
 
 def check_token(token: str) -> None:
-    """Raise UsageError, which does not contain the token, if it cannot be sent in a header or is too short."""
+    """Raise UsageError, without the token, if it is too short or cannot be sent in a header."""
     if len(token) < MIN_LENGTH or not _TOKEN.fullmatch(token):
         raise UsageError(
             "the token of http-token is too short, or has invalid characters",
@@ -201,7 +201,7 @@ class HttpOptions:
 def parse_http_options(
     transport: str, listen: str, allowed_hosts: Iterable[str], *, connection_tools: bool = False
 ) -> HttpOptions | None:
-    """Parse the options of `secretops run`; None for stdio, which ignores the others. Raises UsageError."""
+    """Parse the options of `secretops run`; None for stdio. Raises UsageError."""
     if transport not in set(Transport):
         raise UsageError(
             f"--transport {transport!r}: unknown transport",

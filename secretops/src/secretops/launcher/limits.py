@@ -52,7 +52,7 @@ def max_connections() -> int:
 
 
 def admit(scope: Scope) -> None:
-    """Mark a request that has passed all checks: its connection stays open until the response is complete."""
+    """Mark a request that passed all checks: its connection stays open until the response is complete."""
     scope.setdefault("state", {})["admitted"] = True
 
 
@@ -85,10 +85,7 @@ class LimitedProtocol(H11Protocol):
 async def accept(
     listener: socket.socket, connections: Collection[Any], make: Callable[[], LimitedProtocol], most: int
 ) -> None:
-    """Accept connections from `listener` while there are fewer than `most`.
-
-    asyncio's own loop accepts without a limit, and at EMFILE logs each attempt of its backlog.
-    """
+    """Accept connections while there are fewer than `most`. asyncio's own loop has no limit, and logs every EMFILE."""
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     while True:
@@ -111,7 +108,7 @@ async def accept(
 
 
 def _close_longest_silent(connections: Collection[Any]) -> bool:
-    """Close the longest silent connection, preferably of a client without a token. Return False if none is silent."""
+    """Close the longest silent connection, first those without a token. Return False if none is silent."""
     waiting = [each for each in connections if each.waits() and time.monotonic() - each.since >= SILENT_SECONDS]
     if waiting:
         min(waiting, key=lambda each: (each.admitted_before, each.since)).close_now()

@@ -1,7 +1,6 @@
-"""Base of the sources that poll a store over a network. Reads a value only when its version has changed.
+"""Base of the sources that poll a store over a network, and read a value only after its version has changed.
 
-A missing `mqtt` keeps a server from starting. Any other secret that the store refuses is skipped, and a value that was
-read once stays in use.
+Only a missing `mqtt` keeps a server from starting. Other refused secrets are skipped; values that were read stay.
 """
 
 from __future__ import annotations
@@ -60,8 +59,8 @@ class StoredVersion:
 class PollingSource(DocumentSource):
     """A source over a store's current versions. While the store does not answer, the last answer stays in use.
 
-    `requested` are the secrets that --from names, all if empty; `name_of` returns a secret's name in the store.
-    `every` is the poll interval in seconds, varied by a tenth so that servers do not poll together.
+    `requested` are the secrets of --from, all if empty; `name_of` returns a secret's name in the store. `every` is the
+    poll interval in seconds, varied by a tenth so that servers do not poll together.
     """
 
     def __init__(
@@ -120,10 +119,7 @@ class PollingSource(DocumentSource):
         return any(variable in FIELDS[secret].values() for secret in self._names)
 
     def hint(self, hint: Hint | None = None) -> None:
-        """Poll soon, unless the version of `hint` is in use. Never blocks the calling thread, the MQTT client's.
-
-        None: the broker refuses the credential in use.
-        """
+        """Poll soon, unless the version of `hint` is in use. None: the broker refuses its credential. Never blocks."""
         if hint is None or (hint.secret in self._names and not self._has(hint)):
             self._hint, self._hinted_polls = hint, HINT_POLLS if hint else 1
 

@@ -1,7 +1,6 @@
-"""The server's settings and values, from variables as the Secret Management Guide names them.
+"""The server's settings and values, from upstream's own variables (Secret Management Guide).
 
-The variables are upstream's own, so that one .env works for both. MQTT_PROTOCOL, DO_AGENT_URL and SECRETOPS_VERSION_*
-are the launcher's.
+MQTT_PROTOCOL, DO_AGENT_URL and SECRETOPS_VERSION_* are the launcher's.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ _DIGEST_KEY = secrets.token_bytes(32)
 
 
 class NotYetError(WaitingError):
-    """Only values are missing. `secrets` names their secrets; `http_token` is set if its value is present."""
+    """Only values are missing: those of `secrets`. `http_token` is set if its value is present."""
 
     def __init__(
         self, what: str, *, rule: str, remedy: str, secrets: tuple[str, ...], http_token: Value | None = None
@@ -113,7 +112,7 @@ class ServerSettings:
 
     @property
     def link(self) -> tuple[object, ...]:
-        """Everything that a broker connection depends on. Only a change of it requires a new client."""
+        """Everything that the broker connection depends on. Only a change of it requires a new client."""
         return self.broker, self.port, self.protocol, self.tls, self.client_id_prefix, self.mqtt
 
     def public_variables(self) -> dict[str, str]:
@@ -129,9 +128,9 @@ class ServerSettings:
 
 
 def read_settings(variables: Mapping[str, str], where: str) -> ServerSettings:
-    """Return the settings of `variables`, which came from `where`. Reads the files that they name.
+    """Return the settings of `variables`, and of the files that they name. `where` is their origin.
 
-    Raises UsageError with all mistakes at once, and NotYetError if only values are missing.
+    Raises UsageError with all mistakes, and NotYetError if only values are missing.
     """
     return _Reading(variables, where).settings()
 
@@ -149,7 +148,7 @@ class _Reading:
         if not password:
             self._wait("mqtt", "MQTT_PASSWORD: secretops tick generates it")
         elif not user:
-            self._mistake("user-missing", "MQTT_USER is missing", "a password belongs to a user", "set MQTT_USER")
+            self._mistake("MQTT_USER is missing", "a password belongs to a user", "set MQTT_USER", code="user-missing")
         api_key, token = self._value("DO_AGENT_API_KEY"), self._value("MCP_HTTP_TOKEN")
         present = {"mqtt": password, "agent-key": api_key, "client-cert": tls and tls.key, "http-token": token}
         settings = ServerSettings(
@@ -186,8 +185,12 @@ class _Reading:
     def _host(self) -> str:
         host = self._variables.get("MQTT_BROKER", "")
         if not host:
-            what, remedy = "MQTT_BROKER is missing", "set it to the broker's host name"
-            self._mistake("broker-missing", what, "the server needs a broker", remedy)
+            self._mistake(
+                "MQTT_BROKER is missing",
+                "the server needs a broker",
+                "set it to the broker's host name",
+                code="broker-missing",
+            )
             return host
         try:
             well_formed = not set(host) & set("/ @\t") and bool(host.encode("idna"))
@@ -195,7 +198,7 @@ class _Reading:
             well_formed = False
         if not well_formed:
             rule = "it is a host name or an address, not a URL"
-            self._mistake("broker-invalid", f"MQTT_BROKER={host!r}", rule, "remove scheme, port and path")
+            self._mistake(f"MQTT_BROKER={host!r}", rule, "remove scheme, port and path", code="broker-invalid")
         return host
 
     def _agent_url(self) -> str | None:
@@ -203,7 +206,7 @@ class _Reading:
         try:
             check_url(url or "https://unset")
         except UsageError as error:
-            self._mistake(error.code, f"DO_AGENT_URL={url!r}", error.rule, error.remedy)
+            self._mistake(f"DO_AGENT_URL={url!r}", error.rule, error.remedy, code=error.code)
         return url
 
     def _port(self, default: int) -> int:
@@ -211,7 +214,7 @@ class _Reading:
         if text.isascii() and text.isdigit() and int(text) in range(1, 65536):
             return int(text)
         remedy = "1883 is usual, 8883 with MQTT_USE_TLS=true"
-        self._mistake("port-invalid", f"MQTT_PORT={text!r}", "a port is a number from 1 to 65535", remedy)
+        self._mistake(f"MQTT_PORT={text!r}", "a port is a number from 1 to 65535", remedy, code="port-invalid")
         return default
 
     def _choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
@@ -220,7 +223,7 @@ class _Reading:
             if choice.lower() == text.lower():
                 return choice
         rule, remedy = f"it is one of {', '.join(allowed)}", f"the default is {default}"
-        self._mistake("setting-invalid", f"{name}={text!r}", rule, remedy)
+        self._mistake(f"{name}={text!r}", rule, remedy, code="setting-invalid")
         return default
 
     def _tls(self) -> Tls | None:
@@ -232,7 +235,9 @@ class _Reading:
         if bool(certificate) != bool(key):
             there, missing = ("CERT", "KEY") if certificate else ("KEY", "CERT")
             what = f"MQTT_CLIENT_{there} is set without MQTT_CLIENT_{missing}"
-            self._mistake("private-key-unpaired", what, "a client certificate needs its key", "set both or neither")
+            self._mistake(
+                what, "a client certificate needs its key", "set both or neither", code="private-key-unpaired"
+            )
         return tls
 
     def _file(self, name: str) -> Path | None:
@@ -248,12 +253,12 @@ class _Reading:
         return Path(text)
 
     def _value(self, name: str) -> str | None:
-        """Return the value of `name`, or the text of the file that `name`_FILE names without a final newline."""
+        """Return the value of `name`, or of the file `name`_FILE without its final newline."""
         variable = f"{name}_FILE"
         value, path = self._variables.get(name), self._variables.get(variable)
         if value and path:
             what = f"{name} and {variable} are both set"
-            self._mistake("value-set-twice", what, "one of them has the value", "remove the other")
+            self._mistake(what, "one of them has the value", "remove the other", code="value-set-twice")
         if not path:
             return value
         try:
@@ -263,14 +268,14 @@ class _Reading:
         except OSError as error:
             self._unreadable(variable, path, error)
         except UnicodeDecodeError:
-            self._mistake("value-not-text", f"{variable}={path} is not text", "a value is UTF-8", "write it again")
+            self._mistake(f"{variable}={path} is not text", "a value is UTF-8", "write it again", code="value-not-text")
         return "unreadable"
 
     def _unreadable(self, name: str, path: str, error: OSError) -> None:
         rule, remedy = "the account that runs the server can read the file", "correct the path, owner or mode"
-        self._mistake("value-unreadable", f"{name}={path}: {error.strerror}", rule, remedy)
+        self._mistake(f"{name}={path}: {error.strerror}", rule, remedy, code="value-unreadable")
 
-    def _mistake(self, code: str, what: str, rule: str, remedy: str) -> None:
+    def _mistake(self, what: str, rule: str, remedy: str, *, code: str) -> None:
         self._mistakes.append(UsageError(what, rule=rule, remedy=remedy, code=code))
 
     def _wait(self, secret: str, missing: str) -> None:
@@ -295,7 +300,7 @@ def fingerprint_inputs(variables: Mapping[str, str]) -> Iterator[bytes]:
 
 
 def content_or_error(path: Path) -> bytes:
-    """Return a file's content, or its error if it is unreadable, for a digest. Never raises."""
+    """Return a file's content, or its error, for a digest. Never raises."""
     try:
         return read_file(path)
     except OSError as error:

@@ -1,8 +1,7 @@
 """Watch a source: wait for its first values, then swap to each new version or reject it.
 
-A swap replaces the MQTT client without a failed call or a lost message: connect → CONNACK → subscriptions acknowledged
-→ swap → the former client unsubscribes and drains → DISCONNECT. For a few milliseconds both are subscribed: a message
-may arrive twice, as MQTT allows at QoS 1.
+connect → CONNACK → subscriptions acknowledged → swap → the former client unsubscribes and drains → DISCONNECT. No call
+fails and no message is lost; for some milliseconds both are subscribed, so a message may arrive twice (QoS 1).
 """
 
 from __future__ import annotations
@@ -129,7 +128,7 @@ class Swap:
     def run(self) -> float | None:
         """Return the seconds of the swap, or None if a tool has changed the connection meanwhile.
 
-        Raises UsageError (TLS files), RefusedError, UnreachableError, StoppedError; the former client stays in use.
+        Raises UsageError (TLS files), RefusedError, UnreachableError, StoppedError.
         """
         began = time.monotonic()
         former = self.connection.client
@@ -167,13 +166,13 @@ class Swap:
 
     def _subscribe(self, new: BrokerClient, former: BrokerClient | None, copied: dict[str, int]) -> None:
         """Subscribe to the topics of `former`. Raises RefusedError if the broker grants fewer."""
-        had = former.granted() if former and former.is_connected() else set()
-        had -= self.connection.own_listeners.keys()
+        granted = former.granted() if former and former.is_connected() else set()
+        granted -= self.connection.own_listeners.keys()
         topics = self.connection.topics | copied
         same = former is not None and (former.host, former.port) == (self.settings.broker, self.settings.port)
-        new.subscribe_all(topics, known=had if same else ())  # another broker retains other messages
+        new.subscribe_all(topics, known=granted if same else ())  # another broker retains other messages
         verdict = self._wait(lambda: new.verdict(topics, CHECK_SECONDS), new, "no answer to a subscription")
-        if lost := sorted(topic for topic in had if not verdict.get(topic, True)):
+        if lost := sorted(topic for topic in granted if not verdict.get(topic, True)):
             raise RefusedError(
                 f"the broker does not allow user {new.username!r} to subscribe to {', '.join(lost)}",
                 rule="the user of a new version has the rights of the previous user",
@@ -200,9 +199,9 @@ class _Rejected:
 
 
 class SourceWatcher:
-    """A thread that updates a running server to the versions of `source`. `in_use`: its settings and their fingerprint.
+    """A thread that updates a server to the versions of `source`. `in_use`: its settings and their fingerprint.
 
-    `notify` receives each version before it is used, and may reject it by raising SecretopsError.
+    `notify` receives each version before its use, and may reject it by a SecretopsError.
     """
 
     def __init__(
@@ -235,7 +234,7 @@ class SourceWatcher:
         keep_polling(self._poll, self._source, self._stopping, self._state)
 
     def _poll(self) -> bool:
-        """Try the source's version, unless it is in use or was rejected shortly before. Never done."""
+        """Try the source's version, unless it is in use or was just rejected."""
         fingerprint = self._source.fingerprint()
         known = self._rejected if self._rejected and self._rejected.fingerprint == fingerprint else None
         if fingerprint == self._fingerprint:

@@ -1,7 +1,4 @@
-"""Sources of the server's settings and values, and `open_source`, which finds one by its scheme.
-
-Every source produces the same variables, which `settings` checks. A platform's source is in its folder.
-"""
+"""Sources of the server's settings and values. Each produces the variables that `settings` checks."""
 
 from __future__ import annotations
 
@@ -64,15 +61,11 @@ class Source:
         raise NotImplementedError
 
     def read(self) -> ServerSettings:
-        """Return the current settings.
-
-        Raises UsageError with all mistakes at once, NotYetError if only values are missing, StoreError if the access
-        cannot be recorded.
-        """
+        """Raises UsageError with all mistakes, NotYetError if only values are missing, StoreError if not recorded."""
         return read_settings(self.variables(), self.where)
 
     def fingerprint(self) -> str:
-        """Return a text that changes whenever the result of `read` would. Valid in this process only; never raises."""
+        """Return a text that changes whenever `read` would. Valid in this process only; never raises."""
         try:
             found = fingerprint_inputs(self.variables())
         except SecretopsError as error:
@@ -85,7 +78,7 @@ class Source:
         return self._read_at
 
     def folders(self) -> frozenset[Path]:
-        """Return the folders to watch for changes; none for a source that is only polled. Never raises."""
+        """Return the folders to watch; none for a source that is only polled. Never raises."""
         try:
             found = self.variables()
         except SecretopsError:
@@ -115,8 +108,8 @@ class EnvFile(Source):
 class Environment(Source):
     """`env:`: this process's variables, and the files that they name.
 
-    Removes secret variables from `os.environ`, so that no child inherits them. A file that `<variable>_FILE` names may
-    have a version: a Swarm can only add files to a running container.
+    Removes secret variables from `os.environ`, so that no child inherits them. `<variable>_FILE` may name a file with a
+    version, since a Swarm can only add files to a running container.
     """
 
     where = "the environment"
@@ -140,10 +133,7 @@ class Environment(Source):
 
 
 class Files(Source):
-    """`files:<folder>`: a file for each field, as Kubernetes and Swarm mount them; public settings in the environment.
-
-    A file `<secret>-version` has the secret's version.
-    """
+    """`files:<folder>`: a file for each field, and `<secret>-version`, as Kubernetes and Swarm mount them."""
 
     def __init__(self, place: str) -> None:
         self._folder = Path(place).expanduser()
@@ -207,10 +197,10 @@ class DocumentSource(Source):
 
 
 class Json(DocumentSource):
-    """`json:<path>`: {"mqtt": {"username": …, "password": …}, "agent-key": {"api-key": …}, "client-cert": {…}}.
+    """`json:<path>`: {"mqtt": {"username": …, "password": …, "version": …}, "agent-key": {"api-key": …}, …}.
 
-    Each secret may have a "version". In a folder, all *.json together are the document, with each secret in one file:
-    Vault's agent writes them one after the other. A path that ends with a slash is a folder, even before it exists.
+    In a folder, all *.json together are the document, with each secret in one file, as Vault's agent writes them. A
+    path that ends with a slash is a folder, even before it exists.
     """
 
     def __init__(self, place: str) -> None:
@@ -303,9 +293,9 @@ def _invalid_parts(secret: str, fields: Any) -> Iterator[str]:
 
 
 def public_settings(*more: str) -> dict[str, str]:
-    """Return the public settings of the environment. Call it when a source is opened: importing upstream changes them.
+    """Return the environment's public settings, with MQTT_USER only if `more` names it.
 
-    Includes MQTT_USER only if `more` names it.
+    Call it when a source is opened: importing upstream changes them.
     """
     return _environment({*PUBLIC_VARIABLES, *OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more)))
 
@@ -315,7 +305,7 @@ def _environment(names: Iterable[str]) -> dict[str, str]:
 
 
 def read_text(path: Path, remedy: str, most: int = MAX_BYTES) -> str:
-    """Return the text of a file of at most `most` bytes. Raises UsageError, with `remedy` if it does not exist."""
+    """Return the text of a file of at most `most` bytes. Raises UsageError."""
     try:
         return env_file.decode(path, read_file(path), UsageError, most)
     except FileNotFoundError:

@@ -1,7 +1,6 @@
-"""Shutdown: a signal closes standard input, and a deadline ends the process.
+"""Shutdown: a signal closes standard input, which mcp reads in a thread that cannot be cancelled.
 
-The mcp package reads standard input in a thread that cannot be cancelled, and tools of the server block for up to half
-a minute.
+A deadline ends the process, as tools of the server block for up to half a minute.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class ClosableInput(io.RawIOBase):
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Close standard input on SIGTERM and SIGINT: open calls get answers within LAST_SECONDS. A second signal kills."""
+    """Close standard input on SIGTERM and SIGINT, and set the deadline. A second signal kills."""
     standard_input = ClosableInput(sys.stdin.fileno())
 
     def end(_number: int, _frame: FrameType | None) -> None:

@@ -1,7 +1,4 @@
-"""Import the unmodified upstream server into this process, and configure its tools.
-
-Prevents side effects of the import: a log file in the working directory, the nearest .env, and bytecode files.
-"""
+"""Import the unmodified upstream server without side effects: its log file, the nearest .env, and bytecode files."""
 
 from __future__ import annotations
 
@@ -128,7 +125,7 @@ def set_tool_settings(settings: ServerSettings, server: UpstreamServer) -> None:
 
 
 class AgentRequests:
-    """A module `requests` for the server, which redirects requests from upstream's fixed agent to `url`."""
+    """A module `requests` for the server, with upstream's fixed agent replaced by `url`."""
 
     PATH = "/api/v1/chat/completions"
 
@@ -148,10 +145,7 @@ class AgentRequests:
 
 
 def refuse_connection_tools(server: UpstreamServer) -> None:
-    """Remove CONNECTION_TOOLS from the tools of `server`, and refuse calls of them with the reason.
-
-    So does check_broker_health, which calls `reconnect_mqtt` while the connection is down.
-    """
+    """Remove CONNECTION_TOOLS from `server`, and refuse calls of them, also by its check_broker_health."""
     from mcp import types
 
     handlers = server.mcp._mcp_server.request_handlers

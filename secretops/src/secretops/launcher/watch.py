@@ -1,7 +1,6 @@
 """Poll a source every second, and at once when its folders change.
 
-Watches folders, not files: a rename, or Kubernetes' swap of its `..data` link, replaces a watched file. Network file
-systems do not report changes by other machines.
+Watches folders, since a rename, or Kubernetes' swap of `..data`, replaces a watched file.
 """
 
 from __future__ import annotations
@@ -28,10 +27,7 @@ _GATHER_MILLISECONDS, _STEP_MILLISECONDS = 50, 20
 
 
 def keep_polling(poll: Callable[[], bool], source: Source, stopping: threading.Event, state: LauncherState) -> None:
-    """Call `poll` whenever `source` may have changed, until it returns True or `stopping` is set.
-
-    Logs exceptions, repeated ones once, and records them in `state`.
-    """
+    """Call `poll` whenever `source` may have changed, until it returns True or `stopping` is set. Logs errors."""
     failed = ""
     state.polled(source.read_at())
     try:
