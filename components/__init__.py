@@ -1,23 +1,22 @@
 """The secrets of a Coreflux MCP server as Pulumi components. In the wheel this package is `coreflux_mcp_secrets`.
 
-`docs/operations/component.md` has an example. A platform's SDK is imported when its first resource is declared.
+Here is what all platforms share; a platform's components are in its own package, such as `components.aws`. A platform's
+SDK is imported when its first component is. `docs/operations/component.md` has examples.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .core import lazily
 
 if TYPE_CHECKING:
     from .arguments import CorefluxSecretsArgs
+    from .core.broker import BrokerArgs
+    from .core.references import Fetched, MountedFiles, NativeRef, SyncedKey
     from .coreflux_secrets import CorefluxSecrets
 
-__all__ = ["CorefluxSecrets", "CorefluxSecretsArgs"]
+__all__ = ["BrokerArgs", "CorefluxSecrets", "CorefluxSecretsArgs", "Fetched", "MountedFiles", "NativeRef", "SyncedKey"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name at its first use, so that the import of one module does not import all of them."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import coreflux_secrets
-
-    return getattr(coreflux_secrets, name)
+if not TYPE_CHECKING:
+    __getattr__ = lazily(__name__, __all__, "arguments", "core.broker", "core.references", "coreflux_secrets")

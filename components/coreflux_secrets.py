@@ -8,13 +8,12 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import pulumi
-from pulumi.runtime.mocks import MockMonitor
 
 from secretops.registry import install_command
 
 from .arguments import CorefluxSecretsArgs
 from .core import registry
-from .core.component import ComponentError
+from .core.component import ComponentError, is_mocked
 from .settings.plain_values import encrypted_entry
 from .settings.problems import Problem
 from .settings.section import OUTPUT
@@ -49,7 +48,7 @@ class CorefluxSecrets(pulumi.ComponentResource):
     def __init__(self, name: str, args: CorefluxSecretsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         with _missing_extra_reported(name):
             settings = _settings(name, args)
-            if not isinstance(pulumi.runtime.settings.get_monitor(), MockMonitor):  # a mocks test deploys nothing
+            if not is_mocked():
                 run_preflight(settings)
             _check_providers(name, settings, opts)
             _check_it_is_the_only_one(name)

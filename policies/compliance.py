@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections import Counter
@@ -114,7 +115,8 @@ def _rules() -> Iterator[str]:
         ),
     )
     for platform, those in groupby(rules(), lambda rule: rule.name.partition("-")[0]):
-        yield from ("", f"## {'AWS' if platform == 'aws' else platform.capitalize()}")
+        folder = importlib.import_module(f"policies.{platform}")
+        yield from ("", f"## {getattr(folder, 'TITLE', platform.capitalize())}")
         for rule in those:
             controls = ", ".join(map(_link, rule.controls))
             yield from ("", f"### {rule.name}", "", rule.sentence, "")

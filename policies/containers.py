@@ -14,6 +14,7 @@ from policies.plan import UNKNOWN, Finding, Resource
 _OF_A_VALUE = frozenset(
     ("PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "SECRET", "TOKEN", "KEY", "APIKEY", "CREDENTIALS", "CREDENTIAL")
 )
+UNPINNED = "is latest, or has no tag, so that it changes by itself; set a tag or a digest"
 HAS_CREDENTIAL = "has a credential: others of the host can read it; let the program read it from a file"
 
 

@@ -137,6 +137,16 @@ def _types(check: Expect | Each) -> tuple[str, ...]:
     return (check.types,) if isinstance(check.types, str) else check.types
 
 
+def protected(*types: str, only: Callable[[Resource], bool] = lambda _: True) -> Each:
+    """Return a check that resources are protected: their loss is for good, or turns the trail off."""
+
+    def look(one: Resource) -> Iterator[Finding]:
+        if only(one) and not one.protect:
+            yield Finding(one.urn, "is removed by pulumi destroy, with secrets, keys or the trail; set protect")
+
+    return Each(types, look)
+
+
 def where(condition: Callable[[Resource], Any], types: str, *entries: tuple[str, Callable[[Any], bool], str]) -> Each:
     """Return a check of `rows` for resources that meet a condition."""
     expected = rows(types, *entries)

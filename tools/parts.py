@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tools import axe, azure_parts, docker_provider, kubernetes_parts, kusto_parser
 from tools.steps import SetupError, run_step, say
+from tools.toolchain.gobuild import cached_binary
+from tools.toolchain.pulumi_cli import YAML_HOST
 
 # Command -> its Debian package.
 PARTS = {
@@ -59,6 +61,12 @@ def provide_parts(*, must: bool) -> None:
             if must:
                 raise
             say(f"- without Pulumi's provider for Docker, the Swarm stacks' tests are skipped: {error}")
+    try:
+        cached_binary(*YAML_HOST)
+    except SetupError as error:
+        if must:
+            raise
+        say(f"- without Pulumi's language host for YAML, the test of a program in YAML is skipped: {error}")
     try:
         azure_parts.provide_all()
         kusto_parser.provide()

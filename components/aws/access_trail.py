@@ -140,7 +140,7 @@ class AwsAccessTrail(Component):
             include_global_service_events=True,
             enable_log_file_validation=True,
             cloud_watch_logs_group_arn=arn_after(log.name, f"{names.log_arn(group)}:*"),
-            cloud_watch_logs_role_arn=role.made,
+            cloud_watch_logs_role_arn=role.arn_output,
             advanced_event_selectors=[
                 {
                     "name": "Management events, reads too",

@@ -97,7 +97,7 @@ class EcsMcpServer(McpServer):
         own_log = policies.own_log(names.log_arn(names.log_group("server")))
         granted = aws.iam.RolePolicy(
             f"{name}-task-start-grants",
-            role=task.starts.name,
+            role=task.execution_role.name,
             policy=applied(args.image, lambda image: policies.document(own_log, *_image_pull(image))),
             opts=self._child,
         )
@@ -109,8 +109,8 @@ class EcsMcpServer(McpServer):
             cpu=CPU,
             memory=MEMORY,
             runtime_platform={"cpu_architecture": args.architecture.upper(), "operating_system_family": "LINUX"},
-            execution_role_arn=task.starts.made,
-            task_role_arn=task.runs.made,
+            execution_role_arn=task.execution_role.arn_output,
+            task_role_arn=task.task_role.arn_output,
             volumes=[{"name": STACK}] if broker.ca_file else [],
             container_definitions=pulumi.Output.json_dumps(
                 containers(

@@ -99,7 +99,7 @@ class StackFunction(Component):
         self.function = aws.lambda_.Function(
             f"{name}-function",
             name=names.plain(called),
-            role=role.made,
+            role=role.arn_output,
             runtime=RUNTIME,
             architectures=[ARCHITECTURE],
             handler=args.handler,

@@ -102,8 +102,9 @@ class AwsIdentity(Component):
         if yours:  # only ARNs have a provider's account
 
             def checked(arn: str) -> str:
-                _, _, _, region, account, *_ = arn.split(":")
-                _check_place(name, (region, account), (args.region, args.account))
+                if arn:  # a program's mocks may give None
+                    _, _, _, region, account, *_ = arn.split(":")
+                    _check_place(name, (region, account), (args.region, args.account))
                 return arn
 
             found = letters.arn.apply(checked)
@@ -143,7 +144,7 @@ def ecs_task(name: str, account: AwsAccount, parent: Component, *, injected: boo
     starts, runs = (
         stack_role(f"{name}-{what}-role", what, trust, account=account, parent=parent) for what in (STARTS, RUNS)
     )
-    return EcsTask(account=account, starts=starts, runs=runs, injected=injected)
+    return EcsTask(account=account, execution_role=starts, task_role=runs, injected=injected)
 
 
 def stack_role(
@@ -159,4 +160,4 @@ def stack_role(
         opts=account.under(parent),
     )
     arn = account.names.role_arn(what)
-    return AwsRole(name=made.name, arn=arn, made=arn_after(made.name, arn))
+    return AwsRole(name=made.name, arn=arn, arn_output=arn_after(made.name, arn))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from ..core.component import ComponentError
 from ..core.platform import Feature, Platform
 from ..core.principals import HostUser, Pods, Principal, Workload
 from ..core.references import Fetched, NativeRef, Reference, ReferenceKind
@@ -58,16 +57,9 @@ class Aws(Platform):
         """Check that the functions' package is current."""
         if not isinstance(settings.store, AwsStore):
             return
-        from .lambda_package import COMMAND, ZIP, is_current
+        from .rotation import check_package
 
-        if not is_current():
-            state = "is older than the sources" if ZIP.exists() else "is missing"
-            raise ComponentError(
-                f"dist/lambda.zip {state}",
-                "the functions that rotate run it, and are never older than the program",
-                COMMAND,
-                code="lambda-package-missing",
-            )
+        check_package()
 
     def first_tick(self, settings: Settings) -> str | None:
         """Return the command that invokes the tick's function."""
@@ -101,7 +93,7 @@ class Aws(Platform):
             case Pods(oidc_provider=provider) if provider is not None:
                 aws = _identity(f"{name}-aws", settings, opts)
                 role = aws.sync(provider, workload.sync_user)
-                syncs_as = workload.sync_account({"eks.amazonaws.com/role-arn": role.made})
+                syncs_as = workload.sync_account({"eks.amazonaws.com/role-arn": role.arn_output})
                 return AwsPods(account=aws.account, reads=role, syncs_as=syncs_as)
         raise TypeError(f"{workload}: has no AWS identity to read with")
 

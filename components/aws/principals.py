@@ -36,8 +36,8 @@ class AwsRole:
     name: pulumi.Output[str]
     """Output of the role: what uses it is created after the role."""
     arn: str
-    made: pulumi.Output[str]
-    """The same ARN, as an output of the role."""
+    arn_output: pulumi.Output[str]
+    """The same ARN, as an output of the role: a resource that uses it is made after the role."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +45,17 @@ class EcsTask(Workload, Principal):
     """The two roles of a task."""
 
     account: AwsAccount
-    starts: AwsRole
-    """The execution role, with which ECS pulls the image, injects secrets and writes logs."""
-    runs: AwsRole
-    """The task role, of the programs in the task."""
+    execution_role: AwsRole
+    """The role with which ECS pulls the image, injects secrets and writes logs."""
+    task_role: AwsRole
+    """The role of the programs in the task."""
     injected: bool = False
     """Whether ECS injects secrets when a task starts; else the launcher fetches them."""
 
     @property
     def reads(self) -> AwsRole:
         """Return the role that reads secrets."""
-        return self.starts if self.injected else self.runs
+        return self.execution_role if self.injected else self.task_role
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,14 +13,14 @@ from secretops.manifest import Manifest, Secret
 from secretops.platforms.aws.location import AwsPrivateCaIssuer, AwsStoreLocation
 
 from ..core.broker import BrokerArgs, ca_bundle
-from ..core.component import Component
+from ..core.component import Component, ComponentError, is_mocked
 from ..core.secret_store import SecretStoreArgs
 from ..core.secrets import CLIENT_CERT
 from . import policies
 from .access import TICK, read_to_rotate, rotated, rotator_of
 from .functions import FunctionArgs, Queue, StackFunction, Vpc
 from .identity import AwsArgs, stack_role
-from .lambda_package import ZIP
+from .lambda_package import COMMAND, ZIP, is_current
 from .names import Names, applied
 from .principals import AwsAccount
 
@@ -67,17 +67,31 @@ class AwsRotationArgs(AwsArgs):
     """Secret -> a resource that has to exist before its first rotation, such as its policy."""
 
 
+def check_package() -> None:
+    """Raise ComponentError if the package of the functions is missing or old."""
+    if not is_current():
+        state = "is older than the sources" if ZIP.exists() else "is missing"
+        raise ComponentError(
+            f"dist/lambda.zip {state}",
+            "the functions that rotate run it, and are never older than the program",
+            COMMAND,
+            code="lambda-package-missing",
+        )
+
+
 class AwsRotation(Component):
     """Rotation on AWS' schedule, and an hourly tick to retire, remind and recover.
 
     Owns functions, permissions and schedules; never a value. Rotation does not start immediately: secrets have no
-    values yet.
+    values yet. Checks the package of the functions, except in a mocks test.
     """
 
     manifest: Manifest
     """The functions' configuration. Public."""
 
     def __init__(self, name: str, args: AwsRotationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        if not is_mocked():
+            check_package()
         super().__init__("coreflux-mcp-secrets:aws:Rotation", name, opts, formerly="")
         self._args, self._account = args, args.open_account(name, self)
         self._names = self._account.names
@@ -182,7 +196,7 @@ class AwsRotation(Component):
             flexible_time_window={"mode": "FLEXIBLE", "maximum_window_in_minutes": 5},
             target={
                 "arn": made.arn,
-                "role_arn": role.made,
+                "role_arn": role.arn_output,
                 "dead_letter_config": {"arn": self._account.letters},
                 "retry_policy": {"maximum_retry_attempts": DELIVERIES, "maximum_event_age_in_seconds": 1800},
             },

@@ -56,10 +56,10 @@ class Grants:
         kinds = authorization.PrincipalType
         definition = f"providers/Microsoft.Authorization/roleDefinitions/{role.guid}"
         # Azure answers with the scope's own subscription (https://github.com/Azure/azure-rest-api-specs/issues/10939).
-        subscription = pulumi.Output.from_input(scope).apply(lambda known: known.split("/")[2])
+        subscription = pulumi.Output.from_input(scope).apply(lambda known: "/".join(known.split("/")[:3]))
         return authorization.RoleAssignment(
             f"{self.name}-{what}",
-            role_definition_id=pulumi.Output.concat("/subscriptions/", subscription, "/", definition),
+            role_definition_id=pulumi.Output.concat(subscription, "/", definition),
             principal_id=object_id,
             principal_type=kinds.USER if person else kinds.SERVICE_PRINCIPAL,
             scope=scope,

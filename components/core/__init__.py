@@ -1,1 +1,23 @@
 """What the components of all platforms share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+
+def lazily(package: str, names: Sequence[str], *modules: str) -> Callable[[str], Any]:
+    """Return the `__getattr__` of `package`: it finds one of the public `names` in `modules` at its first use.
+
+    So that a stack imports no SDK but those of its own platforms.
+    """
+
+    def get(name: str) -> Any:
+        for module in modules if name in names else ():
+            found = import_module(f".{module}", package)
+            if hasattr(found, name):
+                return getattr(found, name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return get

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pulumi
+from pulumi.runtime.mocks import MockMonitor
+
+
+def is_mocked() -> bool:
+    """Return whether this is a mocks test, which deploys nothing."""
+    return isinstance(pulumi.runtime.settings.get_monitor(), MockMonitor)
 
 
 class ComponentError(pulumi.RunError):

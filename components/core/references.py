@@ -58,10 +58,12 @@ class SyncedKey:
 class NativeRef:
     """Secrets that the platform injects as variables when it starts the server."""
 
-    source: str
     secrets: tuple[str, ...]
-    variables: Mapping[str, pulumi.Output[str]]
+    """Their names. A new version of one starts a new deployment."""
+    variables: Mapping[str, pulumi.Input[str]]
     """Variable -> the platform's name for the value's place, e.g. arn:…:password:: for ECS."""
+    source: str = "env:"
+    """The launcher's argument."""
 
 
 @dataclass(frozen=True, kw_only=True)

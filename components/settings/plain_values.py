@@ -152,6 +152,9 @@ _NAMESPACE = re.compile(
     r"(?P<begin>arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:\d{0,12}:|/subscriptions/)(?P<rest>[\w+=,.@:/()-]*)", re.ASCII
 )
 
+# Ids of a network on AWS, which are often mistaken for one another.
+_NETWORK_ID = re.compile(r"(acl|eni|igw|nat|rtb|sg|subnet|vpc|vpce)-([0-9a-f]{8}|[0-9a-f]{17})")
+
 
 def shown_name(text: str, *, host: bool = False) -> str | None:
     """Return an address, an ARN or a resource id as an error prints it; None for other text.
@@ -161,7 +164,7 @@ def shown_name(text: str, *, host: bool = False) -> str | None:
     forms = (_URL, _IPV4_NETWORK, _NAMESPACE, *([_BARE_HOST] if host else []))
     found = next((match for form in forms if (match := form.fullmatch(text))), None)
     if found is None or looks_random(found["begin"]):
-        return text if found is None and _is_ipv6(text) else None
+        return text if found is None and (_NETWORK_ID.fullmatch(text) or _is_ipv6(text)) else None
     if found["rest"] in (None, "", "/"):
         return text
     if found.re is not _NAMESPACE or looks_random(found["rest"]):

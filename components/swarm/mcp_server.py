@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pulumi
-from pulumi.runtime.mocks import MockMonitor
-from pulumi.runtime.settings import get_monitor
 
 from secretops.errors import SecretopsError
 from secretops.formats import url_host
 from secretops.platforms.swarm.mounted_secrets import MountedSecret, mounted_secrets, operator_secret
 
+from ..core.component import is_mocked
 from ..core.mcp_server import McpServer
 from ..core.references import MountedFiles
 from .deployed import service
@@ -33,7 +32,7 @@ class SwarmMcpServer(McpServer):
         names = Names(shared.base)
         mounted = args.mounted
         if mounted is None:
-            mounted = mounted_now(names) if moved and not isinstance(get_monitor(), MockMonitor) else ()
+            mounted = mounted_now(names) if moved and not is_mocked() else ()
         self.endpoint = endpoint(names, args)
         shape = server_shape(names, args)
         service(name, shape, formerly="service", place=shared.place, parent=self, secrets=mounted, moved=moved)

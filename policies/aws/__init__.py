@@ -1,5 +1,6 @@
 """Rules for AWS, and the types of resources that more than one module judges."""
 
+TITLE = "AWS"
 STORE = "coreflux-mcp-secrets:aws:SecretStore"
 SECRET, SECRET_POLICY = "aws:secretsmanager/secret:Secret", "aws:secretsmanager/secretPolicy:SecretPolicy"
 KEY, ROLE = "aws:kms/key:Key", "aws:iam/role:Role"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policies import aws
-from policies.aws.documents import container_check, needs, without
-from policies.containers import in_plain_sight, no_credential
+from policies.aws.documents import TASK, container_check, needs, without
+from policies.containers import UNPINNED, in_plain_sight, no_credential, pinned
 from policies.controls import controls
 from policies.matchers import (
     at,
@@ -23,7 +24,7 @@ from policies.matchers import (
     open_cidr,
 )
 from policies.plan import UNKNOWN, Finding, Plan, Resource
-from policies.rule import PRODUCTION, Each, Expect, Rule
+from policies.rule import PRODUCTION, Each, Expect, Rule, protected
 
 LISTENER, BALANCER = "aws:lb/listener:Listener", "aws:lb/loadBalancer:LoadBalancer"
 SERVICE = "aws:ecs/service:Service"
@@ -144,6 +145,28 @@ NEVER, TOO_LATE = "is not set: nothing rotates; name it", f"is not 1 to {MOST_DA
 FOREIGN = "adds code that this program does not pack; put it into the package"
 RESERVED = "is set: pulumi up fails by the quota of a new account; leave it out"
 LEAK = "Values under another name: the leak gate of the tests looks for real values."
+
+ENCRYPTED = ("aws",)
+VALUES = (
+    r"aws:iam/(accessKey|userLoginProfile|serviceSpecificCredential):\w+",
+    r"aws:(secretsmanager/secretVersion|ssm/parameter|kms/ciphertext|lightsail/keyPair):\w+",
+    "aws-native:secretsmanager:Secret",
+)
+HOLDS = (protected(aws.SECRET, aws.KEY),)
+
+
+def _images(one: Resource) -> Iterator[Finding]:
+    found = at(one.properties, "containerDefinitions")
+    try:
+        found = json.loads(found) if isinstance(found, str) else found
+    except ValueError:
+        found = None
+    yield from judge(one, found, lambda it: isinstance(it, list), "containerDefinitions", "is no JSON list")
+    for container in listed(found):
+        yield from judge(one, at(container, "image"), pinned, f"{at(container, 'name')}: image", UNPINNED)
+
+
+IMAGES = (Each(TASK, _images),)
 
 RULES = (
     Rule(

@@ -22,8 +22,8 @@ from policies.matchers import (
     require,
     with_name,
 )
-from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown
-from policies.rule import ALL, PRODUCTION, Expect, Rule
+from policies.plan import UNKNOWN, Finding, Plan, Resource, Unknown, type_of
+from policies.rule import ALL, PRODUCTION, Expect, Rule, protected
 
 BLOCK = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
 OWNERSHIP = "aws:s3/bucketOwnershipControls:BucketOwnershipControls"
@@ -105,6 +105,12 @@ SHORT = f"is below {YEAR} days, for which records are retained; set store.retent
 NO_RETENTION = f"is not set, or below {AT_HAND} days in production; set it, for the trail by store.retention_days"
 UNRECORDED = "leaves reads unrecorded: a trail is on, in all regions; set it"
 PUBLIC, REMOVABLE = "the bucket could be made public; add it", "a record can be removed; add it"
+
+# Of logs only that of the trail.
+HOLDS = (
+    protected(aws.BUCKET, aws.TRAIL),
+    protected(aws.LOG, only=lambda log: type_of(log.parent) == "coreflux-mcp-secrets:aws:AccessTrail"),
+)
 
 RULES = (
     Rule(

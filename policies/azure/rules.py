@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from policies.containers import HAS_CREDENTIAL, in_plain_sight, no_credential
+from policies.containers import HAS_CREDENTIAL, UNPINNED, in_plain_sight, no_credential, pinned
 from policies.controls import controls
 from policies.matchers import at, between, is_set, is_true, judge, matches, not_set, one_of, require, select
 from policies.plan import Finding, Plan, Resource
-from policies.rule import PRODUCTION, Each, Rule, rows
+from policies.rule import PRODUCTION, Each, Expect, Rule, protected, rows
 
 STORE = "coreflux-mcp-secrets:azure:SecretStore"
 PROVIDER = "pulumi:providers:azure-native"
@@ -62,6 +62,15 @@ def _made_elsewhere(one: Resource) -> Iterator[Finding]:
     if not one.provider:
         yield Finding(one.urn, "it has the default provider: az login selects where; set the stack's provider")
 
+
+ENCRYPTED = ("azure",)
+VALUES = (
+    r"azure-native:keyvault(/v\w+)?:(Secret|Key)",
+    r"azure:keyvault/(secret|key|certificate):\w+",
+    r"azuread:index/(\w+Password|user):\w+",
+)
+HOLDS = (protected(VAULT),)
+IMAGES = tuple(Expect(RUN, f"template.{kind}[].image", pinned, UNPINNED) for kind in ("containers", "initContainers"))
 
 RULES = (
     Rule(

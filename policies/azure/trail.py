@@ -11,7 +11,7 @@ from policies.azure.rules import ENVIRONMENT, STORE, VAULT, store_needs
 from policies.controls import controls
 from policies.matchers import at, between, each, is_set, is_true, judge, listed, not_set, one_of, related, require
 from policies.plan import UNKNOWN, Finding, Plan, Resource
-from policies.rule import PRODUCTION, Each, Rule, rows
+from policies.rule import PRODUCTION, Each, Rule, protected, rows
 
 QUERY, ACTIVITY = "azure-native:monitor:ScheduledQueryRule", "azure-native:monitor:ActivityLogAlert"
 GROUP = "azure-native:monitor:ActionGroup"
@@ -153,6 +153,14 @@ def _unrecorded(plan: Plan) -> Iterator[Finding]:
                 wrong = f"have none of {', '.join(wanted)}: no alert finds what happens; enable one"
                 yield from judge(setting, at(setting.properties, "logs"), partial(_includes, wanted), "logs", wrong)
 
+
+def _is_of_trail(setting: Resource) -> bool:
+    return "audit" in [
+        at(log, key) for log in each(setting.properties.get("logs")) for key in ("categoryGroup", "category")
+    ]
+
+
+HOLDS = (protected(WORKSPACE), protected(SETTING, only=_is_of_trail))
 
 RULES = (
     Rule(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from policies.containers import HAS_CREDENTIAL, carries_value, drops_all, no_credential
+from policies.containers import HAS_CREDENTIAL, UNPINNED, carries_value, drops_all, no_credential, pinned
 from policies.controls import controls
 from policies.kubernetes.objects import PODS, containers_of, of_kind, pod_of
 from policies.matchers import at, each, is_true, judge, not_set, one_of, select
@@ -94,6 +94,8 @@ def _look_at_tokens(plan: Plan) -> Iterator[Finding]:
         entry = UNKNOWN if UNKNOWN in (mounts, account, *bound) else account
         yield from judge(one, entry, lambda _: False, "the token in its pods", wrong)
 
+
+IMAGES = (_container("image", pinned, UNPINNED),)
 
 RULES: tuple[Rule, ...] = (
     Rule(

@@ -11,7 +11,7 @@ from policies.controls import controls
 from policies.kubernetes.objects import ROTATOR, SERVER, in_a_cluster, name_of, namespace_of, of_kind
 from policies.matchers import at, between, each, forbidden, judge, known, listed, not_set, one_of, open_cidr, required
 from policies.plan import Finding, Plan, Resource, type_of
-from policies.rule import Each, Expect, Rule
+from policies.rule import Each, Expect, Rule, protected
 
 _PROVIDER = "pulumi:providers:kubernetes"
 _ROLE = "kubernetes:*:Role"
@@ -143,6 +143,9 @@ def _rotates(plan: Plan) -> bool:
     of_vault = any(plan.of_type(_VAULT)) and any(plan.of_type(SERVER))
     return of_vault or any(plan.of_type(_OWN_STORE, ROTATOR)) or any(of_kind(plan, "CronJob"))
 
+
+VALUES = ("kubernetes:((core/)?v1:)?Secret(Patch|List)?",)
+HOLDS = (protected("kubernetes:core/v1:Namespace"),)
 
 RULES: tuple[Rule, ...] = (
     Rule(

@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from policies.containers import pinned
+from policies.catalogue import defined
 from policies.controls import controls
-from policies.kubernetes.objects import PODS, containers_of
-from policies.matchers import at, between, each, judge, listed, select
-from policies.plan import UNKNOWN, Environment, Finding, Plan, Resource, type_of
-from policies.rule import PRODUCTION, Each, Expect, Rule
+from policies.matchers import at, between, each, judge, select
+from policies.plan import UNKNOWN, Environment, Finding, Plan, Resource
+from policies.rule import PRODUCTION, Each, Rule
 from policies.stack.isolation import look_at_names, look_at_secrets
 from policies.stack.values import names, values
 
 # A secret's text, a password, a token, a login or a private key as a resource, in any version of a provider's API.
 _OF_VALUES = re.compile(
-    r"aws:iam/(accessKey|userLoginProfile|serviceSpecificCredential):\w+"
-    r"|aws:(secretsmanager/secretVersion|ssm/parameter|kms/ciphertext|lightsail/keyPair):\w+"
-    r"|aws-native:secretsmanager:Secret"
-    r"|azure-native:keyvault(/v\w+)?:(Secret|Key)"
-    r"|azure:keyvault/(secret|key|certificate):\w+"
-    r"|azuread:index/(\w+Password|user):\w+"
-    r"|docker:index/secret:Secret"
-    r"|kubernetes:(core/)?v1:Secret(Patch|List)?"
-    r"|random:index/random(Password|String|Bytes):\w+"
-    r"|tls:index/privateKey:PrivateKey"
-    r"|vault:((kv|generic)/secret(V2)?|generic/endpoint|index/token|appRole/authBackend(RoleSecretId|Login)):\w+"
-    r"|vault:pkiSecret/(secretBackendCert|secretBackendConfigCa|backendExportKey):\w+"
+    "|".join([r"random:index/random(Password|String|Bytes):\w+", "tls:index/privateKey:PrivateKey", *defined("VALUES")])
 )
-
-_TRAIL, _LOG = "coreflux-mcp-secrets:aws:AccessTrail", "aws:cloudwatch/logGroup:LogGroup"
-_DIAGNOSTICS = "azure-native:monitor:DiagnosticSetting"
-# Types whose loss is for good, or turns the trail off. Of logs and diagnostic settings only those of the trail.
-HOLDS = (
-    *("aws:secretsmanager/secret:Secret", "aws:kms/key:Key", "aws:s3/bucket:Bucket", "aws:cloudtrail/trail:Trail"),
-    *("azure-native:keyvault:Vault", "azure-native:operationalinsights:Workspace", _LOG, _DIAGNOSTICS),
-    *("kubernetes:core/v1:Namespace", "vault:index/mount:Mount", "vault:index/audit:Audit"),
-)
-
-_TASK = "aws:ecs/taskDefinition:TaskDefinition"
-_APPS = ("azure-native:app:ContainerApp", "azure-native:app:Job")
-_UNPINNED = "is latest, or has no tag, so that it changes by itself; set a tag or a digest"
-
-# Stores that encrypt values by themselves.
-_ENCRYPTED = frozenset({"aws", "azure", "vault"})
+# Kinds of store that encrypt values by themselves.
+_ENCRYPTED = frozenset(defined("ENCRYPTED"))
 # Hosts to which a password may go without TLS in development.
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 # Kinds and names of secrets that can make others.
@@ -78,8 +51,8 @@ def _look_at_all_values(plan: Plan) -> Iterator[Finding]:
 
 
 def _look_at_type(one: Resource) -> Iterator[Finding]:
-    kind = one.properties.get("kind") if one.type.startswith("kubernetes:") else None
-    if _OF_VALUES.fullmatch(one.type) or kind == "Secret":
+    kind = f"{one.type.partition(':')[0]}:{one.properties.get('kind')}"  # of a custom resource in a cluster
+    if _OF_VALUES.fullmatch(one.type) or _OF_VALUES.fullmatch(kind):
         yield Finding(one.urn, "has a value, which the state would contain; have secretops or an operator write it")
 
 
@@ -91,30 +64,6 @@ def _outputs(*paths: str, ok: Callable[..., bool], wrong: str) -> Callable[[Plan
         return judge(plan, entries, lambda entries: ok(*entries), f"output {paths[0]}", wrong)
 
     return look
-
-
-def _look_at_task(one: Resource) -> Iterator[Finding]:
-    found = at(one.properties, "containerDefinitions")
-    try:
-        found = json.loads(found) if isinstance(found, str) else found
-    except ValueError:
-        found = None
-    yield from judge(one, found, lambda it: isinstance(it, list), "containerDefinitions", "is no JSON list")
-    for container in listed(found):
-        yield from judge(one, at(container, "image"), pinned, f"{at(container, 'name')}: image", _UNPINNED)
-
-
-def _look_at_pods(one: Resource) -> Iterator[Finding]:
-    for container, name in containers_of(one):
-        yield from judge(one, at(container, "image"), pinned, f"{name}: image", _UNPINNED)
-
-
-def _look_at_protection(one: Resource) -> Iterator[Finding]:
-    categories = [at(log, key) for log in each(one.properties.get("logs")) for key in ("categoryGroup", "category")]
-    is_other_log = one.type == _LOG and type_of(one.parent) != _TRAIL
-    is_other_setting = one.type == _DIAGNOSTICS and "audit" not in categories
-    if not (one.protect or is_other_log or is_other_setting):
-        yield Finding(one.urn, "is removed by pulumi destroy, with secrets, keys or the trail; set protect")
 
 
 def _look_at_broker(plan: Plan) -> Iterator[Finding]:
@@ -179,15 +128,7 @@ RULES: tuple[Rule, ...] = (
         sentence="Every container's image has a digest, or a tag other than latest.",
         controls=controls("CC8.1 6.5.1 164.312(c)(1) 32(1)(b)", "a change of the code can be reviewed"),
         limitation="Whether a tag is moved in its registry: only a digest prevents that.",
-        checks=(
-            Expect("docker:index/service:Service", "taskSpec.containerSpec.image", pinned, _UNPINNED),
-            *(
-                Expect(_APPS, f"template.{kind}[].image", pinned, _UNPINNED)
-                for kind in ("containers", "initContainers")
-            ),
-            Each(_TASK, _look_at_task),
-            Each(PODS, _look_at_pods),
-        ),
+        checks=tuple(defined("IMAGES")),
     ),
     Rule(
         name="stack-is-encrypted-or-declares-it",
@@ -215,7 +156,7 @@ RULES: tuple[Rule, ...] = (
         sentence="In production everything that holds secrets, keys or the trail is protected from removal.",
         controls=controls("A1.2 10.3.2 164.312(c)(1) 32(1)(b)", "a wrong command destroys nothing"),
         limitation="Removal without Pulumi: each platform has rules for that.",
-        checks=(Each(HOLDS, _look_at_protection),),
+        checks=tuple(defined("HOLDS")),
         environments=PRODUCTION,
     ),
     Rule(

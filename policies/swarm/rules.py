@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from policies.containers import HAS_CREDENTIAL, carries_value, drops_all, no_credential
+from policies.containers import HAS_CREDENTIAL, UNPINNED, carries_value, drops_all, no_credential, pinned
 from policies.controls import controls
 from policies.matchers import at, each, is_true, judge, listed, matches, not_set, one_of
 from policies.plan import UNKNOWN, Environment, Finding, Plan, Resource
@@ -94,6 +94,9 @@ def _sockets(plan: Plan) -> Iterator[Finding]:
     if not holders and any(plan.of_type(ROTATOR)):
         yield Finding(plan.urn, "no service has the daemon's socket: nothing rotates; add the rotator's service")
 
+
+VALUES = ("docker:index/secret:Secret",)
+IMAGES = (Expect(SERVICE, f"{_CONTAINER}image", pinned, UNPINNED),)
 
 RULES = (
     Rule(

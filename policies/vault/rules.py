@@ -12,7 +12,7 @@ from policies.controls import controls
 from policies.kubernetes.objects import PODS, annotations_of
 from policies.matchers import at, between, is_true, judge, listed, not_set, one_of, require, required, with_name
 from policies.plan import UNKNOWN, Finding, Plan, Resource
-from policies.rule import PRODUCTION, Each, Enforcement, Expect, Rule, is_of
+from policies.rule import PRODUCTION, Each, Enforcement, Expect, Rule, is_of, protected
 from policies.vault.access import (
     APPROLE,
     JWT,
@@ -231,6 +231,13 @@ def _has_agent(plan: Plan) -> bool:
     pods = (one for one in plan.resources if is_of(one, PODS))
     return any(at(annotations_of(one), f"{_AGENT}agent-inject") is not None for one in pods)
 
+
+ENCRYPTED = ("vault",)
+VALUES = (
+    r"vault:((kv|generic)/secret(V2)?|generic/endpoint|index/token|appRole/authBackend(RoleSecretId|Login)):\w+",
+    r"vault:pkiSecret/(secretBackendCert|secretBackendConfigCa|backendExportKey):\w+",
+)
+HOLDS = (protected(_MOUNT, _AUDIT),)
 
 RULES: tuple[Rule, ...] = (
     Rule(

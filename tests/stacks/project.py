@@ -62,6 +62,13 @@ class Stack:
         command = [str(BIN / "pulumi"), "stack", "init", self.name, "--no-select", "--non-interactive"]
         subprocess.run(command, cwd=self._project(), env=self.environment, check=True, capture_output=True)
 
+    def use(self, program: str) -> tuple[str, str]:
+        """Write a program in the place of this project's. Return the options that run it."""
+        runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
+        (self._project() / "Pulumi.yaml").write_text(json.dumps({"name": PREFIX, "runtime": runtime}))
+        (self.home / "project/__main__.py").write_text(program)
+        return "--cwd", str(self.home / "project")
+
     def up(self) -> str:
         done = self.run("up", "--yes", "--skip-preview")
         assert done.returncode == 0, done.stdout

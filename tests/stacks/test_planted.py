@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -26,7 +25,7 @@ from policies.plan import Finding, Plan
 from policies.rule import Enforcement
 from tests.stacks import planting
 from tests.stacks.prod import ProdStack
-from tests.stacks.project import BIN, PREFIX, ROOT, lay_plugin
+from tests.stacks.project import BIN, ROOT, lay_plugin
 from tests.stacks.staging import lay_provider
 from tests.unit.harness import ca_file
 from tests.unit.policy_breaks import BREAKS
@@ -225,9 +224,7 @@ def new_planted(name: str, home: Path) -> PlantedStack:
         lay_provider(home)
     if stack.config["server"]["kind"] == "swarm":
         lay_plugin(home, docker_provider.built(), f"docker-v{docker_provider.PROVIDER}")
-    options = {"name": "python", "options": {"virtualenv": sys.prefix}}
-    (home / "project/Pulumi.yaml").write_text(json.dumps({"name": PREFIX, "runtime": options}))
-    (home / "project/__main__.py").write_text(Path(planting.__file__).read_text())
+    stack.use(Path(planting.__file__).read_text())
     return stack
 
 

@@ -67,10 +67,7 @@ pulumi.export("broker_password", "{VALUE}")
 
 def test_broken_rule_fails_the_preview_with_a_remedy_and_no_value(tmp_path: Path, streams: Path) -> None:
     stack = new_stack(tmp_path, port=1, name="dev-leaks")
-    options = {"name": "python", "options": {"virtualenv": sys.prefix}}
-    (tmp_path / "project/Pulumi.yaml").write_text(json.dumps({"name": "coreflux-mcp-secrets", "runtime": options}))
-    (tmp_path / "project/__main__.py").write_text(LEAKS)
-    done = stack.run("preview", "--json", "--policy-pack", str(ROOT / "policies"), "--cwd", str(tmp_path / "project"))
+    done = stack.run("preview", "--json", "--policy-pack", str(ROOT / "policies"), *stack.use(LEAKS))
     assert done.returncode == 1, done.stdout
     told = "".join(line for line in done.stdout.splitlines() if "policyEvent" in line)
     assert "stack-holds-no-value" in judged_by_pack(done.stdout)

@@ -1,5 +1,7 @@
-"""What a type checker says of a program that uses the component."""
+"""What a type checker says of programs that use the components."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,27 +13,28 @@ from tools.steps import ROOT
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 PROGRAM = """\
-import pulumi
-from components import CorefluxSecrets
-from components.arguments import Broker, Store
+from coreflux_mcp_secrets import CorefluxSecrets
+from coreflux_mcp_secrets.arguments import Broker, Store
 
-subnets: pulumi.Output[list[str]] = pulumi.Output.from_input(["subnet-01234567"])
 aws: Store = {"kind": "aws", "region": "eu-central-1", "account": "123456789012", "operators": ["arn:x"]}
 broker: Broker = {"kind": "coreflux", "host": "mqtt.example.com"}
-CorefluxSecrets("right", {
-    "store": aws, "broker": broker,
-    "server": {"kind": "ecs", "image": "i", "subnets": subnets, "security_groups": ["sg-01234567"]},
-})
 CorefluxSecrets("wrong", {"store": {"kind": "kubernets"}, "server": {"kind": "local"}, "broker": broker})
 CorefluxSecrets("wrong", {"store": aws, "server": {"kind": "kubernetes", "imag": "i"}, "broker": broker})
 """
 
 
-def test_mypy_refuses_a_wrong_kind_and_a_wrong_key_and_takes_outputs(tmp_path: Path) -> None:
+def test_mypy_refuses_a_wrong_kind_and_a_wrong_key_and_takes_the_examples(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "coreflux_mcp_secrets").symlink_to(ROOT / "components")  # as the wheel has it
+    programs = [tmp_path / "program.py", *(ROOT / "examples/programs").glob("own_*.py")]
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(tmp_path / "cache")]
     done = subprocess.run(
-        [*command, str(tmp_path / "program.py")], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, *map(str, programs)],
+        cwd=ROOT,
+        env={**os.environ, "MYPYPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    lines = {int(line.split(":")[1]) for line in done.stdout.splitlines() if ": error: " in line}
-    assert lines == {12, 13}, done.stdout + done.stderr
+    found = re.findall(r"(\w+\.py:\d+): error: ", done.stdout)
+    assert sorted(set(found)) == ["program.py:6", "program.py:7"], done.stdout + done.stderr

@@ -40,7 +40,7 @@ def ca() -> Path:
 @contextmanager
 def a_package(*, current: bool = True) -> Iterator[None]:
     """As if `make lambda` had just run, or long ago. A stand-in: the mocks open no archive."""
-    with mock.patch("components.aws.lambda_package.is_current", return_value=current):
+    with mock.patch("components.aws.rotation.is_current", return_value=current):
         yield
 
 

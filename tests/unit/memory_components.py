@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pulumi
 
 from components.core.mcp_server import McpServer, McpServerArgs
-from components.core.platform import Platform
+from components.core.platform import Feature, Platform
 from components.core.principals import HostUser, Principal, Workload
 from components.core.references import MountedFiles, Reference, ReferenceKind
 from components.core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
@@ -61,6 +61,7 @@ class InMemory(Platform):
     store_settings = MemoryStore
     server_settings = MemoryServer
     references = {"memory": (ReferenceKind.MOUNTED_FILES,)}  # noqa: RUF012
+    gaps = {Feature.ENCRYPTION_AT_REST: "Nothing is written to a disk."}  # noqa: RUF012
 
     def open_workload(self, name: str, settings: Settings, opts: pulumi.ResourceOptions) -> HostUser:  # noqa: ARG002
         return HostUser.this()

@@ -139,7 +139,7 @@ def sections(text: str) -> dict[str, str]:
     [
         block.values[1]
         for block in BLOCKS
-        if block.values[0] == "yaml" and not re.search("Role|^jobs:", str(block.values[1]), re.MULTILINE)
+        if block.values[0] == "yaml" and not re.search("Role|^jobs:|^runtime:$", str(block.values[1]), re.MULTILINE)
     ],
 )
 def test_every_stack_that_a_page_declares_is_one_that_the_program_takes(text: str) -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from components.core import registry
-from components.core.matrix import pairs_table, references, refusal
+from components.core.matrix import references, refusal
 from components.core.platform import Feature
 
 DESIGNED = {
@@ -44,11 +44,6 @@ def test_pair_is_deployed_as_designed_or_refused_with_what_works(store: str, ser
         ]
         assert named
         assert [pair for pair in named if refusal(*pair)] == []
-
-
-def test_table_of_pairs_marks_what_is_planned() -> None:
-    assert "| aws | Fetched | Fetched | SyncedKey | NativeRef or Fetched | – |" in pairs_table()
-    assert "| vault | Fetched | Fetched | MountedFiles or SyncedKey | Fetched (planned) | – |" in pairs_table()
 
 
 def test_store_reports_each_feature_that_it_lacks() -> None:

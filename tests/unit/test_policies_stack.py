@@ -9,7 +9,6 @@ import pytest
 
 from policies.evidence import Verdict, judge_by
 from policies.plan import Environment, Finding, Plan
-from policies.stack.rules import HOLDS
 from secretops.values import new_password
 from tests.unit.policy_breaks import NO_VALUE, key_file, secret
 from tests.unit.policy_plans import OWN, broken, kept, named, own, plan, planned, text_of, verdicts
@@ -138,6 +137,6 @@ def test_a_finding_names_the_key_of_the_stack_file() -> None:
     assert "server.encrypted" in finding.message
 
 
-@pytest.mark.parametrize("kind", sorted(HOLDS))
+@pytest.mark.parametrize("kind", sorted(kind for check in named(PROTECTED).checks for kind in check.types))
 def test_each_type_that_has_to_be_protected_is_one_that_some_stack_makes(kind: str) -> None:
     assert any(list(plan(stack).of_type(kind)) for stack in OWN)

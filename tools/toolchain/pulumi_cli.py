@@ -26,6 +26,14 @@ BUILD = (
     "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
     f"-X {SDK}/go/common/version.Version=v{VERSION}",
 )
+# Pulumi's language host for YAML, by which a test runs a program in another language. It has a version of its own.
+_YAML = "github.com/pulumi/pulumi-yaml"
+YAML_HOST = (
+    "pulumi-language-yaml",
+    ROOT / "tools/toolchain/pulumi-language-yaml",
+    f"{_YAML}/cmd/pulumi-language-yaml",
+    f"-X {_YAML}/pkg/version.Version=v1.25.0",
+)
 HOST = "pulumi-language-python"
 # In the head of every clone's `.venv/bin/pulumi`, which may be on PATH and is not the CLI.
 WRAPPER_MARK = "coreflux-mcp-secrets: the pinned Pulumi"

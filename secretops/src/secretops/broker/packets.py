@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeVar
 
+from secretops.formats import is_topic_filter
+
 # Bytes of a topic or filter; the standard allows 65,535.
 MAX_TOPIC_BYTES = 1024
 
@@ -236,12 +238,7 @@ def published(message: Message, packet_id: int = 0, *, again: bool = False) -> b
 
 
 def is_filter(text: str) -> bool:
-    levels = text.split("/")
-    return (
-        0 < len(text.encode()) <= MAX_TOPIC_BYTES
-        and all(level in ("#", "+") or not {"#", "+"} & set(level) for level in levels)
-        and "#" not in levels[:-1]
-    )
+    return len(text.encode()) <= MAX_TOPIC_BYTES and is_topic_filter(text)
 
 
 def matches(topic_filter: str, topic: str) -> bool:

@@ -78,20 +78,14 @@ def serve(home: Path, host: str, port: int, *, ready: int | None = None) -> None
     logging.getLogger("secretops").setLevel(logging.INFO)
     redaction.install()
 
-    async def main(owned: Callable[[], bool]) -> None:
-        listening = asyncio.Event()
-        serving = asyncio.create_task(server.run(users, host, port, listening=listening, owned=owned))
-        waiting = asyncio.create_task(listening.wait())
-        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if listening.is_set() and ready is not None:
+    def report_ready() -> None:
+        if ready is not None:
             os.write(ready, b"1")
             os.close(ready)
-        await serving
 
     with _claimed(home, f"{host}:{port}") as owned:
         try:
-            asyncio.run(main(owned))
+            asyncio.run(server.run(users, host, port, on_listening=report_ready, owned=owned))
         except OSError as error:
             raise EmbeddedBrokerError(
                 f"{host}:{port}: {error.strerror}",

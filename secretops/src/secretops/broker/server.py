@@ -285,9 +285,9 @@ def _hang_up(writer: StreamWriter) -> None:
 
 
 async def run(
-    users: Users, host: str, port: int, *, listening: asyncio.Event, owned: Callable[[], bool] = lambda: True
+    users: Users, host: str, port: int, *, on_listening: Callable[[], None], owned: Callable[[], bool]
 ) -> None:
-    """Serve until SIGTERM, SIGINT, or `owned`, called every OWNED_SECONDS, returns False. Sets `listening`.
+    """Serve until SIGTERM, SIGINT, or `owned`, called every OWNED_SECONDS, returns False.
 
     Raises OSError if the address is in use.
     """
@@ -308,7 +308,7 @@ async def run(
 
     server = await asyncio.start_server(connected, host, port)
     log.info("listening on %s:%d", host, port)
-    listening.set()
+    on_listening()
     while owned() and not stop.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), OWNED_SECONDS)

@@ -28,7 +28,7 @@ WIDEST_LEVEL = 9  # characters
 def doctor(  # noqa: PLR0917 - typer calls it by name
     confirm: Annotated[
         list[str] | None,
-        typer.Option("--confirm", metavar="CHECK=WORDS", help="Kubernetes: you verified audit or encryption-at-rest."),
+        typer.Option("--confirm", metavar="CHECK=WORDS", help="You verified what the check cannot see."),
     ] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Run repairs, with a prompt for each; check again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --repair: run all repairs without a prompt.")] = False,

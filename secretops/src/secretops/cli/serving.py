@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from secretops import registry
 from secretops.cli import console
 from secretops.errors import ExitCode, UsageError
 
+SCHEMES = (*registry.sources(), "file", "files", "json")
 # The stack whose broker is in the project's default folder.
 DEFAULT_STACK = "dev"
 
@@ -22,7 +24,7 @@ console.app.add_typer(broker_app, name="broker")
 def run(
     source: Annotated[
         str,
-        typer.Option("--from", help="dotenv:, file:, files:, json:, aws-sm:, azure-kv: or vault:LOCATION; or env:."),
+        typer.Option("--from", help=f"{', '.join(f'{scheme}:' for scheme in SCHEMES)} and a location, or env:."),
     ],
     transport: Annotated[
         str,

@@ -254,6 +254,7 @@ def _rotate(session: Session, name: str) -> str:
 def _run(remote: RemoteCommand, command: Sequence[str], *, accepted: Sequence[ExitCode]) -> str:
     code, text = remote(command, out=ScreenedBytes(sys.stderr)), f"secretops {' '.join(command)}"
     if code not in accepted:
-        what, rule = f"{text} exited with {code}", "it ran as a task of the Swarm, and printed the reason"
+        what, rule = f"{text} exited with {code}", "it ran where the values can be read, and printed the reason"
         raise SecretopsError(what, rule=rule, remedy="fix what it printed, then run doctor again", code="task-failed")
-    return f"{text} ran as a task of the Swarm" + ("" if code == ExitCode.DONE else "; action needed, see its output")
+    needed = "" if code == ExitCode.DONE else "; action needed, see its output"
+    return f"{text} ran where the values can be read{needed}"

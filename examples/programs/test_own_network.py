@@ -1,0 +1,29 @@
+"""Run by pytest: nothing is deployed, and no account is asked."""
+
+from typing import Any
+
+import pulumi
+
+PREFIXES = {"aws:ec2/subnet:Subnet": "subnet", "aws:ec2/securityGroup:SecurityGroup": "sg"}  # rules check these ids
+ids: dict[str, str] = {}
+inputs: dict[str, Any] = {}
+
+
+class Mocks(pulumi.runtime.Mocks):
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        ids[args.name], inputs[args.name] = f"{PREFIXES.get(args.typ, 'id')}-{len(ids):08x}", args.inputs
+        return ids[args.name], args.inputs
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], None]:
+        return {}, None
+
+
+@pulumi.runtime.test
+def declare() -> None:
+    pulumi.runtime.set_mocks(Mocks(), project="shop", stack="prod")
+    import own_network  # noqa: F401
+
+
+def test_server_runs_in_the_private_subnets() -> None:
+    declare()
+    assert inputs["server-service"]["networkConfiguration"]["subnets"] == [ids["shop-a"], ids["shop-b"]]
