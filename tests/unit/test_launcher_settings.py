@@ -94,7 +94,7 @@ def test_every_secret_that_is_read_is_on_record_with_its_version(tmp_path: Path)
 
 def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("in the way")
-    with pytest.raises(StoreError, match="log is not a folder"):
+    with pytest.raises(StoreError, match="folder-not-a-folder"):
         read(tmp_path)
 
 
