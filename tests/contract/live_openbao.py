@@ -1,4 +1,4 @@
-"""A Vault stack on a real OpenBao as `pulumi up` leaves it: doctor, audit and the launcher look at it."""
+"""A Vault stack on a real OpenBao, as `pulumi up` leaves it, for doctor, audit and the launcher."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
     from tests.real.openbao import OpenBao
 
+# Secret -> whether the server reads it.
 CATALOGUE = {"mqtt": True, "agent-key": True, "http-token": True, "broker-admin": False}
-"""Secret -> whether the server reads it."""
 LEASE = "rotator/lease"
 
 
 @dataclass
 class LiveVault:
-    """A mount with a stack's secrets, and who may what there."""
+    """A mount with a stack's secrets, and its policies."""
 
     openbao: OpenBao
     folder: Path
     mount: str
+    # Prefix of the names of all that the stack has besides its mount.
     own: str = field(default_factory=lambda: f"stack-{secrets.token_hex(4)}")
-    """Begins the name of all that is the stack's beside its mount."""
 
     @property
     def root(self) -> hvac.Client:
@@ -54,7 +54,7 @@ class LiveVault:
         return f"{self.own}-people"
 
     def role(self, name: str) -> str:
-        return f"{self.mount}-{name}"  # as components/vault/args.py has it
+        return f"{self.mount}-{name}"
 
     @property
     def store(self) -> VaultStoreLocation:

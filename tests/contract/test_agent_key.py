@@ -1,4 +1,4 @@
-"""The agent key of a stack, owned and external, against a server that speaks DigitalOcean's documented API."""
+"""The agent key of a stack, owned and external, against a server of DigitalOcean's documented API."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -27,13 +27,13 @@ pytestmark = pytest.mark.real
 
 HALF_A_YEAR = 86400 * 181
 OTHERS = "somebody else's"
+# Operation -> its fault.
 FAULTS = [
     *(("create", fault) for fault in (Fault.BROKEN, Fault.BROKEN_AFTER, Fault.DROPPED_AFTER, Fault.GARBAGE_AFTER)),
     *(("list", fault) for fault in (Fault.LIMITED, Fault.OTHER_AFTER)),
     *(("complete", fault) for fault in (Fault.MOVED, Fault.BROKEN_AFTER)),
     *(("delete", fault) for fault in (Fault.BROKEN, Fault.DROPPED_AFTER)),
 ]
-"""What goes wrong with which operation."""
 
 
 @pytest.fixture
@@ -314,7 +314,7 @@ def test_what_may_be_asked_again_is(
 
 @pytest.mark.parametrize("fault", [Fault.GARBAGE_AFTER, Fault.OTHER_AFTER, Fault.MOVED])
 def test_an_answer_of_another_form_proves_nothing(alone: DigitalOcean, agent: DigitalOceanAgent, fault: Fault) -> None:
-    """It is neither an empty list, nor the agent's yes to a key. A redirect is not followed."""
+    """It is neither an empty list, nor the agent's acceptance of a key. A redirect is not followed."""
     _, value = agent.create("it")
     alone.asked.clear()
     alone.fail("list", *[fault] * TRIES)

@@ -1,4 +1,4 @@
-"""`secretops audit` over the logs of a real OpenBao: every read is there, once, with its reader, without its value."""
+"""`secretops audit` over the logs of a real OpenBao: each read once, with its reader, without its value."""
 
 import json
 import secrets
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.real
 class Watched:
     live: LiveVault
     canaries: list[str] = field(default_factory=list)
+    # Creation time: what made it is not a declared reader.
     began: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
-    """When it was made: what made it is nobody that the stack declares."""
 
     def read(self, token: str, path: str = "mqtt") -> object:
         client = self.live.openbao.client(token)

@@ -1,4 +1,4 @@
-"""The Lambda functions, on a stand-in for Secrets Manager that keeps AWS' rules, and a real mosquitto."""
+"""The Lambda functions, on a Secrets Manager stand-in with AWS' rules, and a real mosquitto."""
 
 import json
 import logging
@@ -41,7 +41,7 @@ def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_eve
             stack.step(step, token)
             if used or step == "finishSecret":
                 assert stack.log_in() == "Success", step
-        stack.step("finishSecret", token)  # as AWS tries again when the answer was lost
+        stack.step("finishSecret", token)  # AWS retries when the answer was lost
         assert stack.labels()[token] == {"AWSCURRENT"}
         used.append(stack.delivered())
         stack.skip_grace()
@@ -54,7 +54,7 @@ def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_eve
 
 
 def test_first_test_step_passes_when_no_secret_has_a_value(stack: AwsStack) -> None:
-    """As at the first `pulumi up` with a broker that requires a client certificate: the certificate is missing too."""
+    """Like the first `pulumi up` with a broker that requires a client certificate, which is missing too."""
     broker = stack.manifest.broker.model_copy(update={"certificate_secret": "client-cert"})
     stack.manifest = stack.manifest.model_copy(update={"broker": broker})
     token = stack.begin()
@@ -108,7 +108,7 @@ def test_what_aws_rotates_is_known_by_its_own_word(stack: AwsStack) -> None:
 
 @pytest.mark.slow
 def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rotates_again(stack: AwsStack) -> None:
-    """A rotation leaves one if its first step was refused, here within the grace. AWS gives up."""
+    """A rotation leaves one if its first step was refused, here within the grace period. AWS gives up."""
     stack.all_steps(stack.begin())
     stack.skip_grace()
     stack.all_steps(stack.begin())
@@ -163,7 +163,7 @@ def test_no_value_is_in_what_is_logged_or_raised(stack: AwsStack, caplog: pytest
     assert "finishSecret: done" in caplog.text
     assert "TypeError: <hidden>" in caplog.text
     leaks = sum(value["password"] in caplog.text + "".join(told) for value in values)
-    assert leaks == 0  # a failure shows no value either
+    assert leaks == 0  # a failure must not print a value
 
 
 ELSEWHERE = "999999999999"
@@ -171,7 +171,7 @@ ELSEWHERE = "999999999999"
 
 @pytest.fixture
 def other_account(stack: AwsStack, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Credentials of another account, which has secrets of the same names: a client of it, and the environment."""
+    """Return a client of another account with secrets of the same names, and set its credentials in the environment."""
     role = f"arn:aws:iam::{ELSEWHERE}:role/somebody"
     found = stack.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="ann")["Credentials"]
     for variable, key in (("ACCESS_KEY_ID", "AccessKeyId"), ("SECRET_ACCESS_KEY", "SecretAccessKey")):

@@ -1,6 +1,6 @@
-"""A client certificate that AWS Private CA (a stand-in) signs and secretops renews, at a real mosquitto.
+"""A client certificate that AWS Private CA (a stand-in) signs and secretops renews, at a mosquitto that requires one.
 
-It lets nobody in without one. What the stand-in does not prove of AWS is in tests/real/private_ca.py.
+tests/real/private_ca.py lists what the stand-in does not prove of AWS.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""`secretops compromise` as an operator types it, on each store that this machine has, over a real broker.
+"""`secretops compromise` as an operator types it, on each available store, over a real broker.
 
-Whether the old credential still works is asked by logins that are not secretops' own.
+Independent logins check whether the old credential still works.
 """
 
 import functools
@@ -58,9 +58,8 @@ class Drill:
         return path.read_text()
 
     def is_gone_through_with(self) -> float:
-        """Compromise mqtt as somebody who has two values of it that are good, and a session by each. Seconds from the
-        start of the command until the newer one is refused.
-        """
+        """Compromise mqtt while an attacker has two good values and a session with each. Return the seconds from the
+        start of the command until the newer one is refused."""
         stack = self.stack
         stack.rotate()
         before = stack.credential()
@@ -137,7 +136,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Drill:
 
 
 def test_compromise_ends_old_sessions_and_records_an_incident(any_store: Drill, request: pytest.FixtureRequest) -> None:
-    """The one it replaces, and the one before that whose grace is not over."""
+    """The value that it replaces, and the one before within its grace period."""
     refused = any_store.is_gone_through_with()
     print(f"{request.node.callspec.id}: refused {refused:.1f} s after the command began")
 
@@ -155,7 +154,7 @@ def test_a_dry_run_says_each_step_and_changes_nothing(any_store: Drill) -> None:
     assert stack.log_in(before) == "Success"
 
 
-# On a dev stack: what is printed, proven, and gone on with
+# On a dev stack: what is printed, proven, and resumed
 
 
 @pytest.fixture
@@ -219,7 +218,7 @@ def test_what_was_made_since_an_incident_began_is_good_unless_another_is_begun(d
 
 
 def test_what_was_pending_is_not_published(dev: Drill) -> None:
-    """It was in the store: whoever read that has it."""
+    """It was in the store: readers of the store have it."""
     stack = dev.stack
     stack.rotate()
     session = stack.session()
@@ -240,7 +239,7 @@ def test_what_was_pending_is_not_published(dev: Drill) -> None:
 
 @pytest.mark.slow
 def test_a_broker_admin_is_replaced_and_so_is_the_one_before_that_an_operator_has_put(tmp_path: Path) -> None:
-    """On a broker of its own, whose first admin is known to nobody then."""
+    """On its own broker, whose first admin is then unknown."""
     embedded = start_embedded(tmp_path)
     try:
         stack = make_stack(tmp_path / "store", embedded.broker())
@@ -337,7 +336,7 @@ def test_reused_old_password_is_found_and_the_incident_continues(dev: Drill, emb
     assert dev.incident()["done"] == []
 
 
-# What is no broker user: an agent's key, a certificate, and the CA that signed it
+# Not broker users: an agent's key, a certificate, and its CA
 
 
 @pytest.fixture
@@ -365,7 +364,7 @@ def compromised(stack: Stack, name: str, folder: Path, *, given: str = "") -> tu
 
 
 def test_compromise_of_an_owned_agent_leaves_only_a_new_key(tmp_path: Path, account: DigitalOcean) -> None:
-    """The one in use, and the one before it, whose grace is not over; and the agent hears of it a moment later."""
+    """The current one and the previous one within its grace period; the agent learns of it a moment later."""
     stack = owned_stack(tmp_path / "store", account)
     stack.tick()
     first = stack.key()

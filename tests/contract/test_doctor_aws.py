@@ -1,7 +1,7 @@
-"""`secretops doctor` on a stack in AWS: each check well, and each spoiled on purpose.
+"""`secretops doctor` on a stack in AWS: each check healthy, and with each planted fault.
 
-moto stands in for AWS. It has no SimulatePrincipalPolicy, and says of every version that it was made just now: what AWS
-answers to these is played here, and that it answers so is not proven.
+moto stands in for AWS. It lacks SimulatePrincipalPolicy, and reports every version as just made: this module plays
+those answers, which proves nothing about AWS.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ class Iam:
 
 @dataclass
 class SecretsManager:
-    """moto's, but for how old a version is, and for what it refuses. A stand-in."""
+    """moto's, except for the ages of versions and the refusals. A stand-in."""
 
     moto: Any
-    ages: dict[str, timedelta] = field(default_factory=dict)  # Version -> how long ago it was made.
+    ages: dict[str, timedelta] = field(default_factory=dict)  # Version -> its age.
     refuses: set[str] = field(default_factory=set)  # Operations, by the names of boto3.
 
     def __getattr__(self, name: str) -> Any:
@@ -130,7 +130,7 @@ class Stack:
         return dict(found)
 
     def backend(self, secret: str = "mqtt") -> Any:
-        """moto's own record of a secret, for what no request of the API sets."""
+        """Return moto's object of a secret, for what no API request can set."""
         from moto.secretsmanager.models import secretsmanager_backends
 
         return secretsmanager_backends[ACCOUNT][REGION].secrets[self.store.secrets[secret]]
@@ -181,7 +181,7 @@ def make_stack(aws: Aws, mosquitto: Mosquitto) -> Stack:
 
 
 def played(made: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """With the services that a test plays in the place of moto's."""
+    """Return it with the services that a test plays instead of moto's."""
     real = Account.client
 
     def client(account: Account, service: str) -> Any:
@@ -209,7 +209,7 @@ def manifest(moto: Aws, mosquitto: Mosquitto) -> Iterator[Manifest]:
 
 @pytest.fixture
 def healthy(manifest: Manifest, moto_environment: Aws, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """One for all tests that spoil nothing in moto."""
+    """One for all tests that change nothing in moto."""
     service = SecretsManager(moto_environment.secrets_manager)
     return played(Stack(moto_environment, manifest, Iam(), service, mosquitto), monkeypatch)
 
@@ -247,7 +247,7 @@ STRAY = "0" * 40
 
 
 def leave_empty_pending(stack: Stack) -> None:
-    """What AWS leaves when the function failed before it put anything in."""
+    """Leave what AWS leaves when the function failed before it set a value."""
     strict = StrictSecretsManager(stack.aws.secrets_manager)
     strict.rotate_secret(SecretId=stack.name, ClientRequestToken=STRAY)
     stack.service.ages[STRAY] = timedelta(hours=3)
@@ -278,11 +278,11 @@ def deny_the_server(stack: Stack) -> None:
     stack.iam.denies.add((SERVER, "secretsmanager:GetSecretValue"))
 
 
-ASKING = f"arn:aws:sts::{ACCOUNT}:user/moto"  # Whom moto takes every caller for.
+ASKING = f"arn:aws:sts::{ACCOUNT}:user/moto"  # The identity of every caller in moto.
 
 
 def leave_the_subscription_unconfirmed(stack: Stack) -> None:
-    """moto confirms at once; AWS when somebody follows the link in its mail. Played."""
+    """moto confirms at once; AWS when a person follows the link in its mail. Played."""
     pages = SimpleNamespace(paginate=lambda **_: [{"Subscriptions": [{"SubscriptionArn": "PendingConfirmation"}]}])
     stack.played["sns"] = SimpleNamespace(get_paginator=lambda _name: pages)
 
@@ -292,7 +292,7 @@ def key_of(stack: Stack) -> str:
 
 
 def set_the_clock_back(stack: Stack) -> None:
-    """AWS' answer is of an hour later. Played."""
+    """AWS' answer is an hour later. Played."""
     found = stack.aws.client("sts").get_caller_identity()
     found["ResponseMetadata"]["HTTPHeaders"]["date"] = format_datetime(datetime.now(UTC) + timedelta(hours=1))
     stack.played["sts"] = SimpleNamespace(get_caller_identity=lambda: found)

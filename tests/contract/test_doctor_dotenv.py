@@ -1,4 +1,4 @@
-"""`secretops doctor` on a folder and a real broker: what it finds, what it repairs, and what it never does."""
+"""`secretops doctor` on a folder and a real broker: its findings, its repairs, and what it never does."""
 
 import json
 import shutil
@@ -156,7 +156,7 @@ TICK, ROTATE = "secretops tick", "secretops rotate mqtt"
 
 
 def link(part: Path) -> None:
-    """Move a part of the store away and leave a link to it, as somebody does who shares it."""
+    """Move a part of the store away and leave a link to it, like a shared folder."""
     shared = part.parents[2] / f"shared{part.name}"
     part.rename(shared)
     part.symlink_to(shared)

@@ -1,4 +1,4 @@
-"""`secretops doctor` on a stack in a Swarm in memory: each check well, and spoiled on purpose."""
+"""`secretops doctor` on a stack in a Swarm in memory: each check healthy, and with its planted fault."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InMemory:
-    """With one secret published twice, as a tick leaves it. Every `Api` leads there."""
+    """Return one with one secret published twice, as a tick leaves it. Every `Api` leads there."""
     place = in_memory(tmp_path)
     lead_to(place, monkeypatch)
     for name in V[1:3]:

@@ -1,4 +1,4 @@
-"""`secretops doctor` on a stack in a real OpenBao: what only a server shows. The rest: tests/unit/test_vault_doctor."""
+"""`secretops doctor` on a stack in a real OpenBao: what needs a server. The rest: tests/unit/test_vault_doctor."""
 
 import os
 import threading

@@ -44,7 +44,7 @@ SHORT = 1.0  # Seconds to wait for a message that must not come.
 DEADLINE = 60
 PUBREL, UNSUBACK = 0x62, 0xB0
 
-# FUZZ_SECONDS=300 looks for more.
+# FUZZ_SECONDS=300 searches longer.
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "20"))
 
 
@@ -171,7 +171,7 @@ def test_no_password_is_in_its_log_its_arguments_or_its_environment(embedded_bro
     assert running is not None
     entry = Path(f"/proc/{running.pid}")
     seen = entry.joinpath("cmdline").read_bytes()
-    with suppress(PermissionError):  # it forbids its own account to look; root may
+    with suppress(PermissionError):  # it removes its own account's rights; root may read
         seen += entry.joinpath("environ").read_bytes()
     seen += b"".join(path.read_bytes() for path in embedded_broker.home.iterdir() if path.is_file())
     for value in (credential, embedded_broker.admin):
@@ -215,7 +215,7 @@ def test_a_new_password_ends_the_sessions_of_its_user_and_no_others(embedded_bro
     assert log.count(f"{theirs['username']}: a session ended") == 1
 
 
-# MQTT. What a broker may choose is not compared with mosquitto.
+# MQTT. Where a broker may choose, mosquitto is no reference.
 
 
 @pytest.fixture(params=["mosquitto", "embedded"])
@@ -330,7 +330,7 @@ def local(tmp_path: Path) -> Iterator[Local]:
 
     async def serve() -> None:
         made, loop, stop = EmbeddedBroker(users), asyncio.get_running_loop(), asyncio.Event()
-        loop.set_exception_handler(lambda *_: None)  # Python 3.11 reports clients that are still there
+        loop.set_exception_handler(lambda *_: None)  # Python 3.11 reports clients that are still connected
         await asyncio.start_server(made.serve, "127.0.0.1", port)
         running.put((made, loop, stop))
         await stop.wait()
@@ -567,7 +567,7 @@ def test_random_packets_cost_no_memory_no_log_and_no_traceback(tmp_path: Path) -
     before, end = resident(running.pid), time.monotonic() + FUZZ_SECONDS
     with ThreadPoolExecutor(8) as pool:
         sent = sum(pool.map(lambda seed: attack(seed, embedded.port, [*users, wrong(users[0])], end), range(8)))
-    CorefluxTarget(embedded.broker(), admin=False).verify(users[0])  # no login of before is in the queue any longer
+    CorefluxTarget(embedded.broker(), admin=False).verify(users[0])  # no earlier login is in the queue
     grown, log = resident(running.pid) - before, "".join(path.read_text() for path in embedded.home.glob("*.log*"))
     print(f"{sent} packets in {FUZZ_SECONDS} s: {before:.1f} MB {grown:+.1f} MB, log {len(log) / 1e6:.2f} MB")
     embedded.stop()

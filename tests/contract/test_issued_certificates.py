@@ -70,7 +70,7 @@ def current(stack: IssuedStack) -> Version:
 
 
 def due(stack: IssuedStack) -> None:
-    """Let it be the moment at which the current one is due. What OpenBao signs then begins today: it lives for less."""
+    """Move the clock to the renewal of the current one. OpenBao's next begins today: its life is shorter."""
     at = renewal_at(current(stack))
     assert at
     stack.clock.skip((at - stack.clock()).total_seconds() + 1)
@@ -156,7 +156,7 @@ def test_the_key_is_in_the_store_and_nowhere_else(running: IssuedStack, openbao:
 
 @contextmanager
 def agent(stack: IssuedStack, openbao: OpenBao, *secrets_read: str) -> Iterator[Path]:
-    """A real agent with the product's templates and the server's policy. Gives the folder that it writes to."""
+    """Run a real agent with the product's templates and the server's policy. Return its output folder."""
     names, folder = Names(base=stack.place.mount), stack.folder / "agent"
     folder.mkdir()
     rights = policies.document([*policies.of_server(names, secrets_read, polls=False)])

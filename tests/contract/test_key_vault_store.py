@@ -1,6 +1,6 @@
-"""What only the Azure store keeps, and how: versions, their tags, edits, deletions, requests that fail.
+"""What only the Azure store has: versions, their tags, edits, deletions, requests that fail.
 
-A stand-in that keeps to Azure's description is the vault. What every store does is in test_stores.py.
+A stand-in that follows Azure's API description is the vault. What every store does is in test_stores.py.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ V = tuple(new_token(NOW + timedelta(hours=number)) for number in range(10))
 
 @dataclass(frozen=True)
 class LiveVault(InVault):
-    """The place, and the stand-in's own side of it."""
+    """The place, and the server side of the stand-in."""
 
     azure: Azure
     blob: BlobInMemory = field(default_factory=BlobInMemory, compare=False)
@@ -108,7 +108,7 @@ class LiveVault(InVault):
 
 
 def while_the_vault_writes(place: LiveVault, deed: Callable[[], object]) -> None:
-    """Let somebody do something once, when the vault has the next request that writes and has not done it yet."""
+    """Run `deed` once, before the vault applies its next request that writes."""
 
     def act() -> None:
         place.vault.around_write.remove(act)
@@ -122,7 +122,7 @@ def current(place: InVault) -> Version | None:
 
 
 def followed(place: LiveVault) -> None:
-    """What a follower does, at once: a holder that renews would keep a real one out."""
+    """Take the lease over at once: a renewing holder would keep a real successor out."""
     place.blob.follow()
 
 
@@ -208,7 +208,7 @@ def test_a_rotator_that_was_followed_writes_nothing(place: LiveVault, monkeypatc
 
 @pytest.mark.slow
 def test_first_holder_creates_the_lease_blob_but_no_container(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Azurite's, which is Microsoft's own emulator; the other tests here have a blob in memory."""
+    """In Azurite, Microsoft's emulator; the other tests here have a blob in memory."""
     place = InVault(InVault.fresh(request, tmp_path))
     container = place.location.lease.rpartition("/")[0]
     with place.open(place.location.model_copy(update={"lease": f"{container}/fresh"})).lease("one"):
@@ -219,7 +219,7 @@ def test_first_holder_creates_the_lease_blob_but_no_container(request: pytest.Fi
 
 
 def test_lost_lease_prevents_a_write_retry(place: LiveVault, impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK asks again, for more than a minute; the lease is for half of one."""
+    """The SDK retries for more than a minute; the lease lasts half of one."""
     publish(place, V[1])
     place.open().add("it", version(V[2]), make())
     fault, new = failing("SetSecret", secret="it"), make()
@@ -260,7 +260,7 @@ def test_unsaved_metadata_undoes_no_step(place: LiveVault, impatient: None, capl
 
 
 def test_a_secret_that_an_operator_made_with_nothing_in_it_is_no_value_and_no_edit(place: LiveVault) -> None:
-    """Should Azure assign no role on a secret that is not there (docs/adr/0009)."""
+    """If Azure assigns no role on a secret that does not exist (docs/adr/0009)."""
     for name in ("it", "it-pending"):
         place.client.set_secret(name, "{}")
     store = place.open()
@@ -328,12 +328,12 @@ def test_next_tick_takes_back_a_late_write_of_a_writer_without_the_lease(
 
 
 def roll_back(place: LiveVault, name: str, **changes: str) -> None:
-    """What a person does who makes the newest version of an older one: its value, and all that is written to it."""
+    """Make the newest version of an older one, like a person: its value, and all its attributes."""
     made = next(one for one in place.all_versions() if (one.tags or {}).get(f"{PREFIX}id") == name)
     if not made.enabled:
         place.client.update_secret_properties("it", made.version, enabled=True)
     value = {**json.loads(place.client.get_secret("it", made.version).value or ""), **changes}
-    later = time.time() + 5  # Key Vault's times are to the second
+    later = time.time() + 5  # Key Vault's times have a resolution of seconds
     place.vault.clock = lambda: later
     place.client.set_secret("it", json.dumps(value), tags=made.tags)
 
@@ -362,7 +362,7 @@ def test_forget_reports_what_remains_without_purging(place: LiveVault, caplog: p
 
 
 def test_what_a_person_deleted_of_what_is_pending_is_neither_brought_back_nor_purged(place: LiveVault) -> None:
-    """Its newest version is nobody's after each publish, as those are that secretops deletes itself."""
+    """After each publish its newest version is unused, like those that secretops deletes itself."""
     publish(place, V[1])
     place.client.begin_delete_secret("it-pending").wait()
     with pytest.raises(StoreError, match="it-pending in kv-"):
@@ -374,7 +374,7 @@ def test_what_a_person_deleted_of_what_is_pending_is_neither_brought_back_nor_pu
 
 @pytest.mark.slow
 def test_a_purge_killed_at_any_request_is_never_undone(azure: Azure) -> None:
-    """By the next tick it is ended, or had not begun."""
+    """The next tick completes it, unless it had not begun."""
     moment, killed, begun = 0, True, False
     while killed:
         place = LiveVault.at(azure)

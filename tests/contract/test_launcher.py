@@ -1,6 +1,5 @@
-"""The launcher over stdio, with a real broker and the mcp package's own client: how it starts, how it ends, and what it
-does as its values change. The server is upstream's where it can be had, else the small one.
-"""
+"""The launcher over stdio, with a real broker and the mcp package's client: start, end, and changes of its values. The
+server is upstream's where available, else the small one."""
 
 import json
 import secrets
@@ -42,15 +41,15 @@ from tests.real.witness import Witness
 pytestmark = pytest.mark.real
 
 TAKEN, REFUSED = "Swapped", "A new version was rejected"
+# Seconds after which a launcher counts as hung. It promises 5; the machine may be busy.
 LONGEST_END = 30
-"""Seconds until a launcher that hangs counts as one that does not end. Its promise are 5; the machine may be busy."""
 
 ENV = "file:{}/.env"
 
 
 @dataclass
 class Launched:
-    """A folder of values, the launcher's process on it, and what it says."""
+    """A folder of values, the launcher's process on it, and its output."""
 
     folder: Path
     cwd: Path
@@ -63,7 +62,7 @@ class Launched:
         return {"MQTT_BROKER": "localhost", "MQTT_PORT": str(self.broker.port), "MQTT_PROTOCOL": protocol}
 
     def user(self, name: str, password: str | None = None) -> str:
-        """Make it a user of the broker. Returns its password."""
+        """Create a user of the broker. Return its password."""
         made = password or secrets.token_hex(20)
         let_in(self.broker, Value({"username": name, "password": made}))
         return made
@@ -91,7 +90,7 @@ class Launched:
 
     @contextmanager
     def process(self, *, serves: bool = True) -> Iterator[subprocess.Popen[bytes]]:
-        """The launcher as a process; once it `serves`, unless not asked for."""
+        """Yield the launcher as a process; by default once it serves."""
         pipe = subprocess.PIPE
         with (self.cwd.parent / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
@@ -108,7 +107,7 @@ class Launched:
                 process.kill()
 
     def run(self, scenario: Callable[[ClientSession], object], source: str = ENV) -> None:
-        """Be its MCP client. Its log has no traceback at the end."""
+        """Be its MCP client. Its log must have no traceback at the end."""
 
         async def both() -> None:
             log = self.cwd.parent / "stderr"
@@ -119,7 +118,7 @@ class Launched:
         assert "Traceback" not in self.log
 
     def reports(self) -> dict[str, str]:
-        """broker user -> version, as a rotator reads it."""
+        """Return broker user -> version, as a rotator reads it."""
         users = ["server-a", "server-b"]
         return {one.user: one.version for one in read_reports(self.broker.broker(), WITNESS, users)}
 
@@ -327,7 +326,7 @@ def test_a_signal_ends_it_in_time_while_a_new_broker_does_not_answer(
     with socket.create_server(("127.0.0.1", 0)) as silent, launched.process() as process:
         launched.add(f"MQTT_BROKER=127.0.0.1\nMQTT_PORT={silent.getsockname()[1]}")
         silent.settimeout(DEADLINE)
-        connection, _ = silent.accept()  # the swap is under way
+        connection, _ = silent.accept()  # the swap is in progress
         process.send_signal(number)
         assert process.wait(LONGEST_END) == 0
         connection.close()
@@ -366,7 +365,7 @@ def test_a_server_that_is_killed_reports_no_more(launched: Launched) -> None:
     anyio.run(launched.until, "the last will", lambda: launched.reports() == {})
 
 
-# Which agent the server asks, and with which key
+# Which agent the server calls, and with which key
 
 
 pytestmark = pytest.mark.real
@@ -376,7 +375,7 @@ PATH = "/api/v1/chat/completions"
 
 @dataclass
 class Agent:
-    """A server that answers as an agent does, and remembers what it was asked with."""
+    """A server that answers like an agent, and records its requests."""
 
     url: str
     said: str

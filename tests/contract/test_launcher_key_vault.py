@@ -1,4 +1,4 @@
-"""The launcher's source `azure-kv:`, against the stand-in for Key Vault. Its clock is the test's own."""
+"""The launcher's source `azure-kv:`, against the Key Vault stand-in. The test sets its clock."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ pytestmark = pytest.mark.real
 
 NAMES = ("mqtt", "agent-key", "client-cert", "http-token")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+# Minimum seconds of a launcher to change over to a fetched value, within the stack's total.
 CHANGING_OVER = 60
-"""Seconds that a launcher has at least to change over to what it fetched, of those that the stack allows it in all."""
 
 
 @dataclass
 class Stack:
-    """The secrets of a server, who may read them, and the hour."""
+    """The secrets of a server, their readers, and the time."""
 
     azure: Azure
     vault: Vault
@@ -116,7 +116,7 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     source = stack.source("mqtt+agent-key")
     before = source.fingerprint()
     assert stack.asked() == [f"{what} {name}" for name in ("mqtt", "agent-key") for what in (LIST, "SecretGet")]
-    for _ in range(3):  # the launcher looks every second
+    for _ in range(3):  # the launcher polls every second
         assert source.fingerprint() == before
         source.read()
         stack.now += POLL_SECONDS / 10
@@ -137,7 +137,7 @@ LIST = "SecretListVersions"
 
 
 def assert_followed(stack: Stack, source: KeyVault) -> None:
-    """What the rotator publishes now is read before the replaced user may end, with time left to change over."""
+    """The launcher must read a new version early enough to change over before the replaced user ends."""
     stack.publish("mqtt", username="server-b", password=password())
     published = stack.now
     while source.read().mqtt["username"] != "server-b":

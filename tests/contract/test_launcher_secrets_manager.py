@@ -1,4 +1,4 @@
-"""The launcher's source `aws-sm:`, against moto, which stands in for AWS. Its clock is the test's own."""
+"""The launcher's source `aws-sm:`, against moto, a stand-in for AWS. The test sets its clock."""
 
 import itertools
 import json
@@ -40,12 +40,12 @@ pytestmark = pytest.mark.real
 
 NAMES = ("mqtt", "agent-key", "client-cert", "http-token")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+# Minimum seconds of a launcher to change over to a fetched value, within the stack's total.
 CHANGING_OVER = 60
-"""Seconds that a launcher has at least to change over to what it fetched, of those that the stack allows it in all."""
 
 
 class Counting:
-    """A client that counts what it is asked, and fails when told to. A stand-in for AWS' own refusals."""
+    """A client that counts its requests, and fails as configured. A stand-in for AWS' refusals."""
 
     def __init__(self, client: StrictSecretsManager) -> None:
         self._client = client
@@ -65,7 +65,7 @@ class Counting:
 
 @dataclass
 class Stack:
-    """The secrets of a server, and the hour."""
+    """The secrets of a server, and the time."""
 
     aws: Aws
     prefix: str
@@ -150,7 +150,7 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
         *("describe_secret agent-key", "describe_secret mqtt"),
         *("get_secret_value agent-key", "get_secret_value mqtt"),
     ]
-    for _ in range(20):  # the launcher looks every second
+    for _ in range(20):  # the launcher polls every second
         assert source.fingerprint() == before
         source.read()
         stack.now += POLL_SECONDS / 60

@@ -1,4 +1,4 @@
-"""The launcher's source `vault:`, against a real OpenBao. Its clock is the test's own."""
+"""The launcher's source `vault:`, against a real OpenBao. The test sets its clock."""
 
 import logging
 import secrets
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.real
 
 @dataclass
 class Reads:
-    """The secrets of a server, who reads them, and the hour."""
+    """The secrets of a server, their reader, and the time."""
 
     live: LiveVault
     file: Path
@@ -40,7 +40,7 @@ class Reads:
         self.live.root.secrets.kv.v2.create_or_update_secret(secret, document, mount_point=self.live.mount)
 
     def show(self) -> None:
-        """Lay down what the server logs in with."""
+        """Write the server's login credential."""
         self.file.write_text(self.live.secret_id())
         self.file.chmod(0o600)
 
@@ -89,7 +89,7 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     source = reads.source("mqtt+agent-key")
     before = source.fingerprint()
     assert reads.of_secrets() == [f"read {what}/{name}" for name in ("mqtt", "agent-key") for what in LOOK_AND_READ]
-    for _ in range(3):  # the launcher looks every second
+    for _ in range(3):  # the launcher polls every second
         assert source.fingerprint() == before
         source.read()
         reads.now += POLL_SECONDS / 10

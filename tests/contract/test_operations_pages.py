@@ -1,4 +1,4 @@
-"""The commands of the pages on agent keys, certificates, doctor and the report, run as they stand there."""
+"""The commands of the pages on agent keys, certificates, doctor and the report, run word for word."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ def follow(
     code: int = 0,
     environment: Mapping[str, str] = NOTHING,
 ) -> str:
-    """Type a block. Returns what it printed."""
+    """Type a block. Return its output."""
     own = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     if stack:
         own["SECRETOPS_MANIFEST"] = str(stack.file)
@@ -44,7 +44,7 @@ def follow(
 
 @pytest.fixture
 def certified(tmp_path: Path) -> Iterator[Certified]:
-    """Of which nothing has a value yet; the page's folder `clients` is what the broker trusts."""
+    """Yield a stack without values; the broker trusts the page's folder `clients`."""
     folder = tmp_path / "broker"
     (folder / "clients").mkdir(parents=True)
     started = start_mosquitto(folder, certifying=True, trusts=folder / "clients")

@@ -1,6 +1,5 @@
-"""A client certificate that the stack's own CA signs, and that CA's change, at a mosquitto that lets nobody in without
-one. The broker is real, and trusts what an operator gave it.
-"""
+"""A client certificate that the stack's private CA signs, and that CA's change, at a mosquitto that requires one. The
+broker is real, and trusts the operator's file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +42,7 @@ def running(stack: Certified) -> Certified:
 
 
 def due(stack: Certified) -> None:
-    """Let it be the moment at which the certificate is due."""
+    """Move the clock to the renewal of the certificate."""
     current = stack.versions().current
     at = renewal_at(current) if current else None
     assert at
@@ -103,7 +102,7 @@ def test_a_ca_that_nobody_meant_is_let_go_of_while_the_one_before_signs(running:
 
 
 def test_whoever_has_the_cas_key_plays_no_other_client_no_server_and_no_ca(running: Certified) -> None:
-    """By the CA's own certificate, which OpenSSL reads: mosquitto is told nothing, and trusts the CA."""
+    """By the CA certificate, which OpenSSL reads: mosquitto has no other setting for it."""
     authority = running.read(AUTHORITY)
     above = x509.load_pem_x509_certificate(authority["ca.crt"].encode())
     signer = load_pem_private_key(authority["ca.key"].encode(), None)

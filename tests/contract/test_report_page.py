@@ -1,6 +1,5 @@
-"""The report's page in a real browser: on a desktop, on a phone and on paper, in light and dark, by keyboard, and for a
-screen reader as far as axe-core can tell. The stack is one that was rotated, over a real broker.
-"""
+"""The report's page in a real browser: desktop, phone and paper, light and dark, keyboard, and axe-core for screen
+readers. The stack was rotated over a real broker."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from tools.parts import found
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-DEADLINE = 300_000.0  # Milliseconds that the browser may take for anything.
+DEADLINE = 300_000.0  # Timeout of each browser action in milliseconds.
 SIZES = {"phone": (390, 844), "small phone": (320, 568), "desktop": (1280, 900)}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 Scheme = Literal["light", "dark"]
@@ -26,7 +25,7 @@ Scheme = Literal["light", "dark"]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium. As root it has no sandbox of its own; it opens a file of ours, and nothing else."""
+    """Yield Debian's Chromium. As root it has no sandbox; it opens only our file."""
     program = found("chromium")
     if program is None or not axe.FILE.is_at(axe.script()):
         pytest.skip("no Chromium, or no axe-core: make test-slow brings them")
@@ -74,7 +73,7 @@ def shown(browser: Browser, path: Path, size: str = "desktop", scheme: Scheme = 
 
 
 def violations(opened: Opened) -> list[str]:
-    """What axe-core finds, as rule: element. The page's own policy lets no script in but a debugger's."""
+    """Return axe-core's findings as rule: element. The page's own policy allows no script but a debugger's."""
     opened.run(axe.script().read_text() + "; undefined")
     options = json.dumps({"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations", "passes"]})
     result = opened.run(f"axe.run(document, {options})")

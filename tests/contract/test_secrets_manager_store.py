@@ -1,4 +1,4 @@
-"""What only the AWS store does. moto stands in for AWS, and a strict client for those of its rules that moto lacks."""
+"""What only the AWS store does. moto stands in for AWS, with a strict client for AWS' rules that moto lacks."""
 
 import contextlib
 import functools
@@ -40,7 +40,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
 
 @pytest.fixture
 def meddle() -> Iterator[Callable[..., None]]:
-    """Let somebody do something, once, before the next request that writes; `later`: so many moments after that."""
+    """Yield a function that runs a deed once, before the next request that writes, or `later` moments after."""
 
     def once(deed: Callable[[], object], later: int = 0) -> None:
         left = later
@@ -64,7 +64,7 @@ def token(number: int) -> str:
 
 
 def roll_back(place: Account, away: str, to: str) -> None:
-    """What a person does by hand: AWS' documented way back to the version before."""
+    """AWS' documented way back to the previous version, by hand."""
     place.client.update_secret_version_stage(
         SecretId=place.name, VersionStage=CURRENT, RemoveFromVersionId=away, MoveToVersionId=to
     )
@@ -75,7 +75,7 @@ def labelled(place: Account, label: str) -> str | None:
 
 
 def aws_labels(place: Account) -> dict[str, set[str]]:
-    """Those of AWS, by version."""
+    """Return AWS' own labels, by version."""
     return {
         name: found for name, labels in place.labels().items() if (found := {one for one in labels if one[:3] == "AWS"})
     }
@@ -183,10 +183,10 @@ def test_forgetting_leaves_the_secret_of_the_stack_and_what_is_configured_of_it(
     assert store.journal.last("it") is None
 
 
-# Before the mark is on the empty version, after it is, and while labels are taken away.
+# Before the mark is on the empty version, after it is, and while labels are removed.
 @pytest.mark.parametrize(("then", "moment", "begun"), [("recover", 1, False), ("recover", 4, True), ("add", 8, True)])
 def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, begun: bool) -> None:
-    """The next tick ends it, or it had not begun; and so does an operator who puts a new value."""
+    """The next tick completes it, unless it had not begun; so does an operator's new value."""
     store = place.open()
     values = [publish_with(store, token(number)) for number in (1, 2)]
     store.add("it", version(token(3)), make())
@@ -260,12 +260,12 @@ def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptu
 
 
 def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: Account) -> None:
-    """The answer with the value takes long: the SDK repeats the request, for minutes."""
+    """The answer with the value is slow: the SDK repeats the request for minutes."""
     publish(place, token(1))
     timing, table, stalls = Timing(duration=0.6, renew=3600, poll=0.1), place.table(), []
 
     def stalled(**asked: Any) -> Any:
-        # What a follower does, at once: a holder that renews would keep a real one out.
+        # Takes the lease over at once: a renewing holder would keep a real successor out.
         follower = LeaseRecord(holder="the follower", token="0" * 16, since=NOW)  # nosec B106
         assert table.write(follower, table.read()).record == follower
         stalls.append(threading.Event().wait(timing.trusted + 0.1))

@@ -1,6 +1,6 @@
-"""What every store does: one suite, one row a store. Gaps are data. What only the dotenv store does is at the end.
+"""What every store does: one suite, one row per store. Gaps are data. What only the dotenv store does is at the end.
 
-The folder, the locks, the kills, the full disk and the API server are real. AWS is not: moto stands in for it.
+The folder, locks, kills, full disk and API server are real. moto replaces AWS.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from tests.contract.versions import FIELDS, NOW, make
 from tests.real.accidents import NOBODY, fill, in_child, small_disk
 
 HOUR = timedelta(hours=1)
-SLOW = ("kubernetes", "azure", "swarm")  # The rows of what is built from Go, comes from npm, or needs root.
+SLOW = ("kubernetes", "azure", "swarm")  # The rows built from Go or npm, or that need root.
 EXAMPLES = 20
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
@@ -97,7 +97,7 @@ def needs(opened: Opened, feature: Feature) -> None:
 
 
 def named(number: int) -> str:
-    """A version's id: as long as AWS wants it, and such that the later one sorts later."""
+    """Return a version's id: as long as AWS requires, and in order of `number`."""
     return f"v{number}-of-the-contract-of-all-stores"
 
 
@@ -115,7 +115,7 @@ def version(name: str, **facts: str | datetime | None) -> Version:
 def test_a_new_version_is_pending_and_nobody_is_given_it(opened: Opened) -> None:
     first = opened.publish(V[1])
     second = make()
-    added = version(V[2], expires=NOW + HOUR, user=f"{uuid.uuid4()}/{uuid.uuid4()}")  # as of an agent's key
+    added = version(V[2], expires=NOW + HOUR, user=f"{uuid.uuid4()}/{uuid.uuid4()}")  # like an agent's key
     opened.store.add("it", added, second)
     assert opened.store.versions("it").pending == added
     assert opened.delivered() == dict(first)
@@ -337,7 +337,7 @@ def test_every_read_and_write_has_exactly_one_record(opened: Opened) -> None:
 
 @pytest.fixture
 def in_memory() -> Iterator[Path]:
-    """Where hundreds of fsyncs cost nothing: what is killed here is a process, not the machine."""
+    """Yield a folder in memory, where fsyncs are cheap: kills concern a process, not the machine."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:  # noqa: S108
         yield Path(name)
 
@@ -486,7 +486,7 @@ def test_an_access_that_cannot_be_recorded_does_not_happen(dotenv: InFolder) -> 
 
 @pytest.mark.parametrize(("form", "then"), [(1, "recover"), (0, "put"), (2, "forget")])
 def test_a_purge_killed_anywhere_is_never_undone(in_memory: Path, form: int, then: str) -> None:
-    """By the next tick it is ended, or had not begun; and so it is by an operator who purges, or puts, again."""
+    """The next tick, purge or put completes it, unless it had not begun."""
     begun = False
     for number in itertools.count():
         opened = in_folder(in_memory / f"{number}", ROWS[form])

@@ -1,4 +1,4 @@
-"""What only the Vault store does, on a real OpenBao: refusals, its lease, logins, and what a person edits there."""
+"""What only the Vault store does, on a real OpenBao: refusals, its lease, logins, and a person's edits."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Way:
-    """The way to the server, from this process: what happens once, at the next request of a kind."""
+    """The transport to the server, with hooks for the next request of a kind."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[str] = []  # What was sent, in order: "POST data/it".
@@ -77,7 +77,7 @@ class Way:
         monkeypatch.setattr(Connection, "_attempt", sent)
 
     def before(self, what: str, deed: Deed) -> None:
-        """Do it once, right before `what` is sent, and after we were asked whether we may."""
+        """Run `deed` once, right before `what` is sent, after the check of the lease."""
         self._before.append((what, deed))
 
     def lose(self, what: str) -> None:
@@ -161,7 +161,7 @@ def test_another_mount_namespace_or_engine_is_refused_and_no_value_is_written(op
         )
         with pytest.raises(StoreError, match=named):
             other.add("it", version(V[1]), make())
-    with pytest.raises(InvalidPath):  # nothing is in it
+    with pytest.raises(InvalidPath):  # it is empty
         client.secrets.kv.v1.list_secrets("", mount_point=first)
 
 
@@ -213,7 +213,7 @@ def test_a_document_that_somebody_writes_right_before_ours_is_not_overwritten(pl
 
 
 def test_late_publish_is_refused_after_a_follower_prepared_another(place: InMount, way: Way) -> None:
-    """Both are for the same user, whose password the follower sets next: what comes late would open nothing."""
+    """Both concern one user, whose password the successor sets next: the late version would not log in."""
     value, late = publish(place, V[1]), make()
     store = place.open()
 
@@ -254,7 +254,7 @@ def test_a_lost_answer_is_asked_for_again_and_nothing_is_written_twice(place: In
 LEASE = "rotator/lease"
 WRITE = f"POST data/{LEASE}"
 NOT_RENEWED = Timing(duration=60, renew=3600, poll=0.1)
-QUICK = Timing(duration=2, renew=3600, poll=0.1)  # Of a holder that does not renew, and is followed soon.
+QUICK = Timing(duration=2, renew=3600, poll=0.1)  # Of a holder that does not renew, and expires soon.
 
 
 def test_who_does_not_renew_is_followed_and_writes_no_more(place: InMount) -> None:

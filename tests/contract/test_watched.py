@@ -1,4 +1,4 @@
-"""The certificates that others renew, as a TLS server shows them: what is told of them, where, and when."""
+"""The external certificates that a TLS server presents: what is reported, where, and when."""
 
 import contextlib
 import socket

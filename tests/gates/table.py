@@ -1,12 +1,13 @@
-"""The reliability gates of every shipped stack: which tests prove each, and what of it is not proven, with the reason.
+"""The reliability gates of every shipped stack: the tests that prove each, and the gaps with their reasons.
 
-The one place where this is said. docs/reliability.md is made of it, and tests/unit/test_gates.py holds it to the files:
-a stack that is shipped has every cell, and a test that is named exists.
+docs/reliability.md is generated from it. tests/unit/test_gates.py checks that each shipped stack has every cell, and
+that each named test exists.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+# Gate -> what it shows.
 GATES: Mapping[str, str] = {
     "leak": "canary values are nowhere but where values belong: not in state, previews, logs, arguments, environments",
     "revert": "after rotations a preview finds nothing to do, so that no `pulumi up` takes one back",
@@ -17,12 +18,11 @@ GATES: Mapping[str, str] = {
     "clock": "a clock that jumps rotates nothing twice, retires nobody too early, and holds no lease for ever",
     "year": "a simulated year of ticks under random faults breaks no invariant",
 }
-"""Gate -> what it shows."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One gate of one stack. `gap` is what is not proven there, and why; a cell with neither proves nothing."""
+    """One gate of one stack. `gap` is what is not proven, and why; a cell with neither proves nothing."""
 
     proofs: tuple[str, ...] = ()  # Tests, as FILE::NAME.
     gap: str = ""
@@ -32,8 +32,8 @@ NEWCOMER, DEV, STAGING, PROD = (f"tests/stacks/test_{name}.py" for name in ("new
 AWS, SWARM = "tests/stacks/test_aws_elsewhere.py", "tests/stacks/test_swarm.py"
 VAULT, PODS = "tests/stacks/test_vault_local.py", "tests/stacks/test_vault_kubernetes.py"
 LEAK, CRASH, CLOUD = "tests/gates/test_leak.py", "tests/gates/test_crash.py", "tests/gates/test_cloud_crash.py"
+# Includes the rule that no input of any resource is a value: the state leaks nothing, and reverts nothing.
 KEEPS_RULES = "tests/unit/test_policy_pack.py::test_each_stack_that_is_shipped_keeps_every_rule"
-"""Among them that no input of any resource is a value: so there is nothing to leak by the state, and to revert."""
 
 NOTHING_AND_NOWHERE = "test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhere"
 IN_A_CLOUD = f"{LEAK}::test_no_value_leaves_its_place_in_a_cloud"
@@ -47,6 +47,7 @@ NO_DEPLOYMENT = (
     "no test deploys this pair: its store, rotator and trail are those of {store}, its server is that of {server}"
 )
 
+# By stack file.
 LOADS: Mapping[str, Cell] = {
     "Pulumi.dev.yaml": Cell((FILES,
                              "tests/gates/test_load.py::test_rotations_under_reconnecting_threads_fail_no_connect")),
@@ -72,7 +73,6 @@ LOADS: Mapping[str, Cell] = {
           "not as replicas of a Swarm: these follow by the same launcher, each by itself")
        for name in ("prod-aws-swarm", "prod-vault-swarm")},
 }  # fmt: skip
-"""By its stack file."""
 
 LEAKS: Mapping[str, Cell] = {
     "Pulumi.dev.yaml": Cell((
@@ -105,6 +105,7 @@ LEAKS: Mapping[str, Cell] = {
          NO_DEPLOYMENT.format(store="dev-vault-local", server="prod-swarm")),
 }  # fmt: skip
 
+# The tests that search for values after three rotations also check for an empty preview.
 REVERTS: Mapping[str, Cell] = {
     **{stack: Cell(tuple(one for one in cell.proofs if one != IN_A_CLOUD), cell.gap) for stack, cell in LEAKS.items()},
     "Pulumi.dev.yaml": Cell((f"{NEWCOMER}::test_a_preview_wants_no_changes_after_ten_rotations",)),
@@ -112,7 +113,6 @@ REVERTS: Mapping[str, Cell] = {
         (f"{SWARM}::test_after_rotations_no_task_is_on_an_old_version_and_no_secret_is_left",)
     ),
 }
-"""The tests that look for values after three rotations look for a preview with nothing to do, too."""
 
 STORE_CRASHES = (
     "tests/contract/test_stores.py::test_rotator_with_a_lost_lease_does_not_publish",
@@ -180,8 +180,8 @@ def _cells(stack: str) -> Iterator[tuple[str, Cell]]:
     )
 
 
+# Stack file -> gate -> its proofs.
 TABLE: Mapping[str, Mapping[str, Cell]] = {stack: dict(_cells(stack)) for stack in LEAKS}
-"""Stack file -> gate -> what proves it."""
 
 
 def files() -> list[str]:

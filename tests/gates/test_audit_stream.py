@@ -1,4 +1,4 @@
-"""A long trail as one gzip stream, through the real command: counted right, in memory that does not grow with it."""
+"""A long trail as one gzip stream, through the real command: counted right, with constant memory."""
 
 import gzip
 import json
@@ -16,18 +16,20 @@ from tests.unit import test_cloudtrail as cloudtrail
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 BLOCKS, OTHERS = 1000, 500
+# Reads of the stack's secrets in each block, by the server and by an undeclared identity. `OTHERS` concern other
+# things.
 READS, STOLEN = 480, 20
-"""Of the stack's secrets, in each block, by the server and by somebody undeclared. `OTHERS` are about other things."""
-MOST_MORE = 64 * 2**20  # Bytes that all blocks may take beyond what one takes: events are remembered, to count once.
-MARK = "@@@@@@@@"  # What is another number in each block: no event comes twice.
+MOST_MORE = (
+    64 * 2**20
+)  # Bytes that all blocks may take beyond what one takes: event ids are stored, to count each once.
+MARK = "@@@@@@@@"  # Unique numbers per block: no event comes twice.
+# Starts the command and records its memory. It is small, because a process's peak includes its parent's at the fork.
 MEASURE = """
 import json, os, subprocess, sys
 _, status, used = os.wait4(subprocess.Popen(sys.argv[2:]).pid, 0)
 with open(sys.argv[1], "w") as file:
     json.dump({"code": os.waitstatus_to_exitcode(status), "peak": used.ru_maxrss}, file)
 """
-"""Starts the command and writes down what it took. It is small itself, for the peak of a process counts what it was
-started from."""
 
 
 def block_of_aws() -> bytes:

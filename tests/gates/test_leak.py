@@ -1,4 +1,4 @@
-"""Canary values through every command of the real command line: they are where values belong and nowhere else."""
+"""Canary values through every command of the real command line: they stay where values belong."""
 
 import base64
 import contextlib
@@ -32,6 +32,7 @@ pytestmark = pytest.mark.real
 
 PLACES = ("versions/", "config/.env", "secrets/", "certs/")  # Below the store's root: where a value may be.
 
+# secretops with every logger at DEBUG, and paho's enabled.
 LOUD = """
 import logging, sys
 import paho.mqtt.client as mqtt
@@ -44,7 +45,6 @@ mqtt.Client.__init__ = loud
 from secretops.cli import main
 main()
 """
-"""secretops with every logger at DEBUG, and paho's switched on."""
 
 
 def forms(text: str) -> Iterator[bytes]:
@@ -58,13 +58,13 @@ def forms(text: str) -> Iterator[bytes]:
     for safe in ("", "/", " "):
         yield urllib.parse.quote(text, safe=safe).encode()
     yield urllib.parse.quote_plus(text).encode()
-    for offset in range(3):  # what stands before it shifts base64; its ends mix with the neighbours
+    for offset in range(3):  # the text before it shifts base64; its ends mix with the neighbors
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             yield encode(bytes(offset) + raw)[4:-4]
 
 
 class Canaries:
-    """Values that must stay where they belong, told by a name that reveals nothing."""
+    """Values that must stay in place, identified by a name that reveals nothing."""
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
@@ -128,10 +128,10 @@ def _ancestors(pid: str, parents: dict[str, str]) -> Iterator[str]:
 
 class Place(Protocol):
     def values(self) -> dict[str, dict[str, str]]:
-        """All that are kept now, by version."""
+        """Return all stored values, by version."""
 
     def shown(self) -> dict[str, bytes]:
-        """What else there is of it, where no value may be, by what it is."""
+        """Return all other data of it, where no value may be, by kind."""
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,14 @@ class Folder:
 
 
 class Watch:
-    """Runs commands on a stack and keeps all that anybody could see of them."""
+    """Runs commands on a stack and records all that is visible of them."""
 
     def __init__(self, stack: Stack, canaries: Canaries, place: Place) -> None:
         self.stack, self.canaries, self.place = stack, canaries, place
         self.outputs: list[tuple[str, bytes]] = []
 
     def run(self, *arguments: str, given: str = "", code: int = 0, stack: Stack | None = None) -> None:
-        """Once as it is, and when that fails as it should, once more with every logger at DEBUG."""
+        """Run it once, and if it fails as expected, again with every logger at DEBUG."""
         command = (stack or self.stack).command(*arguments)
         for argv in (command, [sys.executable, "-c", LOUD, *command[3:]]) if code else (command,):
             self._run(argv, arguments, given, code)
@@ -166,7 +166,7 @@ class Watch:
         assert b"DEBUG" in self._run(argv, arguments, given, code)
 
     def any(self, *arguments: str, given: str = "") -> None:
-        """With every logger at DEBUG, whatever there is to log, and whether or not it leaves something to a person."""
+        """Run it with every logger at DEBUG, with any exit code of success."""
         argv = [sys.executable, "-c", LOUD, *self.stack.command(*arguments)[3:]]
         self._run(argv, arguments, given, ExitCode.DONE, ExitCode.ATTENTION)
 
@@ -254,7 +254,7 @@ def own_certificate() -> dict[str, str]:
 def test_no_value_leaves_its_place_in_a_cloud(
     cloud: CloudStack, broker_of: Callable[[str], tuple[Broker, Value]], broker_logs: list[Path]
 ) -> None:
-    """With every logger of its SDK at DEBUG, too: those are the ones that show requests."""
+    """With every logger of its SDK at DEBUG, too: those show requests."""
     canaries = Canaries()
     watch = Watch(cloud, canaries, cloud)
     strange = "/+ =é\"'$${HOME}\\"

@@ -1,4 +1,4 @@
-"""Canary values through the commands that look at a stack, mend it, show it, and end what is in wrong hands."""
+"""Canary values through the commands that check, repair and show a stack, and that end a compromise."""
 
 import json
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
-"""A stand-in for the agent injector's webhook: what a pod's annotations ask for, as a real `bao agent` beside it.
+"""Stand-in for the agent injector's webhook: runs a real `bao agent` as a pod's annotations request.
 
 It reads the annotations as the injector does (https://openbao.org/docs/platform/k8s/injector/annotations/), writes the
-agent's configuration, and runs the agent as a container of the pod. An annotation that it does not know fails the test.
-It does not prove that a cluster's webhook takes the pod, nor how long a value takes: this agent looks more often.
+agent's configuration, and runs the agent as a container of the pod. An unknown annotation fails the test. Not proven:
+that a cluster's webhook takes the pod, and how long a value takes (this agent polls more often).
 """
 
 import json
@@ -18,14 +18,15 @@ from tests.real.pod_volumes import Volumes, container_of, metadata
 PREFIX = "vault.hashicorp.com/"
 SECRETS = "/vault/secrets"
 HOME = "/home/vault"
+# Where the injector mounts the volume that is named for the token.
 TOKEN = "/var/run/secrets/vault.hashicorp.com/serviceaccount"  # nosec B105 - a folder
-"""Where the injector mounts the volume that is named for the token."""
 
 DEFAULT_USER, DEFAULT_GROUP = 100, 1000
+# How often the agent polls for a new version, and after how many failed tries it restarts. Its own backoff grows to a
+# minute.
 EVERY, TRIES = "1s", 2
-"""How often the agent looks for a new version; and after how many tries it begins anew with what is not there yet, in
-place of waiting longer each time, up to a minute."""
 
+# Annotations for the pod. The rest concern one file each, and end with its name.
 KNOWN = """
 agent-inject agent-inject-token agent-copy-volume-mounts agent-pre-populate agent-revoke-on-shutdown
 agent-run-as-group agent-run-as-user agent-service-account-token-volume-name auth-path auth-type ca-cert log-level
@@ -33,7 +34,6 @@ namespace role secret-volume-path service template-config-exit-on-retry-failure 
 agent-limits-cpu agent-limits-mem agent-requests-cpu agent-requests-mem agent-limits-ephemeral
 agent-requests-ephemeral template-max-connections-per-host
 """
-"""Annotations for the pod. The rest is of one file each, and ends with its name."""
 
 AUTH_CONFIG = "auth-config-"
 OF_A_FILE = ("agent-inject-secret-", "agent-inject-template-", "agent-inject-file-", "agent-inject-perms-")
@@ -41,7 +41,7 @@ OF_A_FILE = ("agent-inject-secret-", "agent-inject-template-", "agent-inject-fil
 
 @dataclass(frozen=True)
 class Injected:
-    """What a pod gets: its agent, and the files that the agent lays for the others."""
+    """The agent of a pod, and the files that it writes."""
 
     agent: Container
     files: Mount
@@ -49,7 +49,7 @@ class Injected:
 
 @dataclass(frozen=True)
 class AgentInjector:
-    """Of one cluster. `program` is the real `bao`."""
+    """The injector of one cluster. `program` is the real `bao`."""
 
     program: Path
 
@@ -57,7 +57,6 @@ class AgentInjector:
         return (metadata(pod).annotations or {}).get(f"{PREFIX}agent-inject") == "true"
 
     def inject(self, volumes: Volumes, folder: Path) -> Injected:
-        """Its files are below `folder`, which is the pod's own."""
         asked = _asked(volumes.pod)
         user = int(asked.get("agent-run-as-user", DEFAULT_USER))
         group = int(asked.get("agent-run-as-group", DEFAULT_GROUP))
@@ -65,7 +64,7 @@ class AgentInjector:
         secrets, home = folder / "vault-secrets", folder / "vault-home"
         for each in (secrets, home):
             each.mkdir(parents=True, exist_ok=True)
-            each.chmod(0o777)  # as an emptyDir is
+            each.chmod(0o777)  # like an emptyDir
         files = Mount(secrets, asked.get("secret-volume-path", SECRETS))
         mounts = [
             Mount(secrets, files.target, writable=True),
@@ -128,7 +127,6 @@ def _configuration(asked: dict[str, str], token: str, folder: str) -> dict[str, 
 
 
 def _token(pod: Pod, volume: str) -> str:
-    """The file of the token in the volume that the annotation names: a projected one, and nothing else is taken."""
     assert pod.spec
     (named,) = (one for one in pod.spec.volumes or () if one.name == volume)
     assert named.projected is not None

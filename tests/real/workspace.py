@@ -1,4 +1,4 @@
-"""A stand-in for a Log Analytics workspace: a transport that answers Azure's own client of the query API."""
+"""A stand-in for a Log Analytics workspace: a transport that answers Azure's client of the query API."""
 
 import functools
 import io
@@ -18,32 +18,32 @@ from requests import Response
 
 from secretops.platforms.azure import api
 
+# The columns of AZKVAuditLogs that we name.
 COLUMNS = {
     "TimeGenerated": "TIMESTAMPTZ", "OperationName": "VARCHAR", "HttpStatusCode": "INTEGER",
     "CallerIpAddress": "VARCHAR", "ClientInfo": "VARCHAR", "RequestUri": "VARCHAR", "Id": "VARCHAR",
     "Identity": "VARCHAR",
 }  # fmt: skip
-"""Of AZKVAuditLogs, what is named of it."""
 
+# The columns of AzureDiagnostics before a vault's first row adds its own.
 OLDER = {
     "TimeGenerated": "TIMESTAMPTZ",
     "OperationName": "VARCHAR",
     "Category": "VARCHAR",
     "CallerIPAddress": "VARCHAR",
 }
-"""Of AzureDiagnostics, what is there before a vault's first row adds its columns."""
 
 TOO_LARGE = {"code": "-2133196797", "message": "exceeds the set limit (E_QUERY_RESULT_SET_TOO_LARGE)", "severity": 2}
+# The API's message where a table of a fuzzy union is missing, as in most workspaces: no data is hidden.
 NO_OLDER = {
     "code": "-2133196790",
     "message": "Failed to resolve table expression named 'AzureDiagnostics'",
     "severity": 3,
 }
-"""What the API says where a table of a fuzzy union is not there, and so of most workspaces: it keeps nothing back."""
 
 
-class Played(RequestsTransport):  # type: ignore[misc]  # the SDK gives it no type
-    """The query API over these rows of AZKVAuditLogs. A stand-in."""
+class Played(RequestsTransport):  # type: ignore[misc]  # the SDK has no type for it
+    """The query API over these rows of AZKVAuditLogs."""
 
     def __init__(
         self,
@@ -139,7 +139,5 @@ def _said(cell: Any) -> Any:
 
 
 class Somebody:
-    """A TokenCredential of nobody in particular."""
-
     def get_token_info(self, *_: str, options: Any = None) -> AccessTokenInfo:  # noqa: ARG002
         return AccessTokenInfo("standin", int(datetime.now(UTC).timestamp()) + 3600)

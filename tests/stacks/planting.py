@@ -1,8 +1,8 @@
-"""The project's own program, with what PLANTED names changed in what it asks the engine for.
+"""The project's program, with the edits of PLANTED in its requests to the engine.
 
 test_planted.py runs it as the __main__.py of a project. PLANTED is a file of edits: {"at": a resource's name or "" for
-the outputs, "path": steps, "to": the new entry}, {"at", "protect": false}, or {"type", "name", "inputs"} for a resource
-that is added.
+the outputs, "path": steps, "to": the new entry}, {"at", "protect": false}, or {"type", "name", "inputs"} for an added
+resource.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pulumi.runtime.rpc import _special_sig_key
 
 
 def edited(entry: Any, path: list[str | int], to: Any) -> Any:
-    """Return `entry` with `to` at `path`, which goes into outputs and into JSON texts, too."""
+    """Return `entry` with `to` at `path`, which also leads into outputs and JSON texts."""
     if isinstance(entry, dict) and _special_sig_key in entry and path:
         return {**entry, "value": edited(entry.get("value"), path, to)}
     if not path:
@@ -35,7 +35,7 @@ def edited(entry: Any, path: list[str | int], to: Any) -> Any:
 
 
 class Planter:
-    """Stands between the program and the engine's monitor."""
+    """A proxy between the program and the engine's monitor."""
 
     def __init__(self, monitor: Any, edits: list[dict[str, Any]]) -> None:
         self._edits = [edit for edit in edits if "at" in edit]
@@ -45,7 +45,7 @@ class Planter:
         monitor.RegisterResource, monitor.RegisterResourceOutputs = self.register, self.close
 
     def register(self, request: Any, **options: Any) -> Any:
-        """Register a resource as edited, and after the first of a provider those that are added."""
+        """Register a resource as edited, and the added ones after the first of their provider."""
         # Rows name a resource without the name of its component, which is its alias.
         name = next((alias.spec.name for alias in request.aliases if alias.spec.name), request.name)
         for edit in self._edits:

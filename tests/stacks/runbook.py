@@ -1,4 +1,4 @@
-"""A fresh clone of this project in which pages' commands are run word for word, as a person does."""
+"""A fresh clone of this project in which a test runs pages' commands word for word."""
 
 import os
 import pty
@@ -42,11 +42,11 @@ def shown_commands(page: Path) -> list[Shown]:
     return found
 
 
+# What differs from run to run -> its placeholder.
 VARIES = {
     r"\d{8}T\d{6}(\.\d+)?Z(-[0-9a-f]{16})?": "<time>", r"\d{4}-\d\d-\d\d": "<date>", r"\b\d+ (s|min|h|d)\b": "<age>",
     rf"(localhost|{re.escape(MACHINE)}):\d+": "localhost:<port>", r"-dev-[ab]\b": "-dev-<slot>", r" +": " ",
 }  # fmt: skip
-"""What differs from run to run -> what stands for it."""
 
 
 def has_shape(output: str, shown: str) -> bool:
@@ -73,14 +73,14 @@ def run_of(page: Path) -> list[str]:
 
 @dataclass
 class Clone:
-    """A clone, and what its commands find in their environment beside this process's."""
+    """A clone, and the environment of its commands."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
-    without: tuple[str, ...] = ()  # How variables of this process begin that they don't find there.
+    without: tuple[str, ...] = ()  # Prefixes of this process's variables that they do not see.
 
     def sh(self, *lines: str, given: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
-        """Run lines as a person does in the clone, with the environment active once it is there."""
+        """Run lines in the clone, with the environment active once it exists."""
         activate = ". .venv/bin/activate" if (self.folder / ".venv/bin/activate").exists() else ":"
         script = "\n".join(["set -e", activate, *lines])
         out = ("PULUMI", "VIRTUAL_ENV", "MAKE", *self.without)  # also where make runs the tests
@@ -106,7 +106,7 @@ class Clone:
 
 
 def new_clone(folder: Path, files: dict[str, str]) -> Clone:
-    """The files as they would be committed now, in a repository of their own; `files` in the place of some."""
+    """Copy the files as they would be committed now into a new repository; `files` replace some."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -126,7 +126,7 @@ def new_clone(folder: Path, files: dict[str, str]) -> Clone:
 
 
 def desk(folder: Path, stack_file: Path) -> Clone:
-    """A folder that is this clone, its environment too, for whoever sits before a stack that a test has deployed."""
+    """Return this clone, with its environment, for a person at a stack that a test has deployed."""
     folder.mkdir()
     for path in ROOT.iterdir():
         if not re.match(r"\.(git|state|coreflux)|Pulumi\.\w", path.name) or path.name == "Pulumi.yaml":
@@ -136,14 +136,14 @@ def desk(folder: Path, stack_file: Path) -> Clone:
 
 
 class Page:
-    """A page that is followed: its blocks one after another, none left out but what NOT_RUN names."""
+    """A page that is followed: its blocks in order, all but those in NOT_RUN."""
 
     def __init__(self, clone: Clone, name: str) -> None:
         self._clone, self._name = clone, name
         self._left = run_of(OPERATIONS / name)
 
     def follow(self, words: str, *, given: str = "", typed: str = "", code: int = 0, before: str = "") -> str:
-        """Run the next block, which has `words` in it; or what stands `before` a line of it. Gives what it said."""
+        """Run the next block, which contains `words`, or its lines `before` one. Return the output."""
         assert self._left, f"{self._name} has no block {words!r} any more"
         block = self._left.pop(0)
         if before:

@@ -29,14 +29,14 @@ from tools import kubernetes_parts
 NAME = "staging"
 NAMESPACE = "coreflux-mcp"
 IMAGE = "registry.example.com/coreflux-mcp-secrets:0.1.0"
-HELD = "holds the lease"  # What a rotator says that finds another at work.
+HELD = "holds the lease"  # The message of a rotator that finds the lease taken.
 SERVER, ROTATOR = "coreflux-mcp-server", "coreflux-mcp-rotator"
 SECRETS = ("coreflux-mcp-secrets", "coreflux-mcp-certs", "coreflux-mcp-versions")
 
 
 @dataclass
 class StagingStack(ManifestStack):
-    """A stack on this machine's broker and cluster, and who deploys it."""
+    """A stack on this machine's broker and cluster, and its deployer."""
 
     kubeconfig: Path
 
@@ -61,7 +61,7 @@ def lay_provider(home: Path) -> None:
 
 
 def new_staging(home: Path, kubeconfig: Path, broker: Mosquitto, *, context: str = CONTEXT) -> StagingStack:
-    """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
+    """Return the stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
     lay_provider(home)
     config = stack_config(broker, context)
     stack = StagingStack(NAME, home, config, kubeconfig)
@@ -80,7 +80,7 @@ def stack_config(broker: Mosquitto, context: str) -> dict[str, dict[str, Any]]:
 
 @dataclass
 class Staging:
-    """The stack once it is deployed, and all that was said meanwhile."""
+    """The deployed stack, and all output meanwhile."""
 
     stack: StagingStack
     cluster: Cluster
@@ -117,7 +117,7 @@ class Staging:
         return {key: base64.b64decode(text).decode() for key, text in (found.data or {}).items()}
 
     def learn(self) -> None:
-        """Take note of every value that there is now."""
+        """Record all current values."""
         for name in SECRETS:
             for key, text in self.secret(name).items():
                 fields: dict[str, Any] = json.loads(text) if text.startswith("{") else {"": text}
@@ -129,9 +129,9 @@ class Staging:
 def run_job(
     client: Client, kubelet: Kubelet, namespace: str, name: str, arguments: list[str] | None, *, said: list[str]
 ) -> RunningPod:
-    """A Job as the CronJob makes it, by `kubectl create job --from`, run to its end; or with other arguments.
+    """Run a Job like the CronJob's, by `kubectl create job --from`, to its end; or with other arguments.
 
-    Another one after it while somebody else holds the lease: at the full hour the CronJob makes one, too.
+    Retry while another holder has the lease: the CronJob starts one at the full hour, too.
     """
     cron = client.get(CronJob, ROTATOR, namespace=namespace)
     assert cron.spec and cron.spec.jobTemplate.spec and cron.spec.jobTemplate.metadata
@@ -178,7 +178,7 @@ async def rotate_under_clients(kubelet: Kubelet, token: str, rotate: Callable[[i
             if turn:
                 swapped = f"Using version {await asyncio.to_thread(rotate, turn)} of mqtt"
                 await asyncio.to_thread(kubelet.until, swapped, partial(all_log, kubelet, swapped))
-                # Its report is gone then: the next rotation need not wait for the grace.
+                # Its report is gone then: the next rotation need not wait for the grace period.
                 left = partial(all_log, kubelet, "The former MQTT client has disconnected", turn)
                 await asyncio.to_thread(kubelet.until, "the former clients' end", left)
             for session in (first, second):

@@ -25,9 +25,9 @@ from tests.stacks.project import BIN, ManifestStack, lay_plugin
 from tools import docker_provider
 
 NAME = "prod-swarm"
-DEADLINE = 600  # Seconds for what has to happen at some time: a service's update replaces one task after the other.
+DEADLINE = 600  # Seconds to wait for an event: a service's update replaces one task after the other.
+# States of a task that has ended.
 ENDED = ("complete", "failed", "rejected", "shutdown", "orphaned", "remove")
-"""States of a task that does not run any more."""
 
 REPLICAS = 2  # Of the server, as the shipped file has it.
 
@@ -50,7 +50,7 @@ class SwarmProject(ManifestStack):
 
 
 def new_swarm_stack(home: Path, swarm: Swarm, broker: Mosquitto, image: str) -> SwarmProject:
-    """The stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
+    """Return the stack in `home`, not deployed yet. Skips the test where Pulumi's provider is not built."""
     lay_plugin(home, docker_provider.built(), f"docker-v{docker_provider.PROVIDER}")
     port = swarm.lead_to(broker.port)
     config: dict[str, dict[str, Any]] = {
@@ -66,15 +66,15 @@ def new_swarm_stack(home: Path, swarm: Swarm, broker: Mosquitto, image: str) -> 
 
 @dataclass
 class Deployed:
-    """The stack once it is deployed, all that was said meanwhile, and every value that was seen."""
+    """The deployed stack, all output meanwhile, and every value seen."""
 
     stack: SwarmProject
     swarm: Swarm
     broker: Mosquitto
     said: list[str] = field(default_factory=list)
     values: set[str] = field(default_factory=set, repr=False)
+    # argv and environment of all processes during a put.
     processes: list[bytes] = field(default_factory=list, repr=False)
-    """argv and environment of what ran while a value was put."""
     _urls: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -149,7 +149,7 @@ class Deployed:
         return sorted(name for name in names if name.startswith(self.store.prefix))
 
     def at_work(self) -> list[str]:
-        """Names of those that carry a command which has not ended. What is left of a killed one's stays for minutes."""
+        """Return the names of running command services. Those of a killed command remain for minutes."""
         names = [name for name in self.services() if name.startswith(f"{self.store.prefix}task-")]
         return [name for name in names if not all(task["Status"]["State"] in ENDED for task in self._tasks(name))]
 
@@ -165,7 +165,7 @@ class Deployed:
         return {field: self.read(task, file.name) for field, file in self.store.delivered[name].items()}
 
     def learn(self) -> None:
-        """Take note of each value that a task of the server has."""
+        """Record each value that a task of the server has."""
         if self.store.service not in self.services():
             return
         places = {
@@ -194,7 +194,7 @@ class Deployed:
         return self._logs(*self.swarm.docker.tell("ps", "-aq", "--filter", label).split())
 
     def log(self) -> str:
-        """What every container said that Docker still has. Not by the service's: that may wait for one that is gone."""
+        """Return the logs of all containers. A service's log may wait for a removed container."""
         return self._logs(*self.swarm.docker.tell("ps", "-aq").split())
 
     def _logs(self, *containers: str) -> str:
@@ -214,7 +214,7 @@ def attached(spec: dict[str, Any]) -> list[str]:
 
 
 def docker_environment(swarm: Swarm) -> dict[str, str]:
-    """For whoever types `docker` on the manager: the client that the daemon came with, and nothing of the user's."""
+    """Return the environment of `docker` on the manager: the client of the daemon, without the user's settings."""
     path = f"{Path(swarm.docker.client).parent}:{os.environ['PATH']}"
     return {"PATH": path, "DOCKER_HOST": swarm.host, "DOCKER_CONFIG": str(swarm.docker.folder)}
 

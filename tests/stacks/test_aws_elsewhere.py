@@ -1,9 +1,10 @@
-"""The examples whose store is AWS and whose server is not, each on its providers: in a cluster, and on this machine.
+"""The examples whose store is AWS and whose server runs elsewhere, on their providers: in a cluster, and on this
+machine.
 
-The AWS provider is the stand-in (tools/standin says what that does not prove), Secrets Manager and IAM are moto; API
-server, Kubernetes provider and broker are real, pods are run by a stand-in for kubelet. No External Secrets runs here:
-the test copies what it would copy, as its objects in the cluster say. That they name the right secrets and keys is
-proven; that it takes its role and reads by them is not.
+The AWS provider is the stand-in (tools/standin lists what it does not prove), Secrets Manager and IAM are moto; API
+server, Kubernetes provider and broker are real, a stand-in for kubelet runs pods. No External Secrets runs: the test
+copies by its objects in the cluster. That they name the right secrets and keys is proven; that it can assume its role
+is not.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The pages of clouds, followed word for word in a clone of one's own that has no account anywhere."""
+"""The pages of clouds, followed word for word in a new clone that has no account anywhere."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.unit.harness import ca_file
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-CA = "/etc/ssl/certs/prod-ca.crt"  # What the shipped stack files call the broker's.
+CA = "/etc/ssl/certs/prod-ca.crt"  # The broker's name in the shipped stack files.
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
-"""The components from their wheel, in programs that are not this one, by the real engine in a venv of their own.
+"""The components from their wheel, in other programs, by the real engine in a separate venv.
 
-Those of AWS are on the stand-in for Pulumi's provider: it checks inputs and makes up ids. What AWS accepts, what a
-network lets through and whether ECS starts a task is not proven.
+Those of AWS are on the stand-in for Pulumi's provider: it checks inputs and invents ids. Not proven: that AWS accepts
+them, that a network is open, and that ECS starts a task.
 """
 
 import json
@@ -57,7 +57,7 @@ def installer(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 @pytest.fixture(scope="module")
 def declaring(installer: Callable[[str], Path]) -> Path:
-    """An environment that has what declares a stack of AWS, and not the command, unless `venv` came before."""
+    """Return an environment that can declare a stack of AWS without the command, unless `venv` came before."""
     return installer("aws")
 
 
@@ -130,7 +130,7 @@ def program(home: Path, venv: Path, text: str) -> Program:
 
 
 def in_yaml(home: Path, venv: Path) -> Program:
-    """The page's program in YAML, which Pulumi's own language host runs, and a clone whose plugin has `venv`."""
+    """Return the page's program in YAML, which Pulumi's own language host runs, and a clone whose plugin has `venv`."""
     if not (host := cached_path(*YAML_HOST)).exists():
         pytest.skip("Pulumi's language host for YAML is missing: python3 tools/setup.py --parts")
     made = Program(home, home / "clone")
@@ -197,10 +197,12 @@ def test_component_page_makes_a_dev_stack_below_one_resource(dev: Program) -> No
 def test_plugin_has_a_schema_by_the_metaschema_of_pulumi(venv: Path, tmp_path: Path) -> None:
     made = in_yaml(tmp_path, venv)
     said = made.pulumi("package", "get-schema", str(made.venv.parent))
-    schema, _ = json.JSONDecoder().raw_decode(said)  # what the language host says comes after it
+    schema, _ = json.JSONDecoder().raw_decode(said)  # the language host's output comes after it
     component = schema["resources"][f"{COMPONENT}Dotenv"]
     assert sorted(component["requiredInputs"]) == ["broker", "server", "store"]
     assert "pulumi.json#/Any" not in said and schema["version"] != "0.0.0"
     sources = module_folder(find_go(MODULE), MODULE, "github.com/pulumi/pulumi/pkg/v3")
-    metaschema = (sources / "codegen/schema/pulumi.json").read_text().replace("(?<", "(?P<")  # as Python names groups
+    metaschema = (
+        (sources / "codegen/schema/pulumi.json").read_text().replace("(?<", "(?P<")
+    )  # like Python's group names
     Draft202012Validator(json.loads(metaschema)).validate(schema)

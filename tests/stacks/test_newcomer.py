@@ -1,4 +1,4 @@
-"""What somebody does who has just cloned this: `make up`, an MCP client, rotations, and then the whole README."""
+"""What a new user does after a clone: `make up`, an MCP client, rotations, and then the whole README."""
 
 import asyncio
 import json
@@ -25,8 +25,8 @@ from tests.stacks.runbook import ROOT, Clone, has_shape, new_clone, shown_comman
 pytestmark = pytest.mark.real
 
 DEADLINE = 60
+# The Copilot takes no key of a test: test_runbooks.py has another agent take one.
 UNTRIED_HERE = {"secretops put agent-key": "secretops put agent-key --untested"}
-"""The Copilot takes no key of a test: test_runbooks.py has another agent take one."""
 
 
 @dataclass

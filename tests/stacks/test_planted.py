@@ -1,7 +1,7 @@
 """Insecure changes planted in a first deployment, by the real CLI: each is refused by its rule, on its resource.
 
-The rows are those of tests/unit/policy_breaks.py. As many as do not hide each other go into one preview. A row is left
-out where the property that it changes, or what its rule needs beside it, is known only after `pulumi up`.
+The rows are those of tests/unit/policy_breaks.py. One preview has as many as do not hide each other. A row is omitted
+where its property, or what its rule needs, is known only after `pulumi up`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def differences(old: Any, new: Any, *path: str | int) -> Iterator[tuple[tuple[st
 
 
 def edits(before: Plan, after: Plan) -> Iterator[dict[str, Any]]:
-    """Yield what makes of one plan the other, as planting.py reads it."""
+    """Yield the edits that turn one plan into the other, as planting.py reads them."""
     there = {one.urn: one for one in before.resources}
     for path, to in differences(before.outputs, after.outputs):
         yield {"at": "", "path": path, "to": to}
@@ -71,7 +71,7 @@ def edits(before: Plan, after: Plan) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Planted:
-    """A row of policy_breaks.py, as edits of one stack, and what its rule finds then."""
+    """A row of policy_breaks.py, as edits of one stack, and what its rule then finds."""
 
     rule: str
     edits: tuple[dict[str, Any], ...]
@@ -91,7 +91,7 @@ def _within(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return bool(one["path"][:shared] == other["path"][:shared])
 
 
-# Places that a provider refuses by itself, or cannot go on without. Rows that change one are left out.
+# Places that a provider itself refuses or requires. Rows that change one are omitted.
 REFUSED = {
     ("secrets-folder", "root"),
     ("azure", "subscriptionId"),
@@ -159,7 +159,7 @@ def runs(before: Plan, rows: list[Planted]) -> Iterator[list[Planted]]:
         rows = [row for row in rows if row not in run]
 
 
-# Stack -> the plans of policy_breaks.py whose rows are planted in it, and how many of them at least: 138 in all.
+# Stack -> the plans of policy_breaks.py whose rows are planted in it, and their minimum number: 138 in all.
 STACKS = {
     "dev": (("dev",), 13),
     "prod": (("prod", "aws+"), 38),
@@ -172,7 +172,7 @@ STACKS = {
 MOST_RUNS = 2
 
 
-# Of a cluster that does not answer. The program reads it, the provider is given NO_CLUSTER and does not wait for it.
+# Of a cluster that does not answer. The program reads it; the provider gets NO_CLUSTER and does not wait.
 KUBECONFIG = {
     "clusters": [{"name": "none", "cluster": {"server": "https://127.0.0.1:9"}}],
     "contexts": [{"name": "none", "context": {"cluster": "none", "user": "none"}}],
@@ -189,7 +189,7 @@ class PlantedStack(ProdStack):
     """A stack of the test's own, whose program is planting.py."""
 
     def preview(self, rows: list[Planted]) -> tuple[int, list[dict[str, Any]], str]:
-        """Return the exit code, what the policies told, and all that was said of a first preview with these rows."""
+        """Preview these rows. Return the exit code, the policies' findings, and all output."""
         done = self.planted("preview", rows, "--json")
         events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         return done.returncode, [event["policyEvent"] for event in events if "policyEvent" in event], done.stdout

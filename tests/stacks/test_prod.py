@@ -1,9 +1,9 @@
-"""Prod end to end, as far as it goes without an account: the real engine, CLI and SDKs; a real broker.
+"""Prod end to end without an account: the real engine, CLI and SDKs; a real broker.
 
-The same tests for each cloud. The provider is the stand-in (tools/standin says what that does not prove). On AWS,
+The same tests for each cloud. The provider is the stand-in (tools/standin lists what it does not prove). On AWS,
 Secrets Manager, KMS, IAM and ECS are moto, the first with AWS' own rules (tests/real/strict_secrets_manager); on Azure,
-Key Vault is tools/key_vault, which knows the roles that the stack assigns, and Storage is Azurite. What a cloud would
-call or run is called or run here, as the stack declares it (tests/real/lambda_runtime, tests/real/container_app).
+Key Vault is tools/key_vault, which applies the stack's roles, and Storage is Azurite. Tests call or run what a cloud
+would, as the stack declares it (tests/real/lambda_runtime, tests/real/container_app).
 """
 
 import json
@@ -52,7 +52,7 @@ def on_azure(home: Path, broker: Mosquitto, azure: Azure) -> Iterator[Prod]:
         made = AzureProd(stack, broker, azure=azure, management=management)
         (home / "azurite").mkdir()
         with azurite.running(azure, home / "azurite", made.resource("lease-account")["name"]) as storage:
-            # In Azure Resource Manager's stead: the container that the stack declares, and not the blob in it.
+            # Replaces Azure Resource Manager: the container that the stack declares, and not the blob in it.
             somebody = azure.principal("resource manager")
             storage.service(somebody).create_container(made.resource("lease-container")["name"])
             yield made
@@ -160,12 +160,12 @@ def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhe
     found = rotated.served()["password"] in rotated.values
     assert found, "what is looked for can be found"
     leaks = sum(form in whole for value in rotated.values for form in forms(value))
-    assert leaks == 0  # a failure shows no value either
+    assert leaks == 0  # a failure must not print a value
 
 
 @ON_AZURE
 def test_an_operator_who_leaves_reads_nothing_any_more_and_the_others_go_on(rotated: Prod) -> None:
-    """By an update that Azure would take: it refuses to assign the same role to the same principal twice."""
+    """By an update that Azure would accept: it refuses to assign the same role to the same principal twice."""
     assert isinstance(rotated, AzureProd)
     leaves, stays = rotated.operators
     may = rotated.may_read(leaves)

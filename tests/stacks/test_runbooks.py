@@ -1,7 +1,7 @@
-"""The runbooks of docs/operations, followed word for word, one after another, on a stack that lives through all of it.
+"""The runbooks of docs/operations, followed word for word in order, on one stack.
 
-Its store is a folder, its broker a mosquitto with TLS whose admin the operator keeps elsewhere, too, and its agent a
-server that speaks DigitalOcean's API. Between two blocks a test does what the page has happened, or asks of a person.
+Its store is a folder, its broker a mosquitto with TLS whose admin the operator has elsewhere, too, and its agent a
+server with DigitalOcean's API. Between two blocks a test plays the page's events and people.
 """
 
 import json
@@ -27,7 +27,7 @@ from tests.stacks.runbook import Clone, Page, new_clone
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-NAME = "plant"  # What the pages call a stack.
+NAME = "plant"  # The pages' placeholder for a stack.
 PREFIX = "coreflux-mcp-secrets"
 
 
@@ -53,7 +53,7 @@ class Plant:
         return self.clone.variables()["DO_AGENT_API_KEY"]
 
     def somebody_changes(self, name: str) -> Value:
-        """Who knows an admin gives the current user of a secret another password. Gives the credential that was."""
+        """Give the current user of a secret another password, as an admin. Return the previous credential."""
         stack = self.stack
         before = stack.credential(name)
         changed = Value({**before, "password": new_password()})

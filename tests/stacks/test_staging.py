@@ -1,6 +1,6 @@
 """Staging end to end: the real engine and provider on a real API server, and a real broker.
 
-Its pods are run by a stand-in for kubelet (tests/real/kubelet.py says what that does not prove).
+A stand-in for kubelet runs its pods (tests/real/kubelet.py lists what that does not prove).
 """
 
 import asyncio
@@ -72,7 +72,7 @@ def serving(deployed: Staging, broker: Mosquitto) -> Staging:
 
 @pytest.fixture(scope="module")
 def rotated(serving: Staging) -> Staging:
-    """After three rotations, the first with the rotator's own rights, under the eyes of an MCP client on each pod."""
+    """After three rotations, the first with the rotator's own rights, with an MCP client on each pod."""
     token = serving.secret("coreflux-mcp-secrets")["http-token"]
     asyncio.run(rotate_under_clients(serving.kubelet, token, partial(_rotate, serving)))
     serving.said += [pod.log for pod in serving.servers()]

@@ -1,7 +1,7 @@
 """A Docker Swarm end to end: the real engine and Pulumi's own provider, a real Swarm of one manager, a real broker.
 
-Two replicas of the image with the upstream server, where that can be had, else the small one. Their clients go through
-a stand-in for a reverse proxy (tests/real/swarm_client.py). One node: what a second one would do is not proven.
+Two replicas of the image with the upstream server where available, else the small one. Their clients go through a
+stand-in for a reverse proxy (tests/real/swarm_client.py). A second node is not proven.
 """
 
 import json
@@ -191,13 +191,13 @@ def test_compromise_runs_as_a_task_and_its_incident_is_kept_locally(rotated: Dep
 
 
 def leaks(deployed: Deployed, *shown: bytes) -> int:
-    """How many forms of values are there. A number, so that a failure shows no value either."""
+    """Return how many forms of values occur. A number: a failure must not print a value."""
     whole = b"\0".join(shown)
     return sum(form in whole for value in deployed.values for form in forms(value))
 
 
 def test_no_value_is_where_somebody_could_see_it(rotated: Deployed) -> None:
-    """Who may ask the daemon, pulls the image, or reads Pulumi's state, sees each version's name and not what it is."""
+    """Users of the daemon, of the image and of Pulumi's state see each version's name, and not its value."""
     docker = rotated.swarm.docker
     rotated.learn()  # what rotators made, too
     shown = [*rotated.said, rotated.stack.state(), rotated.log(), (rotated.swarm.socket.parent / "log").read_text()]
@@ -229,12 +229,12 @@ def test_what_killed_ones_left_is_removed_by_a_tick(rotated: Deployed) -> None:
     it_works(rotated)
 
 
-# What is done to a rotation that is under way, and what has to be true afterwards
+# Interruptions of a running rotation, and the required state afterwards
 
 
 @contextmanager
 def rotating(deployed: Deployed) -> Iterator[subprocess.Popen[str]]:
-    """A rotation that has just moved the server to the new version. What becomes of it is for the block to say."""
+    """Yield a rotation that has just moved the server to the new version. The block decides its fate."""
     with (
         events(deployed.swarm, "type=service", "event=update") as happening,
         subprocess.Popen(
@@ -255,12 +255,12 @@ def rotating(deployed: Deployed) -> Iterator[subprocess.Popen[str]]:
 
 
 def is_past(version: str, said: str) -> bool:
-    """Whether a tick said of a later version of mqtt's that it works: ids begin with the time."""
+    """Whether a tick reported that a later version of mqtt works: ids begin with the time."""
     return any(found > version for found in re.findall(r"mqtt: (?:published|verified) (\S+)", said))
 
 
 def converges(deployed: Deployed) -> None:
-    """By a tick, once whoever worked has ended or is known to be gone."""
+    """By a tick, once the other holder has ended or is known to be gone."""
     done: list[subprocess.CompletedProcess[str]] = []
 
     def ticked() -> bool:
@@ -286,7 +286,7 @@ def it_works(deployed: Deployed) -> None:
     assert [attached(task["Spec"]) for task in tasks] == [deployed.attached()] * REPLICAS, "a task on another version"
     kept = {int(found[1]) for name in deployed.secrets() if (found := re.search(r"_mqtt-v(\d+)-", name))}
     if not any(name.startswith(f"{deployed.store.prefix}task-") for name in deployed.services()):
-        assert len(kept) <= 2, "a secret beyond current and previous"  # what a killed one left still has others
+        assert len(kept) <= 2, "a secret beyond current and previous"  # a killed command's leftovers still have others
     assert deployed.version() == max(kept)
     assert not deployed.at_work(), "something still carries a command"
     assert deployed.log_in() == "Success"

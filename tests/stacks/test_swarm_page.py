@@ -1,4 +1,4 @@
-"""docs/operations/swarm.md followed word for word, by somebody on the manager of a real Swarm with a real broker."""
+"""docs/operations/swarm.md followed word for word, by a user on the manager of a real Swarm with a real broker."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.stacks.swarm import NAME, REPLICAS, Deployed, docker_environment, new
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-ANSWER = f"{NAME}\n"  # What purge asks for at a terminal.
+ANSWER = f"{NAME}\n"  # The input of purge's prompt at a terminal.
 
 
 @pytest.fixture

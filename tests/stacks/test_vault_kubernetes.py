@@ -1,8 +1,8 @@
 """vault+kubernetes end to end: a real API server with Pulumi's real provider, a real OpenBao, a real broker with TLS.
 
-OpenBao has the pods' tokens reviewed by the API server. Pods are run by a stand-in for kubelet; their agents are real,
-and configured by a stand-in for the injector (tests/real/kubelet.py and agent_injector.py say what that proves not).
-Pulumi's Vault provider is the stand-in that makes all in OpenBao.
+OpenBao has the API server review the pods' tokens. A stand-in for kubelet runs pods; their agents are real, configured
+by a stand-in for the injector (see tests/real/kubelet.py and agent_injector.py). Pulumi's Vault provider is the
+stand-in that makes all in OpenBao.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class ClusterVault(VaultStack):
     cluster: Cluster
     kubelet: Kubelet
     client: Client
-    token: str = field(default="", repr=False)  # That MCP clients show.
+    token: str = field(default="", repr=False)  # Presented by MCP clients.
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
         return run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.stack.said)
@@ -89,7 +89,7 @@ def deployed(
     lay_provider(home)
     stack.leads = {**stack.leads, "KUBECONFIG": str(cluster.admin)}
     stack.config["server"] |= {"namespace": NAMESPACE, "context": CONTEXT}
-    stack.config["log_level"] = "INFO"  # type: ignore[assignment]  # at which a launcher says what it is on
+    stack.config["log_level"] = "INFO"  # type: ignore[assignment]  # by which a launcher names its listener
     stack.configure()
     injector = AgentInjector(openbao.program)
     with Kubelet(
@@ -125,7 +125,7 @@ def serving(deployed: ClusterVault) -> ClusterVault:
 
 @pytest.fixture(scope="module")
 def rotated(serving: ClusterVault) -> ClusterVault:
-    """After three more rotations with the rotator's own login, under the eyes of an MCP client on each pod."""
+    """After three more rotations with the rotator's own login, with an MCP client on each pod."""
     asyncio.run(rotate_under_clients(serving.kubelet, serving.token, partial(_rotate, serving)))
     serving.stack.said += [pod.log for pod in serving.servers()]
     return serving

@@ -1,6 +1,6 @@
 """vault+local end to end: the real engine, CLI and SDK, a real OpenBao, a real broker with TLS, the unmodified server.
 
-Pulumi's Vault provider can't be had: a stand-in checks what is declared against the SDK's types, and makes all of it in
+Pulumi's Vault provider is not available: a stand-in checks inputs against the SDK's types, and makes all of it in
 OpenBao by the requests of tools/standin/vault/places.py. That Pulumi's provider makes the same is not proven.
 """
 
@@ -44,8 +44,8 @@ FILE = "examples/Pulumi.dev-vault-local.yaml"
 
 @dataclass(kw_only=True)
 class LocalVault(VaultStack):
+    # The server's values of mqtt after each rotation.
     history: list[Value] = field(default_factory=list, repr=False)
-    """What the server was given of mqtt after each rotation."""
 
     @property
     def folder(self) -> Path:
@@ -62,7 +62,7 @@ class LocalVault(VaultStack):
         return Path(self.tick[self.tick.index("--manifest") + 1])
 
     def rotator(self, *arguments: str) -> str:
-        """`secretops` as the rotator, which has to work: by its own manifest, and so with its own login."""
+        """Run `secretops` as the rotator, by its own manifest and login; it must succeed."""
         argv = [self.tick[0], *arguments, "--manifest", str(self.told)] if arguments else self.tick
         done = self.program(argv, {})
         assert done.code == ExitCode.DONE, done.text
@@ -136,7 +136,7 @@ def deployed(openbao: OpenBao, broker: Mosquitto, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def rotated(deployed: LocalVault) -> LocalVault:
-    """With an operator's values and three rotations by the rotator's own role, under the eyes of an MCP client."""
+    """With an operator's values and three rotations by the rotator's own role, with an MCP client."""
     deployed.issue()
     deployed.values.add(deployed.broker.admin["password"])
     deployed.operator("put", "broker-admin", given=json.dumps(dict(deployed.broker.admin)))
@@ -225,9 +225,9 @@ def test_no_value_token_or_secret_id_is_in_state_previews_or_what_was_said(rotat
 
 @pytest.fixture
 def at_the_desk(rotated: LocalVault) -> Clone:
-    """Where the page's people sit, one after another, with no token but what each logs in with.
+    """Where the page's people work in turn, without a token but what each logs in with.
 
-    Who deploys has his in VAULT_TOKEN, too, while it is his turn: the stand-in looks nowhere else.
+    The deployer also has his in VAULT_TOKEN during his turn: the stand-in reads nothing else.
     """
     stack = rotated.stack
     clone = desk(stack.home / "desk", stack.configure())

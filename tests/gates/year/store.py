@@ -1,4 +1,4 @@
-"""A store in memory, so that a year of it takes a tenth of a second. No store of the product."""
+"""A store in memory: a year of it takes a tenth of a second. Not a store of the product."""
 
 import contextlib
 import itertools
@@ -14,7 +14,7 @@ from secretops.stores.lease import LeaseLostError, lease_held
 from secretops.values import Value
 
 _numbers = itertools.count()
-AGAIN = "verify again"  # What a write is called that says no more than that a version still logs in.
+AGAIN = "verify again"  # The write that only records that a version still logs in.
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,13 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has the lease."""
-
     token: str
     told: str
 
 
 @dataclass(frozen=True)
 class Kept:
-    """All that there is of a stack in the store. Replaced as a whole: no write is half-done."""
+    """All data of a stack in the store. Replaced as a whole: no write is half-done."""
 
     versions: dict[str, Versions] = field(default_factory=dict)
     values: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)  # secret -> version -> its fields.
@@ -44,7 +42,7 @@ class Kept:
 
 
 class Medium(Protocol):
-    """Where it is kept. May raise what a store raises."""
+    """Where the data is. May raise a store's errors."""
 
     def load(self, what: str) -> Kept: ...
 
@@ -52,10 +50,10 @@ class Medium(Protocol):
 
 
 class StandInStore:
-    """`VersionStore` over a medium. `fields` says of which secrets readers find what."""
+    """`VersionStore` over a medium. `fields`: the delivered fields of each secret."""
 
     def __init__(self, medium: Medium, fields: Mapping[str, tuple[str, ...]], lives: Callable[[str], bool]) -> None:
-        """`lives` says whether the holder of a lease, by its token, was seen to live of late."""
+        """`lives`: whether the holder of a lease, by its token, was recently alive."""
         self._medium, self._fields, self._lives = medium, fields, lives
         self.token = f"{os.getpid()}:{next(_numbers)}"
         self._holds = False
