@@ -455,25 +455,8 @@ def test_what_azure_refuses_is_reported_with_its_remedy_and_without_its_text(
     place.vault.faults.clear()
 
 
-def test_emulator_backs_up_restores_and_reads_without_a_slash(place: LiveVault) -> None:
-    assert place.azure.key_vaults.description.find("GET", "/secrets/it")
-    backups, other = place.azure.principal("backups"), place.azure.vault()
-    for vault in (place.vault, other):
-        vault.access.grant(backups.oid, SECRETS_OFFICER)
-    place.client.set_secret("it", "{}")
-    backup = place.azure.client(place.vault, backups).backup_secret("it")
-    assert place.azure.client(other, backups).restore_secret_backup(backup).name == "it"
-    assert (place.vault.violations, other.violations) == ([], [])
 
 
-def test_emulator_lets_a_role_on_one_secret_read_only(place: LiveVault) -> None:
-    publish(place, V[1])
-    operator = place.azure.principal("operator")
-    place.vault.access.grant(operator.oid, SECRETS_OFFICER, "it")
-    client = place.azure.client(place.vault, operator)
-    assert client.get_secret("it").value
-    with pytest.raises(HttpResponseError, match="Forbidden"):
-        client.set_secret("it", "{}")
 
 
 def test_azure_identitys_own_chain_leads_to_the_store(place: LiveVault, azure_environment: Principal) -> None:

@@ -59,7 +59,6 @@ def judged_by_pack(stream: str) -> dict[str, set[str]]:
 
 VALUE = "".join(("not", "A", "real", "one", "7531"))
 LEAKS = f"""
-import pulumi
 pulumi.export("environment", "development")
 pulumi.export("broker_password", "{VALUE}")
 """
@@ -76,6 +75,34 @@ def test_broken_rule_fails_the_preview_with_a_remedy_and_no_value(tmp_path: Path
     assert VALUE not in told
     again = judge_again(done.stdout, tmp_path)
     assert (again.returncode, VALUE in again.stdout + again.stderr) == (1, False)
+
+
+# This project's program, with a folder whose files others may read.
+PLANTED = f"""
+import runpy
+import pulumi
+import pulumi
+
+def plant(args):
+    if "modes" in args.props:
+        return pulumi.ResourceTransformationResult({{**args.props, "modes": {{"config/.env": "644"}}}}, args.opts)
+
+pulumi.runtime.register_stack_transformation(plant)
+runpy.run_path("{ROOT}/__main__.py", run_name="__main__")
+"""
+
+
+def test_up_stops_before_the_resource_that_breaks_a_rule_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    stack = new_stack(tmp_path, port=free_port(), name="dev-planted")
+    pack = ("--policy-pack", str(ROOT / "policies"))
+    done = stack.run("up", "--yes", "--skip-preview", *pack, *stack.use(PLANTED))
+    assert done.returncode != 0
+    assert "dotenv-files-are-the-owners" in done.stdout, done.stdout
+    made = [one["urn"] for one in json.loads(stack.state())["deployment"]["resources"]]
+    assert made and not [urn for urn in made if urn.endswith("secrets-folder")]
 
 
 @pytest.mark.parametrize("name", ["dev", pytest.param("prod", marks=pytest.mark.slow)])
