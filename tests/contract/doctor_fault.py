@@ -32,7 +32,7 @@ class Fault(Generic[Place]):
         return f"{getattr(self.plant, '__name__', 'planted')} - {self.check}"
 
 
-def told(result: Result) -> str:
+def reported(result: Result) -> str:
     return "\n".join((result.value, result.rule, result.remedy))
 
 
@@ -41,9 +41,9 @@ def prove(fault: Fault[Place], place: Place) -> None:
     fault.plant(place)
     found = place.look()
     result = found[fault.check]
-    assert result.level is Level.ATTENTION, told(result)
+    assert result.level is Level.ATTENTION, reported(result)
     for words in fault.words:
-        assert words in told(result)
+        assert words in reported(result)
     assert result.rule and result.remedy
     offered = result.repair
     assert (offered.description if offered else "").startswith(fault.mended) and bool(offered) is bool(fault.mended), (
@@ -55,5 +55,5 @@ def prove(fault: Fault[Place], place: Place) -> None:
         came = run_repair(repair)
         assert not isinstance(came, SecretopsError), came
     after = place.look()
-    wrong = {name: told(one) for name, one in after.items() if one.level is not Level.OK}
+    wrong = {name: reported(one) for name, one in after.items() if one.level is not Level.OK}
     assert wrong == {}

@@ -145,9 +145,9 @@ def test_external_key_is_published_once_its_agent_accepts_it(external: AgentStac
     version = external.put("agent-key", {"api-key": key.secret})
     assert version.verified and external.key() == {"api-key": key.secret}
     canary = new_password()
-    with pytest.raises(RefusedError) as told:
+    with pytest.raises(RefusedError) as reported:
         external.put("agent-key", {"api-key": canary})
-    assert canary not in str(told.value)
+    assert canary not in str(reported.value)
     assert external.key() == {"api-key": key.secret} and external.kept().pending is None
 
 
@@ -158,9 +158,13 @@ def test_unreachable_agent_keeps_the_current_key_unless_untested(external: Agent
     with pytest.raises(UnreachableError, match="secretops put agent-key --untested"):
         external.put("agent-key", {"api-key": second.secret})
     assert external.key() == {"api-key": first.secret}
-    asked = len(account.asked)
+    requested = len(account.requested)
     version = put(external.session(), "agent-key", Value({"api-key": second.secret}), untested=True)
-    assert version.verified is None and external.key() == {"api-key": second.secret} and len(account.asked) == asked
+    assert (
+        version.verified is None
+        and external.key() == {"api-key": second.secret}
+        and len(account.requested) == requested
+    )
 
 
 def test_newly_owned_agent_keeps_the_keys_of_others(
@@ -186,9 +190,9 @@ def test_purge_deletes_agent_keys_and_names_those_it_could_not(owned: AgentStack
     owned.rotate("agent-key")
     (left,) = ours(account)
     account.scopes.remove("genai:delete")
-    said = list[str]()
-    purge(owned.session(), destroy=True, notify=said.append)
-    assert [left.partition("/")[2] in text for text in said] == [True]
+    output = list[str]()
+    purge(owned.session(), destroy=True, notify=output.append)
+    assert [left.partition("/")[2] in text for text in output] == [True]
     assert owned.kept().all == () and ours(account) == [left]
 
 
@@ -207,14 +211,14 @@ def test_deleted_and_orphaned_keys_are_reported_and_repaired(tmp_path: Path, acc
     shown = list(account.shown)
     assert found(stack).level is Level.OK and account.shown == shown, "it costs no answer"
     late = account.add(account.names()[0])
-    told = found(stack)
-    assert told.level is Level.ATTENTION and late.id in told.value
-    assert told.repair and not isinstance(run_repair(told.repair), Exception)
+    reported = found(stack)
+    assert reported.level is Level.ATTENTION and late.id in reported.value
+    assert reported.repair and not isinstance(run_repair(reported.repair), Exception)
     assert late.id not in account.keys and found(stack).level is Level.OK
     account.delete(ours(account)[0])
-    told = found(stack)
-    assert told.level is Level.ATTENTION and "deleted at the agent" in told.value
-    assert told.repair and not isinstance(run_repair(told.repair), Exception)
+    reported = found(stack)
+    assert reported.level is Level.ATTENTION and "deleted at the agent" in reported.value
+    assert reported.repair and not isinstance(run_repair(reported.repair), Exception)
     assert account.takes(stack.key()) and found(stack).level is Level.OK
 
 
@@ -226,9 +230,9 @@ def test_a_key_that_its_owner_took_back_is_told(tmp_path: Path, account: Digital
     account.fail("complete", Fault.GARBAGE_AFTER)
     assert found(stack).level is Level.UNKNOWN
     account.delete(ours(account)[0])
-    told = found(stack)
-    assert told.level is Level.ATTENTION and "HTTP 401" in told.value and told.repair is None
-    assert stack.key()["api-key"] not in str(told)
+    reported = found(stack)
+    assert reported.level is Level.ATTENTION and "HTTP 401" in reported.value and reported.repair is None
+    assert stack.key()["api-key"] not in str(reported)
 
 
 # The requests, and what their answers prove
@@ -265,7 +269,7 @@ def test_the_keys_of_all_pages_are_listed(alone: DigitalOcean, agent: DigitalOce
     alone.most_on_a_page = 2
     names = {alone.add(f"it-{number}").name for number in range(5)}
     assert {key.name for key in agent.list_keys()} == names
-    assert alone.asked.count("list") == 3
+    assert alone.requested.count("list") == 3
 
 
 @pytest.mark.parametrize(("fault", "seconds"), [(Fault.LIMITED, (3, 3)), (Fault.LIMITED_UNTIL, (17, 20))])
@@ -288,7 +292,7 @@ def test_what_stays_on_this_machine_is_shown_to_no_proxy(
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         agent.list_keys()
-        assert proxy.asked == [] and near.asked == ["list"]
+        assert proxy.requested == [] and near.requested == ["list"]
 
 
 @pytest.mark.parametrize("fault", LOST)
@@ -296,7 +300,7 @@ def test_key_is_requested_once_and_a_loss_reported(alone: DigitalOcean, agent: D
     alone.fail("create", fault)
     with pytest.raises(UnknownOutcomeError):
         agent.create("it")
-    assert alone.asked == ["create"] and alone.names() == ["it"]
+    assert alone.requested == ["create"] and alone.names() == ["it"]
 
 
 @pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.DROPPED_AFTER])
@@ -316,14 +320,14 @@ def test_what_may_be_asked_again_is(
 def test_an_answer_of_another_form_proves_nothing(alone: DigitalOcean, agent: DigitalOceanAgent, fault: Fault) -> None:
     """It is neither an empty list, nor the agent's acceptance of a key. A redirect is not followed."""
     _, value = agent.create("it")
-    alone.asked.clear()
+    alone.requested.clear()
     alone.fail("list", *[fault] * TRIES)
     with pytest.raises(UnreachableError):
         agent.list_keys()
     alone.fail("complete", fault)
     with pytest.raises(UnreachableError):
         agent.verify(value)
-    assert set(alone.asked) == {"list", "complete"} and alone.broken_rules == []
+    assert set(alone.requested) == {"list", "complete"} and alone.broken_rules == []
 
 
 @pytest.mark.parametrize(("status", "admin"), [(403, None), (401, "dop_v1_other")])
@@ -334,24 +338,24 @@ def test_token_without_a_scope_or_access_is_refused(alone: DigitalOcean, status:
     agent = DigitalOceanAgent(known, admin=lambda: Value({"token": token}))
     delete = functools.partial(agent.delete, NamedKey(alone.agent, key.id, key.name))
     for ask in (agent.list_keys, functools.partial(agent.create, "it"), delete):
-        with pytest.raises(RefusedError) as told:
+        with pytest.raises(RefusedError) as reported:
             ask()
-        assert f"HTTP {status}" in told.value.what and "genai:delete" in told.value.rule
-        assert token not in str(told.value)
+        assert f"HTTP {status}" in reported.value.what and "genai:delete" in reported.value.rule
+        assert token not in str(reported.value)
 
 
 def test_a_key_that_the_agent_echoes_in_its_refusal_is_in_no_error(agent: DigitalOceanAgent) -> None:
     canary = new_password()
-    with pytest.raises(RefusedError) as told:
+    with pytest.raises(RefusedError) as reported:
         agent.verify(Value({"api-key": canary}))
-    assert canary not in str(told.value) + repr(told.value) + str(told.value.__context__)
+    assert canary not in str(reported.value) + repr(reported.value) + str(reported.value.__context__)
 
 
 @pytest.mark.parametrize("token", ["two words", "two\nlines", "tokén"])
 def test_a_token_that_no_header_carries_is_refused_without_being_shown(token: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as reported:
         Client("https://example.com", token)
-    assert token not in str(told.value)
+    assert token not in str(reported.value)
 
 
 @pytest.mark.parametrize("url", ["http://example.com", "http://127.0.0.1.example.com", "https://user@example.com", ""])

@@ -94,18 +94,18 @@ def test_strangers_come_first_whatever_role_they_say_that_they_have(watched: Wat
         with pytest.raises(Forbidden):
             watched.read(whose)
     rows = [row for row in watched.audit(*watched.files, code=3) if live.role("rotator") not in row["reader"]]
-    told = [(row["reader"], row["operation"], row["outcome"], row["declared"]) for row in rows]
+    reported = [(row["reader"], row["operation"], row["outcome"], row["declared"]) for row in rows]
     flat = live.approle.replace("/", "-")
-    assert set(told[:2]) == {
+    assert set(reported[:2]) == {
         (f"token-{flat}/{live.role('server')}", "read data", "got value", False),
         (f"{live.userpass}-bob", "read data", "got value", False),
     }
-    assert set(told[2:]) == {
+    assert set(reported[2:]) == {
         (f"{live.userpass}-carol", "read data", "denied", False),
         (NOBODY, "read data", "denied", False),
         (f"{live.userpass}/ann", "read data", "got value", True),
     }
-    assert told[-1][-1] is True
+    assert reported[-1][-1] is True
 
 
 def test_whoever_was_given_the_current_value_is_found_by_its_hash_wherever_it_lies(watched: Watched) -> None:
@@ -125,12 +125,14 @@ def test_whoever_was_given_the_current_value_is_found_by_its_hash_wherever_it_li
     assert live.openbao.client(wrapped["wrap_info"]["token"]).sys.unwrap()["data"]["data"]["password"] == current
 
     rows = watched.audit("--value-of", "mqtt", *watched.files, code=3, token=live.operator())
-    told = {(row["reader"], row["secret"], row["outcome"], row["declared"]) for row in rows}
-    assert (f"{live.userpass}-bob", f"{other}/data/copy", "got value", False) in told
-    assert ("root", "sys/wrapping/unwrap", "got value", False) in told, "whoever unwraps is called as who wrapped it"
-    assert ("root", f"{other}/data/copy", "done", False) in told
-    assert f"{live.approle}/{live.role('server')}" not in {reader for reader, *_ in told}, "it read the one before"
-    assert f"{live.userpass}/ann" in {reader for reader, *_ in told}, "who asks is given it, too"
+    reported = {(row["reader"], row["secret"], row["outcome"], row["declared"]) for row in rows}
+    assert (f"{live.userpass}-bob", f"{other}/data/copy", "got value", False) in reported
+    assert ("root", "sys/wrapping/unwrap", "got value", False) in reported, (
+        "whoever unwraps is called as who wrapped it"
+    )
+    assert ("root", f"{other}/data/copy", "done", False) in reported
+    assert f"{live.approle}/{live.role('server')}" not in {reader for reader, *_ in reported}, "it read the one before"
+    assert f"{live.userpass}/ann" in {reader for reader, *_ in reported}, "who asks is given it, too"
     assert before
     rows = watched.audit("--value-of", f"mqtt@{before.id}", watched.files[1], code=0, token=live.operator())
     assert f"{live.approle}/{live.role('server')}" in {row["reader"] for row in rows}

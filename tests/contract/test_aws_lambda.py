@@ -64,16 +64,16 @@ def test_first_test_step_passes_when_no_secret_has_a_value(stack: AwsStack) -> N
 
 
 def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_afterwards_works(stack: AwsStack) -> None:
-    given = new_password()
-    stack.put("agent-key", {"api-key": given})
+    supplied = new_password()
+    stack.put("agent-key", {"api-key": supplied})
     token = stack.begin("agent-key")
     for step in STEPS:
         with pytest.raises(LambdaError, match=r"\[secret-not-rotated\][\s\S]*secretops put agent-key"):
             stack.step(step, token, "agent-key")
     stack.tick_function()
-    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": given}
-    stack.put("agent-key", {"api-key": given + "2"})
-    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": given + "2"}
+    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": supplied}
+    stack.put("agent-key", {"api-key": supplied + "2"})
+    assert stack.labelled("AWSCURRENT", "agent-key") == {"api-key": supplied + "2"}
 
 
 @pytest.mark.slow
@@ -89,8 +89,8 @@ def test_due_rotation_is_left_to_aws_and_named_late(stack: AwsStack, capsys: pyt
     assert "overdue since" in done and "published" in done, "what the schedule missed is begun, and told"
     assert stack.delivered() != token
     assert stack.log_in() == "Success"
-    said = _metrics(capsys)
-    assert (said["Overdue"], said["Failed"], said["Stack"]) == (1, 0, "test")
+    output = _metrics(capsys)
+    assert (output["Overdue"], output["Failed"], output["Stack"]) == (1, 0, "test")
     stack.skip_grace()
     stack.clock.skip(timedelta(days=90).total_seconds())
     stack.cancel()
@@ -146,23 +146,23 @@ def test_tick_counts_a_failed_secret_and_goes_on(stack: AwsStack, capsys: pytest
 
 def test_no_value_is_in_what_is_logged_or_raised(stack: AwsStack, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "secretops")
-    told: list[str] = []
+    reported: list[str] = []
     token = stack.begin()
     stack.step("createSecret", token)
     values = [stack.labelled("AWSCURRENT", "broker-admin"), stack.labelled("AWSPENDING")]
     with pytest.raises(LambdaError, match=r"^RefusedError: ") as failure:
         stack.step("testSecret", token)  # not set yet
-    told.append(str(failure.value))
+    reported.append(str(failure.value))
     assert failure.value.__cause__ is None and failure.value.__suppress_context__
     stack.all_steps(token)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(AwsStack, "session", lambda *_: (_ for _ in ()).throw(TypeError(values[-1]["password"])))
         with pytest.raises(LambdaError, match="TypeError") as failure:
             stack.step("createSecret", token)
-        told.append(str(failure.value))
+        reported.append(str(failure.value))
     assert "finishSecret: done" in caplog.text
     assert "TypeError: <hidden>" in caplog.text
-    leaks = sum(value["password"] in caplog.text + "".join(told) for value in values)
+    leaks = sum(value["password"] in caplog.text + "".join(reported) for value in values)
     assert leaks == 0  # a failure must not print a value
 
 

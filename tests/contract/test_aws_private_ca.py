@@ -55,9 +55,9 @@ def test_certificate_is_for_this_client_alone(tmp_path: Path, moto_environment: 
     assert own.not_valid_after_utc - datetime.now(UTC) < timedelta(days=DAYS)
     assert version and version.expires == own.not_valid_after_utc
     assert version.verified, "the broker has taken it"
-    (asked,) = ca.asked
+    (requested,) = ca.requested
     key = "".join(found["client.key"].splitlines()[1:-1])
-    assert key[:40] not in str(asked)
+    assert key[:40] not in str(requested)
 
 
 def test_what_is_not_ready_yet_is_asked_for_until_it_is(ca: StrictPrivateCa) -> None:

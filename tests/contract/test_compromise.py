@@ -45,8 +45,8 @@ class Drill:
     stack: Stack
     folder: Path
 
-    def compromise(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        return self.stack.run("compromise", *arguments, "--to", str(self.folder), given=given)
+    def compromise(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return self.stack.run("compromise", *arguments, "--to", str(self.folder), stdin=stdin)
 
     def incident(self) -> dict[str, Any]:
         (path,) = self.folder.glob("incident-*.json")
@@ -200,21 +200,21 @@ def test_compromise_waits_for_each_server_and_names_one_that_stays_behind(dev: D
     )
     assert outcome.exit_code == (ExitCode.ATTENTION if stops else ExitCode.DONE)
     assert outcome.incident.servers == 2
-    assert [told[:6] for told in outcome.incident.manual.get(Step.READERS, ())] == ["1 of 2"] * stops
+    assert [reported[:6] for reported in outcome.incident.manual.get(Step.READERS, ())] == ["1 of 2"] * stops
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("anew", [False, True])
-def test_what_was_made_since_an_incident_began_is_good_unless_another_is_begun(dev: Drill, anew: bool) -> None:
+@pytest.mark.parametrize("is_new", [False, True])
+def test_what_was_made_since_an_incident_began_is_good_unless_another_is_begun(dev: Drill, is_new: bool) -> None:
     stack = dev.stack
     stack.rotate()
     recorder(dev.folder)(open_incident(stack.session(), "mqtt", since=None, to=dev.folder))
     stack.rotate()
     since = stack.credential()
-    done = dev.compromise("mqtt", "--yes", *(["--new"] if anew else []))
+    done = dev.compromise("mqtt", "--yes", *(["--new"] if is_new else []))
     assert done.returncode == ExitCode.DONE, done.stderr
-    assert ("continuing " in done.stderr) is not anew
-    assert (stack.log_in(since) == "Success") is not anew
+    assert ("continuing " in done.stderr) is not is_new
+    assert (stack.log_in(since) == "Success") is not is_new
 
 
 def test_what_was_pending_is_not_published(dev: Drill) -> None:
@@ -260,7 +260,7 @@ def test_a_broker_admin_is_replaced_and_so_is_the_one_before_that_an_operator_ha
 def test_a_supplied_secret_is_given_anew_and_the_old_value_is_forgotten(dev: Drill) -> None:
     stack = dev.stack
     stack.put("agent-key", {"api-key": (old := new_password())})
-    done = dev.compromise("agent-key", "--yes", given=(new := new_password()))
+    done = dev.compromise("agent-key", "--yes", stdin=(new := new_password()))
     assert done.returncode == ExitCode.ATTENTION, done.stderr
     session = stack.session()
     versions = session.store.versions("agent-key")
@@ -352,14 +352,14 @@ def certified(tmp_path: Path) -> Iterator[Certified]:
         yield own_ca.begun(make_certified(tmp_path, broker))
 
 
-def compromised(stack: Stack, name: str, folder: Path, *, given: str = "") -> tuple[int, str, dict[str, Any]]:
-    done = stack.run("compromise", name, "--yes", "--to", str(folder), given=given)
+def compromised(stack: Stack, name: str, folder: Path, *, stdin: str = "") -> tuple[int, str, dict[str, Any]]:
+    done = stack.run("compromise", name, "--yes", "--to", str(folder), stdin=stdin)
     path = max(folder.glob(f"incident-{name}-*.json"))
-    said = done.stdout + done.stderr + path.read_text() + path.with_suffix(".md").read_text()
+    output = done.stdout + done.stderr + path.read_text() + path.with_suffix(".md").read_text()
     store = stack.session().store
     for version in store.versions(name).living:
         value = store.read(name, version.id, purpose="test")
-        assert not [field for field in ("api-key", "client.key", "ca.key") if value.get(field, "-" * 9) in said]
+        assert not [field for field in ("api-key", "client.key", "ca.key") if value.get(field, "-" * 9) in output]
     return done.returncode, done.stdout + done.stderr, json.loads(path.read_text())
 
 
@@ -373,11 +373,11 @@ def test_compromise_of_an_owned_agent_leaves_only_a_new_key(tmp_path: Path, acco
     assert account.takes(first)
     assert account.takes(second)
     account.still = 1
-    code, said, incident = compromised(stack, "agent-key", tmp_path)
-    assert code == ExitCode.ATTENTION, said
+    code, output, incident = compromised(stack, "agent-key", tmp_path)
+    assert code == ExitCode.ATTENTION, output
     assert [account.takes(value) for value in (first, second, stack.key())] == [False, False, True]
     assert len(account.names()) == 1
-    assert said.count("the agent refuses the key") == 2
+    assert output.count("the agent refuses the key") == 2
     assert list(incident["manual"]) == ["replace", "readers"]
     assert incident["ended"]
 
@@ -387,18 +387,18 @@ def test_compromised_certificate_is_replaced_and_a_new_ca_revokes_it(certified: 
     stack, folder = certified.stack, tmp_path / "incidents"
     folder.mkdir()
     out: Value = certified.read(CERTIFICATE)
-    code, said, incident = compromised(stack, AUTHORITY, folder)
-    assert code == ExitCode.ATTENTION, said
-    assert "secretops trust" in said
+    code, output, incident = compromised(stack, AUTHORITY, folder)
+    assert code == ExitCode.ATTENTION, output
+    assert "secretops trust" in output
     assert not incident["ended"], "the broker does not trust the new one yet"
     assert certified.takes(out)
     certified.trust()
-    code, said, incident = compromised(stack, AUTHORITY, folder)
-    assert code == ExitCode.ATTENTION, said
+    code, output, incident = compromised(stack, AUTHORITY, folder)
+    assert code == ExitCode.ATTENTION, output
     assert incident["ended"]
     assert "secretops compromise client-cert" in incident["manual"]["replace"][0]
-    code, said, incident = compromised(stack, CERTIFICATE, folder)
-    assert code == ExitCode.ATTENTION, said
+    code, output, incident = compromised(stack, CERTIFICATE, folder)
+    assert code == ExitCode.ATTENTION, output
     assert incident["exposed"][0]["serial"] in incident["manual"]["replace"][0]
     assert certified.read(CERTIFICATE) != out
     assert certified.log_in() == "Success"
@@ -408,7 +408,7 @@ def test_compromised_certificate_is_replaced_and_a_new_ca_revokes_it(certified: 
     assert certified.broker.start()
     assert not certified.takes(out)
     assert certified.log_in() == "Success"
-    told = functools.partial(try_value, session, certificate, "what-was-out", out, sleep=lambda _: None)
-    assert told()[1], "the broker takes the new one, and the old one no more"
+    reported = functools.partial(try_value, session, certificate, "what-was-out", out, sleep=lambda _: None)
+    assert reported()[1], "the broker takes the new one, and the old one no more"
     certified.broker.stop()
-    assert not told()[1], "who speaks to nobody refuses nothing"
+    assert not reported()[1], "who speaks to nobody refuses nothing"

@@ -16,7 +16,7 @@ from secretops.operations.status import Status, status
 from secretops.stores import files
 from secretops.targets import open_target
 from secretops.values import Value, new_password
-from tests.contract.doctor_fault import Fault, prove, told
+from tests.contract.doctor_fault import Fault, prove, reported
 from tests.real.embedded import start_embedded
 from tests.real.mosquitto import Mosquitto
 from tests.real.stack import Stack, make_stack
@@ -58,7 +58,7 @@ def folder(mosquitto: Mosquitto, tmp_path: Path) -> Folder:
 
 
 def wrong(found: dict[str, Result]) -> dict[str, str]:
-    return {name: told(result) for name, result in found.items() if result.level is not Level.OK}
+    return {name: reported(result) for name, result in found.items() if result.level is not Level.OK}
 
 
 def test_a_stack_as_its_ticks_leave_it_is_well_and_nothing_is_changed(folder: Folder) -> None:

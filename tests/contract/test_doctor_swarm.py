@@ -118,8 +118,8 @@ def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody
 def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     task = f"{place.name}-task-{'0' * 12}"
     labels = {SWARM_INSTANCE: place.name, TASK: task}
-    given = {"Name": f"{task}-0", "Labels": labels, "Data": "eA=="}
-    place.api.create("secrets", given)
+    supplied = {"Name": f"{task}-0", "Labels": labels, "Data": "eA=="}
+    place.api.create("secrets", supplied)
     assert wrong(place) == {}, "its service may come yet"
     for age in ("MAX_START", "MAX_JOB_AGE"):
         monkeypatch.setattr(manager, age, timedelta(seconds=-10))
@@ -128,7 +128,7 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
     assert left.repair
     run_repair(left.repair)
     assert wrong(place) == {}
-    place.api.create("secrets", given)
+    place.api.create("secrets", supplied)
     container = {"Image": place.location.image, "Command": list(ENTRYPOINT), "Secrets": place.listed()}
     spec = {"Name": task, "Labels": labels, "TaskTemplate": {"ContainerSpec": container}}
     place.api.create("services", {**spec, "Mode": {"Replicated": {"Replicas": 0}}})

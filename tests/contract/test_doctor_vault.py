@@ -151,9 +151,9 @@ def test_nothing_that_doctor_says_or_asks_holds_a_value_and_it_changes_nothing(s
     )
     before = len(stack.live.openbao.audit())
     done = stack.live.run(stack.operator, "doctor", "--json")
-    asked = [line["request"] for line in stack.live.openbao.audit()[before:]]
+    requested = [line["request"] for line in stack.live.openbao.audit()[before:]]
     assert current["data"]["data"]["password"] not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    changing = {each["path"] for each in asked if each["operation"] not in ("read", "list", "help")}
+    changing = {each["path"] for each in requested if each["operation"] not in ("read", "list", "help")}
     assert {path.rpartition("/")[2] for path in changing} <= {"lookup"}, "of a secret id's accessor"
-    assert {each["path"] for each in asked} & {f"{stack.live.mount}/metadata/mqtt"}, "and it did look"
+    assert {each["path"] for each in requested} & {f"{stack.live.mount}/metadata/mqtt"}, "and it did look"

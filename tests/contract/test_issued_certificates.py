@@ -149,9 +149,9 @@ def test_refused_certificate_is_never_published(tmp_path: Path, broker: Mosquitt
 
 def test_the_key_is_in_the_store_and_nowhere_else(running: IssuedStack, openbao: OpenBao) -> None:
     key = "".join(running.found(CERTIFICATE)["client.key"].splitlines()[1:-1])
-    said = b"".join(file.read_bytes() for file in (*openbao.audit_files, openbao.log_file))
-    assert b"/sign/client" in said
-    assert key[:40].encode() not in said
+    output = b"".join(file.read_bytes() for file in (*openbao.audit_files, openbao.log_file))
+    assert b"/sign/client" in output
+    assert key[:40].encode() not in output
 
 
 @contextmanager

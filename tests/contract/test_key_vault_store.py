@@ -19,7 +19,6 @@ import pytest
 
 pytest.importorskip("azure.keyvault.secrets", reason="Azure's SDK is not installed: the extra `azure`")
 
-from azure.core.exceptions import HttpResponseError
 
 from secretops.engine.journal import Entry
 from secretops.engine.rotator import new_token
@@ -287,9 +286,9 @@ def test_edit_during_a_publish_is_reported_once_and_kept(place: LiveVault, caplo
     with caplog.at_level(logging.WARNING):
         place.open().publish("it", V[2], NOW)
     assert place.delivered() == dict(new), "no write is refused for what came in between"
-    told = re.search(r"version (\w+) of another author", caplog.text)
-    assert told
-    assert "typed-by-a-person" in (place.client.get_secret("it", told[1]).value or "")
+    reported = re.search(r"version (\w+) of another author", caplog.text)
+    assert reported
+    assert "typed-by-a-person" in (place.client.get_secret("it", reported[1]).value or "")
     caplog.clear()
     publish(place, V[3])
     assert caplog.text == "", "once"
@@ -453,10 +452,6 @@ def test_what_azure_refuses_is_reported_with_its_remedy_and_without_its_text(
     assert caught.value.remedy and "stand-in" not in str(caught.value)
     assert caught.value.__cause__ is None
     place.vault.faults.clear()
-
-
-
-
 
 
 def test_azure_identitys_own_chain_leads_to_the_store(place: LiveVault, azure_environment: Principal) -> None:

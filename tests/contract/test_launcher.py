@@ -378,21 +378,21 @@ class Agent:
     """A server that answers like an agent, and records its requests."""
 
     url: str
-    said: str
-    asked: list[tuple[str, str]] = field(default_factory=list)  # (path, Authorization) of each request.
+    output: str
+    requested: list[tuple[str, str]] = field(default_factory=list)  # (path, Authorization) of each request.
     moves: bool = False
 
     @property
     def keys(self) -> list[str]:
-        return [shown.removeprefix("Bearer ") for _, shown in self.asked]
+        return [shown.removeprefix("Bearer ") for _, shown in self.requested]
 
 
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         agent: Agent = self.server.agent  # type: ignore[attr-defined]
         self.rfile.read(int(self.headers["Content-Length"]))
-        agent.asked.append((self.path, self.headers["Authorization"]))
-        choice = {"index": 0, "message": {"role": "assistant", "content": agent.said}}
+        agent.requested.append((self.path, self.headers["Authorization"]))
+        choice = {"index": 0, "message": {"role": "assistant", "content": agent.output}}
         body = json.dumps({"choices": [choice]}).encode()
         self.send_response(307 if agent.moves else 200)
         self.send_header("Location", f"{agent.url}/elsewhere")
@@ -436,7 +436,7 @@ def test_the_unmodified_server_asks_the_agent_of_the_stack_with_the_current_key(
 
     async def scenario(session: ClientSession) -> None:
         assert "LOT of agent 0" in await tell(session, "request_lot_code", query="a pump")
-        assert first.asked == [(PATH, f"Bearer {old}")] and second.asked == []
+        assert first.requested == [(PATH, f"Bearer {old}")] and second.requested == []
         lay(first, new, "v-2")
         await launched.until_logged("Using version v-2 of agent-key")
         await tell(session, "request_lot_code", query="a pump")
@@ -446,7 +446,7 @@ def test_the_unmodified_server_asks_the_agent_of_the_stack_with_the_current_key(
         assert "LOT of agent 1" in await tell(session, "request_lot_code", query="a pump")
 
     launched.run(scenario)
-    assert first.keys == [old, new] and second.asked == [(PATH, f"Bearer {new}")]
+    assert first.keys == [old, new] and second.requested == [(PATH, f"Bearer {new}")]
     assert old not in launched.log and new not in launched.log
 
 
@@ -454,7 +454,7 @@ def test_what_the_server_asks_of_others_is_not_led_elsewhere(agents: tuple[Agent
     agent, other = agents
     requests = AgentRequests(agent.url)
     assert requests.post(f"{other.url}/api/lot-verifier", json={}, headers={"Authorization": "none"}).ok
-    assert agent.asked == [] and other.asked == [("/api/lot-verifier", "none")]
+    assert agent.requested == [] and other.requested == [("/api/lot-verifier", "none")]
     assert AgentRequests(None).post(agent.url + PATH, json={}, headers={"Authorization": "Bearer it"}).ok
     assert agent.keys == ["it"], "without a URL of the stack's own the server's is asked"
     assert issubclass(requests.exceptions.Timeout, Exception)
@@ -467,4 +467,4 @@ def test_an_agent_that_has_moved_sends_nobody_on_with_the_key(agents: tuple[Agen
         f"https://example.com{PATH}", json={}, headers={"Authorization": "Bearer it"}
     )
     assert answer.status_code == 307
-    assert agent.asked == [(PATH, "Bearer it")]
+    assert agent.requested == [(PATH, "Bearer it")]

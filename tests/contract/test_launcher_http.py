@@ -195,15 +195,17 @@ def test_tools_that_change_the_connection_of_all_clients_are_refused_unless_allo
 ) -> None:
     launched.start("http", **({"MCP_ALLOW_CONNECTION_TOOLS": "true"} if allowed else {}))
     tools = {"mqtt_connect", "setup_mqtt_connection", "reconnect_mqtt"}
-    given = {"broker": "localhost", "port": launched.broker.port, "username": USER, "password": launched.password}
+    supplied = {"broker": "localhost", "port": launched.broker.port, "username": USER, "password": launched.password}
 
     async def scenario() -> None:
         async with launched.session() as session:
             listed = {tool.name for tool in (await session.list_tools()).tools}
             assert bool(listed & tools) is allowed
             for tool in sorted(tools & listed if allowed else tools):
-                told = await tell(session, tool, **(given if tool == "mqtt_connect" else {"broker": "localhost"}))
-                assert ("is disabled over HTTP" in told) is not allowed
+                reported = await tell(
+                    session, tool, **(supplied if tool == "mqtt_connect" else {"broker": "localhost"})
+                )
+                assert ("is disabled over HTTP" in reported) is not allowed
                 if allowed:
                     break
             assert "ublished" in await publish(session, "a/b", "still there")

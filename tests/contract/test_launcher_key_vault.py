@@ -85,7 +85,7 @@ class Stack:
     def host(self) -> str:
         return self.vault.url.removeprefix("https://")
 
-    def asked(self) -> list[str]:
+    def requested(self) -> list[str]:
         rows, self.seen = self.vault.audit[self.seen :], len(self.vault.audit)
         return [
             f"{row['OperationName']} {row['RequestUri'].split('/secrets/')[1].split('/')[0]}"
@@ -115,20 +115,20 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     stack.publish("agent-key", api_key=password())
     source = stack.source("mqtt+agent-key")
     before = source.fingerprint()
-    assert stack.asked() == [f"{what} {name}" for name in ("mqtt", "agent-key") for what in (LIST, "SecretGet")]
+    assert stack.requested() == [f"{what} {name}" for name in ("mqtt", "agent-key") for what in (LIST, "SecretGet")]
     for _ in range(3):  # the launcher polls every second
         assert source.fingerprint() == before
         source.read()
         stack.now += POLL_SECONDS / 10
-    assert stack.asked() == []
+    assert stack.requested() == []
     stack.store.mark("mqtt", version, verified=NOW)
     stack.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() == before
-    assert stack.asked() == [f"{LIST} mqtt", f"{LIST} agent-key"], "what is only noted of it is not read"
+    assert stack.requested() == [f"{LIST} mqtt", f"{LIST} agent-key"], "what is only noted of it is not read"
     stack.publish("mqtt", username="server-b", password=second)
     stack.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() != before
-    assert stack.asked() == [f"{LIST} mqtt", "SecretGet mqtt", f"{LIST} agent-key"]
+    assert stack.requested() == [f"{LIST} mqtt", "SecretGet mqtt", f"{LIST} agent-key"]
     assert source.read().mqtt["password"] == second
     assert first not in before
 
@@ -152,14 +152,14 @@ def test_a_value_that_was_disabled_for_an_hour_is_asked_for_on_no_record_and_the
     source = stack.source("mqtt")
     source.read()
     disable(stack, "mqtt")
-    stack.asked()
+    stack.requested()
     started = stack.now
     while stack.now < started + 3600:
         stack.now += RETRY_SECONDS / 4
         source.read()
-    asked = stack.asked()
-    assert set(asked) == {f"{LIST} mqtt"}, "none is refused"
-    assert len(asked) <= 3600 / (0.9 * (BACKOFF_FACTOR - 0.5) * RETRY_SECONDS)
+    requested = stack.requested()
+    assert set(requested) == {f"{LIST} mqtt"}, "none is refused"
+    assert len(requested) <= 3600 / (0.9 * (BACKOFF_FACTOR - 0.5) * RETRY_SECONDS)
     assert_followed(stack, source)
 
 

@@ -49,13 +49,13 @@ class Counting:
 
     def __init__(self, client: StrictSecretsManager) -> None:
         self._client = client
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.refuses: dict[str, str] = {}  # Name of a secret, or "" for all -> the code of the error.
 
     def __getattr__(self, name: str) -> Any:
         def ask(**arguments: Any) -> Any:
             secret = str(arguments.get("SecretId"))
-            self.asked.append(f"{name} {secret.rpartition('/')[2]}")
+            self.requested.append(f"{name} {secret.rpartition('/')[2]}")
             if code := self.refuses.get(secret, self.refuses.get("")):
                 raise ClientError({"Error": {"Code": code, "Message": "said by the stand-in"}}, name)
             return getattr(self._client, name)(**arguments)
@@ -97,8 +97,8 @@ class Stack:
             where, open_api=lambda region: SecretsManagerApi(region, lambda _: client), clock=lambda: self.now
         )
 
-    def asked(self) -> list[str]:
-        found, self.client.asked = self.client.asked, []
+    def requested(self) -> list[str]:
+        found, self.client.requested = self.client.requested, []
         return found
 
 
@@ -146,7 +146,7 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
     stack.publish("agent-key", api_key=password())
     source = stack.source("mqtt+agent-key")
     before = source.fingerprint()
-    assert sorted(stack.asked()) == [
+    assert sorted(stack.requested()) == [
         *("describe_secret agent-key", "describe_secret mqtt"),
         *("get_secret_value agent-key", "get_secret_value mqtt"),
     ]
@@ -154,11 +154,11 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
         assert source.fingerprint() == before
         source.read()
         stack.now += POLL_SECONDS / 60
-    assert stack.asked() == []
+    assert stack.requested() == []
     stack.publish("mqtt", username="server-b", password=second)
     stack.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() != before
-    assert stack.asked() == ["describe_secret mqtt", "get_secret_value mqtt", "describe_secret agent-key"]
+    assert stack.requested() == ["describe_secret mqtt", "get_secret_value mqtt", "describe_secret agent-key"]
     assert source.read().mqtt["password"] == second
     assert first not in before
 
@@ -179,7 +179,7 @@ def test_while_aws_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_on
     stack.publish("mqtt", username="server-a", password=password())
     source = stack.source("mqtt")
     before, settings = source.fingerprint(), source.read()
-    stack.asked()
+    stack.requested()
     stack.client.refuses[""] = "ThrottlingException"
     started, looks = stack.now, []
     with caplog.at_level(logging.WARNING):
@@ -187,7 +187,7 @@ def test_while_aws_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_on
             stack.now += RETRY_SECONDS / 4
             assert source.fingerprint() == before
             assert source.read() == settings
-            if stack.asked():
+            if stack.requested():
                 looks.append(stack.now)
     gaps = [later - earlier for earlier, later in itertools.pairwise(looks)]
     assert min(gaps) >= 0.9 * (BACKOFF_FACTOR - 0.5) * RETRY_SECONDS
@@ -215,10 +215,10 @@ def test_a_refused_secret_goes_on_or_is_left_out_and_keeps_no_other_secret_back(
     assert settings.agent_key and settings.agent_key["api-key"] == first
     late = stack.source("mqtt+agent-key")
     assert late.read().agent_key is None, "it never had one"
-    stack.asked()
+    stack.requested()
     stack.now += 1.2 * POLL_SECONDS
     late.read()
-    assert "describe_secret agent-key" not in stack.asked(), "each refusal is on record"
+    assert "describe_secret agent-key" not in stack.requested(), "each refusal is on record"
     stack.client.refuses.clear()
     stack.now += REFUSED_SECONDS
     for one in (source, late):
@@ -230,9 +230,9 @@ def test_a_refused_secret_goes_on_or_is_left_out_and_keeps_no_other_secret_back(
 def test_a_value_that_is_none_is_told_without_its_content(text: str, stack: Stack) -> None:
     secret = password()
     stack.client.put_secret_value(SecretId=f"{stack.prefix}/mqtt", SecretString=text.replace("SECRET", secret))
-    with pytest.raises(StoreError) as told:
+    with pytest.raises(StoreError) as reported:
         stack.source("mqtt").read()
-    assert secret not in str(told.value) and told.value.remedy
+    assert secret not in str(reported.value) and reported.value.remedy
 
 
 def test_boto3s_own_chain_leads_there(stack: Stack, moto_environment: Aws, tmp_path: Path) -> None:

@@ -46,16 +46,16 @@ class Reads:
 
     def place(self, names: str = "", *more: str) -> str:
         host = self.live.openbao.address.removeprefix("https://")
-        said = (
+        output = (
             f"{host}/{self.live.mount}/data/{names}", f"approle={self.live.role_id()}", f"auth={self.live.approle}",
             f"file={self.file}", f"ca={self.live.openbao.ca_file}", *more,
         )  # fmt: skip
-        return ",".join(said)
+        return ",".join(output)
 
     def source(self, names: str = "mqtt+agent-key+http-token", *more: str) -> VaultSource:
         return VaultSource(self.place(names, *more), clock=lambda: self.now)
 
-    def asked(self) -> list[str]:
+    def requested(self) -> list[str]:
         lines = [line for line in self.live.openbao.audit() if line["type"] == "response"]
         new, self.seen = lines[self.seen :], len(lines)
         role = self.live.role("server")
@@ -66,7 +66,7 @@ class Reads:
         ]
 
     def of_secrets(self) -> list[str]:
-        return [each for each in self.asked() if "auth/" not in each]
+        return [each for each in self.requested() if "auth/" not in each]
 
 
 @pytest.fixture
@@ -93,15 +93,17 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
         assert source.fingerprint() == before
         source.read()
         reads.now += POLL_SECONDS / 10
-    assert reads.asked() == []
+    assert reads.requested() == []
     reads.live.root.secrets.kv.v2.update_metadata("mqtt", custom_metadata={"a": "note"}, mount_point=reads.live.mount)
     reads.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() == before
-    assert reads.asked() == ["read metadata/mqtt", "read metadata/agent-key"], "what is only noted of it is not read"
+    assert reads.requested() == ["read metadata/mqtt", "read metadata/agent-key"], (
+        "what is only noted of it is not read"
+    )
     reads.publish("mqtt", username="server-b", password=second)
     reads.now += 1.2 * POLL_SECONDS
     assert source.fingerprint() != before
-    assert reads.asked() == ["read metadata/mqtt", "read data/mqtt", "read metadata/agent-key"]
+    assert reads.requested() == ["read metadata/mqtt", "read data/mqtt", "read metadata/agent-key"]
     assert source.read().mqtt["password"] == second
     assert first not in before
 
@@ -122,9 +124,9 @@ def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobod
     with caplog.at_level(logging.WARNING):
         assert source.read() == settings
     assert reads.live.role_id() in caplog.text
-    with pytest.raises(StoreError) as told:
+    with pytest.raises(StoreError) as reported:
         reads.source("mqtt").read()
-    assert shown not in caplog.text + str(told.value)
+    assert shown not in caplog.text + str(reported.value)
     reads.show()
     reads.now += BACKOFF_FACTOR * 1.2 * POLL_SECONDS
     reads.publish("mqtt", username="server-b", password=password())

@@ -199,9 +199,9 @@ def test_second_store_keeps_a_user_in_use_until_told(embedded_broker: Embedded, 
     with MqttSession(broker, first.credential()) as live:
         outcomes = second.tick()
         assert exit_code(outcomes) == 1
-        told = next(str(one.error) for one in outcomes if one.error)
-        assert first.credential()["username"] in told
-        assert "secretops put mqtt" in told and "secretops rotate mqtt --now" in told
+        reported = next(str(one.error) for one in outcomes if one.error)
+        assert first.credential()["username"] in reported
+        assert "secretops put mqtt" in reported and "secretops rotate mqtt --now" in reported
         with pytest.raises(RefusedError, match="secretops rotate broker-admin --now"):
             second.rotate("broker-admin")
         assert live.publishes()

@@ -26,7 +26,7 @@ def follow(
     block: str,
     cwd: Path,
     *,
-    given: str = "",
+    stdin: str = "",
     code: int = 0,
     environment: Mapping[str, str] = NOTHING,
 ) -> str:
@@ -35,7 +35,7 @@ def follow(
     if stack:
         own["SECRETOPS_MANIFEST"] = str(stack.file)
     done = subprocess.run(
-        ["bash", "-ec", block], cwd=cwd, env={**os.environ, **own, **environment}, input=given, capture_output=True,
+        ["bash", "-ec", block], cwd=cwd, env={**os.environ, **own, **environment}, input=stdin, capture_output=True,
         text=True, timeout=DEADLINE, check=False,
     )  # fmt: skip
     assert done.returncode == code, f"{block}\n{done.stdout}{done.stderr}"

@@ -56,13 +56,13 @@ def change_authority(stack: Certified) -> None:
     assert stack.errors() == {}
 
 
-def given(stack: Certified) -> Given:
+def supplied(stack: Certified) -> Given:
     return stack.read(CERTIFICATE), stack.read("mqtt")
 
 
 def test_renewals_and_a_ca_change_fail_no_connect(running: Certified) -> None:
     old = running.current(AUTHORITY)
-    with Connecting(running.stack.manifest.broker, running.folder, lambda: given(running)) as clients:
+    with Connecting(running.stack.manifest.broker, running.folder, lambda: supplied(running)) as clients:
         clients.caught_up()
         seen = {running.current()}
         for turn in range(RENEWALS):

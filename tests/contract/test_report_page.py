@@ -38,8 +38,8 @@ def browser() -> Iterator[Browser]:
 @dataclass(kw_only=True)
 class Opened:
     page: Page
-    said: list[str]
-    asked: list[str]
+    output: list[str]
+    requested: list[str]
 
     def run(self, script: str) -> Any:
         return self.page.evaluate(script)
@@ -57,16 +57,16 @@ def shown(browser: Browser, path: Path, size: str = "desktop", scheme: Scheme = 
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     context.set_default_timeout(DEADLINE)
     page = context.new_page()
-    opened = Opened(page=page, said=[], asked=[])
+    opened = Opened(page=page, output=[], requested=[])
 
     def say(message: ConsoleMessage) -> None:
-        opened.said.append(message.text)
+        opened.output.append(message.text)
 
     def ask(request: Request) -> None:
-        opened.asked.append(request.url)
+        opened.requested.append(request.url)
 
     page.on("console", say)
-    page.on("pageerror", lambda error: opened.said.append(str(error)))
+    page.on("pageerror", lambda error: opened.output.append(str(error)))
     page.on("request", ask)
     page.goto(path.as_uri())
     return opened
@@ -90,5 +90,5 @@ def test_page_loads_nothing_and_is_accessible(browser: Browser, everything: Path
     opened.run("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert opened.run("document.documentElement.scrollWidth") <= SIZES[size][0]
     assert violations(opened) == []
-    assert opened.said == []
-    assert opened.asked == [everything.as_uri()]
+    assert opened.output == []
+    assert opened.requested == [everything.as_uri()]

@@ -188,7 +188,7 @@ def test_a_rotation_makes_at_most_40_requests(stack: AwsStack, users: Users, mon
     stack.tick_function()
     token = stack.begin()
     monkeypatch.setattr(AwsStack, "service", property(lambda self: Counted(service(self), sent)))
-    monkeypatch.setattr(Aws, "dynamodb", lambda *asked: Counted(dynamodb(*asked), sent))
+    monkeypatch.setattr(Aws, "dynamodb", lambda *requested: Counted(dynamodb(*requested), sent))
     events = [stack.event(step, token) for step in STEPS]
     sent.clear()
     stack.skip_grace()

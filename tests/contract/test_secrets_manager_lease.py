@@ -157,6 +157,6 @@ def test_item_deleted_by_hand_frees_the_lease_and_its_holder_writes_no_more(plac
 
 def test_item_written_by_hand_is_reported_with_the_way_to_free_it(place: Account) -> None:
     place.aws.dynamodb().put_item(TableName=place.location.lease, Item={**ITEM, "token": {"S": "by hand"}})
-    with pytest.raises(StoreError, match="aws dynamodb delete-item") as told:
+    with pytest.raises(StoreError, match="aws dynamodb delete-item") as reported:
         taken(place, "one")
-    assert json.dumps(ITEM) in told.value.remedy
+    assert json.dumps(ITEM) in reported.value.remedy

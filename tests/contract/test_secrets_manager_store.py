@@ -228,16 +228,16 @@ def test_label_is_moved_after_a_brief_conflict_and_a_lasting_one_reported(place:
 
     conflicts = iter(range(times))
 
-    def away(**asked: Any) -> Any:
+    def away(**requested: Any) -> Any:
         if next(conflicts, None) is not None:
             raise ClientError({"Error": {"Code": "InvalidParameterException"}}, "UpdateSecretVersionStage")
-        return place.client.update_secret_version_stage(**asked)
+        return place.client.update_secret_version_stage(**requested)
 
     client = SimpleNamespace(update_secret_version_stage=away, describe_secret=place.client.describe_secret)
-    asked = SecretsManagerApi(REGION, lambda _region: cast(Any, client))
+    requested = SecretsManagerApi(REGION, lambda _region: cast(Any, client))
     refused = pytest.raises(StoreError, match=r"UpdateSecretVersionStage.*\[aws-request-failed\]")
     with refused if times == 3 else contextlib.nullcontext():
-        assert asked.move(place.name, "MINE", None, token(1))
+        assert requested.move(place.name, "MINE", None, token(1))
     assert (labelled(place, "MINE") == token(1)) is (times == 1)
 
 
@@ -264,12 +264,12 @@ def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: 
     publish(place, token(1))
     timing, table, stalls = Timing(duration=0.6, renew=3600, poll=0.1), place.table(), []
 
-    def stalled(**asked: Any) -> Any:
+    def stalled(**requested: Any) -> Any:
         # Takes the lease over at once: a renewing holder would keep a real successor out.
         follower = LeaseRecord(holder="the follower", token="0" * 16, since=NOW)  # nosec B106
         assert table.write(follower, table.read()).record == follower
         stalls.append(threading.Event().wait(timing.trusted + 0.1))
-        return place.client.get_secret_value(**asked)
+        return place.client.get_secret_value(**requested)
 
     client = SimpleNamespace(get_secret_value=stalled, describe_secret=place.client.describe_secret)
     api = SecretsManagerApi(REGION, lambda _region: cast(Any, client))

@@ -353,8 +353,8 @@ def test_killed_publish_leaves_one_whole_value_to_readers(fresh: Callable[[Path]
         assert whole or Feature.WHOLE_AT_ANY_MOMENT in opened.row.gaps, number
         current = opened.store.versions("it").current
         assert current and (current.id, opened.delivered()) != (V[1], dict(new)), "delivered before it is current"
-        given = new if current.id == V[2] else old
-        assert current.published is None or opened.delivered() == dict(given), "called delivered before it is"
+        supplied = new if current.id == V[2] else old
+        assert current.published is None or opened.delivered() == dict(supplied), "called delivered before it is"
         later = NOW + 5 * HOUR
         undelivered = current.published is None
         opened.store.recover("it", later)
@@ -376,11 +376,11 @@ def test_an_edit_by_hand_is_refused_and_nothing_is_overwritten(opened: Opened) -
     value = opened.publish(V[1])
     opened.place.edit(value["password"], "typed-by-a-person")
     edited = opened.delivered()
-    told = r"\[value-edited\][\s\S]*secretops put it"
-    with pytest.raises(StoreError, match=told):
+    reported = r"\[value-edited\][\s\S]*secretops put it"
+    with pytest.raises(StoreError, match=reported):
         opened.store.recover("it", NOW)
     opened.store.add("it", version(V[2]), make())
-    with pytest.raises(StoreError, match=told) as refused:
+    with pytest.raises(StoreError, match=reported) as refused:
         opened.store.publish("it", V[2], NOW)
     assert "typed-by-a-person" not in str(refused.value)
     assert opened.delivered() == edited == {**value, "password": "typed-by-a-person"}
@@ -405,8 +405,8 @@ def test_what_readers_do_not_find_as_it_is_current_is_told_without_its_value(ope
     value = opened.publish(V[1])
     assert store.delivery_drift("it") is None
     opened.place.edit(value["password"], "typed-by-a-person")
-    told = store.delivery_drift("it")
-    assert told and "changed by hand" in told and "typed" not in told
+    reported = store.delivery_drift("it")
+    assert reported and "changed by hand" in reported and "typed" not in reported
     opened.place.clear()
     assert store.delivery_drift("it") == "not delivered: secretops tick"
     store.recover("it", NOW)

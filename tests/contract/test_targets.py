@@ -196,7 +196,7 @@ def test_a_broker_that_is_down_is_unreachable(row: Row) -> None:
 
 def test_passwords_appear_in_no_log_and_no_error(row: Row, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    first, target, told = fresh(), row.target(), list[str]()
+    first, target, reported = fresh(), row.target(), list[str]()
     second = fresh(username=first["username"])
     jobs = _jobs(
         lambda: target.verify(first),
@@ -208,9 +208,9 @@ def test_passwords_appear_in_no_log_and_no_error(row: Row, caplog: pytest.LogCap
     for job in jobs:
         with pytest.raises(SecretopsError) as failed:
             job()
-        told.append("".join(traceback.format_exception(failed.value)))
+        reported.append("".join(traceback.format_exception(failed.value)))
     for value in (first, second, row.admin):
-        assert value["password"] not in "\n".join([*told, caplog.text])
+        assert value["password"] not in "\n".join([*reported, caplog.text])
 
 
 # What only a broker with TLS or with access lists can show

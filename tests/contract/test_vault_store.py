@@ -56,21 +56,21 @@ class Way:
     """The transport to the server, with hooks for the next request of a kind."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked: list[str] = []  # What was sent, in order: "POST data/it".
+        self.requested: list[str] = []  # What was sent, in order: "POST data/it".
         self._before: list[tuple[str, Deed]] = []
         self._losing: list[str] = []
         send = Connection._attempt
 
         def sent(connection: Connection, method: str, path: str, *more: Any) -> Answer:
-            said = f"{method} {path.partition('/')[2]}"
-            self.asked.append(said)
-            kinds = (said,) if method == "GET" else (said, "any write")
+            output = f"{method} {path.partition('/')[2]}"
+            self.requested.append(output)
+            kinds = (output,) if method == "GET" else (output, "any write")
             for one in [one for one in self._before if one[0] in kinds]:
                 self._before.remove(one)
                 one[1]()
             answer = send(connection, method, path, *more)
-            if said in self._losing:
-                self._losing.remove(said)
+            if output in self._losing:
+                self._losing.remove(output)
                 raise requests.exceptions.ReadTimeout
             return answer
 
@@ -84,7 +84,7 @@ class Way:
         self._losing.append(what)
 
     def count(self, what: str) -> int:
-        return self.asked.count(what)
+        return self.requested.count(what)
 
 
 @pytest.fixture
@@ -191,11 +191,11 @@ def test_no_token_is_sent_to_an_unproven_server(openbao: OpenBao, place: InMount
     ):
         location = place.location.model_copy(update=changes)
         at = Server(location.address, "", location.ca_file)
-        with pytest.raises(kind) as told:
+        with pytest.raises(kind) as reported:
             Api(
                 at, place.mount, Login(at, environment={"VAULT_TOKEN": openbao.root, "VAULT_ADDR": at.address})
             ).metadata("it")
-        assert told.value.remedy and openbao.root not in str(told.value)
+        assert reported.value.remedy and openbao.root not in str(reported.value)
 
 
 def test_a_document_that_somebody_writes_right_before_ours_is_not_overwritten(place: InMount, way: Way) -> None:
@@ -523,9 +523,9 @@ def test_a_jwt_is_read_anew_for_each_login(openbao: OpenBao, tmp_path: Path) -> 
     server = Server(openbao.address, ca_file=str(openbao.ca_file))
     login = Login(server, VaultLogin(method="jwt", mount=mount, role="server", file=str(file)))
     write("another")
-    with pytest.raises(StoreError, match=str(file)) as told:
+    with pytest.raises(StoreError, match=str(file)) as reported:
         login.token()
-    assert file.read_text() not in str(told.value)
+    assert file.read_text() not in str(reported.value)
     write("vault")
     token = login.token()
     assert is_good(openbao, token)

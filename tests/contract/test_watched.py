@@ -62,11 +62,11 @@ class Place:
     def seen(self) -> tuple[ExternalCertificate, ...]:
         return find(self.stack.session())
 
-    def told(self) -> list[tuple[Reason, str]]:
+    def reported(self) -> list[tuple[Reason, str]]:
         return [(one.reason, one.message) for one in findings(self.stack.session())]
 
     def told_once(self, reason: Reason) -> str:
-        ((found, message),) = self.told()
+        ((found, message),) = self.reported()
         assert found is reason, message
         return message
 
@@ -109,7 +109,7 @@ def test_what_the_broker_shows_and_who_signs_it_is_in_sight_and_nothing_is_told_
     server, ca = place.seen()
     assert (server.name, server.source) == ("localhost", f"certificate of {place.address}")
     assert (ca.name, ca.source) == ("test ca", f"issuer of the certificate of {place.address}")
-    assert place.told() == []
+    assert place.reported() == []
     (row,) = [result for name, result in doctor(checks(place.stack.session())) if name == NAME]
     assert row.level is Level.OK
 
@@ -144,7 +144,7 @@ def test_where_nobody_answers_the_ca_is_looked_at(place: Place) -> None:
     broker = place.stack.manifest.broker.model_copy(update={"port": free_port()})
     place.stack.manifest = place.stack.manifest.model_copy(update={"broker": broker})
     assert [(one.name, one.source) for one in place.seen()] == [("test ca", str(place.ca_file))]
-    assert place.told() == [], "that it does not answer, its own check tells"
+    assert place.reported() == [], "that it does not answer, its own check tells"
     place.ca_file.write_bytes(authority("old ca", -HOUR / 2)[0].public_bytes(Encoding.PEM))
     assert place.told_once(Reason.EXPIRED)
 

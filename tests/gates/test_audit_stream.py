@@ -37,18 +37,18 @@ def block_of_aws() -> bytes:
     events = [
         *(cloudtrail.event() for _ in range(READS)),
         *(cloudtrail.event(cloudtrail.session("mallory")) for _ in range(STOLEN)),
-        *(cloudtrail.event(asked={"functionName": "x"}, **other) for _ in range(OTHERS)),
+        *(cloudtrail.event(requested={"functionName": "x"}, **other) for _ in range(OTHERS)),
     ]
     document = json.dumps({"Records": [{**one, "eventID": f"{MARK}-{number}"} for number, one in enumerate(events)]})
     return f"{document}\n{document[:300]}\n".encode()
 
 
 def peak_of(folder: Path, block: bytes, times: int) -> int:
-    told, manifest = folder / "told.json", folder / "secretops.json"
+    reported, manifest = folder / "told.json", folder / "secretops.json"
     manifest.write_text(cloudtrail.MANIFEST.model_dump_json())
     command = [sys.executable, "-m", "secretops", "audit", "-", "--json", "--manifest", str(manifest)]
     with (folder / "out").open("wb+") as out:
-        measured = [sys.executable, "-S", "-c", MEASURE, str(told), *command]
+        measured = [sys.executable, "-S", "-c", MEASURE, str(reported), *command]
         process = subprocess.Popen(measured, stdin=subprocess.PIPE, stdout=out)
         assert process.stdin
         with process.stdin, gzip.GzipFile(fileobj=process.stdin, mode="wb", compresslevel=1) as packed:
@@ -57,7 +57,7 @@ def peak_of(folder: Path, block: bytes, times: int) -> int:
         assert process.wait(DEADLINE) == 0
         out.seek(0)
         *rows, summary = [json.loads(line) for line in out]
-    took = json.loads(told.read_text())
+    took = json.loads(reported.read_text())
     thief = f"arn:aws:iam::{cloudtrail.ACCOUNT}:role/mallory"
     assert took["code"] == ExitCode.ATTENTION
     counts = {(row["reader"], row["outcome"]): row["count"] for row in rows}

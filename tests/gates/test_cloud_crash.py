@@ -92,12 +92,12 @@ def play(stack: CloudStack, events: Sequence[Event], leased: bool, moment: Momen
 def watched(stack: CloudStack, name: str, real: Any, moment: Moment) -> Any:
     @functools.wraps(real)
     def watching(self: object, *args: Any, **named: Any) -> Any:
-        told = stack.moment(name, args, named)
-        if told is None:
+        reported = stack.moment(name, args, named)
+        if reported is None:
             return real(self, *args, **named)
-        moment(f"before {told}")
+        moment(f"before {reported}")
         answer = real(self, *args, **named)
-        moment(f"after {told}")
+        moment(f"after {reported}")
         return answer
 
     return watching

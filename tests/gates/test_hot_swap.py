@@ -36,8 +36,8 @@ def served(
     if not hasattr(request, "param"):
         return ServedByLauncher(prepared_stack(tmp_path / "store", mosquitto), cwd, server_folder)
     stack = prepared_cloud_stack(cast(CloudStack, stack_on("mosquitto", request.param)), mosquitto)
-    said = {"MQTT_BROKER": "localhost", "LOG_LEVEL": "INFO", **public(mosquitto)}
-    return ServedByLauncher(stack, cwd, server_folder, said)
+    output = {"MQTT_BROKER": "localhost", "LOG_LEVEL": "INFO", **public(mosquitto)}
+    return ServedByLauncher(stack, cwd, server_folder, output)
 
 
 @pytest.mark.parametrize(
@@ -154,9 +154,11 @@ async def put(served: ServedByLauncher, name: str, value: Mapping[str, str]) -> 
     await served.takes(name, await anyio.to_thread.run_sync(served.stack.put, name, value))
 
 
-async def mishap(name: str, field: str, text: str, told: str, served: ServedByLauncher, _mosquitto: Mosquitto) -> None:
+async def mishap(
+    name: str, field: str, text: str, reported: str, served: ServedByLauncher, _mosquitto: Mosquitto
+) -> None:
     mend = await anyio.to_thread.run_sync(served.stack.spoil, name, field, text)
-    await served.refuses(told)
+    await served.refuses(reported)
     await anyio.to_thread.run_sync(mend)
     await served.recovers()
 

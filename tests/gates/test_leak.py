@@ -155,28 +155,28 @@ class Watch:
         self.stack, self.canaries, self.place = stack, canaries, place
         self.outputs: list[tuple[str, bytes]] = []
 
-    def run(self, *arguments: str, given: str = "", code: int = 0, stack: Stack | None = None) -> None:
+    def run(self, *arguments: str, stdin: str = "", code: int = 0, stack: Stack | None = None) -> None:
         """Run it once, and if it fails as expected, again with every logger at DEBUG."""
         command = (stack or self.stack).command(*arguments)
         for argv in (command, [sys.executable, "-c", LOUD, *command[3:]]) if code else (command,):
-            self._run(argv, arguments, given, code)
+            self._run(argv, arguments, stdin, code)
 
-    def loud(self, *arguments: str, given: str = "", code: int = 0) -> None:
+    def loud(self, *arguments: str, stdin: str = "", code: int = 0) -> None:
         argv = [sys.executable, "-c", LOUD, *self.stack.command(*arguments)[3:]]
-        assert b"DEBUG" in self._run(argv, arguments, given, code)
+        assert b"DEBUG" in self._run(argv, arguments, stdin, code)
 
-    def any(self, *arguments: str, given: str = "") -> None:
+    def any(self, *arguments: str, stdin: str = "") -> None:
         """Run it with every logger at DEBUG, with any exit code of success."""
         argv = [sys.executable, "-c", LOUD, *self.stack.command(*arguments)[3:]]
-        self._run(argv, arguments, given, ExitCode.DONE, ExitCode.ATTENTION)
+        self._run(argv, arguments, stdin, ExitCode.DONE, ExitCode.ATTENTION)
 
     def leaks(self, *more: Path) -> list[str]:
         shown = [*self.outputs, *self.place.shown().items(), *((path.name, path.read_bytes()) for path in more)]
         return [f"{what}: {name}" for what, text in shown for name in self.canaries.found_in(text)]
 
-    def _run(self, argv: list[str], arguments: tuple[str, ...], given: str, *codes: int) -> bytes:
+    def _run(self, argv: list[str], arguments: tuple[str, ...], stdin: str, *codes: int) -> bytes:
         done = subprocess.run(
-            argv, input=given.encode(), capture_output=True, timeout=DEADLINE, check=False,
+            argv, input=stdin.encode(), capture_output=True, timeout=DEADLINE, check=False,
             env={**os.environ, **self.stack.environment},
         )  # fmt: skip
         assert done.returncode in codes, (arguments, done.returncode, done.stderr.decode()[-2000:])
@@ -217,16 +217,16 @@ def test_no_value_leaves_its_place_on_a_broker(
     canaries.learn({"put": certs})
     down = elsewhere(stack, port=free_port())
     with watching_processes() as seen:
-        watch.run("put", "broker-admin", given=wrong, code=1)
-        watch.run("put", "broker-admin", given=right, code=1, stack=down)
-        watch.run("put", "broker-admin", given=right)
-        watch.run("put", "agent-key", given=canaries.make("with NUL", "\0"), code=2)
-        watch.run("put", "agent-key", given="{" + canaries.make("broken JSON"), code=2)
+        watch.run("put", "broker-admin", stdin=wrong, code=1)
+        watch.run("put", "broker-admin", stdin=right, code=1, stack=down)
+        watch.run("put", "broker-admin", stdin=right)
+        watch.run("put", "agent-key", stdin=canaries.make("with NUL", "\0"), code=2)
+        watch.run("put", "agent-key", stdin="{" + canaries.make("broken JSON"), code=2)
         no_key = canaries.make("client key", "\nsecond line\n")
-        watch.run("put", "client-cert", given=json.dumps({**certs, "client.key": no_key}), code=2)
-        watch.run("put", "mqtt", given=json.dumps({"username": "u", "password": canaries.make("no user")}), code=1)
-        watch.run("put", "agent-key", given=key)
-        watch.run("put", "client-cert", "--json", given=json.dumps(certs))
+        watch.run("put", "client-cert", stdin=json.dumps({**certs, "client.key": no_key}), code=2)
+        watch.run("put", "mqtt", stdin=json.dumps({"username": "u", "password": canaries.make("no user")}), code=1)
+        watch.run("put", "agent-key", stdin=key)
+        watch.run("put", "client-cert", "--json", stdin=json.dumps(certs))
         watch.run("tick")
         watch.loud("rotate", "mqtt", "--now")
         watch.run("rotate", "mqtt", "--now", code=1, stack=down)
@@ -263,8 +263,8 @@ def test_no_value_leaves_its_place_in_a_cloud(
         "password": canaries.make("wrong admin password", strange),
     }
     with watching_processes() as seen:
-        watch.loud("put", "broker-admin", given=json.dumps(wrong), code=1)
-        watch.loud("put", "agent-key", given=json.dumps({"api-key": canaries.make("agent key", strange)}))
+        watch.loud("put", "broker-admin", stdin=json.dumps(wrong), code=1)
+        watch.loud("put", "agent-key", stdin=json.dumps({"api-key": canaries.make("agent key", strange)}))
         watch.loud("tick")
         watch.loud("rotate", "mqtt", "--now")
         watch.run("rotate", "broker-admin", "--json")

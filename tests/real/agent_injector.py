@@ -57,28 +57,28 @@ class AgentInjector:
         return (metadata(pod).annotations or {}).get(f"{PREFIX}agent-inject") == "true"
 
     def inject(self, volumes: Volumes, folder: Path) -> Injected:
-        asked = _asked(volumes.pod)
-        user = int(asked.get("agent-run-as-user", DEFAULT_USER))
-        group = int(asked.get("agent-run-as-group", DEFAULT_GROUP))
+        requested = _asked(volumes.pod)
+        user = int(requested.get("agent-run-as-user", DEFAULT_USER))
+        group = int(requested.get("agent-run-as-group", DEFAULT_GROUP))
         assert user == group, "this stand-in's containers have their user as their group, too"
         secrets, home = folder / "vault-secrets", folder / "vault-home"
         for each in (secrets, home):
             each.mkdir(parents=True, exist_ok=True)
             each.chmod(0o777)  # like an emptyDir
-        files = Mount(secrets, asked.get("secret-volume-path", SECRETS))
+        files = Mount(secrets, requested.get("secret-volume-path", SECRETS))
         mounts = [
             Mount(secrets, files.target, writable=True),
             Mount(home, HOME, writable=True),
-            Mount(volumes.path(asked["agent-service-account-token-volume-name"]), TOKEN),
-            *_copied(volumes, asked.get("agent-copy-volume-mounts")),
+            Mount(volumes.path(requested["agent-service-account-token-volume-name"]), TOKEN),
+            *_copied(volumes, requested.get("agent-copy-volume-mounts")),
         ]
-        token = f"{TOKEN}/{_token(volumes.pod, asked['agent-service-account-token-volume-name'])}"
+        token = f"{TOKEN}/{_token(volumes.pod, requested['agent-service-account-token-volume-name'])}"
         spec = volumes.pod.spec
         whole = spec.securityContext if spec else None
         groups = [whole.fsGroup] if whole and whole.fsGroup else []
 
         config = home / "agent.json"
-        config.write_text(json.dumps(_configuration(asked, token, files.target)))
+        config.write_text(json.dumps(_configuration(requested, token, files.target)))
         config.chmod(0o644)
         argv = [str(self.program), "agent", f"-config={HOME}/{config.name}"]
         log = folder / "agent.log"
@@ -88,40 +88,42 @@ class AgentInjector:
 
 def _asked(pod: Pod) -> dict[str, str]:
     annotations = metadata(pod).annotations or {}
-    asked = {name.removeprefix(PREFIX): text for name, text in annotations.items() if name.startswith(PREFIX)}
-    unknown = [name for name in asked if name not in KNOWN.split() and not name.startswith((AUTH_CONFIG, *OF_A_FILE))]
+    requested = {name.removeprefix(PREFIX): text for name, text in annotations.items() if name.startswith(PREFIX)}
+    unknown = [
+        name for name in requested if name not in KNOWN.split() and not name.startswith((AUTH_CONFIG, *OF_A_FILE))
+    ]
     assert not unknown, f"annotations that this stand-in does not know: {unknown}"
-    return asked
+    return requested
 
 
-def _configuration(asked: dict[str, str], token: str, folder: str) -> dict[str, Any]:
-    assert asked["agent-pre-populate"] == "false", "this stand-in has no agent that ends before the pod starts"
-    assert asked.get("auth-type", "kubernetes") in ("kubernetes", "jwt")
-    kind = asked.get("auth-type", "kubernetes")
-    names = [name.removeprefix("agent-inject-secret-") for name in asked if name.startswith("agent-inject-secret-")]
+def _configuration(requested: dict[str, str], token: str, folder: str) -> dict[str, Any]:
+    assert requested["agent-pre-populate"] == "false", "this stand-in has no agent that ends before the pod starts"
+    assert requested.get("auth-type", "kubernetes") in ("kubernetes", "jwt")
+    kind = requested.get("auth-type", "kubernetes")
+    names = [name.removeprefix("agent-inject-secret-") for name in requested if name.startswith("agent-inject-secret-")]
     assert names, "an agent without a file to lay"
     where: dict[str, Any] = {"token_path": token} if kind == "kubernetes" else {}
-    for name in (one for one in asked if one.startswith(AUTH_CONFIG)):
-        where[name.removeprefix(AUTH_CONFIG).replace("-", "_")] = asked[name]
-    server: dict[str, Any] = {"address": asked["service"], "retry": {"num_retries": TRIES}}
-    if ca := asked.get("ca-cert"):
+    for name in (one for one in requested if one.startswith(AUTH_CONFIG)):
+        where[name.removeprefix(AUTH_CONFIG).replace("-", "_")] = requested[name]
+    server: dict[str, Any] = {"address": requested["service"], "retry": {"num_retries": TRIES}}
+    if ca := requested.get("ca-cert"):
         server["ca_cert"] = ca
     method: dict[str, Any] = {
         "type": kind,
-        "mount_path": asked.get("auth-path", f"auth/{kind}"),
-        "config": {"role": asked["role"], **where},
+        "mount_path": requested.get("auth-path", f"auth/{kind}"),
+        "config": {"role": requested["role"], **where},
     }
-    if namespace := asked.get("namespace"):
+    if namespace := requested.get("namespace"):
         method["namespace"] = server["namespace"] = namespace
     return {
         "pid_file": f"{HOME}/agent.pid",
         "vault": server,
         "auto_auth": {"method": method, "sink": [{"type": "file", "config": {"path": f"{HOME}/.vault-token"}}]},
-        "template_config": {"exit_on_retry_failure": asked.get("template-config-exit-on-retry-failure",
+        "template_config": {"exit_on_retry_failure": requested.get("template-config-exit-on-retry-failure",
               "true") == "true", "static_secret_render_interval": EVERY},
-        "template": [{"destination": f"{folder}/{asked.get(f'agent-inject-file-{name}', name)}",
-                      "contents": asked[f"agent-inject-template-{name}"],
-                      **({"perms": perms} if (perms := asked.get(f"agent-inject-perms-{name}")) else {})}
+        "template": [{"destination": f"{folder}/{requested.get(f'agent-inject-file-{name}', name)}",
+                      "contents": requested[f"agent-inject-template-{name}"],
+                      **({"perms": perms} if (perms := requested.get(f"agent-inject-perms-{name}")) else {})}
                      for name in sorted(names)],
     }  # fmt: skip
 

@@ -144,8 +144,8 @@ class AwsStack(CloudStack):
         for name in self.place.secrets.values():
             for version in self.service.describe_secret(SecretId=name).get("VersionIdsToStages", {}):
                 with suppress(self.service.exceptions.ResourceNotFoundException):  # it has no value
-                    given = self.service.get_secret_value(SecretId=name, VersionId=version)
-                    found[f"{name} {version}"] = json.loads(given["SecretString"])
+                    supplied = self.service.get_secret_value(SecretId=name, VersionId=version)
+                    found[f"{name} {version}"] = json.loads(supplied["SecretString"])
         return found
 
     def shown(self) -> dict[str, bytes]:

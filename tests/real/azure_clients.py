@@ -80,8 +80,8 @@ class AzureClients:
         return SecretClient(url, self._credential, **{**api.policies(), **self._options, **options})
 
     def blob(self, url: str, **options: Any) -> BlobClient:
-        asked = {"credential": self._credential, "retry_policy": lease.retry_policy(), **self._options, **options}
-        return BlobClient.from_blob_url(url, **asked)
+        requested = {"credential": self._credential, "retry_policy": lease.retry_policy(), **self._options, **options}
+        return BlobClient.from_blob_url(url, **requested)
 
     @property
     def _credential(self) -> ByEndpoint:

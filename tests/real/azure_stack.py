@@ -117,8 +117,8 @@ class AzureStack(TickedStack):
         found = self.client.get_secret(self.place.secrets[name])
         assert (found.properties.tags or {})[ID] == current.id
         for where, versions in ((self.place.secrets[name], kept), (self.place.pending[name], set[str]())):
-            given = list(self.client.list_properties_of_secret_versions(where))
-            assert {(one.tags or {}).get(ID) for one in given if one.enabled} == versions
+            supplied = list(self.client.list_properties_of_secret_versions(where))
+            assert {(one.tags or {}).get(ID) for one in supplied if one.enabled} == versions
 
 
 def make_azure_stack(folder: Path, broker: Broker, azure: Azure, azurite: Azurite) -> AzureStack:

@@ -15,9 +15,9 @@ Given = tuple[Mapping[str, str], Value]
 class Connecting(Turning):
     """`count` threads that connect with the current certificate, publish, and disconnect."""
 
-    def __init__(self, broker: Broker, folder: Path, given: Callable[[], Given], *, count: int = 4) -> None:
+    def __init__(self, broker: Broker, folder: Path, supplied: Callable[[], Given], *, count: int = 4) -> None:
         super().__init__(count)
-        self._broker, self._folder, self._given = broker, folder, given
+        self._broker, self._folder, self._given = broker, folder, supplied
         self.certificates: set[str] = set()  # Certificates that a client connected with.
 
     def _try(self, _index: int) -> str:

@@ -59,14 +59,14 @@ class ControlPlane:
                 break
             self.stop()
         else:
-            raise RuntimeError(f"no API server: {self.said('etcd')}\n{self.said('kube-apiserver')}")
+            raise RuntimeError(f"no API server: {self.output('etcd')}\n{self.output('kube-apiserver')}")
         if self.controllers:
             config = kubeconfig(self.folder, self.port, "system:kube-controller-manager")
             self._run("kube-controller-manager", *_manager_flags(self.folder, config))
 
     def start_api(self) -> None:
         if not self._try_api():
-            raise RuntimeError(f"the API server did not come back: {self.said('kube-apiserver')}")
+            raise RuntimeError(f"the API server did not come back: {self.output('kube-apiserver')}")
 
     def stop_api(self) -> None:
         self._end("kube-apiserver")
@@ -76,7 +76,7 @@ class ControlPlane:
             self._end(name)
         shutil.rmtree(self._data, ignore_errors=True)  # 64 MB, even if empty
 
-    def said(self, name: str) -> str:
+    def output(self, name: str) -> str:
         log = self.folder / f"{name}.log"
         return log.read_text()[-2000:] if log.exists() else f"{name} was not started"
 

@@ -89,7 +89,7 @@ class DigitalOcean:
     scopes: set[str] = field(default_factory=lambda: {"genai:create", "genai:read", "genai:delete"})
     keys: dict[str, Key] = field(default_factory=dict)
     faults: list[tuple[str, Fault]] = field(default_factory=list)  # (operation, fault of the next one).
-    asked: list[str] = field(default_factory=list)  # Each operation, in order.
+    requested: list[str] = field(default_factory=list)  # Each operation, in order.
     shown: list[str] = field(repr=False, default_factory=list)  # The token of each completion.
     broken_rules: list[str] = field(default_factory=list)
     most_on_a_page: int = 100
@@ -136,13 +136,15 @@ class DigitalOcean:
                     return fault
         return None
 
-    def check(self, schema: str | None, given: Any, what: str, *, answers: bool) -> None:
+    def check(self, schema: str | None, supplied: Any, what: str, *, answers: bool) -> None:
         """Record violations of the description by place and rule: the text may hold a value."""
         if schema is None:
             return
         validator = OAS30ReadValidator if answers else OAS30WriteValidator
         checked = validator({"$ref": f"{_BASE}#/schemas/{schema}"}, registry=_registry)
-        self.broken_rules += [f"{what}: {error.json_path}: {error.validator}" for error in checked.iter_errors(given)]
+        self.broken_rules += [
+            f"{what}: {error.json_path}: {error.validator}" for error in checked.iter_errors(supplied)
+        ]
 
 
 @contextmanager
@@ -211,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(404, _error(404))
         operation = DESCRIPTION["operations"][name]
         with account.lock:
-            account.asked.append(name)
+            account.requested.append(name)
         fault = account.fault(name)
         if fault in _BEFORE:
             status, headers = _BEFORE[fault]
@@ -295,12 +297,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _operation(method: str, path: str) -> tuple[str | None, dict[str, str]]:
     for name, operation in DESCRIPTION["operations"].items():
-        words, asked = operation["path"].split("/"), path.split("/")
-        if operation["method"] != method or len(words) != len(asked):
+        words, requested = operation["path"].split("/"), path.split("/")
+        if operation["method"] != method or len(words) != len(requested):
             continue
-        if all(word.startswith("{") or word == given for word, given in zip(words, asked, strict=True)):
-            pairs = zip(words, asked, strict=True)
-            return name, {word.strip("{}"): given for word, given in pairs if word.startswith("{")}
+        if all(word.startswith("{") or word == supplied for word, supplied in zip(words, requested, strict=True)):
+            pairs = zip(words, requested, strict=True)
+            return name, {word.strip("{}"): supplied for word, supplied in pairs if word.startswith("{")}
     return None, {}
 
 

@@ -42,12 +42,12 @@ class Dockerd:
     client: str
     folder: Path
 
-    def start(self, *arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    def start(self, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run one command of the client with `stdin`; any exit code."""
-        return self._client(arguments, given=given, timeout=DEADLINE)
+        return self._client(arguments, stdin=stdin, timeout=DEADLINE)
 
-    def tell(self, *arguments: str | Path, given: str = "") -> str:
-        done = self.start(*arguments, given=given)
+    def tell(self, *arguments: str | Path, stdin: str = "") -> str:
+        done = self.start(*arguments, stdin=stdin)
         assert done.returncode == 0, f"docker {arguments[0]}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
@@ -60,19 +60,19 @@ class Dockerd:
         return self.read("cp", f"{self.tell('create', image, 'nothing')}:{path}", "-")
 
     def build(
-        self, *arguments: str | Path, given: str = "", buildkit: bool = False
+        self, *arguments: str | Path, stdin: str = "", buildkit: bool = False
     ) -> subprocess.CompletedProcess[str]:
         return self._client(
-            ["build", "--network", "host", *arguments], given=given, buildkit=buildkit, timeout=BUILD_SECONDS
+            ["build", "--network", "host", *arguments], stdin=stdin, buildkit=buildkit, timeout=BUILD_SECONDS
         )
 
     def _client(
-        self, arguments: Iterable[str | Path], *, given: str = "", buildkit: bool = False, timeout: float | None = None
+        self, arguments: Iterable[str | Path], *, stdin: str = "", buildkit: bool = False, timeout: float | None = None
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.client, *arguments],
             env=self.environment | {"DOCKER_BUILDKIT": str(int(buildkit))},
-            input=given,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -134,9 +134,9 @@ class Daemon:
         end, pause = time.monotonic() + DEADLINE, threading.Event()
         while self.docker.start("info").returncode:
             if self._process.poll() is not None or time.monotonic() > end:
-                said = self._log.read_text(errors="replace")
-                last = (said.splitlines() or ["it says nothing"])[-1]
-                if any(word in said for word in NOT_ALLOWED):
+                output = self._log.read_text(errors="replace")
+                last = (output.splitlines() or ["it says nothing"])[-1]
+                if any(word in output for word in NOT_ALLOWED):
                     pytest.skip(f"dockerd does not run here: {last}")
                 pytest.fail(f"dockerd did not start: {last}")
             pause.wait(0.1)

@@ -102,10 +102,10 @@ def _make_intermediate(openbao: OpenBao, mount: str) -> tuple[str, str]:
     """Make an intermediate in `mount` under a new root. Return the root as PEM, and the intermediate's id."""
     client = openbao.client()
     root, made = make_root(openbao)
-    asked = client.write_data(
+    requested = client.write_data(
         f"{mount}/intermediate/generate/internal", data={"common_name": f"test clients of {root}", **ELLIPTIC}
     )["data"]["csr"]
-    signed = signed_by_root(openbao, root, asked, common_name=f"test clients of {root}")
+    signed = signed_by_root(openbao, root, requested, common_name=f"test clients of {root}")
     kept = client.write_data(f"{mount}/intermediate/set-signed", data={"certificate": f"{signed}\n{made}\n"})["data"]
     return made, next(id for id, key in kept["mapping"].items() if key)
 
@@ -119,8 +119,8 @@ def make_root(openbao: OpenBao) -> tuple[str, str]:
     return root, str(made["data"]["certificate"])
 
 
-def signed_by_root(openbao: OpenBao, root: str, asked: str, *, common_name: str) -> str:
-    data = {"csr": asked, "common_name": common_name, "ttl": "43800h", "max_path_length": 0}
+def signed_by_root(openbao: OpenBao, root: str, requested: str, *, common_name: str) -> str:
+    data = {"csr": requested, "common_name": common_name, "ttl": "43800h", "max_path_length": 0}
     return str(openbao.client().write_data(f"{root}/root/sign-intermediate", data=data)["data"]["certificate"])
 
 

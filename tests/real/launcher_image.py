@@ -43,9 +43,9 @@ def load_launcher_image(docker: Dockerd) -> str:
         )
         for path in (modules, *modules.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        given = Path(folder) / "Dockerfile"
-        given.write_text(THIS_TREE)
-        done = docker.build("--network", "none", "--tag", IMAGE, "--file", given, modules)
+        supplied = Path(folder) / "Dockerfile"
+        supplied.write_text(THIS_TREE)
+        done = docker.build("--network", "none", "--tag", IMAGE, "--file", supplied, modules)
         assert done.returncode == 0, done.stdout + done.stderr
     return IMAGE
 

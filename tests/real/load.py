@@ -125,7 +125,7 @@ class Load:
     other: OtherClient
     calls: int = 0
     failures: list[str] = field(default_factory=list)
-    said: set[int] = field(default_factory=set)  # Numbers of the messages whose publishing was answered with success.
+    output: set[int] = field(default_factory=set)  # Numbers of the messages whose publishing was answered with success.
     # Numbers of the messages to subscribed topics, and how often answers had each.
     read: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)  # Durations of the calls that succeeded.
@@ -165,7 +165,7 @@ class Load:
             number, self._numbered = self._numbered, self._numbered + 1
             message = json.dumps({"n": number})
             if await self.tell(client, "mqtt_publish", topic=f"said/{number}", message=message, qos=1 + number % 2):
-                self.said.add(number)
+                self.output.add(number)
                 newest = self.other.fed // (GROUP * CLIENTS)
                 done = await self.read_topic(client, max(0, newest - turn % 2))
                 turn += 1
@@ -193,7 +193,7 @@ class Load:
                 await anyio.sleep(0.002)
 
     def lost_publishes(self) -> set[int]:
-        return self.said - set(self.other.seen)
+        return self.output - set(self.other.seen)
 
     def unread(self) -> set[int]:
         return set(range(self.other.fed)) - set(self.read)

@@ -147,12 +147,12 @@ class _Question(socketserver.BaseRequestHandler):
     server: _Names
 
     def handle(self) -> None:
-        asked, reply_to = self.request
-        end = asked.find(b"\0", 12) + 5
-        known = asked[12 : end - 4].lower() == self.server.name
-        found = known and asked[end - 4 : end - 2] == struct.pack(">H", 1)
+        requested, reply_to = self.request
+        end = requested.find(b"\0", 12) + 5
+        known = requested[12 : end - 4].lower() == self.server.name
+        found = known and requested[end - 4 : end - 2] == struct.pack(">H", 1)
         flags = 0x8580 if known else 0x8583  # an authoritative answer; or no such name
-        answer = asked[:2] + struct.pack(">HHHHH", flags, 1, int(found), 0, 0) + asked[12:end]
+        answer = requested[:2] + struct.pack(">HHHHH", flags, 1, int(found), 0, 0) + requested[12:end]
         if found:
             answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 60, 4) + self.server.address
         reply_to.sendto(answer, self.client_address)

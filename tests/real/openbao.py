@@ -113,14 +113,14 @@ class OpenBao:
             if self._run():
                 break
         else:
-            raise RuntimeError(f"no OpenBao: {self.said()}")
+            raise RuntimeError(f"no OpenBao: {self.output()}")
         made = self.client("").sys.initialize(secret_shares=1, secret_threshold=1)
         self._key, self.root = made["keys_base64"][0], made["root_token"]
         self.unseal()
 
     def start(self) -> None:
         if not self._run():
-            raise RuntimeError(f"OpenBao did not come back: {self.said()}")
+            raise RuntimeError(f"OpenBao did not come back: {self.output()}")
         self.unseal()
 
     def stop(self) -> None:
@@ -141,7 +141,7 @@ class OpenBao:
         self.client("").sys.submit_unseal_key(self._key)
         self._until(sealed=False, active=True)
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log_file.read_text()[-2000:]
 
     def _configure(self, cluster_port: int) -> None:
@@ -206,7 +206,7 @@ audit "file" "second" {{
             found = self._health() or {}
             if found.get("sealed") is sealed and (not active or found.get("standby") is False):
                 return
-            assert time.monotonic() < end, (found, self.said())
+            assert time.monotonic() < end, (found, self.output())
             time.sleep(0.02)
 
 

@@ -16,8 +16,8 @@ END = 30_000
 
 def free_port() -> int:
     with _last_given() as file:
-        given = file.read()
-        port = int(given) if re.fullmatch(r"\d{5}", given) else FIRST + os.getpid() % (END - FIRST)
+        supplied = file.read()
+        port = int(supplied) if re.fullmatch(r"\d{5}", supplied) else FIRST + os.getpid() % (END - FIRST)
         for _ in range(FIRST, END):
             port = port + 1 if FIRST <= port < END - 1 else FIRST
             if _is_free(port):

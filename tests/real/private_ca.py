@@ -50,7 +50,7 @@ class StrictPrivateCa:
 
     arn: str
     root: str  # PEM: what a broker trusts.
-    asked: list[dict[str, Any]] = field(default_factory=list)  # Each IssueCertificate.
+    requested: list[dict[str, Any]] = field(default_factory=list)  # Each IssueCertificate.
     late: int = 0  # How often GetCertificate reports that the next ones are not ready.
     fails_with: str = ""  # The errors of each IssueCertificate, if any.
     _made: dict[str, str] = field(default_factory=dict)
@@ -65,23 +65,23 @@ class StrictPrivateCa:
     def disable(self) -> None:
         self.kept.status = "DISABLED"
 
-    def issue(self, asked: dict[str, Any]) -> str:
-        self.asked.append(asked)
+    def issue(self, requested: dict[str, Any]) -> str:
+        self.requested.append(requested)
         if self.fails_with:
             raise _refused(self.fails_with)
         ca = self.kept
         if ca.status != "ACTIVE":
             raise _refused("InvalidStateException")
-        if (token := asked.get("IdempotencyToken")) and token in self._made:
+        if (token := requested.get("IdempotencyToken")) and token in self._made:
             return self._made[token]
-        request = x509.load_pem_x509_csr(base64.b64decode(asked["Csr"]))
+        request = x509.load_pem_x509_csr(base64.b64decode(requested["Csr"]))
         if not request.is_signature_valid:
             raise _refused("MalformedCSRException")
-        if not asked["SigningAlgorithm"].endswith("ECDSA"):
+        if not requested["SigningAlgorithm"].endswith("ECDSA"):
             raise _refused("ValidationException")
-        assert asked["TemplateArn"] == CLIENTS_ALONE, "the one that this stand-in knows"
-        assert asked["Validity"]["Type"] == "DAYS"
-        ends = datetime.now(UTC) + timedelta(days=asked["Validity"]["Value"])
+        assert requested["TemplateArn"] == CLIENTS_ALONE, "the one that this stand-in knows"
+        assert requested["Validity"]["Type"] == "DAYS"
+        ends = datetime.now(UTC) + timedelta(days=requested["Validity"]["Value"])
         own = ca.certificate
         assert own
         if ends > own.not_valid_after_utc:
@@ -130,10 +130,10 @@ def strict_private_ca(moto: Aws, *, days: int = 3650) -> Iterator[StrictPrivateC
     made = _make(moto, days)
 
     def issue(response: ACMPCAResponse) -> str:
-        asked = json.loads(response.body)
-        if asked["CertificateAuthorityArn"] != made.arn:
+        requested = json.loads(response.body)
+        if requested["CertificateAuthorityArn"] != made.arn:
             raise _refused("ResourceNotFoundException")
-        return json.dumps({"CertificateArn": made.issue(asked)})
+        return json.dumps({"CertificateArn": made.issue(requested)})
 
     def get(response: ACMPCAResponse) -> str:
         return json.dumps(made.get(json.loads(response.body)["CertificateArn"]))

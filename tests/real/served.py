@@ -147,8 +147,8 @@ class ServedByLauncher:
         await self.until_logged(f"Using version {version.id} of {secret}")
         await self.until("its end", lambda: self.log.count("MQTT client has disconnected") == len(self.swaps()))
 
-    async def refuses(self, told: str) -> None:
-        await self.until_logged(told)
+    async def refuses(self, reported: str) -> None:
+        await self.until_logged(reported)
 
     async def recovers(self) -> None:
         """Wait until the launcher has nothing to do."""

@@ -98,17 +98,17 @@ class Stack:
         return self.delivered()
 
     def delivered(self) -> Value:
-        given = dotenv_values(self.env)
-        path = given.get("MQTT_PASSWORD_FILE")
-        password = Path(path).read_text() if path else given["MQTT_PASSWORD"]
-        return Value({"username": given["MQTT_USER"] or "", "password": password or ""})
+        delivered = dotenv_values(self.env)
+        path = delivered.get("MQTT_PASSWORD_FILE")
+        password = Path(path).read_text() if path else delivered["MQTT_PASSWORD"]
+        return Value({"username": delivered["MQTT_USER"] or "", "password": password or ""})
 
     def check_delivery(self, name: str, current: Version, kept: set[str]) -> None:
         """Check that readers see which version is `current`, and that only the versions `kept` are stored."""
         if name == "mqtt":
-            given = dotenv_values(self.env)
-            assert given["SECRETOPS_VERSION_MQTT"] == current.id
-            assert given["MINE"], "a person's own line"
+            delivered = dotenv_values(self.env)
+            assert delivered["SECRETOPS_VERSION_MQTT"] == current.id
+            assert delivered["MINE"], "a person's own line"
         assert isinstance(self.manifest.store, DotenvStoreLocation)
         places = self.manifest.store.files.get(name, {}).values()
         found = {str(path.relative_to(self.root)) for path in self.root.glob("secrets/*")}
@@ -137,9 +137,9 @@ class Stack:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "secretops", *arguments, "--manifest", str(self.file)]
 
-    def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*arguments), input=given, capture_output=True, text=True, timeout=DEADLINE, check=False,
+            self.command(*arguments), input=stdin, capture_output=True, text=True, timeout=DEADLINE, check=False,
             env={**os.environ, **self.environment},
         )  # fmt: skip
 

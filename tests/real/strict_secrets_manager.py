@@ -248,13 +248,13 @@ def _front_of(moto: Aws) -> type[BaseHTTPRequestHandler]:
             if target != "secretsmanager":
                 self._pass_on(body)
                 return
-            asked = json.loads(body)
+            requested = json.loads(body)
             try:
                 with one_at_a_time:
-                    answer = dict(getattr(service, xform_name(operation))(**asked))
+                    answer = dict(getattr(service, xform_name(operation))(**requested))
             except ClientError as error:
-                told = error.response["Error"]
-                self._answer(400, {"__type": told["Code"], "message": told["Message"]})
+                reported = error.response["Error"]
+                self._answer(400, {"__type": reported["Code"], "message": reported["Message"]})
             else:
                 answer.pop("ResponseMetadata", None)
                 self._answer(200, answer)

@@ -90,7 +90,7 @@ class ReplicaLoad:
     calls: int = 0
     sessions: int = 0
     failures: list[str] = field(default_factory=list)
-    said: set[int] = field(default_factory=set)  # Numbers of the messages whose publishing was answered with success.
+    output: set[int] = field(default_factory=set)  # Numbers of the messages whose publishing was answered with success.
     answered: list[int] = field(default_factory=lambda: [0] * CLIENTS)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _stopping: bool = False
@@ -112,7 +112,7 @@ class ReplicaLoad:
                 await anyio.sleep(0.02)
 
     def lost(self) -> set[int]:
-        return self.said - set(self.other.seen)
+        return self.output - set(self.other.seen)
 
     def done_twice(self) -> list[int]:
         return [number for number, times in self.other.seen.items() if times > 1]
@@ -143,7 +143,7 @@ class ReplicaLoad:
         if answer.isError or "ERROR" in text or "not connected" in text:
             self.failures.append(f"{number}: {text}")
         else:
-            self.said.add(number)
+            self.output.add(number)
             self.answered[client] += 1
         return True
 

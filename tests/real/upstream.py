@@ -10,6 +10,6 @@ SMALL_SERVER = REPOSITORY / "tests" / "real" / "small_server"
 
 def real_server() -> Path | None:
     """Return upstream's server: at COREFLUX_SERVER_DIR, or next to the repository. None where neither exists."""
-    beside = REPOSITORY.parent / "shared" / "upstream" / "coreflux-mcp-server"
-    folder = Path(os.environ.get("COREFLUX_SERVER_DIR", beside)).resolve()
+    sibling = REPOSITORY.parent / "shared" / "upstream" / "coreflux-mcp-server"
+    folder = Path(os.environ.get("COREFLUX_SERVER_DIR", sibling)).resolve()
     return folder if (folder / "server.py").is_file() else None

@@ -70,8 +70,8 @@ def open_workshop(folder: Path) -> Iterator[Workshop]:
         commit = _commit(server_files, folder / "git" / "server")
         with _git_daemon(folder / "git") as url, _serving(_wheels()) as index:
             pip = f"[global]\\nno-index = true\\nfind-links = {index}\\n"
-            given = f"FROM {import_base(docker)}\nRUN printf '{pip}' > /etc/pip.conf\n"
-            done = docker.build("--tag", PYTHON, "-", given=given)
+            stdin = f"FROM {import_base(docker)}\nRUN printf '{pip}' > /etc/pip.conf\n"
+            done = docker.build("--tag", PYTHON, "-", stdin=stdin)
             assert done.returncode == 0, done.stderr
             yield Workshop(docker, folder / "tree", f"{url}/server", commit, server_files, canary)
 

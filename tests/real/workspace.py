@@ -60,7 +60,7 @@ class Played(RequestsTransport):  # type: ignore[misc]  # the SDK has no type fo
         self.codes = codes
         self._connection: Any = None
         self._loaded: list[dict[str, Any]] = []
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.tenants: set[str] = set()
 
     def client(self, tenant: str) -> LogsQueryClient:
@@ -70,10 +70,10 @@ class Played(RequestsTransport):  # type: ignore[misc]  # the SDK has no type fo
     def send(self, request: HttpRequest, **_: Any) -> Any:
         if self.status == 0:
             raise ServiceRequestError("said by the stand-in", error=OSError("no network"))
-        asked = json.loads(request.content or "{}")
+        requested = json.loads(request.content or "{}")
         assert request.url == f"https://api.loganalytics.io/v1/workspaces/{self.workspace}/query"
-        assert not asked.get("timespan"), "what time is meant is said in one place"
-        self.asked.append(asked["query"])
+        assert not requested.get("timespan"), "what time is meant is said in one place"
+        self.requested.append(requested["query"])
         body, answer = self._body(), Response()
         answer.status_code, answer.raw = self.status, io.BytesIO(json.dumps(body, default=str).encode())
         answer.headers["Content-Type"] = "application/json"
@@ -87,11 +87,11 @@ class Played(RequestsTransport):  # type: ignore[misc]  # the SDK has no type fo
             for code in reversed(self.codes):
                 error = {"code": code, "message": "said by the stand-in", **({"innererror": error} if error else {})}
             return {"error": error}
-        names, found = self._found(self.asked[-1])
+        names, found = self._found(self.requested[-1])
         columns = [{"name": name, "type": "datetime" if name == "TimeGenerated" else "string"} for name in names]
         body: dict[str, Any] = {"tables": [{"name": "PrimaryResult", "columns": columns, "rows": found[: self.most]}]}
-        if said := [*self.says, *([TOO_LARGE] if len(found) > self.most else ())]:
-            details = [{"code": "EngineError", "message": "said by the stand-in", "innererror": one} for one in said]
+        if output := [*self.says, *([TOO_LARGE] if len(found) > self.most else ())]:
+            details = [{"code": "EngineError", "message": "said by the stand-in", "innererror": one} for one in output]
             body["error"] = {"code": "PartialError", "message": "said by the stand-in", "details": details}
         return body
 

@@ -31,7 +31,7 @@ class ProdStack(Stack):
     """A shipped stack file with this machine's broker instead of the example's, on a stand-in provider."""
 
     leads: Mapping[str, str]  # The variables that lead the stand-in to its backend.
-    said: list[str] = field(default_factory=list)  # All output of the engine and the operator's commands.
+    output: list[str] = field(default_factory=list)  # All output of the engine and the operator's commands.
 
     @property
     def environment(self) -> dict[str, str]:
@@ -46,7 +46,7 @@ class ProdStack(Stack):
 
     def run(self, *arguments: str, config: bool = True) -> subprocess.CompletedProcess[str]:
         done = super().run(*arguments, config=config)
-        self.said.append(done.stdout)
+        self.output.append(done.stdout)
         return done
 
 
@@ -93,9 +93,9 @@ class Prod(ABC):
         """Return the settings of the rotator that the stack declares."""
 
     @property
-    def told(self) -> dict[str, Any]:
-        told: dict[str, Any] = self.outputs["secretops"]
-        return told
+    def reported(self) -> dict[str, Any]:
+        reported: dict[str, Any] = self.outputs["secretops"]
+        return reported
 
     @abstractmethod
     def rotate_mqtt(self, times: int) -> None:
@@ -131,7 +131,7 @@ class Prod(ABC):
     def reached(self) -> Broker:
         return Broker.model_validate({**self.outputs["secretops"]["broker"], "ca_file": str(self.broker.ca_file)})
 
-    def operator(self, *arguments: str, given: str = "") -> str:
+    def operator(self, *arguments: str, stdin: str = "") -> str:
         """Run `secretops` as the operator on the stack's output; it must succeed."""
         manifest = self.stack.home / "secretops.json"
         manifest.write_text(json.dumps(self.outputs["secretops"]))
@@ -139,13 +139,13 @@ class Prod(ABC):
             [str(BIN / "secretops"), *arguments, "--manifest", str(manifest)],
             cwd=ROOT,
             env={**self.stack.environment, **self.environment},
-            input=given,
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        self.stack.said.append(done.stdout)
+        self.stack.output.append(done.stdout)
         assert done.returncode == ExitCode.DONE, done.stdout
         return done.stdout
 

@@ -78,13 +78,13 @@ class AwsProd(Prod):
                 rotations.skip_grace()
 
     def served(self) -> Value:
-        given = self.injected()
-        return Value({"username": given["MQTT_USER"], "password": given["MQTT_PASSWORD"]})
+        supplied = self.injected()
+        return Value({"username": supplied["MQTT_USER"], "password": supplied["MQTT_PASSWORD"]})
 
     def tick(self) -> str:
         rotations = self.rotations
         with self.function("tick") as rotations.ticks:
-            said = str(rotations.tick_function()["mqtt"])
+            output = str(rotations.tick_function()["mqtt"])
             self.lines += [
                 json.loads(line) for line in rotations.ticks.log.read_text().splitlines() if '"_aws"' in line
             ]
@@ -93,7 +93,7 @@ class AwsProd(Prod):
         assert alarm["dimensions"] == {"Stack": counted["Stack"]}
         assert [one["Namespace"] for one in counted["_aws"]["CloudWatchMetrics"]] == [alarm["namespace"]]
         assert (counted["Failed"], counted["Overdue"]) == (0, 0)
-        return said
+        return output
 
     def remains(self) -> None:
         place = self.rotations.place
@@ -114,7 +114,7 @@ class AwsProd(Prod):
             try:
                 yield function
             finally:
-                self.stack.said.append(function.log.read_text())
+                self.stack.output.append(function.log.read_text())
 
     @cached_property
     def _package(self) -> Path:
@@ -134,9 +134,9 @@ class AwsProd(Prod):
         """
         containers = json.loads(self.resource("task")["containerDefinitions"])
         (server,) = (one for one in containers if one["name"] == "server")
-        given = {one["name"]: self._resolved(one["valueFrom"]) for one in server["secrets"]}
-        self.values |= {text for name, text in given.items() if name != "MQTT_USER"}
-        return given
+        supplied = {one["name"]: self._resolved(one["valueFrom"]) for one in server["secrets"]}
+        self.values |= {text for name, text in supplied.items() if name != "MQTT_USER"}
+        return supplied
 
     def _resolved(self, reference: str) -> str:
         *arn, key, stage, version = reference.split(":")

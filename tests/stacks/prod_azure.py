@@ -65,10 +65,10 @@ class AzureProd(Prod):
         return packed
 
     @property
-    def told(self) -> dict[str, Any]:
+    def reported(self) -> dict[str, Any]:
         """Readers and workspace are for `audit` alone, and known only after the rotator's settings."""
-        told = super().told
-        return {**told, "store": {**told["store"], "readers": {}, "workspace": ""}}
+        reported = super().reported
+        return {**reported, "store": {**reported["store"], "readers": {}, "workspace": ""}}
 
     def rotate_mqtt(self, times: int) -> None:
         for turn in range(times):
@@ -94,11 +94,11 @@ class AzureProd(Prod):
         return Value(dict(settings.mqtt))
 
     def tick(self) -> str:
-        said = self._execute("job")
-        lines = said.splitlines()
-        for name in self.told["store"]["secrets"]:
+        output = self._execute("job")
+        lines = output.splitlines()
+        for name in self.reported["store"]["secrets"]:
             assert any(name in line for line in lines), f"the tick says a line for each secret, and none of {name}"
-        return said
+        return output
 
     def remains(self) -> None:
         assert self.management.deleted == {self.vault.name}, "for 90 days it can be recovered"
@@ -135,7 +135,7 @@ class AzureProd(Prod):
 
     @property
     def _stored(self) -> list[str]:
-        store = self.told["store"]
+        store = self.reported["store"]
         return [*store["secrets"].values(), *store["pending"].values()]
 
     @cached_property
@@ -154,7 +154,7 @@ class AzureProd(Prod):
             identity=self.azure.environment(self._identity(own)),
             ca=self.azure.certificate.ca,
         )
-        self.stack.said.append(done.log)
+        self.stack.output.append(done.log)
         assert done.code == 0, done.log
         return done.log
 
@@ -165,5 +165,5 @@ def _without_grace(job: dict[str, Any]) -> dict[str, Any]:
     declared = json.dumps(job)
     shortened, times = re.subn(r'(\\"grace_seconds\\": )\d+', r"\g<1>0", declared)
     assert times == 1
-    told: dict[str, Any] = json.loads(shortened)
-    return told
+    reported: dict[str, Any] = json.loads(shortened)
+    return reported

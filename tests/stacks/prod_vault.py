@@ -119,9 +119,11 @@ class VaultStack:
         client.auth.userpass.create_or_update_user("alice", password=self.password, policies=["default"])
         self.values |= {self.password, self.openbao.root, self.stack.leads["VAULT_TOKEN"]}
         self.bao(block("An operator", "sh").replace("coreflux-mcp-dev-vault-local", self.base))
-        given = client.read("auth/userpass/users/alice")["data"]["token_policies"]  # with access to all of the server
+        policies = client.read("auth/userpass/users/alice")["data"][
+            "token_policies"
+        ]  # with access to all of the server
         client.auth.userpass.create_or_update_user(
-            "alice", password=self.password, policies=[*given, f"{self.base}-doctor"]
+            "alice", password=self.password, policies=[*policies, f"{self.base}-doctor"]
         )
 
     @cached_property
@@ -131,28 +133,28 @@ class VaultStack:
         self.values.add(token)
         return token
 
-    def run(self, *arguments: str, given: str = "", token: str | None = None, manifest: Path | None = None) -> Said:
+    def run(self, *arguments: str, stdin: str = "", token: str | None = None, manifest: Path | None = None) -> Said:
         who = self.openbao.environment(self.operators_token if token is None else token)
         return self.program(
-            [str(BIN / "secretops"), *arguments, "--manifest", str(manifest or self.manifest)], who, given
+            [str(BIN / "secretops"), *arguments, "--manifest", str(manifest or self.manifest)], who, stdin
         )
 
-    def program(self, argv: list[str], environment: Mapping[str, str], given: str = "") -> Said:
+    def program(self, argv: list[str], environment: Mapping[str, str], stdin: str = "") -> Said:
         done = subprocess.run(
             argv,
             cwd=self.stack.home,
             env={"PATH": os.environ["PATH"], "HOME": str(self.stack.home), **environment},
-            input=given,
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        self.stack.said.append(done.stdout)
+        self.stack.output.append(done.stdout)
         return Said(done.returncode, done.stdout)
 
-    def operator(self, *arguments: str, given: str = "") -> str:
-        done = self.run(*arguments, given=given)
+    def operator(self, *arguments: str, stdin: str = "") -> str:
+        done = self.run(*arguments, stdin=stdin)
         assert done.code == ExitCode.DONE, done.text
         return done.text
 

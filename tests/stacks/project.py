@@ -89,11 +89,11 @@ class Stack:
         found: dict[str, object] = json.loads(done.stdout)
         return found
 
-    def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    def secretops(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         command = [str(BIN / "secretops"), *arguments]
         command += ["--manifest", str(self.root / "config" / "secretops.json")]
         done = subprocess.run(
-            command, env=self.environment, input=given or "", capture_output=True, text=True, check=False
+            command, env=self.environment, input=stdin or "", capture_output=True, text=True, check=False
         )
         return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
 
@@ -113,14 +113,14 @@ class ManifestStack(Stack):
         return self.home / "secretops.json"
 
     def up(self) -> str:
-        said = super().up()
+        output = super().up()
         self.manifest.write_text(json.dumps(self.outputs()["secretops"]))
-        return said
+        return output
 
-    def call(self, command: list[str], given: str | None) -> subprocess.CompletedProcess[str]:
+    def call(self, command: list[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
         """Run a command in the project's folder."""
         done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, input=given or "", capture_output=True, text=True, check=False
+            command, cwd=ROOT, env=self.environment, input=stdin or "", capture_output=True, text=True, check=False
         )
         return subprocess.CompletedProcess(command, done.returncode, done.stdout + done.stderr, "")
 

@@ -79,7 +79,7 @@ class Clone:
     environment: dict[str, str] = field(default_factory=dict)
     without: tuple[str, ...] = ()  # Prefixes of this process's variables that they do not see.
 
-    def sh(self, *lines: str, given: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
+    def sh(self, *lines: str, stdin: str = "", typed: str = "") -> subprocess.CompletedProcess[str]:
         """Run lines in the clone, with the environment active once it exists."""
         activate = ". .venv/bin/activate" if (self.folder / ".venv/bin/activate").exists() else ":"
         script = "\n".join(["set -e", activate, *lines])
@@ -90,7 +90,7 @@ class Clone:
             os.write(terminal, typed.encode())
             return subprocess.run(
                 ["bash", "-c", script], cwd=self.folder, env={**kept, **self.environment},
-                stdin=shells if typed else None, input=None if typed else given, capture_output=True, text=True,
+                stdin=shells if typed else None, input=None if typed else stdin, capture_output=True, text=True,
                 check=False,
             )  # fmt: skip
         finally:
@@ -142,7 +142,7 @@ class Page:
         self._clone, self._name = clone, name
         self._left = run_of(OPERATIONS / name)
 
-    def follow(self, words: str, *, given: str = "", typed: str = "", code: int = 0, before: str = "") -> str:
+    def follow(self, words: str, *, stdin: str = "", typed: str = "", code: int = 0, before: str = "") -> str:
         """Run the next block, which contains `words`, or its lines `before` one. Return the output."""
         assert self._left, f"{self._name} has no block {words!r} any more"
         block = self._left.pop(0)
@@ -151,7 +151,7 @@ class Page:
             assert then, f"the next block of {self._name} has no line {before!r}"
             self._left.insert(0, before + rest)
         assert words in block, f"the next block of {self._name} is {block!r}"
-        done = self._clone.sh(block, given=given, typed=typed)
+        done = self._clone.sh(block, stdin=stdin, typed=typed)
         assert done.returncode == code, f"{self._name}: {block}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 

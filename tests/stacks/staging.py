@@ -44,13 +44,13 @@ class StagingStack(ManifestStack):
     def environment(self) -> dict[str, str]:
         return {**super().environment, "KUBECONFIG": str(self.kubeconfig)}
 
-    def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    def secretops(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         command = [str(BIN / "secretops"), *arguments]
         if "--stack" not in arguments:
             command += ["--manifest", str(self.manifest)]
         end = time.monotonic() + DEADLINE
         while True:
-            done = self.call(command, given)
+            done = self.call(command, stdin)
             if done.returncode != ExitCode.BUSY or time.monotonic() > end:
                 return done
 
@@ -86,18 +86,18 @@ class Staging:
     cluster: Cluster
     kubelet: Kubelet
     client: Client
-    said: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
     values: set[str] = field(default_factory=set, repr=False)  # Every value seen so far.
 
-    def operator(self, *arguments: str, given: str | None = None) -> str:
-        done = self.stack.secretops(*arguments, given=given)
-        self.said.append(done.stdout)
+    def operator(self, *arguments: str, stdin: str | None = None) -> str:
+        done = self.stack.secretops(*arguments, stdin=stdin)
+        self.output.append(done.stdout)
         assert done.returncode == ExitCode.DONE, done.stdout
         self.learn()
         return done.stdout
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
-        pod = run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.said)
+        pod = run_job(self.client, self.kubelet, NAMESPACE, name, arguments, output=self.output)
         self.learn()
         return pod
 
@@ -127,7 +127,7 @@ class Staging:
 
 
 def run_job(
-    client: Client, kubelet: Kubelet, namespace: str, name: str, arguments: list[str] | None, *, said: list[str]
+    client: Client, kubelet: Kubelet, namespace: str, name: str, arguments: list[str] | None, *, output: list[str]
 ) -> RunningPod:
     """Run a Job like the CronJob's, by `kubectl create job --from`, to its end; or with other arguments.
 
@@ -151,7 +151,7 @@ def run_job(
         client.create(Job(metadata=about, spec=spec), namespace=namespace)
         kubelet.until(f"job {job} ends", partial(ended, job))
         (pod,) = kubelet.pods(f"{job}-")
-        said.append(pod.log)
+        output.append(pod.log)
         busy = pod.code == ExitCode.BUSY or HELD in pod.log  # a scheduled tick ends with 0 then
         if not busy or time.monotonic() > end:
             return pod
@@ -182,5 +182,5 @@ async def rotate_under_clients(kubelet: Kubelet, token: str, rotate: Callable[[i
                 left = partial(all_log, kubelet, "The former MQTT client has disconnected", turn)
                 await asyncio.to_thread(kubelet.until, "the former clients' end", left)
             for session in (first, second):
-                said = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
-                assert "publish" in said.lower() and "error" not in said.lower(), said
+                output = await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
+                assert "publish" in output.lower() and "error" not in output.lower(), output

@@ -45,8 +45,8 @@ class SwarmProject(ManifestStack):
     def command(self, *arguments: str) -> list[str]:
         return [str(BIN / "secretops"), *arguments, "--manifest", str(self.manifest)]
 
-    def secretops(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        return self.call(self.command(*arguments), given)
+    def secretops(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        return self.call(self.command(*arguments), stdin)
 
 
 def new_swarm_stack(home: Path, swarm: Swarm, broker: Mosquitto, image: str) -> SwarmProject:
@@ -71,25 +71,25 @@ class Deployed:
     stack: SwarmProject
     swarm: Swarm
     broker: Mosquitto
-    said: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
     values: set[str] = field(default_factory=set, repr=False)
     # argv and environment of all processes during a put.
     processes: list[bytes] = field(default_factory=list, repr=False)
     _urls: dict[int, str] = field(default_factory=dict)
 
     @property
-    def told(self) -> Manifest:
+    def reported(self) -> Manifest:
         return Manifest.model_validate_json(self.stack.manifest.read_text())
 
     @property
     def store(self) -> SwarmStoreLocation:
-        store = self.told.store
+        store = self.reported.store
         assert isinstance(store, SwarmStoreLocation)
         return store
 
-    def operator(self, *arguments: str, given: str | None = None, code: ExitCode = ExitCode.DONE) -> str:
-        done = self.stack.secretops(*arguments, given=given)
-        self.said.append(done.stdout)
+    def operator(self, *arguments: str, stdin: str | None = None, code: ExitCode = ExitCode.DONE) -> str:
+        done = self.stack.secretops(*arguments, stdin=stdin)
+        self.output.append(done.stdout)
         assert done.returncode == code, f"{arguments}: {done.stdout[-4000:]}"
         assert "Traceback" not in done.stdout
         self.learn()
@@ -97,7 +97,7 @@ class Deployed:
 
     def preview_is_empty(self) -> None:
         done = self.stack.run("preview", "--refresh", "--diff", "--expect-no-changes")
-        self.said.append(done.stdout)
+        self.output.append(done.stdout)
         assert done.returncode == 0, done.stdout[-6000:]
 
     def inspect(self, kind: str, *ids: str) -> list[dict[str, Any]]:
@@ -117,8 +117,8 @@ class Deployed:
         ]
 
     def replicas(self) -> list[str]:
-        told = [each for task in self.tasks() for each in task["Status"]["PortStatus"].get("Ports", ())]
-        ports = list(dict.fromkeys(each["PublishedPort"] for each in told))  # by IPv4 and IPv6 it is the same
+        reported = [each for task in self.tasks() for each in task["Status"]["PortStatus"].get("Ports", ())]
+        ports = list(dict.fromkeys(each["PublishedPort"] for each in reported))  # by IPv4 and IPv6 it is the same
         for port in ports:
             if port not in self._urls:
                 self._urls[port] = f"http://127.0.0.1:{self.swarm.reach(port)}"
@@ -135,7 +135,7 @@ class Deployed:
         return self.read(self.tasks()[0], version_file("mqtt"))
 
     def log_in(self) -> str:
-        return log_in(self.broker.broker(), Value(self.given()))
+        return log_in(self.broker.broker(), Value(self.stdin()))
 
     def attached(self) -> list[str]:
         return attached(self.service()["Spec"]["TaskTemplate"])
@@ -160,7 +160,7 @@ class Deployed:
         container = task["Status"]["ContainerStatus"]["ContainerID"]
         return self.swarm.docker.tell("exec", container, "cat", f"/run/secrets/{name}")
 
-    def given(self, name: str = "mqtt") -> dict[str, str]:
+    def stdin(self, name: str = "mqtt") -> dict[str, str]:
         task = self.tasks()[0]
         return {field: self.read(task, file.name) for field, file in self.store.delivered[name].items()}
 

@@ -43,8 +43,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 
 def put_first_values(stack: AwsProd) -> None:
-    stack.operator("put", "broker-admin", given=json.dumps(dict(stack.broker.admin)))
-    stack.operator("put", "agent-key", "--untested", given=f"canary-{new_password()}/+ %")
+    stack.operator("put", "broker-admin", stdin=json.dumps(dict(stack.broker.admin)))
+    stack.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+ %")
     stack.operator("rotate", "mqtt")
 
 
@@ -60,7 +60,7 @@ def nothing_leaked(stack: AwsProd, *more: str) -> None:
     assert done.returncode == 0, done.stdout[-4000:]
     for name in stack.outputs["secretops"]["store"]["secrets"].values():
         value(stack, name)
-    whole = "\0".join([*stack.stack.said, stack.stack.state(), *more]).encode()
+    whole = "\0".join([*stack.stack.output, stack.stack.state(), *more]).encode()
     assert len(stack.values) >= 3, "an admin's, an agent key, a password of mqtt"
     assert not [form for one in stack.values for form in forms(one) if form in whole]
 
@@ -95,8 +95,8 @@ def test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account
     here.operator("rotate", "mqtt")
     here.operator("status")
 
-    said = asyncio.run(_publish(here, entry, tmp_path))
-    assert "publish" in said.lower() and "error" not in said.lower(), said
+    output = asyncio.run(_publish(here, entry, tmp_path))
+    assert "publish" in output.lower() and "error" not in output.lower(), output
     log = (tmp_path / "log").read_text()
     assert "Traceback" not in log
     nothing_leaked(here, written.read_text(), log)
@@ -130,9 +130,9 @@ def copy(stack: AwsProd, cluster: Cluster) -> set[str]:
     from lightkube.resources.core_v1 import Secret
 
     client = cluster.client()
-    asked = create_namespaced_resource("external-secrets.io", "v1", "ExternalSecret", "externalsecrets")
+    requested = create_namespaced_resource("external-secrets.io", "v1", "ExternalSecret", "externalsecrets")
     made = set()
-    for each in client.list(asked, namespace=NAMESPACE):
+    for each in client.list(requested, namespace=NAMESPACE):
         assert each.spec
         (whole,), target = each.spec["dataFrom"], each.spec["target"]
         found = value(stack, whole["extract"]["key"])
@@ -163,7 +163,7 @@ def test_pods_serve_what_external_secrets_copies(clustered: AwsProd, cluster: Cl
     assert not list(client.list(Secret, namespace=NAMESPACE)), "no Secret is the stack's"
 
     put_first_values(clustered)
-    clustered.operator("put", "http-token", given=new_password())
+    clustered.operator("put", "http-token", stdin=new_password())
     with Kubelet(cluster, NAMESPACE, tmp_path / "kubelet", server=real_server() or SMALL_SERVER) as kubelet:
         copied = copy(clustered, cluster)
 

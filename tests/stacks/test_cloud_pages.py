@@ -28,10 +28,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 def test_the_pages_of_clouds_preview_their_stacks_on_stand_ins_and_say_so(clone: Clone) -> None:
     page = Page(clone, "aws.md")
-    said = page.follow("make lambda")
+    output = page.follow("make lambda")
     page.is_followed_to_its_end()
     assert (clone.folder / "dist/lambda.zip").is_file()
-    assert "prod runs on the STAND-IN for AWS: no credentials found" in said
+    assert "prod runs on the STAND-IN for AWS: no credentials found" in output
     assert "encryptionsalt" in (clone.folder / "Pulumi.prod.yaml").read_text(), "as the page says"
 
     page = Page(clone, "azure.md")

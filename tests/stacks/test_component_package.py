@@ -161,15 +161,17 @@ def test_example_of_aws_changes_nothing_after_its_deployment(name: str, declarin
     shop.pulumi("config", "set", "aws:region", "eu-central-1")
     choice.lay(tmp_path / "bin", aws.package, aws.version, clone=ROOT, python=BIN / "python")
     if name != "own_store":  # which rotates nothing
-        said = shop.pulumi("preview", fails=True)
-        remedy = re.search(r"-> (\S+/bin/python\S* -m coreflux_mcp_secrets\.aws\.lambda_package)$", said, re.MULTILINE)
-        assert remedy, said
+        output = shop.pulumi("preview", fails=True)
+        remedy = re.search(
+            r"-> (\S+/bin/python\S* -m coreflux_mcp_secrets\.aws\.lambda_package)$", output, re.MULTILINE
+        )
+        assert remedy, output
         shop.sh(shlex.join(shlex.split(remedy[1])))
     if name == "own_network":
         (shop.folder / "__main__.py").write_text(PROGRAMS[name].replace("vpc.private_subnet_ids,", "[vpc.id],"))
         shop.pulumi("preview")  # no id is known
-        said = shop.pulumi("up", "--yes", "--skip-preview", fails=True)
-        assert re.search(r"error: server\.subnets\.0: vpc-\w+(\n.*)+-> write it like subnet-", said), said
+        output = shop.pulumi("up", "--yes", "--skip-preview", fails=True)
+        assert re.search(r"error: server\.subnets\.0: vpc-\w+(\n.*)+-> write it like subnet-", output), output
         (shop.folder / "__main__.py").write_text(PROGRAMS[name])
     shop.pulumi("preview")
     shop.pulumi("up", "--yes", "--skip-preview")
@@ -182,8 +184,8 @@ def test_example_of_aws_changes_nothing_after_its_deployment(name: str, declarin
 
 def test_component_page_makes_a_dev_stack_below_one_resource(dev: Program) -> None:
     *before, last = run_of(PAGE)
-    said = dev.follow(before if dev.clone == ROOT else [last])
-    assert re.search(r"^mqtt +verified", said, re.MULTILINE), said
+    output = dev.follow(before if dev.clone == ROOT else [last])
+    assert re.search(r"^mqtt +verified", output, re.MULTILINE), output
     dev.has_all_below_the_component(6)
     root = dev.folder / ".coreflux-mcp"
     entry = json.loads((root / "config/mcp.json").read_text())["mcpServers"]["coreflux"]
@@ -196,11 +198,11 @@ def test_component_page_makes_a_dev_stack_below_one_resource(dev: Program) -> No
 
 def test_plugin_has_a_schema_by_the_metaschema_of_pulumi(venv: Path, tmp_path: Path) -> None:
     made = in_yaml(tmp_path, venv)
-    said = made.pulumi("package", "get-schema", str(made.venv.parent))
-    schema, _ = json.JSONDecoder().raw_decode(said)  # the language host's output comes after it
+    output = made.pulumi("package", "get-schema", str(made.venv.parent))
+    schema, _ = json.JSONDecoder().raw_decode(output)  # the language host's output comes after it
     component = schema["resources"][f"{COMPONENT}Dotenv"]
     assert sorted(component["requiredInputs"]) == ["broker", "server", "store"]
-    assert "pulumi.json#/Any" not in said and schema["version"] != "0.0.0"
+    assert "pulumi.json#/Any" not in output and schema["version"] != "0.0.0"
     sources = module_folder(find_go(MODULE), MODULE, "github.com/pulumi/pulumi/pkg/v3")
     metaschema = (
         (sources / "codegen/schema/pulumi.json").read_text().replace("(?<", "(?P<")

@@ -68,11 +68,11 @@ def test_broken_rule_fails_the_preview_with_a_remedy_and_no_value(tmp_path: Path
     stack = new_stack(tmp_path, port=1, name="dev-leaks")
     done = stack.run("preview", "--json", "--policy-pack", str(ROOT / "policies"), *stack.use(LEAKS))
     assert done.returncode == 1, done.stdout
-    told = "".join(line for line in done.stdout.splitlines() if "policyEvent" in line)
+    reported = "".join(line for line in done.stdout.splitlines() if "policyEvent" in line)
     assert "stack-holds-no-value" in judged_by_pack(done.stdout)
     for words in ("broker_password", "SOC 2 CC6.1", '"mandatory"'):
-        assert words in told
-    assert VALUE not in told
+        assert words in reported
+    assert VALUE not in reported
     again = judge_again(done.stdout, tmp_path)
     assert (again.returncode, VALUE in again.stdout + again.stderr) == (1, False)
 
@@ -116,8 +116,10 @@ def test_pack_and_preview_json_find_the_same(name: str, request: pytest.FixtureR
     later = [one.rule.name for one in judge(plan) if one.verdict is Verdict.UNKNOWN]
     assert set(judged_by_pack(done.stdout)) == ({"known-after-up"} if later else set())
     assert all(rule in done.stdout for rule in later)
-    told = [json.loads(line).get("diagnosticEvent", {}) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert cost.text(plan) in "".join(one.get("message", "") for one in told)
+    reported = [
+        json.loads(line).get("diagnosticEvent", {}) for line in done.stdout.splitlines() if line.startswith("{")
+    ]
+    assert cost.text(plan) in "".join(one.get("message", "") for one in reported)
     assert judge_again(done.stdout, streams.parent).returncode == 0
 
 

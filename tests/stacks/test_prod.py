@@ -79,9 +79,9 @@ def deployed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def rotated(deployed: Prod) -> Prod:
     admin = dict(deployed.broker.admin)
     deployed.values.add(admin["password"])
-    deployed.operator("put", "broker-admin", given=json.dumps(admin))
-    deployed.operator("put", "http-token", given=new_password())
-    deployed.operator("put", "agent-key", "--untested", given=f"canary-{new_password()}/+ %")
+    deployed.operator("put", "broker-admin", stdin=json.dumps(admin))
+    deployed.operator("put", "http-token", stdin=new_password())
+    deployed.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+ %")
     deployed.rotate_mqtt(3)
     users = deployed.outputs["secretops"]["secrets"]
     (two,) = (one["users"] for one in users if one["name"] == "mqtt")
@@ -90,16 +90,16 @@ def rotated(deployed: Prod) -> Prod:
 
 
 def test_rotators_and_operators_have_the_same_manifest(deployed: Prod) -> None:
-    packed, told = deployed.packed, deployed.told
-    assert packed["broker"]["ca_file"] != told["broker"]["ca_file"], "each has the broker's CA where it runs"
-    assert {**packed, "broker": {**packed["broker"], "ca_file": told["broker"]["ca_file"]}} == told
+    packed, reported = deployed.packed, deployed.reported
+    assert packed["broker"]["ca_file"] != reported["broker"]["ca_file"], "each has the broker's CA where it runs"
+    assert {**packed, "broker": {**packed["broker"], "ca_file": reported["broker"]["ca_file"]}} == reported
 
 
 @ON_AZURE
 def test_each_identity_may_read_its_own_secrets_and_no_other(rotated: Prod) -> None:
     """By the role assignments that the stack made, and by no others."""
     assert isinstance(rotated, AzureProd)
-    store = rotated.told["store"]
+    store = rotated.reported["store"]
     own = {store["secrets"][name] for name in rotated.outputs["references"]["secrets"]}
     assert rotated.may_read(rotated.principal("server-identity")) == own
     assert own < set(store["secrets"].values())
@@ -121,17 +121,20 @@ def test_tick_that_the_stack_declares_retires_the_replaced_user(rotated: Prod) -
 def test_three_new_versions_in_a_minute_are_one_deployment(rotated: Prod) -> None:
     """By the function that the stack declares, on moto's ECS. The runtime's own boto3 is this environment's."""
     assert isinstance(rotated, AwsProd)
-    told, ecs = rotated.resource("redeploy-service-function")["environment"]["variables"], rotated.moto.client("ecs")
-    ecs.create_cluster(clusterName=told["CLUSTER"].rpartition("/")[2])
+    reported, ecs = (
+        rotated.resource("redeploy-service-function")["environment"]["variables"],
+        rotated.moto.client("ecs"),
+    )
+    ecs.create_cluster(clusterName=reported["CLUSTER"].rpartition("/")[2])
     task = rotated.resource("task")
     ecs.register_task_definition(
         containerDefinitions=json.loads(task["containerDefinitions"]),
         **{name: task[name] for name in ("family", "cpu", "memory", "networkMode", "requiresCompatibilities")},
     )
     ecs.create_service(
-        cluster=told["CLUSTER"], serviceName=told["SERVICE"], taskDefinition=task["family"], desiredCount=1
+        cluster=reported["CLUSTER"], serviceName=reported["SERVICE"], taskDefinition=task["family"], desiredCount=1
     )
-    service = ecs_backends[ACCOUNT][REGION]._get_service(told["CLUSTER"], told["SERVICE"])
+    service = ecs_backends[ACCOUNT][REGION]._get_service(reported["CLUSTER"], reported["SERVICE"])
     service.deployments[0]["createdAt"] = datetime.now(UTC) - timedelta(hours=1)
     labels = [f"{datetime.now(UTC) - timedelta(seconds=ago):%Y-%m-%dT%H:%M:%SZ}" for ago in (60, 40, 10)]
     records = [
@@ -155,7 +158,7 @@ def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhe
     done = stack.run("preview", "--refresh", "--diff", "--expect-no-changes")
     assert done.returncode == 0, done.stdout[-4000:]
     kept = [path.read_text() for path in (stack.home / "state").rglob("*") if path.is_file()]
-    whole = "\0".join([*stack.said, stack.state(), *kept]).encode()
+    whole = "\0".join([*stack.output, stack.state(), *kept]).encode()
     assert len(rotated.values) >= 6, "an admin's, a token, an agent key, and three passwords of mqtt"
     found = rotated.served()["password"] in rotated.values
     assert found, "what is looked for can be found"

@@ -53,8 +53,8 @@ def deployed(own_swarm: Swarm, broker: Mosquitto, tmp_path_factory: pytest.TempP
     made = Deployed(stack, own_swarm, broker)
     preview = stack.run("preview")
     assert preview.returncode == 0, preview.stdout
-    made.said += [preview.stdout, stack.up()]
-    assert not [said for said in made.said if "warning:" in said]
+    made.output += [preview.stdout, stack.up()]
+    assert not [output for output in made.output if "warning:" in output]
     return made
 
 
@@ -69,10 +69,10 @@ def serving(deployed: Deployed) -> Deployed:
     deployed.preview_is_empty()
     deployed.values.add(deployed.broker.admin["password"])
     with watching_processes() as seen:
-        deployed.operator("put", "broker-admin", given=json.dumps(dict(deployed.broker.admin)))
+        deployed.operator("put", "broker-admin", stdin=json.dumps(dict(deployed.broker.admin)))
     deployed.processes += seen
-    deployed.operator("put", "http-token", given=new_password())
-    deployed.operator("put", "agent-key", "--untested", given=f"canary-{new_password()}/+ %")
+    deployed.operator("put", "http-token", stdin=new_password())
+    deployed.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+ %")
     deployed.operator("tick")
     deployed.until("both replicas are ready", lambda: deployed.ready() == REPLICAS)
     return deployed
@@ -80,7 +80,7 @@ def serving(deployed: Deployed) -> Deployed:
 
 @pytest.fixture(scope="module")
 def load(serving: Deployed) -> ReplicaLoad:
-    token = serving.given("http-token")["token"]
+    token = serving.stdin("http-token")["token"]
 
     async def scenario() -> ReplicaLoad:
         made = ReplicaLoad(serving.replicas, token, other)
@@ -146,7 +146,7 @@ def test_a_change_of_something_else_leaves_the_list_of_secrets_as_the_rotator_ma
     rotated.stack.config["log_level"] = "DEBUG"  # type: ignore[assignment]
     rotated.stack.config["store"] |= {"rotator": "service"}
     rotated.stack.configure()
-    rotated.said.append(rotated.stack.up())
+    rotated.output.append(rotated.stack.up())
     rotated.until("it is updated", lambda: rotated.service()["UpdateStatus"]["State"] == "completed")
     assert rotated.attached() == before
     assert "LOG_LEVEL=DEBUG" in rotated.service()["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"]
@@ -171,7 +171,7 @@ def test_manager_killed_in_mid_rotation_only_delays_it(rotated: Deployed) -> Non
     rotated.until("both replicas are ready", lambda: rotated.ready() >= REPLICAS)
     del rotated.stack.config["store"]["rotator"]  # a timer is to start ticks again
     rotated.stack.configure()
-    rotated.said.append(rotated.stack.up())
+    rotated.output.append(rotated.stack.up())
     assert service not in rotated.services()
     # Docker may have begun one task too many (moby/swarmkit#2242); the next update ends it.
     rotated.operator("rotate", "mqtt", "--now")
@@ -179,14 +179,14 @@ def test_manager_killed_in_mid_rotation_only_delays_it(rotated: Deployed) -> Non
 
 
 def test_compromise_runs_as_a_task_and_its_incident_is_kept_locally(rotated: Deployed, tmp_path: Path) -> None:
-    old = rotated.given()
-    said = rotated.operator("compromise", "mqtt", "--yes", "--to", str(tmp_path), code=ExitCode.ATTENTION)
+    old = rotated.stdin()
+    output = rotated.operator("compromise", "mqtt", "--yes", "--to", str(tmp_path), code=ExitCode.ATTENTION)
     (path,) = tmp_path.glob("incident-mqtt-*.json")
     incident = json.loads(path.read_text())
     assert incident["ended"]
     assert set(incident["left"]) <= {"trail", "proof"}, "nobody keeps docker's events"
     assert log_in(rotated.broker.broker(), Value(old)) != "Success"
-    assert leaks(rotated, said.encode(), path.read_bytes(), path.with_suffix(".md").read_bytes()) == 0
+    assert leaks(rotated, output.encode(), path.read_bytes(), path.with_suffix(".md").read_bytes()) == 0
     all_is_well(rotated)
 
 
@@ -200,7 +200,7 @@ def test_no_value_is_where_somebody_could_see_it(rotated: Deployed) -> None:
     """Users of the daemon, of the image and of Pulumi's state see each version's name, and not its value."""
     docker = rotated.swarm.docker
     rotated.learn()  # what rotators made, too
-    shown = [*rotated.said, rotated.stack.state(), rotated.log(), (rotated.swarm.socket.parent / "log").read_text()]
+    shown = [*rotated.output, rotated.stack.state(), rotated.log(), (rotated.swarm.socket.parent / "log").read_text()]
     for kind, ask in {
         "service": ("service", "ls", "--quiet"),
         "container": ("ps", "--all", "--quiet"),
@@ -214,7 +214,7 @@ def test_no_value_is_where_somebody_could_see_it(rotated: Deployed) -> None:
     shown.append(json.dumps(rotated.tasks()))
     kept = [path.read_bytes() for path in rotated.stack.home.rglob("*") if path.is_file()]
     assert len(rotated.values) >= ROTATIONS + 3, "an admin's, a token, an agent key, and mqtt's passwords"
-    found = rotated.given()["password"] in rotated.values
+    found = rotated.stdin()["password"] in rotated.values
     assert found, "what is looked for can be found"
     assert leaks(rotated, *(text.encode() for text in shown), *kept) == 0
     assert leaks(rotated, *rotated.processes) == 0
@@ -249,14 +249,14 @@ def rotating(deployed: Deployed) -> Iterator[subprocess.Popen[str]]:
         moved = (event["Actor"]["Attributes"]["name"] == deployed.store.service for event in happening)
         assert any(moved), "the server was never moved"
         yield process
-        said, _ = process.communicate(timeout=DEADLINE)
-        deployed.said.append(said)
-        assert "Traceback" not in said
+        output, _ = process.communicate(timeout=DEADLINE)
+        deployed.output.append(output)
+        assert "Traceback" not in output
 
 
-def is_past(version: str, said: str) -> bool:
+def is_past(version: str, output: str) -> bool:
     """Whether a tick reported that a later version of mqtt works: ids begin with the time."""
-    return any(found > version for found in re.findall(r"mqtt: (?:published|verified) (\S+)", said))
+    return any(found > version for found in re.findall(r"mqtt: (?:published|verified) (\S+)", output))
 
 
 def converges(deployed: Deployed) -> None:
@@ -265,7 +265,7 @@ def converges(deployed: Deployed) -> None:
 
     def ticked() -> bool:
         done.append(deployed.stack.secretops("tick"))
-        deployed.said.append(done[-1].stdout)
+        deployed.output.append(done[-1].stdout)
         return done[-1].returncode != ExitCode.BUSY
 
     deployed.until("nobody holds the lease", ticked)

@@ -46,7 +46,7 @@ class ClusterVault(VaultStack):
     token: str = field(default="", repr=False)  # Presented by MCP clients.
 
     def job(self, name: str, arguments: list[str] | None = None) -> RunningPod:
-        return run_job(self.client, self.kubelet, NAMESPACE, name, arguments, said=self.stack.said)
+        return run_job(self.client, self.kubelet, NAMESPACE, name, arguments, output=self.stack.output)
 
     def servers(self) -> list[RunningPod]:
         return self.kubelet.pods(f"{SERVER}-")
@@ -112,12 +112,12 @@ def serving(deployed: ClusterVault) -> ClusterVault:
     deployed.kubelet.until("the pods say what they wait for", lambda: all_log(deployed.kubelet, "Waiting:"))
     assert not deployed.is_available()
     admin = dict(deployed.broker.admin)
-    deployed.operator("put", "broker-admin", given=json.dumps(admin))
+    deployed.operator("put", "broker-admin", stdin=json.dumps(admin))
     first = deployed.job("first-tick")
     assert first.code == ExitCode.DONE, first.log
     deployed.token, key = new_password(), f"canary-{new_password()}/+ %"
-    deployed.operator("put", "http-token", given=deployed.token)
-    deployed.operator("put", "agent-key", "--untested", given=key)
+    deployed.operator("put", "http-token", stdin=deployed.token)
+    deployed.operator("put", "agent-key", "--untested", stdin=key)
     deployed.values |= {admin["password"], deployed.token, key}
     deployed.kubelet.until("the Deployment is available", deployed.is_available)
     return deployed
@@ -127,7 +127,7 @@ def serving(deployed: ClusterVault) -> ClusterVault:
 def rotated(serving: ClusterVault) -> ClusterVault:
     """After three more rotations with the rotator's own login, with an MCP client on each pod."""
     asyncio.run(rotate_under_clients(serving.kubelet, serving.token, partial(_rotate, serving)))
-    serving.stack.said += [pod.log for pod in serving.servers()]
+    serving.stack.output += [pod.log for pod in serving.servers()]
     return serving
 
 
@@ -181,7 +181,7 @@ def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhe
     kept = [*(stack.home / "state").rglob("*"), *rotated.cluster.folder.glob("*.log"), rotated.cluster.audit_file]
     kept += [rotated.openbao.log_file, *(pod.folder / "agent.log" for pod in rotated.servers())]
     texts = [path.read_text() for path in kept if path.is_file()]
-    whole = "\0".join([*stack.said, stack.state(), *texts]).encode()
+    whole = "\0".join([*stack.output, stack.state(), *texts]).encode()
     assert len(rotated.values) >= 8
     assert sum(form in whole for value in rotated.values for form in forms(value)) == 0
     assert b'"ciphertext"' not in whole, "and nothing is kept encrypted either"

@@ -51,12 +51,12 @@ class Violation(BaseException):
     """An invariant is broken. No handler of the product catches it."""
 
     def __init__(self, world: World, what: str) -> None:
-        told = "\n".join(
+        reported = "\n".join(
             f"  {world.true_time_at(minute):%m-%d %H:%M} {text}" for minute, text in world.history[-SHOWN:]
         )
         seed = world.plan.seed
         super().__init__(
-            f"seed {seed}, {world.true_time():%m-%d %H:%M}: {what}\n{told}\n"
+            f"seed {seed}, {world.true_time():%m-%d %H:%M}: {what}\n{reported}\n"
             f"-> python -m tests.gates.year {seed} plays it again"
         )
 
@@ -223,7 +223,7 @@ class Judge:
 
     def _is_told(self, name: str) -> bool:
         world = self._world
-        outcome = world.told.get(name)
+        outcome = world.reported.get(name)
         heard = world.ticked is not None and world.clock() - world.ticked <= LAST_HEARD
         if heard and outcome and (outcome.error or outcome.attention):
             return True
@@ -237,7 +237,7 @@ class Judge:
         now, grace = world.clock(), timedelta(minutes=world.plan.grace)
         kept = world.kept
         if kept.holder is not None:
-            yield f"the lease is still {kept.holder.told}'s"
+            yield f"the lease is still {kept.holder.reported}'s"
         for secret in world.manifest.secrets:
             versions = world.versions(secret.name)
             current, previous = versions.current, versions.previous

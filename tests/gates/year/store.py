@@ -28,7 +28,7 @@ class Delivered:
 @dataclass(frozen=True)
 class Holder:
     token: str
-    told: str
+    reported: str
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class StandInStore:
     def lease(self, holder: str) -> Iterator[None]:
         kept = self._medium.load("lease")
         if kept.holder and self._lives(kept.holder.token):
-            raise lease_held(kept.holder.told, None)
+            raise lease_held(kept.holder.reported, None)
         self._medium.save(replace(kept, holder=Holder(self.token, holder)), "lease")
         self._holds = True
         try:
@@ -143,7 +143,7 @@ class StandInStore:
     def _load(self, what: str) -> Kept:
         kept = self._medium.load(what)
         if self._holds and (kept.holder is None or kept.holder.token != self.token):
-            raise LeaseLostError(kept.holder.told if kept.holder else "somebody")
+            raise LeaseLostError(kept.holder.reported if kept.holder else "somebody")
         return kept
 
     def _save(self, kept: Kept, what: str) -> None:
@@ -154,9 +154,9 @@ class StandInStore:
         current = kept.versions[secret].current
         if current is None:
             return
-        given = self._given(kept, secret, current.id)
-        if given and kept.delivered.get(secret) != given:
-            kept = replace(kept, delivered={**kept.delivered, secret: given})
+        supplied = self._given(kept, secret, current.id)
+        if supplied and kept.delivered.get(secret) != supplied:
+            kept = replace(kept, delivered={**kept.delivered, secret: supplied})
             self._save(kept, f"deliver {secret} {current.id}")
             kept = self._load("deliver")
         if current.published is None:

@@ -45,7 +45,7 @@ class World:
         self.refusing: set[str] = set()
         self.muted, self.scheduled = False, True
         self.history: list[tuple[int, str]] = []
-        self.told: dict[str, Outcome] = {}
+        self.reported: dict[str, Outcome] = {}
         self.ticked: datetime | None = None  # by the rotator's clock
         self.killed_at = -1
         self.acting: Process | None = None
@@ -251,8 +251,8 @@ class World:
         for outcome in outcomes or ():
             if outcome.error and "unexpected" in outcome.error.what:
                 raise Violation(self, f"{outcome.secret}: {outcome.error}") from outcome.error
-            before = self.told.get(outcome.secret)
-            self.told[outcome.secret] = outcome
+            before = self.reported.get(outcome.secret)
+            self.reported[outcome.secret] = outcome
             self.people.hear(outcome.secret, outcome.error)
             if before is None or summary(before) != summary(outcome):
                 self._note(f"told {outcome.secret}: {summary(outcome)}")
