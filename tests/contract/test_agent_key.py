@@ -89,7 +89,7 @@ def test_first_tick_delivers_a_key_that_the_agent_has_accepted(owned: AgentStack
 
 
 @pytest.mark.parametrize(("operation", "fault"), FAULTS)
-def test_whatever_goes_wrong_once_a_key_works_throughout_and_none_is_left_behind(
+def test_each_fault_leaves_a_working_key_and_no_orphan(
     owned: AgentStack, account: DigitalOcean, operation: str, fault: Fault
 ) -> None:
     owned.rotate("agent-key")
@@ -121,13 +121,13 @@ def test_deleted_current_key_is_reported_and_replaced_within_an_hour(owned: Agen
     assert account.takes(owned.key()) and of_the_key(owned.tick()).error is None
 
 
-def test_a_key_that_the_agent_does_not_know_yet_is_shown_again(owned: AgentStack, account: DigitalOcean) -> None:
+def test_key_is_retried_until_the_agent_knows_it(owned: AgentStack, account: DigitalOcean) -> None:
     account.not_yet = 2
     assert of_the_key(owned.tick()).error is None
     assert account.takes(owned.key()) and account.shown == 3 * [owned.key()["api-key"]]
 
 
-def test_a_token_is_tried_before_it_is_kept_and_no_key_is_taken(owned: AgentStack, account: DigitalOcean) -> None:
+def test_token_is_verified_before_it_is_stored(owned: AgentStack, account: DigitalOcean) -> None:
     with pytest.raises(UsageError, match="secretops rotate agent-key"):
         owned.put("agent-key", {"api-key": new_password()})
     good = owned.session().store.versions("agent-admin").current
@@ -222,7 +222,7 @@ def test_deleted_and_orphaned_keys_are_reported_and_repaired(tmp_path: Path, acc
     assert account.takes(stack.key()) and found(stack).level is Level.OK
 
 
-def test_a_key_that_its_owner_took_back_is_told(tmp_path: Path, account: DigitalOcean) -> None:
+def test_revoked_key_is_reported(tmp_path: Path, account: DigitalOcean) -> None:
     stack = external_stack(tmp_path / "store", account)
     assert found(stack).level is Level.OK
     stack.put("agent-key", {"api-key": account.add("from the dashboard").secret})
@@ -254,7 +254,7 @@ def agent(alone: DigitalOcean, slept: list[float]) -> DigitalOceanAgent:
     return DigitalOceanAgent(known, admin=lambda: alone.admin, budget=TimeBudget(each=5, sleep=slept.append))
 
 
-def test_a_key_is_taken_from_when_it_is_made_until_it_is_deleted(agent: DigitalOceanAgent) -> None:
+def test_key_works_from_creation_until_deletion(agent: DigitalOceanAgent) -> None:
     key, value = agent.create("it-1")
     agent.verify(value)
     assert agent.list_keys() == (key,) and key.name == "it-1"
@@ -282,7 +282,7 @@ def test_a_limit_on_requests_is_waited_for_as_long_as_it_says(
     assert len(slept) == 1 and seconds[0] <= slept[0] <= seconds[1]
 
 
-def test_what_stays_on_this_machine_is_shown_to_no_proxy(
+def test_loopback_request_bypasses_the_proxy(
     alone: DigitalOcean, agent: DigitalOceanAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with digitalocean(plain=True) as proxy, digitalocean(plain=True) as near:
@@ -304,7 +304,7 @@ def test_key_is_requested_once_and_a_loss_reported(alone: DigitalOcean, agent: D
 
 
 @pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.DROPPED_AFTER])
-def test_what_may_be_asked_again_is(
+def test_idempotent_request_is_retried(
     alone: DigitalOcean, agent: DigitalOceanAgent, slept: list[float], fault: Fault
 ) -> None:
     key, value = agent.create("it")
@@ -352,7 +352,7 @@ def test_a_key_that_the_agent_echoes_in_its_refusal_is_in_no_error(agent: Digita
 
 
 @pytest.mark.parametrize("token", ["two words", "two\nlines", "tokén"])
-def test_a_token_that_no_header_carries_is_refused_without_being_shown(token: str) -> None:
+def test_token_unfit_for_a_header_is_refused_unprinted(token: str) -> None:
     with pytest.raises(UsageError) as reported:
         Client("https://example.com", token)
     assert token not in str(reported.value)

@@ -69,7 +69,7 @@ def watched(openbao: OpenBao, tmp_path: Path) -> Watched:
     return made
 
 
-def test_a_declared_readers_reads_are_on_record_once_although_two_devices_tell_of_them(watched: Watched) -> None:
+def test_declared_read_is_counted_once_when_two_devices_log_it(watched: Watched) -> None:
     token = watched.live.log_in("server")
     for _ in range(3):
         assert watched.read(token)
@@ -80,7 +80,7 @@ def test_a_declared_readers_reads_are_on_record_once_although_two_devices_tell_o
     assert watched.audit(watched.files[0], "--reader", server, "--secret", "agent-key", code=0) == []
 
 
-def test_strangers_come_first_whatever_role_they_say_that_they_have(watched: Watched) -> None:
+def test_undeclared_readers_come_first_whatever_role_they_claim(watched: Watched) -> None:
     live = watched.live
     live.root.sys.create_or_update_policy(
         live.role("wide"), f'path "{live.mount}/*" {{ capabilities = ["read", "list"] }}'
@@ -108,7 +108,7 @@ def test_strangers_come_first_whatever_role_they_say_that_they_have(watched: Wat
     assert reported[-1][-1] is True
 
 
-def test_whoever_was_given_the_current_value_is_found_by_its_hash_wherever_it_lies(watched: Watched) -> None:
+def test_reader_of_the_current_value_is_found_by_its_hash_at_any_path(watched: Watched) -> None:
     live, stale = watched.live, watched.live.log_in("server")
     first = watched.canaries[0]
     watched.read(stale)

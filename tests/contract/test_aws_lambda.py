@@ -33,7 +33,7 @@ def stack(mosquitto: Mosquitto, moto_environment: Aws) -> AwsStack:
     return made
 
 
-def test_three_rotations_alternate_users_and_what_readers_find_logs_in_after_every_step(stack: AwsStack) -> None:
+def test_three_rotations_alternate_users_and_readers_can_always_log_in(stack: AwsStack) -> None:
     used: list[Value] = []
     for _ in range(3):
         token = stack.begin()
@@ -63,7 +63,7 @@ def test_first_test_step_passes_when_no_secret_has_a_value(stack: AwsStack) -> N
         stack.step("createSecret", token)
 
 
-def test_rotating_a_supplied_secret_is_refused_and_leaves_its_value_and_a_put_afterwards_works(stack: AwsStack) -> None:
+def test_rotating_a_supplied_secret_is_refused_and_a_put_works(stack: AwsStack) -> None:
     supplied = new_password()
     stack.put("agent-key", {"api-key": supplied})
     token = stack.begin("agent-key")
@@ -98,7 +98,7 @@ def test_due_rotation_is_left_to_aws_and_named_late(stack: AwsStack, capsys: pyt
     assert "published" in done and "overdue" not in done, "nobody else rotates it"
 
 
-def test_what_aws_rotates_is_known_by_its_own_word(stack: AwsStack) -> None:
+def test_schedule_of_aws_is_read_from_aws(stack: AwsStack) -> None:
     stack.begin()
     scheduled = lambda_handler._Scheduled(stack.session())
     assert [name for name in ("mqtt", "broker-admin", "somebody's") if name in scheduled] == ["mqtt"]
@@ -107,7 +107,7 @@ def test_what_aws_rotates_is_known_by_its_own_word(stack: AwsStack) -> None:
 
 
 @pytest.mark.slow
-def test_an_empty_pending_version_that_nobody_fills_is_let_go_of_so_that_aws_rotates_again(stack: AwsStack) -> None:
+def test_abandoned_empty_pending_version_is_released_for_aws(stack: AwsStack) -> None:
     """A rotation leaves one if its first step was refused, here within the grace period. AWS gives up."""
     stack.all_steps(stack.begin())
     stack.skip_grace()
@@ -144,7 +144,7 @@ def test_tick_counts_a_failed_secret_and_goes_on(stack: AwsStack, capsys: pytest
     assert verified and verified.verified and verified.verified > stack.clock() - timedelta(seconds=60)
 
 
-def test_no_value_is_in_what_is_logged_or_raised(stack: AwsStack, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_value_is_logged_or_raised(stack: AwsStack, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "secretops")
     reported: list[str] = []
     token = stack.begin()

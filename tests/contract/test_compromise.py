@@ -142,7 +142,7 @@ def test_compromise_ends_old_sessions_and_records_an_incident(any_store: Drill, 
 
 
 @pytest.mark.parametrize("any_store", ["dotenv"], indirect=True)
-def test_a_dry_run_says_each_step_and_changes_nothing(any_store: Drill) -> None:
+def test_dry_run_prints_each_step_and_changes_nothing(any_store: Drill) -> None:
     stack = any_store.stack
     stack.rotate()
     before, versions = stack.credential(), stack.session().store.versions("mqtt")
@@ -164,7 +164,7 @@ def dev(tmp_path: Path, embedded_broker: Embedded) -> Drill:
     return drill(stack, tmp_path)
 
 
-def test_it_asks_before_and_where_nobody_answers_it_takes_a_yes(dev: Drill) -> None:
+def test_compromise_prompts_and_needs_yes_without_a_terminal(dev: Drill) -> None:
     dev.stack.rotate()
     old = dev.stack.credential()
     done = dev.compromise("mqtt")
@@ -205,7 +205,7 @@ def test_compromise_waits_for_each_server_and_names_one_that_stays_behind(dev: D
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_new", [False, True])
-def test_what_was_made_since_an_incident_began_is_good_unless_another_is_begun(dev: Drill, is_new: bool) -> None:
+def test_value_made_during_an_incident_stays_unless_a_new_one_begins(dev: Drill, is_new: bool) -> None:
     stack = dev.stack
     stack.rotate()
     recorder(dev.folder)(open_incident(stack.session(), "mqtt", since=None, to=dev.folder))
@@ -217,7 +217,7 @@ def test_what_was_made_since_an_incident_began_is_good_unless_another_is_begun(d
     assert (stack.log_in(since) == "Success") is not is_new
 
 
-def test_what_was_pending_is_not_published(dev: Drill) -> None:
+def test_pending_version_is_discarded_and_not_published(dev: Drill) -> None:
     """It was in the store: readers of the store have it."""
     stack = dev.stack
     stack.rotate()
@@ -238,7 +238,7 @@ def test_what_was_pending_is_not_published(dev: Drill) -> None:
 
 
 @pytest.mark.slow
-def test_a_broker_admin_is_replaced_and_so_is_the_one_before_that_an_operator_has_put(tmp_path: Path) -> None:
+def test_broker_admin_and_the_operators_former_one_are_replaced(tmp_path: Path) -> None:
     """On its own broker, whose first admin is then unknown."""
     embedded = start_embedded(tmp_path)
     try:
@@ -257,7 +257,7 @@ def test_a_broker_admin_is_replaced_and_so_is_the_one_before_that_an_operator_ha
 
 
 @pytest.mark.slow
-def test_a_supplied_secret_is_given_anew_and_the_old_value_is_forgotten(dev: Drill) -> None:
+def test_supplied_secret_is_replaced_and_the_old_value_purged(dev: Drill) -> None:
     stack = dev.stack
     stack.put("agent-key", {"api-key": (old := new_password())})
     done = dev.compromise("agent-key", "--yes", stdin=(new := new_password()))

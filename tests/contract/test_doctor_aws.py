@@ -229,7 +229,7 @@ def make_function(aws: Aws, name: str) -> str:
     return str(made["FunctionArn"])
 
 
-def test_a_stack_that_is_as_it_should_be_is_well(stack: Stack) -> None:
+def test_intact_stack_is_healthy(stack: Stack) -> None:
     found = stack.look()
     assert {
         name: (result.level, reported(result)) for name, result in found.items() if result.level is not Level.OK
@@ -381,12 +381,12 @@ REPAIRED: tuple[Fault[Stack], ...] = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", REPAIRED, ids=lambda fault: fault.__name__)
-def test_what_secretops_can_repair_is_offered_and_repaired(fault: Fault[Stack], stack: Stack) -> None:
+def test_repair_is_offered_and_repairs(fault: Fault[Stack], stack: Stack) -> None:
     prove(fault, stack)
     assert stack.exit_code is ExitCode.DONE
 
 
-def test_in_another_account_nothing_else_is_said_of_the_stack(healthy: Stack) -> None:
+def test_another_account_is_the_only_finding(healthy: Stack) -> None:
     store = healthy.store.model_copy(update={"account": "9" * 12})
     healthy.manifest = healthy.manifest.model_copy(update={"store": store})
     found = healthy.look()
@@ -410,13 +410,13 @@ def test_a_rotation_that_is_under_way_is_no_stray_label(rotating: Stack) -> None
     assert (found.level, found.value) == (Level.OK, f"under way: {rotating.name}")
 
 
-def test_another_stacks_secret_is_not_taken_for_a_stranger(healthy: Stack) -> None:
+def test_secret_of_another_stack_is_no_unknown_secret(healthy: Stack) -> None:
     for name in ("{}-other/mqtt", "{}other/mqtt", "{}+x/mqtt", "{}"):
         add_stranger(healthy, name)
     assert healthy.look()["unknown secrets"] == Result(Level.OK, "none")
 
 
-def test_what_the_operator_may_not_ask_is_unknown_and_named(rotating: Stack) -> None:
+def test_check_without_permission_is_unknown_and_names_the_action(rotating: Stack) -> None:
     rotating.service.refuses |= {"list_secrets", "list_secret_version_ids"}
     rotating.iam.refuses = True
     found = rotating.look()
@@ -452,7 +452,7 @@ def test_an_answer_that_hangs_on_the_network_is_no_denial(healthy: Stack) -> Non
         assert Account(healthy.store).principal(f"arn:aws:sts::{ACCOUNT}:{session}") == role
 
 
-def test_while_aws_does_not_answer_it_is_asked_once(healthy: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_aws_is_called_once(healthy: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     requested = []
 
     def client(account: Account, service: str) -> Any:

@@ -55,7 +55,7 @@ def wrong(place: InMemory) -> dict[str, Result]:
     return {name: result for name, result in examined(place).items() if result.level is not Level.OK}
 
 
-def test_all_is_well_on_a_stack_as_a_tick_leaves_it(place: InMemory) -> None:
+def test_stack_after_a_tick_is_healthy(place: InMemory) -> None:
     found = examined(place)
     assert {name: result for name, result in found.items() if result.level is not Level.OK} == {}
     assert exit_code(list(found.items())) is ExitCode.DONE
@@ -86,7 +86,7 @@ def test_missing_service_and_stopped_replica_are_reported(place: InMemory, monke
     assert found["secret it"].value == "not delivered: secretops tick"
 
 
-def test_what_is_kept_no_more_is_told_with_who_uses_it_and_so_is_a_reader_nobody_declared(place: InMemory) -> None:
+def test_leftover_secret_and_undeclared_reader_are_reported(place: InMemory) -> None:
     entries = place.listed()
     spec = {"Name": f"{place.name}-other", "TaskTemplate": {"ContainerSpec": {"Image": "x", "Secrets": entries}}}
     place.api.create("services", {**spec, "Mode": {"Replicated": {"Replicas": 0}}})
@@ -147,7 +147,7 @@ def test_leftovers_of_a_killed_command_are_reported(place: InMemory, monkeypatch
         place.api.remove("services", task)
 
 
-def test_a_lease_is_told_with_its_holder_and_whether_they_live(place: InMemory) -> None:
+def test_lease_is_reported_with_its_holder_and_status(place: InMemory) -> None:
     def look() -> Result:
         return lease(Manager(place.location, api=place.new_api()), pause=0.1)
 

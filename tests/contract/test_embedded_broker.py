@@ -253,7 +253,7 @@ def test_messages_of_each_qos_arrive_live_and_after_an_absence(log_in: Callable[
     reader.leave()
 
 
-def test_what_was_not_acknowledged_is_sent_again(log_in: Callable[..., Wire]) -> None:
+def test_unacknowledged_message_is_resent(log_in: Callable[..., Wire]) -> None:
     reader, writer = log_in("again", clean=False), log_in()
     reader.subscribe("plant/again", 2)
     for qos in (1, 2):
@@ -381,7 +381,7 @@ def test_a_login_with_a_wrong_password_leaves_a_live_session_alone(local: Local,
     assert watcher.receive().payload == b"hers"
 
 
-def test_a_client_id_of_another_user_gives_an_empty_session(local: Local) -> None:
+def test_client_id_of_another_user_gets_an_empty_session(local: Local) -> None:
     victim = Wire.log_in(local.port, local.admin, "id", clean=False)
     victim.subscribe(ANSWERS, 1)
     victim.leave()
@@ -424,9 +424,7 @@ def test_no_more_is_queued_than_the_limit(
     assert reader.received()
 
 
-def test_no_more_sessions_connections_and_subscriptions_are_kept_than_the_limit(
-    local: Local, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sessions_connections_and_subscriptions_are_limited(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, limit in (
         (server, "MAX_OFFLINE"),
         (server, "MAX_PENDING"),
@@ -481,7 +479,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("sent", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_no_login_ends_the_connection(local: Local, sent: bytes) -> None:
+def test_invalid_login_packet_ends_the_connection(local: Local, sent: bytes) -> None:
     assert Wire.open(local.port, sent).ended()
 
 

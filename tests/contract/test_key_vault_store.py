@@ -241,7 +241,7 @@ def test_lost_lease_prevents_a_write_retry(place: LiveVault, impatient: None, mo
     assert place.delivered() == dict(new)
 
 
-def test_what_a_secret_can_not_hold_is_refused_and_nothing_is_kept(place: LiveVault) -> None:
+def test_oversized_value_is_refused_and_not_stored(place: LiveVault) -> None:
     before = len(place.requests("SecretSet", "it-pending"))
     with pytest.raises(UsageError):
         place.open().add("it", version(V[1]), make(password="x" * 26_000))
@@ -337,7 +337,7 @@ def roll_back(place: LiveVault, name: str, **changes: str) -> None:
     place.client.set_secret("it", json.dumps(value), tags=made.tags)
 
 
-def test_a_value_that_somebody_changed_is_no_rollback_although_it_has_our_tags(place: LiveVault) -> None:
+def test_edited_value_with_our_tags_is_no_rollback(place: LiveVault) -> None:
     for each in (1, 2):
         publish(place, V[each])
     roll_back(place, V[1], password="typed-by-a-person")
@@ -360,7 +360,7 @@ def test_forget_reports_what_remains_without_purging(place: LiveVault, caplog: p
     assert place.keeps(old["password"]) == []
 
 
-def test_what_a_person_deleted_of_what_is_pending_is_neither_brought_back_nor_purged(place: LiveVault) -> None:
+def test_pending_version_deleted_by_hand_is_neither_restored_nor_purged(place: LiveVault) -> None:
     """After each publish its newest version is unused, like those that secretops deletes itself."""
     publish(place, V[1])
     place.client.begin_delete_secret("it-pending").wait()
@@ -442,7 +442,7 @@ def test_unavailable_vault_is_retried_a_few_times(place: LiveVault, impatient: N
     ],
     ids=["firewall", "no role", "being deleted", "anything else"],
 )
-def test_what_azure_refuses_is_reported_with_its_remedy_and_without_its_text(
+def test_refusal_of_azure_is_reported_with_a_remedy_only(
     place: LiveVault, impatient: None, refusal: Refusal, kind: type[SecretopsError], named: str
 ) -> None:
     store = place.again().open()
@@ -503,7 +503,7 @@ def test_forbidden_secrets_are_named_and_the_vault_counts_as_reachable(place: Li
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_vault_that_another_tenant_took_is_reported_and_is_shown_no_login(place: LiveVault) -> None:
+def test_vault_of_another_tenant_is_reported_and_gets_no_login(place: LiveVault) -> None:
     theirs, before = "00000000-0000-0000-0000-00000000ffff", len(place.vault.audit)
     location: AzureStoreLocation = place.location.model_copy(update={"tenant": theirs})
     with pytest.raises(UsageError, match=place.location.tenant):

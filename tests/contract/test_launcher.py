@@ -208,7 +208,7 @@ def test_the_password_is_in_no_environment_argument_or_log_and_no_file_appears(
 
 @pytest.mark.slow
 @ON_BOTH_BROKERS
-def test_a_broker_that_comes_late_and_goes_away_for_a_while_finds_its_subscriptions_again(launched: Launched) -> None:
+def test_subscriptions_survive_a_late_and_interrupted_broker(launched: Launched) -> None:
     launched.env("server-a", launched.user("server-a"))
     broker = launched.broker
     broker.stop()
@@ -275,7 +275,7 @@ def mounted_by_kubelet(launched: Launched, user: str, password: str) -> None:
     ],
     indirect=["broker"],
 )
-def test_a_new_value_is_taken_from_every_source_however_it_is_written(
+def test_new_value_is_used_from_every_source_and_notation(
     source: str, lay: Callable[[Launched, str, str], None], launched: Launched
 ) -> None:
     lay(launched, "server-a", launched.user("server-a"))
@@ -300,7 +300,7 @@ def test_a_new_value_is_taken_from_every_source_however_it_is_written(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", ["MQTT_PORT=none", "MQTT_PASSWORD=not-the-brokers", "MQTT_USE_TLS=true"])
-def test_a_version_that_cannot_be_used_is_refused_and_the_next_good_one_is_taken(line: str, launched: Launched) -> None:
+def test_unusable_version_is_refused_and_the_next_good_one_is_used(line: str, launched: Launched) -> None:
     first = launched.user("server-a")
     launched.env("server-a", first)
 
@@ -450,7 +450,7 @@ def test_the_unmodified_server_asks_the_agent_of_the_stack_with_the_current_key(
     assert old not in launched.log and new not in launched.log
 
 
-def test_what_the_server_asks_of_others_is_not_led_elsewhere(agents: tuple[Agent, Agent]) -> None:
+def test_request_to_another_agent_is_not_redirected(agents: tuple[Agent, Agent]) -> None:
     agent, other = agents
     requests = AgentRequests(agent.url)
     assert requests.post(f"{other.url}/api/lot-verifier", json={}, headers={"Authorization": "none"}).ok
@@ -460,7 +460,7 @@ def test_what_the_server_asks_of_others_is_not_led_elsewhere(agents: tuple[Agent
     assert issubclass(requests.exceptions.Timeout, Exception)
 
 
-def test_an_agent_that_has_moved_sends_nobody_on_with_the_key(agents: tuple[Agent, Agent]) -> None:
+def test_redirect_of_an_agent_is_not_followed_with_the_key(agents: tuple[Agent, Agent]) -> None:
     agent, _ = agents
     agent.moves = True
     answer = AgentRequests(agent.url).post(

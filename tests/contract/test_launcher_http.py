@@ -148,9 +148,7 @@ async def publish(session: ClientSession, topic: str, text: str) -> str:
     return await tell(session, "mqtt_publish", topic=topic, message=json.dumps({"text": text}), qos=1)
 
 
-def test_an_mcp_client_with_the_token_lists_tools_and_its_message_reaches_another_mqtt_client(
-    launched: Launched, transport: str, witness: Witness
-) -> None:
+def test_client_with_the_token_lists_tools_and_publishes(launched: Launched, transport: str, witness: Witness) -> None:
     launched.start(transport)
 
     async def scenario() -> None:
@@ -223,7 +221,7 @@ def raw_status(url: str, request: str) -> int:
         return int(connection.recv(4096).split()[1])
 
 
-def test_what_a_client_or_a_proxy_could_take_two_ways_is_answered_one_way(launched: Launched) -> None:
+def test_ambiguous_request_is_refused(launched: Launched) -> None:
     launched.start("http")
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     accept = launched.headers() | {"Accept": "application/json, text/event-stream"}
@@ -298,7 +296,7 @@ def test_idle_connections_take_nothing_from_a_client_with_the_token_or_a_rotatio
 
 
 @pytest.mark.slow
-def test_a_new_version_is_taken_where_nothing_can_be_watched(launched: Launched) -> None:
+def test_new_version_is_used_without_file_watching(launched: Launched) -> None:
     forbid = "echo 0 > /proc/sys/user/max_inotify_instances"
     unshare = ["unshare", "--user", "--map-root-user", "sh", "-c"]
     if subprocess.run([*unshare, forbid], check=False, capture_output=True).returncode:
@@ -311,9 +309,7 @@ def test_a_new_version_is_taken_where_nothing_can_be_watched(launched: Launched)
 
 
 @pytest.mark.slow
-def test_a_new_token_is_taken_without_a_restart_and_the_old_one_goes_on_for_a_while(
-    launched: Launched, transport: str
-) -> None:
+def test_new_token_works_without_restart_and_the_old_one_for_a_while(launched: Launched, transport: str) -> None:
     launched.start(transport)
     new = secrets.token_hex(20)
 

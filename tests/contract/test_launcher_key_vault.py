@@ -145,7 +145,7 @@ def assert_followed(stack: Stack, source: KeyVault) -> None:
         assert stack.now < published + FETCHED - CHANGING_OVER
 
 
-def test_a_value_that_was_disabled_for_an_hour_is_asked_for_on_no_record_and_the_next_comes_within_the_grace(
+def test_disabled_value_is_not_polled_and_the_next_comes_in_time(
     stack: Stack,
 ) -> None:
     stack.publish("mqtt", username="server-a", password=password())

@@ -112,7 +112,7 @@ def password() -> str:
     return secrets.token_hex(20)
 
 
-def test_it_gives_the_settings_that_every_source_gives(stack: Stack) -> None:
+def test_source_returns_the_common_settings(stack: Stack) -> None:
     secret, key, bearer = password(), password(), password()
     version = stack.publish("mqtt", username="server-a", password=secret)
     stack.publish("agent-key", api_key=key)
@@ -126,7 +126,7 @@ def test_it_gives_the_settings_that_every_source_gives(stack: Stack) -> None:
     assert stack.source().folders() == frozenset()
 
 
-def test_a_value_that_is_not_there_yet_is_waited_for_and_asked_for_sooner(stack: Stack) -> None:
+def test_missing_value_is_polled_sooner(stack: Stack) -> None:
     source = stack.source("mqtt")
     with pytest.raises(NotYetError) as waiting:
         source.read()
@@ -173,9 +173,7 @@ def test_a_version_that_is_only_pending_or_labelled_changes_nothing(stack: Stack
     assert source.fingerprint() == before
 
 
-def test_while_aws_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_one_comes_within_the_grace(
-    stack: Stack, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_outage_of_aws_keeps_values_and_the_next_comes_in_time(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
     stack.publish("mqtt", username="server-a", password=password())
     source = stack.source("mqtt")
     before, settings = source.fingerprint(), source.read()
@@ -200,7 +198,7 @@ def test_while_aws_does_not_serve_the_values_go_on_it_is_asked_less_and_a_new_on
         assert stack.now < published + FETCHED - CHANGING_OVER, "the user that it replaced may end before"
 
 
-def test_a_refused_secret_goes_on_or_is_left_out_and_keeps_no_other_secret_back(stack: Stack) -> None:
+def test_refused_secret_blocks_no_other_secret(stack: Stack) -> None:
     stack.publish("mqtt", username="server-a", password=password())
     first, refused = password(), {f"{stack.prefix}/agent-key": "AccessDeniedException"}
     stack.publish("agent-key", api_key=first)
@@ -227,7 +225,7 @@ def test_a_refused_secret_goes_on_or_is_left_out_and_keeps_no_other_secret_back(
 
 
 @pytest.mark.parametrize("text", ["no json SECRET", '["SECRET"]', '{"user": "SECRET"}'])
-def test_a_value_that_is_none_is_told_without_its_content(text: str, stack: Stack) -> None:
+def test_invalid_value_is_reported_without_its_content(text: str, stack: Stack) -> None:
     secret = password()
     stack.client.put_secret_value(SecretId=f"{stack.prefix}/mqtt", SecretString=text.replace("SECRET", secret))
     with pytest.raises(StoreError) as reported:

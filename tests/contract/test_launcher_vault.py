@@ -111,9 +111,7 @@ def test_a_new_version_is_seen_within_the_interval_and_a_value_is_read_once_only
 LOOK_AND_READ = ("metadata", "data")
 
 
-def test_a_secret_id_that_is_revoked_stops_nobody_who_has_a_value_and_lets_nobody_begin(
-    reads: Reads, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_revoked_secret_id_stops_new_servers_only(reads: Reads, caplog: pytest.LogCaptureFixture) -> None:
     reads.publish("mqtt", username="server-a", password=password())
     source = reads.source("mqtt")
     settings, shown = source.read(), reads.file.read_text()
@@ -151,7 +149,7 @@ def other_fields(reads: Reads, secret: str) -> None:
 
 
 @pytest.mark.parametrize("happens", [delete, remove, refuse, other_fields], ids=lambda each: each.__name__)
-def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_given(
+def test_lost_required_secret_blocks_no_other_after_the_start(
     happens: Callable[[Reads, str], None], reads: Reads, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, bearer = password(), password()
@@ -170,7 +168,7 @@ def test_what_no_server_can_do_without_keeps_no_other_secret_back_once_it_was_gi
         reads.source("mqtt+http-token").read()
 
 
-def test_whoever_starts_it_without_a_login_lends_it_their_token(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operators_token_is_used_without_a_login(reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
     reads.publish("mqtt", username="server-a", password=password())
     monkeypatch.setenv("VAULT_TOKEN", reads.live.log_in("server"))
     monkeypatch.setenv("VAULT_ADDR", reads.live.openbao.address)

@@ -187,7 +187,7 @@ def test_tick_detects_a_password_changed_out_of_band_and_rotate_repairs_it(stack
 
 @pytest.mark.slow
 @pytest.mark.parametrize("adopts", [True, False])
-def test_second_store_keeps_a_user_in_use_until_told(embedded_broker: Embedded, tmp_path: Path, adopts: bool) -> None:
+def test_second_store_keeps_a_user_in_use_until_forced(embedded_broker: Embedded, tmp_path: Path, adopts: bool) -> None:
     broker, admin = embedded_broker.broker(), embedded_broker.admin
     first = make_stack(tmp_path / "first", broker)
     users, admins = (first.manifest.secret(name).users for name in ("mqtt", "broker-admin"))
@@ -268,7 +268,7 @@ def test_tick_delivers_a_current_version_after_its_delivery_failed(stack: Stack)
 
 
 @pytest.mark.parametrize("control", ["\n", "\x1b", "\x85"])
-def test_a_value_of_one_line_with_a_control_character_is_refused_and_not_shown(stack: Stack, control: str) -> None:
+def test_value_with_a_control_character_is_refused_and_not_printed(stack: Stack, control: str) -> None:
     text = new_password()
     for name, fields in (
         ("agent-key", {"api-key": text + control}),

@@ -88,7 +88,7 @@ def test_renewals_and_a_ca_change_fail_no_connect(running: Certified) -> None:
     assert len(running.trusted()) == 1
 
 
-def test_a_ca_that_nobody_meant_is_let_go_of_while_the_one_before_signs(running: Certified) -> None:
+def test_unwanted_ca_is_discarded_while_the_previous_one_signs(running: Certified) -> None:
     first = running.current(AUTHORITY)
     assert running.stack.run("rotate", AUTHORITY).returncode == 3
     pending = running.versions(AUTHORITY).pending
@@ -101,7 +101,7 @@ def test_a_ca_that_nobody_meant_is_let_go_of_while_the_one_before_signs(running:
         assert refused.returncode == 2 and "[discard-nothing]" in refused.stderr
 
 
-def test_whoever_has_the_cas_key_plays_no_other_client_no_server_and_no_ca(running: Certified) -> None:
+def test_stolen_ca_key_impersonates_no_other_client_server_or_ca(running: Certified) -> None:
     """By the CA certificate, which OpenSSL reads: mosquitto has no other setting for it."""
     authority = running.read(AUTHORITY)
     above = x509.load_pem_x509_certificate(authority["ca.crt"].encode())

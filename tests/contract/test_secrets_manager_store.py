@@ -125,7 +125,7 @@ def test_label_moved_meanwhile_is_seen_and_not_overwritten(place: Account, meddl
     assert [one.stage for one in place.open().versions("it").all] == [Stage.CURRENT, Stage.PENDING]
 
 
-def test_a_rollback_by_hand_to_a_retired_version_is_told_and_takes_nothing_from_the_current_one(place: Account) -> None:
+def test_rollback_by_hand_to_a_retired_version_is_reported(place: Account) -> None:
     for number in (1, 2):
         publish(place, token(number))
     place.open().mark("it", token(1), retired=NOW)
@@ -171,7 +171,7 @@ def test_rotations_need_no_more_labels_the_longer_they_go_on(place: Account) -> 
     assert set(place.labels()) == {token(24 * 5), NO_VALUE}
 
 
-def test_forgetting_leaves_the_secret_of_the_stack_and_what_is_configured_of_it(place: Account) -> None:
+def test_forget_leaves_the_declared_secret_and_its_configuration(place: Account) -> None:
     publish(place, token(1))
     store = place.open()
     store.journal.write(Entry(time=NOW, secret="it", version=token(1), step="publish", outcome="failed"))
@@ -259,7 +259,7 @@ def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptu
     assert place.table().read().record is None
 
 
-def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: Account) -> None:
+def test_read_that_outlives_its_lease_returns_no_value(place: Account) -> None:
     """The answer with the value is slow: the SDK repeats the request for minutes."""
     publish(place, token(1))
     timing, table, stalls = Timing(duration=0.6, renew=3600, poll=0.1), place.table(), []
@@ -283,7 +283,7 @@ def test_who_was_followed_during_a_read_is_not_given_its_value_to_act_on(place: 
 # What AWS and its SDK refuse
 
 
-def test_a_secret_scheduled_for_deletion_takes_nothing_and_is_told_with_its_way_back(place: Account) -> None:
+def test_secret_scheduled_for_deletion_is_reported_with_a_remedy(place: Account) -> None:
     publish(place, token(1))
     place.client.delete_secret(SecretId=place.name)
     store = place.open()

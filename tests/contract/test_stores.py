@@ -112,7 +112,7 @@ def version(name: str, **facts: str | datetime | None) -> Version:
 # What every store does
 
 
-def test_a_new_version_is_pending_and_nobody_is_given_it(opened: Opened) -> None:
+def test_new_version_is_pending_and_not_delivered(opened: Opened) -> None:
     first = opened.publish(V[1])
     second = make()
     added = version(V[2], expires=NOW + HOUR, user=f"{uuid.uuid4()}/{uuid.uuid4()}")  # like an agent's key
@@ -133,7 +133,7 @@ def test_the_same_id_again_is_a_no_op(opened: Opened) -> None:
     assert opened.delivered() == dict(kept)
 
 
-def test_a_second_pending_version_replaces_the_first_whose_value_is_gone(opened: Opened) -> None:
+def test_second_pending_version_replaces_the_first(opened: Opened) -> None:
     lost = make()
     opened.store.add("it", version(V[1]), lost)
     opened.store.add("it", version(V[2]), make())
@@ -157,7 +157,7 @@ def test_publish_moves_current_and_previous_and_delivers(opened: Opened) -> None
     assert opened.store.versions("it") == versions
 
 
-def test_what_is_not_there_is_not_found(opened: Opened) -> None:
+def test_missing_version_is_not_found(opened: Opened) -> None:
     opened.publish(V[1])
     with pytest.raises(NotFoundError, match="nothing"):
         opened.store.read("it", "nothing", purpose="test")
@@ -187,14 +187,14 @@ def test_any_value_is_read_back_and_delivered_exactly(opened: Opened) -> None:
 _numbers = itertools.count()
 
 
-def test_what_no_reader_could_be_given_is_refused_and_nothing_is_kept(opened: Opened) -> None:
+def test_undeliverable_value_is_refused_and_not_stored(opened: Opened) -> None:
     for text in ("a\0b", "\ud800"):
         with pytest.raises(UsageError):
             opened.store.add("it", version(V[1]), Value({**make(), "password": text}))
     assert opened.store.versions("it").all == ()
 
 
-def test_marks_are_kept(opened: Opened) -> None:
+def test_marks_are_stored(opened: Opened) -> None:
     opened.publish(V[1])
     opened.store.mark("it", V[1], verified=NOW)
     opened.publish(V[2])
@@ -250,7 +250,7 @@ with row.at(sys.argv[2]).open().lease("the first of two"):
 """
 
 
-def test_a_lease_excludes_a_second_process_names_the_holder_and_ends_with_its_sigkill(opened: Opened) -> None:
+def test_lease_excludes_others_names_its_holder_and_ends_with_sigkill(opened: Opened) -> None:
     needs(opened, Feature.ANOTHER_PROCESS)
     command = [sys.executable, "-c", HOLD, opened.row.name, opened.place.address]
     with pytest.raises(RuntimeError), opened.store.lease("one that fails"):
@@ -399,7 +399,7 @@ def test_an_edit_is_adopted_by_publishing_the_same_text(opened: Opened) -> None:
     opened.store.recover("it", NOW)
 
 
-def test_what_readers_do_not_find_as_it_is_current_is_told_without_its_value(opened: Opened) -> None:
+def test_delivery_drift_is_reported_without_its_value(opened: Opened) -> None:
     store = opened.store
     assert store.delivery_drift("it") is None, "nothing is current yet"
     value = opened.publish(V[1])
@@ -413,7 +413,7 @@ def test_what_readers_do_not_find_as_it_is_current_is_told_without_its_value(ope
     assert store.delivery_drift("it") is None
 
 
-def test_a_field_that_the_stack_asks_for_since_is_asked_of_the_operator_and_put_supplies_it(opened: Opened) -> None:
+def test_new_field_is_requested_from_the_operator_and_supplied_by_put(opened: Opened) -> None:
     old = Value({"username": f"user-{new_password()}", "password": new_password()})
     opened.store.add("it", version(V[1]), old)
     opened.store.publish("it", V[1], NOW)
@@ -604,7 +604,7 @@ def test_a_full_disk_loses_nothing_and_works_again_once_there_is_room(tmp_path: 
         assert list(opened.root.rglob("*.new")) == []
 
 
-def test_a_stack_that_delivers_otherwise_takes_back_what_it_delivered_before(tmp_path: Path) -> None:
+def test_changed_delivery_removes_the_former_one(tmp_path: Path) -> None:
     root = tmp_path / "store"
     value = in_folder(root).publish("v1")
     in_folder(root, ROWS[1]).store.recover("it", NOW)

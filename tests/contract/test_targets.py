@@ -96,7 +96,7 @@ def test_applying_twice_or_to_the_idle_user_leaves_the_live_session_alone(row: R
 
 
 @pytest.mark.parametrize("admin", [False, True])
-def test_a_new_user_that_is_there_already_keeps_its_password_its_session_and_its_rights(row: Row, admin: bool) -> None:
+def test_existing_user_keeps_its_password_session_and_rights(row: Row, admin: bool) -> None:
     theirs = fresh()
     row.target().apply(row.admin, theirs, new=True)
     with session(row.broker, theirs, "plant/live") as live:
@@ -270,7 +270,7 @@ def test_an_access_list_for_one_direction_fails_the_proof(strict: Row, missing: 
         security.run("deleteRole", rolename=role)
 
 
-def test_each_server_reports_below_its_own_user_until_somebody_else_may(tmp_path: Path) -> None:
+def test_server_reports_need_a_topic_of_its_own_user(tmp_path: Path) -> None:
     mosquitto = start_mosquitto(tmp_path)
     try:
         row = Row(mosquitto.broker(topics=("plant/#",)), mosquitto.admin)
@@ -300,7 +300,7 @@ def test_each_server_reports_below_its_own_user_until_somebody_else_may(tmp_path
 # What only a broker that requires a client certificate can show
 
 
-def test_a_client_certificate_that_is_not_there_yet_is_waited_for_and_nothing_is_sent(tmp_path: Path) -> None:
+def test_missing_client_certificate_is_awaited_and_nothing_is_sent(tmp_path: Path) -> None:
     _, _, ca = make_ca(tmp_path)
     for there in ("client.crt", "client.key", None):
         folder = tmp_path / str(there)
@@ -339,7 +339,7 @@ def unspoken_to(ca_file: Path, certificates: Path) -> Iterator[Target]:
 
 
 @pytest.mark.parametrize("bad", ["two words", 'quo"te', "-dash", "back\\slash", "new\nline", ""])
-def test_what_a_command_would_take_apart_is_refused_unsent(bad: str) -> None:
+def test_value_that_breaks_a_command_is_refused_unsent(bad: str) -> None:
     nowhere = Broker(kind=BrokerKind.COREFLUX, host="localhost", port=1, protocol=MqttProtocol.V311, tls=True)
     target = CorefluxTarget(nowhere, admin=False)
     for attempt in _jobs(

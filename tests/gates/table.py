@@ -14,7 +14,7 @@ GATES: Mapping[str, str] = {
     "crash": "a rotation that is killed is finished by the next tick, and readers can log in all the while: at some of "
     "its effects on real parts, at any of them in the simulated year",
     "load": "clients that go on through rotations fail no call",
-    "bad input": "broken stack files, documents, log lines and answers are told of in words, never by a traceback",
+    "bad input": "broken stack files, documents, log lines and answers are reported in words, never by a traceback",
     "clock": "a clock that jumps rotates nothing twice, retires nobody too early, and holds no lease for ever",
     "year": "a simulated year of ticks under random faults breaks no invariant",
 }
@@ -55,16 +55,16 @@ LOADS: Mapping[str, Cell] = {
           FILES), "the pods are run by a stand-in for the kubelet"),
     "Pulumi.prod.yaml": Cell(
         (f"{PROD}::test_three_new_versions_in_a_minute_are_one_deployment", FETCHED),
-        "with reference NativeRef clients change over when ECS replaces the tasks, and no ECS can be had here",
+        "with reference NativeRef clients change over when ECS replaces the tasks, and ECS is not available here",
     ),
-    "examples/Pulumi.prod-azure.yaml": Cell((FETCHED,), "no Container Apps can be had here: the launcher runs beside"),
+    "examples/Pulumi.prod-azure.yaml": Cell((FETCHED,), "no Container Apps here: the launcher runs as a process"),
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_call_fails_while_two_replicas_are_rotated",)),
     "examples/Pulumi.prod-vault-kubernetes.yaml": Cell(
         (f"{PODS}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients", FILES),
         "the pods are run by a stand-in for the kubelet",
     ),
     "examples/Pulumi.prod-aws-kubernetes.yaml": Cell((FILES,),
-         "no External Secrets runs here: what it copies is laid down by the test, once"),
+         "no External Secrets runs here: the test writes what it copies, once"),
     "examples/Pulumi.prod-azure-kubernetes.yaml": Cell((FILES,),
          "no External Secrets runs here: the launcher's part is proven on files"),
     **{f"examples/Pulumi.{name}.yaml": Cell((FETCHED,))
@@ -83,14 +83,14 @@ LEAKS: Mapping[str, Cell] = {
     "Pulumi.staging.yaml": Cell((f"{STAGING}::{NOTHING_AND_NOWHERE}",)),
     "Pulumi.prod.yaml": Cell((f"{PROD}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
     "examples/Pulumi.prod-azure.yaml": Cell((f"{PROD}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
-    "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_value_is_where_somebody_could_see_it",)),
+    "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_value_is_visible_in_the_swarm",)),
     "examples/Pulumi.prod-vault-kubernetes.yaml": Cell((f"{PODS}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
     "examples/Pulumi.dev-vault-local.yaml": Cell((
-        f"{VAULT}::test_no_value_token_or_secret_id_is_in_state_previews_or_what_was_said",
+        f"{VAULT}::test_no_value_token_or_secret_id_is_in_state_or_output",
         IN_A_CLOUD,
     )),
     "examples/Pulumi.dev-aws-local.yaml": Cell((
-        f"{AWS}::test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account",
+        f"{AWS}::test_local_client_serves_on_a_value_rotated_in_aws",
         IN_A_CLOUD,
     )),
     "examples/Pulumi.prod-aws-kubernetes.yaml": Cell((f"{AWS}::test_pods_serve_what_external_secrets_copies",
@@ -132,7 +132,7 @@ CRASHES: Mapping[str, Cell] = {
     "Pulumi.staging.yaml": Cell(("tests/gates/test_kubernetes.py::test_rotation_killed_three_times_ends_by_a_tick",
           "tests/gates/test_kubernetes.py::test_restarted_api_server_only_delays", *STORE_CRASHES)),
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_manager_killed_in_mid_rotation_only_delays_it",
-          f"{SWARM}::test_what_killed_ones_left_is_removed_by_a_tick"),
+          f"{SWARM}::test_leftovers_of_killed_commands_are_removed_by_a_tick"),
          "killed at moments of its own choosing, and not before and after each effect"),
 }  # fmt: skip
 
@@ -175,7 +175,7 @@ def _cells(stack: str) -> Iterator[tuple[str, Cell]]:
         Cell(
             (YEAR,),
             "engine, tick and decisions are every stack's; store, broker and agent are stand-ins in memory; "
-            "an age counts from publication, and told is what the last tick's exit code or `secretops status` says",
+            "an age counts from publication; a report is the last tick's exit code or `secretops status`",
         ),
     )
 

@@ -60,8 +60,8 @@ class AzureProd(Prod):
     @property
     def packed(self) -> dict[str, Any]:
         (first,), (main,) = (self.resource("job")["template"][which] for which in ("initContainers", "containers"))
-        laid = write_files.texts(first["args"], {one["name"]: one["value"] for one in first["env"]})
-        packed: dict[str, Any] = json.loads(laid[main["args"][main["args"].index("--manifest") + 1]])
+        files = write_files.texts(first["args"], {one["name"]: one["value"] for one in first["env"]})
+        packed: dict[str, Any] = json.loads(files[main["args"][main["args"].index("--manifest") + 1]])
         return packed
 
     @property

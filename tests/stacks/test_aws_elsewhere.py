@@ -86,7 +86,7 @@ async def _publish(stack: AwsProd, entry: dict[str, Any], folder: Path) -> str:
         return await tell(session, "mqtt_publish", topic="plant/a", message="{}", qos=1)
 
 
-def test_a_client_of_this_machine_serves_on_what_a_rotation_put_into_the_account(here: AwsProd, tmp_path: Path) -> None:
+def test_local_client_serves_on_a_value_rotated_in_aws(here: AwsProd, tmp_path: Path) -> None:
     written = tmp_path / "mcp" / "config" / "mcp.json"
     assert here.outputs["server"] == str(written)
     entry = json.loads(written.read_text())["mcpServers"]["coreflux"]

@@ -26,7 +26,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return made
 
 
-def test_the_pages_of_clouds_preview_their_stacks_on_stand_ins_and_say_so(clone: Clone) -> None:
+def test_cloud_pages_preview_their_stacks_on_stand_ins(clone: Clone) -> None:
     page = Page(clone, "aws.md")
     output = page.follow("make lambda")
     page.is_followed_to_its_end()

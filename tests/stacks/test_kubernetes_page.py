@@ -68,7 +68,7 @@ def sitting(broker: Mosquitto, tmp_path: Path) -> Iterator[Desk]:
             yield Desk(clone, cluster, json.dumps(dict(broker.admin)))
 
 
-def test_from_nothing_to_ready_to_the_end_each_block_of_the_page_does_what_it_says(sitting: Desk) -> None:
+def test_kubernetes_page_works_from_deployment_to_removal(sitting: Desk) -> None:
     page, client = Page(sitting.clone, "kubernetes.md"), sitting.cluster.client()
     page.follow("make setup STACK=staging", stdin=sitting.admin, before="kubectl -n coreflux-mcp create")
     page.follow("kubectl -n coreflux-mcp create job first-tick")

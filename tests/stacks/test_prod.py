@@ -148,7 +148,7 @@ def test_three_new_versions_in_a_minute_are_one_deployment(rotated: Prod) -> Non
             begun.append(service.deployments[0]["id"])
             if len(batch) == 2:
                 service.deployments[0]["rolloutState"] = "COMPLETED"  # moto's never is: it starts no task
-    assert len(set(begun)) == 2, "one deployment beside the one that was there"
+    assert len(set(begun)) == 2, "one deployment next to the existing one"
     assert begun[1] == begun[2] == begun[3]
     assert again == [1, 2, 0], "messages come again until the deployment is completed"
 
@@ -167,7 +167,7 @@ def test_after_rotations_refresh_and_preview_find_nothing_and_no_value_is_anywhe
 
 
 @ON_AZURE
-def test_an_operator_who_leaves_reads_nothing_any_more_and_the_others_go_on(rotated: Prod) -> None:
+def test_removed_operator_reads_nothing_and_the_others_go_on(rotated: Prod) -> None:
     """By an update that Azure would accept: it refuses to assign the same role to the same principal twice."""
     assert isinstance(rotated, AzureProd)
     leaves, stays = rotated.operators
@@ -180,7 +180,7 @@ def test_an_operator_who_leaves_reads_nothing_any_more_and_the_others_go_on(rota
     assert rotated.may_read(stays) == may
 
 
-def test_prod_is_destroyed_only_once_somebody_takes_its_protection_away(rotated: Prod) -> None:
+def test_prod_is_destroyed_only_without_its_protection(rotated: Prod) -> None:
     stack = rotated.stack
     refused = stack.run("destroy", "--yes")
     assert refused.returncode != 0

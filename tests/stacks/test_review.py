@@ -53,7 +53,7 @@ def printed(clone: Clone) -> str:
     return done.stdout
 
 
-def test_changed_stack_file_is_a_comment_whose_first_row_is_what_is_lost(clone: Clone, printed: str) -> None:
+def test_review_of_a_changed_stack_file_lists_losses_first(clone: Clone, printed: str) -> None:
     text = Path(clone.environment["GITHUB_STEP_SUMMARY"]).read_text()
     assert printed.endswith(text), "the run's page has what was printed"
     rows = [

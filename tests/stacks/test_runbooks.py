@@ -245,7 +245,7 @@ def test_value_in_wrong_hands_is_worthless_at_the_end_of_its_page(running: Plant
     assert running.stack.log_in(known) != "Success"
 
 
-def test_known_values_are_worthless_after_somebody_left_and_only_records_stay(running: Plant) -> None:
+def test_known_values_are_worthless_after_an_operator_left(running: Plant) -> None:
     page, broker = Page(running.clone, "leaving.md"), running.stack.manifest.broker
     known = running.stack.credential(), running.stack.credential("broker-admin")
     page.follow("make up")

@@ -140,7 +140,7 @@ def test_after_rotations_no_task_is_on_an_old_version_and_no_secret_is_left(rota
     assert "wrong" not in rotated.operator("doctor")
 
 
-def test_a_change_of_something_else_leaves_the_list_of_secrets_as_the_rotator_made_it(rotated: Deployed) -> None:
+def test_unrelated_update_keeps_the_rotators_list_of_secrets(rotated: Deployed) -> None:
     """Another log level, and ticks from a service of the Swarm instead of a timer."""
     before = rotated.attached()
     rotated.stack.config["log_level"] = "DEBUG"  # type: ignore[assignment]
@@ -196,7 +196,7 @@ def leaks(deployed: Deployed, *shown: bytes) -> int:
     return sum(form in whole for value in deployed.values for form in forms(value))
 
 
-def test_no_value_is_where_somebody_could_see_it(rotated: Deployed) -> None:
+def test_no_value_is_visible_in_the_swarm(rotated: Deployed) -> None:
     """Users of the daemon, of the image and of Pulumi's state see each version's name, and not its value."""
     docker = rotated.swarm.docker
     rotated.learn()  # what rotators made, too
@@ -220,7 +220,7 @@ def test_no_value_is_where_somebody_could_see_it(rotated: Deployed) -> None:
     assert leaks(rotated, *rotated.processes) == 0
 
 
-def test_what_killed_ones_left_is_removed_by_a_tick(rotated: Deployed) -> None:
+def test_leftovers_of_killed_commands_are_removed_by_a_tick(rotated: Deployed) -> None:
     def tidied() -> bool:
         rotated.operator("tick")
         return rotated.services() == [rotated.store.service]

@@ -45,7 +45,7 @@ def manager(to_be: Deployed) -> Clone:
     return made
 
 
-def test_each_block_does_what_the_page_says_with_pulumi_and_without_it(to_be: Deployed, manager: Clone) -> None:
+def test_swarm_page_works_with_pulumi_and_without_it(to_be: Deployed, manager: Clone) -> None:
     page, admin = Page(manager, "swarm.md"), json.dumps(dict(to_be.broker.admin))
     page.follow("pulumi up")
     page.follow("make preview", stdin=admin)

@@ -175,7 +175,7 @@ async def _rotate_twice_more(deployed: LocalVault) -> None:
     assert "Traceback" not in text
 
 
-def test_three_rotations_alternate_and_the_servers_own_login_finds_what_logs_in(rotated: LocalVault) -> None:
+def test_three_rotations_alternate_and_the_server_reads_a_working_value(rotated: LocalVault) -> None:
     (two,) = (one["users"] for one in rotated.outputs["secretops"]["secrets"] if one["name"] == "mqtt")
     assert [one["username"] for one in rotated.history] == [*two, two[0]]
     assert rotated.log_in(rotated.served()) == "Success"
@@ -206,12 +206,12 @@ def test_the_stacks_ca_issues_certificates_for_clients_of_one_name_alone(rotated
     assert log_in(rotated.reached, rotated.served()) == "Success"
 
 
-def test_the_doctor_finds_nothing_wrong_with_the_stack_as_it_was_made(rotated: LocalVault) -> None:
+def test_doctor_finds_the_deployed_stack_healthy(rotated: LocalVault) -> None:
     done = rotated.run("doctor")
     assert done.code == ExitCode.DONE, done.text
 
 
-def test_no_value_token_or_secret_id_is_in_state_previews_or_what_was_said(rotated: LocalVault) -> None:
+def test_no_value_token_or_secret_id_is_in_state_or_output(rotated: LocalVault) -> None:
     rotated.preview_is_empty()
     stack = rotated.stack
     kept = [path.read_text() for path in (stack.home / "state").rglob("*") if path.is_file()]
