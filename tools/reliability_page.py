@@ -16,8 +16,8 @@ Which tests prove that a stack stays safe and available, and what no test proves
 
 **No cell of this page was proven in an account of AWS or Azure, nor in a whole cluster.** The proofs run on the real
 Pulumi engine, brokers, OpenBao, Docker Swarm and Kubernetes API server of the machine that runs the tests. Moto
-replaces AWS, and our emulators replace Azure. [Stand-ins](operations/standin.md) replace their Pulumi providers and what runs a
-cluster's pods. [What was never reached](#what-was-never-reached) lists what that leaves open.
+replaces AWS, and our emulators replace Azure. [Stand-ins](operations/standin.md) replace their Pulumi providers
+and what runs a cluster's pods. [What was never reached](#what-was-never-reached) lists what that leaves open.
 
 Each stack file that is shipped has a cell for each of seven gates: the tests that prove it, or what is not proven and
 why. Crash, clock and year depend on a store, its rotator and the broker, not on the server. This page is generated from
@@ -71,8 +71,8 @@ reported at once, and none repeats a wrong entry. A table of unusual stack files
 
 Pulumi's own reader reports a file that is not YAML, with its line. It repeats the name of an unknown anchor, and a
 password that begins with `*` looks like one. `make up` and `make preview` therefore check the whole file before
-anything is built. They print the line, the column and the cause without the file's text. A direct call of `pulumi` prints
-Pulumi's message.
+anything is built. They print the line, the column and the cause without the file's text. A direct call of `pulumi`
+prints Pulumi's message.
 
 Hypothesis generates documents, log lines and answers: correct except for one or two places, truncated, foreign, or any
 bytes. Each run generates the same ones.

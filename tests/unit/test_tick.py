@@ -384,7 +384,7 @@ def test_rotate_now_sets_aside_strays_links_and_ids_that_lead_elsewhere(stack: S
     stack.env.symlink_to("../env")
     state = stack.root / "versions" / "mqtt" / "state.json"
     state.write_text(state.read_text().replace('"id": "', '"id": "../'))
-    with pytest.raises(StoreError, match="stray is not a folder"):
+    with pytest.raises(StoreError, match="folder-not-a-folder"):
         stack.rotate()
     stack.rotate(force=True)
     asides = {path.name.partition("Z-")[2] for path in (stack.root / "aside").iterdir()}
