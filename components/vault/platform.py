@@ -20,7 +20,7 @@ from ..kubernetes.settings import KubernetesServer
 from ..settings.problems import Problem
 from ..settings.section import PROJECT_FOLDER, ServerSection
 from ..settings.settings import Settings
-from ..swarm.principals import SwarmService
+from ..swarm.service_spec import SwarmService
 from ..swarm.settings import SwarmServer
 from .args import ROTATOR, SERVER, AuditArgs, PkiArgs, VaultMethod, VaultServerArgs, login_file, names_of
 from .settings import VaultStore
