@@ -350,7 +350,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[DigitalOcean]:
 @pytest.fixture
 def certified(tmp_path: Path) -> Iterator[Certified]:
     with trusting_broker(tmp_path / "broker") as broker:
-        yield own_ca.open_incident(make_certified(tmp_path, broker))
+        yield own_ca.begun(make_certified(tmp_path, broker))
 
 
 def compromised(stack: Stack, name: str, folder: Path, *, given: str = "") -> tuple[int, str, dict[str, Any]]:

@@ -572,7 +572,7 @@ def test_a_foreign_owner_is_refused_and_nothing_is_changed(tmp_path: Path) -> No
     opened.store.add("it", version("v2"), make())
     os.chown(opened.root / place, NOBODY, NOBODY)
     before = snapshot(opened)
-    with pytest.raises(StoreError, match=rf"belongs to uid {NOBODY}[\s\S]*chown"):
+    with pytest.raises(StoreError, match="file-owner-mismatch"):
         opened.store.publish("it", "v2", NOW)
     assert snapshot(opened) == before
     os.chown(opened.root / place, 0, 0)

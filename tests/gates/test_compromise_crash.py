@@ -39,7 +39,7 @@ def test_compromise_killed_at_an_effect_is_continued_to_its_end(stack_on: MakeSt
         if moment == "before store.publish":  # a tick in between takes nothing from it
             assert [one.error for one in stack.tick() if one.error] == []
         again = start(stack, name, folder)
-        assert again.end() == 0, (moment, again.attempts)
+        assert again.end() == 0, (moment, again.moments)
         converged(stack, name, out, folder)
 
 

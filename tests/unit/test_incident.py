@@ -66,7 +66,7 @@ def test_incident_behind_a_planted_link_is_refused(stack: Stack, tmp_path: Path)
     path, _ = files_of(an_incident(), tmp_path)
     path.rename(tmp_path / "planted")
     path.symlink_to("planted")
-    with pytest.raises(StoreError, match="symbolic link"):
+    with pytest.raises(StoreError, match="path-is-symlink"):
         find_unfinished(stack.manifest, stack.manifest.secret("mqtt"), tmp_path, datetime.now(UTC))
 
 

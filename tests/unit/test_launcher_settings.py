@@ -94,7 +94,7 @@ def test_every_secret_that_is_read_is_on_record_with_its_version(tmp_path: Path)
 
 def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("in the way")
-    with pytest.raises(StoreError, match="log is not a folder"):
+    with pytest.raises(StoreError, match="folder-not-a-folder"):
         read(tmp_path)
 
 
@@ -178,7 +178,7 @@ def test_the_server_is_cloned_once_at_the_pinned_commit(
     monkeypatch.setattr(checkout, "UPSTREAM_REPOSITORY", upstream[0])
     monkeypatch.setattr(checkout, "UPSTREAM_COMMIT", upstream[1])
     first = checkout.find_server()
-    monkeypatch.setattr(checkout, "clone", None)
+    monkeypatch.setattr(checkout, "_clone", None)
     assert (first / "server.py").is_file()
     assert checkout.find_server() == first
     assert [path.name for path in first.parent.iterdir()] == [first.name]

@@ -84,7 +84,7 @@ HOSTILE: list[tuple[str, dict[str, Any] | None, Any, str]] = [
     ("broker.topics", None, ["a/#/b"], "topic filter"),
     ("broker.groups", None, ["-requestId"], "a broker's group"),
     ("store.root", None, "/", "absolute path"),
-    ("store.root", None, "/etc", "folder of its own"),
+    ("store.root", None, "/etc", "its own folder"),
     ("store.root", None, "relative/store", "absolute path"),
     ("store.variables", None, {"mqtt": {"username": "LD_PRELOAD"}}, "a library or a client"),
     ("store.variables", None, {"mqtt": {"username": "MQTT_BROKER"}}, "a library or a client"),
@@ -283,7 +283,7 @@ def test_write_leaves_alone_what_a_planted_temporary_file_is_a_link_to(tmp_path:
 def test_a_version_id_that_leads_elsewhere_is_refused(stack: Stack) -> None:
     state = stack.root / "versions" / "broker-admin" / "state.json"
     state.write_text(state.read_text().replace('"v1"', '"../../../../victim/file"'))
-    with pytest.raises(StoreError, match="no version's id"):
+    with pytest.raises(StoreError, match="dotenv-version-invalid"):
         stack.session().store.read("broker-admin", "../../../../victim/file", purpose="test")
 
 

@@ -149,7 +149,7 @@ def test_a_config_of_another_stack_is_not_written(place: InMemory) -> None:
         *(lambda: other.forget("it"), lambda: other.lease("x").__enter__()),
     )
     for act in acts:
-        with pytest.raises(StoreError, match=rf"{place.name}.*\[store-of-another-stack\]"):
+        with pytest.raises(StoreError, match=rf"{place.name}.*\[config-of-another-stack\]"):
             act()
 
 

@@ -330,7 +330,7 @@ def test_clock_that_jumps_back_rotates_nothing_again_and_retires_nobody_early(
 
 
 @pytest.mark.parametrize("seconds", [NINETY_DAYS + DAY, 3650 * DAY])
-def test_clock_that_jumps_ahead_rotates_once_and_a_person_is_told(stack: Stack, seconds: int) -> None:
+def test_clock_that_jumps_ahead_rotates_once_and_is_reported(stack: Stack, seconds: int) -> None:
     before = current(stack)
     stack.clock.skip(seconds)
     outcome = of(stack.tick(), "mqtt")
@@ -384,7 +384,7 @@ def test_rotate_now_sets_aside_strays_links_and_ids_that_lead_elsewhere(stack: S
     stack.env.symlink_to("../env")
     state = stack.root / "versions" / "mqtt" / "state.json"
     state.write_text(state.read_text().replace('"id": "', '"id": "../'))
-    with pytest.raises(StoreError, match="stray is not a folder"):
+    with pytest.raises(StoreError, match="folder-not-a-folder"):
         stack.rotate()
     stack.rotate(force=True)
     asides = {path.name.partition("Z-")[2] for path in (stack.root / "aside").iterdir()}

@@ -13,23 +13,8 @@ from typing import Any
 from secretops import registry
 from secretops.errors import SecretopsError, UsageError
 from secretops.formats import version_variable
-from secretops.launcher.settings import (
-    CERTIFICATE_VARIABLES,
-    FIELDS,
-    FILE_VARIABLES,
-    MAX_BYTES,
-    OWN_VARIABLES,
-    PUBLIC_VARIABLES,
-    SECRET_VARIABLES,
-    VALUE_FILE_VARIABLES,
-    VERSION_VARIABLES,
-    NotYetError,
-    ServerSettings,
-    fingerprint_inputs,
-    keyed_digest,
-    read_file,
-    read_settings,
-)
+from secretops.launcher import settings
+from secretops.launcher.settings import FIELDS, MAX_BYTES, NotYetError, ServerSettings
 from secretops.redaction import remember
 from secretops.stores import env_file, files
 
@@ -62,16 +47,16 @@ class Source:
 
     def read(self) -> ServerSettings:
         """Raises UsageError with all mistakes, NotYetError if only values are missing, StoreError if not recorded."""
-        return read_settings(self.variables(), self.where)
+        return settings.read_settings(self.variables(), self.where)
 
     def fingerprint(self) -> str:
         """Return a text that changes whenever `read` would. Valid in this process only; never raises."""
         try:
-            found = fingerprint_inputs(self.variables())
+            found = settings.fingerprint_inputs(self.variables())
         except SecretopsError as error:
-            return keyed_digest([b"unreadable", str(error).encode()]).hex()
+            return settings.keyed_digest([b"unreadable", str(error).encode()]).hex()
         self._read_at = time.time()
-        return keyed_digest(found).hex()
+        return settings.keyed_digest(found).hex()
 
     def read_at(self) -> float:
         """Return when the source was last read without an error, in seconds since 1970, or 0."""
@@ -83,7 +68,7 @@ class Source:
             found = self.variables()
         except SecretopsError:
             return frozenset()
-        return frozenset(Path(found[name]).parent for name in FILE_VARIABLES if found.get(name))
+        return frozenset(Path(found[name]).parent for name in settings.FILE_VARIABLES if found.get(name))
 
     def may_arrive(self, variable: str) -> bool:  # noqa: ARG002 - a subclass may distinguish them
         """Return whether a missing value of `variable` may still arrive."""
@@ -115,9 +100,9 @@ class Environment(Source):
     where = "the environment"
 
     def __init__(self, _place: str = "") -> None:
-        self._variables = public_settings(*VALUE_FILE_VARIABLES, "MQTT_USER")
-        self._version_files = _environment(f"{name}_FILE" for name in VERSION_VARIABLES)
-        for name in SECRET_VARIABLES:
+        self._variables = public_settings(*settings.VALUE_FILE_VARIABLES, "MQTT_USER")
+        self._version_files = _environment(f"{name}_FILE" for name in settings.VERSION_VARIABLES)
+        for name in settings.SECRET_VARIABLES:
             if value := os.environ.pop(name, None):
                 self._variables[name] = value
 
@@ -177,7 +162,7 @@ class DocumentSource(Source):
             found[version_variable(secret)] = values.get(_VERSION, "")
             for field, variable in fields.items():
                 text = values.get(field, "")
-                if variable not in CERTIFICATE_VARIABLES:
+                if variable not in settings.CERTIFICATE_VARIABLES:
                     found[variable] = text
                 elif text:
                     found[variable] = str(self._write_pem(variable, text))
@@ -297,7 +282,7 @@ def public_settings(*more: str) -> dict[str, str]:
 
     Call it when a source is opened: importing upstream changes them.
     """
-    return _environment({*PUBLIC_VARIABLES, *OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more)))
+    return _environment({*settings.PUBLIC_VARIABLES, *settings.OWN_VARIABLES, *more} - ({"MQTT_USER"} - set(more)))
 
 
 def _environment(names: Iterable[str]) -> dict[str, str]:
@@ -307,7 +292,7 @@ def _environment(names: Iterable[str]) -> dict[str, str]:
 def read_text(path: Path, remedy: str, most: int = MAX_BYTES) -> str:
     """Return the text of a file of at most `most` bytes. Raises UsageError."""
     try:
-        return env_file.decode(path, read_file(path), UsageError, most)
+        return env_file.decode(path, settings.read_file(path), UsageError, most)
     except FileNotFoundError:
         rule = "the server reads its settings from this file"
         raise UsageError(f"{path} does not exist", rule=rule, remedy=remedy, code="source-missing") from None

@@ -92,24 +92,15 @@ def _not_found(stack: str | None, message: str, stacks: dict[str, bool], project
         remedy = "pulumi stack select NAME, or pass --stack NAME" if stacks else _up(project, "NAME")
         return UsageError(f"no stack is selected; {known}", rule=rule, remedy=remedy, code="stack-not-selected")
     if stack and "no stack named" in message:
-        file = f"Pulumi.{stack}.yaml"
-        lacking = _is_own(project) and not (project / file).exists()
-        return UsageError(
-            f"{stack}: no such stack; {known}",
-            rule="--stack names a stack of this project and this backend",
-            remedy=did_you_mean(stack, stacks)
-            + (f"write {file}, like those of examples/; then " if lacking else "")
-            + f"{_up(project, stack)} creates it",
-            code="stack-unknown",
-        )
+        create = f"{_up(project, stack)} creates it"
+        if _is_own(project) and not (project / f"Pulumi.{stack}.yaml").exists():
+            create = f"write Pulumi.{stack}.yaml, like those of examples/; then {create}"
+        what, rule = f"{stack}: no such stack; {known}", "--stack names a stack of this project and this backend"
+        return UsageError(what, rule=rule, remedy=did_you_mean(stack, stacks) + create, code="stack-unknown")
     if name and "does not have output property" in message:
-        return UsageError(
-            f"{name} is not deployed",
-            rule="a stack has outputs from `pulumi up` to `pulumi destroy`, which keeps the values in the store",
-            remedy=f"{_up(project, name)}, or --stack NAME for another; to remove the values of a destroyed stack, "
-            "deploy it again, then secretops purge --destroy",
-            code="stack-not-deployed",
-        )
+        rule = "a stack has outputs from `pulumi up` to `pulumi destroy`, which keeps the values in the store"
+        remedy = f"{_up(project, name)}; to remove a destroyed stack's values, then secretops purge --destroy"
+        return UsageError(f"{name} is not deployed", rule=rule, remedy=remedy, code="stack-not-deployed")
     what = f"stack {name or '(the selected one)'}: {message}"
     remedy = f"{_up(project, name or 'NAME')}, or pulumi stack select NAME, or pass --stack NAME"
     return UsageError(what, rule="a stack has outputs once `pulumi up` has run", remedy=remedy, code="stack-unreadable")

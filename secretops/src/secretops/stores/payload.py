@@ -41,7 +41,7 @@ def parse(secret: str, version: str, text: str) -> Value:
             f"{secret}: version {version} is not a JSON object of texts",
             rule="only secretops writes versions",
             remedy=f"supply a new one: secretops put {secret}",
-            code="value-unreadable",
+            code="value-invalid",
         )
     return Value(found)
 

@@ -54,7 +54,7 @@ class TaskValues:
                 f"{SECRETS / name}: {getattr(error, 'strerror', None) or 'not UTF-8'}",
                 rule="a remote command reads the values that its task mounts as UTF-8 files",
                 remedy="replace a value that was not made by secretops: secretops put NAME",
-                code="value-unreadable",
+                code="mounted-value-unreadable",
             ) from None
 
     def keep(self, name: str, text: str) -> None:

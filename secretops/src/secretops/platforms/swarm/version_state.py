@@ -159,7 +159,7 @@ class VersionStateClient:
                 f"config {name} belongs to {theirs}, and this is stack {ours}",
                 rule=f"its label {SWARM_INSTANCE} names its stack; nothing was written",
                 remedy="set DOCKER_HOST or Docker's context to the stack's own Swarm",
-                code="store-of-another-stack",
+                code="config-of-another-stack",
             )
         return VersionState(name, labels, id=str(found["ID"]))
 
