@@ -56,3 +56,12 @@ class Component(pulumi.ComponentResource):
 
         own = pulumi.ResourceOptions(transformations=[with_former_name])
         super().__init__(token, name, None, pulumi.ResourceOptions.merge(opts, own))
+
+
+def planned(output: pulumi.Output[str], text: pulumi.Input[str]) -> pulumi.Output[str]:
+    """Return `output`, or `text` while a preview does not know it.
+
+    Policies can then check a first preview. The result depends on the resource like `output`, and has the provider's
+    spelling once deployed.
+    """
+    return output.apply(lambda found: text if pulumi.contains_unknowns(found) else found, run_with_unknowns=True)
