@@ -49,8 +49,8 @@ class Vault(Platform):
     }
     why_no_other = "the server there has no way to log in to Vault"
     gaps = {
-        Feature.READ_TRAIL: "each request is in the audit log of the Vault server, which whoever runs it keeps; "
-        "what an agent has laid into a pod is read there unseen",
+        Feature.READ_TRAIL: "each request is in the Vault server's audit log, which its administrator keeps; "
+        "reads of an agent's files in a pod are not recorded",
         Feature.GRANT: "who may write policies or roles, as root may, can let himself read any; the log has it",
         Feature.SCHEDULE: "it runs no rotator: a cluster's CronJob does, or a systemd user timer that you enable",
     }
