@@ -164,9 +164,9 @@ def rule_of(field: FieldInfo) -> str:
     return min(found, key=lambda one: one[0])[1]
 
 
-def described(model: type[BaseModel]) -> dict[str, str]:
-    """What the source says below each key. Pydantic would read it at each start of the program; here it is once."""
-    found = {}
+def described(model: type[Any]) -> dict[str, str]:
+    """Return the docstring of each key, from the source. Pydantic would read it at each start of the program."""
+    found = {key: text for args in getattr(model, "arguments", ()) for key, text in described(args).items()}
     lines = [
         line for one in ast.parse(textwrap.dedent(inspect.getsource(model))).body for line in getattr(one, "body", ())
     ]

@@ -10,8 +10,7 @@ from pulumi_azure_native import monitor, operationalinsights
 
 from secretops.manifest import Secret
 
-from ..core.component import Component
-from ..core.planned import planned
+from ..core.component import Component, planned
 from ..core.secret_store import Trail
 from . import queries, roles
 from .alerts import Alerts

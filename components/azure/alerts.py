@@ -9,7 +9,7 @@ from pulumi_azure_native import monitor
 
 from secretops.manifest import Secret
 
-from ..core.planned import planned
+from ..core.component import planned
 from . import queries
 from .principals import AzurePlace
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 import pulumi
 import pulumi_azure_native as azure
 
-from ..core.component import Component, ComponentError
+from ..core.component import Component, ComponentError, planned
 from ..core.naming import PROJECT
-from ..core.planned import planned
 from . import roles
 from .names import AzureIdentitiesArgs
 from .principals import AzureEnvironment, AzureIdentity, AzurePlace, ContainerApp

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pulumi
 from pulumi_azure_native import network
 
-from ..core.planned import planned
+from ..core.component import planned
 from .principals import AzureEnvironment
 
 

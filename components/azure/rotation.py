@@ -45,7 +45,7 @@ class AzureRotation(Component):
         environment = args.open_environment(name, self)
         place = environment.place
         if args.identity is None:
-            self.identity = user_assigned(f"{name}-identity", "rotator", place, self)
+            self.identity = user_assigned(f"{name}-job-identity", "rotator", place, self)
             grants = roles.Grants(name=name, parent=self, place=place)
             let_rotate(grants, self.identity, vault=args.vault, lease_container=args.lease_container)
         else:

@@ -13,7 +13,7 @@ import pulumi
 
 from secretops.platforms.azure.location import AzureStoreLocation as Location
 
-from ..core.planned import planned
+from ..core.component import planned
 from ..core.principals import Principal
 from ..core.references import Fetched, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 from pulumi_azure_native import keyvault, storage
 
-from ..core.planned import planned
+from ..core.component import planned
 from .names import LEASE_CONTAINER
 from .network import VaultNetworkArgs, private_endpoint, rules
 from .principals import AzureEnvironment

@@ -28,7 +28,8 @@ class Component(pulumi.ComponentResource):
     """A component whose children start with its name: the key of "secrets" is "secrets-key".
 
     Before version 0.2 its name was "key". `formerly` is the prefix of the former names, or returns the former name of a
-    suffix. Each child has its former name as an alias, so that an upgrade replaces nothing.
+    suffix. Each child has its former name as an alias, so that an upgrade replaces nothing. `siblings`: children of a
+    newer component were its siblings.
     """
 
     def __init__(
@@ -38,7 +39,10 @@ class Component(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
         *,
         formerly: str | Callable[[str], str] | None = None,
+        siblings: bool = False,
     ) -> None:
+        above = opts.parent if siblings and opts else None
+
         def with_former_name(child: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
             if formerly is None or child.opts.parent is not self or not child.name.startswith(f"{name}-"):
                 return None
@@ -46,8 +50,18 @@ class Component(pulumi.ComponentResource):
             former = formerly(suffix) if callable(formerly) else f"{formerly}{suffix}"
             if former == child.name:
                 return None
-            opts = pulumi.ResourceOptions.merge(child.opts, pulumi.ResourceOptions(aliases=[pulumi.Alias(former)]))
+            alias = pulumi.Alias(former, parent=above) if above else pulumi.Alias(former)
+            opts = pulumi.ResourceOptions.merge(child.opts, pulumi.ResourceOptions(aliases=[alias]))
             return pulumi.ResourceTransformationResult(child.props, opts)
 
         own = pulumi.ResourceOptions(transformations=[with_former_name])
         super().__init__(token, name, None, pulumi.ResourceOptions.merge(opts, own))
+
+
+def planned(output: pulumi.Output[str], text: pulumi.Input[str]) -> pulumi.Output[str]:
+    """Return `output`, or `text` while a preview does not know it.
+
+    Policies can then check a first preview. The result depends on the resource like `output`, and has the provider's
+    spelling once deployed.
+    """
+    return output.apply(lambda found: text if pulumi.contains_unknowns(found) else found, run_with_unknowns=True)

@@ -38,14 +38,17 @@ def out_of_reach(where: str, broker: BrokerSettings | None, becomes: str, *, run
     if isinstance(broker, OutsideBroker) and broker.ca_file:
         rule = f"a PEM file of CA certificates: it is read here, and {becomes}"
         remedy = "put it there, or name another; take it out if a public CA signs the broker's certificate"
-        try:
-            ca_bundle(broker.ca_file)
-        except OSError as error:
-            what = f"broker.ca_file: {broker.ca_file}: {error.strerror}"
-            yield Problem(what, rule, remedy, code="ca-file-unreadable")
-        except ValueError:
-            what = f"broker.ca_file: {broker.ca_file}: no certificate in it"
-            yield Problem(what, rule, remedy, code="ca-file-invalid")
+        yield from unreadable_certificates("broker.ca_file", broker.ca_file, rule, remedy)
+
+
+def unreadable_certificates(key: str, path: str, rule: str, remedy: str) -> Iterator[Problem]:
+    """Yield a problem if the file `path` is missing, or has no certificates."""
+    try:
+        ca_bundle(path)
+    except OSError as error:
+        yield Problem(f"{key}: {path}: {error.strerror}", rule, remedy, code="ca-file-unreadable")
+    except ValueError:
+        yield Problem(f"{key}: {path}: no certificate in it", rule, remedy, code="ca-file-invalid")
 
 
 def too_many_certificates(broker: BrokerSettings | None, limit: int, why: str) -> Iterator[Problem]:

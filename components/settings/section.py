@@ -38,6 +38,8 @@ class Section(BaseModel):
     """One section of a stack file. Unknown keys are errors, and so are strings in place of numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+    arguments: ClassVar[tuple[type[Any], ...]] = ()
+    """Dataclasses of arguments that document the keys that they share with this section."""
 
     def arguments_of(self, args: type[Any]) -> dict[str, Any]:
         """Return the entries with the names of the fields of the dataclass `args`."""

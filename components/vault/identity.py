@@ -1,12 +1,11 @@
-"""Who reads and who rotates: roles of an auth method, and the method where the stack enables it.
-
-No secret id, token or key is made here. Whatever a role is taken with comes from Vault to an operator, or from a
-platform to its workload, and never by way of Pulumi.
+"""Who reads and who rotates, by roles of an auth method. Pulumi never has what a role is taken with: Vault gives an
+operator a secret id, or a platform gives its workload a token.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,117 @@ import pulumi_vault as vault
 from secretops.platforms.vault.location import VaultLogin
 
 from ..core.broker import ca_bundle
-from ..core.component import Component
+from ..core.component import Component, ComponentError, planned
 from ..core.naming import DAY, stack_name
-from ..core.planned import planned
-from ..core.principals import HostUser, Pods
-from ..swarm.principals import SwarmService
-from .login import METHODS, AppRoleLogin, JwtLogin, ServiceAccountLogin, VaultMethod, Who, login_file
-from .names import ROTATOR, SERVER, names_of
-from .principals import VaultPlace, VaultReader, VaultRole, VaultServerArgs
+from ..core.principals import HostUser, Place, Pods, Principal
+from ..swarm.service_spec import SwarmService
+from .args import (
+    METHODS,
+    ROTATOR,
+    SERVER,
+    AppRoleLogin,
+    JwtLogin,
+    ServiceAccountLogin,
+    VaultMethod,
+    VaultServerArgs,
+    Who,
+    login_file,
+    names_of,
+)
+from .policies import Right, document
 
+# Minutes for which a token is valid that nobody renews. A tick takes no longer (components/kubernetes/rotation.py); a
+# launcher and an agent renew theirs.
 TOKEN_MINUTES = {SERVER: 60, ROTATOR: 30}
-"""For which a token is good that nobody renews. A tick takes no longer (components/kubernetes/rotation.py); a launcher
-and an agent renew theirs."""
-
+# Hours after which a renewed token expires, too: its holder logs in again, by a role that may have changed.
 LONGEST_HOURS = {SERVER: 24, ROTATOR: 1}
-"""After which not even a renewed token is good: its holder logs in anew, by a role that may have changed."""
 
 WHY = "Server and rotator of the Coreflux MCP secrets log in here"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultPlace(Place, VaultServerArgs):
+    """A Vault server, or a namespace of one, and the provider that talks to it."""
+
+    is_given: bool = False
+    """Whether the provider is the program's own, and not made from the arguments."""
+
+    @classmethod
+    def of(cls, component: Component, name: str, server: VaultServerArgs) -> VaultPlace:
+        """Return the server, with the provider of package vault that `component` has, or a new one."""
+        if isinstance(server, VaultPlace):
+            return server
+        given = component.get_provider("vault:index/mount:Mount")
+        provider = given or vault.Provider(
+            f"{name}-vault",
+            address=server.address,
+            namespace=server.namespace,
+            set_namespace_from_token=False,
+            ca_cert_file=server.ca_file,
+            # A child token would end with one `pulumi up`, and not outlive a token that may make none.
+            skip_child_token=True,
+            # Set, so that no variable of this machine changes them (VAULT_SKIP_VERIFY, VAULT_MAX_RETRIES). That there
+            # is no namespace can't be set: preflight checks VAULT_NAMESPACE.
+            skip_tls_verify=False,
+            max_retries=2,
+            max_lease_ttl_seconds=1200,
+            opts=pulumi.ResourceOptions(parent=component),
+        )
+        own = {each.name: getattr(server, each.name) for each in fields(VaultServerArgs)}
+        return cls(provider=provider, is_given=given is not None, **own)
+
+    def checked(self, text: pulumi.Output[str]) -> pulumi.Output[str]:
+        """Return `text`. Raises ComponentError if a given provider is, as far as known, that of another server."""
+        if not self.is_given or not isinstance(self.provider, vault.Provider):
+            return text
+
+        def check(known: list[Any]) -> Any:
+            text, *properties = known
+            meant_by = {"address": self.address, "namespace": self.namespace or ""}
+            for (key, meant), found in zip(meant_by.items(), properties, strict=True):
+                if not pulumi.contains_unknowns(found) and (found or "").rstrip("/") != meant.rstrip("/"):
+                    raise ComponentError(
+                        f"provider of package vault: {key} {found or '(none)'}; arguments: {meant or '(none)'}",
+                        "the provider would make everything where no reader looks",
+                        f"give both the same {key}, or take the provider out",
+                        code="provider-of-other-server",
+                    )
+            return text
+
+        both = pulumi.Output.all(text, self.provider.address, self.provider.namespace)
+        return both.apply(check, run_with_unknowns=True)
+
+    def grant(
+        self, resource: str, policy: str, rights: Iterable[Right], parent: Component, after: Sequence[pulumi.Resource]
+    ) -> None:
+        """Declare a policy; the role of its name has it."""
+        opts = self.under(parent, after=after)
+        vault.Policy(resource, name=policy, policy=document(rights), opts=opts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VaultReader(Principal):
+    """Who reads for the server, and who rotates: Vault runs no programs, so both run elsewhere."""
+
+    place: VaultPlace
+    reads: VaultLogin
+    """The server's role, and the file that a program shows to take it. Its tokens have the policy of that name."""
+    rotates: VaultLogin
+    audience: str | None
+    """Audience of the token in those files; None is a cluster's API server, or no token at all."""
+    workload: HostUser | Pods | SwarmService
+    folder: str
+    """Where a rotator of this machine has its files."""
+    syncs_as: pulumi.Output[str] | None = None
+    """The service account that reads in place of the pods', to copy secrets into their namespace."""
+
+    @classmethod
+    def of(cls, component: Component, name: str, args: VaultReader | VaultIdentitiesArgs, stack: str) -> VaultReader:
+        """Return the reader, or that of identities that are declared below `component`."""
+        if isinstance(args, VaultReader):
+            return args
+        opts = pulumi.ResourceOptions(parent=component)
+        return VaultIdentities(f"{name}-identity", replace(args, stack=args.stack or stack), opts).principal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +145,9 @@ class VaultIdentitiesArgs(VaultServerArgs):
 
 
 class VaultIdentities(Component):
-    """The roles of server and rotator, and the auth method unless it is enabled already.
+    """The roles of server and rotator, and the auth method unless it is enabled already. Owns no policy.
 
-    Owns no policy: the store says what a role may. A provider of package vault in `opts` is used; without one the
-    component makes its own, whose token comes from its environment.
+    A provider of package vault in `opts` is used; by default one is made, whose token comes from its environment.
     """
 
     place: VaultPlace
@@ -64,17 +156,17 @@ class VaultIdentities(Component):
 
     def __init__(self, name: str, args: VaultIdentitiesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:Identity", name, opts, formerly="")
-        workload = args.workload or HostUser.this()
-        self._workload, self._name, self._names = workload, name, names_of(stack_name(args.stack))
+        workload = self._workload = args.workload or HostUser.this()
+        self._name, self._names, self._syncs = name, names_of(stack_name(args.stack)), args.syncs
         self._login = args.login or (ServiceAccountLogin() if isinstance(workload, Pods) else AppRoleLogin())
         self._folder = args.folder or str(Path.cwd() / ".coreflux-mcp-rotator")
-        # Of the cluster, if the server is in one.
-        self._namespace = workload.account.namespace.known_name if isinstance(workload, Pods) else ""
         self.place = VaultPlace.of(self, name, args)
         self._mount = self.place.checked(self._method())
         self.principal = VaultReader(
-            reads=self._role(SERVER, copied=args.syncs),
+            place=self.place,
+            reads=self._role(SERVER),
             rotates=self._role(ROTATOR),
+            audience=getattr(self._login, "audience", None),
             workload=workload,
             folder=self._folder,
             syncs_as=workload.sync_account({}) if args.syncs and isinstance(workload, Pods) else None,
@@ -82,35 +174,29 @@ class VaultIdentities(Component):
         self.register_outputs({"address": args.address})
 
     def _method(self) -> pulumi.Output[str]:
-        child = self.place.under(self)
-        match self._login:
-            case AppRoleLogin():
-                made = vault.AuthBackend(
-                    f"{self._name}-approle",
-                    type="approle",
-                    path=self._names.auth("approle"),
-                    description=WHY,
-                    opts=child,
-                )
-                return planned(made.path, self._names.auth("approle"))
-            case JwtLogin() as jwt:
-                made_jwt = vault.jwt.AuthBackend(
-                    f"{self._name}-jwt",
-                    type="jwt",
-                    path=self._names.auth("jwt"),
-                    description=WHY,
-                    oidc_discovery_url=jwt.issuer,
-                    oidc_discovery_ca_pem=ca_bundle(jwt.ca_file) if jwt.ca_file else None,
-                    bound_issuer=jwt.issuer,
-                    opts=child,
-                )
-                return planned(made_jwt.path.apply(str), self._names.auth("jwt"))
-            case ServiceAccountLogin() as method:
-                return pulumi.Output.from_input(method.mount)
+        """Return the mount of the auth method, which is enabled unless service accounts log in."""
+        login = self._login
+        if isinstance(login, ServiceAccountLogin):
+            return pulumi.Output.from_input(login.mount)
+        kind = METHODS[type(login)]
+        common: Any = {"type": kind, "path": self._names.of(kind), "description": WHY, "opts": self.place.under(self)}
+        made: vault.AuthBackend | vault.jwt.AuthBackend
+        if isinstance(login, JwtLogin):
+            made = vault.jwt.AuthBackend(
+                f"{self._name}-jwt",
+                oidc_discovery_url=login.issuer,
+                oidc_discovery_ca_pem=ca_bundle(login.ca_file) if login.ca_file else None,
+                bound_issuer=login.issuer,
+                **common,
+            )
+        else:
+            made = vault.AuthBackend(f"{self._name}-approle", **common)
+        return planned(made.path.apply(str), self._names.of(kind))
 
-    def _role(self, who: Who, *, copied: bool = False) -> VaultRole:
-        """The role of `who`. `copied`: External Secrets reads for the server."""
-        name = self._names.of(who)
+    def _role(self, who: Who) -> VaultLogin:
+        """Declare the role of `who`. Return how a program takes it."""
+        name, resource, login = self._names.of(who), f"{self._name}-{who}-role", self._login
+        method, (namespace, account, user) = METHODS[type(login)], self._pod(who)
         common: dict[str, Any] = {
             "backend": self._mount,
             "role_name": name,
@@ -120,61 +206,47 @@ class VaultIdentities(Component):
             "token_max_ttl": LONGEST_HOURS[who] * 3600,
             "opts": self.place.under(self),
         }
-        audience: str | None = None
-        match self._login:
-            case AppRoleLogin() as approle:
+        match login:
+            case AppRoleLogin():
                 vault.approle.AuthBackendRole(
-                    f"{self._name}-{who}-role",
-                    role_id=name,  # what is shown beside it is the secret
-                    secret_id_ttl=approle.days * DAY,
-                    secret_id_bound_cidrs=list(approle.networks) or None,
-                    token_bound_cidrs=list(approle.networks) or None,
+                    resource,
+                    role_id=name,  # the secret is what is shown with it
+                    secret_id_ttl=login.days * DAY,
+                    secret_id_bound_cidrs=list(login.networks) or None,
+                    token_bound_cidrs=list(login.networks) or None,
                     **common,
                 )
-            case JwtLogin() as jwt:
+            case JwtLogin():
                 vault.jwt.AuthBackendRole(
-                    f"{self._name}-{who}-role",
+                    resource,
                     role_type="jwt",
                     user_claim="sub",
-                    bound_subject=self._subject(jwt, who, copied=copied),
-                    bound_audiences=[jwt.audience],
+                    bound_subject=user or getattr(login, who),
+                    bound_audiences=[login.audience],
                     **common,
                 )
-                audience = jwt.audience
-            case ServiceAccountLogin() as method:
+            case ServiceAccountLogin():
                 vault.kubernetes.AuthBackendRole(
-                    f"{self._name}-{who}-role",
-                    bound_service_account_names=[_account(who, copied=copied)],
-                    bound_service_account_namespaces=[self._namespace],
-                    audience=method.audience,
+                    resource,
+                    bound_service_account_names=[account],
+                    bound_service_account_namespaces=[namespace],
+                    audience=login.audience,
                     **common,
                 )
-                audience = method.audience
-        return VaultRole(place=self.place, name=name, login=self._shown(who), audience=audience)
-
-    def _shown(self, who: Who) -> VaultLogin:
-        """How a program takes the role of `who`."""
-        method = METHODS[type(self._login)]
         return VaultLogin(
             method=method,
-            mount=self._login.mount if isinstance(self._login, ServiceAccountLogin) else self._names.auth(method),
-            role=self._names.of(who),
-            file=login_file(self._login, who, workload=type(self._workload), folder=self._folder),
-            wrapped=isinstance(self._login, AppRoleLogin) and self._login.wrapped and who == SERVER,
+            mount=login.mount if isinstance(login, ServiceAccountLogin) else self._names.of(method),
+            role=name,
+            file=login_file(login, who, workload=type(self._workload), folder=self._folder),
+            wrapped=isinstance(login, AppRoleLogin) and login.wrapped and who == SERVER,
         )
 
-    def _subject(self, jwt: JwtLogin, who: Who, *, copied: bool) -> str | None:
-        if not self._namespace:
-            return jwt.server if who == SERVER else jwt.rotator
-        from ..kubernetes.names import user_of
+    def _pod(self, who: Who) -> tuple[str, str, str]:
+        """Return namespace, service account and user of the pods that take the role of `who`; "" outside a cluster."""
+        if not isinstance(self._workload, Pods):
+            return "", "", ""
+        from ..kubernetes import names
 
-        return user_of(self._namespace, _account(who, copied=copied))
-
-
-def _account(who: Who, *, copied: bool) -> str:
-    """The service account that takes the role of `who`."""
-    from ..kubernetes.names import ROTATOR as ROTATES
-    from ..kubernetes.names import SERVER as SERVES
-    from ..kubernetes.names import SYNC
-
-    return ROTATES if who == ROTATOR else SYNC if copied else SERVES
+        account = names.ROTATOR if who == ROTATOR else names.SYNC if self._syncs else names.SERVER
+        namespace = self._workload.account.namespace.known_name
+        return namespace, account, names.user_of(namespace, account)

@@ -1,80 +1,64 @@
-"""A CA for client certificates in Vault's PKI engine. Each key is made there, as `internal`: no answer has it, so no
-state can.
+"""A CA for client certificates in Vault's PKI engine. Vault makes each key as `internal`: no answer or state has it.
 
-The intermediate alone signs clients. Its root is a mount of the stack's own, or somebody outside is given the request.
+Only the intermediate signs clients. Its root is a mount of the stack's own, or somebody outside signs its request.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, cast
 
 import pulumi
 import pulumi_vault as vault
 
 from ..core.broker import ca_bundle
-from ..core.component import Component
+from ..core.component import Component, planned
 from ..core.naming import DAY, stack_name
-from ..core.planned import planned
-from .names import CLIENT, names_of
-from .principals import VaultPlace, VaultServerArgs
+from .args import CLIENT, PkiArgs, VaultStackArgs, names_of
+from .identity import VaultPlace
 
 ROOT_YEARS, INTERMEDIATE_YEARS = 10, 5
+# How long a revocation list is valid, and how long before its end Vault makes the next.
 CRL_HOURS, REBUILT_BEFORE_HOURS = 72, 24
-"""A list of what was revoked is good for so long, and made anew so long before."""
 
 _YEAR = 365 * DAY
 
-
-@dataclass(frozen=True, kw_only=True)
-class PkiArgs:
-    """A CA for client certificates. Its keys are made in Vault and never leave it."""
-
-    signed_by: Literal["stack", "outside"] = "stack"
-    """Who signs the intermediate: a root of the stack's own, or somebody who gets the output `csr`."""
-    certificate_file: str | None = None
-    """Only with signed_by outside, once it is signed: PEM file of the intermediate and its issuer."""
-    days: int = 30
-    """How long a client's certificate is good."""
+KEY: dict[str, Any] = {"key_type": "ec", "key_bits": 256}
+# No other name and no other use than a client's.
+NEVER: dict[str, Any] = dict.fromkeys(
+    [f"allow_{what}" for what in ("subdomains", "glob_domains", "any_name", "localhost", "ip_sans")]
+    + ["allow_wildcard_certificates", "server_flag", "code_signing_flag", "email_protection_flag"],
+    False,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaultCertificatesArgs(PkiArgs):
+class VaultCertificatesArgs(VaultStackArgs, PkiArgs):
     """Arguments of VaultCertificates."""
-
-    server: VaultPlace | VaultServerArgs
-    """The Vault server: `place` of a VaultIdentities, or where it is."""
-    production: bool = True
-    """Whether mounts and root are protected from deletion."""
-    stack: str | None = None
-    """What names contain; by default the name of the Pulumi stack."""
 
 
 class VaultCertificates(Component):
     """Mounts, an intermediate and the role `client`. Owns no certificate of a client, and no key that leaves Vault."""
 
     csr: pulumi.Output[str]
-    """The intermediate's request, for whoever signs it outside."""
+    """The intermediate's request, for somebody outside to sign."""
 
     def __init__(self, name: str, args: VaultCertificatesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:Certificates", name, opts, formerly="")
         names = names_of(stack_name(args.stack))
-        place = VaultPlace.of(self, name, args.server) if isinstance(args.server, VaultServerArgs) else args.server
+        place = VaultPlace.of(self, name, args.server)
         self._args, self._name, self._names, self._place = args, name, names, place
-        mount, prepared = self._mount("pki", names.pki, INTERMEDIATE_YEARS)
+        mount, prepared = self._mount("pki", INTERMEDIATE_YEARS)
         request = vault.pkisecret.SecretBackendIntermediateCertRequest(
             f"{name}-pki-request",
             backend=mount,
             type="internal",
             common_name=f"{names.base} clients",
-            key_type="ec",
-            key_bits=256,
+            **KEY,
             opts=place.under(self, after=[prepared]),
         )
-        self.csr = request.csr
-        last: pulumi.Resource = request
-        certificate = self._signed(request.csr)
-        if certificate is not None:
+        self.csr, last = request.csr, cast(pulumi.Resource, request)
+        if (certificate := self._signed(request.csr)) is not None:
             last = vault.pkisecret.SecretBackendIntermediateSetSigned(
                 f"{name}-pki-signed", backend=mount, certificate=certificate, opts=place.under(self, after=[request])
             )
@@ -84,20 +68,10 @@ class VaultCertificates(Component):
             name=CLIENT,
             allowed_domains=[names.base],
             allow_bare_domains=True,  # that one name, and none below it
-            allow_subdomains=False,
-            allow_glob_domains=False,
-            allow_any_name=False,
-            allow_localhost=False,
-            allow_ip_sans=False,
-            allow_wildcard_certificates=False,
             enforce_hostnames=True,
             require_cn=True,
             client_flag=True,
-            server_flag=False,
-            code_signing_flag=False,
-            email_protection_flag=False,
-            key_type="ec",
-            key_bits=256,
+            **{**NEVER, **KEY},
             key_usages=["DigitalSignature"],
             ext_key_usages=["ClientAuth"],
             ttl=str(args.days * DAY),
@@ -106,21 +80,20 @@ class VaultCertificates(Component):
             generate_lease=False,
             opts=place.under(self, after=[last]),
         )
-        self.register_outputs({"mount": names.pki})
+        self.register_outputs({"mount": names.of("pki")})
 
     def _signed(self, csr: pulumi.Output[str]) -> pulumi.Input[str] | None:
-        """The intermediate's certificate with its issuer's; None while nobody has signed it."""
+        """Return the intermediate's certificate with its issuer's; None until it is signed."""
         if self._args.signed_by == "outside":
             return ca_bundle(self._args.certificate_file) if self._args.certificate_file else None
-        mount, prepared = self._mount("root", self._names.root, ROOT_YEARS)
+        mount, prepared = self._mount("root", ROOT_YEARS)
         root = vault.pkisecret.SecretBackendRootCert(
             f"{self._name}-root-certificate",
             backend=mount,
             type="internal",
             common_name=f"{self._names.base} root",
             ttl=str(ROOT_YEARS * _YEAR),
-            key_type="ec",
-            key_bits=256,
+            **KEY,
             opts=self._place.under(self, after=[prepared], protect=self._args.production),
         )
         signed = vault.pkisecret.SecretBackendRootSignIntermediate(
@@ -137,12 +110,13 @@ class VaultCertificates(Component):
             lambda chain: "\n".join(one.strip() for one in chain) + "\n"
         )
 
-    def _mount(self, kind: str, path: str, years: int) -> tuple[pulumi.Output[str], pulumi.Resource]:
+    def _mount(self, kind: str, years: int) -> tuple[pulumi.Output[str], pulumi.Resource]:
         """Return the path of a PKI mount, and the last resource that changes it.
 
         A server may refuse two changes of one such mount at a time, and only a certificate that is signed later says
         where its issuer and its CRL are.
         """
+        path = self._names.of(kind)
         mount = vault.Mount(
             f"{self._name}-{kind}-mount",
             path=path,
@@ -153,12 +127,12 @@ class VaultCertificates(Component):
         )
         mounted = self._place.checked(planned(mount.path, path))
         within = f"/{self._place.namespace}" if self._place.namespace else ""
-        at = mounted.apply(lambda path: f"{self._place.address}/v1{within}/{path}")
+        at = pulumi.Output.concat(f"{self._place.address}/v1{within}/", mounted)
         urls = vault.pkisecret.SecretBackendConfigUrls(
             f"{self._name}-{kind}-urls",
             backend=mounted,
-            issuing_certificates=[at.apply(lambda url: f"{url}/ca")],  # asks nobody for a token
-            crl_distribution_points=[at.apply(lambda url: f"{url}/crl")],
+            issuing_certificates=[pulumi.Output.concat(at, "/ca")],  # public: it takes no token
+            crl_distribution_points=[pulumi.Output.concat(at, "/crl")],
             opts=self._place.under(self),
         )
         crl = vault.pkisecret.SecretBackendCrlConfig(

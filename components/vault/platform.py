@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +20,17 @@ from ..kubernetes.settings import KubernetesServer
 from ..settings.problems import Problem
 from ..settings.section import PROJECT_FOLDER, ServerSection
 from ..settings.settings import Settings
-from ..swarm.principals import SwarmService
+from ..swarm.service_spec import SwarmService
 from ..swarm.settings import SwarmServer
+from .args import ROTATOR, SERVER, AuditArgs, PkiArgs, VaultMethod, VaultServerArgs, login_file, names_of
 from .settings import VaultStore
 
 if TYPE_CHECKING:
-    from .login import VaultMethod
-    from .principals import VaultReader
+    from .identity import VaultReader
     from .secret_store import VaultSecretStore
 
 FETCHED = ReferenceKind.FETCHED
+NAMESPACE = "VAULT_NAMESPACE"
 
 
 class Vault(Platform):
@@ -43,12 +45,12 @@ class Vault(Platform):
     }
     planned = {
         "ecs": "a task has but its AWS role to log in by: OpenBao has no such auth method, "
-        "and all others take a secret id or a token that somebody has to lay into the task",
+        "and all others take a secret id or a token that somebody has to lay into the task"
     }
     why_no_other = "the server there has no way to log in to Vault"
     gaps = {
-        Feature.READ_TRAIL: "each request is in the audit log of the Vault server, which whoever runs it keeps; "
-        "what an agent has laid into a pod is read there unseen",
+        Feature.READ_TRAIL: "each request is in the Vault server's audit log, which its administrator keeps; "
+        "reads of an agent's files in a pod are not recorded",
         Feature.GRANT: "who may write policies or roles, as root may, can let himself read any; the log has it",
         Feature.SCHEDULE: "it runs no rotator: a cluster's CronJob does, or a systemd user timer that you enable",
     }
@@ -65,26 +67,45 @@ class Vault(Platform):
             yield from cross_field_rules(store, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that VAULT_NAMESPACE names no other namespace than the stack file."""
+        """Raise RunError if VAULT_NAMESPACE names another namespace than the stack file.
+
+        Pulumi's provider would create everything there, and rotators and readers look in the stack file's.
+        """
         assert isinstance(settings.store, VaultStore)
-        check_namespace(settings.store)
+        variable, meant = os.environ.get(NAMESPACE, "").strip("/"), settings.store.namespace or ""
+        if variable not in ("", meant):
+            known = f"has namespace {meant}" if meant else "names no namespace"
+            error = UsageError(
+                f"{NAMESPACE} is {variable}, and the stack file {known}",
+                rule=f"Pulumi's provider uses the namespace of {NAMESPACE}, secretops that of the stack file",
+                remedy=f"write namespace: {variable} into the section store, or unset {NAMESPACE}",
+                code="vault-namespace-differs",
+            )
+            raise pulumi.RunError(str(error))
 
     def first_tick(self, settings: Settings) -> str | None:
-        """Return what an operator does before the first tick on this machine; in a cluster the CronJob runs it."""
-        from .login import before_a_tick
-
+        """Return how an operator lets server and rotator log in; in a cluster the CronJob runs the first tick."""
         assert isinstance(store := settings.store, VaultStore)
         if not isinstance(server := settings.server, LocalServer | SwarmServer):
             return None
-        before = before_a_tick(
-            login_of(store, server),
-            settings.stack,
-            workload=SwarmService if isinstance(server, SwarmServer) else HostUser,
-            folder=home(server),
-            program="bao" if store.product == "openbao" else "vault",
-            swarm_secret=server.login if isinstance(server, SwarmServer) else None,
-        )
-        return f"{before}, then secretops tick"
+        names, login, in_swarm = names_of(settings.stack), login_of(store), isinstance(server, SwarmServer)
+        workload = SwarmService if in_swarm else HostUser
+        files = {who: login_file(login, who, workload=workload, folder=home(server)) for who in (SERVER, ROTATOR)}
+        if store.jwt:
+            tokens = f"{store.jwt.server} and {store.jwt.rotator} into {files[SERVER]} and {files[ROTATOR]}"
+            return f"lay the tokens of {tokens}, then secretops tick"
+        write = "bao write" if store.product == "openbao" else "vault write"
+        role, before = f"auth/{names.of('approle')}/role/{names.base}", ""
+        options = dict.fromkeys(files, "-field=secret_id")
+        if isinstance(server, SwarmServer) and server.login:  # a secret that an operator made before the role
+            del options[SERVER]
+            shown = "-field=secret_id_accessor"  # else the answer shows the secret id
+            before = f"{write} {shown} {role}-{SERVER}/custom-secret-id secret_id=@FILE"
+            before += f" (of which the Swarm's secret {server.login} was made), then "
+        elif store.approle and store.approle.wrapped:
+            options[SERVER] = "-wrap-ttl=1h -field=wrapping_token"
+        made = [f"{write} -f {how} {role}-{who}/secret-id > {shlex.quote(files[who])}" for who, how in options.items()]
+        return f"{before}(umask 077; {'; '.join(made)}), then secretops tick"
 
     def last_steps(self, settings: Settings) -> Iterator[str]:
         if isinstance(settings.store, VaultStore) and settings.store.waits_for_a_signature:
@@ -99,11 +120,9 @@ class Vault(Platform):
         assert isinstance(store := settings.store, VaultStore)
         assert isinstance(workload, HostUser | Pods | SwarmService)
         args = VaultIdentitiesArgs(
-            address=store.address,
-            namespace=store.namespace,
-            ca_file=store.ca_file,
+            **store.arguments_of(VaultServerArgs),
             workload=workload,
-            login=login_of(store, settings.server),
+            login=login_of(store),
             folder=home(settings.server),
             syncs=getattr(settings.server, "reference", None) == "SyncedKey",
             stack=settings.stack,
@@ -113,27 +132,23 @@ class Vault(Platform):
     def open_store(
         self, name: str, settings: Settings, principal: Principal, opts: pulumi.ResourceOptions
     ) -> VaultSecretStore:
-        from .pki import PkiArgs
-        from .principals import VaultReader
+        from ..kubernetes.platform import pod_args
+        from .identity import VaultReader
         from .secret_store import VaultSecretStore, VaultSecretStoreArgs
 
         assert isinstance(store := settings.store, VaultStore)
         assert isinstance(principal, VaultReader)
         server = settings.server
-        pods = None
-        if isinstance(server, KubernetesServer):
-            from ..kubernetes.platform import pod_args
-
-            pods = PodArgs(**pod_args(server, server.rotator_resources))
         args = VaultSecretStoreArgs(
             **settings.store_args,
+            **store.arguments_of(AuditArgs),
             reader=principal,
             operators=store.operators,
-            product=store.product,
             max_versions=store.max_versions,
-            audit_files=store.audit_files,
             pki=PkiArgs(**store.pki.model_dump()) if store.pki else None,
-            pods=pods,
+            pods=PodArgs(**pod_args(server, server.rotator_resources))
+            if isinstance(server, KubernetesServer)
+            else None,
         )
         made = VaultSecretStore(name, args, opts)
         if made.csr is not None:
@@ -141,36 +156,10 @@ class Vault(Platform):
         return made
 
 
-NAMESPACE = "VAULT_NAMESPACE"
-
-
-def check_namespace(store: VaultStore) -> None:
-    """Check that no variable of this machine names another namespace than the stack file. Raises RunError.
-
-    Pulumi's provider would make everything there, and rotators and readers, who know the stack file's, find nothing.
-    """
-    said, meant = os.environ.get(NAMESPACE, "").strip("/"), store.namespace or ""
-    if said not in ("", meant):
-        error = UsageError(
-            f"{NAMESPACE} is {said}, and the stack file {f'has namespace {meant}' if meant else 'names no namespace'}",
-            rule="Pulumi's provider would make everything in the variable's, and nobody else would look there; "
-            "nothing was changed",
-            remedy=f"write namespace: {said} into the section store, or unset {NAMESPACE}",
-        )
-        raise pulumi.RunError(str(error))
-
-
-def login_of(store: VaultStore, server: ServerSection) -> VaultMethod:
-    """Return how server and rotator log in, by the stack file or by default."""
-    from .login import AppRoleLogin, JwtLogin, ServiceAccountLogin
-
-    if store.jwt:
-        return JwtLogin(**store.jwt.model_dump())
-    if store.kubernetes:
-        return ServiceAccountLogin(**store.kubernetes.model_dump())
-    if store.approle:
-        return AppRoleLogin(**store.approle.model_dump())
-    return ServiceAccountLogin() if isinstance(server, KubernetesServer) else AppRoleLogin()
+def login_of(store: VaultStore) -> VaultMethod | None:
+    """Return how server and rotator log in; None leaves it to the default."""
+    found = (section for section in (store.jwt, store.kubernetes, store.approle) if section)
+    return next((section.arguments[0](**section.model_dump()) for section in found), None)
 
 
 def home(server: ServerSection) -> str:

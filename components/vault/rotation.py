@@ -1,9 +1,11 @@
-"""The Vault store's rotator: `secretops tick`, which logs in by its own role. Vault runs no program of anybody's, so it
-ticks where the server is: by a CronJob in its cluster, or by a systemd user timer beside its client's entry.
+"""The Vault store's rotator: `secretops tick`, which logs in by its own role. Vault runs no programs, so it runs where
+the server does: a CronJob in its cluster, or a systemd user timer next to its client's entry.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
@@ -12,74 +14,84 @@ from secretops.manifest import Manifest
 from secretops.platforms.vault.location import VaultStoreLocation as Location
 
 from ..core.broker import BrokerArgs, ca_bundle
+from ..core.component import Component, ComponentError
 from ..core.principals import Pods
 from ..core.secret_store import Schedule
 from ..dotenv.folder import Folder
 from ..dotenv.rotation import rotator_files, turn_on
 from ..kubernetes.pod_args import PodArgs
-from .login import LOGIN_FOLDER
-from .principals import VaultReader, VaultRole
-from .reading import CA_FILE
-
-ROTATOR_FOLDER = "rotator"
-"""Beside that one: the manifest and the units."""
+from .args import CA_FILE, LOGIN_FOLDER, names_of
+from .identity import VaultIdentitiesArgs, VaultReader
+from .policies import of_rotator
 
 
-def on_this_machine(parent: pulumi.ComponentResource, name: str, manifest: Manifest, reader: VaultReader) -> Schedule:
-    """Declare a manifest that `secretops tick` needs no Pulumi for, a timer that calls it, and a folder for what it
-    logs in with, which an operator puts there."""
-    child = pulumi.ResourceOptions(parent=parent)
-    Folder(f"{name}-login", root=str(Path(reader.folder) / LOGIN_FOLDER), opts=child)
-    own = Path(reader.folder) / ROTATOR_FOLDER
-    files = rotator_files(own, _by(reader.rotates, manifest))
-    Folder(f"{name}-rotator", root=str(own), folders=("config", "systemd"), files=files, opts=child)
-    return Schedule(every="hour", turn_on=turn_on(own, manifest.stack))
+@dataclass(frozen=True, kw_only=True)
+class VaultRotationArgs:
+    """Arguments of VaultRotation."""
+
+    manifest: Manifest
+    """What secretops knows of the stack: `manifest` of a store."""
+    broker: BrokerArgs
+    """The MQTT broker whose users secretops rotates."""
+    reader: VaultReader | VaultIdentitiesArgs
+    """Who reads and rotates (`principal` of a VaultIdentities), or the arguments of identities that it makes."""
+    pods: PodArgs | None = None
+    """How the rotator's pods run, if the server is in a cluster."""
+    after: Sequence[pulumi.Resource] = ()
+    """What has to exist before the rotator may write, such as the mount."""
 
 
-def in_cluster(
-    parent: pulumi.ComponentResource,
-    name: str,
-    manifest: Manifest,
-    reader: VaultReader,
-    *,
-    pods: PodArgs | None,
-    broker: BrokerArgs,
-) -> Schedule:
-    """Declare a CronJob beside the server, whose pods log in as its service account; it runs from the first
-    `pulumi up` on."""
-    from ..kubernetes.pods import STACK_FOLDER
-    from ..kubernetes.rotation import KubernetesRotator, KubernetesRotatorArgs, StoreElsewhere
+class VaultRotation(Component):
+    """An hourly tick and its rights. Owns no value: an operator puts what it logs in with into a folder `login`."""
 
-    if not isinstance(reader.workload, Pods):
-        raise TypeError(f"{reader.reads.name}: is no role of a cluster")
-    if pods is None:
-        raise pulumi.RunError(
-            f"VaultSecretStore {name}: no pods"
-            "\n    the rotator of a server in a cluster runs there, in pods of this project's image"
-            "\n    -> add pods=PodArgs(image=...)"
+    schedule: Schedule
+    reader: VaultReader
+
+    def __init__(self, name: str, args: VaultRotationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("coreflux-mcp-secrets:vault:Rotation", name, opts, formerly="", siblings=True)
+        self._args, manifest = args, args.manifest
+        self.reader = reader = VaultReader.of(self, name, args.reader, manifest.stack)
+        rights = of_rotator(names_of(manifest.stack), manifest.secrets)
+        reader.place.grant(f"{name}-rotator-policy", reader.rotates.role, rights, self, args.after)
+        command = ""
+        if isinstance(reader.workload, Pods):
+            self._in_cluster(f"{name}-rotator", reader.workload)
+        else:
+            child, own = pulumi.ResourceOptions(parent=self), Path(reader.folder) / "rotator"
+            Folder(f"{name}-login", root=str(Path(reader.folder) / LOGIN_FOLDER), opts=child)
+            files = rotator_files(own, self._manifest())
+            Folder(f"{name}-rotator", root=str(own), folders=("config", "systemd"), files=files, opts=child)
+            command = turn_on(own, manifest.stack)
+        self.schedule = Schedule(every="hour", turn_on=command)
+        self.register_outputs({})
+
+    def _in_cluster(self, name: str, workload: Pods) -> None:
+        from ..kubernetes.pods import STACK_FOLDER
+        from ..kubernetes.rotation import KubernetesRotator, KubernetesRotatorArgs, StoreElsewhere
+
+        reader, pods = self.reader, self._args.pods
+        if pods is None:
+            rule = "the rotator of a server in a cluster runs there, in pods of this project's image"
+            raise ComponentError(f"{self._name}: no pods", rule, "add pods=PodArgs(image=...)", code="pods-missing")
+        ca_file = reader.place.ca_file
+        args = KubernetesRotatorArgs(
+            manifest=self._manifest(ca_file=f"{STACK_FOLDER}/{CA_FILE}" if ca_file else None),
+            broker=self._args.broker,
+            pods=pods,
+            account=workload.account,
+            elsewhere=StoreElsewhere(
+                address=reader.place.address,
+                audience=reader.audience,
+                token=reader.rotates.file,
+                files={CA_FILE: ca_bundle(ca_file)} if ca_file else {},
+            ),
         )
-    role = reader.rotates
-    ca_file = role.place.ca_file
-    args = KubernetesRotatorArgs(
-        manifest=_by(role, manifest, ca_file=f"{STACK_FOLDER}/{CA_FILE}" if ca_file else None),
-        broker=broker,
-        pods=pods,
-        account=reader.workload.account,
-        elsewhere=StoreElsewhere(
-            address=role.place.address,
-            audience=role.audience,
-            token=role.login.file,
-            files={CA_FILE: ca_bundle(ca_file)} if ca_file else {},
-        ),
-    )
-    KubernetesRotator(f"{name}-rotator", args, pulumi.ResourceOptions(parent=parent))
-    return Schedule(every="hour", turn_on="")
+        KubernetesRotator(name, args, pulumi.ResourceOptions(parent=self))
 
-
-def _by(role: VaultRole, manifest: Manifest, *, ca_file: str | None = None) -> Manifest:
-    """The manifest of who logs in by `role`. Where it runs, the CA's file may have another path."""
-    store = manifest.store
-    if not isinstance(store, Location):
-        raise TypeError(f"{store.kind}: a role of Vault reads no other store")
-    changed = store.model_copy(update={"login": role.login, "ca_file": ca_file or store.ca_file})
-    return manifest.model_copy(update={"store": changed})
+    def _manifest(self, *, ca_file: str | None = None) -> Manifest:
+        """Return the manifest with the rotator's own login. `ca_file` is the CA's path where it runs."""
+        store = self._args.manifest.store
+        if not isinstance(store, Location):
+            raise TypeError(f"{store.kind}: a role of Vault reads no other store")
+        changed = store.model_copy(update={"login": self.reader.rotates, "ca_file": ca_file or store.ca_file})
+        return self._args.manifest.model_copy(update={"store": changed})

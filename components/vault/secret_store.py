@@ -6,10 +6,13 @@ from its first value on.
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
+from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_vault as vault
@@ -17,36 +20,39 @@ import pulumi_vault as vault
 from secretops.manifest import Reader, Secret
 from secretops.platforms.vault.location import VaultStoreLocation as Location
 
-from ..core.planned import planned
+from ..core.broker import ca_bundle
+from ..core.component import planned
 from ..core.principals import Pods, Principal
 from ..core.references import Fetched, InjectedFiles, SyncedKey
 from ..core.secret_store import Schedule, SecretStore, SecretStoreArgs, Trail
 from ..core.secrets import CLIENT_CERT
 from ..kubernetes.pod_args import PodArgs
-from ..swarm.principals import SwarmService
-from . import policies, reading
-from .access_trail import audit_files, record_access
-from .identity import VaultIdentities, VaultIdentitiesArgs
-from .names import DOCTOR, LEASE, OPERATOR, PENDING, ROTATOR, SERVER, names_of
-from .pki import PkiArgs, VaultCertificates, VaultCertificatesArgs
-from .principals import VaultReader
-from .rotation import in_cluster, on_this_machine
+from ..swarm.service_spec import STORE_CA_FILE, SwarmService
+from . import policies
+from .access_trail import VaultAccessTrail, VaultAccessTrailArgs
+from .args import CA_FILE, DOCTOR, LEASE, OPERATOR, PENDING, SERVER, AuditArgs, Names, PkiArgs, names_of
+from .identity import VaultIdentitiesArgs, VaultReader
+from .pki import VaultCertificates, VaultCertificatesArgs
+from .rotation import VaultRotation, VaultRotationArgs
+
+# The key of a document's version (secretops.platforms.vault.api).
+VERSION = "secretops-version"
+# Where the injector mounts that volume for the agent, and for no other container.
+AGENTS_TOKEN = "/var/run/secrets/vault.hashicorp.com/serviceaccount/token"  # noqa: S105  # nosec B105 - a path
+# How often the agent polls for a new version; its default is 5 minutes.
+POLLS_EVERY = "30s"
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaultSecretStoreArgs(SecretStoreArgs):
+class VaultSecretStoreArgs(SecretStoreArgs, AuditArgs):
     """Arguments of VaultSecretStore."""
 
     reader: VaultReader | VaultIdentitiesArgs
     """Who reads and rotates (`principal` of a VaultIdentities), or the arguments of identities that the store makes."""
     operators: Sequence[str]
     """Who is declared to read besides server and rotator, as METHOD/NAME. An administrator assigns them the policy."""
-    product: Literal["vault", "openbao"] = "vault"
-    """OpenBao's API enables no audit device: its configuration does."""
     max_versions: pulumi.Input[int] = 5
     """Versions of each secret that Vault keeps, at least 3."""
-    audit_files: Sequence[str] | None = None
-    """Where the server writes its audit log; by default /vault/audit and standard output. Empty enables no device."""
     pki: PkiArgs | None = None
     """A CA for client certificates, if the stack has one."""
     pods: PodArgs | None = None
@@ -64,15 +70,15 @@ class VaultSecretStore(SecretStore):
     def __init__(self, name: str, args: VaultSecretStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("coreflux-mcp-secrets:vault:SecretStore", name, opts, formerly="")
         self._args, self._name, self._names = args, name, names_of(args.stack_name)
-        self.reader = reader = self._made(args.reader) if isinstance(args.reader, VaultIdentitiesArgs) else args.reader
-        place = self._place = reader.reads.place
+        self.reader = reader = VaultReader.of(self, name, args.reader, args.stack_name)
+        place = reader.place
         secrets = args.every_secret
         self.manifest = args.manifest(
             store=Location(
                 address=place.address,
-                namespace=place.namespace,
+                namespace=place.namespace or "",
                 ca_file=place.ca_file,
-                mount=self._names.mount,
+                mount=self._names.base,
                 secrets={secret.name: secret.name for secret in secrets},
                 pending={secret.name: f"{PENDING}{secret.name}" for secret in secrets},
                 fields={secret.name: secret.fields for secret in secrets},
@@ -83,7 +89,7 @@ class VaultSecretStore(SecretStore):
         )
         mount = vault.Mount(
             f"{name}-mount",
-            path=self._names.mount,
+            path=self._names.base,
             type="kv",
             options={"version": "2"},
             description=f"Secrets of the Coreflux MCP server, stack {args.stack_name}",
@@ -91,87 +97,155 @@ class VaultSecretStore(SecretStore):
         )
         self._kept = vault.kv.SecretBackendV2(
             f"{name}-versions",
-            mount=planned(mount.path, self._names.mount),
+            mount=planned(mount.path, self._names.base),
             max_versions=args.max_versions,
             cas_required=True,  # who writes says what he has seen: of two, one is refused
             delete_version_after=0,  # a version ends by being replaced, and not while it is in use
-            opts=self._place.under(self),
+            opts=place.under(self),
         )
+        self._shared: Any = {"server": place, "production": args.production, "stack": args.stack_name}
         if args.pki:
-            pki = VaultCertificatesArgs(
-                **vars(args.pki), server=place, production=args.production, stack=args.stack_name
-            )
+            pki = VaultCertificatesArgs(**vars(args.pki), **self._shared)
             made = VaultCertificates(f"{name}-certificates", pki, pulumi.ResourceOptions(parent=self))
             self.csr = made.csr if args.pki.signed_by == "outside" else None
-        self._grant_operators()
-        self.register_outputs({"mount": self._names.mount})
+        # Administrators of the server assign these two policies to people.
+        logins = [reader.reads, reader.rotates]
+        self._grant(OPERATOR, policies.of_operator(self._names, self.manifest.secrets, logins))
+        self._grant(DOCTOR, policies.of_doctor())
+        vault.PasswordPolicy(
+            f"{name}-passwords", name=self._names.base, policy=policies.PASSWORDS, opts=place.under(self)
+        )
+        self.register_outputs({"mount": self._names.base})
 
     def publish(self, *, reader: Principal) -> Fetched | InjectedFiles | SyncedKey:
-        """Grant whoever reads for the server each secret of it by its path, and say how it gets there."""
+        """Grant `reader` each secret of the server by its path, and return how it reaches them."""
         if not isinstance(reader, VaultReader):
             raise TypeError(f"{reader}: has no role of Vault to read by")
-        secrets, workload = self.read_by_server, reader.workload
-        polls = not isinstance(workload, Pods)
-        self._policy(SERVER, [*policies.of_server(self._names, secrets, polls=polls)])
+        secrets, polls = self.read_by_server, not isinstance(reader.workload, Pods)
+        self._grant(SERVER, policies.of_server(self._names, secrets, polls=polls))
         if polls:
-            in_container = isinstance(workload, SwarmService)
-            return reading.by_launcher(reader.reads, self._names, secrets, in_container=in_container)
+            return by_launcher(reader, self._names, secrets)
         if reader.syncs_as is not None:
-            return reading.by_external_secrets(reader, self._names, secrets)
+            return by_external_secrets(reader, self._names, secrets)
         read = [secret for secret in self.manifest.secrets if secret.name in secrets]
         run_as = self._args.pods.run_as if self._args.pods else "image"
-        return reading.by_agent(reader.reads, self._names, read, run_as=run_as)
+        return by_agent(reader, self._names, read, run_as=run_as)
 
     def rotate(self) -> Schedule:
         """Grant the rotator its paths and the lease, and have it tick each hour, where the server runs."""
-        self._policy(ROTATOR, [*policies.of_rotator(self._names, self.manifest.secrets)])
-        if not isinstance(self.reader.workload, Pods):
-            return on_this_machine(self, self._name, self.manifest, self.reader)
-        args = self._args
-        return in_cluster(self, self._name, self.manifest, self.reader, pods=args.pods, broker=args.broker)
+        own = self._args
+        args = VaultRotationArgs(
+            manifest=self.manifest, broker=own.broker, reader=self.reader, pods=own.pods, after=[self._kept]
+        )
+        return VaultRotation(f"{self._name}-rotation", args, pulumi.ResourceOptions(parent=self)).schedule
 
     def record_access(self) -> Trail:
         """Enable the server's audit devices, or return what its configuration needs for them."""
-        product, production = self._args.product, self._args.production
-        files = audit_files(self._args.audit_files, self._names, product=product, production=production)
-        return record_access(
-            self, self._name, files, names=self._names, place=self._place, product=product, production=production
-        )
+        own = self._args
+        args = VaultAccessTrailArgs(**self._shared, product=own.product, audit_files=own.audit_files)
+        return VaultAccessTrail(f"{self._name}-trail", args, pulumi.ResourceOptions(parent=self)).trail
 
-    def _made(self, args: VaultIdentitiesArgs) -> VaultReader:
-        args = replace(args, stack=args.stack or self._args.stack_name)
-        return VaultIdentities(f"{self._name}-identity", args, pulumi.ResourceOptions(parent=self)).principal
-
-    def _grant_operators(self) -> None:
-        """Create the policies of operators and of doctor. Administrators of the server assign them to people."""
-        rights = policies.of_operator(
-            self._names,
-            self.manifest.secrets,
-            [self.reader.reads.login, self.reader.rotates.login],
-        )
-        self._policy(OPERATOR, [*rights])
-        self._policy(DOCTOR, [*policies.of_doctor()])
-        vault.PasswordPolicy(
-            f"{self._name}-passwords",
-            name=self._names.passwords,
-            policy=policies.PASSWORDS,
-            opts=self._place.under(self),
-        )
-
-    def _policy(self, who: str, rights: Sequence[policies.Right]) -> None:
-        vault.Policy(
-            f"{self._name}-{who}-policy",
-            name=self._names.of(who),
-            policy=policies.document(rights),
-            opts=self._place.under(self, after=[self._kept]),
-        )
+    def _grant(self, who: str, rights: Iterator[policies.Right]) -> None:
+        self.reader.place.grant(f"{self._name}-{who}-policy", self._names.of(who), rights, self, [self._kept])
 
     def _readers(self, secrets: Sequence[Secret]) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Each path, and who is declared to read it: of who rotates the role first, of the lease too."""
+        """Yield each path, the lease too, and who is declared to read it: first the roles, then operators."""
         by_server = {secret.name for secret in secrets if Reader.SERVER in secret.readers}
-        server, rotator = (f"{role.login.mount}/{role.name}" for role in (self.reader.reads, self.reader.rotates))
+        server, rotator = (f"{login.mount}/{login.role}" for login in (self.reader.reads, self.reader.rotates))
         for secret in secrets:
             reads = (server,) if secret.name in by_server else ()
             yield secret.name, (*reads, rotator, *self._args.operators)
             yield f"{PENDING}{secret.name}", (rotator, *self._args.operators)
         yield LEASE, (rotator, *self._args.operators)
+
+
+def by_launcher(reader: VaultReader, names: Names, secrets: Sequence[str]) -> Fetched:
+    """Return where the launcher fetches, what, and how it logs in (docs/operations/launcher.md)."""
+    login, place, ca_file = reader.reads, reader.place, reader.place.ca_file
+    source = f"vault:{urlsplit(place.address).netloc}/{names.base}/data/{'+'.join(secrets)}"
+    options = [f"{login.method}={login.role}", f"auth={login.mount}", f"file={login.file}"]
+    options += ["wrapped"] if login.wrapped else []
+    options += [f"namespace={place.namespace}"] if place.namespace else []
+    in_container = isinstance(reader.workload, SwarmService)
+    options += [f"ca={STORE_CA_FILE if in_container else ca_file}"] if ca_file else []
+    return Fetched(source=",".join([source, *options]), secrets=tuple(secrets), ca_file=ca_file)
+
+
+def by_external_secrets(reader: VaultReader, names: Names, secrets: Sequence[str]) -> SyncedKey:
+    """Return where External Secrets reads, and as which account (external-secrets.io, HashiCorp Vault)."""
+    login, place, account = reader.reads, reader.place, {"name": reader.syncs_as}
+    audiences = {"audiences": [reader.audience]} if reader.audience else {}
+    if login.method == "jwt":
+        token = {"serviceAccountRef": account, **audiences, "expirationSeconds": 600}
+        auth: Any = {"jwt": {"path": login.mount, "role": login.role, "kubernetesServiceAccountToken": token}}
+    else:
+        known = {**account, **audiences}
+        auth = {"kubernetes": {"mountPath": login.mount, "role": login.role, "serviceAccountRef": known}}
+    found: dict[str, Any] = {"server": place.address, "path": names.base, "version": "v2", "auth": auth}
+    found |= {"namespace": place.namespace} if place.namespace else {}
+    if place.ca_file:
+        found["caBundle"] = base64.b64encode(ca_bundle(place.ca_file).encode()).decode()
+    remotes = dict(zip(secrets, secrets, strict=True))
+    return SyncedKey(provider={"vault": found}, secrets=tuple(secrets), remotes=remotes, version=VERSION)
+
+
+def by_agent(reader: VaultReader, names: Names, secrets: Sequence[Secret], *, run_as: str) -> InjectedFiles:
+    """Return the annotations that have the injector add an agent (HashiCorp, Agent Sidecar Injector annotations).
+
+    The agent writes one JSON document per secret, so that no reader sees a torn pair, and as the launcher's user, which
+    alone may read the files. It issues nothing: a `pkiCert` template would at each retry (docs/adr/0011).
+    """
+    from ..kubernetes.pods import SECRETS_FOLDER, STACK_FOLDER, TOKEN, USER
+
+    login, place, ca_file = reader.reads, reader.place, reader.place.ca_file
+    user = {"agent-run-as-user": str(USER), "agent-run-as-group": str(USER)}
+    if run_as == "platform":  # which gives all containers of a pod one
+        user = {"agent-set-security-context": "false"}
+    asked = {
+        "agent-inject": "true",
+        "agent-pre-populate": "false",  # the pod starts without values, and says what it waits for
+        "agent-revoke-on-shutdown": "true",
+        **user,
+        "agent-service-account-token-volume-name": TOKEN,
+        "auth-type": login.method,
+        "auth-path": f"auth/{login.mount}",
+        "role": login.role,
+        "service": place.address,
+        "secret-volume-path": SECRETS_FOLDER,
+        # The agent polls for a value that is missing, and does not end: it goes on with the files of the others.
+        "template-config-exit-on-retry-failure": "false",
+        "template-static-secret-render-interval": POLLS_EVERY,
+        "agent-limits-cpu": "250m",
+        "agent-limits-mem": "128Mi",
+        "agent-requests-cpu": "25m",
+        "agent-requests-mem": "64Mi",
+        "agent-requests-ephemeral": "64Mi",
+    }
+    if login.method == "jwt":  # for `kubernetes` the injector knows the token's path
+        asked |= {"auth-config-path": AGENTS_TOKEN, "auth-config-remove-jwt-after-reading": "false"}
+    if place.namespace:
+        asked["namespace"] = place.namespace
+    if ca_file:
+        asked |= {"ca-cert": f"{STACK_FOLDER}/{CA_FILE}", "agent-copy-volume-mounts": "server"}
+    for secret in secrets:
+        asked[f"agent-inject-secret-{secret.name}"] = f"{names.base}/data/{secret.name}"
+        asked[f"agent-inject-template-{secret.name}"] = document(names, secret)
+        asked[f"agent-inject-file-{secret.name}"] = f"{secret.name}.json"
+        asked[f"agent-inject-perms-{secret.name}"] = "0400"
+    return InjectedFiles(
+        source=f"json:{SECRETS_FOLDER}/",  # with its slash: a folder, which the injector brings
+        secrets=tuple(secret.name for secret in secrets),
+        annotations={f"vault.hashicorp.com/{key}": entry for key, entry in asked.items()},
+        files={CA_FILE: ca_bundle(ca_file)} if ca_file else {},
+        address=place.address,
+        token_for=reader.audience,
+    )
+
+
+def document(names: Names, secret: Secret) -> str:
+    """Return the agent's template of one secret, in the form of the launcher's json: source."""
+    fields = {field: f"index .Data.data {json.dumps(field)}" for field in secret.fields}
+    fields["version"] = f"index .Data.data {json.dumps(VERSION)}"
+    inner = ",".join(f"{json.dumps(field)}:{{{{ {where} | toJSON }}}}" for field, where in fields.items())
+    read = f'secret "{names.base}/data/{secret.name}"'
+    return f"{{{{ with {read} }}}}{{{json.dumps(secret.name)}:{{{inner}}}}}{{{{ end }}}}"

@@ -1,111 +1,158 @@
-"""The sections of a stack file about Vault: what they may say, and the default for what they do not."""
+"""The sections of a stack file about Vault: what they may say, and the default for what they do not.
+
+args.py documents the keys that have no text here.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from secretops.platforms.vault.location import VaultIssuer
+from secretops.formats import parse_https_url
+from secretops.platforms.vault.location import VAULT_PATH, VaultIssuer
 
 from ..core.naming import DAY
-from ..settings.constraints import between, distinct
+from ..settings.constraints import between, distinct, is_one_line, matching, parsed, satisfying
 from ..settings.field_types import AbsolutePath, Name, NetworksOrNone
 from ..settings.section import Section, StoreSection
-from .field_types import AuditFile, JwtIssuer, Subject, VaultAddress, VaultNamespace, VaultPath, VaultReader
-from .names import CLIENT, names_of
+from .args import CLIENT, AppRoleLogin, AuditArgs, JwtLogin, PkiArgs, ServiceAccountLogin, VaultServerArgs, names_of
+
+VaultAddress = Annotated[
+    str,
+    parsed(
+        parse_https_url,
+        "the server's URL: https, a host, a port unless it is 443, and no path",
+        "write it like https://vault.example.com:8200; values travel by TLS alone",
+        is_host=True,
+    ),
+]
+VaultPath = Annotated[
+    str,
+    matching(
+        VAULT_PATH,
+        "a path of Vault: letters, digits, dashes, dots and underscores, no slash at its ends",
+        "write it as vault auth list shows it, without the slash at its end",
+    ),
+]
+VaultNamespace = Annotated[
+    str, matching(VAULT_PATH, "a namespace's path, no slash at its ends", "take it out for the root namespace")
+]
+Operator = Annotated[
+    str,
+    matching(
+        rf"{VAULT_PATH}/(?!\.{{1,2}}$)[\w.@-]+",
+        "an auth method's mount and a name there, as the audit log has them",
+        "write it like userpass/alice",
+    ),
+]
+JwtIssuer = Annotated[
+    str,
+    parsed(
+        partial(parse_https_url, path=True),
+        "the URL of who signs the tokens, below which Vault finds .well-known/openid-configuration",
+        "kubectl get --raw /.well-known/openid-configuration shows a cluster's",
+        is_host=True,
+    ),
+]
+Subject = Annotated[
+    str,
+    satisfying(
+        lambda text: is_one_line(text) and " " not in text,
+        "the claim sub of a token, without spaces",
+        "write it as the token has it",
+    ),
+]
+AuditFile = Annotated[
+    str,
+    matching(
+        r"stdout|/[\w./-]+",
+        "a path on the Vault server, or stdout",
+        "write the whole path, from / on; the server's account has to be able to write there",
+    ),
+]
 
 
 class VaultAppRole(Section):
-    """Log in by AppRole, for a server and a rotator outside of any platform that vouches for them. Vault makes each
-    secret id when an operator asks for one: a secret id is a value, and none is here."""
+    """Log in by AppRole, on a platform that gives programs no identity. An operator makes each secret id in Vault."""
 
+    arguments = (AppRoleLogin,)
     server_file: AbsolutePath | None = None
-    """Where the server finds its own; without it, below the folder of the client's entry."""
     rotator_file: AbsolutePath | None = None
     wrapped: bool = False
-    """Whether the server's file has a wrapping token, which is good for one start."""
     networks: NetworksOrNone = ()
-    """From where a secret id is taken; from everywhere if there is none."""
     days: Annotated[int, between(1, 366, "days")] = 90
-    """For which a secret id is good."""
 
 
 class VaultJwt(Section):
-    """Log in by a token that somebody else signed: a cluster, or whoever gives workloads identities."""
+    """Log in by a signed token, of a cluster or another issuer."""
 
+    arguments = (JwtLogin,)
     issuer: JwtIssuer
     ca_file: AbsolutePath | None = None
-    """PEM bundle that signs the issuer's certificate; without it the Vault server's own are trusted."""
     audience: Name = "vault"
     server: Subject | None = None
-    """The claim sub of the server's token; a cluster's is known."""
     rotator: Subject | None = None
     server_file: AbsolutePath | None = None
-    """Where that token lies; without it, below the folder of the client's entry."""
     rotator_file: AbsolutePath | None = None
 
 
 class VaultKubernetes(Section):
-    """Log in as a service account, by a Kubernetes auth method that whoever runs Vault has enabled: enabling it may
-    take a reviewer's token, which is a value."""
+    """Log in as a service account, by a Kubernetes auth method that an administrator of Vault has enabled."""
 
+    arguments = (ServiceAccountLogin,)
     mount: VaultPath = "kubernetes"
     audience: Name | None = "vault"
-    """Of the pods' tokens; without it the API server's own, for a method without a reviewer's token."""
 
 
 class VaultPki(Section):
     """A CA for client certificates. Its keys are made in Vault and never leave it."""
 
+    arguments = (PkiArgs,)
     signed_by: Literal["stack", "outside"] = "stack"
-    """Who signs the intermediate: a root of the stack's own, or whoever has the stack's output `csr`."""
     certificate_file: AbsolutePath | None = None
-    """Outside alone, once signed: PEM of the intermediate and of who signed it."""
     days: Annotated[int, between(1, 90, "days (Secret Management Guide, Rotation)")] = 30
-    """For which a client's certificate is good."""
 
 
 class VaultStore(StoreSection):
-    """A KV v2 mount of a HashiCorp Vault or an OpenBao. Pulumi's own token is in VAULT_TOKEN, and nowhere here."""
+    """A KV v2 mount of a HashiCorp Vault or an OpenBao. Pulumi reads its own token from VAULT_TOKEN."""
 
+    arguments = (VaultServerArgs, AuditArgs)
     kind: Literal["vault"]
     folders_beside_entry: ClassVar[tuple[str, ...]] = ("login", "rotator")
     address: Annotated[VaultAddress, Field(examples=["https://vault.example.com:8200"])]
     operators: Annotated[
-        tuple[VaultReader, ...], Field(min_length=1, examples=["[userpass/alice]"]), AfterValidator(distinct)
+        tuple[Operator, ...], Field(min_length=1, examples=["[userpass/alice]"]), AfterValidator(distinct)
     ]
-    """Who is declared to read beside server and rotator. Whoever runs Vault gives them the operator's policy."""
+    """Who is declared to read, in addition to server and rotator. An administrator of Vault assigns them the operator's
+    policy."""
     product: Literal["vault", "openbao"] = "vault"
-    """OpenBao's API enables no audit device: its configuration does."""
     namespace: VaultNamespace | None = None
     ca_file: AbsolutePath | None = None
-    """PEM bundle that signs the server's certificate; without it the system's are trusted."""
     approle: Annotated[VaultAppRole | None, Field(examples=["{}"])] = None
     jwt: VaultJwt | None = None
     kubernetes: Annotated[VaultKubernetes | None, Field(examples=["{}"])] = None
-    """How server and rotator log in: one of the three. With none of them a cluster's do by `kubernetes`, others by
+    """How server and rotator log in: one of the three. By default those of a cluster use `kubernetes`, others
     `approle`."""
     max_versions: Annotated[int, between(3, 100, "versions: the next, the current and the previous one")] = 5
-    """Of each secret, its current one included."""
+    """Versions of each secret that Vault keeps, the current one included."""
     audit_files: Annotated[
         Annotated[tuple[AuditFile, ...], AfterValidator(distinct)] | None, Field(examples=["[]"])
     ] = None
-    """Where the server writes its audit log; without it /vault/audit and standard output. It has all requests of all
-    stacks: an empty list leaves audit devices to another one, or to whoever runs Vault."""
     pki: Annotated[VaultPki | None, Field(examples=["{}"])] = None
 
     @property
     def waits_for_a_signature(self) -> bool:
-        """Whether the intermediate has been asked for, and nobody has signed it yet."""
+        """Whether somebody outside has to sign the intermediate first."""
         return bool(self.pki and self.pki.signed_by == "outside" and not self.pki.certificate_file)
 
     def certificate_issuer(self, stack: str) -> VaultIssuer | None:
-        """Return the stack's own PKI engine; None without `pki`, and until somebody has signed its intermediate."""
+        """Return the stack's own PKI engine; None without `pki`, and until its intermediate is signed."""
         if self.pki is None or self.waits_for_a_signature:
             return None
         names = names_of(stack)
-        return VaultIssuer(mount=names.pki, role=CLIENT, common_name=names.base, seconds=self.pki.days * DAY)
+        return VaultIssuer(mount=names.of("pki"), role=CLIENT, common_name=names.base, seconds=self.pki.days * DAY)
 
     @property
     def has_own_issuer(self) -> bool:

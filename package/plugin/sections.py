@@ -505,40 +505,40 @@ class VaultStoreProduct(Enum):
 
 
 class VaultAppRole(TypedDict):
-    """Log in by AppRole, for a server and a rotator outside of any platform that vouches for them. Vault makes each secret id when an operator asks for one: a secret id is a value, and none is here."""
+    """Log in by AppRole, on a platform that gives programs no identity. An operator makes each secret id in Vault."""
 
     server_file: NotRequired[str]
-    """Where the server finds its own; without it, below the folder of the client's entry."""
+    """File with the server's secret id; by default login/server in the folder of the client's entry."""
     rotator_file: NotRequired[str]
     wrapped: NotRequired[bool]
-    """Whether the server's file has a wrapping token, which is good for one start."""
+    """Whether the server's file has a wrapping token, which is valid for one start."""
     networks: NotRequired[list[str]]
-    """From where a secret id is taken; from everywhere if there is none."""
+    """Networks from which a secret id is accepted; by default all."""
     days: NotRequired[int]
-    """For which a secret id is good."""
+    """How long a secret id is valid."""
 
 
 class VaultJwt(TypedDict):
-    """Log in by a token that somebody else signed: a cluster, or whoever gives workloads identities."""
+    """Log in by a signed token, of a cluster or another issuer."""
 
     issuer: str
     ca_file: NotRequired[str]
-    """PEM bundle that signs the issuer's certificate; without it the Vault server's own are trusted."""
+    """PEM file of the CA certificates that sign the issuer's certificate; by default the Vault server's are trusted."""
     audience: NotRequired[str]
     server: NotRequired[str]
-    """The claim sub of the server's token; a cluster's is known."""
+    """The claim sub of the server's token; that of a pod is known."""
     rotator: NotRequired[str]
     server_file: NotRequired[str]
-    """Where that token lies; without it, below the folder of the client's entry."""
+    """File with that token; by default login/server in the folder of the client's entry."""
     rotator_file: NotRequired[str]
 
 
 class VaultKubernetes(TypedDict):
-    """Log in as a service account, by a Kubernetes auth method that whoever runs Vault has enabled: enabling it may take a reviewer's token, which is a value."""
+    """Log in as a service account, by a Kubernetes auth method that an administrator of Vault has enabled."""
 
     mount: NotRequired[str]
     audience: NotRequired[str]
-    """Of the pods' tokens; without it the API server's own, for a method without a reviewer's token."""
+    """Audience of the pods' tokens; none (~) uses the API server's own, for a method without a reviewer's token."""
 
 
 class VaultPkiSignedBy(Enum):
@@ -552,34 +552,37 @@ class VaultPki(TypedDict):
     """A CA for client certificates. Its keys are made in Vault and never leave it."""
 
     signed_by: NotRequired[VaultPkiSignedBy]
-    """Who signs the intermediate: a root of the stack's own, or whoever has the stack's output `csr`."""
+    """Who signs the intermediate: a root of the stack's own, or somebody who gets the output `csr`."""
     certificate_file: NotRequired[str]
-    """Outside alone, once signed: PEM of the intermediate and of who signed it."""
+    """Only with signed_by outside, once it is signed: PEM file of the intermediate and its issuer."""
     days: NotRequired[int]
-    """For which a client's certificate is good."""
+    """How long a client's certificate is valid."""
 
 
 class VaultStore(TypedDict):
-    """A KV v2 mount of a HashiCorp Vault or an OpenBao. Pulumi's own token is in VAULT_TOKEN, and nowhere here."""
+    """A KV v2 mount of a HashiCorp Vault or an OpenBao. Pulumi reads its own token from VAULT_TOKEN."""
 
     address: str
+    """URL of the server."""
     operators: list[str]
-    """Who is declared to read beside server and rotator. Whoever runs Vault gives them the operator's policy."""
+    """Who is declared to read, in addition to server and rotator. An administrator of Vault assigns them the operator's
+    policy."""
     product: NotRequired[VaultStoreProduct]
     """OpenBao's API enables no audit device: its configuration does."""
     namespace: NotRequired[str]
+    """Namespace in the server; by default the root namespace."""
     ca_file: NotRequired[str]
-    """PEM bundle that signs the server's certificate; without it the system's are trusted."""
+    """PEM file of the CA certificates that sign the server's certificate; by default the system's are trusted."""
     approle: NotRequired[VaultAppRole]
     jwt: NotRequired[VaultJwt]
     kubernetes: NotRequired[VaultKubernetes]
-    """How server and rotator log in: one of the three. With none of them a cluster's do by `kubernetes`, others by
+    """How server and rotator log in: one of the three. By default those of a cluster use `kubernetes`, others
     `approle`."""
     max_versions: NotRequired[int]
-    """Of each secret, its current one included."""
+    """Versions of each secret that Vault keeps, the current one included."""
     audit_files: NotRequired[list[str]]
-    """Where the server writes its audit log; without it /vault/audit and standard output. It has all requests of all
-    stacks: an empty list leaves audit devices to another one, or to whoever runs Vault."""
+    """Where the server writes its audit log, of all requests of all stacks; by default /vault/audit and standard output
+    in production. An empty list enables no device, for example if another stack does."""
     pki: NotRequired[VaultPki]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from components.vault import policies
-from components.vault.names import Names
+from components.vault.args import Names
 from secretops import cli
 from secretops.manifest import Broker, BrokerKind, Manifest, MqttProtocol, Reader, Secret, SecretKind
 from secretops.operations.session import Session
@@ -54,7 +54,7 @@ class LiveVault:
         return f"{self.own}-people"
 
     def role(self, name: str) -> str:
-        return f"{self.mount}-{name}"  # as components/vault/names.py has it
+        return f"{self.mount}-{name}"  # as components/vault/args.py has it
 
     @property
     def store(self) -> VaultStoreLocation:

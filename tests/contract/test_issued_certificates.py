@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from components.vault import policies, reading
-from components.vault.names import Names
+from components.vault import policies
+from components.vault.args import Names
+from components.vault.secret_store import document
 from secretops.engine.decisions import renewal_at
 from secretops.engine.state import Version, Versions
 from secretops.errors import UnreachableError
@@ -163,7 +164,7 @@ def agent(stack: IssuedStack, openbao: OpenBao, *secrets_read: str) -> Iterator[
     templates = [
         {
             "destination": str(folder / f"{name}.json"),
-            "contents": reading.document(names, stack.manifest.secret(name)),
+            "contents": document(names, stack.manifest.secret(name)),
         }
         for name in secrets_read
     ]

@@ -2,26 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
 
 from components.azure.names import Names
-from components.azure.principals import AzureUser
-from components.core.broker import BrokerArgs
-from components.core.references import Fetched
 from tests.unit import azure_stack
 from tests.unit.azure_ids import SUBSCRIPTION, TENANT, group_id, object_id
-from tests.unit.azure_stack import IMAGE, OFFICE, OPERATOR, READER, SUBNET, inputs, manifest_of, on_azure, store_of
-from tests.unit.harness import Deployed, deploy
-from tests.unit.stack_file import StackFile
-
-PLACE: Any = {"tenant": TENANT, "subscription": SUBSCRIPTION, "location": "westeurope"}
-BROKER = BrokerArgs(host="mqtt.example.com")
+from tests.unit.azure_stack import OFFICE, OPERATOR, SUBNET, inputs, manifest_of, on_azure, store_of
+from tests.unit.harness import Deployed
 
 
 @pytest.fixture(scope="module")
@@ -214,48 +204,3 @@ def test_changes_of_roles_the_vault_or_the_trail_are_told(prod: Deployed, everyt
     assert sorted(one["equals"].lower() for one in operations["anyOf"]) == sorted(listed), "each by Azure's own name"
     (told,) = inputs(prod, "alert-deletion")["actions"]["actionGroups"]
     assert alert["actions"]["actionGroups"] == [{"actionGroupId": told}]
-
-
-def store(provider: Any = None, subscription: str = SUBSCRIPTION) -> None:
-    from components.azure import secret_store as azure  # which brings the SDK along
-
-    place = {**PLACE, "subscription": subscription}
-    args = azure.AzureSecretStoreArgs(**place, operators=[OPERATOR], image=IMAGE, broker=BROKER)
-    made = azure.AzureSecretStore("mine", args, pulumi.ResourceOptions(provider=provider))
-    made.publish(reader=AzureUser(object_id=READER))
-    made.rotate()
-    made.record_access()
-
-
-def server() -> None:
-    from components.azure import container_app as azure
-
-    fetched = Fetched(source="azure-kv:mine.vault.azure.net/mqtt", secrets=("mqtt",))
-    image = pulumi.Output.from_input(IMAGE)
-    azure.ContainerAppMcpServer(
-        "mine", azure.ContainerAppMcpServerArgs(**PLACE, references=fetched, image=image, broker=BROKER)
-    )
-
-
-@pytest.mark.parametrize(("program", "wanted"), [(store, {"vault", "job", "vault-audit"}), (server, {"app"})])
-def test_component_alone_makes_its_environment(program: Callable[[], None], wanted: set[str]) -> None:
-    made = deploy(StackFile({}, []), "prod", program=program)
-    assert made.resources.keys() > {"mine", "environment", "platform-identity", *wanted}
-    assert {one.provider for one in made.resources.values() if one.type.startswith("azure-native:")} == {"azure"}
-
-
-@pytest.mark.parametrize("subscription", [SUBSCRIPTION, TENANT])
-def test_provider_is_used_and_refused_for_another_subscription(subscription: str) -> None:
-    def program() -> None:
-        from pulumi_azure_native import Provider
-
-        store(Provider("yours"), subscription)
-
-    made, refused = (
-        Deployed(),
-        pytest.raises(pulumi.RunError, match="provider-of-other-account"),
-    )
-    with nullcontext() if subscription == SUBSCRIPTION else refused:
-        deploy(StackFile({}, []), "prod", program=program, into=made)
-        assert {one.provider for one in made.resources.values() if "RoleAssignment" in one.type} == {"yours"}
-    assert "azure" not in made.resources

@@ -178,7 +178,7 @@ def test_the_server_is_cloned_once_at_the_pinned_commit(
     monkeypatch.setattr(checkout, "UPSTREAM_REPOSITORY", upstream[0])
     monkeypatch.setattr(checkout, "UPSTREAM_COMMIT", upstream[1])
     first = checkout.find_server()
-    monkeypatch.setattr(checkout, "clone", None)
+    monkeypatch.setattr(checkout, "_clone", None)
     assert (first / "server.py").is_file()
     assert checkout.find_server() == first
     assert [path.name for path in first.parent.iterdir()] == [first.name]

@@ -1,21 +1,12 @@
 """The Swarm platform's program, under mocks: what a person who reads `docker service inspect` would find."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pulumi
-import pulumi_docker as docker
 import pytest
 
-from components.core.broker import BrokerArgs
-from components.core.references import Fetched, MountedFiles
 from components.swarm import deployer, mcp_server
-from components.swarm.identity import SwarmIdentity, SwarmIdentityArgs
-from components.swarm.mcp_server import SwarmMcpServer
-from components.swarm.secret_store import SwarmSecretStore
-from components.swarm.server_spec import SwarmMcpServerArgs
-from components.swarm.store_spec import SwarmSecretStoreArgs
 from secretops.errors import UnreachableError
 from secretops.launcher.http_options import HostNames, parse_listen
 from secretops.launcher.settings import (
@@ -29,8 +20,7 @@ from secretops.launcher.sources import open_source
 from secretops.manifest import Manifest
 from secretops.platforms.swarm.location import SwarmStoreLocation
 from tests.unit.harness import Deployed, ca_file, deploy
-from tests.unit.stack_file import StackFile
-from tests.unit.swarm_stack import IMAGE, NETWORK, ROTATOR, SERVER, V3, file_on_swarm, on_swarm, spec
+from tests.unit.swarm_stack import NETWORK, ROTATOR, SERVER, V3, file_on_swarm, on_swarm, spec
 
 
 @pytest.fixture(scope="module")
@@ -214,52 +204,3 @@ def test_the_rotator_is_one_replica_on_a_manager_with_the_socket_and_the_manifes
     assert (rotator["user"], rotator["capDrops"], rotator["readOnly"]) == ("0:0", ["ALL"], True)
     assert rotator["hostname"] == "{{.Node.Hostname}}", "the access records name it"
     assert everything.exports["schedule"]["turn_on"] == ""
-
-
-# Each component in another program, with a few arguments
-
-BROKER = BrokerArgs(host="mqtt.example.com")
-
-
-def store(name: str) -> None:
-    made = SwarmSecretStore(name, SwarmSecretStoreArgs(image=IMAGE, broker=BROKER, rotator="service"))
-    assert made.publish(reader=made.service).secrets == ("mqtt", "agent-key", "http-token")
-    assert made.rotate().turn_on == ""
-
-
-def server(references: MountedFiles | Fetched) -> Callable[[str], None]:
-    def program(name: str) -> None:
-        networks = [pulumi.Output.from_input(NETWORK)]
-        SwarmMcpServer(name, SwarmMcpServerArgs(image=IMAGE, broker=BROKER, references=references, networks=networks))
-
-    return program
-
-
-@pytest.mark.parametrize(
-    ("program", "variable"),
-    [
-        (store, "SECRETOPS_MANIFEST"),
-        (server(MountedFiles(source="env:", secrets=("mqtt",))), "MQTT_PASSWORD_FILE"),
-        (server(Fetched(source="aws-sm:eu-central-1/mqtt", secrets=("mqtt",), login_variable="LOGIN")), "LOGIN"),
-    ],
-)
-def test_each_component_works_alone_and_asks_no_daemon(
-    program: Callable[[str], None], variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    made = deploy(StackFile({}, []), "shop", program=lambda: program("x"))
-    (service,) = made.of_type("docker:index/service:Service")
-    assert variable in spec(made, service.name)["env"]
-    assert service.inputs["name"].startswith("coreflux-mcp-shop_")
-    assert service.inputs["taskSpec"]["networksAdvanceds"][0]["id"] == "network-id"
-
-
-def test_a_provider_of_yours_is_used_unless_it_is_of_another_manager() -> None:
-    def program() -> None:
-        opts = pulumi.ResourceOptions(provider=docker.Provider("yours", host="ssh://manager.example.com"))
-        SwarmIdentity("x", SwarmIdentityArgs(host="ssh://elsewhere.example.com"), opts)
-
-    made = Deployed()
-    with pytest.raises(pulumi.RunError, match=r"provider-of-other-host"):
-        deploy(StackFile({}, []), "shop", program=program, into=made)
-    assert made.resources["network"].provider == "yours"

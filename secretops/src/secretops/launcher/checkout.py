@@ -41,9 +41,9 @@ def find_server() -> Path:
         folder, origin = Path(named).expanduser().resolve(), "COREFLUX_SERVER_DIR"
         _check_folder(folder, named)
     elif (folder := cache / f"server-{UPSTREAM_COMMIT}").exists():
-        check_commit(folder, UPSTREAM_COMMIT)
+        _check_commit(folder)
     else:
-        clone(UPSTREAM_REPOSITORY, UPSTREAM_COMMIT, folder)
+        _clone(folder)
     log.info("The server is %s (%s).", folder, origin)
     return folder
 
@@ -65,23 +65,23 @@ def _check_folder(folder: Path, named: str) -> None:
         log.warning("The server in %s is not the tested commit %s.", folder, UPSTREAM_COMMIT)
 
 
-def clone(repository: str, commit: str, folder: Path) -> None:
-    """Put the files of `commit` into `folder`, all or none. Raises SecretopsError."""
+def _clone(folder: Path) -> None:
+    """Clone into `folder` all files or none. Raises SecretopsError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
         _git(made, "init", "--quiet")
-        _git(made, "fetch", "--quiet", "--depth", "1", repository, commit)
-        _git(made, "checkout", "--quiet", "--detach", commit)
-        check_commit(made, commit)
+        _git(made, "fetch", "--quiet", "--depth", "1", UPSTREAM_REPOSITORY, UPSTREAM_COMMIT)
+        _git(made, "checkout", "--quiet", "--detach", UPSTREAM_COMMIT)
+        _check_commit(made)
         made.rename(folder)
     except OSError:
         if not folder.exists():  # another process has cloned it
             raise
     except SecretopsError as error:
         raise SecretopsError(
-            f"cannot clone the upstream server from {repository}: {error.what}",
-            rule=f"secretops run needs the unmodified server of commit {commit}",
+            f"cannot clone the upstream server from {UPSTREAM_REPOSITORY}: {error.what}",
+            rule=f"secretops run needs the unmodified server of commit {UPSTREAM_COMMIT}",
             remedy="install git and allow access to the repository; or set COREFLUX_SERVER_DIR, or `source` in section "
             "`server` of the stack file (kind local), to a folder with server.py",
             code="server-clone-failed",
@@ -90,12 +90,14 @@ def clone(repository: str, commit: str, folder: Path) -> None:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def check_commit(folder: Path, commit: str) -> None:
-    """Raise SecretopsError unless `folder` is a clone at exactly `commit`, without changes or further files."""
+def _check_commit(folder: Path) -> None:
+    """Raise SecretopsError unless `folder` is an unmodified clone at UPSTREAM_COMMIT."""
     try:
-        if _git(folder, "rev-parse", "HEAD") == commit and not _git(folder, "status", "--porcelain", "--ignored"):
+        if _git(folder, "rev-parse", "HEAD") == UPSTREAM_COMMIT and not _git(
+            folder, "status", "--porcelain", "--ignored"
+        ):
             return
-        reason = f"differs from commit {commit}"
+        reason = f"differs from commit {UPSTREAM_COMMIT}"
     except SecretopsError as error:
         reason = error.what
     raise SecretopsError(
