@@ -196,9 +196,6 @@ def test_purge_deletes_agent_keys_and_names_those_it_could_not(owned: AgentStack
     assert owned.kept().all == () and ours(account) == [left]
 
 
-# Doctor
-
-
 def found(stack: AgentStack) -> Result:
     session = stack.session()
     ((_, result),) = doctor([Check("agent", lambda: agent_key(session, session.secret("agent-key")))])
@@ -233,9 +230,6 @@ def test_revoked_key_is_reported(tmp_path: Path, account: DigitalOcean) -> None:
     reported = found(stack)
     assert reported.level is Level.ATTENTION and "HTTP 401" in reported.value and reported.repair is None
     assert stack.key()["api-key"] not in str(reported)
-
-
-# The requests, and what their answers prove
 
 
 pytestmark = pytest.mark.real

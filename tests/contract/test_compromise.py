@@ -154,9 +154,6 @@ def test_dry_run_prints_each_step_and_changes_nothing(any_store: Drill) -> None:
     assert stack.log_in(before) == "Success"
 
 
-# On a dev stack: what is printed, proven, and resumed
-
-
 @pytest.fixture
 def dev(tmp_path: Path, embedded_broker: Embedded) -> Drill:
     stack = make_stack(tmp_path / "store", embedded_broker.broker())
@@ -334,9 +331,6 @@ def test_reused_old_password_is_found_and_the_incident_continues(dev: Drill, emb
     assert stack.log_in(old) == "Success"
     assert dev.incident()["ended"] is None
     assert dev.incident()["done"] == []
-
-
-# Not broker users: an agent's key, a certificate, and its CA
 
 
 @pytest.fixture

@@ -62,9 +62,6 @@ def fresh(embedded: Embedded) -> Value:
     return credential
 
 
-# The process
-
-
 def test_it_listens_when_started_and_is_gone_when_stopped(home: Path) -> None:
     port = free_port()
     assert process.start(home, "localhost", port) is process.Listener.STARTED
@@ -179,9 +176,6 @@ def test_no_password_is_in_its_log_its_arguments_or_its_environment(embedded_bro
     assert (embedded_broker.home / LOG_FILE).stat().st_mode & 0o777 == 0o600
 
 
-# What its clients see
-
-
 def test_a_servers_user_sees_the_actions_and_neither_commands_nor_their_output(embedded_broker: Embedded) -> None:
     with Connection(embedded_broker.broker(), fresh(embedded_broker)) as server:
         server.subscribe("$SYS/Coreflux/Actions/+/Description")
@@ -213,9 +207,6 @@ def test_a_new_password_ends_the_sessions_of_its_user_and_no_others(embedded_bro
         other.publish("plant/live", "here")
     log = (embedded_broker.home / LOG_FILE).read_text()
     assert log.count(f"{theirs['username']}: a session ended") == 1
-
-
-# MQTT. Where a broker may choose, mosquitto is no reference.
 
 
 @pytest.fixture(params=["mosquitto", "embedded"])
@@ -292,9 +283,6 @@ def test_a_retained_message_and_a_will_reach_those_who_subscribe(log_in: Callabl
     assert watcher.received() == [Message(will.topic, b"")]
     assert late.subscribe("+/will/+", 2) == 2 and late.received() == []
     watcher.leave()
-
-
-# What hostile clients cannot do
 
 
 @dataclass(frozen=True)
@@ -506,9 +494,6 @@ def test_a_packet_against_the_standard_ends_the_connection(local: Local, sent: b
     client.socket.sendall(sent)
     assert client.ended()
     assert Wire.log_in(local.port, local.alice).received() == []
-
-
-# Fuzz
 
 
 def packet(rng: random.Random) -> tuple[int, bytes]:

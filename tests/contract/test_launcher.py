@@ -251,9 +251,6 @@ def test_tls_takes_a_broker_only_when_its_certificate_names_the_host(
         broker.stop()
 
 
-# As values change
-
-
 def mounted_by_kubelet(launched: Launched, user: str, password: str) -> None:
     folder = launched.folder
     version = folder / f"..{secrets.token_hex(4)}"
@@ -363,9 +360,6 @@ def test_a_server_that_is_killed_reports_no_more(launched: Launched) -> None:
         process.kill()
         process.wait(DEADLINE)
     anyio.run(launched.until, "the last will", lambda: launched.reports() == {})
-
-
-# Which agent the server calls, and with which key
 
 
 pytestmark = pytest.mark.real

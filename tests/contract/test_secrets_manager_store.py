@@ -81,9 +81,6 @@ def aws_labels(place: Account) -> dict[str, set[str]]:
     }
 
 
-# Versions and labels
-
-
 def test_readers_find_one_json_object_under_awscurrent_once_it_is_published(place: Account) -> None:
     value, store = make(), place.open()
     store.add("it", version(token(1)), value)
@@ -205,9 +202,6 @@ def test_a_killed_purge_is_never_undone(place: Account, then: str, moment: int, 
         assert store.secret_names() == ("it",)
 
 
-# The journal
-
-
 def test_the_last_step_is_found_again_and_does_not_lengthen_with_its_text(place: Account) -> None:
     store = place.open()
     publish(place, token(1))
@@ -239,9 +233,6 @@ def test_label_is_moved_after_a_brief_conflict_and_a_lasting_one_reported(place:
     with refused if times == 3 else contextlib.nullcontext():
         assert requested.move(place.name, "MINE", None, token(1))
     assert (labelled(place, "MINE") == token(1)) is (times == 1)
-
-
-# The lease
 
 
 def test_who_was_followed_writes_no_more(place: Account, caplog: pytest.LogCaptureFixture) -> None:
@@ -278,9 +269,6 @@ def test_read_that_outlives_its_lease_returns_no_value(place: Account) -> None:
         with pytest.raises(StoreError):
             store.read("it", token(1), purpose="test")
         assert len(stalls) == 1
-
-
-# What AWS and its SDK refuse
 
 
 def test_secret_scheduled_for_deletion_is_reported_with_a_remedy(place: Account) -> None:

@@ -109,9 +109,6 @@ def version(name: str, **facts: str | datetime | None) -> Version:
     return Version(id=name, stage=Stage.PENDING, created=NOW - HOUR, **about)  # type: ignore[arg-type]
 
 
-# What every store does
-
-
 def test_new_version_is_pending_and_not_delivered(opened: Opened) -> None:
     first = opened.publish(V[1])
     second = make()
@@ -423,9 +420,6 @@ def test_new_field_is_requested_from_the_operator_and_supplied_by_put(opened: Op
     new = opened.publish(V[2])
     opened.store.recover("it", NOW)
     assert opened.delivered() == dict(new)
-
-
-# What only the dotenv store does
 
 
 @dataclass

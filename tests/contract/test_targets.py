@@ -213,9 +213,6 @@ def test_passwords_appear_in_no_log_and_no_error(row: Row, caplog: pytest.LogCap
         assert value["password"] not in "\n".join([*reported, caplog.text])
 
 
-# What only a broker with TLS or with access lists can show
-
-
 @pytest.fixture(params=[MqttProtocol.V5, pytest.param(MqttProtocol.V311, marks=pytest.mark.slow)])
 def strict(request: pytest.FixtureRequest) -> Row:
     mosquitto = request.getfixturevalue("mosquitto")
@@ -297,9 +294,6 @@ def test_server_reports_need_a_topic_of_its_own_user(tmp_path: Path) -> None:
         mosquitto.stop()
 
 
-# What only a broker that requires a client certificate can show
-
-
 def test_missing_client_certificate_is_awaited_and_nothing_is_sent(tmp_path: Path) -> None:
     _, _, ca = make_ca(tmp_path)
     for there in ("client.crt", "client.key", None):
@@ -333,9 +327,6 @@ def unspoken_to(ca_file: Path, certificates: Path) -> Iterator[Target]:
         yield open_target(broker, SecretKind.MQTT_USER)
         with pytest.raises(BlockingIOError):
             server.accept()
-
-
-# What only the commands of Coreflux need
 
 
 @pytest.mark.parametrize("bad", ["two words", 'quo"te', "-dash", "back\\slash", "new\nline", ""])

@@ -99,8 +99,7 @@ def rehash(folder: Path) -> None:
 
 
 def make_certified(folder: Path, broker: Mosquitto, stack: Stack | None = None) -> Certified:
-    """Return a stack at `asking(broker)` with a private CA, in a folder by default. No secret has a value yet, and the
-    broker does not know the CA."""
+    """Return a stack with a private CA that the broker does not know. No secret has a value yet."""
     made = stack or make_stack(folder / "store", asking(broker))
     made.manifest = made.manifest.model_copy(update={"secrets": certified(made.manifest)})
     made.file.write_text(made.manifest.model_dump_json())

@@ -160,8 +160,7 @@ class AzureProd(Prod):
 
 
 def _without_grace(job: dict[str, Any]) -> dict[str, Any]:
-    """Return the job with a grace period of zero, its only change: nothing can move a container's clock, and no test
-    waits an hour."""
+    """Return the job with a grace period of zero, its only change: no test can move a container's clock."""
     declared = json.dumps(job)
     shortened, times = re.subn(r'(\\"grace_seconds\\": )\d+', r"\g<1>0", declared)
     assert times == 1

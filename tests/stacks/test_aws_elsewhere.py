@@ -65,9 +65,6 @@ def nothing_leaked(stack: AwsProd, *more: str) -> None:
     assert not [form for one in stack.values for form in forms(one) if form in whole]
 
 
-# On this machine
-
-
 @pytest.fixture
 def here(moto: Aws, broker: Mosquitto, tmp_path: Path) -> Iterator[AwsProd]:
     stack = new_prod(tmp_path, broker, moto, "examples/Pulumi.dev-aws-local.yaml")
@@ -103,9 +100,6 @@ def test_local_client_serves_on_a_value_rotated_in_aws(here: AwsProd, tmp_path: 
     done = here.stack.run("destroy", "--yes", "--skip-preview")
     assert done.returncode == 0, done.stdout[-4000:]
     assert not written.exists()
-
-
-# In a cluster
 
 
 @pytest.fixture

@@ -229,9 +229,6 @@ def test_leftovers_of_killed_commands_are_removed_by_a_tick(rotated: Deployed) -
     it_works(rotated)
 
 
-# Interruptions of a running rotation, and the required state afterwards
-
-
 @contextmanager
 def rotating(deployed: Deployed) -> Iterator[subprocess.Popen[str]]:
     """Yield a rotation that has just moved the server to the new version. The block decides its fate."""

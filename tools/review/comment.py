@@ -150,7 +150,7 @@ def _broken(stacks: Sequence[StackReview], link: str) -> Iterator[str]:
 
 @cache
 def _sentences() -> Mapping[str, str]:
-    from policies.catalogue import rules
+    from policies.rule import rules
 
     return {rule.name: rule.sentence for rule in rules()}
 

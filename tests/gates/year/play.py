@@ -53,8 +53,7 @@ def _kind(text: str) -> str:
 
 @contextmanager
 def _chance(world: World) -> Iterator[None]:
-    """Derive tokens and passwords from the seed and the year's progress: a retry that changed nothing draws the same
-    again. Due times depend on a version's id, too."""
+    """Derive tokens and passwords from the seed and the year's progress: an idle retry draws the same again."""
 
     def token_hex(size: int) -> str:
         return hashlib.sha256(world.drawing().encode()).hexdigest()[: 2 * size]
