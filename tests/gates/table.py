@@ -1,14 +1,7 @@
-<<<<<<< HEAD
-"""The reliability gates of every shipped stack: the tests that prove each, and the gaps with their reasons.
-
-docs/reliability.md is generated from it. tests/unit/test_gates.py checks that each shipped stack has every cell, and
-that each named test exists.
-=======
 """The reliability gates of every shipped stack: the tests that prove each, and what is not proven, with the reason.
 
 docs/reliability.md is generated from this table. tests/unit/test_gates.py compares it with the files: each shipped
 stack has every cell, and each named test exists.
->>>>>>> i21
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,15 +13,9 @@ GATES: Mapping[str, str] = {
     "revert": "after rotations a preview shows no change, so that no `pulumi up` reverts a rotation",
     "crash": "the next tick finishes a rotation that was killed, and readers can log in at any time: killed at some of "
     "its effects on real parts, at any of them in the simulated year",
-<<<<<<< HEAD
-    "load": "clients that go on through rotations fail no call",
-    "bad input": "broken stack files, documents, log lines and answers are reported in words, never by a traceback",
-    "clock": "a clock that jumps rotates nothing twice, retires nobody too early, and holds no lease for ever",
-=======
     "load": "no call of a client fails during rotations",
     "bad input": "broken stack files, documents, log lines and answers cause a message, never a traceback",
     "clock": "a clock that jumps causes no second rotation, retires no user too early, and blocks no lease for ever",
->>>>>>> i21
     "year": "a simulated year of ticks under random faults breaks no invariant",
 }
 
@@ -68,26 +55,16 @@ LOADS: Mapping[str, Cell] = {
           FILES), "a stand-in for the kubelet runs the pods"),
     "Pulumi.prod.yaml": Cell(
         (f"{PROD}::test_three_new_versions_in_a_minute_are_one_deployment", FETCHED),
-<<<<<<< HEAD
-        "with reference NativeRef clients change over when ECS replaces the tasks, and ECS is not available here",
-    ),
-    "examples/Pulumi.prod-azure.yaml": Cell((FETCHED,), "no Container Apps here: the launcher runs as a process"),
-=======
         "with reference NativeRef clients change over when ECS replaces the tasks, and the tests have no ECS",
     ),
     "examples/Pulumi.prod-azure.yaml": Cell((FETCHED,), "no Container Apps run: the launcher runs as a process"),
->>>>>>> i21
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_call_fails_while_two_replicas_are_rotated",)),
     "examples/Pulumi.prod-vault-kubernetes.yaml": Cell(
         (f"{PODS}::test_three_rotations_reach_every_pod_which_goes_on_with_its_clients", FILES),
         "a stand-in for the kubelet runs the pods",
     ),
     "examples/Pulumi.prod-aws-kubernetes.yaml": Cell((FILES,),
-<<<<<<< HEAD
-         "no External Secrets runs here: the test writes what it copies, once"),
-=======
          "no External Secrets runs: the test writes the files that it would copy, once"),
->>>>>>> i21
     "examples/Pulumi.prod-azure-kubernetes.yaml": Cell((FILES,),
          "no External Secrets runs: the launcher's part is proven on files"),
     **{f"examples/Pulumi.{name}.yaml": Cell((FETCHED,))
@@ -109,11 +86,7 @@ LEAKS: Mapping[str, Cell] = {
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_no_value_is_visible_in_the_swarm",)),
     "examples/Pulumi.prod-vault-kubernetes.yaml": Cell((f"{PODS}::{NOTHING_AND_NOWHERE}", IN_A_CLOUD)),
     "examples/Pulumi.dev-vault-local.yaml": Cell((
-<<<<<<< HEAD
-        f"{VAULT}::test_no_value_token_or_secret_id_is_in_state_or_output",
-=======
         f"{VAULT}::test_no_value_token_or_secret_id_is_in_state_previews_or_output",
->>>>>>> i21
         IN_A_CLOUD,
     )),
     "examples/Pulumi.dev-aws-local.yaml": Cell((
@@ -159,13 +132,8 @@ CRASHES: Mapping[str, Cell] = {
     "Pulumi.staging.yaml": Cell(("tests/gates/test_kubernetes.py::test_rotation_killed_three_times_ends_by_a_tick",
           "tests/gates/test_kubernetes.py::test_restarted_api_server_only_delays", *STORE_CRASHES)),
     "examples/Pulumi.prod-swarm.yaml": Cell((f"{SWARM}::test_manager_killed_in_mid_rotation_only_delays_it",
-<<<<<<< HEAD
           f"{SWARM}::test_leftovers_of_killed_commands_are_removed_by_a_tick"),
-         "killed at moments of its own choosing, and not before and after each effect"),
-=======
-          f"{SWARM}::test_what_killed_ones_left_is_removed_by_a_tick"),
          "killed at chosen moments, and not before and after each effect"),
->>>>>>> i21
 }  # fmt: skip
 
 
@@ -206,13 +174,8 @@ def _cells(stack: str) -> Iterator[tuple[str, Cell]]:
         "year",
         Cell(
             (YEAR,),
-<<<<<<< HEAD
-            "engine, tick and decisions are every stack's; store, broker and agent are stand-ins in memory; "
-            "an age counts from publication; a report is the last tick's exit code or `secretops status`",
-=======
             "all stacks share engine, tick and decisions; store, broker and agent are fakes in memory; "
             "an age counts from publication; reports are the last tick's exit code and `secretops status`",
->>>>>>> i21
         ),
     )
 

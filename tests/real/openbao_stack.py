@@ -32,13 +32,8 @@ class OpenBaoStack(TickedStack):
     source_text: str = field(kw_only=True)
     timing: Timing = QUICK
 
-<<<<<<< HEAD
-    writes: ClassVar[Calls] = ((Api, "write"), (Api, "note"), (Api, "destroy"), (Api, "drop"))
-    lease_is_quick: ClassVar[bool] = False  # the next holder waits until it expires
-=======
     writes: ClassVar[Calls] = ((Api, "write"), (Api, "update_metadata"), (Api, "destroy"), (Api, "remove"))
-    lease_is_quick: ClassVar[bool] = False  # whoever follows waits for as long as it lasts
->>>>>>> i21
+    lease_is_quick: ClassVar[bool] = False  # the next holder waits until it expires
 
     @property
     def place(self) -> VaultStoreLocation:

@@ -211,11 +211,7 @@ def test_doctor_finds_the_deployed_stack_healthy(rotated: LocalVault) -> None:
     assert done.code == ExitCode.DONE, done.text
 
 
-<<<<<<< HEAD
-def test_no_value_token_or_secret_id_is_in_state_or_output(rotated: LocalVault) -> None:
-=======
 def test_no_value_token_or_secret_id_is_in_state_previews_or_output(rotated: LocalVault) -> None:
->>>>>>> i21
     rotated.preview_is_empty()
     stack = rotated.stack
     kept = [path.read_text() for path in (stack.home / "state").rglob("*") if path.is_file()]
