@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from policies.catalogue import rules
 from policies.compliance import PAGES, main, pages
 from policies.evidence import evidence, judge
 from policies.plan import Plan
+from policies.rule import rules
 from tests.unit.policy_plans import broken, own, unprotected
 
 
