@@ -85,7 +85,6 @@ class AwsStore(StoreSection):
     """Tags of each resource, in addition to project and stack."""
 
     def names(self, stack: str) -> Names:
-        """Return the names of resources of a stack."""
         own = {"account": self.account, "region": self.region, "role_path": self.role_path}
         return Names(stack=stack, generation=self.generation, **own)
 
@@ -137,6 +136,5 @@ class AwsPrivateCa(IssuerSection):
     """Lifetime of a client certificate; at most 7 with a CA for short-lived certificates."""
 
     def issuer_of(self, common_name: str) -> AwsPrivateCaIssuer:
-        """Return the CA as an issuer."""
         # Without validation: the ARN may be an output.
         return AwsPrivateCaIssuer.model_construct(arn=self.arn, common_name=common_name, seconds=self.days * DAY)

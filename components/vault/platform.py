@@ -67,19 +67,19 @@ class Vault(Platform):
             yield from cross_field_rules(store, sections)
 
     def preflight(self, settings: Settings) -> None:
-        """Check that VAULT_NAMESPACE names no other namespace than the stack file. Raises RunError.
+        """Raise RunError if VAULT_NAMESPACE names another namespace than the stack file.
 
-        Pulumi's provider would make everything there. Rotators and readers, who know the stack file's, find nothing.
+        Pulumi's provider would create everything there, and rotators and readers look in the stack file's.
         """
         assert isinstance(settings.store, VaultStore)
-        said, meant = os.environ.get(NAMESPACE, "").strip("/"), settings.store.namespace or ""
-        if said not in ("", meant):
+        variable, meant = os.environ.get(NAMESPACE, "").strip("/"), settings.store.namespace or ""
+        if variable not in ("", meant):
             known = f"has namespace {meant}" if meant else "names no namespace"
             error = UsageError(
-                f"{NAMESPACE} is {said}, and the stack file {known}",
-                rule="Pulumi's provider would make everything in the variable's, and nobody else would look there; "
-                "nothing was changed",
-                remedy=f"write namespace: {said} into the section store, or unset {NAMESPACE}",
+                f"{NAMESPACE} is {variable}, and the stack file {known}",
+                rule=f"Pulumi's provider uses the namespace of {NAMESPACE}, secretops that of the stack file",
+                remedy=f"write namespace: {variable} into the section store, or unset {NAMESPACE}",
+                code="vault-namespace-differs",
             )
             raise pulumi.RunError(str(error))
 
