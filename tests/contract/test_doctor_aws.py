@@ -1,6 +1,6 @@
 """`secretops doctor` on a stack in AWS: each check healthy, and with each planted fault.
 
-moto stands in for AWS. It lacks SimulatePrincipalPolicy, and reports every version as just made: this module plays
+moto replaces AWS. It lacks SimulatePrincipalPolicy, and reports every version as just made: this module plays
 those answers, which proves nothing about AWS.
 """
 

@@ -1,4 +1,4 @@
-"""What only the AWS store does. moto stands in for AWS, with a strict client for AWS' rules that moto lacks."""
+"""What only the AWS store does. moto replaces AWS, with a strict client for AWS' rules that moto lacks."""
 
 import contextlib
 import functools
