@@ -1,4 +1,4 @@
-"""The tables and columns of Key Vault's audit log in Kusto.
+"""Tables and columns of Key Vault's audit log in Kusto.
 
 Some workspaces get AzureDiagnostics instead of AZKVAuditLogs, and some of its columns only with their first row. A test
 checks the names against Azure's lists (tests/unit/azure_tables.json).

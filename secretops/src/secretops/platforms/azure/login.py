@@ -1,8 +1,8 @@
 """Log in to Azure for one tenant: a container as its identity, a person as themselves.
 
 azure-identity prefers a machine's identity to `az login`, so it is used only with AZURE_CLIENT_ID or
-AZURE_TOKEN_CREDENTIALS. It returns a token for any tenant that a service names, and the name of a purged vault is free
-for any tenant: so tokens are for the stack's tenant only.
+AZURE_TOKEN_CREDENTIALS. It returns tokens for any tenant that a service names, and any tenant may take the name of a
+purged vault: so tokens are for the stack's tenant only.
 https://learn.microsoft.com/azure/developer/python/sdk/authentication/credential-chains
 """
 
@@ -24,7 +24,7 @@ _IDENTITY_NAMED = frozenset({"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS"})
 
 
 class Login:
-    """A TokenCredential: azure-identity's chain, restricted to `tenant`; empty, for the launcher: the vault's own."""
+    """azure-identity's chain, restricted to `tenant`; empty, for the launcher: the vault's own."""
 
     def __init__(self, tenant: str = "") -> None:
         logging.getLogger("azure.identity").setLevel(logging.ERROR)  # its warnings repeat our errors

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Azure(Platform[AzureStoreLocation]):
-    """One Key Vault."""
+    """Platform of one Key Vault."""
 
     location = AzureStoreLocation
     delivery_delay = "seconds, or 5 minutes if the hint is lost"

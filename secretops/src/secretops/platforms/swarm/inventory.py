@@ -57,7 +57,7 @@ class Inventory:
         return names
 
     def make(self, config: str, secret: str, stored: StoredVersion, texts: dict[str | None, str]) -> bool:
-        """Create a version's Swarm secrets, for the config with the id `config`; False if a name is taken."""
+        """Create a version's Swarm secrets for the config with the id `config`; False if a name is taken."""
         labels = {
             SWARM_INSTANCE: self._location.instance,
             CONFIG: config,
@@ -73,7 +73,7 @@ class Inventory:
     def sweep(self, secret: str, state: SecretState) -> None:
         """Remove unused secrets of retired versions.
 
-        Not those of another config, or of a number that this config has not used: another process is writing them.
+        Skips another config's, and numbers that this config has not used: another process is writing them.
         """
         for each in self.all(secret):
             if each.config == state.config and each.number < state.next and each.number not in state.living:

@@ -1,7 +1,7 @@
 """Watch an update of the server's service until all tasks have its list of secrets.
 
-Docker stores one earlier spec, and rolls the service back to it when new tasks fail. A write during an update would
-make that unfinished spec the one to roll back to, even if it never worked.
+Docker stores one earlier spec, and rolls back to it when new tasks fail. A write during an update would make that
+unfinished spec the rollback's, even if it never worked.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STARTS = 3
 
 
 class UpdateFailedError(UndeliverableError):
-    """The update was paused or rolled back: the tasks have the previous version."""
+    """The update was paused or rolled back: tasks have the previous version."""
 
 
 class NeverRanError(UpdateFailedError):
@@ -84,10 +84,10 @@ class Rollout:
         return {task["ID"] for task in self._failed_tasks(service)}
 
     def wait(self, wanted: list[ServiceSecret], *, is_new: bool, failed: set[str] | None = None) -> None:
-        """Wait until every running task has `wanted`; if it is new, also until one runs steadily with it.
+        """Wait until every running task has `wanted`; if new, also until one runs steadily with it.
 
-        `failed`: the tasks that had failed before an update was just sent, or None. Raises UpdateFailedError,
-        NeverRanError (after a just sent update), UnreachableError.
+        `failed`: tasks that had failed before a just sent update, or None. Raises UpdateFailedError, NeverRanError
+        (after a just sent update), UnreachableError.
         """
         began, ended = time.monotonic(), 0.0
         seen: dict[str, float] = {}
@@ -153,7 +153,7 @@ def longest(replicas: int) -> float:
 
 
 def state_of(service: Service) -> str:
-    """Return the state of the last update, or an empty text."""
+    """Return the last update's state, or an empty text."""
     return str((service.get("UpdateStatus") or {}).get("State") or "")
 
 

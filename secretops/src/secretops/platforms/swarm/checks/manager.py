@@ -1,4 +1,4 @@
-"""Doctor's requests to a manager of the stack's Swarm, as an operator. Reads no value."""
+"""Doctor's requests to a manager, as an operator. Reads no value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_JOB_AGE = timedelta(hours=3)
 
 
 class Manager:
-    """One stack's Swarm at one moment."""
+    """A Swarm at one moment."""
 
     def __init__(
         self, location: SwarmStoreLocation, *, api: SwarmApi | None = None, environment: Mapping[str, str] = os.environ
@@ -80,7 +80,7 @@ class Manager:
         return Inventory(self._api, self.location).all()
 
     def users(self, secret: SwarmSecret) -> list[str]:
-        """The services that mount a secret, except running jobs."""
+        """Services that mount a secret, except running jobs."""
         return [
             str(each["Spec"]["Name"])
             for each in self.get("/services")
@@ -90,7 +90,7 @@ class Manager:
 
     @property
     def ahead(self) -> timedelta:
-        """How far this machine's clock is ahead of the daemon's."""
+        """Return how far this clock is ahead of the daemon's."""
         return datetime.now(UTC) - parse_time(self.get("/info")["SystemTime"])
 
     def _is_job(self, service: dict[str, Any]) -> bool:
