@@ -1,4 +1,4 @@
-"""A client of Key Vault: read versions and values, create a version, set its tags, delete and recover a secret."""
+"""A client of Key Vault."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ JSON = "application/json"
 
 
 class BoundedRetryPolicy(RetryPolicy[Any, Any]):
-    """The SDK's retries for all `METHODS`, with no pause longer than `LONGEST_PAUSE`."""
+    """The SDK's retries, with `METHODS` and `LONGEST_PAUSE`."""
 
     def __init__(self) -> None:
         counts = dict.fromkeys(("retry_total", "retry_connect", "retry_read", "retry_status"), RETRIES)
@@ -68,7 +68,7 @@ def policies() -> dict[str, Any]:
 
 
 def connect(vault: str, tenant: str = "") -> SecretClient:
-    """Return a client of the vault at URL `vault`, without a request. Raises UsageError, StoreError."""
+    """Return a client of the vault's URL, without a request. Raises UsageError, StoreError."""
     with translated("connect to", vault, "the vault"):
         return SecretClient(
             vault, Login(tenant), connection_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, **policies()
@@ -77,8 +77,6 @@ def connect(vault: str, tenant: str = "") -> SecretClient:
 
 @dataclass(frozen=True)
 class KeyVaultVersion:
-    """A version of a secret, without its value."""
-
     secret: str
     # Key Vault's own id, not that of the version of secretops in it.
     id: str
@@ -91,7 +89,7 @@ class KeyVaultVersion:
 
 @dataclass(frozen=True, repr=False)
 class KeyVaultValue(KeyVaultVersion):
-    """A version with its value. No repr."""
+    """With the value, so without a repr."""
 
     text: str
 
@@ -123,7 +121,7 @@ class KeyVaultApi:
                 return ()
 
     def names(self) -> list[str]:
-        """Return all names. Needs a right on the whole vault."""
+        """Needs a right on the whole vault."""
         with translated("list the secrets of", self.vault, "the vault"):
             return [each.name for each in self.client.list_properties_of_secrets() if each.name]
 
@@ -143,20 +141,20 @@ class KeyVaultApi:
     def set(
         self, name: str, text: str, tags: Mapping[str, str], expires: datetime | None, *, fresh: bool = False
     ) -> None:
-        """Create a version. Raises DeletedError if a deleted secret has the name. `fresh`: renew the lease first."""
+        """Raises DeletedError if a deleted secret has the name. `fresh`: renew the lease first."""
         with translated("write", self.vault, name):
             about: dict[str, Any] = {"content_type": JSON, "tags": dict(tags), "expires_on": expires}
             self.client.set_secret(name, text, **about, raw_request_hook=self._hook(fresh))
 
     def set_tags(self, stored: KeyVaultVersion, tags: Mapping[str, str], *, enabled: bool | None = None) -> None:
-        """Replace a version's tags, and enable or disable it. No-op if missing."""
+        """Replace the tags, and enable or disable. No-op for a missing version."""
         with translated("change", self.vault, stored.secret), contextlib.suppress(ResourceNotFoundError):
             self.client.update_secret_properties(
                 stored.secret, stored.id, tags=dict(tags), enabled=enabled, raw_request_hook=self._hook(False)
             )
 
     def delete(self, name: str) -> None:
-        """Delete a secret with its versions, and wait for the end if readable."""
+        """Delete all versions, and wait for the end if readable."""
 
         def is_deleted() -> bool:
             try:
@@ -190,7 +188,7 @@ class KeyVaultApi:
         return lambda _request: self.guard(fresh)
 
     def _wait(self, name: str, done: Callable[[], bool]) -> None:
-        """Wait until `done`. The SDK's own wait never ends if a person undoes the change."""
+        """The SDK's own wait never ends if a person undoes the change."""
         retries = Retries(itertools.repeat(POLL_SECONDS), seconds=CHANGE_SECONDS + POLL_SECONDS)
         while not done():
             if not retries.pause():
@@ -199,8 +197,6 @@ class KeyVaultApi:
 
 @dataclass(frozen=True)
 class DeletedSecret:
-    """A deleted, unpurged secret."""
-
     # Of its newest version.
     tags: Mapping[str, str]
     # When Azure purges it.

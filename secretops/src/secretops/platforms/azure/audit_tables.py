@@ -58,7 +58,7 @@ CLAIMED: Mapping[str, Column] = {
 
 
 def either(columns: Mapping[str, Column], *, where: str = "", others: Iterable[str] = ()) -> str:
-    """Return a union of both tables with these columns, filtered by `where`, and of `others`."""
+    """Return a union of both tables, filtered by `where`, and of `others`."""
     own, shared = TABLES
     conditions = {own: [where], shared: ['Category == "AuditEvent"', where]}
     branches = list(others)

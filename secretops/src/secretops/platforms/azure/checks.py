@@ -1,7 +1,4 @@
-"""Doctor's checks of an Azure stack.
-
-Reads a value only to find which of two versions of one second readers get (`TagState.of`), and never shows it.
-"""
+"""Doctor's checks of an Azure stack. Values are read only for `TagState.of`, and never shown."""
 
 from __future__ import annotations
 
@@ -50,7 +47,7 @@ DENIAL_WINDOW = timedelta(days=1)
 
 
 class Vault:
-    """The vault of a stack. Connects with the first request; raises SecretopsError."""
+    """Connects with the first request; raises SecretopsError."""
 
     def __init__(self, location: AzureStoreLocation, *, timing: Timing | None = None) -> None:
         self.location, self.timing = location, timing or Timing()
@@ -61,7 +58,7 @@ class Vault:
 
     @functools.cached_property
     def _failure(self) -> SecretopsError | None:
-        """Return the error of the first request, which all checks share."""
+        """The error of the first request, shared by all checks."""
         try:
             self.api.versions(self._first)
         except ForbiddenError:
@@ -71,13 +68,13 @@ class Vault:
         return None
 
     def reach(self) -> None:
-        """Raise SecretopsError if the vault does not answer or rejects the login."""
+        """Raise SecretopsError for a missing answer or a rejected login."""
         if self._failure:
             raise self._failure
 
     @functools.cached_property
     def ahead(self) -> timedelta | None:
-        """Return how far this clock is ahead of the vault's; None if the answer has no date."""
+        """Return this clock's lead over the vault's; None if the answer has no date."""
 
         def read_date(response: PipelineResponse[Any, Any]) -> None:
             if date := response.http_response.headers.get("Date"):
@@ -110,7 +107,7 @@ class Vault:
         return {name: found for name in self.names if (found := self.api.deleted(name))}
 
     def undeclared(self) -> list[str]:
-        """Return the vault's other secrets with an enabled version."""
+        """Return other secrets with an enabled version."""
         self.reach()
         others = sorted({*self.api.names()} - {*self.names})
         return [name for name in others if any(stored.enabled for stored in self.api.versions(name))]
@@ -150,7 +147,7 @@ def own_rights(vault: Vault) -> Result:
 
 
 def names(vault: Vault, stack: OpenedStack) -> Result:
-    """Find deleted secrets with names of the stack, except those that secretops recovers itself."""
+    """Find deleted secrets with names of the stack, unless secretops recovers them itself."""
     deleted = {name: one for name, one in vault.deleted().items() if FORGETTING not in one.tags}
     if not deleted:
         return ok(f"{len(vault.names)}, none of a deleted secret")
@@ -222,7 +219,7 @@ def _unreadable_or_left(vault: Vault) -> Iterator[str]:
 
 
 def _left_over(state: TagState) -> Iterator[Copy]:
-    """Yield stuck surplus copies: a rotation discards only after its last write."""
+    """Yield stuck copies: a rotation discards only after its last write."""
     written = max((stored.created for stored in (*state.main, *state.staging)), default=None)
     if written and datetime.now(UTC) - written > STUCK_AFTER:
         yield from state.surplus
@@ -283,7 +280,7 @@ def readers_rights(vault: Vault) -> Result:
 
 
 def unknown_secrets(vault: Vault) -> Result:
-    """Find any author's secrets with a value in the stack's own vault that are not in the stack."""
+    """Find secrets of any author in the stack's own vault that have a value and are not in the stack."""
     if not (found := vault.undeclared()):
         return ok("none")
     delete = f"az keyvault secret delete --vault-name {vault.short_name} --name {found[0]}"

@@ -32,8 +32,7 @@ class ForbiddenError(StoreError):
     """No role permits the request."""
 
 
-class DeletedError(StoreError):
-    """A deleted secret has the name."""
+class DeletedError(StoreError): ...
 
 
 _UNGRANTED = ErrorTemplate(
@@ -131,7 +130,7 @@ def codes(error: AzureError) -> list[str]:
 def translate(
     error: AzureError, action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> SecretopsError:
-    """Return the error for `action` on the secret or blob `name` at `url`. `own`: templates by code."""
+    """Return the error for secret or blob `name` at `url`. `own`: templates by code."""
     if isinstance(error, HttpResponseError) and error.response is None and isinstance(error.__context__, AzureError):
         error = error.__context__  # the query client turns a failed login into an answer
     host = urlsplit(url).netloc
@@ -148,7 +147,7 @@ def vault_name(url: str) -> str:
 def translated(
     action: str, url: str, name: str, own: Mapping[str, ErrorTemplate] = MappingProxyType({})
 ) -> Iterator[None]:
-    """Translate the SDK's errors, without their texts and tracebacks."""
+    """Translate without the SDK's texts and tracebacks."""
     try:
         yield
     except AzureError as error:

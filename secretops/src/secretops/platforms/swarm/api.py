@@ -1,4 +1,4 @@
-"""The Docker Engine API as the store needs it: objects by compare-and-swap, and our own errors.
+"""The Docker Engine API: objects by compare-and-swap, and our own errors.
 
 Raw requests over Docker's client, which can't update secrets and configs. https://docs.docker.com/reference/api/engine/
 """
@@ -89,7 +89,7 @@ class SwarmApi:
         return answer.content
 
     def create(self, kind: Kind, spec: dict[str, Any], *, login: str | None = None) -> str | None:
-        """Create an object and return its id; None if the name is taken.
+        """Return the new object's id; None if the name is taken.
 
         Labels identify the object of an earlier attempt without an answer. `login`: see `daemon.registry_login`.
         """
@@ -101,7 +101,7 @@ class SwarmApi:
         return str(self._json(answer)["ID"])
 
     def update(self, kind: Kind, found: dict[str, Any], spec: dict[str, Any]) -> bool:
-        """Replace the spec of `found`; False on a conflict."""
+        """Return False on a conflict."""
         path, version = f"/{kind}/{found['ID']}/update", {"version": str(found["Version"]["Index"])}
         answer = self._request("POST", path, body=spec, parameters=version)
         if answer.status_code == http.HTTPStatus.NOT_FOUND or _STALE in answer.text:
@@ -110,7 +110,7 @@ class SwarmApi:
         return True
 
     def remove(self, kind: Kind, name: str) -> bool:
-        """Remove an object; False if a service uses it."""
+        """Return False if a service uses it."""
         answer = self._request("DELETE", f"/{kind}/{name}")
         if _IN_USE in answer.text:
             return False
@@ -216,7 +216,7 @@ class SwarmApi:
 
 
 def check_manager(info: dict[str, Any]) -> None:
-    """Raise NoManagerError unless `info` is of an unlocked manager."""
+    """Raise NoManagerError unless it is an unlocked manager."""
     swarm = info.get("Swarm") or {}
     if not swarm.get("ControlAvailable"):
         raise NoManagerError(swarm.get("LocalNodeState") or "unknown")

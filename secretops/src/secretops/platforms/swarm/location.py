@@ -22,15 +22,13 @@ SWARM_INSTANCE = "coreflux-mcp-secrets.instance"
 
 
 class SwarmFile(Model):
-    """The file in the server's containers with one field of a secret."""
-
     # Below /run/secrets, as the Secret Management Guide names it.
     name: SwarmFileName
     mode: FileMode = 0o400
 
 
 def version_file(secret: str) -> str:
-    """Return the name of the file with the mounted version's id, which the launcher reads."""
+    """Name the file with the mounted version's id, which the launcher reads."""
     return f"{secret}-version"
 
 

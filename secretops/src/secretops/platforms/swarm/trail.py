@@ -35,7 +35,7 @@ _OF_SERVICE = "com.docker.swarm.service.name"
 
 
 class SwarmEvents:
-    """`Trail` over both kinds of lines. Omits commands' arguments."""
+    """Omits commands' arguments."""
 
     log_format = "docker events as JSON, one a line; or the records of secretops' own log, one a line"
 
@@ -104,7 +104,7 @@ class SwarmEvents:
         return name.startswith(prefix) and _JOB.fullmatch(name.removeprefix(prefix)) is not None
 
     def _what(self, kind: str, name: str) -> str | None:
-        """Return an event's secret, config or service of the stack, or None."""
+        """Return the event's secret, config or service of the stack, or None."""
         if kind == "secret" and name.startswith(self._location.prefix):
             rest = name.removeprefix(self._location.prefix)
             return next((each for each in self._secrets if rest.startswith(f"{each}-v")), None)

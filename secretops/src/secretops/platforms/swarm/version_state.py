@@ -1,7 +1,7 @@
 """The state of a stack's versions: labels of one config, changed by compare-and-swap. Public; never a value.
 
-A config's content can't change, but its labels can, in one write that names the index it was decided on. The lease is
-one of the labels, so a process without it can write none of them.
+A config's content can't change, but its labels can, in one write that names the index it was decided on. They include
+the lease, so a process without it can write none of them.
 """
 
 from __future__ import annotations
@@ -66,8 +66,6 @@ _STATE, _LEASE, _ENTRY = TypeAdapter(SecretState), TypeAdapter(LeaseRecord), Typ
 
 
 class VersionState:
-    """The config's labels as read."""
-
     def __init__(self, name: str, labels: dict[str, str], *, id: str = "") -> None:
         self.id, self.labels = id, labels
         remedy = f"inspect it: docker config inspect {name}; the values in the Swarm's secrets are intact"
@@ -103,18 +101,18 @@ class VersionState:
 
 
 class VersionStateClient:
-    """Reads and writes the config. With a lease's `token`, only under that lease."""
+    """With a lease's `token`, writes only under that lease."""
 
     def __init__(self, api: SwarmApi, location: Location) -> None:
         self.api, self.location = api, location
         self.token = ""  # nosec B105 - of no lease
 
     def read(self) -> VersionState:
-        """Return the state, without an id if the config is missing. Raises StoreError, UnreachableError."""
+        """Return the state, without an id for a missing config. Raises StoreError, UnreachableError."""
         return self._of_holder(self.get())
 
     def change(self, decide: Callable[[VersionState], None]) -> VersionState:
-        """Write the changes of `decide` at once, and return the new state. Create a missing config.
+        """Write the changes of `decide` at once, also to a missing config. Return the new state.
 
         On a conflict calls `decide` again. Raises as `read` does, and what `decide` raises.
         """
@@ -148,7 +146,7 @@ class VersionStateClient:
         return self.api.create("configs", spec) is not None
 
     def opened(self, found: dict[str, Any] | None) -> VersionState:
-        """Parse `found`. Raises StoreError if it is another stack's."""
+        """Parse. Raises StoreError for another stack's config."""
         name = self.location.state_config
         if found is None:
             return VersionState(name, {})
@@ -165,7 +163,7 @@ class VersionStateClient:
 
     @property
     def is_nowhere(self) -> bool:
-        """True if this Swarm has neither the stack's config nor its service."""
+        """True without the stack's config and service."""
         return self.get() is None and self.api.get(f"/services/{self.location.service}") is None
 
     def remove_empty(self) -> None:
@@ -189,7 +187,7 @@ class VersionStateClient:
 
 
 class LeaseLabel(LeaseStore):
-    """The lease as a label. `at` is the config as read; None after a write."""
+    """`at` is the config as read; None after a write."""
 
     keeps_duration = True
 

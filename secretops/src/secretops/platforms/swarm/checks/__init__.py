@@ -144,7 +144,7 @@ def encryption(manager: Manager) -> Result:
 
 
 def server(manager: Manager) -> Result:
-    """Check that the server's service runs all replicas, and that its last update succeeded."""
+    """Check that all replicas run, and that the last update succeeded."""
     name = manager.location.service
     service = next((each for each in manager.get("/services") if each["Spec"]["Name"] == name), None)
     rule = "every replica runs, and an update replaces them one after the other, start-first"
@@ -174,7 +174,7 @@ def server(manager: Manager) -> Result:
 
 
 def version_state(manager: Manager) -> Result:
-    """Check that the versions' config exists and can be parsed."""
+    """Check that the config exists and can be parsed."""
     name = manager.location.state_config
     try:
         state = manager.state
@@ -213,7 +213,7 @@ def lease(manager: Manager, take_over: Repair | None = None, pause: float = Timi
 
 
 def orphaned_secrets(manager: Manager) -> Result:
-    """Find Swarm secrets of the stack that no stored version needs."""
+    """Find Swarm secrets that no stored version needs."""
     state, retired, wrong = manager.state, list[SwarmSecret](), dict[str, str]()  # What is wrong -> its remedy.
     for found in manager.secrets:
         secret = state.secret(found.secret)
