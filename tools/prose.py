@@ -114,7 +114,7 @@ def messages(path: Path) -> str:
 
 
 def _text(node: ast.expr) -> str:
-    """Return a text, with `x` for each of its expressions; nothing for what is no text."""
+    """Return a text with `x` for its expressions; nothing for another value."""
     match node:
         case ast.Constant(value=str(text)):
             return " ".join(text.split())
