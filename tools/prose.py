@@ -51,7 +51,7 @@ def main() -> int:
         print_counts()
         return 0
     if args.sample is not None:
-        print_sample(random.Random(args.sample))  # nosec B311 - draws no secret
+        print_sample(random.Random(args.sample))  # noqa: S311 - no secret
         return 0
     try:
         found = [*of_rules([path.resolve() for path in args.paths] or tracked("*.md", "*.py"))]
