@@ -88,7 +88,7 @@ def access(**changes: Any) -> Access:
     return Access(**{**said, **changes})
 
 
-def test_a_stack_that_is_as_it_should_be_is_well() -> None:
+def test_intact_stack_is_healthy() -> None:
     names = ("vault", "clock", "your rights", "names", "pending", "versions", "lease", "audit", "readers' rights")
     assert {name: Played().finds(name) for name in names} == dict.fromkeys(names, Level.OK)
 

@@ -175,7 +175,7 @@ def test_without_a_file_the_workspace_is_asked_from_since_on(workspace: Callable
     played = workspace([dedicated(time=now - timedelta(days=day), who=MALLORY) for day in range(1, 12)])
     (one,) = audit(MANIFEST, [], since=now - timedelta(days=9, hours=1)).rows
     assert (one.reader, one.count, one.declared) == (MALLORY, 9, False)
-    assert len(played.asked) == 2, "a week at a time"
+    assert len(played.requested) == 2, "a week at a time"
     assert played.tenants == {STORE.tenant}
 
 
@@ -187,7 +187,7 @@ def test_truncated_answer_is_split_and_each_row_counted_once(workspace: Callable
     played = workspace([dedicated(TimeGenerated=time.isoformat()) for time in times], most=5)
     (one,) = audit(MANIFEST, [], since=begin).rows
     assert one.count == len(times)
-    assert len(played.asked) > 2
+    assert len(played.requested) > 2
     workspace([dedicated(time=now - timedelta(minutes=1))] * 3, most=2)
     with pytest.raises(StoreError, match=r"\(-2133196797\)"):
         audit(MANIFEST, [], since=now - timedelta(minutes=2))
@@ -202,7 +202,7 @@ def test_a_table_that_is_not_there_keeps_nothing_back(workspace: Callable[..., P
     for says in ((), (NO_OLDER,)):
         played = workspace([dedicated(time=now - timedelta(hours=1))], says=says)
         (one,) = audit(MANIFEST, [], since=now - timedelta(days=1)).rows
-        assert (one.count, len(played.asked)) == (1, 1)
+        assert (one.count, len(played.requested)) == (1, 1)
 
 
 @pytest.mark.parametrize("says", [(RUNAWAY,), (NO_OLDER, NO_COLUMN)])
@@ -211,7 +211,7 @@ def test_incomplete_answer_is_refused(says: tuple[dict[str, Any], ...], workspac
     played = workspace([dedicated(time=now - timedelta(hours=1))], says=says)
     with pytest.raises(StoreError, match=re.escape(says[-1]["code"])) as caught:
         audit(MANIFEST, [], since=now - timedelta(days=1))
-    assert len(played.asked) == 1
+    assert len(played.requested) == 1
     assert says[-1]["message"] not in str(caught.value)
 
 
