@@ -1,4 +1,4 @@
-"""The image: the real Dockerfile built and run by a real dockerd, on a base and an index that need no registry."""
+"""The image, built from the real Dockerfile and run by a real dockerd without a registry."""
 
 import hashlib
 import importlib.metadata
@@ -33,15 +33,15 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PAGE = (ROOT / "docs" / "operations" / "image.md").read_text()
 SERVER_HOME = "opt/coreflux-mcp-server"
 USER = "10001"
-END_SECONDS = 5  # What the launcher promises after SIGTERM.
-SLOW_MACHINE = 20  # Seconds more that a test allows for a machine with other work.
+END_SECONDS = 5  # Stop time that the launcher promises after SIGTERM.
+SLOW_MACHINE = 20  # Additional seconds that a test allows on a busy machine.
 
 ALLOWED = (
     r"pyproject\.toml|uv\.lock|secretops/.*\.(py|toml|typed|css|html)|tools/wheels/uv\.txt|"
     r"\.tools/server/([a-z_]+\.py|LICENSE)"
 )
+# Without --tmpfs: no writable path unless a test mounts it.
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
-"""And no --tmpfs: there is nowhere at all to write to, where a test mounts nothing."""
 
 
 ON_THE_MACHINES_NETWORK = """#!/bin/sh
@@ -164,7 +164,7 @@ def test_image_serves_without_any_rights(workshop: Workshop, image: str, mosquit
     }.items():
         path = tmp_path / name
         path.write_text(text)
-        os.chown(path, 0, int(USER))  # as kubelet lays it by fsGroup
+        os.chown(path, 0, int(USER))  # as kubelet mounts it with fsGroup
         path.chmod(0o440)
     options = ("--env", "MQTT_BROKER=localhost", "--env", f"MQTT_PORT={mosquitto.port}")
     mount = ("--volume", f"{tmp_path}:/etc/coreflux-mcp/secrets:ro")
@@ -209,7 +209,7 @@ def log(docker: Dockerd, container: str) -> str:
 @real
 @pytest.mark.slow
 def test_image_command_answers_the_health_check(workshop: Workshop, image: str, tmp_path: Path) -> None:
-    """With no more than its token, and no network: alive, and not ready."""
+    """With only its token and no network: alive, not ready."""
     docker = workshop.docker
     found = re.search(r'^\["CMD", (.*)\]$', PAGE, re.MULTILINE)
     assert found
@@ -249,7 +249,7 @@ def test_image_serves_as_the_rotator_too(workshop: Workshop, image: str, mosquit
 @pytest.mark.slow
 @pytest.mark.usefixtures("image")
 def test_the_pages_commands_make_the_image_and_show_what_is_in_it(workshop: Workshop, tmp_path: Path) -> None:
-    """By `make` in a clone that lies beside the server's; the base is this workshop's."""
+    """Run `make` in a clone next to the server's; the base is this machine's."""
     shutil.copy(ROOT / "Makefile", workshop.tree)
     shutil.copytree(workshop.tree / SERVER_FOLDER, workshop.tree.parent / "its-clone")
     (workshop.tree / ".git/config").unlink()  # it is none

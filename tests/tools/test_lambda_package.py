@@ -1,4 +1,4 @@
-"""The package of the Lambda functions: the same bytes twice, only what is imported, and a function that works."""
+"""The package of the Lambda functions: reproducible, minimal and importable."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Parts that tests build or fetch: only the pinned sources pass, and their versions go together."""
+"""Parts that tests build or download: pinned sources only, with compatible versions."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""The pack started as Pulumi's own language host for policies does, and ended as the CLI does."""
+"""The policy pack, started and stopped as Pulumi's CLI does."""
 
 import os
 import signal
@@ -17,12 +17,12 @@ from tools.steps import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-DEADLINE = 300.0  # Seconds; for a slow machine, and waited for by nobody else.
+DEADLINE = 300.0  # Seconds, for a slow machine.
 
 
 @pytest.fixture
 def started() -> Iterator[subprocess.Popen[str]]:
-    """What pulumi-analyzer-policy-python runs, in the pack's folder. No engine is asked anything before a stack is."""
+    """Start what pulumi-analyzer-policy-python runs, in the pack's folder."""
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", "."],
         cwd=ROOT / "policies",

@@ -1,4 +1,4 @@
-"""A review from a preview's events to the comment: its content, its order, and what can't get into it."""
+"""A review, from a preview's events to the comment: content, order, and what it must not contain."""
 
 import json
 import secrets
@@ -156,7 +156,7 @@ def test_a_move_hides_no_change_that_does_not_follow_from_it() -> None:
 
 
 def grants(kind: str, before: Any, after: Any) -> set[str]:
-    """What is gained (+) and lost (-): action, principal and resource."""
+    """Return the permissions gained (+) and lost (-): action, principal and resource."""
     names = [
         event("create", "aws:secretsmanager/secret:Secret", "secret-mqtt", new={"name": "mcp/mqtt"}),
         event("create", "aws:iam/role:Role", "task-role", new={"name": "mcp@task"}),
@@ -322,7 +322,7 @@ def test_a_hostile_name_is_no_markdown_html_or_mention(hostile: str) -> None:
 
 
 def broken_files() -> list[tuple[str, str]]:
-    """Good ones but for one place."""
+    """Return valid files with one broken place each."""
     good = json.loads(written((reviewed(Change(op=Op.UPDATE, type=KEY, name="key", properties=("policy",))),)))
 
     def but(*path: Any, to: Any) -> str:

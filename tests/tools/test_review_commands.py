@@ -1,4 +1,4 @@
-"""The commands of the jobs: whose rules judge, an approved plan, and the CA of a broker."""
+"""The commands of the jobs: whose rules apply, an approved plan, and a broker's CA."""
 
 import json
 import random
@@ -38,7 +38,7 @@ def test_only_an_approved_plan_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_plan_is_the_same_in_another_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The engine goes through resources side by side, and tells of them as it comes to them."""
+    """The engine processes resources concurrently, in no fixed order."""
     changes = [Change(op=Op.CREATE, type=f"aws:kms/key:Key{n % 3}", name=f"key-{n}") for n in range(20)]
     plans = set()
     for _ in range(5):
@@ -91,7 +91,7 @@ def test_beside_a_state_no_ca_is_made_up_for_it_would_be_a_change(clone: Path) -
 
 
 class Answering(previews.Clone):
-    """A clone whose Pulumi and `make` are not asked: it answers as each test says."""
+    """A clone with scripted answers of Pulumi and `make`."""
 
     STREAM = json.dumps({"summaryEvent": {"result": "succeeded"}}) + "\n"
 
@@ -111,7 +111,6 @@ class Answering(previews.Clone):
         return Provider.STANDIN if "STANDIN" in self.environment else super().provider(found, stack)
 
     def judged(self, *_: Any) -> tuple[int, int, tuple[Broken, ...]]:
-        """A pull request that disabled its rule breaks that of the base alone."""
         return 7, 0, (Broken(rule="aws-keys-rotate", name="key"),) if self.root.name == "base" else ()
 
 

@@ -1,4 +1,4 @@
-"""What is written to and read from GitHub: the comment on a pull request, and the login of a job."""
+"""The comment on a pull request, and the login of a job, against a stand-in for GitHub."""
 
 import io
 import secrets

@@ -1,4 +1,4 @@
-"""The scanners of `make scan` on repositories made here: what is planted is found, its place named, its text not."""
+"""The scanners of `make scan`, on repositories made here: they report the place of a secret, not its text."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def scan(folder: Path, *names: str, **extra: str) -> subprocess.CompletedProcess
 
 
 def scan_or_skip(folder: Path, name: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Skipped, with the scanner's own reason, where it cannot be had; under CI that is exit code 2 and so a failure."""
+    """Skip with the scanner's own reason if it is unavailable; under CI that is exit code 2, a failure."""
     done = scan(folder, name, **extra)
     if done.returncode == 0 and f"{name}: skipped: " in done.stdout:
         pytest.skip(" ".join(done.stdout.split()))
@@ -76,7 +76,7 @@ def scan_or_skip(folder: Path, name: str, **extra: str) -> subprocess.CompletedP
 
 
 def aws_key() -> str:
-    """The form of an AWS access key id. No letter twice, so that no scanner takes it for a placeholder."""
+    """Return the form of an AWS access key id. No letter repeats: a scanner would take it for a placeholder."""
     return "AK" + "IA" + "".join(secrets.SystemRandom().sample(string.ascii_uppercase + "234567", 16))
 
 

@@ -1,4 +1,4 @@
-"""Set-up as a user runs it, on stand-ins for uv and Pulumi that say what was asked of them: no network, no build."""
+"""Set-up as a user runs it, with recording stand-ins for uv and Pulumi: no network, no build."""
 
 import ast
 import os
@@ -38,8 +38,6 @@ def program(path: Path, text: str) -> Path:
 
 
 class Clone:
-    """A copy of what set-up reads, and a PATH with stand-ins in front."""
-
     def __init__(self, root: Path) -> None:
         self.root, self.bin, self.asked_file = root / "clone", root / "bin", root / "asked"
         for name in ("tools", *clone.LOCKED):
@@ -161,7 +159,7 @@ def test_the_refusal_can_be_read_by_the_python_that_it_refuses() -> None:
 
 def test_unreadable_folder_on_path_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(tmp_path / "pulumi", "#!/bin/sh\n")
-    closed = f"/{'x' * 300}"  # refused to root, too: the name is too long
+    closed = f"/{'x' * 300}"  # fails for root, too: the name is too long
     monkeypatch.setenv("PATH", f"{closed}{os.pathsep}{tmp_path}")
     assert pulumi_cli.on_path() == [tmp_path / "pulumi"]
 
@@ -177,7 +175,7 @@ def test_pulumi_on_path_is_used_if_pinned_and_complete(pulumi: str, host: bool, 
     program(fresh.bin / "pulumi", pulumi)
     if not host:
         (fresh.bin / "pulumi-language-python").unlink()
-    # Where it is not used a build follows; this Go is new enough and fails it.
+    # Without the cache a build starts; this Go is recent enough and fails it.
     program(fresh.bin / "go", '#!/bin/sh\n[ "$1" = env ] && echo go9.9.9\n')
     code, said = fresh.set_up()
     assert code == (0 if used else 1), said

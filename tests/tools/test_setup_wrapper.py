@@ -1,6 +1,5 @@
-"""`.venv/bin/pulumi`: the user's own backend wins, else the state lies in the clone. The CLI is a stand-in that prints
-its environment.
-"""
+"""`.venv/bin/pulumi`: uses the user's backend, else a state in the clone. The CLI is a stand-in that prints its
+environment."""
 
 import subprocess
 from pathlib import Path
@@ -20,7 +19,7 @@ exit 7
 
 
 class Wrapper:
-    """A wrapper in a clone whose path a shell would trip over."""
+    """A wrapper in a clone whose path needs quoting in a shell."""
 
     def __init__(self, root: Path) -> None:
         self.clone, self.home, self.cli = root / "a clone of it's", root / "home", root / "c l i/pulumi"

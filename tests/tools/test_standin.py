@@ -1,4 +1,4 @@
-"""The stand-in for a cloud's provider: it refuses wrong inputs, keeps secrets to itself, deploys only with leave."""
+"""The stand-in for a cloud's provider: it validates inputs, conceals secrets, and deploys only when allowed."""
 
 import json
 import os
@@ -28,12 +28,10 @@ CONFIGURATION = {
 
 
 class AbortedError(Exception):
-    """What grpc's context does with a refusal."""
+    """Raised by Context.abort, as by grpc's context."""
 
 
 class Context:
-    """A call that ends as grpc's does."""
-
     def abort(self, code: Any, text: str) -> None:
         raise AbortedError(code, text)
 
@@ -50,7 +48,7 @@ def standins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, St
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AZURE_CONFIG_DIR", str(tmp_path / "nobody"))
-    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))  # where Vault's own command leaves a token
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))  # where Vault's own command stores a token
     made = {"aws": Standin(Aws("7.51.1")), "azure-native": Standin(Azure("3.29.0")), "vault": Standin(Vault("7.14.0"))}
     for package, given in CONFIGURATION.items():
         configure(made[package], given)
@@ -63,7 +61,6 @@ def configure(standin: Standin, given: Mapping[str, Any]) -> None:
 
 @pytest.fixture
 def standin(standins: Mapping[str, Standin]) -> Standin:
-    """The stand-in for AWS."""
     return standins["aws"]
 
 
@@ -155,7 +152,7 @@ def test_set_up_lays_the_stand_in_only_without_credentials_and_refuses_to_deploy
 ) -> None:
     plugin = tmp_path / "bin/pulumi-resource-vault"
     monkeypatch.setattr(clone, "TOOLS", tmp_path)
-    monkeypatch.setattr(clone, "_built", lambda _: False)  # the official CLI fetches providers by itself
+    monkeypatch.setattr(clone, "_built", lambda _: False)  # the official CLI downloads providers by itself
     with pytest.raises(SetupError, match="deploys nothing"):
         clone.provide_cloud("vault", "prod", deploys=True)
     assert not plugin.exists()

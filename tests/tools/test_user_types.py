@@ -1,4 +1,4 @@
-"""What a type checker says of programs that use the components."""
+"""What a type checker reports about programs that use the components."""
 
 import os
 import re

@@ -1,7 +1,7 @@
-"""The workflows: by actionlint, by the rules of this repository, and by running what their steps run.
+"""The workflows: by actionlint, by the rules of this repository, and by running the scripts of their steps.
 
-No step is run on GitHub. The scripts are taken from the YAML and run by bash as a runner would, with a HOME and files
-of their own, where stand-ins for `make`, `sudo`, Python and `secretops` say what they were asked.
+bash runs the scripts as a runner would, with their own HOME. Stand-ins for `make`, `sudo`, Python and `secretops`
+record their arguments.
 """
 
 import os
@@ -20,8 +20,8 @@ from tools.steps import ROOT
 
 FILES = sorted(workflows.WORKFLOWS.glob("*.yml"))
 ACTIONS = sorted((ROOT / ".github/actions").rglob("action.yml"))
+# Scripts with these words are not run: they need the network, change this machine, or are the gate itself.
 NOT_RUN = ("apt-get", ".ci/run", "git fetch", "git config --global")
-"""Words of the scripts that are not run here: they need the network, change this machine, or are the gate itself."""
 
 ASKED = """#!/bin/sh
 echo "$(basename "$0") $*" >> "$ASKED"
@@ -32,7 +32,7 @@ esac
 
 
 def document(path: Path) -> Any:
-    # `on:` is a truth in YAML 1.1, which GitHub does not read it as.
+    # YAML 1.1 reads `on:` as true; GitHub does not.
     return yaml.safe_load(re.sub(r"^on:", '"on":', path.read_text(), flags=re.MULTILINE))
 
 
@@ -143,7 +143,7 @@ def test_nothing_is_deployed_before_it_was_previewed_judged_and_approved() -> No
     ],
 )
 def test_script_runs_in_the_runners_shell(script: str, environment: dict[str, str], tmp_path: Path) -> None:
-    """As `bash -e` on a runner: every name that it reads is set there, and each command has its arguments whole."""
+    """Run it as `bash -e` on a runner: every variable is set, and each command gets its arguments intact."""
     for place in ("bin/make", "bin/sudo", "bin/python3", "work/.venv/bin/python", "work/.venv/bin/secretops"):
         program = tmp_path / place
         program.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""The AWS platform's program under mocks, and what a reviewer is shown of its roles.
+"""The AWS platform's program under mocks, and the reviewer's list of its roles.
 
-python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt
+Refresh the list by python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt
 """
 
 import atexit
@@ -22,8 +22,8 @@ IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/coreflux-mcp-secrets:0.
 OPERATOR = "arn:aws:iam::123456789012:role/secrets-operator"
 OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF"
 READER = "arn:aws:iam::123456789012:user/alice"
+# In another account and region, which shares it.
 CA = "arn:aws:acm-pca:eu-west-1:210987654321:certificate-authority/01234567-89ab-cdef-0123-456789abcdef"
-"""Of another account and region, which shares it."""
 GOLDEN = Path(__file__).with_name("golden") / "aws-roles.txt"
 STORE = f'kind: aws, region: eu-central-1, account: "123456789012", operators: {[OPERATOR]}'
 SUBNETS = "[subnet-0123456789abcdef0, subnet-0123456789abcdef1]"
@@ -39,14 +39,14 @@ def ca() -> Path:
 
 @contextmanager
 def a_package(*, current: bool = True) -> Iterator[None]:
-    """As if `make lambda` had just run, or long ago. A stand-in: the mocks open no archive."""
+    """Pretend that `make lambda` has just run, or long ago. The mocks open no archive."""
     with mock.patch("components.aws.rotation.is_current", return_value=current):
         yield
 
 
 @contextmanager
 def a_kubeconfig() -> Iterator[None]:
-    """As if there were one. A stand-in: the mocks ask no cluster."""
+    """Provide a kubeconfig. The mocks connect to no cluster."""
     with mock.patch("secretops.platforms.kubernetes.kubeconfig.select_context"):
         yield
 
@@ -64,10 +64,10 @@ def on_aws(
     into: Deployed | None = None,
     **more: str,
 ) -> Deployed:
-    """A stack of the AWS store, each section with more entries; `kind` is the server's.
+    """Deploy a stack of the AWS store, each section with more entries; `kind` is the server's.
 
-    On ECS the reference is NativeRef unless `server` names one. The same stack is deployed once a session, unless
-    `into` says where.
+    On ECS the reference is NativeRef unless `server` sets another. A stack is deployed once a session, unless `into` is
+    set.
     """
     if kind == SERVER and "reference:" not in server:
         server += ", reference: NativeRef"

@@ -1,4 +1,4 @@
-"""A seventh platform's components: values in memory. Its registry line and this module are all that it takes."""
+"""Components of a seventh platform, in memory. Its registry line and this module are all it needs."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,15 +16,11 @@ from tests.unit.memory_platform import MemoryLocation
 
 
 class MemoryStore(StoreSection):
-    """A shelf of this process."""
-
     kind: Literal["memory"]
     shelf: str
 
 
 class MemoryServer(ServerSection):
-    """A server of this process."""
-
     kind: Literal["memory"]
 
 

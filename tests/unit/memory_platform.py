@@ -1,4 +1,4 @@
-"""A seventh platform: values in this process's memory. Its registry entry and this module are all that it takes."""
+"""A seventh platform, in memory. Its registry entry and this module are all it needs."""
 
 from typing import Literal
 

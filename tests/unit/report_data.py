@@ -1,4 +1,4 @@
-"""A report of a stack that has everything: late and waiting secrets, failed steps, a reader with a hostile name."""
+"""A report with late and waiting secrets, failed steps, and a reader with a hostile name."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ STEPS = ("prepare", "apply", "verify", "publish")
 
 
 def made(secrets: int = 5, readers: int = 4, rotations: int = 4) -> Report:
-    """With that many secrets; each third is late, and each fifth rotation failed once before it went well."""
+    """Return a report: each third secret is late, and each fifth rotation failed once before it succeeded."""
     aged = [_aged(number) for number in range(secrets)]
     steps = [step for one in aged for step in _steps(one, rotations)]
     return Report(

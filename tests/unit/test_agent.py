@@ -1,4 +1,4 @@
-"""The section agent: whose keys they are, what each platform's server is told, and who may reach what."""
+"""The section agent: who owns the keys, each server's configuration, and network access."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The order in which an agent's keys are made, proven and deleted. Store and agent are in memory."""
+"""The order in which an agent's keys are created, verified and deleted. Store and agent are in memory."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,7 +28,7 @@ SECRET = Secret(
 
 @dataclass
 class Agent:
-    """The keys of an agent in memory, and the calls to it. `lost`: how many answers to `create` get lost."""
+    """The agent's keys in memory, and the calls to it. `lost`: how many answers to `create` get lost."""
 
     keys: dict[str, NamedKey] = field(default_factory=lambda: {OTHERS.id: OTHERS})
     calls: list[str] = field(default_factory=list)

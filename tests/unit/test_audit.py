@@ -1,6 +1,6 @@
-"""`secretops audit`: what counts as a read, what is broken, and that memory does not grow with the log.
+"""`secretops audit`: reads, malformed lines, and memory use on a growing log.
 
-The lines have the form of a real API server's; tests/stacks/test_staging.py reads its own.
+The lines have the form of a real API server's; tests/stacks/test_staging.py reads real ones.
 """
 
 import json
@@ -37,7 +37,7 @@ MANIFEST = Manifest(
 
 
 def event(user: str = "mallory", **changes: Any) -> dict[str, Any]:
-    """A get of the server's Secret that was answered, unless told otherwise."""
+    """Return a successful get of the server's Secret, with `changes`."""
     code = changes.pop("code", 200)
     target = {"resource": "secrets", "namespace": NAMESPACE, "name": SECRETS, "apiVersion": "v1"}
     return {

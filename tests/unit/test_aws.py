@@ -1,4 +1,4 @@
-"""The AWS platform under mocks: what the program asks the engine for. No account is asked anything here."""
+"""The AWS platform under mocks: the resources that the program registers."""
 
 import json
 import re
@@ -311,7 +311,7 @@ def test_a_service_keeps_its_tasks_until_new_ones_stand_and_goes_back_if_they_do
 
 
 class Service:
-    """A fake of ECS: one service and its deployments. One is PRIMARY, those before it are ACTIVE."""
+    """A fake of ECS: one service and its deployments. The last is PRIMARY, earlier ones are ACTIVE."""
 
     def __init__(self, begun: datetime) -> None:
         self.deployments: list[dict[str, Any]] = [
@@ -338,7 +338,7 @@ NOON, AN_HOUR, A_MINUTE = datetime(2026, 11, 25, 12, tzinfo=UTC), timedelta(hour
 
 
 def told(*times: datetime) -> dict[str, Any]:
-    """Messages of the queue, each of a label that moved at such a time. EventBridge cuts times to seconds."""
+    """Return queue messages, one for each time at which a label moved. EventBridge cuts times to seconds."""
     return {
         "Records": [
             {"messageId": f"{time:%H:%M:%S}", "body": json.dumps({"time": f"{time:%Y-%m-%dT%H:%M:%SZ}"})}
@@ -397,7 +397,7 @@ def test_deployment_starts_unless_one_has_begun_since(
 
 @pytest.mark.parametrize("http_token", [{}, {"http-token": NO_VALUE}], ids=["never", "empty"])
 def test_first_values_an_hour_apart_leave_no_dead_letter(service: Service, http_token: dict[str, str]) -> None:
-    """No task starts without all of them, so ECS gives up each deployment until the last one is there."""
+    """A task needs all values to start, so ECS gives up each deployment until the last value arrives."""
     service.deployments = [{"status": "PRIMARY", "createdAt": service.now, "rolloutState": "FAILED"}]
     assert again(service, NOON, secrets={"mqtt": "a-version", **http_token}) == set()
     assert service.asked == []
@@ -409,7 +409,7 @@ def test_first_values_an_hour_apart_leave_no_dead_letter(service: Service, http_
 
 
 def test_a_stack_of_aws_has_at_most_95_resources() -> None:
-    """With the stack itself, and the options of Pulumi.prod.yaml."""
+    """Includes the stack itself, and the options of Pulumi.prod.yaml."""
     assert len(on_aws(server=", reference: Fetched", broker=f", ca_file: {aws_stack.ca()}").resources) + 1 <= 95
 
 

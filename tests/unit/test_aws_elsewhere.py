@@ -1,4 +1,4 @@
-"""The AWS store with a server that is not AWS': in a cluster, by External Secrets; on this machine, by the launcher."""
+"""The AWS store with a server elsewhere: in a cluster, by External Secrets; on this machine, by the launcher."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def store_of(deployed: Deployed) -> AwsStoreLocation:
 
 
 def synced(deployed: Deployed) -> dict[str, Any]:
-    """secret -> the spec of its ExternalSecret."""
+    """Return secret -> the spec of its ExternalSecret."""
     return {
         name.removeprefix("synced-"): each.inputs["spec"]
         for name, each in deployed.resources.items()
@@ -123,7 +123,7 @@ def test_an_mcp_client_is_given_where_the_values_are_and_what_is_public(here: De
     given = entry(here)
     source = "aws-sm:eu-central-1/coreflux-mcp/dev/mqtt+agent-key"
     assert given["args"] == ["run", "--from", source]
-    open_source(source)  # which the launcher understands
+    open_source(source)  # which the launcher accepts
     login = "AWS_SHARED_CREDENTIALS_FILE"
     assert here.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key"], "login_variable": login}
     public = {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "LOG_LEVEL"}

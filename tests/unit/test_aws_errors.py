@@ -1,4 +1,4 @@
-"""What AWS and its SDK refuse, in our words: each error as AWS writes it, and nothing of its text but names."""
+"""Errors of AWS and its SDK in our words; only names of AWS's text are repeated."""
 
 import secrets
 from typing import Any

@@ -1,8 +1,7 @@
-"""What the stack looks for in CloudTrail's log and on the event bus: the patterns that it makes, on events.
+"""The patterns for CloudTrail's log and the event bus, evaluated on events.
 
-The events have the form of AWS' own examples (user guide of Secrets Manager, "CloudTrail entries" and "Match events";
-of KMS, "Logging"); that AWS writes them so is not proven here. Filter patterns are evaluated by a small evaluator
-(filter_pattern), event patterns by moto's.
+The events have the form of AWS's examples (user guide of Secrets Manager, "CloudTrail entries" and "Match events"; of
+KMS, "Logging"). filter_pattern evaluates filter patterns, moto evaluates event patterns.
 """
 
 from typing import Any
@@ -28,7 +27,7 @@ ANOTHER_STACKS, ANOTHERS = "coreflux-mcp/prod2/mqtt", "billing/mqtt"
 
 
 def watched() -> Deployed:
-    """A stack with all that there is to watch: a replica's key, and an operator who is a user."""
+    """Deploy a stack with every watched item: a replica's key, and an operator who is a user."""
     return on_aws(", replicas: [eu-west-1]", operators=(OPERATOR, READER))
 
 
@@ -57,12 +56,12 @@ def of(service: str, name: str, /, **parameters: Any) -> Event:
 
 
 def iam(name: str, /, **parameters: Any) -> Event:
-    """IAM is a global service: its events are written in one region, whichever the stack's is."""
+    """Return an event of IAM, a global service that writes its events in one region."""
     return of("iam", name, **parameters) | {"awsRegion": "us-east-1"}
 
 
+# Another account's caller, as CloudTrail may record it: without an ARN.
 OTHERS_ACCOUNT: Event = {"type": "AWSAccount", "principalId": "AROAEXAMPLE:mallory", "accountId": "000000000000"}
-"""Another account's caller, as CloudTrail may show it: by no ARN."""
 ROLES = "coreflux-mcp-prod-eu-central-1@"
 STACK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/{ROLES}tick"
 TASK = f"arn:aws:ecs:eu-central-1:{ACCOUNT}:task-definition/coreflux-mcp-prod-server:7"
@@ -71,6 +70,7 @@ LAMBDA_CODE, LAMBDA_SETTINGS = "UpdateFunctionCode20150331v2", "UpdateFunctionCo
 BUCKET = Names(stack="prod", account=ACCOUNT, region="eu-central-1").bucket
 
 
+# Events that each filter must count.
 COUNTED: dict[str, dict[str, Event]] = {
     "undeclared-read": {
         "by ARN": event(user(), arn(MQTT)),
@@ -122,8 +122,8 @@ COUNTED: dict[str, dict[str, Event]] = {
         "who reads the records": of("s3", "PutBucketPolicy", bucketName=BUCKET),
     },
 }
-"""What each filter has to count."""
 
+# Events that no filter may count.
 QUIET: dict[str, Event] = {
     "the server's task reads": event(),
     "an operator reads": event(session("secrets-operator", name="alice")),
@@ -135,7 +135,6 @@ QUIET: dict[str, Event] = {
     "the key decrypts": of("kms", "Decrypt", keyId=KEY),
     "another key is disabled": of("kms", "DisableKey", keyId="of-somebody-else"),
 }
-"""What none of them may count."""
 
 
 @pytest.mark.parametrize(
@@ -233,7 +232,7 @@ OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")  #
             ("AWSCURRENT", OWN, True),
             ("user-alice", OWN, False),
             ("AWSCURRENT", arn(ANOTHER_STACKS, suffix="-AbCdEf"), False),
-            ("AWSCURRENT", arn("coreflux-mcp/prod/broker-admin", suffix="-AbCdEf"), False),  # no task is given it
+            ("AWSCURRENT", arn("coreflux-mcp/prod/broker-admin", suffix="-AbCdEf"), False),  # no task receives it
         )
     ],
 )

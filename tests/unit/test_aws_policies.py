@@ -1,4 +1,4 @@
-"""Who may what in an AWS stack, decided by a small evaluator over the policies that the program really makes."""
+"""Permissions in an AWS stack, by evaluating the policies that the program makes."""
 
 import importlib.util
 import json
@@ -23,8 +23,8 @@ from tests.unit.aws_stack import (
 from tests.unit.harness import Deployed
 from tests.unit.iam import Request, is_allowed, listed, roles, statements
 
+# The SDK's deprecation warnings do not concern these tests.
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
-"""The SDK warns of what nobody here uses."""
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations"
 PREVIEW_ROLES = [OPERATIONS / f"{name}-role.json" for name in ("preview", "drift", "deploy")]
@@ -33,8 +33,8 @@ STARTS, TICK = ROLE("task-start"), ROLE("tick")
 MQTT_ROTATOR, ADMIN_ROTATOR = ROLE("rotate-mqtt"), ROLE("rotate-broker-admin")
 ADMINISTRATOR = "arn:aws:iam::123456789012:role/Administrator"
 STRANGER = "arn:aws:iam::210987654321:role/Administrator"
+# An administrator's own policies; an operator's may allow less.
 ANYTHING = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
-"""What an administrator's own policies say; an operator's may say less."""
 
 GET, PUT, MOVE = (f"secretsmanager:{one}" for one in ("GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"))
 DESCRIBE, UPDATE = "secretsmanager:DescribeSecret", "secretsmanager:UpdateSecret"
@@ -71,14 +71,14 @@ def of_key(deployed: Deployed, key: str = "key") -> list[Any]:
 
 
 def may(deployed: Deployed, principal: str, action: str, secret: str, **context: str) -> bool:
-    """Whether Secrets Manager does `action` for `principal`."""
+    """Return True if Secrets Manager lets `principal` do `action`."""
     keys = {**(rotated_by(secret) if secret in ("mqtt", "broker-admin") else {}), **context}
     request = Request(principal, action, arn(secret), keys)
     return is_allowed(request, identity=own(deployed, principal), resource=of_secret(deployed, secret))
 
 
 def opens(deployed: Deployed, principal: str, action: str, context: dict[str, str], key: str = "key") -> bool:
-    """Whether KMS does `action` with the key of the secrets for `principal`."""
+    """Return True if KMS lets `principal` do `action` with the secrets' key."""
     region = key.removeprefix("key-") if key != "key" else "eu-central-1"
     request = Request(principal, action, f"arn:aws:kms:{region}:123456789012:key/{key}-id", context)
     return is_allowed(request, identity=own(deployed, principal), resource=of_key(deployed, key))
@@ -108,7 +108,7 @@ WRITES = {
 
 @pytest.mark.parametrize("principal", READS)
 def test_secret_is_read_and_written_by_its_declared_principals_alone(prod: Deployed, principal: str) -> None:
-    """UpdateSecret makes a version current at once, past its label, under whichever key the caller names."""
+    """UpdateSecret makes a version current at once, bypassing its label, under any key."""
     actions = (GET, PUT, MOVE, UPDATE)
     found = {action: {one for one in SECRETS if may(prod, principal, action, one)} for action in actions}
     writes, past = WRITES[principal], set(SECRETS) if principal == OPERATOR else set[str]()
@@ -176,6 +176,7 @@ def test_external_secrets_alone_reads_the_servers_secrets_for_pods(pods: Deploye
 
 WEB, STS = "sts:AssumeRoleWithWebIdentity", "sts.amazonaws.com"
 OTHERS = ("system:serviceaccount:coreflux-mcp:coreflux-mcp-server", "system:serviceaccount:other:coreflux-mcp-sync")
+# Issuer of a token, the request, the token's claims, and whether it is accepted.
 TOKENS: list[tuple[str, str, dict[str, str], bool]] = [
     (OIDC, WEB, {"sub": SYNC_ACCOUNT, "aud": STS}, True),
     (OIDC, WEB, {"sub": SYNC_ACCOUNT, "aud": "https://kubernetes.default.svc"}, False),
@@ -185,7 +186,6 @@ TOKENS: list[tuple[str, str, dict[str, str], bool]] = [
     (OIDC[:-1] + "0", WEB, {"sub": SYNC_ACCOUNT, "aud": STS}, False),
     *((OIDC, WEB, {"sub": account, "aud": STS}, False) for account in OTHERS),
 ]
-"""Who vouches for a token, what is asked with it, what it says of itself, and whether it is taken."""
 
 
 @pytest.mark.parametrize(("provider", "action", "claims", "taken"), TOKENS)
@@ -269,6 +269,7 @@ KEY = "arn:aws:kms:eu-central-1:123456789012:key/trail-key-id"
 CLOUDTRAIL, CLOUDWATCH, EVENTS = (f"{one}.amazonaws.com" for one in ("cloudtrail", "cloudwatch", "events"))
 
 
+# Policy, service, action, resource, condition keys, and whether it is allowed.
 SERVICES = [
     ("trail-bucket-policy", CLOUDTRAIL, "s3:PutObject", "AWSLogs/123456789012/x", OWNED, True),
     ("trail-bucket-policy", CLOUDTRAIL, "s3:PutObject", "AWSLogs/123456789012/x", TRAIL, False),
@@ -288,7 +289,6 @@ SERVICES = [
     ("key", CLOUDTRAIL, "kms:Decrypt", KEY, {**VIA, "kms:EncryptionContext:SecretARN": arn("mqtt")}, False),
     ("policy-mqtt", "secretsmanager.amazonaws.com", GET, arn("mqtt"), {}, False),
 ]  # fmt: skip
-"""Policy, service, action, resource, condition keys, and whether it is allowed."""
 
 
 @pytest.mark.parametrize("row", SERVICES, ids=lambda row: " ".join(map(str, row[:3])))
@@ -305,7 +305,7 @@ def test_service_may_only_what_it_needs(prod: Deployed, row: tuple[str, str, str
     assert is_allowed(request, resource=[{"Resource": "*", **one} for one in found]) is allowed
 
 
-# What a reviewer reads
+# The reviewer's list
 
 
 def test_the_golden_file_is_every_role_action_and_resource() -> None:
@@ -313,7 +313,7 @@ def test_the_golden_file_is_every_role_action_and_resource() -> None:
 
 
 def test_each_action_has_a_reason_and_is_one_that_aws_knows() -> None:
-    """A misspelt one is no error to AWS: it would allow nothing, unseen. By cfn-lint's copy of AWS' own list."""
+    """AWS accepts a misspelled action, which allows nothing. Checked by cfn-lint's copy of AWS's list."""
     stacks = (aws_stack.prod(), with_every_option(), for_pods())
     granted = [one for stack in stacks for own in roles(stack).values() for one in own]
     anywhere = {action for one in granted if "*" in listed(one["Resource"]) for action in listed(one["Action"])}
@@ -323,7 +323,7 @@ def test_each_action_has_a_reason_and_is_one_that_aws_knows() -> None:
         action for path in PREVIEW_ROLES for one in statements(path.read_text()) for action in listed(one["Action"])
     }
 
-    # Without an import of cfnlint itself, which takes seconds.
+    # Importing cfnlint itself takes seconds.
     if not (cfnlint := importlib.util.find_spec("cfnlint")) or not cfnlint.origin:
         pytest.skip("cfn-lint is not installed: it comes with moto[server]")
     listed_by_aws = Path(cfnlint.origin).parent / "data/AdditionalSpecs/Policies.json"

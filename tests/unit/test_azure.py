@@ -1,4 +1,4 @@
-"""The Azure platform under mocks: what the program asks the engine for. No subscription is asked anything here."""
+"""The Azure platform under mocks: the resources that the program registers."""
 
 import inspect
 import json
@@ -106,7 +106,7 @@ def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
     server = container(prod, "app")
     source = server["args"][server["args"].index("--from") + 1]
     assert source == f"azure-kv:{inputs(prod, 'vault')['vaultName']}.vault.azure.net/mqtt+agent-key+http-token"
-    open_source(source)  # which the launcher understands
+    open_source(source)  # which the launcher accepts
     assert prod.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key", "http-token"]}
     public = azure_stack.variables(server)
     assert public.pop("AZURE_CLIENT_ID") == client_id("coreflux-prod-server")
@@ -245,7 +245,7 @@ def test_the_clients_entry_says_where_to_fetch_and_what_is_public() -> None:
     assert (
         source == f"azure-kv:{azure_stack.store_of(manifest_of(here())).vault.removeprefix('https://')}/mqtt+agent-key"
     )
-    open_source(source)  # which the launcher understands
+    open_source(source)  # which the launcher accepts
     assert entry["env"]["MQTT_BROKER"] == "mqtt.example.com"
     assert entry["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES, "COREFLUX_SERVER_DIR"}
 

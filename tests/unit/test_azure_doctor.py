@@ -1,4 +1,4 @@
-"""What doctor says of a stack in Azure, by what its vault is made to say here. Real requests are in tests/contract."""
+"""Doctor's checks of a stack in Azure, on a scripted vault. Real requests are in tests/contract."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta

@@ -1,8 +1,8 @@
-"""The trail's queries: parsed by Microsoft's own parser, and run over rows by duckdb-kql, another's translator.
+"""The trail's queries: parsed by Microsoft's parser, and run over rows by duckdb-kql, an independent translator.
 
-Neither is Log Analytics. Tables have columns that Azure Monitor's reference lists, and operations are those of Key
-Vault's page: azure_tables.json, with the address and date of each. An `isfuzzy` union and column_ifexists, which
-duckdb-kql does not know, are decided beforehand as Kusto documents them.
+Tables have the columns of Azure Monitor's reference, and operations are those of Key Vault's page: azure_tables.json
+has the address and date of each. Unsupported constructs (an `isfuzzy` union, column_ifexists) are resolved first, as
+Kusto documents them.
 """
 
 import json
@@ -42,10 +42,10 @@ QUERIES = {
     "tick-missing": queries.tick_lines(JOB),
 }
 
+# Azure's own lists, without columns that nothing here names.
 PUBLISHED = json.loads(Path(__file__).with_name("azure_tables.json").read_text())
-"""Azure's own lists, without columns that nothing here names."""
 
-Table = Mapping[str, str]  # Column -> type, in Kusto's words.
+Table = Mapping[str, str]  # Column -> type, in Kusto's terms.
 Row = dict[str, Any]
 
 COLUMNS: Mapping[str, Table] = {name: one["columns"] for name, one in PUBLISHED["tables"].items()}
@@ -136,16 +136,16 @@ AS_ROWS: Mapping[str, tuple[str, Callable[[Row], Row]]] = {
     "the shared table": ("AzureDiagnostics", shared_table),
 }
 FORMS = pytest.mark.parametrize("form", AS_ROWS)
+# Types of DuckDB. A guid is text there, so that an id here is readable.
 _TYPES = {
     "datetime": "TIMESTAMPTZ", "string": "VARCHAR", "int": "INTEGER", "long": "BIGINT", "real": "DOUBLE",
     "bool": "BOOLEAN", "dynamic": "JSON", "guid": "VARCHAR",
 }  # fmt: skip
-"""Of DuckDB. A guid is text there, so that an id here may tell who it is."""
 
 
 @cache
 def workspace(layout: str) -> Any:
-    """A database with the tables of that layout. Made once; each test puts its own rows into it."""
+    """Return a database with the tables of that layout, made once; each test inserts its own rows."""
     duckdb_kql = pytest.importorskip("duckdb_kql", reason="duckdb-kql is not installed")
     connection = duckdb_kql.connect()
     for table, columns in LAYOUTS[layout].items():
@@ -155,7 +155,7 @@ def workspace(layout: str) -> Any:
 
 
 def found(query: str, rows: Mapping[str, Sequence[Row]], layout: str = "both") -> list[Row]:
-    """What `query` finds in tables of `layout` that hold `rows`."""
+    """Return the result of `query` on tables of `layout` with `rows`."""
     connection = workspace(layout)
     import duckdb_kql
 
@@ -170,9 +170,8 @@ def found(query: str, rows: Mapping[str, Sequence[Row]], layout: str = "both") -
 
 
 def as_decided(query: str, layout: Mapping[str, Table]) -> str:
-    """`query` in that layout: without the branches of tables that are not there, and each column_ifexists is the
-    column, or what stands for it.
-    """
+    """Resolve `query` for that layout: drop branches of missing tables, and replace column_ifexists by the column or
+    its default."""
     union, begins, rest = query.partition("\n| ")
     first, *branches = union.split("\n    (")
     there = [one.rstrip(",") for one in branches if one.startswith("datatable") or one.split()[0] in layout]
@@ -282,11 +281,11 @@ def test_expiry_rings_once_whichever_columns_there_are(kind: str, query: Callabl
 def test_a_column_or_a_table_that_is_not_there_yet_is_passed_over() -> None:
     rows = {"AZKVAuditLogs": [own_table(event(who=STRANGER))]}
     assert [row["Who"] for row in found(QUERIES["undeclared-read"], rows, "no vault's row yet")] == [STRANGER.lower()]
-    for query in QUERIES.values():  # the alert that rings for nothing rings then: no tick has ever run
+    for query in QUERIES.values():  # no tick has ever run: the alert fires without data
         assert found(query, {}, "no row of anything yet") == []
 
 
-# What the rotator says
+# The rotator's log lines
 
 
 def said(log: str, *, stream: str = "stdout", run: str = RUN, container: str = "rotator", group: str = GROUP) -> Row:
@@ -296,7 +295,7 @@ def said(log: str, *, stream: str = "stdout", run: str = RUN, container: str = "
 
 
 def ticked(reason: Reason, after: int, **of: Any) -> Row:
-    """The row of a tick's line about a secret, so many days after its publication."""
+    """Return the row of a tick's line about a secret, so many days after its publication."""
     made: dict[str, Any] = {"kind": SecretKind.MQTT_USER, "fields": ("username", "password"), "users": ("a", "b")}
     given: dict[str, Any] = {"kind": SecretKind.SUPPLIED, "fields": ("value",)}
     name, about = ("mqtt", made) if reason is Reason.OVERDUE else ("agent-key", given)

@@ -1,4 +1,4 @@
-"""The Azure store under mocks: its vault, names, networks, trail and alerts, and what secretops is told of them."""
+"""The Azure store under mocks: its vault, names, networks, trail and alerts, and its manifest entries."""
 
 import json
 import re

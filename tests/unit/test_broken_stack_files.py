@@ -1,4 +1,4 @@
-"""Each row of broken_stack_files.yaml is refused with all of its errors, and no error repeats a secret."""
+"""Each row of broken_stack_files.yaml is rejected with all of its errors, and no error repeats a secret."""
 
 import sys
 from collections import Counter
@@ -63,7 +63,7 @@ def test_of_many_errors_twenty_are_printed_and_the_rest_is_counted() -> None:
 
 
 def refusal(path: Path) -> tuple[list[Problem], str]:
-    """The errors of the stack file at `path`, and what a person sees of them."""
+    """Return the errors of the stack file at `path`, and the printed text."""
     with pytest.raises((StackFileError, ConfigurationError)) as caught:
         file = StackFile.read(path)
         Settings.parse(file.stack, file.entries, encrypted=file.encrypted, others=file.others)
@@ -122,7 +122,7 @@ def test_a_file_of_another_name_is_no_stack_file(tmp_path: Path, name: str) -> N
     ("content", "code"),
     [
         (f"{GOOD}{OWN}log_level: *{CANARY}\n", ExitCode.USAGE),  # the engine's own reader would repeat it
-        (f"{GOOD}{OWN}password: {CANARY}\n", ExitCode.USAGE),  # its history would keep it
+        (f"{GOOD}{OWN}password: {CANARY}\n", ExitCode.USAGE),  # its history would contain it
         (f"{GOOD}  aws:secretKey: {CANARY}\n", ExitCode.USAGE),
         (f"{GOOD}{OWN}log_level: LOUD\n", ExitCode.USAGE),
         (GOOD, None),

@@ -1,4 +1,4 @@
-"""The embedded broker's reading of MQTT packets."""
+"""The embedded broker's parser of MQTT packets."""
 
 import asyncio
 from contextlib import suppress

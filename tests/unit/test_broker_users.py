@@ -74,7 +74,7 @@ def test_a_change_is_in_the_file_when_it_holds(users: Users, home: Path) -> None
 
 def test_a_change_that_cannot_be_written_does_not_hold(users: Users, home: Path) -> None:
     (home / USERS_FILE).unlink()
-    (home / USERS_FILE).mkdir()  # what a rename cannot replace, for root either
+    (home / USERS_FILE).mkdir()  # a rename can't replace it, even for root
     with pytest.raises(StoreError):
         users.add("alice", new_password())
     assert "alice" not in users

@@ -1,4 +1,4 @@
-"""The catalogue: the guide's own secrets, what a stack declares, and who reads what."""
+"""The catalogue: the guide's own secrets, a stack's declarations, and readers."""
 
 import re
 from datetime import UTC, datetime
@@ -91,7 +91,7 @@ def test_no_clients_name_is_too_long_for_its_ca_to_have_one() -> None:
 
 
 def test_the_servers_variables_are_those_that_the_components_write() -> None:
-    """Re-derived from the source: a variable added there is a variable that a declared secret can't take."""
+    """Derived from the source: a new variable there is a name that a declared secret can't have."""
     source = (PROJECT_FOLDER / "components" / "core" / "broker.py").read_text()
     given = [named(name) for name in ("mqtt", "agent-key", "client-cert")]
     written = set(re.findall(r'"((?:MQTT|DO|LOG)_[A-Z_]+)"', source))

@@ -1,4 +1,4 @@
-"""What an issuer gives is looked at before anybody uses it: each way in which it may be wrong has its words."""
+"""An issuer's certificate is checked before use: each defect has its message."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_of_a_file_only_its_certificates_are_taken() -> None:
         extract_certificates(private_pem(ROOT.key))
 
 
-# What an operator supplies
+# Operator-supplied certificates
 
 
 GOOD = made(by=INTERMEDIATE)
@@ -137,11 +137,11 @@ def with_extension(extension: x509.ExtensionType) -> Holder:
     return Holder(builder.sign(INTERMEDIATE.key, hashes.SHA256()), key)
 
 
+# Invalid alternative names, and one of an unsupported kind.
 ODD = [
     x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, bytes.fromhex(der))
     for der in ("3003020105", "3004a3023000")
 ]
-"""Alternative names that are no names, and one of a kind that nobody reads."""
 
 WRONG = [
     ("certificate-malformed", fields("no PEM", key=private_pem(GOOD.key))),
@@ -216,11 +216,11 @@ def test_put_untested_publishes_a_certificate_without_a_login(stack: Stack) -> N
 
     current = stack.session().store.versions("client-cert").current
     assert done.returncode == 0 and current and current.published and not current.verified
-    for day in (9, 6):  # when it ends, and when the next one is due
+    for day in (9, 6):  # its end, and the next renewal
         assert f"{now + day * DAY:%Y-%m-%d}" in done.stderr.decode()
 
 
-# Those that others renew
+# Certificates that others renew
 
 
 SECOND = timedelta(seconds=1)

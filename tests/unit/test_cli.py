@@ -1,6 +1,6 @@
-"""The command line as a script or a person meets it: exit codes, JSON, errors without a traceback.
+"""The command line: exit codes, JSON, errors without a traceback.
 
-Most call `cli.main` in this process, with standard streams of their own; a few start the real one.
+Most tests call `cli.main` in this process, with standard streams of their own; a few start a process.
 """
 
 import io
@@ -31,7 +31,7 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def run(stack: Stack, *arguments: str, given: bytes = b"", manifest: bool = True) -> subprocess.CompletedProcess[bytes]:
-    """Run the command line in this process, with the stack's manifest unless it is not wanted."""
+    """Run the command line in this process, with the stack's manifest unless disabled."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.setattr(sys, "argv", ["secretops", *arguments, *(("--manifest", str(stack.file)) * manifest)])
@@ -51,7 +51,7 @@ def process(stack: Stack, *arguments: str, given: bytes = b"", **environ: str) -
 
 
 def refused(done: subprocess.CompletedProcess[bytes], code: int, *words: str) -> None:
-    """It ended with `code`, `words` on standard error, no traceback, and at most a JSON error on standard output."""
+    """Check the exit code, `words` on standard error, no traceback, and at most a JSON error on standard output."""
     text = done.stderr.decode()
     assert done.returncode == code, text
     assert "Traceback" not in text
@@ -118,7 +118,7 @@ def test_a_garbage_manifest_is_refused(tmp_path: Path, stack: Stack, text: bytes
 
 
 def test_broker_stop_with_a_missing_manifest_leaves_the_projects_own_broker_alone(stack: Stack) -> None:
-    """The current folder is a project: without --manifest the broker of its default place would be stopped."""
+    """The current folder is a project: without --manifest its default broker would be stopped."""
     stack.file.unlink()
     refused(run(stack, "broker", "stop"), 2, str(stack.file), "[manifest-unreadable]")
 
@@ -406,7 +406,7 @@ def test_a_signal_ends_a_command_with_128_and_its_number(number: signal.Signals,
         stack.command("put", "agent-key"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert waiting.stdin
-    fills_up = b"x" * (1 << 20)  # more than a pipe takes: when it is written the command reads, and waits for the rest
+    fills_up = b"x" * (1 << 20)  # larger than a pipe's buffer: once it is written, the command waits for the rest
     waiting.stdin.write(fills_up)
     waiting.stdin.flush()
     waiting.send_signal(number)

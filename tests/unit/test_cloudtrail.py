@@ -1,7 +1,6 @@
-"""`secretops audit` over CloudTrail: whose read it was, of which secret, and whether they got the value.
+"""`secretops audit` over CloudTrail: reader, secret, and whether the value was returned.
 
-The events have the form of AWS' own examples (its user guide, "CloudTrail log entries for Secrets Manager"); that AWS
-writes them so is not proven here.
+The events have the form of AWS's examples (its user guide, "CloudTrail log entries for Secrets Manager").
 """
 
 import json
@@ -48,7 +47,7 @@ def arn(name: str, suffix: str = "-a1B2c3", region: str = REGION) -> str:
 def session(
     role: str = "coreflux-mcp-prod-eu-central-1@server", issuer: str | None = None, name: str = "task"
 ) -> dict[str, Any]:
-    """Who is in a role, as CloudTrail has them. `issuer` "" is what some events leave out."""
+    """Return the identity of a role session. Some events omit `issuer` ("")."""
     found: dict[str, Any] = {
         "type": "AssumedRole",
         "principalId": f"AROA:{name}",
@@ -62,7 +61,7 @@ def session(
 
 
 def event(who: dict[str, Any] | None = None, asked: Any = MQTT, **changes: Any) -> dict[str, Any]:
-    """A GetSecretValue that was answered, unless told otherwise."""
+    """Return a successful GetSecretValue, with `changes`."""
     return {
         "eventVersion": "1.10",
         "userIdentity": who or session(),
@@ -187,7 +186,7 @@ def test_a_batch_is_a_read_of_each_and_by_filter_perhaps_of_all(tmp_path: Path) 
     assert len(view(tmp_path, every, secret="mqtt").rows) == 1
 
 
-# What a trail records, as doctor reads its selectors
+# The trail's selectors, as doctor reads them
 
 MANAGEMENT = {"Field": "eventCategory", "Equals": ["Management"]}
 EVERY = frozenset({READS, WRITES})
@@ -231,7 +230,7 @@ DELIVERED: list[tuple[str, dict[str, str], str]] = [
 
 @pytest.mark.parametrize("row", DELIVERED)
 def test_audit_wants_a_trail_that_delivers_to_the_alarms_log_group(monkeypatch: pytest.MonkeyPatch, row: Any) -> None:
-    """botocore checks the answers against AWS' model."""
+    """botocore checks the answers against AWS's model."""
     log_group, status, word = row
     client = boto3.client("cloudtrail", region_name=REGION, aws_access_key_id="nobody", aws_secret_access_key="nobody")
     trail = {"Name": "org", "TrailARN": "a-trail", "IsMultiRegionTrail": True, "CloudWatchLogsLogGroupArn": log_group}

@@ -1,4 +1,4 @@
-"""The pages of rules and controls, and the command that writes them. test_pages.py checks that they are up to date."""
+"""The pages of rules and controls, and the command that writes them. test_pages.py checks that they are current."""
 
 import json
 from pathlib import Path

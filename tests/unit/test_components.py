@@ -1,4 +1,4 @@
-"""What the program asks the engine for, under mocks: resources, their order, locators, and no value anywhere."""
+"""The program's resources under mocks: order, locators, and no values."""
 
 import base64
 import json
@@ -123,7 +123,7 @@ def test_values_in_the_folder_never_reach_pulumi(
 
 
 def test_the_provider_goes_into_the_state_by_its_name_alone(dev: Deployed) -> None:
-    """By value it would carry the module's globals, and change with each edit."""
+    """By value it would contain the module's globals, and change with each edit."""
     for resource in dev.of_type(FOLDER):
         pickled = base64.b64decode(resource.inputs["__provider"])
         assert b"components.dotenv.folder" in pickled
@@ -204,7 +204,7 @@ def test_a_declared_secret_with_a_guide_fields_name_has_files_of_its_own() -> No
     }
 
 
-# What an MCP client and the machine are given
+# Configuration of an MCP client and the machine
 
 
 def test_the_client_entry_starts_the_launcher_and_holds_no_secret(dev: Deployed) -> None:
@@ -245,7 +245,7 @@ def test_a_unit_and_its_command_survive_a_root_with_signs_of_their_own() -> None
     )
 
 
-# Refusals, and what is imported
+# Errors, and imports
 
 
 WATCHED = """
@@ -266,7 +266,6 @@ print(sorted(foreign & Watch.tried))
 
 @pytest.mark.real
 def test_dev_program_imports_no_other_platforms_sdk_and_nothing_of_the_cli() -> None:
-    """Neither installed nor looked for."""
     foreign = {
         "pulumi_aws", "pulumi_azure_native", "pulumi_kubernetes", "pulumi_docker", "pulumi_vault", "boto3", "hvac",
         "typer", "mcp", "jinja2", "vl_convert", "prometheus_client", "watchfiles",

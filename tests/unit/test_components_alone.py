@@ -1,4 +1,4 @@
-"""Each component alone in another program, with a few arguments; and a provider of that program, used and checked."""
+"""Each component alone in another program, with few arguments; and that program's provider, used and validated."""
 
 import importlib
 import json
@@ -33,7 +33,7 @@ def test_each_component_works_alone_by_one_provider_and_asks_no_daemon(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     source = "".join(path.read_text() for path in (PROJECT_FOLDER / "components" / platform).glob("*.py"))
-    # A function is a part of a rotation alone.
+    # A function is only a part of a rotation.
     left = set(re.findall(r'super\(\).__init__\(\s*"(coreflux-mcp-secrets:\w+:\w+)"', source)) - {
         "coreflux-mcp-secrets:aws:Function"
     }

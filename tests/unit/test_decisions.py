@@ -1,4 +1,4 @@
-"""What is decided, when: a table keyed by sentences. The clock is an argument."""
+"""The decisions of a tick, as a table keyed by sentences. The clock is an argument."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ CADENCE, GRACE = 90 * DAY, HOUR
 
 
 def version(stage: Stage, user: str | None = "a", *, ago: timedelta = HOUR, **times: datetime | None) -> Version:
-    """Made, and published unless told otherwise, `ago` before NOW."""
+    """Return a version, published by default, `ago` before NOW."""
     made = NOW - ago
     published = times.pop("published", None if stage is Stage.PENDING else made)
     return Version(id=f"{stage}-{user}", stage=stage, created=made, user=user, published=published, **times)
@@ -59,16 +59,16 @@ class Case:
     action: Action | None
     reasons: list[Reason]
     kind: SecretKind = SecretKind.MQTT_USER
-    tells: list[str] = field(default_factory=list)  # Parts of what a person is told.
+    tells: list[str] = field(default_factory=list)  # Parts of the notification.
     replicas: tuple[Replica, ...] = ()
     expected: int | None = 1
     guarded: bool = True
-    issued: bool = False  # Whether somebody is named who signs it.
-    safe_to_retire: bool = False  # Whether nothing living is signed by the CA before.
+    issued: bool = False  # True if a signer is configured.
+    safe_to_retire: bool = False  # True if no live certificate is signed by the previous CA.
 
 
 def server(version: Version, *, says: str | None = None) -> Replica:
-    """A server that is logged in with `version`, and reports it unless it `says` something else."""
+    """Return a server that is logged in with `version`, and reports it unless `says` is set."""
     return Replica(
         id=f"mcp-{version.user}", user=version.user or "", secret="it", version=says or version.id, since=NOW
     )

@@ -1,4 +1,4 @@
-"""`secretops doctor` on a dotenv stack, and what holds for every check."""
+"""`secretops doctor` on a dotenv stack, and rules for every check."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What doctor makes of the answers of an API server. A real one is in tests/stacks/test_staging.py."""
+"""Doctor on scripted answers of an API server. A real one is in tests/stacks/test_staging.py."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def granted() -> set[Grant]:
 
 
 def healthy() -> dict[str, Any]:
-    """Path -> what the API server has there."""
+    """Return path -> the API server's answer."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     return {
         "/version": {"gitVersion": "v1.31.2"},
@@ -64,7 +64,7 @@ class Answers(Cluster):
     audited: float = 1.0  # Events for each read.
     prefix: str = "k8s:enc:secretbox:v1:"
     lost: float = 0
-    servers: int = 1  # Behind one address: each answers in turn.
+    servers: int = 1  # Replicas behind one address answer in turn.
     forbidden: set[str] = field(default_factory=set)
     reads: int = 0
     stored: int = 0

@@ -1,4 +1,4 @@
-"""A .env keeps every value exactly and everybody else's lines as they were. Read back with python-dotenv itself."""
+"""A .env preserves every value and all foreign lines. Verified by python-dotenv."""
 
 from io import StringIO
 

@@ -1,4 +1,4 @@
-"""The flat programs that `make bench` measures against register what the shipped stacks do, and nothing else."""
+"""The flat programs of `make bench` register exactly what the shipped stacks do."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The folder as a resource: made, compared with the disk, repaired, and removed without anybody else's things."""
+"""The folder as a resource: created, compared with the disk, repaired, and removed without foreign files."""
 
 import json
 import os
@@ -109,7 +109,7 @@ def test_only_a_root_that_moves_is_a_new_folder(root: Path, made: dict[str, Any]
         assert (result.changes, result.replaces) == (True, replaced)
 
 
-# What others keep in it
+# Foreign files in it
 
 VALUES = "MQTT_USER=a\nMQTT_PASSWORD='it''s $ecret'\nSECRETOPS_VERSION_mqtt=1\n# a remark\nEDITOR=vi\n"
 

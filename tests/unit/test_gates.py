@@ -1,4 +1,4 @@
-"""The table of the reliability gates: whole, of tests that exist, and with a reason for each gap."""
+"""The table of the reliability gates: complete, with tests that exist and a reason for each gap."""
 
 import ast
 from functools import cache
@@ -42,6 +42,5 @@ def test_each_cell_names_tests_that_exist_or_says_why_there_are_none(stack: str)
 
 
 def test_every_gate_that_is_a_file_of_its_folder_is_named_or_is_a_part_of_one_that_is() -> None:
-    """A file of tests/gates whose proofs no stack names would be found by nobody who reads the table."""
     folder = {str(path.relative_to(PROJECT_FOLDER)) for path in (PROJECT_FOLDER / "tests/gates").glob("test_*.py")}
     assert folder - set(files()) == set()

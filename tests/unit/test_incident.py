@@ -1,4 +1,4 @@
-"""The files of an incident: what they say, what they can't be made to say, and which one is gone on with."""
+"""The files of an incident: content, escaping, and which one is resumed."""
 
 import stat
 from datetime import UTC, datetime, timedelta
@@ -129,7 +129,6 @@ def test_what_can_only_be_done_elsewhere_is_told_with_where(secret: Secret, told
 
 
 def test_a_private_key_of_a_ca_is_not_read_to_be_tried() -> None:
-    """Nobody could be shown it."""
     assert [kind for kind in SecretKind if advice.is_testable(a_secret(kind))] == ["mqtt-user", "broker-admin", "x509"]
 
 

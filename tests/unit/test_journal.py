@@ -1,4 +1,4 @@
-"""The journal: what was done, for people, and readable whatever happened to the file."""
+"""The journal: readable history, whatever happened to the file."""
 
 import json
 import stat

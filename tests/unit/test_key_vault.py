@@ -1,4 +1,4 @@
-"""What the tags of Key Vault's versions say of ours, and who holds the lease of a blob that lies in memory."""
+"""The tags of Key Vault's versions, and the holder of a lease on an in-memory blob."""
 
 import dataclasses
 import threading
@@ -25,7 +25,7 @@ ENTRY = Entry(time=NOW, secret="it", version="1", step="verify", outcome="done")
 
 
 def kept(number: int, second: int, **facts: Any) -> KeyVaultVersion:
-    """Return Key Vault's version of that second, which holds ours of `number` and of the write of that number."""
+    """Return Key Vault's version of that second, with the tags of our version `number`."""
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=NOW, **facts)
     made = tags.version_tags(version, number, f"w{number}")
     return KeyVaultVersion("it", f"kv{second}", True, NOW + timedelta(seconds=second), None, made)
@@ -52,13 +52,13 @@ RETIRED: dict[str, Any] = {"published": NOW, "retired": NOW}
     # told: previous, current and pending version; late ones; surplus ones; the one that was rolled back to.
     ("main", "apart", "told"),
     [
-        # In order; Key Vault lists them in none.
+        # In order; Key Vault's list has none.
         ((kept(3, 2), kept(1, 0), kept(2, 1)), (kept(4, 3),), ("v2 v3 v4", "", "kv0", "")),
-        # A publication comes after its successor; so does a pending version; one that was given up comes once more.
+        # A publication follows its successor; so does a pending version; an abandoned one returns.
         ((kept(1, 0), kept(3, 2), kept(2, 5)), (), ("v1 v3 -", "kv5", "", "")),
         ((kept(1, 0), kept(3, 2)), (kept(2, 5),), ("v1 v3 -", "kv5", "kv5", "")),
         ((kept(1, 0),), (GIVEN_UP, kept(2, 4)), ("- v1 -", "kv4", "kv4", "")),
-        # A person makes an older version the newest: one that was in time, one that is retired, one that was late.
+        # A person makes an older version the newest: one in time, one retired, one late.
         ((kept(1, 0, **OUT), kept(2, 1, **OUT), kept(1, 9, **OUT)), (), ("v2 v1 -", "", "", "kv9")),
         ((kept(1, 0, **RETIRED), kept(2, 1), kept(1, 9)), (), ("v1 v2 -", "", "kv0", "")),
         ((kept(1, 0), kept(3, 2), kept(2, 5), kept(2, 9)), (), ("v1 v3 -", "kv5 kv9", "kv5", "")),

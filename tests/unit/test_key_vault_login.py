@@ -1,4 +1,4 @@
-"""Whoever asks Key Vault is of the stack's tenant: azure-identity's own chain, over a stand-in for the program `az`."""
+"""Key Vault is accessed by the stack's tenant: azure-identity's own chain, with a stand-in for `az`."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ STORE = AzureStoreLocation(
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What `az` was asked, one line a time. It gives a token that is none."""
+    """Return the file with the calls of `az`, one line each. Its token is not valid."""
     lines, program = tmp_path / "asked", tmp_path / "az"
     token = json.dumps({"accessToken": "standin", "expires_on": int(time.time()) + 3600, "expiresOn": ""})
     program.write_text(

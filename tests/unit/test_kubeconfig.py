@@ -1,4 +1,4 @@
-"""What is read of a kubeconfig, and what is told of one that leads nowhere."""
+"""Reading a kubeconfig, and errors of a broken one."""
 
 import functools
 import json
@@ -22,7 +22,7 @@ from tests.real.control_plane import make_keys
 
 
 def read(folder: Path, server: str, *, names: tuple[Any, ...] = ("test",), token: str = "") -> SelectedContext | None:
-    """The current context of a kubeconfig whose cluster is `server`."""
+    """Read the current context of a kubeconfig whose cluster is `server`."""
     path = folder / "kubeconfig"
     context = {"cluster": "test", "user": "test"}
     content = {
@@ -141,7 +141,8 @@ def test_a_file_that_is_no_kubeconfig_is_told_without_what_it_says(tmp_path: Pat
 
 
 def test_files_are_merged_as_kubectl_does_and_the_stacks_context_is_taken(admin: Path, tmp_path: Path) -> None:
-    """The context in one, its user in another; the first that names something wins; a path is its own file's."""
+    """The context and its user are in two files; the first file that defines a name wins; a path is relative to its
+    file."""
     whole = json.loads(admin.read_text())
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "ca.crt").write_bytes((tmp_path / "ca.crt").read_bytes())
@@ -159,7 +160,7 @@ def test_files_are_merged_as_kubectl_does_and_the_stacks_context_is_taken(admin:
 
 
 def test_an_exec_plugin_of_the_present_api_logs_in(admin: Path, tmp_path: Path) -> None:
-    """Which lightkube by itself does not run."""
+    """lightkube by itself does not run it."""
     plugin, content = tmp_path / "plugin.py", json.loads(admin.read_text())
     plugin.write_text(
         "import json, os, sys\n"

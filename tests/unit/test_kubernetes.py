@@ -1,4 +1,4 @@
-"""The Kubernetes platform under mocks: what the program asks the engine for. No cluster is asked anything here."""
+"""The Kubernetes platform under mocks: the resources that the program registers."""
 
 import re
 from collections.abc import Iterator
@@ -100,7 +100,7 @@ def container(pod: Any) -> Any:
 
 
 def volumes(pod: Any) -> dict[str, Any]:
-    """Where each volume is mounted -> the volume."""
+    """Return mount path -> volume."""
     by_name = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
     return {mount["mountPath"]: by_name[mount["name"]] for mount in container(pod)["volumeMounts"]}
 
@@ -121,7 +121,7 @@ def walk(entry: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
         yield from walk(below, *path, str(key))
 
 
-# What there is, and where
+# Objects and their places
 
 
 def test_the_namespace_is_protected_because_the_values_go_with_it(staging: Deployed) -> None:
@@ -288,7 +288,7 @@ def test_a_tick_runs_each_hour_and_never_beside_another(staging: Deployed) -> No
 
 
 def test_stacks_of_one_cluster_tick_at_their_own_minutes() -> None:
-    from components.kubernetes.rotation import minute  # brings the SDK along
+    from components.kubernetes.rotation import minute  # imports the SDK
 
     minutes = [minute(f"plant-{at}") for at in range(200)]
     assert {0, 59} <= set(minutes) <= set(range(60)) and len(set(minutes)) > 50

@@ -15,13 +15,13 @@ from tests.unit.stack_file import StackFile
 
 EXAMPLES = ("staging", "prod-aws-kubernetes", "prod-azure-kubernetes", "prod-vault-kubernetes")
 PRIVATE = ("10.96.0.1", "172.20.1.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "fd00::1", "fe80::1")
-# A namespace stands for a pod of it.
+# A namespace represents a pod of it.
 ROW = re.compile(r"\| ([^|]+) \| `([^`]+):(\d+)` \| `([^`]+):(\d+)` \| \[.+\]\(https://.+\) \|")
 DISTRIBUTIONS = ROW.findall((PROJECT_FOLDER / "docs/operations/kubernetes.md").read_text())
 
 
 def reached(spec: Any, where: str, protocol: str, port: int) -> bool:
-    """Return whether an egress rule allows an address, or the pods of a namespace (Kubernetes, NetworkPolicy)."""
+    """Return True if an egress rule allows an address, or the pods of a namespace (Kubernetes, NetworkPolicy)."""
     return any(
         {"port": port, "protocol": protocol} in rule["ports"] and any(_is(peer, where) for peer in rule["to"])
         for rule in spec["egress"]
@@ -65,7 +65,7 @@ def test_examples_reach_what_they_need_on_every_distribution(example: Deployed) 
 
 
 def test_examples_wait_for_a_rollout_and_keep_replicas_meanwhile(example: Deployed) -> None:
-    """What the provider makes of it on a real API server is in tests/stacks/test_staging.py."""
+    """tests/stacks/test_staging.py runs the provider on a real API server."""
     deployment = example.resources["deployment"].inputs
     annotations = deployment["metadata"]["annotations"]
     assert annotations["pulumi.com/waitFor"].startswith("jsonpath={$[?") and annotations["pulumi.com/timeoutSeconds"]
@@ -87,7 +87,7 @@ def test_examples_wait_for_a_rollout_and_keep_replicas_meanwhile(example: Deploy
     ],
 )
 def test_brokers_in_the_cluster_are_reached_by_namespace(host: str, inside: bool, outside: bool) -> None:
-    from components.kubernetes.network import to_broker  # brings the SDK along
+    from components.kubernetes.network import to_broker  # imports the SDK
 
     rule: Any = to_broker(BrokerArgs(host=host), PodArgs(image="it"))
     by_name = [peer.namespace_selector.match_labels for peer in rule.to if peer.namespace_selector]
@@ -104,7 +104,7 @@ def test_dns_and_api_server_are_where_the_stack_file_says() -> None:
 
 
 def test_service_has_the_pods_port() -> None:
-    """EKS wants that (docs.aws.amazon.com/eks/latest/userguide/cni-network-policy.html, Considerations)."""
+    """EKS requires it (docs.aws.amazon.com/eks/latest/userguide/cni-network-policy.html, Considerations)."""
     with stood_in(text_of("staging")) as text:
         made = deploy(StackFile.read(text), "staging").resources
     (pods,) = made["deployment"].inputs["spec"]["template"]["spec"]["containers"][0]["ports"]

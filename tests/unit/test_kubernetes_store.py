@@ -1,6 +1,5 @@
-"""What only the Kubernetes store does, on a namespace in memory. A real API server is in
-tests/stacks/test_staging.py.
-"""
+"""The Kubernetes store's own behavior, on a namespace in memory. A real API server is in
+tests/stacks/test_staging.py."""
 
 import json
 import threading
@@ -35,7 +34,7 @@ def place() -> InMemory:
     return InMemory()
 
 
-# An API server that is away, busy, refuses, or is not one
+# An API server that is down, busy, refuses, or is another service
 
 
 def test_an_api_server_that_is_away_is_asked_again_until_patience_ends(place: InMemory, clock: Clock) -> None:
@@ -108,7 +107,7 @@ def test_a_refusal_tells_the_field_and_never_what_it_held(place: InMemory) -> No
     assert value["password"] not in str(caught.value)
 
 
-# What a Secret holds, and what else is in it
+# Contents of a Secret, and foreign ones
 
 
 def test_what_does_not_fit_is_refused_whole_before_anything_moves(place: InMemory) -> None:
@@ -146,7 +145,7 @@ def test_a_persons_own_keys_and_notes_survive_every_version_and_the_purge(place:
 
 @pytest.mark.parametrize("then", ["recover", "put"])
 def test_a_purge_killed_at_any_request_is_never_undone(place: InMemory, then: str) -> None:
-    """By the next tick it has ended, or had not begun; and a new value is taken whatever was left."""
+    """By the next tick it has ended, or had not begun; and a new value is accepted after it."""
     moment, killed, begun = 0, True, False
     while killed:
         store = place.open()
@@ -228,8 +227,8 @@ def test_last_journal_entry_is_kept_and_all_are_logged(place: InMemory, capsys: 
 
 # The lease
 
+# Of a holder that never renews: stopped, or disconnected from the API server.
 DEAD = Timing(duration=1, renew=1000, poll=0.01)
-"""Of a holder that never renews: as one that is stopped, or cut off from the API server."""
 
 
 def test_a_holder_that_does_not_renew_is_followed_and_writes_no_more(place: InMemory) -> None:
@@ -281,7 +280,7 @@ def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, mo
         if reading.is_set() and name == place.VERSIONS:
             reading.clear()
             place.take_over()
-            now.append(now[-1] + DEAD.trusted + 0.1)  # as an API server does that is busy
+            now.append(now[-1] + DEAD.trusted + 0.1)  # as a busy API server does
 
     with store.lease("held up"):
         place.client.answer = stall

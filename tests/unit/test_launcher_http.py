@@ -1,4 +1,4 @@
-"""What the launcher's HTTP transports decide without a network: addresses, names, tokens, one log line for many."""
+"""The launcher's HTTP transports without a network: addresses, names, tokens, log lines."""
 
 import contextlib
 import logging
@@ -47,8 +47,6 @@ from secretops.values import Value, new_password
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
-
     def __init__(self) -> None:
         self.now = 1000.0
 
@@ -131,7 +129,7 @@ def test_the_token_before_a_change_is_accepted_for_the_overlap_and_no_longer() -
     assert tokens.accept(bearer(first))
     assert tokens.accept(bearer(second))
     clock.now += OVERLAP - 1
-    tokens.use(second)  # the same again does not begin anew
+    tokens.use(second)  # the same again does not restart it
     assert tokens.accept(bearer(first))
     clock.now += 1
     assert not tokens.accept(bearer(first))
@@ -167,7 +165,7 @@ PROBES = ["/healthz", "/readyz"]
 
 @dataclass
 class Reached:
-    """In the place of the MCP server's thread: an app that answers with the length of the body."""
+    """Replaces the MCP server's thread: answers with the length of the body."""
 
     serves: bool
 
@@ -177,7 +175,7 @@ class Reached:
 
 
 def service(address: str, tokens: BearerTokens, state: LauncherState, *, mcp: bool = True) -> httpx.AsyncClient:
-    """A client of the whole application at `address`, with Reached in the place of the MCP server's thread."""
+    """Return a client of the whole application at `address`, with Reached as the MCP server's thread."""
     listens = parse_http_options("http", address, ["mcp.example.com"])
     assert listens
     made = Service(listens, tokens, state, start=lambda: None)
@@ -279,7 +277,7 @@ def test_metrics_name_no_version_of_the_connection_that_a_tool_chose() -> None:
     assert "secretops_connection_by_tool 1.0" in text
 
 
-# What a client may take
+# Limits of a client
 
 
 def test_health_tool_does_not_reconnect_when_connection_tools_are_refused() -> None:
@@ -451,7 +449,7 @@ def test_mcp_thread_hands_on_messages_and_cancels_the_app_with_its_request() -> 
     thread.stop(DEADLINE)
 
 
-# The end: what a client posted is answered first
+# Shutdown answers posted requests first
 
 
 async def _answer() -> str:
@@ -516,7 +514,7 @@ def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(begins: str, mon
     assert anyio.run(scenario) == ["the server is shutting down", "drained"]
 
 
-# What is waited for before it serves
+# Conditions before serving
 
 
 def first_values(source: str, address: str = "0.0.0.0:0") -> tuple[FirstValues, LauncherState, threading.Event]:

@@ -1,4 +1,4 @@
-"""What the launcher makes of a .env, and of a machine without the server's source."""
+"""Parsing a .env in the launcher, and a machine without the server's source."""
 
 import hashlib
 import json
@@ -149,7 +149,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def upstream(tmp_path: Path) -> tuple[str, str]:
-    """A repository with a server.py, and its commit."""
+    """Return a repository with a server.py, and its commit."""
     folder = tmp_path / "upstream.git"
     folder.mkdir()
     (folder / "server.py").write_text("")

@@ -1,4 +1,4 @@
-"""What each source makes of what it finds; when its fingerprint changes and when not."""
+"""What each source reads, and when its fingerprint changes."""
 
 import json
 import os
@@ -22,11 +22,11 @@ TOKEN = secrets.token_hex(20)
 
 @dataclass
 class Case:
-    """One source: how its place is laid down, with another password or key each time."""
+    """A source, with functions that write its content and change its password or key."""
 
     name: str
+    # Write user server-a, a password and an API key below a folder, and return the --from.
     write: Callable[[Path, str, str], str]
-    """Writes user server-a, a password and an API key below a folder, and gives the --from."""
 
 
 def dotenv(folder: Path, password: str, key: str) -> str:

@@ -1,4 +1,4 @@
-"""What the leases of all stores over a network share."""
+"""The leases of all network stores."""
 
 import contextlib
 import threading
@@ -18,7 +18,7 @@ RECORD = lease.LeaseRecord(holder="the holder", token="1", since=None)  # nosec 
 
 
 class Scripted(lease.LeaseStore):
-    """A store whose writes take as long, and end, as scripted. After the script, all succeed at once."""
+    """A store whose writes last and end as scripted. After the script, all succeed at once."""
 
     def __init__(
         self, *script: float | Exception | None, release: Exception | None = None, taken: bool = False

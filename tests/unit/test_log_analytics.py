@@ -1,7 +1,7 @@
-"""`secretops audit` over Key Vault's audit log: rows of a file in either layout, and those that a workspace gives.
+"""`secretops audit` over Key Vault's audit log: rows of a file in either layout, and of a workspace.
 
-The rows have the columns of Microsoft's pages "AZKVAuditLogs" and "Azure Key Vault logging". The query API is played by
-a transport, in the form of its page "Azure Monitor Log Analytics API"; that Azure answers so is not proven here.
+The rows have the columns of Microsoft's pages "AZKVAuditLogs" and "Azure Key Vault logging". A transport plays the
+query API of its page "Azure Monitor Log Analytics API".
 """
 
 import json
@@ -52,7 +52,7 @@ MANIFEST = Manifest(
 
 
 def dedicated(who: str = SERVER, path: str = "secrets/mqtt", **changes: Any) -> dict[str, Any]:
-    """A row of AZKVAuditLogs: a SecretGet that was answered, unless told otherwise."""
+    """Return a row of AZKVAuditLogs: a successful SecretGet, with `changes`."""
     claim = changes.pop("claim", {"oid": who, "appid": "00000000-0000-0000-0000-0000000000a1"} if who else {})
     return {
         "TimeGenerated": f"{changes.pop('time', NOW):%Y-%m-%dT%H:%M:%S}.1234567Z",
@@ -69,7 +69,7 @@ def dedicated(who: str = SERVER, path: str = "secrets/mqtt", **changes: Any) -> 
 
 
 def classic(who: str = SERVER, path: str = "secrets/mqtt", **changes: Any) -> dict[str, Any]:
-    """The same as a row of AzureDiagnostics."""
+    """Return the same as a row of AzureDiagnostics."""
     return {
         "TimeGenerated": f"{changes.pop('time', NOW):%Y-%m-%dT%H:%M:%S}Z",
         "ResourceProvider": "MICROSOFT.KEYVAULT",
@@ -156,7 +156,7 @@ def test_reader_is_known_by_object_id_and_shown_by_name(row: dict[str, Any], rea
     assert (one.reader, one.declared) == (reader, True)
 
 
-# Asked of the workspace
+# Queries of the workspace
 
 
 @pytest.fixture

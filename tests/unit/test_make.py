@@ -1,6 +1,5 @@
-"""What `make` refuses before it changes anything: the Makefile in a folder of its own, with a stand-in for Python that
-says what was asked of it. What its recipes do is for tests/stacks and tests/tools.
-"""
+"""Errors of `make` before it changes anything, with a stand-in for Python that records its arguments. tests/stacks and
+tests/tools run the recipes."""
 
 import os
 import pty
@@ -30,7 +29,7 @@ class Folder:
     path: Path
 
     def make(self, *words: str, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE) -> str:
-        """What it said on standard error; it ends with 2, as make does at any error of a recipe's."""
+        """Return its standard error; it exits with 2, as make does at any error of a recipe."""
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("MAKE", "PULUMI", "CI"))}
         done = subprocess.run(
             ["make", "--no-print-directory", f"PYTHON={self.path / 'python'}", *words],
@@ -68,7 +67,7 @@ def test_make_up_of_a_stack_is_refused_before_it_begins_where_nobody_can_answer(
 
 
 def test_make_up_of_a_stack_begins_at_a_terminal(folder: Folder) -> None:
-    """Of recipes that run at the same time make gives its terminal to one."""
+    """make gives its terminal to one of the recipes that run at the same time."""
     terminal, makes = pty.openpty()
     try:
         said = folder.make("-j8", "up", "STACK=plant", stdin=makes, stdout=makes)

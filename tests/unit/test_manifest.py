@@ -1,4 +1,4 @@
-"""A manifest that somebody else wrote: refused with each value, its rule and a remedy, before anything is touched."""
+"""A foreign manifest is rejected with each value, its rule and a remedy, before any change."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The recorded mutants: enough of them, each with one address and tests that exist. `make mutants` applies them."""
+"""The recorded mutants: each has one address and tests that exist. `make mutants` applies them."""
 
 import ast
 from collections import Counter

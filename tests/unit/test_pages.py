@@ -1,4 +1,4 @@
-"""What is generated is what it is generated from, as of now: after a change `make docs` writes it anew."""
+"""Generated files are current: after a change `make docs` writes them."""
 
 import pytest
 

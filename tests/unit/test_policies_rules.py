@@ -1,4 +1,4 @@
-"""Each rule: a plan keeps it, one thing broken breaks it and no other, and what is not known yet is not kept."""
+"""Each rule: a valid plan keeps it, one break breaks only it, and an unknown value is not "kept"."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ def test_every_rule_has_a_row() -> None:
     assert {one.rule for one in BREAKS} == {rule.name for rule in rules()}
 
 
-# Plan -> the platforms by whose rules it is judged, besides those for all stacks.
+# Plan -> the platforms whose rules apply, besides those for all stacks.
 PLATFORMS: Mapping[str, set[str]] = {
     "dev": {"dotenv"},
     "dev-aws-local": {"aws", "dotenv"},

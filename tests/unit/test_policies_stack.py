@@ -1,4 +1,4 @@
-"""The rules over a stack as a whole: what counts as a value, and what as another stack's."""
+"""The rules over a stack as a whole: values, and foreign stacks' resources."""
 
 import base64
 import re

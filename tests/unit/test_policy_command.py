@@ -1,4 +1,4 @@
-"""`python -m policies`: what it says of previews, in which order, and the evidence that it writes."""
+"""`python -m policies`: results of previews, their order, and the evidence."""
 
 import json
 from pathlib import Path

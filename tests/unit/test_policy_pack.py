@@ -1,4 +1,4 @@
-"""The rules as a whole, and the ways in: a pack of Pulumi's, and a command over a preview's events."""
+"""The rules as a whole, and their entry points: a policy pack, and a command over a preview's events."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ from tests.unit.policy_plans import (
 
 
 def shown_to_the_pack(plan: Plan, servicer: pack.Pack | None = None) -> Any:
-    """Return the pack's answer about the whole stack, with the diagnostics of its single resources first."""
+    """Return the pack's answer about the whole stack, after the diagnostics of its single resources."""
     servicer, found = servicer or pack.Pack(), []
     for one in plan.resources:
         request = analyzer_pb2.AnalyzeRequest(urn=one.urn, type=one.type)
@@ -145,7 +145,7 @@ CLOSED = Rule(
 
 
 def analyzed(properties: Any, *, project: str = "coreflux-mcp-secrets", stack: str = "prod", **config: str) -> Any:
-    """Return what the pack says of one bucket before it is made."""
+    """Return the pack's diagnostics for one bucket before it is made."""
     servicer = pack.Pack()
     entries = {f"{project}:{key}": text for key, text in config.items()}
     servicer.ConfigureStack(analyzer_pb2.AnalyzerStackConfigureRequest(stack=stack, config=entries), None)

@@ -1,4 +1,4 @@
-"""The policies in docs/operations: of the roles of previews, drift and deployments, and of an operator."""
+"""The policies in docs/operations: of previews, drift, deployments and operators."""
 
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from tests.unit.aws_stack import OPERATOR, on_aws
 from tests.unit.harness import Deployed
 from tests.unit.iam import Request, is_allowed, statements
 
+# The SDK's deprecation warnings do not concern these tests.
 pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:DeprecationWarning")
-"""The SDK warns of what nobody here uses."""
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations"
 ROLES = {name: statements((OPERATIONS / f"{name}-role.json").read_text()) for name in ("preview", "drift", "deploy")}
@@ -19,12 +19,12 @@ TRUST = statements((OPERATIONS / "preview-trust.json").read_text())
 ISSUER = "token.actions.githubusercontent.com"
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/key"
 PREVIEWER = "arn:aws:iam::123456789012:role/preview"
+# Actions that reveal a value, a record or another's rights.
 OPENS = {
     *("secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue", "kms:Decrypt", "kms:ReEncryptFrom"),
     *("ssm:GetParameter", "logs:GetLogEvents", "logs:FilterLogEvents", "logs:StartQuery", "sqs:ReceiveMessage"),
     *("iam:PassRole", "lambda:InvokeFunction", "sts:AssumeRole", "ecs:ExecuteCommand", "cloudtrail:LookupEvents"),
 }
-"""What leads to a value, a record or another's rights."""
 
 
 @pytest.fixture

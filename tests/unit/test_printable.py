@@ -1,4 +1,4 @@
-"""What is printed: no control character of anybody's, at the width there is, and not into a closed or full output."""
+"""Terminal output: no foreign control character, at the present width, and closed or full outputs."""
 
 import io
 import json
@@ -58,7 +58,7 @@ def stack(tmp_path: Path) -> Stack:
 
 @pytest.fixture
 def hostile(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """A stack with hostile names in its versions, journal, access log and reports; a manifest with one is refused."""
+    """Return a stack with hostile names in its versions, journal, access log and reports."""
     stack.put("agent-key", {"api-key": "of-this-test"})
     state = stack.root / "versions" / "agent-key" / "state.json"
     (version,) = json.loads(state.read_text())

@@ -1,4 +1,4 @@
-"""A CA of the stack's own, as the program has it: a secret more, which no server reads, on each kind of store."""
+"""A private CA of the stack: an additional secret that no server reads, on each kind of store."""
 
 from datetime import timedelta
 from functools import cache

@@ -1,4 +1,4 @@
-"""`secretops audit` over lines that are no record, or nearly one, in every form of log: counted, and no traceback."""
+"""`secretops audit` over malformed lines in every form of log: counted, without a traceback."""
 
 import json
 from datetime import UTC, datetime, timedelta

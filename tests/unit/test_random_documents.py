@@ -1,7 +1,6 @@
-"""What secretops wrote and reads again, when it lies there cut short, foreign, or with something else in one place.
+"""Documents of secretops that are truncated, foreign, or changed in one place.
 
-Each reader gives what it can rest on (texts are texts, times are aware), passes over what is not its own where it says
-so, or tells a person in words. Never another exception.
+Each reader returns typed values (texts, aware times), skips foreign content where documented, or raises its own error.
 """
 
 import dataclasses
@@ -62,7 +61,7 @@ Reader = Callable[[Path], Read]
 
 
 def of_file(name: str, read: Callable[[Path], object]) -> Reader:
-    """Reads a file called `name`, whose folder `read` is given."""
+    """Return a reader of a file called `name`."""
 
     def opened(folder: Path) -> Read:
         path = folder / name
@@ -78,7 +77,7 @@ def of_file(name: str, read: Callable[[Path], object]) -> Reader:
 
 
 def of_text(read: Callable[[str], object]) -> Reader:
-    """Reads a text that a server gave: UTF-8, whatever it says."""
+    """Return a reader of a server's text."""
     return lambda _: lambda text: read(text.decode(errors="replace"))
 
 
@@ -113,7 +112,7 @@ def vault(note: str, text: str) -> Metadata:
 
 
 class OnePath:
-    """What `SecretIndex` reads from a server: stands in for Vault's API, which gives notes as they were written."""
+    """Vault's API with one path, for `SecretIndex`: returns metadata as written."""
 
     def __init__(self, found: Metadata) -> None:
         self._found = found
@@ -193,7 +192,7 @@ def told(found: object) -> Iterator[object]:
 
 
 def can_be_rested_on(found: object) -> bool:
-    """Whether no time of it is naive, and an entry of a journal, or a version, has texts where texts belong."""
+    """Return True if no time is naive, and entries and versions have texts where texts belong."""
     entries = [found] if isinstance(found, Entry) else found if isinstance(found, list) else []
     versions = found.all if isinstance(found, Versions) else ()
     named = [text for each in entries if isinstance(each, Entry) for text in (each.secret, each.version, each.outcome)]

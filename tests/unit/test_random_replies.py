@@ -1,4 +1,4 @@
-"""Brokers and readers that answer with anything: a target takes it as an answer, or as none, and never fails."""
+"""Brokers and readers with arbitrary answers: a target accepts or ignores them, and never fails."""
 
 import json
 import re
@@ -19,11 +19,11 @@ from secretops.targets.mosquitto import DynamicSecurity
 from secretops.targets.reports import REPORTS, _collect
 from tests.unit.fuzz import BOUNDED, JSON, SPITEFUL, texts
 
-TOKEN = "0011223344556677"  # Stands for the one that a question carries, until it is asked.
+TOKEN = "0011223344556677"  # Replaced by the correlation id of the request.
 
 
 class Session:
-    """Plays a logged-in `Connection`: each question is answered with `replies`, as if they had come meanwhile."""
+    """A logged-in `Connection`: each request is answered with `replies`."""
 
     address, username = "broker:8883", "admin"
 
@@ -87,7 +87,7 @@ def test_a_coreflux_broker_may_answer_anything(replies: list[bytes]) -> None:
 @BOUNDED
 @given(JSON | SPITEFUL)
 def test_only_true_is_yes(said: Any) -> None:
-    """Neither "true" nor 1: a credential rests on it."""
+    """Neither "true" nor 1: a credential depends on it."""
     replies = [json.dumps({"requestId": TOKEN, "success": said}).encode()]
     assert (Commands(connection(replies)).send("addUser", "a", "x").error is None) == (said is True)
 

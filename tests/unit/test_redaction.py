@@ -1,4 +1,4 @@
-"""No log record of this process carries a value, whoever writes it and however it is dressed."""
+"""No log record of this process contains a value, in any form and from any logger."""
 
 import base64
 import io
@@ -63,11 +63,11 @@ def forms(text: str) -> dict[str, str]:
     }
 
 
-CORE = 24  # A piece of a value this long is as good as the value.
+CORE = 24  # A part of a value with this length is worth protecting.
 
 
 def shows(text: str, secret: str) -> bool:
-    """Whether any form of the secret's random part is in `text`. The random part is what is worth anything."""
+    """Return True if any form of the secret's random part is in `text`."""
     kernel = secret[4:-4]
     return any(kernel[start : start + CORE] in text for start in range(len(kernel) - CORE))
 
@@ -99,7 +99,7 @@ def test_redact_forgets_what_many_others_have_followed_and_nothing_before() -> N
 
 
 def test_redact_takes_no_longer_when_more_values_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It looks each place of the text up once, and compares the forms that begin there alone."""
+    """It searches each place of the text once, and compares only forms that begin there."""
 
     class Counted(dict[str, dict[str, int]]):
         lookups = found = 0
@@ -197,7 +197,7 @@ CATALOGUE = (
 
 
 def read(fields: dict[str, str]) -> Value:
-    """Return what a store reads when it has kept these fields."""
+    """Return the value that a store reads with these fields."""
     return payload.parse("it", "a version", json.dumps(fields))
 
 

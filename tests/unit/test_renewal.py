@@ -1,4 +1,4 @@
-"""The steps' order of a certificate, on the real store. Issuer and broker are stand-ins that can be told to refuse."""
+"""The order of a certificate's steps, on the real store. Issuer and broker are stand-ins that can refuse."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,7 +25,7 @@ LIFE = timedelta(days=30)
 
 @dataclass
 class Signer:
-    """A CA in this process, and a broker that takes whatever it signed, but for what either `refuses`."""
+    """A CA in this process, and a broker that accepts its certificates; each `refuses` on demand."""
 
     stack: Stack
     refuses: set[str] = field(default_factory=set)
@@ -62,7 +62,7 @@ def signer(stack: Stack) -> Signer:
 
 
 def renewal(signer: Signer, *, seconds: int = 0) -> Renewal:
-    """`seconds`: of a section issuer, where there is one."""
+    """Return a renewal; `seconds` is of a section issuer."""
     session = signer.stack.session()
     issuer = VaultIssuer(mount="pki", role="client", common_name=NAME, seconds=seconds) if seconds else None
     return Renewal(

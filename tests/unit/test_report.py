@@ -1,4 +1,4 @@
-"""What a report says, and that whoever chose a name in a log can put nothing into its page."""
+"""The content of a report. Names from a log can't inject anything into its page."""
 
 import json
 import os
@@ -103,7 +103,7 @@ def test_the_journal_and_what_the_versions_say_are_told_once_and_in_order(stack:
 
 
 def read_by(name: str, folder: Path, *, days_ago: float) -> Path:
-    """A trail in which that one got a value once."""
+    """Write a trail in which `name` read a value once."""
     record = {
         "time": (datetime.now(UTC) - timedelta(days=days_ago)).isoformat(),
         "actor": f"{name}@host", "operation": "read", "secret": "mqtt", "version": "v1", "purpose": "to see",

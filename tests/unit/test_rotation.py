@@ -1,4 +1,4 @@
-"""The steps' order, in memory. The target is a stand-in that can be told to refuse; real ones are in gates/."""
+"""The order of a rotation's steps, in memory. The target is a stand-in that can refuse; real ones are in gates/."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ ADMIN = Value({"username": "boss", "password": "of-the-boss"})
 
 @dataclass
 class StandInTarget:
-    """Accepts everything but the steps in `refuses`, and remembers whom it was asked about."""
+    """Accepts everything but the steps in `refuses`, and records the users of its calls."""
 
     refuses: set[str] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Stack files: what a good one means, and what is near the edge of a rule. broken_stack_files.yaml has the bad ones."""
+"""Stack files: valid ones, and the edges of a rule. broken_stack_files.yaml has invalid ones."""
 
 import json
 import ssl
@@ -34,7 +34,7 @@ OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.
 
 
 def stack_file(**sections: str | None) -> StackFile:
-    """The good file with each of `sections` in its place, or without it where it is None."""
+    """Return the valid file with each of `sections` replaced, or removed if None."""
     lines = [
         f"  coreflux-mcp-secrets:{name}: {text}" for name, text in {**GOOD, **sections}.items() if text is not None
     ]
@@ -56,7 +56,7 @@ def on_kubernetes(entry: str = "") -> dict[str, str]:
 
 
 def on_aws(store: str = "", server: str = "") -> dict[str, str]:
-    """The AWS platform's two sections, each with more entries."""
+    """Return the AWS platform's two sections, each with more entries."""
     network = f"subnets: [{SUBNETS}], security_groups: [{GROUP}]"
     return {
         "store": f"{AWS_STORE.removesuffix('}')}{store}}}",
@@ -120,7 +120,6 @@ def test_production_is_warned_that_nobody_receives_its_alarms() -> None:
 
 
 def test_the_engine_is_told_of_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for the engine's log."""
     warned: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warned.append)
     file = stack_file(environment="staging", **on_aws() | {"store": AWS_STORE.replace("eu-central-1", "eu-wset-1")})
@@ -154,7 +153,7 @@ def test_a_server_elsewhere_has_the_ca_file_where_it_is_there() -> None:
 
 
 def pem(label: str, body: str) -> str:
-    """A block, whatever is in it. Its label is put together here: a scanner takes a whole one for a key."""
+    """Return a PEM block. Its label is joined here: a scanner takes a whole one for a key."""
     return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"
 
 
@@ -203,7 +202,7 @@ def test_a_refusal_is_a_run_error_so_that_the_engine_shows_no_traceback() -> Non
 def test_an_unusual_stack_file_is_accepted(name: str, tmp_path: Path) -> None:
     row, expected = unusual(name.replace("/etc/ssl/certs/ca.crt", str(ca_file(tmp_path))))
     settings = row.parse()
-    settings.broker.args.location()  # the manifest takes it too
+    settings.broker.args.location()  # the manifest accepts it too
     for key, value in expected.items():
         found: Any = settings
         for part in key.split("."):
@@ -278,7 +277,7 @@ def test_what_a_stack_file_does_not_say_has_the_guides_default() -> None:
     ("swarm", {"replicas": 1}, 1),
 ])  # fmt: skip
 def test_the_manifest_says_how_many_servers_report(pair: str, changes: dict[str, int], replicas: int | None) -> None:
-    """A rotation waits for as many reports before it retires the user that it replaced."""
+    """A rotation waits for as many reports before it retires the previous user."""
     sections = base(pair)
     sections["server"] |= changes
     settings = Settings.parse("prod", {name: handed_over(entry) for name, entry in sections.items()})
@@ -307,7 +306,7 @@ def test_stack_name_gives_the_environment_or_the_strictest(stack: str, environme
 
 
 def test_the_engines_reading_of_yaml_is_what_the_stand_in_says() -> None:
-    """The very text that `pulumi preview` 3.272 was given, and what it handed to a program."""
+    """The input and output of `pulumi preview` 3.272, recorded."""
     text = """
 config:
   coreflux-mcp-secrets:a: ~

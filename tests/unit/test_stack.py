@@ -1,4 +1,4 @@
-"""Which stack a command is about, by the real Pulumi over a backend in a folder: what is said where there is none."""
+"""Stack selection of a command, by the real Pulumi over a backend in a folder."""
 
 import subprocess
 import sys

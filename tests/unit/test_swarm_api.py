@@ -1,4 +1,4 @@
-"""What a Docker daemon refuses, in our words. The answers are played, in the words of moby's and swarmkit's sources."""
+"""Errors of a Docker daemon, in our words. The answers have the words of moby's and swarmkit's sources."""
 
 import json
 from typing import Any

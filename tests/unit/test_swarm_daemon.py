@@ -1,4 +1,4 @@
-"""Which Docker daemon secretops asks, and what it calls things there. Nothing is started or asked here."""
+"""Which Docker daemon secretops uses, and its names there. Nothing is started or requested here."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A server in a Swarm whose secrets are elsewhere: the launcher asks, and shows what an operator made. Under mocks."""
+"""A server in a Swarm with secrets elsewhere: the launcher fetches them with an operator's credential. Under mocks."""
 
 from secretops.launcher.settings import OWN_VARIABLES, PUBLIC_VARIABLES
 from secretops.launcher.sources import open_source

@@ -1,7 +1,6 @@
 """`secretops audit` over a daemon's event log and secretops' own records, in one file or several.
 
-The events are in the form that `docker events --format '{{json .}}'` gives; that a real daemon gives these is proven in
-tests/contract/test_swarm_store.py.
+The events have the form of `docker events --format '{{json .}}'`, proven in tests/contract/test_swarm_store.py.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What only the Swarm store does, on an engine in memory. A real Swarm is in tests/contract/test_swarm_store.py."""
+"""The Swarm store's own behavior, on an engine in memory. A real Swarm is in tests/contract/test_swarm_store.py."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -207,7 +207,7 @@ def test_in_no_task_a_value_is_neither_read_nor_made_and_facts_are(place: InMemo
     assert place.open().versions("it").pending is None
 
 
-# What the program is told of a service's secrets
+# The program's view of a service's secrets
 
 
 def attach(place: InMemory, name: str, file: str) -> dict[str, Any]:

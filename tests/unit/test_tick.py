@@ -156,7 +156,7 @@ def test_tick_sets_a_refused_password_again_when_no_reader_has_it(
     original = Delivery.deliver
 
     def deliver(self: Delivery, secret: str, content: Content, record: Callable[[], None]) -> None:
-        """Refuse what the broker refuses, as the readers of a store that checks them do."""
+        """Refuse what the broker refuses, as readers that check a delivery do."""
         if secret == "mqtt" and broker.passwords[value["username"]] != value["password"]:
             raise StoreError("its readers cannot log in")
         original(self, secret, content, record)
@@ -253,7 +253,7 @@ def test_rotation_takes_few_calls_and_reads_the_versions_rarely(stack: Stack) ->
         stack.rotate()
     finally:
         sys.setprofile(None)
-    # Half of what the same took before versions were read once.
+    # Half of the time before versions were read once.
     assert calls.total() <= 476, (calls.total(), calls.most_common(20))
     assert calls["versions"] <= 4
 
@@ -306,7 +306,7 @@ def test_purge_lists_without_destroy_and_removes_with_it(stack: Stack) -> None:
     assert password not in stack.env.read_text()
 
 
-# A clock that jumps, as NTP or a machine that was resumed makes it
+# A clock that jumps, by NTP or after a suspend
 
 
 @pytest.mark.parametrize("seconds", [60, 1000 * DAY])
@@ -392,7 +392,7 @@ def test_rotate_now_sets_aside_strays_links_and_ids_that_lead_elsewhere(stack: S
 
 
 def test_rotate_now_reads_again_what_a_mode_kept_its_owner_from(broker: InMemoryBroker) -> None:
-    """As another account: root reads a file of any mode."""
+    """Run as another account: root reads a file of any mode."""
 
     def work() -> None:
         if os.geteuid() == 0:

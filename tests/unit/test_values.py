@@ -1,4 +1,4 @@
-"""A value shows itself to nobody who did not ask for a field by name."""
+"""A value conceals itself unless a field is requested by name."""
 
 import copy
 import dataclasses

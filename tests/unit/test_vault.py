@@ -1,4 +1,4 @@
-"""The Vault platform under mocks: what the program asks the engine for. No server is asked anything here."""
+"""The Vault platform under mocks: the resources that the program registers."""
 
 import base64
 import re
@@ -27,6 +27,7 @@ from tests.unit.vault_stack import (
 )
 
 AUDIT = "vault:index/audit:Audit"
+# Resources whose state has a value.
 NEVER = (
     "vault:appRole/authBackendRoleSecretID:AuthBackendRoleSecretID",
     "vault:kv/secretV2:SecretV2",
@@ -34,7 +35,6 @@ NEVER = (
     "vault:index/token:Token",
     "vault:pkiSecret/secretBackendCert:SecretBackendCert",
 )
-"""Resources whose state has a value."""
 
 
 KINDS = {each.__name__: each for each in (by_agent, by_external_secrets, on_this_machine, with_every_option)}
@@ -150,7 +150,7 @@ def egress(deployed: Deployed, name: str) -> list[Any]:
 
 
 def test_an_agent_is_asked_for_that_logs_in_by_the_servers_role_and_asks_again() -> None:
-    from components.kubernetes import pods  # which brings the SDK along
+    from components.kubernetes import pods  # imports the SDK
 
     found = asked(by_agent())
     assert found["agent-inject"] == "true"
@@ -216,6 +216,6 @@ def test_external_secrets_reads_as_an_account_of_its_own(ca: Path) -> None:
 
 @pytest.mark.parametrize("entry", ["token: abc", "approle: {secret_id: abc}"])
 def test_what_opens_vault_is_neither_shown_nor_put_by_secretops(entry: str) -> None:
-    """It would replace the Copilot's key or the broker's password, and go to whoever is sent those."""
+    """It would replace the Copilot's key or the broker's password, and be sent to a server."""
     (found,) = [one for one in refusals(f", {entry}") if "not shown" in one]
     assert "secretops put" not in found and "abc" not in found

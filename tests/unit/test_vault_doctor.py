@@ -1,7 +1,6 @@
-"""What doctor holds a Vault stack against, beside what the program really makes of it.
+"""Doctor's expectations of a Vault stack, next to the program's real resources.
 
-The server is played: it has the roles and the policies that the stack declares, and says what a test wants. A real one
-is in tests/contract/test_doctor_vault.py.
+The server is scripted: it has the declared roles and policies. A real one is in tests/contract/test_doctor_vault.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,7 +46,7 @@ WELL: Mapping[str, Any] = {
 
 
 class Played(VaultServer):
-    """What `deployed` declares, as a server would say it; and what else a test has it say."""
+    """A server with the resources of `deployed`, and more that a test sets."""
 
     def __init__(self, deployed: Deployed, **said: Any) -> None:
         super().__init__(store_of(manifest_of(deployed)))

@@ -1,6 +1,6 @@
-"""`secretops audit` over what an audit device of Vault writes: whose read it was, of which path, whether they got it.
+"""`secretops audit` over an audit device of Vault: reader, path, and whether the value was returned.
 
-The lines have the form that a real OpenBao gives them, which tests/contract/test_audit_vault.py reads.
+The lines have the form of a real OpenBao's, which tests/contract/test_audit_vault.py reads.
 """
 
 import gzip
@@ -60,7 +60,7 @@ def token(called: str, *policies: str, **metadata: str) -> dict[str, Any]:
 
 
 def entry(who: dict[str, Any] | None = None, path: str = f"{MOUNT}/data/mqtt", **changes: Any) -> dict[str, Any]:
-    """The response to a read that was given, unless told otherwise."""
+    """Return the response to a successful read, with changes."""
     kind, operation = changes.pop("type", "response"), changes.pop("operation", "read")
     said = {"data": {"password": "hmac-sha256:aa", "username": "hmac-sha256:bb"}, "metadata": {"version": 3}}
     request = {

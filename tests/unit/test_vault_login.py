@@ -1,4 +1,4 @@
-"""The client of Vault: tokens, what a server's answers mean, `--from vault:…`, signing. No server is asked."""
+"""The client of Vault: tokens, a server's answers, `--from vault:…`, signing. No server runs."""
 
 import secrets
 import threading
@@ -76,7 +76,7 @@ def test_what_can_not_be_a_token_is_told_and_not_shown(tmp_path: Path, content: 
 
 
 class Standin:
-    """Stands in for a server: its TTLs are those of a test. What a server really renews is in tests/contract."""
+    """A server with the TTLs of a test. Real renewals are in tests/contract."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *ttls: float) -> None:
         self.asked: list[str] = []
@@ -115,7 +115,7 @@ def test_short_renewal_is_followed_by_a_login(tmp_path: Path, monkeypatch: pytes
 def test_a_good_answer_without_a_token_is_a_message_and_no_traceback(
     body: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a portal, another server behind the same certificate, or a second factor's question answers."""
+    """Answer as a portal, another server behind the same certificate, or a second factor's prompt."""
     (tmp_path / "jwt").write_text(secrets.token_hex(12))
     monkeypatch.setattr(Connection, "request", lambda *_, **__: Answer(200, body))
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:1"):
@@ -124,7 +124,8 @@ def test_a_good_answer_without_a_token_is_a_message_and_no_traceback(
 
 @pytest.mark.real
 def test_no_token_is_shown_to_where_a_server_points_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a standby that does not reach the active server: it points to itself, so that a second look is seen."""
+    """As a standby that does not reach the active server: it redirects to itself, so that a second request is
+    counted."""
     shown = list[str | None]()
 
     class Points(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Vault's policies, logins and CA as the program asks for them. Whether they work is for tests/stacks."""
+"""Vault's policies, logins and CA that the program registers. tests/stacks uses them."""
 
 import json
 from itertools import pairwise

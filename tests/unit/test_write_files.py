@@ -1,4 +1,4 @@
-"""Writing public files in a container that runs first, as the image runs it."""
+"""Writing public files in an init container, as the image runs it."""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
-"""The Vault platform's program under mocks, and what a reviewer is shown of its policies.
+"""The Vault platform's program under mocks, and the reviewer's list of its policies.
 
-python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt
+Refresh the list by python -m tests.unit.vault_stack > tests/unit/golden/vault-policies.txt
 """
 
 import json
@@ -34,7 +34,7 @@ HERE = PROJECT_FOLDER / "examples/Pulumi.dev-vault-local.yaml"
 def file_on_vault(
     store: str = "", server: str = "", broker: str = "", *, kind: str = "kind: local", **more: str
 ) -> StackFile:
-    """A stack file of the Vault store, each section with more entries; `kind` is the server's."""
+    """Return a stack file of the Vault store, each section with more entries; `kind` is the server's."""
     sections = {
         "store": f"{{{STORE}{store}}}",
         "server": f"{{{kind}{server}}}",
@@ -60,7 +60,7 @@ def for_pods(
 
 @cache
 def by_agent() -> Deployed:
-    """In a cluster, by Vault's agent, and nothing more than it needs. Run once: nobody changes what it asked for."""
+    """Deploy in a cluster, by Vault's agent, with only what it needs. Run once: read-only."""
     return for_pods()
 
 
@@ -110,7 +110,7 @@ def store_of(manifest: Manifest) -> VaultStoreLocation:
 
 
 def policies(deployed: Deployed) -> dict[str, dict[str, list[str]]]:
-    """Name -> path -> capabilities, as Vault would read them."""
+    """Return name -> path -> capabilities, as Vault parses them."""
     return {
         one.inputs["name"]: dict(_paths(one.inputs["policy"])) for one in deployed.of_type("vault:index/policy:Policy")
     }
@@ -138,7 +138,7 @@ def wrong(deployed: Deployed) -> list[str]:
 
 
 def _whole(entry: Any) -> Any:
-    from tests.unit.azure_stack import whole  # which brings another platform's SDK along
+    from tests.unit.azure_stack import whole  # imports another platform's SDK
 
     return whole(entry)
 
@@ -169,7 +169,7 @@ def every_policy() -> str:
 
 
 def _shown(deployed: Deployed) -> dict[str, list[str]]:
-    """Who -> a line for each rule, with <stack> for what the names of all that is its own begin with."""
+    """Return principal -> a line for each rule, with <stack> for the prefix of its own names."""
     base = f"coreflux-mcp-{manifest_of(deployed).stack}"
     shown: dict[str, list[str]] = {}
     for one in deployed.of_type("vault:index/policy:Policy"):
