@@ -104,11 +104,7 @@ BROKEN: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
         lambda c: c["users"][0]["user"].update({"as": "root"}),
         r"sets as \[kubeconfig-key-unsupported\]",
     ),
-    (
-        "a plugin that is not there",
-        plugin("gone-plugin"),
-        r"gone-plugin.*\[kubeconfig-plugin-failed\]",
-    ),
+    ("a plugin that is not there", plugin("gone-plugin"), r"gone-plugin.*\[kubeconfig-plugin-failed\]"),
     ("a plugin that fails", plugin("false", "log in there"), r"\[kubeconfig-plugin-failed\][\s\S]*-> log in there"),
     ("a plugin that says nothing", plugin("true"), r"\[kubeconfig-plugin-failed\]"),
 ]

@@ -90,11 +90,7 @@ def test_api_server_accepts_each_object_and_no_other_field(own_cluster: OwnClust
 @pytest.mark.parametrize(
     ("secret", "name", "keys"),
     [
-        (
-            specs.mqtt("prod", 90),
-            "coreflux-mcp-secrets-mqtt",
-            {"username": "mqtt-user", "password": "mqtt-password"},
-        ),
+        (specs.mqtt("prod", 90), "coreflux-mcp-secrets-mqtt", {"username": "mqtt-user", "password": "mqtt-password"}),
         (specs.client_cert(), "coreflux-mcp-certs", {field: field for field in CERTIFICATE_FILES}),
         (
             specs.declared("db", ("url", "user"), (Reader.SERVER,), 90),

@@ -94,7 +94,7 @@ def test_the_journal_and_what_the_versions_say_are_told_once_and_in_order(stack:
     found = history(stack.session())
     assert found.lacking == ""
     assert [(one.secret, one.step) for one in found.entries] == [
-        *(("mqtt", "verify"), ("agent-key", "prepare"), ("agent-key", "publish")),
+        *(("mqtt", "verify"), ("agent-key", "prepare"), ("agent-key", "publish"))
     ]
     assert [one.step for one in history(stack.session(), since=then - timedelta(hours=1)).entries] == [
         "prepare",
