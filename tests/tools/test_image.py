@@ -180,7 +180,6 @@ def test_image_serves_without_any_rights(workshop: Workshop, image: str, mosquit
 
     assert "ERROR" not in anyio.run(scenario)
     assert docker.tell("exec", container, "/opt/secretops/bin/python", "-c", "import os; print(os.getuid())") == USER
-
     asked = time.monotonic()
     docker.tell("kill", "--signal", "TERM", container)
     assert docker.tell("wait", container) == "0", log(docker, container)

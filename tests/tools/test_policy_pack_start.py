@@ -41,6 +41,5 @@ def test_official_cli_starts_the_pack_and_ends_it_by_signal(started: subprocess.
         told = analyzer_pb2_grpc.AnalyzerStub(channel).GetAnalyzerInfo(Empty(), timeout=DEADLINE)
     assert told.name == NAME
     assert [one.name for one in told.policies] == [*(rule.name for rule in rules()), LATER]
-
     started.terminate()
     assert started.wait(DEADLINE) == -signal.SIGTERM

@@ -96,7 +96,6 @@ async def _run(name: str, deployed: Deployed, preview: bool, program: Callable[[
     _forget()
     echo = _Echo(preview)
     mocks.set_mocks(echo, project=PROJECT, stack=name, preview=preview, monitor=_Recorder(deployed, echo))
-
     await stack.wait_for_rpcs()  # set_mocks has made a stack of its own
     set_root_resource(None)  # type: ignore[arg-type]
     await stack.run_in_stack(program)

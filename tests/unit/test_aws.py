@@ -78,9 +78,6 @@ def test_the_environment_of_a_deployment_is_in_no_resource(monkeypatch: pytest.M
     )
 
 
-# Secrets
-
-
 def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
     store = store_of(manifest_of(prod))
     assert store.fields == {secret.name: secret.fields for secret in manifest_of(prod).secrets}
@@ -143,9 +140,6 @@ def test_a_user_and_a_role_with_a_path_are_known_as_cloudtrail_shows_them() -> N
     user = "arn:aws:iam::123456789012:user/alice"
     assert names().sessions(sso) == "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Ops_0123456789abcdef/*"
     assert names().sessions(user) == user
-
-
-# Rotation
 
 
 def test_what_secretops_makes_rotates_quarterly_and_not_at_once(prod: Deployed) -> None:
@@ -219,9 +213,6 @@ def test_missing_or_old_package_is_refused_first(tmp_path: Path, monkeypatch: py
     assert into.resources == {}
 
 
-# The trail
-
-
 def test_at_the_end_of_a_production_stack_the_bucket_of_records_stays_as_it_is(prod: Deployed, trial: Deployed) -> None:
     guards = ("closed", "owned", "versioned", "encrypted", "locked", "lifecycle", "policy")
     kept = {"trail-bucket", "trail-key", *(f"trail-bucket-{guard}" for guard in guards)}
@@ -279,9 +270,6 @@ def test_the_companys_keys_encrypt_values_and_logs(company: Deployed) -> None:
     assert VALUES_KEY.rpartition("/")[2] in inputs(company, "filter-key-change")["pattern"]
 
 
-# The server
-
-
 def test_a_task_is_given_the_fields_of_its_secrets_by_reference(prod: Deployed) -> None:
     injected = {one["name"]: one["valueFrom"] for one in containers(prod)["server"]["secrets"]}
     start = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod"
@@ -305,9 +293,6 @@ def test_a_service_keeps_its_tasks_until_new_ones_stand_and_goes_back_if_they_do
     assert task["skipDestroy"] is True, "ECS may go back to it"
     assert task["executionRoleArn"].endswith("role/coreflux-mcp-prod-eu-central-1@task-start")
     assert task["taskRoleArn"].endswith("role/coreflux-mcp-prod-eu-central-1@task")
-
-
-# A new version is a new deployment
 
 
 class Service:

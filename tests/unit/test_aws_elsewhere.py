@@ -64,18 +64,12 @@ def entry(deployed: Deployed) -> Any:
     return json.loads(inputs(deployed, "server-files")["files"]["config/mcp.json"])["mcpServers"]["coreflux"]
 
 
-# Of both
-
-
 @pytest.mark.parametrize("pair", ["pods", "here"])
 def test_functions_rotate_secrets_and_the_server_comes_after(pair: str, request: pytest.FixtureRequest) -> None:
     deployed = request.getfixturevalue(pair)
     assert deployed.resources["server"].depends_on >= ROTATION | {"policy-mqtt", "trail-trail"}
     assert not [name for name in deployed.resources if "redeploy" in name or "cronjob" in name or "task" in name]
     assert "aws lambda invoke" in deployed.exports["next"]
-
-
-# In a cluster
 
 
 def test_external_secrets_reads_as_an_account_that_no_pod_runs_as(pods: Deployed) -> None:
@@ -92,7 +86,6 @@ def test_external_secrets_reads_as_an_account_that_no_pod_runs_as(pods: Deployed
 def test_each_secret_of_the_server_is_copied_whole_and_by_its_full_name(pods: Deployed) -> None:
     names = {secret: store_of(pods).secrets[secret] for secret in ("mqtt", "agent-key", "http-token")}
     stores = {spec["secretStoreRef"]["name"] for spec in synced(pods).values()}
-
     assert {secret: spec["dataFrom"][0]["extract"]["key"] for secret, spec in synced(pods).items()} == names
     assert stores == {inputs(pods, "secret-store")["metadata"]["name"]}
     assert pods.exports["references"]["remotes"] == names
@@ -114,9 +107,6 @@ def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_
     assert manifest.broker.certificate_secret == "client-cert"
     assert SYNC_ROLE not in store_of(issued).readers["coreflux-mcp/prod/client-cert"]
     assert issued.exports["next"].startswith("secretops put client-cert, then secretops put broker-admin")
-
-
-# On this machine
 
 
 def test_an_mcp_client_is_given_where_the_values_are_and_what_is_public(here: Deployed) -> None:

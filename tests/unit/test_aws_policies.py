@@ -145,7 +145,6 @@ def test_a_rotator_touches_its_secret_only_while_it_is_the_one_that_rotates_it(p
 def test_where_a_vpc_has_an_endpoint_rotators_go_by_it_alone() -> None:
     everything = with_every_option()
     here, elsewhere = {"aws:SourceVpce": "vpce-0123456789abcdef0"}, {"aws:SourceVpce": "vpce-0123456789abcdef1"}
-
     for principal in (MQTT_ROTATOR, TICK):
         assert may(everything, principal, GET, "mqtt", **here)
         assert not may(everything, principal, GET, "mqtt", **elsewhere)
@@ -209,9 +208,6 @@ def test_on_this_machine_the_named_caller_reads_if_its_own_policies_let_it(princ
     assert not is_allowed(without, resource=of_secret(here, "mqtt")), "the stack grants it nothing"
 
 
-# The key
-
-
 def context_of(secret: str, **more: str) -> dict[str, str]:
     return {**VIA, "kms:EncryptionContext:SecretARN": arn(secret), **more}
 
@@ -244,7 +240,6 @@ def test_the_key_opens_nothing(prod: Deployed, context: dict[str, str]) -> None:
 
 def test_no_policy_has_an_empty_list_when_the_only_reader_is_an_operator() -> None:
     deployed = for_this_machine(reader=OPERATOR)
-
     assert [one.name for one in deployed.resources.values() if "[]" in one.inputs.get("policy", "")] == []
 
 
@@ -297,15 +292,10 @@ def test_service_may_only_what_it_needs(prod: Deployed, row: tuple[str, str, str
     if action.startswith("s3:"):
         bucket = f"arn:aws:s3:::{prod.resources['trail-bucket'].inputs['bucket']}"
         resource = f"{bucket}/{resource}" if resource else bucket
-
     request = Request(principal, action, resource, context)
     inputs = prod.resources[policy].inputs
     found = statements(inputs.get("policy") or inputs["assumeRolePolicy"])
-
     assert is_allowed(request, resource=[{"Resource": "*", **one} for one in found]) is allowed
-
-
-# The reviewer's list
 
 
 def test_the_golden_file_is_every_role_action_and_resource() -> None:
@@ -322,7 +312,6 @@ def test_each_action_has_a_reason_and_is_one_that_aws_knows() -> None:
     previews = {
         action for path in PREVIEW_ROLES for one in statements(path.read_text()) for action in listed(one["Action"])
     }
-
     # Importing cfnlint itself takes seconds.
     if not (cfnlint := importlib.util.find_spec("cfnlint")) or not cfnlint.origin:
         pytest.skip("cfn-lint is not installed: it comes with moto[server]")

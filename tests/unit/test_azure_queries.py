@@ -285,9 +285,6 @@ def test_a_column_or_a_table_that_is_not_there_yet_is_passed_over() -> None:
         assert found(query, {}, "no row of anything yet") == []
 
 
-# The rotator's log lines
-
-
 def said(log: str, *, stream: str = "stdout", run: str = RUN, container: str = "rotator", group: str = GROUP) -> Row:
     environment = f"{group}/providers/Microsoft.App/managedEnvironments/coreflux-prod-environment"
     about = {"ContainerName": container, "ContainerGroupName": run, "_ResourceId": environment.lower()}

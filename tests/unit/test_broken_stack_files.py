@@ -24,7 +24,6 @@ OWN = "  coreflux-mcp-secrets:"
 @pytest.mark.parametrize("name", names())
 def test_a_broken_stack_file_is_refused_with_each_of_its_errors(name: str) -> None:
     broken = row(name)
-
     error = broken.refusal()
     assert error is not None, "it is accepted"
     assert Counter(map(place_of, error.problems)) == Counter(place for place, _ in broken.errors)
@@ -53,7 +52,6 @@ def test_a_wrong_entry_is_not_repeated_at_any_place(name: str) -> None:
 
 def test_of_many_errors_twenty_are_printed_and_the_rest_is_counted() -> None:
     sections = base("dotenv") | {f"part-{at}": {"a": 1} for at in range(1_000)}
-
     error = Broken(stack="dev", sections=sections, errors=()).refusal()
     assert error is not None
     assert len(error.problems) == 1_000
@@ -102,7 +100,6 @@ NESTED = "[" * 600 + "]" * 600
 def test_a_file_that_is_no_stack_file_is_refused(tmp_path: Path, content: bytes, part: str) -> None:
     path = tmp_path / "Pulumi.dev.yaml"
     path.write_bytes(content)
-
     found, text = refusal(path)
     assert part in found[0].what
     assert found[0].remedy

@@ -33,9 +33,6 @@ def ask(users: Users, who: str, text: str) -> dict[str, Any]:
     return envelope
 
 
-# The users file
-
-
 def test_the_first_admin_is_made_once_and_its_password_is_nowhere(home: Path) -> None:
     admin = create_first_admin(home)
     assert admin is not None
@@ -97,9 +94,6 @@ def test_only_the_right_password_of_a_known_user_logs_in(users: Users) -> None:
         assert not users.authenticate(name, other)
 
 
-# Parsing
-
-
 @settings(BOUNDED, max_examples=100)
 @given(st.text())
 def test_any_text_is_parsed_or_refused(text: str) -> None:
@@ -108,9 +102,6 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
     except ValueError:
         return
     assert isinstance(command.name, str)
-
-
-# Carrying out
 
 
 def test_every_command_does_what_its_page_says(users: Users) -> None:
@@ -155,9 +146,6 @@ def test_neither_log_nor_answer_repeats_an_argument(users: Users, caplog: pytest
         said += json.dumps(ask(users, "root", text.format(word="hunter-two")))
     assert caplog.messages
     assert "hunter-two" not in said + caplog.text
-
-
-# Access
 
 
 SERVER, MANAGER, SYSTEM = frozenset[Flag](), frozenset({Flag.USER_MANAGEMENT}), frozenset({Flag.SYSTEM_CONFIGURATION})

@@ -57,7 +57,6 @@ config:
 
 def test_a_server_that_other_machines_reach_has_its_bearer_token_without_being_told() -> None:
     found = StackFile.read(ON_KUBERNETES % ("", "{}")).parse("staging").secrets
-
     (token,) = [secret for secret in found if secret.name == "http-token"]
     assert (token.kind, token.fields, token.readers) == (SecretKind.SUPPLIED, ("token",), (Reader.SERVER,))
     assert token.cadence_days == 90
@@ -104,7 +103,6 @@ def test_the_servers_variables_are_those_that_the_components_write() -> None:
 
 def test_a_long_stack_name_leaves_two_different_users_within_the_brokers_limit() -> None:
     settings: list[Settings] = [StackFile.read(FULL).parse(f"plant-{'x' * 80}-{end}") for end in ("east", "west")]
-
     users = [user for each in settings for secret in each.secrets for user in secret.users]
     assert len(set(users)) == len(users) == 8
     assert max(len(user) for user in users) <= 64

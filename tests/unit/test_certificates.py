@@ -44,7 +44,6 @@ def look(own: Holder | str, chain: tuple[str, ...] = CHAIN) -> tuple[str, dateti
 
 def test_a_good_one_is_shown_with_its_chain_below_the_root() -> None:
     own = made(by=INTERMEDIATE, key=KEY)
-
     shown, ends = look(own)
     assert shown == own.pem + INTERMEDIATE.pem
     assert ends == NOW + 30 * DAY
@@ -95,9 +94,6 @@ def test_of_a_file_only_its_certificates_are_taken() -> None:
     assert extract_certificates(f"{ROOT.pem}\n{private_pem(ROOT.key)}# a note\n") == ROOT.pem
     with pytest.raises(ValueError, match=r".*"):
         extract_certificates(private_pem(ROOT.key))
-
-
-# Operator-supplied certificates
 
 
 GOOD = made(by=INTERMEDIATE)
@@ -213,14 +209,10 @@ def test_put_untested_publishes_a_certificate_without_a_login(stack: Stack) -> N
     assert run(stack, "put", "client-cert", *given).returncode == UnreachableError.exit_code
     assert stack.session().store.versions("client-cert").all == ()
     done = run(stack, "put", "client-cert", "--untested", *given)
-
     current = stack.session().store.versions("client-cert").current
     assert done.returncode == 0 and current and current.published and not current.verified
     for day in (9, 6):  # its end, and the next renewal
         assert f"{now + day * DAY:%Y-%m-%d}" in done.stderr.decode()
-
-
-# Certificates that others renew
 
 
 SECOND = timedelta(seconds=1)

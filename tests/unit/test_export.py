@@ -53,7 +53,6 @@ def document(files: dict[str, str]) -> Any:
 def test_the_compose_file_says_of_each_service_what_the_program_says(program: export.Program, project: Path) -> None:
     made = document(export.compose_files(program, ()))
     deployed = on_swarm(STORE, SERVER, f', ca_file: "{project}/ca.crt"')
-
     for key, name in (("server", "service"), ("rotator", "rotator-service")):
         one, service = made["services"][key], deployed.resources[name].inputs
         container = spec(deployed, name)
@@ -98,7 +97,6 @@ def test_the_versions_of_now_are_secrets_that_are_there_already(program: export.
 
 def test_the_timer_runs_a_tick_in_the_stacks_image_with_the_managers_socket(program: export.Program) -> None:
     files = export.timer_files(program, None)
-
     unit = files["coreflux-mcp-prod-tick.service"]
     assert f"{IMAGE} tick --scheduled --manifest /etc/coreflux-mcp-prod/secretops.json" in unit
     assert "--volume /var/run/docker.sock:/var/run/docker.sock" in unit

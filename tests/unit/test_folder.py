@@ -45,9 +45,6 @@ def changes(before: dict[str, Any], now: dict[str, Any]) -> bool | None:
     return PROVIDER.diff(str(before["root"]), before, now).changes
 
 
-# Making
-
-
 def test_a_folder_is_made_with_the_guides_modes(root: Path, made: dict[str, Any]) -> None:
     assert [mode(root / folder) for folder in (".", "config", "certs", "versions", "log")] == [0o700] * 5
     assert mode(root / "config/.env") == 0o600
@@ -163,9 +160,6 @@ def test_two_resources_of_one_root_come_and_go_without_each_others_lines(root: P
     assert env_file.parse((root / "config/.env").read_text()) == {"MQTT_PASSWORD": "x"}
 
 
-# Refusals
-
-
 def refused(given: dict[str, Any]) -> list[str]:
     return [failure.reason for failure in PROVIDER.check({}, given).failures]
 
@@ -223,9 +217,6 @@ def test_a_root_that_moves_without_its_values_is_refused(tmp_path: Path) -> None
     assert "mv " in failure.reason
     (tmp_path / "old").rename(tmp_path / "new")
     assert FolderProvider().check(old, new).failures == [], "moved as asked"
-
-
-# Whose it is
 
 
 def store_of(root: Path, stack: str) -> dict[str, Any]:

@@ -121,9 +121,6 @@ def walk(entry: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
         yield from walk(below, *path, str(key))
 
 
-# Objects and their places
-
-
 def test_the_namespace_is_protected_because_the_values_go_with_it(staging: Deployed) -> None:
     assert [each.name for each in staging.resources.values() if each.protected] == ["namespace"]
 
@@ -153,9 +150,6 @@ def test_of_a_ca_file_only_the_certificates_are_taken(ca: Path, tmp_path: Path) 
     both.write_bytes(b"# the plant's own\n" + key + ca.read_bytes())
     deployed = on_kubernetes(broker=f", ca_file: {both}")
     assert only(deployed, "ConfigMap", "coreflux-mcp-stack")["data"]["ca.crt"] == ca.read_text()
-
-
-# Who may what
 
 
 def rules(deployed: Deployed, role: str) -> list[Any]:
@@ -199,9 +193,6 @@ def test_only_the_rotator_has_a_token_of_the_api_server(staging: Deployed) -> No
     assert rotator_pod(staging)["spec"]["serviceAccountName"] == ROTATOR
 
 
-# The `restricted` Pod Security level
-
-
 @pytest.mark.parametrize("pod_of", [server_pod, rotator_pod])
 def test_a_pod_writes_nowhere_but_in_memory_and_knows_no_other_service(staging: Deployed, pod_of: Any) -> None:
     spec = pod_of(staging)["spec"]
@@ -238,9 +229,6 @@ def test_tenant_sets_where_and_as_whom_pods_run(staging: Deployed, pod_of: Any) 
     assert "ephemeral-storage" in expected["requests"]
 
 
-# The server's pods
-
-
 def test_the_servers_secrets_are_one_folder_that_may_be_empty_at_first(staging: Deployed) -> None:
     folder = volumes(server_pod(staging))["/etc/coreflux-mcp/secrets"]["projected"]
     assert folder["defaultMode"] == 0o440
@@ -267,12 +255,8 @@ def test_the_launcher_serves_streamable_http_and_knows_the_names_it_is_called_by
     assert not names.host("evil.example.com")
 
 
-# The rotator
-
-
 def test_a_tick_runs_each_hour_and_never_beside_another(staging: Deployed) -> None:
     cron = only(staging, "CronJob", ROTATOR)["spec"]
-
     assert (cron["schedule"].split(" ", 1)[1], cron["concurrencyPolicy"]) == ("* * * *", "Forbid")
     assert 0 < cron["startingDeadlineSeconds"] < 3600
     assert cron["jobTemplate"]["spec"]["backoffLimit"] == 0
@@ -336,9 +320,6 @@ def test_an_issued_certificate_is_cert_managers_secret_and_no_longer_secretops_o
     )
 
 
-# The network
-
-
 def policy_of(deployed: Deployed, name: str) -> Any:
     return only(deployed, "NetworkPolicy", name)["spec"]
 
@@ -361,9 +342,6 @@ def test_the_copilot_is_reached_where_the_stack_says_or_nowhere() -> None:
     assert (ports(behind_a_proxy[2]), blocks(behind_a_proxy[2])) == ([("TCP", 443)], ["10.9.8.7/32"])
     assert [port for rule in without[1:] for _, port in ports(rule)] == [8883]
     assert all(rule["to"] for rule in without), "a rule without peers allows them all"
-
-
-# Outputs
 
 
 def test_readers_are_declared_as_the_api_server_names_them() -> None:

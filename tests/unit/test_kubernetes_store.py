@@ -34,9 +34,6 @@ def place() -> InMemory:
     return InMemory()
 
 
-# An API server that is down, busy, refuses, or is another service
-
-
 def test_an_api_server_that_is_away_is_asked_again_until_patience_ends(place: InMemory, clock: Clock) -> None:
     place.client.answer = lambda _verb, _name: httpx2.ConnectError("refused")
     with pytest.raises(UnreachableError, match=r"\[service-unreachable\]"):
@@ -105,9 +102,6 @@ def test_a_refusal_tells_the_field_and_never_what_it_held(place: InMemory) -> No
     with pytest.raises(StoreError, match="data") as caught:
         publish(place.open(), "v1", value)
     assert value["password"] not in str(caught.value)
-
-
-# Contents of a Secret, and foreign ones
 
 
 def test_what_does_not_fit_is_refused_whole_before_anything_moves(place: InMemory) -> None:
@@ -204,9 +198,6 @@ def test_what_does_not_read_is_an_error_and_left(place: InMemory) -> None:
             with pytest.raises(StoreError, match=r"versions\.it"):
                 act()
     assert place.annotations(place.VERSIONS)[f"{PREFIX}versions.it"] == garbage
-
-
-# The journal
 
 
 def entry(outcome: str = "done", step: str = "verify") -> Entry:

@@ -268,9 +268,6 @@ def test_a_source_that_is_not_polled_for_long_is_not_followed(monkeypatch: pytes
     assert not state.is_followed()
 
 
-# When a read counts as complete
-
-
 class Written(OneSource):
     """A source during a write: each read returns the next text, then always the last."""
 

@@ -277,9 +277,6 @@ def test_metrics_name_no_version_of_the_connection_that_a_tool_chose() -> None:
     assert "secretops_connection_by_tool 1.0" in text
 
 
-# Limits of a client
-
-
 def test_health_tool_does_not_reconnect_when_connection_tools_are_refused() -> None:
     server: Any = SimpleNamespace(mcp=FastMCP("server"), reconnect_mqtt=lambda _: pytest.fail("reconnects"))
 
@@ -449,9 +446,6 @@ def test_mcp_thread_hands_on_messages_and_cancels_the_app_with_its_request() -> 
     thread.stop(DEADLINE)
 
 
-# Shutdown answers posted requests first
-
-
 async def _answer() -> str:
     return "done"
 
@@ -512,9 +506,6 @@ def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(begins: str, mon
         return told
 
     assert anyio.run(scenario) == ["the server is shutting down", "drained"]
-
-
-# Conditions before serving
 
 
 def first_values(source: str, address: str = "0.0.0.0:0") -> tuple[FirstValues, LauncherState, threading.Event]:

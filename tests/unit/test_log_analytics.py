@@ -156,9 +156,6 @@ def test_reader_is_known_by_object_id_and_shown_by_name(row: dict[str, Any], rea
     assert (one.reader, one.declared) == (reader, True)
 
 
-# Queries of the workspace
-
-
 @pytest.fixture
 def workspace(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Played]:
     def has(rows: list[dict[str, Any]], **options: Any) -> Played:

@@ -216,9 +216,6 @@ def test_a_listener_on_the_brokers_port_sees_no_password(stack: Stack, how: str)
     assert bool(seen) is (how == "tls"), "only a TLS greeting is sent"
 
 
-# The folder
-
-
 def _link(path: Path, to: Path) -> None:
     if path.is_dir():
         path.rename(path.with_name(f"{path.name}.away"))

@@ -111,9 +111,6 @@ def test_only_a_job_of_the_environment_preview_takes_it(subject: str, audience: 
     assert provider.endswith(f":oidc-provider/{ISSUER}")
 
 
-# The policy that docs/operations/aws.md gives an operator
-
-
 def test_the_pages_policy_lets_an_operator_do_what_secretops_does_and_nothing_else(prod: Deployed) -> None:
     own = statements((OPERATIONS / "aws.md").read_text().partition("```json\n")[2].partition("```")[0])
     secrets = {name.removeprefix("policy-"): one for name, one in prod.resources.items() if name.startswith("policy-")}

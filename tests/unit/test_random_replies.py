@@ -101,10 +101,8 @@ def test_anybody_may_report_anything_as_a_replica(payload: bytes, topic: str) ->
     message = MQTTMessage(topic=topic.encode())
     message.payload = payload
     found: dict[str, Replica] = {}
-
     with suppress(UnreachableError):
         _collect(message, found)
-
     for replica in found.values():
         assert replica.since.utcoffset() is not None
         assert all(isinstance(text, str) for text in (replica.id, replica.user, replica.secret, replica.version))

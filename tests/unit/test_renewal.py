@@ -113,7 +113,6 @@ def test_one_that_was_pending_until_it_was_due_is_thrown_away(stack: Stack, sign
     old = kept(stack).pending
     signer.refuses = set()
     stack.clock.skip(LIFE.total_seconds() * 2 / 3 + 1)
-
     version = renewal(signer).advance()
     assert old and version.id != old.id and version.expires and version.expires > stack.clock() + LIFE / 2
     assert [one.id for one in kept(stack).all] == [version.id]
@@ -145,7 +144,6 @@ def test_after_it_is_retired_the_old_key_is_nowhere(stack: Stack, signer: Signer
     renewal(signer).advance()
     previous = kept(stack).previous
     assert previous and previous.id == old.id
-
     renewal(signer).retire(previous)
     assert [one for one in stack.root.rglob("*") if one.is_file() and key.strip() in one.read_text()] == []
     assert kept(stack).previous and not any(one.id == old.id for one in kept(stack).living)

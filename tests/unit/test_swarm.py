@@ -59,17 +59,11 @@ def service_of(deployed: Deployed, name: str) -> Any:
     return deployed.resources[name].inputs
 
 
-# What there is
-
-
 def test_a_stack_is_a_network_a_config_and_a_service_and_no_secret(prod: Deployed) -> None:
     made = {
         (one.type.rpartition(":")[2], one.name) for one in prod.resources.values() if one.type.startswith("docker:")
     }
     assert made == {("Network", "network"), ("ServiceConfig", "server-ca"), ("Service", "service")}
-
-
-# The secrets of the service
 
 
 def test_the_list_of_secrets_is_what_the_service_has_now(everything: Deployed) -> None:
@@ -145,9 +139,6 @@ def test_the_launcher_knows_every_variable_and_the_source(prod: Deployed) -> Non
     open_source(source)
 
 
-# The service
-
-
 def test_a_container_is_nobody_may_nothing_and_writes_nowhere(prod: Deployed) -> None:
     server = spec(prod, SERVER)
     assert (server["user"], server["readOnly"], server["capDrops"]) == ("10001:10001", True, ["ALL"])
@@ -189,9 +180,6 @@ def test_unless_told_otherwise_its_network_is_encrypted_and_nobody_outside_reach
     assert options["encrypted"] == "true"
     assert 2**20 <= int(options["com.docker.network.driver.overlay.vxlanid_list"]) < 2**24, "else a refresh finds one"
     assert "ports" not in service_of(prod, SERVER)["endpointSpec"]
-
-
-# The rotator
 
 
 def test_the_rotator_is_one_replica_on_a_manager_with_the_socket_and_the_manifest(everything: Deployed) -> None:

@@ -56,6 +56,5 @@ def test_the_provider_is_told_the_registrys_name_and_no_login(tmp_path: Path, mo
     with pytest.raises(pulumi.RunError, match="no login at"):
         on_swarm(server=", registry_login: true")
     (tmp_path / "config.json").write_text('{"auths": {"registry.example.com": {}}}')
-
     deployed = on_swarm(server=", registry_login: true")
     assert json.loads(deployed.resources["swarm"].inputs["registryAuth"]) == [{"address": "registry.example.com"}]

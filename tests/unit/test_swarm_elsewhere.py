@@ -30,7 +30,6 @@ def test_the_launcher_knows_the_vault_by_a_config_and_logs_in_by_what_the_servic
     server = spec(vault, SERVER)
     source = server["args"][server["args"].index("--from") + 1]
     laid = {one["fileName"]: one["configName"] for one in server["configs"]}
-
     options = dict(option.partition("=")[::2] for option in source.split(",")[1:])
     assert options["file"] == server["secrets"][0]["fileName"]
     assert options["ca"] in laid

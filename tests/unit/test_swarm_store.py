@@ -207,9 +207,6 @@ def test_in_no_task_a_value_is_neither_read_nor_made_and_facts_are(place: InMemo
     assert place.open().versions("it").pending is None
 
 
-# The program's view of a service's secrets
-
-
 def attach(place: InMemory, name: str, file: str) -> dict[str, Any]:
     id = place.api.create("secrets", {"Name": name, "Data": encoded(b"text")})
     return {"SecretID": id, "SecretName": name, "File": {"Name": file, "UID": "10001", "GID": "10001", "Mode": 0o400}}

@@ -306,9 +306,6 @@ def test_purge_lists_without_destroy_and_removes_with_it(stack: Stack) -> None:
     assert password not in stack.env.read_text()
 
 
-# A clock that jumps, by NTP or after a suspend
-
-
 @pytest.mark.parametrize("seconds", [60, 1000 * DAY])
 def test_clock_that_jumps_back_rotates_nothing_again_and_retires_nobody_early(
     stack: Stack, broker: InMemoryBroker, seconds: int
