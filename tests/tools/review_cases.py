@@ -65,17 +65,10 @@ def reviewed(before: str, after: str, **more: Any) -> StackReview:
     head = stream.preview(after)
     found = stream.compared(stream.preview(before), head, replacing)
     return StackReview(
-        stack="prod",
-        provider=Provider.STANDIN,
-        against=Against.BASE,
-        unchanged=found.unchanged,
-        changes=found.changes,
-        values_lost=found.values_lost,
-        values_new=found.values_new,
-        unread=head.unread,
-        rules=40,
-        **more,
-    )
+        stack="prod", provider=Provider.STANDIN, against=Against.BASE, unchanged=found.unchanged,
+        changes=found.changes, values_lost=found.values_lost, values_new=found.values_new, unread=head.unread,
+        rules=40, **more,
+    )  # fmt: skip
 
 
 @cache

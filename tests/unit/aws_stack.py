@@ -121,20 +121,14 @@ def every_role() -> str:
     known = {title for title, _ in _shown(native)}
     lines = [
         "What each role of a stack of AWS may, who takes it, and the policy of each secret, key, bucket, topic, queue.",
-        "Made by: python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt",
-        "",
-        "References NativeRef, no VPC, no replica",
-        *(line for _, text in _shown(native) for line in text),
-        "",
+        "Made by: python -m tests.unit.aws_stack > tests/unit/golden/aws-roles.txt", "",
+        "References NativeRef, no VPC, no replica", *(line for _, text in _shown(native) for line in text), "",
         "With every option: Fetched, a VPC with an endpoint, a replica, a load balancer, a client certificate of a CA.",
-        "What it has beside the above, or has not (-)",
-        *_changed(native, everything),
-        "",
+        "What it has beside the above, or has not (-)", *_changed(native, everything), "",
         "For a server in a cluster, besides those that rotate: the role that External Secrets takes",
-        *(line for title, text in _shown(pods) if title not in known for line in text),
-        "",
+        *(line for title, text in _shown(pods) if title not in known for line in text), "",
         "What each action is for, and why one on * has to be: tests/unit/aws_reasons.py",
-    ]
+    ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 

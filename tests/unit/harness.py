@@ -164,17 +164,13 @@ class _Recorder(mocks.MockMonitor):
             raise AssertionError(f"{name}: registered twice")
         if request.type != "pulumi:pulumi:Stack":
             self._deployed.resources[name] = Registered(
-                type=request.type,
-                name=name,
+                type=request.type, name=name,
                 parent=self._name(request.parent) if "pulumi:pulumi:Stack::" not in request.parent else "",
-                depends_on=frozenset(map(self._name, request.dependencies)),
-                inputs=inputs,
-                protected=request.protect,
-                kept=request.retainOnDelete,
+                depends_on=frozenset(map(self._name, request.dependencies)), inputs=inputs,
+                protected=request.protect, kept=request.retainOnDelete,
                 secret_inputs=tuple(_secrets("", inputs)),
-                provider=self._name(request.provider.rpartition("::")[0]),
-                ignored=tuple(request.ignoreChanges),
-            )
+                provider=self._name(request.provider.rpartition("::")[0]), ignored=tuple(request.ignoreChanges),
+            )  # fmt: skip
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
     def _name(self, urn: str) -> str:

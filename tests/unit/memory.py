@@ -17,13 +17,9 @@ def version(
     """Return a version that is named after its stage."""
     then = NOW - days_ago * DAY
     return Version(
-        id=str(stage),
-        stage=stage,
-        created=then,
-        user=user,
-        published=then if delivered and stage is not Stage.PENDING else None,
-        retired=NOW if retired else None,
-    )
+        id=str(stage), stage=stage, created=then, user=user,
+        published=then if delivered and stage is not Stage.PENDING else None, retired=NOW if retired else None,
+    )  # fmt: skip
 
 
 @dataclass

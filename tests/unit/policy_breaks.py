@@ -364,12 +364,8 @@ SWARM = (
     row("swarm-network-is-encrypted", "swarm+", "network", "driver", "bridge"),
     row("swarm-provider-has-no-login", "swarm+", "swarm", "keyMaterial", "a key"),
     row(
-        "swarm-provider-has-no-login",
-        "swarm+",
-        "swarm",
-        "registryAuth",
-        [{"address": "r", "password": "a text"}],
-        also=NO_VALUE,
+        "swarm-provider-has-no-login", "swarm+", "swarm", "registryAuth",
+        [{"address": "r", "password": "a text"}], also=NO_VALUE,
     ),
     row(PORTS, PUBLISHED, "service", "endpointSpec>ports>0>targetPort", 22),
     row(PORTS, PUBLISHED, "service", "endpointSpec>ports>0>publishMode", "host"),
@@ -389,7 +385,7 @@ SWARM = (
     row(SOCKET, "swarm+", "service", f"{SERVICE}mounts", [BIND], unknown=False),
     row(BACK, "swarm+", "service", "updateConfig>failureAction", "continue"),
     row(BACK, "swarm+", "service", f"{SERVICE}healthcheck>tests", ["NONE"]),
-)
+)  # fmt: skip
 
 PODS, EVERY = "prod-vault-kubernetes", "vault+"
 PERMISSIONS = "spec>template>metadata>annotations>vault.hashicorp.com/agent-inject-perms-mqtt"

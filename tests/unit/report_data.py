@@ -47,19 +47,11 @@ def _aged(number: int) -> SecretAge:
     since = NOW - used * cadence * DAY
     due = since + cadence * DAY
     return SecretAge(
-        name=f"connection-{number}",
-        kind="mqtt-user",
-        status=Status.ATTENTION if used > 1 else Status.VERIFIED,
-        version=f"20261101T000000Z-{number}",
-        since=since,
-        age_days=used * cadence,
-        cadence_days=cadence,
-        used=used,
-        due=due,
-        expires=due + 600 * DAY if number % 2 else None,
-        servers="2 current",
+        name=f"connection-{number}", kind="mqtt-user", status=Status.ATTENTION if used > 1 else Status.VERIFIED,
+        version=f"20261101T000000Z-{number}", since=since, age_days=used * cadence, cadence_days=cadence,
+        used=used, due=due, expires=due + 600 * DAY if number % 2 else None, servers="2 current",
         notes=(f"due since {due:%Y-%m-%d}",) if used > 1 else (),
-    )
+    )  # fmt: skip
 
 
 def _waiting() -> SecretAge:

@@ -17,13 +17,9 @@ from tests.unit.memory import NOW, Memory, version
 AGENT, PREFIX, GRACE = "00000000-0000-4000-8000-000000000001", "ours", timedelta(hours=1)
 OTHERS = NamedKey(AGENT, "others", f"{PREFIX}-0123456789abcdef")
 SECRET = Secret(
-    name="agent-key",
-    kind=SecretKind.AGENT_KEY,
-    fields=("api-key",),
-    readers=(Reader.SERVER, Reader.ROTATOR),
-    cadence_days=90,
-    agent=OwnedAgent(url="https://agent.example", id=AGENT, prefix=PREFIX),
-)
+    name="agent-key", kind=SecretKind.AGENT_KEY, fields=("api-key",), readers=(Reader.SERVER, Reader.ROTATOR),
+    cadence_days=90, agent=OwnedAgent(url="https://agent.example", id=AGENT, prefix=PREFIX),
+)  # fmt: skip
 
 
 @dataclass

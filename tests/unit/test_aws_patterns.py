@@ -192,14 +192,9 @@ def _counted(event: Event) -> set[str]:
 
 def _bus(detail_type: str, detail: Event, *resources: str) -> Event:
     return {
-        "source": "aws.secretsmanager",
-        "account": ACCOUNT,
-        "time": "2026-03-01T12:00:00Z",
-        "region": "eu-central-1",
-        "resources": list(resources),
-        "detail-type": detail_type,
-        "detail": detail,
-    }
+        "source": "aws.secretsmanager", "account": ACCOUNT, "time": "2026-03-01T12:00:00Z",
+        "region": "eu-central-1", "resources": list(resources), "detail-type": detail_type, "detail": detail,
+    }  # fmt: skip
 
 
 def _service_event(name: str, secret: str) -> Event:

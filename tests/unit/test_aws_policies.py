@@ -85,18 +85,11 @@ def opens(deployed: Deployed, principal: str, action: str, context: dict[str, st
 
 
 READS = {
-    STARTS: {"mqtt", "agent-key", "http-token"},
-    ROLE("task"): set(),
-    MQTT_ROTATOR: {"mqtt", "broker-admin"},
-    ADMIN_ROTATOR: {"broker-admin"},
-    TICK: set(SECRETS),
-    OPERATOR: set(SECRETS),
-    ROLE("redeploy-service"): set(),
-    ROLE("schedule"): set(),
-    ROLE("trail"): set(),
-    ADMINISTRATOR: set(),
+    STARTS: {"mqtt", "agent-key", "http-token"}, ROLE("task"): set(), MQTT_ROTATOR: {"mqtt", "broker-admin"},
+    ADMIN_ROTATOR: {"broker-admin"}, TICK: set(SECRETS), OPERATOR: set(SECRETS),
+    ROLE("redeploy-service"): set(), ROLE("schedule"): set(), ROLE("trail"): set(), ADMINISTRATOR: set(),
     STRANGER: set(),
-}
+}  # fmt: skip
 WRITES = {
     **{principal: set[str]() for principal in READS},
     MQTT_ROTATOR: {"mqtt"},

@@ -111,13 +111,9 @@ def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
     public = azure_stack.variables(server)
     assert public.pop("AZURE_CLIENT_ID") == client_id("coreflux-prod-server")
     assert public == {
-        "MQTT_BROKER": "mqtt.example.com",
-        "MQTT_PORT": "8883",
-        "MQTT_USE_TLS": "true",
-        "MQTT_PROTOCOL": "5",
-        "MQTT_CA_CERT": "/etc/coreflux-mcp/stack/ca.crt",
-        "LOG_LEVEL": "WARNING",
-    }
+        "MQTT_BROKER": "mqtt.example.com", "MQTT_PORT": "8883", "MQTT_USE_TLS": "true", "MQTT_PROTOCOL": "5",
+        "MQTT_CA_CERT": "/etc/coreflux-mcp/stack/ca.crt", "LOG_LEVEL": "WARNING",
+    }  # fmt: skip
     assert public.keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
 
 

@@ -38,13 +38,9 @@ def kept(
 ) -> KeyVaultVersion:
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=at)
     return KeyVaultVersion(
-        "it",
-        f"kv{number}",
-        enabled,
-        at + timedelta(seconds=number),
-        expires,
+        "it", f"kv{number}", enabled, at + timedelta(seconds=number), expires,
         tags.version_tags(version, number, f"w{number}"),
-    )
+    )  # fmt: skip
 
 
 @dataclass
@@ -67,13 +63,9 @@ class Played:
 
     def __getattr__(self, name: str) -> Any:
         said: dict[str, Any] = {
-            "reach": None,
-            "forbidden": self.denied,
-            "deleted": self.held,
-            "newest_record": self.record,
-            "accesses": self.accessed,
-            "undeclared": [],
-        }
+            "reach": None, "forbidden": self.denied, "deleted": self.held, "newest_record": self.record,
+            "accesses": self.accessed, "undeclared": [],
+        }  # fmt: skip
         return lambda *_: said[name]
 
     def finds(self, name: str) -> Level:

@@ -110,15 +110,11 @@ def event(
 
 def own_table(one: Row, claim: str = LONG_CLAIM) -> Row:
     return {
-        "TimeGenerated": NOON,
-        "OperationName": one["operation"],
-        "HttpStatusCode": one["status"],
+        "TimeGenerated": NOON, "OperationName": one["operation"], "HttpStatusCode": one["status"],
         "CallerIpAddress": "203.0.113.7",
-        "Identity": json.dumps({"claim": {claim: one["who"]} if one["who"] else {}}),
-        "RequestUri": one["uri"],
-        "Id": one["id"],
-        "_ResourceId": one["vault"].lower(),
-    }
+        "Identity": json.dumps({"claim": {claim: one["who"]} if one["who"] else {}}), "RequestUri": one["uri"],
+        "Id": one["id"], "_ResourceId": one["vault"].lower(),
+    }  # fmt: skip
 
 
 def shared_table(one: Row) -> Row:
@@ -212,16 +208,12 @@ def test_a_read_by_others_than_a_secrets_declared_readers_is_found(form: str) ->
 @FORMS
 def test_no_alert_is_raised_by_a_declared_reader_a_denied_one_or_another_vaults(form: str) -> None:
     told = told_by(
-        "undeclared-read",
-        form,
-        event(),
-        event(who=SERVER.upper()),
-        event(who=ROTATOR, path="/secrets/mqtt-pending?api-version=7.5"),
-        event(who=STRANGER, status=403),
+        "undeclared-read", form, event(), event(who=SERVER.upper()),
+        event(who=ROTATOR, path="/secrets/mqtt-pending?api-version=7.5"), event(who=STRANGER, status=403),
         event(who=STRANGER, status=401),
         event("SecretListVersions", STRANGER, path="/secrets/mqtt/versions?api-version=7.5"),
         event(who=STRANGER, vault=VAULT.replace("prod-0", "prod-1")),
-    )
+    )  # fmt: skip
     assert told == set()
 
 

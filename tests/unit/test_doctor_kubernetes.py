@@ -114,14 +114,10 @@ def cluster_of() -> Answers:
     readers: dict[str, tuple[str, ...]] = {SECRETS: (USERS[ROTATOR],), VERSIONS: (USERS[ROTATOR],)}
     return Answers(
         KubernetesStoreLocation(
-            namespace="plant",
-            instance=INSTANCE,
-            versions=VERSIONS,
-            lease=LEASE,
-            delivered={"mqtt": Delivered(name=SECRETS, keys={"password": "mqtt-password"})},
-            readers=readers,
+            namespace="plant", instance=INSTANCE, versions=VERSIONS, lease=LEASE,
+            delivered={"mqtt": Delivered(name=SECRETS, keys={"password": "mqtt-password"})}, readers=readers,
         )
-    )
+    )  # fmt: skip
 
 
 def examine(cluster: Answers) -> dict[str, Result]:

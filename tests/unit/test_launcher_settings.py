@@ -78,14 +78,10 @@ def test_every_secret_that_is_read_is_on_record_with_its_version(tmp_path: Path)
     for name in ("client.crt", "client.key"):
         (tmp_path / name).write_text("pem")
     read(
-        tmp_path,
-        SECRETOPS_VERSION_MQTT="v-1",
-        SECRETOPS_VERSION_AGENT_KEY="v-2",
-        DO_AGENT_API_KEY=f"{PASSWORD}key",
-        MQTT_USE_TLS="true",
-        MQTT_CLIENT_CERT=f"{tmp_path}/client.crt",
+        tmp_path, SECRETOPS_VERSION_MQTT="v-1", SECRETOPS_VERSION_AGENT_KEY="v-2",
+        DO_AGENT_API_KEY=f"{PASSWORD}key", MQTT_USE_TLS="true", MQTT_CLIENT_CERT=f"{tmp_path}/client.crt",
         MQTT_CLIENT_KEY=f"{tmp_path}/client.key",
-    )
+    )  # fmt: skip
     text = (tmp_path / "log" / "access.jsonl").read_text()
     found = [(it["secret"], it["version"]) for it in map(json.loads, text.splitlines())]
     assert found == [("mqtt", "v-1"), ("agent-key", "v-2"), ("client-cert", "unknown")]

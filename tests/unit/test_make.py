@@ -32,15 +32,9 @@ class Folder:
         """Return its standard error; it exits with 2, as make does at any error of a recipe."""
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("MAKE", "PULUMI", "CI"))}
         done = subprocess.run(
-            ["make", "--no-print-directory", f"PYTHON={self.path / 'python'}", *words],
-            cwd=self.path,
-            env=kept,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+            ["make", "--no-print-directory", f"PYTHON={self.path / 'python'}", *words], cwd=self.path, env=kept,
+            stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
         assert done.returncode == ExitCode.USAGE, done.stderr
         return done.stderr
 

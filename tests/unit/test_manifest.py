@@ -28,14 +28,10 @@ from tests.unit.test_cli import refused, run
 PASSWORD = "canary-of-the-admin"
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 VAULT = {
-    "kind": "vault",
-    "address": "https://vault.example.com:8200",
-    "mount": "coreflux-mcp-test",
-    "secrets": {"mqtt": "mqtt"},
-    "pending": {"mqtt": "pending/mqtt"},
-    "lease": "rotator/lease",
+    "kind": "vault", "address": "https://vault.example.com:8200", "mount": "coreflux-mcp-test",
+    "secrets": {"mqtt": "mqtt"}, "pending": {"mqtt": "pending/mqtt"}, "lease": "rotator/lease",
     "login": {"method": "approle", "mount": "approle", "role": "rotator", "file": "/etc/vault/secret-id"},
-}
+}  # fmt: skip
 AZURE = {
     "kind": "azure",
     "tenant": "00000000-0000-0000-0000-00000000aaaa",

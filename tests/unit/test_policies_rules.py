@@ -25,26 +25,14 @@ def test_every_rule_has_a_row() -> None:
 
 # Plan -> the platforms whose rules apply, besides those for all stacks.
 PLATFORMS: Mapping[str, set[str]] = {
-    "dev": {"dotenv"},
-    "dev-aws-local": {"aws", "dotenv"},
-    "dev-vault-local": {"dotenv", "vault"},
-    "staging": {"kubernetes"},
-    "staging-certified": {"kubernetes"},
-    "staging-on-files": {"dotenv"},
-    "prod": {"aws"},
-    "prod-aws-kubernetes": {"aws", "kubernetes"},
-    "prod-azure": {"azure"},
-    "prod-azure-kubernetes": {"azure", "kubernetes"},
-    "prod-swarm": {"swarm"},
-    "prod-swarm-published": {"swarm"},
-    "prod-vault-kubernetes": {"vault", "kubernetes"},
-    "aws+": {"aws"},
-    "azure+": {"azure"},
-    "azure-closed": {"azure"},
-    "vault+": {"vault", "kubernetes"},
-    "vault-unrecorded": {"vault", "kubernetes"},
-    "swarm+": {"swarm"},
-}
+    "dev": {"dotenv"}, "dev-aws-local": {"aws", "dotenv"}, "dev-vault-local": {"dotenv", "vault"},
+    "staging": {"kubernetes"}, "staging-certified": {"kubernetes"}, "staging-on-files": {"dotenv"},
+    "prod": {"aws"}, "prod-aws-kubernetes": {"aws", "kubernetes"}, "prod-azure": {"azure"},
+    "prod-azure-kubernetes": {"azure", "kubernetes"}, "prod-swarm": {"swarm"},
+    "prod-swarm-published": {"swarm"}, "prod-vault-kubernetes": {"vault", "kubernetes"}, "aws+": {"aws"},
+    "azure+": {"azure"}, "azure-closed": {"azure"}, "vault+": {"vault", "kubernetes"},
+    "vault-unrecorded": {"vault", "kubernetes"}, "swarm+": {"swarm"},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*OWN, *OPTIONS])

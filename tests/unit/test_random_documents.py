@@ -43,17 +43,11 @@ VERSION = {"id": "v1", "stage": "current", "created": NOW, "user": "mcp-a", "pub
 ENTRY = {"time": NOW, "secret": "mqtt", "version": "v1", "step": "publish", "outcome": "done"}
 INCIDENT = json.loads(
     incident.Incident(
-        project="coreflux-mcp-secrets",
-        stack="prod",
-        store="swarm",
-        secret="mqtt",
-        kind="mqtt-user",
-        began=datetime(2026, 3, 1, tzinfo=UTC),
-        since=datetime(2026, 3, 1, tzinfo=UTC),
-        known=("v1",),
+        project="coreflux-mcp-secrets", stack="prod", store="swarm", secret="mqtt", kind="mqtt-user",
+        began=datetime(2026, 3, 1, tzinfo=UTC), since=datetime(2026, 3, 1, tzinfo=UTC), known=("v1",),
         exposed=(incident.ExposedVersion(id="v1", stage="current", user="mcp-a"),),
     ).model_dump_json()
-)
+)  # fmt: skip
 TERM = {"holder": "rotator:0@task", "token": "t", "since": NOW, "duration": 30.0, "renewals": 2}
 PAGE = {"kept": [{"version": VERSION, "number": 3, "fields": ["username", "password"]}], "next": 4}
 Read = Callable[[bytes], object]

@@ -44,23 +44,16 @@ def secret() -> str:
 def forms(text: str) -> dict[str, str]:
     raw = text.encode()
     return {
-        "plain": text,
-        "repr": repr(text),
-        "json": json.dumps(text),
-        "json with unicode": json.dumps(text, ensure_ascii=False),
-        "base64": base64.b64encode(raw).decode(),
-        "urlsafe base64": base64.urlsafe_b64encode(raw).decode(),
-        "hex": raw.hex(),
-        "upper hex": raw.hex().upper(),
-        "url": urllib.parse.quote(text),
-        "url, nothing safe": urllib.parse.quote(text, safe=""),
-        "form": urllib.parse.quote_plus(text),
-        "json in json": json.dumps(json.dumps({"password": text})),
-        "repr of json": repr(json.dumps(text)),
+        "plain": text, "repr": repr(text), "json": json.dumps(text),
+        "json with unicode": json.dumps(text, ensure_ascii=False), "base64": base64.b64encode(raw).decode(),
+        "urlsafe base64": base64.urlsafe_b64encode(raw).decode(), "hex": raw.hex(),
+        "upper hex": raw.hex().upper(), "url": urllib.parse.quote(text),
+        "url, nothing safe": urllib.parse.quote(text, safe=""), "form": urllib.parse.quote_plus(text),
+        "json in json": json.dumps(json.dumps({"password": text})), "repr of json": repr(json.dumps(text)),
         "base64 of user:password": base64.b64encode(b"user:" + raw).decode(),
         "base64 of users:password": base64.b64encode(b"users:" + raw + b"\0").decode(),
         "base32": base64.b32encode(raw).decode(),
-    }
+    }  # fmt: skip
 
 
 CORE = 24  # A part of a value with this length is worth protecting.

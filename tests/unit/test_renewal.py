@@ -66,15 +66,10 @@ def renewal(signer: Signer, *, seconds: int = 0) -> Renewal:
     session = signer.stack.session()
     issuer = VaultIssuer(mount="pki", role="client", common_name=NAME, seconds=seconds) if seconds else None
     return Renewal(
-        session.secret("client-cert").model_copy(update={"issuer": issuer}),
-        common_name=NAME,
-        store=session.store,
-        issuer=signer,
-        authority=lambda: "the broker's CA",
-        prove=signer.prove,
-        journal=session.journal,
-        clock=signer.stack.clock,
-    )
+        session.secret("client-cert").model_copy(update={"issuer": issuer}), common_name=NAME,
+        store=session.store, issuer=signer, authority=lambda: "the broker's CA", prove=signer.prove,
+        journal=session.journal, clock=signer.stack.clock,
+    )  # fmt: skip
 
 
 def kept(stack: Stack) -> Versions:

@@ -54,15 +54,9 @@ def deployed(request: pytest.FixtureRequest) -> Deployed:
 def test_the_server_that_the_file_names_is_asked_and_no_token_is_an_input(ca: Path) -> None:
     provider = inputs(for_this_machine(f', namespace: plant, ca_file: "{ca}"'), "vault")
     assert provider == {
-        "address": ADDRESS,
-        "namespace": "plant",
-        "caCertFile": str(ca),
-        "setNamespaceFromToken": "false",
-        "skipChildToken": "true",
-        "skipTlsVerify": "false",
-        "maxRetries": "2",
-        "maxLeaseTtlSeconds": "1200",
-    }
+        "address": ADDRESS, "namespace": "plant", "caCertFile": str(ca), "setNamespaceFromToken": "false",
+        "skipChildToken": "true", "skipTlsVerify": "false", "maxRetries": "2", "maxLeaseTtlSeconds": "1200",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("store", "variable"), [("", "admin"), (", namespace: plant", "admin/")])

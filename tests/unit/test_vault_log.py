@@ -64,13 +64,9 @@ def entry(who: dict[str, Any] | None = None, path: str = f"{MOUNT}/data/mqtt", *
     kind, operation = changes.pop("type", "response"), changes.pop("operation", "read")
     said = {"data": {"password": "hmac-sha256:aa", "username": "hmac-sha256:bb"}, "metadata": {"version": 3}}
     request = {
-        "id": changes.pop("id", ""),
-        "operation": operation,
-        "namespace": {"id": "root"},
-        "path": path,
-        "remote_address": "10.0.0.1",
-        **changes.pop("request", {}),
-    }
+        "id": changes.pop("id", ""), "operation": operation, "namespace": {"id": "root"}, "path": path,
+        "remote_address": "10.0.0.1", **changes.pop("request", {}),
+    }  # fmt: skip
     found: dict[str, Any] = {
         "time": f"{changes.pop('time', NOW):%Y-%m-%dT%H:%M:%S}.864847669Z",
         "type": kind,
