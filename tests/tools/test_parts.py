@@ -4,7 +4,6 @@ import hashlib
 import io
 import re
 import tarfile
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,15 +12,6 @@ import pytest
 from tools import docker_provider, kubernetes_parts, npm
 from tools.steps import ROOT, SetupError
 from tools.toolchain.gobuild import cached_path
-
-
-@pytest.mark.parametrize(
-    ("package", "version"),
-    [("pulumi-docker", docker_provider.PROVIDER), ("pulumi-kubernetes", kubernetes_parts.PROVIDER)],
-)
-def test_the_label_of_a_provider_is_the_version_of_its_python_package(package: str, version: str) -> None:
-    packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
-    assert [one["version"] for one in packages if one["name"] == package] == [version]
 
 
 def test_the_version_that_the_api_server_tells_is_that_of_its_modules() -> None:

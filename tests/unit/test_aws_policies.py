@@ -114,15 +114,6 @@ def test_the_function_that_deploys_again_reads_labels_of_the_tasks_secrets_alone
     assert {one for one in SECRETS if may(prod, ROLE("redeploy-service"), DESCRIBE, one)} == READS[STARTS]
 
 
-def test_the_lease_is_written_by_who_rotates_and_by_operators(prod: Deployed) -> None:
-    table = "arn:aws:dynamodb:eu-central-1:123456789012:table/coreflux-mcp-prod-lease"
-    request = {principal: Request(principal, "dynamodb:UpdateItem", table) for principal in roles(prod)}
-    locks = {name for name in request if is_allowed(request[name], identity=own(prod, ROLE(name.partition("@")[2])))}
-    assert locks == {
-        f"coreflux-mcp-prod-eu-central-1@{name}" for name in ("tick", "rotate-mqtt", "rotate-broker-admin")
-    }
-
-
 def test_nothing_is_said_in_plain_text(prod: Deployed) -> None:
     for principal in (STARTS, MQTT_ROTATOR, TICK, OPERATOR):
         for action in (GET, PUT, DESCRIBE, UPDATE):

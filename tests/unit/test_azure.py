@@ -70,17 +70,6 @@ def test_environment_and_lease_are_zone_redundant_where_declared() -> None:
     assert skus == ["Standard_LRS", "Standard_ZRS"]
 
 
-def test_no_resource_input_or_output_holds_a_value(deployed: Deployed) -> None:
-    looks = re.compile(r"-----BEGIN (?!CERTIFICATE)|://[^/\s]*:[^/\s]*@|AccountKey=|SharedAccessSignature")
-    assert deployed.of_type("azure-native:keyvault:Secret") == []
-    assert [each.name for each in deployed.resources.values() if each.secret_inputs] == []
-    assert deployed.secret_exports == ()
-    assert [one.name for one in deployed.resources.values() for text in texts(one.inputs) if looks.search(text)] == []
-    for name in {"app", "job"} & deployed.resources.keys():
-        assert "secrets" not in inputs(deployed, name)["configuration"]
-        assert all("secretRef" not in entry for entry in container(deployed, name)["env"])
-
-
 def test_a_first_preview_has_the_texts_of_a_deployed_stack() -> None:
     everything, before_anything = azure_stack.with_every_option(), azure_stack.with_every_option(preview=True)
     assert before_anything.resources.keys() == everything.resources.keys()

@@ -287,15 +287,6 @@ def test_the_manifest_says_how_many_servers_report(pair: str, changes: dict[str,
     assert (made.replicas, made.stack, made.grace_seconds) == (replicas, "prod", 3600)
 
 
-def test_a_broker_listens_on_8883_unless_the_file_says_another_port() -> None:
-    def port(entry: str) -> int:
-        found = stack_file(broker=broker(entry)).parse("dev").broker
-        assert isinstance(found, OutsideBroker)
-        return found.listening_port
-
-    assert [port("protocol: '5'"), port("port: 1884")] == [8883, 1884]
-
-
 @pytest.mark.parametrize(
     ("stack", "environment", "level"),
     [("dev-alice", "development", "DEBUG"), ("stage.eu", "staging", "INFO"), ("plant-7", "production", "WARNING")],
@@ -303,24 +294,6 @@ def test_a_broker_listens_on_8883_unless_the_file_says_another_port() -> None:
 def test_stack_name_gives_the_environment_or_the_strictest(stack: str, environment: str, level: str) -> None:
     settings = stack_file().parse(stack)
     assert (settings.environment, settings.log_level) == (environment, level)
-
-
-def test_the_engines_reading_of_yaml_is_what_the_stand_in_says() -> None:
-    """The input and output of `pulumi preview` 3.272, recorded."""
-    text = """
-config:
-  coreflux-mcp-secrets:a: ~
-  b:
-  c: {port: 1883, tls: no, q: "no", t: true, n: null, l: [1, two, {x: 3}], e: "", p: 3.1.1}
-  e: true
-  g: {password: {secure: AAAA}}
-"""
-    file = StackFile.read(text)
-    assert (file.entries["a"], file.entries["b"], file.entries["e"]) == ("", "", "true")
-    assert file.entries["c"] == (
-        '{"port": 1883, "tls": "no", "q": "no", "t": true, "n": null, "l": [1, "two", {"x": 3}], "e": "", "p": "3.1.1"}'
-    )
-    assert (file.entries["g"], file.encrypted) == ('{"password": "AAAA"}', ["g"])
 
 
 def test_the_program_reads_the_engines_configuration_of_its_own_project(tmp_path: Path) -> None:
