@@ -99,7 +99,7 @@ def test_either_builder_takes_the_server_by_cloning_it(workshop: Workshop, build
 
 @real
 @pytest.mark.slow
-def test_the_image_starts_as_a_number_without_a_shell_and_tells_nothing(workshop: Workshop, image: str) -> None:
+def test_image_runs_as_a_numeric_user_without_a_shell_or_secrets(workshop: Workshop, image: str) -> None:
     config = json.loads(workshop.docker.tell("inspect", image))[0]["Config"]
     assert config["User"] == f"{USER}:{USER}"
     assert config["Entrypoint"] == ["/opt/secretops/bin/secretops"]
@@ -247,7 +247,7 @@ def test_image_serves_as_the_rotator_too(workshop: Workshop, image: str, mosquit
 @real
 @pytest.mark.slow
 @pytest.mark.usefixtures("image")
-def test_the_pages_commands_make_the_image_and_show_what_is_in_it(workshop: Workshop, tmp_path: Path) -> None:
+def test_documented_commands_build_and_inspect_the_image(workshop: Workshop, tmp_path: Path) -> None:
     """Run `make` in a clone next to the server's; the base is this machine's."""
     shutil.copy(ROOT / "Makefile", workshop.tree)
     shutil.copytree(workshop.tree / SERVER_FOLDER, workshop.tree.parent / "its-clone")

@@ -14,7 +14,7 @@ from tools.steps import ROOT, SetupError
 from tools.toolchain.gobuild import cached_path
 
 
-def test_the_version_that_the_api_server_tells_is_that_of_its_modules() -> None:
+def test_version_of_the_api_server_is_that_of_its_modules() -> None:
     required = (ROOT / "tools/kubernetes/go.mod").read_text()
     assert f"k8s.io/kubernetes v{kubernetes_parts.KUBERNETES}" in required
     staging = set(re.findall(r"=> k8s\.io/\S+ (v\S+)", required))

@@ -84,7 +84,7 @@ def test_an_update_of_a_grant_is_above_other_updates() -> None:
     assert of_update("kubernetes:rbac.authorization.k8s.io/v1:Role", "rules") is Risk.GRANTS
 
 
-def test_two_previews_differ_in_what_a_stack_like_the_base_gains_loses_and_changes() -> None:
+def test_comparison_of_previews_has_gains_losses_and_changes() -> None:
     found = compared(
         a_stream(
             event("create", KEY, "key", new={"multiRegion": False, "tags": {"a": 1}}),
@@ -349,7 +349,7 @@ def broken_files() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("text", [text for _, text in broken_files()], ids=[what for what, _ in broken_files()])
-def test_what_is_not_of_the_form_is_refused_and_not_repeated(text: str) -> None:
+def test_invalid_review_is_rejected_and_not_repeated(text: str) -> None:
     with pytest.raises(NoReviewError) as refused:
         read(text)
     assert "everyone" not in str(refused.value)

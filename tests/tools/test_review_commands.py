@@ -58,7 +58,7 @@ def clone(tmp_path: Path) -> Path:
     return root
 
 
-def test_the_repositorys_ca_is_laid_where_the_stack_file_has_it_and_what_is_there_stays(clone: Path) -> None:
+def test_repositorys_ca_is_installed_unless_the_file_exists(clone: Path) -> None:
     place = clone.parent / "certs/prod.crt"
     with pytest.raises(SetupError, match=r"commit the CA's certificate"):
         authorities.lay(clone, "prod")
@@ -71,7 +71,7 @@ def test_the_repositorys_ca_is_laid_where_the_stack_file_has_it_and_what_is_ther
     assert place.read_text() == "another\n"
 
 
-def test_a_preview_takes_the_repositorys_ca_or_makes_one_up_and_leaves_one_that_is_there(clone: Path) -> None:
+def test_preview_uses_the_present_ca_or_the_repositorys_or_a_generated_one(clone: Path) -> None:
     text = (clone / "Pulumi.prod.yaml").read_text()
     homes = [clone.parent / name for name in ("head", "base")]
     made_up = {authorities.with_its_own(text, clone, "prod", home) for home in homes}
@@ -84,7 +84,7 @@ def test_a_preview_takes_the_repositorys_ca_or_makes_one_up_and_leaves_one_that_
     assert authorities.with_its_own(text, clone, "prod", homes[0]) == text
 
 
-def test_beside_a_state_no_ca_is_made_up_for_it_would_be_a_change(clone: Path) -> None:
+def test_no_ca_is_generated_when_there_is_a_state(clone: Path) -> None:
     text = (clone / "Pulumi.prod.yaml").read_text()
     with pytest.raises(SetupError, match=r"commit the CA's certificate"):
         authorities.with_its_own(text, clone, "prod", clone.parent / "head", beside_a_state=True)

@@ -127,7 +127,7 @@ def test_run_without_a_review_replaces_the_comment_and_names_changed_judges(
     assert "`prod`" not in body
 
 
-def test_the_token_is_not_sent_on_to_where_the_artifact_lies_and_is_in_no_error(played: Played) -> None:
+def test_token_is_not_sent_to_the_artifact_storage_or_put_in_errors(played: Played) -> None:
     played.pulls = [pull(4)]
     api = github(played)
     post(api, EVENT)

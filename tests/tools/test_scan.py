@@ -103,7 +103,7 @@ def test_secret_fails_the_scan_which_names_only_its_file(repository: Repository,
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize("scanner", OF_HISTORY)
-def test_a_secret_that_a_later_commit_removed_is_found_in_the_history(repository: Repository, scanner: str) -> None:
+def test_secret_of_an_earlier_commit_is_found_in_the_history(repository: Repository, scanner: str) -> None:
     secret = aws_key()
     repository.commit("deploy.env", f"AWS_ACCESS_KEY_ID={secret}\n")
     repository.git("rm", "--quiet", "deploy.env")
@@ -112,7 +112,7 @@ def test_a_secret_that_a_later_commit_removed_is_found_in_the_history(repository
     assert_found_but_not_shown(done, scanner, "deploy.env", secret)
 
 
-def test_a_baseline_lets_through_only_what_was_judged_harmless(tmp_path: Path) -> None:
+def test_baseline_allows_only_audited_false_positives(tmp_path: Path) -> None:
     baseline = tmp_path / scanners.BASELINE
 
     def unaudited(**judged: bool) -> set[str]:
@@ -136,7 +136,7 @@ def test_bandit_that_cannot_read_a_file_has_not_run(repository: Repository) -> N
 
 
 @pytest.mark.real
-def test_a_scanner_that_cannot_be_had_is_skipped_and_is_an_error_in_ci(repository: Repository, tmp_path: Path) -> None:
+def test_missing_scanner_is_skipped_locally_and_an_error_in_ci(repository: Repository, tmp_path: Path) -> None:
     git = shutil.which("git")
     assert git
     only_git = tmp_path / "bin"

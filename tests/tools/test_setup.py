@@ -77,7 +77,7 @@ def fresh(tmp_path: Path) -> Clone:
 
 
 @pytest.mark.real
-def test_a_second_set_up_asks_nothing_of_uv_and_pulumi_and_writes_nothing(fresh: Clone) -> None:
+def test_second_set_up_calls_neither_uv_nor_pulumi_and_writes_nothing(fresh: Clone) -> None:
     code, said = fresh.set_up()
     assert (code, "this clone is ready" in said) == (0, True), said
     first = fresh.asked()

@@ -63,7 +63,7 @@ def test_without_a_login_the_state_and_pulumis_home_lie_in_the_clone(wrapper: Wr
 
 
 @pytest.mark.parametrize("by", ["PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "login", "login in PULUMI_HOME"])
-def test_a_backend_that_the_user_chose_is_kept_with_its_passphrase_and_home(by: str, wrapper: Wrapper) -> None:
+def test_users_backend_passphrase_and_home_are_respected(by: str, wrapper: Wrapper) -> None:
     environment = {"PULUMI_CONFIG_PASSPHRASE": "mine"}
     match by:
         case "login":

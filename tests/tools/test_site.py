@@ -16,7 +16,7 @@ from tools.steps import ROOT
 
 
 @pytest.mark.real
-def test_the_site_is_built_without_a_warning_and_a_browser_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+def test_site_builds_without_warnings_and_loads_nothing_external(tmp_path: Path) -> None:
     """A broken link is a warning."""
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)],

@@ -147,7 +147,7 @@ def test_credentials_and_the_variable_choose_the_provider(
 
 
 @pytest.mark.real
-def test_set_up_lays_the_stand_in_only_without_credentials_and_refuses_to_deploy_on_it(
+def test_set_up_installs_the_stand_in_only_without_credentials(
     standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plugin = tmp_path / "bin/pulumi-resource-vault"

@@ -67,7 +67,7 @@ def test_every_action_is_ours_or_pinned_to_one_commit() -> None:
             assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)
 
 
-def test_no_script_has_an_expression_in_it_for_what_it_holds_may_be_anybodys_words() -> None:
+def test_no_script_contains_an_expression() -> None:
     assert [name for name, script, _ in scripts() if "${{" in script] == []
 
 
@@ -83,7 +83,7 @@ def test_no_workflow_has_a_secret_and_no_checkout_keeps_its_token() -> None:
     assert kept == []
 
 
-def test_what_runs_a_pull_requests_code_may_write_nothing_and_what_writes_runs_none_of_it() -> None:
+def test_jobs_that_run_a_pull_requests_code_have_no_write_permission() -> None:
     for path in FILES:
         read = document(path)
         assert "pull_request_target" not in read["on"], path
@@ -112,7 +112,7 @@ def test_a_forks_job_has_no_environment_no_token_and_no_variable() -> None:
     assert runs[0] == runs[1], "both preview alike"
 
 
-def test_whoever_takes_a_token_for_a_cloud_is_held_by_an_environment() -> None:
+def test_job_with_a_cloud_token_has_an_environment() -> None:
     takes = {name: job.get("environment") for name, job in jobs() if "id-token" in job.get("permissions", {})}
     assert takes == {
         "preview.ours": "preview",
@@ -178,7 +178,7 @@ def test_script_runs_in_the_runners_shell(script: str, environment: dict[str, st
 
 
 @pytest.mark.real
-def test_drift_of_a_stack_that_no_state_has_fails_and_its_page_says_that_it_was_not_previewed(tmp_path: Path) -> None:
+def test_drift_of_an_unknown_stack_fails_and_its_page_says_so(tmp_path: Path) -> None:
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("PULUMI_", "AWS_"))}
     done = subprocess.run(
         [ROOT / ".venv/bin/python", "-m", "tools.review", "drift", "dev"],

@@ -55,7 +55,7 @@ def test_without_the_section_the_key_is_the_copilots_and_an_operator_supplies_it
     assert file().parse("dev").agent is None
 
 
-def test_the_keys_of_an_agent_of_ones_own_are_made_with_a_token_that_the_rotator_alone_reads() -> None:
+def test_keys_of_an_owned_agent_need_a_token_that_only_the_rotator_reads() -> None:
     found = secrets_of(OWNED, "plant-7")
     key, admin = found["agent-key"], found["agent-admin"]
     assert (

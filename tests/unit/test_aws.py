@@ -142,7 +142,7 @@ def test_a_user_and_a_role_with_a_path_are_known_as_cloudtrail_shows_them() -> N
     assert names().sessions(user) == user
 
 
-def test_what_secretops_makes_rotates_quarterly_and_not_at_once(prod: Deployed) -> None:
+def test_generated_secrets_rotate_quarterly_and_not_at_once(prod: Deployed) -> None:
     rotations = {one.name: one.inputs for one in prod.of_type(ROTATION)}
     assert rotations.keys() == {"rotate-broker-admin-schedule", "rotate-mqtt-schedule"}
     for one in rotations.values():
@@ -249,7 +249,7 @@ def company() -> Deployed:
     return on_aws(f", {roles}, {keys}", ", architecture: arm64, container_insights: true")
 
 
-def test_roles_and_tasks_are_as_the_company_says(prod: Deployed, company: Deployed) -> None:
+def test_roles_and_tasks_follow_the_companys_settings(prod: Deployed, company: Deployed) -> None:
     roles = [role.inputs for role in company.of_type(ROLE)]
     assert {(role["path"], role["permissionsBoundary"]) for role in roles} == {("/platform/", BOUNDARY)}
     readers = {reader for who in store_of(manifest_of(company)).readers.values() for reader in who}
@@ -270,7 +270,7 @@ def test_the_companys_keys_encrypt_values_and_logs(company: Deployed) -> None:
     assert VALUES_KEY.rpartition("/")[2] in inputs(company, "filter-key-change")["pattern"]
 
 
-def test_a_task_is_given_the_fields_of_its_secrets_by_reference(prod: Deployed) -> None:
+def test_task_has_the_fields_of_its_secrets_by_reference(prod: Deployed) -> None:
     injected = {one["name"]: one["valueFrom"] for one in containers(prod)["server"]["secrets"]}
     start = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod"
     assert injected == {
@@ -283,7 +283,7 @@ def test_a_task_is_given_the_fields_of_its_secrets_by_reference(prod: Deployed) 
     assert {"MQTT_USER", *SECRET_VARIABLES} == injected.keys(), "all that the launcher takes from its environment"
 
 
-def test_a_service_keeps_its_tasks_until_new_ones_stand_and_goes_back_if_they_do_not(prod: Deployed) -> None:
+def test_service_keeps_tasks_until_new_ones_are_healthy_or_rolls_back(prod: Deployed) -> None:
     service, task = inputs(prod, "service"), inputs(prod, "task")
     assert service["deploymentCircuitBreaker"] == {"enable": True, "rollback": True}
     assert (service["deploymentMinimumHealthyPercent"], service["deploymentMaximumPercent"]) == (100, 200)

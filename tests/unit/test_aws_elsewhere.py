@@ -99,7 +99,7 @@ def test_pods_mount_what_is_copied_and_start_before_it_is_there(pods: Deployed) 
     assert arguments[:3] == ["run", "--from", "files:/etc/coreflux-mcp/secrets"]
 
 
-def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_operators(issued: Deployed) -> None:
+def test_pods_use_cert_managers_certificate_and_functions_a_supplied_one(issued: Deployed) -> None:
     manifest = Manifest.model_validate(issued.exports["secretops"])
     assert "client-cert" not in synced(issued)
     assert mounted(issued)[-1]["name"] == inputs(issued, "certificate")["spec"]["secretName"]
@@ -109,7 +109,7 @@ def test_cert_managers_certificate_is_the_pods_and_the_functions_have_one_of_an_
     assert issued.exports["next"].startswith("secretops put client-cert, then secretops put broker-admin")
 
 
-def test_an_mcp_client_is_given_where_the_values_are_and_what_is_public(here: Deployed) -> None:
+def test_mcp_client_entry_has_the_source_and_public_variables(here: Deployed) -> None:
     given = entry(here)
     source = "aws-sm:eu-central-1/coreflux-mcp/dev/mqtt+agent-key"
     assert given["args"] == ["run", "--from", source]

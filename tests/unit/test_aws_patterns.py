@@ -141,12 +141,12 @@ QUIET: dict[str, Event] = {
     ("what", "event"),
     [pytest.param(what, one, id=f"{what}: {why}") for what, events in COUNTED.items() for why, one in events.items()],
 )
-def test_what_should_not_happen_is_counted_for_its_alarm_and_for_no_other(what: str, event: Event) -> None:
+def test_incident_is_counted_for_its_alarm_and_no_other(what: str, event: Event) -> None:
     assert _counted(event) == {what}
 
 
 @pytest.mark.parametrize("event", QUIET.values(), ids=QUIET)
-def test_what_happens_every_day_is_counted_by_none(event: Event) -> None:
+def test_routine_events_are_counted_by_no_alarm(event: Event) -> None:
     assert _counted(event) == set()
 
 

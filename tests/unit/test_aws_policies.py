@@ -114,7 +114,7 @@ def test_the_function_that_deploys_again_reads_labels_of_the_tasks_secrets_alone
     assert {one for one in SECRETS if may(prod, ROLE("redeploy-service"), DESCRIBE, one)} == READS[STARTS]
 
 
-def test_nothing_is_said_in_plain_text(prod: Deployed) -> None:
+def test_requests_without_tls_are_denied(prod: Deployed) -> None:
     for principal in (STARTS, MQTT_ROTATOR, TICK, OPERATOR):
         for action in (GET, PUT, DESCRIBE, UPDATE):
             assert not may(prod, principal, action, "mqtt", **PLAIN_TEXT)

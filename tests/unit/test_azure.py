@@ -90,7 +90,7 @@ def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.M
 RUNS = pytest.mark.parametrize("name", ["app", "job"])
 
 
-def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
+def test_launcher_arguments_name_vault_secrets_and_identity() -> None:
     prod = azure_stack.with_ca()
     server = container(prod, "app")
     source = server["args"][server["args"].index("--from") + 1]
@@ -106,7 +106,7 @@ def test_the_launcher_is_told_where_to_fetch_what_and_as_whom() -> None:
     assert public.keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
 
 
-def test_shipped_production_is_closed_and_a_trial_says_that_it_is_open() -> None:
+def test_shipped_production_is_closed_and_a_trial_warns_that_it_is_open() -> None:
     for name, action, gap in (("prod-azure", "Deny", set()), ("dev-azure-local", "Allow", {"network"})):
         made = azure_stack.shipped(ca(), name)
         networks = [inputs(made, "vault")["properties"]["networkAcls"], inputs(made, "lease-account")["networkRuleSet"]]
@@ -126,7 +126,7 @@ def test_server_ingress_is_internal_unless_declared(deployed: Callable[[], Deplo
     assert made.exports["server"] == f"https://{host}/mcp"
 
 
-def test_probes_ask_for_values_once_the_stack_says_that_they_are_there() -> None:
+def test_probes_require_values_once_the_stack_is_bootstrapped() -> None:
     probes = {
         made: {one["type"]: one for one in container(deployed, "app")["probes"]}
         for made, deployed in (("first", azure_stack.with_ca()), ("bootstrapped", azure_stack.with_every_option()))
@@ -138,7 +138,7 @@ def test_probes_ask_for_values_once_the_stack_says_that_they_are_there() -> None
 
 
 @RUNS
-def test_no_container_is_the_platform_and_what_lays_files_down_is_nobody(name: str) -> None:
+def test_containers_run_unprivileged(name: str) -> None:
     one = inputs(azure_stack.with_ca(), name)
     settings = one["configuration"]["identitySettings"]
     lives = {each["identity"].rpartition("/")[2]: each["lifecycle"] for each in settings}
@@ -223,7 +223,7 @@ def test_external_secrets_reads_the_servers_secrets_by_name_and_no_other() -> No
     assert store.readers["mqtt"] == (SYNC, object_id("coreflux-prod-rotator"), azure_stack.OPERATOR)
 
 
-def test_the_clients_entry_says_where_to_fetch_and_what_is_public() -> None:
+def test_client_entry_has_the_source_and_public_variables() -> None:
     files = inputs(here(), "server-files")["files"]
     (entry,) = json.loads(files["config/mcp.json"])["mcpServers"].values()
     source = entry["args"][entry["args"].index("--from") + 1]

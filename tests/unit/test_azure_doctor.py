@@ -80,7 +80,7 @@ def access(**changes: Any) -> Access:
     return Access(**{**said, **changes})
 
 
-def test_a_stack_that_is_as_it_should_be_is_well() -> None:
+def test_healthy_stack_has_no_finding() -> None:
     names = ("vault", "clock", "your rights", "names", "pending", "versions", "lease", "audit", "readers' rights")
     assert {name: Played().finds(name) for name in names} == dict.fromkeys(names, Level.OK)
 
@@ -105,7 +105,7 @@ OURS, THEIRS = DeletedSecret({tags.FORGETTING: "x"}, None, False), DeletedSecret
         ("readers' rights", {"accessed": (access(),)}),
     ],
 )
-def test_what_is_not_as_it_should_be_is_found(check: str, played: dict[str, Any]) -> None:
+def test_planted_fault_is_found(check: str, played: dict[str, Any]) -> None:
     assert Played(**played).finds(check) is Level.ATTENTION
 
 
@@ -118,7 +118,7 @@ def test_what_is_not_as_it_should_be_is_found(check: str, played: dict[str, Any]
         ("readers' rights", {"accessed": (access(declared=False), access(allowed=True))}),
     ],
 )
-def test_what_is_at_work_or_of_strangers_is_no_finding(check: str, played: dict[str, Any]) -> None:
+def test_pending_work_and_foreign_objects_are_no_finding(check: str, played: dict[str, Any]) -> None:
     assert Played(**played).finds(check) is Level.OK
 
 

@@ -310,7 +310,7 @@ def test_a_ticks_line_about_a_secret_past_its_day_rings_for_that_secret() -> Non
     assert sorted(row["Secret"] for row in found(QUERIES["near-expiry"], rows)) == ["agent-key", "certificates"]
 
 
-def test_what_a_tick_says_is_found_by_the_alert_that_it_is_for() -> None:
+def test_log_line_of_a_tick_matches_its_alert() -> None:
     refused, fine = said("mqtt: the broker refuses", stream="stderr"), said("mqtt: verified 1")
     others = (
         said('{"step": "verify"}', stream="stderr"),

@@ -42,7 +42,7 @@ def test_the_first_admin_is_made_once_and_its_password_is_nowhere(home: Path) ->
     assert [path.stat().st_mode & 0o777 for path in (home / USERS_FILE, home)] == [0o600, 0o700]
 
 
-def test_an_admin_that_could_not_be_kept_is_not_made(home: Path) -> None:
+def test_admin_that_cannot_be_stored_is_not_created(home: Path) -> None:
     def full(_: Value) -> None:
         raise OSError(28, "No space left on device")
 
@@ -79,7 +79,7 @@ def test_a_change_that_cannot_be_written_does_not_hold(users: Users, home: Path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"users": {"a": {}}}', '{"users": {}, "more": 1}'])
-def test_a_file_that_is_no_users_file_is_told(home: Path, text: str) -> None:
+def test_invalid_users_file_is_reported(home: Path, text: str) -> None:
     home.mkdir()
     (home / USERS_FILE).write_text(text)
     with pytest.raises(StoreError, match="users-file-invalid"):
@@ -104,7 +104,7 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
     assert isinstance(command.name, str)
 
 
-def test_every_command_does_what_its_page_says(users: Users) -> None:
+def test_user_commands_work_as_documented(users: Users) -> None:
     assert ask(users, "root", "-addUser alice first-word")["success"]
     assert ask(users, "root", "--change-user-password alice second-word")["success"]
     assert not users.authenticate("alice", "first-word")

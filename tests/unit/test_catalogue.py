@@ -55,7 +55,7 @@ config:
 """
 
 
-def test_a_server_that_other_machines_reach_has_its_bearer_token_without_being_told() -> None:
+def test_reachable_server_has_a_bearer_token_by_default() -> None:
     found = StackFile.read(ON_KUBERNETES % ("", "{}")).parse("staging").secrets
     (token,) = [secret for secret in found if secret.name == "http-token"]
     assert (token.kind, token.fields, token.readers) == (SecretKind.SUPPLIED, ("token",), (Reader.SERVER,))

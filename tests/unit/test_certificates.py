@@ -160,7 +160,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("code", "supplied"), WRONG, ids=[code for code, _ in WRONG])
-def test_a_wrong_supplied_one_is_told_with_what_is_wrong_and_nothing_else(code: str, supplied: dict[str, str]) -> None:
+def test_wrong_supplied_certificate_is_reported_with_its_flaw_only(code: str, supplied: dict[str, str]) -> None:
     (problem,) = check_supplied(supplied, NOW)
     assert problem.code == code
 
@@ -185,7 +185,7 @@ def stack(tmp_path: Path) -> Stack:
     return make_stack(tmp_path / "store", broker)
 
 
-def test_all_that_is_wrong_is_told_at_once_and_nothing_is_kept_or_quoted(stack: Stack) -> None:
+def test_all_flaws_are_reported_and_nothing_is_stored_or_quoted(stack: Stack) -> None:
     key = private_pem(new_key())
     value = fields(made(ends=NOW, usages=(SERVER,)), STRANGER, key=key, ca="no PEM")
     with pytest.raises(UsageError) as refused:
@@ -236,14 +236,14 @@ def test_certificate_is_reported_in_its_last_sixth_or_month(days: float, left: f
     assert found and found.reason is Reason.NEAR_EXPIRY and found.needs_a_person
 
 
-def test_it_is_told_apart_whether_it_ends_or_has_ended_or_has_not_begun() -> None:
+def test_finding_differs_for_expiring_expired_and_not_yet_valid() -> None:
     one = certificate(30)
     said = {at: one.finding(at) for at in (one.ends - SECOND, one.ends, one.begins - SECOND)}
     assert [found.reason for found in said.values() if found] == [Reason.NEAR_EXPIRY, Reason.EXPIRED, Reason.DISTRUSTED]
 
 
 @pytest.mark.parametrize("odd", range(len(ODD)))
-def test_one_whose_content_cannot_be_read_is_told_and_ends_nothing(odd: int) -> None:
+def test_unreadable_certificate_is_reported_and_ends_nothing(odd: int) -> None:
     seen = external_certificates._external(with_extension(ODD[odd]).certificate, "here", "renew it")
     found = seen.finding(seen.begins)
     assert found and found.reason is Reason.DISTRUSTED

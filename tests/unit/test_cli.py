@@ -69,7 +69,7 @@ PLACEHOLDER = "canary-of-this-test-only"
 
 @pytest.mark.real
 @pytest.mark.parametrize(("typed", "told"), [([], ""), (["--now", "rotate"], "options follow the command")])
-def test_what_is_no_command_shows_the_help_or_what_was_meant_and_no_empty_error(typed: list[str], told: str) -> None:
+def test_unknown_command_prints_help_and_never_an_empty_error(typed: list[str], told: str) -> None:
     done = subprocess.run([sys.executable, "-m", "secretops", *typed], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert told in done.stderr
@@ -131,7 +131,7 @@ def test_manifest_with_a_line_that_no_program_writes_is_refused(stack: Stack, li
     refused(run(stack, "doctor", "--repair", "--yes"), 2, str(stack.file), "pulumi up")
 
 
-def test_a_broker_that_is_down_fails_a_put_of_its_admin_and_nothing_is_kept(stack: Stack) -> None:
+def test_put_of_the_admin_fails_and_stores_nothing_when_the_broker_is_down(stack: Stack) -> None:
     done = run(stack, "put", "broker-admin", given=b'{"username": "boss", "password": "canary-pass"}')
     refused(done, 1, "cannot connect", "start the broker")
     assert stack.session().store.versions("broker-admin").all == ()
@@ -185,7 +185,7 @@ def test_status_shows_the_other_secrets_when_one_does_not_read(stack: Stack) -> 
     assert not state.parent.exists() and "still-wanted" not in stack.env.read_text()
 
 
-def test_a_held_lease_ends_with_busy_and_names_the_holder(stack: Stack) -> None:
+def test_command_exits_busy_and_names_the_holder_when_the_lease_is_taken(stack: Stack) -> None:
     with stack.session().lease("rotate mqtt"):
         for command in (["tick"], ["rotate", "mqtt"], ["put", "agent-key"], ["purge"]):
             refused(run(stack, *command, given=b"some-key"), 4, f"secretops rotate mqtt (pid {os.getpid()} on")
@@ -205,7 +205,7 @@ def test_a_stack_without_its_first_admin_waits_and_is_not_a_failure(stack: Stack
     assert stack.session().store.versions("mqtt").all == ()
 
 
-def test_a_scheduled_tick_tells_what_awaits_somebody_and_ends_well(stack: Stack) -> None:
+def test_scheduled_tick_reports_pending_work_and_exits_0(stack: Stack) -> None:
     plain, scheduled = (run(stack, "tick", *more) for more in ([], ["--scheduled"]))
     assert (plain.returncode, scheduled.returncode) == (5, 0)
     assert (plain.stdout, plain.stderr) == (scheduled.stdout, scheduled.stderr)
@@ -226,7 +226,7 @@ def test_a_scheduled_tick_that_fails_or_is_called_wrong_ends_as_any_other(stack:
     assert run(stack, "tick", "--scheduled").returncode == 2
 
 
-def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(stack: Stack) -> None:
+def test_secret_that_left_the_stack_is_reported_until_it_is_purged(stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "still-wanted"})
     session = stack.session()
     value = Value(dict.fromkeys(("ca.crt", "client.crt", "client.key"), "of-before"))
@@ -261,13 +261,13 @@ def test_a_secret_that_left_the_stack_is_told_until_its_values_alone_are_purged(
     ],
     ids=["a pair", "put", "compromise", "purge"],
 )
-def test_what_may_be_a_value_is_not_repeated(typed: list[str], told: str, stack: Stack) -> None:
+def test_possible_value_in_arguments_is_not_repeated(typed: list[str], told: str, stack: Stack) -> None:
     done = run(stack, *typed, given=b"x")
     refused(done, 2, told)
     assert b"8Value" not in done.stdout + done.stderr
 
 
-def test_the_embedded_brokers_first_admin_is_not_asked_of_a_person(stack: Stack) -> None:
+def test_first_admin_of_the_embedded_broker_needs_no_operator(stack: Stack) -> None:
     embedded = Embedded(stack.root / "broker", free_port(), Value({})).broker()
     stack.file.write_text(stack.manifest.model_copy(update={"broker": embedded}).model_dump_json())
     assert b"broker-admin: has no value yet: secretops broker start" in run(stack, "status").stdout
@@ -285,7 +285,7 @@ def test_a_purge_that_nobody_confirms_removes_nothing(stack: Stack) -> None:
 
 @pytest.mark.real
 @pytest.mark.parametrize(("typed", "code"), [("prod", 2), ("test", 0)])
-def test_a_purge_on_a_terminal_asks_for_the_stacks_name(typed: str, code: int, stack: Stack) -> None:
+def test_purge_on_a_terminal_requires_the_stack_name(typed: str, code: int, stack: Stack) -> None:
     stack.put("agent-key", {"api-key": "still-wanted"})
     ours, theirs = pty.openpty()
     with subprocess.Popen(
@@ -329,9 +329,7 @@ def test_the_embedded_brokers_admin_is_not_purged_alone(stack: Stack) -> None:
     assert session.store.secret_names() == ("broker-admin",)
 
 
-def test_a_value_arrives_exactly_as_it_was_given_but_for_the_newline_that_ends_a_file(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_value_is_stored_exactly_without_one_final_newline(stack: Stack, tmp_path: Path) -> None:
     text = "  ' \" $HOME ${HOME} # \\n é  "
     (tmp_path / "value").write_bytes(f"{text}\n".encode())
     assert run(stack, "put", "agent-key", "--file", f"api-key={tmp_path / 'value'}").returncode == 0
@@ -349,9 +347,7 @@ def kept(stack: Stack) -> str:
     return store.read("agent-key", current.id, purpose="test")["api-key"]
 
 
-def test_the_access_records_name_the_account_and_not_what_the_environment_says(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_access_records_name_the_account_not_the_environment(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("USER", "LOGNAME"):
         monkeypatch.setenv(variable, "mallory")
     assert run(stack, "put", "agent-key", given=b"some-key").returncode == 0

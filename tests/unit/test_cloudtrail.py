@@ -87,7 +87,7 @@ def view(folder: Path, *documents: Any, **asked: Any) -> View:
 
 
 @pytest.mark.parametrize("asked", [MQTT, arn(MQTT), arn(MQTT, ""), arn(MQTT, region="eu-west-1")])
-def test_a_secret_is_known_by_whatever_it_was_asked_for(asked: str, tmp_path: Path) -> None:
+def test_secret_is_known_by_name_arn_and_partial_arn(asked: str, tmp_path: Path) -> None:
     (row,) = view(tmp_path, event(asked=asked), secret="mqtt").rows
     assert (row.secret, row.reader, row.value_returned, row.declared) == (MQTT, SERVER, True, True)
 
@@ -163,7 +163,7 @@ def test_the_answer_of_lookup_events_is_read_as_it_is(indent: int | None, tmp_pa
     assert audit(MANIFEST, [str(file)]).rows == []
 
 
-def test_an_event_that_two_files_tell_of_counts_once_and_two_of_one_moment_twice(tmp_path: Path) -> None:
+def test_event_in_two_files_counts_once_and_simultaneous_ones_twice(tmp_path: Path) -> None:
     first, second = tmp_path / "bucket.json", tmp_path / "looked-up.json"
     first.write_text(json.dumps({"Records": [event(eventID="a"), event(eventID="b"), {**event(), "eventID": "c"}]}))
     second.write_text(lookup_events(event(eventID="b"), event(eventID="c"), event(eventID="d")))
@@ -207,7 +207,7 @@ EVERY = frozenset({READS, WRITES})
     ([], [[MANAGEMENT, {"Field": "eventName", "NotEquals": ["GetSecretValue"]}]], set()),
     ([], [[{"Field": "eventCategory", "Equals": ["Data"]}]], set()),
 ])  # fmt: skip
-def test_what_a_trail_records_of_secrets_manager_is_told_from_its_selectors(
+def test_selectors_show_whether_a_trail_records_secrets_manager(
     basic: list[dict[str, Any]], advanced: list[list[dict[str, Any]]], kinds: set[str]
 ) -> None:
     assert recorded(basic, [{"FieldSelectors": fields} for fields in advanced]) == kinds

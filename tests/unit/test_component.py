@@ -57,7 +57,7 @@ def test_the_first_test_of_contributing_passes() -> None:
 
 
 @pytest.mark.parametrize("stack", ["dev", *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)])
-def test_a_stack_file_and_a_component_that_says_the_same_make_the_same(stack: str) -> None:
+def test_equal_stack_file_and_component_register_the_same(stack: str) -> None:
     from tests.unit.policy_plans import STACK_FILES, stood_in
 
     with stood_in(STACK_FILES[stack].read_text()) as text:
@@ -83,7 +83,7 @@ def refused(sections: Mapping[str, Any], stack: str = "dev") -> tuple[str, list[
     return str(error.value).splitlines()[0], [" ".join(str(problem).split()) for problem in error.value.problems]
 
 
-def test_everything_that_is_wrong_with_the_arguments_is_told_at_once_and_nothing_is_registered() -> None:
+def test_all_wrong_arguments_are_reported_and_nothing_is_registered() -> None:
     head, found = refused({**DEV, "store": {"kind": "dotenv", "rooot": "/x"}, "log_level": "LOUD", "stroe": {}})
     assert head == "CorefluxSecrets mcp has 3 errors; nothing was changed:"
     assert [what.split(":")[0] for what in found] == ["store.rooot", "log_level", "stroe"]
@@ -191,7 +191,7 @@ def test_a_whole_number_is_one_also_where_the_engine_makes_it_a_fraction(port: f
         assert told.startswith("broker.port: 1883.5")
 
 
-def test_an_encrypted_entry_that_the_component_is_not_given_is_the_programs_own() -> None:
+def test_encrypted_entry_outside_the_component_is_ignored() -> None:
     config = {"shop:database": json.dumps({"kind": "local", "fields": ["url"], "more": {}}), "shop:key": "kept"}
 
     def program() -> None:

@@ -28,7 +28,7 @@ def run(program: Callable[[str], object]) -> Deployed:
 
 
 @pytest.mark.parametrize("platform", ALONE)
-def test_each_component_works_alone_by_one_provider_and_asks_no_daemon(
+def test_each_component_works_alone_by_one_provider_without_a_daemon(
     platform: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")

@@ -246,7 +246,7 @@ def test_supplied_certificate_is_due_at_two_thirds_of_its_life(life: int, left: 
     assert due_at(supplied) == NOW + due * DAY
 
 
-def test_certificates_that_were_made_together_are_due_apart_and_each_always_at_one_time() -> None:
+def test_certificates_made_together_are_due_at_different_stable_times() -> None:
     ends = NOW + 30 * DAY
     made = [Version(id=f"{n}", stage=Stage.CURRENT, created=NOW, expires=ends) for n in range(100)]
     times = [renewal_at(one) for one in made]

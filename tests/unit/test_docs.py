@@ -158,7 +158,7 @@ def test_the_commands_page_lists_every_command_and_exit_code() -> None:
 
 
 @pytest.mark.parametrize(("given", "asks"), [((), True), (("YES=1",), False)])
-def test_make_up_of_a_stack_asks_unless_told_that_nobody_answers(given: tuple[str, ...], asks: bool) -> None:
+def test_make_up_of_a_stack_prompts_unless_yes_is_set(given: tuple[str, ...], asks: bool) -> None:
     told = ["make", "--dry-run", "--no-print-directory", "up", "STACK=prod", *given]
     lines = subprocess.run(told, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     (up,) = [line.split() for line in lines if "pulumi up " in line]

@@ -65,7 +65,7 @@ def test_a_healthy_stack_is_well(stack: Stack) -> None:
     assert len(text.splitlines()) == len(examined)
 
 
-def test_a_broker_that_takes_no_connection_is_told_with_what_helps(stack: Stack, listener: socket.socket) -> None:
+def test_unreachable_broker_is_reported_with_a_remedy(stack: Stack, listener: socket.socket) -> None:
     listener.close()
     found = examine(stack, 3)["broker"]
     assert found["level"] == "attention"
@@ -131,7 +131,7 @@ def test_a_planted_fault_is_found_by_its_check_alone(
     assert wrong[check]["remedy"]
 
 
-def test_a_folder_that_is_gone_is_told_and_every_check_is_made_all_the_same(stack: Stack, tmp_path: Path) -> None:
+def test_missing_folder_is_reported_and_every_check_runs(stack: Stack, tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.json"
     stack.file.rename(manifest)
     stack.manifest_file = manifest

@@ -219,7 +219,7 @@ def test_unseen_is_unknown_until_confirmed(plant: Callable[[Answers], object], u
     assert "ticket 12" in examine(cluster)[unknown].value
 
 
-def test_what_is_seen_outranks_what_is_confirmed() -> None:
+def test_observation_outranks_confirmation() -> None:
     cluster = cluster_of()
     cluster.audited = 0.0
     said = json.dumps({"by": "jane", "at": "2026-11-25T10:00:00Z", "words": "it is on"})

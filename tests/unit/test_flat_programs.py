@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*has been deprecated:Deprecatio
 
 
 @pytest.mark.parametrize("stack", ["dev", *(pytest.param(one, marks=pytest.mark.slow) for one in STACKS[1:])])
-def test_flat_program_registers_and_exports_what_the_stack_does(stack: str, tmp_path: Path) -> None:
+def test_flat_program_registers_and_exports_the_same_as_the_stack(stack: str, tmp_path: Path) -> None:
     file = StackFile.read(stack_file(stack, Place(tmp_path), 5))
     with a_package(), a_kubeconfig():
         ours = deploy(file, stack)

@@ -182,7 +182,7 @@ def test_a_folder_in_the_way_of_a_file_is_refused(where: str, root: Path) -> Non
 
 
 @pytest.mark.parametrize("where", ["config", "certs", "config/.env"])
-def test_a_planted_link_is_refused_and_its_target_is_left_alone(where: str, root: Path, tmp_path: Path) -> None:
+def test_planted_link_is_rejected_and_its_target_untouched(where: str, root: Path, tmp_path: Path) -> None:
     target = tmp_path / "elsewhere"
     target.mkdir(mode=0o755)
     (root / where).parent.mkdir(parents=True, exist_ok=True)
@@ -200,7 +200,7 @@ def test_a_folder_of_the_machine_is_never_closed_to_the_others(root: str) -> Non
     assert "a system folder" in reasons[0]
 
 
-def test_a_folder_with_other_things_in_it_is_refused_and_one_of_the_guides_form_is_not(tmp_path: Path) -> None:
+def test_folder_with_foreign_content_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "certs").mkdir()
     assert FolderProvider().check({}, props(tmp_path)).failures == []
     (tmp_path / "photos").mkdir()

@@ -67,7 +67,7 @@ RETIRED: dict[str, Any] = {"published": NOW, "retired": NOW}
         ((kept(1, 0), BACK), (), ("v1 v2 -", "", "", "")),
     ],
 )
-def test_history_of_a_secret_tells_stages_late_and_surplus_versions(
+def test_history_of_a_secret_has_stages_late_and_surplus_versions(
     main: tuple[KeyVaultVersion, ...], apart: tuple[KeyVaultVersion, ...], told: tuple[str, str, str, str]
 ) -> None:
     state = TagState(main, apart)

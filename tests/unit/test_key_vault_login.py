@@ -74,13 +74,13 @@ def test_logs_in_to_the_stacks_tenant(ask: Callable[[], None], asked: Path, monk
 
 
 @pytest.mark.parametrize("named", [None, OURS, OURS.lower()])
-def test_a_persons_login_is_asked_for_a_token_of_the_stacks_tenant(named: str | None, asked: Path) -> None:
+def test_personal_login_requests_a_token_of_the_stacks_tenant(named: str | None, asked: Path) -> None:
     options = TokenRequestOptions(tenant_id=named) if named else None
     assert Login(OURS).get_token_info(SCOPE, options=options).token == "standin"
     assert f"--tenant {OURS.lower()}" in asked.read_text()
 
 
-def test_a_service_that_names_another_tenant_is_refused_before_a_token_is_asked_for(asked: Path) -> None:
+def test_service_of_another_tenant_is_rejected_before_a_login(asked: Path) -> None:
     with pytest.raises(UsageError, match=THEIRS):
         Login(OURS).get_token_info(SCOPE, options=TokenRequestOptions(tenant_id=THEIRS))
     assert asked.read_text() == ""

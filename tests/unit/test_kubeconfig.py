@@ -111,7 +111,7 @@ BROKEN: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
 
 
 @pytest.mark.parametrize(("change", "told"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
-def test_a_kubeconfig_that_leads_nowhere_is_told(
+def test_broken_kubeconfig_is_reported(
     admin: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], told: str
 ) -> None:
     content = json.loads(admin.read_text())
@@ -124,7 +124,7 @@ def test_a_kubeconfig_that_leads_nowhere_is_told(
     assert key not in str(caught.value)
 
 
-def test_a_file_that_is_no_kubeconfig_is_told_without_what_it_says(tmp_path: Path) -> None:
+def test_invalid_kubeconfig_is_reported_without_its_content(tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
     for text in ("password: [hush-hush", "hush-hush", "clusters: [hush-hush]"):
         path.write_text(text)
@@ -193,7 +193,7 @@ def test_pod_uses_its_account_without_kubeconfig(admin: Path, tmp_path: Path, mo
         connect(None, in_a_pod)
 
 
-def test_a_token_that_is_not_where_the_kubeconfig_says_is_a_usage_error(admin: Path) -> None:
+def test_missing_token_file_of_a_kubeconfig_is_a_usage_error(admin: Path) -> None:
     content = json.loads(admin.read_text())
     content["users"][0]["user"] = {"tokenFile": "gone"}
     admin.write_text(json.dumps(content))

@@ -255,7 +255,7 @@ def test_the_launcher_serves_streamable_http_and_knows_the_names_it_is_called_by
     assert not names.host("evil.example.com")
 
 
-def test_a_tick_runs_each_hour_and_never_beside_another(staging: Deployed) -> None:
+def test_tick_runs_hourly_and_never_concurrently(staging: Deployed) -> None:
     cron = only(staging, "CronJob", ROTATOR)["spec"]
     assert (cron["schedule"].split(" ", 1)[1], cron["concurrencyPolicy"]) == ("* * * *", "Forbid")
     assert 0 < cron["startingDeadlineSeconds"] < 3600
@@ -278,7 +278,7 @@ def test_stacks_of_one_cluster_tick_at_their_own_minutes() -> None:
     assert {0, 59} <= set(minutes) <= set(range(60)) and len(set(minutes)) > 50
 
 
-def test_each_secret_is_delivered_under_the_guides_keys_and_a_stacks_own_under_its_name() -> None:
+def test_secrets_are_delivered_under_the_guides_keys_or_their_names() -> None:
     deployed = on_kubernetes(
         broker=", client_certificate: true",
         secrets="{plant-db: {fields: [url, password]}, licence: {fields: [key], readers: [rotator]}}",
@@ -332,11 +332,11 @@ def blocks(rule: Any) -> list[str]:
     return [peer["ipBlock"]["cidr"] for peer in rule["to"]]
 
 
-def test_what_no_policy_allows_is_denied(staging: Deployed) -> None:
+def test_network_denies_by_default(staging: Deployed) -> None:
     assert policy_of(staging, "coreflux-mcp-default-deny") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def test_the_copilot_is_reached_where_the_stack_says_or_nowhere() -> None:
+def test_copilot_is_reached_only_at_the_declared_addresses() -> None:
     behind_a_proxy = policy_of(on_kubernetes(", copilot_cidrs: [10.9.8.7/32]"), SERVER)["egress"]
     without = policy_of(on_kubernetes(", copilot_cidrs: []"), SERVER)["egress"]
     assert (ports(behind_a_proxy[2]), blocks(behind_a_proxy[2])) == ([("TCP", 443)], ["10.9.8.7/32"])

@@ -34,7 +34,7 @@ def place() -> InMemory:
     return InMemory()
 
 
-def test_an_api_server_that_is_away_is_asked_again_until_patience_ends(place: InMemory, clock: Clock) -> None:
+def test_unreachable_api_server_is_retried_until_the_deadline(place: InMemory, clock: Clock) -> None:
     place.client.answer = lambda _verb, _name: httpx2.ConnectError("refused")
     with pytest.raises(UnreachableError, match=r"\[service-unreachable\]"):
         place.open().versions("it")
@@ -94,7 +94,7 @@ def test_refusal_names_its_object_and_is_not_retried(
     assert [asked for asked, _ in place.client.asked].count(verb) == 1
 
 
-def test_a_refusal_tells_the_field_and_never_what_it_held(place: InMemory) -> None:
+def test_refusal_names_the_field_and_never_its_value(place: InMemory) -> None:
     value = make()
     causes = [{"field": "data", "reason": "FieldValueForbidden", "message": value["password"]}]
     status = {"message": value["password"], "details": {"causes": causes}}
@@ -104,7 +104,7 @@ def test_a_refusal_tells_the_field_and_never_what_it_held(place: InMemory) -> No
     assert value["password"] not in str(caught.value)
 
 
-def test_what_does_not_fit_is_refused_whole_before_anything_moves(place: InMemory) -> None:
+def test_oversized_write_is_rejected_before_any_change(place: InMemory) -> None:
     store = place.open()
     first = publish(store, "v1")
     before = place.data(place.VERSIONS)
@@ -185,7 +185,7 @@ def test_edit_is_adopted_while_the_version_before_is_undelivered(place: InMemory
     assert place.delivered() == dict(adopted)
 
 
-def test_what_does_not_read_is_an_error_and_left(place: InMemory) -> None:
+def test_unreadable_data_is_an_error_and_stays(place: InMemory) -> None:
     publish(place.open(), "v1")
     place.set(place.VERSIONS, {"it.v1": b'{"password": "cut sho'})
     with pytest.raises(StoreError, match=r"it\.v1") as caught:
@@ -204,7 +204,7 @@ def entry(outcome: str = "done", step: str = "verify") -> Entry:
     return Entry(time=NOW, secret="it", version="v1", step=step, outcome=outcome)
 
 
-def test_last_journal_entry_is_kept_and_all_are_logged(place: InMemory, capsys: pytest.CaptureFixture[str]) -> None:
+def test_last_journal_entry_is_stored_and_all_are_logged(place: InMemory, capsys: pytest.CaptureFixture[str]) -> None:
     publish(place.open(), "v1")
     assert place.open().journal.last("it") is None
     place.open().journal.write(entry(step="apply"))
@@ -281,7 +281,7 @@ def test_read_returns_no_value_to_a_holder_with_a_lost_lease(place: InMemory, mo
         assert not reading.is_set()
 
 
-def test_confirm_asks_the_api_server_however_recent_the_last_renewal(place: InMemory) -> None:
+def test_confirm_queries_the_api_server_after_any_renewal(place: InMemory) -> None:
     store = place.open(timing=Timing(duration=3600, renew=3600, poll=0.1))
     store.confirm()
     with store.lease("held up"):
@@ -291,7 +291,7 @@ def test_confirm_asks_the_api_server_however_recent_the_last_renewal(place: InMe
             store.confirm()
 
 
-def test_an_empty_lease_of_the_stack_is_taken_and_given_back(place: InMemory) -> None:
+def test_empty_lease_is_acquired_and_released(place: InMemory) -> None:
     place.client.create(Lease(metadata=ObjectMeta(name=place.LEASE, namespace="plant")))
     with place.open().lease("it"):
         spec = place.lease().spec

@@ -58,7 +58,7 @@ class Clock:
     *(("127.0.0.1:8000", Address("127.0.0.1", 8000), True), ("localhost:0", Address("127.0.0.1", 0), True)),
     *(("[::1]:8000", Address("::1", 8000), True), ("0.0.0.0:80", Address("0.0.0.0", 80), False)),
 ])  # fmt: skip
-def test_an_address_says_whether_other_machines_reach_it(text: str, address: Address, is_loopback: bool) -> None:
+def test_address_is_loopback_or_reachable(text: str, address: Address, is_loopback: bool) -> None:
     assert parse_listen(text) == address
     assert address.is_loopback is is_loopback
 
@@ -138,7 +138,7 @@ def test_the_token_before_a_change_is_accepted_for_the_overlap_and_no_longer() -
     assert not tokens.accept(bearer(first))
 
 
-def test_a_token_that_goes_away_is_still_asked_for() -> None:
+def test_removed_token_is_still_required() -> None:
     tokens, value = BearerTokens(), token()
     tokens.use(value)
     tokens.use(None)
@@ -235,7 +235,7 @@ def test_service_refuses_a_foreign_host_or_origin_with_the_token_too() -> None:
     ],
     ids=["ready", "broker away", "server not yet there", "waits for a value", "nobody follows"],
 )
-def test_readyz_says_ready_only_when_a_call_would_work(
+def test_readyz_is_ready_only_when_a_call_would_work(
     waiting: tuple[str, ...], connected: bool, mcp: bool, followed: bool, ready: bool
 ) -> None:
     state = LauncherState()
@@ -462,7 +462,7 @@ async def drained(calls: CallsUnderWay, told: list[str]) -> None:
     told.append("drained")
 
 
-def test_what_was_posted_and_is_no_call_yet_is_answered_first() -> None:
+def test_posted_request_is_answered_before_shutdown() -> None:
     async def scenario() -> list[str]:
         calls, told, begin = CallsUnderWay(), list[str](), anyio.Event()
         handler = known(calls, _answer)
@@ -483,7 +483,7 @@ def test_what_was_posted_and_is_no_call_yet_is_answered_first() -> None:
 
 
 @pytest.mark.parametrize("begins", ["before", "after"], ids=["under way", "begun after others were given up"])
-def test_a_call_that_takes_too_long_is_told_that_it_is_given_up(begins: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_call_is_answered_with_an_error_at_shutdown(begins: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "CALL_SECONDS", 0.05)
     monkeypatch.setattr(drain, "ANSWER_SECONDS", 60)
 

@@ -103,7 +103,7 @@ def test_a_read_that_cannot_be_recorded_does_not_happen(tmp_path: Path) -> None:
     ({"MQTT_PASSWORD": "", "MQTT_PASSWORD_FILE": "/"}, "value-unreadable"),
     ({"MQTT_USE_TLS": "true", "MQTT_CLIENT_CERT": "/dev/null"}, "private-key-unpaired"),
 ])  # fmt: skip
-def test_a_mistake_is_told_with_its_rule_and_remedy(variables: dict[str, str], code: str, tmp_path: Path) -> None:
+def test_invalid_setting_is_reported_with_rule_and_remedy(variables: dict[str, str], code: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         read(tmp_path, **variables)
     assert f"[{code}]" in str(caught.value)

@@ -142,7 +142,7 @@ def test_a_missing_password_is_waited_for_by_the_name_of_its_secret(clean_enviro
     assert caught.value.secrets == ("mqtt",)
 
 
-def test_a_value_given_in_the_environment_is_used_and_taken_out_of_it(clean_environment: None) -> None:
+def test_value_of_the_environment_is_used_and_removed_from_it(clean_environment: None) -> None:
     os.environ["MQTT_USER"], os.environ["MQTT_PASSWORD"] = "server-a", PASSWORD
     source = open_source("env:")
     assert "MQTT_PASSWORD" not in os.environ

@@ -97,7 +97,7 @@ def view(folder: Path, *documents: Any, **asked: Any) -> View:
 
 
 @LAYOUTS
-def test_a_read_is_told_of_in_either_layout(row: Row, tmp_path: Path) -> None:
+def test_read_is_reported_in_either_layout(row: Row, tmp_path: Path) -> None:
     found = view(tmp_path, row(), row(time=NOW + timedelta(minutes=1)))
     (one,) = found.rows
     assert (one.reader, one.secret, one.operation, one.outcome, one.declared) == (
@@ -109,7 +109,7 @@ def test_a_read_is_told_of_in_either_layout(row: Row, tmp_path: Path) -> None:
 
 
 @LAYOUTS
-def test_what_was_denied_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> None:
+def test_denied_request_is_no_read_and_has_no_id(row: Row, tmp_path: Path) -> None:
     changed = {"HttpStatusCode": 403, "Id": ""} if row is dedicated else {"httpStatusCode_d": 403.0, "id_s": ""}
     found = view(tmp_path, row(MALLORY, **changed))
     assert [(one.secret, one.outcome, one.declared) for one in found.rows] == [("mqtt", "denied", False)]
@@ -126,13 +126,13 @@ def test_only_answers_with_a_value_are_reads(operation: str, path: str, found: t
     assert (one.secret, one.outcome, one.declared) == (*found, True)
 
 
-def test_a_secret_that_was_restored_is_told_of_though_only_the_id_names_it(tmp_path: Path) -> None:
+def test_restored_secret_is_reported_by_its_id(tmp_path: Path) -> None:
     restore = {"OperationName": "SecretRestore", "RequestUri": f"{VAULT}/secrets/restore?api-version=7.5"}
     (one,) = view(tmp_path, dedicated(MALLORY, **restore)).rows
     assert (one.secret, one.outcome, one.alarming) == ("mqtt", "done", True)
 
 
-def test_what_is_of_another_vault_or_is_no_request_for_a_secret_is_passed_over(tmp_path: Path) -> None:
+def test_foreign_vaults_and_other_requests_are_skipped(tmp_path: Path) -> None:
     elsewhere = "https://other.vault.azure.net/secrets/mqtt/"
     rows = (
         *(dedicated(RequestUri=elsewhere, Id=elsewhere), dedicated(path="secrets/of-others")),
@@ -167,7 +167,7 @@ def workspace(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Played]:
     return has
 
 
-def test_without_a_file_the_workspace_is_asked_from_since_on(workspace: Callable[..., Played]) -> None:
+def test_workspace_is_queried_from_since_without_a_file(workspace: Callable[..., Played]) -> None:
     now = datetime.now(UTC)
     played = workspace([dedicated(time=now - timedelta(days=day), who=MALLORY) for day in range(1, 12)])
     (one,) = audit(MANIFEST, [], since=now - timedelta(days=9, hours=1)).rows
@@ -235,7 +235,7 @@ def test_allowed_lists_are_not_fetched_but_prove_a_trail(workspace: Callable[...
     *((403, ("InsufficientAccessError",), StoreError), (429, ("Throttled",), UnreachableError)),
     (0, (), UnreachableError),
 ])  # fmt: skip
-def test_what_the_workspace_refuses_is_told_with_its_remedy(
+def test_workspace_error_is_reported_with_a_remedy(
     status: int, codes: tuple[str, ...], kind: type[SecretopsError], workspace: Callable[..., Played]
 ) -> None:
     workspace([], status=status, codes=codes)

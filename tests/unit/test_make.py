@@ -73,7 +73,7 @@ def test_make_up_of_a_stack_begins_at_a_terminal(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("words", ["up STACK=plant YES=1", "up", "preview"])
-def test_make_begins_without_a_terminal_where_nothing_is_asked(folder: Folder, words: str) -> None:
+def test_make_starts_without_a_terminal_when_no_prompt_is_needed(folder: Folder, words: str) -> None:
     folder.make(*words.split())
     assert "--check" in (folder.path / "asked").read_text()
 

@@ -37,7 +37,7 @@ def refuse(_entry: Entry) -> None:
     raise UnreachableError("no answer")
 
 
-def test_store_journal_prints_one_redacted_line_though_nothing_can_be_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_store_journal_prints_one_redacted_line_when_it_cannot_write(capsys: pytest.CaptureFixture[str]) -> None:
     value = Value({"password": new_password()})
     outcome = f"refused: {value['password']}"
     entry = Entry(time=datetime.now(UTC), secret="it", version="v1", step="apply", outcome=outcome)

@@ -66,7 +66,7 @@ def test_a_first_preview_of_a_shipped_stack_judges_all_that_the_program_determin
         ("azure-roles-scoped", changed("rotator-keeps-secrets", "principalId", to="another")),
     ],
 )
-def test_what_is_wrong_on_azure_breaks_a_first_preview(rule: str, change: Any) -> None:
+def test_azure_fault_breaks_a_first_preview(rule: str, change: Any) -> None:
     assert verdicts(change(own("prod-azure", preview=True)))[rule] == "broken"
 
 
@@ -81,7 +81,7 @@ def test_what_is_wrong_on_azure_breaks_a_first_preview(rule: str, change: Any) -
         ("vault-production-is-recorded", "vault-unrecorded", changed("", "trail", "policy", to="")),
     ],
 )
-def test_what_only_production_needs_is_asked_of_production_alone(rule: str, name: str, change: Any) -> None:
+def test_production_rules_apply_to_production_only(rule: str, name: str, change: Any) -> None:
     before = change(plan(name))
     assert verdicts(before)[rule] == "broken"
     assert verdicts(replace(before, environment=Environment.STAGING)).get(rule) != "broken"
@@ -110,7 +110,7 @@ _OUTWARD = {"type": "egress", "cidrBlocks": ["0.0.0.0/0"]}
         ("swarm-provider-has-no-login", "swarm+", changed("swarm", "registryAuth", to='[{"address": "r"}]')),
     ],
 )
-def test_what_is_as_good_is_kept(rule: str, name: str, change: Any) -> None:
+def test_equivalent_settings_keep_the_rule(rule: str, name: str, change: Any) -> None:
     assert verdicts(change(plan(name)))[rule] == "kept"
 
 

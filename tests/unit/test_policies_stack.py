@@ -24,7 +24,7 @@ def test_nearly_each_password_that_secretops_makes_is_noticed_under_any_name() -
     assert len(list(named(NO_VALUE).findings(broken(own("dev"), "", ("motd",), made)))) > 290
 
 
-def test_what_may_be_a_value_is_reported_by_its_place_and_never_by_itself() -> None:
+def test_possible_value_is_reported_by_its_place_only() -> None:
     value = new_password() + new_password()  # one in thirty alone has the form of words
     (finding,) = named(NO_VALUE).findings(broken(own("staging"), CONFIG, ("data", "motd"), value))
     assert "data.motd" in finding.message
@@ -121,7 +121,7 @@ def test_only_production_has_to_be_protected() -> None:
         assert own(stack).environment is not Environment.PRODUCTION
 
 
-def test_a_ca_of_the_stacks_own_lasts_longer_than_what_it_certifies_and_is_the_rotators() -> None:
+def test_private_ca_outlasts_its_certificates_and_only_the_rotator_reads() -> None:
     text = text_of("staging").replace("ca_file: /etc/ssl/certs/ca.crt", "client_certificate: true")
     plan = planned(f"{text}\n  issuer: {{kind: private-ca}}", "staging")
     assert [one["cadence_days"] for one in plan.manifest["secrets"] if one["kind"] == "ca"] == [1825]

@@ -73,7 +73,7 @@ def test_a_plan_is_read_from_a_previews_events_as_it_was(stack: str) -> None:
     assert plan_of_preview("\n".join(["Previewing…", *events(plan), ""])) == plan
 
 
-def test_of_what_the_engine_encrypts_the_mark_is_read_and_never_the_value() -> None:
+def test_encrypted_value_is_read_as_a_mark_only() -> None:
     value = new_password()
     encrypted = {**SECRET, "value": value}
     plan = changed("", "leaked", to=encrypted)(broken(own("staging"), "namespace", ("hidden",), [encrypted]))
@@ -101,7 +101,7 @@ def test_of_another_program_only_what_is_below_our_component_is_judged() -> None
     assert len(plan_from(asked, {}, project="coreflux-mcp-secrets", stack="prod").resources) == len(asked)
 
 
-def test_a_stack_that_does_not_say_its_environment_is_held_to_production() -> None:
+def test_stack_without_an_environment_is_judged_as_production() -> None:
     plan = changed("", "environment", to="testing")(own("dev"))
     assert plan_of_preview("\n".join(events(plan))).environment is Environment.PRODUCTION
 
@@ -123,7 +123,7 @@ def test_the_pack_fails_a_preview_by_name_rule_remedy_and_controls() -> None:
     assert "secret-mqtt: " in found.message and "SOC 2 A1.2" in found.message
 
 
-def test_the_pack_tells_once_what_is_judged_later_and_does_not_say_that_it_passed() -> None:
+def test_pack_reports_unknown_rules_once_and_not_as_passed() -> None:
     plan = own("prod", preview=True)
     answer = shown_to_the_pack(plan)
     (later,) = answer.diagnostics

@@ -48,7 +48,7 @@ def test_a_role_only_describes_gets_and_lists_and_opens_nothing(role: list[Any])
 
 
 @pytest.mark.parametrize("role", ROLES.values(), ids=ROLES)
-def test_by_the_policies_of_the_stack_a_role_is_given_no_value(prod: Deployed, role: list[Any]) -> None:
+def test_policies_of_the_stack_let_no_workflow_role_read_a_value(prod: Deployed, role: list[Any]) -> None:
     key = statements(prod.resources["key"].inputs["policy"])
     for name in ("mqtt", "broker-admin"):
         arn = f"arn:aws:secretsmanager:eu-central-1:123456789012:secret:coreflux-mcp/prod/{name}-AbCdEf"
@@ -88,7 +88,7 @@ def test_previews_read_no_variables_and_drift_those_of_the_stacks_functions_alon
     assert "ecs:DescribeTaskDefinition" not in actions(ROLES["preview"])
 
 
-def test_what_drift_reads_on_everything_has_no_arn_by_the_stacks_names() -> None:
+def test_drift_reads_on_everything_only_without_an_arn() -> None:
     anywhere = {action for one in ROLES["drift"] if one["Resource"] == "*" for action in one["Action"]}
     services = {action.partition(":")[0] for action in anywhere}
     assert "ecs:DescribeTaskDefinition" in anywhere

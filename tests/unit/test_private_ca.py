@@ -54,7 +54,7 @@ def manifest_of(deployed: Deployed) -> Manifest:
 
 
 @pytest.mark.parametrize("make", [on_a_folder, in_vault, on_azure])
-def test_secretops_is_told_of_the_ca_and_of_the_one_name_that_it_certifies(make: Any) -> None:
+def test_manifest_has_the_ca_and_the_one_certified_name(make: Any) -> None:
     deployed = make()
     manifest = manifest_of(deployed)
     assert manifest.secret(CLIENT_CERT).issuer == PrivateCaIssuer(
@@ -66,7 +66,7 @@ def test_secretops_is_told_of_the_ca_and_of_the_one_name_that_it_certifies(make:
     assert deployed.exports["next"].startswith("secretops rotate client-ca, then have the broker trust")
 
 
-def test_in_a_folder_nothing_of_the_ca_is_delivered_and_no_ca_of_the_brokers_is_waited_for() -> None:
+def test_folder_delivers_nothing_of_the_ca_and_needs_no_broker_ca() -> None:
     manifest = manifest_of(on_a_folder())
     assert isinstance(manifest.store, DotenvStoreLocation)
     assert CLIENT_CA not in {*manifest.store.files, *manifest.store.variables, *manifest.store.file_variables}

@@ -196,7 +196,7 @@ def can_be_rested_on(found: object) -> bool:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_a_document_of_anything_is_read_passed_over_or_told_of_in_words_where_it_is(name: str, tmp_path: Path) -> None:
+def test_any_document_is_read_skipped_or_reported(name: str, tmp_path: Path) -> None:
     documents, reader = DOCUMENTS[name]
     read = reader(tmp_path)
     read(json.dumps(documents[0]).encode())  # as secretops writes it
@@ -215,7 +215,7 @@ def test_a_document_of_anything_is_read_passed_over_or_told_of_in_words_where_it
 
 
 @pytest.mark.parametrize("named", ["../mine", "/etc/passwd", "secrets/../../mine"])
-def test_what_a_foreign_note_names_outside_of_a_store_is_not_removed(named: str, tmp_path: Path) -> None:
+def test_foreign_path_in_delivered_files_is_not_removed(named: str, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("mine")
     root = tmp_path / "store"

@@ -81,7 +81,7 @@ def test_of_two_values_that_overlap_nothing_is_left() -> None:
     assert redact(f"a {first}{second} b {second}{first[:4]}") == f"a {HIDDEN} b {HIDDEN}{first[:4]}"
 
 
-def test_redact_forgets_what_many_others_have_followed_and_nothing_before() -> None:
+def test_redact_forgets_only_the_oldest_values() -> None:
     first, second = new_password(), new_password()
     for each in (first, second, first):
         redaction.remember(each)
@@ -113,7 +113,7 @@ def test_redact_takes_no_longer_when_more_values_are_known(monkeypatch: pytest.M
     assert (index.lookups, index.found) == (500 - redaction.SHORTEST + 1, 0)
 
 
-def test_what_ends_a_thread_is_logged_and_redacted(log: io.StringIO, secret: str) -> None:
+def test_exception_that_ends_a_thread_is_logged_and_redacted(log: io.StringIO, secret: str) -> None:
     def end() -> None:
         raise ValueError(secret)
 

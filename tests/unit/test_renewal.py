@@ -80,7 +80,7 @@ def value(stack: Stack, version: Version) -> Value:
     return stack.session().store.read("client-cert", version.id, purpose="test")
 
 
-def test_what_was_shown_to_the_broker_is_what_readers_get_and_ends_when_it_says(stack: Stack, signer: Signer) -> None:
+def test_readers_get_the_certificate_that_the_broker_accepted(stack: Stack, signer: Signer) -> None:
     version = renewal(signer).advance()
     assert signer.shown == [(version.id, value(stack, version))]
     own = x509.load_pem_x509_certificates(value(stack, version)["client.crt"].encode())[0]
@@ -123,7 +123,7 @@ def test_pending_certificate_is_discarded_when_its_settings_changed(stack: Stack
     assert renewal(signer, seconds=3600).advance().id == signer.shown[-2][0] == signer.shown[-1][0]
 
 
-def test_whoever_was_followed_asks_nobody_for_a_signature(stack: Stack, signer: Signer) -> None:
+def test_lost_lease_requests_no_signature(stack: Stack, signer: Signer) -> None:
     followed = StoreError("somebody has followed us")
     with (
         mock.patch.object(DotenvVersionStore, "confirm", side_effect=followed),

@@ -66,7 +66,7 @@ def test_a_report_has_the_age_of_each_secret_against_its_policy_the_latest_first
     assert [one.used for one in others] == [None, None]
 
 
-def test_what_stands_badly_is_an_open_finding_and_asks_for_a_person(stack: Stack) -> None:
+def test_overdue_secret_is_an_open_finding_that_needs_attention(stack: Stack) -> None:
     assert report(stack.session(), examine=False).exit_code is ExitCode.DONE
     published(stack, "agent-key", {"api-key": CANARY}, days_ago=198)
     found = report(stack.session(), examine=False)
@@ -83,7 +83,7 @@ def test_a_check_that_could_not_look_is_an_open_finding(stack: Stack, monkeypatc
     assert found.exit_code is ExitCode.ATTENTION
 
 
-def test_the_journal_and_what_the_versions_say_are_told_once_and_in_order(stack: Stack) -> None:
+def test_history_merges_journal_and_versions_in_order(stack: Stack) -> None:
     version = published(stack, "agent-key", {"api-key": CANARY}, days_ago=2)
     then = version.created
     stack.session().journal.write(

@@ -90,7 +90,7 @@ def test_refused_value_is_never_published_and_is_tried_again(memory: Memory, ste
     assert current and current.id == pending.id and current.verified
 
 
-def test_the_user_in_use_is_never_asked_for_and_users_take_turns(memory: Memory) -> None:
+def test_rotation_alternates_users_and_never_reuses_the_current_one(memory: Memory) -> None:
     target = StandInTarget()
     for turn, user in enumerate(("a", "b", "a", "b")):
         rotation(memory, target, now=NOW + turn * 2 * GRACE).advance()
@@ -110,7 +110,7 @@ def test_under_a_token_from_outside_the_value_is_made_once(memory: Memory) -> No
     assert moved.prepared(tokens[1]) is None, "it is no longer pending"
 
 
-def test_only_a_store_without_a_user_of_its_own_asks_for_a_new_one_and_taking_over_is_said(memory: Memory) -> None:
+def test_new_user_is_created_only_without_an_own_one_and_is_notified(memory: Memory) -> None:
     target = StandInTarget({"apply"})
     for force in (False, True):
         with pytest.raises(RefusedError):

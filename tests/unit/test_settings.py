@@ -119,7 +119,7 @@ def test_production_is_warned_that_nobody_receives_its_alarms() -> None:
     assert warned_of(on_aws(), "dev-trial") == warned_of(on_aws(", alert_emails: [ops@example.com]")) == []
 
 
-def test_the_engine_is_told_of_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warning_reaches_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     warned: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warned.append)
     file = stack_file(environment="staging", **on_aws() | {"store": AWS_STORE.replace("eu-central-1", "eu-wset-1")})
@@ -157,7 +157,7 @@ def pem(label: str, body: str) -> str:
     return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"
 
 
-def test_of_a_file_the_certificates_are_taken_and_nothing_that_lies_beside_them(tmp_path: Path) -> None:
+def test_ca_bundle_has_only_the_certificates_of_a_file(tmp_path: Path) -> None:
     written = ca_file(tmp_path)
     one = written.read_text()
     key = pem("PRIVATE " + "KEY", "A" * 64)
@@ -183,7 +183,7 @@ def test_a_certificate_without_its_end_is_refused_and_not_read_on_into_what_foll
             ca_bundle(str(written))
 
 
-def test_what_follows_a_certificate_in_its_block_is_refused(tmp_path: Path) -> None:
+def test_trailing_bytes_in_a_certificate_block_are_rejected(tmp_path: Path) -> None:
     written = ca_file(tmp_path)
     der = ssl.PEM_cert_to_DER_cert(written.read_text())
     written.write_text(ssl.DER_cert_to_PEM_cert(der + b"\x30\x89" + b"more" * 8))
@@ -236,7 +236,7 @@ def test_the_dev_stack_is_a_folder_a_local_server_and_the_embedded_broker() -> N
 
 
 @pytest.mark.real
-def test_what_make_up_lays_down_in_dev_is_ignored_by_git() -> None:
+def test_git_ignores_the_files_of_make_up_in_dev() -> None:
     store = shipped("dev").parse("dev").store
     assert isinstance(store, DotenvStore)
     laid = [store.root, str(LocalServer(kind="local").entry_folder.relative_to(PROJECT_FOLDER))]
@@ -261,7 +261,7 @@ def test_there_is_a_shipped_stack_file_of_each_pair() -> None:
     assert {pair(path) for path in SHIPPED} == set(deployable_pairs())
 
 
-def test_what_a_stack_file_does_not_say_has_the_guides_default() -> None:
+def test_missing_entry_has_the_guides_default() -> None:
     settings = stack_file().parse("prod")
     assert settings.rotation == Rotation(mqtt_days=90, broker_admin_days=90, agent_key_days=180, grace_seconds=3600)
     assert isinstance(settings.broker, OutsideBroker)
@@ -276,7 +276,7 @@ def test_what_a_stack_file_does_not_say_has_the_guides_default() -> None:
     ("aws-local", {}, None), ("azure", {}, 1), ("kubernetes", {}, 2), ("aws-ecs", {"replicas": 5}, 5),
     ("swarm", {"replicas": 1}, 1),
 ])  # fmt: skip
-def test_the_manifest_says_how_many_servers_report(pair: str, changes: dict[str, int], replicas: int | None) -> None:
+def test_manifest_has_the_number_of_reporting_servers(pair: str, changes: dict[str, int], replicas: int | None) -> None:
     """A rotation waits for as many reports before it retires the previous user."""
     sections = base(pair)
     sections["server"] |= changes

@@ -91,7 +91,7 @@ def test_a_preview_does_not_ask_for_that_list_and_ignores_it_alone(monkeypatch: 
 
 
 @pytest.mark.usefixtures("managed")
-def test_an_up_ignores_nothing_and_asks_for_the_servers_own_service(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_ignores_nothing_and_looks_up_the_servers_own_service(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def attached(name: str) -> tuple[()]:
@@ -175,7 +175,7 @@ def test_options_reach_the_service(everything: Deployed) -> None:
     assert "options" not in everything.resources["network"].inputs
 
 
-def test_unless_told_otherwise_its_network_is_encrypted_and_nobody_outside_reaches_it(prod: Deployed) -> None:
+def test_network_is_encrypted_and_private_by_default(prod: Deployed) -> None:
     options = prod.resources["network"].inputs["options"]
     assert options["encrypted"] == "true"
     assert 2**20 <= int(options["com.docker.network.driver.overlay.vxlanid_list"]) < 2**24, "else a refresh finds one"

@@ -55,14 +55,14 @@ def test_a_daemon_that_comes_back_is_waited_for_and_one_that_is_no_manager_is_no
     assert played.asked == 1
 
 
-def test_what_somebody_changed_since_or_removed_is_not_written_over() -> None:
+def test_concurrent_change_or_removal_is_not_overwritten() -> None:
     found = {"ID": "1", "Version": {"Index": 7}}
     for answer in ((500, STALE), (404, "config 1 not found")):
         asked, _ = api(answer)
         assert asked.update("configs", found, {}) is False
 
 
-def test_what_was_made_though_its_answer_was_lost_is_ours_and_another_of_that_name_is_not() -> None:
+def test_object_is_ours_when_its_answer_was_lost_and_foreign_one_is_not() -> None:
     ours = {"Name": "x", "Labels": {"of": "us"}}
     taken = (409, "rpc error: code = AlreadyExists desc = secret x already exists")
     lost, _ = api(requests.ConnectionError(), taken, (200, {"ID": "7", "Spec": ours}))

@@ -46,7 +46,7 @@ def test_the_brokers_files_travel_and_the_tasks_manifest_names_where_they_arrive
     assert "token" not in str(configs)
 
 
-def test_in_a_task_whoever_started_it_is_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_of_a_task_name_its_starter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRETOPS_STARTER", "alice@manager-1")
     assert actor("operator") != "operator:alice@manager-1", "of no task: anybody may set a variable"
     monkeypatch.setenv(VARIABLE, "task-1")

@@ -49,7 +49,7 @@ def tls_context(config: Path, name: str, host: str) -> Path:
     return folder
 
 
-def test_the_provider_is_told_the_registrys_name_and_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_provider_has_the_registrys_name_and_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     for name in ("DOCKER_REGISTRY_USER", "DOCKER_REGISTRY_PASS"):
         monkeypatch.delenv(name, raising=False)

@@ -13,7 +13,7 @@ def deployed(name: str) -> Deployed:
         return deploy(StackFile.read(text), name)
 
 
-def test_the_launcher_asks_the_store_and_the_service_is_given_its_login_alone() -> None:
+def test_launcher_fetches_from_the_store_and_service_has_its_login() -> None:
     server = spec(deployed("prod-aws-swarm"), SERVER)
     source = server["args"][server["args"].index("--from") + 1]
     assert source == "aws-sm:eu-central-1/coreflux-mcp/prod-aws-swarm/mqtt+agent-key+http-token"
@@ -25,7 +25,7 @@ def test_the_launcher_asks_the_store_and_the_service_is_given_its_login_alone() 
     assert server["env"].keys() - {"AWS_SHARED_CREDENTIALS_FILE"} <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
 
 
-def test_the_launcher_knows_the_vault_by_a_config_and_logs_in_by_what_the_service_is_given() -> None:
+def test_launcher_has_the_vaults_ca_and_logs_in_by_a_mounted_secret() -> None:
     vault = deployed("prod-vault-swarm")
     server = spec(vault, SERVER)
     source = server["args"][server["args"].index("--from") + 1]

@@ -47,7 +47,7 @@ def run(tmp_path: Path, *lines: str) -> View:
     return audit(MANIFEST, [str(file)])
 
 
-def test_what_was_made_changed_and_removed_of_the_stack_is_told_and_that_nobody_knows_by_whom(tmp_path: Path) -> None:
+def test_changes_are_reported_with_an_unknown_actor(tmp_path: Path) -> None:
     view = run(
         tmp_path,
         event("secret", "create", "coreflux-mcp-prod_mqtt-v3-password"),

@@ -60,7 +60,7 @@ def run_job(place: InMemory, *command: str, given: Value | None = None) -> tuple
     )
 
 
-def test_a_command_has_every_kept_value_and_what_was_supplied_and_leaves_nothing(place: InMemory) -> None:
+def test_job_mounts_stored_and_supplied_values_and_leaves_nothing(place: InMemory) -> None:
     publish(place, V[1])
     publish(place, V[2])
     place.open().mark("it", V[1], retired=place.open().versions("it").all[0].created)
@@ -157,7 +157,7 @@ def leave(place: InMemory, *, state: str = "", err: bytes = b"") -> None:
 
 
 @pytest.mark.parametrize("state", ["", "pending", "complete"])
-def test_what_a_killed_starter_left_is_removed_once_nobody_waits_for_it(place: InMemory, state: str) -> None:
+def test_leftovers_of_a_killed_starter_are_removed_when_abandoned(place: InMemory, state: str) -> None:
     leave(place, state=state, err=b'{"operation": "read"}\n')
     tasks_of(place).remove_leftovers()
     assert left(place), "somebody may be waiting for it"

@@ -85,7 +85,7 @@ def test_a_secret_that_somebody_attached_by_hand_is_refused(place: InMemory) -> 
     assert "changed by hand" in (place.open().delivery_drift("it") or "")
 
 
-def test_what_the_service_has_of_others_stays_as_it_is(place: InMemory) -> None:
+def test_foreign_parts_of_the_service_stay_unchanged(place: InMemory) -> None:
     id = place.api.create("secrets", {"Name": f"{place.name}-login", "Data": "bG9naW4="})
     file = {"Name": "login", "UID": "0", "GID": "0", "Mode": 0o444}
     login = {"SecretID": id, "SecretName": f"{place.name}-login", "File": file}
@@ -99,7 +99,7 @@ def test_what_the_service_has_of_others_stays_as_it_is(place: InMemory) -> None:
     assert after["TaskTemplate"]["ContainerSpec"] == before["TaskTemplate"]["ContainerSpec"]
 
 
-def test_a_version_is_kept_until_there_is_a_service_and_delivered_to_it_then(place: InMemory) -> None:
+def test_version_is_delivered_once_there_is_a_service(place: InMemory) -> None:
     publish(place, V[1])
     place.remove_service()
     value = publish(place, V[2])

@@ -307,7 +307,7 @@ def test_clock_that_jumps_back_rotates_nothing_again_and_retires_nobody_early(
 
 
 @pytest.mark.parametrize("seconds", [NINETY_DAYS + DAY, 3650 * DAY])
-def test_clock_that_jumps_ahead_rotates_once_and_a_person_is_told(stack: Stack, seconds: int) -> None:
+def test_clock_that_jumps_ahead_rotates_once_and_reports_it(stack: Stack, seconds: int) -> None:
     before = current(stack)
     stack.clock.skip(seconds)
     outcome = of(stack.tick(), "mqtt")
@@ -368,7 +368,7 @@ def test_rotate_now_sets_aside_strays_links_and_ids_that_lead_elsewhere(stack: S
     assert asides == {"versions_stray", "config_.env", "versions_mqtt_state.json"}
 
 
-def test_rotate_now_reads_again_what_a_mode_kept_its_owner_from(broker: InMemoryBroker) -> None:
+def test_rotate_now_repairs_files_that_a_mode_makes_unreadable(broker: InMemoryBroker) -> None:
     """Run as another account: root reads a file of any mode."""
 
     def work() -> None:

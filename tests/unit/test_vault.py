@@ -50,7 +50,7 @@ def deployed(request: pytest.FixtureRequest) -> Deployed:
     return made
 
 
-def test_the_server_that_the_file_names_is_asked_and_no_token_is_an_input(ca: Path) -> None:
+def test_provider_has_the_declared_server_and_no_token(ca: Path) -> None:
     provider = inputs(for_this_machine(f', namespace: plant, ca_file: "{ca}"'), "vault")
     assert provider == {
         "address": ADDRESS, "namespace": "plant", "caCertFile": str(ca), "setNamespaceFromToken": "false",
@@ -88,13 +88,13 @@ def test_the_mount_is_kv_2_with_check_and_set() -> None:
     assert inputs(with_every_option(), "versions")["maxVersions"] == 10
 
 
-def test_in_production_what_holds_values_is_protected() -> None:
+def test_resources_with_values_are_protected_in_production() -> None:
     protected = {one.name for one in vaults(with_every_option()) if one.protected}
     assert protected == {"mount", "pki-mount", "root-mount", "root-certificate", "audit-1"}
     assert [one.name for one in vaults(on_this_machine()) if one.protected] == []
 
 
-def test_the_manifest_says_where_everything_is_and_who_reads_it() -> None:
+def test_manifest_has_every_location_and_reader() -> None:
     store = store_of(manifest_of(by_agent()))
     server, rotator = "kubernetes/coreflux-mcp-prod-server", "kubernetes/coreflux-mcp-prod-rotator"
     where = (store.address, store.mount, store.lease, store.login)
@@ -135,7 +135,7 @@ def egress(deployed: Deployed, name: str) -> list[Any]:
     return [one for one in found if {"port": 8200, "protocol": "TCP"} in one["ports"]]
 
 
-def test_an_agent_is_asked_for_that_logs_in_by_the_servers_role_and_asks_again() -> None:
+def test_agent_is_injected_with_the_servers_role_and_renews() -> None:
     from components.kubernetes import pods  # imports the SDK
 
     found = asked(by_agent())
@@ -201,7 +201,7 @@ def test_external_secrets_reads_as_an_account_of_its_own(ca: Path) -> None:
 
 
 @pytest.mark.parametrize("entry", ["token: abc", "approle: {secret_id: abc}"])
-def test_what_opens_vault_is_neither_shown_nor_put_by_secretops(entry: str) -> None:
+def test_login_material_of_vault_is_neither_printed_nor_put(entry: str) -> None:
     """It would replace the Copilot's key or the broker's password, and be sent to a server."""
     (found,) = [one for one in refusals(f", {entry}") if "not shown" in one]
     assert "secretops put" not in found and "abc" not in found

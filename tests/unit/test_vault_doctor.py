@@ -98,7 +98,7 @@ CHECKS = ("roles", "secret ids", "readers' rights", "rotator's rights", "others'
 
 
 @DEPLOYED
-def test_what_the_program_makes_is_what_doctor_asks_for(deploy: Callable[[], Deployed]) -> None:
+def test_program_registers_what_doctor_expects(deploy: Callable[[], Deployed]) -> None:
     server = Played(deploy())
     assert server.rotator.endswith("-rotator")
     assert len(server.programs) >= 1 and not [entry for entry in server.programs if "alice" in entry]
@@ -106,7 +106,7 @@ def test_what_the_program_makes_is_what_doctor_asks_for(deploy: Callable[[], Dep
         assert server.finds(check).level is Level.OK, server.finds(check)
 
 
-def test_a_server_that_is_as_it_should_be_is_well() -> None:
+def test_healthy_server_has_no_finding() -> None:
     server = Played(on_this_machine())
     checks = ("server", "clock", "your token", "mount", "versions kept", "audit", "unknown paths")
     assert {name: server.finds(name).level for name in checks} == dict.fromkeys(checks, Level.OK)
@@ -174,7 +174,7 @@ SOON, LATER = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
         ("unknown paths", {"unknown_paths": ["pending/old"]}),
     ],
 )
-def test_what_is_not_as_it_should_be_is_found(check: str, said: dict[str, Any]) -> None:
+def test_planted_fault_is_found(check: str, said: dict[str, Any]) -> None:
     found = Played(on_this_machine(), **said).finds(check)
     assert found.level is Level.ATTENTION and found.remedy
 

@@ -67,7 +67,7 @@ def test_a_persons_token_goes_to_the_server_of_vault_addr_alone(named: dict[str,
 
 
 @pytest.mark.parametrize("content", ["{}\nHost: elsewhere", "{}é"])
-def test_what_can_not_be_a_token_is_told_and_not_shown(tmp_path: Path, content: str) -> None:
+def test_invalid_token_is_reported_without_its_text(tmp_path: Path, content: str) -> None:
     text = secrets.token_hex(12)
     (tmp_path / ".vault-token").write_text(content.replace("{}", text))
     with pytest.raises(UsageError) as told:
@@ -159,7 +159,7 @@ def test_no_token_is_shown_to_where_a_server_points_to(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("content", ["", "two\nlines-of-it", None], ids=["empty", "lines", "gone"])
-def test_what_is_no_secret_id_is_told_and_not_shown(content: str | None, tmp_path: Path) -> None:
+def test_invalid_secret_id_is_reported_without_its_text(content: str | None, tmp_path: Path) -> None:
     file = tmp_path / "secret-id"
     if content is not None:
         file.write_bytes(content.encode(errors="surrogateescape"))
@@ -191,7 +191,7 @@ def meaning(status: int, *texts: str) -> SecretopsError:
         (403, "permission denied", DeniedError),
     ],
 )
-def test_a_refusal_is_told_with_what_to_do(status: int, text: str, kind: type[SecretopsError]) -> None:
+def test_refusal_is_reported_with_a_remedy(status: int, text: str, kind: type[SecretopsError]) -> None:
     told = meaning(status, text)
     assert type(told) is kind and told.rule and told.remedy
     assert SECRET not in str(told)
@@ -211,7 +211,7 @@ def test_no_answer_is_reported_with_a_remedy_and_no_input(error: Exception, kind
     assert SECRET not in str(told)
 
 
-def test_a_busy_server_is_asked_again_and_no_token_follows_where_it_points(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_server_is_retried_and_redirects_get_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "PAUSES", (0.0, 0.0))
     answers = [Answer(307, {}), Answer(503, {"errors": ["Vault is sealed"]}), Answer(200, {"data": {"a": "b"}})]
     guarded: list[bool] = []
@@ -224,7 +224,7 @@ def test_a_busy_server_is_asked_again_and_no_token_follows_where_it_points(monke
         Connection(Server(ADDRESS)).request("GET", "m/data/it", patient=False)
 
 
-def test_what_a_source_says_is_read_whole() -> None:
+def test_source_address_is_parsed_whole() -> None:
     found = parse_address(
         "v:1/team/kv/data/stack/mqtt+agent-key,kubernetes=server,auth=k8s/one,namespace=a/b,ca=/ca.pem"
     )
@@ -251,7 +251,7 @@ def test_what_a_source_says_is_read_whole() -> None:
         ("v/kv/data/mqtt,jwt=x,file=/id,wrapped", "wrapped"),
     ],
 )
-def test_a_mistake_is_told_with_what_is_meant_and_repeats_nothing_that_may_be_a_secret(place: str, told: str) -> None:
+def test_source_error_names_the_option_and_repeats_no_secret(place: str, told: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_source(f"vault:{place}")
     assert told in str(caught.value) and caught.value.remedy
@@ -277,7 +277,7 @@ class Engine:
         self.closed = True
 
 
-def test_a_request_is_signed_without_showing_a_key_and_the_login_is_given_back() -> None:
+def test_request_is_signed_without_its_key_and_the_login_is_closed() -> None:
     engine = Engine({"data": {"certificate": "own", "ca_chain": ["intermediate", "root"]}})
     signed = VaultPki(cast(Api, engine), ISSUER).sign("request")
     assert (signed.certificate, signed.chain) == ("own", ("intermediate", "root"))
@@ -295,7 +295,7 @@ def test_an_answer_without_a_certificate_and_its_chain_is_refused(answer: dict[s
         VaultPki(cast(Api, Engine(answer)), ISSUER).sign("request")
 
 
-def test_the_login_is_given_back_when_nothing_is_signed() -> None:
+def test_login_is_closed_when_nothing_is_signed() -> None:
     engine = Engine(DeniedError("no"))
     with pytest.raises(DeniedError):
         VaultPki(cast(Api, engine), ISSUER).sign("request")

@@ -79,7 +79,7 @@ def test_versions_are_staged_by_their_documents_and_older_documents_are_surplus(
     [(document("b"), "b", False), ({"password": "typed"}, "a", True), (document("a", "typed"), "a", True)],
     ids=["ours", "a person's", "a person's, of an older one"],
 )
-def test_a_plan_came_true_only_where_its_document_says_so(newest: dict[str, str], current: str, theirs: bool) -> None:
+def test_planned_version_exists_only_with_its_document(newest: dict[str, str], current: str, theirs: bool) -> None:
     state = Server().has("it", document("a"), newest, of=(noted("a", 1), noted("b", planned=2))).state
     found = state.versions.current
     assert found and found.id == current
@@ -87,7 +87,7 @@ def test_a_plan_came_true_only_where_its_document_says_so(newest: dict[str, str]
     assert not state.may_still_arrive
 
 
-def test_a_plan_of_which_no_document_is_there_may_still_arrive() -> None:
+def test_planned_version_without_a_document_may_still_arrive() -> None:
     state = Server().has("it", document("a"), of=(noted("a", 1), noted("b", planned=2))).state
     assert state.may_still_arrive and state.is_found
     assert stages(state) == {"a": Stage.CURRENT}
