@@ -38,8 +38,8 @@ def test_official_cli_starts_the_pack_and_ends_it_by_signal(started: subprocess.
     assert started.stdout
     port = int(started.stdout.readline())
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
-        told = analyzer_pb2_grpc.AnalyzerStub(channel).GetAnalyzerInfo(Empty(), timeout=DEADLINE)
-    assert told.name == NAME
-    assert [one.name for one in told.policies] == [*(rule.name for rule in rules()), LATER]
+        info = analyzer_pb2_grpc.AnalyzerStub(channel).GetAnalyzerInfo(Empty(), timeout=DEADLINE)
+    assert info.name == NAME
+    assert [one.name for one in info.policies] == [*(rule.name for rule in rules()), LATER]
     started.terminate()
     assert started.wait(DEADLINE) == -signal.SIGTERM

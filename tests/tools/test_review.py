@@ -41,8 +41,8 @@ def event(op: str, type: str, name: str, old: Any = None, new: Any = None, **mor
 
 
 def reviewed(*changes: Change, **more: Any) -> StackReview:
-    given: dict[str, Any] = {"stack": "prod", "provider": Provider.OWN, "against": Against.DEPLOYED, **more}
-    return StackReview(changes=changes, **given)
+    fields: dict[str, Any] = {"stack": "prod", "provider": Provider.OWN, "against": Against.DEPLOYED, **more}
+    return StackReview(changes=changes, **fields)
 
 
 def of(*events: Mapping[str, Any]) -> StackReview:
@@ -304,8 +304,8 @@ def test_no_value_gets_from_a_preview_into_a_review_wherever_it_is() -> None:
     each = stream.changes(found)
     text = written((reviewed(*each.changes, failed=found.failed, errors=found.refused),))
     assert '"data"' in text and '"tags"' in text
-    shown = text + repr(list(found.resources.values())) + comment(read(text))
-    assert not [one for one in canaries if one in shown], "nor in a traceback"
+    everything = text + repr(list(found.resources.values())) + comment(read(text))
+    assert not [one for one in canaries if one in everything], "nor in a traceback"
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ from tools.steps import ROOT, SetupError
 
 def review(folder: Path, op: Op, unchanged: int = 0) -> str:
     change = Change(op=op, type="aws:kms/key:Key", name="key")
-    told = StackReview(
+    made = StackReview(
         stack="prod", provider=Provider.OWN, against=Against.DEPLOYED, changes=(change,), unchanged=unchanged
     )
     file = folder / f"{op}-{unchanged}.json"
-    file.write_text(written((told,)))
+    file.write_text(written((made,)))
     return str(file)
 
 
@@ -43,8 +43,8 @@ def test_plan_is_the_same_in_another_order(tmp_path: Path, capsys: pytest.Captur
     plans = set()
     for _ in range(5):
         random.shuffle(changes)
-        told = StackReview(stack="prod", provider=Provider.OWN, against=Against.NOTHING, changes=tuple(changes))
-        (tmp_path / "review.json").write_text(written((told,)))
+        made = StackReview(stack="prod", provider=Provider.OWN, against=Against.NOTHING, changes=tuple(changes))
+        (tmp_path / "review.json").write_text(written((made,)))
         assert command.main(["plan", str(tmp_path / "review.json")]) == 0
         plans.add(capsys.readouterr().out)
     assert len(plans) == 1
@@ -168,7 +168,7 @@ def answering(clone: Path, **environment: str) -> Answering:
 def test_plan_that_cannot_be_deployed_from_here_is_refused(clone: Path, environment: dict[str, str]) -> None:
     if "CLUSTER" in environment:
         (clone / "Pulumi.prod.yaml").write_text("config:\n  x:server:\n    kind: kubernetes\n")
-    asked = answering(clone, KUBECONFIG=str(clone / "none"), **environment)
+    scripted = answering(clone, KUBECONFIG=str(clone / "none"), **environment)
     with pytest.raises(SetupError):
-        previews.review("prod", asked, None, deploys=True)
-    assert previews.review("prod", asked, None).failed is False, "where it is only looked at it is none"
+        previews.review("prod", scripted, None, deploys=True)
+    assert previews.review("prod", scripted, None).failed is False, "where it is only looked at it is none"

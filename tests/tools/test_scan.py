@@ -85,11 +85,11 @@ def password() -> str:
 
 
 def assert_found_but_not_shown(done: subprocess.CompletedProcess[str], scanner: str, name: str, secret: str) -> None:
-    said = done.stdout + done.stderr
-    assert not any(line in said for line in secret.split() if len(line) > 7), f"{scanner} shows what it found"
-    assert done.returncode == 1, said
-    assert re.search(rf"^{scanner}: [1-9] findings? \(", said, re.MULTILINE), said
-    assert name in said
+    output = done.stdout + done.stderr
+    assert not any(line in output for line in secret.split() if len(line) > 7), f"{scanner} shows what it found"
+    assert done.returncode == 1, output
+    assert re.search(rf"^{scanner}: [1-9] findings? \(", output, re.MULTILINE), output
+    assert name in output
 
 
 @pytest.mark.real
@@ -170,13 +170,13 @@ def test_this_repository_is_clean(scanner: str) -> None:
 @pytest.mark.slow
 @pytest.mark.real
 def test_the_pages_commands_make_a_baseline_and_judge_what_is_in_it(repository: Repository) -> None:
-    anew, again = run_of(OPERATIONS / "scanning.md")[::-1]
+    create, again = run_of(OPERATIONS / "scanning.md")[::-1]
     repository.commit("app.py", f'broker_password = "{password()}"\n')
     (repository.folder / ".venv").symlink_to(sys.prefix)
     clone = Clone(repository.folder, environment(), without=tuple(GIT_OF_A_HOOK))
     for answer, is_secret in {"n": True, "y": False}.items():
         assert f"{answer}: {'a secret' if is_secret else 'harmless'}" in again
-        done = clone.sh(anew, again, given=f"{answer}\n")
+        done = clone.sh(create, again, given=f"{answer}\n")
         assert done.returncode == 0, done.stdout + done.stderr
         (entry,) = json.loads((repository.folder / ".secrets.baseline").read_text())["results"]["app.py"]
         assert entry["is_secret"] is is_secret

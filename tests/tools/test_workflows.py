@@ -74,13 +74,13 @@ def test_no_script_contains_an_expression() -> None:
 def test_no_workflow_has_a_secret_and_no_checkout_keeps_its_token() -> None:
     for path in FILES:
         assert "secrets." not in path.read_text(), path
-    kept = [
+    offenders = [
         name
         for name, job in jobs()
         for step in job["steps"]
         if step.get("uses", "").startswith("actions/checkout@") and step["with"]["persist-credentials"]
     ]
-    assert kept == []
+    assert offenders == []
 
 
 def test_jobs_that_run_a_pull_requests_code_have_no_write_permission() -> None:
@@ -150,22 +150,26 @@ def test_script_runs_in_the_runners_shell(script: str, environment: dict[str, st
         program.write_text(ASKED)
         program.chmod(0o755)
     names = ("HOME", "RUNNER_TEMP", "GITHUB_OUTPUT", "ASKED")
-    given = {**{name: str(tmp_path / f"the {name}") for name in names}, "STACK": "prod", "STACKS": "dev staging prod"}
+    variables = {
+        **{name: str(tmp_path / f"the {name}") for name in names},
+        "STACK": "prod",
+        "STACKS": "dev staging prod",
+    }
     done = subprocess.run(
         ["bash", "--noprofile", "--norc", "-euo", "pipefail", "-c", script],
         cwd=tmp_path / "work",
-        env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **given, **dict.fromkeys(environment, "given")},
+        env={"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **variables, **dict.fromkeys(environment, "given")},
         check=False,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    (asked,) = (tmp_path / "the ASKED").read_text().splitlines()
-    command = asked.removeprefix("sudo ").removeprefix("python3 ").removeprefix("python ")
+    (call,) = (tmp_path / "the ASKED").read_text().splitlines()
+    command = call.removeprefix("sudo ").removeprefix("python3 ").removeprefix("python ")
     first, *words = command.split()
     if command.startswith("-m tools.review"):
-        told = [sys.executable, "-m", "tools.review", words[1], "--help"]
-        known = subprocess.run(told, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        argv = [sys.executable, "-m", "tools.review", words[1], "--help"]
+        known = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout
         assert set(re.findall(r"--[a-z]+", command)) <= set(re.findall(r"--[a-z]+", known))
     elif first == "make":
         assert "up" not in words or {"STACK=prod", "YES=1"} < {*words}
@@ -179,11 +183,11 @@ def test_script_runs_in_the_runners_shell(script: str, environment: dict[str, st
 
 @pytest.mark.real
 def test_drift_of_an_unknown_stack_fails_and_its_page_says_so(tmp_path: Path) -> None:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("PULUMI_", "AWS_"))}
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith(("PULUMI_", "AWS_"))}
     done = subprocess.run(
         [ROOT / ".venv/bin/python", "-m", "tools.review", "drift", "dev"],
         cwd=ROOT,
-        env={**kept, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")},
+        env={**inherited, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")},
         check=False,
         capture_output=True,
         text=True,

@@ -71,10 +71,10 @@ def on_aws(
     """
     if kind == SERVER and "reference:" not in server:
         server += ", reference: NativeRef"
-    shown = f', image: "{image}"' if image else ""
+    option = f', image: "{image}"' if image else ""
     sections = {
         "store": f"{{{STORE.replace(str([OPERATOR]), str(list(operators)))}{store}}}",
-        "server": f"{{{kind}{shown}{server}}}",
+        "server": f"{{{kind}{option}{server}}}",
         "broker": f"{{kind: coreflux, host: mqtt.example.com{broker}}}",
         **more,
     }
@@ -168,8 +168,8 @@ def _of_role(trust: Sequence[Any], own: Sequence[Any]) -> Iterator[str]:
 
 def _guarding(found: Sequence[Any]) -> Iterator[str]:
     for statement in found:
-        said = f"  [{statement['Sid']}]" if "Sid" in statement else ""
-        yield f"  {statement['Effect'].lower()} {_principal(statement['Principal'])}{said}"
+        sid = f"  [{statement['Sid']}]" if "Sid" in statement else ""
+        yield f"  {statement['Effect'].lower()} {_principal(statement['Principal'])}{sid}"
         yield from _actions("    ", statement, [place for place in listed(statement["Resource"]) if place != "*"])
         yield from _conditions(statement)
 

@@ -30,8 +30,8 @@ def made_by_azure(token: str, resource: str, inputs: Mapping[str, Any]) -> tuple
     outputs = {**inputs, "name": name}
     kind = identities.kind(token)
     if kind.startswith("app:") and "identity" in inputs:
-        given: dict[str, Any] = {one: {} for one in inputs["identity"]["userAssignedIdentities"]}
-        outputs["identity"] = {**inputs["identity"], "userAssignedIdentities": given}
+        described: dict[str, Any] = {one: {} for one in inputs["identity"]["userAssignedIdentities"]}
+        outputs["identity"] = {**inputs["identity"], "userAssignedIdentities": described}
     if kind == identities.IDENTITY:
         outputs |= {"principalId": object_id(name), "clientId": client_id(name), "tenantId": TENANT}
     if kind == "operationalinsights:Workspace":

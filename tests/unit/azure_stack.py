@@ -55,12 +55,12 @@ def file_on_azure(
     """Return a stack file of the Azure store, each section with more entries; `kind` is the server's."""
     if image is None:
         image = ACR_IMAGE if "registry:" in store else IMAGE
-    shown = f', image: "{image}"' if image else ""
+    option = f', image: "{image}"' if image else ""
     if not re.search(r"\b(network: |open_to_internet)", store):
         store += ", open_to_internet: true"
     sections = {
         "store": f"{{{STORE}{store}}}",
-        "server": f"{{{kind}{shown}{server}}}",
+        "server": f"{{{kind}{option}{server}}}",
         "broker": f"{{kind: coreflux, host: mqtt.example.com{broker}}}",
         **more,
     }

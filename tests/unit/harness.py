@@ -38,7 +38,7 @@ class Registered:
     depends_on: frozenset[str]  # Names of the resources that it depends on.
     inputs: dict[str, Any]
     protected: bool  # True if protected from deletion.
-    kept: bool  # True if the engine keeps it when it leaves the state.
+    retained: bool  # True if the engine keeps it when it leaves the state.
     secret_inputs: tuple[str, ...]  # Inputs, at any depth, that the engine encrypts.
     provider: str = ""  # Name of the provider that makes it, if explicit.
     ignored: tuple[str, ...] = ()  # Paths of inputs whose changes the engine ignores.
@@ -167,7 +167,7 @@ class _Recorder(mocks.MockMonitor):
                 type=request.type, name=name,
                 parent=self._name(request.parent) if "pulumi:pulumi:Stack::" not in request.parent else "",
                 depends_on=frozenset(map(self._name, request.dependencies)), inputs=inputs,
-                protected=request.protect, kept=request.retainOnDelete,
+                protected=request.protect, retained=request.retainOnDelete,
                 secret_inputs=tuple(_secrets("", inputs)),
                 provider=self._name(request.provider.rpartition("::")[0]), ignored=tuple(request.ignoreChanges),
             )  # fmt: skip

@@ -125,5 +125,5 @@ def _like(pattern: str, text: str) -> bool:
 
 
 def _arn_like(pattern: str, arn: str) -> bool:
-    parts, given = pattern.split(":", 5), arn.split(":", 5)
-    return len(parts) == len(given) and all(_like(one, other) for one, other in zip(parts, given, strict=True))
+    parts, actual = pattern.split(":", 5), arn.split(":", 5)
+    return len(parts) == len(actual) and all(_like(one, other) for one, other in zip(parts, actual, strict=True))

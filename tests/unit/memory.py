@@ -52,8 +52,8 @@ class Memory:
     def load(self, what: str) -> Kept:  # noqa: ARG002 - nothing goes wrong here
         return self.content
 
-    def save(self, kept: Kept, what: str) -> None:  # noqa: ARG002
-        self.content = kept
+    def save(self, saved: Kept, what: str) -> None:  # noqa: ARG002
+        self.content = saved
 
     def write(self, entry: Entry) -> None:
         self.entries.append(entry)

@@ -39,7 +39,7 @@ class Client:
     # Called before each write, and `after` afterwards.
     before: Callable[[str, str], None] = lambda _verb, _name: None
     after: Callable[[str, str], None] = lambda _verb, _name: None
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    calls: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._versions = itertools.count(1)
@@ -63,16 +63,16 @@ class Client:
         found = self.objects.get(key)
         if (found and found.metadata.resourceVersion) != version:
             raise refused(409)
-        kept = copy.deepcopy(thing)
-        kept.metadata.resourceVersion = str(next(self._versions))
-        self.objects[key] = kept
+        stored = copy.deepcopy(thing)
+        stored.metadata.resourceVersion = str(next(self._versions))
+        self.objects[key] = stored
         self.after(verb, thing.metadata.name)
         if lost:
             raise httpx2.ReadError("lost")
-        return copy.deepcopy(kept)
+        return copy.deepcopy(stored)
 
     def _ask(self, verb: str, name: str) -> bool:
-        self.asked.append((verb, name))
+        self.calls.append((verb, name))
         match self.answer(verb, name):
             case None:
                 return False
@@ -125,11 +125,11 @@ class InMemory(InNamespace):
 
     def keeps(self, text: str) -> list[str]:
         """Return the Secrets that contain `text` in a value, document or annotation."""
-        kept = [name for kind, name in self.client.objects if kind == "Secret"]
+        stored = [name for kind, name in self.client.objects if kind == "Secret"]
         forms = {text, json.dumps(text, ensure_ascii=False)[1:-1]}
         return [
             name
-            for name in kept
+            for name in stored
             for whole in [*self.data(name).values(), *(note.encode() for note in self.annotations(name).values())]
             if any(form.encode() in whole for form in forms)
         ]

@@ -132,8 +132,8 @@ class Engine(requests.Session):
         if self._find(kind, spec["Name"]):
             return 409, {"message": f"{kind} {spec['Name']} already exists"}
         id = f"{kind}-{next(self._numbers)}"
-        kept = {key: entry for key, entry in spec.items() if key != "Data"}
-        made = {"ID": id, "Version": {"Index": next(self._numbers)}, "CreatedAt": _now(), "Spec": _copy(kept)}
+        stored = {key: entry for key, entry in spec.items() if key != "Data"}
+        made = {"ID": id, "Version": {"Index": next(self._numbers)}, "CreatedAt": _now(), "Spec": _copy(stored)}
         self.objects[kind][id] = made
         if kind == "secrets":
             self.texts[spec["Name"]] = base64.b64decode(spec["Data"]).decode()

@@ -138,12 +138,12 @@ def shipped(stack: str, *, preview: bool = False) -> Plan:
 
 
 def planned(text: str, stack: str, *, preview: bool = False) -> Plan:
-    with stood_in(text) as shown:
-        return plan_of(deploy(StackFile.read(shown), stack, preview=preview), stack)
+    with with_fakes(text) as faked:
+        return plan_of(deploy(StackFile.read(faked), stack, preview=preview), stack)
 
 
 @contextmanager
-def stood_in(text: str) -> Iterator[str]:
+def with_fakes(text: str) -> Iterator[str]:
     """Yield a stack file with fake CA files, kubeconfig, AWS package and Swarm manager."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         patch.setattr(mcp_server, "mounted_secrets", lambda _name: ())
@@ -271,10 +271,10 @@ def verdicts(plan: Plan) -> dict[str, str]:
 def holds(break_: Break) -> None:
     """Fail unless only the expected rules are broken, and the unknown is reported."""
     rule, changed_plan = named(break_.rule), break_.change(plan(break_.plan))
-    assert kept(break_.plan).get(rule.name) == "kept", f"{rule.name} before anything is broken"
+    assert results(break_.plan).get(rule.name) == "kept", f"{rule.name} before anything is broken"
     after = verdicts(changed_plan)
     assert after.get(rule.name) == "broken"
-    fell = {name for name, said in after.items() if said == "broken"}
+    fell = {name for name, outcome in after.items() if outcome == "broken"}
     assert sorted(fell) == sorted({rule.name} | break_.also), "no other rule is broken"
     for finding in rule.findings(changed_plan):
         assert finding.resource.startswith(f"urn:pulumi:{changed_plan.stack}::{PROJECT}::"), "a finding has a URN"
@@ -283,7 +283,7 @@ def holds(break_: Break) -> None:
 
 
 @cache
-def kept(name: str) -> dict[str, str]:
+def results(name: str) -> dict[str, str]:
     return verdicts(plan(name))
 
 

@@ -56,8 +56,8 @@ def _aged(number: int) -> SecretAge:
 
 def _waiting() -> SecretAge:
     notes = ("has no value yet: secretops put http-token",)
-    kept = replace(_aged(0), version=None, since=None, age_days=None, used=None, due=None)
-    return replace(kept, name="http-token", kind="supplied", status=Status.WAITING, servers="-", notes=notes)
+    waiting = replace(_aged(0), version=None, since=None, age_days=None, used=None, due=None)
+    return replace(waiting, name="http-token", kind="supplied", status=Status.WAITING, servers="-", notes=notes)
 
 
 def _steps(one: SecretAge, rotations: int) -> list[Entry]:

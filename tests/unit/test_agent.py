@@ -104,8 +104,8 @@ def test_every_platforms_server_gets_the_agents_address_and_not_its_owners_token
     everything += json.dumps(deployed.exports)
     assert "DO_AGENT_URL" in everything and URL in everything
     assert "DO_AGENT_URL" in OWN_VARIABLES, "the launcher takes it from each source"
-    told = Manifest.model_validate(deployed.exports["secretops"])
-    assert isinstance(told.secret("agent-key").agent, OwnedAgent) and told.secret("agent-admin")
+    exported = Manifest.model_validate(deployed.exports["secretops"])
+    assert isinstance(exported.secret("agent-key").agent, OwnedAgent) and exported.secret("agent-admin")
     assert "agent-admin" not in json.dumps(deployed.exports["references"])
 
 

@@ -66,7 +66,7 @@ def view(tmp_path: Path, events: Iterable[dict[str, Any] | bytes], **options: An
     return audit(MANIFEST, [str(log)], **options)
 
 
-def told(view: View) -> list[tuple[str, str, str, bool]]:
+def rows_of(view: View) -> list[tuple[str, str, str, bool]]:
     return [(row.reader, row.operation, row.outcome, row.declared) for row in view.rows]
 
 
@@ -81,7 +81,7 @@ def told(view: View) -> list[tuple[str, str, str, bool]]:
 ])  # fmt: skip
 def test_who_is_declared(tmp_path: Path, user: str, groups: list[str], declared: bool) -> None:
     found = view(tmp_path, [event(user, groups=groups)])
-    assert told(found) == [(user, "get", "got value", declared)]
+    assert rows_of(found) == [(user, "get", "got value", declared)]
     assert found.exit_code == (ExitCode.DONE if declared else ExitCode.ATTENTION)
 
 
@@ -94,7 +94,7 @@ def test_a_list_counts_as_a_read_of_all_and_is_declared_only_for_who_may_have_al
         event("mallory", verb="list", target={"name": None, "namespace": "another"}),
     ]
     found = view(tmp_path, events)
-    assert sorted(told(found)) == sorted(
+    assert sorted(rows_of(found)) == sorted(
         [
             (SERVER, "list", "got value", False),
             ("jane", "list", "got value", True),
@@ -116,9 +116,9 @@ def test_unrelated_events_are_skipped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("verb", "outcome"), [("create", "done"), ("update", "done"), ("patch", "got value")])
 def test_a_change_by_who_is_not_declared_is_an_alarm(tmp_path: Path, verb: str, outcome: str) -> None:
     found = view(tmp_path, [event("mallory", verb=verb)])
-    assert (told(found), found.exit_code) == ([("mallory", verb, outcome, False)], ExitCode.ATTENTION)
+    assert (rows_of(found), found.exit_code) == ([("mallory", verb, outcome, False)], ExitCode.ATTENTION)
     found = view(tmp_path, [event("jane", groups=["ops"], verb=verb)])
-    assert (told(found), found.exit_code) == ([("jane", verb, outcome, True)], ExitCode.DONE)
+    assert (rows_of(found), found.exit_code) == ([("jane", verb, outcome, True)], ExitCode.DONE)
     refused = view(tmp_path, [event("mallory", verb=verb, code=403), event("eve", verb=verb, code=409)])
     assert [(row.outcome, row.alarming) for row in refused.rows] == [("denied", False), ("no value", False)]
 

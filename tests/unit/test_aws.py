@@ -91,8 +91,8 @@ def test_the_manifest_has_fields_and_readers(prod: Deployed) -> None:
 
 
 def test_values_and_records_are_protected_in_production_alone(prod: Deployed, trial: Deployed) -> None:
-    kept = {each.name for each in prod.resources.values() if each.type in (SECRET, KEY, BUCKET)}
-    assert {each.name for each in prod.resources.values() if each.protected} == {*kept, "trail-log", "trail-trail"}
+    retained = {each.name for each in prod.resources.values() if each.type in (SECRET, KEY, BUCKET)}
+    assert {each.name for each in prod.resources.values() if each.protected} == {*retained, "trail-log", "trail-trail"}
     assert [each.name for each in trial.resources.values() if each.protected] == []
 
 
@@ -182,10 +182,10 @@ def test_failed_call_is_retried_and_never_overlaps_the_next(prod: Deployed, func
 def test_each_function_has_a_role_of_its_own_and_logs_json(prod: Deployed) -> None:
     for deployed in (prod, with_every_option()):
         for function in deployed.of_type(FUNCTION):
-            given = function.inputs
-            assert given["loggingConfig"] == {"logFormat": "JSON", "logGroup": f"/aws/lambda/{given['name']}"}
-            assert given["role"].startswith("arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@")
-            assert (given["runtime"], given["architectures"]) == (f"python{PYTHON}", [ARCHITECTURE])
+            fields = function.inputs
+            assert fields["loggingConfig"] == {"logFormat": "JSON", "logGroup": f"/aws/lambda/{fields['name']}"}
+            assert fields["role"].startswith("arn:aws:iam::123456789012:role/coreflux-mcp-prod-eu-central-1@")
+            assert (fields["runtime"], fields["architectures"]) == (f"python{PYTHON}", [ARCHITECTURE])
         roles = [function.inputs["role"] for function in deployed.of_type(FUNCTION)]
         assert len({*roles}) == len(roles)
 
@@ -215,10 +215,10 @@ def test_missing_or_old_package_is_refused_first(tmp_path: Path, monkeypatch: py
 
 def test_at_the_end_of_a_production_stack_the_bucket_of_records_stays_as_it_is(prod: Deployed, trial: Deployed) -> None:
     guards = ("closed", "owned", "versioned", "encrypted", "locked", "lifecycle", "policy")
-    kept = {"trail-bucket", "trail-key", *(f"trail-bucket-{guard}" for guard in guards)}
-    assert {each.name for each in prod.resources.values() if each.kept} == kept
-    assert {each.name for each in prod.resources.values() if each.name.startswith("trail-bucket")} <= kept
-    assert not any(each.kept for each in trial.resources.values())
+    retained = {"trail-bucket", "trail-key", *(f"trail-bucket-{guard}" for guard in guards)}
+    assert {each.name for each in prod.resources.values() if each.retained} == retained
+    assert {each.name for each in prod.resources.values() if each.name.startswith("trail-bucket")} <= retained
+    assert not any(each.retained for each in trial.resources.values())
 
 
 def test_a_trail_and_a_topic_that_are_there_are_used_and_none_made() -> None:
@@ -302,7 +302,7 @@ class Service:
         self.deployments: list[dict[str, Any]] = [
             {"status": "PRIMARY", "createdAt": begun, "rolloutState": "COMPLETED"}
         ]
-        self.asked: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
         self.now = begun
 
     @property
@@ -313,8 +313,8 @@ class Service:
     def describe_services(self, **_: Any) -> dict[str, Any]:
         return {"services": [{"deployments": [dict(one) for one in self.deployments]}]}
 
-    def update_service(self, **asked: Any) -> None:
-        self.asked.append(asked)
+    def update_service(self, **calls: Any) -> None:
+        self.calls.append(calls)
         self.primary["status"] = "ACTIVE"
         self.deployments.insert(0, {"status": "PRIMARY", "createdAt": self.now, "rolloutState": "IN_PROGRESS"})
 
@@ -322,7 +322,7 @@ class Service:
 NOON, AN_HOUR, A_MINUTE = datetime(2026, 11, 25, 12, tzinfo=UTC), timedelta(hours=1), timedelta(minutes=1)
 
 
-def told(*times: datetime) -> dict[str, Any]:
+def queue_messages(*times: datetime) -> dict[str, Any]:
     """Return queue messages, one for each time at which a label moved. EventBridge cuts times to seconds."""
     return {
         "Records": [
@@ -343,7 +343,7 @@ VALUES = {"mqtt": "a-version", "http-token": "a-version"}
 
 
 def again(service: Service, *times: datetime, secrets: Mapping[str, str] = VALUES) -> set[str]:
-    answer = redeploy_handler.handle(told(*times), None, service, Secrets(secrets))
+    answer = redeploy_handler.handle(queue_messages(*times), None, service, Secrets(secrets))
     return {one["itemIdentifier"] for one in answer["batchItemFailures"]}
 
 
@@ -361,11 +361,11 @@ def test_three_labels_in_a_minute_are_one_deployment(service: Service) -> None:
     assert len(again(service, labels[0]) | again(service, *labels[1:])) == 3, "each comes again"
     service.primary["rolloutState"] = "COMPLETED"
     assert again(service, *labels) == set()
-    assert service.asked == [{"cluster": "a-cluster", "service": "a-service", "forceNewDeployment": True}]
+    assert service.calls == [{"cluster": "a-cluster", "service": "a-service", "forceNewDeployment": True}]
 
 
 @pytest.mark.parametrize(
-    ("begun", "state", "asked"),
+    ("begun", "state", "calls"),
     [
         pytest.param(timedelta(seconds=0.5), "COMPLETED", 1, id="in the second of the label, which may be later"),
         pytest.param(A_MINUTE, "IN_PROGRESS", 0, id="since, and under way"),
@@ -373,11 +373,11 @@ def test_three_labels_in_a_minute_are_one_deployment(service: Service) -> None:
     ],
 )
 def test_deployment_starts_unless_one_has_begun_since(
-    service: Service, begun: timedelta, state: str, asked: int
+    service: Service, begun: timedelta, state: str, calls: int
 ) -> None:
     service.primary.update(createdAt=NOON + begun, rolloutState=state)
     assert again(service, NOON) == {"12:00:00"}
-    assert len(service.asked) == asked
+    assert len(service.calls) == calls
 
 
 @pytest.mark.parametrize("http_token", [{}, {"http-token": NO_VALUE}], ids=["never", "empty"])
@@ -385,10 +385,10 @@ def test_first_values_an_hour_apart_leave_no_dead_letter(service: Service, http_
     """A task needs all values to start, so ECS gives up each deployment until the last value arrives."""
     service.deployments = [{"status": "PRIMARY", "createdAt": service.now, "rolloutState": "FAILED"}]
     assert again(service, NOON, secrets={"mqtt": "a-version", **http_token}) == set()
-    assert service.asked == []
+    assert service.calls == []
     service.now = NOON + AN_HOUR
     assert again(service, service.now) != set(), "it asks for a deployment, and waits for it"
-    assert len(service.asked) == 1
+    assert len(service.calls) == 1
     service.primary["rolloutState"] = "COMPLETED"
     assert again(service, NOON) == set(), "which has brought the first one, too"
 

@@ -33,11 +33,11 @@ def policy(name: str) -> list[Any]:
 
 def place(resource: Registered) -> str:
     """Return the ARN that IAM checks for a resource: its own, or its owner's."""
-    kind, given = resource.type.removeprefix("aws:"), resource.inputs
-    owner = next((given[key] for key in ("secretArn", "secretId", "topic") if key in given), None)
+    kind, resource_inputs = resource.type.removeprefix("aws:"), resource.inputs
+    owner = next((resource_inputs[key] for key in ("secretArn", "secretId", "topic") if key in resource_inputs), None)
     if owner or kind == "sns/topicPolicy:TopicPolicy":
-        return str(owner or given["arn"])
-    return arn_of(resource.type, resource.name, given)
+        return str(owner or resource_inputs["arn"])
+    return arn_of(resource.type, resource.name, resource_inputs)
 
 
 def key_policy(resource: Registered) -> list[Any]:
@@ -108,10 +108,10 @@ LOGS = ("logs:GetLogEvents", "logs:FilterLogEvents", "logs:StartQuery")
 def test_no_role_of_the_workflows_reads_a_value(name: str) -> None:
     own, secret, key = policy(name), place(prod().resources["secret-mqtt"]), prod().resources["key"]
     via = {"kms:ViaService": f"secretsmanager.{REGION}.amazonaws.com", "kms:EncryptionContext:SecretARN": secret}
-    asked = [Request(DEPLOYER, action, secret) for action in READS]
+    requests = [Request(DEPLOYER, action, secret) for action in READS]
     groups = map(place, prod().of_type("aws:cloudwatch/logGroup:LogGroup"))
-    asked += [Request(DEPLOYER, action, group) for group in groups for action in LOGS]
+    requests += [Request(DEPLOYER, action, group) for group in groups for action in LOGS]
     (bucket,) = map(place, prod().of_type("aws:s3/bucket:Bucket"))
-    asked.append(Request(DEPLOYER, "s3:GetObject", f"{bucket}/AWSLogs/x.json.gz"))
-    asked.append(Request(DEPLOYER, "kms:Decrypt", place(key), {**via, **BY_TAG}))
-    assert [one.action for one in asked if is_allowed(one, identity=own, resource=key_policy(key))] == []
+    requests.append(Request(DEPLOYER, "s3:GetObject", f"{bucket}/AWSLogs/x.json.gz"))
+    requests.append(Request(DEPLOYER, "kms:Decrypt", place(key), {**via, **BY_TAG}))
+    assert [one.action for one in requests if is_allowed(one, identity=own, resource=key_policy(key))] == []

@@ -110,16 +110,16 @@ def test_pods_use_cert_managers_certificate_and_functions_a_supplied_one(issued:
 
 
 def test_mcp_client_entry_has_the_source_and_public_variables(here: Deployed) -> None:
-    given = entry(here)
+    made_entry = entry(here)
     source = "aws-sm:eu-central-1/coreflux-mcp/dev/mqtt+agent-key"
-    assert given["args"] == ["run", "--from", source]
+    assert made_entry["args"] == ["run", "--from", source]
     open_source(source)  # which the launcher accepts
     login = "AWS_SHARED_CREDENTIALS_FILE"
     assert here.exports["references"] == {"source": source, "secrets": ["mqtt", "agent-key"], "login_variable": login}
     public = {"MQTT_BROKER", "MQTT_PORT", "MQTT_USE_TLS", "MQTT_PROTOCOL", "MQTT_CA_CERT", "LOG_LEVEL"}
-    assert given["env"].keys() == public
-    assert given["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
-    assert not re.search("AWS_|region|profile|credential", json.dumps(given["env"]), re.IGNORECASE)
+    assert made_entry["env"].keys() == public
+    assert made_entry["env"].keys() <= {*PUBLIC_VARIABLES, *OWN_VARIABLES}
+    assert not re.search("AWS_|region|profile|credential", json.dumps(made_entry["env"]), re.IGNORECASE)
 
 
 def test_the_launchers_caller_is_a_declared_reader_whom_nothing_is_granted(here: Deployed) -> None:

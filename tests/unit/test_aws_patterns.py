@@ -35,8 +35,8 @@ def user(name: str = "mallory") -> Event:
     return {"type": "IAMUser", "arn": f"arn:aws:iam::{ACCOUNT}:user/{name}", "accountId": ACCOUNT, "userName": name}
 
 
-def denied(asked: str | None, message: str, who: Event | None = None, **changes: Any) -> Event:
-    return event(who or user(), asked, errorCode="AccessDeniedException", errorMessage=message, **changes)
+def denied(secret_id: str | None, message: str, who: Event | None = None, **changes: Any) -> Event:
+    return event(who or user(), secret_id, errorCode="AccessDeniedException", errorMessage=message, **changes)
 
 
 def refusal(secret: str) -> str:
@@ -46,8 +46,8 @@ def refusal(secret: str) -> str:
     )
 
 
-def written(name: str, asked: Any = MQTT, **changes: Any) -> Event:
-    return event(user("deployer"), asked, eventName=name, readOnly=False, **changes)
+def written(name: str, secret_id: Any = MQTT, **changes: Any) -> Event:
+    return event(user("deployer"), secret_id, eventName=name, readOnly=False, **changes)
 
 
 def of(service: str, name: str, /, **parameters: Any) -> Event:
@@ -212,18 +212,18 @@ OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")  #
 
 
 @pytest.mark.parametrize(
-    ("rule", "event", "told"),
+    ("rule", "event", "counted"),
     [
-        pytest.param("rotation-failures", _service_event(name, secret), told, id=f"{name} of {secret[-20:]}")
-        for name, secret, told in (
+        pytest.param("rotation-failures", _service_event(name, secret), counted, id=f"{name} of {secret[-20:]}")
+        for name, secret, counted in (
             ("RotationFailed", OWN, True),
             ("RotationSucceeded", OWN, False),
             ("RotationFailed", SOMEBODYS, False),
         )
     ]
     + [
-        pytest.param("new-version", _label(secret, label), told, id=f"{label} of {secret[-20:]}")
-        for label, secret, told in (
+        pytest.param("new-version", _label(secret, label), counted, id=f"{label} of {secret[-20:]}")
+        for label, secret, counted in (
             ("AWSCURRENT", OWN, True),
             ("user-alice", OWN, False),
             ("AWSCURRENT", arn(ANOTHER_STACKS, suffix="-AbCdEf"), False),
@@ -231,8 +231,8 @@ OWN, SOMEBODYS = arn(MQTT, suffix="-AbCdEf"), arn(ANOTHERS, suffix="-AbCdEf")  #
         )
     ],
 )
-def test_an_event_gets_to_the_stacks_rule_or_it_does_not(rule: str, event: Event, told: bool) -> None:
+def test_an_event_gets_to_the_stacks_rule_or_it_does_not(rule: str, event: Event, counted: bool) -> None:
     pytest.importorskip("moto", reason="moto is not installed: the extra `aws`")
     from moto.events.models import EventPattern
 
-    assert EventPattern.load(prod().resources[rule].inputs["eventPattern"]).matches_event(event) is told  # type: ignore[arg-type]
+    assert EventPattern.load(prod().resources[rule].inputs["eventPattern"]).matches_event(event) is counted  # type: ignore[arg-type]

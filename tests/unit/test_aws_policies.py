@@ -109,8 +109,8 @@ def test_secret_is_read_and_written_by_its_declared_principals_alone(prod: Deplo
 
 
 def test_the_function_that_deploys_again_reads_labels_of_the_tasks_secrets_alone(prod: Deployed) -> None:
-    asked = prod.resources["redeploy-service-function"].inputs["environment"]["variables"]["SECRETS"].split()
-    assert {*asked} == {f"coreflux-mcp/prod/{one}" for one in READS[STARTS]}
+    watched = prod.resources["redeploy-service-function"].inputs["environment"]["variables"]["SECRETS"].split()
+    assert {*watched} == {f"coreflux-mcp/prod/{one}" for one in READS[STARTS]}
     assert {one for one in SECRETS if may(prod, ROLE("redeploy-service"), DESCRIBE, one)} == READS[STARTS]
 
 

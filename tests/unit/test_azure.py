@@ -164,12 +164,12 @@ def test_the_rotator_ticks_each_hour_as_itself(prod: Deployed) -> None:
 def test_the_job_finds_its_manifest_where_it_looks_for_it(prod: Deployed) -> None:
     (first,) = inputs(prod, "job")["template"]["initContainers"]
     one = container(prod, "job")
-    laid = write_files.texts(first["args"], azure_stack.variables(first))
+    written = write_files.texts(first["args"], azure_stack.variables(first))
     path = one["args"][one["args"].index("--manifest") + 1]
-    inside = Manifest.model_validate_json(laid[path])
+    inside = Manifest.model_validate_json(written[path])
     assert inside.secrets == manifest_of(prod).secrets
     assert azure_stack.store_of(inside).secrets == azure_stack.store_of(manifest_of(prod)).secrets
-    assert laid[inside.broker.ca_file or ""] == ca().read_text()
+    assert written[inside.broker.ca_file or ""] == ca().read_text()
     assert one["args"][:2] == ["tick", "--scheduled"]
     folders = {mount["mountPath"] for mount in (*first["volumeMounts"], *one["volumeMounts"])}
     assert folders == {str(Path(path).parent)}

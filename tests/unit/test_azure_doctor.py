@@ -33,7 +33,7 @@ STORE = AzureStoreLocation(
 )
 
 
-def kept(
+def vault_version(
     number: int, *, at: datetime = LONG_AGO, enabled: bool = True, expires: datetime | None = None
 ) -> KeyVaultVersion:
     version = Version(id=f"v{number}", stage=Stage.PENDING, created=at)
@@ -45,14 +45,14 @@ def kept(
 
 @dataclass
 class Played:
-    state: TagState = field(default_factory=lambda: TagState((kept(1),), ()))
+    state: TagState = field(default_factory=lambda: TagState((vault_version(1),), ()))
     location: AzureStoreLocation = STORE
     lease: BlobInMemory = field(default_factory=BlobInMemory)
     timing: Timing = field(default_factory=lambda: Timing(poll=0.01))
     ahead: timedelta = timedelta(0)
     record: datetime | None = NOW
     denied: tuple[ForbiddenError, ...] = ()
-    held: dict[str, DeletedSecret] = field(default_factory=dict)
+    deleted: dict[str, DeletedSecret] = field(default_factory=dict)
     accessed: tuple[Access, ...] = ()
     short_name: str = "kv"
     names: tuple[str, ...] = ("mqtt", "mqtt-pending")
@@ -62,11 +62,11 @@ class Played:
         return {"mqtt": self.state}
 
     def __getattr__(self, name: str) -> Any:
-        said: dict[str, Any] = {
-            "reach": None, "forbidden": self.denied, "deleted": self.held, "newest_record": self.record,
+        answers: dict[str, Any] = {
+            "reach": None, "forbidden": self.denied, "deleted": self.deleted, "newest_record": self.record,
             "accesses": self.accessed, "undeclared": [],
         }  # fmt: skip
-        return lambda *_: said[name]
+        return lambda *_: answers[name]
 
     def finds(self, name: str) -> Level:
         found = examining.azure_checks(cast(Vault, self), cast(Any, None), Repair("tick", str))
@@ -75,9 +75,9 @@ class Played:
 
 
 def access(**changes: Any) -> Access:
-    said: dict[str, Any] = {"time": NOW, "reader": "server", "operation": "SecretGet", "secret": "mqtt"}
-    said |= {"source": "", "allowed": False, "value_returned": False, "changed": False, "declared": True}
-    return Access(**{**said, **changes})
+    answers: dict[str, Any] = {"time": NOW, "reader": "server", "operation": "SecretGet", "secret": "mqtt"}
+    answers |= {"source": "", "allowed": False, "value_returned": False, "changed": False, "declared": True}
+    return Access(**{**answers, **changes})
 
 
 def test_healthy_stack_has_no_finding() -> None:
@@ -94,12 +94,12 @@ OURS, THEIRS = DeletedSecret({tags.FORGETTING: "x"}, None, False), DeletedSecret
     [
         ("clock", {"ahead": timedelta(hours=1)}),
         ("your rights", {"denied": (ForbiddenError("no"),)}),
-        ("names", {"held": {"mqtt": THEIRS}}),
-        ("pending", {"state": TagState((kept(1),), (kept(2),))}),
-        ("pending", {"state": TagState((kept(1), kept(2)), (kept(2),))}),
-        ("versions", {"state": TagState((kept(1, enabled=False),), ())}),
-        ("versions", {"state": TagState((kept(1, expires=PAST),), ())}),
-        ("versions", {"state": TagState((kept(1), kept(2), kept(3)), ())}),
+        ("names", {"deleted": {"mqtt": THEIRS}}),
+        ("pending", {"state": TagState((vault_version(1),), (vault_version(2),))}),
+        ("pending", {"state": TagState((vault_version(1), vault_version(2)), (vault_version(2),))}),
+        ("versions", {"state": TagState((vault_version(1, enabled=False),), ())}),
+        ("versions", {"state": TagState((vault_version(1, expires=PAST),), ())}),
+        ("versions", {"state": TagState((vault_version(1), vault_version(2), vault_version(3)), ())}),
         ("audit", {"record": None}),
         ("audit", {"location": STORE.model_copy(update={"workspace": ""})}),
         ("readers' rights", {"accessed": (access(),)}),
@@ -112,9 +112,12 @@ def test_planted_fault_is_found(check: str, played: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("check", "played"),
     [
-        ("names", {"held": {"mqtt": OURS}}),
-        ("pending", {"state": TagState((kept(1),), (kept(2, at=NOW),))}),
-        ("versions", {"state": TagState((kept(1, at=NOW), kept(2, at=NOW), kept(3, at=NOW)), ())}),
+        ("names", {"deleted": {"mqtt": OURS}}),
+        ("pending", {"state": TagState((vault_version(1),), (vault_version(2, at=NOW),))}),
+        (
+            "versions",
+            {"state": TagState((vault_version(1, at=NOW), vault_version(2, at=NOW), vault_version(3, at=NOW)), ())},
+        ),
         ("readers' rights", {"accessed": (access(declared=False), access(allowed=True))}),
     ],
 )

@@ -187,7 +187,7 @@ def told_by(query: str, form: str, *events: Row) -> set[tuple[str, str]]:
 
 @FORMS
 def test_a_read_by_others_than_a_secrets_declared_readers_is_found(form: str) -> None:
-    told = told_by(
+    alerts = told_by(
         "undeclared-read",
         form,
         event(who=STRANGER),
@@ -196,7 +196,7 @@ def test_a_read_by_others_than_a_secrets_declared_readers_is_found(form: str) ->
         event(who=ROTATOR, path="/secrets/another/0123?api-version=7.5"),
         event(who=""),
     )
-    assert told == {
+    assert alerts == {
         (STRANGER.lower(), "mqtt"),
         ("b-stranger", "mqtt"),
         (SERVER.lower(), "mqtt-pending"),
@@ -207,14 +207,14 @@ def test_a_read_by_others_than_a_secrets_declared_readers_is_found(form: str) ->
 
 @FORMS
 def test_no_alert_is_raised_by_a_declared_reader_a_denied_one_or_another_vaults(form: str) -> None:
-    told = told_by(
+    alerts = told_by(
         "undeclared-read", form, event(), event(who=SERVER.upper()),
         event(who=ROTATOR, path="/secrets/mqtt-pending?api-version=7.5"), event(who=STRANGER, status=403),
         event(who=STRANGER, status=401),
         event("SecretListVersions", STRANGER, path="/secrets/mqtt/versions?api-version=7.5"),
         event(who=STRANGER, vault=VAULT.replace("prod-0", "prod-1")),
     )  # fmt: skip
-    assert told == set()
+    assert alerts == set()
 
 
 def test_denied_reads_and_deletions_are_found() -> None:
@@ -266,8 +266,8 @@ def test_expiry_rings_once_whichever_columns_there_are(kind: str, query: Callabl
             rows.setdefault(table, []).append({column: text for column, text in row.items() if column in there})
         if table in tables and (table == "AZKVAuditLogs" or named_by.split()[1] in there):
             rings.append(f"secret-{at}")
-    asked = query(VAULT, [f"secret-{at}" for at in range(len(NAMED_BY))], JOB)
-    assert sorted(row["Secret"] for row in found(asked, rows, layout)) == rings
+    query_text = query(VAULT, [f"secret-{at}" for at in range(len(NAMED_BY))], JOB)
+    assert sorted(row["Secret"] for row in found(query_text, rows, layout)) == rings
 
 
 def test_a_column_or_a_table_that_is_not_there_yet_is_passed_over() -> None:
@@ -277,7 +277,7 @@ def test_a_column_or_a_table_that_is_not_there_yet_is_passed_over() -> None:
         assert found(query, {}, "no row of anything yet") == []
 
 
-def said(log: str, *, stream: str = "stdout", run: str = RUN, container: str = "rotator", group: str = GROUP) -> Row:
+def log_row(log: str, *, stream: str = "stdout", run: str = RUN, container: str = "rotator", group: str = GROUP) -> Row:
     environment = f"{group}/providers/Microsoft.App/managedEnvironments/coreflux-prod-environment"
     about = {"ContainerName": container, "ContainerGroupName": run, "_ResourceId": environment.lower()}
     return {"TimeGenerated": NOON, **about, "Stream": stream, "Log": log}
@@ -286,13 +286,13 @@ def said(log: str, *, stream: str = "stdout", run: str = RUN, container: str = "
 def ticked(reason: Reason, after: int, **of: Any) -> Row:
     """Return the row of a tick's line about a secret, so many days after its publication."""
     made: dict[str, Any] = {"kind": SecretKind.MQTT_USER, "fields": ("username", "password"), "users": ("a", "b")}
-    given: dict[str, Any] = {"kind": SecretKind.SUPPLIED, "fields": ("value",)}
-    name, about = ("mqtt", made) if reason is Reason.OVERDUE else ("agent-key", given)
+    supplied: dict[str, Any] = {"kind": SecretKind.SUPPLIED, "fields": ("value",)}
+    name, about = ("mqtt", made) if reason is Reason.OVERDUE else ("agent-key", supplied)
     secret = Secret(name=name, readers=(Reader.SERVER,), cadence_days=90, **about)
     current = Version(id="1", stage=Stage.CURRENT, user="a", created=NOON, verified=NOON, published=NOON, **of)
     facts = Facts(secret=secret, versions=Versions((current,)), grace=timedelta())
     found = decisions.findings(facts, NOON + timedelta(days=after))
-    return said(f"{name}: {next(one.message for one in found if one.reason is reason)}")
+    return log_row(f"{name}: {next(one.message for one in found if one.reason is reason)}")
 
 
 def lines(query: str, *rows: Row) -> list[str]:
@@ -302,21 +302,23 @@ def lines(query: str, *rows: Row) -> list[str]:
 def test_a_ticks_line_about_a_secret_past_its_day_rings_for_that_secret() -> None:
     ends = {"expires": NOON + timedelta(days=90)}
     past = [ticked(Reason.OVERDUE, 92), ticked(Reason.DUE, 92), ticked(Reason.EXPIRED, 92, **ends)]
-    near, fine = ticked(Reason.NEAR_EXPIRY, 80, **ends), said("agent-key: verified 1")
-    shown = said("certificates: what mqtt.example.com:8883 shows: broker expires 2026-12-01 12:00 UTC: have it renewed")
-    logged = said("mqtt: the token expired: expires soon", stream="stderr")
-    rows = {"ContainerAppConsoleLogs": [*past, near, fine, shown, logged]}
+    near, fine = ticked(Reason.NEAR_EXPIRY, 80, **ends), log_row("agent-key: verified 1")
+    certificate = log_row(
+        "certificates: what mqtt.example.com:8883 shows: broker expires 2026-12-01 12:00 UTC: have it renewed"
+    )
+    logged = log_row("mqtt: the token expired: expires soon", stream="stderr")
+    rows = {"ContainerAppConsoleLogs": [*past, near, fine, certificate, logged]}
     assert sorted(row["Secret"] for row in found(QUERIES["expired"], rows)) == ["agent-key", "agent-key", "mqtt"]
     assert sorted(row["Secret"] for row in found(QUERIES["near-expiry"], rows)) == ["agent-key", "certificates"]
 
 
 def test_log_line_of_a_tick_matches_its_alert() -> None:
-    refused, fine = said("mqtt: the broker refuses", stream="stderr"), said("mqtt: verified 1")
+    refused, fine = log_row("mqtt: the broker refuses", stream="stderr"), log_row("mqtt: verified 1")
     others = (
-        said('{"step": "verify"}', stream="stderr"),
-        said("Traceback", stream="stderr", container="files"),
-        said("x", stream="stderr", run="coreflux-prod-server--1"),
+        log_row('{"step": "verify"}', stream="stderr"),
+        log_row("Traceback", stream="stderr", container="files"),
+        log_row("x", stream="stderr", run="coreflux-prod-server--1"),
     )
     assert lines("tick-failed", refused, fine, *others) == [refused["Log"]]
-    elsewhere = said("another stack of this name", group=GROUP.replace("Plant", "Plant-2"))
-    assert lines("tick-missing", said("a"), elsewhere, said("c", run="coreflux-prod-server--1")) == ["a"]
+    elsewhere = log_row("another stack of this name", group=GROUP.replace("Plant", "Plant-2"))
+    assert lines("tick-missing", log_row("a"), elsewhere, log_row("c", run="coreflux-prod-server--1")) == ["a"]

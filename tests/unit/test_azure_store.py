@@ -35,8 +35,8 @@ def test_the_vault_is_read_by_role_alone(prod: Deployed) -> None:
 
 
 def test_deleted_production_vault_is_kept_ninety_days_unpurgeable(prod: Deployed, trial: Deployed) -> None:
-    kept, removable = (inputs(deployed, "vault")["properties"] for deployed in (prod, trial))
-    assert (kept["softDeleteRetentionInDays"], kept["enablePurgeProtection"]) == (90, True)
+    retained, removable = (inputs(deployed, "vault")["properties"] for deployed in (prod, trial))
+    assert (retained["softDeleteRetentionInDays"], retained["enablePurgeProtection"]) == (90, True)
     assert removable["softDeleteRetentionInDays"] == 7
     assert "enablePurgeProtection" not in removable, "Azure takes no false"
 
@@ -202,5 +202,5 @@ def test_changes_of_roles_vault_or_trail_are_alerted(prod: Deployed, everything:
     assert inputs(everything, "alert-access-change")["scopes"] == [group_id("plant")]
     assert {one["field"] for one in operations["anyOf"]} == {"operationName"}
     assert sorted(one["equals"].lower() for one in operations["anyOf"]) == sorted(listed), "each by Azure's own name"
-    (told,) = inputs(prod, "alert-deletion")["actions"]["actionGroups"]
-    assert alert["actions"]["actionGroups"] == [{"actionGroupId": told}]
+    (action_group,) = inputs(prod, "alert-deletion")["actions"]["actionGroups"]
+    assert alert["actions"]["actionGroups"] == [{"actionGroupId": action_group}]

@@ -145,6 +145,6 @@ def test_make_refuses_a_wrong_stack_file(
         with pytest.raises(SystemExit) as ended:
             stack_file.main()
         assert ended.value.code == code
-    told = capsys.readouterr()
-    assert CANARY not in told.out + told.err
-    assert bool(told.err) == (code is not None)
+    printed = capsys.readouterr()
+    assert CANARY not in printed.out + printed.err
+    assert bool(printed.err) == (code is not None)

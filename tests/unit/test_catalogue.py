@@ -92,9 +92,9 @@ def test_no_clients_name_is_too_long_for_its_ca_to_have_one() -> None:
 def test_the_servers_variables_are_those_that_the_components_write() -> None:
     """Derived from the source: a new variable there is a name that a declared secret can't have."""
     source = (PROJECT_FOLDER / "components" / "core" / "broker.py").read_text()
-    given = [named(name) for name in ("mqtt", "agent-key", "client-cert")]
+    guide_secrets = [named(name) for name in ("mqtt", "agent-key", "client-cert")]
     written = set(re.findall(r'"((?:MQTT|DO|LOG)_[A-Z_]+)"', source))
-    written |= {variable for secret in given for variable in variables_of(secret).values()}
+    written |= {variable for secret in guide_secrets for variable in variables_of(secret).values()}
     assert written <= SERVER_VARIABLES
     not_of_the_stack = {"MQTT_CLIENT_ID", "LOT_VERIFIER_API_URL", "COREFLUX_SERVER_DIR"}
     known = {name for name in SERVER_VARIABLES if not name.endswith("_FILE")}

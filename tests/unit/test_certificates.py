@@ -44,10 +44,10 @@ def look(own: Holder | str, chain: tuple[str, ...] = CHAIN) -> tuple[str, dateti
 
 def test_a_good_one_is_shown_with_its_chain_below_the_root() -> None:
     own = made(by=INTERMEDIATE, key=KEY)
-    shown, ends = look(own)
-    assert shown == own.pem + INTERMEDIATE.pem
+    leaf, ends = look(own)
+    assert leaf == own.pem + INTERMEDIATE.pem
     assert ends == NOW + 30 * DAY
-    assert look(own, (INTERMEDIATE.pem,)) == look(own, (*CHAIN, ROOT.pem)) == (shown, ends)
+    assert look(own, (INTERMEDIATE.pem,)) == look(own, (*CHAIN, ROOT.pem)) == (leaf, ends)
 
 
 def test_it_ends_when_the_first_of_its_chain_does() -> None:
@@ -84,9 +84,9 @@ def test_a_wrong_one_is_refused_with_what_is_wrong_and_without_the_key(
 def test_a_request_has_the_name_and_proves_the_key_and_does_not_hold_it() -> None:
     key = new_key()
     text = signing_request(key, NAME)
-    asked = x509.load_pem_x509_csr(text.encode())
-    assert asked.is_signature_valid
-    assert [one.value for one in asked.subject] == [NAME]
+    request = x509.load_pem_x509_csr(text.encode())
+    assert request.is_signature_valid
+    assert [one.value for one in request.subject] == [NAME]
     assert "PRIVATE" not in text and "PRIVATE KEY" in private_pem(key)
 
 
@@ -201,14 +201,14 @@ def test_put_untested_publishes_a_certificate_without_a_login(stack: Stack) -> N
     stack.file.write_text(stack.manifest.model_dump_json())
     now = stack.clock()
     ca = made("root", ca=True, begins=now - DAY, ends=now + 90 * DAY)
-    given = []
+    files = []
     for name, text in fields(made(begins=now - DAY, ends=now + 9 * DAY), ca=ca.pem).items():
         path = stack.root / f"given-{name}"
         path.write_text(text)
-        given += ["--file", f"{name}={path}"]
-    assert run(stack, "put", "client-cert", *given).returncode == UnreachableError.exit_code
+        files += ["--file", f"{name}={path}"]
+    assert run(stack, "put", "client-cert", *files).returncode == UnreachableError.exit_code
     assert stack.session().store.versions("client-cert").all == ()
-    done = run(stack, "put", "client-cert", "--untested", *given)
+    done = run(stack, "put", "client-cert", "--untested", *files)
     current = stack.session().store.versions("client-cert").current
     assert done.returncode == 0 and current and current.published and not current.verified
     for day in (9, 6):  # its end, and the next renewal
@@ -238,8 +238,12 @@ def test_certificate_is_reported_in_its_last_sixth_or_month(days: float, left: f
 
 def test_finding_differs_for_expiring_expired_and_not_yet_valid() -> None:
     one = certificate(30)
-    said = {at: one.finding(at) for at in (one.ends - SECOND, one.ends, one.begins - SECOND)}
-    assert [found.reason for found in said.values() if found] == [Reason.NEAR_EXPIRY, Reason.EXPIRED, Reason.DISTRUSTED]
+    findings = {at: one.finding(at) for at in (one.ends - SECOND, one.ends, one.begins - SECOND)}
+    assert [found.reason for found in findings.values() if found] == [
+        Reason.NEAR_EXPIRY,
+        Reason.EXPIRED,
+        Reason.DISTRUSTED,
+    ]
 
 
 @pytest.mark.parametrize("odd", range(len(ODD)))

@@ -60,7 +60,7 @@ def session(
     return found
 
 
-def event(who: dict[str, Any] | None = None, asked: Any = MQTT, **changes: Any) -> dict[str, Any]:
+def event(who: dict[str, Any] | None = None, secret_id: Any = MQTT, **changes: Any) -> dict[str, Any]:
     """Return a successful GetSecretValue, with `changes`."""
     return {
         "eventVersion": "1.10",
@@ -71,7 +71,7 @@ def event(who: dict[str, Any] | None = None, asked: Any = MQTT, **changes: Any) 
         "awsRegion": REGION,
         "sourceIPAddress": "10.0.0.1",
         "userAgent": "Boto3/1.44.8 md/Botocore#1.44.8",
-        "requestParameters": asked if isinstance(asked, dict) or asked is None else {"secretId": asked},
+        "requestParameters": secret_id if isinstance(secret_id, dict) or secret_id is None else {"secretId": secret_id},
         "responseElements": None,
         "readOnly": True,
         "eventType": "AwsApiCall",
@@ -80,15 +80,15 @@ def event(who: dict[str, Any] | None = None, asked: Any = MQTT, **changes: Any) 
     } | changes
 
 
-def view(folder: Path, *documents: Any, **asked: Any) -> View:
+def view(folder: Path, *documents: Any, **secret_id: Any) -> View:
     file = folder / "trail.json"
     file.write_text("\n".join(json.dumps(each) for each in documents))
-    return audit(MANIFEST, [str(file)], **asked)
+    return audit(MANIFEST, [str(file)], **secret_id)
 
 
-@pytest.mark.parametrize("asked", [MQTT, arn(MQTT), arn(MQTT, ""), arn(MQTT, region="eu-west-1")])
-def test_secret_is_known_by_name_arn_and_partial_arn(asked: str, tmp_path: Path) -> None:
-    (row,) = view(tmp_path, event(asked=asked), secret="mqtt").rows
+@pytest.mark.parametrize("secret_id", [MQTT, arn(MQTT), arn(MQTT, ""), arn(MQTT, region="eu-west-1")])
+def test_secret_is_known_by_name_arn_and_partial_arn(secret_id: str, tmp_path: Path) -> None:
+    (row,) = view(tmp_path, event(secret_id=secret_id), secret="mqtt").rows
     assert (row.secret, row.reader, row.value_returned, row.declared) == (MQTT, SERVER, True, True)
 
 
@@ -133,18 +133,18 @@ def test_an_answer_without_the_value_is_no_read(tmp_path: Path) -> None:
     assert found.exit_code is ExitCode.DONE
 
 
-@pytest.mark.parametrize(("operation", "asked"), [
+@pytest.mark.parametrize(("operation", "secret_id"), [
     ("PutSecretValue", {"secretId": arn(MQTT)}),
     ("UpdateSecret", {"secretId": MQTT}),
     ("UpdateSecretVersionStage", {"secretId": MQTT, "versionStage": "AWSCURRENT"}),
     ("CreateSecret", {"name": MQTT}),
 ])  # fmt: skip
-def test_change_by_an_undeclared_caller_is_an_alarm(operation: str, asked: dict[str, Any], tmp_path: Path) -> None:
-    found = view(tmp_path, event(asked=asked, eventName=operation))
+def test_change_by_an_undeclared_caller_is_an_alarm(operation: str, secret_id: dict[str, Any], tmp_path: Path) -> None:
+    found = view(tmp_path, event(secret_id=secret_id, eventName=operation))
     assert ([row.outcome for row in found.rows], found.exit_code) == (["done"], ExitCode.DONE)
-    found = view(tmp_path, event(session("mallory"), asked, eventName=operation))
+    found = view(tmp_path, event(session("mallory"), secret_id, eventName=operation))
     assert ([row.outcome for row in found.rows], found.exit_code) == (["done"], ExitCode.ATTENTION)
-    found = view(tmp_path, event(session("mallory"), asked, eventName=operation, errorCode="AccessDeniedException"))
+    found = view(tmp_path, event(session("mallory"), secret_id, eventName=operation, errorCode="AccessDeniedException"))
     assert ([row.outcome for row in found.rows], found.exit_code) == (["denied"], ExitCode.DONE)
 
 
@@ -169,7 +169,7 @@ def test_event_in_two_files_counts_once_and_simultaneous_ones_twice(tmp_path: Pa
     second.write_text(lookup_events(event(eventID="b"), event(eventID="c"), event(eventID="d")))
     (row,) = audit(MANIFEST, [str(first), str(second), str(first)]).rows
     assert row.count == 4
-    batch = event(asked={"secretIdList": [MQTT, ADMIN]}, eventName="BatchGetSecretValue", eventID="e")
+    batch = event(secret_id={"secretIdList": [MQTT, ADMIN]}, eventName="BatchGetSecretValue", eventID="e")
     assert len(view(tmp_path, batch, batch).rows) == 2
 
 

@@ -12,8 +12,8 @@ from tests.unit.policy_plans import broken, own, unprotected
 
 
 def made(*plans: Plan) -> dict[str, str]:
-    told = [(plan, judge(plan)) for plan in plans or (own("dev"),)]
-    return pages(evidence(told, source="mocks", at="", commit="", tools={}))
+    results = [(plan, judge(plan)) for plan in plans or (own("dev"),)]
+    return pages(evidence(results, source="mocks", at="", commit="", tools={}))
 
 
 def test_results_count_each_stack_and_name_what_is_broken() -> None:

@@ -124,8 +124,8 @@ def test_the_provider_goes_into_the_state_by_its_name_alone(dev: Deployed) -> No
 
 def test_outputs_are_locators_schedules_and_the_next_step(dev: Deployed) -> None:
     root = PROJECT_FOLDER / ".coreflux-mcp"
-    told = {"environment", "secretops", "references", "schedule", "trail", "gaps", "server", "next"}
-    assert dev.exports.keys() == told
+    names = {"environment", "secretops", "references", "schedule", "trail", "gaps", "server", "next"}
+    assert dev.exports.keys() == names
     assert dev.exports["references"] == {"source": f"dotenv:{root}", "secrets": ["mqtt", "agent-key"]}
     assert dev.exports["server"] == str(root / "config" / "mcp.json")
     assert dev.exports["trail"]["records"] == str(root / "log" / "access.jsonl")
@@ -246,8 +246,8 @@ def test_dev_program_imports_no_other_platforms_sdk_and_nothing_of_the_cli() -> 
         "typer", "mcp", "jinja2", "vl_convert", "prometheus_client", "watchfiles",
     }  # fmt: skip
     program = "from tests.unit import test_components as t; t.deployed(t.DEV, 'dev')"
-    told = [sys.executable, "-c", WATCHED.format(program=program, foreign=foreign | {"pulumi"})]
-    done = subprocess.run(told, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True)
+    names = [sys.executable, "-c", WATCHED.format(program=program, foreign=foreign | {"pulumi"})]
+    done = subprocess.run(names, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['pulumi']"
 
 

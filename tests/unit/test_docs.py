@@ -157,10 +157,10 @@ def test_the_commands_page_lists_every_command_and_exit_code() -> None:
     assert re.findall(r"^\| (\d+) \|", text, re.MULTILINE) == [str(code.value) for code in ExitCode]
 
 
-@pytest.mark.parametrize(("given", "asks"), [((), True), (("YES=1",), False)])
-def test_make_up_of_a_stack_prompts_unless_yes_is_set(given: tuple[str, ...], asks: bool) -> None:
-    told = ["make", "--dry-run", "--no-print-directory", "up", "STACK=prod", *given]
-    lines = subprocess.run(told, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+@pytest.mark.parametrize(("make_words", "prompts"), [((), True), (("YES=1",), False)])
+def test_make_up_of_a_stack_prompts_unless_yes_is_set(make_words: tuple[str, ...], prompts: bool) -> None:
+    argv = ["make", "--dry-run", "--no-print-directory", "up", "STACK=prod", *make_words]
+    lines = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     (up,) = [line.split() for line in lines if "pulumi up " in line]
-    assert ("--yes" not in up) is asks
+    assert ("--yes" not in up) is prompts
     assert up[-2:] == ["--stack", "prod"]

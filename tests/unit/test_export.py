@@ -69,8 +69,8 @@ def test_compose_file_matches_the_program(program: export.Program, project: Path
         assert int(one["deploy"]["resources"]["limits"]["memory"]) == limits["memoryBytes"]
         named = [made["configs"][each["source"]]["name"] for each in one["configs"]]
         assert named == [each["configName"] for each in container["configs"]]
-    check, asked = made["services"]["server"]["healthcheck"], spec(deployed, "service")["healthcheck"]
-    assert (check["test"], check["interval"], check["retries"]) == (asked["tests"], asked["interval"], asked["retries"])
+    check, other = made["services"]["server"]["healthcheck"], spec(deployed, "service")["healthcheck"]
+    assert (check["test"], check["interval"], check["retries"]) == (other["tests"], other["interval"], other["retries"])
     assert made["services"]["server"]["ports"] == [{"target": 8080, "protocol": "tcp", "mode": "host"}]
     assert made["networks"]["mcp"]["name"] == deployed.resources["network"].inputs["name"]
     assert made["networks"][NETWORK] == {"external": True, "name": NETWORK}

@@ -30,12 +30,12 @@ def test_flat_program_registers_and_exports_the_same_as_the_stack(stack: str, tm
 
 def registered(deployed: Deployed) -> dict[str, tuple[object, ...]]:
     custom = {name: one for name, one in deployed.resources.items() if not one.type.startswith(COMPONENT)}
-    return {name: (*told(one), one.depends_on & custom.keys()) for name, one in custom.items()}
+    return {name: (*facts(one), one.depends_on & custom.keys()) for name, one in custom.items()}
 
 
-def told(one: Registered) -> tuple[object, ...]:
+def facts(one: Registered) -> tuple[object, ...]:
     inputs = {key: parsed(value) for key, value in one.inputs.items() if key != "__provider"}
-    return one.type, inputs, one.provider, one.protected, one.kept, one.ignored, one.secret_inputs
+    return one.type, inputs, one.provider, one.protected, one.retained, one.ignored, one.secret_inputs
 
 
 def parsed(value: Any) -> Any:

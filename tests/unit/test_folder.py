@@ -127,9 +127,9 @@ def lived_in(root: Path) -> dict[str, bytes]:
 
 def test_an_update_leaves_others_lines_and_files_alone(root: Path, made: dict[str, Any]) -> None:
     theirs = lived_in(root)
-    anew = props(root, lines={"MQTT_BROKER": "broker", "LOG_LEVEL": "INFO"}, files={"config/new.json": "[]\n"})
-    result = PROVIDER.update(str(root), made, anew)
-    assert result.outs == anew
+    updated = props(root, lines={"MQTT_BROKER": "broker", "LOG_LEVEL": "INFO"}, files={"config/new.json": "[]\n"})
+    result = PROVIDER.update(str(root), made, updated)
+    assert result.outs == updated
     assert VALUES in (root / "config/.env").read_text()
     assert {path: (root / path).read_bytes() for path in theirs} == theirs
     present = env_file.parse((root / "config/.env").read_text())
@@ -160,8 +160,8 @@ def test_two_resources_of_one_root_come_and_go_without_each_others_lines(root: P
     assert env_file.parse((root / "config/.env").read_text()) == {"MQTT_PASSWORD": "x"}
 
 
-def refused(given: dict[str, Any]) -> list[str]:
-    return [failure.reason for failure in PROVIDER.check({}, given).failures]
+def refused(inputs: dict[str, Any]) -> list[str]:
+    return [failure.reason for failure in PROVIDER.check({}, inputs).failures]
 
 
 @pytest.mark.parametrize("where", ["store", "store/config"])

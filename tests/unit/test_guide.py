@@ -49,9 +49,9 @@ def rows() -> tuple[list[str], list[str]]:
 
 
 def test_the_page_lists_every_point_of_the_guide_in_its_order(guide: str) -> None:
-    asked = list(points(guide))
-    assert len(asked) > 70
-    assert rows()[0] == asked
+    wanted_points = list(points(guide))
+    assert len(wanted_points) > 70
+    assert rows()[0] == wanted_points
 
 
 def test_the_page_lists_every_command_and_file_of_the_guide_in_its_order(guide: str) -> None:

@@ -113,7 +113,7 @@ def a_secret(kind: SecretKind, **more: object) -> Secret:
 
 
 @pytest.mark.parametrize(
-    ("secret", "told"),
+    ("secret", "step"),
     [(a_secret(SecretKind.X509), "revoke certificate serial 1f"),
      (a_secret(SecretKind.X509, issuer=VaultIssuer(mount="pki", role="r", common_name="c", seconds=1)),
       "vault write pki/revoke serial_number=…, then vault read pki/crl/rotate"),
@@ -123,9 +123,9 @@ def a_secret(kind: SecretKind, **more: object) -> Secret:
      (a_secret(SecretKind.MQTT_USER), "your user mine")],
     ids=lambda it: it.name if isinstance(it, Secret) else it,
 )  # fmt: skip
-def test_manual_steps_name_where_to_do_them(secret: Secret, told: str) -> None:
+def test_manual_steps_name_where_to_do_them(secret: Secret, step: str) -> None:
     incident = an_incident(exposed=(ExposedVersion(id="two", stage="current", serial="1f", user="mine"),))
-    assert any(told in text for text in advice.manual_steps(secret, incident))
+    assert any(step in text for text in advice.manual_steps(secret, incident))
 
 
 def test_a_private_key_of_a_ca_is_not_read_to_be_tried() -> None:

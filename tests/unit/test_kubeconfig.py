@@ -110,16 +110,16 @@ BROKEN: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "told"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+@pytest.mark.parametrize(("change", "pattern"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
 def test_broken_kubeconfig_is_reported(
-    admin: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], told: str
+    admin: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], pattern: str
 ) -> None:
     content = json.loads(admin.read_text())
     key = content["users"][0]["user"]["client-key-data"]
     change(content)
     path = tmp_path / "kubeconfig"
     path.write_text(json.dumps(content))
-    with pytest.raises(UsageError, match=told) as caught:
+    with pytest.raises(UsageError, match=pattern) as caught:
         connect(None, {"KUBECONFIG": str(path)})
     assert key not in str(caught.value)
 

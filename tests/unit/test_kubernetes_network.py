@@ -10,7 +10,7 @@ from components.core.broker import BrokerArgs
 from components.kubernetes.pod_args import PodArgs
 from components.settings.section import PROJECT_FOLDER
 from tests.unit.harness import Deployed, deploy
-from tests.unit.policy_plans import STACK_FILES, stood_in, text_of
+from tests.unit.policy_plans import STACK_FILES, text_of, with_fakes
 from tests.unit.stack_file import StackFile
 
 EXAMPLES = ("staging", "prod-aws-kubernetes", "prod-azure-kubernetes", "prod-vault-kubernetes")
@@ -46,7 +46,7 @@ def egress_policies(deployed: Deployed) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=EXAMPLES)
 def example(request: pytest.FixtureRequest) -> Deployed:
-    with stood_in(STACK_FILES[request.param].read_text()) as text:
+    with with_fakes(STACK_FILES[request.param].read_text()) as text:
         return deploy(StackFile.read(text), request.param)
 
 
@@ -96,8 +96,8 @@ def test_brokers_in_the_cluster_are_reached_by_namespace(host: str, inside: bool
 
 
 def test_dns_and_api_server_are_where_the_stack_file_says() -> None:
-    said = ", dns_cidrs: [10.0.0.53/32], dns_ports: [54], api_server_ports: [7443]"
-    with stood_in(text_of("staging").replace("mcp:0.1.0'", f"mcp:0.1.0'{said}")) as text:
+    options = ", dns_cidrs: [10.0.0.53/32], dns_ports: [54], api_server_ports: [7443]"
+    with with_fakes(text_of("staging").replace("mcp:0.1.0'", f"mcp:0.1.0'{options}")) as text:
         spec = egress_policies(deploy(StackFile.read(text), "staging"))["rotator-network"]
     assert reached(spec, "10.0.0.53", "UDP", 54) and not reached(spec, "169.254.20.10", "UDP", 53)
     assert reached(spec, "10.0.0.5", "TCP", 7443) and not reached(spec, "10.0.0.5", "TCP", 443)
@@ -105,7 +105,7 @@ def test_dns_and_api_server_are_where_the_stack_file_says() -> None:
 
 def test_service_has_the_pods_port() -> None:
     """EKS requires it (docs.aws.amazon.com/eks/latest/userguide/cni-network-policy.html, Considerations)."""
-    with stood_in(text_of("staging")) as text:
+    with with_fakes(text_of("staging")) as text:
         made = deploy(StackFile.read(text), "staging").resources
     (pods,) = made["deployment"].inputs["spec"]["template"]["spec"]["containers"][0]["ports"]
     (service,) = made["service"].inputs["spec"]["ports"]

@@ -78,9 +78,9 @@ def test_api_server_accepts_each_object_and_no_other_field(own_cluster: OwnClust
         )
         at = ObjectMeta(name=made.name, namespace="default")
         client.apply(resource(metadata=at, spec=made.spec), force=True)
-        kept = client.get(resource, made.name, namespace="default")
-        assert kept.spec is not None
-        assert kept.spec.keys() >= made.spec.keys()
+        stored = client.get(resource, made.name, namespace="default")
+        assert stored.spec is not None
+        assert stored.spec.keys() >= made.spec.keys()
         with pytest.raises(ApiError, match="rotateEvery"):
             client.apply(resource(metadata=at, spec={**made.spec, "rotateEvery": "1h"}), force=True)
 
@@ -96,7 +96,7 @@ def test_api_server_accepts_each_object_and_no_other_field(own_cluster: OwnClust
             {"url": "db.url", "user": "db.user"},
         ),
     ],
-    ids=lambda given: given.name if isinstance(given, Secret) else "",
+    ids=lambda case: case.name if isinstance(case, Secret) else "",
 )
 def test_secret_fields_are_named_as_the_launchers_files(secret: Secret, name: str, keys: dict[str, str]) -> None:
     spec = synced_secret(secret, "plant/it", minutes=5).spec

@@ -38,7 +38,7 @@ def test_unreachable_api_server_is_retried_until_the_deadline(place: InMemory, c
     place.client.answer = lambda _verb, _name: httpx2.ConnectError("refused")
     with pytest.raises(UnreachableError, match=r"\[service-unreachable\]"):
         place.open().versions("it")
-    assert len(place.client.asked) > 5
+    assert len(place.client.calls) > 5
     assert PATIENCE_SECONDS - 2 <= clock.now <= PATIENCE_SECONDS
 
 
@@ -64,10 +64,10 @@ def test_whatever_happens_to_each_first_try_everything_is_done_once(place: InMem
         store.mark("it", "v1", retired=NOW)
     assert happened >= 10
     place.client.answer = lambda _verb, _name: None
-    kept = place.open().versions("it")
-    assert [(one.id, one.stage) for one in kept.all] == [("v1", Stage.PREVIOUS), ("v2", Stage.CURRENT)]
-    assert kept.current
-    assert kept.current.verified == kept.current.published == NOW
+    saved = place.open().versions("it")
+    assert [(one.id, one.stage) for one in saved.all] == [("v1", Stage.PREVIOUS), ("v2", Stage.CURRENT)]
+    assert saved.current
+    assert saved.current.verified == saved.current.published == NOW
     assert place.delivered() == dict(new)
     assert place.keeps(old["password"]) == []
 
@@ -86,12 +86,12 @@ def test_refusal_names_its_object_and_is_not_retried(
 ) -> None:
     if verb == "update":
         publish(place.open(), "v1")
-    place.client.asked.clear()
-    place.client.answer = lambda asked, _name: status if asked == verb else None
+    place.client.calls.clear()
+    place.client.answer = lambda calls, _name: status if calls == verb else None
     with pytest.raises(StoreError, match=words) as caught:
         place.open(place.location.model_copy(update={"delivered": {}})).add("it", version("v2"), make())
     assert (caught.value.code, caught.value.exit_code) == (code, ExitCode.FAILED)
-    assert [asked for asked, _ in place.client.asked].count(verb) == 1
+    assert [calls for calls, _ in place.client.calls].count(verb) == 1
 
 
 def test_refusal_names_the_field_and_never_its_value(place: InMemory) -> None:
@@ -112,11 +112,11 @@ def test_oversized_write_is_rejected_before_any_change(place: InMemory) -> None:
         store.add("it", version("v2"), make(password="p" * MOST_BYTES))
     assert place.data(place.VERSIONS) == before
     store.add("it", version("v3"), make(password="p" * (MOST_BYTES // 2)))
-    kept = store.versions("it")
+    saved = store.versions("it")
     place.set(place.DELIVERED, {"mine": b"m" * (MOST_BYTES // 2)})
     with pytest.raises(StoreError, match=r"delivered .*\[value-too-large\]"):
         store.publish("it", "v3", NOW)
-    assert store.versions("it") == kept
+    assert store.versions("it") == saved
     assert place.delivered() == dict(first)
 
 
@@ -211,8 +211,13 @@ def test_last_journal_entry_is_stored_and_all_are_logged(place: InMemory, capsys
     assert capsys.readouterr() == ("", ""), "an operator sees how it went"
     KubernetesVersionStore(place.location, place.api(), log_entries=True).journal.write(entry("it was refused"))
     assert place.open().journal.last("it") == entry("it was refused")
-    said = json.loads(capsys.readouterr().err)
-    assert (said["secret"], said["version"], said["step"], said["outcome"]) == ("it", "v1", "verify", "it was refused")
+    logged = json.loads(capsys.readouterr().err)
+    assert (logged["secret"], logged["version"], logged["step"], logged["outcome"]) == (
+        "it",
+        "v1",
+        "verify",
+        "it was refused",
+    )
     assert place.open().versions("it").current, "what it stands beside is untouched"
 
 

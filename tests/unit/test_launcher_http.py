@@ -184,17 +184,17 @@ def service(address: str, tokens: BearerTokens, state: LauncherState, *, mcp: bo
 
 
 def statuses(client: httpx.AsyncClient, paths: list[str], **headers: str) -> list[int]:
-    async def ask() -> list[int]:
+    async def send_all() -> list[int]:
         return [(await client.post(path, headers=headers)).status_code for path in paths]
 
-    return anyio.run(ask)
+    return anyio.run(send_all)
 
 
 def answer(client: httpx.AsyncClient, path: str, **headers: str) -> httpx.Response:
-    async def ask() -> httpx.Response:
+    async def send_all() -> httpx.Response:
         return await client.get(path, headers=headers)
 
-    return anyio.run(ask)
+    return anyio.run(send_all)
 
 
 def tokens_with(value: Value | None) -> BearerTokens:
@@ -298,10 +298,10 @@ async def chunks(size: int) -> AsyncIterator[bytes]:
 def test_service_refuses_a_body_above_the_limit(size: int, chunked: bool, status: int) -> None:
     client = service("127.0.0.1:8000", BearerTokens(), LauncherState())
 
-    async def ask() -> httpx.Response:
+    async def send_all() -> httpx.Response:
         return await client.post("/mcp", content=chunks(size) if chunked else bytes(size))
 
-    found = anyio.run(ask)
+    found = anyio.run(send_all)
     assert found.status_code == status
     assert (found.text == f"reached {size}") is (status == 200)
 
@@ -457,27 +457,27 @@ def known(calls: CallsUnderWay, handler: Callable[[], Awaitable[str]]) -> Callab
     return watched
 
 
-async def drained(calls: CallsUnderWay, told: list[str]) -> None:
+async def drained(calls: CallsUnderWay, events: list[str]) -> None:
     await calls.drain()
-    told.append("drained")
+    events.append("drained")
 
 
 def test_posted_request_is_answered_before_shutdown() -> None:
     async def scenario() -> list[str]:
-        calls, told, begin = CallsUnderWay(), list[str](), anyio.Event()
+        calls, events, begin = CallsUnderWay(), list[str](), anyio.Event()
         handler = known(calls, _answer)
 
         async def post() -> None:
             with calls.posted():
                 await begin.wait()  # its body is read, and its session has not taken it
-                told.append(await handler())
+                events.append(await handler())
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(post)
-            tasks.start_soon(drained, calls, told)
+            tasks.start_soon(drained, calls, events)
             await anyio.sleep(2 * drain._TURN * drain._QUIET_TURNS)
             begin.set()
-        return told
+        return events
 
     assert anyio.run(scenario) == ["done", "drained"]
 
@@ -488,7 +488,7 @@ def test_slow_call_is_answered_with_an_error_at_shutdown(begins: str, monkeypatc
     monkeypatch.setattr(drain, "ANSWER_SECONDS", 60)
 
     async def scenario() -> list[str]:
-        calls, told = CallsUnderWay(), list[str]()
+        calls, events = CallsUnderWay(), list[str]()
         handler = known(calls, cast(Any, anyio.sleep_forever))
 
         async def post() -> None:
@@ -498,12 +498,12 @@ def test_slow_call_is_answered_with_an_error_at_shutdown(begins: str, monkeypatc
                 try:
                     await handler()
                 except SecretopsError as error:
-                    told.append(error.what)
+                    events.append(error.what)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(post)
-            await drained(calls, told)
-        return told
+            await drained(calls, events)
+        return events
 
     assert anyio.run(scenario) == ["the server is shutting down", "drained"]
 

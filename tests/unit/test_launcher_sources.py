@@ -81,8 +81,8 @@ def case(request: pytest.FixtureRequest, clean_environment: None) -> Case:
 
 @pytest.fixture
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("MQTT_", "DO_", "SECRETOPS_"))}
-    monkeypatch.setattr(os, "environ", kept | PUBLIC)
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith(("MQTT_", "DO_", "SECRETOPS_"))}
+    monkeypatch.setattr(os, "environ", inherited | PUBLIC)
 
 
 def test_every_source_gives_the_same_settings(case: Case, tmp_path: Path) -> None:

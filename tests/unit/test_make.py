@@ -30,9 +30,9 @@ class Folder:
 
     def make(self, *words: str, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE) -> str:
         """Return its standard error; it exits with 2, as make does at any error of a recipe."""
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(("MAKE", "PULUMI", "CI"))}
+        inherited = {name: text for name, text in os.environ.items() if not name.startswith(("MAKE", "PULUMI", "CI"))}
         done = subprocess.run(
-            ["make", "--no-print-directory", f"PYTHON={self.path / 'python'}", *words], cwd=self.path, env=kept,
+            ["make", "--no-print-directory", f"PYTHON={self.path / 'python'}", *words], cwd=self.path, env=inherited,
             stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == ExitCode.USAGE, done.stderr
@@ -40,8 +40,8 @@ class Folder:
 
     @property
     def has_begun(self) -> bool:
-        asked = self.path / "asked"
-        return asked.exists() and "tools/setup.py" in asked.read_text()
+        record = self.path / "asked"
+        return record.exists() and "tools/setup.py" in record.read_text()
 
 
 @pytest.fixture
@@ -64,11 +64,11 @@ def test_make_up_of_a_stack_begins_at_a_terminal(folder: Folder) -> None:
     """make gives its terminal to one of the recipes that run at the same time."""
     terminal, makes = pty.openpty()
     try:
-        said = folder.make("-j8", "up", "STACK=plant", stdin=makes, stdout=makes)
+        output = folder.make("-j8", "up", "STACK=plant", stdin=makes, stdout=makes)
     finally:
         os.close(terminal)
         os.close(makes)
-    assert "no terminal" not in said
+    assert "no terminal" not in output
     assert folder.has_begun
 
 
@@ -87,6 +87,6 @@ def test_a_stack_without_a_file_is_refused_with_those_that_there_are(folder: Fol
 
 
 def test_make_bench_names_a_part_that_there_is_not_before_it_sets_anything_up(folder: Folder) -> None:
-    said = folder.make("bench", "PART=preview nosuch")
-    assert said.startswith(f"nosuch: no part; there are {', '.join(PARTS)}\n")
+    output = folder.make("bench", "PART=preview nosuch")
+    assert output.startswith(f"nosuch: no part; there are {', '.join(PARTS)}\n")
     assert not folder.has_begun

@@ -146,9 +146,9 @@ def test_a_hostile_manifest_is_refused(
 ) -> None:
     changed(stack, place, value, store)
     for command in (["tick"], ["put", "mqtt", "--json"]):
-        done = run(stack, *command, given=b'{"username": "a", "password": "b"}')
-        shown = [printable(value)] if isinstance(value, str) else []
-        refused(done, 2, rule, "->", place.partition(".")[0], *shown)
+        done = run(stack, *command, supplied=b'{"username": "a", "password": "b"}')
+        printed = [printable(value)] if isinstance(value, str) else []
+        refused(done, 2, rule, "->", place.partition(".")[0], *printed)
         assert all(character.isprintable() or character == "\n" for character in done.stderr.decode())
 
 
@@ -250,7 +250,7 @@ def test_writable_folder_or_link_is_refused(
 ) -> None:
     spoil(stack.root, tmp_path / "victim")
     for command in (["status"], ["tick"], ["rotate", "mqtt"], ["put", "agent-key", "--untested"]):
-        done = run(stack, *command, given=b"a-key-of-an-agent")
+        done = run(stack, *command, supplied=b"a-key-of-an-agent")
         refused(done, 1, str(stack.root), "->")
 
 

@@ -28,9 +28,9 @@ def test_document_is_measured_in_bytes() -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', "not-json"])
 def test_document_of_others_is_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(StoreError) as told:
+    with pytest.raises(StoreError) as caught:
         payload.parse("it", "v1", text)
-    assert not text or text not in str(told.value)
+    assert not text or text not in str(caught.value)
 
 
 def refuse(_entry: Entry) -> None:

@@ -75,7 +75,7 @@ def test_seventh_platform_is_on_the_pages() -> None:
 
 
 SECTIONS: dict[str, Entry] = {
-    "store": {"kind": "memory", "shelf": "it"}, "server": {"kind": "memory"},
+    "store": {"kind": "memory", "key": "it"}, "server": {"kind": "memory"},
     "broker": {"kind": "coreflux", "host": "mqtt.example.com"},
 }  # fmt: skip
 PROGRAM = f"""

@@ -11,7 +11,7 @@ from policies.plan import UNKNOWN, Environment
 from policies.vault.access import rights
 from tests.unit import policy_plans
 from tests.unit.policy_breaks import BREAKS, KEY_VAULT, OFFICER, SECRETS_USER, granted
-from tests.unit.policy_plans import OPTIONS, OWN, Break, added, changed, holds, kept, own, plan, verdicts, without
+from tests.unit.policy_plans import OPTIONS, OWN, Break, added, changed, holds, own, plan, results, verdicts, without
 
 
 @pytest.mark.parametrize("one", BREAKS, ids=lambda one: one.rule)
@@ -37,21 +37,21 @@ PLATFORMS: Mapping[str, set[str]] = {
 
 @pytest.mark.parametrize("name", [*OWN, *OPTIONS])
 def test_a_plan_keeps_every_rule_of_its_platforms_and_no_other_rule_applies(name: str) -> None:
-    assert set(kept(name).values()) == {"kept"}, kept(name)
-    assert {rule.partition("-")[0] for rule in kept(name)} == {"stack", *PLATFORMS[name]}
+    assert set(results(name).values()) == {"kept"}, results(name)
+    assert {rule.partition("-")[0] for rule in results(name)} == {"stack", *PLATFORMS[name]}
 
 
 @pytest.mark.parametrize("stack", ["prod", "prod-azure", "staging"])
 def test_a_first_preview_breaks_no_rule_and_has_the_same_rules(stack: str) -> None:
-    said = verdicts(own(stack, preview=True))
-    assert "broken" not in said.values()
-    assert set(said) == set(kept(stack)), "what applies does not hang on what is known"
+    found = verdicts(own(stack, preview=True))
+    assert "broken" not in found.values()
+    assert set(found) == set(results(stack)), "what applies does not hang on what is known"
 
 
 @pytest.mark.parametrize("stack", policy_plans.STACK_FILES)
 def test_a_first_preview_of_a_shipped_stack_judges_all_that_the_program_determines(stack: str) -> None:
-    said = verdicts(policy_plans.shipped(stack, preview=True))
-    later = {rule: verdict for rule, verdict in said.items() if verdict != "kept"}
+    found = verdicts(policy_plans.shipped(stack, preview=True))
+    later = {rule: verdict for rule, verdict in found.items() if verdict != "kept"}
     assert set(later.values()) <= {"unknown"}
     assert later.keys() <= {rule.name for rule in rules() if rule.later}
     assert len(later) <= 3
@@ -140,13 +140,13 @@ def test_a_trail_that_somebody_else_keeps_is_not_judged_and_its_alarms_are() -> 
     from tests.unit.policy_plans import plan_of
 
     theirs = "{arn: 'arn:aws:cloudtrail:eu-central-1:123456789012:trail/all', log_group: /org/trail}"
-    said = verdicts(plan_of(aws_stack.on_aws(f", existing_trail: {theirs}"), "prod"))
-    assert not {"aws-trail-intact", "aws-trail-retained-a-year", "aws-trail-records-reads"} & set(said)
-    assert said["aws-reads-alerted"] == said["aws-tampering-alerted"] == "kept"
+    found = verdicts(plan_of(aws_stack.on_aws(f", existing_trail: {theirs}"), "prod"))
+    assert not {"aws-trail-intact", "aws-trail-retained-a-year", "aws-trail-records-reads"} & set(found)
+    assert found["aws-reads-alerted"] == found["aws-tampering-alerted"] == "kept"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "found"),
     [
         ('# path "x" {}\npath "a/\\"b\\"" {\n  capabilities = ["read", "list"]\n}', {'a/"b"': ["read", "list"]}),
         ('path "a" { capabilities = ["sudo"] }\npath "a" { capabilities = ["read"] }', {"a": ["sudo", "read"]}),
@@ -155,5 +155,5 @@ def test_a_trail_that_somebody_else_keeps_is_not_judged_and_its_alarms_are() -> 
         ('path "a" { capabilities = [read] }', None),
     ],
 )
-def test_a_policy_reads_as_vault_reads_it(text: str, said: Any) -> None:
-    assert rights(text) == said
+def test_a_policy_reads_as_vault_reads_it(text: str, found: Any) -> None:
+    assert rights(text) == found

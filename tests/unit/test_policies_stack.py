@@ -11,7 +11,7 @@ from policies.evidence import Verdict, judge_by
 from policies.plan import Environment, Finding, Plan
 from secretops.values import new_password
 from tests.unit.policy_breaks import NO_VALUE, key_file, secret
-from tests.unit.policy_plans import OWN, broken, kept, named, own, plan, planned, text_of, verdicts
+from tests.unit.policy_plans import OWN, broken, named, own, plan, planned, results, text_of, verdicts
 
 TENANT = ", create_namespace: false, run_as: platform"
 CONFIG = "kubernetes:core/v1:ConfigMap"
@@ -76,8 +76,8 @@ def test_a_certificate_is_public_and_its_key_is_not(encoded: bool) -> None:
     body = base64.b64encode(re.sub(r"\W", "", new_password()).encode() * 3).decode()
     certificate = f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
     for text, verdict in ((certificate, "kept"), (certificate + key_file(), "broken")):
-        shown = base64.b64encode(text.encode()).decode() if encoded else text
-        assert verdicts(broken(own("dev"), "", ("ca",), shown))[NO_VALUE] == verdict
+        encoded_text = base64.b64encode(text.encode()).decode() if encoded else text
+        assert verdicts(broken(own("dev"), "", ("ca",), encoded_text))[NO_VALUE] == verdict
 
 
 @pytest.mark.parametrize("stack", ["staging", "prod-vault-kubernetes"])
@@ -115,9 +115,9 @@ def test_a_rule_that_fails_is_broken_by_its_name_and_the_others_are_judged() -> 
 
 
 def test_only_production_has_to_be_protected() -> None:
-    assert kept("prod-aws-kubernetes")[PROTECTED] == "kept"
+    assert results("prod-aws-kubernetes")[PROTECTED] == "kept"
     for stack in ("dev-aws-local", "dev-vault-local", "staging"):
-        assert PROTECTED not in kept(stack), stack
+        assert PROTECTED not in results(stack), stack
         assert own(stack).environment is not Environment.PRODUCTION
 
 

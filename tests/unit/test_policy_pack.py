@@ -59,7 +59,7 @@ def shown_to_the_pack(plan: Plan, servicer: pack.Pack | None = None) -> Any:
 
 @pytest.mark.parametrize("stack", STACK_FILES)
 def test_each_stack_that_is_shipped_keeps_every_rule(stack: str) -> None:
-    assert {name: said for name, said in verdicts(shipped(stack)).items() if said != "kept"} == {}
+    assert {name: result for name, result in verdicts(shipped(stack)).items() if result != "kept"} == {}
 
 
 def test_each_control_that_a_rule_names_is_known_and_each_that_is_known_is_named() -> None:
@@ -89,16 +89,16 @@ BUCKET, URN = "aws:s3/bucket:Bucket", "urn:pulumi:prod::{project}::{types}::{nam
 def test_of_another_program_only_what_is_below_our_component_is_judged() -> None:
     """A shop's bucket is not the trail's."""
     below = f"coreflux-mcp-secrets:index:CorefluxSecrets$coreflux-mcp-secrets:aws:AccessTrail${BUCKET}"
-    asked = [
+    buckets = [
         resource(URN.format(project="shop", types=types, name=name), {"tags": {"password": password}})
         for types, name, password in ((BUCKET, "web-logs", "not-A-real-1"), (below, "trail", ""))
     ]
-    plan = plan_from(asked, {}, project="shop", stack="prod")
+    plan = plan_from(buckets, {}, project="shop", stack="prod")
     assert [one.name for one in plan.of_type(BUCKET)] == ["trail"]
     broken = {one.rule.name: {each.resource for each in one.findings} for one in judge(plan) if one.findings}
     assert "aws-buckets-closed" in broken
-    assert {rule for rule, urns in broken.items() if asked[0].urn in urns} == {"stack-holds-no-value"}
-    assert len(plan_from(asked, {}, project="coreflux-mcp-secrets", stack="prod").resources) == len(asked)
+    assert {rule for rule, urns in broken.items() if buckets[0].urn in urns} == {"stack-holds-no-value"}
+    assert len(plan_from(buckets, {}, project="coreflux-mcp-secrets", stack="prod").resources) == len(buckets)
 
 
 def test_stack_without_an_environment_is_judged_as_production() -> None:
@@ -107,9 +107,9 @@ def test_stack_without_an_environment_is_judged_as_production() -> None:
 
 
 def test_the_pack_has_a_policy_for_each_rule_and_one_for_what_is_judged_later() -> None:
-    told = pack.Pack().GetAnalyzerInfo(None, None)
-    assert [one.name for one in told.policies] == [*(rule.name for rule in rules()), pack.LATER]
-    levels = {one.name: one.enforcementLevel for one in told.policies}
+    info = pack.Pack().GetAnalyzerInfo(None, None)
+    assert [one.name for one in info.policies] == [*(rule.name for rule in rules()), pack.LATER]
+    levels = {one.name: one.enforcementLevel for one in info.policies}
     for rule in rules():
         assert (levels[rule.name] == analyzer_pb2.MANDATORY) == (rule.enforcement is Enforcement.MANDATORY)
     assert levels[pack.LATER] == analyzer_pb2.ADVISORY
@@ -132,7 +132,7 @@ def test_pack_reports_unknown_rules_once_and_not_as_passed() -> None:
     assert names
     assert all(name in later.message for name in names)
     passed = {rule.name for rule in rules()} - {one.policy_name for one in answer.not_applicable}
-    assert passed == {name for name, said in verdicts(plan).items() if said == "kept"}
+    assert passed == {name for name, result in verdicts(plan).items() if result == "kept"}
 
 
 CLOSED = Rule(

@@ -106,8 +106,8 @@ def test_only_a_job_of_the_environment_preview_takes_it(subject: str, audience: 
     (trust,) = TRUST
     assert trust["Action"] == "sts:AssumeRoleWithWebIdentity"
     provider = trust["Principal"]["Federated"]
-    asked = Request(provider, trust["Action"], PREVIEWER, {f"{ISSUER}:sub": subject, f"{ISSUER}:aud": audience})
-    assert is_allowed(asked, resource=[{**trust, "Resource": PREVIEWER}]) is taken  # a role's policy is for itself
+    attempt = Request(provider, trust["Action"], PREVIEWER, {f"{ISSUER}:sub": subject, f"{ISSUER}:aud": audience})
+    assert is_allowed(attempt, resource=[{**trust, "Resource": PREVIEWER}]) is taken  # a role's policy is for itself
     assert provider.endswith(f":oidc-provider/{ISSUER}")
 
 

@@ -78,8 +78,8 @@ def test_folder_delivers_nothing_of_the_ca_and_needs_no_broker_ca() -> None:
 
 def test_in_vault_the_rotator_alone_has_a_right_to_it() -> None:
     deployed = in_vault()
-    said = {who: str(vault_stack.inputs(deployed, f"{who}-policy")["policy"]) for who in ("server", "rotator")}
-    assert "/client-ca" in said["rotator"] and "/client-ca" not in said["server"]
+    policies = {who: str(vault_stack.inputs(deployed, f"{who}-policy")["policy"]) for who in ("server", "rotator")}
+    assert "/client-ca" in policies["rotator"] and "/client-ca" not in policies["server"]
     assert vault_stack.wrong(deployed) == []
 
 
@@ -112,10 +112,10 @@ def test_trust_lays_the_stacks_cas_and_leaves_those_of_others(tmp_path: Path) ->
     )
     for path in (old, others, persons):
         path.write_text("it was there")
-    laid = install(manifest, tmp_path, ca.pem)
-    assert laid.removed == (old,)
-    assert {*tmp_path.iterdir()} == {others, persons, *laid.trusted}
-    assert [path.read_text() for path in laid.trusted] == [ca.pem]
+    installed = install(manifest, tmp_path, ca.pem)
+    assert installed.removed == (old,)
+    assert {*tmp_path.iterdir()} == {others, persons, *installed.trusted}
+    assert [path.read_text() for path in installed.trusted] == [ca.pem]
     with pytest.raises(StoreError):
         install(manifest, tmp_path, "no PEM")
-    assert laid.trusted[0].exists(), "what cannot be read takes no CA from the broker"
+    assert installed.trusted[0].exists(), "what cannot be read takes no CA from the broker"

@@ -117,8 +117,8 @@ class OnePath:
 
 def key_vault(**tagged: str) -> tags.TagState:
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    told = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
-    return tags.TagState((KeyVaultVersion("it", "0", True, now, None, {**told, **tagged}),), ())
+    leaves = {tags.ID: "v1", tags.NUMBER: "1", tags.WRITE: "w", f"{tags.PREFIX}created": NOW}
+    return tags.TagState((KeyVaultVersion("it", "0", True, now, None, {**leaves, **tagged}),), ())
 
 
 def last_of_a_journal(folder: Path) -> Entry | None:
@@ -171,7 +171,7 @@ DOCUMENTS: Mapping[str, tuple[tuple[Any, ...], Reader]] = {
 }  # fmt: skip
 
 
-def told(found: object) -> Iterator[object]:
+def leaves(found: object) -> Iterator[object]:
     if isinstance(found, BaseModel):
         found = {name: getattr(found, name) for name in type(found).model_fields}
     elif dataclasses.is_dataclass(found) and not isinstance(found, type):
@@ -180,7 +180,7 @@ def told(found: object) -> Iterator[object]:
         found = list(found.values())
     if isinstance(found, list | tuple | frozenset):
         for inner in found:
-            yield from told(inner)
+            yield from leaves(inner)
     else:
         yield found
 
@@ -191,7 +191,7 @@ def can_be_rested_on(found: object) -> bool:
     versions = found.all if isinstance(found, Versions) else ()
     named = [text for each in entries if isinstance(each, Entry) for text in (each.secret, each.version, each.outcome)]
     named += [each.id for each in versions] + [each.user or "" for each in versions]
-    times = [each for each in told(found) if isinstance(each, datetime)]
+    times = [each for each in leaves(found) if isinstance(each, datetime)]
     return all(isinstance(text, str) for text in named) and all(each.utcoffset() is not None for each in times)
 
 

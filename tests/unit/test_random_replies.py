@@ -63,10 +63,10 @@ COREFLUX = (
 @BOUNDED
 @given(st.lists(texts(DYNSEC), max_size=3))
 def test_mosquittos_plugin_may_answer_anything(replies: list[bytes]) -> None:
-    for ask in ("run", "find"):
+    for method in ("run", "find"):
         security = DynamicSecurity(connection(replies))
         try:
-            found = security.run("getClient") if ask == "run" else security.find("getClient", "Client not found")
+            found = security.run("getClient") if method == "run" else security.find("getClient", "Client not found")
         except RefusedError as error:
             assert error.what and error.remedy
             continue
@@ -86,10 +86,10 @@ def test_a_coreflux_broker_may_answer_anything(replies: list[bytes]) -> None:
 
 @BOUNDED
 @given(JSON | SPITEFUL)
-def test_only_true_is_yes(said: Any) -> None:
+def test_only_true_is_yes(success: Any) -> None:
     """Neither "true" nor 1: a credential depends on it."""
-    replies = [json.dumps({"requestId": TOKEN, "success": said}).encode()]
-    assert (Commands(connection(replies)).send("addUser", "a", "x").error is None) == (said is True)
+    replies = [json.dumps({"requestId": TOKEN, "success": success}).encode()]
+    assert (Commands(connection(replies)).send("addUser", "a", "x").error is None) == (success is True)
 
 
 REPORT = ({"secret": "mqtt", "version": "v1", "since": "2026-03-01T12:00:00+00:00"},)

@@ -44,7 +44,7 @@ def published(stack: Stack, name: str, value: dict[str, str], *, days_ago: float
     return version
 
 
-def shown(text: str) -> str:
+def visible_text(text: str) -> str:
     words: list[str] = []
 
     class Reader(HTMLParser):
@@ -117,9 +117,9 @@ def test_old_read_is_an_open_finding_for_a_month_or_as_chosen(stack: Stack, tmp_
     trail = [str(read_by("mallory", tmp_path, days_ago=40))]
     found = report(stack.session(), trail=trail, examine=False)
     assert (found.findings, found.exit_code) == ((), ExitCode.DONE)
-    assert "mallory" in shown(page(found))
-    asked = report(stack.session(), trail=trail, since=datetime.now(UTC) - timedelta(days=50), examine=False)
-    assert [one.where for one in asked.findings] == ["reads"]
+    assert "mallory" in visible_text(page(found))
+    longer = report(stack.session(), trail=trail, since=datetime.now(UTC) - timedelta(days=50), examine=False)
+    assert [one.where for one in longer.findings] == ["reads"]
 
 
 def test_undeclared_reader_is_an_open_finding_and_its_name_is_escaped(stack: Stack, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_undeclared_reader_is_an_open_finding_and_its_name_is_escaped(stack: Sta
     assert HOSTILE in document["findings"][0]["what"]
     text = to.read_text()
     assert not re.search(r"<(script|img)", text)
-    assert shown(text).count("<script>alert(1)</script>\\u202e\"><img src=x onerror='alert(2)'>{{ 7 * 7 }}") >= 2
+    assert visible_text(text).count("<script>alert(1)</script>\\u202e\"><img src=x onerror='alert(2)'>{{ 7 * 7 }}") >= 2
 
 
 def test_no_value_is_in_a_page_or_its_json(stack: Stack, tmp_path: Path) -> None:

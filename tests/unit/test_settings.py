@@ -84,9 +84,9 @@ def in_govcloud() -> str:
 
 def test_an_environment_by_the_stacks_name_can_be_corrected_there() -> None:
     (by_name,) = problems(stack_file(broker="{kind: embedded}"), "plant")
-    (said,) = problems(stack_file(environment="staging", broker="{kind: embedded}"), "dev")
+    (stated,) = problems(stack_file(environment="staging", broker="{kind: embedded}"), "dev")
     assert "stack's name" in by_name.what and by_name.remedy.endswith("environment: development")
-    assert "stack's name" not in said.what and "its host" in said.remedy
+    assert "stack's name" not in stated.what and "its host" in stated.remedy
     stack_file(environment="development", broker="{kind: embedded}").parse("plant")
 
 
@@ -239,10 +239,10 @@ def test_the_dev_stack_is_a_folder_a_local_server_and_the_embedded_broker() -> N
 def test_git_ignores_the_files_of_make_up_in_dev() -> None:
     store = shipped("dev").parse("dev").store
     assert isinstance(store, DotenvStore)
-    laid = [store.root, str(LocalServer(kind="local").entry_folder.relative_to(PROJECT_FOLDER))]
-    asked = ["git", "-C", str(PROJECT_FOLDER), "check-ignore", *(f"{folder}/any" for folder in laid)]
-    told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    assert told.split() == [f"{folder}/any" for folder in laid]
+    folders = [store.root, str(LocalServer(kind="local").entry_folder.relative_to(PROJECT_FOLDER))]
+    command = ["git", "-C", str(PROJECT_FOLDER), "check-ignore", *(f"{folder}/any" for folder in folders)]
+    ignored = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert ignored.split() == [f"{folder}/any" for folder in folders]
 
 
 @pytest.mark.parametrize(
@@ -298,12 +298,14 @@ def test_stack_name_gives_the_environment_or_the_strictest(stack: str, environme
 
 def test_the_program_reads_the_engines_configuration_of_its_own_project(tmp_path: Path) -> None:
     file = stack_file(log_level="ERROR")
-    given = {f"coreflux-mcp-secrets:{name}": text for name, text in file.entries.items()} | {"aws:region": "eu-west-1"}
+    configuration = {f"coreflux-mcp-secrets:{name}": text for name, text in file.entries.items()} | {
+        "aws:region": "eu-west-1"
+    }
     before = dict(pulumi.runtime.config.CONFIG.get())
-    pulumi.runtime.set_all_config(given)
+    pulumi.runtime.set_all_config(configuration)
     try:
         assert Settings.load().log_level == "ERROR"
-        pulumi.runtime.set_all_config(given, ["coreflux-mcp-secrets:broker"])
+        pulumi.runtime.set_all_config(configuration, ["coreflux-mcp-secrets:broker"])
         with pytest.raises(ConfigurationError, match="broker: a secure: entry"):
             Settings.load()
     finally:

@@ -80,10 +80,10 @@ def managed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("managed")
 def test_a_preview_does_not_ask_for_that_list_and_ignores_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def asked(_name: str) -> None:
+    def variable(_name: str) -> None:
         raise AssertionError("a preview does not ask for it")
 
-    monkeypatch.setattr(mcp_server, "mounted_secrets", asked)
+    monkeypatch.setattr(mcp_server, "mounted_secrets", variable)
     previewed = deploy(file_on_swarm(", rotator: service"), "prod", preview=True)
     assert {one.name: one.ignored for one in previewed.resources.values() if one.ignored} == {
         SERVER: ("taskSpec.containerSpec.secrets",)
@@ -92,15 +92,15 @@ def test_a_preview_does_not_ask_for_that_list_and_ignores_it_alone(monkeypatch: 
 
 @pytest.mark.usefixtures("managed")
 def test_up_ignores_nothing_and_looks_up_the_servers_own_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    variable: list[str] = []
 
     def attached(name: str) -> tuple[()]:
-        asked.append(name)
+        variable.append(name)
         return ()
 
     monkeypatch.setattr(mcp_server, "mounted_secrets", attached)
     deployed = deploy(file_on_swarm(), "prod")
-    assert asked == ["coreflux-mcp-prod_server"]
+    assert variable == ["coreflux-mcp-prod_server"]
     assert not [one for one in deployed.resources.values() if one.ignored]
 
 

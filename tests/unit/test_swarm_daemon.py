@@ -74,6 +74,6 @@ def test_a_defect_in_a_tick_ends_no_rotator_and_shows_no_value(capsys: pytest.Ca
         raise KeyError(value["password"])
 
     rotator.tick(broken)
-    said = capsys.readouterr().err
-    assert f"KeyError: '{HIDDEN}'" in said
-    assert value["password"] not in said
+    output = capsys.readouterr().err
+    assert f"KeyError: '{HIDDEN}'" in output
+    assert value["password"] not in output

@@ -58,8 +58,8 @@ def test_changes_are_reported_with_an_unknown_actor(tmp_path: Path) -> None:
         event("secret", "create", "another_mqtt-v3-password"),
         event("network", "create", "coreflux-mcp-prod_mcp"),
     )
-    told = {(row.operation, row.secret, row.count) for row in view.rows}
-    assert told == {
+    found_rows = {(row.operation, row.secret, row.count) for row in view.rows}
+    assert found_rows == {
         *(("secret create", "mqtt", 1), ("secret remove", "mqtt", 1), ("service update", SERVER, 1)),
         ("config update", STORE.state_config, 1),
     }

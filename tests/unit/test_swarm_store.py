@@ -175,9 +175,9 @@ def test_swarm_records_of_each_access_are_written_before_it(place: InMemory) -> 
     publish(place, V[2])
     store.mark("it", V[1], retired=NOW)
     store.forget("it")
-    told = [(one["operation"], one["version"], one["purpose"]) for one in place.records()]
+    accesses = [(one["operation"], one["version"], one["purpose"]) for one in place.records()]
     new = [("write", V[1], "keep as pending"), ("write", V[1], "publish"), ("write", V[1], "deliver")]
-    assert told == [
+    assert accesses == [
         *new,
         ("read", V[1], "apply"),
         *[(operation, V[2], purpose) for operation, _, purpose in new],

@@ -83,8 +83,8 @@ def test_nothing_of_the_deployers_environment_is_passed_on(monkeypatch: pytest.M
 def test_the_mount_is_kv_2_with_check_and_set() -> None:
     made = inputs(by_agent(), "mount")
     assert (made["path"], made["type"], made["options"]) == ("coreflux-mcp-prod", "kv", {"version": "2"})
-    kept = inputs(by_agent(), "versions")
-    assert kept == {"mount": "coreflux-mcp-prod", "maxVersions": 5, "casRequired": True, "deleteVersionAfter": 0}
+    versions = inputs(by_agent(), "versions")
+    assert versions == {"mount": "coreflux-mcp-prod", "maxVersions": 5, "casRequired": True, "deleteVersionAfter": 0}
     assert inputs(with_every_option(), "versions")["maxVersions"] == 10
 
 
@@ -125,7 +125,7 @@ def template(deployed: Deployed) -> Any:
     return inputs(deployed, "deployment")["spec"]["template"]
 
 
-def asked(deployed: Deployed) -> dict[str, str]:
+def annotations(deployed: Deployed) -> dict[str, str]:
     found = template(deployed)["metadata"]["annotations"]
     return {key.removeprefix(PREFIX): text for key, text in found.items() if key.startswith(PREFIX)}
 
@@ -138,12 +138,12 @@ def egress(deployed: Deployed, name: str) -> list[Any]:
 def test_agent_is_injected_with_the_servers_role_and_renews() -> None:
     from components.kubernetes import pods  # imports the SDK
 
-    found = asked(by_agent())
+    found = annotations(by_agent())
     assert found["agent-inject"] == "true"
     assert (found["auth-type"], found["auth-path"]) == ("kubernetes", "auth/kubernetes")
     assert (found["role"], found["service"]) == ("coreflux-mcp-prod-server", ADDRESS)
     assert found["agent-run-as-user"] == found["agent-run-as-group"] == str(pods.USER)
-    platform = asked(for_pods(server=", run_as: platform"))
+    platform = annotations(for_pods(server=", run_as: platform"))
     assert platform["agent-set-security-context"] == "false" and "agent-run-as-user" not in platform
     assert found["agent-pre-populate"] == "false", "the pod starts before there are values"
     assert found["template-config-exit-on-retry-failure"] == "false"
@@ -151,7 +151,7 @@ def test_agent_is_injected_with_the_servers_role_and_renews() -> None:
 
 
 def test_each_secret_is_one_file_so_that_no_reader_sees_a_torn_pair() -> None:
-    found = asked(by_agent())
+    found = annotations(by_agent())
     assert found["agent-inject-secret-mqtt"] == "coreflux-mcp-prod/data/mqtt"
     assert (found["agent-inject-file-mqtt"], found["agent-inject-perms-mqtt"]) == ("mqtt.json", "0400")
     assert found["agent-inject-template-mqtt"] == (
@@ -162,7 +162,7 @@ def test_each_secret_is_one_file_so_that_no_reader_sees_a_torn_pair() -> None:
     )
     files = {text for key, text in found.items() if key.startswith("agent-inject-file-")}
     assert files == {"mqtt.json", "agent-key.json", "http-token.json"}
-    with_pki = asked(with_every_option())
+    with_pki = annotations(with_every_option())
     assert with_pki["agent-inject-file-client-cert"] == "client-cert.json"
     templates = [text for key, text in with_pki.items() if key.startswith("agent-inject-template-")]
     assert [text for text in templates if not text.startswith('{{ with secret "coreflux-mcp-prod/data/')] == []
@@ -172,7 +172,7 @@ def test_each_secret_is_one_file_so_that_no_reader_sees_a_torn_pair() -> None:
 
 def test_the_agent_alone_has_the_pods_token_and_it_is_for_vault() -> None:
     spec = template(by_agent())["spec"]
-    name = asked(by_agent())["agent-service-account-token-volume-name"]
+    name = annotations(by_agent())["agent-service-account-token-volume-name"]
     (volume,) = [one for one in spec["volumes"] if one["name"] == name]
     (source,) = volume["projected"]["sources"]
     assert source["serviceAccountToken"] == {"audience": "vault", "path": "token", "expirationSeconds": 3600}

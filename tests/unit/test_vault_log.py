@@ -62,7 +62,7 @@ def token(called: str, *policies: str, **metadata: str) -> dict[str, Any]:
 def entry(who: dict[str, Any] | None = None, path: str = f"{MOUNT}/data/mqtt", **changes: Any) -> dict[str, Any]:
     """Return the response to a successful read, with changes."""
     kind, operation = changes.pop("type", "response"), changes.pop("operation", "read")
-    said = {"data": {"password": "hmac-sha256:aa", "username": "hmac-sha256:bb"}, "metadata": {"version": 3}}
+    logged = {"data": {"password": "hmac-sha256:aa", "username": "hmac-sha256:bb"}, "metadata": {"version": 3}}
     request = {
         "id": changes.pop("id", ""), "operation": operation, "namespace": {"id": "root"}, "path": path,
         "remote_address": "10.0.0.1", **changes.pop("request", {}),
@@ -74,7 +74,7 @@ def entry(who: dict[str, Any] | None = None, path: str = f"{MOUNT}/data/mqtt", *
         "request": request,
     }
     if kind == "response":
-        found["response"] = {"data": said} if operation == "read" else {}
+        found["response"] = {"data": logged} if operation == "read" else {}
     return found | changes
 
 
@@ -83,10 +83,10 @@ def refused(who: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return entry({**who, "policy_results": {"allowed": False}}, error=error, response={"data": {}}, **changes)
 
 
-def view(folder: Path, *entries: Any, **asked: Any) -> View:
+def view(folder: Path, *entries: Any, **options: Any) -> View:
     file = folder / "audit.jsonl"
     file.write_text("\n".join(json.dumps(each) for each in entries))
-    return audit(MANIFEST, [str(file)], **asked)
+    return audit(MANIFEST, [str(file)], **options)
 
 
 def test_a_request_and_its_response_in_two_devices_logs_are_one_read(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ class Server:
         self.documents: dict[str, list[Mapping[str, str] | None]] = {"it": [], "apart": []}
         self.notes: dict[str, dict[str, str]] = {"it": {}, "apart": {}}
 
-    def has(self, path: str, *said: Mapping[str, str] | None, of: tuple[VersionRecord, ...] = ()) -> Server:
-        self.documents[path] = list(said)
+    def has(self, path: str, *written: Mapping[str, str] | None, of: tuple[VersionRecord, ...] = ()) -> Server:
+        self.documents[path] = list(written)
         self.notes[path] = dict(one.entry() for one in of)
         return self
 

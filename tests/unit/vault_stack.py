@@ -162,16 +162,16 @@ def every_policy() -> str:
     for title, deployed in others.items():
         lines += ["", f"{title}; the server, and what others may beside it outside of the mount"]
         for who, rules in _shown(deployed).items():
-            beside = [one for one in rules if one not in known[who] and not one.startswith("    <stack>/")]
-            shown = rules if who == "server" else beside
-            lines += [f"  {who}", *shown] if shown else []
+            additional = [one for one in rules if one not in known[who] and not one.startswith("    <stack>/")]
+            printed = rules if who == "server" else additional
+            lines += [f"  {who}", *printed] if printed else []
     return "\n".join(lines) + "\n"
 
 
 def _shown(deployed: Deployed) -> dict[str, list[str]]:
     """Return principal -> a line for each rule, with <stack> for the prefix of its own names."""
     base = f"coreflux-mcp-{manifest_of(deployed).stack}"
-    shown: dict[str, list[str]] = {}
+    printed: dict[str, list[str]] = {}
     for one in deployed.of_type("vault:index/policy:Policy"):
         found: dict[tuple[str, str, str], list[str]] = {}
         text = one.inputs["policy"].replace(base, "<stack>")
@@ -179,11 +179,11 @@ def _shown(deployed: Deployed) -> dict[str, list[str]]:
             folder, slash, name = path.rpartition("/")
             which = (f"{folder}{slash}", may.replace('"', ""), why.replace(name, "{}") if name else why)
             found.setdefault(which, []).append(name)
-        lines = shown[one.inputs["name"].removeprefix(f"{base}-")] = list[str]()
+        lines = printed[one.inputs["name"].removeprefix(f"{base}-")] = list[str]()
         for (folder, may, why), on in found.items():
             what = on[0] if len(on) == 1 else f"{{{', '.join(on)}}}"
             lines.append(f"    {folder}{what}: {may}; {why.replace('{}', what) if len(on) == 1 else why}")
-    return shown
+    return printed
 
 
 if __name__ == "__main__":
