@@ -49,7 +49,7 @@ RETIRED: dict[str, Any] = {"published": NOW, "retired": NOW}
 
 
 @pytest.mark.parametrize(
-    # told: previous, current and pending version; late ones; surplus ones; the one that was rolled back to.
+    # Expected: previous, current and pending version; late ones; surplus ones; the one that was rolled back to.
     ("main", "apart", "expected"),
     [
         # In order; Key Vault's list has none.
